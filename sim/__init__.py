@@ -1,0 +1,1 @@
+"""Codeword's ground floor: networks of integers, accelerators, cycle engine, closed form, cost."""

@@ -1,0 +1,242 @@
+"""The accelerator description: one frozen, validated object for sim, cost and RTL alike."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sim import encoding
+from sim.errors import InputError, nearest
+
+Loader = Literal["dense", "codebook", "masked"]
+
+
+class Accelerator(BaseModel):
+    """An H x L systolic array with its memories.
+
+    Defaults marked *assumed* are not published (MVQ reference, "not public, and our defaults").
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["systolic"] = "systolic"
+    rows: int = Field(ge=1, le=64, description="H, input channels")
+    columns: int = Field(ge=1, le=64, description="L, output channels")
+    tile_rows: int = Field(4, ge=1, description="TH, rows of a combinational tile; assumed")
+    tile_columns: int = Field(16, ge=1, description="TL, columns of a tile (d on a sparse array)")
+    dataflow: Literal["ws", "ews"] = Field("ews", description="ws fixes A = B = D = 1")
+    loader: Loader = Field("dense", description="what the weight stream carries")
+    sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
+    codeword_length: int = Field(16, ge=1, description="d")
+    codebook_entries: int = Field(512, ge=2, le=65536, description="k, depth of the codebook RF")
+    keep: int = Field(4, ge=1, description="N of N:M")
+    group: int = Field(16, ge=1, le=16, description="M of N:M")
+    wrf_depth: int = Field(16, ge=1, description="words per PE (MVQ Table 2)")
+    arf_depth: int = Field(32, ge=1, description="activations per row; assumed")
+    arf_reuse: bool = Field(True, description="sliding-window reuse along x")
+    prf_depth: int = Field(16, ge=1, description="psums per column; assumed")
+    weight_port_bits: int = Field(64, ge=64, description="L2 to loader; MVQ sec. 7.1")
+    ifmap_banks: int = Field(8, ge=1, description="64-bit L1 banks a fetch reads at once; assumed")
+    psum_banks: int = Field(32, ge=1, description="64-bit L1 banks of the psum group; assumed")
+    psum_store_bits: Literal[32] = Field(32, description="width of a stored psum")
+    requant_lanes: int = Field(64, ge=1, description="storer lanes; assumed")
+    l1_bytes: int = Field(256 * 1024, ge=1024, description="128 KB at 16x16 (MVQ sec. 7.1)")
+    l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="MVQ sec. 7.1")
+    clock_hz: float = Field(300e6, gt=0, description="MVQ sec. 7.1")
+    technology: str = "mvq40"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Accelerator:
+        self._divides("rows", "tile_rows")
+        self._divides("columns", "tile_columns")
+        if self.loader != "dense":
+            self._divides("columns", "codeword_length")
+        if self.loader == "masked":
+            if self.keep > self.group:
+                raise InputError("keep", self.keep, f"more than group = {self.group}", "keep fewer")
+            self._divides("codeword_length", "group")
+        if self.sparse_tile:
+            if self.loader != "masked":
+                raise InputError("sparse_tile", True, f"needs masked weights, not {self.loader}",
+                                 "set loader = 'masked'")
+            if self.tile_columns != self.codeword_length:
+                raise InputError("tile_columns", self.tile_columns, "a sparse tile spans one "
+                                 "codeword", f"set tile_columns = {self.codeword_length}")
+            self._divides("group", "keep")
+            if self.split > self.wrf_depth:
+                raise InputError("wrf_depth", self.wrf_depth, "a dense weight needs "
+                                 f"{self.split} sub-records", f"set wrf_depth >= {self.split}")
+        if self.weight_port_bits % 64:
+            raise InputError("weight_port_bits", self.weight_port_bits, "not a multiple of 64",
+                             "use 64, 128, 256 or 512")
+        return self
+
+    def _divides(self, whole: str, part: str) -> None:
+        a, b = getattr(self, whole), getattr(self, part)
+        if a % b:
+            raise InputError(whole, a, f"not a multiple of {part} = {b}",
+                             f"choose {part} from the divisors of {a}")
+
+    @property
+    def row_stages(self) -> int:
+        """Rv, tile stages that a psum passes."""
+        return self.rows // self.tile_rows
+
+    @property
+    def column_stages(self) -> int:
+        """Rh, tile stages that an activation passes."""
+        return self.columns // self.tile_columns
+
+    @property
+    def latency(self) -> int:
+        """LAT, cycles from the issue of a token to its visible psum row."""
+        return self.row_stages + self.column_stages + 1
+
+    @property
+    def multipliers_per_codeword(self) -> int:
+        """Q = d N / M on a sparse tile, else d."""
+        if not self.sparse_tile:
+            return self.codeword_length
+        return self.codeword_length * self.keep // self.group
+
+    @property
+    def split(self) -> int:
+        """U, sub-records of a dense weight: M/N on a sparse tile, else 1."""
+        return self.group // self.keep if self.sparse_tile else 1
+
+    @property
+    def multipliers(self) -> int:
+        """Physical multipliers of the array."""
+        return self.rows * self.columns // self.split
+
+    @property
+    def ifmap_bytes(self) -> int:
+        """Quarter of L1 that holds the ifmap tile; assumed."""
+        return self.l1_bytes // 4
+
+    @property
+    def psum_bytes(self) -> int:
+        """Half of L1 that holds the psums of a spatial tile; assumed."""
+        return self.l1_bytes // 2
+
+    @property
+    def peak_tops(self) -> float:
+        """Dense-equivalent peak, 2 H L f, as the paper counts it (MVQ Table 9)."""
+        return 2 * self.rows * self.columns * self.clock_hz / 1e12
+
+    @property
+    def mask_code_bits(self) -> int:
+        """Bits of one mask code, 0 without masks."""
+        return encoding.mask_bits(self.keep, self.group) if self.loader == "masked" else 0
+
+    def record_bits(self, k: int) -> int:
+        """Bits of a codebook record whose layer has k codewords."""
+        codes = self.codeword_length // self.group if self.loader == "masked" else 0
+        return codes * self.mask_code_bits + encoding.index_bits(k)
+
+
+def _largest_divisor(n: int, limit: int) -> int:
+    return max(q for q in range(1, min(n, limit) + 1) if n % q == 0)
+
+
+def _base(rows: int, columns: int) -> dict[str, object]:
+    """What all families share at a size. L1 is 128 KB up to 16x16 (MVQ sec. 7.1)."""
+    return dict(
+        rows=rows, columns=columns, tile_rows=_largest_divisor(rows, 4),
+        tile_columns=_largest_divisor(columns, 16),
+        l1_bytes=(128 if rows * columns <= 256 else 256) * 1024,
+        ifmap_banks=-(-rows // 8), psum_banks=-(-columns // 2), requant_lanes=columns,
+    )
+
+
+_WS = dict(dataflow="ws", wrf_depth=2, arf_reuse=False)
+
+
+def _codebook(columns: int, d: int, k: int) -> dict[str, object]:
+    return dict(codeword_length=min(d, columns), codebook_entries=k if columns >= 16 else 16)
+
+
+def _masked(columns: int) -> dict[str, object]:
+    d = min(16, columns)
+    return dict(loader="masked", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
+
+
+def _sparse(columns: int) -> dict[str, object]:
+    return dict(_masked(columns), sparse_tile=True, tile_columns=min(16, columns))
+
+
+# The six settings of MVQ sec. 7.1. WS holds one weight a PE, and a second one while it loads;
+# on WS-CMS that is one dense weight of M/N = 4 sub-records.
+FAMILIES = {
+    "ws": lambda columns: _WS,
+    "ws-cms": lambda columns: dict(_sparse(columns), **dict(_WS, wrf_depth=8)),
+    "ews": lambda columns: {},
+    "ews-c": lambda columns: dict(loader="codebook", **_codebook(columns, 8, 1024)),
+    "ews-cm": _masked,
+    "ews-cms": _sparse,
+}
+
+
+def preset(name: str) -> Accelerator:
+    """`FAMILY-S` or `FAMILY-HxL`, any size from 4 to 64.
+
+    Raises:
+        InputError: unknown family (with the nearest name) or a size out of range.
+    """
+    match = re.fullmatch(r"(.+)-(\d+)(?:x(\d+))?", name)
+    family = match.group(1) if match else name
+    if family not in FAMILIES:
+        raise InputError("accelerator", name, "no such preset",
+                         nearest(family, FAMILIES) + ", followed by a size: for example ews-cms-64")
+    if match is None:
+        raise InputError("accelerator", name, "size missing", f"write {name}-64")
+    rows, columns = int(match.group(2)), int(match.group(3) or match.group(2))
+    for field, value in (("rows", rows), ("columns", columns)):
+        if not 4 <= value <= 64:
+            raise InputError(field, value, "presets go from 4 to 64", "choose a size in that range")
+    return build({"name": name} | _base(rows, columns) | FAMILIES[family](columns))
+
+
+def load(source: str | Path, overrides: Mapping[str, object] | None = None) -> Accelerator:
+    """A preset name or a TOML file, with single fields replaced.
+
+    A TOML file may name a preset as `base` and give only what differs.
+
+    Raises:
+        InputError: unknown preset or field, or a value out of range.
+    """
+    path = Path(source)
+    if path.suffix == ".toml":
+        try:
+            fields = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise InputError("accelerator", str(source), str(error), "give a readable TOML file") from None
+        except tomllib.TOMLDecodeError as error:
+            raise InputError("accelerator", str(source), f"not TOML: {error}", "correct the file") from None
+        base = fields.pop("base", None)
+        start = preset(base).model_dump() if base else {}
+        fields = start | {"name": path.stem} | fields
+    else:
+        fields = preset(str(source)).model_dump()
+    return build(fields | dict(overrides or {}))
+
+
+def build(fields: Mapping[str, object]) -> Accelerator:
+    """An accelerator from plain fields, with errors in our form."""
+    try:
+        return Accelerator(**fields)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            raise cause from None
+        field = ".".join(str(part) for part in first["loc"]) or "accelerator"
+        fix = (nearest(field, Accelerator.model_fields) if first["type"] == "extra_forbidden"
+               else "see the field's description in sim/accelerator.py")
+        raise InputError(field, first.get("input"), first["msg"], fix) from None

@@ -106,13 +106,13 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
     codebook = np.zeros((0, schedule.accelerator.weight_port_bits // 64), np.uint64)
     port = schedule.accelerator.weight_port_bits
     if schedule.format in ("dense", "split"):
-        values = _folded(layer.weight.decode(), shape).astype(np.int64)
-        width = 8
+        values, width = layer.weight.decode().astype(np.int64), 8
     else:
         assert isinstance(layer.weight, CodebookWeight)
-        values, width = _records(layer.weight, schedule), schedule.accelerator.record_bits(schedule.codewords)
-        values = values.reshape(*values.shape[:2], -1)
+        values = _records(layer.weight, schedule)
+        width = schedule.accelerator.record_bits(schedule.codewords)
         codebook = encoding.pack_bits(layer.weight.codebook, 8, port)
+    values = _folded(values, shape)
     beats = np.concatenate([
         encoding.pack_bits(_stream(values, chunk, schedule), width, port) for chunk in once
     ])
@@ -122,12 +122,12 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
     return Program(schedule, chunks, beats, codebook, (shape.channels, height, wide))
 
 
-def _folded(weight: np.ndarray, shape: ConvShape) -> np.ndarray:
-    """[K, C, Ky*Kx] of dense weights, kernel columns folded into channels where the shape says so."""
-    k, c, ky, kx = weight.shape
+def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
+    """[units, C, Ky, Kx] -> [units, C', positions]; kernel columns in channels where the shape folds."""
+    units, c, ky, kx = values.shape
     if shape.channels != c:
-        return weight.transpose(0, 3, 1, 2).reshape(k, kx * c, ky)
-    return weight.reshape(k, c, ky * kx)
+        return values.transpose(0, 3, 1, 2).reshape(units, kx * c, ky)
+    return values.reshape(units, c, ky * kx)
 
 
 def _records(weight: CodebookWeight, schedule: Schedule) -> np.ndarray:

@@ -63,7 +63,7 @@ def _masks(program: Program) -> np.ndarray:
     acc = program.schedule.accelerator
     if program.schedule.format != "mvq":
         return np.zeros(1, np.uint32)
-    return encoding.mask_table(acc.keep, acc.group)
+    return encoding.mask_table(acc.keep, acc.group).copy()
 
 
 def _parameters(program: Program) -> tuple[int, ...]:

@@ -283,3 +283,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))

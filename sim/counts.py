@@ -6,12 +6,17 @@ docs/timing.md, sharing nothing with the engine but the Schedule; tests hold the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.accelerator import Accelerator
 from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, LayerCounts
 from sim.schedule import Schedule
 from sim.shapes import ConvShape, PassShape
+
+
+_CAUSES = ("compute", "weight", "psum", "store", "ifmap", "drain")
+_COMPUTE, _WEIGHT, _PSUM, _STORE, _IFMAP, _DRAIN = range(6)
 
 
 @dataclass(frozen=True)
@@ -210,21 +215,31 @@ class _Clock:
         self.last_token = 0
         self.free = [0, 0]  # of the last chunk and of the one before it
         self.last_write = 0  # psum_write of the last chunk
-        self.spent = dict.fromkeys(("compute", "weight", "psum", "store", "ifmap", "drain"), 0)
+        self.spent = [0] * len(_CAUSES)
+        self.known: dict[tuple, tuple] = {}
 
-    def relative(self) -> tuple[int, ...]:
-        """All that the future depends on, relative to `end`."""
+    def once(self, key: tuple, body: Callable[[], None]) -> None:
+        """Runs `body`, or advances by what it did when it last began in the same relative state.
+
+        Only times that matter later count as state: the recurrence is max-plus linear, so equal
+        offsets to `end` give equal steps.
+        """
         ready = max(self.written + 1, self.free[1]) if self.overlap else self.written + 1
-        return (ready - self.end, self.free[0] - self.end, self.last_token - self.end, self.last_write)
-
-    def repeat(self, length: int, relative: tuple[int, ...], spent: dict[str, int]) -> None:
-        """Advances over an output group that was run before from the same relative state."""
-        self.end += length
-        ready, free, last_token, self.last_write = relative
-        self.written, self.free = self.end + ready - 1, [self.end + free, self.end + ready]
-        self.last_token = self.end + last_token
-        for cause, count in spent.items():
-            self.spent[cause] += count
+        key = (*key, ready - self.end, self.free[0] - self.end, self.last_token - self.end,
+               self.last_write)
+        if key in self.known:
+            length, ready, free, last_token, self.last_write, spent = self.known[key]
+            self.end += length
+            self.written, self.free = self.end + ready - 1, [self.end + free, self.end + ready]
+            self.last_token = self.end + last_token
+            self.spent = [old + new for old, new in zip(self.spent, spent, strict=True)]
+            return
+        start, before = self.end, self.spent.copy()
+        body()
+        ready = max(self.written + 1, self.free[1]) if self.overlap else self.written + 1
+        spent = [new - old for old, new in zip(before, self.spent, strict=True)]
+        self.known[key] = (self.end - start, ready - self.end, self.free[0] - self.end,
+                           self.last_token - self.end, self.last_write, spent)
 
     def run(
         self, chunk: _Chunk, pixels: int, width: int, following: _Chunk | None, earliest: int = 0
@@ -233,12 +248,12 @@ class _Clock:
         bank_free = self.free[1] if self.overlap else self.free[0]
         self.written = max(self.written + 1, bank_free) + chunk.load
         begin = max(self.end, self.written + 1)
-        self.spent["weight"] += begin - self.end
+        self.spent[_WEIGHT] += begin - self.end
         if self._fenced(chunk, pixels):
             fence = self.last_token + self.stages + 1 + self.last_write + chunk.read
-            self.spent["psum"] += max(0, fence - begin)
+            self.spent[_PSUM] += max(0, fence - begin)
             begin = max(begin, fence)
-        self.spent["ifmap"] += max(0, earliest - begin)
+        self.spent[_IFMAP] += max(0, earliest - begin)
         begin = max(begin, earliest)
         rows = pixels // width
         inner = chunk.write + chunk.read
@@ -248,8 +263,8 @@ class _Clock:
         self.free = [self.last_token + self.stages, self.free[0]]
         self.last_write = chunk.write
         if following is None:
-            self.spent["compute"] += chunk.tokens
-            self.spent["drain"] += self.stages + 1
+            self.spent[_COMPUTE] += chunk.tokens
+            self.spent[_DRAIN] += self.stages + 1
         else:
             read = 0 if self._fenced(following, pixels) else following.read
             time += self._slots(chunk, 1, following.fetch_row, chunk.write + read)
@@ -261,8 +276,8 @@ class _Clock:
     def _slots(self, chunk: _Chunk, count: int, ahead: int, psums: int) -> int:
         longest = max(ahead, psums, chunk.store)
         stall = max(0, longest - chunk.tokens)
-        cause = "psum" if psums == longest else "store" if chunk.store == longest else "ifmap"
-        self.spent["compute"] += count * chunk.tokens
+        cause = _PSUM if psums == longest else _STORE if chunk.store == longest else _IFMAP
+        self.spent[_COMPUTE] += count * chunk.tokens
         self.spent[cause] += count * stall
         return count * (chunk.tokens + stall)
 
@@ -277,32 +292,45 @@ def _cycles(schedule: Schedule) -> tuple[dict[str, int], int]:
         clock.written = _load_cycles(
             [(schedule.codewords, 8 * schedule.accelerator.codeword_length)], port)
         beats = _codebook_beats(schedule)
-    sequences = {}
+    groups = {}  # output groups that differ: those that are full, and the last one
     for i in {0, trips_i - 1}:
         a = min(schedule.a, schedule.output_groups - i * schedule.a)
-        sequences[i] = [_chunk(schedule, a, i * schedule.a, j, k)
-                        for j in range(trips_j) for k in range(trips_k)]
-    opening = sequences[0][0]
-    known: dict[tuple, tuple] = {}
+        groups[i] = _channel_loop(schedule, a, i * schedule.a)
+    opening = groups[0][0][0]
+
+    def output_group(group: list[tuple[_Chunk, ...]], pixels: int, opens: bool, closes: bool) -> None:
+        for j, chunks in enumerate(group):
+            last_j = j == trips_j - 1
+            after = group[j + 1][0] if not last_j else None if closes else opening
+
+            def kernel_loop(chunks=chunks, after=after, first=opens and j == 0) -> None:
+                for n, chunk in enumerate(chunks):
+                    following = chunks[n + 1] if n + 1 < len(chunks) else after
+                    earliest = chunk.fetch_row if first and n == 0 else 0
+                    clock.run(chunk, pixels, layer.out_w, following, earliest)
+
+            if opens or after is None:
+                kernel_loop()
+            else:
+                clock.once((pixels, id(chunks), id(after)), kernel_loop)
+
     for tile in range(schedule.tiles):
         pixels = min(schedule.tile_rows, layer.out_h - tile * schedule.tile_rows) * layer.out_w
         for i in range(trips_i):
-            kind = trips_i - 1 if i == trips_i - 1 else 0
-            sequence = sequences[kind]
-            beats += sum(chunk.beats for chunk in sequence)
+            group = groups[trips_i - 1 if i == trips_i - 1 else 0]
+            beats += sum(chunk.beats for chunks in group for chunk in chunks)
             opens = (tile, i) == (0, 0)
             closes = (tile, i) == (schedule.tiles - 1, trips_i - 1)
-            key = (pixels, kind, clock.relative())
-            if not opens and not closes and key in known:
-                clock.repeat(*known[key])
-                continue
-            start, before = clock.end, dict(clock.spent)
-            for n, chunk in enumerate(sequence):
-                last = n == len(sequence) - 1
-                following = None if closes and last else opening if last else sequence[n + 1]
-                earliest = chunk.fetch_row if opens and n == 0 else 0
-                clock.run(chunk, pixels, layer.out_w, following, earliest)
-            if not opens:
-                spent = {cause: clock.spent[cause] - before[cause] for cause in before}
-                known[key] = (clock.end - start, clock.relative(), spent)
-    return clock.spent, beats
+            if opens or closes:
+                output_group(group, pixels, opens, closes)
+            else:
+                clock.once((pixels, id(group)), lambda: output_group(group, pixels, False, False))
+    return dict(zip(_CAUSES, clock.spent, strict=True)), beats
+
+
+def _channel_loop(schedule: Schedule, a: int, first_output: int) -> list[tuple[_Chunk, ...]]:
+    """The chunks of an output group by j and k; equal steps of j share one tuple."""
+    trips_j, trips_k = schedule.trips[1:]
+    differing = {j: tuple(_chunk(schedule, a, first_output, j, k) for k in range(trips_k))
+                 for j in {0, min(1, trips_j - 1), trips_j - 1}}
+    return [differing[j if j in (0, trips_j - 1) else 1] for j in range(trips_j)]

@@ -9,13 +9,14 @@ import numpy as np
 
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.counts import LayerCounts, pass_counts
+from sim.counts import pass_counts
 from sim.engine import memory, storer
 from sim.engine.core import run_program
 from sim.formats import stream_format
 from sim.mapping import best_schedule
 from sim.network import Add, Conv, Network
 from sim.program import lower, token_ifmap
+from sim.results import LayerCounts, with_network_io
 from sim.shapes import ConvShape, PassShape
 
 
@@ -72,10 +73,11 @@ def simulate(
             tensors[layer.name] = _pass(network, layer, tensors)
             if isinstance(shape, PassShape):
                 counts.append(pass_counts(shape, accelerator))
-    memory.network_traffic(network.shapes, counts)
+    outputs = tensors[network.layers[-1].name][0].nbytes
+    layers = with_network_io(counts, tensors["input"][0].nbytes, outputs)
     wall = time.perf_counter() - start
     exact = _equal(functional.run(network, tensors["input"]), tensors) if compare else None
-    return Simulation(network, tensors, tuple(counts), exact, wall)
+    return Simulation(network, tensors, layers, exact, wall)
 
 
 def _convolution(network, layer, shape, accelerator, tensors, objective):

@@ -1,0 +1,1 @@
+"""Compression methods: PyTorch networks in, networks of integers out."""

@@ -1,0 +1,1 @@
+"""Image sets that the methods are reproduced on."""

@@ -1,0 +1,148 @@
+"""MVQ: masked vector quantization (arXiv 2412.10261).
+
+Prune N:M, cluster only what survives, quantize the codebook to INT8, fine-tune codebook and scale
+with masked gradients while assignments and masks stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from algos.bits import Bits, bits
+from algos.codebook import CodebookWeightParametrization
+from algos.data.fashion_mnist import Images
+from algos.grouping import group
+from algos.kmeans import masked_kmeans, masked_sse
+from algos.models.resnet import ResNet
+from algos.pruning import weight_mask
+from algos.training import Recipe, fit
+from sim.errors import InputError
+
+Case = Literal["A", "B", "C", "D"]
+
+FINE_TUNING = Recipe(epochs=5, rate=2e-3, optimizer="adamw", decay=0.0)
+
+
+@dataclass(frozen=True)
+class MvqConfig:
+    """What to learn.
+
+    Attributes:
+        k: codewords of a layer; a layer with fewer than 2k sub-vectors gets half of them.
+        d: codeword length.
+        n, m: kept and all elements of the N:M pattern.
+        case: of the paper's Table 3: A dense weights, common k-means, dense reconstruction;
+            B the same on sparse weights; C sparse weights, common k-means, sparse
+            reconstruction; D masked k-means, sparse reconstruction: MVQ.
+    """
+
+    k: int = 64
+    d: int = 16
+    n: int = 4
+    m: int = 16
+    case: Case = "D"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.k < 2:
+            raise InputError("k", self.k, "a codebook has at least two codewords", "use 64")
+        if self.masked and (self.d % self.m or not 0 < self.n <= self.m):
+            raise InputError("N:M", f"{self.n}:{self.m}", f"does not fit d = {self.d}",
+                             "choose M that divides d and N <= M")
+
+    @property
+    def masked(self) -> bool:
+        """Whether the reconstruction is sparse."""
+        return self.case in ("C", "D")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """Clustering of one layer: squared errors before fine-tuning (MVQ Table 3) and storage.
+
+    `masked_sse` sums over the elements that N:M pruning keeps, `total_sse` over all.
+    """
+
+    total_sse: float
+    masked_sse: float
+    bits: Bits
+
+
+def cluster_layer(layer: nn.Conv2d, config: MvqConfig) -> LayerReport:
+    """Replaces a layer's weight by codebook, assignments and mask, ready to fine-tune."""
+    weight = layer.weight.detach()
+    vectors = group(weight, config.d)
+    # M may span several sub-vectors in the cases without a stored mask.
+    kept = group(weight_mask(weight, max(config.d, config.m), config.n, config.m).float(), config.d).bool()
+    target = vectors if config.case == "A" else vectors * kept
+    k = min(config.k, len(vectors) // 2)
+    result = masked_kmeans(target, kept if config.case == "D" else None, k, seed=config.seed)
+    masks = kept.to(vectors.dtype) if config.masked else torch.ones_like(vectors)
+    error = (target - result.codebook[result.assignments] * masks) ** 2
+    parametrize.register_parametrization(
+        layer, "weight",
+        CodebookWeightParametrization(result.codebook, result.assignments, masks, weight.shape),
+        unsafe=True)
+    layer.parametrizations.weight.original.requires_grad_(False)
+    storage = bits(len(vectors), k, config.d, *((config.n, config.m) if config.masked else (0, 0)))
+    return LayerReport(float(error.sum()), float(error[kept].sum()), storage)
+
+
+def cluster(model: ResNet, config: MvqConfig) -> dict[str, LayerReport]:
+    """Clusters every convolution behind the stem; stem and classifier stay dense.
+
+    Raises:
+        InputError: d does not divide the output channels of a layer, or a weight is NaN.
+    """
+    absorb_gain_signs(model)
+    return {name: cluster_layer(layer, config) for name, layer in model.body().items()}
+
+
+def fine_tune(
+    model: ResNet, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
+    report: Callable[[int, float, float], None] = lambda epoch, loss, seconds: None,
+) -> ResNet:
+    """Trains codebooks and their scales (MVQ eq. 6, LSQ), norms and dense layers, in place.
+
+    Assignments and masks stay.
+    """
+    fit(model, images, recipe, checkpoint, report, _gains_kept_positive(model))
+    return model
+
+
+def _norms(model: ResNet) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    layers = list(model.modules())
+    return [(conv, norm) for conv, norm in zip(layers, layers[1:], strict=False)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def absorb_gain_signs(model: ResNet) -> None:
+    """Makes every batch-norm gain positive by flipping its filter; the function stays the same.
+
+    Requantization multiplies by an unsigned integer, and the filters of one codeword cannot be
+    flipped one by one after clustering.
+    """
+    for conv, norm in _norms(model):
+        sign = torch.where(norm.weight < 0, -1.0, 1.0)
+        conv.weight *= sign[:, None, None, None]
+        norm.weight *= sign
+        norm.running_mean *= sign
+
+
+def _gains_kept_positive(model: ResNet) -> Callable[[], None]:
+    gains = [norm.weight for _, norm in _norms(model)]
+
+    @torch.no_grad()
+    def clamp() -> None:
+        for gain in gains:
+            gain.clamp_(min=1e-4)
+
+    return clamp

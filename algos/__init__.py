@@ -1,1 +1,1 @@
-"""Compression methods: PyTorch networks in, networks of integers out."""
+"""Compression methods in PyTorch; each ends in a `sim.network.Network` of integers."""

@@ -57,15 +57,25 @@ class CodebookWeightParametrization(nn.Module):
     codebook's size would turn its sign.
 
     Register it with `unsafe=True`: the convolution's own weight is no longer used.
+
+    Args:
+        codebook: float [k, d].
+        assignments: int64 [n].
+        masks: bool or float [n, d].
+        shape: of the weight.
+        pattern: N:M of the masks, (0, 0) without.
     """
 
-    def __init__(self, codebook: Tensor, assignments: Tensor, masks: Tensor, shape: torch.Size):
+    def __init__(
+        self, codebook: Tensor, assignments: Tensor, masks: Tensor, shape: torch.Size,
+        pattern: tuple[int, int],
+    ) -> None:
         super().__init__()
         self.codebook = nn.Parameter(codebook.clone())
         self.log_scale = nn.Parameter(initial_scale(codebook).log())
         self.register_buffer("assignments", assignments.clone())
         self.register_buffer("masks", masks.to(codebook.dtype))
-        self.shape = shape
+        self.shape, self.pattern = shape, pattern
 
     @property
     def scale(self) -> Tensor:

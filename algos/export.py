@@ -12,11 +12,10 @@ from torch.nn.utils import parametrize
 from algos.codebook import HIGH, LOW, CodebookWeightParametrization
 from algos.data.fashion_mnist import Images
 from algos.models.resnet import Block, ResNet
-from algos.mvq import absorb_gain_signs
+from algos.norms import absorb_gain_signs, fold_norm
 from algos.quantize import (
     Activation,
     calibrate,
-    fold_norm,
     int8_weight,
     multiplier_and_shift,
     requantization,
@@ -41,14 +40,13 @@ PIXELS = Activation(1 / 255, -128)
 
 
 def export(
-    model: ResNet, calibration: Images, *, name: str, pattern: tuple[int, int] = (4, 16),
+    model: ResNet, calibration: Images, *, name: str,
     metadata: dict[str, object] | None = None,
 ) -> Network:
     """Quantizes a (compressed) ResNet to integers.
 
     Args:
         calibration: images that set the activation scales; a few hundred.
-        pattern: N:M of the masks, where layers have them.
 
     Raises:
         InputError: no calibration images; a psum may exceed 32 bits.
@@ -58,14 +56,14 @@ def export(
     model = copy.deepcopy(model).eval()
     if not any(parametrize.is_parametrized(layer) for layer in model.modules()):
         absorb_gain_signs(model)
-    return _Exporter(model, calibration, pattern).run(name, metadata or {})
+    return _Exporter(model, calibration).run(name, metadata or {})
 
 
 class _Exporter:
     """Walks the network once, in float for the scales and in integers for the layers."""
 
-    def __init__(self, model: ResNet, calibration: Images, pattern: tuple[int, int]) -> None:
-        self.model, self.pattern = model, pattern
+    def __init__(self, model: ResNet, calibration: Images) -> None:
+        self.model = model
         self.float: dict[str, Tensor] = {"input": normalize(calibration.pixels)}
         self.scale: dict[str, Activation] = {"input": PIXELS}
         self.layers: list[Layer] = []
@@ -124,13 +122,12 @@ class _Exporter:
         d = codebook.shape[1]
         grid = (k // d, c, ky, kx)
         assignments = part.assignments.numpy().astype(np.uint16).reshape(grid)
-        codes, pattern = None, (0, 0)
-        masks = part.masks.bool().numpy()
-        if not masks.all():
-            pattern = self.pattern
-            codes = mask_rank(masks.reshape(*grid, d // pattern[1], pattern[1]), *pattern)
-            codes = codes.astype(np.uint16)
-        weight = CodebookWeight(codebook, assignments, codes, *pattern)
+        keep, group = part.pattern
+        codes = None
+        if group:
+            masks = part.masks.bool().numpy().reshape(*grid, d // group, group)
+            codes = mask_rank(masks, keep, group).astype(np.uint16)
+        weight = CodebookWeight(codebook, assignments, codes, keep, group)
         return weight, np.full(k, scale)
 
     def _bias(self, weight: Weight, source: str, offset: np.ndarray) -> np.ndarray:

@@ -20,10 +20,13 @@ from algos.codebook import CodebookWeightParametrization
 from algos.data.fashion_mnist import Images
 from algos.grouping import group
 from algos.kmeans import masked_kmeans, masked_sse
+from algos.export import export
 from algos.models.resnet import ResNet
+from algos.norms import absorb_gain_signs, gains_kept_positive
 from algos.pruning import weight_mask
 from algos.training import Recipe, fit
 from sim.errors import InputError
+from sim.network import Network
 
 Case = Literal["A", "B", "C", "D"]
 
@@ -62,6 +65,11 @@ class MvqConfig:
         """Whether the reconstruction is sparse."""
         return self.case in ("C", "D")
 
+    @property
+    def pattern(self) -> tuple[int, int]:
+        """N:M of the stored masks, (0, 0) without."""
+        return (self.n, self.m) if self.masked else (0, 0)
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -88,11 +96,33 @@ def cluster_layer(layer: nn.Conv2d, config: MvqConfig) -> LayerReport:
     error = (target - result.codebook[result.assignments] * masks) ** 2
     parametrize.register_parametrization(
         layer, "weight",
-        CodebookWeightParametrization(result.codebook, result.assignments, masks, weight.shape),
-        unsafe=True)
+        CodebookWeightParametrization(result.codebook, result.assignments, masks, weight.shape,
+                                      config.pattern), unsafe=True)
     layer.parametrizations.weight.original.requires_grad_(False)
-    storage = bits(len(vectors), k, config.d, *((config.n, config.m) if config.masked else (0, 0)))
+    storage = bits(len(vectors), k, config.d, *config.pattern)
     return LayerReport(float(error.sum()), float(error[kept].sum()), storage)
+
+
+def compress(
+    model: ResNet, calibration: Images, config: MvqConfig, *, name: str = "mvq",
+    training: Images | None = None, recipe: Recipe = FINE_TUNING,
+    report: Callable[[int, float, float], None] = lambda epoch, loss, seconds: None,
+) -> Network:
+    """Float (or sparse) model to integer network; the model is changed in place.
+
+    Args:
+        calibration: images that set the activation scales.
+        training: images to fine-tune on; none skips the fine-tuning.
+        report: called after every epoch with its number, mean loss and seconds.
+
+    Raises:
+        InputError: d does not divide the output channels of a layer, a weight is NaN, no
+            calibration images.
+    """
+    cluster(model, config)
+    if training is not None:
+        fine_tune(model, training, recipe, report=report)
+    return export(model, calibration, name=name)
 
 
 def cluster(model: ResNet, config: MvqConfig) -> dict[str, LayerReport]:
@@ -113,36 +143,5 @@ def fine_tune(
 
     Assignments and masks stay.
     """
-    fit(model, images, recipe, checkpoint, report, _gains_kept_positive(model))
+    fit(model, images, recipe, checkpoint, report, gains_kept_positive(model))
     return model
-
-
-def _norms(model: ResNet) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    layers = list(model.modules())
-    return [(conv, norm) for conv, norm in zip(layers, layers[1:], strict=False)
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)]
-
-
-@torch.no_grad()
-def absorb_gain_signs(model: ResNet) -> None:
-    """Makes every batch-norm gain positive by flipping its filter; the function stays the same.
-
-    Requantization multiplies by an unsigned integer, and the filters of one codeword cannot be
-    flipped one by one after clustering.
-    """
-    for conv, norm in _norms(model):
-        sign = torch.where(norm.weight < 0, -1.0, 1.0)
-        conv.weight *= sign[:, None, None, None]
-        norm.weight *= sign
-        norm.running_mean *= sign
-
-
-def _gains_kept_positive(model: ResNet) -> Callable[[], None]:
-    gains = [norm.weight for _, norm in _norms(model)]
-
-    @torch.no_grad()
-    def clamp() -> None:
-        for gain in gains:
-            gain.clamp_(min=1e-4)
-
-    return clamp

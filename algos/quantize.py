@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sim.errors import InputError
 from sim.network import Requantization
@@ -68,19 +68,6 @@ def int8_weight(weight: Tensor, per_channel: bool) -> tuple[np.ndarray, np.ndarr
     scale = (top / 127).clamp(min=1e-12)
     q = (w / scale.reshape(-1, *[1] * (w.ndim - 1))).round().clamp(-128, 127)
     return q.to(torch.int8).numpy(), scale.numpy()
-
-
-def fold_norm(norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and offset [K] of a batch norm at inference.
-
-    Raises:
-        InputError: a negative gain, which an unsigned multiplier cannot express.
-    """
-    gain = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
-    if (gain < 0).any():
-        raise InputError("batch norm gain", float(gain.min()), "negative",
-                         "flip the filter first: algos.mvq.absorb_gain_signs")
-    return gain.numpy(), (norm.bias.detach().double() - norm.running_mean.double() * gain).numpy()
 
 
 def requantization(ratios: np.ndarray, output: Activation) -> Requantization:

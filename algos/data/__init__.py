@@ -1,1 +1,1 @@
-"""Image sets that the methods are reproduced on."""
+"""Data sets."""

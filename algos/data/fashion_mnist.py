@@ -1,75 +1,63 @@
-"""Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28x28 bytes, 10 classes.
-
-The four IDX files are read from a folder, gzipped or not. Nothing is downloaded; Debian and
-Ubuntu ship them as the package dataset-fashion-mnist.
-"""
+"""Fashion-MNIST from its four IDX files (Xiao, Rasul, Vollgraf 2017)."""
 
 from __future__ import annotations
 
 import gzip
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sim.errors import InputError
 
-DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-FOLDER_VARIABLE = "FASHION_MNIST"
-CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
-           "Bag", "Ankle boot")  # fmt: skip
-_PREFIX = {"train": "train", "test": "t10k"}
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts the files."""
 
 
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Images uint8 [n, 1, 28, 28] and labels uint8 [n]."""
+@dataclass(frozen=True)
+class Images:
+    """uint8 pixels [n, 1, 28, 28] and int64 labels [n]."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    pixels: Tensor
+    labels: Tensor
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
-    def take(self, index: slice | np.ndarray) -> ImageSet:
-        """A part of the set."""
-        return ImageSet(self.images[index], self.labels[index])
+    def first(self, count: int) -> Images:
+        return Images(self.pixels[:count], self.labels[:count])
 
 
-def load(split: str, folder: str | Path | None = None) -> ImageSet:
-    """The "train" or "test" images.
+def load(folder: str | Path | None = None) -> tuple[Images, Images]:
+    """Training (60,000) and test (10,000) images.
 
     Args:
-        folder: where the IDX files are; by default the environment variable FASHION_MNIST, and
-            without it the Debian package's folder.
+        folder: holds `train-images-idx3-ubyte` and its three siblings, gzipped or not; by default
+            the Debian package's.
 
     Raises:
         InputError: a file is missing or is not an IDX file.
     """
-    if split not in _PREFIX:
-        raise InputError("split", split, "unknown", "use train or test")
-    where = Path(folder or os.environ.get(FOLDER_VARIABLE) or DEBIAN_FOLDER)
-    images = _read_idx(where, f"{_PREFIX[split]}-images-idx3-ubyte")
-    labels = _read_idx(where, f"{_PREFIX[split]}-labels-idx1-ubyte")
-    if len(images) != len(labels):
-        raise InputError("labels", len(labels), f"{len(images)} images have as many labels",
-                         "use the files of one release")
-    return ImageSet(images[:, None], labels)
+    root = Path(folder) if folder else DEBIAN
+    return _split(root, "train"), _split(root, "t10k")
 
 
-def _read_idx(folder: Path, name: str) -> np.ndarray:
-    """An IDX file of unsigned bytes: 00 00 08 rank, one big-endian size a dimension, the data."""
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            break
-    else:
-        raise InputError("data folder", folder, f"has no {name} or {name}.gz",
-                         "apt install dataset-fashion-mnist, or give the folder with the IDX files")
-    rank = data[3] if data[:3] == b"\x00\x00\x08" else 0
-    sizes = np.frombuffer(data, ">u4", rank, 4) if rank else np.zeros(0, np.uint32)
-    if not rank or len(data) - 4 - 4 * rank != np.prod(sizes, dtype=np.int64):
-        raise InputError("IDX file", path, "is damaged or not an IDX file of bytes",
-                         "fetch it again")
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(sizes.astype(int))
+def _split(root: Path, name: str) -> Images:
+    pixels = _idx(root, f"{name}-images-idx3-ubyte")
+    labels = _idx(root, f"{name}-labels-idx1-ubyte")
+    return Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels).long())
+
+
+def _idx(root: Path, name: str) -> np.ndarray:
+    """IDX: two zero bytes, type 8 (uint8), number of dimensions, big-endian sizes, data."""
+    packed, plain = root / f"{name}.gz", root / name
+    if not packed.exists() and not plain.exists():
+        raise InputError("data", str(root), f"{name}[.gz] is not there",
+                         "apt install dataset-fashion-mnist, or give the folder of the IDX files")
+    raw = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
+    if raw[:3] != b"\0\0\x08":
+        raise InputError("data", str(root / name), "not an IDX file of bytes", "download it again")
+    shape = np.frombuffer(raw, ">u4", raw[3], 4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy()

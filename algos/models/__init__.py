@@ -1,1 +1,1 @@
-"""Networks that the methods are reproduced on."""
+"""Networks to compress."""

@@ -1,19 +1,14 @@
-"""Residual networks for small images (He et al. 2016, sec. 4.2): depth 6n + 2, widths w, 2w, 4w.
-
-Inputs are bytes divided by 255, in [0, 1], not standardised: so the integer network takes the
-bytes themselves. Down-sampling shortcuts are 1x1 convolutions.
-"""
+"""ResNet for small grey images (He et al. 2016, sec. 4.2), with 1x1 convolutions as shortcuts."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sim.errors import InputError
 
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; float [batch, inputs, H, W] -> [batch, outputs, ...]."""
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -21,55 +16,55 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+        self.shortcut = nn.Sequential() if inputs == outputs else nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class ResNet(nn.Module):
-    """Float [batch, channels, H, W] in [0, 1] -> logits [batch, classes].
+    """ResNet-(6n+2) for pixels in 0..1, [batch, 1, 28, 28] -> logits [batch, 10].
 
     Args:
-        depth: 6n + 2 (8, 14, 20, 26, ...).
-        width: output channels of the stem and of the first of the three stages.
+        depth: 20 gives 272,186 parameters at width 16; 8 is the small one.
+        width: channels of the first stage.
     """
 
-    def __init__(self, depth: int = 20, width: int = 16, channels: int = 1,
-                 classes: int = 10) -> None:
+    def __init__(self, depth: int = 20, width: int = 16) -> None:
         super().__init__()
-        if depth < 8 or (depth - 2) % 6:
-            raise InputError("depth", depth, "is not 6n + 2", "use 8, 14, 20, 26, ...")
-        blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.stages = nn.ModuleList()
-        inputs = width
+        self.depth, self.width = depth, width
+        self.conv = nn.Conv2d(1, width, 3, 1, 1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        blocks, inputs = [], width
         for stage in range(3):
             outputs = width << stage
-            strides = [1 if stage == 0 else 2] + [1] * (blocks - 1)
-            layers = []
-            for stride in strides:
-                layers.append(BasicBlock(inputs, outputs, stride))
+            for _ in range((depth - 2) // 6):
+                blocks.append(Block(inputs, outputs, 1 if inputs == outputs else 2))
                 inputs = outputs
-            self.stages.append(nn.Sequential(*layers))
-        self.fc = nn.Linear(inputs, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.blocks = nn.Sequential(*blocks)
+        self.fc = nn.Linear(inputs, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        for stage in self.stages:
-            x = stage(x)
+        x = self.blocks(F.relu(self.bn(self.conv(x))))
         return self.fc(x.mean((2, 3)))
 
+    def body(self) -> dict[str, nn.Conv2d]:
+        """The convolutions behind the stem, by name: those that are compressed."""
+        return {name: layer for name, layer in self.blocks.named_modules(prefix="blocks")
+                if isinstance(layer, nn.Conv2d)}
 
-def resnet20() -> ResNet:
-    """ResNet-20 for 1x28x28 images and 10 classes: 272,186 parameters."""
-    return ResNet(20)
+
+@torch.no_grad()
+def widened(model: ResNet, multiple: int) -> ResNet:
+    """The same function with channels of value 0 added, so that `multiple` divides the width."""
+    wide = ResNet(model.depth, -(-model.width // multiple) * multiple)
+    state = wide.state_dict()
+    for name, old in model.state_dict().items():
+        new = state[name]
+        if not name.endswith(("running_var", "num_batches_tracked")) and "bn" not in name:
+            new.zero_()
+        new[tuple(slice(n) for n in old.shape)] = old
+    wide.load_state_dict(state)
+    return wide

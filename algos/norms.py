@@ -1,0 +1,56 @@
+"""Batch norms on integer hardware: folded into requantization, whose multiplier is unsigned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from sim.errors import InputError
+
+
+def fold_norm(norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
+    """Gain and offset [K] of a batch norm at inference.
+
+    Raises:
+        InputError: a negative gain, which an unsigned multiplier cannot express.
+    """
+    gain = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
+    if (gain < 0).any():
+        raise InputError("batch norm gain", float(gain.min()), "negative",
+                         "flip the filter first: algos.norms.absorb_gain_signs")
+    return gain.numpy(), (norm.bias.detach().double() - norm.running_mean.double() * gain).numpy()
+
+
+def _norms(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    layers = list(model.modules())
+    return [(conv, norm) for conv, norm in zip(layers, layers[1:], strict=False)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def absorb_gain_signs(model: nn.Module) -> None:
+    """Makes every batch-norm gain positive by flipping its filter; the function stays the same.
+
+    Requantization multiplies by an unsigned integer, and the filters of one codeword cannot be
+    flipped one by one after clustering.
+    """
+    for conv, norm in _norms(model):
+        sign = torch.where(norm.weight < 0, -1.0, 1.0)
+        conv.weight *= sign[:, None, None, None]
+        norm.weight *= sign
+        norm.running_mean *= sign
+
+
+def gains_kept_positive(model: nn.Module) -> Callable[[], None]:
+    """A projection to call after each training step, so that gains stay above 0."""
+    gains = [norm.weight for _, norm in _norms(model)]
+
+    @torch.no_grad()
+    def clamp() -> None:
+        for gain in gains:
+            gain.clamp_(min=1e-4)
+
+    return clamp

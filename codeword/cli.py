@@ -1,0 +1,91 @@
+"""The command line: parses, calls `codeword.api`, prints.
+
+Exit status: 0 done, 1 a check failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from codeword import api, inputs, tables
+from sim.errors import InputError
+
+app = typer.Typer(
+    help="Co-design of compressed networks and the accelerators that run them.",
+    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+)
+
+NetworkName = Annotated[str, typer.Argument(
+    metavar="NETWORK", help="a built-in name (resnet18, resnet20-fashion, ...) or a .safetensors file")]
+AcceleratorName = Annotated[str, typer.Option(
+    "--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")]
+Settings = Annotated[list[str], typer.Option(
+    "--set", metavar="FIELD=VALUE", help="replace a field of the accelerator; repeatable")]
+Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
+
+
+def main() -> None:
+    """Entry point of the `codeword` command."""
+    try:
+        app()
+    except InputError as error:
+        print(f"codeword: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def estimate(
+    network: NetworkName, accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
+    objective: Objective = "edp", as_json: Json = False,
+) -> None:
+    """Cycles, energy, area and TOPS/W from the closed form."""
+    found = api.estimate(network, accelerator, objective=objective, settings=settings)
+    _print(as_json, found.to_json(), tables.estimate_tables(found))
+
+
+@app.command()
+def simulate(
+    network: NetworkName, accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
+    objective: Objective = "edp",
+    source: Annotated[Path | None, typer.Option(
+        "--input", help=".npy images, int8 or float [batch, C, H, W]")] = None,
+    count: Annotated[int, typer.Option("--images", help="how many random ones without --input")] = 1,
+    seed: Annotated[int, typer.Option(help="of the random images")] = 0,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", help="write the network's outputs as .npy")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run images through the cycle engine and compare every tensor with the functional model."""
+    import numpy as np
+
+    from sim.estimate import assemble
+
+    net = inputs.integer_network(network)
+    machine = inputs.accelerator(accelerator, settings)
+    images = inputs.images(net, source, count, seed)
+    run = api.simulate(net, machine, images, objective=objective)
+    if output is not None:
+        np.save(output, run.outputs)
+    found = assemble(net.name, machine, run.layers)
+    fields = found.to_json() | {"images": len(images), "bit_exact": run.bit_exact,
+                                "wall_s": run.wall_s}
+    verdict = (f"{len(images)} images in {run.wall_s:.2f} s; every tensor "
+               + ("equals" if run.bit_exact else "DOES NOT equal") + " the functional model")
+    _print(as_json, fields, [*tables.estimate_tables(found), verdict])
+    if not run.bit_exact:
+        raise typer.Exit(1)
+
+
+def _print(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:
+    if as_json:
+        print(json.dumps(fields, allow_nan=False))
+    else:
+        tables.show(*readable)

@@ -1,0 +1,129 @@
+"""What users name on the command line becomes networks, accelerators and images."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim import accelerator as accelerators
+from sim import artifact
+from sim.accelerator import Accelerator
+from sim.errors import InputError, nearest
+from sim.network import Network
+from sim.shapes import Shape
+from sim.workloads import WORKLOADS, workload
+
+EXPORTED = {"resnet20-fashion": "resnet20_fashion"}
+"""Networks of integers that ship with the package, by name: their folder in algos/zoo."""
+
+_FLOORS = {"torch": "algos", "amaranth": "rtl", "cocotb": "rtl", "cocotb_tools": "rtl",
+           "matplotlib": "plot"}
+
+
+def network(name: str) -> Network | list[Shape]:
+    """A network of integers (file or shipped), or the shapes of a built-in one.
+
+    Raises:
+        InputError: unknown name, unreadable file, or a file type that is not supported.
+    """
+    if name in EXPORTED:
+        return artifact.load(zoo_folder(name) / "network.safetensors")
+    if name in WORKLOADS:
+        return workload(name)
+    suffix = Path(name).suffix
+    if suffix == ".safetensors":
+        return artifact.load(name)
+    if suffix:
+        raise InputError("network", name, f"{suffix} files cannot be read",
+                         "give a .safetensors network or a built-in name")
+    raise InputError("network", name, "unknown", nearest(name, [*WORKLOADS, *EXPORTED]))
+
+
+def integer_network(name: str) -> Network:
+    """A network with tensors.
+
+    Raises:
+        InputError: only shapes are known.
+    """
+    found = network(name)
+    if not isinstance(found, Network):
+        raise InputError("network", name, "only its shapes are known, it has no weights",
+                         f"give a .safetensors network, or use {', '.join(EXPORTED)}")
+    return found
+
+
+def zoo_folder(name: str) -> Path:
+    """Folder of a shipped network."""
+    from importlib.util import find_spec
+
+    spec = find_spec("algos")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "zoo" / EXPORTED[name]
+
+
+def accelerator(name: str | Accelerator, settings: Sequence[str] = ()) -> Accelerator:
+    """A preset or TOML file with single fields replaced by `field=value` settings."""
+    if isinstance(name, Accelerator):
+        return name
+    return accelerators.load(name, dict(map(_setting, settings)))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise InputError("--set", text, "has no '='", "write --set field=value")
+    try:
+        return field.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return field.strip(), value.strip()
+
+
+def images(net: Network, source: str | Path | None, count: int, seed: int) -> np.ndarray:
+    """Images for a network, int8 [batch, C, H, W].
+
+    Args:
+        source: a .npy file of int8 (taken as they are) or float (quantized with the input's scale)
+            images, [batch, C, H, W] or one [C, H, W]; None for `count` random ones.
+
+    Raises:
+        InputError: an unreadable file or another shape.
+    """
+    shape = tuple(net.input.shape)
+    if source is None:
+        if count < 1:
+            raise InputError("--images", count, "at least one image is needed", "give 1 or more")
+        return np.random.default_rng(seed).integers(-128, 128, (count, *shape)).astype(np.int8)
+    try:
+        values = np.load(source, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError("--input", str(source), str(error), "give a .npy file") from None
+    if values.shape[-3:] != shape or values.ndim not in (3, 4):
+        raise InputError("--input", list(values.shape), f"the network takes {list(shape)}",
+                         "give images [batch, C, H, W]")
+    values = values.reshape(-1, *shape)
+    if values.dtype == np.int8:
+        return values
+    if values.dtype.kind != "f" or not np.isfinite(values).all():
+        raise InputError("--input", str(values.dtype), "must be int8, or float without NaN",
+                         "quantize the images or give real values")
+    scaled = np.rint(values / net.input.scale) + net.input.zero_point
+    return np.clip(scaled, -128, 127).astype(np.int8)
+
+
+@contextmanager
+def extra() -> Iterator[None]:
+    """A missing optional package becomes an error that says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _FLOORS:
+            raise
+        raise InputError("package", package, "is not installed",
+                         f"pip install 'codeword[{_FLOORS[package]}]'") from None

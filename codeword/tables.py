@@ -1,0 +1,108 @@
+"""Readable tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sim.cost import Cost
+from sim.estimate import Estimate
+
+_UNITS = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
+_PLAIN_WIDTH = 120
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> Table:
+    """A table whose first `text` columns are names and whose others are numbers.
+
+    A last column called "why" holds prose.
+    """
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        if column == "why":
+            made.add_column(column)
+        else:
+            made.add_column(column, justify="left" if number < text else "right", no_wrap=True,
+                            min_width=max(len(row[number]) for row in (columns, *rows)))
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def engineering(value: float | None, unit: str) -> str:
+    """Three significant digits and an SI prefix."""
+    if value is None:
+        return "unknown"
+    scale, prefix = next(((s, p) for s, p in _UNITS if abs(value) >= s), (1.0, ""))
+    return f"{value / scale:.3g} {prefix}{unit}".strip()
+
+
+def estimate_tables(found: Estimate) -> list[Table]:
+    """A network: its layers, energy and area by component, and the sums."""
+    cost = found.cost
+    where = f"{found.name} on {found.accelerator.name}"
+    reasons = ["uncompressed"] if found.exclusions else []
+    layers = table(
+        f"{where}: layers", ["layer", "MACs", "cycles", "utilization", "energy", *reasons],
+        [_layer_row(layer.counts.name, layer.cost) + (layer.exclusion,) * len(reasons)
+         for layer in found.layers],
+    )
+    energy = table("Energy", ["component", "energy", "share"], [
+        (name, engineering(pj * 1e-12, "J"), f"{pj / cost.total_pj:.1%}")
+        for name, pj in cost.energy_pj.items()
+    ])
+    area = table("Area", ["component", "mm2", "why"], [
+        (name, "unknown" if part.mm2 is None else f"{part.mm2:.3f}", f"{part.label}: {part.source}")
+        for name, part in cost.area_mm2.items()
+    ])
+    return [layers, energy, area, _sums(where, cost)]
+
+
+def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:
+    return (name, f"{cost.macs:,}", f"{cost.cycles:,}", f"{cost.utilization:.1%}",
+            engineering(cost.total_pj * 1e-12, "J"))
+
+
+def _sums(title: str, cost: Cost) -> Table:
+    total = cost.total_mm2
+    stalls = ", ".join(f"{cause} {count / cost.cycles:.1%}"
+                       for cause, count in cost.stall_cycles.items() if count)
+    rows = [
+        ("MACs", f"{cost.macs:,}"),
+        ("cycles", f"{cost.cycles:,}"),
+        ("of these not computing", stalls),
+        ("time", engineering(cost.time_s, "s")),
+        ("TOPS, dense-equivalent", f"{cost.tops:.3f} of {cost.peak_tops:.3f} peak"),
+        ("TOPS, multiplications done", f"{cost.physical_tops:.3f}"),
+        ("energy", engineering(cost.total_pj * 1e-12, "J")),
+        ("TOPS/W without DRAM", f"{cost.tops_per_watt:.2f}"),
+        ("TOPS/W with DRAM", f"{cost.tops_per_watt_with_dram:.2f}"),
+        ("area", "unknown, see above" if total is None else f"{total:.3f} mm2"),
+    ]
+    return table(title, ["", ""], rows)
+
+
+def comparison(title: str, costs: Mapping[str, Cost]) -> Table:
+    """One row a machine."""
+    rows = [
+        (name, f"{cost.cycles:,}", f"{cost.utilization:.1%}",
+         engineering(cost.total_pj * 1e-12, "J"),
+         "unknown" if cost.total_mm2 is None else f"{cost.total_mm2:.2f}",
+         f"{cost.tops:.3f}", f"{cost.tops_per_watt:.2f}", f"{cost.tops_per_watt_with_dram:.2f}")
+        for name, cost in costs.items()
+    ]
+    columns = ["accelerator", "cycles", "utilization", "energy", "mm2", "TOPS", "TOPS/W",
+               "with DRAM"]
+    return table(title, columns, rows)
+
+
+def show(*parts: Table | str) -> None:
+    """Prints tables and lines; wide enough for every column where there is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    for part in parts:
+        console.print(part, highlight=False)

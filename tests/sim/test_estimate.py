@@ -1,0 +1,134 @@
+"""Whole networks: published figures, formats, and equality with the engine."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from sim import accelerator
+from sim.engine import simulate
+from sim.errors import InputError
+from sim.estimate import Estimate, estimate
+from sim.formats import native_format, stream_format
+from sim.network import CodebookWeight, Conv
+from sim.shapes import ConvShape
+from sim.workloads import workload
+from tests.sim.networks import masked_weight, small_network
+
+
+def resnet18(preset: str, **options: str) -> Estimate:
+    return estimate(workload("resnet18"), accelerator.preset(preset), **options)
+
+
+def formats(found: Estimate) -> dict[str, tuple[str, int]]:
+    return {layer.counts.name: (layer.counts.schedule.format, layer.counts.schedule.codewords)
+            for layer in found.layers if layer.counts.schedule}
+
+
+def test_resnet18_published_figures() -> None:
+    found = resnet18("ews-cms-64").to_json()
+    assert found["macs"] == 1_814_073_344
+    assert found["peak_tops"] == pytest.approx(2.458, abs=0.001)
+    assert found["area_mm2"]["total"] == pytest.approx(11.68, rel=0.001)
+
+
+def test_json_has_the_common_names_and_survives_the_trip() -> None:
+    found = json.loads(json.dumps(resnet18("ews-64").to_json(), allow_nan=False))
+    common = {"macs", "cycles", "stall_cycles", "utilization", "energy_pj", "time_s", "tops",
+              "tops_per_watt", "tops_per_watt_with_dram"}
+    assert common | {"area_mm2", "layers"} <= found.keys()
+    assert all(common | {"name"} <= layer.keys() for layer in found["layers"])
+    for field in ("macs", "cycles"):
+        assert sum(layer[field] for layer in found["layers"]) == found[field]
+    parts = {k: v for k, v in found["energy_pj"].items() if not k.startswith("total")}
+    assert sum(parts.values()) == pytest.approx(found["energy_pj"]["total"])
+
+
+def test_physical_multiplications_of_sparse_tiles() -> None:
+    """A quarter everywhere but in the dense stem and classifier (MVQ: 1.81G becomes 0.54G)."""
+    found = resnet18("ews-cms-64")
+    dense = 118_013_952 + 512_000
+    assert found.cost.multiplications == pytest.approx(dense + (1_814_073_344 - dense) / 4, rel=0.01)
+    assert resnet18("ews-cm-64").cost.multiplications == pytest.approx(1_814_073_344, rel=0.01)
+
+
+def test_native_formats_and_exclusions() -> None:
+    by_name = formats(resnet18("ews-cms-64"))
+    assert by_name["conv1"] == by_name["fc"] == ("split", 0)
+    assert by_name["layer1.0.conv1"] == ("mvq", 512)
+    assert by_name["layer2.0.shortcut"] == ("mvq", 128 * 64 // 16 // 2)
+    assert set(formats(resnet18("ews-64")).values()) == {("dense", 0)}
+    assert formats(resnet18("ews-c-64"))["layer1.0.conv1"] == ("vq", 1024)
+    assert resnet18("ews-cms-64").exclusions == {"conv1": "first convolution", "fc": "classifier"}
+    odd = ConvShape("odd", 64, 24, (3, 3), size=(8, 8))
+    form, _, reason = native_format(odd, accelerator.preset("ews-cms-64"), first=False)
+    assert (form, reason) == ("split", "24 output channels, not a multiple of d = 16")
+
+
+@pytest.mark.parametrize("objective", ["energy", "cycles"])
+def test_objectives_win_at_what_they_minimise(objective: str) -> None:
+    def value(other: str) -> float:
+        cost = resnet18("ews-cm-32", objective=other).cost
+        return {"energy": cost.total_pj, "cycles": cost.cycles}[objective]
+
+    assert value(objective) <= min(value("edp"), value("cycles"), value("energy"))
+
+
+def test_extension_factors_save_memory_traffic() -> None:
+    ws, ews = resnet18("ws-64").cost, resnet18("ews-64").cost
+    assert ews.energy_pj["l1"] < ws.energy_pj["l1"] / 1.5
+    assert ews.cycles < ws.cycles
+
+
+@pytest.mark.parametrize("preset", ["ws-16", "ews-16", "ews-cm-16", "ews-cms-16", "ews-cms-32"])
+def test_equals_the_engine_layer_by_layer(preset: str) -> None:
+    machine = accelerator.preset(preset)
+    network = small_network(d=16, keep=4, size=7)
+    images = np.random.default_rng(3).integers(-128, 128, (2, 1, 7, 7)).astype(np.int8)
+    run = simulate(network, machine, images)
+    assert run.bit_exact
+    assert [layer.counts for layer in estimate(network, machine).layers] == list(run.layers)
+
+
+def masked(d: int = 16, k: int = 8, keep: int = 4) -> CodebookWeight:
+    rng = np.random.default_rng(0)
+    codebook = rng.integers(-128, 128, (k, d)).astype(np.int8)
+    return masked_weight(rng, codebook, d, 2, keep, d)
+
+
+def test_dense_machine_runs_any_file() -> None:
+    assert stream_format(masked(), accelerator.preset("ws-16"), "x") == ("dense", 0)
+
+
+def test_codebook_machine_runs_its_own_format_and_dense_layers() -> None:
+    machine = accelerator.preset("ews-cms-16")
+    assert stream_format(masked(), machine, "x") == ("mvq", 8)
+    dense = small_network().layers[0]
+    assert isinstance(dense, Conv)
+    assert stream_format(dense.weight, machine, "x") == ("split", 0)
+    assert stream_format(dense.weight, accelerator.preset("ews-cm-16"), "x") == ("dense", 0)
+
+
+@pytest.mark.parametrize(("preset", "weight", "message"), [
+    ("ews-cms-16", masked(d=8), r"x\.d = 8.*codeword_length is 16"),
+    ("ews-cms-16", masked(keep=8), r"x\.mask = '8:16'.*runs 4:16"),
+    ("ews-cms-16", CodebookWeight(masked().codebook, masked().assignments), "no mask"),
+    ("ews-cm-16", masked(k=600), r"x\.k = 600.*holds 512"),
+    ("ews-c-16", masked(d=8), r"runs no mask"),
+])
+def test_other_formats_are_refused(preset: str, weight: CodebookWeight, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        stream_format(weight, accelerator.preset(preset), "x")
+
+
+def test_a_network_estimate_is_fast() -> None:
+    from sim import mapping
+
+    resnet18("ews-cms-32")
+    mapping._search.cache_clear()
+    start = time.process_time()
+    resnet18("ews-cms-64")
+    assert time.process_time() - start < 2, "the closed form must not loop over cycles"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sim.encoding import index_bits, mask_bits
-from sim.network import CodebookWeight, Network
+from sim.network import CodebookWeight, Conv, Network
 
 FLOAT_BITS = 32
 
@@ -47,10 +46,6 @@ def bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0) -> Bits:
 
 def network_bits(network: Network) -> Bits:
     """Of all vector-quantized layers of a network."""
-    return total(layer.weight for layer in network.layers
-                 if isinstance(getattr(layer, "weight", None), CodebookWeight))
-
-
-def total(weights: Iterable[CodebookWeight]) -> Bits:
+    weights = (layer.weight for layer in network.layers if isinstance(layer, Conv))
     return sum((bits(w.assignments.size, len(w.codebook), w.d, w.keep, w.group)
-                for w in weights), Bits())
+                for w in weights if isinstance(w, CodebookWeight)), Bits())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +14,11 @@ LOW, HIGH = -128, 127  # q_b = 8 (MVQ eq. 5)
 
 class _Round(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.round()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
 
 
@@ -37,13 +39,13 @@ class _MaskedMean(torch.autograd.Function):
     """Look-up whose gradient is the masked mean over the members of a codeword (MVQ eq. 6)."""
 
     @staticmethod
-    def forward(ctx, codebook: Tensor, assignments: Tensor, masks: Tensor) -> Tensor:
+    def forward(ctx: Any, codebook: Tensor, assignments: Tensor, masks: Tensor) -> Tensor:
         ctx.save_for_backward(assignments, masks)
         ctx.shape = codebook.shape
         return codebook[assignments] * masks
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         assignments, masks = ctx.saved_tensors
         total = gradient.new_zeros(ctx.shape).index_add_(0, assignments, gradient * masks)
         count = gradient.new_zeros(ctx.shape).index_add_(0, assignments, masks)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sim.network import Add, CodebookWeight, Conv, Layer, Network
+from sim.network import Add, AveragePool, CodebookWeight, Conv, Layer, Network, Requantization
 
 
 def predict(network: Network, pixels: Tensor, batch: int = 500) -> Tensor:
@@ -41,7 +41,9 @@ def _run(layer: Layer, tensors: dict[str, Tensor], zeros: dict[str, int]) -> Ten
     return _shifted(value, torch.tensor(layer.shift), layer)
 
 
-def _shifted(value: Tensor, shift: Tensor, output) -> Tensor:
+def _shifted(
+    value: Tensor, shift: Tensor, output: Add | AveragePool | Requantization
+) -> Tensor:
     """Divide by 2^shift, halves towards +infinity, move to the zero point, clamp."""
     divisor = 2**shift
     rounded = torch.div(2 * value + divisor, 2 * divisor, rounding_mode="floor")

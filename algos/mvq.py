@@ -18,9 +18,9 @@ from torch.nn.utils import parametrize
 from algos.bits import Bits, bits
 from algos.codebook import CodebookWeightParametrization
 from algos.data.fashion_mnist import Images
-from algos.grouping import group
-from algos.kmeans import masked_kmeans, masked_sse
 from algos.export import export
+from algos.grouping import group
+from algos.kmeans import masked_kmeans
 from algos.models.resnet import ResNet
 from algos.norms import absorb_gain_signs, gains_kept_positive
 from algos.pruning import weight_mask

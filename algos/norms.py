@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ def fold_norm(norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
 
 def _norms(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     layers = list(model.modules())
-    return [(conv, norm) for conv, norm in zip(layers, layers[1:], strict=False)
+    return [(conv, norm) for conv, norm in pairwise(layers)
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -34,13 +36,13 @@ class _SrSte(torch.autograd.Function):
     """Forward: masked weight. Backward: straight through, plus decay of the pruned weights."""
 
     @staticmethod
-    def forward(ctx, weight: Tensor, mask: Tensor, decay: float) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, mask: Tensor, decay: float) -> Tensor:
         ctx.save_for_backward(weight, mask)
         ctx.decay = decay
         return weight * mask
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         weight, mask = ctx.saved_tensors
         return gradient + ctx.decay * ~mask * weight, None, None
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from algos import mvq
+from algos.bits import Bits
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.export import export
@@ -73,7 +74,7 @@ def _case(case: str, start: ResNet, training: Images, test: Images, work: Path) 
     config = CASES[case]
     model = copy.deepcopy(start)
     reports = mvq.cluster(model, config)
-    storage = sum((r.bits for r in reports.values()), mvq.Bits())
+    storage = sum((r.bits for r in reports.values()), Bits())
     before = accuracy(model, test)
     mvq.fine_tune(model, training, mvq.FINE_TUNING, work / f"case_{case}.pt", progress(f"case_{case}"))
     network = export(model, training.first(512), name=f"resnet20-fashion-{case}")

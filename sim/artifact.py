@@ -32,7 +32,7 @@ from sim.network import (
     TensorSpec,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 _ENTRY = "codeword"
 
 Int8 = Annotated[int, Field(ge=-128, le=127)]
@@ -69,7 +69,7 @@ class OutputHeader(_Header):
 
 
 class ConvHeader(_Header):
-    """Tensors `LAYER.bias` (int32) and, when requantized, `.multiplier` (uint16), `.shift` (uint8)."""
+    """Tensors `LAYER.bias` (int32) and, if requantized, `.multiplier` (uint16), `.shift` (uint8)."""
 
     kind: Literal["conv"] = "conv"
     name: str
@@ -77,7 +77,7 @@ class ConvHeader(_Header):
     weight: Annotated[DenseHeader | CodebookHeader, Field(discriminator="format")]
     stride: tuple[Positive, Positive]
     padding: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
-    requantization: OutputHeader | None = Field(description="null: the layer emits int32 acc + bias")
+    requantization: OutputHeader | None = Field(description="null: the layer emits acc + bias")
 
 
 class AddHeader(OutputHeader):

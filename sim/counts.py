@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sim.accelerator import Accelerator
 from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, LayerCounts
 from sim.schedule import Schedule
 from sim.shapes import ConvShape, PassShape
-
 
 _CAUSES = ("compute", "weight", "psum", "store", "ifmap", "drain")
 _COMPUTE, _WEIGHT, _PSUM, _STORE, _IFMAP, _DRAIN = range(6)
@@ -285,7 +285,7 @@ class _Clock:
 def _cycles(schedule: Schedule) -> tuple[dict[str, int], int]:
     """Core cycles by cause, and accepted beats."""
     layer, port = schedule.shape, schedule.accelerator.weight_port_bits
-    trips_i, trips_j, trips_k = schedule.trips
+    trips_i, trips_j, _ = schedule.trips
     clock = _Clock(schedule)
     beats = 0
     if schedule.format in ("vq", "mvq"):
@@ -298,21 +298,20 @@ def _cycles(schedule: Schedule) -> tuple[dict[str, int], int]:
         groups[i] = _channel_loop(schedule, a, i * schedule.a)
     opening = groups[0][0][0]
 
+    def kernel_loop(chunks: tuple[_Chunk, ...], pixels: int, after: _Chunk | None, opens: bool) -> None:
+        for n, chunk in enumerate(chunks):
+            following = chunks[n + 1] if n + 1 < len(chunks) else after
+            clock.run(chunk, pixels, layer.out_w, following, chunk.fetch_row if opens and n == 0 else 0)
+
     def output_group(group: list[tuple[_Chunk, ...]], pixels: int, opens: bool, closes: bool) -> None:
         for j, chunks in enumerate(group):
             last_j = j == trips_j - 1
             after = group[j + 1][0] if not last_j else None if closes else opening
-
-            def kernel_loop(chunks=chunks, after=after, first=opens and j == 0) -> None:
-                for n, chunk in enumerate(chunks):
-                    following = chunks[n + 1] if n + 1 < len(chunks) else after
-                    earliest = chunk.fetch_row if first and n == 0 else 0
-                    clock.run(chunk, pixels, layer.out_w, following, earliest)
-
             if opens or after is None:
-                kernel_loop()
+                kernel_loop(chunks, pixels, after, opens and j == 0)
             else:
-                clock.once((pixels, id(chunks), id(after)), kernel_loop)
+                clock.once((pixels, id(chunks), id(after)),
+                           partial(kernel_loop, chunks, pixels, after, False))
 
     for tile in range(schedule.tiles):
         pixels = min(schedule.tile_rows, layer.out_h - tile * schedule.tile_rows) * layer.out_w
@@ -324,7 +323,7 @@ def _cycles(schedule: Schedule) -> tuple[dict[str, int], int]:
             if opens or closes:
                 output_group(group, pixels, opens, closes)
             else:
-                clock.once((pixels, id(group)), lambda: output_group(group, pixels, False, False))
+                clock.once((pixels, id(group)), partial(output_group, group, pixels, False, False))
     return dict(zip(_CAUSES, clock.spent, strict=True)), beats
 
 

@@ -51,7 +51,8 @@ class Estimate:
         return {layer.counts.name: layer.exclusion for layer in self.layers if layer.exclusion}
 
     def to_json(self) -> dict[str, object]:
-        return {"network": self.name, "accelerator": self.accelerator.name} | self.cost.to_json() | {
+        names = {"network": self.name, "accelerator": self.accelerator.name}
+        return names | self.cost.to_json() | {
             "uncompressed": self.exclusions,
             "layers": [layer.to_json() for layer in self.layers],
         }
@@ -79,12 +80,12 @@ def estimate(
     formats = _formats(network, shapes, accelerator)
     layers = [_counts(shape, accelerator, formats, objective) for shape in shapes]
     counts = with_network_io(layers, _input_bytes(shapes[0]), _output_bytes(shapes[-1]))
-    return assemble(name, accelerator, shapes, counts,
+    return assemble(name, accelerator, counts,
                     {layer: reason for layer, (_, _, reason) in formats.items()})
 
 
 def assemble(
-    name: str, accelerator: Accelerator, shapes: Sequence[Shape], counts: Sequence[LayerCounts],
+    name: str, accelerator: Accelerator, counts: Sequence[LayerCounts],
     exclusions: Mapping[str, str] | None = None,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""

@@ -1,4 +1,4 @@
-"""Which weight stream a layer takes on a machine: the one decision of estimate, simulate, verify."""
+"""Which weight stream a layer takes on a machine: one decision for estimate, simulate, verify."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ def requantize(
 
 
 def add(
-    a: np.ndarray, b: np.ndarray, multiplier_a: int, multiplier_b: int, shift: int,
-    zero_a: int, zero_b: int, zero_point: int, low: int, high: int,
+    a: np.ndarray, b: np.ndarray, multipliers: tuple[int, int], shift: int,
+    zeros: tuple[int, int], zero_point: int, low: int, high: int,
 ) -> np.ndarray:
     """Residual: clamp((((a-z_a) m_a + (b-z_b) m_b + 2^(s-1)) >> s) + z_y), one rounding; int8."""
-    total = (np.asarray(a, np.int64) - zero_a) * multiplier_a
-    total = total + (np.asarray(b, np.int64) - zero_b) * multiplier_b
+    total = (np.asarray(a, np.int64) - zeros[0]) * multipliers[0]
+    total = total + (np.asarray(b, np.int64) - zeros[1]) * multipliers[1]
     return np.clip(rounding_shift(total, shift) + zero_point, low, high).astype(np.int8)
 
 

@@ -119,7 +119,7 @@ class Requantization:
     def __post_init__(self) -> None:
         _require(self.multiplier.dtype == np.uint16, "multiplier", self.multiplier.dtype,
                  "must be uint16", "scale m and s together")
-        ok = self.shift.dtype == np.uint8 and 1 <= self.shift.min() and self.shift.max() <= 47
+        ok = self.shift.dtype == np.uint8 and self.shift.min() >= 1 and self.shift.max() <= 47
         _require(ok, "shift", f"{self.shift.dtype} {self.shift.min()}..{self.shift.max()}",
                  "must be uint8 from 1 to 47", "rescale m")
         _require(-128 <= self.low <= self.high <= 127, "clamp", (self.low, self.high),
@@ -149,7 +149,7 @@ class Conv:
                  "store one bias for each output channel")
         if self.requantization is not None:
             n = self.requantization.multiplier.shape
-            _require(n == (outputs,) == self.requantization.shift.shape, f"{self.name}.multiplier",
+            _require({n, self.requantization.shift.shape} == {(outputs,)}, f"{self.name}.multiplier",
                      list(n), f"must be [{outputs}]", "store one multiplier for each channel")
         worst = self.worst_accumulator
         _require(worst < 2**31, f"{self.name}.bias", worst,
@@ -253,7 +253,7 @@ class Network:
     @cached_property
     def maps(self) -> dict[str, tuple[int, int, int]]:
         """(C, H, W) of every tensor by name."""
-        maps = {"input": tuple(self.input.shape)}
+        maps: dict[str, tuple[int, int, int]] = {"input": self.input.shape}
         for layer in self.layers:
             c, h, w = maps[layer.inputs[0]]
             if isinstance(layer, Conv):
@@ -288,7 +288,9 @@ class Network:
                 and previous.name in layer.inputs
                 and readers[previous.name] == 1
             ):
-                shapes[-1] = shapes[-1].with_residual(layer.name)
+                ridden = shapes.pop()
+                assert isinstance(ridden, ConvShape)
+                shapes.append(ridden.with_residual(layer.name))
             else:
                 shapes.append(PassShape(layer.name, "add" if isinstance(layer, Add) else "pool",
                                         elements=c * h * w, operands=len(layer.inputs),
@@ -331,7 +333,7 @@ def run_layer(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray])
     zeros = [network.zero_point(name) for name in layer.inputs]
     if isinstance(layer, Add):
         a, b = (tensors[name] for name in layer.inputs)
-        return integer.add(a, b, *layer.multipliers, layer.shift, *zeros,
+        return integer.add(a, b, layer.multipliers, layer.shift, (zeros[0], zeros[1]),
                            layer.zero_point, layer.low, layer.high)
     return integer.average_pool(tensors[layer.input], layer.multiplier, layer.shift, zeros[0],
                                 layer.zero_point, layer.low, layer.high)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim import encoding
+from sim.accelerator import Accelerator
 from sim.network import CodebookWeight, Conv, pad
 from sim.schedule import Schedule
 from sim.shapes import ConvShape
@@ -163,7 +164,7 @@ def _stream(values: np.ndarray, chunk: np.void, schedule: Schedule) -> np.ndarra
     return np.concatenate([part.ravel() for part in parts])
 
 
-def _sub_record(part: np.ndarray, u: int, acc) -> np.ndarray:
+def _sub_record(part: np.ndarray, u: int, acc: Accelerator) -> np.ndarray:
     """Positions u*Q .. u*Q+Q-1 of each group of d columns; [rows, records * Q]."""
     rows, columns = part.shape
     d, q = acc.codeword_length, acc.multipliers_per_codeword

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Literal
 
 from sim.accelerator import Accelerator
@@ -145,7 +146,8 @@ class Schedule:
     def vector_cycles(self) -> tuple[int, ...]:
         """Fetch cycles of one activation vector, by input-channel group."""
         banks = self.accelerator.ifmap_banks
-        return tuple(-(-(-(-self.rows_of(g) // 8)) // banks) for g in range(self.channel_groups))
+        words = (ceil(self.rows_of(g) / 8) for g in range(self.channel_groups))
+        return tuple(ceil(n / banks) for n in words)
 
     def new_vectors(self, first_position: int, row_start: bool) -> int:
         """Vectors fetched for a pixel and channel group, of the positions from `first_position`."""
@@ -163,11 +165,11 @@ class Schedule:
     def psum_cycles(self, a: int) -> int:
         """Cycles to read or write the stored psums of one pixel, `a` output groups."""
         acc = self.accelerator
-        words = -(-acc.columns * acc.psum_store_bits // 64)
-        return a * -(-words // acc.psum_banks)
+        words = ceil(acc.columns * acc.psum_store_bits / 64)
+        return a * ceil(words / acc.psum_banks)
 
     def store_cycles(self, a: int) -> int:
         """Storer cycles of one pixel, `a` output groups."""
         acc = self.accelerator
-        residual = -(-(-(-acc.columns // 8)) // acc.ifmap_banks) if self.shape.residual else 0
-        return a * (-(-acc.columns // acc.requant_lanes) + residual)
+        residual = ceil(ceil(acc.columns / 8) / acc.ifmap_banks) if self.shape.residual else 0
+        return a * (ceil(acc.columns / acc.requant_lanes) + residual)

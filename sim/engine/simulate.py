@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from sim.engine import memory, storer
 from sim.engine.core import run_program
 from sim.formats import stream_format
 from sim.mapping import best_schedule
-from sim.network import Add, Conv, Network
+from sim.network import Add, AveragePool, Conv, Network
 from sim.program import lower, token_ifmap
 from sim.results import LayerCounts, with_network_io
 from sim.shapes import ConvShape, PassShape
@@ -66,8 +67,8 @@ def simulate(
         shape = shapes.get(layer.name)
         if isinstance(layer, Conv):
             assert isinstance(shape, ConvShape)
-            result = _convolution(network, layer, shape, accelerator, tensors, objective)
-            tensors[layer.name], layer_counts = result
+            ofmap, layer_counts = _convolution(network, layer, shape, accelerator, tensors, objective)
+            tensors[layer.name] = ofmap
             counts.append(layer_counts)
         else:
             tensors[layer.name] = _pass(network, layer, tensors)
@@ -80,7 +81,10 @@ def simulate(
     return Simulation(network, tensors, layers, exact, wall)
 
 
-def _convolution(network, layer, shape, accelerator, tensors, objective):
+def _convolution(
+    network: Network, layer: Conv, shape: ConvShape, accelerator: Accelerator,
+    tensors: Mapping[str, np.ndarray], objective: str,
+) -> tuple[np.ndarray, LayerCounts]:
     form, codewords = stream_format(layer.weight, accelerator, layer.name)
     schedule = best_schedule(shape, accelerator, form, codewords, objective=objective)
     program = lower(layer, schedule)
@@ -98,7 +102,7 @@ def _finish(layer: Conv, acc: np.ndarray) -> np.ndarray:
                              q.high).reshape(acc.shape)
 
 
-def _pass(network, layer, tensors) -> np.ndarray:
+def _pass(network: Network, layer: Add | AveragePool, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
     zeros = tuple(network.zero_point(name) for name in layer.inputs)
     first = tensors[layer.inputs[0]]
     limits = (layer.zero_point, layer.low, layer.high)

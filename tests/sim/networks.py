@@ -29,7 +29,8 @@ def masked_weight(
     k, d = codebook.shape
     places = (outputs // d, channels, kernel, kernel)
     codes = rng.integers(0, len(mask_table(keep, group)), (*places, d // group)).astype(np.uint16)
-    return CodebookWeight(codebook, rng.integers(0, k, places).astype(np.uint16), codes, keep, group)
+    assignments = rng.integers(0, k, places).astype(np.uint16)
+    return CodebookWeight(codebook, assignments, codes, keep, group)
 
 
 def small_network(d: int = 4, keep: int = 2, size: int = 6, seed: int = 0) -> Network:

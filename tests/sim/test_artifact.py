@@ -34,12 +34,14 @@ def path(tmp_path: Path) -> Path:
 
 def test_round_trip_computes_the_same(path: Path) -> None:
     original, read = small_network(), artifact.load(path)
-    images = np.random.default_rng(1).integers(-128, 128, (2, *original.input.shape)).astype(np.int8)
+    rng = np.random.default_rng(1)
+    images = rng.integers(-128, 128, (2, *original.input.shape)).astype(np.int8)
     expected, got = network.run(original, images), network.run(read, images)
     assert expected.keys() == got.keys()
     for name in expected:
         np.testing.assert_array_equal(expected[name], got[name])
-    assert read.metadata == original.metadata and read.input == original.input
+    assert read.metadata == original.metadata
+    assert read.input == original.input
 
 
 def test_equal_networks_give_equal_bytes_and_leave_no_scraps(path: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The hardware: Amaranth components, their Verilog, and the bench that compares both with `sim`."""

@@ -1,0 +1,78 @@
+"""The hierarchy boundary: a repeated part is a submodule for simulation, one module for export.
+
+Amaranth emits a module for every instance. A `Block` put in place with `place` elaborates to a
+real submodule normally, so that Amaranth's simulator runs it; inside `collect` it becomes an
+instance of a module that is emitted once for each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+from amaranth.utils import ceil_log2
+
+from sim.errors import InputError
+
+_kinds: ContextVar[dict[str, Block] | None] = ContextVar("kinds", default=None)
+
+
+class Block(wiring.Component):
+    """A module of the hierarchy. The docstring of a subclass is its port contract.
+
+    Attributes:
+        kind: module name in Verilog, without prefix.
+        clocked: the module has registers.
+    """
+
+    kind: str
+    clocked: bool = True
+    # A block placed as an instance is not elaborated itself; Amaranth would warn about that.
+    _MustUse__silence = True
+
+
+def place(m: Module, name: str, block: Block) -> Block:
+    """Puts a block into `m`; its ports are then driven and read as usual."""
+    kinds = _kinds.get()
+    if kinds is None:
+        m.submodules[name] = block
+        return block
+    kinds.setdefault(block.kind, block)
+    ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()} if block.clocked else {}
+    for port, member in block.signature.members.items():
+        signal = getattr(block, port)
+        signal.name = f"{name}_{port}"
+        ports[f"{'i' if member.flow == In else 'o'}_{port}"] = signal
+    m.submodules[name] = Instance(module_name(block.kind), **ports)
+    return block
+
+
+@contextmanager
+def collect() -> Iterator[dict[str, Block]]:
+    """Inside, `place` makes instances; the dict receives one block of each kind."""
+    kinds: dict[str, Block] = {}
+    token = _kinds.set(kinds)
+    try:
+        yield kinds
+    finally:
+        _kinds.reset(token)
+
+
+def module_name(kind: str) -> str:
+    return f"codeword_{kind}"
+
+
+def address_bits(depth: int) -> int:
+    """Address width of `depth` words, at least 1."""
+    return max(1, ceil_log2(depth))
+
+
+def check_positive(**values: int) -> None:
+    """Raises InputError for the first value below 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(name, value, "must be positive", f"give {name} >= 1")

@@ -1,0 +1,38 @@
+"""Performance counters."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module
+from amaranth.lib.wiring import In, Out
+
+from rtl.block import Block, check_positive
+
+COUNTERS = ("cycles", "compute", "drain", "weight", "psum", "store", "ifmap", "vectors", "wrf_rows",
+            "beats", "psum_rows_read", "psum_rows_written", "finished_rows")
+
+
+class Counters(Block):
+    """Event counters of a layer (docs/timing.md section 6).
+
+    Function: output `count_X` is the number of cycles in which `events` bit X (order of COUNTERS)
+        was 1 since `clear`.
+    Throughput: one event of each kind a cycle.
+    Handshake: none. An event in cycle t counts from t+1.
+    """
+
+    kind = "counters"
+
+    def __init__(self, *, width: int) -> None:
+        check_positive(width=width)
+        super().__init__({"clear": In(1), "events": In(len(COUNTERS)),
+                          **{f"count_{name}": Out(width) for name in COUNTERS}})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for n, name in enumerate(COUNTERS):
+            counter = getattr(self, f"count_{name}")
+            with m.If(self.clear):
+                m.d.sync += counter.eq(0)
+            with m.Elif(self.events[n]):
+                m.d.sync += counter.eq(counter + 1)
+        return m

@@ -1,0 +1,152 @@
+"""Widths and depths that follow from an accelerator, and the fields of its chunk descriptors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from amaranth.lib.data import StructLayout
+from amaranth.utils import bits_for, ceil_log2
+
+from rtl.block import address_bits
+from sim import encoding
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+
+COUNT_BITS = 24
+"""Pixels, chunk numbers and psum addresses."""
+DEMAND_BITS = 16
+"""Slot demands in cycles."""
+PSUM_BITS = 32
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the components need to know of an accelerator.
+
+    Raises:
+        InputError: a description that the hardware cannot have.
+    """
+
+    accelerator: Accelerator
+
+    def __post_init__(self) -> None:
+        port = self.accelerator.weight_port_bits
+        if port & (port - 1):
+            raise InputError("weight_port_bits", port, "the beat buffer addresses it in binary",
+                             "use 64, 128, 256 or 512")
+
+    @property
+    def records(self) -> int:
+        """Records of a full weight row."""
+        return self.accelerator.columns // self.accelerator.codeword_length
+
+    @property
+    def words(self) -> int:
+        """PEs of an array row."""
+        return self.accelerator.columns // self.accelerator.split
+
+    @property
+    def position_bits(self) -> int:
+        """MRF width, 0 on a dense tile."""
+        acc = self.accelerator
+        return address_bits(acc.codeword_length) if acc.sparse_tile else 0
+
+    @property
+    def word_bits(self) -> int:
+        """One PE's WRF word: a weight, and its position on a sparse tile."""
+        return 8 + self.position_bits
+
+    @property
+    def row_word_bits(self) -> int:
+        """The WRF words of an array row."""
+        return self.words * self.word_bits
+
+    @property
+    def sum_bits(self) -> int:
+        """A psum inside the array: H products of 16 bits cannot exceed it."""
+        return 16 + ceil_log2(self.accelerator.rows)
+
+    @property
+    def wrf_address_bits(self) -> int:
+        return address_bits(self.accelerator.wrf_depth)
+
+    @property
+    def word_select_bits(self) -> int:
+        """PRF address."""
+        return address_bits(self.accelerator.prf_depth)
+
+    @property
+    def extent_bits(self) -> int:
+        """A, B, U, D and counters below them."""
+        return bits_for(self.accelerator.wrf_depth)
+
+    @property
+    def index_bits(self) -> int:
+        """Widest codeword index."""
+        return encoding.index_bits(self.accelerator.codebook_entries)
+
+    @cached_property
+    def row_bits(self) -> int:
+        """Widest weight row of any format this machine reads, and of the codebook job."""
+        acc = self.accelerator
+        widths = [self.words * 8]
+        if acc.loader != "dense":
+            widths += [self.records * acc.record_bits(acc.codebook_entries), 8 * acc.codeword_length]
+        return max(widths)
+
+    @cached_property
+    def buffer_row_bits(self) -> int:
+        """A row of the beat buffer: beats that cover the widest weight row, a power of two."""
+        port = self.accelerator.weight_port_bits
+        return port << ceil_log2(-(-self.row_bits // port))
+
+    @cached_property
+    def buffer_rows(self) -> int:
+        """Depth of the beat buffer, such that a full buffer never delays a row.
+
+        While the narrow rows of a last output group pass, one a cycle, the buffer gains up to
+        H beats on them; wide rows that follow use the gain up.
+        """
+        acc = self.accelerator
+        port = acc.weight_port_bits
+        narrowest = 8 if acc.loader == "dense" else min(8, acc.record_bits(2))
+        gains = acc.dataflow == "ews" and self.row_bits > port
+        gain = acc.rows * (port - narrowest) if gains else 0
+        needed = gain + 2 * self.row_bits + 3 * port
+        return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
+
+    @property
+    def loader_chunk(self) -> StructLayout:
+        """Descriptor fields that the loader reads; names as in `sim.program.CHUNK`."""
+        acc = self.accelerator
+        most_beats = -(-acc.wrf_depth * acc.rows * self.row_bits // acc.weight_port_bits)
+        row_count, width = bits_for(acc.rows), bits_for(self.row_bits)
+        return StructLayout(
+            dict.fromkeys(("a", "b", "u", "d"), self.extent_bits)
+            | {"rows": row_count, "rows_tail": row_count, "row_bits": width,
+               "row_bits_tail": width, "beats": bits_for(most_beats)})
+
+    @property
+    def slot_chunk(self) -> StructLayout:
+        """Descriptor fields that the sequencer reads; names as in `sim.program.CHUNK`."""
+        row_count = bits_for(self.accelerator.rows)
+        return StructLayout(
+            dict.fromkeys(("a", "b", "u", "d"), self.extent_bits)
+            | {"rows": row_count, "rows_tail": row_count}
+            | dict.fromkeys(("pixels", "width"), COUNT_BITS)
+            | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"),
+                            DEMAND_BITS)
+            | dict.fromkeys(("fence", "first", "last"), 1))
+
+    @property
+    def tag(self) -> StructLayout:
+        """What accompanies a token to the PRF.
+
+        `first` replaces the PRF word, with the stored psum if `stored`; `last` emits it,
+        `final` to the storer; `retire` marks the last token of the chunk in `bank`, `end` that
+        of the layer; `address` is the psum address.
+        """
+        return StructLayout({
+            "valid": 1, "word": self.word_select_bits, "first": 1, "stored": 1, "last": 1,
+            "final": 1, "retire": 1, "bank": 1, "end": 1, "address": COUNT_BITS})

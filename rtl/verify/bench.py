@@ -27,7 +27,7 @@ module {bench} (
   output [{counter_bits}:0] counters
 );
 {ports}
-  reg [31:0] layer [0:15];
+  reg [31:0] layer [0:{layer_words}];
   reg [{loader_chunk}:0] loader_chunks [0:{chunk_limit}];
   reg [{slot_chunk}:0] slot_chunks [0:{chunk_limit}];
   reg [{row_bits}:0] psums [0:{psum_rows}];
@@ -51,8 +51,8 @@ module {bench} (
   initial begin
     complete = 0;
     $readmemh("layer.hex", layer);
-    $readmemh("loader_chunk.hex", loader_chunks);
-    $readmemh("slot_chunk.hex", slot_chunks);
+    $readmemh("loader_chunk.hex", loader_chunks, 0, layer[1] - 1);
+    $readmemh("slot_chunk.hex", slot_chunks, 0, layer[1] - 1);
     beats = $fopen("beats.hex", "r");
     vectors = $fopen("vectors.hex", "r");
     rows = $fopen("rows.txt", "w");
@@ -97,7 +97,7 @@ def bench(accelerator: Accelerator) -> str:
         configuration="".join(f"  assign {name} = layer[{n}];\n"
                               for n, name in enumerate(core.config, 1)),
         counters=", ".join(f"count_{name}" for name in reversed(COUNTERS)),
-        counter_bits=COUNTER_BITS * len(COUNTERS) - 1, chunk_limit=CHUNK_LIMIT - 1,
+        counter_bits=COUNTER_BITS * len(COUNTERS) - 1, chunk_limit=CHUNK_LIMIT - 1, layer_words=len(core.config),
         loader_chunk=geometry.loader_chunk.size - 1, slot_chunk=geometry.slot_chunk.size - 1,
         row_bits=PSUM_BITS * accelerator.columns - 1,
         psum_rows=(1 << min(psum_address, COUNT_BITS)) - 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import shutil
 import sys
@@ -18,6 +17,8 @@ import numpy as np
 from cocotb_tools.runner import get_runner
 
 from rtl import verilog
+from rtl.core import COUNTER_BITS
+from rtl.counters import COUNTERS
 from rtl.verify.bench import BENCH, bench
 from rtl.verify.simulators import environment
 from sim.accelerator import Accelerator
@@ -34,7 +35,7 @@ class Capture:
     Attributes:
         cycles, final, addresses: int64 [n].
         rows: int32 [n, L].
-        counters: by name; empty if the simulation broke off.
+        counters: by name.
     """
 
     cycles: np.ndarray
@@ -76,14 +77,14 @@ def run(build_dir: Path, simulator: str, directory: Path) -> Capture:
     runner = get_runner(simulator)
     log = directory / "run.log"
     with _environment(environment(simulator)), _quiet(log):
-        runner.test(test_module="rtl.verify.bench_test", hdl_toplevel=BENCH, hdl_toplevel_lang="verilog",
+        runner.test(test_module="rtl.cocotb_bench", hdl_toplevel=BENCH, hdl_toplevel_lang="verilog",
                     build_dir=build_dir, test_dir=directory, log_file=log,
                     results_xml=str(directory / "results.xml"))
     return _read(directory, log)
 
 
 def _read(directory: Path, log: Path) -> Capture:
-    counters = directory / "counters.json"
+    counters = directory / "counters.txt"
     if not counters.exists():
         raise RuntimeError(f"the {BENCH} did not finish:\n" + log.read_text()[-2000:])
     lines = [line.split() for line in (directory / "rows.txt").read_text().splitlines()]
@@ -91,7 +92,10 @@ def _read(directory: Path, log: Path) -> Capture:
     # An unknown bit can only come from a broken design; it reads as 0.
     data = b"".join(bytes.fromhex(line[3].translate(_UNKNOWN))[::-1] for line in lines)
     rows = np.frombuffer(data, "<i4").reshape(len(lines), -1)
-    return Capture(*numbers.T, rows, json.loads(counters.read_text()))
+    packed = int(counters.read_text().translate(_UNKNOWN), 2)
+    values = {name: packed >> COUNTER_BITS * n & ((1 << COUNTER_BITS) - 1)
+              for n, name in enumerate(COUNTERS)}
+    return Capture(*numbers.T, rows, values)
 
 
 _UNKNOWN = str.maketrans("xzXZ", "0000")

@@ -1,4 +1,4 @@
-"""Which schedule a layer gets: exhaustive over A, B, D and the loading mode, by the closed form."""
+"""Which schedule a layer gets: exhaustive over A, B, D, loading mode and folding, by the closed form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def best_schedule(
     Ties go to fewer cycles, then to the smaller factors.
 
     Args:
-        shape: the layer, not folded.
+        shape: the layer itself; the search decides on folding.
         form: what its weight stream carries (`sim.formats`).
         codewords: k of its codebook, 0 without one.
         objective: one of OBJECTIVES. Energy is on-chip and DRAM accesses, weighted by technology.
@@ -38,20 +38,28 @@ def best_schedule(
     # Equal layers share one search, whatever their names.
     anonymous = ConvShape("", shape.channels, shape.outputs, shape.kernel, shape.stride,
                           shape.padding, shape.size, "residual" if shape.residual else "")
-    factors = _search(anonymous, accelerator, form, codewords, objective)
-    return Schedule(accelerator, fold(shape, accelerator), form, codewords, *factors)
+    folded, factors = _search(anonymous, accelerator, form, codewords, objective)
+    seen = fold(shape, accelerator, form) if folded else shape
+    return Schedule(accelerator, seen, form, codewords, *factors)
+
+
+def forget() -> None:
+    """Empties the memory of past searches; for benchmarks."""
+    _search.cache_clear()
 
 
 @lru_cache(maxsize=4096)
 def _search(
     shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, objective: str
-) -> tuple[int, int, int, bool, int]:
+) -> tuple[bool, tuple[int, int, int, bool, int]]:
+    """Whether to fold, and a, b, d, overlap, tile_rows."""
     energy = access_energy(accelerator.technology)
     best: tuple[tuple[float, ...], Schedule] | None = None
     problem: InputError | None = None
-    for factors in _factors(fold(shape, accelerator), accelerator, form):
+    candidates = dict.fromkeys((shape, fold(shape, accelerator, form)))
+    for seen, factors in ((s, f) for s in candidates for f in _factors(s, accelerator, form)):
         try:
-            schedule = _largest_tile(shape, accelerator, form, codewords, factors)
+            schedule = _largest_tile(seen, accelerator, form, codewords, factors)
         except InputError as error:
             problem = error
             continue
@@ -64,7 +72,7 @@ def _search(
         assert problem is not None
         raise problem
     s = best[1]
-    return s.a, s.b, s.d, s.overlap, s.tile_rows
+    return s.shape != shape, (s.a, s.b, s.d, s.overlap, s.tile_rows)
 
 
 def _key(counts: LayerCounts, spent: float, objective: str) -> tuple[float, ...]:
@@ -97,15 +105,14 @@ def _largest_tile(
     factors: tuple[int, int, int, bool],
 ) -> Schedule:
     """The schedule with as many output rows to a tile as L1 holds, evenly spread."""
-    folded = fold(shape, accelerator)
-    one = Schedule(accelerator, folded, form, codewords, *factors, 1)
-    kernel, stride = folded.kernel[0], folded.stride[0]
-    line = folded.size[1] * folded.channels
-    rows = folded.out_h
-    if one.shape.size[0] * line > accelerator.ifmap_bytes:
+    one = Schedule(accelerator, shape, form, codewords, *factors, 1)
+    kernel, stride = shape.kernel[0], shape.stride[0]
+    line = shape.size[1] * shape.channels
+    rows = shape.out_h
+    if shape.size[0] * line > accelerator.ifmap_bytes:
         rows = min(rows, (accelerator.ifmap_bytes // line - kernel) // stride + 1)
     if one.psum_tile_bytes:
         rows = min(rows, accelerator.psum_bytes // one.psum_tile_bytes)
     rows = max(rows, 1)
-    tiles = -(-folded.out_h // rows)
-    return Schedule(accelerator, folded, form, codewords, *factors, -(-folded.out_h // tiles))
+    tiles = -(-shape.out_h // rows)
+    return Schedule(accelerator, shape, form, codewords, *factors, -(-shape.out_h // tiles))

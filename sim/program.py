@@ -124,11 +124,18 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
 
 
 def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
-    """[units, C, Ky, Kx] -> [units, C', positions]; kernel columns in channels where the shape folds."""
+    """[units, C, Ky, Kx] -> [units, C', positions]; kernel columns in channels where the shape folds.
+
+    Columns beyond the kernel, when the groups do not divide it, hold zeros.
+    """
     units, c, ky, kx = values.shape
-    if shape.channels != c:
-        return values.transpose(0, 3, 1, 2).reshape(units, kx * c, ky)
-    return values.reshape(units, c, ky * kx)
+    if shape.channels == c:
+        return values.reshape(units, c, ky * kx)
+    groups, width = shape.kernel[1], shape.channels // c
+    padded = np.zeros((units, c, ky, groups * width), values.dtype)
+    padded[..., :kx] = values
+    split = padded.reshape(units, c, ky, groups, width)
+    return split.transpose(0, 4, 1, 2, 3).reshape(units, width * c, ky * groups)
 
 
 def _records(weight: CodebookWeight, schedule: Schedule) -> np.ndarray:
@@ -183,6 +190,11 @@ def token_ifmap(ifmap: np.ndarray, layer: Conv, program: Program, zero_point: in
     batch, c, height, _ = padded.shape
     if program.ifmap_shape[0] == c:
         return padded
-    kx, stride = layer.weight.shape[3], layer.stride[1]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kx, 3)[:, :, :, ::stride]
-    return np.ascontiguousarray(windows.transpose(0, 4, 1, 2, 3)).reshape(batch, kx * c, height, -1)
+    groups, width = program.schedule.shape.kernel[1], program.ifmap_shape[0] // c
+    # The zero columns beyond the kernel may reach beyond the ifmap.
+    reach = groups * width - layer.weight.shape[3]
+    padded = np.pad(padded, [(0, 0)] * 3 + [(0, reach)], constant_values=zero_point)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, groups * width, 3)
+    windows = windows[:, :, :, :: layer.stride[1]].reshape(batch, c, height, -1, groups, width)
+    folded = windows.transpose(0, 5, 1, 2, 3, 4)
+    return np.ascontiguousarray(folded).reshape(batch, width * c, height, -1)

@@ -18,17 +18,24 @@ from sim.shapes import ConvShape
 Format = Literal["dense", "split", "vq", "mvq"]
 
 
-def fold(shape: ConvShape, accelerator: Accelerator) -> ConvShape:
-    """Kernel columns folded into channels while C*Kx <= H; otherwise the shape itself.
+def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
+    """Kernel columns folded into channels, as many as the array's rows hold.
 
-    The folded ifmap has one column for each output column, so stride and padding along x vanish.
+    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
+    columns stay as kernel columns; each output column has its own G, so the stride along x is G.
+    A codebook has no record of zeros to fill up a last group: there the width divides the kernel.
     """
-    ky, kx = shape.kernel
-    if kx == 1 or shape.channels * kx > accelerator.rows:
+    kx = shape.kernel[1]
+    most = min(kx, max(1, accelerator.rows // shape.channels))
+    width = ceil(kx / ceil(kx / most))
+    if form in ("vq", "mvq"):
+        width = max(f for f in range(1, most + 1) if kx % f == 0)
+    if width == 1:
         return shape
-    return ConvShape(shape.name, shape.channels * kx, shape.outputs, (ky, 1),
-                     (shape.stride[0], 1), (shape.padding[0], 0),
-                     (shape.size[0], shape.out_w), shape.residual)
+    groups = ceil(kx / width)
+    return ConvShape(shape.name, shape.channels * width, shape.outputs, (shape.kernel[0], groups),
+                     (shape.stride[0], groups), (shape.padding[0], 0),
+                     (shape.size[0], shape.out_w * groups), shape.residual)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Schedule:
     """One convolution on one accelerator.
 
     Attributes:
-        shape: the layer as the array sees it (`fold` applied).
+        shape: the layer as the array sees it, folded or not.
         format: what a row of the weight stream carries; see `sim.encoding`.
         codewords: k of the layer's codebook, 0 without one.
         a, b, d: extension factors.

@@ -53,7 +53,7 @@ def layer_cases(draw, sizes=(4, 8, 16)) -> Case:
     layer = random_conv(rng, machine, form, outputs, channels, kernel, stride, padding)
     shape = ConvShape("layer", channels, layer.weight.shape[0], kernel, stride, padding,
                       (height, width), draw(st.sampled_from(["", "sum"])))
-    folded = fold(shape, machine)
+    folded = fold(shape, machine, form) if draw(st.booleans()) else shape
     one = machine.dataflow == "ws"
     factor = st.just(1) if one else st.integers(1, 4)
     codewords = layer.weight.codebook.shape[0] if form in ("vq", "mvq") else 0

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 NetworkName = Annotated[str, typer.Argument(
-    metavar="NETWORK", help="a built-in name (resnet18, resnet20-fashion, ...) or a .safetensors file")]
+    metavar="NETWORK", help="a name (resnet18, resnet20-fashion, ...) or a .safetensors file")]
 AcceleratorName = Annotated[str, typer.Option(
     "--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")]
 Settings = Annotated[list[str], typer.Option(
@@ -57,7 +57,8 @@ def simulate(
     objective: Objective = "edp",
     source: Annotated[Path | None, typer.Option(
         "--input", help=".npy images, int8 or float [batch, C, H, W]")] = None,
-    count: Annotated[int, typer.Option("--images", help="how many random ones without --input")] = 1,
+    count: Annotated[int, typer.Option(
+        "--images", help="how many random ones, without --input")] = 1,
     seed: Annotated[int, typer.Option(help="of the random images")] = 0,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", help="write the network's outputs as .npy")] = None,
@@ -82,6 +83,18 @@ def simulate(
     _print(as_json, fields, [*tables.estimate_tables(found), verdict])
     if not run.bit_exact:
         raise typer.Exit(1)
+
+
+@app.command()
+def verilog(
+    accelerator: AcceleratorName,
+    directory: Annotated[Path, typer.Option("--output", "-o", help="directory to write")],
+    settings: Settings = [], as_json: Json = False,  # noqa: B006
+) -> None:
+    """Write the accelerator's Verilog, one file a module, and `lint.vlt`."""
+    files = api.verilog(accelerator, directory, settings=settings)
+    fields = {"directory": str(directory), "files": [file.name for file in files]}
+    _print(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
 
 
 def _print(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:

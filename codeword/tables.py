@@ -15,7 +15,9 @@ _UNITS = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n
 _PLAIN_WIDTH = 120
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> Table:
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1
+) -> Table:
     """A table whose first `text` columns are names and whose others are numbers.
 
     A last column called "why" holds prose.

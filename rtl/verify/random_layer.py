@@ -6,12 +6,11 @@ from math import comb
 
 import numpy as np
 
-from sim import schedule as scheduling
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, DenseWeight, Weight
 from sim.program import Program, lower, token_ifmap
-from sim.schedule import Schedule
+from sim.schedule import Format, Schedule, fold
 from sim.shapes import ConvShape
 
 
@@ -28,7 +27,7 @@ def random_program(accelerator: Accelerator, seed: int) -> tuple[Program, np.nda
 def _draw(acc: Accelerator, rng: np.random.Generator) -> tuple[Program, np.ndarray]:
     native = acc.loader != "dense" and rng.random() < 0.7
     raw = "split" if acc.sparse_tile else "dense"
-    form = ({"codebook": "vq", "masked": "mvq"}[acc.loader]) if native else raw
+    form: Format = ({"codebook": "vq", "masked": "mvq"}[acc.loader]) if native else raw
     channels = int(rng.integers(1, 3 * acc.rows + 2))
     outputs = int(rng.integers(1, 3 * acc.columns + 2))
     kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
@@ -38,8 +37,9 @@ def _draw(acc: Accelerator, rng: np.random.Generator) -> tuple[Program, np.ndarr
     weight = _weight(acc, rng, native, outputs, channels, kernel)
     layer = Conv("layer", "input", weight, np.zeros(weight.shape[0], np.int32), stride, padding)
     residual = "addition" if rng.random() < 0.3 else ""
-    shape = scheduling.fold(
-        ConvShape("layer", channels, weight.shape[0], kernel, stride, padding, size, residual), acc)
+    shape = ConvShape("layer", channels, weight.shape[0], kernel, stride, padding, size, residual)
+    if rng.random() < 0.5:
+        shape = fold(shape, acc, form)
     overlap = bool(rng.random() < 0.7)
     schedule = Schedule(acc, shape, form, weight.codebook.shape[0] if native else 0,
                         *_factors(acc, rng, overlap), overlap,

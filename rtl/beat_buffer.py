@@ -44,9 +44,12 @@ class BeatBuffer(Block):
         lanes = self.ring_bits // self.port_bits
         m.submodules.ring = ring = Memory(shape=unsigned(self.ring_bits), depth=self.rows, init=[])
         write = ring.write_port(granularity=self.port_bits)
-        low, high = ring.read_port(domain="comb"), ring.read_port(domain="comb")
-        lane, beat_row = Signal(ceil_log2(lanes)), Signal(ceil_log2(self.rows))
-        offset, row = Signal(ceil_log2(self.ring_bits)), Signal(ceil_log2(self.rows))
+        low = ring.read_port(domain="comb")
+        high = ring.read_port(domain="comb")
+        lane = Signal(ceil_log2(lanes))
+        beat_row = Signal(ceil_log2(self.rows))
+        offset = Signal(ceil_log2(self.ring_bits))
+        row = Signal(ceil_log2(self.rows))
         m.d.comb += [
             write.addr.eq(beat_row), write.data.eq(self.data.replicate(lanes)),
             write.en.eq(self.write << lane),

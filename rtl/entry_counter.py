@@ -33,8 +33,10 @@ class EntryCounter(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        group, position = Signal.like(self.b), Signal.like(self.d)
-        sub_end, position_end = Signal(), Signal()
+        group = Signal.like(self.b)
+        position = Signal.like(self.d)
+        sub_end = Signal()
+        position_end = Signal()
         m.d.comb += [
             self.column_tail.eq(self.word + 1 == self.a), sub_end.eq(self.sub + 1 == self.u),
             self.group_tail.eq(group + 1 == self.b), position_end.eq(position + 1 == self.d),

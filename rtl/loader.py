@@ -73,7 +73,8 @@ class Loader(Block):
         # The job at hand.
         filling = Signal()  # it is the codebook job
         row = Signal(range(max(acc.rows, acc.codebook_entries if coded else 1)))
-        rows, width = Signal(len(row) + 1), Signal(len(buffer.width))
+        rows = Signal(len(row) + 1)
+        width = Signal(len(buffer.width))
         beats = Signal(max(len(chunk.beats), self.config.get("codebook_beats", 0)))
         m.d.comb += [
             rows.eq(Mux(entries.group_tail, chunk.rows_tail, chunk.rows)),
@@ -88,10 +89,17 @@ class Loader(Block):
         m.d.comb += bank.eq(self.overlap & job[0])
 
         # Row looked up in this cycle, row written in this cycle.
-        looks, ends, row_end = Signal(), Signal(), Signal()
-        written, written_ends = Signal(), Signal()
-        loading, running, begins = Signal(), Signal(), Signal()
-        owned, idle, sent = Signal(2), Signal(init=1), Signal.like(beats)
+        looks = Signal()
+        ends = Signal()
+        row_end = Signal()
+        written = Signal()
+        written_ends = Signal()
+        loading = Signal()
+        running = Signal()
+        begins = Signal()
+        owned = Signal(2)
+        idle = Signal(init=1)
+        sent = Signal.like(beats)
         m.d.comb += [
             begins.eq(~idle & ~loading & (filling | ((job < self.chunk_count)
                                                      & ~owned.bit_select(bank, 1)))),
@@ -133,7 +141,8 @@ class Loader(Block):
                   row: Signal, bank: Signal, looks: Signal, written: Signal) -> None:
         acc, geometry = self.geometry.accelerator, self.geometry
         # Registers between look-up and write.
-        values, masks = Signal(8 * acc.columns, reset_less=True), Signal(acc.columns, reset_less=True)
+        values = Signal(8 * acc.columns, reset_less=True)
+        masks = Signal(acc.columns, reset_less=True)
         sub = Signal(address_bits(acc.split), reset_less=True)
         target = Signal.like(row, reset_less=True)
         address = Signal(geometry.wrf_address_bits, reset_less=True)

@@ -35,8 +35,10 @@ class Prf(Block):
         m = Module()
         width = PSUM_BITS * self.columns
         m.submodules.words = words = Memory(shape=unsigned(width), depth=self.depth, init=[])
-        read, write = words.read_port(domain="comb"), words.write_port()
-        start, total = Signal(width), Signal(width)
+        read = words.read_port(domain="comb")
+        write = words.write_port()
+        start = Signal(width)
+        total = Signal(width)
         m.d.comb += [
             read.addr.eq(self.word), write.addr.eq(self.word), write.en.eq(self.valid),
             write.data.eq(total),

@@ -18,6 +18,9 @@ TOP = module_name(Core.kind)
 
 _WAIVERS = (
     ("PROCASSINIT", "a register's initial value is its reset value"),
+    ("WIDTHEXPAND", "narrower operands extend by the rules of Verilog"),
+    ("WIDTHTRUNC", "`!` of a vector asks whether it is zero"),
+    ("UNUSEDSIGNAL", "instances leave outputs open; sums drop the carry where they wrap"),
     ("CASEOVERLAP", "selectors of a decoded case are one-hot"),
 )
 
@@ -79,8 +82,11 @@ def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
             source.write_text(text)
             design.run_pass(f"tee -q read_rtlil {source}")
         design.run_pass("tee -q proc")
+        design.run_pass("tee -q opt_expr")
         design.run_pass("tee -q opt_clean")
+        design.run_pass("tee -q opt_dff")
         design.run_pass("tee -q memory_collect")
+        design.run_pass("tee -q opt_clean -purge")
         bodies = {}
         for kind in intermediate:
             design.run_pass(f"tee -q select {module_name(kind)}")

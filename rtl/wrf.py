@@ -31,7 +31,8 @@ class Wrf(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.words = words = Memory(shape=unsigned(self.word_bits), depth=self.depth, init=[])
-        read, write = words.read_port(domain="comb"), words.write_port()
+        read = words.read_port(domain="comb")
+        write = words.write_port()
         m.d.comb += [
             write.en.eq(self.write_enable), write.addr.eq(self.write_address),
             write.data.eq(self.write_data),

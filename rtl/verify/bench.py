@@ -20,11 +20,11 @@ _TEMPLATE = """\
 `timescale 1ns/1ns
 
 module {bench} (
-  input clk,
-  input rst,
-  input start,
-  output reg complete,
-  output [{counter_bits}:0] counters
+  input clk /* verilator public_flat_rw */,
+  input rst /* verilator public_flat_rw */,
+  input start /* verilator public_flat_rw */,
+  output reg complete /* verilator public_flat_rw */,
+  output [{counter_bits}:0] counters /* verilator public_flat_rw */
 );
 {ports}
   reg [31:0] layer [0:{layer_words}];

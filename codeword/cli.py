@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,6 +96,28 @@ def verilog(
     files = api.verilog(accelerator, directory, settings=settings)
     fields = {"directory": str(directory), "files": [file.name for file in files]}
     _print(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
+
+
+@app.command()
+def verify(
+    accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
+    network: Annotated[str | None, typer.Option(
+        help="take a layer of this network; without it a random small layer")] = None,
+    layer: Annotated[str, typer.Option(help="its name; by default the first compressed one")] = "",
+    simulator: Annotated[str, typer.Option(help="icarus or verilator")] = "icarus",
+    seed: Annotated[int, typer.Option(help="of the random layer or image")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Run a layer on the Verilog and on the cycle engine; compare every psum, cycle and counter."""
+    found = api.verify(accelerator, network=network, layer=layer, simulator=simulator, seed=seed,
+                       settings=settings)
+    verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
+    readable = (f"{found.words_compared:,} psums compared, {found.mismatches} mismatches; cycles: "
+                f"model {found.cycles_model:,}, RTL {found.cycles_rtl:,}; {found.wall_s:.1f} s, of "
+                f"which {found.build_s:.1f} s to build. {verdict}.")
+    _print(as_json, asdict(found), [readable])
+    if not found.equal:
+        raise typer.Exit(1)
 
 
 def _print(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from algos.grouping import ungroup
 
@@ -86,3 +87,17 @@ class CodebookWeightParametrization(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         values = quantize(self.codebook, self.scale)
         return ungroup(_MaskedMean.apply(values, self.assignments, self.masks), self.shape)
+
+
+def attach(layer: nn.Conv2d, weight: CodebookWeightParametrization) -> None:
+    """Makes the layer take its weight from a codebook; its own one is frozen and unused."""
+    parametrize.register_parametrization(layer, "weight", weight, unsafe=True)
+    layer.parametrizations.weight.original.requires_grad_(False)
+
+
+def attached(layer: nn.Module) -> CodebookWeightParametrization | None:
+    """The codebook that a layer takes its weight from, None for a dense layer."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return None
+    part = layer.parametrizations.weight[0]
+    return part if isinstance(part, CodebookWeightParametrization) else None

@@ -7,12 +7,12 @@ import copy
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from algos.codebook import HIGH, LOW, CodebookWeightParametrization
+from algos.codebook import HIGH, LOW, CodebookWeightParametrization, attached
 from algos.data.fashion_mnist import Images
 from algos.models.resnet import Block, ResNet
 from algos.norms import absorb_gain_signs, fold_norm
+from algos.pruning import densify
 from algos.quantize import (
     Activation,
     calibrate,
@@ -49,12 +49,19 @@ def export(
         calibration: images that set the activation scales; a few hundred.
 
     Raises:
-        InputError: no calibration images; a psum may exceed 32 bits.
+        InputError: no calibration images; a tensor of the model is not finite; a psum may exceed
+            32 bits.
     """
     if not len(calibration):
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
+    for field, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(field, float("nan"), "holds NaN or infinity",
+                             "repair the checkpoint before exporting it")
     model = copy.deepcopy(model).eval()
-    if not any(parametrize.is_parametrized(layer) for layer in model.modules()):
+    dense = [layer for layer in model.body().values() if attached(layer) is None]
+    densify(dense)
+    if len(dense) == len(model.body()):
         absorb_gain_signs(model)
     return _Exporter(model, calibration).run(name, metadata or {})
 
@@ -102,7 +109,10 @@ class _Exporter:
         out = self._put(name, torch.relu(value) if relu else value, relu)
         weight, scales = self._weight(conv)
         gain, offset = fold_norm(norm)
-        real = scales * self.scale[source].scale * gain
+        # A channel of almost no gain is a constant: a larger step leaves its accumulator, below
+        # 2^20, under a thousandth of the offset, and its bias in 32 bits.
+        real = np.maximum(scales * self.scale[source].scale * gain, np.abs(offset) / 2**30)
+        real = np.maximum(real, 1e-30)
         bias = self._bias(weight, source, offset / real)
         self.layers.append(Conv(name, source, weight, bias, conv.stride, conv.padding,
                                 requantization(real / out.scale, out)))
@@ -110,8 +120,9 @@ class _Exporter:
 
     def _weight(self, conv: nn.Conv2d) -> tuple[Weight, np.ndarray]:
         """Integer weight and scales [K]."""
-        if parametrize.is_parametrized(conv, "weight"):
-            return self._codebook(conv.parametrizations.weight[0])
+        part = attached(conv)
+        if part is not None:
+            return self._codebook(part)
         values, scales = int8_weight(conv.weight, per_channel=True)
         return DenseWeight(values), scales
 

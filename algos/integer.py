@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from algos.data.fashion_mnist import Images
 from sim.network import Add, AveragePool, CodebookWeight, Conv, Layer, Network, Requantization
+
+
+def accuracy(network: Network, images: Images) -> float:
+    """Share of right answers of the integer network."""
+    right = predict(network, images.pixels) == images.labels
+    return float(right.double().mean())
 
 
 def predict(network: Network, pixels: Tensor, batch: int = 500) -> Tensor:
@@ -16,7 +23,7 @@ def predict(network: Network, pixels: Tensor, batch: int = 500) -> Tensor:
 
 def logits(network: Network, pixels: Tensor, batch: int = 500) -> Tensor:
     """Integer logits of uint8 images [n, C, H, W], int64 [n, classes]."""
-    return torch.cat([run(network, part.long() - 128)[network.layers[-1].name].flatten(1)
+    return torch.cat([run(network, part.long() + network.input.zero_point)[network.layers[-1].name].flatten(1)
                       for part in pixels.split(batch)])
 
 

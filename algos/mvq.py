@@ -13,10 +13,9 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from algos.bits import Bits, bits
-from algos.codebook import CodebookWeightParametrization
+from algos.codebook import CodebookWeightParametrization, attach
 from algos.data.fashion_mnist import Images
 from algos.export import export
 from algos.grouping import group
@@ -94,11 +93,8 @@ def cluster_layer(layer: nn.Conv2d, config: MvqConfig) -> LayerReport:
     result = masked_kmeans(target, kept if config.case == "D" else None, k, seed=config.seed)
     masks = kept.to(vectors.dtype) if config.masked else torch.ones_like(vectors)
     error = (target - result.codebook[result.assignments] * masks) ** 2
-    parametrize.register_parametrization(
-        layer, "weight",
-        CodebookWeightParametrization(result.codebook, result.assignments, masks, weight.shape,
-                                      config.pattern), unsafe=True)
-    layer.parametrizations.weight.original.requires_grad_(False)
+    attach(layer, CodebookWeightParametrization(
+        result.codebook, result.assignments, masks, weight.shape, config.pattern))
     storage = bits(len(vectors), k, config.d, *config.pattern)
     return LayerReport(float(error.sum()), float(error[kept].sum()), storage)
 

@@ -12,20 +12,23 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from algos import mvq
+from algos import integer, mvq
 from algos.bits import Bits
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.export import export
-from algos.integer import predict
 from algos.models.resnet import ResNet
 from algos.pruning import densify, sparsify
-from algos.training import Recipe, accuracy, fit
+from algos.training import Recipe, accuracy, fit, history
 from sim import artifact
+from sim.network import Network
 
 FLOAT = Recipe(epochs=16, rate=0.1)
 SPARSE = Recipe(epochs=4, rate=0.02)
@@ -36,6 +39,42 @@ CASES = {
     "B": mvq.MvqConfig(k=176, d=8, case="B"),
     "C": mvq.MvqConfig(k=64, d=16, case="C"),
 }
+CALIBRATION = 512  # training images that set the activation scales
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """The stages; each resumes from its checkpoint in the folder `work`, and is skipped when done."""
+
+    training: Images
+    work: Path
+
+    def dense(self) -> ResNet:
+        """Float training from scratch."""
+        torch.manual_seed(0)
+        model = ResNet()
+        fit(model, self.training, FLOAT, self.work / "float.pt", progress("float"))
+        return model
+
+    def sparse(self, dense: ResNet) -> ResNet:
+        """4:16 sparse training (SR-STE) of the float network."""
+        model = copy.deepcopy(dense)
+        layers = list(model.body().values())
+        sparsify(layers, 16, 4, 16)
+        fit(model, self.training, SPARSE, self.work / "sparse.pt", progress("sparse"))
+        densify(layers)
+        return model
+
+    def clustered(self, case: str, start: ResNet) -> tuple[ResNet, dict[str, mvq.LayerReport]]:
+        """One case of Table 3 before fine-tuning."""
+        model = copy.deepcopy(start)
+        return model, mvq.cluster(model, CASES[case])
+
+    def fine_tuned(self, case: str, clustered: ResNet) -> Network:
+        """Fine-tunes the model in place and exports it."""
+        mvq.fine_tune(clustered, self.training, mvq.FINE_TUNING, self.work / f"case_{case}.pt",
+                      progress(f"case_{case}"))
+        return export(clustered, self.training.first(CALIBRATION), name=f"resnet20-fashion-{case}")
 
 
 def progress(stage: str) -> Callable[[int, float, float], None]:
@@ -45,49 +84,59 @@ def progress(stage: str) -> Callable[[int, float, float], None]:
 
 
 def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
-    """Writes the results after every case."""
+    """Runs what is not yet done and writes the results after every case."""
     training, test = fashion_mnist.load(data)
-    torch.manual_seed(0)
-    dense = ResNet()
-    fit(dense, training, FLOAT, work / "float.pt", progress("float"))
-    results: dict = {
+    experiment = Experiment(training, work)
+    dense = experiment.dense()
+    results: dict[str, Any] = {
         "data": "Fashion-MNIST, 60,000 training and 10,000 test images",
-        "model": "ResNet-20", "torch": torch.__version__, "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "float": {"accuracy": accuracy(dense, test), "epochs": FLOAT.epochs}, "cases": {},
+        "model": "ResNet-20, width 16, 272,186 parameters; stem and classifier dense INT8",
+        "versions": {"torch": torch.__version__, "numpy": np.__version__,
+                     "python": platform.python_version()},
+        "machine": platform.machine(),
+        "float": {"accuracy": accuracy(dense, test), **_schedule(FLOAT, work / "float.pt")},
     }
-    sparse = copy.deepcopy(dense)
-    sparsify(list(sparse.body().values()), 16, 4, 16)
-    fit(sparse, training, SPARSE, work / "sparse.pt", progress("sparse"))
-    densify(list(sparse.body().values()))
-    results["sparse"] = {"accuracy": accuracy(sparse, test), "epochs": SPARSE.epochs}
+    sparse = experiment.sparse(dense)
+    results["sparse"] = {"pattern": "4:16", "accuracy": accuracy(sparse, test),
+                         **_schedule(SPARSE, work / "sparse.pt")}
+    results["cases"] = {}
     for case in cases:
-        results["cases"][case] = _case(case, dense if case == "A" else sparse, training, test, work)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(results, indent=2) + "\n")
-        os.replace(partial, out)
+        results["cases"][case] = _case(experiment, case, dense if case == "A" else sparse, test)
+        _write(results, out)
         print(json.dumps(results["cases"][case], indent=2), flush=True)
 
 
-def _case(case: str, start: ResNet, training: Images, test: Images, work: Path) -> dict:
-    config = CASES[case]
-    model = copy.deepcopy(start)
-    reports = mvq.cluster(model, config)
+def _case(experiment: Experiment, case: str, start: ResNet, test: Images) -> dict[str, Any]:
+    config, work = CASES[case], experiment.work
+    model, reports = experiment.clustered(case, start)
     storage = sum((r.bits for r in reports.values()), Bits())
     before = accuracy(model, test)
-    mvq.fine_tune(model, training, mvq.FINE_TUNING, work / f"case_{case}.pt", progress(f"case_{case}"))
-    network = export(model, training.first(512), name=f"resnet20-fashion-{case}")
+    untuned = export(model, experiment.training.first(CALIBRATION), name="untuned")
+    network = experiment.fine_tuned(case, model)
     artifact.save(network, work / f"case_{case}.safetensors")
     return {
         "k": config.k, "d": config.d, "pattern": f"{config.n}:{config.m}" if config.masked else None,
         "bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio,
+        "bits": asdict(storage),
         "total_sse": sum(r.total_sse for r in reports.values()),
         "masked_sse": sum(r.masked_sse for r in reports.values()),
-        "accuracy_before_fine_tuning": before, "accuracy_float_activations": accuracy(model, test),
-        "accuracy_integer": float((predict(network, test.pixels) == test.labels).float().mean()),
-        "fine_tuning_epochs": mvq.FINE_TUNING.epochs,
+        "accuracy_before_fine_tuning": before,
+        "accuracy_integer_before_fine_tuning": integer.accuracy(untuned, test),
+        "accuracy_float_activations": accuracy(model, test),
+        "accuracy_integer": integer.accuracy(network, test),
+        **_schedule(mvq.FINE_TUNING, work / f"case_{case}.pt"),
     }
+
+
+def _schedule(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
+    return {"recipe": asdict(recipe), "epochs": history(checkpoint)}
+
+
+def _write(results: dict[str, Any], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial")
+    partial.write_text(json.dumps(results, indent=2) + "\n")
+    os.replace(partial, out)
 
 
 def main() -> None:

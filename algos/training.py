@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.data.fashion_mnist import Images
+from sim.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,14 @@ def fit(
         checkpoint: written after every epoch, and read first where it exists.
         report: called after every epoch with its number, mean loss and seconds.
         after_step: called after every update, to project parameters.
+
+    Raises:
+        InputError: fewer images than a batch, a checkpoint of another recipe, or a loss that is
+            not finite.
     """
+    if len(images) < recipe.batch:
+        raise InputError("images", len(images), f"fewer than a batch of {recipe.batch}",
+                         "give more images or a smaller batch")
     model.to(memory_format=torch.channels_last).train()
     generator = torch.Generator().manual_seed(recipe.seed)
     per_epoch = len(images) // recipe.batch
@@ -89,15 +98,19 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=total,
                                                    pct_start=recipe.warm_up)
     first = 0
+    epochs: list[dict[str, float]] = []
     if checkpoint and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        if state.get("recipe", asdict(recipe)) != asdict(recipe):
+            raise InputError("checkpoint", str(checkpoint), f"was made by {state['recipe']}",
+                             "delete it or use its recipe")
         model.load_state_dict(state["model"])
         if state["epoch"] == recipe.epochs:
             return model.eval()
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         generator.set_state(state["generator"])
-        first = state["epoch"]
+        first, epochs = state["epoch"], state.get("history", [])
     for epoch in range(first, recipe.epochs):
         start, losses = time.perf_counter(), 0.0
         order = torch.randperm(len(images), generator=generator)
@@ -111,13 +124,23 @@ def fit(
             schedule.step()
             after_step()
             losses += float(loss.detach())
-        report(epoch + 1, losses / per_epoch, time.perf_counter() - start)
+        mean, seconds = losses / per_epoch, time.perf_counter() - start
+        if not math.isfinite(mean):
+            raise InputError("loss", mean, f"diverged in epoch {epoch + 1}", "lower the rate")
+        epochs.append({"loss": mean, "seconds": seconds})
+        report(epoch + 1, mean, seconds)
         model.train()
         if checkpoint:
             save_atomically({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                              "schedule": schedule.state_dict(), "generator": generator.get_state(),
-                             "epoch": epoch + 1}, checkpoint)
+                             "epoch": epoch + 1, "recipe": asdict(recipe),
+                             "history": epochs}, checkpoint)
     return model.eval()
+
+
+def history(checkpoint: Path) -> list[dict[str, float]]:
+    """Mean loss and seconds of each epoch behind a checkpoint of `fit`."""
+    return torch.load(checkpoint, weights_only=True).get("history", [])
 
 
 def save_atomically(state: object, path: Path) -> None:

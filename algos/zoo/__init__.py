@@ -1,0 +1,50 @@
+"""Trained networks that ship with the package: ResNet-20 on Fashion-MNIST, see its README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from algos import checkpoint
+from algos.data.fashion_mnist import Images
+from algos.models.resnet import ResNet
+from sim import artifact
+from sim.network import Network
+
+FOLDER = Path(__file__).with_name("resnet20_fashion")
+
+
+def load_float() -> ResNet:
+    """The network as trained, float32."""
+    return checkpoint.load(FOLDER / "float.safetensors")
+
+
+def load_sparse() -> ResNet:
+    """After 4:16 pruning and SR-STE training: where MVQ starts."""
+    return checkpoint.load(FOLDER / "sparse.safetensors")
+
+
+def load_mvq() -> ResNet:
+    """After masked k-means and fine-tuning, with its codebooks attached."""
+    return checkpoint.load(FOLDER / "mvq.safetensors")
+
+
+def load_network() -> Network:
+    """The MVQ network in integers."""
+    return artifact.load(FOLDER / "network.safetensors")
+
+
+def load_images() -> tuple[Images, Images]:
+    """The first 3,000 training and the first 2,000 test images of Fashion-MNIST.
+
+    Enough for calibration, for a short fine-tuning and for an estimate of the accuracy, without
+    the data set itself.
+    """
+    with np.load(FOLDER / "images.npz") as file:
+        def part(split: str) -> Images:
+            return Images(torch.from_numpy(file[f"{split}_pixels"]),
+                          torch.from_numpy(file[f"{split}_labels"]).long())
+
+        return part("training"), part("test")

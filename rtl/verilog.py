@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import shutil
+import subprocess
+import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from amaranth.back import rtlil
-from pyosys import libyosys
 
 from rtl.block import Block, collect, module_name
 from rtl.core import Core
 from sim.accelerator import Accelerator
+from sim.errors import InputError
 
 TOP = module_name(Core.kind)
 
@@ -32,12 +35,16 @@ def export(accelerator: Accelerator, directory: str | Path) -> list[Path]:
 
     Returns:
         The Verilog files, top module first.
+
+    Raises:
+        InputError: the directory holds files that are not an export's.
     """
     directory = Path(directory)
+    _check_target(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
+    texts = modules(accelerator)
     staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        texts = modules(accelerator)
         for name, text in texts.items():
             (staging / f"{name}.v").write_text(text)
         (staging / "lint.vlt").write_text(_lint())
@@ -54,6 +61,18 @@ def export(accelerator: Accelerator, directory: str | Path) -> list[Path]:
     return [directory / f"{name}.v" for name in texts]
 
 
+def _check_target(directory: Path) -> None:
+    """An export replaces its directory; it must not take other files with it."""
+    if not directory.exists():
+        return
+    strange = [path.name for path in directory.iterdir()
+               if path.name != "lint.vlt" and path.suffix != ".v"] if directory.is_dir() else ["."]
+    if strange:
+        raise InputError("directory", str(directory), f"holds {strange[0]!r}, which is no export's",
+                         "give a new or empty directory")
+
+
+@cache
 def modules(accelerator: Accelerator) -> dict[str, str]:
     """Verilog text by module name, top module first."""
     blocks: dict[str, Block] = {}
@@ -75,25 +94,24 @@ def modules(accelerator: Accelerator) -> dict[str, str]:
 
 def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
     """Verilog text of RTLIL modules by kind."""
-    design = libyosys.Design()
     with tempfile.TemporaryDirectory() as scratch:
-        source, target = Path(scratch) / "module.il", Path(scratch) / "module.v"
-        for text in intermediate.values():
-            source.write_text(text)
-            design.run_pass(f"tee -q read_rtlil {source}")
-        design.run_pass("tee -q proc")
-        design.run_pass("tee -q opt_expr")
-        design.run_pass("tee -q opt_clean")
-        design.run_pass("tee -q opt_dff")
-        design.run_pass("tee -q memory_collect")
-        design.run_pass("tee -q opt_clean -purge")
-        bodies = {}
+        for kind, text in intermediate.items():
+            Path(scratch, f"{kind}.il").write_text(text)
+        passes = ["proc", "opt_expr", "opt_clean", "opt_dff", "memory_collect", "opt_clean -purge"]
+        script = [*(f"read_rtlil {kind}.il" for kind in intermediate), *passes]
         for kind in intermediate:
-            design.run_pass(f"tee -q select {module_name(kind)}")
-            design.run_pass(f"tee -q write_verilog -noattr -selected {target}")
-            design.run_pass("tee -q select -clear")
-            bodies[kind] = _tidy(target.read_text())
-    return bodies
+            script += [f"select {module_name(kind)}", f"write_verilog -noattr -selected {kind}.v",
+                       "select -clear"]
+        Path(scratch, "script.ys").write_text("\n".join(script) + "\n")
+        # A process of its own: Yosys orders what it writes by what it has seen before.
+        done = subprocess.run([sys.executable, "-c", _YOSYS], cwd=scratch, text=True,
+                              capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"Yosys failed: {done.stderr[-2000:]}")
+        return {kind: _tidy(Path(scratch, f"{kind}.v").read_text()) for kind in intermediate}
+
+
+_YOSYS = "from pyosys import libyosys; libyosys.Design().run_pass('tee -q script script.ys')"
 
 
 def _tidy(text: str) -> str:

@@ -97,7 +97,8 @@ def bench(accelerator: Accelerator) -> str:
         configuration="".join(f"  assign {name} = layer[{n}];\n"
                               for n, name in enumerate(core.config, 1)),
         counters=", ".join(f"count_{name}" for name in reversed(COUNTERS)),
-        counter_bits=COUNTER_BITS * len(COUNTERS) - 1, chunk_limit=CHUNK_LIMIT - 1, layer_words=len(core.config),
+        counter_bits=COUNTER_BITS * len(COUNTERS) - 1, chunk_limit=CHUNK_LIMIT - 1,
+        layer_words=len(core.config),
         loader_chunk=geometry.loader_chunk.size - 1, slot_chunk=geometry.slot_chunk.size - 1,
         row_bits=PSUM_BITS * accelerator.columns - 1,
         psum_rows=(1 << min(psum_address, COUNT_BITS)) - 1,

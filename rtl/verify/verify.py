@@ -12,9 +12,14 @@ import numpy as np
 from rtl.counters import COUNTERS
 from rtl.verify import build, stimulus
 from rtl.verify.random_layer import random_program
+from sim import network as functional
 from sim.accelerator import Accelerator
 from sim.engine import LayerRun, run_program
-from sim.program import Program
+from sim.errors import InputError
+from sim.formats import stream_format
+from sim.mapping import best_schedule
+from sim.network import Conv, Network
+from sim.program import Program, lower, token_ifmap
 
 
 @dataclass(frozen=True)
@@ -124,5 +129,29 @@ def verify_random(
     return verify(accelerator, program, ifmap, simulator=simulator, rtl_dir=rtl_dir)
 
 
-def verify_layer(*args, **kwargs):
-    raise NotImplementedError
+def verify_layer(
+    accelerator: Accelerator, network: Network, layer: str, image: np.ndarray | int = 0,
+    simulator: str = "icarus", rtl_dir: str | Path | None = None,
+) -> VerifyResult:
+    """`verify` on a layer of a network, scheduled as `simulate` schedules it.
+
+    Args:
+        layer: name of a convolution or linear layer.
+        image: int8 [1, C, H, W] of the network's input, or the seed of a random one.
+
+    Raises:
+        InputError: no such layer, or not one that runs on the array.
+    """
+    conv = network[layer]
+    if not isinstance(conv, Conv):
+        raise InputError("layer", layer, "runs on the storer lanes, not on the array",
+                         "choose a convolution or linear layer")
+    if isinstance(image, int):
+        rng = np.random.default_rng(image)
+        image = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
+    shape = next(shape for shape in network.shapes if shape.name == layer)
+    form, codewords = stream_format(conv.weight, accelerator, layer)
+    program = lower(conv, best_schedule(shape, accelerator, form, codewords))
+    ifmap = functional.run(network, image[:1])[conv.input] if conv.input != "input" else image[:1]
+    tokens = token_ifmap(ifmap, conv, program, network.zero_point(conv.input))
+    return verify(accelerator, program, tokens, simulator=simulator, rtl_dir=rtl_dir)

@@ -79,6 +79,24 @@ def _write_row(row, words, position, width, u, mode, d, q, codes, mask_bits, gro
     return records * q
 
 
+@njit(cache=True, inline="always")
+def _multiply(psum, weights, vector, low, rows, columns):
+    """psum += vector[low:] @ weights; four rows at a time keep the psums in registers."""
+    quads = rows // 4 * 4
+    for h in range(0, quads, 4):
+        x0, x1 = np.int32(vector[low + h]), np.int32(vector[low + h + 1])
+        x2, x3 = np.int32(vector[low + h + 2]), np.int32(vector[low + h + 3])
+        if x0 | x1 | x2 | x3 != 0:
+            w0, w1, w2, w3 = weights[h], weights[h + 1], weights[h + 2], weights[h + 3]
+            for c in range(columns):
+                psum[c] += (x0 * np.int32(w0[c]) + x1 * np.int32(w1[c])
+                            + x2 * np.int32(w2[c]) + x3 * np.int32(w3[c]))
+    for h in range(quads, rows):
+        x0, w0 = np.int32(vector[low + h]), weights[h]
+        for c in range(columns):
+            psum[c] += x0 * np.int32(w0[c])
+
+
 @njit(cache=True)
 def _fetch(counters, chunk, rows, pixel, p):
     """Counts the L1 reads of the new, unpadded vectors of one pixel."""
@@ -291,12 +309,7 @@ def run_core(p, chunks, words, codebook, masks, x, acc, trace_rows, trace_cycles
                     else:
                         counters[PRF_READ] += group_columns
                     weights = wrf[bank * bank_depth + e]
-                    for h in range(group_rows):
-                        value = np.int32(vector[low + h])
-                        if value != 0:
-                            line = weights[h]
-                            for c in range(columns):
-                                psum[c] += value * np.int32(line[c])
+                    _multiply(psum, weights, vector, low, group_rows, group_columns)
                     used = group_columns if not sparse else (group_columns + d - 1) // d * q
                     counters[TOKENS] += 1
                     counters[MAC] += group_rows * used

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from algos.bits import Bits, bits
-from algos.codebook import CodebookWeightParametrization, attach
+from algos.codebook import CodebookWeightParametrization, attach, attached
 from algos.data.fashion_mnist import Images
 from algos.export import export
 from algos.grouping import group
@@ -28,6 +28,7 @@ from sim.errors import InputError
 from sim.network import Network
 
 Case = Literal["A", "B", "C", "D"]
+CASES = get_args(Case)
 
 FINE_TUNING = Recipe(epochs=5, rate=2e-3, optimizer="adamw", decay=0.0)
 
@@ -55,6 +56,8 @@ class MvqConfig:
     def __post_init__(self) -> None:
         if self.k < 2:
             raise InputError("k", self.k, "a codebook has at least two codewords", "use 64")
+        if self.case not in CASES:
+            raise InputError("case", self.case, "not a case of MVQ Table 3", "use A, B, C or D")
         if self.masked and (self.d % self.m or not 0 < self.n <= self.m):
             raise InputError("N:M", f"{self.n}:{self.m}", f"does not fit d = {self.d}",
                              "choose M that divides d and N <= M")
@@ -115,6 +118,8 @@ def compress(
         InputError: d does not divide the output channels of a layer, a weight is NaN, no
             calibration images.
     """
+    if not len(calibration):
+        raise InputError("calibration", 0, "no images", "give a few hundred training images")
     cluster(model, config)
     if training is not None:
         fine_tune(model, training, recipe, report=report)
@@ -125,8 +130,16 @@ def cluster(model: ResNet, config: MvqConfig) -> dict[str, LayerReport]:
     """Clusters every convolution behind the stem; stem and classifier stay dense.
 
     Raises:
-        InputError: d does not divide the output channels of a layer, or a weight is NaN.
+        InputError: d does not divide the output channels of a layer, a weight is not finite, or
+            the model is compressed already.
     """
+    for name, layer in model.body().items():
+        if attached(layer) is not None:
+            raise InputError(f"{name}.weight", "codebook", "is compressed already",
+                             "start from the float or the sparse model")
+        if not torch.isfinite(layer.weight).all():
+            raise InputError(f"{name}.weight", float("nan"), "holds NaN or infinity",
+                             "repair the checkpoint before compressing it")
     absorb_gain_signs(model)
     return {name: cluster_layer(layer, config) for name, layer in model.body().items()}
 

@@ -47,6 +47,9 @@ def load(folder: str | Path | None = None) -> tuple[Images, Images]:
 def _split(root: Path, name: str) -> Images:
     pixels = _idx(root, f"{name}-images-idx3-ubyte")
     labels = _idx(root, f"{name}-labels-idx1-ubyte")
+    if len(pixels) != len(labels):
+        raise InputError("labels", len(labels), f"for {len(pixels)} images in {root}",
+                         "use the files of one release")
     return Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels).long())
 
 
@@ -57,7 +60,8 @@ def _idx(root: Path, name: str) -> np.ndarray:
         raise InputError("data", str(root), f"{name}[.gz] is not there",
                          "apt install dataset-fashion-mnist, or give the folder of the IDX files")
     raw = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
-    if raw[:3] != b"\0\0\x08":
-        raise InputError("data", str(root / name), "not an IDX file of bytes", "download it again")
-    shape = np.frombuffer(raw, ">u4", raw[3], 4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy()
+    sizes = np.frombuffer(raw, ">u4", raw[3], 4) if raw[:3] == b"\0\0\x08" else None
+    if sizes is None or len(raw) != 4 + 4 * len(sizes) + sizes.prod(dtype=np.int64):
+        raise InputError("data", str(root / name), "not an IDX file of bytes, or cut short",
+                         "download it again")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes).copy()

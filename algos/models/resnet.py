@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sim.errors import InputError
+
 
 class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
@@ -34,6 +36,8 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int = 20, width: int = 16) -> None:
         super().__init__()
+        if depth < 8 or (depth - 2) % 6:
+            raise InputError("depth", depth, "is not 6n + 2", "use 8, 14, 20, ...")
         self.depth, self.width = depth, width
         self.conv = nn.Conv2d(1, width, 3, 1, 1, bias=False)
         self.bn = nn.BatchNorm2d(width)

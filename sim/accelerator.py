@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,8 @@ class Accelerator(BaseModel):
     tile_rows: int = Field(4, ge=1, description="TH, rows of a combinational tile; assumed")
     tile_columns: int = Field(16, ge=1, description="TL, columns of a tile (d on a sparse array)")
     dataflow: Literal["ws", "ews"] = Field("ews", description="ws fixes A = B = D = 1")
+    extension: tuple[int, int, int] | None = Field(
+        None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses")
     loader: Loader = Field("dense", description="what the weight stream carries")
     sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
     codeword_length: int = Field(16, ge=1, description="d")
@@ -72,6 +75,12 @@ class Accelerator(BaseModel):
             if self.split > self.wrf_depth:
                 raise InputError("wrf_depth", self.wrf_depth, "a dense weight needs "
                                  f"{self.split} sub-records", f"set wrf_depth >= {self.split}")
+        if self.extension is not None:
+            product = prod(self.extension)
+            if min(self.extension) < 1 or product > self.wrf_depth:
+                raise InputError("extension", self.extension, f"A*B*D = {product} does not fit "
+                                 f"wrf_depth = {self.wrf_depth}", "choose positive factors with A*B*D <= "
+                                 f"{self.wrf_depth}")
         if self.weight_port_bits % 64:
             raise InputError("weight_port_bits", self.weight_port_bits, "not a multiple of 64",
                              "use 64, 128, 256 or 512")

@@ -91,6 +91,11 @@ def _factors(
     positions = shape.kernel[0] * shape.kernel[1]
     if accelerator.dataflow == "ws":
         outputs = channels = positions = 1
+    if accelerator.extension is not None:
+        limits = zip((outputs, channels, positions), accelerator.extension, strict=True)
+        a, b, d = (min(pair) for pair in limits)
+        yield a, b, d, 2 * a * b * d * split <= accelerator.wrf_depth
+        return
     for overlap in (True, False):
         depth = accelerator.wrf_depth // (2 if overlap else 1) // split
         for a in range(1, min(outputs, depth, accelerator.prf_depth) + 1):

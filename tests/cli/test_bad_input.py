@@ -53,6 +53,7 @@ def test_damaged_tensors(
     ("ews-16", ["wrf_dpth=8"], ("wrf_dpth", "'wrf_depth'")),
     ("ews-16", ["wrf_depth=0"], ("wrf_depth = 0",)),
     ("ews-16", ["wrf_depth=deep"], ("wrf_depth = 'deep'",)),
+    ("ews-16", ["extension=[4, 4, 2]"], ("extension = (4, 4, 2)", "A*B*D = 32", "<= 16")),
     ("ews-16", ["wrf_depth"], ("write --set field=value",)),
     ("ews-cms-16", ["wrf_depth=3"], ("wrf_depth = 3", "4 sub-records", "wrf_depth >= 4")),
     ("ews-16", ["technology='mvq41'"], ("technology = 'mvq41'", "'mvq40'")),

@@ -54,6 +54,7 @@ def test_wrong_presets(name, text):
     ({"tile_rows": 5}, "rows = 16: not a multiple of tile_rows = 5"),
     ({"keep": 3}, "group = 16: not a multiple of keep = 3"),
     ({"loader": "dense"}, "sparse_tile = True: needs masked weights"),
+    ({"extension": (4, 2, 3)}, r"extension = \(4, 2, 3\): A\*B\*D = 24 does not fit wrf_depth = 16"),
     ({"wrf_depth": 3}, "wrf_depth = 3: a dense weight needs 4 sub-records"),
 ])
 def test_wrong_fields_name_field_value_and_fix(overrides, text):

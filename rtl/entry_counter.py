@@ -14,7 +14,7 @@ class EntryCounter(Block):
 
     Function: `entry` is e, `sub` is u, `word` is s. `vector`: s = u = 0, a new activation vector;
         `first`, `last`: q, r and u are all 0, all at their end; `group_tail`, `column_tail`: r, s
-        at their end; `end`: the last entry.
+        at their end; `complete`: the last entry.
     Throughput: one entry a cycle.
     Handshake: `step` moves on at the end of the cycle; the extents stay while a chunk lasts.
     """
@@ -28,7 +28,7 @@ class EntryCounter(Block):
             "step": In(1), "a": In(extent), "b": In(extent), "u": In(extent), "d": In(extent),
             "entry": Out(extent), "sub": Out(extent), "word": Out(extent),
             "vector": Out(1), "first": Out(1), "last": Out(1),
-            "group_tail": Out(1), "column_tail": Out(1), "end": Out(1),
+            "group_tail": Out(1), "column_tail": Out(1), "complete": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -43,7 +43,7 @@ class EntryCounter(Block):
             self.vector.eq((self.word == 0) & (self.sub == 0)),
             self.first.eq((self.sub == 0) & (group == 0) & (position == 0)),
             self.last.eq(sub_end & self.group_tail & position_end),
-            self.end.eq(self.last & self.column_tail),
+            self.complete.eq(self.last & self.column_tail),
         ]
         with m.If(self.step):
             carry = self.column_tail
@@ -57,6 +57,6 @@ class EntryCounter(Block):
                 carry = carry & at_end
             with m.If(self.column_tail):
                 m.d.sync += self.word.eq(0)
-            with m.If(self.end):
+            with m.If(self.complete):
                 m.d.sync += self.entry.eq(0)
         return m

@@ -109,7 +109,7 @@ class Loader(Block):
             buffer.write.eq(self.beat_accepted), buffer.data.eq(self.weight_data),
             looks.eq(loading & (buffer.fill >= width) & ~written_ends),
             buffer.consume.eq(looks), buffer.width.eq(width), buffer.clear.eq(written_ends),
-            row_end.eq(row + 1 == rows), ends.eq(row_end & (filling | entries.end)),
+            row_end.eq(row + 1 == rows), ends.eq(row_end & (filling | entries.complete)),
             entries.step.eq(looks & row_end & ~filling),
             entries.a.eq(chunk.a), entries.b.eq(chunk.b), entries.u.eq(chunk.u),
             entries.d.eq(chunk.d),

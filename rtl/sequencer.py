@@ -78,7 +78,7 @@ class Sequencer(Block):
             chunk_ready.eq(self.full.bit_select(bank, 1) & (fence == 0) & (fetch == 0)),
             starts.eq(active & ~in_slot & ((pixel != 0) | chunk_ready)),
             issue.eq(starts | (in_slot & ~issued & active)),
-            final_token.eq(issue & entries.end & last_pixel),
+            final_token.eq(issue & entries.complete & last_pixel),
             entries.step.eq(issue),
             entries.a.eq(current.a), entries.b.eq(current.b), entries.u.eq(current.u),
             entries.d.eq(current.d),
@@ -95,13 +95,13 @@ class Sequencer(Block):
                 psum_now.eq(current.psum_write + prefetch),
                 store_now.eq(current.store),
             ]
-        m.d.comb += over.eq(((issue & entries.end) | (in_slot & issued))
+        m.d.comb += over.eq(((issue & entries.complete) | (in_slot & issued))
                             & (fetch_now <= 1) & (psum_now <= 1) & (store_now <= 1))
         for register, now in ((fetch, fetch_now), (psum, psum_now), (store, store_now), (fence, fence)):
             m.d.sync += register.eq(Mux(now == 0, 0, now - 1))
         with m.If(starts):
             m.d.sync += [in_slot.eq(1), issued.eq(0)]
-        with m.If(issue & entries.end):
+        with m.If(issue & entries.complete):
             m.d.sync += issued.eq(1)
         with m.If(over):
             m.d.sync += [in_slot.eq(0), pixel.eq(pixel + 1), base.eq(base + current.a),

@@ -26,7 +26,7 @@ from sim.errors import InputError
 
 # Only the ports of the bench are public: three times less C++ than with every signal.
 _BUILD_ARGUMENTS = {
-    "icarus": ["-g2012"],
+    "icarus": [],
     "verilator": ["--no-public-flat-rw", "-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC",
                   "--noassert"],
 }
@@ -96,7 +96,7 @@ def _read(directory: Path, log: Path) -> Capture:
     numbers = np.array([line[:3] for line in lines], np.int64).reshape(-1, 3)
     # An unknown bit can only come from a broken design; it reads as 0.
     data = b"".join(bytes.fromhex(line[3].translate(_UNKNOWN))[::-1] for line in lines)
-    rows = np.frombuffer(data, "<i4").reshape(len(lines), -1)
+    rows = np.frombuffer(data, "<i4").reshape(len(lines), -1 if lines else 0)
     packed = int(counters.read_text().translate(_UNKNOWN), 2)
     values = {name: packed >> COUNTER_BITS * n & ((1 << COUNTER_BITS) - 1)
               for n, name in enumerate(COUNTERS)}

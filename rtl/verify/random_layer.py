@@ -42,7 +42,7 @@ def _draw(acc: Accelerator, rng: np.random.Generator) -> tuple[Program, np.ndarr
         shape = fold(shape, acc, form)
     overlap = bool(rng.random() < 0.7)
     schedule = Schedule(acc, shape, form, weight.codebook.shape[0] if native else 0,
-                        *_factors(acc, rng, overlap), overlap,
+                        *_factors(acc, rng, form, overlap), overlap,
                         int(rng.integers(1, shape.out_h + 1)))
     program = lower(layer, schedule)
     ifmap = rng.integers(-128, 128, (1, channels, *size)).astype(np.int8)
@@ -50,10 +50,13 @@ def _draw(acc: Accelerator, rng: np.random.Generator) -> tuple[Program, np.ndarr
     return program, token_ifmap(ifmap, layer, program, int(rng.integers(-128, 128)))
 
 
-def _factors(acc: Accelerator, rng: np.random.Generator, overlap: bool) -> tuple[int, int, int]:
+def _factors(acc: Accelerator, rng: np.random.Generator, form: Format,
+             overlap: bool) -> tuple[int, int, int]:
+    """A, B and D that a WRF bank holds."""
     if acc.dataflow == "ws":
         return 1, 1, 1
-    limit = acc.wrf_depth // 2 if overlap else acc.wrf_depth
+    bank = acc.wrf_depth // 2 if overlap else acc.wrf_depth
+    limit = max(1, bank // acc.split if form == "split" else bank)
     a = int(rng.integers(1, min(4, limit) + 1))
     b = int(rng.integers(1, min(3, limit // a) + 1))
     return a, b, int(rng.integers(1, limit // (a * b) + 1))

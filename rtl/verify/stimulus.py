@@ -32,7 +32,7 @@ def write(program: Program, token_ifmap: np.ndarray, cycle_limit: int, directory
     _write_words(directory / "layer.hex", [cycle_limit, *layer_values(program).values()])
     for name in ("loader_chunk", "slot_chunk"):
         layout = getattr(geometry, name)
-        _write_words(directory / f"{name}.hex", [_packed(chunk, layout) for chunk in chunks])
+        _write_words(directory / f"{name}.hex", [pack_chunk(chunk, layout) for chunk in chunks])
     jobs = [program.codebook, *(program.beats[c["beat"] : c["beat"] + c["beats"]] for c in chunks)]
     _write_rows(directory / "beats.hex", np.concatenate(jobs).view(np.uint8))
     _write_rows(directory / "vectors.hex", vectors(program, token_ifmap).view(np.uint8))
@@ -105,7 +105,8 @@ def emission(program: Program) -> Emission:
     return Emission(*np.concatenate(fields, 1))
 
 
-def _packed(chunk: np.void, layout: StructLayout) -> int:
+def pack_chunk(chunk: np.void, layout: StructLayout) -> int:
+    """A descriptor as the core's port takes it."""
     word = 0
     for name, field in layout:
         value = int(chunk[name])

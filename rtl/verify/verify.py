@@ -95,7 +95,8 @@ def _compare(program: Program, model: LayerRun, capture: build.Capture) -> tuple
     common = min(count, len(capture.rows))
     valid = np.arange(model.rows.shape[1]) < where.columns[:, None]
     wrong = np.zeros((count, model.rows.shape[1]), bool)
-    wrong[:common] = (model.rows[:common] != capture.rows[:common]) & valid[:common]
+    if common:
+        wrong[:common] = (model.rows[:common] != capture.rows[:common]) & valid[:common]
     wrong[common:] = valid[common:]
     misplaced = np.zeros(count, bool)
     misplaced[:common] = ((model.row_cycles[:common] != capture.cycles[:common])

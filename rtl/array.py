@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, place
@@ -43,7 +43,7 @@ class Array(Block):
         acc, geometry = self.geometry.accelerator, self.geometry
         stages, columns = acc.row_stages, acc.column_stages
         write_bits = geometry.row_word_bits // columns
-        above: list[Tile | None] = [None] * columns
+        psums: list[Value] = [Const(0, geometry.sum_bits * acc.tile_columns)] * columns
         for v in range(stages):
             valid = delay(m, self.valid, v, f"valid_{v}", reset_less=False)
             address = delay(m, self.address, v, f"address_{v}")
@@ -57,13 +57,12 @@ class Array(Block):
                     tile.write_enable.eq(self.write_enable.word_select(v, acc.tile_rows)),
                     tile.write_address.eq(self.write_address),
                     tile.write_data.eq(self.write_data.word_select(h, write_bits)),
+                    tile.psum_in.eq(psums[h]),
                 ]
-                if above[h] is not None:
-                    m.d.comb += tile.psum_in.eq(above[h].psum_out)
                 valid, address, activation = tile.valid_out, tile.address_out, tile.activation_out
-                above[h] = tile
+                psums[h] = tile.psum_out
         m.d.comb += self.sums.eq(Cat(
-            delay(m, tile.psum_out, columns - 1 - h, f"sums_{h}") for h, tile in enumerate(above)))
+            delay(m, psum, columns - 1 - h, f"sums_{h}") for h, psum in enumerate(psums)))
         ahead = delay(m, self.tag, stages + columns - 2, "tag_ahead", reset_less=False)
         m.d.comb += [self.tag_ahead.eq(ahead),
                      self.tag_out.eq(delay(m, ahead, 1, "tag_out", reset_less=False))]

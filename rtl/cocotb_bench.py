@@ -6,6 +6,7 @@ Runs inside the simulator, for every verification; it imports nothing that takes
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
@@ -13,7 +14,7 @@ from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
 
 @cocotb.test()
-async def run_layer(dut) -> None:
+async def run_layer(dut: Any) -> None:
     """Runs the layer whose stimulus lies in the working directory."""
     dut.rst.value, dut.start.value = 1, 0
     Clock(dut.clk, 2, "ns", impl="gpi").start()

@@ -39,7 +39,7 @@ class Compactor(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words = []
+        words: list[Signal] = []
         for first in range(0, self.length, self.group):
             finder = place(m, f"positions_{first}", Positions(keep=self.keep, group=self.group))
             m.d.comb += finder.mask.eq(self.mask[first : first + self.group])

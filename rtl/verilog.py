@@ -141,7 +141,7 @@ def _header(block: Block, acc: Accelerator) -> str:
     configuration = (
         f"Configuration: {acc.name}, {acc.rows} x {acc.columns}, {tile}, {weights}, "
         f"WRF {acc.wrf_depth}, PRF {acc.prf_depth}, weight port {acc.weight_port_bits} bits.")
-    contract = inspect.getdoc(type(block)).splitlines()
+    contract = inspect.cleandoc(type(block).__doc__ or "").splitlines()
     lines = [f"{module_name(block.kind)}: {contract[0]}", *contract[1:], "", configuration]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"
 

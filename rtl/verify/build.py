@@ -100,7 +100,8 @@ def _read(directory: Path, log: Path) -> Capture:
     packed = int(counters.read_text().translate(_UNKNOWN), 2)
     values = {name: packed >> COUNTER_BITS * n & ((1 << COUNTER_BITS) - 1)
               for n, name in enumerate(COUNTERS)}
-    return Capture(*numbers.T, rows, values)
+    cycles, final, addresses = numbers.T
+    return Capture(cycles, final, addresses, rows, values)
 
 
 _UNKNOWN = str.maketrans("xzXZ", "0000")

@@ -8,46 +8,51 @@ import numpy as np
 
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats import stream_format
 from sim.network import CodebookWeight, Conv, DenseWeight, Weight
 from sim.program import Program, lower, token_ifmap
 from sim.schedule import Format, Schedule, fold
 from sim.shapes import ConvShape
 
+ATTEMPTS = 1000
+
 
 def random_program(accelerator: Accelerator, seed: int) -> tuple[Program, np.ndarray]:
     """A program and its token ifmap, int8 [1, C', H', W']; the same for the same seed."""
     rng = np.random.default_rng(seed)
-    while True:
+    for _ in range(ATTEMPTS):
         try:
             return _draw(accelerator, rng)
-        except InputError:
-            continue  # factors that do not fit; draw again
+        except InputError as error:  # factors that do not fit; draw again
+            problem = error
+    raise problem
 
 
 def _draw(acc: Accelerator, rng: np.random.Generator) -> tuple[Program, np.ndarray]:
     native = acc.loader != "dense" and rng.random() < 0.7
-    raw = "split" if acc.sparse_tile else "dense"
-    form: Format = ({"codebook": "vq", "masked": "mvq"}[acc.loader]) if native else raw
     channels = int(rng.integers(1, 3 * acc.rows + 2))
     outputs = int(rng.integers(1, 3 * acc.columns + 2))
-    kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
-    stride = tuple(int(s) for s in rng.integers(1, 3, 2))
-    padding = tuple(int(rng.integers(0, k)) for k in kernel)
-    size = tuple(int(s) for s in rng.integers(1, 8, 2))
+    kernel, stride = _pair(rng, (1, 1), (4, 4)), _pair(rng, (1, 1), (3, 3))
+    padding, size = _pair(rng, (0, 0), kernel), _pair(rng, (1, 1), (8, 8))
     weight = _weight(acc, rng, native, outputs, channels, kernel)
     layer = Conv("layer", "input", weight, np.zeros(weight.shape[0], np.int32), stride, padding)
+    form, codewords = stream_format(weight, acc, layer.name)
     residual = "addition" if rng.random() < 0.3 else ""
     shape = ConvShape("layer", channels, weight.shape[0], kernel, stride, padding, size, residual)
     if rng.random() < 0.5:
         shape = fold(shape, acc, form)
     overlap = bool(rng.random() < 0.7)
-    schedule = Schedule(acc, shape, form, weight.codebook.shape[0] if native else 0,
-                        *_factors(acc, rng, form, overlap), overlap,
+    schedule = Schedule(acc, shape, form, codewords, *_factors(acc, rng, form, overlap), overlap,
                         int(rng.integers(1, shape.out_h + 1)))
     program = lower(layer, schedule)
     ifmap = rng.integers(-128, 128, (1, channels, *size)).astype(np.int8)
     ifmap[rng.random(ifmap.shape) < 0.2] = -128
     return program, token_ifmap(ifmap, layer, program, int(rng.integers(-128, 128)))
+
+
+def _pair(rng: np.random.Generator, low: tuple[int, int], high: tuple[int, int]) -> tuple[int, int]:
+    y, x = rng.integers(low, high)
+    return int(y), int(x)
 
 
 def _factors(acc: Accelerator, rng: np.random.Generator, form: Format,
@@ -63,7 +68,7 @@ def _factors(acc: Accelerator, rng: np.random.Generator, form: Format,
 
 
 def _weight(acc: Accelerator, rng: np.random.Generator, native: bool, outputs: int, channels: int,
-            kernel: tuple[int, ...]) -> Weight:
+            kernel: tuple[int, int]) -> Weight:
     if not native:
         return DenseWeight(_extreme(rng, (outputs, channels, *kernel)))
     d, k = acc.codeword_length, int(rng.integers(2, acc.codebook_entries + 1))

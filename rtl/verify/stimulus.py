@@ -92,6 +92,7 @@ class Emission:
 
 
 def emission(program: Program) -> Emission:
+    """Every row that the core emits: by chunk, pixel and output group."""
     columns = program.schedule.accelerator.columns
     fields: list[np.ndarray] = []
     for number, chunk in enumerate(program.chunks):

@@ -20,6 +20,7 @@ from sim.formats import stream_format
 from sim.mapping import best_schedule
 from sim.network import Conv, Network
 from sim.program import Program, lower, token_ifmap
+from sim.shapes import ConvShape
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def verify_layer(
         rng = np.random.default_rng(image)
         image = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
     shape = next(shape for shape in network.shapes if shape.name == layer)
+    assert isinstance(shape, ConvShape)
     form, codewords = stream_format(conv.weight, accelerator, layer)
     program = lower(conv, best_schedule(shape, accelerator, form, codewords))
     ifmap = functional.run(network, image[:1])[conv.input] if conv.input != "input" else image[:1]

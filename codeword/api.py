@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,16 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
-from sim.formats import stream_format
-from sim.mapping import best_schedule
 from sim.network import CodebookWeight, Conv, Network
-from sim.network import run as run_functional
-from sim.program import Program, lower, token_ifmap
-from sim.shapes import ConvShape, Shape
+from sim.shapes import Shape
 
 if TYPE_CHECKING:
     from rtl.verify import VerifyResult
     from sim.engine import Simulation
 
 AcceleratorLike = str | Accelerator
+METHODS = ("mvq",)
+CALIBRATION_IMAGES = 512
 
 
 def estimate(
@@ -81,7 +80,7 @@ def verilog(
 def verify(
     accelerator: AcceleratorLike, *, network: str | Network | None = None, layer: str = "",
     image: np.ndarray | None = None, simulator: str = "icarus", seed: int = 0,
-    settings: Sequence[str] = (),
+    rtl_dir: str | Path | None = None, settings: Sequence[str] = (),
 ) -> VerifyResult:
     """Runs one layer on the RTL and on the cycle engine and compares every word and counter.
 
@@ -90,6 +89,7 @@ def verify(
         layer: name of a convolution; "" for the first one that is vector-quantized, or the first.
         image: int8 [1, C, H, W]; a random one from `seed` if None.
         simulator: icarus or verilator.
+        rtl_dir: Verilog that `verilog` wrote, to check it; None exports it afresh.
 
     Raises:
         InputError: unknown names, a machine that cannot run the layer, no simulator, or the extra
@@ -100,12 +100,10 @@ def verify(
         from rtl import verify as bench
 
         if network is None:
-            return bench.verify_random(machine, seed, simulator)
+            return bench.verify_random(machine, seed, simulator, rtl_dir)
         net = inputs.integer_network(network) if isinstance(network, str) else network
-        if image is None:
-            image = inputs.images(net, None, 1, seed)
-        program, ifmap = _layer_program(net, layer or _default_layer(net), machine, image)
-        return bench.verify(machine, program, ifmap, simulator=simulator)
+        return bench.verify_layer(machine, net, layer or _default_layer(net),
+                                  seed if image is None else image, simulator, rtl_dir)
 
 
 def _default_layer(net: Network) -> str:
@@ -114,17 +112,56 @@ def _default_layer(net: Network) -> str:
     return (coded or convs)[0].name
 
 
-def _layer_program(
-    net: Network, name: str, machine: Accelerator, image: np.ndarray
-) -> tuple[Program, np.ndarray]:
-    """A layer lowered as `simulate` lowers it, and the ifmap that reaches it."""
-    layer = net[name]
-    if not isinstance(layer, Conv):
-        convs = [other.name for other in net.layers if isinstance(other, Conv)]
-        raise InputError("--layer", name, "is not a convolution", nearest(name, convs))
-    shape = next(shape for shape in net.shapes if shape.name == name)
-    assert isinstance(shape, ConvShape)
-    form, codewords = stream_format(layer.weight, machine, name)
-    program = lower(layer, best_schedule(shape, machine, form, codewords))
-    ifmap = run_functional(net, image)[layer.input]
-    return program, token_ifmap(ifmap, layer, program, net.zero_point(layer.input))
+def compress(
+    model: str, *, method: str = "mvq", k: int = 64, d: int = 16,
+    pattern: tuple[int, int] = (4, 16), epochs: int = 1, data: str | Path | None = None,
+    pad: bool = False, report: Callable[[int, float, float], None] = lambda *_: None,
+) -> Network:
+    """Compresses a trained ResNet for 28x28 images into a network of integers.
+
+    Args:
+        model: a shipped network (its pruned weights), or a .safetensors checkpoint of a ResNet.
+        method: mvq.
+        k, d, pattern: codewords a layer, codeword length, N:M.
+        epochs: of fine-tuning; 0 for none.
+        data: folder of the Fashion-MNIST IDX files; None for the shipped subset.
+        pad: widen layers whose output channels d does not divide, with channels of value 0.
+        report: called after every epoch with its number, mean loss and seconds.
+
+    Raises:
+        InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.
+    """
+    if method not in METHODS:
+        raise InputError("--method", method, "unknown", nearest(method, METHODS))
+    if epochs < 0:
+        raise InputError("--epochs", epochs, "negative", "give 0 for no fine-tuning")
+    with inputs.extra():
+        from algos import checkpoint, mvq, zoo
+        from algos.data import fashion_mnist
+        from algos.models.resnet import widened
+
+        trained = zoo.load_sparse() if model in inputs.EXPORTED else checkpoint.load(model)
+        trained = widened(trained, d) if pad else trained
+        training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
+        config = mvq.MvqConfig(k=k, d=d, n=pattern[0], m=pattern[1])
+        return mvq.compress(
+            trained, training.first(CALIBRATION_IMAGES), config, name=f"{Path(model).stem}-{method}",
+            training=training if epochs else None,
+            recipe=replace(mvq.FINE_TUNING, epochs=epochs), report=report)
+
+
+def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
+    """Storage of a compressed network's coded layers and its accuracy, by the integer reference.
+
+    Args:
+        data: folder of the Fashion-MNIST IDX files; None for the shipped test images.
+    """
+    with inputs.extra():
+        from algos import integer, zoo
+        from algos.bits import network_bits
+        from algos.data import fashion_mnist
+
+        test = (fashion_mnist.load(data) if data else zoo.load_images())[1]
+        storage = network_bits(net)
+        return {"bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio,
+                "accuracy": integer.accuracy(net, test), "test_images": len(test)}

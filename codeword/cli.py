@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a check failed, 2 bad input.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -40,6 +41,45 @@ def main() -> None:
     except InputError as error:
         print(f"codeword: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+@app.command()
+def compress(
+    model: Annotated[str, typer.Argument(
+        metavar="MODEL", help="resnet20-fashion, or a .safetensors checkpoint of a ResNet")],
+    output: Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")],
+    method: Annotated[str, typer.Option(help="mvq")] = "mvq",
+    k: Annotated[int, typer.Option("-k", help="codewords a layer")] = 64,
+    d: Annotated[int, typer.Option("-d", help="codeword length")] = 16,
+    pattern: Annotated[str, typer.Option(help="N:M, kept of every M weights")] = "4:16",
+    epochs: Annotated[int, typer.Option(help="of fine-tuning, 0 for none")] = 1,
+    data: Annotated[Path | None, typer.Option(
+        help="folder of the Fashion-MNIST IDX files; without it the shipped subset")] = None,
+    pad: Annotated[bool, typer.Option(
+        "--pad", help="widen layers whose output channels d does not divide")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compress a trained network into integer tensors; its accuracy is that of the integers."""
+    from sim import artifact
+
+    net = api.compress(
+        model, method=method, k=k, d=d, pattern=_pattern(pattern), epochs=epochs, data=data, pad=pad,
+        report=lambda epoch, loss, seconds: print(
+            f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr))
+    artifact.save(net, output)
+    quality = api.quality(net, data)
+    readable = (f"{output}: {quality['bits_per_weight']:.3f} bits a weight, "
+                f"{quality['compression_ratio']:.1f}x; {quality['accuracy']:.2%} of "
+                f"{quality['test_images']:,} test images")
+    fields = {"network": net.name, "file": str(output), "fine_tuning_epochs": epochs}
+    _print(as_json, fields | quality, [readable])
+
+
+def _pattern(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None:
+        raise InputError("--pattern", text, "is not N:M", "write for example 4:16")
+    return int(match.group(1)), int(match.group(2))
 
 
 @app.command()

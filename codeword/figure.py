@@ -1,0 +1,77 @@
+"""The picture of the demo: where the energy of a network goes, by component and by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim.estimate import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Far to near the multiplier; colours that stay apart in grey and for colour-blind readers.
+COMPONENTS = {
+    "dram": ("DRAM", "#1b3a57"),
+    "l2": ("L2", "#2f6f9f"),
+    "l1": ("L1", "#7fb6d6"),
+    "registers": ("register files", "#f2c879"),
+    "mac": ("multipliers", "#d1603d"),
+}
+_REGISTERS = ("arf", "wrf", "prf", "crf")
+
+
+def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str | Path) -> None:
+    """Writes a PNG: energy of one inference by machine, and by layer on one of them.
+
+    Args:
+        machines: estimates of one network, in the order of the bars.
+        layers_of: the one whose layers are shown.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, height_ratios=(1, 1.15))
+    _bars(upper, [machine.accelerator.name for machine in machines],
+          [_grouped(machine.cost.energy_pj) for machine in machines])
+    for number, machine in enumerate(machines):
+        cost = machine.cost
+        upper.text(number, cost.total_pj * 1e-6, f"{cost.tops_per_watt:.1f} TOPS/W", ha="center",
+                   va="bottom", fontsize=8)
+    upper.set_title(f"{layers_of.name}: energy of one image by accelerator", loc="left")
+    upper.margins(y=0.12)
+    upper.legend(loc="upper right", ncols=len(COMPONENTS), frameon=False, fontsize=8)
+    _bars(lower, [layer.counts.name for layer in layers_of.layers],
+          [_grouped(layer.cost.energy_pj) for layer in layers_of.layers])
+    lower.set_title(f"by layer on {layers_of.accelerator.name}", loc="left")
+    lower.tick_params(axis="x", rotation=60, labelsize=8)
+    for label in lower.get_xticklabels():
+        label.set_ha("right")
+        label.set_rotation_mode("anchor")
+    figure.text(1, 0, "TOPS/W: dense-equivalent, without DRAM", ha="right", va="bottom",
+                fontsize=7, color="0.4")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _grouped(energy_pj: dict[str, float]) -> dict[str, float]:
+    """uJ by component of the picture."""
+    registers = sum(energy_pj[name] for name in _REGISTERS)
+    return {name: 1e-6 * (registers if name == "registers" else energy_pj[name])
+            for name in COMPONENTS}
+
+
+def _bars(axes: Axes, names: Sequence[str], values: Sequence[dict[str, float]]) -> None:
+    bottom = [0.0] * len(names)
+    for component, (label, colour) in COMPONENTS.items():
+        heights = [value[component] for value in values]
+        axes.bar(range(len(names)), heights, bottom=bottom, label=label, color=colour, width=0.75)
+        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("µJ")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="0.9")

@@ -9,6 +9,7 @@ Stages that `algos.reproduce` has not finished are run.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def build(data: str | None, work: Path, folder: Path) -> None:
     checkpoint.save(sparse, folder / "sparse.safetensors")
     print(f"sparse 4:16: {accuracy(sparse, test):.2%}")
     model, _ = experiment.clustered("D", sparse)
-    network = experiment.fine_tuned("D", model)
+    network = replace(experiment.fine_tuned("D", model), name="resnet20-fashion")
     checkpoint.save(model, folder / "mvq.safetensors")
     print(f"MVQ, float activations: {accuracy(model, test):.2%}")
     artifact.save(network, folder / "network.safetensors")

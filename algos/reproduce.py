@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import os
 import platform
@@ -94,42 +95,60 @@ def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
         "versions": {"torch": torch.__version__, "numpy": np.__version__,
                      "python": platform.python_version()},
         "machine": platform.machine(),
-        "float": {"accuracy": accuracy(dense, test), **_schedule(FLOAT, work / "float.pt")},
+        "float": _measured(work / "float.pt", FLOAT, lambda: {"accuracy": accuracy(dense, test)}),
     }
     sparse = experiment.sparse(dense)
-    results["sparse"] = {"pattern": "4:16", "accuracy": accuracy(sparse, test),
-                         **_schedule(SPARSE, work / "sparse.pt")}
+    results["sparse"] = _measured(work / "sparse.pt", SPARSE, lambda: {
+        "pattern": "4:16", "start": "float", "accuracy": accuracy(sparse, test)})
     results["cases"] = {}
     for case in cases:
-        results["cases"][case] = _case(experiment, case, dense if case == "A" else sparse, test)
+        results["cases"][case] = _case(experiment, case, dense, sparse, test)
         _write(results, out)
         print(json.dumps(results["cases"][case], indent=2), flush=True)
 
 
-def _case(experiment: Experiment, case: str, start: ResNet, test: Images) -> dict[str, Any]:
+def _case(
+    experiment: Experiment, case: str, dense: ResNet, sparse: ResNet, test: Images
+) -> dict[str, Any]:
     config, work = CASES[case], experiment.work
-    model, reports = experiment.clustered(case, start)
-    storage = sum((r.bits for r in reports.values()), Bits())
-    before = accuracy(model, test)
-    untuned = export(model, experiment.training.first(CALIBRATION), name="untuned")
+    before, reports = experiment.clustered(case, dense if case == "A" else sparse)
+    model = copy.deepcopy(before)
     network = experiment.fine_tuned(case, model)
     artifact.save(network, work / f"case_{case}.safetensors")
-    return {
-        "k": config.k, "d": config.d, "pattern": f"{config.n}:{config.m}" if config.masked else None,
-        "bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio,
-        "bits": asdict(storage),
-        "total_sse": sum(r.total_sse for r in reports.values()),
-        "masked_sse": sum(r.masked_sse for r in reports.values()),
-        "accuracy_before_fine_tuning": before,
-        "accuracy_integer_before_fine_tuning": integer.accuracy(untuned, test),
-        "accuracy_float_activations": accuracy(model, test),
-        "accuracy_integer": integer.accuracy(network, test),
-        **_schedule(mvq.FINE_TUNING, work / f"case_{case}.pt"),
-    }
+
+    def measure() -> dict[str, Any]:
+        untuned = export(before, experiment.training.first(CALIBRATION), name="untuned")
+        storage = sum((r.bits for r in reports.values()), Bits())
+        return {
+            "start": "float" if case == "A" else "sparse", "k": config.k, "d": config.d,
+            "pattern": f"{config.n}:{config.m}" if config.masked else None,
+            "bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio,
+            "bits": asdict(storage),
+            "total_sse": sum(r.total_sse for r in reports.values()),
+            "masked_sse": sum(r.masked_sse for r in reports.values()),
+            "accuracy_before_fine_tuning": accuracy(before, test),
+            "accuracy_integer_before_fine_tuning": integer.accuracy(untuned, test),
+            "accuracy_float_activations": accuracy(model, test),
+            "accuracy_integer": integer.accuracy(network, test),
+        }
+
+    return _measured(work / f"case_{case}.pt", mvq.FINE_TUNING, measure)
 
 
-def _schedule(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
-    return {"recipe": asdict(recipe), "epochs": history(checkpoint)}
+def _measured(
+    checkpoint: Path, recipe: Recipe, measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What was measured of a finished stage, kept beside its checkpoint as long as that stays."""
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    kept = checkpoint.with_suffix(".json")
+    if kept.exists():
+        found: dict[str, Any] = json.loads(kept.read_text())
+        if found["checkpoint_sha256"] == digest:
+            return found
+    result = {**measure(), "recipe": asdict(recipe), "epochs": history(checkpoint),
+              "checkpoint_sha256": digest}
+    _write(result, kept)
+    return result
 
 
 def _write(results: dict[str, Any], out: Path) -> None:

@@ -29,7 +29,7 @@ def test_images() -> None:
 
 
 def test_accuracies() -> None:
-    test = zoo.load_images()[1].first(1000)
+    test = zoo.load_images()[1].first(500)
     dense, network = accuracy(zoo.load_float(), test), integer.accuracy(zoo.load_network(), test)
     assert dense > 0.93
     assert network > dense - 0.02

@@ -101,8 +101,7 @@ class Loader(Block):
         idle = Signal(init=1)
         sent = Signal.like(beats)
         m.d.comb += [
-            begins.eq(~idle & ~loading & (filling | ((job < self.chunk_count)
-                                                     & ~owned.bit_select(bank, 1)))),
+            begins.eq(~idle & ~loading & (filling | ~owned.bit_select(bank, 1))),
             running.eq(loading | begins),
             self.weight_ready.eq(running & (sent < beats) & buffer.ready),
             self.beat_accepted.eq(self.weight_ready & self.weight_valid),
@@ -128,7 +127,8 @@ class Loader(Block):
         with m.If(written_ends):
             m.d.sync += [loading.eq(0), filling.eq(0), sent.eq(0)]
             with m.If(~filling):
-                m.d.sync += [self.full.bit_select(bank, 1).eq(1), job.eq(job + 1)]
+                m.d.sync += [self.full.bit_select(bank, 1).eq(1), job.eq(job + 1),
+                             idle.eq(job + 1 == self.chunk_count)]
         with m.If(self.start):
             m.d.sync += [idle.eq(0), job.eq(0), owned.eq(0), self.full.eq(0)]
             if coded:

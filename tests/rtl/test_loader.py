@@ -13,7 +13,7 @@ from sim.network import CodebookWeight, Conv, DenseWeight
 from sim.program import lower
 from sim.schedule import Schedule
 from sim.shapes import ConvShape
-from tests.rtl.simulate import fields, int8, run
+from tests.rtl.simulate import fields, int8, pack, run
 
 HOLD = 9  # cycles from a full bank to its retirement
 
@@ -91,30 +91,52 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[-1]}-{case[3]}")
 def test_rows_and_their_cycles(case):
     program, weights = _layer(*case)
-    acc, chunks = program.schedule.accelerator, program.chunks
-    geometry, banks = Geometry(acc), 2 if program.schedule.overlap else 1
-    dut = Loader(accelerator=acc)
-    coded = len(program.codebook) > 0
-    beats = np.concatenate([program.codebook, *(program.beats[c["beat"] : c["beat"] + c["beats"]]
-                                                for c in chunks)])
     expected = list(_expected_rows(program, weights))
+    cycles = _expected_cycles(program, expected)
+    found = _run(program, len(cycles), cycles[-1] + 3, lambda: True)
+    assert [cycle for cycle, *_ in found] == cycles
+    _check_rows(program, expected, found)
 
-    # Row counts and widths by job.
-    widths = [[acc.codeword_length * 8] * 5] if coded else []
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[4]], ids=lambda case: case[0])
+def test_a_starved_port_delays_but_loses_nothing(case):
+    program, weights = _layer(*case)
+    expected = list(_expected_rows(program, weights))
+    rng = np.random.default_rng(0)
+    limit = 10 * _expected_cycles(program, expected)[-1]
+    found = _run(program, len(expected), limit, lambda: rng.random() < 0.3)
+    _check_rows(program, expected, found)
+
+
+def _expected_cycles(program, expected):
+    """The cycle in which each row of the chunks is written."""
+    acc, chunks = program.schedule.accelerator, program.chunks
+    coded = len(program.codebook) > 0
+    widths = [[acc.codeword_length * 8] * program.schedule.codewords] if coded else []
     for job, chunk in enumerate(chunks):
-        widths.append([])
-        for _, e, _, _ in (row for row in expected if row[0] == job):
-            tail = e % chunk["a"] == chunk["a"] - 1
-            widths[-1].append(int(chunk["row_bits_tail" if tail else "row_bits"]))
+        tails = [e % chunk["a"] == chunk["a"] - 1 for n, e, _, _ in expected if n == job]
+        widths.append([int(chunk["row_bits_tail" if tail else "row_bits"]) for tail in tails])
+    banks = 2 if program.schedule.overlap else 1
 
     def free(job, cycles):
-        chunk = job - coded
-        return 0 if chunk < banks else cycles[job - banks][-1] + 1 + HOLD + 1
+        return 0 if job - coded < banks else cycles[job - banks][-1] + 1 + HOLD + 1
 
     cycles = _timing(program, [len(w) for w in widths], widths, free)
-    if coded:
-        cycles = cycles[1:]
-    expected_cycles = [cycle for job in cycles for cycle in job]
+    return [cycle for job in cycles[coded:] for cycle in job]
+
+
+def _run(program, count, limit, valid):
+    """(cycle, enable, address, data) of every row written, until `count` or the limit.
+
+    A full bank is taken at once and retired HOLD cycles later. `valid` says whether the port has
+    a beat.
+    """
+    acc, chunks = program.schedule.accelerator, program.chunks
+    layout = Geometry(acc).loader_chunk
+    dut = Loader(accelerator=acc)
+    beats = np.concatenate([program.codebook, *(program.beats[c["beat"] : c["beat"] + c["beats"]]
+                                                for c in chunks)])
+    found = []
 
     async def bench(ctx):
         for name, value in stimulus.layer_values(program).items():
@@ -122,14 +144,12 @@ def test_rows_and_their_cycles(case):
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
-        ctx.set(dut.weight_valid, 1)
-        sent, found, retire_at = 0, [], {}
-        for cycle in range(expected_cycles[-1] + 3):
-            job = ctx.get(dut.chunk_index)
-            ctx.set(dut.chunk, stimulus.pack_chunk(chunks[job], geometry.loader_chunk)
-                    if job < len(chunks) else 0)
-            if sent < len(beats):
-                ctx.set(dut.weight_data, sum(int(w) << 64 * n for n, w in enumerate(beats[sent])))
+        sent, retire_at = 0, {}
+        for cycle in range(limit):
+            job = min(ctx.get(dut.chunk_index), len(chunks) - 1)
+            ctx.set(dut.chunk, stimulus.pack_chunk(chunks[job], layout))
+            ctx.set(dut.weight_data, pack(beats[min(sent, len(beats) - 1)], 64))
+            ctx.set(dut.weight_valid, valid())
             full = ctx.get(dut.full)
             ctx.set(dut.take, full != 0)
             ctx.set(dut.take_bank, full >> 1)
@@ -142,15 +162,21 @@ def test_rows_and_their_cycles(case):
                 found.append((cycle, ctx.get(dut.write_enable), ctx.get(dut.write_address),
                               ctx.get(dut.write_data)))
             await ctx.tick()
+            if len(found) == count:
+                break
         assert sent == len(beats)
-        assert [row[0] for row in found] == expected_cycles
-        for (_, enable, address, data), (job, e, h, values) in zip(found, expected, strict=True):
-            bank = job % banks
-            assert enable == 1 << h
-            assert address == bank * (acc.wrf_depth // 2) + e
-            assert _columns(geometry, data)[: len(values)] == values.tolist()
 
     run(dut, bench)
+    return found
+
+
+def _check_rows(program, expected, found):
+    acc = program.schedule.accelerator
+    geometry, banks = Geometry(acc), 2 if program.schedule.overlap else 1
+    for (_, enable, address, data), (job, e, h, values) in zip(found, expected, strict=True):
+        assert enable == 1 << h
+        assert address == job % banks * (acc.wrf_depth // 2) + e
+        assert _columns(geometry, data)[: len(values)] == values.tolist()
 
 
 def _columns(geometry, data):

@@ -16,12 +16,12 @@ def accuracy(network: Network, images: Images) -> float:
     return float(right.double().mean())
 
 
-def predict(network: Network, pixels: Tensor, batch: int = 500) -> Tensor:
+def predict(network: Network, pixels: Tensor, batch: int = 50) -> Tensor:
     """Classes of uint8 images [n, C, H, W], int64 [n]."""
     return logits(network, pixels, batch).argmax(1)
 
 
-def logits(network: Network, pixels: Tensor, batch: int = 500) -> Tensor:
+def logits(network: Network, pixels: Tensor, batch: int = 50) -> Tensor:
     """Integer logits of uint8 images [n, C, H, W], int64 [n, classes]."""
     return torch.cat([run(network, part.long() + network.input.zero_point)[network.layers[-1].name].flatten(1)
                       for part in pixels.split(batch)])
@@ -51,10 +51,12 @@ def _run(layer: Layer, tensors: dict[str, Tensor], zeros: dict[str, int]) -> Ten
 def _shifted(
     value: Tensor, shift: Tensor, output: Add | AveragePool | Requantization
 ) -> Tensor:
-    """Divide by 2^shift, halves towards +infinity, move to the zero point, clamp."""
-    divisor = 2**shift
-    rounded = torch.div(2 * value + divisor, 2 * divisor, rounding_mode="floor")
-    return (rounded + output.zero_point).clamp(output.low, output.high)
+    """Divide by 2^shift, halves towards +infinity, move to the zero point, clamp.
+
+    In float64, which is exact here: |value| < 2^48, so a quotient has at most 48 significant bits.
+    """
+    rounded = torch.floor(value.double() / 2.0**shift + 0.5)
+    return (rounded + output.zero_point).clamp(output.low, output.high).long()
 
 
 def dense_weight(layer: Conv) -> Tensor:

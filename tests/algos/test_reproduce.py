@@ -29,6 +29,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny = Recipe(epochs=1, rate=0.01, batch=16)
     monkeypatch.setattr(reproduce, "FLOAT", tiny)
     monkeypatch.setattr(reproduce, "SPARSE", tiny)
+    monkeypatch.setattr(reproduce, "SHORT", tiny)
     monkeypatch.setattr(mvq, "FINE_TUNING", replace(tiny, optimizer="adamw"))
     monkeypatch.setattr(reproduce, "ResNet", lambda: ResNet(8))
     return folder
@@ -52,6 +53,7 @@ def test_experiment_and_zoo(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert case["compression_ratio"] == pytest.approx(32 / case["bits_per_weight"])
     assert [set(epoch) for epoch in case["epochs"]] == [{"loss", "seconds"}]
     assert results["cases"]["A"]["pattern"] is None
+    assert 0 <= case["short_fine_tuning"]["accuracy_integer"] <= 1
     assert "epoch 1" in capsys.readouterr().out
 
     seconds = history(work / "case_D.pt")

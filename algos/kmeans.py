@@ -33,7 +33,10 @@ def assign(vectors: Tensor, masks: Tensor, codebook: Tensor) -> Tensor:
 
 
 def update(vectors: Tensor, masks: Tensor, assignments: Tensor, codebook: Tensor) -> Tensor:
-    """c = sum w / sum m over the members (eq. 4); elements without a member keep their value."""
+    """c = sum w / sum m over the members (eq. 4); elements without a member keep their value.
+
+    So does the whole codeword of an empty cluster; it is not seeded anew.
+    """
     total = torch.zeros_like(codebook).index_add_(0, assignments, vectors)
     count = torch.zeros_like(codebook).index_add_(0, assignments, masks)
     return torch.where(count > 0, total / count.clamp(min=1), codebook)

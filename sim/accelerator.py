@@ -81,8 +81,8 @@ class Accelerator(BaseModel):
                 raise InputError("extension", self.extension, f"A*B*D = {product} does not fit "
                                  f"wrf_depth = {self.wrf_depth}", "choose positive factors with A*B*D <= "
                                  f"{self.wrf_depth}")
-        if self.weight_port_bits % 64:
-            raise InputError("weight_port_bits", self.weight_port_bits, "not a multiple of 64",
+        if self.weight_port_bits.bit_count() != 1:
+            raise InputError("weight_port_bits", self.weight_port_bits, "not a power of two",
                              "use 64, 128, 256 or 512")
         return self
 

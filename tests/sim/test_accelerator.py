@@ -50,7 +50,7 @@ def test_wrong_presets(name, text):
     ({"wrf_deph": 8}, "wrf_deph = 8: .*use 'wrf_depth'"),
     ({"wrf_depth": 0}, "wrf_depth = 0"),
     ({"wrf_depth": "many"}, "wrf_depth = 'many'"),
-    ({"weight_port_bits": 96}, "weight_port_bits = 96: not a multiple of 64"),
+    ({"weight_port_bits": 192}, "weight_port_bits = 192: not a power of two"),
     ({"tile_rows": 5}, "rows = 16: not a multiple of tile_rows = 5"),
     ({"keep": 3}, "group = 16: not a multiple of keep = 3"),
     ({"loader": "dense"}, "sparse_tile = True: needs masked weights"),

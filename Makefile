@@ -24,7 +24,7 @@ bench: $(READY)
 	$(BIN)/python -m codeword.bench
 
 reproduce-mvq: $(READY)
-	$(BIN)/python -m algos.reproduce_mvq
+	$(BIN)/python -m algos.reproduce
 
 schema: $(READY)
 	$(BIN)/python -m sim.artifact > docs/network.schema.json

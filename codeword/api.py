@@ -115,7 +115,7 @@ def _default_layer(net: Network) -> str:
 def compress(
     model: str, *, method: str = "mvq", k: int = 64, d: int = 16,
     pattern: tuple[int, int] = (4, 16), epochs: int = 1, data: str | Path | None = None,
-    pad: bool = False, report: Callable[[int, float, float], None] = lambda *_: None,
+    pad: bool = False, threads: int = 1, report: Callable[[int, float, float], None] = lambda *_: None,
 ) -> Network:
     """Compresses a trained ResNet for 28x28 images into a network of integers.
 
@@ -125,6 +125,7 @@ def compress(
         k, d, pattern: codewords a layer, codeword length, N:M.
         epochs: of fine-tuning; 0 for none.
         data: folder of the Fashion-MNIST IDX files; None for the shipped subset.
+        threads: of PyTorch; 1 gives the same result every time.
         pad: widen layers whose output channels d does not divide, with channels of value 0.
         report: called after every epoch with its number, mean loss and seconds.
 
@@ -135,11 +136,16 @@ def compress(
         raise InputError("--method", method, "unknown", nearest(method, METHODS))
     if epochs < 0:
         raise InputError("--epochs", epochs, "negative", "give 0 for no fine-tuning")
+    if threads < 1:
+        raise InputError("--threads", threads, "not positive", "give 1 or more")
     with inputs.extra():
+        import torch
+
         from algos import checkpoint, mvq, zoo
         from algos.data import fashion_mnist
         from algos.models.resnet import widened
 
+        torch.set_num_threads(threads)
         trained = zoo.load_sparse() if model in inputs.EXPORTED else checkpoint.load(model)
         trained = widened(trained, d) if pad else trained
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]

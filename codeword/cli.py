@@ -57,6 +57,7 @@ def compress(
         help="folder of the Fashion-MNIST IDX files; without it the shipped subset")] = None,
     pad: Annotated[bool, typer.Option(
         "--pad", help="widen layers whose output channels d does not divide")] = False,
+    threads: Annotated[int, typer.Option(help="of PyTorch; 1 repeats to the bit")] = 1,
     as_json: Json = False,
 ) -> None:
     """Compress a trained network into integer tensors; its accuracy is that of the integers."""
@@ -64,7 +65,7 @@ def compress(
 
     net = api.compress(
         model, method=method, k=k, d=d, pattern=_pattern(pattern), epochs=epochs, data=data, pad=pad,
-        report=lambda epoch, loss, seconds: print(
+        threads=threads, report=lambda epoch, loss, seconds: print(
             f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr))
     artifact.save(net, output)
     quality = api.quality(net, data)

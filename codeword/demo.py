@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import codeword
 from algos import integer, mvq, zoo
@@ -39,6 +40,7 @@ FIGURE = Path("reports/energy_resnet20.png")
 def main() -> None:
     """Runs every step; exit status 1 if anything that must be equal is not."""
     start = time.perf_counter()
+    torch.set_num_threads(1)  # more threads gain little here, and spin where cores are shared
     training, test = zoo.load_images()
     print(f"ResNet-20, {len(test):,} test images of Fashion-MNIST")
     show_compression(training, test)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from tests.cli.conftest import Command, Result
 from tests.sim.test_artifact import edit
@@ -102,11 +105,61 @@ def test_objective(codeword: Command) -> None:
                    "objective = 'beauty'", "edp")
 
 
-def test_a_missing_extra_says_what_to_install(
-    codeword: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """The smallest ResNet, untrained."""
+    from algos import checkpoint
+    from algos.models.resnet import ResNet
+
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(ResNet(depth=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("options", "parts"), [
+    (["-d", "12", "--pattern", "4:12"], ("16", "d = 12", "pad")),
+    (["--pattern", "5:3"], ("5:3",)),
+    (["--pattern", "half"], ("--pattern = 'half'", "4:16")),
+    (["-k", "1"], ("k = 1",)),
+    (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
+    (["--epochs", "-1"], ("--epochs = -1",)),
+    (["--data", "nowhere"], ("nowhere", "idx3")),
+])
+def test_compress(
+    codeword: Command, checkpoint: Path, tmp_path: Path, options: list[str], parts: tuple[str, ...]
 ) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "rtl"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "amaranth", None)
-    assert_refused(codeword("verilog", "-a", "ews-8", "-o", tmp_path / "rtl"),
+    output = tmp_path / "out.safetensors"
+    assert_refused(codeword("compress", checkpoint, "-o", output, *options), *parts)
+    assert not output.exists()
+
+
+def test_compress_nan_weight(codeword: Command, checkpoint: Path, tmp_path: Path) -> None:
+    with safe_open(checkpoint, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["blocks.0.conv1.weight"][3, 2, 1, 0] = np.nan
+    save_file(tensors, checkpoint)
+    assert_refused(codeword("compress", checkpoint, "-o", tmp_path / "out.safetensors"),
+                   "blocks.0.conv1", "nan")
+
+
+def test_compress_missing_model(codeword: Command, tmp_path: Path) -> None:
+    assert_refused(codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x"),
+                   "none.safetensors")
+
+
+@pytest.mark.parametrize(("options", "parts"), [
+    (["--layer", "join"], ("join", "convolution")),
+    (["--layer", "aa"], ("'aa'", "'a'")),
+    (["--simulator", "vcs"], ("simulator = 'vcs'",)),
+])
+def test_verify(codeword: Command, network: Path, options: list[str], parts: tuple[str, ...]) -> None:
+    assert_refused(codeword("verify", "-a", "ews-cms-16", "--network", network, *options), *parts)
+
+
+def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
+    code = ("import sys; sys.modules['amaranth'] = None; "
+            f"sys.argv = ['codeword', 'verilog', '-a', 'ews-8', '-o', {str(tmp_path / 'rtl')!r}]; "
+            "from codeword.cli import main; main()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert_refused(Result(done.returncode, done.stdout, done.stderr),
                    "'amaranth'", "pip install 'codeword[rtl]'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,49 @@ def test_verilog(codeword: Command, tmp_path: Path) -> None:
     assert result.status == 0
     assert {file.name for file in (tmp_path / "rtl").glob("*.v")} == set(fields["files"])
     assert (tmp_path / "rtl" / "lint.vlt").exists()
+
+
+def test_verify_a_layer(codeword: Command, network: Path) -> None:
+    result = codeword("verify", "-a", "ews-cms-16", "--network", network, "--layer", "b", "--json")
+    fields = json.loads(result.out)
+    assert (result.status, fields["mismatches"]) == (0, 0)
+    assert fields["words_compared"] == 16 * 6 * 6
+    assert fields["cycles_rtl"] == fields["cycles_model"] > 0
+
+
+def test_verify_random_layer_prints_a_verdict(codeword: Command) -> None:
+    result = codeword("verify", "-a", "ews-8", "--seed", 4)
+    assert result.status == 0
+    assert "0 mismatches" in result.out
+    assert "equal." in result.out
+
+
+def test_a_mismatch_is_status_one_and_named(
+    codeword: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rtl import verify
+
+    original = verify.verify_random
+
+    def broken(*arguments: object) -> verify.VerifyResult:
+        return replace(original(*arguments), mismatches=1, first_mismatch="chunk 0, pixel 2")
+
+    monkeypatch.setattr(verify, "verify_random", broken)
+    result = codeword("verify", "-a", "ews-8")
+    assert result.status == 1
+    assert "DIFFERENT: chunk 0, pixel 2" in result.out
+
+
+def test_compress_then_simulate(codeword: Command, tmp_path: Path) -> None:
+    file = tmp_path / "net.safetensors"
+    result = codeword("compress", "resnet20-fashion", "-k", 16, "--epochs", 0, "-o", file, "--json")
+    fields = json.loads(result.out)
+    assert result.status == 0
+    assert 15 / 16 < fields["bits_per_weight"] < 1.1  # 4 + 11 bits for 16 weights, and codebooks
+    assert fields["compression_ratio"] == pytest.approx(32 / fields["bits_per_weight"])
+    assert fields["accuracy"] > 0.5
+    run = json.loads(codeword("simulate", file, "-a", "ews-cms-16", "--json").out)
+    assert run["bit_exact"]
 
 
 def test_help_names_every_verb(codeword: Command) -> None:

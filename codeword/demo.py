@@ -80,9 +80,9 @@ def show_network(network: Network, test: Images) -> bool:
     logits, layers, seconds = simulated(network, shown.pixels.numpy())
     closed = [layer.counts for layer in estimate(network, accelerator.preset(MACHINE)).layers]
     wrong = int((logits != reference).sum())
-    print(f"   accuracy on {len(shown):,} images, PyTorch   "
+    print(f"   {f'accuracy of {len(shown):,} images, PyTorch':34}"
           f"{(reference.argmax(1) == labels).mean():.2%}\n"
-          f"   simulated on {MACHINE}         {(logits.argmax(1) == labels).mean():.2%}   "
+          f"   {f'simulated on {MACHINE}':34}{(logits.argmax(1) == labels).mean():.2%}   "
           f"({seconds:.0f} s)\n"
           f"   {logits.size:,} logits compared, {wrong} differ\n"
           f"   cycles and accesses of every layer "

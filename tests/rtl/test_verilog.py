@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
 
@@ -77,18 +76,13 @@ def test_other_files_are_not_taken_away(tmp_path):
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_the_largest_array_exports_quickly(tmp_path):
-    start = time.process_time()
+def test_the_largest_array_repeats_no_module(tmp_path):
     files = verilog.export(preset("ews-cms-64"), tmp_path / "out")
-    assert time.process_time() - start < 30
     assert sum(path.stat().st_size for path in files) < 1e6
 
 
 def _lint(name, directory):
-    try:
-        settings = environment("verilator")
-    except InputError as error:
-        pytest.skip(str(error))
+    settings = environment("verilator")
     files = verilog.export(preset(name), directory)
     tool = shutil.which("verilator", path=settings["PATH"])
     done = subprocess.run([tool, "--lint-only", "-Wall", "--top-module", verilog.TOP,

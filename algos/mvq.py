@@ -31,6 +31,10 @@ Case = Literal["A", "B", "C", "D"]
 CASES = get_args(Case)
 
 FINE_TUNING = Recipe(epochs=5, rate=2e-3, optimizer="adamw", decay=0.0)
+"""For all 60,000 images."""
+
+SHORT_FINE_TUNING = Recipe(epochs=2, rate=3e-4, optimizer="adamw", decay=0.0)
+"""For a few thousand images: at the full rate, so few steps would lose accuracy."""
 
 
 @dataclass(frozen=True)

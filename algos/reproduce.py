@@ -13,7 +13,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ CASES = {
     "B": mvq.MvqConfig(k=176, d=8, case="B"),
     "C": mvq.MvqConfig(k=64, d=16, case="C"),
 }
-SHORT_IMAGES, SHORT = 3000, replace(mvq.FINE_TUNING, epochs=2)
+SHORT_IMAGES = 3000
 CALIBRATION = 512  # training images that set the activation scales
 
 
@@ -140,9 +140,9 @@ def _case(
 def _short(clustered: ResNet, training: Images, test: Images) -> dict[str, Any]:
     """The same with little data and time: how much of the accuracy depends on fine-tuning."""
     model, few = copy.deepcopy(clustered), training.first(SHORT_IMAGES)
-    mvq.fine_tune(model, few, SHORT)
+    mvq.fine_tune(model, few, mvq.SHORT_FINE_TUNING)
     network = export(model, training.first(CALIBRATION), name="short")
-    return {"images": SHORT_IMAGES, "recipe": asdict(SHORT),
+    return {"images": SHORT_IMAGES, "recipe": asdict(mvq.SHORT_FINE_TUNING),
             "accuracy_float_activations": accuracy(model, test),
             "accuracy_integer": integer.accuracy(network, test)}
 

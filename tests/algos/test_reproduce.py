@@ -29,7 +29,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny = Recipe(epochs=1, rate=0.01, batch=16)
     monkeypatch.setattr(reproduce, "FLOAT", tiny)
     monkeypatch.setattr(reproduce, "SPARSE", tiny)
-    monkeypatch.setattr(reproduce, "SHORT", tiny)
+    monkeypatch.setattr(mvq, "SHORT_FINE_TUNING", tiny)
     monkeypatch.setattr(mvq, "FINE_TUNING", replace(tiny, optimizer="adamw"))
     monkeypatch.setattr(reproduce, "ResNet", lambda: ResNet(8))
     return folder

@@ -153,7 +153,8 @@ def compress(
         return mvq.compress(
             trained, training.first(CALIBRATION_IMAGES), config, name=f"{Path(model).stem}-{method}",
             training=training if epochs else None,
-            recipe=replace(mvq.FINE_TUNING, epochs=epochs), report=report)
+            recipe=replace(mvq.FINE_TUNING if data else mvq.SHORT_FINE_TUNING, epochs=epochs),
+            report=report)
 
 
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ MACHINES = [f"{family}-{size}" for size in (16, 64)
             for family in ("ws", "ews", "ews-cm", "ews-cms")]
 IMAGES = 1000
 BATCH = 250
-SHORT = replace(mvq.FINE_TUNING, epochs=1, rate=2e-4)
+SHORT = mvq.SHORT_FINE_TUNING
 VERIFIED_LAYER = "block7.conv1"
 VERILOG = Path("runs/demo") / MACHINE
 FIGURE = Path("reports/energy_resnet20.png")
@@ -64,7 +63,7 @@ def show_compression(training: Images, test: Images) -> None:
     begin = time.perf_counter()
     mvq.fine_tune(model, training, SHORT)
     print(f"   after a short fine-tuning         {accuracy(model, test):.2%}   "
-          f"({SHORT.epochs} epoch of {len(training):,} images, "
+          f"({SHORT.epochs} epochs of {len(training):,} images, "
           f"{time.perf_counter() - begin:.0f} s)")
 
 

@@ -147,11 +147,13 @@ def verify(
     layer: Annotated[str, typer.Option(help="its name; by default the first compressed one")] = "",
     simulator: Annotated[str, typer.Option(help="icarus or verilator")] = "icarus",
     seed: Annotated[int, typer.Option(help="of the random layer or image")] = 0,
+    rtl: Annotated[Path | None, typer.Option(
+        help="check this folder of `codeword verilog`, edited or not, instead of a fresh export")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a layer on the Verilog and on the cycle engine; compare every psum, cycle and counter."""
     found = api.verify(accelerator, network=network, layer=layer, simulator=simulator, seed=seed,
-                       settings=settings)
+                       rtl_dir=rtl, settings=settings)
     verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
     readable = (f"{found.words_compared:,} psums compared, {found.mismatches} mismatches; cycles: "
                 f"model {found.cycles_model:,}, RTL {found.cycles_rtl:,}; {found.wall_s:.1f} s, of "

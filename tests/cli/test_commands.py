@@ -113,6 +113,21 @@ def test_verify_a_layer(codeword: Command, network: Path) -> None:
     assert fields["cycles_rtl"] == fields["cycles_model"] > 0
 
 
+def test_verify_finds_a_fault_in_edited_verilog(codeword: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "rtl"
+    assert codeword("verilog", "-a", "ews-8", "-o", folder).status == 0
+    options = ("verify", "-a", "ews-8", "--seed", 4, "--rtl", folder)
+    assert codeword(*options).status == 0
+    pe = folder / "codeword_pe.v"
+    text = pe.read_text()
+    assert "$signed(activation)" in text
+    pe.write_text(text.replace("$signed(activation)", "$signed(activation ^ 8'h01)"))
+    result = codeword(*options)
+    assert result.status == 1
+    assert "expected" in result.out
+    assert "output channel" in result.out
+
+
 def test_verify_random_layer_prints_a_verdict(codeword: Command) -> None:
     result = codeword("verify", "-a", "ews-8", "--seed", 4)
     assert result.status == 0

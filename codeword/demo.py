@@ -94,7 +94,7 @@ def simulated(
 ) -> tuple[np.ndarray, tuple[LayerCounts, ...], float]:
     """Logits [n, classes] of uint8 images, counts of one image, and seconds in the engine."""
     machine = accelerator.preset(MACHINE)
-    images = (pixels.astype(np.int16) - 128).astype(np.int8)
+    images = network.input.quantize(pixels / 255)
     runs = [simulate(network, machine, images[first : first + BATCH], compare=False)
             for first in range(0, len(images), BATCH)]
     return (np.concatenate([run.outputs for run in runs]), runs[0].layers,
@@ -116,7 +116,7 @@ def show_verilog(network: Network, test: Images) -> bool:
     """Exports the Verilog and runs a real layer on it."""
     files = codeword.verilog(MACHINE, VERILOG)
     print(f"\n4. Verilog of {MACHINE}: {len(files)} modules in {VERILOG}, top {files[0].name}")
-    image = (test.first(1).pixels.numpy().astype(np.int16) - 128).astype(np.int8)
+    image = network.input.quantize(test.first(1).pixels.numpy() / 255)
     found = codeword.verify(MACHINE, network=network, layer=VERIFIED_LAYER, image=image,
                             rtl_dir=VERILOG)
     verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"

@@ -69,9 +69,10 @@ def zoo_folder(name: str) -> Path:
 
 def accelerator(name: str | Accelerator, settings: Sequence[str] = ()) -> Accelerator:
     """A preset or TOML file with single fields replaced by `field=value` settings."""
+    overrides = dict(map(_setting, settings))
     if isinstance(name, Accelerator):
-        return name
-    return accelerators.load(name, dict(map(_setting, settings)))
+        return accelerators.build(name.model_dump() | overrides)
+    return accelerators.load(name, overrides)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -112,8 +113,7 @@ def images(net: Network, source: str | Path | None, count: int, seed: int) -> np
     if values.dtype.kind != "f" or not np.isfinite(values).all():
         raise InputError("--input", str(values.dtype), "must be int8, or float without NaN",
                          "quantize the images or give real values")
-    scaled = np.rint(values / net.input.scale) + net.input.zero_point
-    return np.clip(scaled, -128, 127).astype(np.int8)
+    return net.input.quantize(values)
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from sim import technology
 from sim.accelerator import Accelerator
 from sim.counts import layer_counts
 from sim.errors import InputError
 from sim.results import LayerCounts
 from sim.schedule import Format, Schedule, fold
 from sim.shapes import ConvShape
-from sim.technology import access_energy
 
 OBJECTIVES = ("edp", "energy", "cycles")
 
@@ -53,7 +53,7 @@ def _search(
     shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, objective: str
 ) -> tuple[bool, tuple[int, int, int, bool, int]]:
     """Whether to fold, and a, b, d, overlap, tile_rows."""
-    energy = access_energy(accelerator.technology)
+    energy = technology.load(accelerator.technology).access_pj
     best: tuple[tuple[float, ...], Schedule] | None = None
     problem: InputError | None = None
     candidates = dict.fromkeys((shape, fold(shape, accelerator, form)))

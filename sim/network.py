@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from sim import encoding, integer
-from sim.errors import InputError
+from sim.errors import InputError, nearest
 from sim.shapes import ConvShape, PassShape, Shape
 
 
@@ -212,6 +212,11 @@ class TensorSpec:
     scale: float = 1.0
     zero_point: int = 0
 
+    def quantize(self, real: np.ndarray) -> np.ndarray:
+        """int8 of real values, rounded to nearest and clamped."""
+        scaled = np.rint(real / self.scale) + self.zero_point
+        return np.clip(scaled, -128, 127).astype(np.int8)
+
 
 @dataclass(frozen=True)
 class Network:
@@ -241,8 +246,6 @@ class Network:
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        from sim.errors import nearest
-
         names = [layer.name for layer in self.layers]
         raise InputError("layer", name, f"not in network {self.name}", nearest(name, names))
 

@@ -100,7 +100,6 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
         layer: the convolution; its weight must have the schedule's format (dense schedules
             take any weight, decoded).
     """
-    original = layer.weight.shape
     shape = schedule.shape
     chunks = chunk_table(schedule)
     once = chunks[chunks["tile"] == 0]
@@ -117,7 +116,7 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
     beats = np.concatenate([
         encoding.pack_bits(_stream(values, chunk, schedule), width, port) for chunk in once
     ])
-    folded = shape.channels != original[1]
+    folded = shape.channels != layer.weight.shape[1]
     height = shape.size[0] + 2 * shape.padding[0]
     wide = shape.size[1] if folded else shape.size[1] + 2 * shape.padding[1]
     return Program(schedule, chunks, beats, codebook, (shape.channels, height, wide))

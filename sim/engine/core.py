@@ -63,6 +63,7 @@ def _masks(program: Program) -> np.ndarray:
     acc = program.schedule.accelerator
     if program.schedule.format != "mvq":
         return np.zeros(1, np.uint32)
+    # The table is read-only, which Numba takes for another type and compiles everything again.
     return encoding.mask_table(acc.keep, acc.group).copy()
 
 

@@ -166,11 +166,6 @@ def load(name: str) -> Technology:
                          "compare with sim/technology/mvq40.toml") from None
 
 
-def access_energy(name: str) -> dict[str, float]:
-    """pJ of one access by memory, and of one physical multiplication (`mac`)."""
-    return load(name).access_pj
-
-
 def _square_size(accelerator: Accelerator) -> int | None:
     return accelerator.rows if accelerator.rows == accelerator.columns else None
 

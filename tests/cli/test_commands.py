@@ -186,3 +186,12 @@ def loaded_by(statement: str) -> set[str]:
 ])
 def test_heavy_packages_load_only_where_used(statement: str, absent: set[str]) -> None:
     assert not loaded_by(statement) & absent
+
+
+def test_settings_apply_to_an_accelerator_object_too() -> None:
+    from codeword import inputs
+    from sim import accelerator
+
+    machine = accelerator.preset("ews-16")
+    assert inputs.accelerator(machine, ["wrf_depth=8"]).wrf_depth == 8
+    assert inputs.accelerator(machine) == machine

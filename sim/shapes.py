@@ -4,17 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.errors import InputError
+from sim.errors import InputError, nearest
+
+PASSES = {
+    # kind: lane operations an element, one a cycle and lane. Assumed: one multiply-accumulate,
+    # comparison or table look-up is one operation.
+    "pool": 1,  # accumulate or compare
+    "add": 1,
+    "multiply": 1,
+    "concat": 1,  # requantized into the common scale
+    "upsample": 1,
+    "table": 1,  # any activation by table look-up
+    "softmax": 3,  # maximum; exponent and sum; scaling
+    "layernorm": 3,  # mean; variance; scaling
+    "rmsnorm": 2,  # mean square; scaling
+    "rotate": 2,  # rotary position embedding: two products an element
+    "scan": 4,  # selective scan, an element = (token, channel, state): decay, input, state, output
+    "other": 1,  # what an importer was told to treat as vector work
+}
+"""Kinds of work on the vector unit, which are the storer's lanes."""
 
 
 @dataclass(frozen=True)
 class ConvShape:
-    """A convolution or linear layer (1x1 kernel on a 1x1 map).
+    """A convolution, linear layer or matrix product.
+
+    A linear layer is a 1x1 kernel on a map of (tokens, 1). A matrix product of two activations is one
+    with `dynamic` weights and one group a head: channels = heads * head size, outputs = heads * keys.
 
     Attributes:
-        channels, outputs: input and output channels.
+        channels, outputs: input and output channels, of all groups together.
         kernel, stride, padding, size: (y, x) each; size is the ifmap without padding.
         residual: name of an addition that the storer performs on the fly, or "".
+        dilation: (y, x).
+        groups: equal parts of channels and outputs that do not mix; `channels` for depth-wise.
+        dynamic: the weights are activations: they come from L2, dense INT8, and are no parameters.
+        chained: the ifmap is what the layer before it wrote.
+        padding_end: (bottom, right) padding where it differs from (top, left).
     """
 
     name: str
@@ -25,27 +51,41 @@ class ConvShape:
     padding: tuple[int, int] = (0, 0)
     size: tuple[int, int] = (1, 1)
     residual: str = ""
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    dynamic: bool = False
+    chained: bool = True
+    padding_end: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("channels", "outputs"):
+        for field in ("channels", "outputs", "groups"):
             if getattr(self, field) < 1:
                 raise InputError(f"{self.name}.{field}", getattr(self, field), "must be positive",
-                                 "give the layer's real channel count")
+                                 "give the layer's real count")
+        for field in ("channels", "outputs"):
+            if getattr(self, field) % self.groups:
+                raise InputError(f"{self.name}.groups", self.groups, "does not divide "
+                                 f"{field} = {getattr(self, field)}", "use a divisor of both")
         if self.out_h < 1 or self.out_w < 1:
             raise InputError(f"{self.name}.kernel", self.kernel,
                              f"larger than the padded ifmap {self.size}", "pad the ifmap")
 
+    def _out(self, axis: int) -> int:
+        end = self.padding if self.padding_end is None else self.padding_end
+        reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1
+        return (self.size[axis] + self.padding[axis] + end[axis] - reach) // self.stride[axis] + 1
+
     @property
     def out_h(self) -> int:
-        return (self.size[0] + 2 * self.padding[0] - self.kernel[0]) // self.stride[0] + 1
+        return self._out(0)
 
     @property
     def out_w(self) -> int:
-        return (self.size[1] + 2 * self.padding[1] - self.kernel[1]) // self.stride[1] + 1
+        return self._out(1)
 
     @property
     def weights(self) -> int:
-        return self.outputs * self.channels * self.kernel[0] * self.kernel[1]
+        return self.outputs * (self.channels // self.groups) * self.kernel[0] * self.kernel[1]
 
     @property
     def macs(self) -> int:
@@ -65,13 +105,15 @@ class ConvShape:
 
 @dataclass(frozen=True)
 class PassShape:
-    """A pass over feature maps on the storer lanes: pooling, or an addition of its own.
+    """A pass over feature maps on the storer lanes: what is no convolution.
 
     Attributes:
-        kind: "pool" or "add".
-        elements: read for each operand.
+        kind: one of PASSES.
+        elements: read for each operand; of a scan, all (token, channel, state) triples.
         operands: 1 or 2.
         results: elements written.
+        chained: the first operand is what the layer before it wrote.
+        reads: bytes read in all where that is not elements * operands (a scan), or 0.
     """
 
     name: str
@@ -79,6 +121,25 @@ class PassShape:
     elements: int
     operands: int
     results: int
+    chained: bool = True
+    reads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in PASSES:
+            raise InputError(f"{self.name}.kind", self.kind, "unknown", nearest(self.kind, PASSES))
+
+    @property
+    def operations(self) -> int:
+        """Lane operations."""
+        return PASSES[self.kind] * self.elements
+
+    @property
+    def ifmap_bytes(self) -> int:
+        return self.reads or self.elements * self.operands
+
+    @property
+    def ofmap_bytes(self) -> int:
+        return self.results
 
     @property
     def macs(self) -> int:

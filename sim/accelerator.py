@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sim import encoding
 from sim.errors import InputError, nearest
 
-Loader = Literal["dense", "codebook", "masked"]
+Loader = Literal["dense", "codebook", "masked", "signed", "rom"]
 
 
 class Accelerator(BaseModel):
@@ -47,10 +47,23 @@ class Accelerator(BaseModel):
     weight_port_bits: int = Field(64, ge=64, description="L2 to loader; MVQ sec. 7.1")
     ifmap_banks: int = Field(8, ge=1, description="64-bit L1 banks a fetch reads at once; assumed")
     psum_banks: int = Field(32, ge=1, description="64-bit L1 banks of the psum group; assumed")
+    psum_ports: Literal[1, 2] = Field(1, description="2: stored psums are read and written at once")
     psum_store_bits: Literal[32] = Field(32, description="width of a stored psum")
     requant_lanes: int = Field(64, ge=1, description="storer lanes; assumed")
     l1_bytes: int = Field(256 * 1024, ge=1024, description="128 KB at 16x16 (MVQ sec. 7.1)")
     l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="MVQ sec. 7.1")
+    dma_bits: int = Field(64, ge=8, description="L2 to L1 and back, each way; MVQ sec. 3.1")
+    dma_setup: int = Field(8, ge=0, description="cycles of a DMA descriptor before its first beat; assumed")
+    l2_latency: int = Field(4, ge=0, description="cycles; assumed")
+    dma_burst_gap: int = Field(0, ge=0, description="cycles between bursts of 16 beats; assumed")
+    dram_bits: int = Field(64, ge=1, description="a cycle: 2.4 GB/s; assumed, sweep it")
+    dram_latency: int = Field(100, ge=0, description="cycles; assumed")
+    dram_row_bytes: int = Field(2048, ge=64, description="of a DRAM row buffer; assumed")
+    dram_row_cycles: int = Field(9, ge=0, description="to open a row, 30 ns; assumed")
+    rom_banks: int = Field(16, ge=1, description="of the codebook ROM, codeword index mod banks; assumed")
+    rom_ports: int = Field(1, ge=1, description="reads a cycle and bank; assumed")
+    edge_registers: bool = Field(True, description="registers in loader, operand edge, deskew and PRF; "
+                                 "without them an idealised array, as SCALE-Sim assumes")
     clock_hz: float = Field(300e6, gt=0, description="MVQ sec. 7.1")
     technology: str = "mvq40"
 
@@ -105,7 +118,17 @@ class Accelerator(BaseModel):
     @property
     def latency(self) -> int:
         """LAT, cycles from the issue of a token to its visible psum row."""
-        return self.row_stages + self.column_stages + 1
+        return self.row_stages + self.column_stages + (1 if self.edge_registers else -2)
+
+    @property
+    def release(self) -> int:
+        """Cycles from a chunk's last token until its WRF bank may be loaded again."""
+        return self.row_stages + self.column_stages - (0 if self.edge_registers else 1)
+
+    @property
+    def loader_stages(self) -> int:
+        """Cycles from a beat to the row it completes: look-up and write."""
+        return 2 if self.edge_registers else 0
 
     @property
     def multipliers_per_codeword(self) -> int:
@@ -126,8 +149,28 @@ class Accelerator(BaseModel):
 
     @property
     def ifmap_bytes(self) -> int:
-        """Quarter of L1 that holds the ifmap tile; assumed."""
+        """Quarter of L1 that holds ifmap tiles; assumed."""
         return self.l1_bytes // 4
+
+    @property
+    def ofmap_bytes(self) -> int:
+        """Quarter of L1 that holds finished rows on their way to L2; assumed."""
+        return self.l1_bytes // 4
+
+    @property
+    def weight_bytes(self) -> int:
+        """Quarter of L2 that keeps weights for the next spatial tile; assumed."""
+        return self.l2_bytes // 4
+
+    @property
+    def map_bytes(self) -> int:
+        """The rest of L2, which holds a layer's feature maps; assumed."""
+        return self.l2_bytes - self.weight_bytes
+
+    @property
+    def coded(self) -> bool:
+        """Whether the weight stream carries records."""
+        return self.loader != "dense"
 
     @property
     def psum_bytes(self) -> int:
@@ -147,7 +190,8 @@ class Accelerator(BaseModel):
     def record_bits(self, k: int) -> int:
         """Bits of a codebook record whose layer has k codewords."""
         codes = self.codeword_length // self.group if self.loader == "masked" else 0
-        return codes * self.mask_code_bits + encoding.index_bits(k)
+        signs = self.codeword_length if self.loader == "signed" else 0
+        return codes * self.mask_code_bits + signs + encoding.index_bits(k)
 
 
 def _largest_divisor(n: int, limit: int) -> int:
@@ -180,7 +224,7 @@ def _sparse(columns: int) -> dict[str, object]:
     return dict(_masked(columns), sparse_tile=True, tile_columns=min(16, columns))
 
 
-# The six settings of MVQ sec. 7.1. WS holds one weight a PE, and a second one while it loads;
+# The six settings of MVQ sec. 7.1, SSVQ and VQ4ALL. WS holds one weight a PE, and a second one while it loads;
 # on WS-CMS that is one dense weight of M/N = 4 sub-records.
 FAMILIES = {
     "ws": lambda columns: _WS,
@@ -189,6 +233,11 @@ FAMILIES = {
     "ews-c": lambda columns: dict(loader="codebook", **_codebook(columns, 8, 1024)),
     "ews-cm": _masked,
     "ews-cms": _sparse,
+    # SSVQ on EWS: a 7-bit magnitude and d sign bits a record (SSVQ reference, sec. 7: d = 8, k up to 256).
+    "ssvq": lambda columns: dict(loader="signed", **_codebook(columns, 8, 256)),
+    # VQ4ALL: one codebook of 2^16 x 8 for all networks, in 2 L/d banks of one port; assumed.
+    "rom": lambda columns: dict(loader="rom", **_codebook(columns, 8, 65536),
+                                rom_banks=2 * -(-columns // min(8, columns))),
 }
 
 

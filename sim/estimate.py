@@ -9,10 +9,10 @@ from sim import technology
 from sim.accelerator import Accelerator
 from sim.cost import Cost, cost
 from sim.counts import layer_counts, pass_counts
-from sim.formats import native_format, stream_format
-from sim.mapping import best_schedule
+from sim.formats import native_formats, stream_format
 from sim.network import Conv, Network
-from sim.results import LayerCounts, with_network_io
+from sim.plan import plan
+from sim.results import Handover, LayerCounts, with_output
 from sim.schedule import Format, Schedule
 from sim.shapes import ConvShape, PassShape, Shape
 
@@ -78,9 +78,18 @@ def estimate(
     else:
         shapes = tuple(network)
     formats = _formats(network, shapes, accelerator)
-    layers = [_counts(shape, accelerator, formats, objective) for shape in shapes]
-    counts = with_network_io(layers, _input_bytes(shapes[0]), _output_bytes(shapes[-1]))
-    return assemble(name, accelerator, counts,
+    plans = plan(shapes, {name: found[:2] for name, found in formats.items()}, accelerator, objective)
+    counts: list[LayerCounts] = []
+    found = Handover()
+    for shape, how in zip(shapes, plans, strict=True):
+        if isinstance(how, Schedule):
+            assert isinstance(shape, ConvShape)
+            layer, found = layer_counts(how, shape, found)
+        else:
+            assert isinstance(shape, PassShape)
+            layer, found = pass_counts(shape, accelerator, how, found)
+        counts.append(layer)
+    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])),
                     {layer: reason for layer, (_, _, reason) in formats.items()})
 
 
@@ -102,33 +111,16 @@ def _formats(
     network: Network | Sequence[Shape], shapes: Sequence[Shape], accelerator: Accelerator
 ) -> dict[str, tuple[Format, int, str]]:
     """Stream format, k and reason of exclusion of every convolution by name."""
-    convs = [shape for shape in shapes if isinstance(shape, ConvShape)]
-    if isinstance(network, Network):
-        weights = {layer.name: layer.weight for layer in network.layers if isinstance(layer, Conv)}
-        return {shape.name: (*stream_format(weights[shape.name], accelerator, shape.name), "")
-                for shape in convs}
-    return {shape.name: native_format(shape, accelerator, first=shape is convs[0])
-            for shape in convs}
+    if not isinstance(network, Network):
+        return native_formats(shapes, accelerator)
+    weights = {layer.name: layer.weight for layer in network.layers if isinstance(layer, Conv)}
+    return {shape.name: (*stream_format(weights[shape.name], accelerator, shape), "")
+            for shape in shapes if isinstance(shape, ConvShape)}
 
 
-def _counts(
-    shape: Shape, accelerator: Accelerator, formats: Mapping[str, tuple[Format, int, str]],
-    objective: str,
-) -> LayerCounts:
-    if isinstance(shape, PassShape):
-        return pass_counts(shape, accelerator)
-    form, codewords, _ = formats[shape.name]
-    schedule = best_schedule(shape, accelerator, form, codewords, objective=objective)
-    return layer_counts(schedule, shape)
-
-
-def _input_bytes(first: Shape) -> int:
-    return first.ifmap_bytes if isinstance(first, ConvShape) else first.elements
-
-
-def _output_bytes(last: Shape) -> int:
-    """A last convolution or linear layer emits 32-bit logits."""
-    return 4 * last.ofmap_bytes if isinstance(last, ConvShape) else last.results
+def output_bytes(last: Shape) -> int:
+    """Of a network; a last convolution or linear layer emits 32-bit logits."""
+    return (4 if isinstance(last, ConvShape) else 1) * last.ofmap_bytes
 
 
 def _schedule_json(schedule: Schedule | None) -> dict[str, object] | None:
@@ -136,4 +128,5 @@ def _schedule_json(schedule: Schedule | None) -> dict[str, object] | None:
         return None
     return {"format": schedule.format, "codewords": schedule.codewords, "a": schedule.a,
             "b": schedule.b, "d": schedule.d, "overlap": schedule.overlap,
-            "tile_rows": schedule.tile_rows}
+            "tile_rows": schedule.tile_rows, "outputs_outer": schedule.outputs_outer,
+            "ifmap_from": schedule.source}

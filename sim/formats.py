@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import DenseWeight, Weight
-from sim.schedule import Format
-from sim.shapes import ConvShape
+from sim.schedule import Format, packs
+from sim.shapes import ConvShape, Shape
 
 
-def dense_format(accelerator: Accelerator) -> Format:
-    """How this machine streams dense INT8 weights."""
+def dense_format(shape: ConvShape, accelerator: Accelerator) -> Format:
+    """How this machine streams dense INT8 weights of a layer."""
+    if packs(shape, accelerator) > 1:
+        return "block"
     return "split" if accelerator.sparse_tile else "dense"
 
 
-def stream_format(weight: Weight, accelerator: Accelerator, name: str) -> tuple[Format, int]:
+def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) -> tuple[Format, int]:
     """Stream format of a layer of a network, and k (0 without a codebook).
 
     A dense machine runs any weight, decoded to INT8. A codebook machine runs dense layers and its
     own format: the same d and N:M, k at most its codebook entries.
 
-    Args:
-        name: of the layer, for messages.
-
     Raises:
         InputError: the machine cannot run this weight.
     """
+    name = shape.name
     if accelerator.loader == "dense" or isinstance(weight, DenseWeight):
-        return dense_format(accelerator), 0
+        return dense_format(shape, accelerator), 0
     k, d = weight.codebook.shape
     if d != accelerator.codeword_length:
         raise InputError(f"{name}.d", d, "the accelerator's codeword_length is "
@@ -36,44 +38,66 @@ def stream_format(weight: Weight, accelerator: Accelerator, name: str) -> tuple[
     if k > accelerator.codebook_entries:
         raise InputError(f"{name}.k", k, f"the codebook RF holds {accelerator.codebook_entries}",
                          f"compress with a smaller k, or set codebook_entries = {k}")
-    own = (accelerator.keep, accelerator.group) if accelerator.loader == "masked" else None
-    found = None if weight.mask_codes is None else (weight.keep, weight.group)
+    own = _pattern(accelerator.loader, accelerator.keep, accelerator.group)
+    found = _pattern(_LOADER[weight.kind], weight.keep, weight.group)
+    if accelerator.loader == "rom" and weight.kind == "vq":
+        found = own
     if own != found:
-        raise InputError(f"{name}.mask", _pattern(found), f"the accelerator runs {_pattern(own)}",
-                         "compress with its pattern, or choose a machine of this one")
-    return ("mvq" if own else "vq"), k
+        raise InputError(f"{name}.weight", found, f"the accelerator runs {own}",
+                         "compress in its format, or choose a machine of this one")
+    if shape.groups > 1 and shape.outputs // shape.groups % d:
+        raise InputError(f"{name}.groups", shape.groups, f"a codeword of d = {d} spans two groups",
+                         "leave grouped layers uncompressed")
+    return _FORMAT[accelerator.loader], k
 
 
-def _pattern(mask: tuple[int, int] | None) -> str:
-    return f"{mask[0]}:{mask[1]}" if mask else "no mask"
+_FORMAT: dict[str, Format] = {"codebook": "vq", "masked": "mvq", "signed": "ssvq", "rom": "rom"}
+_LOADER = {"vq": "codebook", "mvq": "masked", "ssvq": "signed"}
 
 
-def native_format(
-    shape: ConvShape, accelerator: Accelerator, first: bool
-) -> tuple[Format, int, str]:
-    """Stream format of a layer of which only the shape is known: what the machine is made for.
+def _pattern(loader: str, keep: int, group: int) -> str:
+    return f"masked {keep}:{group}" if loader == "masked" else loader
 
-    Stem and classifier stay dense INT8 (derived from the MAC counts of MVQ Table 5), as
-    do layers whose output channels d does not divide.
 
-    Args:
-        first: the network's first convolution.
+def native_formats(
+    shapes: Sequence[Shape], accelerator: Accelerator
+) -> dict[str, tuple[Format, int, str]]:
+    """Stream formats of a network of which only the shapes are known: what the machine is made for.
+
+    Stem and classifiers stay dense INT8 (derived from the MAC counts of MVQ Table 5), as
+    do depth-wise and grouped layers, products of two activations, and layers whose output channels d
+    does not divide. Classifiers are the last layer and, in a network with maps, layers on a 1x1 map.
 
     Returns:
-        format, k (at most half the sub-vectors of the layer), and why the layer is left out of the
-        compression, or "".
+        by name of the convolution: format, k (at most half the sub-vectors of the layer, all of a
+        ROM's), and why the layer is left out of the compression, or "".
     """
+    convs = [shape for shape in shapes if isinstance(shape, ConvShape)]
+    maps = any(shape.size[1] > 1 for shape in convs)
+    return {
+        shape.name: _native(shape, accelerator, shape is convs[0],
+                            shape is convs[-1] or (maps and shape.size == (1, 1)))
+        for shape in convs
+    }
+
+
+def _native(
+    shape: ConvShape, accelerator: Accelerator, first: bool, classifier: bool
+) -> tuple[Format, int, str]:
+    dense = dense_format(shape, accelerator)
     if accelerator.loader == "dense":
-        return "dense", 0, ""
+        return dense, 0, ""
     d = accelerator.codeword_length
-    reason = ("first convolution" if first
-              else "classifier" if shape.size == (1, 1)
+    reason = ("two activations" if shape.dynamic
+              else "first convolution" if first
+              else "classifier" if classifier
+              else "grouped" if shape.groups > 1
               else f"{shape.outputs} output channels, not a multiple of d = {d}"
               if shape.outputs % d else "")
     subvectors = shape.weights // d
     if reason or subvectors < 4:
-        return dense_format(accelerator), 0, reason or f"only {subvectors} sub-vectors"
-    k = min(accelerator.codebook_entries, subvectors // 2)
-    return ("mvq" if accelerator.loader == "masked" else "vq"), k, ""
-
-
+        return dense, 0, reason or f"only {subvectors} sub-vectors"
+    k = accelerator.codebook_entries
+    if accelerator.loader != "rom":
+        k = min(k, subvectors // 2)
+    return _FORMAT[accelerator.loader], k, ""

@@ -61,6 +61,7 @@ class CodebookWeight:
     mask_codes: np.ndarray | None = None
     keep: int = 0
     group: int = 0
+    signs: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         k, d = self.codebook.shape
@@ -86,6 +87,10 @@ class CodebookWeight:
         return self.codebook.shape[1]
 
     @property
+    def kind(self) -> str:
+        return "mvq" if self.mask_codes is not None else "ssvq" if self.signs is not None else "vq"
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         groups, c, ky, kx = self.assignments.shape
         return groups * self.d, c, ky, kx
@@ -100,6 +105,9 @@ class CodebookWeight:
     def decode(self) -> np.ndarray:
         """int8 [K, C, Ky, Kx]: codewords looked up and masked."""
         vectors = np.where(self.masks(), self.codebook[self.assignments], np.int8(0))
+        if self.signs is not None:
+            negative = self.signs[..., None] >> np.arange(self.d, dtype=np.uint16) & 1
+            vectors = np.where(negative, -vectors, vectors)
         return np.ascontiguousarray(np.moveaxis(vectors, -1, 1).reshape(self.shape))
 
 
@@ -141,6 +149,8 @@ class Conv:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     requantization: Requantization | None = None
+    groups: int = 1
+    dilation: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         outputs = self.weight.shape[0]

@@ -6,6 +6,7 @@ define the order and the terms.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +14,27 @@ import numpy as np
 from sim import encoding
 from sim.accelerator import Accelerator
 from sim.network import CodebookWeight, Conv, pad
-from sim.schedule import Schedule
+from sim.schedule import CODED, Schedule
 from sim.shapes import ConvShape
 
 CHUNK = np.dtype([(name, np.int32) for name in (
     # extents and loader
-    "a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beat", "beats",
+    "a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beat", "beats", "dram_bytes",
     # slots
-    "pixels", "width", "fetch_row", "fetch_in", "psum_read", "psum_write", "store",
+    "pixels", "width", "fetch_row", "fetch_in", "psum_read", "psum_write", "store", "write_beats",
     "fence", "first", "last",
     # where the chunk lies in the layer
-    "tile", "output", "channel", "position", "columns", "columns_tail",
+    "visit", "tile", "output", "channel", "position", "columns", "columns_tail",
 )])
 """One chunk. `rows_tail` is the row count of its last channel group (r = b-1), `row_bits_tail` the
 row width of its last output group (s = a-1), likewise columns; `beat`, `beats` locate its weights in
-the stream; `fetch_row`, `fetch_in` are fetch(p) at an output row's start and inside; `tile` is its
-first output row, `output`, `channel`, `position` the first of each that it covers."""
+the stream; `dram_bytes` of them come from DRAM this time; `fetch_row`, `fetch_in` are fetch(p) at an
+output row's start and inside; `write_beats` leave by DMA for each pixel of a last chunk; `visit` is the
+row of VISIT; `tile` is its first output row, `output`, `channel`, `position` the first of each that it
+covers."""
+
+VISIT = np.dtype([(name, np.int64) for name in ("ifmap_bytes", "residual_bytes", "dram_bytes")])
+"""One ifmap tile in L1: what the DMA brings from L2, and what DRAM must bring to L2 first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,60 +43,97 @@ class Program:
 
     Attributes:
         chunks: CHUNK [n] in execution order.
+        visits: VISIT [m] in execution order.
         beats: uint64 [m, weight_port_bits/64], the weight stream.
         codebook: uint64 [c, weight_port_bits/64], the codebook job, empty without one.
         ifmap_shape: (C, H, W) of the padded (and folded) ifmap that tokens read.
+        rom: int8 [k, d] of the codebook ROM, [0, d] without one.
     """
 
     schedule: Schedule
     chunks: np.ndarray
+    visits: np.ndarray
     beats: np.ndarray
     codebook: np.ndarray
     ifmap_shape: tuple[int, int, int]
+    rom: np.ndarray
 
 
-def chunk_table(schedule: Schedule) -> np.ndarray:
-    """CHUNK [n] of a scheduled layer; needs shapes only."""
+def _units(schedule: Schedule) -> Iterator[tuple[int, int, int, bool]]:
+    """(part, i, tile, whether an ifmap tile must be brought in), in execution order."""
+    trips_i, tiles = schedule.trips[0], schedule.tiles
+    for part in range(schedule.parts):
+        if schedule.outputs_outer:
+            for i in range(trips_i):
+                for tile in range(tiles):
+                    yield part, i, tile, tiles > 1 or i == 0
+        else:
+            for tile in range(tiles):
+                for i in range(trips_i):
+                    yield part, i, tile, i == 0
+
+
+def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """CHUNK [n] and VISIT [m] of a scheduled layer; needs shapes only."""
     layer, acc = schedule.shape, schedule.accelerator
-    trips_i, trips_j, trips_k = schedule.trips
-    last_of_group = trips_j * trips_k - 1
-    rows = []
-    beats = 0
-    for tile in range(schedule.tiles):
-        tile_row = tile * schedule.tile_rows
-        pixels = min(schedule.tile_rows, layer.out_h - tile_row) * layer.out_w
-        beat = 0
-        for i in range(trips_i):
-            a = min(schedule.a, schedule.output_groups - i * schedule.a)
-            columns = schedule.columns_of(i * schedule.a)
-            columns_tail = schedule.columns_of(i * schedule.a + a - 1)
+    trips_j, trips_k = schedule.trips[1:]
+    steps = [divmod(step, trips_k) for step in range(trips_j * trips_k)]
+    port = acc.weight_port_bits
+    place: dict[tuple[int, int], int] = {}  # beat at which the weights of (part, i) begin
+    beat = 0
+    rows, visits = [], []
+    codebook = schedule.codewords * acc.codeword_length if schedule.format in ("vq", "mvq", "ssvq") else 0
+    for part, i, tile, opens in _units(schedule):
+        channels, outputs = schedule.part_of(part)
+        channel0, output0 = part * schedule.channels, part * schedule.outputs
+        a = min(schedule.a, -(-outputs // acc.columns) - i * schedule.a)
+        columns = schedule.columns_of(i * schedule.a, outputs)
+        columns_tail = schedule.columns_of(i * schedule.a + a - 1, outputs)
+        pixels = schedule.tile_lines(tile) * layer.out_w
+        if opens:
+            visits.append(_visit(schedule, part, i, tile))
+        again = (part, i) in place
+        at = place.setdefault((part, i), beat)
+        from_dram = not (again and schedule.keeps_weights) and (not layer.dynamic or schedule.spills)
+        for j, k in steps:
+            b = min(schedule.b, -(-channels // acc.rows) - j * schedule.b)
+            d = min(schedule.d, schedule.positions - k * schedule.d)
+            full_rows = schedule.rows_of(j * schedule.b, channels)
+            rows_tail = schedule.rows_of(j * schedule.b + b - 1, channels)
             bits, bits_tail = schedule.row_bits(columns), schedule.row_bits(columns_tail)
-            psum, store = schedule.psum_cycles(a), schedule.store_cycles(a)
-            for step in range(last_of_group + 1):
-                j, k = divmod(step, trips_k)
-                b = min(schedule.b, schedule.channel_groups - j * schedule.b)
-                d = min(schedule.d, schedule.positions - k * schedule.d)
-                full_rows = schedule.rows_of(j * schedule.b)
-                rows_tail = schedule.rows_of(j * schedule.b + b - 1)
-                total_rows = (b - 1) * full_rows + rows_tail
-                total = d * schedule.split * total_rows * ((a - 1) * bits + bits_tail)
-                beats = -(-total // acc.weight_port_bits)
-                vectors = sum(schedule.vector_cycles[j * schedule.b : j * schedule.b + b])
-                first, last = step == 0, step == last_of_group
-                read = 0 if first else psum
-                write = 0 if last else psum
-                fence = not first and pixels - 1 < acc.latency + psum
-                rows.append((
-                    a, b, schedule.split, d, full_rows, rows_tail, bits, bits_tail, beat, beats,
-                    pixels, layer.out_w,
-                    vectors * schedule.new_vectors(k * schedule.d, True),
-                    vectors * schedule.new_vectors(k * schedule.d, False),
-                    read, write, store if last else 0, fence, first, last,
-                    tile_row, i * schedule.a * acc.columns, j * schedule.b * acc.rows,
-                    k * schedule.d, columns, columns_tail,
-                ))
-                beat += beats
-    return np.array(rows, CHUNK)
+            sent = d * schedule.split * ((b - 1) * full_rows + rows_tail) * ((a - 1) * bits + bits_tail)
+            beats = -(-sent // port)
+            vectors = schedule.fetch_cycles(j * schedule.b, b, channels)
+            first, last = (j, k) == steps[0], (j, k) == steps[-1]
+            psum = schedule.psum_cycles(a)
+            rows.append((
+                a, b, schedule.split, d, full_rows, rows_tail, bits, bits_tail, at, beats,
+                from_dram * (beats * port // 8 + (not rows) * -(-codebook * 8 // port) * port // 8),
+                pixels, layer.out_w,
+                vectors * schedule.new_vectors(k * schedule.d, True),
+                vectors * schedule.new_vectors(k * schedule.d, False),
+                0 if first else psum, 0 if last else psum, schedule.store_cycles(a) if last else 0,
+                schedule.write_beats(outputs, i) if last else 0,
+                not first and pixels - 1 < acc.latency + psum, first, last,
+                len(visits) - 1, tile * schedule.tile_rows, output0 + i * schedule.a * acc.columns,
+                channel0 + j * schedule.b * acc.rows, k * schedule.d, columns, columns_tail,
+            ))
+            at += beats
+        beat = max(beat, at)
+    return np.array(rows, CHUNK), np.array(visits, VISIT)
+
+
+def _visit(schedule: Schedule, part: int, i: int, tile: int) -> tuple[int, int, int]:
+    layer, acc = schedule.shape, schedule.accelerator
+    channels, outputs = schedule.part_of(part)
+    lines = schedule.ifmap_lines(tile)
+    if schedule.outputs_outer and schedule.tiles > 1:
+        first = i * schedule.a * acc.columns
+        outputs = min(first + schedule.a * acc.columns, outputs) - first
+    residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
+    line = layer.line_bytes or layer.size[1] * channels
+    from_dram = (lines * line + residual) if schedule.source == "dram" else 0
+    return (0 if schedule.source == "l1" else lines * layer.size[1] * channels), residual, from_dram
 
 
 def lower(layer: Conv, schedule: Schedule) -> Program:
@@ -100,26 +143,31 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
         layer: the convolution; its weight must have the schedule's format (dense schedules
             take any weight, decoded).
     """
-    shape = schedule.shape
-    chunks = chunk_table(schedule)
-    once = chunks[chunks["tile"] == 0]
-    codebook = np.zeros((0, schedule.accelerator.weight_port_bits // 64), np.uint64)
-    port = schedule.accelerator.weight_port_bits
-    if schedule.format in ("dense", "split"):
-        values, width = layer.weight.decode().astype(np.int64), 8
-    else:
+    shape, port = schedule.shape, schedule.accelerator.weight_port_bits
+    chunks, visits = chunk_table(schedule)
+    codebook = np.zeros((0, port // 64), np.uint64)
+    rom = np.zeros((0, schedule.accelerator.codeword_length), np.int8)
+    if schedule.format in CODED:
         assert isinstance(layer.weight, CodebookWeight)
         values = _records(layer.weight, schedule)
         width = schedule.accelerator.record_bits(schedule.codewords)
-        codebook = encoding.pack_bits(layer.weight.codebook, 8, port)
+        if schedule.format == "rom":
+            rom = layer.weight.codebook
+        else:
+            codebook = encoding.pack_bits(layer.weight.codebook, 8, port)
+    else:
+        values, width = layer.weight.decode(), 8
     values = _folded(values, shape)
+    _, once = np.unique(chunks["beat"], return_index=True)
     beats = np.concatenate([
-        encoding.pack_bits(_stream(values, chunk, schedule), width, port) for chunk in once
+        encoding.pack_bits(_stream(values, chunk, schedule), width, port) for chunk in chunks[once]
     ])
-    folded = shape.channels != layer.weight.shape[1]
-    height = shape.size[0] + 2 * shape.padding[0]
-    wide = shape.size[1] if folded else shape.size[1] + 2 * shape.padding[1]
-    return Program(schedule, chunks, beats, codebook, (shape.channels, height, wide))
+    folded = shape.channels != layer.weight.shape[1] * layer.groups
+    top, left = shape.padding
+    bottom, right = shape.padding if shape.padding_end is None else shape.padding_end
+    wide = shape.size[1] if folded else shape.size[1] + left + right
+    ifmap_shape = (shape.channels, shape.size[0] + top + bottom, wide)
+    return Program(schedule, chunks, visits, beats, codebook, ifmap_shape, rom)
 
 
 def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
@@ -128,7 +176,7 @@ def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
     Columns beyond the kernel, when the groups do not divide it, hold zeros.
     """
     units, c, ky, kx = values.shape
-    if shape.channels == c:
+    if shape.channels == c * shape.groups:
         return values.reshape(units, c, ky * kx)
     groups, width = shape.kernel[1], shape.channels // c
     padded = np.zeros((units, c, ky, groups * width), values.dtype)
@@ -139,26 +187,35 @@ def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
 
 def _records(weight: CodebookWeight, schedule: Schedule) -> np.ndarray:
     """int64 [K/d, C, Ky, Kx] records."""
+    acc = schedule.accelerator
     records = weight.assignments.astype(np.int64)
-    if weight.mask_codes is not None:
-        bits = schedule.accelerator.mask_code_bits
+    if schedule.format == "ssvq":
+        records = records << acc.codeword_length | weight.signs.astype(np.int64)
+    if schedule.format == "mvq":
+        assert weight.mask_codes is not None
         for group in reversed(range(weight.mask_codes.shape[-1])):
-            records = records << bits | weight.mask_codes[..., group].astype(np.int64)
+            records = records << acc.mask_code_bits | weight.mask_codes[..., group].astype(np.int64)
     return records
 
 
 def _stream(values: np.ndarray, chunk: np.void, schedule: Schedule) -> np.ndarray:
-    """Fields of one chunk in stream order; `values` is [units, C, positions].
+    """Fields of one chunk in stream order; `values` is [units, C/groups, positions].
 
-    A unit is what one column field of a row is: a weight (dense, split) or a record.
+    A unit is what one column field of a row is: a weight (dense, split, block) or a record.
     """
     acc = schedule.accelerator
-    unit = 1 if schedule.format in ("dense", "split") else acc.codeword_length
+    unit = acc.codeword_length if schedule.format in CODED else 1
+    inputs = values.shape[1]  # of one group: a part is one group, or lies on the diagonal
     parts = []
     for q in range(chunk["d"]):
         plane = values[:, :, chunk["position"] + q]
+        if schedule.format == "block":
+            outputs = schedule.shape.outputs // schedule.shape.groups
+            mine = plane[chunk["output"] : chunk["output"] + chunk["columns"]]
+            parts.append(mine.reshape(-1, outputs, inputs).transpose(0, 2, 1))
+            continue
         for r in range(chunk["b"]):
-            low = chunk["channel"] + r * acc.rows
+            low = chunk["channel"] % inputs + r * acc.rows
             rows = chunk["rows_tail"] if r == chunk["b"] - 1 else chunk["rows"]
             block = plane[:, low : low + rows]
             for u in range(chunk["u"]):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sim.schedule import Schedule
 
-CAUSES = ("compute", "weight", "ifmap", "psum", "store", "vector", "control", "drain")
+CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "vector", "control", "drain")
 """Every cycle has exactly one (docs/timing.md section 5)."""
 
 MEMORIES = ("dram", "l2", "l1", "arf", "wrf", "prf", "crf")
@@ -15,6 +16,22 @@ MEMORIES = ("dram", "l2", "l1", "arf", "wrf", "prf", "crf")
 
 CONTROL_CYCLES = 4
 STORER_STAGES = 3
+
+
+class Handover(NamedTuple):
+    """What a layer leaves to the next one, in cycles from that one's start (docs/timing.md section 7).
+
+    Attributes:
+        written, written_before: of the last row of the last two weight jobs.
+        bank, bank_before: from which the WRF bank of the last chunk may be loaded, and the other one.
+        dram: from which DRAM can read.
+    """
+
+    written: int = -1
+    written_before: int = -1
+    bank: int = 0
+    bank_before: int = 0
+    dram: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,8 @@ class LayerCounts:
         accesses: by MEMORIES, and `mac`, the physical multiplications.
         schedule: of a convolution; None for a pass.
         core_cycles: of the array core alone, which the RTL counts too; 0 for a pass.
+        gated: multiplications that a zero operand gates; counted by the engine, in the closed form the
+            expected number for given densities, or None.
     """
 
     name: str
@@ -34,21 +53,16 @@ class LayerCounts:
     cycles: dict[str, int]
     accesses: dict[str, int]
     schedule: Schedule | None = None
-    core_cycles: int = 0
+    gated: int | None = None
 
     @property
     def total_cycles(self) -> int:
         return sum(self.cycles.values())
 
 
-def with_network_io(
-    layers: Sequence[LayerCounts], input_bytes: int, output_bytes: int
-) -> tuple[LayerCounts, ...]:
-    """Adds the DRAM traffic of the network's input and output to its first and last layer."""
-    out = list(layers)
-    for index, size in ((0, input_bytes), (-1, output_bytes)):
-        layer = out[index]
-        accesses = layer.accesses | {"dram": layer.accesses["dram"] + size,
-                                     "l2": layer.accesses["l2"] + size}
-        out[index] = replace(layer, accesses=accesses)
-    return tuple(out)
+def with_output(layers: Sequence[LayerCounts], output_bytes: int) -> tuple[LayerCounts, ...]:
+    """Adds the DRAM traffic of the network's output to its last layer."""
+    last = layers[-1]
+    accesses = last.accesses | {"dram": last.accesses["dram"] + output_bytes,
+                                "l2": last.accesses["l2"] + output_bytes}
+    return (*layers[:-1], replace(last, accesses=accesses))

@@ -1,12 +1,12 @@
-"""How one layer runs: extension factors, spatial tile, weight format, and the slot demands.
+"""How one layer runs: extension factors, loop order, spatial tile, weight format, and the slot demands.
 
 Symbols follow MVQ Fig. 7: A output-channel groups, B input-channel groups, D kernel positions
-resident at once. `docs/timing.md` sections 2 and 4 say what each quantity means.
+resident at once. `docs/timing.md` sections 2, 4 and 7 say what each quantity means.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from typing import Literal
@@ -15,7 +15,9 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape
 
-Format = Literal["dense", "split", "vq", "mvq"]
+Format = Literal["dense", "split", "block", "vq", "mvq", "ssvq", "rom"]
+CODED = ("vq", "mvq", "ssvq", "rom")
+Source = Literal["l1", "l2", "dram"]
 
 
 def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
@@ -24,23 +26,49 @@ def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
     Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
     columns stay as kernel columns; each output column has its own G, so the stride along x is G.
     A codebook has no record of zeros to fill up a last group: there the width divides the kernel.
+    Grouped, dilated and dynamic layers are not folded.
     """
     kx = shape.kernel[1]
     most = min(kx, max(1, accelerator.rows // shape.channels))
     width = ceil(kx / ceil(kx / most))
-    if form in ("vq", "mvq"):
+    if form in CODED:
         width = max(f for f in range(1, most + 1) if kx % f == 0)
-    if width == 1:
+    if width == 1 or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
         return shape
     groups = ceil(kx / width)
-    return ConvShape(shape.name, shape.channels * width, shape.outputs, (shape.kernel[0], groups),
-                     (shape.stride[0], groups), (shape.padding[0], 0),
-                     (shape.size[0], shape.out_w * groups), shape.residual)
+    end = None if shape.padding_end is None else (shape.padding_end[0], 0)
+    return replace(
+        shape, channels=shape.channels * width, kernel=(shape.kernel[0], groups),
+        stride=(shape.stride[0], groups), padding=(shape.padding[0], 0), padding_end=end,
+        size=(shape.size[0], shape.out_w * groups), line_bytes=shape.size[1] * shape.channels)
+
+
+def packs(shape: ConvShape, accelerator: Accelerator) -> int:
+    """Groups of a grouped layer that lie on the array's diagonal at once; 1 where they do not fit.
+
+    A sparse tile keeps Q weights of a codeword: there a group's outputs must fit into them.
+    """
+    inputs, outputs = shape.channels // shape.groups, shape.outputs // shape.groups
+    if accelerator.sparse_tile and (outputs > accelerator.multipliers_per_codeword
+                                    or accelerator.codeword_length % outputs):
+        return 1
+    return max(1, min(accelerator.rows // inputs, accelerator.columns // outputs, shape.groups))
+
+
+def spills(shape: ConvShape, accelerator: Accelerator) -> bool:
+    """Whether a layer's maps, both operands of a matrix product among them, exceed L2."""
+    ifmap = shape.size[0] * (shape.line_bytes or shape.size[1] * shape.channels)
+    operands = shape.weights if shape.dynamic else 0
+    residual = shape.ofmap_bytes if shape.residual else 0
+    return ifmap + operands + residual + shape.ofmap_bytes > accelerator.map_bytes
 
 
 @dataclass(frozen=True)
 class Schedule:
     """One convolution on one accelerator.
+
+    A grouped layer runs in **parts**: one group after the other, each an ordinary convolution, or as
+    many groups at once as the array's diagonal holds (format "block").
 
     Attributes:
         shape: the layer as the array sees it, folded or not.
@@ -49,6 +77,9 @@ class Schedule:
         a, b, d: extension factors.
         overlap: two WRF banks, the next chunk loads while this one computes.
         tile_rows: output rows of a spatial tile.
+        outputs_outer: the loop over output groups lies outside that over spatial tiles: weights are
+            read from DRAM once and ifmap tiles again for each of its steps.
+        source: where the ifmap is when the layer starts. In "l1" the layer before left it.
 
     Raises:
         InputError: a factor, a register file or L1 does not hold what is asked of it.
@@ -63,6 +94,8 @@ class Schedule:
     d: int = 1
     overlap: bool = True
     tile_rows: int = 1
+    outputs_outer: bool = False
+    source: Source = "l2"
 
     def __post_init__(self) -> None:
         acc, layer = self.accelerator, self.shape
@@ -80,81 +113,186 @@ class Schedule:
         if 2 * self.b * self.d > acc.arf_depth:
             raise InputError("B*D", self.b * self.d, "window and next pixel exceed arf_depth = "
                              f"{acc.arf_depth}", "lower B or D, or raise arf_depth")
+        if self.format == "block" and (self.a, self.b) != (1, 1):
+            raise InputError("A, B", (self.a, self.b), "groups on the diagonal fill the array",
+                             "use A = B = 1")
         if not 1 <= self.tile_rows <= layer.out_h:
             raise InputError("tile_rows", self.tile_rows, f"the ofmap has {layer.out_h} rows",
                              f"use 1..{layer.out_h}")
-        if self.ifmap_tile_bytes > acc.ifmap_bytes:
-            raise InputError(f"{layer.name}: ifmap tile", self.ifmap_tile_bytes, "bytes exceed the "
-                             f"{acc.ifmap_bytes} of the ifmap group", "lower tile_rows or raise l1_bytes")
-        if self.psum_tile_bytes > acc.psum_bytes:
-            raise InputError(f"{layer.name}: psum tile", self.psum_tile_bytes, "bytes exceed the "
-                             f"{acc.psum_bytes} of the psum group", "lower tile_rows or raise l1_bytes")
+        limits = (("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
+                  ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
+                  ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"))
+        for what, size, limit, group in limits:
+            if size > limit:
+                raise InputError(f"{layer.name}: {what}", size, f"bytes exceed the {limit} of the {group} "
+                                 "group", "lower tile_rows or raise l1_bytes")
+        if self.spills and self.source != "dram":
+            raise InputError("source", self.source, "the layer's maps exceed L2", "use 'dram'")
+        if self.source == "l1" and self.tiles > 1:
+            raise InputError("source", "l1", "the ifmap in L1 is one tile", "use tile_rows = "
+                             f"{layer.out_h}")
+
+    # ---- parts
+
+    @cached_property
+    def packed(self) -> int:
+        """Groups of the layer in one part."""
+        return packs(self.shape, self.accelerator) if self.format == "block" else 1
+
+    @property
+    def parts(self) -> int:
+        return -(-self.shape.groups // self.packed)
+
+    @property
+    def tail_groups(self) -> int:
+        """Groups in the last part."""
+        return self.shape.groups - (self.parts - 1) * self.packed
+
+    @property
+    def channels(self) -> int:
+        """Input channels of a full part."""
+        return self.shape.channels // self.shape.groups * self.packed
+
+    @property
+    def outputs(self) -> int:
+        """Output channels of a full part."""
+        return self.shape.outputs // self.shape.groups * self.packed
+
+    def part_of(self, part: int) -> tuple[int, int]:
+        """Input and output channels of part number `part`."""
+        share = self.tail_groups if part == self.parts - 1 else self.packed
+        return self.channels * share // self.packed, self.outputs * share // self.packed
+
+    # ---- loops
 
     @property
     def split(self) -> int:
         """U, sub-records of a weight."""
         return self.accelerator.split if self.format == "split" else 1
 
-    @property
+    @cached_property
     def output_groups(self) -> int:
-        return -(-self.shape.outputs // self.accelerator.columns)
+        return -(-self.outputs // self.accelerator.columns)
 
-    @property
+    @cached_property
     def channel_groups(self) -> int:
-        return -(-self.shape.channels // self.accelerator.rows)
+        return -(-self.channels // self.accelerator.rows)
 
     @property
     def positions(self) -> int:
         return self.shape.kernel[0] * self.shape.kernel[1]
 
-    @property
+    @cached_property
     def trips(self) -> tuple[int, int, int]:
-        """Trips of the loops over i (output groups), j (channel groups), k (positions)."""
+        """Trips of the loops over i (output groups), j (channel groups), k (positions) of a part."""
         return (-(-self.output_groups // self.a), -(-self.channel_groups // self.b),
                 -(-self.positions // self.d))
 
-    @property
+    @cached_property
     def tiles(self) -> int:
         return -(-self.shape.out_h // self.tile_rows)
 
     @property
+    def visits(self) -> int:
+        """How often an ifmap tile is brought into L1, in one part."""
+        return self.tiles * (self.trips[0] if self.outputs_outer and self.tiles > 1 else 1)
+
+    def tile_lines(self, tile: int) -> int:
+        """Output rows of tile number `tile`."""
+        return min(self.tile_rows, self.shape.out_h - tile * self.tile_rows)
+
+    def ifmap_lines(self, tile: int) -> int:
+        """Ifmap rows that a tile reads, halo included, padding not."""
+        layer = self.shape
+        first = tile * self.tile_rows * layer.stride[0] - layer.padding[0]
+        reach = (self.tile_lines(tile) - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0]
+        return max(0, min(first + reach + 1, layer.size[0]) - max(first, 0))
+
+    # ---- memory
+
+    @cached_property
     def ifmap_tile_bytes(self) -> int:
         layer = self.shape
-        rows = min((self.tile_rows - 1) * layer.stride[0] + layer.kernel[0], layer.size[0])
-        return rows * layer.size[1] * layer.channels
+        reach = (self.tile_rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
+        return min(reach, layer.size[0]) * layer.size[1] * self.channels
+
+    @cached_property
+    def spills(self) -> bool:
+        """The layer's maps exceed L2: they come from DRAM and go there."""
+        return spills(self.shape, self.accelerator)
 
     @property
+    def ifmap_buffers(self) -> int:
+        """Tiles that the ifmap group holds: the next one loads while this one computes, or not."""
+        return 2 if 2 * self.ifmap_tile_bytes <= self.accelerator.ifmap_bytes else 1
+
+    @cached_property
     def psum_tile_bytes(self) -> int:
         """Stored psums of a tile; none when one chunk finishes an output group."""
         if self.trips[1] * self.trips[2] == 1:
             return 0
-        columns = min(self.a * self.accelerator.columns, self.shape.outputs)
+        columns = min(self.a * self.accelerator.columns, self.outputs)
         return (self.tile_rows * self.shape.out_w * columns * self.accelerator.psum_store_bits) // 8
 
-    def rows_of(self, group: int) -> int:
-        """Channels of input-channel group number `group`."""
-        return min(self.accelerator.rows, self.shape.channels - group * self.accelerator.rows)
+    @cached_property
+    def backlog_bytes(self) -> int:
+        """Finished bytes of one output group and tile that wait in L1 for the DMA, at most."""
+        tokens = (self.a * (self.channel_groups - (self.trips[1] - 1) * self.b)
+                  * (self.positions - (self.trips[2] - 1) * self.d) * self.split)
+        beats = self.write_beats(self.outputs, 0)
+        waiting = max(0, beats - tokens) * self.accelerator.dma_bits // 8
+        return self.tile_rows * self.shape.out_w * waiting
 
-    def columns_of(self, group: int) -> int:
-        """Output channels of output-channel group number `group`."""
-        return min(self.accelerator.columns, self.shape.outputs - group * self.accelerator.columns)
+    @property
+    def ofmap_buffers(self) -> int:
+        """Output groups whose finished rows may wait in L1 at once."""
+        return 2 if 2 * self.backlog_bytes <= self.accelerator.ofmap_bytes else 1
+
+    @cached_property
+    def keeps_weights(self) -> bool:
+        """Whether L2 keeps the weights that the next spatial tile needs again."""
+        groups = range(self.a) if self.outputs_outer else range(self.output_groups)
+        bits = sum(self.row_bits(self.columns_of(g, self.outputs)) for g in groups
+                   if g < self.output_groups)
+        return bits * self.channels * self.positions * self.split <= 8 * self.accelerator.weight_bytes
+
+    def write_beats(self, outputs: int, i: int) -> int:
+        """DMA beats of the finished rows of one pixel, step i of a part with `outputs` outputs."""
+        acc = self.accelerator
+        groups = range(i * self.a, min((i + 1) * self.a, -(-outputs // acc.columns)))
+        return sum(-(-self.columns_of(g, outputs) * 8 // acc.dma_bits) for g in groups)
+
+    # ---- demands
+
+    def rows_of(self, group: int, channels: int) -> int:
+        """Channels of input-channel group number `group` of a part with `channels` channels."""
+        return min(self.accelerator.rows, channels - group * self.accelerator.rows)
+
+    def columns_of(self, group: int, outputs: int) -> int:
+        """Output channels of output-channel group number `group` of a part with `outputs` outputs."""
+        return min(self.accelerator.columns, outputs - group * self.accelerator.columns)
 
     def row_bits(self, columns: int) -> int:
         """Bits of a weight row that serves `columns` output channels."""
         acc = self.accelerator
         if self.format == "dense":
             return 8 * columns
+        if self.format == "block":
+            return 8 * (self.shape.outputs // self.shape.groups)
         records = -(-columns // acc.codeword_length)
         if self.format == "split":
             return records * acc.multipliers_per_codeword * 8
         return records * acc.record_bits(self.codewords)
 
-    @cached_property
-    def vector_cycles(self) -> tuple[int, ...]:
-        """Fetch cycles of one activation vector, by input-channel group."""
-        banks = self.accelerator.ifmap_banks
-        words = (ceil(self.rows_of(g) / 8) for g in range(self.channel_groups))
-        return tuple(ceil(n / banks) for n in words)
+    def fetch_cycles(self, first_group: int, groups: int, channels: int) -> int:
+        """Fetch cycles of one activation vector of each of some input-channel groups."""
+        words = (ceil(self.rows_of(g, channels) / 8) for g in range(first_group, first_group + groups))
+        return sum(ceil(n / self.accelerator.ifmap_banks) for n in words)
+
+    @property
+    def reuses(self) -> bool:
+        """Whether the ARF keeps a sliding window; a dilated one would not slide onto itself."""
+        return self.accelerator.arf_reuse and self.shape.dilation[1] == 1
 
     def new_vectors(self, first_position: int, row_start: bool) -> int:
         """Vectors fetched for a pixel and channel group, of the positions from `first_position`."""
@@ -164,7 +302,7 @@ class Schedule:
         while position < last:
             end = min(last, (position // kx + 1) * kx)
             resident = end - position
-            reuse = self.accelerator.arf_reuse and not row_start
+            reuse = self.reuses and not row_start
             total += min(self.shape.stride[1], resident) if reuse else resident
             position = end
         return total

@@ -41,6 +41,7 @@ class ConvShape:
         dynamic: the weights are activations: they come from L2, dense INT8, and are no parameters.
         chained: the ifmap is what the layer before it wrote.
         padding_end: (bottom, right) padding where it differs from (top, left).
+        line_bytes: of one ifmap row in L2 where folding makes the array's one wider, or 0.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ConvShape:
     dynamic: bool = False
     chained: bool = True
     padding_end: tuple[int, int] | None = None
+    line_bytes: int = 0
 
     def __post_init__(self) -> None:
         for field in ("channels", "outputs", "groups"):

@@ -9,8 +9,11 @@ import numpy as np
 from sim import encoding
 from sim.engine import kernel
 from sim.program import Program
+from sim.results import CONTROL_CYCLES, STORER_STAGES, Handover
+from sim.schedule import CODED
 
-_MODES = {"dense": kernel.DENSE, "split": kernel.SPLIT, "vq": kernel.VQ, "mvq": kernel.MVQ}
+_MODES = {"dense": kernel.DENSE, "split": kernel.SPLIT, "block": kernel.BLOCK, "vq": kernel.VQ,
+          "mvq": kernel.MVQ, "ssvq": kernel.SSVQ, "rom": kernel.ROM}
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,40 +22,48 @@ class LayerRun:
 
     Attributes:
         acc: int32 [batch, K, OH, OW], psums without bias.
-        counters: by name, of one image; `core_cycles` and the cycles by cause among them.
+        counters: by name, of the first image; `core_cycles` and the cycles by cause among them.
+        handover: what the next layer finds, after the first image.
         rows, row_cycles: with `trace`, int32 [emitted, L] and int64 [emitted]: every psum row of
             the first image in emission order and the cycle in which it is visible.
     """
 
     acc: np.ndarray
     counters: dict[str, int]
+    handover: Handover
     rows: np.ndarray
     row_cycles: np.ndarray
 
 
-def run_program(program: Program, token_ifmap: np.ndarray, trace: bool = False) -> LayerRun:
+def run_program(
+    program: Program, token_ifmap: np.ndarray, trace: bool = False, found: Handover | None = None,
+) -> LayerRun:
     """Runs a layer cycle by cycle.
 
     Args:
         program: from `sim.program.lower`.
         token_ifmap: int8 [batch, C', H', W'] from `sim.program.token_ifmap`.
         trace: record every emitted psum row (first image only).
+        found: what the layer before left; None runs the core alone, as RTL benches do: weights and
+            ifmap are there in time, and nothing follows.
     """
     layer = program.schedule.shape
     x = np.ascontiguousarray(np.moveaxis(token_ifmap, 1, -1))
     acc = np.zeros((len(x), layer.out_h, layer.out_w, layer.outputs), np.int32)
     counters = np.zeros((len(x), len(kernel.COUNTERS)), np.int64)
+    states = np.tile(np.array(found or Handover(), np.int64), (len(x), 1))
     columns = program.schedule.accelerator.columns
     emitted = int((program.chunks["pixels"] * program.chunks["a"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
-    arguments = (_parameters(program), program.chunks.view(np.recarray), _flat(program.beats),
-                 _flat(program.codebook), _masks(program))
+    arguments = (_parameters(program, found is not None), program.chunks.view(np.recarray),
+                 program.visits.view(np.recarray), _flat(program.beats), _flat(program.codebook),
+                 _masks(program), program.rom)
     if trace:
-        kernel.run_core(*arguments, x[0], acc[0], rows, cycles, counters[0])
+        kernel.run_core(*arguments, states[0], x[0], acc[0], rows, cycles, counters[0])
     else:
-        kernel.run_batch(*arguments, x, acc, counters)
+        kernel.run_batch(*arguments, states, x, acc, counters)
     named = dict(zip(kernel.COUNTERS, counters[0].tolist(), strict=True))
-    return LayerRun(np.moveaxis(acc, -1, 1), named, rows, cycles)
+    return LayerRun(np.moveaxis(acc, -1, 1), named, Handover(*states[0].tolist()), rows, cycles)
 
 
 def _flat(beats: np.ndarray) -> np.ndarray:
@@ -67,20 +78,29 @@ def _masks(program: Program) -> np.ndarray:
     return encoding.mask_table(acc.keep, acc.group).copy()
 
 
-def _parameters(program: Program) -> tuple[int, ...]:
+def _parameters(program: Program, memory: bool) -> kernel.Parameters:
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
-    coded = schedule.format in ("vq", "mvq")
-    values = dict(
-        rows=acc.rows, columns=acc.columns, stages=acc.row_stages + acc.column_stages,
-        port=acc.weight_port_bits, wrf_depth=acc.wrf_depth, overlap=int(schedule.overlap),
-        mode=_MODES[schedule.format], d=acc.codeword_length, q=acc.multipliers_per_codeword,
+    coded = schedule.format in CODED
+    return kernel.Parameters(
+        rows=acc.rows, columns=acc.columns, latency=acc.latency, release=acc.release,
+        registered=int(acc.edge_registers), port=acc.weight_port_bits, wrf_depth=acc.wrf_depth,
+        overlap=int(schedule.overlap), mode=_MODES[schedule.format],
+        d=acc.codeword_length, q=acc.multipliers_per_codeword,
         codes=acc.codeword_length // acc.group if schedule.format == "mvq" else 0,
         mask_bits=acc.mask_code_bits, group=acc.group,
         index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
-        codewords=schedule.codewords if coded else 0, arf_reuse=int(acc.arf_reuse),
-        kernel_x=layer.kernel[1], stride_y=layer.stride[0], stride_x=layer.stride[1],
+        codewords=schedule.codewords if coded else 0, rom_banks=acc.rom_banks, rom_ports=acc.rom_ports,
+        block_inputs=layer.channels // layer.groups, block_outputs=layer.outputs // layer.groups,
+        reuse=int(schedule.reuses), kernel_x=layer.kernel[1],
+        stride_y=layer.stride[0], stride_x=layer.stride[1],
+        dilation_y=layer.dilation[0], dilation_x=layer.dilation[1],
         pad_y=layer.padding[0], pad_x=layer.padding[1], height=layer.size[0], width=layer.size[1],
-        psum_words=acc.psum_store_bits // 8, sparse=int(acc.sparse_tile),
+        psum_words=acc.psum_store_bits // 8, psum_ports=acc.psum_ports, sparse=int(acc.sparse_tile),
+        memory=int(memory), control=CONTROL_CYCLES if memory else 0, store_stages=STORER_STAGES,
+        write_tail=acc.dma_setup + acc.l2_latency,
+        ifmap_buffers=schedule.ifmap_buffers, ofmap_buffers=schedule.ofmap_buffers,
+        dma_start=acc.dma_setup + acc.l2_latency, dma_bits=acc.dma_bits, dma_gap=acc.dma_burst_gap,
+        dram_bits=acc.dram_bits, dram_latency=acc.dram_latency, dram_row=acc.dram_row_bytes,
+        dram_row_cycles=acc.dram_row_cycles,
     )
-    return tuple(values[name] for name in kernel.PARAMETERS)

@@ -1,4 +1,4 @@
-"""The core, one cycle after another (docs/timing.md sections 1 to 6).
+"""The machine, one cycle after another (docs/timing.md).
 
 Values are kept at the level of psum rows: a token's row is computed when it issues, from what
 the loader has written into the WRF by then.
@@ -6,29 +6,76 @@ the loader has written into the WRF by then.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
-DENSE, SPLIT, VQ, MVQ = range(4)
+DENSE, SPLIT, BLOCK, VQ, MVQ, SSVQ, ROM = range(7)
 NEVER = 1 << 60
 
 # Counters of one run, in the order of COUNTERS.
 COUNTERS = (
-    "core_cycles", "compute", "weight", "psum", "store", "ifmap", "drain",
+    "core_cycles", "compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "drain",
     "vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows",
-    "mac", "wrf_read", "wrf_write", "arf_read", "arf_write", "prf_read", "prf_write",
+    "mac", "gated", "wrf_read", "wrf_write", "arf_read", "arf_write", "prf_read", "prf_write",
     "crf_read", "crf_write", "l1_ifmap_read", "l1_psum_read", "l1_psum_write", "tokens",
 )
-(CYCLES, COMPUTE, WEIGHT, PSUM, STORE, IFMAP, DRAIN, VECTORS, WRF_ROWS, BEATS, PSUM_ROWS_READ,
- PSUM_ROWS_WRITTEN, FINISHED, MAC, WRF_READ, WRF_WRITE, ARF_READ, ARF_WRITE, PRF_READ, PRF_WRITE,
- CRF_READ, CRF_WRITE, L1_IFMAP_READ, L1_PSUM_READ, L1_PSUM_WRITE, TOKENS) = range(len(COUNTERS))
+(CYCLES, COMPUTE, BY_DRAM, BY_DMA, BY_ROM, WEIGHT, PSUM, STORE, IFMAP, CONTROL, DRAIN, VECTORS, WRF_ROWS,
+ BEATS, PSUM_ROWS_READ, PSUM_ROWS_WRITTEN, FINISHED, MAC, GATED, WRF_READ, WRF_WRITE, ARF_READ, ARF_WRITE,
+ PRF_READ, PRF_WRITE, CRF_READ, CRF_WRITE, L1_IFMAP_READ, L1_PSUM_READ, L1_PSUM_WRITE,
+ TOKENS) = range(len(COUNTERS))
 
-# Integer parameters of a run, in the order of the unpacking in `run_core`.
-PARAMETERS = (
-    "rows", "columns", "stages", "port", "wrf_depth", "overlap", "mode", "d", "q", "codes",
-    "mask_bits", "group", "index_bits", "codewords", "arf_reuse", "kernel_x", "stride_y",
-    "stride_x", "pad_y", "pad_x", "height", "width", "psum_words", "sparse",
-)
+
+class Parameters(NamedTuple):
+    """Integers of a run. With `memory` 0 the core runs alone: its weights and ifmap are there in time."""
+
+    rows: int
+    columns: int
+    latency: int
+    release: int
+    registered: int  # loader stages are clocked
+    port: int
+    wrf_depth: int
+    overlap: int
+    mode: int
+    d: int
+    q: int
+    codes: int
+    mask_bits: int
+    group: int
+    index_bits: int
+    codewords: int
+    rom_banks: int
+    rom_ports: int
+    block_inputs: int
+    block_outputs: int
+    reuse: int
+    kernel_x: int
+    stride_y: int
+    stride_x: int
+    dilation_y: int
+    dilation_x: int
+    pad_y: int
+    pad_x: int
+    height: int
+    width: int
+    psum_words: int
+    psum_ports: int
+    sparse: int
+    memory: int
+    control: int
+    store_stages: int
+    write_tail: int
+    ifmap_buffers: int
+    ofmap_buffers: int
+    dma_start: int
+    dma_bits: int
+    dma_gap: int
+    dram_bits: int
+    dram_latency: int
+    dram_row: int
+    dram_row_cycles: int
 
 
 @njit(cache=True, inline="always")
@@ -48,35 +95,54 @@ def _signed_byte(words, position):
 
 
 @njit(cache=True)
-def _write_row(row, words, position, width, u, mode, d, q, codes, mask_bits, group, index_bits,
-               crf, masks):
+def _write_row(row, words, position, width, u, h, p, crf, masks):
     """Decodes one weight row into `row` [L]; returns the number of weights it stores."""
     row[:] = 0
-    if mode == DENSE:
+    if p.mode == DENSE:
         count = width // 8
         for c in range(count):
             row[c] = _signed_byte(words, position + 8 * c)
         return count
-    if mode == SPLIT:
+    if p.mode == SPLIT:
         count = width // 8
         for n in range(count):
-            row[(n // q) * d + u * q + n % q] = _signed_byte(words, position + 8 * n)
+            row[(n // p.q) * p.d + u * p.q + n % p.q] = _signed_byte(words, position + 8 * n)
         return count
-    record_bits = codes * mask_bits + index_bits
+    if p.mode == BLOCK:
+        first = h // p.block_inputs * p.block_outputs
+        for c in range(p.block_outputs):
+            row[first + c] = _signed_byte(words, position + 8 * c)
+        return p.block_outputs
+    low_bits = p.codes * p.mask_bits + (p.d if p.mode == SSVQ else 0)
+    record_bits = low_bits + p.index_bits
     records = width // record_bits
     for n in range(records):
         at = position + n * record_bits
-        index = _bits(words, at + codes * mask_bits, index_bits)
-        if mode == VQ:
-            for c in range(d):
-                row[n * d + c] = crf[index, c]
-        else:
-            for g in range(codes):
-                mask = masks[_bits(words, at + g * mask_bits, mask_bits)]
-                for c in range(group):
+        index = _bits(words, at + low_bits, p.index_bits)
+        if p.mode == MVQ:
+            for g in range(p.codes):
+                mask = masks[_bits(words, at + g * p.mask_bits, p.mask_bits)]
+                for c in range(p.group):
                     if mask >> np.uint32(c) & np.uint32(1):
-                        row[n * d + g * group + c] = crf[index, g * group + c]
-    return records * q
+                        row[n * p.d + g * p.group + c] = crf[index, g * p.group + c]
+        else:
+            signs = _bits(words, at, p.d) if p.mode == SSVQ else np.int64(0)
+            for c in range(p.d):
+                value = crf[index, c]
+                row[n * p.d + c] = -value if signs >> c & 1 else value
+    return records * p.q
+
+
+@njit(cache=True)
+def _rom_cycles(words, position, width, p, load):
+    """Cycles in which the banks serve the codewords of one row: the fullest one decides."""
+    load[:] = 0
+    worst = 0
+    for n in range(width // p.index_bits):
+        bank = _bits(words, position + n * p.index_bits, p.index_bits) % p.rom_banks
+        load[bank] += 1
+        worst = max(worst, load[bank])
+    return -(-worst // p.rom_ports)
 
 
 @njit(cache=True, inline="always")
@@ -98,145 +164,137 @@ def _multiply(psum, weights, vector, low, rows, columns):
 
 
 @njit(cache=True)
-def _fetch(counters, chunk, rows, pixel, p):
+def _multiply_block(psum, weights, vector, low, rows, p):
+    """As `_multiply`, groups on the diagonal."""
+    for h in range(rows):
+        first = h // p.block_inputs * p.block_outputs
+        x = np.int32(vector[low + h])
+        for c in range(first, first + p.block_outputs):
+            psum[c] += x * np.int32(weights[h, c])
+
+
+@njit(cache=True)
+def _gated(vector, low, rows, used, zeros):
+    """Multiplications of one token that a zero operand gates; `zeros` [H] counts zero weights."""
+    total = 0
+    for h in range(rows):
+        total += used if vector[low + h] == 0 else zeros[h]
+    return total
+
+
+@njit(cache=True)
+def _fetch(counters, chunk, pixel, p):
     """Counts the L1 reads of the new, unpadded vectors of one pixel."""
-    (_, _, _, _, _, _, _, _, _, _, _, _, _, _, arf_reuse, kernel_x, stride_y, stride_x, pad_y,
-     pad_x, height, width, _, _) = p
     oy, ox = chunk.tile + pixel // chunk.width, pixel % chunk.width
-    channels = (chunk.b - 1) * rows + chunk.rows_tail
+    channels = (chunk.b - 1) * p.rows + chunk.rows_tail
     for n in range(chunk.d):
         position = chunk.position + n
-        ky, kx = position // kernel_x, position % kernel_x
-        if arf_reuse and ox > 0:
+        ky, kx = position // p.kernel_x, position % p.kernel_x
+        if p.reuse and ox > 0:
             # In the ARF already if the pixel before read this column at a resident position.
-            before = position + stride_x
-            if before // kernel_x == ky and before < chunk.position + chunk.d:
+            before = position + p.stride_x
+            if before // p.kernel_x == ky and before < chunk.position + chunk.d:
                 continue
-        y, x = oy * stride_y + ky - pad_y, ox * stride_x + kx - pad_x
-        if 0 <= y < height and 0 <= x < width:
+        y = oy * p.stride_y + ky * p.dilation_y - p.pad_y
+        x = ox * p.stride_x + kx * p.dilation_x - p.pad_x
+        if 0 <= y < p.height and 0 <= x < p.width:
             counters[L1_IFMAP_READ] += channels
             counters[ARF_WRITE] += channels
 
 
+@njit(cache=True, inline="always")
+def _dma(size, p):
+    """Cycles of one DMA descriptor of `size` bytes."""
+    if size == 0:
+        return np.int64(0)
+    beats = -(-size * 8 // p.dma_bits)
+    return p.dma_start + beats + (-(-beats // 16) - 1) * p.dma_gap
+
+
+@njit(cache=True, inline="always")
+def _dram(size, p):
+    """Cycles for which a transfer of `size` bytes occupies DRAM."""
+    return -(-size * 8 // p.dram_bits) + -(-size // p.dram_row) * p.dram_row_cycles
+
+
 @njit(cache=True)
-def run_core(p, chunks, words, codebook, masks, x, acc, trace_rows, trace_cycles, counters):
+def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trace_rows, trace_cycles,
+             counters):
     """Runs one layer on one ifmap.
 
     Args:
-        p: PARAMETERS as a tuple of ints.
-        chunks: CHUNK records.
+        p: Parameters.
+        chunks, visits: CHUNK and VISIT records.
         words, codebook: flat uint64 streams, one spare word at the end.
         masks: uint32 mask table.
+        rom: int8 [k, d], contents of the codebook ROM.
+        state: int64 [5], the Handover that the layer finds; receives the one that it leaves.
         x: int8 [H', W', C'], padded ifmap, channels last.
         acc: int32 [OH, OW, K], receives the finished psums.
         trace_rows, trace_cycles: int32 [n, L], int64 [n], receive every emitted row; may be empty.
         counters: int64 [len(COUNTERS)].
     """
-    (rows, columns, stages, port, wrf_depth, overlap, mode, d, q, codes, mask_bits, group,
-     index_bits, codewords, _, kernel_x, stride_y, stride_x, pad_y, pad_x, height, width,
-     psum_words, sparse) = p
-    latency = stages + 1
-    banks = 2 if overlap else 1
-    bank_depth = wrf_depth // banks
-    n_chunks = len(chunks)
-    wrf = np.zeros((wrf_depth, rows, columns), np.int8)
-    crf = np.zeros((max(codewords, 1), d), np.int8)
-    entry_q = np.zeros(wrf_depth, np.int64)
-    entry_r = np.zeros(wrf_depth, np.int64)
-    entry_s = np.zeros(wrf_depth, np.int64)
+    banks = 2 if p.overlap else 1
+    bank_depth = p.wrf_depth // banks
+    n_chunks, n_visits = len(chunks), len(visits)
+    wrf = np.zeros((p.wrf_depth, p.rows, p.columns), np.int8)
+    zeros = np.zeros((p.wrf_depth, p.rows), np.int64)
+    crf = rom if p.mode == ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
+    bank_load = np.zeros(p.rom_banks, np.int64)
+    entry_q = np.zeros(p.wrf_depth, np.int64)
+    entry_r = np.zeros(p.wrf_depth, np.int64)
+    entry_s = np.zeros(p.wrf_depth, np.int64)
     depth_prf = 1
     most_pixels = 1
     for n in range(n_chunks):
         depth_prf = max(depth_prf, chunks[n].a)
         most_pixels = max(most_pixels, chunks[n].pixels)
-    prf = np.zeros((depth_prf, columns), np.int32)
-    stored = np.zeros((most_pixels * depth_prf, columns), np.int32)
+    prf = np.zeros((depth_prf, p.columns), np.int32)
+    stored = np.zeros((most_pixels * depth_prf, p.columns), np.int32)
     traced = 0
 
     # Loader. Job -1 is the codebook. `row_*` describe the row to look up next.
-    job = -1 if codewords else 0
+    job = -1 if p.codewords and p.mode != ROM else 0
     active = False
-    ready_at = 0
+    ready_at = np.int64(0)
     sent = visible = consumed = job_beats = row_entry = row_index = 0
+    extra = -1  # look-ups still to come for the row at hand, -1 before the first
     pending = False
     pending_entry = pending_row = pending_position = pending_width = pending_u = 0
     pending_last = False
     full_at = np.full(2, -1, np.int64)
     free_at = np.zeros(2, np.int64)
 
+    # Memory: what DRAM and DMA bring, and when it is there.
+    job_there = np.full(n_chunks + 1, NEVER, np.int64)
+    map_there = np.full(n_visits, NEVER, np.int64)
+    tile_there = np.full(n_visits, NEVER, np.int64)
+    visit_end = np.full(n_visits, NEVER, np.int64)
+    next_job = next_map = next_tile = maps_first = 0
+    dram_free = dma_free = np.int64(0)
+    written, written_before = np.int64(-1), np.int64(-1)
+    sent_off, sent_off_before = np.int64(-NEVER), np.int64(-NEVER)  # finished rows of output groups
+
     # Sequencer.
     current = 0
     in_slot = False
     pixel = elapsed = length = tokens = 0
     stall = PSUM
-    fence_at = np.int64(0)
+    fence_at = np.int64(-NEVER)
     oy = ox = 0
-    drained = np.int64(-1)
+    drained = np.int64(NEVER)
     t = np.int64(0)
+    if p.memory:
+        written, written_before, dram_free = state[0], state[1], state[4]
+        ready_at = written + 1
+        free_at[0], free_at[1] = state[3], state[2]
+        if banks == 1:
+            free_at[0] = max(state[2], state[3])
+        t = min(t, dram_free, ready_at)
+    else:
+        job_there[:] = -NEVER
 
     while True:
-        # ---- loader: write the row looked up a cycle ago
-        finished_job = False
-        if pending:
-            pending = False
-            if job < 0:
-                for c in range(d):
-                    crf[pending_row, c] = _signed_byte(codebook, pending_position + 8 * c)
-                counters[CRF_WRITE] += d
-            else:
-                bank = job % banks
-                stored_weights = _write_row(
-                    wrf[bank * bank_depth + pending_entry, pending_row],
-                    words, pending_position, pending_width, pending_u, mode, d, q, codes,
-                    mask_bits, group, index_bits, crf, masks)
-                counters[WRF_WRITE] += stored_weights
-                counters[WRF_ROWS] += 1
-                if mode >= VQ:
-                    counters[CRF_READ] += stored_weights // q * d
-                if pending_last:
-                    full_at[bank] = t + 1
-            finished_job = pending_last
-        # ---- loader: look up
-        if active and not pending_last:
-            if job < 0:
-                row_width, u = 8 * d, 0
-                last_row = row_index == codewords - 1
-            else:
-                chunk = chunks[job]
-                s = row_entry % chunk.a
-                u = row_entry // chunk.a % chunk.u
-                r = row_entry // (chunk.a * chunk.u) % chunk.b
-                row_width = chunk.row_bits_tail if s == chunk.a - 1 else chunk.row_bits
-                group_rows = chunk.rows_tail if r == chunk.b - 1 else chunk.rows
-                last_entry = row_entry == chunk.a * chunk.b * chunk.u * chunk.d - 1
-                last_row = last_entry and row_index == group_rows - 1
-            if visible - consumed >= row_width:
-                pending = True
-                pending_entry, pending_row, pending_u = row_entry, row_index, u
-                base = np.int64(0) if job < 0 else np.int64(chunks[job].beat) * port
-                pending_position, pending_width = base + consumed, row_width
-                pending_last = last_row
-                consumed += row_width
-                row_index += 1
-                if job >= 0 and row_index == group_rows:
-                    row_index, row_entry = 0, row_entry + 1
-        # ---- loader: accept a beat
-        if not active and job < n_chunks and t >= ready_at and (job < 0 or t >= free_at[job % banks]):
-            active = True
-            if job >= 0:
-                free_at[job % banks] = NEVER
-            sent = visible = consumed = row_entry = row_index = 0
-            pending_last = False
-            job_beats = (len(codebook) - 1) * 64 // port if job < 0 else chunks[job].beats
-        if active and sent < job_beats:
-            sent += 1
-            counters[BEATS] += 1
-        if finished_job:
-            active = False
-            pending_last = False
-            job += 1
-            ready_at = t + 1
-
         # ---- sequencer: slot over?
         if in_slot and elapsed == length:
             in_slot = False
@@ -244,19 +302,168 @@ def run_core(p, chunks, words, codebook, masks, x, acc, trace_rows, trace_cycles
             if pixel == chunks[current].pixels:
                 pixel = 0
                 current += 1
+                if current < n_chunks and chunks[current].visit != chunks[current - 1].visit:
+                    visit_end[chunks[current - 1].visit] = t
+        if p.memory:
+            # ---- DRAM: weights of jobs and tiles of maps in a fixed order
+            while next_job < n_chunks or next_map < n_visits:
+                if next_map < n_visits and (next_map < maps_first or next_job == n_chunks):
+                    size = visits[next_map].dram_bytes
+                    if size == 0:
+                        map_there[next_map] = -NEVER
+                        next_map += 1
+                        continue
+                    if t < dram_free or t < 0 or (next_map >= 2 and t < tile_there[next_map - 2]):
+                        break
+                    dram_free = t + _dram(size, p)
+                    map_there[next_map] = dram_free + p.dram_latency
+                    next_map += 1
+                else:
+                    size = np.int64(chunks[next_job].dram_bytes)
+                    if size == 0:
+                        job_there[next_job] = -NEVER
+                    else:
+                        if t < dram_free or next_job > max(job, 0) + 1:
+                            break
+                        if (next_job == 0 and t <= written_before) or (
+                                next_job == max(job, 0) + 1 and t <= written):
+                            break
+                        dram_free = t + _dram(size, p)
+                        job_there[next_job] = dram_free + p.dram_latency
+                    visit = chunks[next_job].visit
+                    if next_job == 0 or chunks[next_job - 1].visit != visit:
+                        maps_first = visit + 2
+                    next_job += 1
+            # ---- DMA: ifmap tiles
+            while next_tile < n_visits and t >= 0:
+                if t < dma_free or t < map_there[next_tile]:
+                    break
+                if next_tile >= p.ifmap_buffers and t < visit_end[next_tile - p.ifmap_buffers]:
+                    break
+                dma_free = t + _dma(visits[next_tile].ifmap_bytes, p) + _dma(
+                    visits[next_tile].residual_bytes, p)
+                tile_there[next_tile] = dma_free
+                next_tile += 1
+
+        # ---- loader: accept a beat
+        if not active and job < n_chunks and t >= ready_at and t >= job_there[max(job, 0)] and (
+                job < 0 or t >= free_at[job % banks]):
+            active = True
+            if job >= 0:
+                free_at[job % banks] = NEVER
+            sent = visible = consumed = row_entry = row_index = 0
+            extra = -1
+            pending_last = False
+            job_beats = (len(codebook) - 1) * 64 // p.port if job < 0 else chunks[job].beats
+        if active and sent < job_beats:
+            sent += 1
+            counters[BEATS] += 1
+        if not p.registered:
+            visible = sent * p.port
+        looking_up_again = False
+        for turn in range(2):
+            # ---- loader: write the row looked up a cycle ago, or in this one without registers
+            if pending and (turn == 0 or not p.registered):
+                pending = False
+                if job < 0:
+                    for c in range(p.d):
+                        crf[pending_row, c] = _signed_byte(codebook, pending_position + 8 * c)
+                    counters[CRF_WRITE] += p.d
+                else:
+                    bank = job % banks
+                    entry = bank * bank_depth + pending_entry
+                    row = wrf[entry, pending_row]
+                    stored_weights = _write_row(row, words, pending_position, pending_width, pending_u,
+                                                pending_row, p, crf, masks)
+                    chunk = chunks[job]
+                    tail = pending_entry % chunk.a == chunk.a - 1
+                    used = chunk.columns_tail if tail else chunk.columns
+                    if p.sparse:
+                        used = (used + p.d - 1) // p.d * p.q
+                    if p.mode == BLOCK:
+                        used = p.block_outputs
+                    kept = 0
+                    for c in range(p.columns):
+                        kept += row[c] != 0
+                    zeros[entry, pending_row] = used - kept
+                    counters[WRF_WRITE] += stored_weights
+                    counters[WRF_ROWS] += 1
+                    if p.mode >= VQ:
+                        counters[CRF_READ] += stored_weights // p.q * p.d
+                    if pending_last:
+                        full_at[bank] = t + 1
+                if pending_last:
+                    active = False
+                    pending_last = False
+                    if job >= 0:
+                        written_before, written = written, t
+                    job += 1
+                    ready_at = t + 1
+            # ---- loader: look up
+            if turn == 0 and active and not pending_last:
+                if job < 0:
+                    row_width, u = 8 * p.d, 0
+                    last_row = row_index == p.codewords - 1
+                else:
+                    chunk = chunks[job]
+                    s = row_entry % chunk.a
+                    u = row_entry // chunk.a % chunk.u
+                    r = row_entry // (chunk.a * chunk.u) % chunk.b
+                    row_width = chunk.row_bits_tail if s == chunk.a - 1 else chunk.row_bits
+                    group_rows = chunk.rows_tail if r == chunk.b - 1 else chunk.rows
+                    last_entry = row_entry == chunk.a * chunk.b * chunk.u * chunk.d - 1
+                    last_row = last_entry and row_index == group_rows - 1
+                if visible - consumed >= row_width:
+                    base = np.int64(0) if job < 0 else np.int64(chunks[job].beat) * p.port
+                    if extra < 0:
+                        extra = 0
+                        if p.mode == ROM:
+                            extra = _rom_cycles(words, base + consumed, row_width, p, bank_load) - 1
+                    if extra > 0:
+                        extra -= 1
+                        looking_up_again = True
+                    else:
+                        extra = -1
+                        pending = True
+                        pending_entry, pending_row, pending_u = row_entry, row_index, u
+                        pending_position, pending_width = base + consumed, row_width
+                        pending_last = last_row
+                        consumed += row_width
+                        row_index += 1
+                        if job >= 0 and row_index == group_rows:
+                            row_index, row_entry = 0, row_entry + 1
+
         # ---- sequencer: slot starts?
         cause = DRAIN
-        if drained < 0:
+        if drained == NEVER:
             if not in_slot:
                 chunk = chunks[current]
                 bank = current % banks
+                visit = chunk.visit
+                opens = current == 0 or chunks[current - 1].visit != visit
+                begin = np.int64(p.control)
+                if opens and p.memory:
+                    begin = max(begin, tile_there[visit])
                 if pixel > 0:
                     in_slot = True
+                elif t < p.control:
+                    cause = CONTROL
                 elif full_at[bank] < 0 or t < full_at[bank]:
                     cause = WEIGHT
+                    if t < job_there[current]:
+                        cause = BY_DRAM
+                    elif looking_up_again:
+                        cause = BY_ROM
                 elif t < fence_at:
                     cause = PSUM
-                elif current == 0 and t < chunk.fetch_row:
+                elif chunk.last and p.memory and t < (
+                        sent_off if p.ofmap_buffers == 1 else sent_off_before):
+                    cause = STORE
+                elif p.memory and opens and t < map_there[visit]:
+                    cause = BY_DRAM
+                elif p.memory and opens and t < tile_there[visit]:
+                    cause = BY_DMA
+                elif (current == 0 or (p.memory and opens)) and t < begin + chunk.fetch_row:
                     cause = IFMAP
                 else:
                     in_slot = True
@@ -269,17 +476,16 @@ def run_core(p, chunks, words, codebook, masks, x, acc, trace_rows, trace_cycles
                 if in_slot:
                     elapsed = 0
                     oy, ox = chunk.tile + pixel // chunk.width, pixel % chunk.width
-                    _fetch(counters, chunk, rows, pixel, p)
+                    _fetch(counters, chunk, pixel, p)
+                    write, read = chunk.psum_write, chunk.psum_read
                     if pixel + 1 < chunk.pixels:
                         ahead = chunk.fetch_row if (pixel + 1) % chunk.width == 0 else chunk.fetch_in
-                        psums = chunk.psum_write + chunk.psum_read
                     elif current + 1 < n_chunks:
                         ahead = chunks[current + 1].fetch_row
-                        psums = chunk.psum_write
-                        if not chunks[current + 1].fence:
-                            psums += chunks[current + 1].psum_read
+                        read = 0 if chunks[current + 1].fence else chunks[current + 1].psum_read
                     else:
-                        ahead, psums = 0, chunk.psum_write
+                        ahead = read = 0
+                    psums = max(write, read) if p.psum_ports == 2 else write + read
                     length = max(tokens, ahead, psums, chunk.store)
                     most = max(ahead, psums, chunk.store)
                     stall = PSUM if psums == most else STORE if chunk.store == most else IFMAP
@@ -294,9 +500,9 @@ def run_core(p, chunks, words, codebook, masks, x, acc, trace_rows, trace_cycles
                     s, r = entry_s[e], entry_r[e]
                     group_rows = chunk.rows_tail if r == chunk.b - 1 else chunk.rows
                     group_columns = chunk.columns_tail if s == chunk.a - 1 else chunk.columns
-                    ky, kx = entry_q[e] // kernel_x, entry_q[e] % kernel_x
-                    vector = x[oy * stride_y + ky, ox * stride_x + kx]
-                    low = chunk.channel + r * rows
+                    ky, kx = entry_q[e] // p.kernel_x, entry_q[e] % p.kernel_x
+                    vector = x[oy * p.stride_y + ky * p.dilation_y, ox * p.stride_x + kx * p.dilation_x]
+                    low = chunk.channel + r * p.rows
                     psum = prf[s]
                     address = pixel * chunk.a + s
                     if e < chunk.a:
@@ -305,55 +511,78 @@ def run_core(p, chunks, words, codebook, masks, x, acc, trace_rows, trace_cycles
                         else:
                             psum[:] = stored[address]
                             counters[PSUM_ROWS_READ] += 1
-                            counters[L1_PSUM_READ] += group_columns * psum_words
+                            counters[L1_PSUM_READ] += group_columns * p.psum_words
                     else:
                         counters[PRF_READ] += group_columns
                     weights = wrf[bank * bank_depth + e]
-                    _multiply(psum, weights, vector, low, group_rows, group_columns)
-                    used = group_columns if not sparse else (group_columns + d - 1) // d * q
+                    if p.mode == BLOCK:
+                        used = p.block_outputs
+                        _multiply_block(psum, weights, vector, low, group_rows, p)
+                    else:
+                        used = group_columns
+                        if p.sparse:
+                            used = (group_columns + p.d - 1) // p.d * p.q
+                        _multiply(psum, weights, vector, low, group_rows, group_columns)
                     counters[TOKENS] += 1
                     counters[MAC] += group_rows * used
+                    counters[GATED] += _gated(vector, low, group_rows, used, zeros[bank * bank_depth + e])
                     counters[WRF_READ] += group_rows * used
                     counters[PRF_WRITE] += group_columns
                     if e % (chunk.a * chunk.u) == 0:
                         counters[VECTORS] += 1
-                        y, z = oy * stride_y + ky - pad_y, ox * stride_x + kx - pad_x
-                        if 0 <= y < height and 0 <= z < width:
+                        y = oy * p.stride_y + ky * p.dilation_y - p.pad_y
+                        z = ox * p.stride_x + kx * p.dilation_x - p.pad_x
+                        if 0 <= y < p.height and 0 <= z < p.width:
                             counters[ARF_READ] += group_rows
                     if e >= tokens - chunk.a:
                         counters[PRF_READ] += group_columns
                         if chunk.last:
-                            first_output = chunk.output + s * columns
+                            first_output = chunk.output + s * p.columns
                             acc[oy, ox, first_output : first_output + group_columns] = (
                                 psum[:group_columns])
                             counters[FINISHED] += 1
                         else:
                             stored[address] = psum
                             counters[PSUM_ROWS_WRITTEN] += 1
-                            counters[L1_PSUM_WRITE] += group_columns * psum_words
+                            counters[L1_PSUM_WRITE] += group_columns * p.psum_words
                         if traced < len(trace_cycles):
                             trace_rows[traced] = psum
-                            trace_cycles[traced] = t + latency
+                            trace_cycles[traced] = t + p.latency
                             traced += 1
-                    if e == tokens - 1 and pixel == chunk.pixels - 1:
-                        free_at[bank] = t + stages
-                        if current == n_chunks - 1:
-                            drained = t + latency
-                        elif chunks[current + 1].fence:
-                            fence_at = t + latency + chunk.psum_write + chunks[current + 1].psum_read
+                    if e == tokens - 1:
+                        if chunk.last:
+                            done = t + p.latency + p.store_stages + chunk.store
+                            if pixel == 0:
+                                sent_off_before = sent_off
+                            sent_off = max(sent_off, done) + chunk.write_beats
+                        if pixel == chunk.pixels - 1:
+                            free_at[bank] = t + p.release
+                            if current == n_chunks - 1:
+                                drained = t + p.latency
+                                if p.memory:
+                                    drained = sent_off + p.write_tail - 1
+                            elif chunks[current + 1].fence:
+                                fence_at = t + p.latency + chunk.psum_write + chunks[current + 1].psum_read
                 elapsed += 1
-        counters[cause] += 1
-        visible = sent * port
+        if t >= 0:
+            counters[cause] += 1
+        visible = sent * p.port
         if t == drained:
             break
         t += 1
     counters[CYCLES] = t + 1
+    # Times that no next job or transfer could use any more are brought forward.
+    state[0], state[1] = written - t - 1, written_before - t - 1
+    state[2] = max(free_at[(n_chunks - 1) % banks], written + 1) - t - 1
+    state[3] = max(free_at[n_chunks % banks], written + 1) - t - 1
+    state[4] = max(dram_free, written_before + 1) - t - 1
 
 
 @njit(cache=True, parallel=True)
-def run_batch(p, chunks, words, codebook, masks, batch, acc, counters):
+def run_batch(p, chunks, visits, words, codebook, masks, rom, states, batch, acc, counters):
     """`run_core` on a batch: int8 [batch, H', W', C'] -> int32 [batch, OH, OW, K], counters [batch, n]."""
     no_rows = np.zeros((0, 1), np.int32)
     no_cycles = np.zeros(0, np.int64)
     for n in prange(len(batch)):
-        run_core(p, chunks, words, codebook, masks, batch[n], acc[n], no_rows, no_cycles, counters[n])
+        run_core(p, chunks, visits, words, codebook, masks, rom, states[n], batch[n], acc[n], no_rows,
+                 no_cycles, counters[n])

@@ -1,40 +1,88 @@
-"""What a run moved beyond the core: L1 fills, L2 and DRAM, summed tile by tile (docs/timing.md 7, 8)."""
+"""What a run moved beyond the core: L1 fills, L2 and DRAM (docs/timing.md sections 7 and 8)."""
 
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
+from sim.accelerator import Accelerator
 from sim.program import Program
-from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, LayerCounts
-from sim.shapes import ConvShape
+from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, Handover, LayerCounts
+from sim.shapes import ConvShape, PassShape
 
 
 def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -> LayerCounts:
     """Counts of a layer from the counters of its run."""
-    schedule, chunks = program.schedule, program.chunks
-    layer, acc = schedule.shape, schedule.accelerator
+    schedule, chunks, visits = program.schedule, program.chunks, program.visits
     cycles = {cause: counters.get(cause, 0) for cause in CAUSES}
-    cycles["control"] = CONTROL_CYCLES
-    cycles["drain"] += STORER_STAGES + int(chunks["store"][-1])
-
-    stream = program.beats.nbytes + program.codebook.nbytes
-    ifmap = 0
-    for first in np.unique(chunks["tile"]):
-        rows = np.arange(first, min(first + schedule.tile_rows, layer.out_h)) * layer.stride[0]
-        touched = rows[:, None] - layer.padding[0] + np.arange(layer.kernel[0])
-        low, high = max(touched.min(), 0), min(touched.max() + 1, layer.size[0])
-        ifmap += max(int(high - low), 0) * layer.size[1] * layer.channels
+    maps = int(visits["dram_bytes"].sum())
+    ifmap = int(visits["ifmap_bytes"].sum())
+    residual = int(visits["residual_bytes"].sum())
     ofmap = shape.outputs * shape.out_h * shape.out_w
-    residual = ofmap if shape.residual else 0
-    dram = stream
-    l2 = stream + counters["beats"] * acc.weight_port_bits // 8 + ifmap + residual + ofmap
-    if shape.ifmap_bytes + ofmap > acc.l2_bytes:
-        dram += shape.ifmap_bytes + ofmap
-        l2 += shape.ifmap_bytes + ofmap
+    dram = int(chunks["dram_bytes"].sum()) + maps
+    l2 = counters["beats"] * schedule.accelerator.weight_port_bits // 8 + ifmap + residual + ofmap
+    if schedule.spills:
+        dram += ofmap
+    l2 += dram  # what DRAM delivers is written, what it takes is read
     l1 = ifmap + residual + ofmap  # filled by DMA, or emptied by it
     l1 += counters["l1_ifmap_read"] + residual + ofmap  # the core's side
     l1 += counters["l1_psum_read"] + counters["l1_psum_write"]
     accesses = {"dram": dram, "l2": l2, "l1": l1, "mac": counters["mac"]}
     for memory in ("arf", "wrf", "prf", "crf"):
         accesses[memory] = counters[f"{memory}_read"] + counters[f"{memory}_write"]
-    return LayerCounts(shape.name, shape.macs, cycles, accesses, schedule, counters["core_cycles"])
+    return LayerCounts(shape.name, shape.macs, cycles, accesses, schedule, counters["gated"])
+
+
+def pass_counts(
+    shape: PassShape, accelerator: Accelerator, source: str, found: Handover
+) -> tuple[LayerCounts, Handover]:
+    """Runs the vector unit's share of a pass, cycle by cycle; its values come from `sim.engine.storer`."""
+    acc = accelerator
+    read, written = shape.ifmap_bytes, shape.ofmap_bytes
+    start = acc.dma_setup + acc.l2_latency
+    fills = read if source != "l1" else 0
+    from_dram = read if source == "dram" else 0
+    beats = -(-fills * 8 // acc.dma_bits)
+    there = start + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap if fills else 0
+    transfer = -(-from_dram * 8 // acc.dram_bits) + -(-from_dram // acc.dram_row_bytes) * acc.dram_row_cycles
+    dram = max(found.dram, 0) + transfer if from_dram else found.dram
+    dram_there = dram + acc.dram_latency + start if from_dram else 0
+    spent = np.zeros(len(_PASS_CAUSES), np.int64)
+    end = _run_pass(np.int64(shape.operations), acc.requant_lanes, there, dram_there,
+                    np.int64(written * 8), acc.dma_bits, STORER_STAGES + start, spent)
+    cycles = dict.fromkeys(CAUSES, 0) | dict(zip(_PASS_CAUSES, spent.tolist(), strict=True))
+    spilled = from_dram + (written if read + written > acc.map_bytes else 0)
+    accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "mac"), 0)
+    accesses |= {"dram": spilled, "l2": spilled + fills + written, "l1": fills + read + 2 * written}
+    times = [time - end for time in found[:4]]
+    left = Handover(*times, max(dram - end, times[1] + 1))
+    return LayerCounts(shape.name, 0, cycles, accesses), left
+
+
+_PASS_CAUSES = ("control", "vector", "dma", "dram", "drain")
+
+
+@njit(cache=True)
+def _run_pass(operations, lanes, there, dram_there, write_bits, dma_bits, tail, spent):
+    """One cycle after another: lanes work, operands arrive, results leave."""
+    t = 0
+    while True:
+        if t < CONTROL_CYCLES:
+            spent[0] += 1
+        else:
+            write_bits -= dma_bits  # results leave behind the lanes, beat by beat
+            if operations > 0:
+                operations -= lanes
+                spent[1] += 1
+            elif t < there:
+                spent[2] += 1
+            elif t < dram_there:
+                spent[3] += 1
+            elif write_bits > -dma_bits:
+                spent[2] += 1
+            else:
+                tail -= 1
+                spent[4] += 1
+                if tail == 0:
+                    return t + 1
+        t += 1

@@ -10,14 +10,14 @@ import numpy as np
 
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.counts import pass_counts
 from sim.engine import memory, storer
 from sim.engine.core import run_program
 from sim.formats import stream_format
-from sim.mapping import best_schedule
 from sim.network import Add, AveragePool, Conv, Network
 from sim.program import lower, token_ifmap
-from sim.results import LayerCounts, with_network_io
+from sim.plan import plan
+from sim.results import Handover, LayerCounts, with_output
+from sim.schedule import Schedule
 from sim.shapes import ConvShape, PassShape
 
 
@@ -60,37 +60,36 @@ def simulate(
         InputError: the machine cannot run a layer of this network.
     """
     start = time.perf_counter()
+    formats = {shape.name: stream_format(network[shape.name].weight, accelerator, shape)
+               for shape in network.shapes if isinstance(shape, ConvShape)}
+    plans = dict(zip((shape.name for shape in network.shapes),
+                     plan(network.shapes, formats, accelerator, objective), strict=True))
+    found = Handover()
     tensors: dict[str, np.ndarray] = {"input": np.ascontiguousarray(images, np.int8)}
     shapes = {shape.name: shape for shape in network.shapes}
     counts: list[LayerCounts] = []
     for layer in network.layers:
         shape = shapes.get(layer.name)
+        how = plans.get(layer.name)
         if isinstance(layer, Conv):
             assert isinstance(shape, ConvShape)
-            ofmap, layer_counts = _convolution(network, layer, shape, accelerator, tensors, objective)
-            tensors[layer.name] = ofmap
-            counts.append(layer_counts)
+            assert isinstance(how, Schedule)
+            program = lower(layer, how)
+            ifmap = token_ifmap(tensors[layer.input], layer, program, network.zero_point(layer.input))
+            run = run_program(program, ifmap, found=found)
+            found = run.handover
+            tensors[layer.name] = _finish(layer, run.acc)
+            counts.append(memory.layer_counts(program, shape, run.counters))
         else:
             tensors[layer.name] = _pass(network, layer, tensors)
             if isinstance(shape, PassShape):
-                counts.append(pass_counts(shape, accelerator))
-    outputs = tensors[network.layers[-1].name][0].nbytes
-    layers = with_network_io(counts, tensors["input"][0].nbytes, outputs)
+                assert isinstance(how, str)
+                passed, found = memory.pass_counts(shape, accelerator, how, found)
+                counts.append(passed)
+    layers = with_output(counts, output_bytes(network.shapes[-1]))
     wall = time.perf_counter() - start
     exact = _equal(functional.run(network, tensors["input"]), tensors) if compare else None
     return Simulation(network, tensors, layers, exact, wall)
-
-
-def _convolution(
-    network: Network, layer: Conv, shape: ConvShape, accelerator: Accelerator,
-    tensors: Mapping[str, np.ndarray], objective: str,
-) -> tuple[np.ndarray, LayerCounts]:
-    form, codewords = stream_format(layer.weight, accelerator, layer.name)
-    schedule = best_schedule(shape, accelerator, form, codewords, objective=objective)
-    program = lower(layer, schedule)
-    zero_point = network.zero_point(layer.input)
-    run = run_program(program, token_ifmap(tensors[layer.input], layer, program, zero_point))
-    return _finish(layer, run.acc), memory.layer_counts(program, shape, run.counters)
 
 
 def _finish(layer: Conv, acc: np.ndarray) -> np.ndarray:

@@ -11,79 +11,121 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from sim import accelerator
+from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats import dense_format
 from sim.network import CodebookWeight, Conv, DenseWeight
-from sim.schedule import Schedule, fold
+from sim.results import Handover
+from sim.schedule import Schedule, fold, spills
 from sim.shapes import ConvShape
 
-FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms")
-NATIVE = {"dense": (), "codebook": ("vq",), "masked": ("mvq",)}
+FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms", "ssvq", "rom")
+NATIVE = {"dense": (), "codebook": ("vq",), "masked": ("mvq",), "signed": ("ssvq",), "rom": ("rom",)}
+CODED = ("vq", "mvq", "ssvq", "rom")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One layer, its ifmap, one schedule."""
+    """One layer, its ifmap, one schedule, and what the layer before left."""
 
     layer: Conv
     zero_point: int
     ifmap: np.ndarray
     shape: ConvShape
     schedule: Schedule
+    found: Handover
 
 
 @st.composite
-def layer_cases(draw, sizes=(4, 8, 16)) -> Case:
-    """A legal case; every dimension can leave a tail, every resource can be the bottleneck."""
+def machines(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Accelerator:
+    """Any family, square or not; every resource can be the bottleneck."""
     size = st.sampled_from(sizes)
-    machine = accelerator.load(
-        f"{draw(st.sampled_from(FAMILIES))}-{draw(size)}x{draw(size)}",
+    return accelerator.load(
+        f"{draw(st.sampled_from(families))}-{draw(size)}x{draw(size)}",
         {"weight_port_bits": draw(st.sampled_from([64, 128, 256])),
          "psum_banks": draw(st.integers(1, 8)), "ifmap_banks": draw(st.integers(1, 2)),
-         "requant_lanes": draw(st.sampled_from([1, 3, 16]))},
+         "requant_lanes": draw(st.sampled_from([1, 3, 16])),
+         "psum_ports": draw(st.integers(1, 2)), "edge_registers": draw(st.booleans()),
+         "l1_bytes": draw(st.sampled_from([2048, 4096, 1 << 17])),
+         "l2_bytes": draw(st.sampled_from([1024, 8192, 1 << 20])),
+         "dma_bits": draw(st.sampled_from([8, 64, 256])), "dma_setup": draw(st.integers(0, 9)),
+         "dma_burst_gap": draw(st.integers(0, 2)),
+         "dram_bits": draw(st.sampled_from([8, 64, 512])), "dram_latency": draw(st.integers(0, 120)),
+         "dram_row_bytes": draw(st.sampled_from([64, 2048])),
+         "rom_banks": draw(st.sampled_from([1, 2, 5, 64])), "rom_ports": draw(st.sampled_from([1, 64]))},
     )
-    formats = ("split" if machine.sparse_tile else "dense", *NATIVE[machine.loader])
-    form = draw(st.sampled_from(formats))
+
+
+@st.composite
+def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
+    """A legal case; every dimension can leave a tail, groups and dilation included."""
+    machine = draw(machines(families, sizes))
     kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
-    height, width = draw(st.tuples(st.integers(kernel[0], 9), st.integers(kernel[1], 9)))
-    channels = draw(st.integers(1, 3 * machine.rows))
-    outputs = draw(st.integers(1, 3 * machine.columns))
+    dilation = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 2), (2, 3)]))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    height, width = draw(st.tuples(*(st.integers(n, n + 7) for n in reach)))
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3, 9]))
+    channels = groups * draw(st.integers(1, max(1, 3 * machine.rows // groups)))
+    outputs = groups * draw(st.integers(1, max(1, 3 * machine.columns // groups)))
+    native = NATIVE[machine.loader]
+    coded = bool(native) and draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    layer = random_conv(rng, machine, form, outputs, channels, kernel, stride, padding)
-    shape = ConvShape("layer", channels, layer.weight.shape[0], kernel, stride, padding,
-                      (height, width), draw(st.sampled_from(["", "sum"])))
-    folded = fold(shape, machine, form) if draw(st.booleans()) else shape
-    one = machine.dataflow == "ws"
-    factor = st.just(1) if one else st.integers(1, 4)
-    codewords = layer.weight.codebook.shape[0] if form in ("vq", "mvq") else 0
+    if coded:
+        outputs = groups * -(-outputs // groups // machine.codeword_length) * machine.codeword_length
+    shape = ConvShape("layer", channels, outputs, kernel, stride, padding, (height, width),
+                      draw(st.sampled_from(["", "sum"])), dilation, groups,
+                      not coded and draw(st.booleans()))
+    form = native[0] if coded else dense_format(shape, machine)
+    layer = random_conv(rng, machine, form, shape)
+    seen = fold(shape, machine, form) if draw(st.booleans()) else shape
+    factor = st.just(1) if machine.dataflow == "ws" else st.integers(1, 4)
+    codewords = layer.weight.codebook.shape[0] if coded else 0
+    source = "dram" if spills(seen, machine) else draw(st.sampled_from(["l1", "l2", "dram"]))
     try:
-        schedule = Schedule(machine, folded, form, codewords, draw(factor), draw(factor),
-                            draw(factor), draw(st.booleans()), draw(st.integers(1, folded.out_h)))
+        schedule = Schedule(machine, seen, form, codewords, draw(factor), draw(factor),
+                            draw(factor), draw(st.booleans()), draw(st.integers(1, seen.out_h)),
+                            draw(st.booleans()), source)
     except InputError:
         assume(False)
     ifmap = rng.integers(-128, 128, (1, channels, height, width)).astype(np.int8)
-    return Case(layer, draw(st.integers(-128, 127)), ifmap, shape, schedule)
+    ifmap[rng.random(ifmap.shape) < 0.2] = 0
+    return Case(layer, draw(st.integers(-128, 127)), ifmap, shape, schedule, draw(handovers()))
 
 
-def random_conv(rng, machine, form, outputs, channels, kernel, stride, padding) -> Conv:
+@st.composite
+def handovers(draw) -> Handover:
+    """What some layer before may have left."""
+    written = -draw(st.integers(1, 300))
+    before = written - draw(st.integers(1, 300))
+    return Handover(written, before, max(written + 1, -draw(st.integers(0, 300))),
+                    max(written + 1, -draw(st.integers(0, 300))), max(before + 1, -draw(st.integers(0, 300))))
+
+
+def random_conv(rng, machine, form, shape) -> Conv:
     """A convolution with random weights in the given stream format, extremes included."""
-    if form in ("vq", "mvq"):
+    inputs = shape.channels // shape.groups
+    if form in CODED:
         d = machine.codeword_length
-        k = int(rng.integers(2, machine.codebook_entries + 1 if machine.columns < 16 else 20))
-        grid = (-(-outputs // d), channels, *kernel)
+        k = int(rng.integers(2, min(machine.codebook_entries + 1, 40)))
+        grid = (shape.outputs // d, inputs, *shape.kernel)
         codebook = rng.choice([-128, -1, 0, 1, 127, *rng.integers(-128, 128, 3)], (k, d))
         assignments = rng.integers(0, k, grid).astype(np.uint16)
-        codes, pattern = None, (0, 0)
+        codes, pattern, signs = None, (0, 0), None
         if form == "mvq":
             pattern = machine.keep, machine.group
             legal = comb(machine.group, machine.keep)
             codes = rng.integers(0, legal, (*grid, d // machine.group)).astype(np.uint16)
-        weight = CodebookWeight(codebook.astype(np.int8), assignments, codes, *pattern)
+        if form == "ssvq":
+            codebook = np.abs(codebook).clip(0, 127)
+            signs = rng.integers(0, 1 << d, grid).astype(np.uint16)
+        weight = CodebookWeight(codebook.astype(np.int8), assignments, codes, *pattern, signs=signs)
     else:
-        weight = DenseWeight(rng.integers(-128, 128, (outputs, channels, *kernel)).astype(np.int8))
+        weight = DenseWeight(rng.integers(-128, 128, (shape.outputs, inputs, *shape.kernel)).astype(np.int8))
     bias = np.zeros(weight.shape[0], np.int32)
-    return Conv("layer", "input", weight, bias, stride, padding)
+    return Conv("layer", "input", weight, bias, shape.stride, shape.padding, groups=shape.groups,
+                dilation=shape.dilation)
 
 
 def slow_decode(weight) -> np.ndarray:
@@ -101,22 +143,29 @@ def slow_decode(weight) -> np.ndarray:
                 code = weight.mask_codes[g, c, y, x, e // weight.group]
                 if e % weight.group not in legal[code]:
                     continue
-            out[g * d + e, c, y, x] = codeword[e]
+            value = int(codeword[e])
+            if weight.signs is not None and weight.signs[g, c, y, x] // 2**e % 2:
+                value = -value
+            out[g * d + e, c, y, x] = value
     return out
 
 
 def slow_convolution(ifmap: np.ndarray, layer: Conv, zero_point: int) -> np.ndarray:
     """int64 [batch, K, OH, OW]; one tap at a time over an explicitly padded ifmap."""
     weight = slow_decode(layer.weight)
-    (py, px), (sy, sx) = layer.padding, layer.stride
+    (py, px), (sy, sx), (dy, dx) = layer.padding, layer.stride, layer.dilation
     batch, c, h, w = ifmap.shape
     x = np.full((batch, c, h + 2 * py, w + 2 * px), zero_point, np.int64)
     x[:, :, py : py + h, px : px + w] = ifmap
-    oh = (x.shape[2] - weight.shape[2]) // sy + 1
-    ow = (x.shape[3] - weight.shape[3]) // sx + 1
+    oh = (x.shape[2] - (weight.shape[2] - 1) * dy - 1) // sy + 1
+    ow = (x.shape[3] - (weight.shape[3] - 1) * dx - 1) // sx + 1
     out = np.zeros((batch, weight.shape[0], oh, ow), np.int64)
-    for y in range(weight.shape[2]):
-        for z in range(weight.shape[3]):
-            window = x[:, :, y : y + sy * (oh - 1) + 1 : sy, z : z + sx * (ow - 1) + 1 : sx]
-            out += np.einsum("bchw,kc->bkhw", window, weight[:, :, y, z])
+    inputs, outputs = weight.shape[1], weight.shape[0] // layer.groups
+    for g in range(layer.groups):
+        mine, own = slice(g * inputs, (g + 1) * inputs), slice(g * outputs, (g + 1) * outputs)
+        for y in range(weight.shape[2]):
+            for z in range(weight.shape[3]):
+                window = x[:, mine, y * dy : y * dy + sy * (oh - 1) + 1 : sy,
+                           z * dx : z * dx + sx * (ow - 1) + 1 : sx]
+                out[:, own] += np.einsum("bchw,kc->bkhw", window, weight[own, :, y, z])
     return out

@@ -1,0 +1,522 @@
+"""The cycles of the closed form: a recurrence over chunks (docs/timing.md sections 3, 4 and 7).
+
+Never a loop over cycles or pixels. Steps that begin in the same relative state take the same time, so
+loops over equal chunks, output groups, spatial tiles and parts are walked until they repeat themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import ceil
+
+from sim.results import CONTROL_CYCLES, STORER_STAGES, Handover
+from sim.schedule import CODED, Schedule
+
+_CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "drain")
+(_COMPUTE, _DRAM, _DMA, _ROM, _WEIGHT, _PSUM, _STORE, _IFMAP, _CONTROL, _DRAIN) = range(len(_CAUSES))
+_LONG_AGO = -(1 << 60)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Cycles by cause of one layer, the weight beats it accepts, and what the next layer finds."""
+
+    cycles: dict[str, int]
+    beats: int
+    handover: Handover
+
+
+def run(schedule: Schedule, found: Handover | None) -> Run:
+    """Walks a layer; with `found` None the core alone, whose weights and ifmap are there in time."""
+    clock = _Clock(schedule, found)
+    clock.layer()
+    cycles = dict(zip(_CAUSES, clock.spent, strict=True))
+    return Run(cycles, total_beats(schedule), clock.handover())
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """The demands of one chunk, whatever its place."""
+
+    tokens: int
+    load: int  # cycles from the first accepted beat to the last written row
+    lookups: int  # of these, what more than one ROM look-up a row adds (expected)
+    beats: int
+    fetch_row: int
+    fetch_in: int
+    read: int
+    write: int
+    store: int
+    write_beats: int
+    last: bool
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """An ifmap tile to bring in: cycles of its DMA descriptors, and bytes from DRAM."""
+
+    dma: int
+    dram_bytes: int
+
+
+# ---- weights
+
+
+def total_beats(schedule: Schedule) -> int:
+    """Beats that the weight port accepts in a layer."""
+    return _codebook_beats(schedule) + schedule.tiles * _stored_beats(schedule)
+
+
+def dram_weight_bytes(schedule: Schedule) -> int:
+    """Bytes of weights and codebook that DRAM delivers in a layer."""
+    if schedule.shape.dynamic and not schedule.spills:
+        return 0
+    times = 1 if schedule.keeps_weights else schedule.tiles
+    beats = _codebook_beats(schedule) + times * _stored_beats(schedule)
+    return beats * schedule.accelerator.weight_port_bits // 8
+
+
+def _stored_beats(schedule: Schedule) -> int:
+    """Beats of all chunks of one spatial tile."""
+    parts, trips_i = schedule.parts, schedule.trips[0]
+    kinds = {(part == parts - 1, i == trips_i - 1)
+             for part in (0, parts - 1) for i in (0, trips_i - 1)}
+    total = 0
+    for last_part, last_i in kinds:
+        times = (1 if last_part else parts - 1) * (1 if last_i else trips_i - 1)
+        group = _output_group(schedule, last_part, last_i)
+        total += times * sum(chunk.beats for chunks in group for chunk in chunks)
+    return total
+
+
+def _codebook_beats(schedule: Schedule) -> int:
+    if schedule.format not in CODED or schedule.format == "rom":
+        return 0
+    bits = schedule.codewords * schedule.accelerator.codeword_length * 8
+    return -(-bits // schedule.accelerator.weight_port_bits)
+
+
+def _load_cycles(runs: list[tuple[int, int]], schedule: Schedule) -> int:
+    """Cycles from the first beat to the last written row of (rows, bits a row) runs.
+
+    x(last) = max over rows i of beat(i) + 1 + rows after i, which is greatest at the end of a
+    run of rows wider than a beat, at the first row, or at the last.
+    """
+    port = schedule.accelerator.weight_port_bits
+    total = sum(rows for rows, _ in runs)
+    latest = -(-runs[0][1] // port) + total - 1
+    seen = bits = 0
+    for rows, width in runs:
+        seen, bits = seen + rows, bits + rows * width
+        latest = max(latest, -(-bits // port) + total - seen)
+    return latest - 1 + schedule.accelerator.loader_stages
+
+
+@cache
+def expected_lookups(codewords: int, banks: int, ports: int) -> float:
+    """Expected cycles in which `banks` serve the codewords of a row, drawn evenly.
+
+    E[ceil(max / ports)] for balls in bins; P(max <= m) by the m-bounded exponential generating
+    function, expanded to the power `banks`.
+    """
+    expected, bound = 0.0, 0
+    while True:
+        # ways / codewords! * banks^-codewords... as a polynomial in x, truncated at x^codewords
+        term = [1.0]
+        for n in range(1, bound + 1):
+            term.append(term[-1] / n)
+        power = [1.0] + [0.0] * codewords
+        for _ in range(banks):
+            power = [sum(power[n - m] * term[m] for m in range(min(n, bound) + 1))
+                     for n in range(codewords + 1)]
+        ways = power[codewords]
+        for n in range(1, codewords + 1):
+            ways *= n / banks
+        expected += 1.0 - ways
+        bound += ports
+        if bound >= codewords:
+            return expected
+
+
+# ---- chunks
+
+
+def _output_group(schedule: Schedule, last_part: bool, last_i: bool) -> list[tuple[_Chunk, ...]]:
+    """The chunks of an output group by j and k; equal steps of j share one tuple."""
+    trips_i, trips_j, trips_k = schedule.trips
+    channels, outputs = schedule.part_of(schedule.parts - 1 if last_part else 0)
+    i = trips_i - 1 if last_i else 0
+    a = min(schedule.a, -(-outputs // schedule.accelerator.columns) - i * schedule.a)
+    differing = {
+        j: tuple(_chunk(schedule, channels, outputs, a, i, j, k) for k in range(trips_k))
+        for j in {0, min(1, trips_j - 1), trips_j - 1}
+    }
+    return [differing[j if j in (0, trips_j - 1) else 1] for j in range(trips_j)]
+
+
+def _chunk(
+    schedule: Schedule, channels: int, outputs: int, a: int, i: int, j: int, k: int
+) -> _Chunk:
+    acc = schedule.accelerator
+    b = min(schedule.b, -(-channels // acc.rows) - j * schedule.b)
+    d = min(schedule.d, schedule.positions - k * schedule.d)
+    widths = [schedule.row_bits(schedule.columns_of(i * schedule.a + s, outputs)) for s in range(a)]
+    rows = [schedule.rows_of(j * schedule.b + r, channels) for r in range(b)]
+    if len(set(widths)) == 1:
+        runs = [(d * schedule.split * a * sum(rows), widths[0])]
+    else:
+        runs = [(n, w) for _ in range(d) for n in rows for _ in range(schedule.split) for w in widths]
+    vectors = schedule.fetch_cycles(j * schedule.b, b, channels)
+    first, last = j == k == 0, (j + 1, k + 1) == schedule.trips[1:]
+    psum = schedule.psum_cycles(a)
+    load, lookups = _load_cycles(runs, schedule), 0
+    if schedule.format == "rom":
+        each = (expected_lookups(-(-schedule.columns_of(g, outputs) // acc.codeword_length),
+                                 acc.rom_banks, acc.rom_ports)
+                for g in range(i * schedule.a, i * schedule.a + a))
+        busy = ceil(sum(each) * d * sum(rows)) + acc.loader_stages - 1
+        lookups = max(0, busy - load)
+    return _Chunk(
+        tokens=a * b * d * schedule.split, load=load + lookups, lookups=lookups,
+        beats=-(-sum(n * w for n, w in runs) // acc.weight_port_bits),
+        fetch_row=vectors * schedule.new_vectors(k * schedule.d, True),
+        fetch_in=vectors * schedule.new_vectors(k * schedule.d, False),
+        read=0 if first else psum, write=0 if last else psum,
+        store=schedule.store_cycles(a) if last else 0,
+        write_beats=schedule.write_beats(outputs, i) if last else 0, last=last,
+    )
+
+
+# ---- the walk
+
+
+class _Clock:
+    """Times of the recurrence and the cycles spent so far."""
+
+    def __init__(self, schedule: Schedule, found: Handover | None) -> None:
+        acc = schedule.accelerator
+        self.schedule = schedule
+        self.memory = found is not None
+        found = found or Handover()
+        self.end = CONTROL_CYCLES if self.memory else 0  # first cycle after the last slot
+        self.spent = [0] * len(_CAUSES)
+        self.spent[_CONTROL] = self.end
+        self.written, self.written_before = found.written, found.written_before
+        self.free, self.free_before = found.bank, found.bank_before
+        self.last_token = self.last_write = 0
+        self.dram = found.dram
+        self.sent = self.sent_before = self.end  # finished rows of the last two output groups
+        self.tile_there = self.visit_end = self.visit_end_before = _LONG_AGO
+        self.map_there = self.next_map_there = _LONG_AGO
+        self.drain = acc.dma_setup + acc.l2_latency
+        self.known: dict[tuple, tuple] = {}
+        self.groups = {kind: _output_group(schedule, *kind) for kind in product((False, True), repeat=2)}
+        self.opening = {last: self.groups[last, schedule.trips[0] == 1][0][0] for last in (False, True)}
+        self.visits: dict[tuple, _Visit] = {}
+
+    def handover(self) -> Handover:
+        """In cycles from the end of the layer."""
+        ready = self.written + 1
+        times = (self.written, self.written_before, max(self.free, ready), max(self.free_before, ready),
+                 max(self.dram, self.written_before + 1))
+        return Handover(*(time - self.end for time in times))
+
+    # -- repetition
+
+    def _core_state(self) -> tuple[int, ...]:
+        end = self.end
+        lowest = self.written_before + 1
+        if self.schedule.source == "dram":
+            lowest = min(lowest, self.tile_there)
+        return (self.written - end, self.written_before - end, self.free - end, self.free_before - end,
+                self.last_token - end, self.last_write, max(self.dram, lowest) - end,
+                max(self.sent - end, 0), max(self.sent_before - end, 0))
+
+    def _visit_state(self) -> tuple[int, ...]:
+        end = self.end
+        return (self.tile_there - end, self.visit_end - end, self.map_there - end,
+                self.next_map_there - end)
+
+    def once(self, key: tuple, visits: bool, body: Callable[[], None]) -> None:
+        """Runs `body`, or advances by what it did when it last began in the same relative state.
+
+        Only times that matter later count as state: the recurrence is max-plus linear, so equal
+        offsets to `end` give equal steps. `visits`: ifmap tiles are brought in on the way.
+        """
+        key = (*key, self._core_state(), self._visit_state() if visits else None)
+        if key in self.known:
+            length, core, visit, spent = self.known[key]
+            self.end += length
+            end = self.end
+            self.written, self.written_before = core[0] + end, core[1] + end
+            self.free, self.free_before = core[2] + end, core[3] + end
+            self.last_token, self.last_write = core[4] + end, core[5]
+            self.dram, self.sent, self.sent_before = core[6] + end, core[7] + end, core[8] + end
+            if visits:
+                self.tile_there, self.visit_end = visit[0] + end, visit[1] + end
+                self.map_there, self.next_map_there = visit[2] + end, visit[3] + end
+            self.spent = [old + new for old, new in zip(self.spent, spent, strict=True)]
+            return
+        start, before = self.end, self.spent.copy()
+        body()
+        spent = [new - old for old, new in zip(before, self.spent, strict=True)]
+        self.known[key] = (self.end - start, self._core_state(), self._visit_state(), spent)
+
+    # -- loops
+
+    def layer(self) -> None:
+        """All parts, the last one's end included."""
+        parts = self.schedule.parts
+        for part in range(parts):
+            if part in (0, parts - 1):
+                self.part(part)
+            else:
+                self.once(("part", part == parts - 2), True, lambda part=part: self.part(part))
+
+    def part(self, part: int) -> None:
+        schedule = self.schedule
+        trips_i, tiles = schedule.trips[0], schedule.tiles
+        outer, inner = (trips_i, tiles) if schedule.outputs_outer else (tiles, trips_i)
+        for n in range(outer):
+            edge = (part, n) in ((0, 0), (schedule.parts - 1, outer - 1))
+
+            def step(n: int = n) -> None:
+                for m in range(inner):
+                    i, tile = (n, m) if schedule.outputs_outer else (m, n)
+                    self.unit(part, i, tile, n == outer - 1 and m == inner - 1)
+
+            if edge:
+                step()
+            else:
+                key = ("outer", part == schedule.parts - 1, part == schedule.parts - 2, n == 0,
+                       n == outer - 2, n == outer - 1)
+                if not schedule.outputs_outer:
+                    key += self._tile_class(n)
+                self.once(key, True, step)
+
+    def _tile_class(self, tile: int) -> tuple[int, ...]:
+        """What of a tile, and of the one after it, makes a difference."""
+        schedule = self.schedule
+        after = min(tile + 1, schedule.tiles - 1)
+        return (schedule.tile_lines(tile), schedule.ifmap_lines(tile), schedule.ifmap_lines(after),
+                schedule.tile_lines(after), tile == 0)
+
+    def unit(self, part: int, i: int, tile: int, ends_part: bool) -> None:
+        """One output group on one tile: all its channel groups and kernel positions."""
+        schedule = self.schedule
+        last_part = part == schedule.parts - 1
+        group = self.groups[last_part, i == schedule.trips[0] - 1]
+        pixels = schedule.tile_lines(tile) * schedule.shape.out_w
+        following_part = last_part or (ends_part and part == schedule.parts - 2)
+        following = None if last_part and ends_part else self.opening[following_part]
+        opens = i == 0 or (schedule.outputs_outer and schedule.tiles > 1)
+        fetched = self.memory and (tile == 0 or not schedule.keeps_weights) and (
+            not schedule.shape.dynamic or schedule.spills)
+        first = (part, i, tile) == (0, 0, 0)
+
+        def body() -> None:
+            self.channels(group, pixels, following, fetched,
+                          (part, i, tile) if opens else None, first)
+
+        if first or following is None:
+            body()
+        elif opens:
+            key = ("open", pixels, id(group), id(following), fetched, self._visit(part, i, tile),
+                   self._next_visit(part, i, tile))
+            self.once(key, True, body)
+        else:
+            self.once(("unit", pixels, id(group), id(following), fetched), False, body)
+
+    def channels(
+        self, group: list[tuple[_Chunk, ...]], pixels: int, following: _Chunk | None, fetched: bool,
+        opens: tuple[int, int, int] | None, first: bool,
+    ) -> None:
+        for j, chunks in enumerate(group):
+            last_j = j == len(group) - 1
+            after = group[j + 1][0] if not last_j else following
+
+            def body(j: int = j, chunks: tuple[_Chunk, ...] = chunks, after: _Chunk | None = after) -> None:
+                for n, chunk in enumerate(chunks):
+                    follower = chunks[n + 1] if n + 1 < len(chunks) else after
+                    start = (j, n) == (0, 0)
+                    self.chunk(chunk, pixels, follower, fetched, opens if start else None,
+                               first and start)
+
+            if j == 0 or after is None:
+                body()
+            else:
+                self.once(("j", pixels, id(chunks), id(after), fetched), False, body)
+
+    # -- one chunk
+
+    def chunk(
+        self, chunk: _Chunk, pixels: int, following: _Chunk | None, fetched: bool,
+        opens: tuple[int, int, int] | None, first: bool,
+    ) -> None:
+        schedule, acc = self.schedule, self.schedule.accelerator
+        there = self._job_from_dram(chunk, fetched, first)
+        if self.memory and opens is not None:
+            self._maps_from_dram(*opens, first)
+            self._tile_by_dma(*opens)
+        if first and schedule.format in CODED and schedule.format != "rom":
+            rows = [(schedule.codewords, 8 * acc.codeword_length)]
+            ready = max(self.written + 1, there) + _load_cycles(rows, schedule)
+        else:
+            ready = self.written
+        bank = self.free_before if schedule.overlap else max(self.free, self.free_before)
+        self.written_before = self.written
+        self.written = max(ready + 1, bank, there) + chunk.load
+
+        # The wait before the first slot, cause by cause in the order of section 5.
+        begin, full = self.end, self.written + 1
+        begin = self._wait(begin, min(full, there), _DRAM)
+        self._wait(begin, full - chunk.lookups, _WEIGHT)
+        begin = max(begin, full - chunk.lookups)
+        begin = self._wait(begin, full, _ROM)
+        if self._fenced(chunk, pixels):
+            begin = self._wait(begin, self.last_token + acc.latency + self.last_write + chunk.read, _PSUM)
+        if self.memory and chunk.last:
+            begin = self._wait(begin, self.sent if schedule.ofmap_buffers == 1 else self.sent_before, _STORE)
+        if self.memory and opens is not None:
+            begin = self._wait(begin, self.map_there, _DRAM)
+            begin = self._wait(begin, self.tile_there, _DMA)
+            begin = self._wait(begin, max(self.tile_there, CONTROL_CYCLES) + chunk.fetch_row, _IFMAP)
+        elif first:
+            begin = self._wait(begin, chunk.fetch_row, _IFMAP)
+
+        width = schedule.shape.out_w
+        rows = pixels // width
+        inner = self._psums(chunk.write, chunk.read)
+        inside = self._slot(chunk, chunk.fetch_in, inner, pixels - rows)
+        wrap = self._slot(chunk, chunk.fetch_row, inner, rows - 1)
+        time = (pixels - rows) * inside + (rows - 1) * wrap
+        self.last_token = begin + time + chunk.tokens - 1
+        self.free, self.free_before = self.last_token + acc.release, self.free
+        if not schedule.overlap:
+            self.free_before = self.free
+        self.last_write = chunk.write
+        if self.memory and chunk.last:
+            self._send(chunk, begin, inside, wrap, pixels)
+        if following is None:
+            self.spent[_COMPUTE] += chunk.tokens
+            self.end = self.last_token + acc.latency + 1
+            if self.memory:
+                self.end = self.sent + self.drain
+            self.spent[_DRAIN] += self.end - self.last_token - 1
+            return
+        read = 0 if self._fenced(following, pixels) else following.read
+        time += self._slot(chunk, following.fetch_row, self._psums(chunk.write, read), 1)
+        self.end = begin + time
+
+    def _wait(self, begin: int, until: int, cause: int) -> int:
+        self.spent[cause] += max(0, until - begin)
+        return max(begin, until)
+
+    def _fenced(self, chunk: _Chunk, pixels: int) -> bool:
+        return chunk.read > 0 and pixels - 1 < self.schedule.accelerator.latency + chunk.read
+
+    def _psums(self, write: int, read: int) -> int:
+        return max(write, read) if self.schedule.accelerator.psum_ports == 2 else write + read
+
+    def _slot(self, chunk: _Chunk, ahead: int, psums: int, count: int) -> int:
+        """Length of a slot; `count` of them are spent."""
+        longest = max(ahead, psums, chunk.store)
+        stall = max(0, longest - chunk.tokens)
+        cause = _PSUM if psums == longest else _STORE if chunk.store == longest else _IFMAP
+        self.spent[_COMPUTE] += count * chunk.tokens
+        self.spent[cause] += count * stall
+        return chunk.tokens + stall
+
+    def _send(self, chunk: _Chunk, begin: int, inside: int, wrap: int, pixels: int) -> None:
+        """When the DMA has taken the last finished row: behind the group before, or behind a pixel.
+
+        Slot p starts at p * inside + (p // width) * (wrap - inside), linear in row and column, so
+        the pixel that decides is at a corner of the tile.
+        """
+        width = self.schedule.shape.out_w
+        done = chunk.tokens - 1 + self.schedule.accelerator.latency + STORER_STAGES + chunk.store
+        latest = self.sent + pixels * chunk.write_beats
+        for row in (0, pixels // width - 1):
+            for column in (0, width - 1):
+                pixel = row * width + column
+                start = begin + pixel * inside + row * (wrap - inside)
+                latest = max(latest, start + done + (pixels - pixel) * chunk.write_beats)
+        self.sent, self.sent_before = latest, self.sent
+
+    # -- memory
+
+    def _job_from_dram(self, chunk: _Chunk, fetched: bool, first: bool) -> int:
+        """Starts the DRAM transfer of a job; when it is there."""
+        if not fetched:
+            return _LONG_AGO
+        acc = self.schedule.accelerator
+        beats = chunk.beats + (_codebook_beats(self.schedule) if first else 0)
+        start = max(self.dram, self.written_before + 1)
+        self.dram = start + self._transfer(beats * acc.weight_port_bits // 8)
+        return self.dram + acc.dram_latency
+
+    def _transfer(self, size: int) -> int:
+        acc = self.schedule.accelerator
+        return -(-size * 8 // acc.dram_bits) + -(-size // acc.dram_row_bytes) * acc.dram_row_cycles
+
+    def _maps_from_dram(self, part: int, i: int, tile: int, first: bool) -> None:
+        """Transfers of the tile after this one, and of the first two at the start of the layer."""
+        if first:
+            self.next_map_there = self._map(self._visit(part, i, tile), 0)
+        self.map_there = self.next_map_there
+        following = self._next_visit(part, i, tile)
+        self.next_map_there = _LONG_AGO
+        if following is not None:
+            self.next_map_there = self._map(following, 0 if first else self.tile_there)
+
+    def _map(self, visit: _Visit, earliest: int) -> int:
+        if not visit.dram_bytes:
+            return _LONG_AGO
+        self.dram = max(self.dram, earliest) + self._transfer(visit.dram_bytes)
+        return self.dram + self.schedule.accelerator.dram_latency
+
+    def _tile_by_dma(self, part: int, i: int, tile: int) -> None:
+        visit = self._visit(part, i, tile)
+        self.visit_end, self.visit_end_before = self.end, self.visit_end
+        if (part, i, tile) == (0, 0, 0):
+            self.visit_end = _LONG_AGO
+        buffer = self.visit_end if self.schedule.ifmap_buffers == 1 else self.visit_end_before
+        self.tile_there = max(self.tile_there, self.map_there, buffer, 0) + visit.dma
+
+    def _visit(self, part: int, i: int, tile: int) -> _Visit:
+        schedule = self.schedule
+        split = schedule.outputs_outer and schedule.tiles > 1
+        key = (part == schedule.parts - 1, i == schedule.trips[0] - 1 if split else None, tile)
+        if key not in self.visits:
+            self.visits[key] = _visit(schedule, *key)
+        return self.visits[key]
+
+    def _next_visit(self, part: int, i: int, tile: int) -> _Visit | None:
+        schedule = self.schedule
+        if tile + 1 < schedule.tiles:
+            return self._visit(part, i, tile + 1)
+        if schedule.outputs_outer and schedule.tiles > 1 and i + 1 < schedule.trips[0]:
+            return self._visit(part, i + 1, 0)
+        if part + 1 < schedule.parts:
+            return self._visit(part + 1, 0, 0)
+        return None
+
+
+def _visit(schedule: Schedule, last_part: bool, last_i: bool | None, tile: int) -> _Visit:
+    acc, layer = schedule.accelerator, schedule.shape
+    channels, outputs = schedule.part_of(schedule.parts - 1 if last_part else 0)
+    if last_i is not None:
+        step = schedule.a * acc.columns
+        outputs = outputs - (schedule.trips[0] - 1) * step if last_i else step
+    residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
+    lines = schedule.ifmap_lines(tile)
+    dma = 0
+    for size in (lines * layer.size[1] * channels * (schedule.source != "l1"), residual):
+        if size:
+            beats = -(-size * 8 // acc.dma_bits)
+            dma += acc.dma_setup + acc.l2_latency + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap
+    from_dram = lines * (layer.line_bytes or layer.size[1] * channels) + residual
+    return _Visit(dma, from_dram if schedule.source == "dram" else 0)

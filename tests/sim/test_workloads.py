@@ -10,7 +10,7 @@ from sim.workloads import workload
 
 
 def convs(name: str) -> list[ConvShape]:
-    return [shape for shape in workload(name) if isinstance(shape, ConvShape)]
+    return [shape for shape in workload(name).shapes if isinstance(shape, ConvShape)]
 
 
 # Weights without biases and batch norms: torchvision's 11,689,512 / 21,797,672 / 25,557,032
@@ -41,7 +41,7 @@ def test_residuals_ride_on_the_last_convolution_of_each_block() -> None:
 
 
 def test_pools() -> None:
-    pools = {s.name: s for s in workload("resnet18") if isinstance(s, PassShape)}
+    pools = {s.name: s for s in workload("resnet18").shapes if isinstance(s, PassShape)}
     assert pools["maxpool"].elements == 64 * 56 * 56 * 9
     assert (pools["pool"].elements, pools["pool"].results) == (512 * 49, 512)
 

@@ -97,13 +97,19 @@ class Builder:
                           chained=self._chained(x))
         return self._write(shape, outputs, x.size)
 
-    def pool(self, name: str, x: Tensor, kernel: Pair, stride: Pair | None = None, padding: int = 0) -> Tensor:
+    def pool(
+        self, name: str, x: Tensor, kernel: Pair, stride: Pair | None = None, padding: int = 0
+    ) -> Tensor:
         """A pooling that reads its whole kernel for each result."""
         kernel = _pair(kernel)
         step = kernel if stride is None else _pair(stride)
         high, wide = ((x.size[axis] + 2 * padding - kernel[axis]) // step[axis] + 1 for axis in (0, 1))
-        results = x.view(x.channels, (high, wide))
-        return self._pass(name, "pool", results, x, elements=results.elements * kernel[0] * kernel[1])
+        return self.sample(name, x, (high, wide), kernel[0] * kernel[1])
+
+    def sample(self, name: str, x: Tensor, size: tuple[int, int], count: int) -> Tensor:
+        """A pooling to any size that reads `count` elements of x for each result."""
+        results = x.view(x.channels, size)
+        return self._pass(name, "pool", results, x, elements=count * results.elements)
 
     def global_pool(self, name: str, x: Tensor) -> Tensor:
         return self.pool(name, x, x.size)

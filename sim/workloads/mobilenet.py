@@ -6,7 +6,8 @@ from sim.workloads.builder import BATCHNORM, BIAS, Builder, Tensor
 from sim.workloads.resnet import classified
 from sim.workloads.workload import Workload
 
-_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+       (6, 320, 1, 1))
 """(expansion, outputs, blocks, stride) a stage: table 2 of MobileNetV2."""
 
 _LITE0 = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5),
@@ -26,7 +27,8 @@ def v1() -> Workload:
     """MobileNet of Howard et al., arXiv 1704.04861, table 1; 1000 classes."""
     net = Builder("mobilenet-v1", affine=BATCHNORM)
     x = net.conv("stem", Tensor(3, (224, 224)), 32, 3, 2)
-    widths = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *5 * [(512, 1)], (1024, 2), (1024, 1))
+    widths = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *5 * [(512, 1)], (1024, 2),
+              (1024, 1))
     for number, (outputs, stride) in enumerate(widths, 1):
         x = net.depthwise(f"block{number}.depthwise", x, 3, stride)
         x = net.conv(f"block{number}.pointwise", x, outputs)

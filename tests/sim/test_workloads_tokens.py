@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sim.shapes import ConvShape
 from sim.workloads import Workload, workload
 from sim.workloads.builder import Builder, Tensor
 from sim.workloads.transformer import LLAMA2_7B, SMOLLM2_135M, Llama
+from sim.workloads.video import wan
 from tests.sim.workload_shapes import convs, macs, passes, products
 
 
@@ -172,6 +174,15 @@ def test_cogvideox() -> None:
     modulations = 42 * 2 * 512 * 6 * d
     assert macs("cogvideox-5b", "block") == 42 * (12 * d * d * n + 2 * n * n * d) + modulations
     assert found.macs / 1e12 == pytest.approx(58.3, abs=0.05)
+
+
+@pytest.mark.parametrize(("size", "tokens"), [
+    ((25, 512, 512), 7168), ((41, 480, 864), 17_820), ((41, 512, 864), 19_008),
+])
+def test_tokens_of_a_video(size: tuple[int, int, int], tokens: int) -> None:
+    query = wan("wan", 1, 1536, 8960, size).shapes[7]
+    assert isinstance(query, ConvShape)
+    assert (query.name, query.size) == ("block0.self.query", (tokens, 1))
 
 
 def test_a_workload_is_built_once() -> None:

@@ -67,7 +67,7 @@ def closed_form_against_engine() -> tuple[str, float, str, float]:
 
 def mapping_search() -> tuple[str, float, str, float]:
     """A ResNet-18 estimate with its mapping search, against the same with every schedule known."""
-    machine, shapes = accelerator.preset("ews-cms-64"), workload("resnet18")
+    machine, shapes = accelerator.preset("ews-cms-64"), workload("resnet18").shapes
 
     def search() -> None:
         forget()

@@ -34,7 +34,7 @@ def network(name: str) -> Network | list[Shape]:
     if name in EXPORTED:
         return artifact.load(zoo_folder(name) / "network.safetensors")
     if name in WORKLOADS:
-        return workload(name)
+        return list(workload(name).shapes)
     suffix = Path(name).suffix
     if suffix == ".safetensors":
         return artifact.load(name)

@@ -3,21 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from sim.errors import InputError, nearest
-from sim.shapes import Shape
-from sim.workloads import resnet
+from sim.workloads import cnn, detection, mamba, mobilenet, resnet, transformer, unet, video
+from sim.workloads.workload import Workload
 
-WORKLOADS: dict[str, Callable[[], list[Shape]]] = {
-    "resnet18": lambda: resnet.imagenet((2, 2, 2, 2)),
-    "resnet34": lambda: resnet.imagenet((3, 4, 6, 3)),
-    "resnet50": lambda: resnet.imagenet((3, 4, 6, 3), bottleneck=True),
+__all__ = ["WORKLOADS", "Workload", "workload"]
+
+WORKLOADS: dict[str, Callable[[], Workload]] = {
+    "alexnet": cnn.alexnet,
+    "vgg16": cnn.vgg16,
+    "resnet18": lambda: resnet.imagenet("resnet18", (2, 2, 2, 2)),
+    "resnet34": lambda: resnet.imagenet("resnet34", (3, 4, 6, 3)),
+    "resnet50": lambda: resnet.imagenet("resnet50", (3, 4, 6, 3), bottleneck=True),
     "resnet20": resnet.small,
+    "mobilenet-v1": mobilenet.v1,
+    "mobilenet-v2": mobilenet.v2,
+    "mobilenet-v3-facepad": mobilenet.v3_facepad,
+    "efficientnet-lite0": mobilenet.efficientnet_lite0,
+    "deeplab-v3": detection.deeplab_v3,
+    "mask-rcnn": detection.mask_rcnn,
+    "deit-t": lambda: transformer.deit("deit-t", 192),
+    "deit-s": lambda: transformer.deit("deit-s", 384),
+    "deit-b": lambda: transformer.deit("deit-b", 768),
+    "vim-t": lambda: mamba.vim("vim-t", 192),
+    "vim-s": lambda: mamba.vim("vim-s", 384),
+    "vim-b": lambda: mamba.vim("vim-b", 768),
+    "llama2-7b": transformer.LLAMA2_7B.prefill,
+    "llama2-7b-decode": transformer.LLAMA2_7B.decode,
+    "smollm2-135m": transformer.SMOLLM2_135M.prefill,
+    "smollm2-135m-decode": transformer.SMOLLM2_135M.decode,
+    "sd-v1-4": unet.stable_diffusion,
+    "zeroscope": unet.zeroscope,
+    "zeroscope-edit": lambda: unet.zeroscope("zeroscope-edit", passes=unet.EDIT_PASSES),
+    "wan2.1-1.3b": lambda: video.wan_1b("wan2.1-1.3b"),
+    "wan2.1-1.3b-edit": lambda: video.wan_1b("wan2.1-1.3b-edit", video.EDIT_PASSES),
+    "wan2.1-14b": lambda: video.wan_14b("wan2.1-14b"),
+    "wan2.1-14b-edit": lambda: video.wan_14b("wan2.1-14b-edit", video.EDIT_PASSES),
+    "cogvideox-5b": video.cogvideox,
 }
 
 
-def workload(name: str) -> list[Shape]:
-    """Layer shapes of a network in execution order.
+@cache
+def workload(name: str) -> Workload:
+    """A network's layer shapes in execution order, and its parameters.
 
     Raises:
         InputError: unknown name, with the nearest one.

@@ -19,7 +19,7 @@ from tests.sim.networks import masked_weight, small_network
 
 
 def resnet18(preset: str, **options: str) -> Estimate:
-    return estimate(workload("resnet18"), accelerator.preset(preset), **options)
+    return estimate(workload("resnet18").shapes, accelerator.preset(preset), **options)
 
 
 def formats(found: Estimate) -> dict[str, tuple[str, int]]:

@@ -1,0 +1,126 @@
+"""The U-Net of latent diffusion, for images and, with layers over time, for videos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sim.workloads.builder import NONE, Builder, Tensor
+from sim.workloads.transformer import Attention, gated_feed_forward
+from sim.workloads.workload import Workload
+
+EDIT_PASSES = 50 + 50 * 2
+"""Of an edit by FreeMask (arXiv 2409.20500): inversion, then steps with and without the prompt."""
+
+_WIDTHS = (320, 640, 1280, 1280)
+
+
+def stable_diffusion() -> Workload:
+    """U-Net of Stable Diffusion v1-4 (Rombach et al., CVPR 2022): one pass for 512x512 pixels.
+
+    Latents 4x64x64, 77 text tokens of 768, 8 heads at every width.
+    """
+    return _unet("sd-v1-4", 1, text=768)
+
+
+def zeroscope(name: str = "zeroscope", frames: int = 8, passes: int = 1) -> Workload:
+    """3-D U-Net of Zeroscope v2 576w (the network of ModelScope text-to-video): 512x512 pixels a frame.
+
+    Latents 4x64x64 a frame, frames one below the other, 77 text tokens of 1024, 64 channels a head.
+    """
+    return _unet(name, frames, text=1024, head_size=64, passes=passes)
+
+
+def _unet(name: str, frames: int, text: int, head_size: int = 0, passes: int = 1) -> Workload:
+    """Two residual blocks a level on the way down, three on the way up, transformers on all but the last.
+
+    Args:
+        text: channels of a text token.
+        head_size: of a video's network, whose every layer is followed by one over time; 0: 8 heads.
+    """
+    net = Builder(name)
+    time = net.linear("time1", Tensor(_WIDTHS[0], (1, 1)), 4 * _WIDTHS[0])
+    time = net.linear("time2", time, 4 * _WIDTHS[0])
+    layers = _Layers(net, frames, time, Tensor(text, (77, 1)), head_size)
+
+    x = net.conv("in", Tensor(4, (frames * 64, 64)), _WIDTHS[0], 3)
+    if head_size:
+        x = layers.over_time("in.time", x, 8)
+    kept = [x]
+    for level, width in enumerate(_WIDTHS):
+        for number in range(2):
+            x = layers.residual(f"down{level}.{number}", x, width)
+            if level < 3:
+                x = layers.attend(f"down{level}.{number}", x)
+            kept.append(x)
+        if level < 3:
+            x = net.conv(f"down{level}.halve", x, width, 3, 2)
+            kept.append(x)
+    x = layers.residual("mid.0", x, x.channels)
+    x = layers.residual("mid.1", layers.attend("mid", x), x.channels)
+    for level, width in reversed(list(enumerate(_WIDTHS))):
+        for number in range(3):
+            x = net.concat(f"up{level}.{number}.concat", x, kept.pop())
+            x = layers.residual(f"up{level}.{number}", x, width)
+            if level < 3:
+                x = layers.attend(f"up{level}.{number}", x)
+        if level > 0:
+            x = net.upsample(f"up{level}.double", x, (2 * x.size[0], 2 * x.size[1]))
+            x = net.conv(f"up{level}.conv", x, width, 3)
+    net.conv("out", layers.activated("out", x), 4, 3)
+    return net.workload(passes)
+
+
+@dataclass(frozen=True)
+class _Layers:
+    net: Builder
+    frames: int
+    time: Tensor
+    text: Tensor
+    head_size: int
+
+    def activated(self, name: str, x: Tensor) -> Tensor:
+        """Group normalization and SiLU."""
+        return self.net.activation(f"{name}.silu", self.net.norm(f"{name}.norm", x))
+
+    def residual(self, name: str, x: Tensor, width: int) -> Tensor:
+        """Two 3x3 convolutions, the first shifted by the time step; then in a video four over time."""
+        net = self.net
+        shortcut = x if x.channels == width else net.conv(f"{name}.shortcut", x, width)
+        net.linear(f"{name}.time", self.time, width)
+        y = net.conv(f"{name}.conv1", self.activated(f"{name}.1", x), width, 3)
+        y = net.conv(f"{name}.conv2", self.activated(f"{name}.2", y), width, 3)
+        x = net.add(f"{name}.add", y, shortcut)
+        return self._over_frames(f"{name}.frames", x) if self.head_size else x
+
+    def _over_frames(self, name: str, x: Tensor) -> Tensor:
+        y = x.view(x.channels, (self.frames, x.pixels // self.frames))
+        for number in range(1, 5):
+            y = self.activated(f"{name}.{number}", y)
+            y = self.net.conv(f"{name}.conv{number}", y, x.channels, (3, 1))
+        return self.net.add(f"{name}.add", y.view(x.channels, x.size), x)
+
+    def attend(self, name: str, x: Tensor) -> Tensor:
+        """A transformer within each frame that reads the text, then in a video one over time."""
+        heads = x.channels // self.head_size if self.head_size else 8
+        x = self._transformer(f"{name}.space", x, Attention(
+            heads, x.channels // heads, affine=NONE, sequences=self.frames), self.text)
+        return self.over_time(f"{name}.time", x, heads) if self.head_size else x
+
+    def over_time(self, name: str, x: Tensor, heads: int) -> Tensor:
+        """Each place attends to itself in all frames."""
+        return self._transformer(name, x, Attention(
+            heads, self.head_size, affine=NONE, sequences=x.pixels // self.frames))
+
+    def _transformer(self, name: str, x: Tensor, attention: Attention, text: Tensor | None = None) -> Tensor:
+        """One block as wide as its heads; the second attention reads the text, which all frames share."""
+        net, second = self.net, replace(attention, sequences=1) if text else attention
+        width = attention.heads * attention.size
+        y = net.linear(f"{name}.in", net.norm(f"{name}.norm", x).tokens, width)
+        z = attention(net, f"{name}.self", net.norm(f"{name}.norm1", y))
+        y = net.add(f"{name}.add1", z, y)
+        z = second(net, f"{name}.cross", net.norm(f"{name}.norm2", y), text)
+        y = net.add(f"{name}.add2", z, y)
+        z = gated_feed_forward(net, f"{name}.mlp", net.norm(f"{name}.norm3", y), 4 * width)
+        y = net.add(f"{name}.add3", z, y)
+        y = net.linear(f"{name}.out", y, x.channels).view(x.channels, x.size)
+        return net.add(f"{name}.add", y, x)

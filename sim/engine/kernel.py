@@ -262,7 +262,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
     pending = False
     pending_entry = pending_row = pending_position = pending_width = pending_u = 0
     pending_last = False
-    full_at = np.full(2, -1, np.int64)
+    full_at = np.full(2, NEVER, np.int64)
     free_at = np.zeros(2, np.int64)
 
     # Memory: what DRAM and DMA bring, and when it is there.
@@ -291,8 +291,9 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
         if banks == 1:
             free_at[0] = max(state[2], state[3])
         t = min(t, dram_free, ready_at)
-    else:
-        job_there[:] = -NEVER
+    for n in range(n_chunks):
+        if not p.memory or chunks[n].dram_bytes == 0:
+            job_there[n] = -NEVER
 
     while True:
         # ---- sequencer: slot over?
@@ -320,9 +321,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     next_map += 1
                 else:
                     size = np.int64(chunks[next_job].dram_bytes)
-                    if size == 0:
-                        job_there[next_job] = -NEVER
-                    else:
+                    if size > 0:
                         if t < dram_free or next_job > max(job, 0) + 1:
                             break
                         if (next_job == 0 and t <= written_before) or (
@@ -448,7 +447,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     in_slot = True
                 elif t < p.control:
                     cause = CONTROL
-                elif full_at[bank] < 0 or t < full_at[bank]:
+                elif t < full_at[bank]:
                     cause = WEIGHT
                     if t < job_there[current]:
                         cause = BY_DRAM
@@ -467,7 +466,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     cause = IFMAP
                 else:
                     in_slot = True
-                    full_at[bank] = -1
+                    full_at[bank] = NEVER
                     tokens = chunk.a * chunk.b * chunk.u * chunk.d
                     for e in range(tokens):
                         entry_s[e] = e % chunk.a
@@ -567,7 +566,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
         if t >= 0:
             counters[cause] += 1
         visible = sent * p.port
-        if t == drained:
+        if t == drained or t > 3000000:
             break
         t += 1
     counters[CYCLES] = t + 1

@@ -11,11 +11,12 @@ import numpy as np
 from sim import network as functional
 from sim.accelerator import Accelerator
 from sim.counts import pass_counts
-from sim.engine import memory, storer
+from sim.engine import memory
 from sim.engine.core import run_program
+from sim.engine.passes import finish_convolution, run_pass
 from sim.formats import stream_format
 from sim.mapping import best_schedule
-from sim.network import Add, AveragePool, Conv, Network
+from sim.network import Conv, Network
 from sim.program import lower, token_ifmap
 from sim.results import LayerCounts, with_network_io
 from sim.shapes import ConvShape, PassShape
@@ -71,7 +72,7 @@ def simulate(
             tensors[layer.name] = ofmap
             counts.append(layer_counts)
         else:
-            tensors[layer.name] = _pass(network, layer, tensors)
+            tensors[layer.name] = run_pass(network, layer, tensors)
             if isinstance(shape, PassShape):
                 counts.append(pass_counts(shape, accelerator))
     outputs = tensors[network.layers[-1].name][0].nbytes
@@ -90,28 +91,7 @@ def _convolution(
     program = lower(layer, schedule)
     zero_point = network.zero_point(layer.input)
     run = run_program(program, token_ifmap(tensors[layer.input], layer, program, zero_point))
-    return _finish(layer, run.acc), memory.layer_counts(program, shape, run.counters)
-
-
-def _finish(layer: Conv, acc: np.ndarray) -> np.ndarray:
-    q = layer.requantization
-    if q is None:
-        return acc + layer.bias[:, None, None]
-    flat = acc.reshape(*acc.shape[:2], -1)
-    return storer.requantize(flat, layer.bias, q.multiplier, q.shift, q.zero_point, q.low,
-                             q.high).reshape(acc.shape)
-
-
-def _pass(network: Network, layer: Add | AveragePool, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    zeros = tuple(network.zero_point(name) for name in layer.inputs)
-    first = tensors[layer.inputs[0]]
-    limits = (layer.zero_point, layer.low, layer.high)
-    if isinstance(layer, Add):
-        a, b = (tensors[name].reshape(len(first), -1) for name in layer.inputs)
-        return storer.add(a, b, layer.multipliers, zeros, layer.shift, *limits).reshape(first.shape)
-    flat = first.reshape(*first.shape[:2], -1)
-    pooled = storer.average_pool(flat, layer.multiplier, layer.shift, zeros[0], *limits)
-    return pooled[..., None]
+    return finish_convolution(layer, run.acc), memory.layer_counts(program, shape, run.counters)
 
 
 def _equal(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> bool:

@@ -98,7 +98,7 @@ class Conv:
         magnitude = np.abs(self.weight.decode(), dtype=np.int16).sum((1, 2, 3), dtype=np.int64) * 128
         return int((magnitude + np.abs(self.bias.astype(np.int64))).max())
 
-    def shape(self, ifmap: Map, chained: bool = True) -> ConvShape:
+    def shape(self, ifmap: Map, *, chained: bool = True) -> ConvShape:
         """What mapping and the closed form need to know, on an ifmap (C, H, W)."""
         outputs, c, ky, kx = self.weight.shape
         require(c * self.groups == ifmap[0], f"{self.name}.weight", list(self.weight.shape),
@@ -141,7 +141,7 @@ class MatMul:
         require_output(self.name, [self.multiplier], self.shift, self.low, self.high)
         require(self.heads >= 1, f"{self.name}.heads", self.heads, "must be positive", "use 1")
 
-    def shape(self, a: Map, b: Map, chained: bool = True) -> ConvShape:
+    def shape(self, a: Map, b: Map, *, chained: bool = True) -> ConvShape:
         """A 1x1 convolution of a with one group a head, whose weights are b."""
         channels, queries, _ = self._checked(a, b)
         outputs = self.heads * b[1] if self.transpose_b else b[0]

@@ -37,7 +37,7 @@ class Add:
         require(a == b, f"{self.name}.inputs", b, f"shapes differ: {a}", "add tensors of one shape")
         return a
 
-    def shape(self, a: Map, b: Map, chained: bool = True) -> PassShape:
+    def shape(self, a: Map, b: Map, *, chained: bool = True) -> PassShape:
         return PassShape(self.name, "add", prod(a), 2, prod(a), chained)
 
 
@@ -69,7 +69,7 @@ class AveragePool(_Single):
     def ofmap(self, x: Map) -> Map:
         return x[0], 1, 1
 
-    def shape(self, x: Map, chained: bool = True) -> PassShape:
+    def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         return PassShape(self.name, "pool", prod(x), 1, x[0], chained)
 
 
@@ -117,7 +117,7 @@ class Pool(_Single):
                 f"larger than the padded ifmap {x[1:]}", "pad the ifmap")
         return x[0], h, w
 
-    def shape(self, x: Map, chained: bool = True) -> PassShape:
+    def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         results = prod(self.ofmap(x))
         return PassShape(self.name, "pool", results * prod(self.kernel), 1, results, chained)
 
@@ -174,7 +174,7 @@ class Upsample(_Single):
     def ofmap(self, x: Map) -> Map:
         return x[0], x[1] * self.factor[0], x[2] * self.factor[1]
 
-    def shape(self, x: Map, chained: bool = True) -> PassShape:
+    def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         return PassShape(self.name, "upsample", prod(x), 1, prod(self.ofmap(x)), chained)
 
 
@@ -195,7 +195,7 @@ class Reshape(_Single):
                 f"has not the {prod(x)} elements of {x}", "keep the count")
         return self.to
 
-    def shape(self, x: Map, chained: bool = True) -> None:
+    def shape(self, x: Map, *, chained: bool = True) -> None:
         return None
 
 
@@ -214,7 +214,7 @@ class Table(_Single):
     def ofmap(self, x: Map) -> Map:
         return x
 
-    def shape(self, x: Map, chained: bool = True) -> PassShape:
+    def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         return PassShape(self.name, "table", prod(x), 1, prod(x), chained)
 
 
@@ -238,7 +238,7 @@ class Multiply:
                 "give a second operand of the same shape or one value a channel")
         return a
 
-    def shape(self, a: Map, b: Map, chained: bool = True) -> PassShape:
+    def shape(self, a: Map, b: Map, *, chained: bool = True) -> PassShape:
         reads = 0 if a == b else prod(a) + prod(b)
         return PassShape(self.name, "multiply", prod(a), 2, prod(a), chained, reads)
 
@@ -274,7 +274,7 @@ class Softmax(_Single):
                 f"does not divide {x[0]} channels", "use the number of heads")
         return x
 
-    def shape(self, x: Map, chained: bool = True) -> PassShape:
+    def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         return PassShape(self.name, "softmax", prod(x), 1, prod(x), chained)
 
 
@@ -320,5 +320,5 @@ class LayerNorm(_Single):
                 f"the ifmap has {x[0]} channels", "store one gain for each channel")
         return x
 
-    def shape(self, x: Map, chained: bool = True) -> PassShape:
+    def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         return PassShape(self.name, "rmsnorm" if self.rms else "layernorm", prod(x), 1, prod(x), chained)

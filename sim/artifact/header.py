@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
-from pydantic.functional_serializers import SerializerFunctionWrapHandler
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -196,7 +195,7 @@ class LayerNormHeader(OutputHeader):
     name: str
     input: str
     shift: Shift
-    epsilon: int = Field(1, ge=1, lt=2**46)
+    epsilon: int = Field(1, ge=1, lt=2**38)
     rms: bool = False
 
 

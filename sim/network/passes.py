@@ -286,12 +286,12 @@ class LayerNorm(_Single):
     variance, or mean square), root = isqrt((V + epsilon) 2^16) rounded down and r = 2^46 // root:
     n_c = (D_c r + 2^25) >> 26 is the normalized value in steps of 2^-12, and
     y_c = clamp(round(n_c gain_c + bias_c, shift) + z_y). One root and one division a position; all
-    intermediates fit 63 bits.
+    intermediates stay below 2^62.
 
     Attributes:
         gain: int16 [C], real gain / output scale * 2^(shift - 12).
         bias: int32 [C], real bias / output scale * 2^shift.
-        epsilon: 1 to 2^46 - 1, real epsilon / input scale^2 * C^2 (`norm_constants` makes these).
+        epsilon: 1 to 2^38 - 1, real epsilon / input scale^2 * C^2 (`norm_constants` makes these).
         rms: no mean is subtracted (RMS norm).
     """
 
@@ -311,8 +311,8 @@ class LayerNorm(_Single):
         require_array(f"{self.name}.bias", self.bias, np.int32, (self.gain.size,))
         require(1 <= self.gain.size <= 32768, f"{self.name}.gain", self.gain.size,
                 "channels must be 1 to 32768", "normalize fewer channels")
-        require(1 <= self.epsilon < 2**46, f"{self.name}.epsilon", self.epsilon,
-                "must be from 1 to 2^46 - 1", "make it with norm_constants")
+        require(1 <= self.epsilon < 2**38, f"{self.name}.epsilon", self.epsilon,
+                "must be from 1 to 2^38 - 1", "make it with norm_constants")
         require_output(self.name, [], self.shift, self.low, self.high)
 
     def ofmap(self, x: Map) -> Map:

@@ -45,7 +45,7 @@ def norm_constants(
         scale, out_scale: of the INT8 input and output.
 
     Raises:
-        InputError: a gain or bias too large for the output scale.
+        InputError: a gain or bias too large for the output scale, an epsilon for the input's.
     """
     channels = len(gain)
     g, b = np.asarray(gain, float) / out_scale, np.asarray(bias, float) / out_scale
@@ -55,5 +55,8 @@ def norm_constants(
         raise InputError("gain", max(tops), "too large for the output scale", "use a larger output scale")
     rounded = (np.floor(v * 2.0**s + 0.5) for v, s in ((g, shift - 12), (b, shift)))
     whole_gain, whole_bias = rounded
-    added = min(max(floor(epsilon / scale**2 * channels**2 + 0.5), 1), 2**46 - 1)
+    added = max(floor(epsilon / scale**2 * channels**2 + 0.5), 1)
+    if added >= 2**38:
+        raise InputError("epsilon", epsilon, f"is {added} in integer units, beyond 2^38",
+                         "use a larger input scale")
     return whole_gain.astype(np.int16), whole_bias.astype(np.int32), shift, added

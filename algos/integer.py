@@ -22,6 +22,7 @@ from sim.network import (
     Network,
     Pool,
     Reshape,
+    Scan,
     Softmax,
     Table,
 )
@@ -92,6 +93,8 @@ def _run(layer: Layer, tensors: dict[str, Tensor], zeros: dict[str, int]) -> Ten
         return _softmax(layer, x)
     if isinstance(layer, LayerNorm):
         return _layer_norm(layer, real[0])
+    if isinstance(layer, Scan):
+        return _scan(layer, *(part[..., 0] for part in real))
     return torch.kron(x, torch.ones(layer.factor, dtype=torch.long))
 
 
@@ -146,6 +149,29 @@ def _layer_norm(layer: LayerNorm, u: Tensor) -> Tensor:
     normalized = torch.div((channels * u - mean) * inverse + 2**25, 2**26, rounding_mode="floor")
     gain, bias = (torch.from_numpy(v.astype("int64"))[:, None, None] for v in (layer.gain, layer.bias))
     return _shifted(normalized * gain + bias, torch.tensor(layer.shift), layer)
+
+
+def _scan(layer: Scan, x: Tensor, delta: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """int64 [n, C, L, 1]; decays and steps of all tokens first, then the recurrence."""
+    def rounded(value: Tensor, shift: int) -> Tensor:
+        return torch.div(value + 2 ** (shift - 1), 2**shift, rounding_mode="floor")
+
+    width = delta.relu()
+    rate = torch.from_numpy(layer.decay.astype("int64"))[:, :, None]
+    kept = _looked_up(layer.table, rounded(width[:, :, None] * rate, layer.decay_shift).clamp(max=255), 0)
+    steps = torch.einsum("ncl,nsl->ncsl", width * x, b) * layer.step_multiplier
+    steps = rounded(steps, layer.step_shift)
+    state, seen = torch.zeros_like(steps[..., 0]), []
+    places = list(range(x.shape[2]))[:: -1 if layer.reverse else 1]
+    for place in places:
+        state = (rounded(state * kept[..., place], 16) + steps[..., place]).clamp(-(2**31) + 1, 2**31 - 1)
+        seen.append(state)
+    states = torch.stack(seen, -1)[..., torch.tensor(places).argsort()]
+    skip = torch.from_numpy(layer.skip.astype("int64"))[:, None]
+    total = torch.einsum("ncsl,nsl->ncl", states, c) + x * skip
+    # Below 2^62, so in integers.
+    scaled = rounded(total * layer.multiplier, layer.shift) + layer.zero_point
+    return scaled.clamp(layer.low, layer.high)[..., None]
 
 
 def _root(value: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from sim.artifact.header import (
     PoolHeader,
     RequantizationHeader,
     ReshapeHeader,
+    ScanHeader,
     SoftmaxHeader,
     TableHeader,
     UpsampleHeader,
@@ -44,6 +45,7 @@ _KINDS: dict[type, tuple[type, dict[str, type[np.generic]]]] = {
     network.Multiply: (MultiplyHeader, {}),
     network.Softmax: (SoftmaxHeader, {"table": np.uint16}),
     network.LayerNorm: (LayerNormHeader, {"gain": np.int16, "bias": np.int32}),
+    network.Scan: (ScanHeader, {"decay": np.uint16, "table": np.uint16, "skip": np.int32}),
 }
 _LAYERS = {header: (layer, tensors) for layer, (header, tensors) in _KINDS.items()}
 

@@ -199,6 +199,21 @@ class LayerNormHeader(OutputHeader):
     rms: bool = False
 
 
+class ScanHeader(OutputHeader):
+    """Selective scan of x, delta, B, C. Tensors `LAYER.decay` (uint16 [C, N]), `LAYER.table` (uint16
+    [256] exponents), `LAYER.skip` (int32 [C])."""
+
+    kind: Literal["scan"] = "scan"
+    name: str
+    inputs: tuple[str, str, str, str]
+    decay_shift: Shift
+    step_multiplier: Multiplier
+    step_shift: Shift
+    multiplier: Multiplier
+    shift: Shift
+    reverse: bool = Field(False, description="from the last token to the first")
+
+
 class InputHeader(_Header):
     """The network's input: real = scale * (q - zero_point)."""
 
@@ -210,6 +225,7 @@ class InputHeader(_Header):
 LayerHeader = (
     ConvHeader | MatMulHeader | AddHeader | AveragePoolHeader | PoolHeader | ConcatHeader
     | UpsampleHeader | ReshapeHeader | TableHeader | MultiplyHeader | SoftmaxHeader | LayerNormHeader
+    | ScanHeader
 )
 
 

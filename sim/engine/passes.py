@@ -24,6 +24,7 @@ from sim.network import (
     Network,
     Pool,
     Reshape,
+    Scan,
     Softmax,
     Table,
     Upsample,
@@ -68,11 +69,16 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
         pooled = storer.average_pool(flat, layer.multiplier, layer.shift, zeros[0], *limits)
         return pooled.reshape(out)
     if isinstance(layer, Multiply):
-        a, b = (x.reshape(batch * channels, -1) for x in operands)
-        return storer.multiply(a, b, zeros, layer.multiplier, layer.shift, *limits).reshape(out)
+        rows = [operand.reshape(batch * channels, -1) for operand in operands]
+        return storer.multiply(rows[0], rows[1], zeros, layer.multiplier, layer.shift, *limits).reshape(out)
     if isinstance(layer, Add):
-        a, b = (x.reshape(batch, -1) for x in operands)
-        return storer.add(a, b, layer.multipliers, zeros, layer.shift, *limits).reshape(out)
+        rows = [operand.reshape(batch, -1) for operand in operands]
+        return storer.add(rows[0], rows[1], layer.multipliers, zeros, layer.shift, *limits).reshape(out)
+    if isinstance(layer, Scan):
+        x, delta, b, c = (operand[..., 0] for operand in operands)
+        return storer.scan(x, delta, b, c, np.array(zeros), layer.decay, layer.table, layer.skip, layer.decay_shift,
+                           layer.step_multiplier, layer.step_shift, layer.multiplier, layer.shift,
+                           layer.reverse, *limits).reshape(out)
     assert isinstance(layer, Concat)
     parts = [storer.rescale(x.ravel(), zero, multiplier, layer.shift, *limits).reshape(x.shape)
              for x, zero, multiplier in zip(operands, zeros, layer.multipliers, strict=True)]

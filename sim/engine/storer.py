@@ -213,3 +213,36 @@ def correct_product(raw, a, b, zeros, multiplier, shift, zero_point, low, high):
                 acc = np.int64(raw[h, o, i]) - zeros[1] * column[i] + constant
                 out[h, o, i] = _finish(acc * multiplier, shift, zero_point, low, high)
     return out
+
+
+@njit(cache=True)
+def scan(x, delta, b, c, zeros, decay, table, skip, decay_shift, step_multiplier, step_shift, multiplier,
+         shift, reverse, zero_point, low, high):
+    """Selective scan of x, delta int8 [batch, C, L] and b, c int8 [batch, N, L] -> int8 [batch, C, L].
+
+    Args:
+        zeros: of the four operands.
+        decay: uint16 [C, N]; table: uint16 [256]; skip: int32 [C].
+    """
+    out = np.empty(x.shape, np.int8)
+    batch, channels, tokens = x.shape
+    states = b.shape[1]
+    top = np.int64(2**31 - 1)
+    decay_half, step_half = np.int64(1) << (decay_shift - 1), np.int64(1) << (step_shift - 1)
+    for n in range(batch):
+        for k in range(channels):
+            held = np.zeros(states, np.int64)
+            for i in range(tokens):
+                t = tokens - 1 - i if reverse else i
+                value = np.int64(x[n, k, t]) - zeros[0]
+                width = max(np.int64(delta[n, k, t]) - zeros[1], 0)
+                total = value * np.int64(skip[k])
+                for e in range(states):
+                    entry = min((width * np.int64(decay[k, e]) + decay_half) >> decay_shift, 255)
+                    kept = (held[e] * np.int64(table[entry]) + 32768) >> 16
+                    factor = width * value * (np.int64(b[n, e, t]) - zeros[2])
+                    moved = kept + ((factor * step_multiplier + step_half) >> step_shift)
+                    held[e] = min(max(moved, -top), top)
+                    total += held[e] * (np.int64(c[n, e, t]) - zeros[3])
+                out[n, k, t] = _finish(total * multiplier, shift, zero_point, low, high)
+    return out

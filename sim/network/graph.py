@@ -19,6 +19,7 @@ from sim.network.passes import (
     Multiply,
     Pool,
     Reshape,
+    Scan,
     Softmax,
     Table,
     Upsample,
@@ -26,7 +27,7 @@ from sim.network.passes import (
 from sim.shapes import ConvShape, Shape
 
 Layer = (Conv | MatMul | Add | AveragePool | Pool | Concat | Upsample | Reshape | Table | Multiply
-         | Softmax | LayerNorm)
+         | Softmax | LayerNorm | Scan)
 
 
 @dataclass(frozen=True)

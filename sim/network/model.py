@@ -18,6 +18,7 @@ from sim.network.passes import (
     Multiply,
     Pool,
     Reshape,
+    Scan,
     Softmax,
     Table,
 )
@@ -74,6 +75,8 @@ def run_layer(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray])
     if isinstance(layer, LayerNorm):
         return integer.layer_norm(x, layer.gain, layer.bias, layer.shift, layer.epsilon, layer.rms, zero,
                                   layer.zero_point, layer.low, layer.high)
+    if isinstance(layer, Scan):
+        return scan(layer, [part.astype(np.int64) - z for part, z in zip(operands, zeros, strict=True)])
     return x.repeat(layer.factor[0], 2).repeat(layer.factor[1], 3)
 
 
@@ -105,6 +108,25 @@ def product(a: np.ndarray, b: np.ndarray, layer: MatMul, zero_a: int, zero_b: in
     if layer.transpose_b:
         right = right.swapaxes(2, 3)
     return (right @ left).astype(np.int64).reshape(batch, -1, tokens, 1)
+
+
+def scan(layer: Scan, operands: list[np.ndarray]) -> np.ndarray:
+    """int8 [batch, C, L, 1] of a selective scan; operands int64 less their zero points."""
+    x, delta, b, c = (part[..., 0] for part in operands)
+    delta = np.maximum(delta, 0)
+    decay, table = layer.decay.astype(np.int64), layer.table.astype(np.int64)
+    state = np.zeros((len(x), *decay.shape), np.int64)
+    sums = np.empty_like(x)
+    order = range(x.shape[2])
+    for t in reversed(order) if layer.reverse else order:
+        index = np.minimum(integer.rounding_shift(delta[:, :, t, None] * decay, layer.decay_shift), 255)
+        step = (delta[:, :, t] * x[:, :, t])[:, :, None] * b[:, None, :, t] * layer.step_multiplier
+        state = (integer.rounding_shift(state * table[index], 16)
+                 + integer.rounding_shift(step, layer.step_shift))
+        state = np.clip(state, -(2**31 - 1), 2**31 - 1)
+        sums[:, :, t] = (state * c[:, None, :, t]).sum(2) + x[:, :, t] * layer.skip
+    return integer.scale(sums, layer.multiplier, layer.shift, layer.zero_point, layer.low,
+                         layer.high)[..., None]
 
 
 def convolve(ifmap: np.ndarray, layer: Conv, zero_point: int) -> np.ndarray:

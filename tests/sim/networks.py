@@ -21,6 +21,7 @@ from sim.network import (
     Pool,
     Requantization,
     Reshape,
+    Scan,
     Softmax,
     Table,
     TensorSpec,
@@ -178,7 +179,15 @@ def every_layer(
     net.add(Softmax("weights", "scores", exponent_table(1 / 40), heads,
                     int(rng.choice([-128, -128, 0, 7]))))
     net.add(MatMul("mixed", ("weights", "values"), heads, False, **net.scale(1 / 300), **net.output()))
-    net.norm("rms", "mixed", 8, rms=True)
+    net.conv("delta", "norm", net.dense(8, 8, 1, 1))
+    net.conv("inward", "norm", net.dense(3, 8, 1, 1))
+    net.conv("outward", "norm", net.dense(3, 8, 1, 1))
+    net.add(Scan("scan", ("mixed", "delta", "inward", "outward"),
+                 rng.integers(0, 65536, (8, 3)).astype(np.uint16), exponent_table(1 / 64),
+                 rng.integers(-(2**15), 2**15, 8).astype(np.int32), int(rng.integers(14, 18)), 40000, 22,
+                 multiplier=40000, shift=int(rng.integers(31, 34)), reverse=bool(rng.integers(0, 2)),
+                 **net.output()))
+    net.norm("rms", "scan", 8, rms=True)
     assignments = rng.integers(0, 5, (1, 8, 1, 1)).astype(np.uint16)
     net.add(Conv("fc", "rms", CodebookWeight(wide, assignments, universal=universal),
                  rng.integers(-99, 99, 4).astype(np.int32)))

@@ -191,6 +191,8 @@ def layer_fields(fields: dict, name: str) -> dict:
     ("norm", {"epsilon": 0}, "epsilon = 0"),
     ("norm", {"low": 3, "high": 2}, r"norm\.clamp = \(3, 2\)"),
     ("scaled", {"inputs": ["up", "stem"]}, r"scaled\.inputs"),
+    ("scan", {"inputs": ["mixed", "delta", "inward", "mixed"]}, r"scan\.inputs = .*\(3, L, 1\) twice"),
+    ("scan", {"step_shift": 0}, "step_shift = 0"),
     ("fc", {"input": "nothing"}, r"fc\.input = 'nothing'"),
     ("rms", {"unknown": 1}, r"unknown = 1"),
 ])
@@ -208,6 +210,8 @@ def test_bad_fields_of_each_kind(tmp_path: Path, layer: str, change: dict, messa
     ("weights.table", np.zeros(256, np.uint16), r"weights\.table = 0.*must be positive"),
     ("norm.gain", np.zeros(7, np.int16), r"norm\.bias"),
     ("norm.bias", np.zeros(8, np.int16), r"norm\.bias.*must be int32"),
+    ("scan.decay", np.zeros((8, 65), np.uint16), r"scan\.decay = 65"),
+    ("scan.skip", np.zeros(7, np.int32), r"scan\.skip"),
     ("grouped.signs", np.full((1, 2, 1, 1), 16, np.uint16), "signs = 16: has bits beyond d = 4"),
     ("grouped.signs", np.zeros((1, 2, 1), np.uint16), "signs = "),
     ("grouped.signs", np.zeros((1, 2, 1, 1), np.int32), "must be uint16 or uint32"),

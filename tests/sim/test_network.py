@@ -103,8 +103,11 @@ def test_shapes_of_every_kind():
         "max": "pool", "average": "pool", "both": "concat", "up": "upsample", "squeeze": "pool",
         "excite": "table", "scaled": "multiply", "gate": "table", "gated": "multiply", "join": "add",
         "norm": "layernorm", "keys": "concat", "values": "concat", "weights": "softmax", "rms": "rmsnorm",
+        "scan": "scan",
     }
     assert shapes["scaled"].ifmap_bytes == shapes["scaled"].elements + 8
+    assert shapes["scan"].elements == 8 * 3 * tokens
+    assert shapes["scan"].ifmap_bytes == 2 * (8 + 3) * tokens
     assert shapes["max"].elements == shapes["max"].results * 6
 
 
@@ -112,7 +115,8 @@ def test_chained_shapes_read_what_the_shape_before_them_wrote():
     net = every_layer(0)
     apart = [shape.name for shape in net.shapes if not shape.chained]
     # `norm` reads a reshape, which moves nothing, of what `join` wrote just before it
-    assert apart == ["average", "both", "scaled", "gated", "k", "v", "keys", "values", "scores"]
+    assert apart == ["average", "both", "scaled", "gated", "k", "v", "keys", "values", "scores",
+                     "delta", "inward", "outward", "scan"]
     assert all(shape.chained for shape in small_network().shapes)
 
 

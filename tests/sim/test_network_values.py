@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import network
-from sim.engine import passes
+from sim import accelerator, network
+from sim.engine import passes, simulate
 from sim.errors import InputError
 from sim.network import (
     Add,
@@ -24,6 +24,7 @@ from sim.network import (
     Network,
     Pool,
     Reshape,
+    Scan,
     Softmax,
     Table,
     TensorSpec,
@@ -45,6 +46,9 @@ def shifted(value: int, shift: int) -> int:
 def slow(layer, operands, zeros, places):
     """Values of any layer at some places, one Python integer at a time; operands object [C, H, W]."""
     x, zero = operands[0], zeros[0]
+    if isinstance(layer, Scan):
+        found = slow_scan(layer, *(v[:, :, 0] - w for v, w in zip(operands, zeros, strict=True)))
+        return [found[c, y] for c, y, _ in places]
     if isinstance(layer, Conv):
         return slow_conv(layer, x, zero, places)
     out = np.zeros(layer.ofmap(*(v.shape for v in operands)), object)
@@ -108,6 +112,24 @@ def slow(layer, operands, zeros, places):
             normalized = shifted((count * u[c] - total) * reciprocal, 26)
             put(place, shifted(normalized * int(layer.gain[c]) + int(layer.bias[c]), layer.shift))
     return [out[place] for place in places]
+
+
+def slow_scan(layer, x, delta, b, c):
+    out = np.zeros(x.shape, object)
+    for k in range(x.shape[0]):
+        state = [0] * b.shape[0]
+        for t in sorted(range(x.shape[1]), reverse=layer.reverse):
+            d = max(delta[k, t], 0)
+            total = x[k, t] * int(layer.skip[k])
+            for n in range(len(state)):
+                index = min(shifted(d * int(layer.decay[k, n]), layer.decay_shift), 255)
+                grown = shifted(state[n] * int(layer.table[index]), 16) + shifted(
+                    d * x[k, t] * b[n, t] * layer.step_multiplier, layer.step_shift)
+                state[n] = min(max(grown, -(2**31) + 1), 2**31 - 1)
+                total += state[n] * c[n, t]
+            value = shifted(total * layer.multiplier, layer.shift) + layer.zero_point
+            out[k, t] = min(max(value, layer.low), layer.high)
+    return out
 
 
 def slow_conv(layer, x, zero, places):
@@ -194,6 +216,28 @@ def test_tensors_of_the_random_networks_are_not_saturated_away():
         for name, tensor in run(net, random_images(net, seed)).items():
             seen.setdefault(name, set()).update(np.unique(tensor).tolist())
     assert all(len(values) > 40 for values in seen.values()), {n: len(v) for n, v in seen.items()}
+
+
+def test_an_image_network_runs_on_the_cycle_engine():
+    """Pooling, tables and products of the vector unit beside the array."""
+    rng = np.random.default_rng(4)
+    values = every_layer(1)["excite"].table
+
+    def conv(name, source, channels, table=None):
+        weight = DenseWeight(rng.integers(-128, 128, (8, channels, 3, 3)).astype(np.int8))
+        q = network.Requantization(np.full(8, 40000, np.uint16), np.full(8, 23, np.uint8), table=table)
+        return Conv(name, source, weight, np.zeros(8, np.int32), padding=(1, 1), requantization=q)
+
+    net = Network("image", TensorSpec((3, 10, 10)), (
+        conv("stem", "input", 3, values), Pool("max", "stem", "max", (3, 3), (2, 2), (1, 1)),
+        conv("body", "max", 8), AveragePool("squeeze", "body", 2621, 16),
+        Table("excite", "squeeze", values), Multiply("scaled", ("body", "excite"), 300, 14),
+        Concat("both", ("scaled", "max"), (30000, 60000), 16),
+        Upsample("up", "both", (2, 1)),
+    ))
+    result = simulate(net, accelerator.preset("ews-8"), random_images(net, 1))
+    assert result.bit_exact
+    assert [layer.name for layer in result.layers] == [shape.name for shape in net.shapes]
 
 
 def test_a_layer_of_the_array_is_no_pass():
@@ -302,6 +346,33 @@ def test_extremes_of_layer_norm_and_softmax_agree_on_the_engine():
         layer = Softmax("s", "input", table)
         net = Network("wide", TensorSpec((c, 2, 1)), (layer,))
         np.testing.assert_array_equal(passes.run_pass(net, layer, {"input": x}), run(net, x)["s"])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_saturates_at_the_extremes(reverse):
+    """No decay and the widest steps: the state reaches its clamp and comes back."""
+    rng = np.random.default_rng(2)
+    channels, states, tokens = 2, 64, 600
+    x = rng.choice(np.array([-128, 127], np.int8), (1, channels, tokens, 1), p=[0.2, 0.8])
+    x[:, :, 300:] = ~x[:, :, 300:]
+    spec = TensorSpec((channels, tokens, 1), 1.0, -1)
+    zero = np.zeros((channels, states), np.uint16)
+    wide = DenseWeight(np.full((states, channels, 1, 1), 127, np.int8))
+    q = network.Requantization(np.full(states, 65535, np.uint16), np.full(states, 16, np.uint8))
+    net = Network("scan", spec, (
+        Conv("b", "input", wide, np.zeros(states, np.int32), requantization=q),
+        Table("delta", "input", np.full(256, 127, np.int8), -128),
+        Scan("scan", ("input", "delta", "b", "b"), zero, np.full(256, 65535, np.uint16),
+             np.full(channels, -(2**31), np.int32), 1, 65535, 9, 65535, 44, reverse),
+    ))
+    tensors = run(net, x)
+    layer = net["scan"]
+    np.testing.assert_array_equal(passes.run_pass(net, layer, tensors), tensors["scan"])
+    operands = [tensors[name][0].astype(int).astype(object) for name in layer.inputs]
+    places = list(np.ndindex(channels, tokens, 1))
+    expected = slow(layer, operands, [net.zero_point(name) for name in layer.inputs], places)
+    assert tensors["scan"].ravel().tolist() == expected
+    assert len(set(expected)) > 20
 
 
 def test_tables():

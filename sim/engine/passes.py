@@ -76,9 +76,9 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
         return storer.add(rows[0], rows[1], layer.multipliers, zeros, layer.shift, *limits).reshape(out)
     if isinstance(layer, Scan):
         x, delta, b, c = (operand[..., 0] for operand in operands)
-        return storer.scan(x, delta, b, c, np.array(zeros), layer.decay, layer.table, layer.skip, layer.decay_shift,
-                           layer.step_multiplier, layer.step_shift, layer.multiplier, layer.shift,
-                           layer.reverse, *limits).reshape(out)
+        return storer.scan(x, delta, b, c, np.array(zeros), layer.decay, layer.table, layer.skip,
+                           layer.decay_shift, layer.step_multiplier, layer.step_shift, layer.multiplier,
+                           layer.shift, layer.reverse, *limits).reshape(out)
     assert isinstance(layer, Concat)
     parts = [storer.rescale(x.ravel(), zero, multiplier, layer.shift, *limits).reshape(x.shape)
              for x, zero, multiplier in zip(operands, zeros, layer.multipliers, strict=True)]

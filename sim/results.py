@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sim.schedule import Schedule
+from sim.shapes import ConvShape, Shape
 
 CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "vector", "control", "drain")
 """Every cycle has exactly one (docs/timing.md section 5)."""
@@ -66,3 +67,8 @@ def with_output(layers: Sequence[LayerCounts], output_bytes: int) -> tuple[Layer
     accesses = last.accesses | {"dram": last.accesses["dram"] + output_bytes,
                                 "l2": last.accesses["l2"] + output_bytes}
     return (*layers[:-1], replace(last, accesses=accesses))
+
+
+def output_bytes(last: Shape) -> int:
+    """Of a network; a last convolution or linear layer emits 32-bit logits."""
+    return (4 if isinstance(last, ConvShape) else 1) * last.ofmap_bytes

@@ -37,6 +37,7 @@ class LayerRun:
 
 def run_program(
     program: Program, token_ifmap: np.ndarray, trace: bool = False, found: Handover | None = None,
+    registers: bool = False,
 ) -> LayerRun:
     """Runs a layer cycle by cycle.
 

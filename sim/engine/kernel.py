@@ -294,6 +294,9 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
     for n in range(n_chunks):
         if not p.memory or chunks[n].dram_bytes == 0:
             job_there[n] = -NEVER
+    for n in range(n_visits):
+        if visits[n].dram_bytes == 0:
+            map_there[n] = -NEVER
 
     while True:
         # ---- sequencer: slot over?
@@ -306,12 +309,21 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                 if current < n_chunks and chunks[current].visit != chunks[current - 1].visit:
                     visit_end[chunks[current - 1].visit] = t
         if p.memory:
+            # ---- DMA: ifmap tiles
+            while next_tile < n_visits and t >= 0:
+                if t < dma_free or t < map_there[next_tile]:
+                    break
+                if next_tile >= p.ifmap_buffers and t < visit_end[next_tile - p.ifmap_buffers]:
+                    break
+                dma_free = t + _dma(visits[next_tile].ifmap_bytes, p) + _dma(
+                    visits[next_tile].residual_bytes, p)
+                tile_there[next_tile] = dma_free
+                next_tile += 1
             # ---- DRAM: weights of jobs and tiles of maps in a fixed order
             while next_job < n_chunks or next_map < n_visits:
                 if next_map < n_visits and (next_map < maps_first or next_job == n_chunks):
                     size = visits[next_map].dram_bytes
                     if size == 0:
-                        map_there[next_map] = -NEVER
                         next_map += 1
                         continue
                     if t < dram_free or t < 0 or (next_map >= 2 and t < tile_there[next_map - 2]):
@@ -333,16 +345,6 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     if next_job == 0 or chunks[next_job - 1].visit != visit:
                         maps_first = visit + 2
                     next_job += 1
-            # ---- DMA: ifmap tiles
-            while next_tile < n_visits and t >= 0:
-                if t < dma_free or t < map_there[next_tile]:
-                    break
-                if next_tile >= p.ifmap_buffers and t < visit_end[next_tile - p.ifmap_buffers]:
-                    break
-                dma_free = t + _dma(visits[next_tile].ifmap_bytes, p) + _dma(
-                    visits[next_tile].residual_bytes, p)
-                tile_there[next_tile] = dma_free
-                next_tile += 1
 
         # ---- loader: accept a beat
         if not active and job < n_chunks and t >= ready_at and t >= job_there[max(job, 0)] and (

@@ -10,13 +10,13 @@ import numpy as np
 
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.engine import memory, storer
+from sim.engine import memory, passes
 from sim.engine.core import run_program
-from sim.formats import stream_format
-from sim.network import Add, AveragePool, Conv, Network
-from sim.program import lower, token_ifmap
+from sim.formats import network_formats
+from sim.network import Conv, DenseWeight, MatMul, Network
 from sim.plan import plan
-from sim.results import Handover, LayerCounts, with_output
+from sim.program import lower, token_ifmap
+from sim.results import Handover, LayerCounts, output_bytes, with_output
 from sim.schedule import Schedule
 from sim.shapes import ConvShape, PassShape
 
@@ -27,7 +27,7 @@ class Simulation:
 
     Attributes:
         tensors: every tensor by layer name, [batch, C, H, W]; int32 where not requantized.
-        layers: counts of one image, in execution order (an addition that rides on a convolution
+        layers: counts of the first image, in execution order (an addition that rides on a convolution
             belongs to it).
         bit_exact: every tensor equals the functional model; None when not compared.
         wall_s: seconds in the engine, lowering included, comparison not.
@@ -48,69 +48,73 @@ class Simulation:
 
 def simulate(
     network: Network, accelerator: Accelerator, images: np.ndarray, *, compare: bool = True,
-    objective: str = "edp",
+    objective: str = "edp", registers: bool = False,
 ) -> Simulation:
     """Runs a network on an accelerator, cycle by cycle.
 
     Args:
         images: int8 [batch, C, H, W], quantized as `network.input` says.
         compare: check every tensor against `sim.network.run`.
+        registers: clock every register of the array instead of computing a psum row at once.
 
     Raises:
         InputError: the machine cannot run a layer of this network.
     """
     start = time.perf_counter()
-    formats = {shape.name: stream_format(network[shape.name].weight, accelerator, shape)
-               for shape in network.shapes if isinstance(shape, ConvShape)}
-    plans = dict(zip((shape.name for shape in network.shapes),
-                     plan(network.shapes, formats, accelerator, objective), strict=True))
+    plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
+    steps = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
     found = Handover()
     tensors: dict[str, np.ndarray] = {"input": np.ascontiguousarray(images, np.int8)}
-    shapes = {shape.name: shape for shape in network.shapes}
     counts: list[LayerCounts] = []
     for layer in network.layers:
-        shape = shapes.get(layer.name)
-        how = plans.get(layer.name)
-        if isinstance(layer, Conv):
+        shape, how = steps.get(layer.name, (None, None))
+        if isinstance(how, Schedule):
             assert isinstance(shape, ConvShape)
-            assert isinstance(how, Schedule)
-            program = lower(layer, how)
-            ifmap = token_ifmap(tensors[layer.input], layer, program, network.zero_point(layer.input))
-            run = run_program(program, ifmap, found=found)
-            found = run.handover
-            tensors[layer.name] = _finish(layer, run.acc)
-            counts.append(memory.layer_counts(program, shape, run.counters))
-        else:
-            tensors[layer.name] = _pass(network, layer, tensors)
-            if isinstance(shape, PassShape):
-                assert isinstance(how, str)
-                passed, found = memory.pass_counts(shape, accelerator, how, found)
-                counts.append(passed)
+            assert isinstance(layer, Conv | MatMul)
+            run = _convolution if isinstance(layer, Conv) else _product
+            tensors[layer.name], layer_counts, found = run(
+                network, layer, shape, how, tensors, found, registers)
+            counts.append(layer_counts)
+            continue
+        tensors[layer.name] = passes.run_pass(network, layer, tensors)
+        if isinstance(shape, PassShape):
+            assert how is not None
+            layer_counts, found = memory.pass_counts(shape, accelerator, how, found)
+            counts.append(layer_counts)
     layers = with_output(counts, output_bytes(network.shapes[-1]))
     wall = time.perf_counter() - start
     exact = _equal(functional.run(network, tensors["input"]), tensors) if compare else None
     return Simulation(network, tensors, layers, exact, wall)
 
 
-def _finish(layer: Conv, acc: np.ndarray) -> np.ndarray:
-    q = layer.requantization
-    if q is None:
-        return acc + layer.bias[:, None, None]
-    flat = acc.reshape(*acc.shape[:2], -1)
-    return storer.requantize(flat, layer.bias, q.multiplier, q.shift, q.zero_point, q.low,
-                             q.high).reshape(acc.shape)
+def _convolution(
+    network: Network, layer: Conv, shape: ConvShape, schedule: Schedule,
+    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool,
+) -> tuple[np.ndarray, LayerCounts, Handover]:
+    program = lower(layer, schedule)
+    ifmap = token_ifmap(tensors[layer.input], layer, program, network.zero_point(layer.input))
+    run = run_program(program, ifmap, found=found, registers=registers)
+    counts = memory.layer_counts(program, shape, run.counters)
+    return passes.finish_convolution(layer, run.acc), counts, run.handover
 
 
-def _pass(network: Network, layer: Add | AveragePool, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    zeros = tuple(network.zero_point(name) for name in layer.inputs)
-    first = tensors[layer.inputs[0]]
-    limits = (layer.zero_point, layer.low, layer.high)
-    if isinstance(layer, Add):
-        a, b = (tensors[name].reshape(len(first), -1) for name in layer.inputs)
-        return storer.add(a, b, layer.multipliers, zeros, layer.shift, *limits).reshape(first.shape)
-    flat = first.reshape(*first.shape[:2], -1)
-    pooled = storer.average_pool(flat, layer.multiplier, layer.shift, zeros[0], *limits)
-    return pooled[..., None]
+def _product(
+    network: Network, layer: MatMul, shape: ConvShape, schedule: Schedule,
+    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool,
+) -> tuple[np.ndarray, LayerCounts, Handover]:
+    """The second operand of each image takes the place of the weights."""
+    zeros = (network.zero_point(layer.inputs[0]), network.zero_point(layer.inputs[1]))
+    images, runs = [], []
+    for a, b in zip(*(tensors[name] for name in layer.inputs), strict=True):
+        weight = DenseWeight(passes.stationary(layer, b))
+        raw = Conv(layer.name, layer.inputs[0], weight, np.zeros(weight.shape[0], np.int32),
+                   groups=layer.heads)
+        program = lower(raw, schedule)
+        run = run_program(program, token_ifmap(a[None], raw, program, 0), found=found, registers=registers)
+        images.append(passes.finish_product(layer, run.acc[0], a, b, zeros))
+        runs.append((program, run))
+    program, run = runs[0]
+    return np.stack(images), memory.layer_counts(program, shape, run.counters), run.handover
 
 
 def _equal(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> bool:

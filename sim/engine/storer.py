@@ -1,4 +1,4 @@
-"""The storer and its passes: bias, requantization, clamp, residual addition, pooling."""
+"""The storer and the vector unit made of its lanes: requantization, tables, and passes over maps."""
 
 from __future__ import annotations
 
@@ -47,4 +47,202 @@ def average_pool(x, multiplier, shift, zero_in, zero_point, low, high):
             for i in range(x.shape[2]):
                 total += np.int64(x[n, c, i]) - zero_in
             out[n, c, 0] = _finish(total * multiplier, shift, zero_point, low, high)
+    return out
+
+
+@njit(cache=True)
+def lookup(x, table):
+    """int8 [n] -> int8 [n]; entry x + 128 of int8 [256]."""
+    out = np.empty(x.shape, np.int8)
+    for i in range(x.size):
+        out[i] = table[np.int64(x[i]) + 128]
+    return out
+
+
+@njit(cache=True)
+def rescale(x, zero_in, multiplier, shift, zero_point, low, high):
+    """int8 [n] -> int8 [n] in another scale."""
+    out = np.empty(x.shape, np.int8)
+    for i in range(x.size):
+        out[i] = _finish((np.int64(x[i]) - zero_in) * multiplier, shift, zero_point, low, high)
+    return out
+
+
+@njit(cache=True)
+def multiply(a, b, zeros, multiplier, shift, zero_point, low, high):
+    """int8 [rows, n] times int8 [rows, n] or [rows, 1] -> int8 [rows, n]."""
+    out = np.empty(a.shape, np.int8)
+    for r in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            factor = np.int64(b[r, 0 if b.shape[1] == 1 else i]) - zeros[1]
+            value = (np.int64(a[r, i]) - zeros[0]) * factor * multiplier
+            out[r, i] = _finish(value, shift, zero_point, low, high)
+    return out
+
+
+@njit(cache=True)
+def max_pool(x, out, kernel, stride, padding, low, high):
+    """int8 [planes, H, W] -> out int8 [planes, OH, OW]; positions outside the map do not take part."""
+    planes, height, width = x.shape
+    for p in range(planes):
+        for oy in range(out.shape[1]):
+            y0 = oy * stride[0] - padding[0]
+            for ox in range(out.shape[2]):
+                x0 = ox * stride[1] - padding[1]
+                best = -128
+                for y in range(max(y0, 0), min(y0 + kernel[0], height)):
+                    for z in range(max(x0, 0), min(x0 + kernel[1], width)):
+                        best = max(best, np.int64(x[p, y, z]))
+                out[p, oy, ox] = min(max(best, low), high)
+
+
+@njit(cache=True)
+def window_average(x, out, kernel, stride, padding, multiplier, shift, zero_in, zero_point, low, high):
+    """int8 [planes, H, W] -> out int8 [planes, OH, OW]; positions outside the map add nothing."""
+    planes, height, width = x.shape
+    for p in range(planes):
+        for oy in range(out.shape[1]):
+            y0 = oy * stride[0] - padding[0]
+            for ox in range(out.shape[2]):
+                x0 = ox * stride[1] - padding[1]
+                total = np.int64(0)
+                for y in range(max(y0, 0), min(y0 + kernel[0], height)):
+                    for z in range(max(x0, 0), min(x0 + kernel[1], width)):
+                        total += np.int64(x[p, y, z]) - zero_in
+                out[p, oy, ox] = _finish(total * multiplier, shift, zero_point, low, high)
+
+
+@njit(cache=True)
+def upsample(x, factor):
+    """int8 [planes, H, W] -> int8 [planes, H f_y, W f_x]."""
+    planes, height, width = x.shape
+    out = np.empty((planes, height * factor[0], width * factor[1]), np.int8)
+    for p in range(planes):
+        for y in range(out.shape[1]):
+            for z in range(out.shape[2]):
+                out[p, y, z] = x[p, y // factor[0], z // factor[1]]
+    return out
+
+
+@njit(cache=True)
+def softmax(x, table, zero_point, low, high):
+    """int8 [runs, n, positions] -> the same, softmax over n; exponents uint16 [256]."""
+    out = np.empty(x.shape, np.int8)
+    runs, n, positions = x.shape
+    for r in range(runs):
+        for p in range(positions):
+            top = np.int64(-128)
+            for i in range(n):
+                top = max(top, np.int64(x[r, i, p]))
+            total = np.int64(0)
+            for i in range(n):
+                total += np.int64(table[top - np.int64(x[r, i, p])])
+            reciprocal = (np.int64(1) << 40) // total
+            for i in range(n):
+                value = np.int64(table[top - np.int64(x[r, i, p])]) * reciprocal
+                out[r, i, p] = _finish(value, 32, zero_point, low, high)
+    return out
+
+
+@njit(cache=True)
+def _root(value):
+    """Integer square root by Newton's method from above; value of at least 1."""
+    guess = np.int64(1)
+    while guess < 2**31 and guess * guess < value:
+        guess *= 2
+    while True:
+        better = (guess + value // guess) >> 1
+        if better >= guess:
+            return guess
+        guess = better
+
+
+@njit(cache=True)
+def layer_norm(x, gain, bias, shift, epsilon, rms, zero_in, zero_point, low, high):
+    """int8 [batch, C, positions] -> the same, normalized over C; gain int16, bias int32 [C]."""
+    out = np.empty(x.shape, np.int8)
+    batch, channels, positions = x.shape
+    half = np.int64(1) << 25
+    for n in range(batch):
+        for p in range(positions):
+            total, squares = np.int64(0), np.int64(0)
+            for c in range(channels):
+                value = np.int64(x[n, c, p]) - zero_in
+                total += value
+                squares += value * value
+            if rms:
+                total = np.int64(0)
+            spread = channels * squares - total * total
+            inverse = (np.int64(1) << 46) // _root((spread + epsilon) << 16)
+            for c in range(channels):
+                value = channels * (np.int64(x[n, c, p]) - zero_in) - total
+                normalized = (value * inverse + half) >> 26
+                out[n, c, p] = _finish(normalized * np.int64(gain[c]) + np.int64(bias[c]), shift,
+                                       zero_point, low, high)
+    return out
+
+
+@njit(cache=True)
+def correct_product(raw, a, b, zeros, multiplier, shift, zero_point, low, high):
+    """Requantizes raw products of two activations, zero points corrected by sums.
+
+    Args:
+        raw: int32 [heads, outputs, tokens], sums of a * b.
+        a: int8 [heads, terms, tokens], what streamed.
+        b: int8 [heads, outputs, terms], what stood in the place of the weights.
+        zeros: of a and b.
+
+    Returns:
+        int8 [heads, outputs, tokens].
+    """
+    heads, outputs, tokens = raw.shape
+    terms = a.shape[1]
+    out = np.empty(raw.shape, np.int8)
+    column = np.empty(tokens, np.int64)
+    for h in range(heads):
+        column[:] = 0
+        for t in range(terms):
+            for i in range(tokens):
+                column[i] += np.int64(a[h, t, i])
+        for o in range(outputs):
+            row = np.int64(0)
+            for t in range(terms):
+                row += np.int64(b[h, o, t])
+            constant = terms * zeros[0] * zeros[1] - zeros[0] * row
+            for i in range(tokens):
+                acc = np.int64(raw[h, o, i]) - zeros[1] * column[i] + constant
+                out[h, o, i] = _finish(acc * multiplier, shift, zero_point, low, high)
+    return out
+
+
+@njit(cache=True)
+def scan(x, delta, b, c, zeros, decay, table, skip, decay_shift, step_multiplier, step_shift, multiplier,
+         shift, reverse, zero_point, low, high):
+    """Selective scan of x, delta int8 [batch, C, L] and b, c int8 [batch, N, L] -> int8 [batch, C, L].
+
+    Args:
+        zeros: of the four operands.
+        decay: uint16 [C, N]; table: uint16 [256]; skip: int32 [C].
+    """
+    out = np.empty(x.shape, np.int8)
+    batch, channels, tokens = x.shape
+    states = b.shape[1]
+    top = np.int64(2**31 - 1)
+    decay_half, step_half = np.int64(1) << (decay_shift - 1), np.int64(1) << (step_shift - 1)
+    for n in range(batch):
+        for k in range(channels):
+            held = np.zeros(states, np.int64)
+            for i in range(tokens):
+                t = tokens - 1 - i if reverse else i
+                value = np.int64(x[n, k, t]) - zeros[0]
+                width = max(np.int64(delta[n, k, t]) - zeros[1], 0)
+                total = value * np.int64(skip[k])
+                for e in range(states):
+                    entry = min((width * np.int64(decay[k, e]) + decay_half) >> decay_shift, 255)
+                    kept = (held[e] * np.int64(table[entry]) + 32768) >> 16
+                    factor = width * value * (np.int64(b[n, e, t]) - zeros[2])
+                    moved = kept + ((factor * step_multiplier + step_half) >> step_shift)
+                    held[e] = min(max(moved, -top), top)
+                    total += held[e] * (np.int64(c[n, e, t]) - zeros[3])
+                out[n, k, t] = _finish(total * multiplier, shift, zero_point, low, high)
     return out

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from algos import integer
 from algos.data.fashion_mnist import Images
+from sim.integer import square_root
 from sim.network import (
     Add,
     AveragePool,
@@ -19,6 +22,7 @@ from sim.network import (
     TensorSpec,
 )
 from sim.network import run as sim_run
+from tests.sim.networks import every_layer, random_images
 
 MASKS = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]  # 2:4, in the order of their codes
 
@@ -127,6 +131,25 @@ def test_reference_equals_functional_model(seed: int) -> None:
     found, expected = integer.run(net, torch.from_numpy(batch).long()), sim_run(net, batch)
     for name, tensor in expected.items():
         np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.tuples(st.integers(3, 9), st.integers(3, 9)), st.sampled_from([1, 2, 4]))
+def test_every_kind_of_layer_equals_the_functional_model(
+    seed: int, size: tuple[int, int], heads: int
+) -> None:
+    net = every_layer(seed, size, heads)
+    images = random_images(net, seed)
+    found, expected = integer.run(net, torch.from_numpy(images).long()), sim_run(net, images)
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+@pytest.mark.parametrize("root", [1, 2**15, 2**31 - 1])
+def test_roots_are_exact_around_squares(root: int) -> None:
+    values = torch.tensor([root**2 - 1, root**2, root**2 + 1])
+    assert integer._root(values).tolist() == [root - 1, root, root]
+    assert square_root(values.numpy()).tolist() == [root - 1, root, root]
 
 
 @pytest.mark.parametrize(("value", "expected"), [(3, 2), (2, 1), (1, 1), (-1, 0), (-2, -1),

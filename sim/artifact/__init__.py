@@ -1,0 +1,140 @@
+"""The network file: one safetensors file, tensors beside a JSON header.
+
+The header is the single metadata entry `codeword`; `json_schema` describes it and is published
+as `docs/network.schema.json`. Tensors are named `LAYER.part`. Layers that share one codebook name
+the same tensor, and it is stored once. A universal codebook, which networks share, lies beside the
+network in `<first 16 digits of its SHA-256>.codebook.safetensors`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from sim.artifact.codec import Reader, Writer, codebook_hash
+from sim.artifact.header import SCHEMA_VERSION, InputHeader, NetworkHeader, json_schema
+from sim.errors import InputError
+from sim.network import Network, TensorSpec
+
+__all__ = ["SCHEMA_VERSION", "json_schema", "load", "save"]
+
+_ENTRY = "codeword"
+
+
+def save(network: Network, path: str | Path) -> None:
+    """Writes a network file; a reader sees the old file or the whole new one.
+
+    Equal networks give equal bytes. A universal codebook is written beside the file unless a whole
+    copy is there.
+    """
+    writer = Writer()
+    layers = [writer.layer(layer) for layer in network.layers]
+    source = network.input
+    header = NetworkHeader(
+        name=network.name,
+        input=InputHeader(shape=source.shape, scale=source.scale, zero_point=source.zero_point),
+        layers=layers, metadata=dict(network.metadata),
+    )
+    text = json.dumps(header.model_dump(mode="json"), separators=(",", ":"), sort_keys=True)
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in writer.tensors.items()}
+    for digest, codebook in writer.universal.items():
+        place = _codebook_path(path, digest)
+        try:
+            _read_codebook(place, digest)
+        except InputError:
+            _write_atomically(place, to_bytes({"codebook": np.ascontiguousarray(codebook)}))
+    _write_atomically(Path(path), to_bytes(contiguous, {_ENTRY: text}))
+
+
+def load(path: str | Path) -> Network:
+    """Reads and validates a network file.
+
+    Raises:
+        InputError: the file is missing, truncated, of another schema version, its universal codebook
+            is missing or another one, or its tensors do not make a valid `Network`.
+    """
+    metadata, tensors = _read(path, "network")
+    header = _parse(metadata, path)
+    source = header.input
+    codebooks: dict[str, np.ndarray] = {}
+
+    def universal(digest: str) -> np.ndarray:
+        if digest not in codebooks:
+            codebooks[digest] = _read_codebook(_codebook_path(path, digest), digest)
+        return codebooks[digest]
+
+    reader = Reader(tensors, universal)
+    return Network(
+        name=header.name, input=TensorSpec(source.shape, source.scale, source.zero_point),
+        layers=tuple(reader.layer(layer) for layer in header.layers),
+        metadata=header.metadata,
+    )
+
+
+def _read(path: str | Path, what: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Metadata and tensors of a safetensors file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise InputError(what, str(path), error.strerror or str(error),
+                         "give a readable .safetensors file") from None
+    except SafetensorError as error:
+        raise InputError(what, str(path), f"truncated or not a safetensors file ({error})",
+                         "write the file again") from None
+
+
+def _codebook_path(path: str | Path, digest: str) -> Path:
+    return Path(path).parent / f"{digest[:16]}.codebook.safetensors"
+
+
+def _read_codebook(path: Path, digest: str) -> np.ndarray:
+    if not path.exists():
+        raise InputError("universal codebook", str(path), "No such file",
+                         "copy the codebook file that was written beside the network")
+    _, tensors = _read(path, "universal codebook")
+    codebook = tensors.get("codebook")
+    if codebook is None or codebook.dtype != np.int8 or codebook_hash(codebook) != digest:
+        raise InputError("universal codebook", str(path), f"is not the one with SHA-256 {digest}",
+                         "copy the codebook file that was written beside the network")
+    return codebook
+
+
+def _parse(metadata: Mapping[str, str], path: str | Path) -> NetworkHeader:
+    try:
+        fields = json.loads(metadata[_ENTRY])
+        version = fields.get("schema_version")
+    except (KeyError, AttributeError, json.JSONDecodeError):
+        raise InputError("network", str(path), "a safetensors file without a Codeword header",
+                         "export a network with sim.artifact.save") from None
+    if version != SCHEMA_VERSION:
+        raise InputError("schema_version", version, f"this version reads {SCHEMA_VERSION}",
+                         "export the network again")
+    try:
+        return NetworkHeader.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(field, first.get("input"), first["msg"],
+                         "see docs/network.schema.json") from None
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        try:
+            file.write(data)
+            file.close()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise

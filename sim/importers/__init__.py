@@ -6,6 +6,5 @@ compares its multiply-accumulates with a count of the source's own, so that no l
 
 from sim.importers.assemble import assemble
 from sim.importers.result import Imported, checked
-from sim.importers.steps import Form, Step, UnknownOperator
 
-__all__ = ["Form", "Imported", "Step", "UnknownOperator", "assemble", "checked"]
+__all__ = ["Imported", "assemble", "checked"]

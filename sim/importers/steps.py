@@ -10,9 +10,6 @@ from math import prod
 from sim.errors import InputError
 from sim.shapes import ConvShape, PassShape, Shape
 
-Extent = Sequence[int]
-"""Shape of a tensor."""
-
 
 class Form(Enum):
     """How a step relates to the layer whose result it reads."""
@@ -21,8 +18,26 @@ class Form(Enum):
     CLAMP = auto()  # element by element, part of any requantization: clamp, scale, zero point
     TABLE = auto()  # element by element, by table
     AFFINE = auto()  # a factor and an offset a channel, folded into a convolution right before it
-    BINARY = auto()  # element by element of two activations
+    BINARY = auto()  # element by element of two tensors
     WORK = auto()  # always a layer
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the imported graph.
+
+    Attributes:
+        extent: its shape.
+        constant: known before the network runs: a parameter or computed from parameters alone.
+    """
+
+    name: str
+    extent: tuple[int, ...]
+    constant: bool = False
+
+    @property
+    def elements(self) -> int:
+        return prod(self.extent)
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,7 @@ class Step:
     """An operator in execution order.
 
     Attributes:
-        inputs: names of the activations it reads, the first operand first; no parameters.
+        inputs: names of the tensors it reads, the first operand first; no weights.
         output: name of the one it gives.
         shape: the layer it is where it is not free; None for a VIEW.
     """
@@ -42,128 +57,128 @@ class Step:
     shape: Shape | None = None
 
 
-class UnknownOperator(InputError):
-    """An operator no importer knows; the fix is to treat it as work of the vector unit."""
-
-    def __init__(self, node: str, operator: str, fix: str) -> None:
-        super().__init__(f"node {node}", operator, "this operator is not supported", fix)
+def view(name: str, source: Tensor, out: Tensor) -> Step:
+    return Step(name, Form.VIEW, (source.name,), out.name)
 
 
-def view(name: str, source: str, output: str) -> Step:
-    return Step(name, Form.VIEW, (source,), output)
-
-
-def pointwise(name: str, form: Form, source: str, output: str, extent: Extent) -> Step:
+def pointwise(name: str, form: Form, source: Tensor, out: Tensor) -> Step:
     """A function of one element: CLAMP, TABLE or AFFINE."""
     kind = "multiply" if form is Form.AFFINE else "table"
-    return Step(name, form, (source,), output, PassShape(name, kind, prod(extent), 1, prod(extent)))
-
-
-def binary(
-    name: str, kind: str, sources: tuple[str, str], output: str, extent: Extent,
-    extents: tuple[Extent, Extent],
-) -> Step:
-    """An addition or product of two activations, one of which may be broadcast."""
-    elements, reads = prod(extent), sum(map(prod, extents))
-    shape = PassShape(name, kind, elements, 2, elements, reads=0 if reads == 2 * elements else reads)
-    return Step(name, Form.BINARY, sources, output, shape)
+    n = out.elements
+    return Step(name, form, (source.name,), out.name, PassShape(name, kind, n, 1, n))
 
 
 def work(
-    name: str, kind: str, sources: tuple[str, ...], output: str, elements: int, results: int,
-    operands: int = 1,
+    name: str, kind: str, sources: Sequence[Tensor], out: Tensor, elements: int = 0, operands: int = 1
 ) -> Step:
-    """A pass of the vector unit."""
-    return Step(name, Form.WORK, sources, output,
-                PassShape(name, kind, elements, operands, results))
+    """A pass of the vector unit over `elements`, by default as many as it writes."""
+    return Step(name, Form.WORK, tuple(source.name for source in sources), out.name,
+                PassShape(name, kind, elements or out.elements, operands, out.elements))
 
 
-def vector(
-    name: str, sources: tuple[str, ...], output: str, extents: Sequence[Extent], results: int
-) -> Step:
-    """What the user told the importer to treat as one operation an element."""
-    elements = max([results, *map(prod, extents)])
-    return work(name, "other", sources, output, elements, results, min(2, max(1, len(sources))))
+_KINDS = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "multiply",
+          "compare": "pool"}
+
+
+def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tensor) -> Step:
+    """An operation on two tensors, one of which may be constant or broadcast.
+
+    Args:
+        operation: add, subtract, multiply, divide (by the reciprocal, from a table) or compare.
+    """
+    if left.constant or right.constant:
+        value, constant = (right, left) if left.constant else (left, right)
+        inverse = operation == "divide" and left.constant
+        if constant.elements == 1:
+            return pointwise(name, Form.TABLE if inverse else Form.CLAMP, value, out)
+        if _a_channel(constant, out) and value.extent == out.extent and operation != "compare" and not inverse:
+            return pointwise(name, Form.AFFINE, value, out)
+        left, right = value, constant
+    reads = left.elements + right.elements
+    return Step(name, Form.BINARY, (left.name, right.name), out.name, PassShape(
+        name, _KINDS[operation], out.elements, 2, out.elements,
+        reads=0 if reads == 2 * out.elements else reads))
+
+
+def _a_channel(constant: Tensor, out: Tensor) -> bool:
+    """Whether a constant has one value a channel: along axis 1 of maps, the last one of tokens."""
+    missing = len(out.extent) - len(constant.extent)
+    axes = [axis + missing for axis, n in enumerate(constant.extent) if n > 1]
+    return len(axes) == 1 and axes[0] in (1, len(out.extent) - 1)
 
 
 def convolution(
-    name: str, source: str, output: str, ifmap: Extent, weight: Extent, *, stride: Extent,
-    dilation: Extent, begin: Extent, end: Extent, groups: int,
+    name: str, source: Tensor, weight: tuple[int, ...], out: Tensor, *, stride: Sequence[int],
+    dilation: Sequence[int], begin: Sequence[int], end: Sequence[int], groups: int,
 ) -> Step:
     """A convolution of one or two dimensions.
 
     Args:
-        ifmap: [1, C, (H,) W].
-        weight: [K, C / groups, (kh,) kw].
+        source: [1, C, (H,) W].
+        weight: shape [K, C / groups, (kh,) kw].
         stride, dilation, begin, end: one number a dimension; the last two are padding.
 
     Raises:
         InputError: more than one image, or another number of dimensions.
     """
-    batch, channels, *size = ifmap
+    batch, channels, *size = source.extent
     if len(size) not in (1, 2):
-        raise InputError(f"{name}: ifmap", list(ifmap), f"a convolution of {len(size)} dimensions",
+        raise InputError(f"{name}: ifmap", list(source.extent), f"a convolution of {len(size)} dimensions",
                          "give a network of 1-D or 2-D convolutions")
     if batch != 1:
         raise InputError(f"{name}: batch", batch, "layer shapes describe one image",
                          "export the network with a batch of 1")
 
-    def pair(values: Extent, missing: int) -> tuple[int, int]:
+    def pair(values: Sequence[int], missing: int) -> tuple[int, int]:
         """(y, x) of a 2-D map; one dimension lies along y, as tokens do."""
         y, x = (*values, missing)[:2]
         return y, x
 
     first, last = pair(begin, 0), pair(end, 0)
-    return Step(name, Form.WORK, (source,), output, ConvShape(
+    return Step(name, Form.WORK, (source.name,), out.name, ConvShape(
         name, channels, weight[0], pair(weight[2:], 1), pair(stride, 1), first, pair(size, 1),
         dilation=pair(dilation, 1), groups=groups, padding_end=None if first == last else last))
 
 
-def product(
-    name: str, sources: tuple[str, ...], output: str, left: Extent, right: Extent, *,
-    constant: int | None = None,
-) -> Step:
+def product(name: str, left: Tensor, right: Tensor, out: Tensor) -> Step:
     """Matrix product [..., M, K] x [..., K, N] -> [..., M, N]; leading dimensions broadcast.
 
-    Args:
-        sources: the activations among the operands.
-        constant: 0 or 1 where that operand is a parameter, None for two activations.
+    With a constant operand it is a linear layer, else one with dynamic weights.
     """
-    rows, inner, columns = left[-2], left[-1], right[-1]
-    batch = _broadcast(left[:-2], right[:-2])
-    if constant == 0:  # (A x)^T = x^T A^T: the parameter belongs on the right
-        rows, columns, left, right = columns, rows, right, left
-    shared = prod(right[:-2]) == 1  # all matrices on the left meet the same one on the right
+    a, b = left.extent, right.extent
+    (rows, inner), columns = a[-2:], b[-1]
+    batch = _broadcast(a[:-2], b[:-2])
+    if left.constant:  # (A x)^T = x^T A^T: the parameter belongs on the right
+        rows, columns, a, b = columns, rows, b, a
+    shared = prod(b[:-2]) == 1  # all matrices on the left meet the same one on the right
     groups, tokens = (1, batch * rows) if shared else (batch, rows)
-    return Step(name, Form.WORK, sources, output, ConvShape(
+    sources = tuple(tensor.name for tensor in (left, right) if not tensor.constant)
+    return Step(name, Form.WORK, sources, out.name, ConvShape(
         name, groups * inner, groups * columns, size=(tokens, 1), groups=groups,
-        dynamic=constant is None))
+        dynamic=len(sources) == 2))
+
+
+def _broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> int:
+    """Number of matrices of a broadcast product."""
+    short, long = sorted((left, right), key=len)
+    padded = (1,) * (len(long) - len(short)) + short
+    return prod(max(a, b) for a, b in zip(padded, long, strict=True))
 
 
 def attention(
-    name: str, sources: tuple[str, str, str], output: str, query: Extent, key: Extent, value: Extent,
-    mask: str | None = None,
+    name: str, query: Tensor, key: Tensor, value: Tensor, out: Tensor, mask: Tensor | None = None
 ) -> list[Step]:
     """softmax(query key^T) value of [..., tokens, head size] each; a mask is added to the scores.
 
     Fewer heads of keys and values than of queries are repeated.
     """
-    heads, tokens, keys = prod(query[:-2]), query[-2], key[-2]
-    count = heads * tokens * keys
-    scores, softmax = f"{output}/scores", f"{output}/softmax"
-    steps = [Step(f"{name}.scores", Form.WORK, sources[:2], scores, ConvShape(
-        f"{name}.scores", heads * query[-1], heads * keys, size=(tokens, 1), groups=heads, dynamic=True))]
+    *heads, tokens, size = query.extent
+    keys, values = value.extent[-2:]
+    scores = Tensor(f"{out.name}/scores", (*heads, tokens, keys))
+    softmax = Tensor(f"{out.name}/softmax", scores.extent)
+    steps = [product(f"{name}.scores", query, Tensor(key.name, (*heads, size, keys)), scores)]
     if mask is not None:
-        masked, scores = scores, f"{output}/masked"
-        steps.append(binary(f"{name}.mask", "add", (masked, mask), scores, (count,), ((count,), (count,))))
-    steps.append(work(f"{name}.softmax", "softmax", (scores,), softmax, count, count))
-    steps.append(Step(f"{name}.values", Form.WORK, (softmax, sources[2]), output, ConvShape(
-        f"{name}.values", heads * keys, heads * value[-1], size=(tokens, 1), groups=heads, dynamic=True)))
-    return steps
-
-
-def _broadcast(left: Extent, right: Extent) -> int:
-    """Number of matrices of a broadcast product."""
-    short, long = sorted((tuple(left), tuple(right)), key=len)
-    padded = (1,) * (len(long) - len(short)) + short
-    return prod(max(a, b) for a, b in zip(padded, long, strict=True))
+        masked, scores = scores, Tensor(f"{out.name}/masked", scores.extent)
+        steps.append(arithmetic(f"{name}.mask", "add", masked, Tensor(mask.name, mask.extent), scores))
+    return [*steps, work(f"{name}.softmax", "softmax", [scores], softmax),
+            product(f"{name}.values", softmax, Tensor(value.name, (*heads, keys, values)), out)]

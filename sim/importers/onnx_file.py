@@ -32,7 +32,7 @@ def read(path: str | Path, vector_operators: Collection[str] = ()) -> Imported:
     """
     graph = Graph(path)
     known = {*OPERATORS, *SAME, *HIDDEN}
-    check_options(vector_operators, {node.op_type for node in graph.model.graph.node}, known - HIDDEN.keys())
+    check_options(vector_operators, graph.operators, known)
     steps: list[Step] = []
     names: dict[str, str] = {}
     for node in graph.nodes():

@@ -76,8 +76,20 @@ class Graph:
         self.extents |= weights
         self._constants = set(weights)
         for node in graph.node:
-            if node.op_type in _FREE_OF_DATA or all(not n or n in self._constants for n in node.input):
+            if node.op_type in _FREE_OF_DATA or self._known(node):
                 self._constants.update(node.output)
+            elif node.op_type == "DynamicQuantizeLinear":  # scale and zero point, as in any requantization
+                self._constants.update(node.output[1:])
+
+    def _known(self, node: onnx.NodeProto) -> bool:
+        """Whether a node reads constants alone; a subgraph reads what it likes."""
+        inner = any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute)
+        return not inner and all(not name or name in self._constants for name in node.input)
+
+    @property
+    def operators(self) -> set[str]:
+        """Kinds of nodes."""
+        return {_operator(node) for node in self.model.graph.node}
 
     @property
     def outputs(self) -> list[str]:
@@ -94,7 +106,7 @@ class Graph:
             if all(not output or output in self._constants for output in node.output):
                 continue
             yield Node(
-                name, node.op_type,
+                name, _operator(node),
                 tuple(self._tensor(n, name) if n else None for n in node.input),
                 tuple(self._tensor(n, name) for n in node.output if n),
                 {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute})
@@ -113,6 +125,11 @@ class Graph:
                              "export the network with fixed sizes, or set them with "
                              "onnx.tools.update_model_dims")
         return Tensor(name, tuple(d if isinstance(d, int) else 0 for d in extent), constant)
+
+
+def _operator(node: onnx.NodeProto) -> str:
+    """Its name, with the domain where that is not ONNX itself."""
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
 def _load(path: str | Path) -> onnx.ModelProto:

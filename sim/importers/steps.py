@@ -91,7 +91,8 @@ def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tens
         inverse = operation == "divide" and left.constant
         if constant.elements == 1:
             return pointwise(name, Form.TABLE if inverse else Form.CLAMP, value, out)
-        if _a_channel(constant, out) and value.extent == out.extent and operation != "compare" and not inverse:
+        factor = operation != "compare" and not inverse and value.extent == out.extent
+        if factor and _a_channel(constant, out):
             return pointwise(name, Form.AFFINE, value, out)
         left, right = value, constant
     reads = left.elements + right.elements

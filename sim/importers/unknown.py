@@ -48,4 +48,5 @@ def check_options(
         if operator not in present:
             raise InputError(OPTION, operator, "not in the network", nearest(operator, present))
         if operator in known:
-            raise InputError(OPTION, operator, "this operator is supported", "leave the option out")
+            raise InputError(OPTION, operator, "this operator has a meaning of its own",
+                             "leave the option out")

@@ -25,19 +25,17 @@ class _Row:
     name: str
     cells: tuple[str, ...]
 
-    def number(self, column: int, title: str, default: int | None = None) -> int:
-        """A positive whole number.
+    def has_number(self, column: int) -> bool:
+        """Whether an optional number, which words may stand for, is there."""
+        return column < len(self.cells) and self.cells[column].isdecimal()
 
-        Args:
-            column: from 0, behind the name.
-            default: what an empty or absent cell means.
+    def number(self, column: int, title: str) -> int:
+        """A positive whole number in a column, from 0 behind the name.
 
         Raises:
             InputError: no such number, with file, line and column.
         """
         text = self.cells[column] if column < len(self.cells) else ""
-        if not text and default is not None:
-            return default
         if not text.isdecimal() or int(text) < 1:
             raise InputError(f"{self.file}, line {self.line}, column {column + 2} ({title})", text,
                              "must be a positive whole number", "write the layer's real size")
@@ -47,11 +45,11 @@ class _Row:
 def read(path: str | Path) -> Imported:
     """Layer shapes of a SCALE-Sim topology.
 
-    Maps are already padded there, so the shapes have no padding. A column behind the strides, as
-    version 3 has for sparsity, is ignored with a note. SCALE-Sim lets the last row and column of
-    windows reach beyond the map; the shapes are the true convolutions, and a note gives the
-    difference. The list has no edges: a layer is chained where its channels and size are those
-    that the layer before it wrote.
+    Maps are already padded there, so the shapes have no padding. As there, a layer with "DP" in its
+    name is depth-wise, with `num filter` filters for each channel. Words behind the numbers, such as
+    version 3's sparsity, are ignored with a note. SCALE-Sim lets the last row and column of windows
+    reach beyond the map; the shapes are the true convolutions, and a note gives the difference. The
+    list has no edges: a layer is chained where its channels and size fit what the one before wrote.
 
     Raises:
         InputError: an unreadable file, an unknown header, or a bad number, with line and column.
@@ -62,7 +60,7 @@ def read(path: str | Path) -> Imported:
     for row in rows:
         shape = _product(row) if gemm else _convolution(row)
         counted = shape.macs if gemm else _scalesim_macs(shape)
-        ignored = ignored or any(row.cells[len(_GEMM if gemm else _CONV):])
+        ignored = ignored or any(not cell.isdecimal() for cell in row.cells)
         source_macs += counted
         if counted != shape.macs:
             larger.append(f"{shape.name} ({counted - shape.macs:,})")
@@ -72,7 +70,7 @@ def read(path: str | Path) -> Imported:
         notes.append("SCALE-Sim counts windows that reach beyond the map, which no convolution computes; "
                      f"MACs left out: {', '.join(larger)}")
     if ignored:
-        notes.append("columns behind the strides are ignored: sparsity is the accelerator's pattern here")
+        notes.append("words behind the numbers are ignored; sparsity is the accelerator's pattern here")
     return Imported(str(path), shapes, source_macs, tuple(notes))
 
 
@@ -97,7 +95,7 @@ def _rows(file: str) -> tuple[bool, list[_Row]]:
         if not row.name or first != row.line:
             problem = f"also the name of line {first}" if row.name else "the layer has no name"
             raise InputError(f"{file}, line {row.line}, column 1 (layer name)", row.name, problem,
-                             "give every layer its own name")
+                             "give every layer a name of its own")
     if not rows:
         raise InputError("network", file, "has no layer", "write a line for each layer below the header")
     return gemm, rows
@@ -117,17 +115,17 @@ def _convolution(row: _Row) -> ConvShape:
         raise InputError(f"{row.file}, line {row.line}, column {column + 2} ({_CONV[column]})",
                          row.cells[column], f"larger than the IFMAP of {height}x{width}",
                          "give the size of the IFMAP with its padding")
-    # Version 1 and 2 have one stride; a word in its place is version 3's sparsity.
-    last = row.cells[7] if len(row.cells) > 7 else ""
-    stride_w = stride_h if ":" in last else row.number(7, _CONV[7], default=stride_h)
-    return ConvShape(row.name, channels, outputs, (kernel_h, kernel_w), (stride_h, stride_w),
-                     size=(height, width))
+    stride_w = row.number(7, _CONV[7]) if row.has_number(7) else stride_h
+    groups = channels if "DP" in row.name else 1
+    return ConvShape(row.name, channels, groups * outputs, (kernel_h, kernel_w), (stride_h, stride_w),
+                     size=(height, width), groups=groups)
 
 
 def _product(row: _Row) -> ConvShape:
-    """[M, K] x [K, N]: M tokens of K channels to N outputs."""
+    """[M, K] x [K, N], M tokens of K channels to N outputs, as often as a fourth number says."""
     tokens, outputs, channels = (row.number(column, title) for column, title in enumerate(_GEMM))
-    return ConvShape(row.name, channels, outputs, size=(tokens, 1))
+    batch = row.number(3, "batch") if row.has_number(3) else 1
+    return ConvShape(row.name, batch * channels, batch * outputs, size=(tokens, 1), groups=batch)
 
 
 def _scalesim_macs(shape: ConvShape) -> int:

@@ -120,12 +120,15 @@ def convolution(
         stride, dilation, begin, end: one number a dimension; the last two are padding.
 
     Raises:
-        InputError: more than one image, or another number of dimensions.
+        InputError: more than one image, another number of dimensions, or weights that do not fit.
     """
     batch, channels, *size = source.extent
     if len(size) not in (1, 2):
         raise InputError(f"{name}: ifmap", list(source.extent), f"a convolution of {len(size)} dimensions",
                          "give a network of 1-D or 2-D convolutions")
+    if weight[1] * groups != channels:
+        raise InputError(f"node {name}", list(source.extent), f"the weights are for {weight[1] * groups} "
+                         f"channels in {groups} groups", "export the network again")
     if batch != 1:
         raise InputError(f"{name}: batch", batch, "layer shapes describe one image",
                          "export the network with a batch of 1")

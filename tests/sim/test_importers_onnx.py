@@ -188,7 +188,8 @@ def test_one_dimension_lies_along_y(file: Path) -> None:
 
 
 def test_normalization_far_from_a_convolution_is_a_pass(file: Path) -> None:
-    save(file, [node("Conv", "x w", "c"), node("Relu", "c", "r"), node("BatchNormalization", "r s s s s", "bn")],
+    save(file, [node("Conv", "x w", "c"), node("Relu", "c", "r"),
+                node("BatchNormalization", "r s s s s", "bn")],
          {"w": (4, 3, 1, 1), "s": (4,)})
     assert read(file).shapes[1:] == [PassShape("bn", "multiply", 256, 1, 256)]
 
@@ -199,7 +200,7 @@ def test_quantized_nodes_are_free(file: Path) -> None:
         node("QuantizeLinear", "w scale", "wq"), node("DequantizeLinear", "wq scale", "wd"),
         node("Conv", "xd wd", "c"), node("QuantizeLinear", "c scale", "cq"),
         node("DequantizeLinear", "cq scale", "cd"), node("Relu", "cd", "r"),
-        helper.make_node("Constant", [], ["factors"], value_floats=[1, 1, 2, 2]),
+        helper.make_node("Constant", [], ["factors"], value_floats=[1.0, 1.0, 2.0, 2.0]),
         helper.make_node("Resize", ["r", "", "factors"], ["up"], name="up"),
     ], {"w": (4, 3, 1, 1), "scale": ()})
     assert read(file).shapes == [ConvShape("c", 3, 4, size=(8, 8), chained=False),
@@ -229,14 +230,16 @@ def test_options_that_change_nothing(file: Path, option: str, message: str) -> N
     ([node("Conv", "x w", "c")], (2, 3, 8, 8), "c: batch = 2: .* Fix: export the network with a batch of 1"),
     ([node("Conv", "x w", "c")], (1, 3, "height", 8),
      r"tensor x = \[1, 3, 'height', 8\]: dimension 'height' at node c is unknown. Fix: .*update_model_dims"),
-    ([node("Conv", "x w", "c")], (1, 5, 8, 8), "network = .*: shapes do not fit: .* Fix: export"),
+    ([node("Conv", "x w", "c")], (1, 5, 8, 8),
+     r"node c = \[1, 5, 8, 8\]: .* 3 channels .* Fix: export the network again"),
+    ([node("MatMul", "x m", "p")], (1, 3, 8, 8), "network = .*: shapes do not fit: .* Fix: export"),
     ([node("Conv", "x x", "c")], (1, 1, 8, 8), "node c = 'x': the weights are computed .* Fix: make them"),
     ([node("Identity", "x", "y")], (1, 3, 8, 8), "network = .*: has no layer. Fix: "),
     ([helper.make_node("Odd", ["x"], ["y"], name="y", domain="my"), node("Relu", "y", "z")], (1, 3, 8, 8),
      "tensor y = 'no shape': unknown at node y. Fix: simplify"),
 ])
 def test_refusals(file: Path, nodes: list[Any], dims: Dims, message: str) -> None:
-    save(file, nodes, {"w": (4, 3, 3, 3)}, dims=dims)
+    save(file, nodes, {"w": (4, 3, 3, 3), "m": (5, 2)}, dims=dims)
     with pytest.raises(InputError, match=message):
         read(file)
 

@@ -48,15 +48,25 @@ def test_two_strides_and_sparsity(file: Path) -> None:
                     + "a, 8, 8, 2, 2, 1, 4, 2, 3, 1:2,\nb, 8, 8, 2, 2, 1, 4, 2, 2:4,\n")
     found = read(file)
     assert [shape.stride for shape in found.shapes if isinstance(shape, ConvShape)] == [(2, 3), (2, 2)]
-    assert "sparsity" in found.notes[-1]
+    assert "sparsity is" in found.notes[-1]
+
+
+def test_depthwise_and_words(file: Path) -> None:
+    """One filter for each of 8 channels, as SCALE-Sim repeats such a layer."""
+    file.write_text(HEADER + "Conv1, 8, 8, 3, 3, 3, 8, 1, NPU\nDP2, 8, 8, 3, 3, 8, 1, 1, #dw\n")
+    found = read(file)
+    assert found.shapes[1] == ConvShape("DP2", 8, 8, (3, 3), size=(8, 8), groups=8)
+    assert found.macs == found.source_macs == 36 * 27 * 8 + 36 * 9 * 8
+    assert "words" in found.notes[0]
 
 
 def test_matrix_products(file: Path) -> None:
-    file.write_text("Layer, M, N, K,\nqkv, 5, 24, 8,\nout, 5, 8, 24,\n")
+    file.write_text("Layer, M, N, K,\nqkv, 5, 24, 8,\nout, 5, 8, 24,\nbatched, 5, 6, 4, 2,\n")
     found = read(file)
     assert found.shapes == [ConvShape("qkv", 8, 24, size=(5, 1), chained=False),
-                            ConvShape("out", 24, 8, size=(5, 1))]
-    assert found.macs == found.source_macs == 2 * 5 * 24 * 8
+                            ConvShape("out", 24, 8, size=(5, 1)),
+                            ConvShape("batched", 8, 12, size=(5, 1), groups=2)]
+    assert found.macs == found.source_macs == 2 * 5 * 24 * 8 + 2 * 5 * 6 * 4
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -67,7 +77,7 @@ def test_matrix_products(file: Path) -> None:
     (HEADER + "a, 9, 9, 3, 11, 2, 4, 1\n",
      r"line 2, column 5 \(filter width\) = '11': larger than the IFMAP of 9x9. Fix: .* with its padding"),
     (HEADER + "a, 9, 9, 3, 3, 2, 4, 1\na, 9, 9, 3, 3, 2, 4, 1\n",
-     r"line 3, column 1 \(layer name\) = 'a': also the name of line 2. Fix: give every layer"),
+     r"line 3, column 1 \(layer name\) = 'a': also the name of line 2. Fix: give every layer a name"),
     (HEADER, "has no layer. Fix: write a line"),
     ("Layer, M, N, K,\na, 5, 4,\n", r"line 2, column 4 \(K\) = ''"),
     ("name; height\n", r"line 1 = 'name; height': is no SCALE-Sim header. Fix: start with Layer name"),

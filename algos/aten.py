@@ -45,6 +45,9 @@ SAME = tuple(f"aten.{name}" for name in (
     "feature_dropout", "to", "_to_copy", "type_as", "float", "positive", "copy"))
 """Operators whose result is their first input."""
 
+PARTS = tuple(f"aten.{name}" for name in ("chunk", "split", "split_with_sizes", "unbind", "tensor_split"))
+"""Operators that list parts of their first input, which `getitem` takes out."""
+
 HIDDEN = {
     "aten.lstm": "unroll it into linear layers and element-wise operators",
     "aten.gru": "unroll it into linear layers and element-wise operators",
@@ -63,8 +66,8 @@ _TABLES = ("abs", "ceil", "celu", "cos", "elu", "elu_", "erf", "exp", "floor", "
            "mish", "mish_", "reciprocal", "round", "rsqrt", "selu", "selu_", "sigmoid", "sigmoid_", "sign",
            "silu", "silu_", "sin", "softplus", "sqrt", "square", "tanh", "tanh_")
 _VIEWS = ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "transpose", "permute", "t", "squeeze",
-          "unsqueeze", "expand", "expand_as", "slice", "select", "chunk", "split", "split_with_sizes",
-          "unbind", "narrow", "repeat", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "movedim",
+          "unsqueeze", "expand", "expand_as", "slice", "select", "narrow",
+          "repeat", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "movedim",
           "numpy_T", "swapaxes", "view_as", "roll", "flip", "unfold", "index_select")
 _ARITHMETIC = {"add": "add", "add_": "add", "sub": "subtract", "sub_": "subtract", "rsub": "subtract",
                "mul": "multiply", "mul_": "multiply", "div": "divide", "div_": "divide",
@@ -84,7 +87,8 @@ def _convolution(call: Call) -> list[Step]:
     weight = call["weight"]
     axes = len(weight.extent) - 2
     if call.arguments.get("transposed"):
-        raise InputError(f"node {call.name}", call.operator, "transposed", "use nn.Upsample and a convolution")
+        raise InputError(f"node {call.name}", call.operator, "transposed convolutions are not supported",
+                         "use nn.Upsample and a convolution")
     if not weight.constant:
         raise InputError(f"node {call.name}", weight.name, "the weights are computed by the network",
                          "make them a parameter")
@@ -234,7 +238,7 @@ _HANDLERS: dict[str, Callable[[Call], list[Step]]] = {
     **dict.fromkeys(_CLAMPS, _clamp),
     **dict.fromkeys(_TABLES, _table),
     "prelu": _slopes,
-    "batch_norm": _affine,
+    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _affine),
     **dict.fromkeys(_VIEWS, _view),
     "embedding": _embedding,
     **dict.fromkeys(_WINDOWS, _window),

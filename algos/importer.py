@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from operator import getitem
 from typing import Any
 
 import torch
@@ -12,10 +14,10 @@ from torch.fx import Node
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from algos.aten import HIDDEN, OPERATORS, SAME, Call
+from algos.aten import HIDDEN, OPERATORS, PARTS, SAME, Call
 from sim.errors import InputError
 from sim.importers import assemble, checked
-from sim.importers.steps import Step, Tensor
+from sim.importers.steps import Step, Tensor, view
 from sim.importers.unknown import check_options, hidden_products, vector
 from sim.shapes import Shape
 
@@ -65,7 +67,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 def _unknown_decompositions() -> dict[Any, Any]:
     """Torch's own spelling, in other operators, of those that have no meaning here."""
-    known = {*OPERATORS, *SAME}
+    known = {*OPERATORS, *SAME, *PARTS}
     return {overload: rule for overload, rule in torch.export.default_decompositions().items()
             if _operator(overload) not in known}
 
@@ -98,15 +100,13 @@ class _Walk:
                          if node.op in ("placeholder", "get_attr") and node.name not in inputs}
         self.outputs = [str(name) for name in program.graph_signature.user_outputs]
         self.same: dict[str, str] = {}
-        modules = [_path(node) for node in self.nodes]
-        self.leaves = {path for path in modules
-                       if not any(other.startswith(f"{path}.") for other in modules)} - {""}
+        self.calls = Counter(_path(node) for node in self.nodes if node.target is not getitem)
 
     def steps(self) -> tuple[list[Step], list[str]]:
         """The steps and the names of the tensors that the module returns."""
         calls = [node for node in self.nodes if node.op == "call_function"]
         present = {_operator(node.target) for node in calls}
-        check_options(self.vector_operators, present, {*OPERATORS, *SAME, *HIDDEN})
+        check_options(self.vector_operators, present, {*OPERATORS, *SAME, *PARTS, *HIDDEN})
         steps: list[Step] = []
         for node in calls:
             steps += self._steps(node)
@@ -120,20 +120,21 @@ class _Walk:
         operator, name = _operator(node.target), self._name(node)
         if operator in HIDDEN:
             raise hidden_products(name, operator, HIDDEN[operator])
-        if operator in SAME or operator.endswith("getitem"):
+        out = self._tensor(node)
+        if node.target is getitem and _operator(node.all_input_nodes[0].target) in PARTS:
+            return [view(name, sources[0], out)]
+        if operator in SAME or operator in PARTS or node.target is getitem:
             self.same[node.name] = sources[0].name
             return []
-        out = self._tensor(node)
         if operator not in OPERATORS:
             return vector(name, operator, sources, [out], self.vector_operators)
         return OPERATORS[operator](Call(name, operator, self._arguments(node), out))
 
     def _arguments(self, node: Node) -> dict[str, Any]:
-        """Arguments by the names of the operator's schema, with its defaults; nodes as tensors."""
+        """Arguments in the order of the operator's schema, with its defaults; nodes as tensors."""
         schema = node.target._schema.arguments  # type: ignore[union-attr]
-        values = {argument.name: argument.default_value for argument in schema
-                  if argument.has_default_value()}
-        values |= dict(zip((argument.name for argument in schema), node.args, strict=False))
+        values = {argument.name: argument.default_value for argument in schema}
+        values |= dict(zip(values, node.args, strict=False))
         values |= node.kwargs
         return {name: self._value(value) for name, value in values.items()}
 
@@ -155,7 +156,7 @@ class _Walk:
     def _name(self, node: Node) -> str:
         """Path of the module that does nothing else, or of the one around it and the operator."""
         path = _path(node)
-        if path in self.leaves:
+        if path and self.calls[path] == 1:
             return path
         return f"{path}.{node.name}" if path else node.name
 

@@ -68,7 +68,7 @@ _TABLES = ("abs", "ceil", "celu", "cos", "elu", "elu_", "erf", "exp", "floor", "
 _VIEWS = ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "transpose", "permute", "t", "squeeze",
           "unsqueeze", "expand", "expand_as", "slice", "select", "narrow",
           "repeat", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "movedim",
-          "numpy_T", "swapaxes", "view_as", "roll", "flip", "unfold", "index_select")
+          "numpy_T", "swapaxes", "view_as", "roll", "flip", "unfold", "index_select", "embedding")
 _ARITHMETIC = {"add": "add", "add_": "add", "sub": "subtract", "sub_": "subtract", "rsub": "subtract",
                "mul": "multiply", "mul_": "multiply", "div": "divide", "div_": "divide",
                "maximum": "compare", "minimum": "compare"}
@@ -182,11 +182,6 @@ def _view(call: Call) -> list[Step]:
     return [view(call.name, call.source, call.out)]
 
 
-def _embedding(call: Call) -> list[Step]:
-    """Rows of a table come from memory."""
-    return []
-
-
 def _window(call: Call) -> list[Step]:
     kernel = call["kernel_size"]
     axes = int(call.operator.removesuffix("_with_indices")[-2])
@@ -240,7 +235,6 @@ _HANDLERS: dict[str, Callable[[Call], list[Step]]] = {
     "prelu": _slopes,
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _affine),
     **dict.fromkeys(_VIEWS, _view),
-    "embedding": _embedding,
     **dict.fromkeys(_WINDOWS, _window),
     **dict.fromkeys(_ADAPTIVE, _adaptive),
     **dict.fromkeys(_REDUCTIONS, _reduction),

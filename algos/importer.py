@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from sim.importers import assemble, checked
 from sim.importers.steps import Step, Tensor, view
 from sim.importers.unknown import check_options, hidden_products, vector
 from sim.shapes import Shape
+
+_KNOWN = {*OPERATORS, *SAME, *PARTS, *HIDDEN, str(getitem)}
 
 
 def import_module(
@@ -46,10 +49,12 @@ def import_module(
             line = " ".join(str(error).split())[:300]
             raise InputError("module", name, f"torch.export cannot record it: {line}",
                              "make its control flow independent of the data") from error
-        program = program.run_decompositions(_unknown_decompositions())
+        program = _known(program)
         macs = _macs(module, arguments)
-    steps, outputs = _Walk(program, vector_operators).steps()
-    return checked(name, assemble(steps, outputs), macs, "torch.utils.flop_counter").shapes
+    walk = _Walk(program, vector_operators)
+    steps = walk.steps()
+    shapes = assemble(steps, walk.given, walk.outputs)
+    return checked(name, shapes, macs, "torch.utils.flop_counter").shapes
 
 
 @contextmanager
@@ -65,11 +70,15 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = True
 
 
-def _unknown_decompositions() -> dict[Any, Any]:
-    """Torch's own spelling, in other operators, of those that have no meaning here."""
-    known = {*OPERATORS, *SAME, *PARTS}
-    return {overload: rule for overload, rule in torch.export.default_decompositions().items()
-            if _operator(overload) not in known}
+def _known(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program with operators that have no meaning here spelled in others, as torch knows."""
+    if all(_operator(node.target) in _KNOWN for node in program.graph.nodes if node.op == "call_function"):
+        return program
+    rules = {overload: rule for overload, rule in torch.export.default_decompositions().items()
+             if _operator(overload) not in _KNOWN}
+    with warnings.catch_warnings():  # torch deprecates what it uses itself
+        warnings.simplefilter("ignore", FutureWarning)
+        return program.run_decompositions(rules)
 
 
 def _macs(module: nn.Module, arguments: tuple[Any, ...]) -> int:
@@ -95,22 +104,36 @@ class _Walk:
     def __init__(self, program: torch.export.ExportedProgram, vector_operators: Collection[str]) -> None:
         self.nodes = list(program.graph.nodes)
         self.vector_operators = vector_operators
-        inputs = set(program.graph_signature.user_inputs)
+        self.inputs = {str(name) for name in program.graph_signature.user_inputs}
         self.constant = {node.name for node in self.nodes
-                         if node.op in ("placeholder", "get_attr") and node.name not in inputs}
-        self.outputs = [str(name) for name in program.graph_signature.user_outputs]
+                         if node.op in ("placeholder", "get_attr") and node.name not in self.inputs}
+        self.returned = [str(name) for name in program.graph_signature.user_outputs]
         self.same: dict[str, str] = {}
         self.calls = Counter(_path(node) for node in self.nodes if node.target is not getitem)
 
-    def steps(self) -> tuple[list[Step], list[str]]:
-        """The steps and the names of the tensors that the module returns."""
+    @property
+    def given(self) -> set[str]:
+        """Names of the inputs and of all constants."""
+        return self.constant | self.inputs
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the tensors that the module returns."""
+        return [self.same.get(name, name) for name in self.returned]
+
+    def steps(self) -> list[Step]:
+        """What the module does, in execution order.
+
+        Raises:
+            InputError: an operator that is not supported.
+        """
         calls = [node for node in self.nodes if node.op == "call_function"]
         present = {_operator(node.target) for node in calls}
-        check_options(self.vector_operators, present, {*OPERATORS, *SAME, *PARTS, *HIDDEN})
+        check_options(self.vector_operators, present, _KNOWN)
         steps: list[Step] = []
         for node in calls:
             steps += self._steps(node)
-        return steps, [self.same.get(name, name) for name in self.outputs]
+        return steps
 
     def _steps(self, node: Node) -> list[Step]:
         sources = [self._tensor(source) for source in node.all_input_nodes]

@@ -12,17 +12,35 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from sim.errors import InputError
 from sim.importers.steps import Form, Step
 from sim.shapes import ConvShape, PassShape, Shape
 
 
-def assemble(steps: Sequence[Step], outputs: Collection[str]) -> list[Shape]:
+def assemble(steps: Sequence[Step], given: Collection[str], outputs: Collection[str]) -> list[Shape]:
     """Layer shapes in execution order, with `residual`, `chained` and unique names.
 
     Args:
-        outputs: tensors read from outside, by the names the steps give them.
+        given: tensors that come from outside: the network's inputs and constants.
+        outputs: tensors read from outside.
+
+    Raises:
+        InputError: a tensor is read that neither comes from outside nor from an earlier step.
     """
+    written = set(given)
+    for step in steps:
+        _require_written(step.inputs, written, step.name)
+        written.add(step.output)
+    _require_written(outputs, written, "output")
     return _Assembly(steps, outputs).shapes
+
+
+def _require_written(tensors: Collection[str], written: Collection[str], reader: str) -> None:
+    """What no multiply-accumulate counts must not get lost either."""
+    for tensor in tensors:
+        if tensor not in written:
+            raise InputError(f"tensor {tensor}", reader, "is read here, but no layer before writes it",
+                             "report this network: a layer was lost")
 
 
 class _Assembly:

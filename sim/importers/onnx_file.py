@@ -40,7 +40,7 @@ def read(path: str | Path, vector_operators: Collection[str] = ()) -> Imported:
             names[node.outputs[0].name] = names.get(node.input(0).name, node.input(0).name)
             continue
         steps += _steps(_renamed(node, names), vector_operators)
-    shapes = assemble(steps, [names.get(output, output) for output in graph.outputs])
+    shapes = assemble(steps, graph.given, [names.get(output, output) for output in graph.outputs])
     found = checked(str(path), shapes, onnx_macs.count(graph.model), "the ONNX graph")
     return replace(found, notes=graph.notes)
 

@@ -56,6 +56,7 @@ class Graph:
 
     Attributes:
         model: the inferred model.
+        constants: names of the tensors that do not depend on the network's inputs.
         notes: what was assumed on the way.
     """
 
@@ -74,22 +75,27 @@ class Graph:
         weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
         weights |= {tensor.values.name: list(tensor.dims) for tensor in graph.sparse_initializer}
         self.extents |= weights
-        self._constants = set(weights)
+        self.constants = set(weights)
         for node in graph.node:
             if node.op_type in _FREE_OF_DATA or self._known(node):
-                self._constants.update(node.output)
+                self.constants.update(node.output)
             elif node.op_type == "DynamicQuantizeLinear":  # scale and zero point, as in any requantization
-                self._constants.update(node.output[1:])
+                self.constants.update(node.output[1:])
 
     def _known(self, node: onnx.NodeProto) -> bool:
         """Whether a node reads constants alone; a subgraph reads what it likes."""
         inner = any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute)
-        return not inner and all(not name or name in self._constants for name in node.input)
+        return not inner and all(not name or name in self.constants for name in node.input)
 
     @property
     def operators(self) -> set[str]:
         """Kinds of nodes."""
         return {_operator(node) for node in self.model.graph.node}
+
+    @property
+    def given(self) -> set[str]:
+        """Names of the inputs and of all constants."""
+        return self.constants | {value.name for value in self.model.graph.input}
 
     @property
     def outputs(self) -> list[str]:
@@ -103,7 +109,7 @@ class Graph:
         """
         for node in self.model.graph.node:
             name = node.name or node.output[0]
-            if all(not output or output in self._constants for output in node.output):
+            if all(not output or output in self.constants for output in node.output):
                 continue
             yield Node(
                 name, _operator(node),
@@ -112,7 +118,7 @@ class Graph:
                 {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute})
 
     def _tensor(self, name: str, node: str) -> Tensor:
-        constant = name in self._constants
+        constant = name in self.constants
         extent = self.extents.get(name)
         if extent is None:
             if constant:

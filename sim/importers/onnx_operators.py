@@ -42,7 +42,7 @@ _TABLES = ("Abs", "Ceil", "Celu", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "
            "LeakyRelu", "Log", "Mish", "Reciprocal", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus",
            "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu")
 _VIEWS = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Expand", "Tile",
-          "DepthToSpace", "SpaceToDepth")
+          "Gather", "DepthToSpace", "SpaceToDepth")
 _ARITHMETIC = {"Add": "add", "Sum": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide",
                "Max": "compare", "Min": "compare"}
 _REDUCTIONS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
@@ -142,11 +142,6 @@ def _views(node: Node) -> list[Step]:
     return [view(node.name, node.input(0), out) for out in node.outputs]
 
 
-def _gather(node: Node) -> list[Step]:
-    """Rows of an activation are a view; those of a table of embeddings come from memory."""
-    return _views(node) if not node.input(0).constant else []
-
-
 def _window(node: Node) -> list[Step]:
     out = node.outputs[0]
     elements = out.elements * prod(node.attributes["kernel_shape"])
@@ -183,6 +178,6 @@ OPERATORS: dict[str, Callable[[Node], list[Step]]] = {
     **dict.fromkeys(("Concat", "Pad"), _concat),  # padding is copying next to constants
     **dict.fromkeys(("Resize", "Upsample"), _upsample),
     **dict.fromkeys(_NORMALIZATIONS, _normalization),
-    "Gemm": _gemm, "Pow": _power, "PRelu": _slopes, "BatchNormalization": _affine, "Gather": _gather,
+    "Gemm": _gemm, "Pow": _power, "PRelu": _slopes, "BatchNormalization": _affine,
 }
 """Steps of a node, by operator."""

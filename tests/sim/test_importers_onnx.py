@@ -255,11 +255,23 @@ def test_unreadable_files(tmp_path: Path, file: Path) -> None:
             read(file)
 
 
+@pytest.mark.parametrize(("operator", "tensor", "reader"), [
+    ("Conv", "c", "pool"), ("MaxPool", "pool", "p"), ("MatMul", "p", "output")])
+def test_a_dropped_layer_is_noticed(
+    file: Path, operator: str, tensor: str, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(file, [node("Conv", "x w", "c"), node("MaxPool", "c", "pool", kernel_shape=[1, 1]),
+                node("MatMul", "pool m", "p")], {"w": (4, 3, 1, 1), "m": (8, 2)})
+    monkeypatch.setitem(onnx_operators.OPERATORS, operator, lambda node: [])
+    with pytest.raises(InputError, match=f"tensor {tensor} = '{reader}': .*no layer before writes it. Fix"):
+        read(file)
+
+
 @pytest.mark.parametrize("operator", ["Conv", "MatMul"])
-def test_a_dropped_layer_is_noticed(file: Path, operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_products_are_noticed(file: Path, operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     save(file, [node("Conv", "x w", "c"), node("MatMul", "c m", "p")], {"w": (4, 3, 1, 1), "m": (8, 2)})
     total = read(file).macs
-    monkeypatch.setitem(onnx_operators.OPERATORS, operator, lambda node: [])
+    monkeypatch.setitem(onnx_operators.OPERATORS, operator, onnx_operators.OPERATORS["Reshape"])
     with pytest.raises(InputError, match=rf"MACs = \d+: the ONNX graph counts {total}. Fix: report"):
         read(file)
 

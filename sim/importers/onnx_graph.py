@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import checker, inliner, shape_inference
 
 from sim.errors import InputError
+from sim.importers.onnx_fold import infer
 from sim.importers.steps import Tensor
 
 _FREE_OF_DATA = ("Shape", "Size")
@@ -64,7 +65,7 @@ class Graph:
         model = _load(path)
         self.notes = _fix_batch(model)
         try:
-            self.model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+            self.model = infer(model)
         except (shape_inference.InferenceError, ValueError) as error:
             raise InputError("network", str(path), f"shapes do not fit: {_line(error)}",
                              "export the network again") from None

@@ -207,6 +207,18 @@ def test_quantized_nodes_are_free(file: Path) -> None:
                                  PassShape("up", "upsample", 1024, 1, 1024)]
 
 
+def test_arithmetic_on_shapes_is_carried_out(file: Path) -> None:
+    """The half of the channels, as exporters write `chunk`: from the shape that the graph itself reads."""
+    save(file, [
+        node("Conv", "x w", "c"), const("zero", [0]), const("one", [1]), const("two", [2]),
+        node("Shape", "c", "shape"), node("Gather", "shape one", "channels"),
+        node("Div", "channels two", "half"), node("Slice", "c zero half one", "left"),
+        node("Slice", "c half channels one", "right"), node("Sigmoid", "right", "gate"),
+        node("Mul", "left gate", "out"),
+    ], {"w": (6, 3, 1, 1)})
+    assert [shape.ofmap_bytes for shape in read(file).shapes] == [6 * 64, 3 * 64, 3 * 64]
+
+
 def test_an_unknown_operator_names_its_node_and_the_option(file: Path) -> None:
     save(file, [node("Conv", "x w", "c"), node("Hardmax", "c", "odd")], {"w": (4, 3, 1, 1)})
     with pytest.raises(InputError, match=r"node odd = 'Hardmax'.*--treat-as-vector Hardmax"):

@@ -28,21 +28,25 @@ CALIBRATION_IMAGES = 512
 
 def estimate(
     network: str | Network | Sequence[Shape], accelerator: AcceleratorLike, *,
-    objective: str = "edp", settings: Sequence[str] = (),
+    objective: str = "edp", settings: Sequence[str] = (), vector_operators: Sequence[str] = (),
+    report: Callable[[str], None] = lambda _: None,
 ) -> Estimate:
     """Cycles, energy and area of a network from the closed form.
 
     Args:
-        network: a built-in name, a .safetensors file, a Network, or shapes.
+        network: a built-in name, a .safetensors, .onnx or SCALE-Sim .csv file, a Network, or shapes.
         accelerator: a preset name, a TOML file, or an Accelerator.
         objective: of the mapping: edp, energy or cycles.
         settings: `field=value` replacements in the accelerator.
+        vector_operators: unknown operators of an .onnx file that count as one operation an element.
+        report: called with each line about an imported file: multiply-accumulates and differences.
 
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
     name = network if isinstance(network, str) else "network"
-    found = inputs.network(network) if isinstance(network, str) else network
+    found = (inputs.network(network, vector_operators, report) if isinstance(network, str)
+             else network)
     return estimate_shapes(found, inputs.accelerator(accelerator, settings),
                            objective=objective, name=name)
 

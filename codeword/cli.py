@@ -25,7 +25,8 @@ app = typer.Typer(
 )
 
 NetworkName = Annotated[str, typer.Argument(
-    metavar="NETWORK", help="a name (resnet18, resnet20-fashion, ...) or a .safetensors file")]
+    metavar="NETWORK", help="a name (resnet18, resnet20-fashion, ...) or a .safetensors file; "
+    "for an estimate also .onnx, or .csv of SCALE-Sim")]
 AcceleratorName = Annotated[str, typer.Option(
     "--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")]
 Settings = Annotated[list[str], typer.Option(
@@ -86,10 +87,16 @@ def _pattern(text: str) -> tuple[int, int]:
 @app.command()
 def estimate(
     network: NetworkName, accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
-    objective: Objective = "edp", as_json: Json = False,
+    objective: Objective = "edp",
+    vector_operators: Annotated[list[str], typer.Option(
+        "--treat-as-vector", metavar="OP", help="count an unknown operator of an .onnx file as one "
+        "operation an element on the vector unit; repeatable")] = [],  # noqa: B006
+    as_json: Json = False,
 ) -> None:
     """Cycles, energy, area and TOPS/W from the closed form."""
-    found = api.estimate(network, accelerator, objective=objective, settings=settings)
+    found = api.estimate(network, accelerator, objective=objective, settings=settings,
+                         vector_operators=vector_operators,
+                         report=lambda line: print(line, file=sys.stderr))
     _print(as_json, found.to_json(), tables.estimate_tables(found))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sim import accelerator as accelerators
 from sim import artifact
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
+from sim.importers import Imported, scalesim
 from sim.network import Network
 from sim.shapes import Shape
 from sim.workloads import WORKLOADS, workload
@@ -22,26 +23,49 @@ EXPORTED = {"resnet20-fashion": "resnet20_fashion"}
 """Networks of integers that ship with the package, by name: their folder in algos/zoo."""
 
 _FLOORS = {"torch": "algos", "amaranth": "rtl", "cocotb": "rtl", "cocotb_tools": "rtl",
-           "matplotlib": "plot"}
+           "matplotlib": "plot", "onnx": "onnx"}
 
 
-def network(name: str) -> Network | list[Shape]:
-    """A network of integers (file or shipped), or the shapes of a built-in one.
+def network(
+    name: str, vector_operators: Sequence[str] = (), report: Callable[[str], None] = lambda _: None
+) -> Network | list[Shape]:
+    """A network of integers (file or shipped), or the shapes of a built-in one or of another tool's.
+
+    Args:
+        vector_operators: operators of an .onnx file that count as one operation an element.
+        report: called with each line about an import: multiply-accumulates and differences.
 
     Raises:
         InputError: unknown name, unreadable file, or a file type that is not supported.
     """
+    suffix = Path(name).suffix
+    if vector_operators and suffix != ".onnx":
+        raise InputError("--treat-as-vector", vector_operators[0], f"{name} has no such operators",
+                         "give an .onnx network or leave the option out")
     if name in EXPORTED:
         return artifact.load(zoo_folder(name) / "network.safetensors")
     if name in WORKLOADS:
-        return list(workload(name).shapes)
-    suffix = Path(name).suffix
+        return workload(name)
     if suffix == ".safetensors":
         return artifact.load(name)
+    if suffix in (".onnx", ".csv"):
+        found = _imported(name, suffix, vector_operators)
+        for line in found.summary():
+            report(line)
+        return found.shapes
     if suffix:
         raise InputError("network", name, f"{suffix} files cannot be read",
-                         "give a .safetensors network or a built-in name")
+                         "give a .safetensors, .onnx or .csv network or a built-in name")
     raise InputError("network", name, "unknown", nearest(name, [*WORKLOADS, *EXPORTED]))
+
+
+def _imported(name: str, suffix: str, vector_operators: Sequence[str]) -> Imported:
+    if suffix == ".csv":
+        return scalesim.read(name)
+    with extra():
+        from sim.importers import onnx_file
+
+        return onnx_file.read(name, vector_operators)
 
 
 def integer_network(name: str) -> Network:

@@ -108,30 +108,22 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
 
 
 @njit(cache=True, inline="always")
-def _multiply(below, above, operand, weights, low, columns):
-    """One tile: below = above + operand @ weights[:, low:], 4 rows at a time.
+def _multiply(psum, v, wrf, word, top, low, operand, h, rows, columns):
+    """psum[v + 1, low:] = psum[v, low:] + operand @ wrf[word, top:, low:], 4 rows at a time.
 
-    Args:
-        below, above: int32 [columns].
-        operand: int8 [TH].
-        weights: int8 [TH, L].
+    Indices are unsigned, which spares the test for negative ones and lets the loops become vector code.
     """
-    for c in range(columns):
-        below[c] = above[c]
-    rows = len(operand)
-    quads = rows // 4 * 4
-    for r in range(0, quads, 4):
-        x0, x1 = np.int32(operand[r]), np.int32(operand[r + 1])
-        x2, x3 = np.int32(operand[r + 2]), np.int32(operand[r + 3])
-        w0, w1 = weights[r, low : low + columns], weights[r + 1, low : low + columns]
-        w2, w3 = weights[r + 2, low : low + columns], weights[r + 3, low : low + columns]
+    one = np.uint64(1)
+    r = np.uint64(0)
+    if rows >= 4:
+        x0, x1 = np.int32(operand[v, h, r]), np.int32(operand[v, h, r + one])
+        x2, x3 = np.int32(operand[v, h, r + np.uint64(2)]), np.int32(operand[v, h, r + np.uint64(3)])
         for c in range(columns):
-            below[c] += (x0 * np.int32(w0[c]) + x1 * np.int32(w1[c])
-                         + x2 * np.int32(w2[c]) + x3 * np.int32(w3[c]))
-    for r in range(quads, rows):
-        x0, w0 = np.int32(operand[r]), weights[r, low : low + columns]
-        for c in range(columns):
-            below[c] += x0 * np.int32(w0[c])
+            psum[v + one, low+c] = psum[v, low+c] + (
+                x0 * np.int32(wrf[word, top, low+c]) + x1 * np.int32(wrf[word, top + one, low+c])
+                + x2 * np.int32(wrf[word, top + np.uint64(2), low+c])
+                + x3 * np.int32(wrf[word, top + np.uint64(3), low+c]))
+        r += np.uint64(4)
 
 
 @njit(cache=True)
@@ -165,11 +157,10 @@ def clock(registers, wrf, stored):
         stored[visible[OUTPUT]] = row
 
     # Deskew: psums that leave the array in this cycle join the row that is complete Rh - 1 - h later.
-    bottom = psum[down]
     for h in range(right):
-        low = h * tile_columns
-        into = deskew[(now + right - 1 - h) % right, low : low + tile_columns]
-        into[:] = bottom[low : low + tile_columns]
+        into = deskew[(now + right - 1 - h) % right]
+        for c in range(h * tile_columns, (h + 1) * tile_columns):
+            into[c] = psum[down, c]
 
     # PRF.
     slot = (now - (latency - 2)) % latency
@@ -191,28 +182,32 @@ def clock(registers, wrf, stored):
     # Tiles, from the lower right: each reads what its neighbours above and on the left passed on before.
     for v in range(down - 1, -1, -1):
         top = v * tile_rows
-        edge = tags[(now - v) % latency]
-        vector = skew[(now - v) % down, top : top + tile_rows]
-        for h in range(right - 1, -1, -1):
-            low = h * tile_columns
-            if h > 0:
-                token, word, x = valid[v, h - 1], address[v, h - 1], operand[v, h - 1]
-            else:
-                token, word, x = edge[VALID], edge[ADDRESS], vector
-            valid[v, h] = token
-            if token:
-                address[v, h] = word
-                operand[v, h] = x
-                weights = wrf[word, top : top + tile_rows]
-                below, above = psum[v + 1, low : low + tile_columns], psum[v, low : low + tile_columns]
+        for h in range(right - 1, 0, -1):
+            valid[v, h] = valid[v, h - 1]
+            if valid[v, h]:
+                address[v, h] = address[v, h - 1]
+                for r in range(tile_rows):
+                    operand[v, h, r] = operand[v, h - 1, r]
+        edge = (now - v) % latency
+        valid[v, 0] = tags[edge, VALID]
+        if valid[v, 0]:
+            address[v, 0] = tags[edge, ADDRESS]
+            vector = skew[(now - v) % down]
+            for r in range(tile_rows):
+                operand[v, 0, r] = vector[top + r]
+        for h in range(right):
+            if valid[v, h]:
+                word = np.uint64(address[v, h])
                 if tile_columns == 16:
-                    _multiply(below, above, x, weights, low, 16)
+                    _multiply(psum, np.uint64(v), wrf, word, np.uint64(top), np.uint64(h * tile_columns), operand, np.uint64(h), np.uint64(tile_rows), np.uint64(16))
                 else:
-                    _multiply(below, above, x, weights, low, tile_columns)
+                    _multiply(psum, np.uint64(v), wrf, word, np.uint64(top), np.uint64(h * tile_columns), operand, np.uint64(h), np.uint64(tile_rows), np.uint64(tile_columns))
 
     # The array edge keeps its vector; without an `issue` it carries no token.
-    tags[(now + 1) % latency] = tags[now % latency]
+    for n in range(1, len(TAG)):
+        tags[(now + 1) % latency, n] = tags[now % latency, n]
     tags[(now + 1) % latency, VALID] = 0
-    skew[(now + 1) % down] = skew[now % down]
+    for r in range(skew.shape[1]):
+        skew[(now + 1) % down, r] = skew[now % down, r]
     registers.cycle[0] = now + 1
     return emitted

@@ -58,7 +58,7 @@ class Registers(NamedTuple):
     row: np.ndarray
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def reset(rows, columns, tile_rows, tile_columns, prf_words):
     """Registers of an H x L array after reset; those that the RTL does not reset are 0."""
     down, right = rows // tile_rows, columns // tile_columns
@@ -77,7 +77,7 @@ def reset(rows, columns, tile_rows, tile_columns, prf_words):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows):
     """A token issues; it and its vector are at the array edge in the next cycle. Follows `clock`.
 
@@ -91,20 +91,20 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
         vector: int8 [>= low + rows], activations of array rows 0 .. rows - 1 from `low` on.
         rows: array rows that have a channel; the others multiply by 0.
     """
-    now = registers.cycle[0]
-    tag = registers.tags[now % len(registers.tags)]
-    tag[VALID] = 1
-    tag[ADDRESS] = address
-    tag[WORD] = word
-    tag[FIRST] = first
-    tag[STORED] = stored
-    tag[LAST] = last
-    tag[FINAL] = final
-    tag[OUTPUT] = output
-    tag[COLUMNS] = columns
-    edge = registers.skew[now % len(registers.skew)]
-    edge[:rows] = vector[low : low + rows]
-    edge[rows:] = 0
+    tags, skew = registers.tags, registers.skew
+    slot = registers.cycle[0] % len(tags)
+    tags[slot, VALID] = 1
+    tags[slot, ADDRESS] = address
+    tags[slot, WORD] = word
+    tags[slot, FIRST] = first
+    tags[slot, STORED] = stored
+    tags[slot, LAST] = last
+    tags[slot, FINAL] = final
+    tags[slot, OUTPUT] = output
+    tags[slot, COLUMNS] = columns
+    slot = registers.cycle[0] % len(skew)
+    for r in range(skew.shape[1]):
+        skew[slot, r] = vector[low + r] if r < rows else 0
 
 
 @njit(cache=True, inline="always")
@@ -126,7 +126,7 @@ def _multiply(psum, v, wrf, word, top, low, operand, h, rows, columns):
         r += np.uint64(4)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def clock(registers, wrf, stored):
     """One cycle of array and PRF.
 
@@ -142,41 +142,42 @@ def clock(registers, wrf, stored):
     """
     tags, skew, valid, address = registers.tags, registers.skew, registers.valid, registers.address
     operand, psum, deskew, prf = registers.operand, registers.psum, registers.deskew, registers.prf
-    row = registers.row
+    row, asked = registers.row, registers.asked
     now = registers.cycle[0]
     latency = len(tags)
     down, right, tile_rows = operand.shape
-    tile_columns = len(row) // right
+    columns = len(row)
+    tile_columns = columns // right
 
     # The psum memory: asked one cycle ahead of the PRF, written one cycle behind it.
-    asked = tags[(now - (latency - 3)) % latency]
-    if asked[VALID] and asked[STORED]:
-        registers.asked[now % 2] = stored[asked[OUTPUT]]
-    visible = tags[(now - (latency - 1)) % latency]
-    if visible[VALID] and visible[LAST] and not visible[FINAL]:
-        stored[visible[OUTPUT]] = row
+    ahead = (now - (latency - 3)) % latency
+    if tags[ahead, VALID] and tags[ahead, STORED]:
+        output, into = tags[ahead, OUTPUT], now % 2
+        for c in range(columns):
+            asked[into, c] = stored[output, c]
+    behind = (now - (latency - 1)) % latency
+    if tags[behind, VALID] and tags[behind, LAST] and not tags[behind, FINAL]:
+        output = tags[behind, OUTPUT]
+        for c in range(columns):
+            stored[output, c] = row[c]
 
     # Deskew: psums that leave the array in this cycle join the row that is complete Rh - 1 - h later.
     for h in range(right):
-        into = deskew[(now + right - 1 - h) % right]
+        complete = (now + right - 1 - h) % right
         for c in range(h * tile_columns, (h + 1) * tile_columns):
-            into[c] = psum[down, c]
+            deskew[complete, c] = psum[down, c]
 
     # PRF.
     slot = (now - (latency - 2)) % latency
-    tag = tags[slot]
     emitted = -1
-    if tag[VALID]:
-        sums, total = deskew[now % right], prf[tag[WORD]]
-        if tag[FIRST]:
-            if tag[STORED]:
-                total[:] = registers.asked[(now - 1) % 2]
-            else:
-                total[:] = 0
-        for c in range(len(row)):
-            total[c] += sums[c]
-            row[c] = total[c]
-        if tag[LAST]:
+    if tags[slot, VALID]:
+        word, complete, from_memory = tags[slot, WORD], now % right, (now - 1) % 2
+        first, continued = tags[slot, FIRST], tags[slot, STORED]
+        for c in range(columns):
+            start = (asked[from_memory, c] if continued else 0) if first else prf[word, c]
+            row[c] = start + deskew[complete, c]
+            prf[word, c] = row[c]
+        if tags[slot, LAST]:
             emitted = slot
 
     # Tiles, from the lower right: each reads what its neighbours above and on the left passed on before.
@@ -192,9 +193,9 @@ def clock(registers, wrf, stored):
         valid[v, 0] = tags[edge, VALID]
         if valid[v, 0]:
             address[v, 0] = tags[edge, ADDRESS]
-            vector = skew[(now - v) % down]
+            edge = (now - v) % down
             for r in range(tile_rows):
-                operand[v, 0, r] = vector[top + r]
+                operand[v, 0, r] = skew[edge, top + r]
         for h in range(right):
             if valid[v, h]:
                 word = np.uint64(address[v, h])

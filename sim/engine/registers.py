@@ -64,7 +64,7 @@ def reset(rows, columns, tile_rows, tile_columns, prf_words):
     down, right = rows // tile_rows, columns // tile_columns
     return Registers(
         np.zeros(1, np.int64),
-        np.zeros((down + right + 1, 9), np.int64),
+        np.zeros((down + right + 1, len(TAG)), np.int64),
         np.zeros((down, rows), np.int8),
         np.zeros((down, right), np.int64),
         np.zeros((down, right), np.int64),
@@ -107,25 +107,6 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
         skew[slot, r] = vector[low + r] if r < rows else 0
 
 
-@njit(cache=True, inline="always")
-def _multiply(psum, v, wrf, word, top, low, operand, h, rows, columns):
-    """psum[v + 1, low:] = psum[v, low:] + operand @ wrf[word, top:, low:], 4 rows at a time.
-
-    Indices are unsigned, which spares the test for negative ones and lets the loops become vector code.
-    """
-    one = np.uint64(1)
-    r = np.uint64(0)
-    if rows >= 4:
-        x0, x1 = np.int32(operand[v, h, r]), np.int32(operand[v, h, r + one])
-        x2, x3 = np.int32(operand[v, h, r + np.uint64(2)]), np.int32(operand[v, h, r + np.uint64(3)])
-        for c in range(columns):
-            psum[v + one, low+c] = psum[v, low+c] + (
-                x0 * np.int32(wrf[word, top, low+c]) + x1 * np.int32(wrf[word, top + one, low+c])
-                + x2 * np.int32(wrf[word, top + np.uint64(2), low+c])
-                + x3 * np.int32(wrf[word, top + np.uint64(3), low+c]))
-        r += np.uint64(4)
-
-
 @njit(cache=True, error_model="numpy")
 def clock(registers, wrf, stored):
     """One cycle of array and PRF.
@@ -140,75 +121,169 @@ def clock(registers, wrf, stored):
         Which of `registers.tags` belongs to `registers.row`, if that row is visible from the next cycle
         on and its token is `last`; otherwise -1.
     """
-    tags, skew, valid, address = registers.tags, registers.skew, registers.valid, registers.address
-    operand, psum, deskew, prf = registers.operand, registers.psum, registers.deskew, registers.prf
-    row, asked = registers.row, registers.asked
-    now = registers.cycle[0]
-    latency = len(tags)
-    down, right, tile_rows = operand.shape
-    columns = len(row)
-    tile_columns = columns // right
+    cycle, tags, skew, valid, address, operand, psum, deskew, asked, prf, row = registers
+    now = cycle[0]
+    # From the output to the input: each part reads what the part before it held in this cycle.
+    _psum_memory(now, tags, asked, row, stored)
+    _deskew(now, psum, deskew, valid.shape[1])
+    emitted = _accumulate(now, tags, deskew, asked, prf, row)
+    _shift(now, tags, skew, valid, address, operand)
+    _multiply(valid, address, operand, psum, wrf)
+    _hold_edge(now, tags, skew)
+    cycle[0] = now + 1
+    return emitted
 
-    # The psum memory: asked one cycle ahead of the PRF, written one cycle behind it.
-    ahead = (now - (latency - 3)) % latency
+
+@njit(cache=True, error_model="numpy")
+def _psum_memory(now, tags, asked, row, stored):
+    """Asked one cycle ahead of the PRF, written one cycle behind it."""
+    latency = len(tags)
+    ahead, behind = (now - latency + 3) % latency, (now + 1) % latency
     if tags[ahead, VALID] and tags[ahead, STORED]:
-        output, into = tags[ahead, OUTPUT], now % 2
-        for c in range(columns):
+        into, output = now % 2, tags[ahead, OUTPUT]
+        for c in range(len(row)):
             asked[into, c] = stored[output, c]
-    behind = (now - (latency - 1)) % latency
     if tags[behind, VALID] and tags[behind, LAST] and not tags[behind, FINAL]:
         output = tags[behind, OUTPUT]
-        for c in range(columns):
+        for c in range(len(row)):
             stored[output, c] = row[c]
 
-    # Deskew: psums that leave the array in this cycle join the row that is complete Rh - 1 - h later.
+
+@njit(cache=True, error_model="numpy")
+def _deskew(now, psum, deskew, right):
+    """Psums that leave tile column h join the row that is complete Rh - 1 - h cycles later."""
+    tile_columns = psum.shape[1] // right
     for h in range(right):
-        complete = (now + right - 1 - h) % right
+        row = (now + right - 1 - h) % right
         for c in range(h * tile_columns, (h + 1) * tile_columns):
-            deskew[complete, c] = psum[down, c]
+            deskew[row, c] = psum[-1, c]
 
-    # PRF.
-    slot = (now - (latency - 2)) % latency
-    emitted = -1
-    if tags[slot, VALID]:
-        word, complete, from_memory = tags[slot, WORD], now % right, (now - 1) % 2
-        first, continued = tags[slot, FIRST], tags[slot, STORED]
-        for c in range(columns):
-            start = (asked[from_memory, c] if continued else 0) if first else prf[word, c]
-            row[c] = start + deskew[complete, c]
-            prf[word, c] = row[c]
-        if tags[slot, LAST]:
-            emitted = slot
 
-    # Tiles, from the lower right: each reads what its neighbours above and on the left passed on before.
-    for v in range(down - 1, -1, -1):
-        top = v * tile_rows
+@njit(cache=True, error_model="numpy")
+def _accumulate(now, tags, deskew, asked, prf, row):
+    """The PRF and its adders; returns what `clock` returns."""
+    slot = (now + 2) % len(tags)
+    if not tags[slot, VALID]:
+        return -1
+    word, sums, start = tags[slot, WORD], now % len(deskew), (now - 1) % 2
+    first, stored = tags[slot, FIRST], tags[slot, STORED]
+    for c in range(len(row)):
+        before = (asked[start, c] if stored else 0) if first else prf[word, c]
+        row[c] = before + deskew[sums, c]
+        prf[word, c] = row[c]
+    return slot if tags[slot, LAST] else -1
+
+
+@njit(cache=True, error_model="numpy")
+def _shift(now, tags, skew, valid, address, operand):
+    """Tokens move one tile to the right; a tile without one holds its operands."""
+    down, right, tile_rows = operand.shape
+    for v in range(down):
         for h in range(right - 1, 0, -1):
             valid[v, h] = valid[v, h - 1]
             if valid[v, h]:
                 address[v, h] = address[v, h - 1]
                 for r in range(tile_rows):
                     operand[v, h, r] = operand[v, h - 1, r]
-        edge = (now - v) % latency
+        edge = (now - v) % len(tags)
         valid[v, 0] = tags[edge, VALID]
         if valid[v, 0]:
             address[v, 0] = tags[edge, ADDRESS]
             edge = (now - v) % down
             for r in range(tile_rows):
-                operand[v, 0, r] = skew[edge, top + r]
+                operand[v, 0, r] = skew[edge, v * tile_rows + r]
+
+
+@njit(cache=True, error_model="numpy")
+def _multiply(valid, address, operand, psum, wrf):
+    """Psums move one tile down; on the way each tile adds its products.
+
+    A tile multiplies what it has just been passed: with a token, that is also what it passes on. From
+    the lowest tiles up, since each reads what the tile above passed down before.
+    """
+    down, right, tile_rows = operand.shape
+    tile_columns = psum.shape[1] // right
+    for v in range(down - 1, -1, -1):
         for h in range(right):
             if valid[v, h]:
-                word = np.uint64(address[v, h])
-                if tile_columns == 16:
-                    _multiply(psum, np.uint64(v), wrf, word, np.uint64(top), np.uint64(h * tile_columns), operand, np.uint64(h), np.uint64(tile_rows), np.uint64(16))
+                # A constant count makes the loop over the columns of a usual tile one vector.
+                if tile_columns == 16 and tile_rows == 4:
+                    _tile(np.uint64(v), np.uint64(h), np.uint64(address[v, h]), operand, psum, wrf,
+                          np.uint64(4), np.uint64(16))
                 else:
-                    _multiply(psum, np.uint64(v), wrf, word, np.uint64(top), np.uint64(h * tile_columns), operand, np.uint64(h), np.uint64(tile_rows), np.uint64(tile_columns))
+                    _tile(np.uint64(v), np.uint64(h), np.uint64(address[v, h]), operand, psum, wrf,
+                          np.uint64(tile_rows), np.uint64(tile_columns))
 
-    # The array edge keeps its vector; without an `issue` it carries no token.
-    for n in range(1, len(TAG)):
-        tags[(now + 1) % latency, n] = tags[now % latency, n]
-    tags[(now + 1) % latency, VALID] = 0
+
+@njit(cache=True, error_model="numpy")
+def _tile(v, h, word, operand, psum, wrf, rows, columns):
+    """One tile, 4 rows at a time. Unsigned numbers, since Numba tests signed indices for being negative."""
+    top, low = v * rows, h * columns
+    above, below = v, v + np.uint64(1)
+    r = np.uint64(0)
+    while r + np.uint64(4) <= rows:
+        r1, r2, r3 = r + np.uint64(1), r + np.uint64(2), r + np.uint64(3)
+        x0, x1 = np.int32(operand[v, h, r]), np.int32(operand[v, h, r1])
+        x2, x3 = np.int32(operand[v, h, r2]), np.int32(operand[v, h, r3])
+        for c in range(low, low + columns):
+            psum[below, c] = psum[above, c] + (
+                x0 * np.int32(wrf[word, top + r, c]) + x1 * np.int32(wrf[word, top + r1, c])
+                + x2 * np.int32(wrf[word, top + r2, c]) + x3 * np.int32(wrf[word, top + r3, c]))
+        above = below
+        r += np.uint64(4)
+    while r < rows:
+        x0 = np.int32(operand[v, h, r])
+        for c in range(low, low + columns):
+            psum[below, c] = psum[above, c] + x0 * np.int32(wrf[word, top + r, c])
+        above = below
+        r += np.uint64(1)
+
+
+@njit(cache=True, error_model="numpy")
+def _hold_edge(now, tags, skew):
+    """The array edge keeps its vector; without an `issue` it carries no token."""
+    slot, following = now % len(tags), (now + 1) % len(tags)
+    for n in range(tags.shape[1]):
+        tags[following, n] = tags[slot, n]
+    tags[following, VALID] = 0
+    slot, following = now % len(skew), (now + 1) % len(skew)
     for r in range(skew.shape[1]):
-        skew[(now + 1) % down, r] = skew[now % down, r]
-    registers.cycle[0] = now + 1
-    return emitted
+        skew[following, r] = skew[slot, r]
+
+
+def snapshot(registers: Registers) -> dict[str, np.ndarray]:
+    """Copies of all registers as visible in cycle n, delay lines in order of age.
+
+    Returns:
+        valid: bool [Rv, Rh], address: int64 [Rv, Rh], operand: int8 [Rv, Rh, TH],
+            psum: int32 [Rv, Rh, TL]: the registers of tile (v, h).
+        skew: int8 [Rv, Rv, TH]: [v, k] is the vector slice k cycles behind the edge on its way to tile
+            row v, k <= v; [v, 0] is the edge, [v, v] what tile (v, 0) sees; 0 where k > v.
+        deskew: int32 [Rh, Rh, TL]: [h, k] has left tile column h k cycles ago, k <= Rh - 1 - h;
+            [h, 0] is the psum register of the lowest tile, [h, Rh - 1 - h] in the row for the PRF.
+        tag_...: int64 [LAT], one for each name in TAG: [0] at the edge, [LAT - 2] at the PRF,
+            [LAT - 1] beside `row`.
+        asked: int32 [L], the stored psums that the PRF sees.
+        prf: int32 [words, L]; row: int32 [L].
+    """
+    now = int(registers.cycle[0])
+    down, right, tile_rows = registers.operand.shape
+    columns = len(registers.row)
+    psum = registers.psum[1:].reshape(down, right, columns // right).copy()
+    skew = np.zeros((down, down, tile_rows), np.int8)
+    for v in range(down):
+        for k in range(v + 1):
+            skew[v, k] = registers.skew[(now - k) % down, v * tile_rows : (v + 1) * tile_rows]
+    deskew = np.zeros((right, right, columns // right), np.int32)
+    for h in range(right):
+        deskew[h, 0] = psum[-1, h]
+        for k in range(1, right - h):
+            deskew[h, k] = registers.deskew.reshape(right, right, -1)[(now - k + right - 1 - h) % right, h]
+    ages = (now - np.arange(len(registers.tags))) % len(registers.tags)
+    tags = {f"tag_{name}": registers.tags[ages, n] for n, name in enumerate(TAG)}
+    return {
+        "valid": registers.valid.astype(bool), "address": registers.address.copy(),
+        "operand": registers.operand.copy(), "psum": psum, "skew": skew, "deskew": deskew,
+        "asked": registers.asked[(now - 1) % 2].copy(), "prf": registers.prf.copy(),
+        "row": registers.row.copy(), **tags,
+    }

@@ -53,7 +53,7 @@ class Machine:
         self.snapshots = [model.snapshot(self.registers)]
 
     def run(self, tokens, cycles, writes=(), watch=False):
-        """Emitted rows as (cycle, output, columns, final, row); `writes` are (cycle, address, row, values)."""
+        """Rows as (cycle, output, columns, final, row); `writes` are (cycle, address, row, values)."""
         emitted = []
         issues = {token.cycle: token for token in tokens}
         for t in range(cycles):
@@ -89,7 +89,7 @@ def random_machine(rng, **geometry):
 
 def random_slots(rng, machine, count, density=0.7):
     """Tokens of slots with interleaved PRF words; chunks that start, continue and finish psums."""
-    tokens, t, pixels = [], 0, 3
+    tokens, t, pixels, a = [], 0, 3, 1
     for slot in range(count):
         pixel, chunk = slot % pixels, slot // pixels
         if pixel == 0:

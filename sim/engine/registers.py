@@ -152,11 +152,11 @@ def _psum_memory(now, tags, asked, row, stored):
 @njit(cache=True, error_model="numpy")
 def _deskew(now, psum, deskew, right):
     """Psums that leave tile column h join the row that is complete Rh - 1 - h cycles later."""
-    tile_columns = psum.shape[1] // right
+    down, tile_columns = len(psum) - 1, psum.shape[1] // right
     for h in range(right):
         row = (now + right - 1 - h) % right
         for c in range(h * tile_columns, (h + 1) * tile_columns):
-            deskew[row, c] = psum[-1, c]
+            deskew[row, c] = psum[down, c]
 
 
 @njit(cache=True, error_model="numpy")
@@ -199,43 +199,40 @@ def _multiply(valid, address, operand, psum, wrf):
     """Psums move one tile down; on the way each tile adds its products.
 
     A tile multiplies what it has just been passed: with a token, that is also what it passes on. From
-    the lowest tiles up, since each reads what the tile above passed down before.
+    the lowest tiles up, since each reads what the tile above passed down before. Indices are unsigned,
+    which spares Numba the test for negative ones.
     """
-    down, right, tile_rows = operand.shape
-    tile_columns = psum.shape[1] // right
-    for v in range(down - 1, -1, -1):
-        for h in range(right):
+    tile_rows, tile_columns = np.uint64(operand.shape[2]), np.uint64(psum.shape[1] // operand.shape[1])
+    sums = np.empty(psum.shape[1], np.int32)
+    for v in range(len(operand) - 1, -1, -1):
+        for c in range(len(sums)):
+            sums[c] = psum[v, c]
+        for h in range(operand.shape[1]):
             if valid[v, h]:
-                # A constant count makes the loop over the columns of a usual tile one vector.
-                if tile_columns == 16 and tile_rows == 4:
-                    _tile(np.uint64(v), np.uint64(h), np.uint64(address[v, h]), operand, psum, wrf,
-                          np.uint64(4), np.uint64(16))
-                else:
-                    _tile(np.uint64(v), np.uint64(h), np.uint64(address[v, h]), operand, psum, wrf,
-                          np.uint64(tile_rows), np.uint64(tile_columns))
+                _add_products(sums, operand, np.uint64(v), np.uint64(h), wrf, np.uint64(address[v, h]),
+                              tile_rows, tile_columns)
+                low = np.uint64(h) * tile_columns
+                for c in range(tile_columns):
+                    psum[v + 1, low + c] = sums[low + c]
 
 
 @njit(cache=True, error_model="numpy")
-def _tile(v, h, word, operand, psum, wrf, rows, columns):
-    """One tile, 4 rows at a time. Unsigned numbers, since Numba tests signed indices for being negative."""
-    top, low = v * rows, h * columns
-    above, below = v, v + np.uint64(1)
-    r = np.uint64(0)
+def _add_products(sums, operand, v, h, wrf, word, rows, columns):
+    """One tile: sums[low:] += operand[v, h] @ wrf[word, top:, low:], four rows at a time."""
+    top, low, r = v * rows, h * columns, np.uint64(0)
     while r + np.uint64(4) <= rows:
         r1, r2, r3 = r + np.uint64(1), r + np.uint64(2), r + np.uint64(3)
         x0, x1 = np.int32(operand[v, h, r]), np.int32(operand[v, h, r1])
         x2, x3 = np.int32(operand[v, h, r2]), np.int32(operand[v, h, r3])
-        for c in range(low, low + columns):
-            psum[below, c] = psum[above, c] + (
-                x0 * np.int32(wrf[word, top + r, c]) + x1 * np.int32(wrf[word, top + r1, c])
-                + x2 * np.int32(wrf[word, top + r2, c]) + x3 * np.int32(wrf[word, top + r3, c]))
-        above = below
+        for c in range(columns):
+            sums[low + c] += (
+                x0 * np.int32(wrf[word, top + r, low + c]) + x1 * np.int32(wrf[word, top + r1, low + c])
+                + x2 * np.int32(wrf[word, top + r2, low + c]) + x3 * np.int32(wrf[word, top + r3, low + c]))
         r += np.uint64(4)
     while r < rows:
         x0 = np.int32(operand[v, h, r])
-        for c in range(low, low + columns):
-            psum[below, c] = psum[above, c] + x0 * np.int32(wrf[word, top + r, c])
-        above = below
+        for c in range(columns):
+            sums[low + c] += x0 * np.int32(wrf[word, top + r, low + c])
         r += np.uint64(1)
 
 

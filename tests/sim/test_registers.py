@@ -306,7 +306,7 @@ def mutated(monkeypatch, name, source, replacement):
     ("_accumulate", "now % len(deskew)", "(now + 1) % len(deskew)"),
     ("_accumulate", "(now - 1) % 2", "now % 2"),
     ("_psum_memory", "now - latency + 3", "now - latency + 4"),
-    ("_multiply", "range(down - 1, -1, -1)", "range(down)"),
+    ("_multiply", "range(len(operand) - 1, -1, -1)", "range(len(operand))"),
     ("_hold_edge", "tags[following, VALID] = 0", "pass"),
 ])
 def test_a_wrong_delay_is_found(monkeypatch, name, source, replacement):

@@ -1,0 +1,286 @@
+"""The array and the PRF, register by register (docs/timing.md section 1).
+
+Every register of `rtl.array`, `rtl.tile` and `rtl.prf` has its value here in every cycle: operands move
+right and psums move down by one tile a cycle, and each tile reads its WRF words in the cycle in which it
+uses them, so weights that change too early spoil the sums as they would in silicon. A tile is
+combinational inside; sparse tiles compute with the decoded rows of the WRF, zeros where pruned, which
+gives the same psums. Psums inside the array have 32 bits here, more than `16 + ceil(log2 H)`.
+
+One cycle t of the caller:
+
+    emitted = clock(registers, wrf, stored)    before anything is written in t
+    ...                                        the loader writes the WRF
+    issue(registers, ...)                      if a token issues in t
+
+`clock` is the step from the state visible in t to the one visible in t+1. Delay lines (operand skew,
+tags, column deskew) are rings: what a ring holds stays in place, and the cycle says how old it is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+# What accompanies a token: the fields of `rtl.geometry.Geometry.tag` that matter here, the WRF address,
+# and how many columns carry meaning.
+TAG = ("valid", "address", "word", "first", "stored", "last", "final", "output", "columns")
+VALID, ADDRESS, WORD, FIRST, STORED, LAST, FINAL, OUTPUT, COLUMNS = range(len(TAG))
+
+
+class Registers(NamedTuple):
+    """State of Rv x Rh tiles of TH x TL PEs and of the PRF; `n` is the number of cycles clocked.
+
+    Attributes:
+        cycle: int64 [1], n.
+        tags: int64 [LAT, len(TAG)], ring; the tag of age k (0: at the array edge) is in row (n - k) mod LAT.
+        skew: int8 [Rv, H], ring; the vector at the array edge k cycles ago is in row (n - k) mod Rv.
+        valid, address: int64 [Rv, Rh], what each tile passes to its right.
+        operand: int8 [Rv, Rh, TH], activations that each tile passes to its right.
+        psum: int32 [Rv + 1, L], row v + 1 is what tile row v passes down; row 0 is the constant 0 above.
+        deskew: int32 [Rh, L], ring; row n mod Rh is complete with the psums of cycle n.
+        asked: int32 [2, L], stored psums asked for in cycle n are in row n mod 2.
+        prf: int32 [words, L].
+        row: int32 [L], the psum row last accumulated.
+    """
+
+    cycle: np.ndarray
+    tags: np.ndarray
+    skew: np.ndarray
+    valid: np.ndarray
+    address: np.ndarray
+    operand: np.ndarray
+    psum: np.ndarray
+    deskew: np.ndarray
+    asked: np.ndarray
+    prf: np.ndarray
+    row: np.ndarray
+
+
+@njit(cache=True, error_model="numpy")
+def reset(rows, columns, tile_rows, tile_columns, prf_words):
+    """Registers of an H x L array after reset; those that the RTL does not reset are 0."""
+    down, right = rows // tile_rows, columns // tile_columns
+    return Registers(
+        np.zeros(1, np.int64),
+        np.zeros((down + right + 1, len(TAG)), np.int64),
+        np.zeros((down, rows), np.int8),
+        np.zeros((down, right), np.int64),
+        np.zeros((down, right), np.int64),
+        np.zeros((down, right, tile_rows), np.int8),
+        np.zeros((down + 1, columns), np.int32),
+        np.zeros((right, columns), np.int32),
+        np.zeros((2, columns), np.int32),
+        np.zeros((prf_words, columns), np.int32),
+        np.zeros(columns, np.int32),
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows):
+    """A token issues; it and its vector are at the array edge in the next cycle. Follows `clock`.
+
+    Args:
+        address: WRF address in all PEs, bank included.
+        word: PRF word.
+        first, stored: replaces the word, with 0 or with row `output` of the psum memory.
+        last, final: emits its row; to row `output` of the psum memory unless final.
+        output: psum address, of a final token whatever the caller needs to find its place.
+        columns: columns with meaning, for the caller.
+        vector: int8 [>= low + rows], activations of array rows 0 .. rows - 1 from `low` on.
+        rows: array rows that have a channel; the others multiply by 0.
+    """
+    tags, skew = registers.tags, registers.skew
+    slot = registers.cycle[0] % len(tags)
+    tags[slot, VALID] = 1
+    tags[slot, ADDRESS] = address
+    tags[slot, WORD] = word
+    tags[slot, FIRST] = first
+    tags[slot, STORED] = stored
+    tags[slot, LAST] = last
+    tags[slot, FINAL] = final
+    tags[slot, OUTPUT] = output
+    tags[slot, COLUMNS] = columns
+    slot = registers.cycle[0] % len(skew)
+    for r in range(skew.shape[1]):
+        skew[slot, r] = vector[low + r] if r < rows else 0
+
+
+@njit(cache=True, error_model="numpy")
+def clock(registers, wrf, stored):
+    """One cycle of array and PRF.
+
+    Args:
+        registers: as visible in this cycle; become those of the next one.
+        wrf: int8 [depth, H, L], as visible in this cycle.
+        stored: int32 [addresses, L], the psum memory; read when asked for, and written in the cycle in
+            which the row of a `last` token that is not `final` is visible.
+
+    Returns:
+        Which of `registers.tags` belongs to `registers.row`, if that row is visible from the next cycle
+        on and its token is `last`; otherwise -1.
+    """
+    cycle, tags, skew, valid, address, operand, psum, deskew, asked, prf, row = registers
+    now = cycle[0]
+    # From the output to the input: each part reads what the part before it held in this cycle.
+    _psum_memory(now, tags, asked, row, stored)
+    _deskew(now, psum, deskew, valid.shape[1])
+    emitted = _accumulate(now, tags, deskew, asked, prf, row)
+    _shift(now, tags, skew, valid, address, operand)
+    _multiply(valid, address, operand, psum, wrf)
+    _hold_edge(now, tags, skew)
+    cycle[0] = now + 1
+    return emitted
+
+
+@njit(cache=True, error_model="numpy")
+def _psum_memory(now, tags, asked, row, stored):
+    """Asked one cycle ahead of the PRF, written one cycle behind it."""
+    latency = len(tags)
+    ahead, behind = (now - latency + 3) % latency, (now + 1) % latency
+    if tags[ahead, VALID] and tags[ahead, STORED]:
+        into, output = now % 2, tags[ahead, OUTPUT]
+        for c in range(len(row)):
+            asked[into, c] = stored[output, c]
+    if tags[behind, VALID] and tags[behind, LAST] and not tags[behind, FINAL]:
+        output = tags[behind, OUTPUT]
+        for c in range(len(row)):
+            stored[output, c] = row[c]
+
+
+@njit(cache=True, error_model="numpy")
+def _deskew(now, psum, deskew, right):
+    """Psums that leave tile column h join the row that is complete Rh - 1 - h cycles later."""
+    down, tile_columns = len(psum) - 1, psum.shape[1] // right
+    for h in range(right):
+        row = (now + right - 1 - h) % right
+        for c in range(h * tile_columns, (h + 1) * tile_columns):
+            deskew[row, c] = psum[down, c]
+
+
+@njit(cache=True, error_model="numpy")
+def _accumulate(now, tags, deskew, asked, prf, row):
+    """The PRF and its adders; returns what `clock` returns."""
+    slot = (now + 2) % len(tags)
+    if not tags[slot, VALID]:
+        return -1
+    word, sums, start = tags[slot, WORD], now % len(deskew), (now - 1) % 2
+    first, stored = tags[slot, FIRST], tags[slot, STORED]
+    for c in range(len(row)):
+        before = (asked[start, c] if stored else 0) if first else prf[word, c]
+        row[c] = before + deskew[sums, c]
+        prf[word, c] = row[c]
+    return slot if tags[slot, LAST] else -1
+
+
+@njit(cache=True, error_model="numpy")
+def _shift(now, tags, skew, valid, address, operand):
+    """Tokens move one tile to the right; a tile without one holds its operands."""
+    down, right, tile_rows = operand.shape
+    for v in range(down):
+        for h in range(right - 1, 0, -1):
+            valid[v, h] = valid[v, h - 1]
+            if valid[v, h]:
+                address[v, h] = address[v, h - 1]
+                for r in range(tile_rows):
+                    operand[v, h, r] = operand[v, h - 1, r]
+        edge = (now - v) % len(tags)
+        valid[v, 0] = tags[edge, VALID]
+        if valid[v, 0]:
+            address[v, 0] = tags[edge, ADDRESS]
+            edge = (now - v) % down
+            for r in range(tile_rows):
+                operand[v, 0, r] = skew[edge, v * tile_rows + r]
+
+
+@njit(cache=True, error_model="numpy")
+def _multiply(valid, address, operand, psum, wrf):
+    """Psums move one tile down; on the way each tile adds its products.
+
+    A tile multiplies what it has just been passed: with a token, that is also what it passes on. From
+    the lowest tiles up, since each reads what the tile above passed down before. Indices are unsigned,
+    which spares Numba the test for negative ones.
+    """
+    tile_rows, tile_columns = np.uint64(operand.shape[2]), np.uint64(psum.shape[1] // operand.shape[1])
+    sums = np.empty(psum.shape[1], np.int32)
+    for v in range(len(operand) - 1, -1, -1):
+        for c in range(len(sums)):
+            sums[c] = psum[v, c]
+        for h in range(operand.shape[1]):
+            if valid[v, h]:
+                _add_products(sums, operand, np.uint64(v), np.uint64(h), wrf, np.uint64(address[v, h]),
+                              tile_rows, tile_columns)
+                low = np.uint64(h) * tile_columns
+                for c in range(tile_columns):
+                    psum[v + 1, low + c] = sums[low + c]
+
+
+@njit(cache=True, error_model="numpy")
+def _add_products(sums, operand, v, h, wrf, word, rows, columns):
+    """One tile: sums[low:] += operand[v, h] @ wrf[word, top:, low:], four rows at a time."""
+    top, low, r = v * rows, h * columns, np.uint64(0)
+    while r + np.uint64(4) <= rows:
+        r1, r2, r3 = r + np.uint64(1), r + np.uint64(2), r + np.uint64(3)
+        x0, x1 = np.int32(operand[v, h, r]), np.int32(operand[v, h, r1])
+        x2, x3 = np.int32(operand[v, h, r2]), np.int32(operand[v, h, r3])
+        for c in range(columns):
+            sums[low + c] += (
+                x0 * np.int32(wrf[word, top + r, low + c]) + x1 * np.int32(wrf[word, top + r1, low + c])
+                + x2 * np.int32(wrf[word, top + r2, low + c]) + x3 * np.int32(wrf[word, top + r3, low + c]))
+        r += np.uint64(4)
+    while r < rows:
+        x0 = np.int32(operand[v, h, r])
+        for c in range(columns):
+            sums[low + c] += x0 * np.int32(wrf[word, top + r, low + c])
+        r += np.uint64(1)
+
+
+@njit(cache=True, error_model="numpy")
+def _hold_edge(now, tags, skew):
+    """The array edge keeps its vector; without an `issue` it carries no token."""
+    slot, following = now % len(tags), (now + 1) % len(tags)
+    for n in range(tags.shape[1]):
+        tags[following, n] = tags[slot, n]
+    tags[following, VALID] = 0
+    slot, following = now % len(skew), (now + 1) % len(skew)
+    for r in range(skew.shape[1]):
+        skew[following, r] = skew[slot, r]
+
+
+def snapshot(registers: Registers) -> dict[str, np.ndarray]:
+    """Copies of all registers as visible in cycle n, delay lines in order of age.
+
+    Returns:
+        valid: bool [Rv, Rh], address: int64 [Rv, Rh], operand: int8 [Rv, Rh, TH],
+            psum: int32 [Rv, Rh, TL]: the registers of tile (v, h).
+        skew: int8 [Rv, Rv, TH]: [v, k] is the vector slice k cycles behind the edge on its way to tile
+            row v, k <= v; [v, 0] is the edge, [v, v] what tile (v, 0) sees; 0 where k > v.
+        deskew: int32 [Rh, Rh, TL]: [h, k] has left tile column h k cycles ago, k <= Rh - 1 - h;
+            [h, 0] is the psum register of the lowest tile, [h, Rh - 1 - h] in the row for the PRF.
+        tag_...: int64 [LAT], one for each name in TAG: [0] at the edge, [LAT - 2] at the PRF,
+            [LAT - 1] beside `row`.
+        asked: int32 [L], the stored psums that the PRF sees.
+        prf: int32 [words, L]; row: int32 [L].
+    """
+    now = int(registers.cycle[0])
+    down, right, tile_rows = registers.operand.shape
+    columns = len(registers.row)
+    psum = registers.psum[1:].reshape(down, right, columns // right).copy()
+    skew = np.zeros((down, down, tile_rows), np.int8)
+    for v in range(down):
+        for k in range(v + 1):
+            skew[v, k] = registers.skew[(now - k) % down, v * tile_rows : (v + 1) * tile_rows]
+    deskew = np.zeros((right, right, columns // right), np.int32)
+    for h in range(right):
+        deskew[h, 0] = psum[-1, h]
+        for k in range(1, right - h):
+            deskew[h, k] = registers.deskew.reshape(right, right, -1)[(now - k + right - 1 - h) % right, h]
+    ages = (now - np.arange(len(registers.tags))) % len(registers.tags)
+    tags = {f"tag_{name}": registers.tags[ages, n] for n, name in enumerate(TAG)}
+    return {
+        "valid": registers.valid.astype(bool), "address": registers.address.copy(),
+        "operand": registers.operand.copy(), "psum": psum, "skew": skew, "deskew": deskew,
+        "asked": registers.asked[(now - 1) % 2].copy(), "prf": registers.prf.copy(),
+        "row": registers.row.copy(), **tags,
+    }

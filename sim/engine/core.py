@@ -8,6 +8,7 @@ import numpy as np
 
 from sim import encoding
 from sim.engine import kernel
+from sim.errors import InputError
 from sim.program import Program
 from sim.results import CONTROL_CYCLES, STORER_STAGES, Handover
 from sim.schedule import CODED
@@ -47,7 +48,14 @@ def run_program(
         trace: record every emitted psum row (first image only).
         found: what the layer before left; None runs the core alone, as RTL benches do: weights and
             ifmap are there in time, and nothing follows.
+        registers: clock every register of the array.
+
+    Raises:
+        InputError: registers of an idealised array, which has other ones.
     """
+    if registers and not program.schedule.accelerator.edge_registers:
+        raise InputError("edge_registers", False, "an idealised array has no registers to clock",
+                         "set edge_registers = true")
     layer = program.schedule.shape
     x = np.ascontiguousarray(np.moveaxis(token_ifmap, 1, -1))
     acc = np.zeros((len(x), layer.out_h, layer.out_w, layer.outputs), np.int32)
@@ -56,7 +64,7 @@ def run_program(
     columns = program.schedule.accelerator.columns
     emitted = int((program.chunks["pixels"] * program.chunks["a"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
-    arguments = (_parameters(program, found is not None), program.chunks.view(np.recarray),
+    arguments = (_parameters(program, found is not None, registers), program.chunks.view(np.recarray),
                  program.visits.view(np.recarray), _flat(program.beats), _flat(program.codebook),
                  _masks(program), program.rom)
     if trace:
@@ -79,12 +87,13 @@ def _masks(program: Program) -> np.ndarray:
     return encoding.mask_table(acc.keep, acc.group).copy()
 
 
-def _parameters(program: Program, memory: bool) -> kernel.Parameters:
+def _parameters(program: Program, memory: bool, registers: bool) -> kernel.Parameters:
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
     coded = schedule.format in CODED
     return kernel.Parameters(
-        rows=acc.rows, columns=acc.columns, latency=acc.latency, release=acc.release,
+        rows=acc.rows, columns=acc.columns, tile_rows=acc.tile_rows, tile_columns=acc.tile_columns,
+        registers=int(registers), latency=acc.latency, release=acc.release,
         registered=int(acc.edge_registers), port=acc.weight_port_bits, wrf_depth=acc.wrf_depth,
         overlap=int(schedule.overlap), mode=_MODES[schedule.format],
         d=acc.codeword_length, q=acc.multipliers_per_codeword,

@@ -1,7 +1,7 @@
 """The machine, one cycle after another (docs/timing.md).
 
-Values are kept at the level of psum rows: a token's row is computed when it issues, from what
-the loader has written into the WRF by then.
+Two depths share this loop. At value level a token's psum row is computed when it issues, from what the
+loader has written into the WRF by then; at register level `sim.engine.registers` clocks every register.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
+
+from sim.engine import registers
 
 DENSE, SPLIT, BLOCK, VQ, MVQ, SSVQ, ROM = range(7)
 NEVER = 1 << 60
@@ -32,6 +34,9 @@ class Parameters(NamedTuple):
 
     rows: int
     columns: int
+    tile_rows: int
+    tile_columns: int
+    registers: int  # clock every register of the array
     latency: int
     release: int
     registered: int  # loader stages are clocked
@@ -222,6 +227,8 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
              counters):
     """Runs one layer on one ifmap.
 
+    With `p.registers` the array is that of `sim.engine.registers`.
+
     Args:
         p: Parameters.
         chunks, visits: CHUNK and VISIT records.
@@ -252,6 +259,8 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
     prf = np.zeros((depth_prf, p.columns), np.int32)
     stored = np.zeros((most_pixels * depth_prf, p.columns), np.int32)
     traced = 0
+    array = registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, depth_prf)
+    places = acc.reshape(-1)
 
     # Loader. Job -1 is the codebook. `row_*` describe the row to look up next.
     job = -1 if p.codewords and p.mode != ROM else 0
@@ -299,6 +308,18 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
             map_there[n] = -NEVER
 
     while True:
+        if p.registers:
+            # ---- array: before the loader writes; an emitted row is visible in t + 1
+            slot = registers.clock(array, wrf, stored)
+            if slot >= 0:
+                tag = array.tags[slot]
+                if tag[registers.FINAL]:
+                    for c in range(tag[registers.COLUMNS]):
+                        places[tag[registers.PLACE] + c] = array.row[c]
+                if traced < len(trace_cycles):
+                    trace_rows[traced] = array.row
+                    trace_cycles[traced] = t + 1
+                    traced += 1
         # ---- sequencer: slot over?
         if in_slot and elapsed == length:
             in_slot = False
@@ -504,29 +525,46 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     ky, kx = entry_q[e] // p.kernel_x, entry_q[e] % p.kernel_x
                     vector = x[oy * p.stride_y + ky * p.dilation_y, ox * p.stride_x + kx * p.dilation_x]
                     low = chunk.channel + r * p.rows
-                    psum = prf[s]
                     address = pixel * chunk.a + s
-                    if e < chunk.a:
-                        if chunk.first:
-                            psum[:] = 0
-                        else:
-                            psum[:] = stored[address]
-                            counters[PSUM_ROWS_READ] += 1
-                            counters[L1_PSUM_READ] += group_columns * p.psum_words
+                    word = bank * bank_depth + e
+                    starts, emits = e < chunk.a, e >= tokens - chunk.a
+                    place = ((oy * acc.shape[1] + ox) * acc.shape[2] + chunk.output + s * p.columns)
+                    if p.registers:
+                        registers.issue(array, word, s, starts, starts and not chunk.first, emits,
+                                        chunk.last, address, group_columns, vector, low, group_rows, place)
                     else:
-                        counters[PRF_READ] += group_columns
-                    weights = wrf[bank * bank_depth + e]
+                        psum = prf[s]
+                        if starts:
+                            if chunk.first:
+                                psum[:] = 0
+                            else:
+                                psum[:] = stored[address]
+                        if p.mode == BLOCK:
+                            _multiply_block(psum, wrf[word], vector, low, group_rows, p)
+                        else:
+                            _multiply(psum, wrf[word], vector, low, group_rows, group_columns)
+                        if emits:
+                            if chunk.last:
+                                places[place : place + group_columns] = psum[:group_columns]
+                            else:
+                                stored[address] = psum
+                            if traced < len(trace_cycles):
+                                trace_rows[traced] = psum
+                                trace_cycles[traced] = t + p.latency
+                                traced += 1
+                    used = group_columns
+                    if p.sparse:
+                        used = (group_columns + p.d - 1) // p.d * p.q
                     if p.mode == BLOCK:
                         used = p.block_outputs
-                        _multiply_block(psum, weights, vector, low, group_rows, p)
-                    else:
-                        used = group_columns
-                        if p.sparse:
-                            used = (group_columns + p.d - 1) // p.d * p.q
-                        _multiply(psum, weights, vector, low, group_rows, group_columns)
+                    if starts and not chunk.first:
+                        counters[PSUM_ROWS_READ] += 1
+                        counters[L1_PSUM_READ] += group_columns * p.psum_words
+                    if not starts:
+                        counters[PRF_READ] += group_columns
                     counters[TOKENS] += 1
                     counters[MAC] += group_rows * used
-                    counters[GATED] += _gated(vector, low, group_rows, used, zeros[bank * bank_depth + e])
+                    counters[GATED] += _gated(vector, low, group_rows, used, zeros[word])
                     counters[WRF_READ] += group_rows * used
                     counters[PRF_WRITE] += group_columns
                     if e % (chunk.a * chunk.u) == 0:
@@ -535,21 +573,13 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                         z = ox * p.stride_x + kx * p.dilation_x - p.pad_x
                         if 0 <= y < p.height and 0 <= z < p.width:
                             counters[ARF_READ] += group_rows
-                    if e >= tokens - chunk.a:
+                    if emits:
                         counters[PRF_READ] += group_columns
                         if chunk.last:
-                            first_output = chunk.output + s * p.columns
-                            acc[oy, ox, first_output : first_output + group_columns] = (
-                                psum[:group_columns])
                             counters[FINISHED] += 1
                         else:
-                            stored[address] = psum
                             counters[PSUM_ROWS_WRITTEN] += 1
                             counters[L1_PSUM_WRITE] += group_columns * p.psum_words
-                        if traced < len(trace_cycles):
-                            trace_rows[traced] = psum
-                            trace_cycles[traced] = t + p.latency
-                            traced += 1
                     if e == tokens - 1:
                         if chunk.last:
                             done = t + p.latency + p.store_stages + chunk.store
@@ -568,7 +598,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
         if t >= 0:
             counters[cause] += 1
         visible = sent * p.port
-        if t == drained or t > 3000000:
+        if t == drained:
             break
         t += 1
     counters[CYCLES] = t + 1

@@ -25,8 +25,8 @@ from numba import njit
 
 # What accompanies a token: the fields of `rtl.geometry.Geometry.tag` that matter here, the WRF address,
 # and how many columns carry meaning.
-TAG = ("valid", "address", "word", "first", "stored", "last", "final", "output", "columns")
-VALID, ADDRESS, WORD, FIRST, STORED, LAST, FINAL, OUTPUT, COLUMNS = range(len(TAG))
+TAG = ("valid", "address", "word", "first", "stored", "last", "final", "output", "columns", "place")
+VALID, ADDRESS, WORD, FIRST, STORED, LAST, FINAL, OUTPUT, COLUMNS, PLACE = range(len(TAG))
 
 
 class Registers(NamedTuple):
@@ -78,7 +78,8 @@ def reset(rows, columns, tile_rows, tile_columns, prf_words):
 
 
 @njit(cache=True, error_model="numpy")
-def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows):
+def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows,
+          place=0):
     """A token issues; it and its vector are at the array edge in the next cycle. Follows `clock`.
 
     Args:
@@ -86,10 +87,11 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
         word: PRF word.
         first, stored: replaces the word, with 0 or with row `output` of the psum memory.
         last, final: emits its row; to row `output` of the psum memory unless final.
-        output: psum address, of a final token whatever the caller needs to find its place.
+        output: psum address.
         columns: columns with meaning, for the caller.
         vector: int8 [>= low + rows], activations of array rows 0 .. rows - 1 from `low` on.
         rows: array rows that have a channel; the others multiply by 0.
+        place: where a final row belongs, for the caller.
     """
     tags, skew = registers.tags, registers.skew
     slot = registers.cycle[0] % len(tags)
@@ -102,6 +104,7 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
     tags[slot, FINAL] = final
     tags[slot, OUTPUT] = output
     tags[slot, COLUMNS] = columns
+    tags[slot, PLACE] = place
     slot = registers.cycle[0] % len(skew)
     for r in range(skew.shape[1]):
         skew[slot, r] = vector[low + r] if r < rows else 0

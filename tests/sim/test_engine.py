@@ -39,6 +39,10 @@ def check(case):
     assert sum(alone.counters.get(cause, 0) for cause in CAUSES) == alone.counters["core_cycles"]
 
     run = run_program(program, ifmap, found=case.found)
+    if machine.edge_registers:
+        clocked = run_program(program, ifmap, found=case.found, registers=True)
+        np.testing.assert_array_equal(clocked.acc, run.acc)
+        assert (clocked.counters, clocked.handover) == (run.counters, run.handover)
     np.testing.assert_array_equal(run.acc, expected)
     counts, left = layer_counts(case.schedule, case.shape, case.found)
     found = memory.layer_counts(program, case.shape, run.counters)

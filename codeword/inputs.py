@@ -17,7 +17,7 @@ from sim.errors import InputError, nearest
 from sim.importers import Imported, scalesim
 from sim.network import Network
 from sim.shapes import Shape
-from sim.workloads import WORKLOADS, workload
+from sim.workloads import WORKLOADS, Workload, workload
 
 EXPORTED = {"resnet20-fashion": "resnet20_fashion"}
 """Networks of integers that ship with the package, by name: their folder in algos/zoo."""
@@ -28,8 +28,8 @@ _FLOORS = {"torch": "algos", "amaranth": "rtl", "cocotb": "rtl", "cocotb_tools":
 
 def network(
     name: str, vector_operators: Sequence[str] = (), report: Callable[[str], None] = lambda _: None
-) -> Network | list[Shape]:
-    """A network of integers (file or shipped), or the shapes of a built-in one or of another tool's.
+) -> Network | Workload | list[Shape]:
+    """A network of integers (file or shipped), a built-in one's shapes, or those of another tool's.
 
     Args:
         vector_operators: operators of an .onnx file that count as one operation an element.

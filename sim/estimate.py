@@ -15,6 +15,7 @@ from sim.plan import plan
 from sim.results import Handover, LayerCounts, output_bytes, with_output
 from sim.schedule import Format, Schedule
 from sim.shapes import ConvShape, PassShape, Shape
+from sim.workloads import Workload
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class Estimate:
 
     Attributes:
         layers: in execution order; an addition that rides on a convolution is part of it.
-        cost: of the whole network.
+        cost: of the whole network, all passes.
+        passes: how often the layers run for one use of the network.
     """
 
     name: str
     accelerator: Accelerator
     layers: tuple[LayerEstimate, ...]
     cost: Cost
+    passes: int = 1
 
     @property
     def exclusions(self) -> dict[str, str]:
@@ -51,7 +54,7 @@ class Estimate:
         return {layer.counts.name: layer.exclusion for layer in self.layers if layer.exclusion}
 
     def to_json(self) -> dict[str, object]:
-        names = {"network": self.name, "accelerator": self.accelerator.name}
+        names = {"network": self.name, "accelerator": self.accelerator.name, "passes": self.passes}
         return names | self.cost.to_json() | {
             "uncompressed": self.exclusions,
             "layers": [layer.to_json() for layer in self.layers],
@@ -59,24 +62,24 @@ class Estimate:
 
 
 def estimate(
-    network: Network | Sequence[Shape], accelerator: Accelerator, *, objective: str = "edp",
+    network: Network | Workload | Sequence[Shape], accelerator: Accelerator, *, objective: str = "edp",
     name: str = "network",
 ) -> Estimate:
     """Maps every layer and adds up what the closed form says.
 
     Args:
         network: a network of integers, whose weights decide the formats, or shapes alone, which
-            take the machine's native format.
+            take the machine's native format. All passes of a workload count.
         objective: of the mapping search; see `sim.mapping.best_schedule`.
         name: of a network given as shapes.
 
     Raises:
         InputError: the machine cannot run a layer.
     """
-    if isinstance(network, Network):
-        name, shapes = network.name, network.shapes
-    else:
-        shapes = tuple(network)
+    shapes = tuple(network.shapes if isinstance(network, Network | Workload) else network)
+    passes = network.passes if isinstance(network, Workload) else 1
+    if isinstance(network, Network | Workload):
+        name = network.name
     reasons: dict[str, str] = {}
     if isinstance(network, Network):
         formats = network_formats(network, accelerator)
@@ -95,12 +98,12 @@ def estimate(
             assert isinstance(shape, PassShape)
             layer, found = pass_counts(shape, accelerator, how, found)
         counts.append(layer)
-    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])), reasons)
+    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])), reasons, passes)
 
 
 def assemble(
     name: str, accelerator: Accelerator, counts: Sequence[LayerCounts],
-    exclusions: Mapping[str, str] | None = None,
+    exclusions: Mapping[str, str] | None = None, passes: int = 1,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
     coefficients = technology.load(accelerator.technology)
@@ -108,7 +111,7 @@ def assemble(
         name, accelerator,
         tuple(LayerEstimate(layer, cost([layer], accelerator, coefficients),
                             (exclusions or {}).get(layer.name, "")) for layer in counts),
-        cost(counts, accelerator, coefficients),
+        cost([layer.repeated(passes) for layer in counts], accelerator, coefficients), passes,
     )
 
 

@@ -60,6 +60,14 @@ class LayerCounts:
     def total_cycles(self) -> int:
         return sum(self.cycles.values())
 
+    def repeated(self, times: int) -> LayerCounts:
+        """The counts of the layer run `times` times."""
+        return replace(
+            self, macs=times * self.macs,
+            cycles={cause: times * n for cause, n in self.cycles.items()},
+            accesses={memory: times * n for memory, n in self.accesses.items()},
+            gated=None if self.gated is None else times * self.gated)
+
 
 def with_output(layers: Sequence[LayerCounts], output_bytes: int) -> tuple[LayerCounts, ...]:
     """Adds the DRAM traffic of the network's output to its last layer."""

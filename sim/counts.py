@@ -11,7 +11,7 @@ from functools import lru_cache
 from sim import recurrence
 from sim.accelerator import Accelerator
 from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, Handover, LayerCounts
-from sim.schedule import CODED, Schedule
+from sim.schedule import CODED, Schedule, ifmap_lines
 from sim.shapes import ConvShape, PassShape
 
 
@@ -41,7 +41,7 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
         used = kept = layer.outputs // layer.groups
     records = sum(-(-c // d) for c in columns)
     words = acc.psum_store_bits // 8
-    reads, new = _ifmap_reads(schedule)
+    reads, new = ifmap_reads(schedule)
     spilled = pixels * (trips_j * trips_k - 1)
     return {
         "tokens": pixels * groups * channel_groups * taps,
@@ -67,7 +67,8 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
 def core_cycles(schedule: Schedule) -> dict[str, int]:
     """Cycles of the core alone, by cause, with `core_cycles` and the `beats` it accepts."""
     run = recurrence.run(schedule, None)
-    return run.cycles | {"core_cycles": sum(run.cycles.values()), "beats": run.beats}
+    beats = run.weight_bytes * 8 // schedule.accelerator.weight_port_bits
+    return run.cycles | {"core_cycles": sum(run.cycles.values()), "beats": beats}
 
 
 def layer_counts(
@@ -81,7 +82,7 @@ def layer_counts(
         found: what the layer before left; by default nothing ran before.
     """
     run = _recurrence(schedule, found or Handover())
-    accesses = layer_accesses(schedule, shape, run.beats)
+    accesses = layer_accesses(schedule, shape, run.weight_bytes, run.dram_weight_bytes)
     cycles = dict.fromkeys(CAUSES, 0) | run.cycles
     return LayerCounts(shape.name, shape.macs, cycles, accesses, schedule), run.handover
 
@@ -91,17 +92,14 @@ def _recurrence(schedule: Schedule, found: Handover) -> recurrence.Run:
     return recurrence.run(schedule, found)
 
 
-def layer_accesses(schedule: Schedule, shape: ConvShape, beats: int | None = None) -> dict[str, int]:
+def layer_accesses(schedule: Schedule, shape: ConvShape, streamed: int, weights: int) -> dict[str, int]:
     """Accesses of a convolution by memory (docs/timing.md section 8), and `mac`.
 
     Args:
-        beats: of the weight port, where they are known already.
+        streamed: bytes that the weight port accepts.
+        weights: bytes of them that DRAM delivers.
     """
-    acc = schedule.accelerator
     core = core_counts(schedule)
-    port = acc.weight_port_bits // 8
-    streamed = (recurrence.total_beats(schedule) if beats is None else beats) * port
-    weights = recurrence.dram_weight_bytes(schedule)
     ifmap, map_dram = _map_bytes(schedule)
     ofmap = shape.ofmap_bytes
     residual = ofmap if shape.residual else 0
@@ -161,7 +159,7 @@ def _map_bytes(schedule: Schedule) -> tuple[int, int]:
     """Bytes of ifmap tiles brought into L1, halos included, and bytes of maps that DRAM delivers."""
     layer = schedule.shape
     again = schedule.visits // schedule.tiles
-    lines = again * sum(schedule.ifmap_lines(tile) for tile in range(schedule.tiles))
+    lines = again * ifmap_lines(layer, schedule.tile_rows)
     ifmap = lines * layer.size[1] * layer.channels
     from_l2 = lines * (layer.line_bytes or layer.size[1] * layer.channels)
     residual = layer.ofmap_bytes if layer.residual else 0
@@ -176,7 +174,7 @@ def _inside(low: int, high: int, offset: int, stride: int, size: int) -> int:
     return max(0, last - first + 1)
 
 
-def _ifmap_reads(schedule: Schedule) -> tuple[int, int]:
+def ifmap_reads(schedule: Schedule) -> tuple[int, int]:
     """Unpadded (pixel, position) pairs: all of them, and those that a fetch must deliver."""
     layer = schedule.shape
     (_, kx), (sy, sx), (py, px) = layer.kernel, layer.stride, layer.padding

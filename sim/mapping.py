@@ -1,20 +1,23 @@
 """Which schedule a layer gets: exhaustive over A, B, D, loading mode, folding, tile and loop order.
 
-Branch and bound by the closed form: candidates are tried in the order of a lower bound, until the
-bound exceeds the best found; no better one is missed.
+Branch and bound: all candidates get a lower bound at once (arrays), and are then tried with the closed
+form from the lowest bound on, until the bound exceeds the best found; no better one is missed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import numpy as np
 
 from sim import technology
 from sim.accelerator import Accelerator
-from sim.counts import layer_accesses, layer_counts
+from sim.counts import core_counts, ifmap_reads, layer_accesses, layer_counts
 from sim.errors import InputError
-from sim.schedule import Format, Schedule, Source, fold, spills
+from sim.results import CONTROL_CYCLES, STORER_STAGES
+from sim.schedule import Format, Schedule, Source, fold, ifmap_lines, spills
 from sim.shapes import ConvShape
 
 OBJECTIVES = ("edp", "energy", "cycles")
@@ -36,7 +39,7 @@ def best_schedule(
         source: where the ifmap is; one in "l1" is used from there if it stays one tile.
 
     Raises:
-        InputError: no schedule fits; the message says which limit the last one tried breaks.
+        InputError: no schedule fits; the message names the layer and the limit that it breaks.
     """
     if objective not in OBJECTIVES:
         raise InputError("objective", objective, "unknown", f"use one of {', '.join(OBJECTIVES)}")
@@ -45,14 +48,22 @@ def best_schedule(
     try:
         folded, choice = _search(anonymous, accelerator, form, codewords, objective, source)
     except InputError as error:
-        raise InputError(f"{shape.name}: {error.field}", error.value, error.problem, error.fix) from None
-    seen = fold(shape, accelerator, form) if folded else shape
-    return replace(choice, shape=seen)
+        raise InputError(f"{shape.name}{error.field}", error.value, error.problem, error.fix) from None
+    return replace(choice, shape=fold(shape, accelerator, form) if folded else shape)
 
 
 def forget() -> None:
     """Empties the memory of past searches; for benchmarks."""
     _search.cache_clear()
+
+
+def candidates(
+    shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, source: Source
+) -> Iterator[Schedule]:
+    """Every schedule that the search considers, in no particular order of merit."""
+    for space in _spaces(shape, accelerator, form, codewords, source):
+        for n in range(len(space.a)):
+            yield space.schedule(n)
 
 
 @lru_cache(maxsize=4096)
@@ -61,109 +72,184 @@ def _search(
 ) -> tuple[bool, Schedule]:
     """Whether to fold, and the schedule."""
     energy = technology.load(accelerator.technology).access_pj
-    candidates: list[tuple[tuple[float, float], Schedule]] = []
-    problem: InputError | None = None
-    base: Source = "dram" if source == "dram" or spills(shape, accelerator) else "l2"
-    for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
-        for factors in _factors(seen, accelerator, form):
-            try:
-                one = Schedule(accelerator, seen, form, codewords, *factors, source=base)
-                found = list(_tiled(one, "l1" if source == "l1" and seen is shape else one.source))
-            except InputError as error:
-                problem = error
-                continue
-            candidates += [(_bound(schedule, shape, energy, objective), schedule) for schedule in found]
-    if not candidates:
-        assert problem is not None
-        raise problem
-    candidates.sort(key=lambda candidate: candidate[0])
+    spaces = _spaces(shape, accelerator, form, codewords, source)
+    bounds = [_bounds(space, shape, energy, objective) for space in spaces]
+    ranked = sorted((bound, number, n) for number, found in enumerate(bounds) for n, bound in enumerate(found))
     best: tuple[tuple[float, float], Schedule] | None = None
-    for bound, schedule in candidates:
-        if best is not None and bound[0] > best[0][0]:
+    for bound, number, n in ranked:
+        if best is not None and bound > best[0][0]:
             break
+        schedule = spaces[number].schedule(n)
         counts, _ = layer_counts(schedule, shape)
         spent = sum(count * energy[what] for what, count in counts.accesses.items())
-        key = _key(counts.total_cycles, spent, objective)
+        cycles = counts.total_cycles
+        key = (_objective(cycles, spent, objective), cycles)
         if best is None or key < best[0]:
             best = key, schedule
     assert best is not None
     return best[1].shape != shape, best[1]
 
 
-def _key(cycles: float, spent: float, objective: str) -> tuple[float, float]:
-    first = {"edp": spent * cycles, "energy": spent, "cycles": cycles}[objective]
-    return first, cycles
+def _objective(cycles, spent, objective: str):
+    return {"edp": spent * cycles, "energy": spent, "cycles": cycles + 0.0 * spent}[objective]
 
 
-def _bound(
-    schedule: Schedule, shape: ConvShape, energy: dict[str, float], objective: str
-) -> tuple[float, float]:
-    """A key that the schedule's own cannot undercut."""
-    acc, layer = schedule.accelerator, schedule.shape
-    accesses = layer_accesses(schedule, shape)
-    spent = sum(count * energy[what] for what, count in accesses.items())
-    pixels = layer.out_h * layer.out_w
-    trips_i, trips_j, trips_k = schedule.trips
-    groups = schedule.parts * schedule.output_groups
-    tokens = pixels * groups * schedule.channel_groups * schedule.positions * schedule.split
-    psums = pixels * groups * schedule.psum_cycles(1) * (trips_j * trips_k - 1)
-    cycles = max(tokens, psums * (3 - acc.psum_ports), pixels * groups * schedule.store_cycles(1),
-                 shape.ofmap_bytes * 8 // acc.dma_bits)
-    return _key(cycles, spent, objective)
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """Candidates of one way to see the layer, folded or not; one element a candidate, int64 [n]."""
+
+    base: Schedule  # with A = B = D = 1 and tiles of one row
+    stays: bool  # a single tile may be used where it is, in L1
+    a: np.ndarray
+    b: np.ndarray
+    d: np.ndarray
+    overlap: np.ndarray
+    rows: np.ndarray
+    outer: np.ndarray
+
+    def schedule(self, n: int) -> Schedule:
+        one_tile = self.rows[n] == self.base.shape.out_h
+        return replace(
+            self.base, a=int(self.a[n]), b=int(self.b[n]), d=int(self.d[n]), overlap=bool(self.overlap[n]),
+            tile_rows=int(self.rows[n]), outputs_outer=bool(self.outer[n]),
+            source="l1" if self.stays and one_tile else self.base.source)
 
 
-def _factors(
-    shape: ConvShape, accelerator: Accelerator, form: Format
-) -> Iterator[tuple[int, int, int, bool]]:
-    """Legal (A, B, D, overlap), small ones first."""
-    split = accelerator.split if form == "split" else 1
-    outputs = -(-shape.outputs // shape.groups // accelerator.columns)
-    channels = -(-shape.channels // shape.groups // accelerator.rows)
-    positions = shape.kernel[0] * shape.kernel[1]
-    if form == "block":
-        outputs = channels = 1
-    if accelerator.dataflow == "ws":
-        outputs = channels = positions = 1
-    if accelerator.extension is not None:
-        limits = zip((outputs, channels, positions), accelerator.extension, strict=True)
-        a, b, d = (min(pair) for pair in limits)
-        yield a, b, d, 2 * a * b * d * split <= accelerator.wrf_depth
-        return
-    for overlap in (True, False):
-        depth = accelerator.wrf_depth // (2 if overlap else 1) // split
-        for a in range(1, min(outputs, depth, accelerator.prf_depth) + 1):
-            for b in range(1, min(channels, depth // a) + 1):
-                for d in range(1, min(positions, depth // (a * b)) + 1):
-                    if 2 * b * d <= accelerator.arf_depth:
-                        yield a, b, d, overlap
+def _spaces(
+    shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, source: Source
+) -> list[_Space]:
+    base = _base(source, shape, accelerator)
+    found, problem = [], None
+    for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
+        try:
+            one = Schedule(accelerator, seen, form, codewords, overlap=False, source=base)
+        except InputError as error:
+            problem = problem or error
+            continue
+        found.append(_space(one, source == "l1" and seen is shape and base == "l2"))
+    if not found:
+        assert problem is not None
+        raise problem
+    return found
 
 
-def _tiled(one: Schedule, source: Source) -> Iterator[Schedule]:
-    """Schedules with as many output rows to a tile as L1 holds, once or doubly buffered, evenly spread.
+def _base(source: Source, shape: ConvShape, accelerator: Accelerator) -> Source:
+    return "dram" if source == "dram" or spills(shape, accelerator) else "l2"
 
-    Args:
-        one: the schedule with tiles of one row.
-        source: "l1" if the ifmap may stay where it is.
-    """
-    shape, acc = one.shape, one.accelerator
+
+def _space(one: Schedule, stays: bool) -> _Space:
+    """Legal factors, each with tiles as large as L1 holds, once or doubly buffered, evenly spread."""
+    acc, shape = one.accelerator, one.shape
+    a, b, d, overlap = _factors(one)
     kernel = (shape.kernel[0] - 1) * shape.dilation[0] + 1
     line = shape.size[1] * one.channels
+    trips_j, trips_k = -(-one.channel_groups // b), -(-one.positions // d)
+    columns = np.minimum(a * acc.columns, one.outputs)
+    psum_line = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
+    last = (one.channel_groups - (trips_j - 1) * b) * (one.positions - (trips_k - 1) * d) * a * one.split
+    full = one.outputs // acc.columns  # output groups with all columns
+    tail = one.outputs - full * acc.columns
+    beats = np.minimum(a, full) * -(-acc.columns * 8 // acc.dma_bits)
+    beats += (a > full) * -(-tail * 8 // acc.dma_bits)
+    backlog = shape.out_w * np.maximum(0, beats - last) * acc.dma_bits // 8
+    parts = []
     for buffers in (1, 2):
-        rows = shape.out_h
+        rows = np.full(len(a), shape.out_h)
         if shape.size[0] * line * buffers > acc.ifmap_bytes:
-            rows = min(rows, (acc.ifmap_bytes // buffers // line - kernel) // shape.stride[0] + 1)
-        if one.psum_tile_bytes:
-            rows = min(rows, acc.psum_bytes // one.psum_tile_bytes)
-        if one.backlog_bytes:
-            rows = min(rows, acc.ofmap_bytes // one.backlog_bytes)
-        if rows < 1:
-            continue
-        tiles = -(-shape.out_h // rows)
-        rows = -(-shape.out_h // tiles)
-        if tiles == 1:
-            stays = source == "l1" and not one.spills
-            yield replace(one, tile_rows=rows, source="l1" if stays else one.source)
-            return
-        yield replace(one, tile_rows=rows)
-        if one.trips[0] > 1:
-            yield replace(one, tile_rows=rows, outputs_outer=True)
+            rows[:] = min(shape.out_h, (acc.ifmap_bytes // buffers // line - kernel) // shape.stride[0] + 1)
+        for size, limit in ((psum_line, acc.psum_bytes), (backlog, acc.ofmap_bytes)):
+            rows = np.minimum(rows, limit // np.maximum(size, 1))
+        tiles = -(-shape.out_h // np.maximum(rows, 1))
+        even = -(-shape.out_h // tiles)
+        for outer in (False, True):
+            fits = (rows >= 1) & ((tiles > 1) | ((buffers == 1) & (not outer)))
+            if outer:
+                fits &= -(-one.output_groups // a) > 1
+            parts.append([field[fits] for field in (a, b, d, overlap, even, np.full(len(a), outer))])
+    return _Space(one, stays, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Legal (A, B, D, overlap), small ones first; int64 [n] each."""
+    acc = one.accelerator
+    limits = (one.output_groups, one.channel_groups, one.positions)
+    if acc.dataflow == "ws":
+        limits = (1, 1, 1)
+    if acc.extension is not None:
+        a, b, d = (min(pair) for pair in zip(limits, acc.extension, strict=True))
+        rows = [(a, b, d, 2 * a * b * d * one.split <= acc.wrf_depth)]
+    else:
+        rows = []
+        for overlap in (True, False):
+            depth = acc.wrf_depth // (2 if overlap else 1) // one.split
+            rows += [(a, b, d, overlap)
+                     for a in range(1, min(limits[0], depth, acc.prf_depth) + 1)
+                     for b in range(1, min(limits[1], depth // a) + 1)
+                     for d in range(1, min(limits[2], depth // (a * b)) + 1)
+                     if 2 * b * d <= acc.arf_depth]
+    a, b, d, overlap = np.array(rows, np.int64).T
+    return a, b, d, overlap.astype(bool)
+
+
+def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective: str) -> list[float]:
+    """What the objective of each candidate is at least.
+
+    The energy is that of the base, plus what varies: exact but for the rounding of weight beats. The
+    cycles are the largest demand on one resource.
+    """
+    one, layer, acc = space.base, space.base.shape, space.base.accelerator
+    if not len(space.a):
+        return []
+    trips_i = -(-one.output_groups // space.a)
+    steps = -(-one.channel_groups // space.b) * -(-one.positions // space.d)
+    tiles = -(-layer.out_h // space.rows)
+    resident = space.stays & (tiles == 1)
+    pixels = layer.out_h * layer.out_w
+    fixed, core = layer_accesses(one, shape, 0, 0), core_counts(one)
+    spent = np.full(len(space.a), sum(count * energy[what] for what, count in fixed.items()))
+
+    # ARF and its fetches from L1: for each step over output groups, less with more positions resident.
+    depths = range(1, int(space.d.max()) + 1)
+    reads, new = np.array([(0, 0), *(ifmap_reads(replace(one, d=d)) for d in depths)])[space.d].T
+    vectors = layer.channels * trips_i
+    spent += energy["arf"] * (vectors * (reads + new) - core["arf_read"] - core["arf_write"])
+    spent += energy["l1"] * (vectors * new - core["l1_ifmap_read"])
+    # Stored psums.
+    psums = core["l1_psum_read"] // max(1, one.trips[1] * one.trips[2] - 1)
+    spent += energy["l1"] * 2 * psums * (steps - one.trips[1] * one.trips[2])
+    # Ifmap tiles.
+    sizes, which = np.unique(space.rows, return_inverse=True)
+    lines = np.array([ifmap_lines(layer, int(rows)) for rows in sizes])[which]
+    lines *= np.where(space.outer, trips_i, 1)
+    base_lines = ifmap_lines(layer, one.tile_rows)
+    width = layer.size[1] * layer.channels
+    moved = np.where(resident, 0, lines * width)
+    spent += (energy["l1"] + energy["l2"]) * (moved - base_lines * width)
+    from_dram = np.zeros(len(space.a))
+    if one.source == "dram":
+        from_dram += lines * (layer.line_bytes or width)
+        spent += (energy["dram"] + energy["l2"]) * (lines - base_lines) * (layer.line_bytes or width)
+    # Weights, loaded for every tile.
+    bits = sum(one.row_bits(one.columns_of(g, one.outputs)) for g in range(one.output_groups))
+    stored = bits * one.channels * one.positions * one.split // 8 * one.parts
+    if one.format == "block":
+        stored = layer.weights
+    share = np.where(space.outer, stored * space.a // one.output_groups, stored) // one.parts
+    times = np.where(share <= acc.weight_bytes, 1, tiles) * (not layer.dynamic or one.spills)
+    spent += energy["l2"] * stored * tiles + (energy["dram"] + energy["l2"]) * stored * times
+    loaded = energy["wrf"] * core["wrf_write"] + energy["crf"] * core["crf_read"]
+    spent += loaded * (tiles / one.tiles - 1)
+
+    rows_out = pixels * one.parts * one.output_groups
+    tokens = rows_out * one.channel_groups * one.positions * one.split
+    slots = np.maximum(tokens, rows_out * one.psum_cycles(1) * (steps - 1) * (3 - acc.psum_ports))
+    slots = np.maximum(slots, rows_out * one.store_cycles(1))
+    beats = tiles * (stored * 8 // acc.weight_port_bits)
+    loading = np.maximum(slots, np.where(space.overlap, beats, tokens + beats))
+    reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
+    first = np.minimum(reach - layer.padding[0], layer.size[0]) * layer.size[1] * one.channels
+    first = np.where(resident, 0, acc.dma_setup + acc.l2_latency + first * 8 // acc.dma_bits)
+    cycles = np.maximum(np.maximum(first + slots, loading), moved * 8 // acc.dma_bits)
+    cycles = np.maximum(cycles, (from_dram + stored * times) * 8 // acc.dram_bits)
+    cycles = cycles + CONTROL_CYCLES + STORER_STAGES + acc.latency + acc.dma_setup + acc.l2_latency
+    return _objective(cycles, spent, objective).tolist()

@@ -126,7 +126,7 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
 def _visit(schedule: Schedule, part: int, i: int, tile: int) -> tuple[int, int, int]:
     layer, acc = schedule.shape, schedule.accelerator
     channels, outputs = schedule.part_of(part)
-    lines = schedule.ifmap_lines(tile)
+    lines = schedule.tile_ifmap_lines(tile)
     if schedule.outputs_outer and schedule.tiles > 1:
         first = i * schedule.a * acc.columns
         outputs = min(first + schedule.a * acc.columns, outputs) - first

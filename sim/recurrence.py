@@ -22,10 +22,16 @@ _LONG_AGO = -(1 << 60)
 
 @dataclass(frozen=True)
 class Run:
-    """Cycles by cause of one layer, the weight beats it accepts, and what the next layer finds."""
+    """Cycles by cause of one layer, its weight stream, and what the next layer finds.
+
+    Attributes:
+        weight_bytes: that the weight port accepts, in whole beats.
+        dram_weight_bytes: of them, what DRAM delivers.
+    """
 
     cycles: dict[str, int]
-    beats: int
+    weight_bytes: int
+    dram_weight_bytes: int
     handover: Handover
 
 
@@ -34,7 +40,7 @@ def run(schedule: Schedule, found: Handover | None) -> Run:
     clock = _Clock(schedule, found)
     clock.layer()
     cycles = dict(zip(_CAUSES, clock.spent, strict=True))
-    return Run(cycles, total_beats(schedule), clock.handover())
+    return Run(cycles, *_weight_bytes(schedule, clock.groups), clock.handover())
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,31 +71,20 @@ class _Visit:
 # ---- weights
 
 
-def total_beats(schedule: Schedule) -> int:
-    """Beats that the weight port accepts in a layer."""
-    return _codebook_beats(schedule) + schedule.tiles * _stored_beats(schedule)
+Groups = dict[tuple[bool, bool], list[tuple["_Chunk", ...]]]
 
 
-def dram_weight_bytes(schedule: Schedule) -> int:
-    """Bytes of weights and codebook that DRAM delivers in a layer."""
-    if schedule.shape.dynamic and not schedule.spills:
-        return 0
-    times = 1 if schedule.keeps_weights else schedule.tiles
-    beats = _codebook_beats(schedule) + times * _stored_beats(schedule)
-    return beats * schedule.accelerator.weight_port_bits // 8
-
-
-def _stored_beats(schedule: Schedule) -> int:
-    """Beats of all chunks of one spatial tile."""
+def _weight_bytes(schedule: Schedule, groups: Groups) -> tuple[int, int]:
+    """Bytes that the weight port accepts in a layer, and what of them DRAM delivers."""
     parts, trips_i = schedule.parts, schedule.trips[0]
-    kinds = {(part == parts - 1, i == trips_i - 1)
-             for part in (0, parts - 1) for i in (0, trips_i - 1)}
-    total = 0
-    for last_part, last_i in kinds:
+    stored = 0
+    for (last_part, last_i), group in groups.items():
         times = (1 if last_part else parts - 1) * (1 if last_i else trips_i - 1)
-        group = _output_group(schedule, last_part, last_i)
-        total += times * sum(chunk.beats for chunks in group for chunk in chunks)
-    return total
+        stored += times * sum(chunk.beats for chunks in group for chunk in chunks)
+    width, codebook = schedule.accelerator.weight_port_bits // 8, _codebook_beats(schedule)
+    fetched = stored if schedule.keeps_weights else schedule.tiles * stored
+    from_dram = not schedule.shape.dynamic or schedule.spills
+    return (codebook + schedule.tiles * stored) * width, (codebook + fetched) * width * from_dram
 
 
 def _codebook_beats(schedule: Schedule) -> int:
@@ -213,8 +208,9 @@ class _Clock:
         self.map_there = self.next_map_there = _LONG_AGO
         self.drain = acc.dma_setup + acc.l2_latency
         self.known: dict[tuple, tuple] = {}
-        self.groups = {kind: _output_group(schedule, *kind) for kind in product((False, True), repeat=2)}
-        self.opening = {last: self.groups[last, schedule.trips[0] == 1][0][0] for last in (False, True)}
+        kinds = product({schedule.parts == 1, True}, {schedule.trips[0] == 1, True})
+        self.groups = {kind: _output_group(schedule, *kind) for kind in kinds}
+        self.opening = {kind[0]: group[0][0] for kind, group in sorted(self.groups.items(), reverse=True)}
         self.visits: dict[tuple, _Visit] = {}
 
     def handover(self) -> Handover:
@@ -301,7 +297,7 @@ class _Clock:
         """What of a tile, and of the one after it, makes a difference."""
         schedule = self.schedule
         after = min(tile + 1, schedule.tiles - 1)
-        return (schedule.tile_lines(tile), schedule.ifmap_lines(tile), schedule.ifmap_lines(after),
+        return (schedule.tile_lines(tile), schedule.tile_ifmap_lines(tile), schedule.tile_ifmap_lines(after),
                 schedule.tile_lines(after), tile == 0)
 
     def unit(self, part: int, i: int, tile: int, ends_part: bool) -> None:
@@ -512,7 +508,7 @@ def _visit(schedule: Schedule, last_part: bool, last_i: bool | None, tile: int) 
         step = schedule.a * acc.columns
         outputs = outputs - (schedule.trips[0] - 1) * step if last_i else step
     residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
-    lines = schedule.ifmap_lines(tile)
+    lines = schedule.tile_ifmap_lines(tile)
     dma = 0
     for size in (lines * layer.size[1] * channels * (schedule.source != "l1"), residual):
         if size:

@@ -11,6 +11,8 @@ from functools import cached_property
 from math import ceil
 from typing import Literal
 
+import numpy as np
+
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape
@@ -53,6 +55,15 @@ def packs(shape: ConvShape, accelerator: Accelerator) -> int:
                                     or accelerator.codeword_length % outputs):
         return 1
     return max(1, min(accelerator.rows // inputs, accelerator.columns // outputs, shape.groups))
+
+
+def ifmap_lines(shape: ConvShape, tile_rows: int) -> int:
+    """Ifmap rows that all spatial tiles of `tile_rows` output rows read, halos included, padding not."""
+    first = np.arange(0, shape.out_h, tile_rows)
+    last = np.minimum(first + tile_rows, shape.out_h) - 1
+    low = first * shape.stride[0] - shape.padding[0]
+    high = last * shape.stride[0] - shape.padding[0] + (shape.kernel[0] - 1) * shape.dilation[0] + 1
+    return int(np.maximum(0, np.minimum(high, shape.size[0]) - np.maximum(low, 0)).sum())
 
 
 def spills(shape: ConvShape, accelerator: Accelerator) -> bool:
@@ -201,8 +212,8 @@ class Schedule:
         """Output rows of tile number `tile`."""
         return min(self.tile_rows, self.shape.out_h - tile * self.tile_rows)
 
-    def ifmap_lines(self, tile: int) -> int:
-        """Ifmap rows that a tile reads, halo included, padding not."""
+    def tile_ifmap_lines(self, tile: int) -> int:
+        """Ifmap rows that one tile reads, halo included, padding not."""
         layer = self.shape
         first = tile * self.tile_rows * layer.stride[0] - layer.padding[0]
         reach = (self.tile_lines(tile) - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0]

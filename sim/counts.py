@@ -158,8 +158,7 @@ def pass_counts(
 def _map_bytes(schedule: Schedule) -> tuple[int, int]:
     """Bytes of ifmap tiles brought into L1, halos included, and bytes of maps that DRAM delivers."""
     layer = schedule.shape
-    again = schedule.visits // schedule.tiles
-    lines = again * ifmap_lines(layer, schedule.tile_rows)
+    lines = schedule.ifmap_passes * ifmap_lines(layer, schedule.tile_rows)
     ifmap = lines * layer.size[1] * layer.channels
     from_l2 = lines * (layer.line_bytes or layer.size[1] * layer.channels)
     residual = layer.ofmap_bytes if layer.residual else 0

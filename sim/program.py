@@ -90,12 +90,12 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
         columns = schedule.columns_of(i * schedule.a, outputs)
         columns_tail = schedule.columns_of(i * schedule.a + a - 1, outputs)
         pixels = schedule.tile_lines(tile) * layer.out_w
-        if opens:
-            visits.append(_visit(schedule, part, i, tile))
         again = (part, i) in place
         at = place.setdefault((part, i), beat)
         from_dram = not (again and schedule.keeps_weights) and (not layer.dynamic or schedule.spills)
         for j, k in steps:
+            if k == 0 and (schedule.split_channels or (opens and j == 0)):
+                visits.append(_visit(schedule, part, i, tile, j))
             b = min(schedule.b, -(-channels // acc.rows) - j * schedule.b)
             d = min(schedule.d, schedule.positions - k * schedule.d)
             full_rows = schedule.rows_of(j * schedule.b, channels)
@@ -123,13 +123,17 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     return np.array(rows, CHUNK), np.array(visits, VISIT)
 
 
-def _visit(schedule: Schedule, part: int, i: int, tile: int) -> tuple[int, int, int]:
+def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[int, int, int]:
     layer, acc = schedule.shape, schedule.accelerator
     channels, outputs = schedule.part_of(part)
     lines = schedule.tile_ifmap_lines(tile)
-    if schedule.outputs_outer and schedule.tiles > 1:
+    if schedule.ifmap_passes > 1:
         first = i * schedule.a * acc.columns
         outputs = min(first + schedule.a * acc.columns, outputs) - first
+    if schedule.split_channels:
+        first = j * schedule.b * acc.rows
+        channels = min(first + schedule.b * acc.rows, channels) - first
+        outputs *= j == schedule.trips[1] - 1  # the sum is needed with the last channels
     residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
     line = layer.line_bytes or layer.size[1] * channels
     from_dram = (lines * line + residual) if schedule.source == "dram" else 0

@@ -204,7 +204,7 @@ class _Clock:
         self.last_token = self.last_write = 0
         self.dram = found.dram
         self.sent = self.sent_before = self.end  # finished rows of the last two output groups
-        self.tile_there = self.visit_end = self.visit_end_before = _LONG_AGO
+        self.tile_there = self.visit_end = _LONG_AGO
         self.map_there = self.next_map_there = _LONG_AGO
         self.drain = acc.dma_setup + acc.l2_latency
         self.known: dict[tuple, tuple] = {}
@@ -287,7 +287,7 @@ class _Clock:
             if edge:
                 step()
             else:
-                key = ("outer", part == schedule.parts - 1, part == schedule.parts - 2, n == 0,
+                key = ("outer", part == schedule.parts - 1, part == schedule.parts - 2,
                        n == outer - 2, n == outer - 1)
                 if not schedule.outputs_outer:
                     key += self._tile_class(n)
@@ -308,55 +308,61 @@ class _Clock:
         pixels = schedule.tile_lines(tile) * schedule.shape.out_w
         following_part = last_part or (ends_part and part == schedule.parts - 2)
         following = None if last_part and ends_part else self.opening[following_part]
-        opens = i == 0 or (schedule.outputs_outer and schedule.tiles > 1)
+        opens = i == 0 or schedule.ifmap_passes > 1
         fetched = self.memory and (tile == 0 or not schedule.keeps_weights) and (
             not schedule.shape.dynamic or schedule.spills)
-        first = (part, i, tile) == (0, 0, 0)
+        place = (part, i, tile)
 
         def body() -> None:
-            self.channels(group, pixels, following, fetched,
-                          (part, i, tile) if opens else None, first)
+            self.channels(group, pixels, following, fetched, place, opens)
 
-        if first or following is None:
+        if place == (0, 0, 0) or following is None:
             body()
         elif opens:
-            key = ("open", pixels, id(group), id(following), fetched, self._visit(part, i, tile),
-                   self._next_visit(part, i, tile))
+            last = schedule.trips[1] - 1 if schedule.split_channels else 0
+            key = ("open", pixels, id(group), id(following), fetched, self._visit(*place, 0),
+                   self._visit(*place, last), self._next_visit(*place, last))
             self.once(key, True, body)
         else:
             self.once(("unit", pixels, id(group), id(following), fetched), False, body)
 
     def channels(
         self, group: list[tuple[_Chunk, ...]], pixels: int, following: _Chunk | None, fetched: bool,
-        opens: tuple[int, int, int] | None, first: bool,
+        place: tuple[int, int, int], opens: bool,
     ) -> None:
+        split = self.schedule.split_channels
         for j, chunks in enumerate(group):
-            last_j = j == len(group) - 1
-            after = group[j + 1][0] if not last_j else following
+            after = group[j + 1][0] if j < len(group) - 1 else following
+            visit = (*place, j) if split or (opens and j == 0) else None
 
-            def body(j: int = j, chunks: tuple[_Chunk, ...] = chunks, after: _Chunk | None = after) -> None:
+            def body(
+                chunks: tuple[_Chunk, ...] = chunks, after: _Chunk | None = after,
+                visit: tuple[int, int, int, int] | None = visit, first: bool = (*place, j) == (0, 0, 0, 0),
+            ) -> None:
                 for n, chunk in enumerate(chunks):
                     follower = chunks[n + 1] if n + 1 < len(chunks) else after
-                    start = (j, n) == (0, 0)
-                    self.chunk(chunk, pixels, follower, fetched, opens if start else None,
-                               first and start)
+                    self.chunk(chunk, pixels, follower, fetched, visit if n == 0 else None,
+                               first and n == 0)
 
             if j == 0 or after is None:
                 body()
-            else:
-                self.once(("j", pixels, id(chunks), id(after), fetched), False, body)
+                continue
+            key: tuple = ("j", pixels, id(chunks), id(after), fetched)
+            if split:
+                key += (self._visit(*place, j), self._next_visit(*place, j))
+            self.once(key, split, body)
 
     # -- one chunk
 
     def chunk(
         self, chunk: _Chunk, pixels: int, following: _Chunk | None, fetched: bool,
-        opens: tuple[int, int, int] | None, first: bool,
+        opens: tuple[int, int, int, int] | None, first: bool,
     ) -> None:
         schedule, acc = self.schedule, self.schedule.accelerator
         there = self._job_from_dram(chunk, fetched, first)
         if self.memory and opens is not None:
-            self._maps_from_dram(*opens, first)
-            self._tile_by_dma(*opens)
+            self._maps_from_dram(opens, first)
+            self._tile_by_dma(opens, first)
         if first and schedule.format in CODED and schedule.format != "rom":
             rows = [(schedule.codewords, 8 * acc.codeword_length)]
             ready = max(self.written + 1, there) + _load_cycles(rows, schedule)
@@ -458,12 +464,12 @@ class _Clock:
         acc = self.schedule.accelerator
         return -(-size * 8 // acc.dram_bits) + -(-size // acc.dram_row_bytes) * acc.dram_row_cycles
 
-    def _maps_from_dram(self, part: int, i: int, tile: int, first: bool) -> None:
+    def _maps_from_dram(self, place: tuple[int, int, int, int], first: bool) -> None:
         """Transfers of the tile after this one, and of the first two at the start of the layer."""
         if first:
-            self.next_map_there = self._map(self._visit(part, i, tile), 0)
+            self.next_map_there = self._map(self._visit(*place), 0)
         self.map_there = self.next_map_there
-        following = self._next_visit(part, i, tile)
+        following = self._next_visit(*place)
         self.next_map_there = _LONG_AGO
         if following is not None:
             self.next_map_there = self._map(following, 0 if first else self.tile_there)
@@ -474,39 +480,44 @@ class _Clock:
         self.dram = max(self.dram, earliest) + self._transfer(visit.dram_bytes)
         return self.dram + self.schedule.accelerator.dram_latency
 
-    def _tile_by_dma(self, part: int, i: int, tile: int) -> None:
-        visit = self._visit(part, i, tile)
-        self.visit_end, self.visit_end_before = self.end, self.visit_end
-        if (part, i, tile) == (0, 0, 0):
-            self.visit_end = _LONG_AGO
-        buffer = self.visit_end if self.schedule.ifmap_buffers == 1 else self.visit_end_before
-        self.tile_there = max(self.tile_there, self.map_there, buffer, 0) + visit.dma
+    def _tile_by_dma(self, place: tuple[int, int, int, int], first: bool) -> None:
+        before, self.visit_end = self.visit_end, _LONG_AGO if first else self.end
+        buffer = self.visit_end if self.schedule.ifmap_buffers == 1 else before
+        self.tile_there = max(self.tile_there, self.map_there, buffer, 0) + self._visit(*place).dma
 
-    def _visit(self, part: int, i: int, tile: int) -> _Visit:
+    def _visit(self, part: int, i: int, tile: int, j: int) -> _Visit:
         schedule = self.schedule
-        split = schedule.outputs_outer and schedule.tiles > 1
-        key = (part == schedule.parts - 1, i == schedule.trips[0] - 1 if split else None, tile)
+        key = (part == schedule.parts - 1, i == schedule.trips[0] - 1 if schedule.ifmap_passes > 1 else None,
+               tile, (j == 0, j == schedule.trips[1] - 1) if schedule.split_channels else None)
         if key not in self.visits:
-            self.visits[key] = _visit(schedule, *key)
+            self.visits[key] = _visit(schedule, part, i, tile, j)
         return self.visits[key]
 
-    def _next_visit(self, part: int, i: int, tile: int) -> _Visit | None:
+    def _next_visit(self, part: int, i: int, tile: int, j: int) -> _Visit | None:
         schedule = self.schedule
+        trips_i, trips_j, _ = schedule.trips
+        if schedule.split_channels and j + 1 < trips_j:
+            return self._visit(part, i, tile, j + 1)
+        if not schedule.outputs_outer and schedule.split_channels and i + 1 < trips_i:
+            return self._visit(part, i + 1, tile, 0)
         if tile + 1 < schedule.tiles:
-            return self._visit(part, i, tile + 1)
-        if schedule.outputs_outer and schedule.tiles > 1 and i + 1 < schedule.trips[0]:
-            return self._visit(part, i + 1, 0)
+            return self._visit(part, i if schedule.outputs_outer else 0, tile + 1, 0)
+        if schedule.outputs_outer and schedule.ifmap_passes > 1 and i + 1 < trips_i:
+            return self._visit(part, i + 1, 0, 0)
         if part + 1 < schedule.parts:
-            return self._visit(part + 1, 0, 0)
+            return self._visit(part + 1, 0, 0, 0)
         return None
 
 
-def _visit(schedule: Schedule, last_part: bool, last_i: bool | None, tile: int) -> _Visit:
+def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> _Visit:
     acc, layer = schedule.accelerator, schedule.shape
-    channels, outputs = schedule.part_of(schedule.parts - 1 if last_part else 0)
-    if last_i is not None:
-        step = schedule.a * acc.columns
-        outputs = outputs - (schedule.trips[0] - 1) * step if last_i else step
+    channels, outputs = schedule.part_of(part)
+    if schedule.ifmap_passes > 1:
+        outputs = min(schedule.a * acc.columns, outputs - i * schedule.a * acc.columns)
+    if schedule.split_channels:
+        channels = min(schedule.b * acc.rows, channels - j * schedule.b * acc.rows)
+        if j < schedule.trips[1] - 1:
+            outputs = 0
     residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
     lines = schedule.tile_ifmap_lines(tile)
     dma = 0

@@ -90,6 +90,8 @@ class Schedule:
         tile_rows: output rows of a spatial tile.
         outputs_outer: the loop over output groups lies outside that over spatial tiles: weights are
             read from DRAM once and ifmap tiles again for each of its steps.
+        split_channels: an ifmap tile holds the channels of one step over input-channel groups only, and
+            comes again for each step over output groups.
         source: where the ifmap is when the layer starts. In "l1" the layer before left it.
 
     Raises:
@@ -106,6 +108,7 @@ class Schedule:
     overlap: bool = True
     tile_rows: int = 1
     outputs_outer: bool = False
+    split_channels: bool = False
     source: Source = "l2"
 
     def __post_init__(self) -> None:
@@ -139,9 +142,9 @@ class Schedule:
                                  "group", "lower tile_rows or raise l1_bytes")
         if self.spills and self.source != "dram":
             raise InputError("source", self.source, "the layer's maps exceed L2", "use 'dram'")
-        if self.source == "l1" and self.tiles > 1:
+        if self.source == "l1" and (self.tiles > 1 or self.split_channels):
             raise InputError("source", "l1", "the ifmap in L1 is one tile", "use tile_rows = "
-                             f"{layer.out_h}")
+                             f"{layer.out_h} and do not split channels")
 
     # ---- parts
 
@@ -204,9 +207,9 @@ class Schedule:
         return -(-self.shape.out_h // self.tile_rows)
 
     @property
-    def visits(self) -> int:
-        """How often an ifmap tile is brought into L1, in one part."""
-        return self.tiles * (self.trips[0] if self.outputs_outer and self.tiles > 1 else 1)
+    def ifmap_passes(self) -> int:
+        """How often a part's whole ifmap is brought into L1."""
+        return self.trips[0] if self.split_channels or (self.outputs_outer and self.tiles > 1) else 1
 
     def tile_lines(self, tile: int) -> int:
         """Output rows of tile number `tile`."""
@@ -225,7 +228,10 @@ class Schedule:
     def ifmap_tile_bytes(self) -> int:
         layer = self.shape
         reach = (self.tile_rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-        return min(reach, layer.size[0]) * layer.size[1] * self.channels
+        channels = self.channels
+        if self.split_channels:
+            channels = min(channels, self.b * self.accelerator.rows)
+        return min(reach, layer.size[0]) * layer.size[1] * channels
 
     @cached_property
     def spills(self) -> bool:

@@ -86,7 +86,7 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     try:
         schedule = Schedule(machine, seen, form, codewords, draw(factor), draw(factor),
                             draw(factor), draw(st.booleans()), draw(st.integers(1, seen.out_h)),
-                            draw(st.booleans()), source)
+                            draw(st.booleans()), draw(st.booleans()), source)
     except InputError:
         assume(False)
     ifmap = rng.integers(-128, 128, (1, channels, height, width)).astype(np.int8)

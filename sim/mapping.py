@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _objective(cycles, spent, objective: str):
 class _Space:
     """Candidates of one way to see the layer, folded or not; one element a candidate, int64 [n]."""
 
-    base: Schedule  # with A = B = D = 1 and tiles of one row
+    base: Schedule  # with A = B = D = 1 and the smallest tiles
     stays: bool  # a single tile may be used where it is, in L1
     a: np.ndarray
     b: np.ndarray
@@ -106,13 +107,15 @@ class _Space:
     overlap: np.ndarray
     rows: np.ndarray
     outer: np.ndarray
+    split: np.ndarray
 
     def schedule(self, n: int) -> Schedule:
         one_tile = self.rows[n] == self.base.shape.out_h
         return replace(
             self.base, a=int(self.a[n]), b=int(self.b[n]), d=int(self.d[n]), overlap=bool(self.overlap[n]),
             tile_rows=int(self.rows[n]), outputs_outer=bool(self.outer[n]),
-            source="l1" if self.stays and one_tile else self.base.source)
+            split_channels=bool(self.split[n]),
+            source="l1" if self.stays and one_tile and not self.split[n] else self.base.source)
 
 
 def _spaces(
@@ -122,7 +125,9 @@ def _spaces(
     found, problem = [], None
     for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
         try:
-            one = Schedule(accelerator, seen, form, codewords, overlap=False, source=base)
+            split = -(-seen.channels // seen.groups // accelerator.rows) > 1
+            one = Schedule(accelerator, seen, form, codewords, overlap=False, split_channels=split,
+                           source=base)
         except InputError as error:
             problem = problem or error
             continue
@@ -142,7 +147,6 @@ def _space(one: Schedule, stays: bool) -> _Space:
     acc, shape = one.accelerator, one.shape
     a, b, d, overlap = _factors(one)
     kernel = (shape.kernel[0] - 1) * shape.dilation[0] + 1
-    line = shape.size[1] * one.channels
     trips_j, trips_k = -(-one.channel_groups // b), -(-one.positions // d)
     columns = np.minimum(a * acc.columns, one.outputs)
     psum_line = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
@@ -152,20 +156,26 @@ def _space(one: Schedule, stays: bool) -> _Space:
     beats = np.minimum(a, full) * -(-acc.columns * 8 // acc.dma_bits)
     beats += (a > full) * -(-tail * 8 // acc.dma_bits)
     backlog = shape.out_w * np.maximum(0, beats - last) * acc.dma_bits // 8
+    trips_i = -(-one.output_groups // a)
     parts = []
-    for buffers in (1, 2):
-        rows = np.full(len(a), shape.out_h)
-        if shape.size[0] * line * buffers > acc.ifmap_bytes:
-            rows[:] = min(shape.out_h, (acc.ifmap_bytes // buffers // line - kernel) // shape.stride[0] + 1)
+    for buffers, outer, split in product((1, 2), (False, True), (False, True)):
+        line = shape.size[1] * (np.minimum(one.channels, b * acc.rows) if split else one.channels)
+        room = acc.ifmap_bytes // buffers // np.broadcast_to(line, a.shape)
+        rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
+        rows = np.where(room >= shape.size[0], shape.out_h, rows)
         for size, limit in ((psum_line, acc.psum_bytes), (backlog, acc.ofmap_bytes)):
             rows = np.minimum(rows, limit // np.maximum(size, 1))
         tiles = -(-shape.out_h // np.maximum(rows, 1))
         even = -(-shape.out_h // tiles)
-        for outer in (False, True):
-            fits = (rows >= 1) & ((tiles > 1) | ((buffers == 1) & (not outer)))
-            if outer:
-                fits &= -(-one.output_groups // a) > 1
-            parts.append([field[fits] for field in (a, b, d, overlap, even, np.full(len(a), outer))])
+        fits = rows >= 1
+        if split:
+            fits &= trips_j > 1
+        if outer:
+            fits &= (tiles > 1) & (trips_i > 1)
+        if buffers == 2 and not split:  # one tile needs no second buffer
+            fits &= tiles > 1
+        parts.append([field[fits] for field in (a, b, d, overlap, even, np.full(len(a), outer),
+                                                np.full(len(a), split))])
     return _Space(one, stays, *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -203,7 +213,7 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     trips_i = -(-one.output_groups // space.a)
     steps = -(-one.channel_groups // space.b) * -(-one.positions // space.d)
     tiles = -(-layer.out_h // space.rows)
-    resident = space.stays & (tiles == 1)
+    resident = space.stays & (tiles == 1) & ~space.split
     pixels = layer.out_h * layer.out_w
     fixed, core = layer_accesses(one, shape, 0, 0), core_counts(one)
     spent = np.full(len(space.a), sum(count * energy[what] for what, count in fixed.items()))
@@ -220,8 +230,9 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     # Ifmap tiles.
     sizes, which = np.unique(space.rows, return_inverse=True)
     lines = np.array([ifmap_lines(layer, int(rows)) for rows in sizes])[which]
-    lines *= np.where(space.outer, trips_i, 1)
-    base_lines = ifmap_lines(layer, one.tile_rows)
+    passes = np.where(space.split | (space.outer & (tiles > 1)), trips_i, 1)
+    lines *= passes
+    base_lines = ifmap_lines(layer, one.tile_rows) * one.ifmap_passes
     width = layer.size[1] * layer.channels
     moved = np.where(resident, 0, lines * width)
     spent += (energy["l1"] + energy["l2"]) * (moved - base_lines * width)
@@ -247,7 +258,8 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     beats = tiles * (stored * 8 // acc.weight_port_bits)
     loading = np.maximum(slots, np.where(space.overlap, beats, tokens + beats))
     reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-    first = np.minimum(reach - layer.padding[0], layer.size[0]) * layer.size[1] * one.channels
+    first = np.minimum(reach - layer.padding[0], layer.size[0]) * layer.size[1]
+    first = first * np.where(space.split, np.minimum(one.channels, space.b * acc.rows), one.channels)
     first = np.where(resident, 0, acc.dma_setup + acc.l2_latency + first * 8 // acc.dma_bits)
     cycles = np.maximum(np.maximum(first + slots, loading), moved * 8 // acc.dma_bits)
     cycles = np.maximum(cycles, (from_dram + stored * times) * 8 // acc.dram_bits)

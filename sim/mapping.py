@@ -30,7 +30,7 @@ def best_schedule(
 ) -> Schedule:
     """The schedule with the least energy-delay product (or energy, or cycles) of the layer alone.
 
-    Ties go to fewer cycles, then to the smaller factors.
+    Its shape is nameless, so that equal layers have equal schedules. Ties go to fewer cycles, then to the smaller factors.
 
     Args:
         shape: the layer itself; the search decides on folding.
@@ -47,10 +47,9 @@ def best_schedule(
     # Equal layers share one search, whatever their names.
     anonymous = replace(shape, name="", residual="residual" if shape.residual else "", chained=True)
     try:
-        folded, choice = _search(anonymous, accelerator, form, codewords, objective, source)
+        return _search(anonymous, accelerator, form, codewords, objective, source)
     except InputError as error:
-        raise InputError(f"{shape.name}{error.field}", error.value, error.problem, error.fix) from None
-    return replace(choice, shape=fold(shape, accelerator, form) if folded else shape)
+        raise InputError(f"{shape.name}: {error.field}", error.value, error.problem, error.fix) from None
 
 
 def forget() -> None:
@@ -70,8 +69,7 @@ def candidates(
 @lru_cache(maxsize=4096)
 def _search(
     shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, objective: str, source: Source
-) -> tuple[bool, Schedule]:
-    """Whether to fold, and the schedule."""
+) -> Schedule:
     energy = technology.load(accelerator.technology).access_pj
     spaces = _spaces(shape, accelerator, form, codewords, source)
     bounds = [_bounds(space, shape, energy, objective) for space in spaces]
@@ -88,7 +86,7 @@ def _search(
         if best is None or key < best[0]:
             best = key, schedule
     assert best is not None
-    return best[1].shape != shape, best[1]
+    return best[1]
 
 
 def _objective(cycles, spent, objective: str):

@@ -232,9 +232,9 @@ class _Clock:
                 max(self.sent - end, 0), max(self.sent_before - end, 0))
 
     def _visit_state(self) -> tuple[int, ...]:
+        # A map that came before the current tile was there holds nothing up any more.
         end = self.end
-        return (self.tile_there - end, self.visit_end - end, self.map_there - end,
-                self.next_map_there - end)
+        return (self.tile_there - end, self.visit_end - end, max(self.next_map_there, self.tile_there) - end)
 
     def once(self, key: tuple, visits: bool, body: Callable[[], None]) -> None:
         """Runs `body`, or advances by what it did when it last began in the same relative state.
@@ -253,7 +253,7 @@ class _Clock:
             self.dram, self.sent, self.sent_before = core[6] + end, core[7] + end, core[8] + end
             if visits:
                 self.tile_there, self.visit_end = visit[0] + end, visit[1] + end
-                self.map_there, self.next_map_there = visit[2] + end, visit[3] + end
+                self.next_map_there = visit[2] + end
             self.spent = [old + new for old, new in zip(self.spent, spent, strict=True)]
             return
         start, before = self.end, self.spent.copy()

@@ -138,7 +138,7 @@ class Schedule:
                   ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"))
         for what, size, limit, group in limits:
             if size > limit:
-                raise InputError(f"{layer.name}: {what}", size, f"bytes exceed the {limit} of the {group} "
+                raise InputError(what, size, f"bytes exceed the {limit} of the {group} "
                                  "group", "lower tile_rows or raise l1_bytes")
         if self.spills and self.source != "dram":
             raise InputError("source", self.source, "the layer's maps exceed L2", "use 'dram'")

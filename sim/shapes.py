@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sim.errors import InputError, nearest
 
@@ -77,11 +78,11 @@ class ConvShape:
         reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1
         return (self.size[axis] + self.padding[axis] + end[axis] - reach) // self.stride[axis] + 1
 
-    @property
+    @cached_property
     def out_h(self) -> int:
         return self._out(0)
 
-    @property
+    @cached_property
     def out_w(self) -> int:
         return self._out(1)
 

@@ -151,20 +151,20 @@ def _rom_cycles(words, position, width, p, load):
 
 
 @njit(cache=True, inline="always")
-def _multiply(psum, weights, vector, low, rows, columns):
-    """psum += vector[low:] @ weights; four rows at a time keep the psums in registers."""
+def _multiply(psum, weights, vector, low, rows, first, last):
+    """psum += vector[low:] @ weights in some columns; four rows at a time keep the psums in registers."""
     quads = rows // 4 * 4
     for h in range(0, quads, 4):
         x0, x1 = np.int32(vector[low + h]), np.int32(vector[low + h + 1])
         x2, x3 = np.int32(vector[low + h + 2]), np.int32(vector[low + h + 3])
         if x0 | x1 | x2 | x3 != 0:
             w0, w1, w2, w3 = weights[h], weights[h + 1], weights[h + 2], weights[h + 3]
-            for c in range(columns):
+            for c in range(first, last):
                 psum[c] += (x0 * np.int32(w0[c]) + x1 * np.int32(w1[c])
                             + x2 * np.int32(w2[c]) + x3 * np.int32(w3[c]))
     for h in range(quads, rows):
         x0, w0 = np.int32(vector[low + h]), weights[h]
-        for c in range(columns):
+        for c in range(first, last):
             psum[c] += x0 * np.int32(w0[c])
 
 
@@ -224,7 +224,7 @@ def _dram(size, p):
 
 @njit(cache=True)
 def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trace_rows, trace_cycles,
-             counters):
+             counters, columns_from, columns_to):
     """Runs one layer on one ifmap.
 
     With `p.registers` the array is that of `sim.engine.registers`.
@@ -240,6 +240,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
         acc: int32 [OH, OW, K], receives the finished psums.
         trace_rows, trace_cycles: int32 [n, L], int64 [n], receive every emitted row; may be empty.
         counters: int64 [len(COUNTERS)].
+        columns_from, columns_to: of the array whose psums are computed; time does not depend on them.
     """
     banks = 2 if p.overlap else 1
     bank_depth = p.wrf_depth // banks
@@ -540,12 +541,18 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                             else:
                                 psum[:] = stored[address]
                         if p.mode == BLOCK:
-                            _multiply_block(psum, wrf[word], vector, low, group_rows, p)
+                            if columns_from == 0:
+                                _multiply_block(psum, wrf[word], vector, low, group_rows, p)
                         else:
-                            _multiply(psum, wrf[word], vector, low, group_rows, group_columns)
+                            _multiply(psum, wrf[word], vector, low, group_rows, columns_from,
+                                      min(columns_to, group_columns))
                         if emits:
                             if chunk.last:
-                                places[place : place + group_columns] = psum[:group_columns]
+                                finish = min(columns_to, group_columns)
+                                if p.mode == BLOCK:
+                                    finish = group_columns if columns_from == 0 else 0
+                                for c in range(columns_from, finish):
+                                    places[place + c] = psum[c]
                             else:
                                 stored[address] = psum
                             if traced < len(trace_cycles):
@@ -610,10 +617,20 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
 
 
 @njit(cache=True, parallel=True)
-def run_batch(p, chunks, visits, words, codebook, masks, rom, states, batch, acc, counters):
-    """`run_core` on a batch: int8 [batch, H', W', C'] -> int32 [batch, OH, OW, K], counters [batch, n]."""
+def run_batch(p, chunks, visits, words, codebook, masks, rom, states, batch, acc, counters, shares):
+    """`run_core` on a batch: int8 [batch, H', W', C'] -> int32 [batch, OH, OW, K], counters [batch, n].
+
+    Each image runs `shares` times, with a share of the columns each, so that one image keeps several
+    processors busy; the counts are those of the first share.
+    """
     no_rows = np.zeros((0, 1), np.int32)
     no_cycles = np.zeros(0, np.int64)
-    for n in prange(len(batch)):
-        run_core(p, chunks, visits, words, codebook, masks, rom, states[n], batch[n], acc[n], no_rows,
-                 no_cycles, counters[n])
+    ends = np.empty((len(batch) * shares, states.shape[1]), np.int64)
+    counts = np.zeros((len(batch) * shares, counters.shape[1]), np.int64)
+    for run in prange(len(batch) * shares):
+        n, share = run // shares, run % shares
+        ends[run] = states[n]
+        run_core(p, chunks, visits, words, codebook, masks, rom, ends[run], batch[n], acc[n], no_rows,
+                 no_cycles, counts[run], share * p.columns // shares, (share + 1) * p.columns // shares)
+    for n in range(len(batch)):
+        states[n], counters[n] = ends[n * shares], counts[n * shares]

@@ -17,11 +17,11 @@ def requantize(acc, bias, multiplier, shift, zero_point, low, high):
     """int32 [batch, K, pixels] -> int8 [batch, K, pixels]; per-channel bias, m and s."""
     batch, channels, pixels = acc.shape
     out = np.empty(acc.shape, np.int8)
-    for n in prange(batch):
-        for k in range(channels):
-            b, m, s = np.int64(bias[k]), np.int64(multiplier[k]), np.int64(shift[k])
-            for i in range(pixels):
-                out[n, k, i] = _finish((np.int64(acc[n, k, i]) + b) * m, s, zero_point, low, high)
+    for row in prange(batch * channels):
+        n, k = row // channels, row % channels
+        b, m, s = np.int64(bias[k]), np.int64(multiplier[k]), np.int64(shift[k])
+        for i in range(pixels):
+            out[n, k, i] = _finish((np.int64(acc[n, k, i]) + b) * m, s, zero_point, low, high)
     return out
 
 
@@ -29,11 +29,12 @@ def requantize(acc, bias, multiplier, shift, zero_point, low, high):
 def add(a, b, multipliers, zeros, shift, zero_point, low, high):
     """int8 [batch, n] twice -> int8 [batch, n]."""
     out = np.empty(a.shape, np.int8)
-    for n in prange(a.shape[0]):
-        for i in range(a.shape[1]):
-            total = (np.int64(a[n, i]) - zeros[0]) * multipliers[0]
-            total += (np.int64(b[n, i]) - zeros[1]) * multipliers[1]
-            out[n, i] = _finish(total, shift, zero_point, low, high)
+    columns = a.shape[1]
+    for place in prange(a.size):
+        n, i = place // columns, place % columns
+        total = (np.int64(a[n, i]) - zeros[0]) * multipliers[0]
+        total += (np.int64(b[n, i]) - zeros[1]) * multipliers[1]
+        out[n, i] = _finish(total, shift, zero_point, low, high)
     return out
 
 

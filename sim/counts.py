@@ -112,7 +112,8 @@ def layer_accesses(schedule: Schedule, shape: ConvShape, streamed: int, weights:
         "arf": core["arf_read"] + core["arf_write"],
         "wrf": core["wrf_read"] + core["wrf_write"],
         "prf": core["prf_read"] + core["prf_write"],
-        "crf": core["crf_read"] + core["crf_write"],
+        "crf": (core["crf_read"] + core["crf_write"]) * (schedule.format != "rom"),
+        "rom": core["crf_read"] * (schedule.format == "rom"),
         "mac": core["mac"],
     }
 
@@ -147,7 +148,7 @@ def pass_counts(
     cycles["drain"] = STORER_STAGES + start
     end += STORER_STAGES + start
     moved = read * (source == "dram") + written * spills
-    accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "mac"), 0)
+    accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": moved, "l2": moved + read * (source != "l1") + written,
                  "l1": read * (1 + (source != "l1")) + 2 * written}
     shifted = [time - end for time in found[:4]]

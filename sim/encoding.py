@@ -8,7 +8,9 @@ format    fields                                         bits
 ========  =============================================  ==========================
 dense     d weights, INT8 two's complement               8 d
 split     Q weights of sub-record u, INT8                8 Q   (dense on sparse tile)
-vq        codeword index                                 index_bits(k)
+block     the row's weights of its own group, INT8       8 outputs of a group (groups on the diagonal)
+vq, rom   codeword index                                 index_bits(k)
+ssvq      d signs, 1 = negative, then codeword index     d + index_bits(k)
 mvq       d/M mask codes, then codeword index            d/M * mask_bits(N, M) + index_bits(k)
 ========  =============================================  ==========================
 

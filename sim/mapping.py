@@ -246,7 +246,8 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     share = np.where(space.outer, stored * space.a // one.output_groups, stored) // one.parts
     times = np.where(share <= acc.weight_bytes, 1, tiles) * (not layer.dynamic or one.spills)
     spent += energy["l2"] * stored * tiles + (energy["dram"] + energy["l2"]) * stored * times
-    loaded = energy["wrf"] * core["wrf_write"] + energy["crf"] * core["crf_read"]
+    loaded = energy["wrf"] * core["wrf_write"] + energy["rom" if one.format == "rom" else "crf"] * core[
+        "crf_read"]
     spent += loaded * (tiles / one.tiles - 1)
 
     rows_out = pixels * one.parts * one.output_groups

@@ -12,7 +12,7 @@ from sim.shapes import ConvShape, Shape
 CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "vector", "control", "drain")
 """Every cycle has exactly one (docs/timing.md section 5)."""
 
-MEMORIES = ("dram", "l2", "l1", "arf", "wrf", "prf", "crf")
+MEMORIES = ("dram", "l2", "l1", "arf", "wrf", "prf", "crf", "rom")
 """Counted in 8-bit words, the PRF in psums (docs/timing.md section 8)."""
 
 CONTROL_CYCLES = 4

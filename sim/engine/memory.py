@@ -27,9 +27,10 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
     l1 = ifmap + residual + ofmap  # filled by DMA, or emptied by it
     l1 += counters["l1_ifmap_read"] + residual + ofmap  # the core's side
     l1 += counters["l1_psum_read"] + counters["l1_psum_write"]
-    accesses = {"dram": dram, "l2": l2, "l1": l1, "mac": counters["mac"]}
-    for memory in ("arf", "wrf", "prf", "crf"):
+    accesses = {"dram": dram, "l2": l2, "l1": l1, "crf": 0, "rom": 0, "mac": counters["mac"]}
+    for memory in ("arf", "wrf", "prf"):
         accesses[memory] = counters[f"{memory}_read"] + counters[f"{memory}_write"]
+    accesses["rom" if schedule.format == "rom" else "crf"] = counters["crf_read"] + counters["crf_write"]
     return LayerCounts(shape.name, shape.macs, cycles, accesses, schedule, counters["gated"])
 
 
@@ -52,7 +53,7 @@ def pass_counts(
                     np.int64(written * 8), acc.dma_bits, STORER_STAGES + start, spent)
     cycles = dict.fromkeys(CAUSES, 0) | dict(zip(_PASS_CAUSES, spent.tolist(), strict=True))
     spilled = from_dram + (written if read + written > acc.map_bytes else 0)
-    accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "mac"), 0)
+    accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": spilled, "l2": spilled + fills + written, "l1": fills + read + 2 * written}
     times = [time - end for time in found[:4]]
     left = Handover(*times, max(dram - end, times[1] + 1))

@@ -1,6 +1,6 @@
 """Layer shapes of a SCALE-Sim topology: a list of layers in CSV, convolutions or matrix products.
 
-`as_matrix_product` lowers a layer as SCALE-Sim does, which makes cycles comparable one to one.
+`as_matrix_product` and `serial` run a layer as SCALE-Sim does, which makes cycles comparable one to one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.importers.result import Imported
+from sim.schedule import Schedule
 from sim.shapes import ConvShape, Shape
 
 _CONV = ("IFMAP height", "IFMAP width", "filter height", "filter width", "channels", "num filter",
@@ -92,6 +93,12 @@ def as_matrix_product(shape: ConvShape, accelerator: Accelerator) -> ConvShape:
     filled = -(-depth // accelerator.rows) * accelerator.rows
     return ConvShape(shape.name, shape.groups * filled, shape.outputs,
                      size=(shape.out_h * shape.out_w, 1), groups=shape.groups, chained=shape.chained)
+
+
+def serial(shape: ConvShape, accelerator: Accelerator) -> Schedule:
+    """Its matrix product in one tile, every load of weights after the last use of those before."""
+    product = as_matrix_product(shape, accelerator)
+    return Schedule(accelerator, product, overlap=False, tile_rows=product.out_h)
 
 
 def _rows(file: str) -> tuple[bool, list[_Row]]:

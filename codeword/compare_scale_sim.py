@@ -1,6 +1,6 @@
 """`make bench-scale-sim`: SCALE-Sim 3 and our engine on the same layers and the same array.
 
-Both run in processes of their own, for wall time and peak memory. SCALE-Sim writes no traces, its faster
+Both run in processes of their own, for time and peak memory; each uses one core. SCALE-Sim writes no traces, its faster
 mode. Ours computes every value besides; it runs on `examples/scale-sim-ws.toml`, where both give the
 same cycles (tests/sim/test_conformance.py).
 """
@@ -78,9 +78,10 @@ _ENGINE = ("import sys; from codeword import compare_scale_sim as c; name, rows,
 
 @dataclass(frozen=True)
 class Process:
-    """Wall time, peak resident memory, and cycles of each layer."""
+    """Wall and processor time, peak resident memory, and cycles of each layer."""
 
     seconds: float
+    cpu_seconds: float
     megabytes: float
     cycles: list[int]
 
@@ -119,17 +120,17 @@ def scale_sim(shapes: Sequence[ConvShape], rows: int, columns: int) -> Process:
         (folder / "array.cfg").write_text(CONFIGURATION.format(rows=rows, columns=columns))
         (folder / "layers.csv").write_text(topology(shapes))
         (folder / "layout.csv").write_text("Layer name,\n")
-        seconds, megabytes, _ = _run([str(PYTHON), "-c", _SCALE_SIM], folder)
+        *spent, _ = _run([str(PYTHON), "-c", _SCALE_SIM], folder)
         with open(folder / "out" / "run" / "COMPUTE_REPORT.csv", newline="") as report:
             cycles = [int(float(row[" Total Cycles"])) for row in csv.DictReader(report)]
-    return Process(seconds, megabytes, cycles)
+    return Process(*spent, cycles)
 
 
 def engine(network: str, names: Sequence[str], rows: int, columns: int) -> Process:
     """One run of our engine, Python's start and imports included."""
     arguments = [network, str(rows), str(columns), *names]
-    seconds, megabytes, printed = _run([sys.executable, "-c", _ENGINE, *arguments], ROOT)
-    return Process(seconds, megabytes, [int(word) for word in printed.split()])
+    *spent, printed = _run([sys.executable, "-c", _ENGINE, *arguments], ROOT)
+    return Process(*spent, [int(word) for word in printed.split()])
 
 
 def engine_cycles(shapes: Sequence[ConvShape], rows: int, columns: int) -> list[int]:
@@ -152,13 +153,13 @@ def engine_cycles(shapes: Sequence[ConvShape], rows: int, columns: int) -> list[
 def closed_form(shapes: Sequence[ConvShape], rows: int, columns: int) -> Process:
     """Our closed form, in this process."""
     machine = accelerator.load(ARRAY, {"rows": rows, "columns": columns})
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     cycles = [core_cycles(serial(shape, machine))["core_cycles"] for shape in shapes]
-    return Process(time.perf_counter() - start, float("nan"), cycles)
+    return Process(time.perf_counter() - start, time.process_time() - cpu, float("nan"), cycles)
 
 
-def _run(command: Sequence[str], folder: Path) -> tuple[float, float, str]:
-    """Seconds, peak megabytes and standard output of a process.
+def _run(command: Sequence[str], folder: Path) -> tuple[float, float, float, str]:
+    """Wall and processor seconds, peak megabytes and standard output of a process.
 
     Raises:
         InputError: it failed.
@@ -174,12 +175,12 @@ def _run(command: Sequence[str], folder: Path) -> tuple[float, float, str]:
                              "see its message above")
         out.seek(0)
         unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-        return seconds, usage.ru_maxrss * unit / 1e6, out.read()
+        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, out.read()
 
 
 def _median(runs: Sequence[Process]) -> Process:
-    return Process(statistics.median(run.seconds for run in runs),
-                   statistics.median(run.megabytes for run in runs), runs[0].cycles)
+    spent = [(run.seconds, run.cpu_seconds, run.megabytes) for run in runs]
+    return Process(*map(statistics.median, zip(*spent, strict=True)), runs[0].cycles)
 
 
 def main() -> None:
@@ -194,22 +195,24 @@ def main() -> None:
     shapes = layers_of(given.network, given.layers)
     size = given.rows, given.columns
     engine(given.network, given.layers, *size)  # Numba compiles once
-    rows = {
-        "SCALE-Sim 3.0.0, no traces": _median([scale_sim(shapes, *size) for _ in range(given.repeats)]),
-        "our engine, with values": _median([engine(given.network, given.layers, *size) for _ in range(5)]),
-        "our closed form": _median([closed_form(shapes, *size) for _ in range(5)]),
+    runs = {
+        "SCALE-Sim 3.0.0, no traces": [scale_sim(shapes, *size) for _ in range(given.repeats)],
+        "our engine, with values": [engine(given.network, given.layers, *size) for _ in range(5)],
+        "our closed form": [closed_form(shapes, *size) for _ in range(5)],
     }
-    theirs = rows["SCALE-Sim 3.0.0, no traces"]
+    rows = {name: _median(several) for name, several in runs.items()}
+    theirs, *ours = rows.values()
     tables.show(tables.table(
         f"{given.network}, {len(shapes)} layers, {size[0]}x{size[1]} weight-stationary",
-        ["what", "seconds", "peak MB", "cycles", "times faster", "times less memory"],
-        [(name, f"{run.seconds:.3g}", f"{run.megabytes:.0f}", f"{sum(run.cycles):,}",
+        ["what", "N", "seconds", "CPU seconds", "peak MB", "cycles", "times faster", "times less memory"],
+        [(name, str(len(runs[name])), f"{run.seconds:.3g}", f"{run.cpu_seconds:.3g}", f"{run.megabytes:.0f}",
+          f"{sum(run.cycles):,}",
           f"{theirs.seconds / run.seconds:.0f}", f"{theirs.megabytes / run.megabytes:.1f}")
          for name, run in rows.items()]))
     last = [cycles + 1 for cycles in theirs.cycles]  # SCALE-Sim prints the index of the last cycle
-    for name, run in list(rows.items())[1:]:
-        equal = sum(a == b for a, b in zip(last, run.cycles, strict=True))
-        print(f"{name}: {equal} of {len(shapes)} layers take SCALE-Sim's cycles (its last index + 1)")
+    equal = sum(cycles == [end] * len(ours) for end, *cycles in
+                zip(last, *(run.cycles for run in ours), strict=True))
+    print(f"{equal} of {len(shapes)} layers take SCALE-Sim's cycles (the index that it prints, plus 1)")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """`make bench-scale-sim`: SCALE-Sim 3 and our engine on the same layers and the same array.
 
-Both run in processes of their own, for time and peak memory; each uses one core. SCALE-Sim writes no traces, its faster
-mode. Ours computes every value besides; it runs on `examples/scale-sim-ws.toml`, where both give the
-same cycles (tests/sim/test_conformance.py).
+Both run in processes of their own, for time and peak memory; each uses one core. SCALE-Sim writes no
+traces, its faster mode. Ours computes every value besides; it runs on `examples/scale-sim-ws.toml`, where
+both give the same cycles (tests/sim/test_conformance.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -120,17 +120,17 @@ def scale_sim(shapes: Sequence[ConvShape], rows: int, columns: int) -> Process:
         (folder / "array.cfg").write_text(CONFIGURATION.format(rows=rows, columns=columns))
         (folder / "layers.csv").write_text(topology(shapes))
         (folder / "layout.csv").write_text("Layer name,\n")
-        *spent, _ = _run([str(PYTHON), "-c", _SCALE_SIM], folder)
+        spent, _ = _run([str(PYTHON), "-c", _SCALE_SIM], folder)
         with open(folder / "out" / "run" / "COMPUTE_REPORT.csv", newline="") as report:
             cycles = [int(float(row[" Total Cycles"])) for row in csv.DictReader(report)]
-    return Process(*spent, cycles)
+    return replace(spent, cycles=cycles)
 
 
 def engine(network: str, names: Sequence[str], rows: int, columns: int) -> Process:
     """One run of our engine, Python's start and imports included."""
     arguments = [network, str(rows), str(columns), *names]
-    *spent, printed = _run([sys.executable, "-c", _ENGINE, *arguments], ROOT)
-    return Process(*spent, [int(word) for word in printed.split()])
+    spent, printed = _run([sys.executable, "-c", _ENGINE, *arguments], ROOT)
+    return replace(spent, cycles=[int(word) for word in printed.split()])
 
 
 def engine_cycles(shapes: Sequence[ConvShape], rows: int, columns: int) -> list[int]:
@@ -158,8 +158,8 @@ def closed_form(shapes: Sequence[ConvShape], rows: int, columns: int) -> Process
     return Process(time.perf_counter() - start, time.process_time() - cpu, float("nan"), cycles)
 
 
-def _run(command: Sequence[str], folder: Path) -> tuple[float, float, float, str]:
-    """Wall and processor seconds, peak megabytes and standard output of a process.
+def _run(command: Sequence[str], folder: Path) -> tuple[Process, str]:
+    """What a process spent, cycles not known yet, and its standard output.
 
     Raises:
         InputError: it failed.
@@ -175,12 +175,15 @@ def _run(command: Sequence[str], folder: Path) -> tuple[float, float, float, str
                              "see its message above")
         out.seek(0)
         unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, out.read()
+        cpu = usage.ru_utime + usage.ru_stime
+        return Process(seconds, cpu, usage.ru_maxrss * unit / 1e6, []), out.read()
 
 
 def _median(runs: Sequence[Process]) -> Process:
-    spent = [(run.seconds, run.cpu_seconds, run.megabytes) for run in runs]
-    return Process(*map(statistics.median, zip(*spent, strict=True)), runs[0].cycles)
+    seconds, cpu, megabytes = (
+        statistics.median(getattr(run, field) for run in runs)
+        for field in ("seconds", "cpu_seconds", "megabytes"))
+    return Process(seconds, cpu, megabytes, runs[0].cycles)
 
 
 def main() -> None:
@@ -192,6 +195,8 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=1, help="runs of SCALE-Sim, minutes each")
     given = parser.parse_args()
+    if not PYTHON.exists():
+        parser.error("SCALE-Sim is not installed; run `make bench-scale-sim`")
     shapes = layers_of(given.network, given.layers)
     size = given.rows, given.columns
     engine(given.network, given.layers, *size)  # Numba compiles once
@@ -205,9 +210,10 @@ def main() -> None:
     tables.show(tables.table(
         f"{given.network}, {len(shapes)} layers, {size[0]}x{size[1]} weight-stationary",
         ["what", "N", "seconds", "CPU seconds", "peak MB", "cycles", "times faster", "times less memory"],
-        [(name, str(len(runs[name])), f"{run.seconds:.3g}", f"{run.cpu_seconds:.3g}", f"{run.megabytes:.0f}",
-          f"{sum(run.cycles):,}",
-          f"{theirs.seconds / run.seconds:.0f}", f"{theirs.megabytes / run.megabytes:.1f}")
+        [tuple("-" if text == "nan" else text for text in (
+            name, str(len(runs[name])), f"{run.seconds:.3g}", f"{run.cpu_seconds:.3g}",
+            f"{run.megabytes:.0f}", f"{sum(run.cycles):,}", f"{theirs.seconds / run.seconds:.0f}",
+            f"{theirs.megabytes / run.megabytes:.1f}"))
          for name, run in rows.items()]))
     last = [cycles + 1 for cycles in theirs.cycles]  # SCALE-Sim prints the index of the last cycle
     equal = sum(cycles == [end] * len(ours) for end, *cycles in

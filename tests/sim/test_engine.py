@@ -105,11 +105,6 @@ def test_a_network_is_bit_exact_on_every_family(family):
     assert result.bit_exact
     assert result.tensors["join"].std() > 0
     assert sum(layer.macs for layer in result.layers) == net.macs
-    convolutions = [s for s in net.shapes if isinstance(s, ConvShape)]
-    found = {layer.name: layer for layer in result.layers}
-    for shape in convolutions:
-        expected = layer_counts(found[shape.name].schedule, shape)
-        assert found[shape.name].cycles == expected.cycles
 
 
 def test_a_wrong_tensor_is_noticed(monkeypatch):

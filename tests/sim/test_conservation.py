@@ -134,8 +134,8 @@ def test_every_counter_is_the_same_for_every_image(registers, case):
     if not case.schedule.accelerator.edge_registers:
         registers = False
     program = lower(case.layer, case.schedule)
-    runs = [run_program(program, token_ifmap(x, case.layer, program, 0), found=case.found, registers=registers)
-            for x in (case.ifmap, np.zeros_like(case.ifmap))]
+    ifmaps = [token_ifmap(x, case.layer, program, 0) for x in (case.ifmap, np.zeros_like(case.ifmap))]
+    runs = [run_program(program, ifmap, found=case.found, registers=registers) for ifmap in ifmaps]
     gated = [run.counters.pop("gated") for run in runs]
     assert runs[0].counters == runs[1].counters
     assert runs[0].handover == runs[1].handover

@@ -61,9 +61,9 @@ def test_vector(banks, ports, extra):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
-@given(st.integers(0, 2**32), st.sampled_from(["4x16", "8x32", "4x64"]), st.sampled_from([1, 2, 3, 8, 16, 64]),
-       st.sampled_from([1, 2, 3]), st.integers(1, 12), st.integers(1, 12), st.integers(1, 3),
-       st.integers(1, 3))
+@given(st.integers(0, 2**32), st.sampled_from(["4x16", "8x32", "4x64"]),
+       st.sampled_from([1, 2, 3, 8, 16, 64]), st.sampled_from([1, 2, 3]), st.integers(1, 12),
+       st.integers(1, 12), st.integers(1, 3), st.integers(1, 3))
 def test_conflicts_of_the_real_stream(seed, size, banks, ports, channels, groups, a, b):
     rng = np.random.default_rng(seed)
     acc = machine(size, rom_banks=banks, rom_ports=ports)

@@ -31,6 +31,17 @@ class Geometry:
     accelerator: Accelerator
 
     def __post_init__(self) -> None:
+        acc = self.accelerator
+        for field, missing, problem, fix in (
+            ("loader", acc.loader in ("signed", "rom"), "the RTL has no such weight loader",
+             "use dense, codebook or masked, or stay with estimate and simulate"),
+            ("psum_ports", acc.psum_ports == 2, "the RTL reads and writes stored psums through one port",
+             "set psum_ports = 1"),
+            ("edge_registers", not acc.edge_registers, "the RTL has these registers",
+             "set edge_registers = true"),
+        ):
+            if missing:
+                raise InputError(field, getattr(acc, field), problem, fix)
         port = self.accelerator.weight_port_bits
         if port & (port - 1):
             raise InputError("weight_port_bits", port, "the beat buffer addresses it in binary",

@@ -224,7 +224,7 @@ def _sparse(columns: int) -> dict[str, object]:
     return dict(_masked(columns), sparse_tile=True, tile_columns=min(16, columns))
 
 
-# The six settings of MVQ sec. 7.1, SSVQ and VQ4ALL. WS holds one weight a PE, and a second one while it loads;
+# The six settings of MVQ sec. 7.1, SSVQ and VQ4ALL. WS holds one weight a PE, and a second while it loads;
 # on WS-CMS that is one dense weight of M/N = 4 sub-records.
 FAMILIES = {
     "ws": lambda columns: _WS,

@@ -13,7 +13,7 @@ from sim.formats import native_formats, network_formats
 from sim.network import Network
 from sim.plan import plan
 from sim.results import Handover, LayerCounts, output_bytes, with_output
-from sim.schedule import Format, Schedule
+from sim.schedule import Schedule
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.workloads import Workload
 

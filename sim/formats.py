@@ -36,7 +36,8 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
                          f"{accelerator.codeword_length}", "compress with that d, or set "
                          f"codeword_length = {d}")
     if k > accelerator.codebook_entries:
-        raise InputError(f"{name}.k", k, f"the codebook RF holds {accelerator.codebook_entries}",
+        memory = "ROM" if accelerator.loader == "rom" else "RF"
+        raise InputError(f"{name}.k", k, f"the codebook {memory} holds {accelerator.codebook_entries}",
                          f"compress with a smaller k, or set codebook_entries = {k}")
     own = _pattern(accelerator.loader, accelerator.keep, accelerator.group)
     found = _pattern(_LOADER[weight.kind], weight.keep, weight.group)

@@ -6,6 +6,7 @@ from math import comb
 
 import numpy as np
 
+from rtl.geometry import Geometry
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.formats import stream_format
@@ -18,7 +19,12 @@ ATTEMPTS = 1000
 
 
 def random_program(accelerator: Accelerator, seed: int) -> tuple[Program, np.ndarray]:
-    """A program and its token ifmap, int8 [1, C', H', W']; the same for the same seed."""
+    """A program and its token ifmap, int8 [1, C', H', W']; the same for the same seed.
+
+    Raises:
+        InputError: a machine that the hardware cannot be.
+    """
+    Geometry(accelerator)
     rng = np.random.default_rng(seed)
     for _ in range(ATTEMPTS):
         try:
@@ -36,9 +42,9 @@ def _draw(acc: Accelerator, rng: np.random.Generator) -> tuple[Program, np.ndarr
     padding, size = _pair(rng, (0, 0), kernel), _pair(rng, (1, 1), (8, 8))
     weight = _weight(acc, rng, native, outputs, channels, kernel)
     layer = Conv("layer", "input", weight, np.zeros(weight.shape[0], np.int32), stride, padding)
-    form, codewords = stream_format(weight, acc, layer.name)
     residual = "addition" if rng.random() < 0.3 else ""
     shape = ConvShape("layer", channels, weight.shape[0], kernel, stride, padding, size, residual)
+    form, codewords = stream_format(weight, acc, shape)
     if rng.random() < 0.5:
         shape = fold(shape, acc, form)
     overlap = bool(rng.random() < 0.7)

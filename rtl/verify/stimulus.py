@@ -65,6 +65,7 @@ def vectors(program: Program, token_ifmap: np.ndarray) -> np.ndarray:
         steps = []
         for q in range(chunk["d"]):
             ky, kx = divmod(int(chunk["position"]) + q, kernel_x)
+            ky, kx = ky * layer.dilation[0], kx * layer.dilation[1]
             plane = token_ifmap[:, y * layer.stride[0] + ky, x * layer.stride[1] + kx]
             for r in range(chunk["b"]):
                 used = chunk["rows_tail"] if r == chunk["b"] - 1 else chunk["rows"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rtl.counters import COUNTERS
+from rtl.geometry import Geometry
 from rtl.verify import build, stimulus
 from rtl.verify.random_layer import random_program
 from sim import network as functional
@@ -64,8 +65,13 @@ def verify(
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
 
     Raises:
-        InputError: the simulator or the export is missing.
+        InputError: the simulator or the export is missing, or the RTL does not have the machine or
+            the stream format.
     """
+    Geometry(accelerator)
+    if program.schedule.format == "block":
+        raise InputError(program.schedule.shape.name, "grouped", "the RTL's loader does not place groups "
+                         "on the array's diagonal", "verify a layer with groups = 1")
     begin = time.perf_counter()
     model = run_program(program, token_ifmap[:1], trace=True)
     built = build.build(accelerator, simulator, Path(rtl_dir) if rtl_dir else None)
@@ -153,7 +159,7 @@ def verify_layer(
         image = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
     shape = next(shape for shape in network.shapes if shape.name == layer)
     assert isinstance(shape, ConvShape)
-    form, codewords = stream_format(conv.weight, accelerator, layer)
+    form, codewords = stream_format(conv.weight, accelerator, shape)
     program = lower(conv, best_schedule(shape, accelerator, form, codewords))
     ifmap = functional.run(network, image[:1])[conv.input] if conv.input != "input" else image[:1]
     tokens = token_ifmap(ifmap, conv, program, network.zero_point(conv.input))

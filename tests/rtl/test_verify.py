@@ -64,18 +64,24 @@ def test_verilator(name):
 
 def _network():
     rng = np.random.default_rng(5)
-    weight = DenseWeight(rng.integers(-128, 128, (6, 3, 3, 3)).astype(np.int8))
-    requantization = Requantization(np.full(6, 900, np.uint16), np.full(6, 20, np.uint8))
-    second = DenseWeight(rng.integers(-128, 128, (5, 6, 1, 1)).astype(np.int8))
-    return Network("two", TensorSpec((3, 6, 6), zero_point=-3), (
-        Conv("stem", "input", weight, np.zeros(6, np.int32), (1, 1), (1, 1), requantization),
-        Conv("head", "stem", second, np.zeros(5, np.int32)),
+
+    def conv(name, source, *weight, **fields):
+        values = DenseWeight(rng.integers(-128, 128, weight).astype(np.int8))
+        k = weight[0]
+        return Conv(name, source, values, np.zeros(k, np.int32), requantization=Requantization(
+            np.full(k, 900, np.uint16), np.full(k, 20, np.uint8)), **fields)
+
+    return Network("four", TensorSpec((3, 6, 6), zero_point=-3), (
+        conv("stem", "input", 6, 3, 3, 3, stride=(1, 1), padding=(1, 1)),
+        conv("halves", "stem", 10, 3, 3, 2, groups=2, dilation=(2, 3), padding=(2, 1)),
+        conv("depthwise", "halves", 10, 1, 3, 3, groups=10, padding=(1, 1)),
+        conv("head", "halves", 5, 10, 1, 1),
         AveragePool("pool", "head", 1, 4),
     ))
 
 
 def test_layers_of_a_network():
-    for layer in ("stem", "head"):
+    for layer in ("stem", "halves", "head"):
         assert_equal(verify_layer(preset("ews-4"), _network(), layer, 3))
 
 
@@ -86,6 +92,28 @@ def test_an_image_instead_of_a_seed():
 def test_a_pass_does_not_run_on_the_array():
     with pytest.raises(InputError, match="storer lanes"):
         verify_layer(preset("ews-4"), _network(), "pool")
+
+
+def test_groups_on_the_diagonal_are_refused():
+    with pytest.raises(InputError, match=r"depthwise = 'grouped': .*diagonal.*groups = 1"):
+        verify_layer(preset("ews-4"), _network(), "depthwise")
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), [
+    ("ssvq-8", {}, r"loader = 'signed': .*dense, codebook or masked"),
+    ("rom-8", {}, r"loader = 'rom': .*dense, codebook or masked"),
+    ("ews-8", {"psum_ports": 2}, r"psum_ports = 2: .*psum_ports = 1"),
+    ("ews-8", {"edge_registers": False}, r"edge_registers = False: .*edge_registers = true"),
+])
+def test_what_the_rtl_does_not_have_is_refused(name, changes, message, tmp_path):
+    acc = load(name, changes)
+    with pytest.raises(InputError, match=message):
+        verilog.export(acc, tmp_path / "rtl")
+    assert not (tmp_path / "rtl").exists()
+    with pytest.raises(InputError, match=message):
+        verify_random(acc, 0)
+    with pytest.raises(InputError, match=message):
+        verify_layer(acc, _network(), "stem")
 
 
 def _edit(directory, module, pattern, replacement):

@@ -201,3 +201,29 @@ def random_images(network: Network, seed: int, batch: int = 2) -> np.ndarray:
     values = rng.integers(-128, 128, shape)
     special = rng.choice([-128, 127, network.input.zero_point], shape)
     return np.where(rng.random(shape) < rng.choice([0, 0.5, 1]), special, values).astype(np.int8)
+
+
+def coded_network(kind: str, d: int = 8, size: int = 7, seed: int = 0) -> Network:
+    """Dense stem, a strided and a plain layer of one kind with a sum between them, pool, dense classifier.
+
+    Args:
+        kind: "signed" magnitudes, or a "universal" codebook of a ROM that both layers share.
+    """
+    rng = np.random.default_rng(seed)
+    net = _Layers(rng, 3)
+    codebook = rng.integers(-128, 128, (16, d)).astype(np.int8)
+
+    def coded(outputs: int, channels: int, kernel: int):
+        if kind == "signed":
+            magnitudes = rng.integers(0, 128, (12, d)).astype(np.int8)
+            return signed_weight(rng, magnitudes, outputs, channels, kernel)
+        places = (outputs // d, channels, kernel, kernel)
+        return CodebookWeight(codebook, rng.integers(0, 16, places).astype(np.uint16), universal=True)
+
+    net.conv("stem", "input", net.dense(2 * d, 2, 3, 3), padding=(1, 1))
+    net.conv("down", "stem", coded(2 * d, 2 * d, 3), padding=(1, 1), stride=(2, 2))
+    net.conv("plain", "down", coded(2 * d, 2 * d, 3), padding=(1, 1))
+    net.add(Add("join", ("plain", "down"), (30000, 35000), 15, **net.output()))
+    net.add(AveragePool("pool", "join", **net.scale(1 / 16), **net.output()))
+    net.add(Conv("fc", "pool", net.dense(5, 2 * d, 1, 1), rng.integers(-99, 99, 5).astype(np.int32)))
+    return Network(kind, TensorSpec((2, size, size), 1 / 64, 3), tuple(net.layers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +18,6 @@ from sim.integer import average_pool, requantize
 from sim.program import lower, token_ifmap
 from sim.results import CAUSES
 from sim.schedule import Schedule
-from sim.shapes import ConvShape
 from tests.sim.cases import layer_cases, slow_convolution
 from tests.sim.networks import small_network
 
@@ -67,11 +68,12 @@ def test_engine_equals_reference_and_closed_form_at_length(case):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
-@given(layer_cases(sizes=(4, 8)), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
-def test_outputs_do_not_depend_on_the_factors(case, a, b, d):
-    """MVQ sec. 6.2: EWS output is independent of A, B, D."""
-    plain = Schedule(case.schedule.accelerator, case.schedule.shape, case.schedule.format,
-                     case.schedule.codewords, overlap=False)
+@given(layer_cases(sizes=(4, 8)))
+def test_outputs_do_not_depend_on_the_schedule(case):
+    """MVQ sec. 6.2: EWS output is independent of A, B, D; nor do loop order, tiles and banks matter."""
+    source = "l2" if case.schedule.source == "l1" else case.schedule.source
+    plain = replace(case.schedule, a=1, b=1, d=1, overlap=False, tile_rows=1, outputs_outer=False,
+                    source=source)
     runs = []
     for schedule in (plain, case.schedule):
         program = lower(case.layer, schedule)
@@ -105,11 +107,6 @@ def test_a_network_is_bit_exact_on_every_family(family):
     assert result.bit_exact
     assert result.tensors["join"].std() > 0
     assert sum(layer.macs for layer in result.layers) == net.macs
-    convolutions = [s for s in net.shapes if isinstance(s, ConvShape)]
-    found = {layer.name: layer for layer in result.layers}
-    for shape in convolutions:
-        expected = layer_counts(found[shape.name].schedule, shape)
-        assert found[shape.name].cycles == expected.cycles
 
 
 def test_a_wrong_tensor_is_noticed(monkeypatch):

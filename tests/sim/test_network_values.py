@@ -133,7 +133,7 @@ def slow_scan(layer, x, delta, b, c):
 
 
 def slow_conv(layer, x, zero, places):
-    weight = slow_signed(layer.weight)
+    weight = slow_decode(layer.weight)
     outputs, channels, ky, kx = weight.shape
     out = []
     for k, oy, ox in places:
@@ -150,17 +150,6 @@ def slow_conv(layer, x, zero, places):
             total = total if q.table is None else int(q.table[total + 128])
         out.append(total)
     return out
-
-
-def slow_signed(weight):
-    values = slow_decode(weight)
-    if isinstance(weight, DenseWeight) or weight.signs is None:
-        return values
-    for g, c, y, x in np.ndindex(*weight.signs.shape):
-        for e in range(weight.d):
-            if int(weight.signs[g, c, y, x]) // 2**e % 2:
-                values[g * weight.d + e, c, y, x] *= -1
-    return values
 
 
 @settings(max_examples=20, deadline=None)

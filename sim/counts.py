@@ -151,8 +151,7 @@ def pass_counts(
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": moved, "l2": moved + read * (source != "l1") + written,
                  "l1": read * (1 + (source != "l1")) + 2 * written}
-    shifted = [time - end for time in found[:4]]
-    left = Handover(*shifted, max(dram - end, shifted[1] + 1))
+    left = found._replace(dram=dram).later(end)
     return LayerCounts(shape.name, 0, cycles, accesses), left
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def best_schedule(
 ) -> Schedule:
     """The schedule with the least energy-delay product (or energy, or cycles) of the layer alone.
 
-    Its shape is nameless, so that equal layers have equal schedules. Ties go to fewer cycles, then to the smaller factors.
+    Its shape is nameless, so that equal layers have equal schedules. Ties go to fewer cycles.
 
     Args:
         shape: the layer itself; the search decides on folding.
@@ -73,7 +74,8 @@ def _search(
     energy = technology.load(accelerator.technology).access_pj
     spaces = _spaces(shape, accelerator, form, codewords, source)
     bounds = [_bounds(space, shape, energy, objective) for space in spaces]
-    ranked = sorted((bound, number, n) for number, found in enumerate(bounds) for n, bound in enumerate(found))
+    ranked = sorted((bound, number, n)
+                    for number, found in enumerate(bounds) for n, bound in enumerate(found))
     best: tuple[tuple[float, float], Schedule] | None = None
     for bound, number, n in ranked:
         if best is not None and bound > best[0][0]:
@@ -89,7 +91,8 @@ def _search(
     return best[1]
 
 
-def _objective(cycles, spent, objective: str):
+def _objective(cycles: Any, spent: Any, objective: str) -> Any:
+    """Of numbers or arrays."""
     return {"edp": spent * cycles, "energy": spent, "cycles": cycles + 0.0 * spent}[objective]
 
 

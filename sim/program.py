@@ -81,7 +81,8 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     port = acc.weight_port_bits
     place: dict[tuple[int, int], int] = {}  # beat at which the weights of (part, i) begin
     beat = 0
-    rows, visits = [], []
+    rows: list[tuple[int, ...]] = []
+    visits: list[tuple[int, int, int]] = []
     codebook = schedule.codewords * acc.codeword_length if schedule.format in ("vq", "mvq", "ssvq") else 0
     for part, i, tile, opens in _units(schedule):
         channels, outputs = schedule.part_of(part)
@@ -194,6 +195,7 @@ def _records(weight: CodebookWeight, schedule: Schedule) -> np.ndarray:
     acc = schedule.accelerator
     records = weight.assignments.astype(np.int64)
     if schedule.format == "ssvq":
+        assert weight.signs is not None
         records = records << acc.codeword_length | weight.signs.astype(np.int64)
     if schedule.format == "mvq":
         assert weight.mask_codes is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from math import ceil
 
@@ -270,7 +270,7 @@ class _Clock:
             if part in (0, parts - 1):
                 self.part(part)
             else:
-                self.once(("part", part == parts - 2), True, lambda part=part: self.part(part))
+                self.once(("part", part == parts - 2), True, partial(self.part, part))
 
     def part(self, part: int) -> None:
         schedule = self.schedule
@@ -287,7 +287,7 @@ class _Clock:
             if edge:
                 step()
             else:
-                key = ("outer", part == schedule.parts - 1, part == schedule.parts - 2,
+                key: tuple = ("outer", part == schedule.parts - 1, part == schedule.parts - 2,
                        n == outer - 2, n == outer - 1)
                 if not schedule.outputs_outer:
                     key += self._tile_class(n)
@@ -364,8 +364,8 @@ class _Clock:
             self._maps_from_dram(opens, first)
             self._tile_by_dma(opens, first)
         if first and schedule.format in CODED and schedule.format != "rom":
-            rows = [(schedule.codewords, 8 * acc.codeword_length)]
-            ready = max(self.written + 1, there) + _load_cycles(rows, schedule)
+            codebook = [(schedule.codewords, 8 * acc.codeword_length)]
+            ready = max(self.written + 1, there) + _load_cycles(codebook, schedule)
         else:
             ready = self.written
         bank = self.free_before if schedule.overlap else max(self.free, self.free_before)

@@ -34,6 +34,11 @@ class Handover(NamedTuple):
     bank_before: int = 0
     dram: int = 0
 
+    def later(self, cycles: int) -> Handover:
+        """The same times as seen `cycles` later; DRAM has no work before the second job from now."""
+        times = [time - cycles for time in self]
+        return Handover(times[0], times[1], times[2], times[3], max(times[4], times[1] + 1))
+
 
 @dataclass(frozen=True)
 class LayerCounts:

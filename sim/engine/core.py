@@ -77,7 +77,7 @@ def run_program(
 
 
 def _shares(batch: int, columns: int) -> int:
-    """Runs of one image, each with some columns: as many as there are idle processors, 16 columns at least."""
+    """Runs of one image, each with 16 columns at least: one for each processor that would idle."""
     return max(1, min(numba.get_num_threads() // batch, columns // 16))
 
 

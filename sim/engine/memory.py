@@ -55,8 +55,7 @@ def pass_counts(
     spilled = from_dram + (written if read + written > acc.map_bytes else 0)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": spilled, "l2": spilled + fills + written, "l1": fills + read + 2 * written}
-    times = [time - end for time in found[:4]]
-    left = Handover(*times, max(dram - end, times[1] + 1))
+    left = found._replace(dram=dram).later(end)
     return LayerCounts(shape.name, 0, cycles, accesses), left
 
 

@@ -70,10 +70,12 @@ def simulate(
         shape, how = steps.get(layer.name, (None, None))
         if isinstance(how, Schedule):
             assert isinstance(shape, ConvShape)
-            assert isinstance(layer, Conv | MatMul)
-            run = _convolution if isinstance(layer, Conv) else _product
-            tensors[layer.name], layer_counts, found = run(
-                network, layer, shape, how, tensors, found, registers)
+            arguments = (shape, how, tensors, found, registers)
+            if isinstance(layer, Conv):
+                tensors[layer.name], layer_counts, found = _convolution(network, layer, *arguments)
+            else:
+                assert isinstance(layer, MatMul)
+                tensors[layer.name], layer_counts, found = _product(network, layer, *arguments)
             counts.append(layer_counts)
             continue
         tensors[layer.name] = passes.run_pass(network, layer, tensors)

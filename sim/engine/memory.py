@@ -54,8 +54,8 @@ def pass_counts(
     spilled = from_dram + (written if read + written > acc.map_bytes else 0)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "mac"), 0)
     accesses |= {"dram": spilled, "l2": spilled + fills + written, "l1": fills + read + 2 * written}
-    times = [time - end for time in found[:4]]
-    left = Handover(*times, max(dram - end, times[1] + 1))
+    written, before, bank, bank_before = (time - end for time in found[:4])
+    left = Handover(written, before, bank, bank_before, max(dram - end, before + 1))
     return LayerCounts(shape.name, 0, cycles, accesses), left
 
 

@@ -39,7 +39,7 @@ def engine_against_torch() -> tuple[str, float, str, float]:
     """The cycle engine against float inference of the same network, for a batch of images."""
     from algos import zoo
 
-    network = inputs.integer_network("resnet20-fashion")
+    network = inputs.shipped("resnet20-fashion")
     images = np.random.default_rng(0).integers(-128, 128, (IMAGES, 1, 28, 28)).astype(np.int8)
     machine = accelerator.preset("ews-cms-16")
     model = zoo.load_float().eval()
@@ -53,7 +53,7 @@ def engine_against_torch() -> tuple[str, float, str, float]:
 
 def closed_form_against_engine() -> tuple[str, float, str, float]:
     """The closed form (mapping search included) against one image on the engine."""
-    network = inputs.integer_network("resnet20-fashion")
+    network = inputs.shipped("resnet20-fashion")
     machine = accelerator.preset("ews-cms-16")
     image = np.zeros((1, 1, 28, 28), np.int8)
 

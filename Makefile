@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench lint reproduce-mvq schema tools clean
+.PHONY: demo test test-all bench scaling lint reproduce-mvq schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -22,6 +22,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m codeword.bench
+
+scaling: $(READY)
+	$(BIN)/python -m codeword.scaling
 
 reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce

@@ -124,6 +124,18 @@ def native(name: str, accelerator: Accelerator, seed: int = 0) -> Network:
                      accelerator.codeword_length, accelerator.keep, accelerator.group, seed)
 
 
+def one_layer(channels: int, size: int, accelerator: Accelerator, seed: int = 0) -> Network:
+    """A 3x3 convolution of as many outputs as channels, on maps of size x size, in the native format."""
+    shape = ConvShape("conv", channels, channels, (3, 3), padding=(1, 1), size=(size, size))
+    rng = np.random.default_rng(seed)
+    draw = _Draw(rng, _KINDS[accelerator.loader], accelerator.codebook_entries,
+                 accelerator.codeword_length, accelerator.keep, accelerator.group)
+    conv = _conv(_Step("conv", "conv", ("input",), shape), draw.weight(shape, compressed=True))
+    image = rng.integers(-128, 128, (1, channels, size, size)).astype(np.int8)
+    conv, _ = _calibrated(conv, image, 0, False, rng)
+    return Network("layer" + SUFFIX, TensorSpec((channels, size, size)), (conv,), {"synthetic": True})
+
+
 @dataclass(frozen=True)
 class _Step:
     """A layer without its numbers; `shape` of a convolution, the window of a pool."""

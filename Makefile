@@ -1,5 +1,6 @@
 # Everything runs from a virtual environment of its own; see README.md.
 .PHONY: demo test test-all bench bench-scale-sim lint reproduce-mvq schema tools clean
+.PHONY: demo test test-all bench scaling lint reproduce-mvq schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -26,6 +27,8 @@ bench: $(READY)
 # Minutes: it runs SCALE-Sim too, in an environment of its own.
 bench-scale-sim: $(READY) .venv-scale-sim/ready
 	$(BIN)/python -m codeword.compare_scale_sim
+scaling: $(READY)
+	$(BIN)/python -m codeword.scaling
 
 reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce

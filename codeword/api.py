@@ -34,7 +34,7 @@ def estimate(
     """Cycles, energy and area of a network from the closed form.
 
     Args:
-        network: a built-in name, a .safetensors, .onnx or SCALE-Sim .csv file, a Network, or shapes.
+        network: a name, a .safetensors, .onnx or SCALE-Sim .csv file, a Network, or shapes.
         accelerator: a preset name, a TOML file, or an Accelerator.
         objective: of the mapping: edp, energy or cycles.
         settings: `field=value` replacements in the accelerator.
@@ -45,10 +45,10 @@ def estimate(
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
     name = network if isinstance(network, str) else "network"
-    found = (inputs.network(network, vector_operators, report) if isinstance(network, str)
+    machine = inputs.accelerator(accelerator, settings)
+    found = (inputs.network(network, machine, vector_operators, report) if isinstance(network, str)
              else network)
-    return estimate_shapes(found, inputs.accelerator(accelerator, settings),
-                           objective=objective, name=name)
+    return estimate_shapes(found, machine, objective=objective, name=name)
 
 
 def simulate(
@@ -62,9 +62,9 @@ def simulate(
     """
     from sim import engine
 
-    net = inputs.integer_network(network) if isinstance(network, str) else network
-    return engine.simulate(net, inputs.accelerator(accelerator, settings), images,
-                           objective=objective)
+    machine = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, machine) if isinstance(network, str) else network
+    return engine.simulate(net, machine, images, objective=objective)
 
 
 def verilog(
@@ -105,7 +105,7 @@ def verify(
 
         if network is None:
             return bench.verify_random(machine, seed, simulator, rtl_dir)
-        net = inputs.integer_network(network) if isinstance(network, str) else network
+        net = inputs.integer_network(network, machine) if isinstance(network, str) else network
         return bench.verify_layer(machine, net, layer or _default_layer(net),
                                   seed if image is None else image, simulator, rtl_dir)
 

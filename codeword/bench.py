@@ -1,27 +1,59 @@
 """`make bench`: how fast we are, as ratios against a reference in the same run.
 
-Each figure is the median of five runs after a warm-up, on one thread of PyTorch and all cores of Numba.
+Each figure is the median of five runs after a warm-up. PyTorch has as many threads as Numba, which are
+all cores; one image on the cycle engine uses a single one. Without PyTorch its references are left out.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 
+import numba
 import numpy as np
-import torch
-from rich.table import Table
 
-from algos.kmeans import assign
 from codeword import inputs, tables
-from sim import accelerator
+from sim import accelerator, counts, mapping
 from sim.engine import simulate
 from sim.estimate import estimate
-from sim.mapping import forget
+from sim.network import Network
+from sim.synthetic import native
 from sim.workloads import workload
 
-IMAGES = 20
+MACHINE = "ews-cms-64"
+IMAGES = 8
+TORCH = find_spec("torch") is not None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Median seconds of a call and of its reference, and multiply-accumulates of the network a second."""
+
+    what: str
+    seconds: float
+    against: str = ""
+    reference_s: float | None = None
+    macs: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self) | {"macs_per_s": self.macs and self.macs / self.seconds,
+                               "ratio": self.reference_s and self.seconds / self.reference_s}
+
+    def row(self) -> tuple[str, ...]:
+        found = (self.seconds, self.reference_s, self.reference_s and self.seconds / self.reference_s)
+        seconds, reference, ratio = ("" if value is None else f"{value:.3g}" for value in found)
+        speed = tables.engineering(self.macs / self.seconds, "MAC/s") if self.macs else ""
+        return self.what, seconds, speed, ratio, reference, self.against
 
 
 def median(run: Callable[[], object], repeats: int = 5) -> float:
@@ -35,50 +67,71 @@ def median(run: Callable[[], object], repeats: int = 5) -> float:
     return statistics.median(seconds)
 
 
-def engine_against_torch() -> tuple[str, float, str, float]:
-    """The cycle engine against float inference of the same network, for a batch of images."""
-    from algos import zoo
-
-    network = inputs.integer_network("resnet20-fashion")
-    images = np.random.default_rng(0).integers(-128, 128, (IMAGES, 1, 28, 28)).astype(np.int8)
-    machine = accelerator.preset("ews-cms-16")
-    model = zoo.load_float().eval()
-    batch = torch.rand(IMAGES, 1, 28, 28)
-    with torch.no_grad():
-        reference = median(lambda: model(batch))
-    return (f"cycle engine, ResNet-20, {IMAGES} images, ews-cms-16",
-            median(lambda: simulate(network, machine, images, compare=False)),
-            "torch float inference", reference)
+def forget() -> None:
+    """Nothing is known of any layer."""
+    mapping.forget()
+    counts._recurrence.cache_clear()
 
 
-def closed_form_against_engine() -> tuple[str, float, str, float]:
-    """The closed form (mapping search included) against one image on the engine."""
-    network = inputs.integer_network("resnet20-fashion")
-    machine = accelerator.preset("ews-cms-16")
-    image = np.zeros((1, 1, 28, 28), np.int8)
+def torch_float(network: Network, images: int) -> float | None:
+    """Median seconds of float inference of a batch; None without PyTorch."""
+    if not TORCH:
+        return None
+    import torch
 
-    def search() -> None:
-        forget()
-        estimate(network, machine)
+    from codeword.float_network import float_network
 
-    return ("closed form with mapping search, ResNet-20", median(search),
-            "cycle engine, one image", median(lambda: simulate(network, machine, image, compare=False)))
-
-
-def mapping_search() -> tuple[str, float, str, float]:
-    """A ResNet-18 estimate with its mapping search, against the same with every schedule known."""
-    machine, shapes = accelerator.preset("ews-cms-64"), workload("resnet18").shapes
-
-    def search() -> None:
-        forget()
-        estimate(shapes, machine)
-
-    return ("estimate resnet18, ews-cms-64, mapping search", median(search),
-            "the same, schedules known", median(lambda: estimate(shapes, machine)))
+    torch.set_num_threads(numba.get_num_threads())
+    batch, run = torch.rand(images, *network.input.shape), float_network(network)
+    return median(lambda: run(batch))
 
 
-def two_gemm_distance() -> tuple[str, float, str, float]:
+def random_images(network: Network, count: int = 1) -> np.ndarray:
+    """int8 [count, C, H, W]."""
+    return np.random.default_rng(0).integers(-128, 128, (count, *network.input.shape)).astype(np.int8)
+
+
+def engine() -> Iterator[Figure]:
+    """The cycle engine against float inference of the same networks."""
+    machine = accelerator.preset(MACHINE)
+    for name, levels in (("resnet18", (False, True)), ("resnet50", (False,))):
+        network = native(name, machine)
+        image, reference = random_images(network), torch_float(network, 1)
+        for registers in levels:
+            seconds = median(lambda: simulate(
+                network, machine, image, compare=False, registers=registers))  # noqa: B023
+            yield Figure(f"{network.name}, {'registers' if registers else 'values'}", seconds,
+                         "torch float", reference, network.macs)
+    network, small = inputs.shipped("resnet20-fashion"), accelerator.preset("ews-cms-16")
+    images = random_images(network, IMAGES)
+    yield Figure(f"{IMAGES} resnet20-fashion on ews-cms-16",
+                 median(lambda: simulate(network, small, images, compare=False)),
+                 "torch float", torch_float(network, IMAGES), IMAGES * network.macs)
+
+
+def closed_form() -> Iterator[Figure]:
+    """Estimates with nothing remembered, against one float inference of ResNet-18."""
+    machine = accelerator.preset(MACHINE)
+    reference = torch_float(native("resnet18", machine), 1)
+    for name in ("resnet18", "wan2.1-14b-edit"):
+        found = workload(name)
+
+        def search() -> None:
+            forget()
+            estimate(found, machine)  # noqa: B023
+
+        yield Figure(f"estimate {name}, afresh", median(search),
+                     "torch float, resnet18", reference)
+
+
+def two_gemm_distance() -> Iterator[Figure]:
     """Masked assignment by two GEMMs against the broadcast form of MVQ eq. 2."""
+    if not TORCH:
+        return
+    import torch
+
+    from algos.kmeans import assign
+
     generator = torch.Generator().manual_seed(0)
     masks = (torch.rand(20_000, 16, generator=generator) < 0.25).float()
     vectors = torch.randn(20_000, 16, generator=generator) * masks
@@ -88,18 +141,59 @@ def two_gemm_distance() -> tuple[str, float, str, float]:
         parts = zip(vectors.split(2000), masks.split(2000), strict=True)
         return torch.cat([((w[:, None] - codebook * m[:, None]) ** 2).sum(-1).argmin(1) for w, m in parts])
 
-    return ("masked assignment, two GEMMs, 20,000 x 128", median(lambda: assign(vectors, masks, codebook)),
-            "broadcast", median(broadcast))
+    yield Figure("20,000 x 128 masked assignments",
+                 median(lambda: assign(vectors, masks, codebook)), "broadcast", median(broadcast))
+
+
+def in_fresh_processes() -> dict[str, object]:
+    """Simulating ResNet-18 for the first time: with nothing compiled, then with all compiled on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        first, later = (json.loads(subprocess.run(
+            [sys.executable, "-m", "codeword.bench", "--once"], check=True, capture_output=True, text=True,
+            env=os.environ | {"NUMBA_CACHE_DIR": folder}).stdout) for _ in range(2))
+    return {"bit_exact": first["bit_exact"] and later["bit_exact"],
+            "first_run_s": first["wall_s"], "first_run_compiled_s": later["wall_s"],
+            "peak_rss_mb": later["peak_rss_mb"], "peak_rss_mb_compiling": first["peak_rss_mb"]}
+
+
+def once() -> dict[str, object]:
+    """One run in this process, then every tensor compared; resident memory is that of the run."""
+    from resource import RUSAGE_SELF, getrusage
+
+    machine = accelerator.preset(MACHINE)
+    network = native("resnet18", machine)
+    image = random_images(network)
+    wall_s = simulate(network, machine, image, compare=False).wall_s
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    peak = getrusage(RUSAGE_SELF).ru_maxrss / unit
+    return {"wall_s": wall_s, "peak_rss_mb": round(peak),
+            "bit_exact": simulate(network, machine, image).bit_exact}
 
 
 def main() -> None:
-    """Runs every benchmark and prints one table."""
-    torch.set_num_threads(1)
-    table = Table("what", "seconds", "reference", "seconds", "reference / what")
-    for bench in (engine_against_torch, closed_form_against_engine, mapping_search, two_gemm_distance):
-        what, seconds, against, reference = bench()
-        table.add_row(what, f"{seconds:.4f}", against, f"{reference:.4f}", f"{reference / seconds:.2f}")
-    tables.show(table)
+    """Runs every benchmark and prints tables, or one JSON object."""
+    parser = argparse.ArgumentParser(description="Benchmarks of this machine.")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
+    parser.add_argument("--once", action="store_true", help="only run ResNet-18 once; JSON")
+    options = parser.parse_args()
+    if options.once:
+        print(json.dumps(once()))
+        return
+    fresh = in_fresh_processes()
+    figures = [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench()]
+    if options.json:
+        system = {"cores": numba.get_num_threads(), "machine": platform.machine(), "accelerator": MACHINE}
+        print(json.dumps(system | {"resnet18": fresh, "figures": [f.to_json() for f in figures]}, indent=1))
+        return
+    columns = ["what", "seconds", "speed", "ratio to", "seconds", "reference"]
+    tables.show(
+        tables.table(f"On {MACHINE} unless named, {numba.get_num_threads()} threads", columns,
+                     [figure.row() for figure in figures]),
+        f"resnet18-synthetic, one image: every tensor "
+        f"{'equals' if fresh['bit_exact'] else 'DOES NOT equal'} the functional model.",
+        f"In a fresh process: {fresh['first_run_s']:.1f} s with nothing compiled, "
+        f"{fresh['first_run_compiled_s']:.1f} s after that; peak resident memory "
+        f"{fresh['peak_rss_mb']} MB ({fresh['peak_rss_mb_compiling']} MB while compiling).")
 
 
 if __name__ == "__main__":

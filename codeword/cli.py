@@ -25,8 +25,8 @@ app = typer.Typer(
 )
 
 NetworkName = Annotated[str, typer.Argument(
-    metavar="NETWORK", help="a name (resnet18, resnet20-fashion, ...) or a .safetensors file; "
-    "for an estimate also .onnx, or .csv of SCALE-Sim")]
+    metavar="NETWORK", help="a name (resnet18, resnet18-synthetic, resnet20-fashion, ...) or a .safetensors "
+    "file; for an estimate also .onnx, or .csv of SCALE-Sim")]
 AcceleratorName = Annotated[str, typer.Option(
     "--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")]
 Settings = Annotated[list[str], typer.Option(
@@ -118,18 +118,20 @@ def simulate(
 
     from sim.estimate import assemble
 
-    net = inputs.integer_network(network)
     machine = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, machine)
     images = inputs.images(net, source, count, seed)
     run = api.simulate(net, machine, images, objective=objective)
     if output is not None:
         np.save(output, run.outputs)
     found = assemble(net.name, machine, run.layers)
+    synthetic = bool(net.metadata.get("synthetic"))
+    notes = [f"synthetic network: weights {net.metadata['weights']}"] if synthetic else []
     fields = found.to_json() | {"images": len(images), "bit_exact": run.bit_exact,
-                                "wall_s": run.wall_s}
+                                "wall_s": run.wall_s, "synthetic": synthetic}
     verdict = (f"{len(images)} images in {run.wall_s:.2f} s; every tensor "
                + ("equals" if run.bit_exact else "DOES NOT equal") + " the functional model")
-    _print(as_json, fields, [*tables.estimate_tables(found), verdict])
+    _print(as_json, fields, [*tables.estimate_tables(found), *notes, verdict])
     if not run.bit_exact:
         raise typer.Exit(1)
 

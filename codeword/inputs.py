@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim import accelerator as accelerators
-from sim import artifact
+from sim import artifact, synthetic
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 from sim.importers import Imported, scalesim
@@ -27,11 +27,13 @@ _FLOORS = {"torch": "algos", "amaranth": "rtl", "cocotb": "rtl", "cocotb_tools":
 
 
 def network(
-    name: str, vector_operators: Sequence[str] = (), report: Callable[[str], None] = lambda _: None
+    name: str, machine: Accelerator, vector_operators: Sequence[str] = (),
+    report: Callable[[str], None] = lambda _: None,
 ) -> Network | Workload | list[Shape]:
-    """A network of integers (file or shipped), a built-in one's shapes, or those of another tool's.
+    """A network of integers (file, shipped or synthetic), or the shapes of a built-in or imported one.
 
     Args:
+        machine: a synthetic network has weights in its native format.
         vector_operators: operators of an .onnx file that count as one operation an element.
         report: called with each line about an import: multiply-accumulates and differences.
 
@@ -43,7 +45,9 @@ def network(
         raise InputError("--treat-as-vector", vector_operators[0], f"{name} has no such operators",
                          "give an .onnx network or leave the option out")
     if name in EXPORTED:
-        return artifact.load(zoo_folder(name) / "network.safetensors")
+        return shipped(name)
+    if name in synthetic.NAMES:
+        return synthetic.native(name, machine)
     if name in WORKLOADS:
         return workload(name)
     if suffix == ".safetensors":
@@ -56,7 +60,7 @@ def network(
     if suffix:
         raise InputError("network", name, f"{suffix} files cannot be read",
                          "give a .safetensors, .onnx or .csv network or a built-in name")
-    raise InputError("network", name, "unknown", nearest(name, [*WORKLOADS, *EXPORTED]))
+    raise InputError("network", name, "unknown", nearest(name, [*WORKLOADS, *EXPORTED, *synthetic.NAMES]))
 
 
 def _imported(name: str, suffix: str, vector_operators: Sequence[str]) -> Imported:
@@ -68,17 +72,22 @@ def _imported(name: str, suffix: str, vector_operators: Sequence[str]) -> Import
         return onnx_file.read(name, vector_operators)
 
 
-def integer_network(name: str) -> Network:
-    """A network with tensors.
+def integer_network(name: str, machine: Accelerator) -> Network:
+    """A network with tensors; a synthetic one has weights in the machine's native format.
 
     Raises:
         InputError: only shapes are known.
     """
-    found = network(name)
+    found = network(name, machine)
     if not isinstance(found, Network):
         raise InputError("network", name, "only its shapes are known, it has no weights",
-                         f"give a .safetensors network, or use {', '.join(EXPORTED)}")
+                         f"give a .safetensors network, or use {', '.join((*EXPORTED, *synthetic.NAMES))}")
     return found
+
+
+def shipped(name: str) -> Network:
+    """A trained network that ships with the package."""
+    return artifact.load(zoo_folder(name) / "network.safetensors")
 
 
 def zoo_folder(name: str) -> Path:

@@ -81,45 +81,57 @@ def _weight(network: Network, shape: ConvShape) -> Weight:
     return layer.weight
 
 
+def exclusions(shapes: Sequence[Shape], d: int) -> dict[str, str]:
+    """Why a convolution is left out of the compression with codewords of length d, by name; else "".
+
+    Stem and classifiers stay dense INT8 (derived from the MAC counts of MVQ Table 5), as
+    do depth-wise and grouped layers, products of two activations, and layers whose output channels d
+    does not divide. Classifiers are the last layer and, in a network with maps, layers on a 1x1 map.
+    """
+    convs = [shape for shape in shapes if isinstance(shape, ConvShape)]
+    maps = any(shape.size[1] > 1 for shape in convs)
+    return {
+        shape.name: _exclusion(shape, d, shape is convs[0],
+                               shape is convs[-1] or (maps and shape.size == (1, 1)))
+        for shape in convs
+    }
+
+
+def _exclusion(shape: ConvShape, d: int, first: bool, classifier: bool) -> str:
+    subvectors = shape.weights // d
+    return ("two activations" if shape.dynamic
+            else "first convolution" if first
+            else "classifier" if classifier
+            else "grouped" if shape.groups > 1
+            else f"{shape.outputs} output channels, not a multiple of d = {d}" if shape.outputs % d
+            else f"only {subvectors} sub-vectors" if subvectors < 4
+            else "")
+
+
+def own_codewords(shape: ConvShape, k: int, d: int) -> int:
+    """Codewords of a layer with a codebook of its own: k, or half its sub-vectors if these are fewer."""
+    return min(k, shape.weights // d // 2)
+
+
 def native_formats(
     shapes: Sequence[Shape], accelerator: Accelerator
 ) -> dict[str, tuple[Format, int, str]]:
     """Stream formats of a network of which only the shapes are known: what the machine is made for.
 
-    Stem and classifiers stay dense INT8 (derived from the MAC counts of MVQ Table 5), as
-    do depth-wise and grouped layers, products of two activations, and layers whose output channels d
-    does not divide. Classifiers are the last layer and, in a network with maps, layers on a 1x1 map.
-
     Returns:
-        by name of the convolution: format, k (at most half the sub-vectors of the layer, all of a
-        ROM's), and why the layer is left out of the compression, or "".
+        by name of the convolution: format, k (`own_codewords`, all of a ROM's), and why the layer is
+        left out of the compression, or "".
     """
-    convs = [shape for shape in shapes if isinstance(shape, ConvShape)]
-    maps = any(shape.size[1] > 1 for shape in convs)
-    return {
-        shape.name: _native(shape, accelerator, shape is convs[0],
-                            shape is convs[-1] or (maps and shape.size == (1, 1)))
-        for shape in convs
-    }
-
-
-def _native(
-    shape: ConvShape, accelerator: Accelerator, first: bool, classifier: bool
-) -> tuple[Format, int, str]:
-    dense = dense_format(shape, accelerator)
-    if accelerator.loader == "dense":
-        return dense, 0, ""
-    d = accelerator.codeword_length
-    reason = ("two activations" if shape.dynamic
-              else "first convolution" if first
-              else "classifier" if classifier
-              else "grouped" if shape.groups > 1
-              else f"{shape.outputs} output channels, not a multiple of d = {d}"
-              if shape.outputs % d else "")
-    subvectors = shape.weights // d
-    if reason or subvectors < 4:
-        return dense, 0, reason or f"only {subvectors} sub-vectors"
-    k = accelerator.codebook_entries
-    if accelerator.loader != "rom":
-        k = min(k, subvectors // 2)
-    return _FORMAT[accelerator.loader], k, ""
+    d, k, coded = accelerator.codeword_length, accelerator.codebook_entries, accelerator.coded
+    reasons = exclusions(shapes, d)
+    found: dict[str, tuple[Format, int, str]] = {}
+    for shape in shapes:
+        if not isinstance(shape, ConvShape):
+            continue
+        reason = reasons[shape.name] if coded else ""
+        if reason or not coded:
+            found[shape.name] = dense_format(shape, accelerator), 0, reason
+        else:
+            own = k if accelerator.loader == "rom" else own_codewords(shape, k, d)
+            found[shape.name] = _FORMAT[accelerator.loader], own, ""
+    return found

@@ -6,11 +6,17 @@ from sim.workloads.builder import BATCHNORM, BIAS, Builder, Tensor
 from sim.workloads.workload import Workload
 
 
-def imagenet(name: str, blocks: tuple[int, int, int, int], bottleneck: bool = False) -> Workload:
-    """ResNet for 3x224x224 and 1000 classes with `blocks` residual blocks a stage."""
-    net = Builder(name, affine=BATCHNORM)
-    *_, x = stages(net, Tensor(3, (224, 224)), blocks, bottleneck)
+def imagenet(
+    net: Builder, blocks: tuple[int, int, int, int], bottleneck: bool = False, size: int = 224
+) -> Workload:
+    """ResNet for 3 x size x size and 1000 classes with `blocks` residual blocks a stage."""
+    *_, x = stages(net, Tensor(3, (size, size)), blocks, bottleneck)
     return classified(net, x, 1000)
+
+
+def builder(name: str) -> Builder:
+    """Of layers with a batch normalization each."""
+    return Builder(name, affine=BATCHNORM)
 
 
 def stages(net: Builder, x: Tensor, blocks: tuple[int, int, int, int], bottleneck: bool) -> list[Tensor]:
@@ -33,9 +39,8 @@ def stages(net: Builder, x: Tensor, blocks: tuple[int, int, int, int], bottlenec
     return maps
 
 
-def small(blocks: int = 3, channels: int = 1, size: int = 28, classes: int = 10) -> Workload:
+def small(net: Builder, blocks: int = 3, channels: int = 1, size: int = 28, classes: int = 10) -> Workload:
     """The 6n+2 layer ResNet for small images, 1x1 convolutions as shortcuts; n = 3 is ResNet-20."""
-    net = Builder(f"resnet{6 * blocks + 2}", affine=BATCHNORM)
     x = net.conv("stem", Tensor(channels, (size, size)), 16, 3)
     for stage in range(3):
         width = 16 << stage

@@ -14,7 +14,7 @@ from algos.importer import import_module
 from algos.models.resnet import ResNet
 from sim.errors import InputError
 from sim.shapes import ConvShape, PassShape
-from sim.workloads import resnet
+from sim.workloads import workload
 
 
 class Mobile(nn.Module):
@@ -103,7 +103,7 @@ def test_the_projects_resnet_equals_the_built_in_one() -> None:
         changes = {"residual": ""} if isinstance(shape, ConvShape) else {}
         return replace(shape, name="", chained=True, **changes)
 
-    ours, built_in = import_module(ResNet(20), (torch.rand(1, 1, 28, 28),)), resnet.small()
+    ours, built_in = import_module(ResNet(20), (torch.rand(1, 1, 28, 28),)), workload("resnet20").shapes
     key = repr
     assert sorted(map(plain, ours), key=key) == sorted(map(plain, built_in), key=key)
     assert sum(shape.macs for shape in ours) == 31_021_952

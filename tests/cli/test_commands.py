@@ -86,6 +86,13 @@ def test_simulate_takes_float_images_and_random_ones(
     assert "2 images" in codeword("simulate", network, "-a", "ews-16", "--images", 2).out
 
 
+def test_simulate_a_synthetic_network_in_the_native_format(codeword: Command) -> None:
+    fields = json.loads(codeword("simulate", "resnet20-synthetic", "-a", "ssvq-16", "--json").out)
+    assert (fields["bit_exact"], fields["synthetic"], fields["network"]) == (True, True, "resnet20-synthetic")
+    result = codeword("simulate", "resnet20-synthetic", "-a", "ews-cms-16")
+    assert "random, not trained: mvq" in result.out
+
+
 def test_a_failed_check_is_status_one(
     codeword: Command, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,10 +209,10 @@ def main() -> None:
     theirs, *ours = rows.values()
     tables.show(tables.table(
         f"{given.network}, {len(shapes)} layers, {size[0]}x{size[1]} weight-stationary",
-        ["what", "N", "seconds", "CPU seconds", "peak MB", "cycles", "times faster", "times less memory"],
+        ["what", "N", "seconds", "CPU seconds", "peak MB", "cycles", "times less CPU", "times less memory"],
         [tuple("-" if text == "nan" else text for text in (
             name, str(len(runs[name])), f"{run.seconds:.3g}", f"{run.cpu_seconds:.3g}",
-            f"{run.megabytes:.0f}", f"{sum(run.cycles):,}", f"{theirs.seconds / run.seconds:.0f}",
+            f"{run.megabytes:.0f}", f"{sum(run.cycles):,}", f"{theirs.cpu_seconds / run.cpu_seconds:.0f}",
             f"{theirs.megabytes / run.megabytes:.1f}"))
          for name, run in rows.items()]))
     last = [cycles + 1 for cycles in theirs.cycles]  # SCALE-Sim prints the index of the last cycle

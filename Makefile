@@ -1,6 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim lint reproduce-mvq schema tools clean
-.PHONY: demo test test-all bench scaling lint reproduce-mvq schema tools clean
+.PHONY: demo test test-all bench bench-scale-sim scaling lint reproduce-mvq schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -27,6 +26,7 @@ bench: $(READY)
 # Minutes: it runs SCALE-Sim too, in an environment of its own.
 bench-scale-sim: $(READY) .venv-scale-sim/ready
 	$(BIN)/python -m codeword.compare_scale_sim
+
 scaling: $(READY)
 	$(BIN)/python -m codeword.scaling
 

@@ -1,7 +1,7 @@
 """`make bench`: how fast we are, as ratios against a reference in the same run.
 
-Each figure is the median of five runs after a warm-up. PyTorch has as many threads as Numba, which are
-all cores; one image on the cycle engine uses a single one. Without PyTorch its references are left out.
+Each figure is the median of five runs after a warm-up. PyTorch and Numba have one thread each (`--threads`),
+since one image on the cycle engine uses no more. Without PyTorch its references are left out.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Figure:
     def row(self) -> tuple[str, ...]:
         found = (self.seconds, self.reference_s, self.reference_s and self.seconds / self.reference_s)
         seconds, reference, ratio = ("" if value is None else f"{value:.3g}" for value in found)
-        speed = tables.engineering(self.macs / self.seconds, "MAC/s") if self.macs else ""
+        speed = f"{self.macs / self.seconds / 1e9:.2f} GMAC/s" if self.macs else ""
         return self.what, seconds, speed, ratio, reference, self.against
 
 
@@ -175,19 +175,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of this machine.")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
     parser.add_argument("--once", action="store_true", help="only run ResNet-18 once; JSON")
+    parser.add_argument("--threads", type=int, default=1, help="of Numba and of PyTorch")
     options = parser.parse_args()
+    numba.set_num_threads(options.threads)
     if options.once:
         print(json.dumps(once()))
         return
     fresh = in_fresh_processes()
     figures = [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench()]
     if options.json:
-        system = {"cores": numba.get_num_threads(), "machine": platform.machine(), "accelerator": MACHINE}
+        system = {"threads": numba.get_num_threads(), "machine": platform.machine(), "accelerator": MACHINE}
         print(json.dumps(system | {"resnet18": fresh, "figures": [f.to_json() for f in figures]}, indent=1))
         return
     columns = ["what", "seconds", "speed", "ratio to", "seconds", "reference"]
     tables.show(
-        tables.table(f"On {MACHINE} unless named, {numba.get_num_threads()} threads", columns,
+        tables.table(f"On {MACHINE} unless named, threads: {options.threads}", columns,
                      [figure.row() for figure in figures]),
         f"resnet18-synthetic, one image: every tensor "
         f"{'equals' if fresh['bit_exact'] else 'DOES NOT equal'} the functional model.",

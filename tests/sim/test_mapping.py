@@ -70,12 +70,12 @@ def test_unknown_objective():
         mapping.best_schedule(LAYER, accelerator.preset("ews-16"), "dense", objective="speed")
 
 
-def test_equal_shapes_share_a_search_but_keep_their_names():
+def test_equal_shapes_share_a_schedule():
     machine = accelerator.preset("ews-16")
     other = ConvShape("other", 48, 40, (3, 3), padding=(1, 1), size=(14, 14))
     first, second = (mapping.best_schedule(s, machine, "dense") for s in (LAYER, other))
     assert (first.a, first.b, first.d) == (second.a, second.b, second.d)
-    assert second.shape.name == "other"
+    assert first == second
 
 
 def value(schedule, shape, objective):
@@ -116,7 +116,7 @@ def test_never_worse_than_the_fixed_default(machine, shape, objective, source):
                  shape, objective)
     if fixed[-1].tiles == 1:
         assert best <= value(fixed[-1], shape, objective)
-    if objective == "energy":
+    if objective == "energy" and shape.stride[0] <= shape.kernel[0]:  # else a small tile skips rows
         assert best <= value(fixed[0], shape, objective) * (1 + 1e-12)
 
 
@@ -125,10 +125,10 @@ def all_schedules(shape, machine, form, source):
     for seen in {shape, fold(shape, machine, form)}:
         here = "dram" if spills(seen, machine) else source
         for factors in product(range(1, 17), range(1, 17), range(1, 10), (True, False)):
-            for outer in (False, True):
+            for outer, split in product((False, True), repeat=2):
                 for tile_rows in range(1, seen.out_h + 1):
                     try:
-                        yield Schedule(machine, seen, form, 0, *factors, tile_rows, outer, here)
+                        yield Schedule(machine, seen, form, 0, *factors, tile_rows, outer, split, here)
                     except InputError:
                         continue
 
@@ -137,7 +137,8 @@ def declared(shape, machine, form, source):
     """Those that the search promises: the largest tiles of a single and of a double buffer, spread evenly."""
     found = {}
     for schedule in all_schedules(shape, machine, form, source):
-        key = (schedule.shape, schedule.a, schedule.b, schedule.d, schedule.overlap, schedule.outputs_outer)
+        key = (schedule.shape, schedule.a, schedule.b, schedule.d, schedule.overlap, schedule.outputs_outer,
+               schedule.split_channels)
         found.setdefault(key, {})[schedule.tile_rows] = schedule
     for legal in found.values():
         rows = [max(legal)]
@@ -173,8 +174,8 @@ def test_outputs_outside_tiles_read_the_weights_of_a_language_model_once():
     inside = replace(best, outputs_outer=False)
     once, often = (layer_counts(schedule, layer)[0].accesses for schedule in (best, inside))
     assert often["dram"] - once["dram"] == layer.weights * (best.tiles - 1) - (
-        layer.ifmap_bytes * (best.trips[0] - 1))
-    assert often["dram"] > 2 * once["dram"]
+        layer.ifmap_bytes * (best.ifmap_passes - inside.ifmap_passes))
+    assert often["dram"] > 1.8 * once["dram"]
     assert value(best, layer, "energy") < value(inside, layer, "energy")
 
 

@@ -29,7 +29,7 @@ CALIBRATION_IMAGES = 512
 def estimate(
     network: str | Network | Sequence[Shape], accelerator: AcceleratorLike, *,
     objective: str = "edp", settings: Sequence[str] = (), vector_operators: Sequence[str] = (),
-    report: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None, zeros: tuple[float, float] | None = None,
 ) -> Estimate:
     """Cycles, energy and area of a network from the closed form.
 
@@ -40,6 +40,7 @@ def estimate(
         settings: `field=value` replacements in the accelerator.
         vector_operators: unknown operators of an .onnx file that count as one operation an element.
         report: called with each line about an imported file: multiply-accumulates and differences.
+        zeros: shares of zero activations and zero weights, for the expected gating.
 
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
@@ -48,14 +49,17 @@ def estimate(
     machine = inputs.accelerator(accelerator, settings)
     found = (inputs.network(network, machine, vector_operators, report) if isinstance(network, str)
              else network)
-    return estimate_shapes(found, machine, objective=objective, name=name)
+    return estimate_shapes(found, machine, objective=objective, name=name, zeros=zeros)
 
 
 def simulate(
     network: str | Network, accelerator: AcceleratorLike, images: np.ndarray, *,
-    objective: str = "edp", settings: Sequence[str] = (),
+    objective: str = "edp", settings: Sequence[str] = (), registers: bool = False,
 ) -> Simulation:
     """Runs int8 images [batch, C, H, W] through the cycle engine, bit for bit.
+
+    Args:
+        registers: clock every register of the array; the same values and counts, more slowly.
 
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
@@ -64,7 +68,7 @@ def simulate(
 
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-    return engine.simulate(net, machine, images, objective=objective)
+    return engine.simulate(net, machine, images, objective=objective, registers=registers)
 
 
 def verilog(

@@ -84,6 +84,14 @@ def _pattern(text: str) -> tuple[int, int]:
     return int(match.group(1)), int(match.group(2))
 
 
+def _shares(text: str) -> tuple[float, float]:
+    try:
+        activations, weights = map(float, text.split(","))
+    except ValueError:
+        raise InputError("--zeros", text, "is not A,W", "write for example 0.5,0.02") from None
+    return activations, weights
+
+
 @app.command()
 def estimate(
     network: NetworkName, accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
@@ -91,12 +99,15 @@ def estimate(
     vector_operators: Annotated[list[str], typer.Option(
         "--treat-as-vector", metavar="OP", help="count an unknown operator of an .onnx file as one "
         "operation an element on the vector unit; repeatable")] = [],  # noqa: B006
+    zeros: Annotated[str | None, typer.Option(
+        metavar="A,W", help="shares of zero activations and weights, for the expected gating")] = None,
     as_json: Json = False,
 ) -> None:
     """Cycles, energy, area and TOPS/W from the closed form."""
     found = api.estimate(network, accelerator, objective=objective, settings=settings,
                          vector_operators=vector_operators,
-                         report=lambda line: print(line, file=sys.stderr))
+                         report=lambda line: print(line, file=sys.stderr),
+                         zeros=None if zeros is None else _shares(zeros))
     _print(as_json, found.to_json(), tables.estimate_tables(found))
 
 
@@ -111,6 +122,8 @@ def simulate(
     seed: Annotated[int, typer.Option(help="of the random images")] = 0,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", help="write the network's outputs as .npy")] = None,
+    registers: Annotated[bool, typer.Option(
+        "--registers", help="clock every register of the array; same counts, more slowly")] = False,
     as_json: Json = False,
 ) -> None:
     """Run images through the cycle engine and compare every tensor with the functional model."""
@@ -121,7 +134,7 @@ def simulate(
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine)
     images = inputs.images(net, source, count, seed)
-    run = api.simulate(net, machine, images, objective=objective)
+    run = api.simulate(net, machine, images, objective=objective, registers=registers)
     if output is not None:
         np.save(output, run.outputs)
     found = assemble(net.name, machine, run.layers)

@@ -60,7 +60,12 @@ def estimate_tables(found: Estimate) -> list[Table]:
         (name, "unknown" if part.mm2 is None else f"{part.mm2:.3f}", f"{part.label}: {part.source}")
         for name, part in cost.area_mm2.items()
     ])
-    return [layers, energy, area, _sums(where, cost)]
+    cycles = table("Cycles by cause", ["cause", "cycles", "share"], [
+        (cause, f"{count:,}", f"{count / cost.cycles:.1%}")
+        for cause, count in (("compute", cost.cycles - sum(cost.stall_cycles.values())),
+                             *cost.stall_cycles.items()) if count
+    ])
+    return [layers, cycles, energy, area, _sums(where, found)]
 
 
 def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:
@@ -68,14 +73,16 @@ def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:
             engineering(cost.total_pj * 1e-12, "J"))
 
 
-def _sums(title: str, cost: Cost) -> Table:
-    total = cost.total_mm2
-    stalls = ", ".join(f"{cause} {count / cost.cycles:.1%}"
-                       for cause, count in cost.stall_cycles.items() if count)
-    rows = [
-        ("MACs", f"{cost.macs:,}"),
-        ("cycles", f"{cost.cycles:,}"),
-        ("of these not computing", stalls),
+def _sums(title: str, found: Estimate) -> Table:
+    cost, total = found.cost, found.cost.total_mm2
+    once = f" in {found.passes} passes" if found.passes > 1 else ""
+    rows = [("MACs", f"{cost.macs:,}{once}"), ("cycles", f"{cost.cycles:,}")]
+    if found.gated is not None:
+        share = found.passes * found.gated / cost.multiplications
+        rows.append(("multiplications gated by a zero", f"{share:.1%}"))
+    if found.rom_expected:
+        rows.append(("codebook ROM", "conflicts: expected for evenly drawn assignments"))
+    rows += [
         ("time", engineering(cost.time_s, "s")),
         ("TOPS, dense-equivalent", f"{cost.tops:.3f} of {cost.peak_tops:.3f} peak"),
         ("TOPS, multiplications done", f"{cost.physical_tops:.3f}"),

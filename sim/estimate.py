@@ -9,10 +9,11 @@ from sim import technology
 from sim.accelerator import Accelerator
 from sim.cost import Cost, cost
 from sim.counts import layer_counts, pass_counts
+from sim.errors import InputError
 from sim.formats import native_formats, network_formats
 from sim.network import Network
 from sim.plan import plan
-from sim.results import Handover, LayerCounts, output_bytes, with_output
+from sim.results import Handover, LayerCounts, expected_gated, output_bytes, with_output
 from sim.schedule import Schedule
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.workloads import Workload
@@ -29,7 +30,7 @@ class LayerEstimate:
     def to_json(self) -> dict[str, object]:
         schedule = self.counts.schedule
         return {"name": self.counts.name, "schedule": _schedule_json(schedule),
-                "accesses": self.counts.accesses} | self.cost.layer_json()
+                "accesses": self.counts.accesses, "gated": self.counts.gated} | self.cost.layer_json()
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Estimate:
         layers: in execution order; an addition that rides on a convolution is part of it.
         cost: of the whole network, all passes.
         passes: how often the layers run for one use of the network.
+        closed_form: whether the counts come from it, or from a run of the engine.
     """
 
     name: str
@@ -47,6 +49,18 @@ class Estimate:
     layers: tuple[LayerEstimate, ...]
     cost: Cost
     passes: int = 1
+    closed_form: bool = True
+
+    @property
+    def gated(self) -> int | None:
+        """Multiplications of one pass that a zero operand gates; None where operands are unknown."""
+        known = [layer.counts.gated for layer in self.layers if layer.counts.gated is not None]
+        return sum(known) if known else None
+
+    @property
+    def rom_expected(self) -> bool:
+        """The cycles contain an expectation: ROM conflicts depend on assignments that nobody gave."""
+        return self.closed_form and self.accelerator.loader == "rom"
 
     @property
     def exclusions(self) -> dict[str, str]:
@@ -56,14 +70,14 @@ class Estimate:
     def to_json(self) -> dict[str, object]:
         names = {"network": self.name, "accelerator": self.accelerator.name, "passes": self.passes}
         return names | self.cost.to_json() | {
-            "uncompressed": self.exclusions,
+            "uncompressed": self.exclusions, "gated": self.gated, "rom_expected": self.rom_expected,
             "layers": [layer.to_json() for layer in self.layers],
         }
 
 
 def estimate(
     network: Network | Workload | Sequence[Shape], accelerator: Accelerator, *, objective: str = "edp",
-    name: str = "network",
+    name: str = "network", zeros: tuple[float, float] | None = None,
 ) -> Estimate:
     """Maps every layer and adds up what the closed form says.
 
@@ -72,10 +86,14 @@ def estimate(
             take the machine's native format. All passes of a workload count.
         objective: of the mapping search; see `sim.mapping.best_schedule`.
         name: of a network given as shapes.
+        zeros: shares of zero activations and zero stored weights, for the expected number of gated
+            multiplications; without them it stays unknown, since only the engine sees operands.
 
     Raises:
-        InputError: the machine cannot run a layer.
+        InputError: the machine cannot run a layer, or a share lies outside 0..1.
     """
+    if zeros is not None and not all(0 <= share <= 1 for share in zeros):
+        raise InputError("zeros", zeros, "shares lie between 0 and 1", "give for example 0.5 and 0.02")
     shapes = tuple(network.shapes if isinstance(network, Network | Workload) else network)
     passes = network.passes if isinstance(network, Workload) else 1
     if isinstance(network, Network | Workload):
@@ -94,16 +112,20 @@ def estimate(
         if isinstance(how, Schedule):
             assert isinstance(shape, ConvShape)
             layer, found = layer_counts(how, shape, found)
+            if zeros is not None:
+                masked = how.format == "mvq" and not accelerator.sparse_tile
+                layer = expected_gated(layer, *zeros, masked * (1 - accelerator.keep / accelerator.group))
         else:
             assert isinstance(shape, PassShape)
             layer, found = pass_counts(shape, accelerator, how, found)
         counts.append(layer)
-    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])), reasons, passes)
+    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])), reasons, passes,
+                    closed_form=True)
 
 
 def assemble(
     name: str, accelerator: Accelerator, counts: Sequence[LayerCounts],
-    exclusions: Mapping[str, str] | None = None, passes: int = 1,
+    exclusions: Mapping[str, str] | None = None, passes: int = 1, closed_form: bool = False,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
     coefficients = technology.load(accelerator.technology)
@@ -111,7 +133,7 @@ def assemble(
         name, accelerator,
         tuple(LayerEstimate(layer, cost([layer], accelerator, coefficients),
                             (exclusions or {}).get(layer.name, "")) for layer in counts),
-        cost([layer.repeated(passes) for layer in counts], accelerator, coefficients), passes,
+        cost([layer.repeated(passes) for layer in counts], accelerator, coefficients), passes, closed_form,
     )
 
 

@@ -74,6 +74,20 @@ class LayerCounts:
             gated=None if self.gated is None else times * self.gated)
 
 
+def expected_gated(
+    layer: LayerCounts, activation_zeros: float, weight_zeros: float, pruned: float = 0.0
+) -> LayerCounts:
+    """The same counts with the expected number of gated multiplications.
+
+    Args:
+        activation_zeros, weight_zeros: shares of zeros among activations and stored weights, independent
+            of one another: an assumption, where the engine counts the real operands.
+        pruned: share of a dense array's multipliers whose weight a mask removes, 1 - N/M.
+    """
+    busy = (1 - activation_zeros) * (1 - weight_zeros) * (1 - pruned)
+    return replace(layer, gated=round(layer.accesses["mac"] * (1 - busy)))
+
+
 def with_output(layers: Sequence[LayerCounts], output_bytes: int) -> tuple[LayerCounts, ...]:
     """Adds the DRAM traffic of the network's output to its last layer."""
     last = layers[-1]

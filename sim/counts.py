@@ -92,6 +92,11 @@ def _recurrence(schedule: Schedule, found: Handover) -> recurrence.Run:
     return recurrence.run(schedule, found)
 
 
+def forget() -> None:
+    """Empties the memory of layers counted; for benchmarks."""
+    _recurrence.cache_clear()
+
+
 def layer_accesses(schedule: Schedule, shape: ConvShape, streamed: int, weights: int) -> dict[str, int]:
     """Accesses of a convolution by memory (docs/timing.md section 8), and `mac`.
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sim import technology
+from sim import counts, technology
 from sim.accelerator import Accelerator
-from sim.counts import core_counts, ifmap_reads, layer_accesses, layer_counts
+from sim.counts import core_counts, ifmap_reads, layer_accesses
 from sim.errors import InputError
 from sim.results import CONTROL_CYCLES, STORER_STAGES
 from sim.schedule import Format, Schedule, Source, fold, ifmap_lines, spills
@@ -54,8 +54,9 @@ def best_schedule(
 
 
 def forget() -> None:
-    """Empties the memory of past searches; for benchmarks."""
+    """Empties the memory of past searches and of the layers counted for them; for benchmarks."""
     _search.cache_clear()
+    counts.forget()
 
 
 def candidates(
@@ -81,9 +82,9 @@ def _search(
         if best is not None and bound > best[0][0]:
             break
         schedule = spaces[number].schedule(n)
-        counts, _ = layer_counts(schedule, shape)
-        spent = sum(count * energy[what] for what, count in counts.accesses.items())
-        cycles = counts.total_cycles
+        found, _ = counts.layer_counts(schedule, shape)
+        spent = sum(count * energy[what] for what, count in found.accesses.items())
+        cycles = found.total_cycles
         key = (_objective(cycles, spent, objective), cycles)
         if best is None or key < best[0]:
             best = key, schedule

@@ -235,7 +235,8 @@ FAMILIES = {
     "ews-cms": _sparse,
     # SSVQ on EWS: a 7-bit magnitude and d sign bits a record (SSVQ reference, sec. 7: d = 8, k up to 256).
     "ssvq": lambda columns: dict(loader="signed", **_codebook(columns, 8, 256)),
-    # VQ4ALL: one codebook of 2^16 x 8 for all networks, in 2 L/d banks of one port; assumed.
+    # VQ4ALL: one codebook of 2^16 x 8 for all networks (16 entries below 16 columns, for tests), in
+    # 2 L/d banks of one port; assumed.
     "rom": lambda columns: dict(loader="rom", **_codebook(columns, 8, 65536),
                                 rom_banks=2 * -(-columns // min(8, columns))),
 }

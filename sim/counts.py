@@ -17,9 +17,10 @@ from sim.shapes import ConvShape, PassShape
 
 def core_counts(schedule: Schedule) -> dict[str, int]:
     """Every access counter of the core (docs/timing.md sections 6 and 8), by the engine's names."""
-    full = _part_counts(schedule, *schedule.part_of(0))
-    tail = _part_counts(schedule, *schedule.part_of(schedule.parts - 1))
-    counts = {name: (schedule.parts - 1) * full[name] + tail[name] for name in full}
+    counts = _part_counts(schedule, *schedule.part_of(schedule.parts - 1))
+    if schedule.parts > 1:
+        full = _part_counts(schedule, *schedule.part_of(0))
+        counts = {name: (schedule.parts - 1) * full[name] + counts[name] for name in full}
     codebook = schedule.format in CODED and schedule.format != "rom"
     counts["crf_write"] = schedule.codewords * schedule.accelerator.codeword_length * codebook
     return counts
@@ -41,7 +42,7 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
         used = kept = layer.outputs // layer.groups
     records = sum(-(-c // d) for c in columns)
     words = acc.psum_store_bits // 8
-    reads, new = ifmap_reads(schedule)
+    reads, new = ifmap_reads(layer, schedule.d, schedule.reuses)
     spilled = pixels * (trips_j * trips_k - 1)
     return {
         "tokens": pixels * groups * channel_groups * taps,
@@ -178,12 +179,18 @@ def _inside(low: int, high: int, offset: int, stride: int, size: int) -> int:
     return max(0, last - first + 1)
 
 
-def ifmap_reads(schedule: Schedule) -> tuple[int, int]:
-    """Unpadded (pixel, position) pairs: all of them, and those that a fetch must deliver."""
-    layer = schedule.shape
+@lru_cache(maxsize=1024)
+def ifmap_reads(layer: ConvShape, resident: int, reuses: bool) -> tuple[int, int]:
+    """Unpadded (pixel, position) pairs: all of them, and those that a fetch must deliver.
+
+    Args:
+        resident: D, kernel positions at a time.
+        reuses: the ARF keeps a sliding window.
+    """
     (_, kx), (sy, sx), (py, px) = layer.kernel, layer.stride, layer.padding
+    positions = layer.kernel[0] * kx
     reads = new = 0
-    for position in range(schedule.positions):
+    for position in range(positions):
         y, x = divmod(position, kx)
         in_rows = _inside(0, layer.out_h, y * layer.dilation[0] - py, sy, layer.size[0])
         offset = x * layer.dilation[1] - px
@@ -191,7 +198,7 @@ def ifmap_reads(schedule: Schedule) -> tuple[int, int]:
         others = _inside(1, layer.out_w, offset, sx, layer.size[1])
         reads += in_rows * (first + others)
         # The last resident position of this kernel row; closer than a stride to it is new.
-        end = min((position // schedule.d + 1) * schedule.d, (y + 1) * kx, schedule.positions)
-        fresh = not schedule.reuses or position + sx >= end
+        end = min((position // resident + 1) * resident, (y + 1) * kx, positions)
+        fresh = not reuses or position + sx >= end
         new += in_rows * (first + others * fresh)
     return reads, new

@@ -1,4 +1,4 @@
-"""Which schedule a layer gets: exhaustive over A, B, D, loading mode, folding, tile and loop order.
+"""Which schedule a layer gets: exhaustive over A, B, D, loading mode, folding, loop order, some tile sizes.
 
 Branch and bound: all candidates get a lower bound at once (arrays), and are then tried with the closed
 form from the lowest bound on, until the bound exceeds the best found; no better one is missed.
@@ -23,6 +23,8 @@ from sim.schedule import Format, Schedule, Source, fold, ifmap_lines, spills
 from sim.shapes import ConvShape
 
 OBJECTIVES = ("edp", "energy", "cycles")
+TILES = (1, 2)
+"""How many times more spatial tiles than L1 asks for: the next one loads while one computes."""
 
 
 def best_schedule(
@@ -145,7 +147,7 @@ def _base(source: Source, shape: ConvShape, accelerator: Accelerator) -> Source:
 
 
 def _space(one: Schedule, stays: bool) -> _Space:
-    """Legal factors, each with tiles as large as L1 holds, once or doubly buffered, evenly spread."""
+    """Legal factors, each with tiles as large as L1 holds, once or doubly buffered, and finer ones."""
     acc, shape = one.accelerator, one.shape
     a, b, d, overlap = _factors(one)
     kernel = (shape.kernel[0] - 1) * shape.dilation[0] + 1
@@ -167,18 +169,19 @@ def _space(one: Schedule, stays: bool) -> _Space:
         rows = np.where(room >= shape.size[0], shape.out_h, rows)
         for size, limit in ((psum_line, acc.psum_bytes), (backlog, acc.ofmap_bytes)):
             rows = np.minimum(rows, limit // np.maximum(size, 1))
-        tiles = -(-shape.out_h // np.maximum(rows, 1))
-        even = -(-shape.out_h // tiles)
-        fits = rows >= 1
-        if split:
-            fits &= trips_j > 1
-        if outer:
-            fits &= (tiles > 1) & (trips_i > 1)
-        if buffers == 2 and not split:  # one tile needs no second buffer
-            fits &= tiles > 1
-        parts.append([field[fits] for field in (a, b, d, overlap, even, np.full(len(a), outer),
-                                                np.full(len(a), split))])
-    return _Space(one, stays, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+        for finer in TILES:
+            tiles = np.minimum(-(-shape.out_h // np.maximum(rows, 1)) * finer, shape.out_h)
+            even = -(-shape.out_h // tiles)
+            fits = rows >= 1
+            if split:
+                fits &= trips_j > 1
+            if outer:
+                fits &= (tiles > 1) & (trips_i > 1)
+            parts.append([field[fits] for field in (a, b, d, overlap, even, np.full(len(a), outer),
+                                                    np.full(len(a), split))])
+    rows = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])
+    a, b, d, overlap, even, outer, split = np.unique(rows, axis=1)
+    return _Space(one, stays, a, b, d, overlap.astype(bool), even, outer.astype(bool), split.astype(bool))
 
 
 def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -222,7 +225,7 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
 
     # ARF and its fetches from L1: for each step over output groups, less with more positions resident.
     depths = range(1, int(space.d.max()) + 1)
-    reads, new = np.array([(0, 0), *(ifmap_reads(replace(one, d=d)) for d in depths)])[space.d].T
+    reads, new = np.array([(0, 0), *(ifmap_reads(layer, d, one.reuses) for d in depths)])[space.d].T
     vectors = layer.channels * trips_i
     spent += energy["arf"] * (vectors * (reads + new) - core["arf_read"] - core["arf_write"])
     spent += energy["l1"] * (vectors * new - core["l1_ifmap_read"])

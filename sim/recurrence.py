@@ -207,6 +207,9 @@ class _Clock:
         self.tile_there = self.visit_end = _LONG_AGO
         self.map_there = self.next_map_there = _LONG_AGO
         self.drain = acc.dma_setup + acc.l2_latency
+        self.latency, self.release = acc.latency, acc.release
+        self.psum_ports, self.width = acc.psum_ports, schedule.shape.out_w
+        self.ofmap_buffers = schedule.ofmap_buffers
         self.known: dict[tuple, tuple] = {}
         kinds = product({schedule.parts == 1, True}, {schedule.trips[0] == 1, True})
         self.groups = {kind: _output_group(schedule, *kind) for kind in kinds}
@@ -379,9 +382,9 @@ class _Clock:
         begin = max(begin, full - chunk.lookups)
         begin = self._wait(begin, full, _ROM)
         if self._fenced(chunk, pixels):
-            begin = self._wait(begin, self.last_token + acc.latency + self.last_write + chunk.read, _PSUM)
+            begin = self._wait(begin, self.last_token + self.latency + self.last_write + chunk.read, _PSUM)
         if self.memory and chunk.last:
-            begin = self._wait(begin, self.sent if schedule.ofmap_buffers == 1 else self.sent_before, _STORE)
+            begin = self._wait(begin, self.sent if self.ofmap_buffers == 1 else self.sent_before, _STORE)
         if self.memory and opens is not None:
             begin = self._wait(begin, self.map_there, _DRAM)
             begin = self._wait(begin, self.tile_there, _DMA)
@@ -389,14 +392,13 @@ class _Clock:
         elif first:
             begin = self._wait(begin, chunk.fetch_row, _IFMAP)
 
-        width = schedule.shape.out_w
-        rows = pixels // width
+        rows = pixels // self.width
         inner = self._psums(chunk.write, chunk.read)
         inside = self._slot(chunk, chunk.fetch_in, inner, pixels - rows)
         wrap = self._slot(chunk, chunk.fetch_row, inner, rows - 1)
         time = (pixels - rows) * inside + (rows - 1) * wrap
         self.last_token = begin + time + chunk.tokens - 1
-        self.free, self.free_before = self.last_token + acc.release, self.free
+        self.free, self.free_before = self.last_token + self.release, self.free
         if not schedule.overlap:
             self.free_before = self.free
         self.last_write = chunk.write
@@ -404,7 +406,7 @@ class _Clock:
             self._send(chunk, begin, inside, wrap, pixels)
         if following is None:
             self.spent[_COMPUTE] += chunk.tokens
-            self.end = self.last_token + acc.latency + 1
+            self.end = self.last_token + self.latency + 1
             if self.memory:
                 self.end = self.sent + self.drain
             self.spent[_DRAIN] += self.end - self.last_token - 1
@@ -418,10 +420,10 @@ class _Clock:
         return max(begin, until)
 
     def _fenced(self, chunk: _Chunk, pixels: int) -> bool:
-        return chunk.read > 0 and pixels - 1 < self.schedule.accelerator.latency + chunk.read
+        return chunk.read > 0 and pixels - 1 < self.latency + chunk.read
 
     def _psums(self, write: int, read: int) -> int:
-        return max(write, read) if self.schedule.accelerator.psum_ports == 2 else write + read
+        return max(write, read) if self.psum_ports == 2 else write + read
 
     def _slot(self, chunk: _Chunk, ahead: int, psums: int, count: int) -> int:
         """Length of a slot; `count` of them are spent."""
@@ -438,8 +440,8 @@ class _Clock:
         Slot p starts at p * inside + (p // width) * (wrap - inside), linear in row and column, so
         the pixel that decides is at a corner of the tile.
         """
-        width = self.schedule.shape.out_w
-        done = chunk.tokens - 1 + self.schedule.accelerator.latency + STORER_STAGES + chunk.store
+        width = self.width
+        done = chunk.tokens - 1 + self.latency + STORER_STAGES + chunk.store
         latest = self.sent + pixels * chunk.write_beats
         for row in (0, pixels // width - 1):
             for column in (0, width - 1):

@@ -49,7 +49,6 @@ class LayerCounts:
         cycles: by cause, every one of CAUSES.
         accesses: by MEMORIES, and `mac`, the physical multiplications.
         schedule: of a convolution; None for a pass.
-        core_cycles: of the array core alone, which the RTL counts too; 0 for a pass.
         gated: multiplications that a zero operand gates; counted by the engine, in the closed form the
             expected number for given densities, or None.
     """

@@ -153,7 +153,7 @@ class Schedule:
         """Groups of the layer in one part."""
         return packs(self.shape, self.accelerator) if self.format == "block" else 1
 
-    @property
+    @cached_property
     def parts(self) -> int:
         return -(-self.shape.groups // self.packed)
 
@@ -162,12 +162,12 @@ class Schedule:
         """Groups in the last part."""
         return self.shape.groups - (self.parts - 1) * self.packed
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """Input channels of a full part."""
         return self.shape.channels // self.shape.groups * self.packed
 
-    @property
+    @cached_property
     def outputs(self) -> int:
         """Output channels of a full part."""
         return self.shape.outputs // self.shape.groups * self.packed
@@ -179,7 +179,7 @@ class Schedule:
 
     # ---- loops
 
-    @property
+    @cached_property
     def split(self) -> int:
         """U, sub-records of a weight."""
         return self.accelerator.split if self.format == "split" else 1
@@ -192,7 +192,7 @@ class Schedule:
     def channel_groups(self) -> int:
         return -(-self.channels // self.accelerator.rows)
 
-    @property
+    @cached_property
     def positions(self) -> int:
         return self.shape.kernel[0] * self.shape.kernel[1]
 
@@ -306,7 +306,7 @@ class Schedule:
         words = (ceil(self.rows_of(g, channels) / 8) for g in range(first_group, first_group + groups))
         return sum(ceil(n / self.accelerator.ifmap_banks) for n in words)
 
-    @property
+    @cached_property
     def reuses(self) -> bool:
         """Whether the ARF keeps a sliding window; a dilated one would not slide onto itself."""
         return self.accelerator.arf_reuse and self.shape.dilation[1] == 1

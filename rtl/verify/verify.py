@@ -70,7 +70,7 @@ def verify(
     """
     Geometry(accelerator)
     if program.schedule.format == "block":
-        raise InputError(program.schedule.shape.name, "grouped", "the RTL's loader does not place groups "
+        raise InputError("stream format", "block", "the RTL's loader does not place groups "
                          "on the array's diagonal", "verify a layer with groups = 1")
     begin = time.perf_counter()
     model = run_program(program, token_ifmap[:1], trace=True)

@@ -95,7 +95,7 @@ def test_a_pass_does_not_run_on_the_array():
 
 
 def test_groups_on_the_diagonal_are_refused():
-    with pytest.raises(InputError, match=r"depthwise = 'grouped': .*diagonal.*groups = 1"):
+    with pytest.raises(InputError, match=r"stream format = 'block': .*diagonal.*groups = 1"):
         verify_layer(preset("ews-4"), _network(), "depthwise")
 
 

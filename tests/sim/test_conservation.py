@@ -56,7 +56,8 @@ def books(case, program) -> dict[str, int]:
         tile_bytes += lines * layer.size[1] * layer.channels
         from_l2 += lines * (shape.size[1] * shape.channels)
     groups = -(-schedule.outputs // machine.columns)
-    again = -(-groups // schedule.a) if schedule.outputs_outer and schedule.tiles > 1 else 1
+    comes_again = schedule.split_channels or (schedule.outputs_outer and schedule.tiles > 1)
+    again = -(-groups // schedule.a) if comes_again else 1
     residual = shape.ofmap_bytes if shape.residual else 0
     return {
         "dram to l2, weights": weights,

@@ -72,10 +72,10 @@ def test_conflicts_of_the_real_stream(seed, size, banks, ports, channels, groups
     free = run(machine(size, rom_banks=banks, rom_ports=64), assignments, 300, a=a, b=b)
     assert free.counters["rom"] == 0
     expected = slow_conflicts(acc, assignments)
-    assert found.counters["core_cycles"] - free.counters["core_cycles"] == found.counters["rom"]
+    longer = found.counters["core_cycles"] - free.counters["core_cycles"]
+    assert longer <= found.counters["rom"] <= expected
     if channels <= acc.rows * b:  # else psums wait for one another while the ROM works
-        assert found.counters["rom"] == expected
-    assert found.counters["rom"] <= expected
+        assert longer == expected
 
 
 @pytest.mark.parametrize("ports", [1, 2, 3])

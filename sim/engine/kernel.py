@@ -151,20 +151,20 @@ def _rom_cycles(words, position, width, p, load):
 
 
 @njit(cache=True, inline="always")
-def _multiply(psum, weights, vector, low, rows, first, last):
-    """psum += vector[low:] @ weights in some columns; four rows at a time keep the psums in registers."""
+def _multiply(psum, weights, vector, low, rows):
+    """psum += vector[low:] @ weights; four rows at a time keep the psums in registers."""
     quads = rows // 4 * 4
     for h in range(0, quads, 4):
         x0, x1 = np.int32(vector[low + h]), np.int32(vector[low + h + 1])
         x2, x3 = np.int32(vector[low + h + 2]), np.int32(vector[low + h + 3])
         if x0 | x1 | x2 | x3 != 0:
             w0, w1, w2, w3 = weights[h], weights[h + 1], weights[h + 2], weights[h + 3]
-            for c in range(first, last):
+            for c in range(len(psum)):
                 psum[c] += (x0 * np.int32(w0[c]) + x1 * np.int32(w1[c])
                             + x2 * np.int32(w2[c]) + x3 * np.int32(w3[c]))
     for h in range(quads, rows):
         x0, w0 = np.int32(vector[low + h]), weights[h]
-        for c in range(first, last):
+        for c in range(len(psum)):
             psum[c] += x0 * np.int32(w0[c])
 
 
@@ -179,11 +179,11 @@ def _multiply_block(psum, weights, vector, low, rows, p):
 
 
 @njit(cache=True)
-def _gated(vector, low, rows, used, zeros):
-    """Multiplications of one token that a zero operand gates; `zeros` [H] counts zero weights."""
-    total = 0
-    for h in range(rows):
-        total += used if vector[low + h] == 0 else zeros[h]
+def _gated(vector, used, zeros):
+    """Multiplications of one token that a zero operand gates; `zeros` counts a row's zero weights."""
+    total = np.int32(0)
+    for h in range(len(vector)):
+        total += np.int32(used) if vector[h] == 0 else zeros[h]
     return total
 
 
@@ -246,7 +246,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
     bank_depth = p.wrf_depth // banks
     n_chunks, n_visits = len(chunks), len(visits)
     wrf = np.zeros((p.wrf_depth, p.rows, p.columns), np.int8)
-    zeros = np.zeros((p.wrf_depth, p.rows), np.int64)
+    zeros = np.zeros((p.wrf_depth, p.rows), np.int32)
     crf = rom if p.mode == ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
     bank_load = np.zeros(p.rom_banks, np.int64)
     entry_q = np.zeros(p.wrf_depth, np.int64)
@@ -544,8 +544,8 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                             if columns_from == 0:
                                 _multiply_block(psum, wrf[word], vector, low, group_rows, p)
                         else:
-                            _multiply(psum, wrf[word], vector, low, group_rows, columns_from,
-                                      min(columns_to, group_columns))
+                            some = slice(columns_from, min(columns_to, group_columns))
+                            _multiply(psum[some], wrf[word, :, some], vector, low, group_rows)
                         if emits:
                             if chunk.last:
                                 finish = min(columns_to, group_columns)
@@ -571,7 +571,8 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                         counters[PRF_READ] += group_columns
                     counters[TOKENS] += 1
                     counters[MAC] += group_rows * used
-                    counters[GATED] += _gated(vector, low, group_rows, used, zeros[word])
+                    counters[GATED] += _gated(
+                        vector[low : low + group_rows], used, zeros[word])
                     counters[WRF_READ] += group_rows * used
                     counters[PRF_WRITE] += group_columns
                     if e % (chunk.a * chunk.u) == 0:

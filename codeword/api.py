@@ -55,11 +55,13 @@ def estimate(
 def simulate(
     network: str | Network, accelerator: AcceleratorLike, images: np.ndarray, *,
     objective: str = "edp", settings: Sequence[str] = (), registers: bool = False,
+    arbitrated: bool = False,
 ) -> Simulation:
     """Runs int8 images [batch, C, H, W] through the cycle engine, bit for bit.
 
     Args:
         registers: clock every register of the array; the same values and counts, more slowly.
+        arbitrated: all clients of L1 share its banks; the estimate has no such machine.
 
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
@@ -68,7 +70,8 @@ def simulate(
 
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-    return engine.simulate(net, machine, images, objective=objective, registers=registers)
+    return engine.simulate(net, machine, images, objective=objective, registers=registers,
+                           arbitrated=arbitrated)
 
 
 def verilog(

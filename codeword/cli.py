@@ -124,6 +124,8 @@ def simulate(
         "--output", "-o", help="write the network's outputs as .npy")] = None,
     registers: Annotated[bool, typer.Option(
         "--registers", help="clock every register of the array; same counts, more slowly")] = False,
+    arbitrated: Annotated[bool, typer.Option(
+        "--arbitrated", help="an L1 whose banks all clients share, instead of a group for each")] = False,
     as_json: Json = False,
 ) -> None:
     """Run images through the cycle engine and compare every tensor with the functional model."""
@@ -134,7 +136,8 @@ def simulate(
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine)
     images = inputs.images(net, source, count, seed)
-    run = api.simulate(net, machine, images, objective=objective, registers=registers)
+    run = api.simulate(net, machine, images, objective=objective, registers=registers,
+                       arbitrated=arbitrated)
     if output is not None:
         np.save(output, run.outputs)
     found = assemble(net.name, machine, run.layers)

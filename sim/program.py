@@ -21,17 +21,17 @@ CHUNK = np.dtype([(name, np.int32) for name in (
     # extents and loader
     "a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beat", "beats", "dram_bytes",
     # slots
-    "pixels", "width", "fetch_row", "fetch_in", "psum_read", "psum_write", "store", "write_beats",
-    "fence", "first", "last",
+    "pixels", "width", "fetch_row", "fetch_in", "words_row", "words_in", "psum_read", "psum_write", "store",
+    "write_beats", "fence", "first", "last",
     # where the chunk lies in the layer
     "visit", "tile", "output", "channel", "position", "columns", "columns_tail",
 )])
 """One chunk. `rows_tail` is the row count of its last channel group (r = b-1), `row_bits_tail` the
 row width of its last output group (s = a-1), likewise columns; `beat`, `beats` locate its weights in
 the stream; `dram_bytes` of them come from DRAM this time; `fetch_row`, `fetch_in` are fetch(p) at an
-output row's start and inside; `write_beats` leave by DMA for each pixel of a last chunk; `visit` is the
-row of VISIT; `tile` is its first output row, `output`, `channel`, `position` the first of each that it
-covers."""
+output row's start and inside, `words_row`, `words_in` their 64-bit words; `write_beats` leave by DMA for
+each pixel of a last chunk; `visit` is the row of VISIT; `tile` is its first output row, `output`,
+`channel`, `position` the first of each that it covers."""
 
 VISIT = np.dtype([(name, np.int64) for name in ("ifmap_bytes", "residual_bytes", "dram_bytes")])
 """One ifmap tile in L1: what the DMA brings from L2, and what DRAM must bring to L2 first."""
@@ -105,14 +105,16 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
             sent = d * schedule.split * ((b - 1) * full_rows + rows_tail) * ((a - 1) * bits + bits_tail)
             beats = -(-sent // port)
             vectors = schedule.fetch_cycles(j * schedule.b, b, channels)
+            words = sum(schedule.vector_words(j * schedule.b, b, channels))
+            at_start = schedule.new_vectors(k * schedule.d, row_start=True)
+            inside = schedule.new_vectors(k * schedule.d, row_start=False)
             first, last = (j, k) == steps[0], (j, k) == steps[-1]
             psum = schedule.psum_cycles(a)
             rows.append((
                 a, b, schedule.split, d, full_rows, rows_tail, bits, bits_tail, at, beats,
                 from_dram * (beats * port // 8 + (not rows) * -(-codebook * 8 // port) * port // 8),
                 pixels, layer.out_w,
-                vectors * schedule.new_vectors(k * schedule.d, True),
-                vectors * schedule.new_vectors(k * schedule.d, False),
+                vectors * at_start, vectors * inside, words * at_start, words * inside,
                 0 if first else psum, 0 if last else psum, schedule.store_cycles(a) if last else 0,
                 schedule.write_beats(outputs, i) if last else 0,
                 not first and pixels - 1 < acc.latency + psum, first, last,

@@ -303,8 +303,12 @@ class Schedule:
 
     def fetch_cycles(self, first_group: int, groups: int, channels: int) -> int:
         """Fetch cycles of one activation vector of each of some input-channel groups."""
-        words = (ceil(self.rows_of(g, channels) / 8) for g in range(first_group, first_group + groups))
+        words = self.vector_words(first_group, groups, channels)
         return sum(ceil(n / self.accelerator.ifmap_banks) for n in words)
+
+    def vector_words(self, first_group: int, groups: int, channels: int) -> list[int]:
+        """64-bit words of one activation vector of each of some input-channel groups."""
+        return [ceil(self.rows_of(g, channels) / 8) for g in range(first_group, first_group + groups)]
 
     @cached_property
     def reuses(self) -> bool:

@@ -39,7 +39,7 @@ class LayerRun:
 
 def run_program(
     program: Program, token_ifmap: np.ndarray, trace: bool = False, found: Handover | None = None,
-    registers: bool = False,
+    registers: bool = False, arbitrated: bool = False,
 ) -> LayerRun:
     """Runs a layer cycle by cycle.
 
@@ -50,6 +50,8 @@ def run_program(
         found: what the layer before left; None runs the core alone, as RTL benches do: weights and
             ifmap are there in time, and nothing follows.
         registers: clock every register of the array.
+        arbitrated: DMA, psums and fetches share all banks of L1, first come by that priority, instead of
+            owning a group each. There is no closed form of it.
 
     Raises:
         InputError: registers of an idealised array, which has other ones.
@@ -65,7 +67,8 @@ def run_program(
     columns = program.schedule.accelerator.columns
     emitted = int((program.chunks["pixels"] * program.chunks["a"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
-    arguments = (_parameters(program, found is not None, registers), program.chunks.view(np.recarray),
+    parameters = _parameters(program, found is not None, registers, arbitrated)
+    arguments = (parameters, program.chunks.view(np.recarray),
                  program.visits.view(np.recarray), _flat(program.beats), _flat(program.codebook),
                  _masks(program), program.rom)
     if trace:
@@ -93,7 +96,7 @@ def _masks(program: Program) -> np.ndarray:
     return encoding.mask_table(acc.keep, acc.group).copy()
 
 
-def _parameters(program: Program, memory: bool, registers: bool) -> kernel.Parameters:
+def _parameters(program: Program, memory: bool, registers: bool, arbitrated: bool) -> kernel.Parameters:
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
     coded = schedule.format in CODED
@@ -112,7 +115,9 @@ def _parameters(program: Program, memory: bool, registers: bool) -> kernel.Param
         stride_y=layer.stride[0], stride_x=layer.stride[1],
         dilation_y=layer.dilation[0], dilation_x=layer.dilation[1],
         pad_y=layer.padding[0], pad_x=layer.padding[1], height=layer.size[0], width=layer.size[1],
-        psum_words=acc.psum_store_bits // 8, psum_ports=acc.psum_ports, sparse=int(acc.sparse_tile),
+        psum_words=acc.psum_store_bits // 8, psum_ports=acc.psum_ports,
+        pool=(acc.ifmap_banks + acc.psum_banks) * arbitrated,
+        psum_row_words=-(-acc.columns * acc.psum_store_bits // 64), sparse=int(acc.sparse_tile),
         memory=int(memory), control=CONTROL_CYCLES if memory else 0, store_stages=STORER_STAGES,
         write_tail=acc.dma_setup + acc.l2_latency,
         ifmap_buffers=schedule.ifmap_buffers, ofmap_buffers=schedule.ofmap_buffers,

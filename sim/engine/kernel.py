@@ -67,6 +67,8 @@ class Parameters(NamedTuple):
     width: int
     psum_words: int
     psum_ports: int
+    pool: int  # 64-bit words a cycle of an arbitrated L1, 0 with a bank group for each client
+    psum_row_words: int
     sparse: int
     memory: int
     control: int
@@ -289,6 +291,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
     current = 0
     in_slot = False
     pixel = elapsed = length = tokens = 0
+    asked_psums = asked_fetch = 0  # words of an arbitrated L1 that a slot still waits for
     stall = PSUM
     fence_at = np.int64(-NEVER)
     oy = ox = 0
@@ -322,7 +325,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     trace_cycles[traced] = t + 1
                     traced += 1
         # ---- sequencer: slot over?
-        if in_slot and elapsed == length:
+        if in_slot and elapsed >= length and asked_psums + asked_fetch == 0:
             in_slot = False
             pixel += 1
             if pixel == chunks[current].pixels:
@@ -509,11 +512,29 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     else:
                         ahead = read = 0
                     psums = max(write, read) if p.psum_ports == 2 else write + read
+                    if p.pool:
+                        asked_psums = ((write > 0) + (read > 0)) * chunk.a * p.psum_row_words
+                        asked_fetch = 0
+                        if pixel + 1 < chunk.pixels:
+                            wraps = (pixel + 1) % chunk.width == 0
+                            asked_fetch = chunk.words_row if wraps else chunk.words_in
+                        elif current + 1 < n_chunks:
+                            asked_fetch = chunks[current + 1].words_row
+                        ahead = psums = 0
                     length = max(tokens, ahead, psums, chunk.store)
                     most = max(ahead, psums, chunk.store)
                     stall = PSUM if psums == most else STORE if chunk.store == most else IFMAP
             if in_slot:
                 cause = stall
+                if p.pool and elapsed >= length:
+                    cause = PSUM if asked_psums else IFMAP
+                if p.pool:
+                    # DMA first, which cannot wait; then psums, then the next vectors.
+                    room = p.pool
+                    room -= -(-p.dma_bits // 64) * ((t < dma_free) + (t < sent_off))
+                    served = min(asked_psums, max(room, 0))
+                    asked_psums -= served
+                    asked_fetch -= min(asked_fetch, max(room - served, 0))
                 if elapsed < tokens:
                     cause = COMPUTE
                     # ---- a token

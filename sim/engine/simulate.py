@@ -48,7 +48,7 @@ class Simulation:
 
 def simulate(
     network: Network, accelerator: Accelerator, images: np.ndarray, *, compare: bool = True,
-    objective: str = "edp", registers: bool = False,
+    objective: str = "edp", registers: bool = False, arbitrated: bool = False,
 ) -> Simulation:
     """Runs a network on an accelerator, cycle by cycle.
 
@@ -56,6 +56,7 @@ def simulate(
         images: int8 [batch, C, H, W], quantized as `network.input` says.
         compare: check every tensor against `sim.network.run`.
         registers: clock every register of the array instead of computing a psum row at once.
+        arbitrated: an L1 whose banks all clients share; see `sim.engine.core.run_program`.
 
     Raises:
         InputError: the machine cannot run a layer of this network.
@@ -70,7 +71,7 @@ def simulate(
         shape, how = steps.get(layer.name, (None, None))
         if isinstance(how, Schedule):
             assert isinstance(shape, ConvShape)
-            arguments = (shape, how, tensors, found, registers)
+            arguments = (shape, how, tensors, found, registers, arbitrated)
             if isinstance(layer, Conv):
                 tensors[layer.name], layer_counts, found = _convolution(network, layer, *arguments)
             else:
@@ -91,18 +92,18 @@ def simulate(
 
 def _convolution(
     network: Network, layer: Conv, shape: ConvShape, schedule: Schedule,
-    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool,
+    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool, arbitrated: bool,
 ) -> tuple[np.ndarray, LayerCounts, Handover]:
     program = lower(layer, schedule)
     ifmap = token_ifmap(tensors[layer.input], layer, program, network.zero_point(layer.input))
-    run = run_program(program, ifmap, found=found, registers=registers)
+    run = run_program(program, ifmap, found=found, registers=registers, arbitrated=arbitrated)
     counts = memory.layer_counts(program, shape, run.counters)
     return passes.finish_convolution(layer, run.acc), counts, run.handover
 
 
 def _product(
     network: Network, layer: MatMul, shape: ConvShape, schedule: Schedule,
-    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool,
+    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool, arbitrated: bool,
 ) -> tuple[np.ndarray, LayerCounts, Handover]:
     """The second operand of each image takes the place of the weights."""
     zeros = (network.zero_point(layer.inputs[0]), network.zero_point(layer.inputs[1]))
@@ -112,7 +113,8 @@ def _product(
         raw = Conv(layer.name, layer.inputs[0], weight, np.zeros(weight.shape[0], np.int32),
                    groups=layer.heads)
         program = lower(raw, schedule)
-        run = run_program(program, token_ifmap(a[None], raw, program, 0), found=found, registers=registers)
+        run = run_program(program, token_ifmap(a[None], raw, program, 0), found=found, registers=registers,
+                          arbitrated=arbitrated)
         images.append(passes.finish_product(layer, run.acc[0], a, b, zeros))
         runs.append((program, run))
     program, run = runs[0]

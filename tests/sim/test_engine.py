@@ -158,3 +158,23 @@ def test_functional_convolution_equals_the_slow_one():
     layer = network.Conv("wide", "input", weight, np.zeros(2, np.int32), padding=(1, 1))
     ifmap = rng.choice(np.array([-128, 127], np.int8), (1, 600, 4, 4))
     np.testing.assert_array_equal(network.convolve(ifmap, layer, 7), slow_convolution(ifmap, layer, 7))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@given(layer_cases(families=("ws", "ews", "ews-cms"), sizes=(4, 8)), st.sampled_from([1, 2, 64]))
+def test_arbitrated_l1_changes_time_only(case, banks):
+    """Fewer shared banks never help; the values and every access stay."""
+    plain = case.schedule.accelerator.model_copy(update={"ifmap_banks": banks, "psum_banks": banks})
+    schedule = replace(case.schedule, accelerator=plain)
+    program = lower(case.layer, schedule)
+    ifmap = token_ifmap(case.ifmap, case.layer, program, 0)
+    own = run_program(program, ifmap, found=case.found)
+    shared = run_program(program, ifmap, found=case.found, arbitrated=True)
+    np.testing.assert_array_equal(own.acc, shared.acc)
+    counts, expected = (memory.layer_counts(program, case.shape, run.counters) for run in (shared, own))
+    assert counts.accesses == expected.accesses
+    assert counts.total_cycles == shared.counters["core_cycles"]
+    demand = (shared.counters["l1_psum_read"] + shared.counters["l1_psum_write"]) // 8
+    assert counts.total_cycles >= max(shared.counters["tokens"], demand // (2 * banks))
+    if banks == 64:  # the pool serves a slot's demands in a cycle or two
+        assert counts.total_cycles <= expected.total_cycles + 2 * program.chunks["pixels"].sum()

@@ -263,11 +263,16 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     slots = np.maximum(slots, rows_out * one.store_cycles(1))
     beats = tiles * (stored * 8 // acc.weight_port_bits)
     loading = np.maximum(slots, np.where(space.overlap, beats, tokens + beats))
+    # The first tile comes before the first token; every tile does where L1 holds only one.
     reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-    first = np.minimum(reach - layer.padding[0], layer.size[0]) * layer.size[1]
-    first = first * np.where(space.split, np.minimum(one.channels, space.b * acc.rows), one.channels)
-    first = np.where(resident, 0, acc.dma_setup + acc.l2_latency + first * 8 // acc.dma_bits)
-    cycles = np.maximum(np.maximum(first + slots, loading), moved * 8 // acc.dma_bits)
-    cycles = np.maximum(cycles, (from_dram + stored * times) * 8 // acc.dram_bits)
+    line = layer.size[1] * np.where(space.split, np.minimum(one.channels, space.b * acc.rows), one.channels)
+    exposed = np.minimum(reach - layer.padding[0], layer.size[0]) * line * 8 // acc.dma_bits
+    single = 2 * np.minimum(reach, layer.size[0]) * line > acc.ifmap_bytes
+    exposed = np.where(single, moved * 8 // acc.dma_bits, exposed)
+    exposed = np.where(resident, 0, acc.dma_setup + acc.l2_latency + exposed)
+    cycles = np.maximum(np.maximum(exposed + slots, loading), moved * 8 // acc.dma_bits)
+    read = from_dram + stored * times
+    busy = read * 8 // acc.dram_bits + read // acc.dram_row_bytes * acc.dram_row_cycles
+    cycles = np.maximum(cycles, busy)
     cycles = cycles + CONTROL_CYCLES + STORER_STAGES + acc.latency + acc.dma_setup + acc.l2_latency
     return _objective(cycles, spent, objective).tolist()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import product
-from math import ceil
 
+from sim import demands
+from sim.demands import Chunk, Visit
 from sim.results import CONTROL_CYCLES, STORER_STAGES, Handover
 from sim.schedule import CODED, Schedule
 
@@ -40,152 +41,7 @@ def run(schedule: Schedule, found: Handover | None) -> Run:
     clock = _Clock(schedule, found)
     clock.layer()
     cycles = dict(zip(_CAUSES, clock.spent, strict=True))
-    return Run(cycles, *_weight_bytes(schedule, clock.groups), clock.handover())
-
-
-@dataclass(frozen=True, eq=False)
-class _Chunk:
-    """The demands of one chunk, whatever its place."""
-
-    tokens: int
-    load: int  # cycles from the first accepted beat to the last written row
-    lookups: int  # of these, what more than one ROM look-up a row adds (expected)
-    beats: int
-    fetch_row: int
-    fetch_in: int
-    read: int
-    write: int
-    store: int
-    write_beats: int
-    last: bool
-
-
-@dataclass(frozen=True)
-class _Visit:
-    """An ifmap tile to bring in: cycles of its DMA descriptors, and bytes from DRAM."""
-
-    dma: int
-    dram_bytes: int
-
-
-# ---- weights
-
-
-Groups = dict[tuple[bool, bool], list[tuple["_Chunk", ...]]]
-
-
-def _weight_bytes(schedule: Schedule, groups: Groups) -> tuple[int, int]:
-    """Bytes that the weight port accepts in a layer, and what of them DRAM delivers."""
-    parts, trips_i = schedule.parts, schedule.trips[0]
-    stored = 0
-    for (last_part, last_i), group in groups.items():
-        times = (1 if last_part else parts - 1) * (1 if last_i else trips_i - 1)
-        stored += times * sum(chunk.beats for chunks in group for chunk in chunks)
-    width, codebook = schedule.accelerator.weight_port_bits // 8, _codebook_beats(schedule)
-    fetched = stored if schedule.keeps_weights else schedule.tiles * stored
-    from_dram = not schedule.shape.dynamic or schedule.spills
-    return (codebook + schedule.tiles * stored) * width, (codebook + fetched) * width * from_dram
-
-
-def _codebook_beats(schedule: Schedule) -> int:
-    if schedule.format not in CODED or schedule.format == "rom":
-        return 0
-    bits = schedule.codewords * schedule.accelerator.codeword_length * 8
-    return -(-bits // schedule.accelerator.weight_port_bits)
-
-
-def _load_cycles(runs: list[tuple[int, int]], schedule: Schedule) -> int:
-    """Cycles from the first beat to the last written row of (rows, bits a row) runs.
-
-    x(last) = max over rows i of beat(i) + 1 + rows after i, which is greatest at the end of a
-    run of rows wider than a beat, at the first row, or at the last.
-    """
-    port = schedule.accelerator.weight_port_bits
-    total = sum(rows for rows, _ in runs)
-    latest = -(-runs[0][1] // port) + total - 1
-    seen = bits = 0
-    for rows, width in runs:
-        seen, bits = seen + rows, bits + rows * width
-        latest = max(latest, -(-bits // port) + total - seen)
-    return latest - 1 + schedule.accelerator.loader_stages
-
-
-@cache
-def expected_lookups(codewords: int, banks: int, ports: int) -> float:
-    """Expected cycles in which `banks` serve the codewords of a row, drawn evenly.
-
-    E[ceil(max / ports)] for balls in bins; P(max <= m) by the m-bounded exponential generating
-    function, expanded to the power `banks`.
-    """
-    expected, bound = 0.0, 0
-    while True:
-        # ways / codewords! * banks^-codewords... as a polynomial in x, truncated at x^codewords
-        term = [1.0]
-        for n in range(1, bound + 1):
-            term.append(term[-1] / n)
-        power = [1.0] + [0.0] * codewords
-        for _ in range(banks):
-            power = [sum(power[n - m] * term[m] for m in range(min(n, bound) + 1))
-                     for n in range(codewords + 1)]
-        ways = power[codewords]
-        for n in range(1, codewords + 1):
-            ways *= n / banks
-        expected += 1.0 - ways
-        bound += ports
-        if bound >= codewords:
-            return expected
-
-
-# ---- chunks
-
-
-def _output_group(schedule: Schedule, last_part: bool, last_i: bool) -> list[tuple[_Chunk, ...]]:
-    """The chunks of an output group by j and k; equal steps of j share one tuple."""
-    trips_i, trips_j, trips_k = schedule.trips
-    channels, outputs = schedule.part_of(schedule.parts - 1 if last_part else 0)
-    i = trips_i - 1 if last_i else 0
-    a = min(schedule.a, -(-outputs // schedule.accelerator.columns) - i * schedule.a)
-    differing = {
-        j: tuple(_chunk(schedule, channels, outputs, a, i, j, k) for k in range(trips_k))
-        for j in {0, min(1, trips_j - 1), trips_j - 1}
-    }
-    return [differing[j if j in (0, trips_j - 1) else 1] for j in range(trips_j)]
-
-
-def _chunk(
-    schedule: Schedule, channels: int, outputs: int, a: int, i: int, j: int, k: int
-) -> _Chunk:
-    acc = schedule.accelerator
-    b = min(schedule.b, -(-channels // acc.rows) - j * schedule.b)
-    d = min(schedule.d, schedule.positions - k * schedule.d)
-    widths = [schedule.row_bits(schedule.columns_of(i * schedule.a + s, outputs)) for s in range(a)]
-    rows = [schedule.rows_of(j * schedule.b + r, channels) for r in range(b)]
-    if len(set(widths)) == 1:
-        runs = [(d * schedule.split * a * sum(rows), widths[0])]
-    else:
-        runs = [(n, w) for _ in range(d) for n in rows for _ in range(schedule.split) for w in widths]
-    vectors = schedule.fetch_cycles(j * schedule.b, b, channels)
-    first, last = j == k == 0, (j + 1, k + 1) == schedule.trips[1:]
-    psum = schedule.psum_cycles(a)
-    load, lookups = _load_cycles(runs, schedule), 0
-    if schedule.format == "rom":
-        each = (expected_lookups(-(-schedule.columns_of(g, outputs) // acc.codeword_length),
-                                 acc.rom_banks, acc.rom_ports)
-                for g in range(i * schedule.a, i * schedule.a + a))
-        busy = ceil(sum(each) * d * sum(rows)) + acc.loader_stages - 1
-        lookups = max(0, busy - load)
-    return _Chunk(
-        tokens=a * b * d * schedule.split, load=load + lookups, lookups=lookups,
-        beats=-(-sum(n * w for n, w in runs) // acc.weight_port_bits),
-        fetch_row=vectors * schedule.new_vectors(k * schedule.d, True),
-        fetch_in=vectors * schedule.new_vectors(k * schedule.d, False),
-        read=0 if first else psum, write=0 if last else psum,
-        store=schedule.store_cycles(a) if last else 0,
-        write_beats=schedule.write_beats(outputs, i) if last else 0, last=last,
-    )
-
-
-# ---- the walk
+    return Run(cycles, *demands.weight_bytes(schedule, clock.groups), clock.handover())
 
 
 class _Clock:
@@ -212,9 +68,9 @@ class _Clock:
         self.ofmap_buffers = schedule.ofmap_buffers
         self.known: dict[tuple, tuple] = {}
         kinds = product({schedule.parts == 1, True}, {schedule.trips[0] == 1, True})
-        self.groups = {kind: _output_group(schedule, *kind) for kind in kinds}
+        self.groups = {kind: demands.output_group(schedule, *kind) for kind in kinds}
         self.opening = {kind[0]: group[0][0] for kind, group in sorted(self.groups.items(), reverse=True)}
-        self.visits: dict[tuple, _Visit] = {}
+        self.visits: dict[tuple, Visit] = {}
 
     def handover(self) -> Handover:
         """In cycles from the end of the layer."""
@@ -330,7 +186,7 @@ class _Clock:
             self.once(("unit", pixels, id(group), id(following), fetched), False, body)
 
     def channels(
-        self, group: list[tuple[_Chunk, ...]], pixels: int, following: _Chunk | None, fetched: bool,
+        self, group: list[tuple[Chunk, ...]], pixels: int, following: Chunk | None, fetched: bool,
         place: tuple[int, int, int], opens: bool,
     ) -> None:
         split = self.schedule.split_channels
@@ -339,7 +195,7 @@ class _Clock:
             visit = (*place, j) if split or (opens and j == 0) else None
 
             def body(
-                chunks: tuple[_Chunk, ...] = chunks, after: _Chunk | None = after,
+                chunks: tuple[Chunk, ...] = chunks, after: Chunk | None = after,
                 visit: tuple[int, int, int, int] | None = visit, first: bool = (*place, j) == (0, 0, 0, 0),
             ) -> None:
                 for n, chunk in enumerate(chunks):
@@ -358,7 +214,7 @@ class _Clock:
     # -- one chunk
 
     def chunk(
-        self, chunk: _Chunk, pixels: int, following: _Chunk | None, fetched: bool,
+        self, chunk: Chunk, pixels: int, following: Chunk | None, fetched: bool,
         opens: tuple[int, int, int, int] | None, first: bool,
     ) -> None:
         schedule, acc = self.schedule, self.schedule.accelerator
@@ -368,7 +224,7 @@ class _Clock:
             self._tile_by_dma(opens, first)
         if first and schedule.format in CODED and schedule.format != "rom":
             codebook = [(schedule.codewords, 8 * acc.codeword_length)]
-            ready = max(self.written + 1, there) + _load_cycles(codebook, schedule)
+            ready = max(self.written + 1, there) + demands.load_cycles(codebook, schedule)
         else:
             ready = self.written
         bank = self.free_before if schedule.overlap else max(self.free, self.free_before)
@@ -419,13 +275,13 @@ class _Clock:
         self.spent[cause] += max(0, until - begin)
         return max(begin, until)
 
-    def _fenced(self, chunk: _Chunk, pixels: int) -> bool:
+    def _fenced(self, chunk: Chunk, pixels: int) -> bool:
         return chunk.read > 0 and pixels - 1 < self.latency + chunk.read
 
     def _psums(self, write: int, read: int) -> int:
         return max(write, read) if self.psum_ports == 2 else write + read
 
-    def _slot(self, chunk: _Chunk, ahead: int, psums: int, count: int) -> int:
+    def _slot(self, chunk: Chunk, ahead: int, psums: int, count: int) -> int:
         """Length of a slot; `count` of them are spent."""
         longest = max(ahead, psums, chunk.store)
         stall = max(0, longest - chunk.tokens)
@@ -434,7 +290,7 @@ class _Clock:
         self.spent[cause] += count * stall
         return chunk.tokens + stall
 
-    def _send(self, chunk: _Chunk, begin: int, inside: int, wrap: int, pixels: int) -> None:
+    def _send(self, chunk: Chunk, begin: int, inside: int, wrap: int, pixels: int) -> None:
         """When the DMA has taken the last finished row: behind the group before, or behind a pixel.
 
         Slot p starts at p * inside + (p // width) * (wrap - inside), linear in row and column, so
@@ -452,12 +308,12 @@ class _Clock:
 
     # -- memory
 
-    def _job_from_dram(self, chunk: _Chunk, fetched: bool, first: bool) -> int:
+    def _job_from_dram(self, chunk: Chunk, fetched: bool, first: bool) -> int:
         """Starts the DRAM transfer of a job; when it is there."""
         if not fetched:
             return _LONG_AGO
         acc = self.schedule.accelerator
-        beats = chunk.beats + (_codebook_beats(self.schedule) if first else 0)
+        beats = chunk.beats + (demands.codebook_beats(self.schedule) if first else 0)
         start = max(self.dram, self.written_before + 1)
         self.dram = start + self._transfer(beats * acc.weight_port_bits // 8)
         return self.dram + acc.dram_latency
@@ -476,7 +332,7 @@ class _Clock:
         if following is not None:
             self.next_map_there = self._map(following, 0 if first else self.tile_there)
 
-    def _map(self, visit: _Visit, earliest: int) -> int:
+    def _map(self, visit: Visit, earliest: int) -> int:
         if not visit.dram_bytes:
             return _LONG_AGO
         self.dram = max(self.dram, earliest) + self._transfer(visit.dram_bytes)
@@ -487,15 +343,15 @@ class _Clock:
         buffer = self.visit_end if self.schedule.ifmap_buffers == 1 else before
         self.tile_there = max(self.tile_there, self.map_there, buffer, 0) + self._visit(*place).dma
 
-    def _visit(self, part: int, i: int, tile: int, j: int) -> _Visit:
+    def _visit(self, part: int, i: int, tile: int, j: int) -> Visit:
         schedule = self.schedule
         key = (part == schedule.parts - 1, i == schedule.trips[0] - 1 if schedule.ifmap_passes > 1 else None,
                tile, (j == 0, j == schedule.trips[1] - 1) if schedule.split_channels else None)
         if key not in self.visits:
-            self.visits[key] = _visit(schedule, part, i, tile, j)
+            self.visits[key] = demands.visit(schedule, part, i, tile, j)
         return self.visits[key]
 
-    def _next_visit(self, part: int, i: int, tile: int, j: int) -> _Visit | None:
+    def _next_visit(self, part: int, i: int, tile: int, j: int) -> Visit | None:
         schedule = self.schedule
         trips_i, trips_j, _ = schedule.trips
         if schedule.split_channels and j + 1 < trips_j:
@@ -509,23 +365,3 @@ class _Clock:
         if part + 1 < schedule.parts:
             return self._visit(part + 1, 0, 0, 0)
         return None
-
-
-def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> _Visit:
-    acc, layer = schedule.accelerator, schedule.shape
-    channels, outputs = schedule.part_of(part)
-    if schedule.ifmap_passes > 1:
-        outputs = min(schedule.a * acc.columns, outputs - i * schedule.a * acc.columns)
-    if schedule.split_channels:
-        channels = min(schedule.b * acc.rows, channels - j * schedule.b * acc.rows)
-        if j < schedule.trips[1] - 1:
-            outputs = 0
-    residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
-    lines = schedule.tile_ifmap_lines(tile)
-    dma = 0
-    for size in (lines * layer.size[1] * channels * (schedule.source != "l1"), residual):
-        if size:
-            beats = -(-size * 8 // acc.dma_bits)
-            dma += acc.dma_setup + acc.l2_latency + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap
-    from_dram = lines * (layer.line_bytes or layer.size[1] * channels) + residual
-    return _Visit(dma, from_dram if schedule.source == "dram" else 0)

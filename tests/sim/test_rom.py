@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from sim import accelerator
 from sim.counts import core_cycles
+from sim.demands import expected_lookups
 from sim.engine import run_program
 from sim.network import CodebookWeight, Conv
 from sim.program import lower, token_ifmap
-from sim.recurrence import expected_lookups
 from sim.schedule import Schedule
 from sim.shapes import ConvShape
 

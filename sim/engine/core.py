@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from sim import encoding
@@ -72,16 +71,11 @@ def run_program(
                  program.visits.view(np.recarray), _flat(program.beats), _flat(program.codebook),
                  _masks(program), program.rom)
     if trace:
-        kernel.run_core(*arguments, states[0], x[0], acc[0], rows, cycles, counters[0], 0, columns)
+        kernel.run_core(*arguments, states[0], x[0], acc[0], rows, cycles, counters[0])
     else:
-        kernel.run_batch(*arguments, states, x, acc, counters, 1 if registers else _shares(len(x), columns))
+        kernel.run_batch(*arguments, states, x, acc, counters)
     named = dict(zip(kernel.COUNTERS, counters[0].tolist(), strict=True))
     return LayerRun(np.moveaxis(acc, -1, 1), named, Handover(*states[0].tolist()), rows, cycles)
-
-
-def _shares(batch: int, columns: int) -> int:
-    """Runs of one image, each with 16 columns at least: one for each processor that would idle."""
-    return max(1, min(numba.get_num_threads() // batch, columns // 16))
 
 
 def _flat(beats: np.ndarray) -> np.ndarray:

@@ -226,7 +226,7 @@ def _dram(size, p):
 
 @njit(cache=True)
 def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trace_rows, trace_cycles,
-             counters, columns_from, columns_to):
+             counters):
     """Runs one layer on one ifmap.
 
     With `p.registers` the array is that of `sim.engine.registers`.
@@ -242,7 +242,6 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
         acc: int32 [OH, OW, K], receives the finished psums.
         trace_rows, trace_cycles: int32 [n, L], int64 [n], receive every emitted row; may be empty.
         counters: int64 [len(COUNTERS)].
-        columns_from, columns_to: of the array whose psums are computed; time does not depend on them.
     """
     banks = 2 if p.overlap else 1
     bank_depth = p.wrf_depth // banks
@@ -562,18 +561,12 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                             else:
                                 psum[:] = stored[address]
                         if p.mode == BLOCK:
-                            if columns_from == 0:
-                                _multiply_block(psum, wrf[word], vector, low, group_rows, p)
+                            _multiply_block(psum, wrf[word], vector, low, group_rows, p)
                         else:
-                            some = slice(columns_from, min(columns_to, group_columns))
-                            _multiply(psum[some], wrf[word, :, some], vector, low, group_rows)
+                            _multiply(psum[:group_columns], wrf[word], vector, low, group_rows)
                         if emits:
                             if chunk.last:
-                                finish = min(columns_to, group_columns)
-                                if p.mode == BLOCK:
-                                    finish = group_columns if columns_from == 0 else 0
-                                for c in range(columns_from, finish):
-                                    places[place + c] = psum[c]
+                                places[place : place + group_columns] = psum[:group_columns]
                             else:
                                 stored[address] = psum
                             if traced < len(trace_cycles):
@@ -639,20 +632,10 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
 
 
 @njit(cache=True, parallel=True)
-def run_batch(p, chunks, visits, words, codebook, masks, rom, states, batch, acc, counters, shares):
-    """`run_core` on a batch: int8 [batch, H', W', C'] -> int32 [batch, OH, OW, K], counters [batch, n].
-
-    Each image runs `shares` times, with a share of the columns each, so that one image keeps several
-    processors busy; the counts are those of the first share.
-    """
+def run_batch(p, chunks, visits, words, codebook, masks, rom, states, batch, acc, counters):
+    """`run_core` on a batch: int8 [batch, H', W', C'] -> int32 [batch, OH, OW, K], counters [batch, n]."""
     no_rows = np.zeros((0, 1), np.int32)
     no_cycles = np.zeros(0, np.int64)
-    ends = np.empty((len(batch) * shares, states.shape[1]), np.int64)
-    counts = np.zeros((len(batch) * shares, counters.shape[1]), np.int64)
-    for run in prange(len(batch) * shares):
-        n, share = run // shares, run % shares
-        ends[run] = states[n]
-        run_core(p, chunks, visits, words, codebook, masks, rom, ends[run], batch[n], acc[n], no_rows,
-                 no_cycles, counts[run], share * p.columns // shares, (share + 1) * p.columns // shares)
-    for n in range(len(batch)):
-        states[n], counters[n] = ends[n * shares], counts[n * shares]
+    for n in prange(len(batch)):
+        run_core(p, chunks, visits, words, codebook, masks, rom, states[n], batch[n], acc[n], no_rows,
+                 no_cycles, counters[n])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sim import recurrence
+from sim import demands, recurrence
 from sim.accelerator import Accelerator
 from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, Handover, LayerCounts
 from sim.schedule import CODED, Schedule, ifmap_lines
@@ -96,6 +96,7 @@ def _recurrence(schedule: Schedule, found: Handover) -> recurrence.Run:
 def forget() -> None:
     """Empties the memory of layers counted; for benchmarks."""
     _recurrence.cache_clear()
+    demands.forget()
 
 
 def layer_accesses(schedule: Schedule, shape: ConvShape, streamed: int, weights: int) -> dict[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 
 from sim import demands
 from sim.demands import Chunk, Visit
@@ -67,8 +66,7 @@ class _Clock:
         self.psum_ports, self.width = acc.psum_ports, schedule.shape.out_w
         self.ofmap_buffers = schedule.ofmap_buffers
         self.known: dict[tuple, tuple] = {}
-        kinds = product({schedule.parts == 1, True}, {schedule.trips[0] == 1, True})
-        self.groups = {kind: demands.output_group(schedule, *kind) for kind in kinds}
+        self.groups = demands.output_groups(schedule)
         self.opening = {kind[0]: group[0][0] for kind, group in sorted(self.groups.items(), reverse=True)}
         self.visits: dict[tuple, Visit] = {}
 

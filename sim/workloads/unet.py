@@ -93,10 +93,11 @@ class _Layers:
         return self._over_frames(f"{name}.frames", x) if self.head_size else x
 
     def _over_frames(self, name: str, x: Tensor) -> Tensor:
-        y = x.view(x.channels, (self.frames, x.pixels // self.frames))
+        # A place's frames lie side by side, so that a tile needs few places and all their frames.
+        y = x.view(x.channels, (x.pixels // self.frames, self.frames))
         for number in range(1, 5):
             y = self.activated(f"{name}.{number}", y)
-            y = self.net.conv(f"{name}.conv{number}", y, x.channels, (3, 1))
+            y = self.net.conv(f"{name}.conv{number}", y, x.channels, (1, 3))
         return self.net.add(f"{name}.add", y.view(x.channels, x.size), x)
 
     def attend(self, name: str, x: Tensor) -> Tensor:

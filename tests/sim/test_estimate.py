@@ -15,7 +15,7 @@ from sim.estimate import Estimate, estimate
 from sim.formats import native_formats, stream_format
 from sim.network import CodebookWeight, Conv
 from sim.shapes import ConvShape
-from sim.workloads import workload
+from sim.workloads import WORKLOADS, workload
 from tests.sim.networks import masked_weight, small_network
 
 
@@ -141,3 +141,14 @@ def test_codebook_machine_runs_its_own_format_and_dense_layers() -> None:
 def test_other_formats_are_refused(preset: str, weight: CodebookWeight, message: str) -> None:
     with pytest.raises(InputError, match=message):
         stream_format(weight, accelerator.preset(preset), X)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize("machine", ["ews-64", "ews-cms-64", "ssvq-64"])
+def test_every_workload_maps(name, machine):
+    """No layer of a known network is too large for the published memories."""
+    found = workload(name)
+    result = estimate(found, accelerator.preset(machine))
+    assert result.cost.macs == found.passes * found.macs
+    assert result.cost.cycles > result.cost.macs / 64**2

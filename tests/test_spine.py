@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -27,5 +25,5 @@ def test_resnet20_equals_the_pytorch_reference_tensor_by_tensor(preset):
     for name, tensor in expected.items():
         np.testing.assert_array_equal(run.tensors[name], tensor.numpy(), err_msg=name)
     closed = [layer.counts for layer in estimate(network, machine).layers]
-    assert [replace(layer, gated=None) for layer in run.layers] == closed
+    assert list(run.layers) == closed
     assert sum(layer.macs for layer in run.layers) == network.macs

@@ -59,6 +59,11 @@ class Figure:
 def median(run: Callable[[], object], repeats: int = 5) -> float:
     """Median seconds of a call, after one call that is not counted."""
     run()
+    return timed(run, repeats)
+
+
+def timed(run: Callable[[], object], repeats: int) -> float:
+    """Median seconds of a call that has been warmed up."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -7,9 +7,7 @@ storer are paid once a layer.
 from __future__ import annotations
 
 import json
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from codeword.bench import MACHINE, random_images
+from codeword.bench import MACHINE, random_images, timed
 from sim import accelerator, mapping
 from sim.engine import simulate
 from sim.estimate import estimate
@@ -61,7 +59,7 @@ def engine(repeats: int = 5) -> Series:
     for network in networks:
         run(network)  # compiles, and maps the layer
     return Series(f"cycle engine, one layer on {MACHINE}", "MACs", tuple(n.macs for n in networks),
-                  tuple(_median(lambda: run(n), repeats) for n in networks))  # noqa: B023
+                  tuple(timed(lambda: run(n), repeats) for n in networks))  # noqa: B023
 
 
 def closed_form() -> Series:
@@ -74,7 +72,7 @@ def closed_form() -> Series:
 
     run(LAYERS[0])
     return Series(f"closed form and mapping search, {MACHINE}", "distinct layers", LAYERS,
-                  tuple(_median(lambda: run(n), 3 if n < 200 else 1) for n in LAYERS))  # noqa: B023
+                  tuple(timed(lambda: run(n), 3 if n < 200 else 1) for n in LAYERS))  # noqa: B023
 
 
 def chain(layers: int) -> list[ConvShape]:
@@ -93,15 +91,6 @@ def chain(layers: int) -> list[ConvShape]:
                                 (56 >> stage, (56 >> stage) + extra)))
         channels = outputs
     return shapes
-
-
-def _median(run: Callable[[], object], repeats: int) -> float:
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
 
 
 def figure(series: Sequence[Series], path: str | Path) -> None:

@@ -21,8 +21,8 @@ def core_counts(schedule: Schedule) -> dict[str, int]:
     if schedule.parts > 1:
         full = _part_counts(schedule, *schedule.part_of(0))
         counts = {name: (schedule.parts - 1) * full[name] + counts[name] for name in full}
-    codebook = schedule.format in CODED and schedule.format != "rom"
-    counts["crf_write"] = schedule.codewords * schedule.accelerator.codeword_length * codebook
+    codebook = schedule.codewords * schedule.accelerator.codeword_length
+    counts["crf_write"] = codebook * schedule.loads_codebook
     return counts
 
 

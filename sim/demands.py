@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from itertools import product
 from math import ceil
 
-from sim.schedule import CODED, Schedule
+from sim.schedule import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def weight_bytes(schedule: Schedule, groups: Groups) -> tuple[int, int]:
 
 def codebook_beats(schedule: Schedule) -> int:
     """Beats of the codebook job, 0 without one."""
-    if schedule.format not in CODED or schedule.format == "rom":
+    if not schedule.loads_codebook:
         return 0
     bits = schedule.codewords * schedule.accelerator.codeword_length * 8
     return -(-bits // schedule.accelerator.weight_port_bits)

@@ -83,7 +83,7 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     beat = 0
     rows: list[tuple[int, ...]] = []
     visits: list[tuple[int, int, int]] = []
-    codebook = schedule.codewords * acc.codeword_length if schedule.format in ("vq", "mvq", "ssvq") else 0
+    codebook = schedule.codewords * acc.codeword_length * schedule.loads_codebook
     for part, i, tile, opens in _units(schedule):
         channels, outputs = schedule.part_of(part)
         channel0, output0 = part * schedule.channels, part * schedule.outputs

@@ -13,7 +13,7 @@ from functools import partial
 from sim import demands
 from sim.demands import Chunk, Visit
 from sim.results import CONTROL_CYCLES, STORER_STAGES, Handover
-from sim.schedule import CODED, Schedule
+from sim.schedule import Schedule
 
 _CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "drain")
 (_COMPUTE, _DRAM, _DMA, _ROM, _WEIGHT, _PSUM, _STORE, _IFMAP, _CONTROL, _DRAIN) = range(len(_CAUSES))
@@ -220,7 +220,7 @@ class _Clock:
         if self.memory and opens is not None:
             self._maps_from_dram(opens, first)
             self._tile_by_dma(opens, first)
-        if first and schedule.format in CODED and schedule.format != "rom":
+        if first and schedule.loads_codebook:
             codebook = [(schedule.codewords, 8 * acc.codeword_length)]
             ready = max(self.written + 1, there) + demands.load_cycles(codebook, schedule)
         else:

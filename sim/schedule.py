@@ -239,6 +239,11 @@ class Schedule:
         return spills(self.shape, self.accelerator)
 
     @property
+    def loads_codebook(self) -> bool:
+        """Whether a codebook job precedes the weights; a ROM needs none."""
+        return self.format in CODED and self.format != "rom"
+
+    @property
     def ifmap_buffers(self) -> int:
         """Tiles that the ifmap group holds: the next one loads while this one computes, or not."""
         return 2 if 2 * self.ifmap_tile_bytes <= self.accelerator.ifmap_bytes else 1

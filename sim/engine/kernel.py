@@ -180,6 +180,16 @@ def _multiply_block(psum, weights, vector, low, rows, p):
             psum[c] += x * np.int32(weights[h, c])
 
 
+@njit(cache=True, inline="always")
+def _used(columns, p):
+    """Multipliers of an array row that serve `columns` output channels."""
+    if p.mode == BLOCK:
+        return np.int64(p.block_outputs)
+    if p.sparse:
+        return np.int64((columns + p.d - 1) // p.d * p.q)
+    return np.int64(columns)
+
+
 @njit(cache=True)
 def _gated(vector, used, zeros):
     """Multiplications of one token that a zero operand gates; `zeros` counts a row's zero weights."""
@@ -402,11 +412,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                                                 pending_row, p, crf, masks)
                     chunk = chunks[job]
                     tail = pending_entry % chunk.a == chunk.a - 1
-                    used = chunk.columns_tail if tail else chunk.columns
-                    if p.sparse:
-                        used = (used + p.d - 1) // p.d * p.q
-                    if p.mode == BLOCK:
-                        used = p.block_outputs
+                    used = _used(chunk.columns_tail if tail else chunk.columns, p)
                     kept = 0
                     for c in range(p.columns):
                         kept += row[c] != 0
@@ -573,11 +579,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                                 trace_rows[traced] = psum
                                 trace_cycles[traced] = t + p.latency
                                 traced += 1
-                    used = group_columns
-                    if p.sparse:
-                        used = (group_columns + p.d - 1) // p.d * p.q
-                    if p.mode == BLOCK:
-                        used = p.block_outputs
+                    used = _used(group_columns, p)
                     if starts and not chunk.first:
                         counters[PSUM_ROWS_READ] += 1
                         counters[L1_PSUM_READ] += group_columns * p.psum_words

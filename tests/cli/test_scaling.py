@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from codeword import scaling
 from codeword.bench import Figure
@@ -32,7 +33,6 @@ def test_figure_is_a_ratio_to_its_reference() -> None:
 
 
 def test_float_network_has_every_layer() -> None:
-    torch = pytest.importorskip("torch")
     from codeword.float_network import float_network
 
     network = synthetic("resnet18", size=32)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from sim.errors import InputError
@@ -16,7 +17,6 @@ from sim.importers import onnx_operators
 from sim.importers.onnx_file import read
 from sim.shapes import ConvShape, PassShape
 
-onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 FLOAT = onnx.TensorProto.FLOAT
 Dims = Sequence[int | str | None]

@@ -128,36 +128,13 @@ class Geometry:
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
 
     @property
-    def loader_chunk(self) -> StructLayout:
-        """Descriptor fields that the loader reads; names as in `sim.program.CHUNK`."""
-        acc = self.accelerator
-        most_beats = -(-acc.wrf_depth * acc.rows * self.row_bits // acc.weight_port_bits)
-        row_count, width = bits_for(acc.rows), bits_for(self.row_bits)
-        return StructLayout(
-            dict.fromkeys(("a", "b", "u", "d"), self.extent_bits)
-            | {"rows": row_count, "rows_tail": row_count, "row_bits": width,
-               "row_bits_tail": width, "beats": bits_for(most_beats)})
-
-    @property
-    def slot_chunk(self) -> StructLayout:
-        """Descriptor fields that the sequencer reads; names as in `sim.program.CHUNK`."""
-        row_count = bits_for(self.accelerator.rows)
-        return StructLayout(
-            dict.fromkeys(("a", "b", "u", "d"), self.extent_bits)
-            | {"rows": row_count, "rows_tail": row_count}
-            | dict.fromkeys(("pixels", "width"), COUNT_BITS)
-            | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"),
-                            DEMAND_BITS)
-            | dict.fromkeys(("fence", "first", "last"), 1))
-
-    @property
     def tag(self) -> StructLayout:
         """What accompanies a token to the PRF.
 
         `first` replaces the PRF word, with the stored psum if `stored`; `last` emits it,
-        `final` to the storer; `retire` marks the last token of the chunk in `bank`, `end` that
-        of the layer; `address` is the psum address.
+        `final` to the storer; `retire` marks the last token of the chunk in `bank` (`serial`: in both);
+        `address` is the psum address.
         """
         return StructLayout({
             "valid": 1, "word": self.word_select_bits, "first": 1, "stored": 1, "last": 1,
-            "final": 1, "retire": 1, "bank": 1, "end": 1, "address": COUNT_BITS})
+            "final": 1, "retire": 1, "bank": 1, "serial": 1, "address": COUNT_BITS})

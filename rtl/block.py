@@ -7,7 +7,7 @@ instance of a module that is emitted once for each kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -27,12 +27,18 @@ class Block(wiring.Component):
     Attributes:
         kind: module name in Verilog, without prefix.
         clocked: the module has registers.
+        parameters: of the Verilog module, where `verilog` gives one that has any.
     """
 
     kind: str
     clocked: bool = True
+    parameters: Mapping[str, str] = {}
     # A block placed as an instance is not elaborated itself; Amaranth would warn about that.
     _MustUse__silence = True
+
+    def verilog(self) -> str | None:
+        """Text of the Verilog module if it is not the translation of `elaborate`."""
+        return None
 
 
 def place(m: Module, name: str, block: Block) -> Block:
@@ -42,7 +48,9 @@ def place(m: Module, name: str, block: Block) -> Block:
         m.submodules[name] = block
         return block
     kinds.setdefault(block.kind, block)
-    ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()} if block.clocked else {}
+    ports = {f"p_{parameter}": value for parameter, value in block.parameters.items()}
+    if block.clocked:
+        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
     for port, member in block.signature.members.items():
         signal = getattr(block, port)
         signal.name = f"{name}_{port}"

@@ -82,6 +82,7 @@ def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
     """One block of each kind below `top`, by kind, with its Verilog; `top` first."""
     blocks: dict[str, Block] = {}
     intermediate: dict[str, str] = {}
+    texts: dict[str, str] = {}
     with collect() as found:
         pending = [top]
         while pending:
@@ -89,10 +90,14 @@ def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
             for port in block.signature.members:
                 getattr(block, port).name = port
             blocks[block.kind] = block
-            intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind),
-                                                     emit_src=False)
+            text = block.verilog()
+            if text is not None:
+                texts[block.kind] = text
+            else:
+                intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind),
+                                                         emit_src=False)
             pending = [new for kind, new in found.items() if kind not in blocks]
-    texts = _verilog(intermediate)
+    texts |= _verilog(intermediate)
     return {kind: (block, texts[kind]) for kind, block in blocks.items()}
 
 
@@ -133,6 +138,9 @@ def _header(block: Block, acc: Accelerator) -> str:
         "codebook": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}",
         "masked": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, "
                   f"mask {acc.keep}:{acc.group}",
+        "signed": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, and signs",
+        "rom": f"codebook ROM k = {acc.codebook_entries}, d = {acc.codeword_length}, "
+               f"{acc.rom_banks} banks with {acc.rom_ports} reads a cycle",
     }[acc.loader]
     configuration = (
         f"Configuration: {acc.name}, {acc.rows} x {acc.columns}, {tile}, {weights}, "

@@ -33,8 +33,6 @@ class Geometry:
     def __post_init__(self) -> None:
         acc = self.accelerator
         for field, missing, problem, fix in (
-            ("loader", acc.loader in ("signed", "rom"), "the RTL has no such weight loader",
-             "use dense, codebook or masked, or stay with estimate and simulate"),
             ("psum_ports", acc.psum_ports == 2, "the RTL reads and writes stored psums through one port",
              "set psum_ports = 1"),
             ("edge_registers", not acc.edge_registers, "the RTL has these registers",
@@ -117,12 +115,13 @@ class Geometry:
         """Depth of the beat buffer, such that a full buffer never delays a row.
 
         While the narrow rows of a last output group pass, one a cycle, the buffer gains up to
-        H beats on them; wide rows that follow use the gain up.
+        H beats on them; wide rows that follow use the gain up. Rows that wait for a codebook ROM
+        gain as much as its conflicts last; there the same depth is a choice, not a bound.
         """
         acc = self.accelerator
         port = acc.weight_port_bits
         narrowest = 8 if acc.loader == "dense" else min(8, acc.record_bits(2))
-        gains = acc.dataflow == "ews" and self.row_bits > port
+        gains = (acc.dataflow == "ews" or acc.loader == "rom") and self.row_bits > port
         gain = acc.rows * (port - narrowest) if gains else 0
         needed = gain + 2 * self.row_bits + 3 * port
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))

@@ -50,13 +50,15 @@ class Job:
 # ---- layers and their jobs
 
 
-def _weight(acc, rng, form, shape, rom):
+def _weight(acc, rng, form, shape, rom, assignments):
     if form in RAW:
         return DenseWeight(int8(rng, *shape).astype(np.int8))
     d = acc.codeword_length
     units = (shape[0] // d, *shape[1:])
     if form == "rom":
-        return CodebookWeight(rom, rng.integers(0, len(rom), units).astype(np.uint16))
+        if assignments is None:
+            assignments = rng.integers(0, len(rom), units)
+        return CodebookWeight(rom, assignments.astype(np.uint16))
     k = int(rng.integers(2, acc.codebook_entries + 1))
     codebook = int8(rng, k, d).astype(np.int8)
     extra = {}
@@ -70,22 +72,22 @@ def _weight(acc, rng, form, shape, rom):
     return CodebookWeight(codebook, rng.integers(0, k, units).astype(np.uint16), **extra)
 
 
-def _jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, rom=None):
+def _jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, rom=None, assignments=None):
     """The jobs of one layer with a 1x2 kernel."""
-    weight = _weight(acc, rng, form, (outputs, channels // groups, 1, 2), rom)
+    weight = _weight(acc, rng, form, (outputs, channels // groups, 1, 2), rom, assignments)
     layer = Conv("layer", "input", weight, np.zeros(outputs, np.int32), groups=groups)
     shape = ConvShape("layer", channels, outputs, (1, 2), size=(1, 3), groups=groups)
     k = 0 if form in RAW else len(weight.codebook)
     program = lower(layer, Schedule(acc, shape, form, k, *factors, overlap, 1))
-    noise = {"address": int(rng.integers(2**32)), "wait": int(rng.integers(2))}
-    common = noise | {
+    # Fields that do not concern a job hold anything.
+    common = {
+        "address": int(rng.integers(2**32)), "wait": int(rng.integers(2)),
         "codebook": 0, "raw": int(form in RAW), "diagonal": int(form == "block"), "serial": int(not overlap),
-        "block_inputs": channels // groups if form == "block" else 0,
-        "block_outputs": outputs // groups if form == "block" else 0,
-        "index_bits": encoding.index_bits(k) if k else 0, "entries": 0}
+        "block_inputs": channels // groups if form == "block" else int(rng.integers(acc.rows + 1)),
+        "block_outputs": outputs // groups if form == "block" else int(rng.integers(acc.columns + 1)),
+        "index_bits": encoding.index_bits(k or int(rng.integers(2, acc.codebook_entries + 1))), "entries": 1}
     jobs = []
     if len(program.codebook):
-        # What only concerns weights must not matter.
         other = dict.fromkeys(("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail"), 1)
         jobs.append(Job(common | other | {"codebook": 1, "entries": k, "beats": len(program.codebook)},
                         program.codebook, [Row(8 * acc.codeword_length)] * k))
@@ -315,7 +317,9 @@ def _check(acc, jobs, late, delays, holds, rom=None):
 WIDE = load("ews-cms-8x16", {"codeword_length": 8, "tile_columns": 8, "group": 8, "keep": 2})
 SHORT_GROUPS = load("ews-cms-8x16", {"codeword_length": 8, "tile_columns": 8, "group": 4, "keep": 2})
 TWO_PORTS = load("rom-4x32", {"rom_banks": 3, "rom_ports": 2, "codeword_length": 4, "codebook_entries": 500})
-NARROW_ROM = load("rom-8x64", {"rom_banks": 6, "codebook_entries": 60000})
+WS_ROM = load("rom-64x32", {"dataflow": "ws", "wrf_depth": 2, "codeword_length": 4,
+                            "codebook_entries": 40000})
+WIDE_ROM = load("rom-8x64", {"rom_banks": 6, "codebook_entries": 60000})
 
 CASES = [
     (preset("ews-4"), 9, 6, (2, 2, 2), True, "dense"),
@@ -335,7 +339,7 @@ CASES = [
     # Wide rows after narrow ones: the buffer must have kept the beats of the narrow ones.
     (preset("ews-16"), 33, 16, (3, 1, 2), True, "dense"),
     (preset("ews-cms-16"), 33, 40, (2, 1, 2), False, "split"),
-    (NARROW_ROM, 136, 8, (3, 1, 2), True, "rom"),
+    (WIDE_ROM, 136, 8, (3, 1, 2), True, "rom"),
 ]
 
 
@@ -354,6 +358,16 @@ def test_rows_and_their_cycles(case):
     n = len(jobs)
     events = _check(acc, jobs, [0] * n, [0] * n, [9] * n, rom)
     assert bool(events.again) == (form == "rom" and acc.columns > acc.codeword_length)
+
+
+def test_beats_gained_in_conflicts_are_kept_for_wide_rows():
+    """Half of the rows read one bank only, the others a different one for each record."""
+    rng = np.random.default_rng(0)
+    rom = _rom(WS_ROM, rng)
+    assignments = np.zeros((8, 64, 1, 2), int)
+    assignments[:, 32:] = np.arange(8).reshape(8, 1, 1, 1)
+    jobs = _jobs(WS_ROM, rng, "rom", 32, 64, (1, 1, 1), True, rom=rom, assignments=assignments)
+    _check(WS_ROM, jobs, [0] * 2, [0] * 2, [9] * 2, rom)
 
 
 @pytest.mark.parametrize(("acc", "inputs", "outputs", "groups"), [

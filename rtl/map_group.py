@@ -48,8 +48,12 @@ class MapGroup(Block):
         turn = Signal(bank_bits, reset_less=True)
         with m.If(self.read_enable):
             m.d.sync += turn.eq(first_read)
-        enable = _turned(self.write_enable, WORD_BYTES, -first_written)
-        data = _turned(self.write_data, WORD_BITS, -first_written)
+        enable = Signal.like(self.write_enable)
+        data = Signal.like(self.write_data)
+        m.d.comb += [
+            enable.eq(_turned(self.write_enable, WORD_BYTES, -first_written)),
+            data.eq(_turned(self.write_data, WORD_BITS, -first_written)),
+        ]
         read = []
         for n in range(self.banks):
             bank = place(m, f"bank_{n}", Sram(

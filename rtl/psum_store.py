@@ -51,7 +51,7 @@ class PsumStore(Block):
         row = Signal.like(self.write_row)
         data = Signal.like(self.write_data)
         stored = Signal()
-        odd = Signal(reset_less=True)
+        read_odd = Signal(reset_less=True)
         m.d.comb += [
             row.eq(Mux(waits, waiting_row, self.write_row)),
             data.eq(Mux(waits, waiting_data, self.write_data)),
@@ -62,9 +62,9 @@ class PsumStore(Block):
         with m.If(self.write & (waits == stored)):
             m.d.sync += [waiting_row.eq(self.write_row), waiting_data.eq(self.write_data)]
         with m.If(self.read):
-            m.d.sync += odd.eq(self.read_row[0])
+            m.d.sync += read_odd.eq(self.read_row[0])
         halves = []
-        for n, name in enumerate(("even", "odd")):
+        for n, name in enumerate(("even_rows", "odd_rows")):
             half = place(m, name, SinglePortSram(depth=-(-self.rows // 2), width=self.row_bits))
             writes = stored & (row[0] == n)
             m.d.comb += [
@@ -73,5 +73,5 @@ class PsumStore(Block):
                 half.address.eq(Mux(writes, row[1:], self.read_row[1:])),
             ]
             halves.append(half)
-        m.d.comb += self.read_data.eq(Mux(odd, halves[1].read_data, halves[0].read_data))
+        m.d.comb += self.read_data.eq(Mux(read_odd, halves[1].read_data, halves[0].read_data))
         return m

@@ -138,7 +138,7 @@ def psum_traffic(rng: np.random.Generator, latency: int) -> dict[int, dict[str, 
     return events
 
 
-@pytest.mark.parametrize(("preset_name", "seeds"), [("ews-4", 24), ("ews-16", 4)])
+@pytest.mark.parametrize(("preset_name", "seeds"), [("ews-4", 24), ("ews-16", 8)])
 def test_psum_store_holds_every_pattern_of_slots(preset_name, seeds):
     acc = preset(preset_name)
     dut = PsumStore(accelerator=acc)
@@ -167,7 +167,7 @@ def test_psum_store_holds_every_pattern_of_slots(preset_name, seeds):
                 await ctx.tick()
 
     run(dut, bench)
-    assert waited[0] > 50
+    assert waited[0] > 30
 
 
 def test_psum_store_tells_when_a_write_is_lost():

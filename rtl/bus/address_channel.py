@@ -19,13 +19,14 @@ ROOM_BITS = 6
 class AddressChannel(Block):
     """Requests to bursts, and the bursts that are on their way.
 
-    Function: splits a request of `beats` > 0 beats at `address` (a multiple of the beat) into INCR bursts of up to 16
-        beats that do not cross 4 KiB. A burst goes out when `room` covers it, 32 bursts at most are outstanding, and
-        neither `stop` nor `dropping` hold it back; `asked` is its number of beats then, otherwise 0. `finish`: the
-        oldest burst, whose address is `oldest`, is complete. After `clear`, `dropping` until all are.
+    Function: splits a request of `beats` > 0 beats at `address` (a multiple of the beat) into INCR bursts of
+        up to 16 beats that do not cross 4 KiB. A burst goes out when `room` covers it, 32 bursts at most are
+        outstanding, and neither `stop` nor `dropping` hold it back; `asked` is its number of beats then,
+        otherwise 0. `finish`: the oldest burst, whose address is `oldest`, is complete. After `clear`,
+        `dropping` until all are.
     Throughput: one burst a cycle; the first in the cycle in which the request is offered.
-    Handshake: the request stays until `request_ready`, which comes with its last burst. `burst_valid` and what goes
-        with it stay until `burst_ready`, whatever happens to the request.
+    Handshake: the request stays until `request_ready`, which comes with its last burst. `burst_valid` and
+        what goes with it stay until `burst_ready`, whatever happens to the request.
     """
 
     def __init__(self, *, data_bits: int) -> None:

@@ -41,9 +41,9 @@ def write_signals(data_bits: int) -> dict[str, Member]:
 
 SUPERVISION: dict[str, Member] = {
     "stop": In(1), "clear": In(1), "idle": Out(1), "error": Out(1), "error_address": Out(ADDRESS_BITS)}
-"""Every port has these. `stop`: no further address. `clear`: forgets everything; responses that are still to come
-are swallowed, and nothing new is asked for before `idle` (no response outstanding). `error`: pulse for each response
-other than OKAY, with the address of its burst."""
+"""Every port has these. `stop`: no further address. `clear`: forgets everything; responses that are still to
+come are swallowed, and nothing new is asked for before `idle` (no response outstanding). `error`: pulse for
+each response other than OKAY, with the address of its burst."""
 
 
 def forward(m: Module, outer: Component, inner: Component, members: dict[str, Member]) -> None:

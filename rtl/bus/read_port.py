@@ -15,11 +15,12 @@ from rtl.packets import ADDRESS_BITS
 class ReadPort(Block):
     """AXI4 read master.
 
-    Function: reads `beats` > 0 beats from `address` (a multiple of the beat) for each request and hands them on in order.
-        `room`, `asked`: as in the address channel; a user that reserves room for its beats keeps `data_ready` at 1.
-        `stop`, `clear`, `idle`, `error`: rtl.bus.axi.SUPERVISION; the beats of a failed burst are handed on all the same.
-    Throughput: one beat and one burst a cycle, 32 bursts outstanding. The first AR goes out in the cycle in which the
-        request is offered; a beat is handed on in the cycle in which it arrives.
+    Function: reads `beats` > 0 beats from `address` (a multiple of the beat) for each request and hands them
+        on in order. `room`, `asked`: as in the address channel; a user that reserves room for its beats keeps
+        `data_ready` at 1. `stop`, `clear`, `idle`, `error`: rtl.bus.axi.SUPERVISION; the beats of a failed
+        burst are handed on all the same.
+    Throughput: one beat and one burst a cycle, 32 bursts outstanding. The first AR goes out in the cycle in
+        which the request is offered; a beat is handed on in the cycle in which it arrives.
     Handshake: valid and ready; a request stays until its last burst is out.
     """
 

@@ -1,7 +1,7 @@
 """AXI4 memory for Amaranth's simulator, which watches the rules of the protocol.
 
-`present` sets what the slave drives in this cycle, `observe` looks at what the master drives in it; between them
-the test drives and reads everything else. Written from the AXI4 specification, not from rtl.bus.
+`present` sets what the slave drives in this cycle, `observe` looks at what the master drives in it; between
+them the test drives and reads everything else. Written from the AXI4 specification, not from rtl.bus.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class ReadMemory:
     def present(self, ctx):
         dut = self.dut
         ctx.set(dut.arready, self.stalls.random() >= self.stall)
-        if self.presented is None and self.beats and self.beats[0][0] <= self.cycle:
-            if self.stalls.random() >= self.stall:
-                self.presented = self.beats[0]
+        due = self.presented is None and self.beats and self.beats[0][0] <= self.cycle
+        if due and self.stalls.random() >= self.stall:
+            self.presented = self.beats[0]
         ctx.set(dut.rvalid, self.presented is not None)
         if self.presented is not None:
             _, address, last = self.presented
@@ -109,9 +109,9 @@ class WriteMemory:
         dut = self.dut
         ctx.set(dut.awready, self.stalls.random() >= self.stall)
         ctx.set(dut.wready, self.stalls.random() >= self.stall)
-        if self.presented is None and self.responses and self.responses[0][0] <= self.cycle:
-            if self.stalls.random() >= self.stall:
-                self.presented = self.responses[0]
+        due = self.presented is None and self.responses and self.responses[0][0] <= self.cycle
+        if due and self.stalls.random() >= self.stall:
+            self.presented = self.responses[0]
         ctx.set(dut.bvalid, self.presented is not None)
         if self.presented is not None:
             ctx.set(dut.bresp, 2 if self.presented[1] in self.faulty else 0)
@@ -148,3 +148,12 @@ def content(rng: np.random.Generator, size: int) -> bytearray:
 def beat(memory: bytearray, address: int, size: int) -> int:
     """The `size` bytes at `address` as one number."""
     return int.from_bytes(memory[address : address + size], "little")
+
+
+def fewest_bursts(address: int, beats: int, size: int) -> int:
+    """Bursts that 16 beats and pages of 4 KiB ask for."""
+    count = 0
+    while beats:
+        part = min(beats, 16, (4096 - address % 4096) // size)
+        count, address, beats = count + 1, address + part * size, beats - part
+    return count

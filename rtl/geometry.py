@@ -128,6 +128,12 @@ class Geometry:
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
 
     @property
+    def map_banks(self) -> int:
+        """64-bit banks of an L1 group that holds maps: H activations or L outputs at once."""
+        acc = self.accelerator
+        return 1 << ceil_log2(-(-max(acc.rows, acc.columns) // 8))
+
+    @property
     def loader_chunk(self) -> StructLayout:
         """Descriptor fields that the loader reads; names as in `sim.program.CHUNK`."""
         acc = self.accelerator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
@@ -34,7 +35,9 @@ class Core(Block):
 
     kind = "core"
 
-    def __init__(self, *, accelerator: Accelerator) -> None:
+    def __init__(self, *, accelerator: Accelerator, rom: np.ndarray | None = None) -> None:
+        """`rom`: contents of the codebook ROM, int8 [k, d]."""
+        self.rom = rom
         self.geometry = geometry = Geometry(accelerator)
         row_bits = PSUM_BITS * accelerator.columns
         super().__init__({
@@ -44,7 +47,7 @@ class Core(Block):
             "load": In(1), "chunk_valid": In(1), "chunk_ready": Out(1),
             "chunk": In(packets.chunk(geometry).size), "active": Out(1), "settled": Out(1),
             "starts": Out(1), "visit_end": Out(1), "ready": In(1), "tile_missing": In(1),
-            "unit_loaded": In(1), "unit_sent": In(1),
+            "unit_loaded": In(1), "unit_sent": In(1), "unit_there": Out(1),
             "request": Out(1), "activation": In(8 * accelerator.rows),
             "psum_read": Out(1), "psum_read_address": Out(COUNT_BITS), "psum_read_data": In(row_bits),
             "row": Out(row_bits), "row_address": Out(COUNT_BITS), "psum_write": Out(1),
@@ -55,7 +58,7 @@ class Core(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
-        loader = place(m, "loader", Loader(accelerator=acc))
+        loader = place(m, "loader", Loader(accelerator=acc, rom=self.rom))
         sequencer = place(m, "sequencer", Sequencer(accelerator=acc))
         array = place(m, "array", Array(accelerator=acc))
         prf = place(m, "prf", Prf(depth=acc.prf_depth, columns=acc.columns,
@@ -66,7 +69,8 @@ class Core(Block):
         m.d.sync += row_tag_bits.eq(array.tag_out)
         for name in ("load", "chunk_valid", "chunk", "ready", "tile_missing", "unit_loaded", "unit_sent"):
             m.d.comb += getattr(sequencer, name).eq(getattr(self, name))
-        for name in ("chunk_ready", "active", "settled", "starts", "visit_end", "request", "causes"):
+        for name in ("chunk_ready", "active", "settled", "starts", "visit_end", "unit_there", "request",
+                     "causes"):
             m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         m.d.comb += [
             loader.job_valid.eq(self.job_valid), loader.job.eq(self.job), self.job_ready.eq(loader.job_ready),

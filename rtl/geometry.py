@@ -127,6 +127,27 @@ class Geometry:
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
 
     @property
+    def map_banks(self) -> int:
+        """64-bit banks of an L1 group that holds maps: H activations or L outputs at once."""
+        acc = self.accelerator
+        return 1 << ceil_log2(-(-max(acc.rows, acc.columns) // 8))
+
+    @property
+    def map_words(self) -> tuple[int, int]:
+        """64-bit words of map groups 0 and 1 (docs/hardware.md section 2)."""
+        return self.accelerator.l1_bytes // 4 // 8, self.accelerator.l1_bytes // 8 // 8
+
+    @property
+    def residual_words(self) -> int:
+        """64-bit words of the residual group."""
+        return self.accelerator.l1_bytes // 8 // 8
+
+    @property
+    def psum_rows(self) -> int:
+        """Rows of L psums that the psum group holds."""
+        return self.accelerator.psum_bytes * 8 // (PSUM_BITS * self.accelerator.columns)
+
+    @property
     def tag(self) -> StructLayout:
         """What accompanies a token to the PRF.
 

@@ -28,7 +28,8 @@ class Sequencer(Block):
         following one. `starts` marks the first cycle of a slot, `visit_end` the last cycle of a visit. `settled`: every
         unit that began was sent, and no chunk is at work.
         `request` asks for an activation vector in the cycle of issue; `valid`, `address`, `lanes` (array rows in
-        use) and `tag` follow one cycle later. `unit_loaded`, `unit_sent`: pulses of storer and row mover.
+        use) and `tag` follow one cycle later. `unit_loaded`, `unit_sent`: pulses of storer and row mover; `unit_there`: one more unit's parameters are
+        there than have been used.
         `missing`: the awaited job is not in L2; `again`: the loader looks up a row once more.
     """
 
@@ -42,7 +43,7 @@ class Sequencer(Block):
             "full": In(2), "take": Out(1), "take_bank": Out(1), "take_serial": Out(1),
             "missing": In(1), "again": In(1),
             "starts": Out(1), "visit_end": Out(1), "ready": In(1), "tile_missing": In(1),
-            "unit_loaded": In(1), "unit_sent": In(1),
+            "unit_loaded": In(1), "unit_sent": In(1), "unit_there": Out(1),
             "request": Out(1), "valid": Out(1), "address": Out(geometry.wrf_address_bits),
             "lanes": Out(accelerator.rows), "tag": Out(geometry.tag.size),
             "causes": Out(len(CAUSES)),
@@ -146,7 +147,7 @@ class Sequencer(Block):
         m.d.sync += [loaded.eq(loaded + self.unit_loaded - unit_starts),
                      waiting.eq(waiting + unit_starts - self.unit_sent)]
         room = Signal()
-        m.d.comb += [room.eq((loaded != 0) & (waiting <= current.double)),
+        m.d.comb += [self.unit_there.eq(loaded != 0), room.eq((loaded != 0) & (waiting <= current.double)),
                      self.settled.eq(~self.active & (waiting == 0))]
         return room
 

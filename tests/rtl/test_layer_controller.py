@@ -30,6 +30,7 @@ def _drive(kinds, work, late_idle=0):
             is_pass = layer < len(kinds) and kinds[layer] == "pass"
             ctx.set(dut.pass_waiting, is_pass)
             ctx.set(dut.rows_waiting, not is_pass)
+            ctx.set(dut.sent, remaining == 2)
             ctx.set(dut.idle, remaining > 0 or ended >= TAIL - 1 + late_idle)
             outputs = {name: ctx.get(getattr(dut, name)) for name in (
                 "busy", "begin", "load", "pass_start", "allowed", "end", "done", "control", "drain")}

@@ -27,12 +27,12 @@ class Block(wiring.Component):
     Attributes:
         kind: module name in Verilog, without prefix.
         clocked: the module has registers.
-        parameters: of the Verilog module, where `verilog` gives one that has any.
+        verilog_parameters: of the Verilog module, where `verilog` gives one that has any.
     """
 
     kind: str
     clocked: bool = True
-    parameters: Mapping[str, str] = {}
+    verilog_parameters: Mapping[str, str] = {}
     # A block placed as an instance is not elaborated itself; Amaranth would warn about that.
     _MustUse__silence = True
 
@@ -48,7 +48,7 @@ def place(m: Module, name: str, block: Block) -> Block:
         m.submodules[name] = block
         return block
     kinds.setdefault(block.kind, block)
-    ports = {f"p_{parameter}": value for parameter, value in block.parameters.items()}
+    ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
     if block.clocked:
         ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
     for port, member in block.signature.members.items():

@@ -26,7 +26,7 @@ class RomBank(Block):
         check_positive(depth=depth, length=length, ports=ports)
         self.depth, self.length, self.count, self.words = depth, length, ports, words
         self.address_bits = address_bits(depth)
-        self.parameters = {"FILE": file}
+        self.verilog_parameters = {"FILE": file}
         super().__init__({
             "read_enable": In(ports), "read_address": In(ports * self.address_bits),
             "read_data": Out(ports * 8 * length),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.hdl import ClockSignal, Instance, Module, ResetInserter, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
@@ -41,16 +41,16 @@ class Block(wiring.Component):
         return None
 
 
-def place(m: Module, name: str, block: Block) -> Block:
-    """Puts a block into `m`; its ports are then driven and read as usual."""
+def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Block:
+    """Puts a block into `m`; its ports are then driven and read as usual. `reset` resets it too."""
     kinds = _kinds.get()
     if kinds is None:
-        m.submodules[name] = block
+        m.submodules[name] = block if reset is None else ResetInserter(reset)(block)
         return block
     kinds.setdefault(block.kind, block)
     ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
     if block.clocked:
-        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
     for port, member in block.signature.members.items():
         signal = getattr(block, port)
         signal.name = f"{name}_{port}"

@@ -47,7 +47,7 @@ class Top(Block):
     Throughput: one token a cycle; docs/timing.md gives every cycle of a layer.
     Handshake: AXI4-Lite `s_axil_*` for the registers, AXI4 `m_axi_commands_*`, `m_axi_weights_*` and `m_axi_maps_*`.
         `weights_there`, `maps_there`: pulses from what fills L2, for packets that wait. `begin_layer`, `end_layer`,
-        `job_written`, `tile_there`: events for it.
+        `job_written`, `tile_there`: events for it. `overflow` stays 0: no queue without a ready ever lacks room.
     """
 
     kind = "accelerator"
@@ -62,29 +62,33 @@ class Top(Block):
                for master, members in self.masters.items() for name, member in members.items()},
             "interrupt": Out(1), "weights_there": In(1), "maps_there": In(1),
             "begin_layer": Out(1), "end_layer": Out(1), "job_written": Out(1), "tile_there": Out(1),
+            "overflow": Out(1),
             **{f"count_{name}": Out(COUNTER_BITS) for name in COUNTERS},
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
-        registers = place(m, "registers", Registers(accelerator=acc))
-        control = place(m, "layer_controller", LayerController(accelerator=acc))
+        registers = place(m, "registers", Registers(accelerator=acc, counters=COUNTERS))
         commands = place(m, "command_port", CommandPort(accelerator=acc))
         weights = place(m, "weight_port", WeightPort(accelerator=acc))
         tiles = place(m, "tile_mover", TileMover(accelerator=acc))
         rows = place(m, "row_mover", RowMover())
-        core = place(m, "core", Core(accelerator=acc, rom=self.rom))
-        ifmap = place(m, "ifmap_loader", IfmapLoader(accelerator=acc))
-        storer = place(m, "storer", Storer(accelerator=acc))
-        psums = place(m, "psum_store", PsumStore(accelerator=acc))
         counters = place(m, "counters", Counters())
+        # The ports forget their work in their own time, since responses may be on their way.
+        reset = registers.clear
+        control = place(m, "layer_controller", LayerController(accelerator=acc), reset)
+        core = place(m, "core", Core(accelerator=acc, rom=self.rom), reset)
+        ifmap = place(m, "ifmap_loader", IfmapLoader(accelerator=acc), reset)
+        storer = place(m, "storer", Storer(accelerator=acc), reset)
+        psums = place(m, "psum_store", PsumStore(accelerator=acc), reset)
         groups = [place(m, f"map_{n}", MapGroup(words=words, banks=geometry.map_banks))
                   for n, words in enumerate(geometry.map_words)]
         residual = place(m, "residual", MapGroup(words=geometry.residual_words, banks=geometry.map_banks))
 
         self._ports(m, registers, {"commands": commands, "weights": weights, "maps": tiles}, rows)
-        self._supervise(m, registers, control, (commands, weights, tiles, rows), storer, psums)
+        self._supervise(m, registers, control, commands,
+                        {"commands": commands, "weights": weights, "maps_read": tiles, "maps_write": rows})
         self._packets(m, commands, weights, tiles, core, ifmap, storer)
         self._l1(m, groups, residual, tiles, rows, ifmap, storer)
         m.d.comb += [
@@ -105,6 +109,7 @@ class Top(Block):
             psums.write_row.eq(core.row_address), psums.write_data.eq(core.row),
             storer.row_valid.eq(core.finished), storer.row.eq(core.row),
             self.begin_layer.eq(control.begin), self.end_layer.eq(control.end),
+            self.overflow.eq(storer.overflow | psums.overflow),
             self.job_written.eq(core.job_written), self.tile_there.eq(tiles.tile_there),
         ]
         causes = dict(zip(CAUSES, core.causes, strict=True))
@@ -126,6 +131,24 @@ class Top(Block):
                 owner = rows if written else readers[master]
                 _join(m, getattr(self, f"m_axi_{master}_{name}"), getattr(owner, name), member)
         m.d.comb += self.interrupt.eq(registers.interrupt)
+
+    def _supervise(self, m: Module, registers: Registers, control: LayerController, commands: CommandPort,
+                   ports: dict[str, Block]) -> None:
+        m.d.comb += [
+            control.start.eq(registers.start), control.layers.eq(registers.layer_count),
+            control.primed.eq(commands.primed), control.halt.eq(registers.stop),
+            registers.finished.eq(control.done), registers.layer_end.eq(control.end),
+            registers.ports_idle.eq(Cat(port.idle for port in ports.values()).all()),
+            commands.start.eq(registers.start),
+            *(getattr(commands, f"{stream}_{what}").eq(getattr(registers, f"{stream}_{what}"))
+              for stream in packets.STREAMS for what in ("base", "count")),
+        ]
+        for name, port in ports.items():
+            m.d.comb += [
+                port.stop.eq(registers.stop), port.clear.eq(registers.clear),
+                getattr(registers, f"{name}_error").eq(port.error),
+                getattr(registers, f"{name}_error_address").eq(port.error_address),
+            ]
 
     def _packets(self, m: Module, commands: CommandPort, weights: WeightPort, tiles: TileMover, core: Core,
                  ifmap: IfmapLoader, storer: Storer) -> None:

@@ -47,7 +47,8 @@ def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Blo
     if kinds is None:
         m.submodules[name] = block if reset is None else ResetInserter(reset)(block)
         return block
-    kinds.setdefault(block.kind, block)
+    if kinds.setdefault(block.kind, block).signature != block.signature:
+        raise RuntimeError(f"{name}: another {block.kind} has other ports; its kind must tell them apart")
     ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
     if block.clocked:
         ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}

@@ -56,14 +56,16 @@ class MapGroup(Block):
         ]
         read = []
         for n in range(self.banks):
+            last = n == self.banks - 1  # no bank follows it
             bank = place(m, f"bank_{n}", Sram(
                 depth=-(-self.words // self.banks), width=WORD_BITS, granularity=8))
             m.d.comb += [
                 # The words that wrap around to a bank below the first one lie a row further on.
-                bank.write_address.eq(written_row + (first_written > n)),
+                bank.write_address.eq(written_row if last else written_row + (first_written > n)),
                 bank.write_enable.eq(enable.word_select(n, WORD_BYTES)),
                 bank.write_data.eq(data.word_select(n, WORD_BITS)),
-                bank.read_enable.eq(self.read_enable), bank.read_address.eq(read_row + (first_read > n)),
+                bank.read_enable.eq(self.read_enable),
+                bank.read_address.eq(read_row if last else read_row + (first_read > n)),
             ]
             read.append(bank.read_data)
         m.d.comb += self.read_data.eq(_turned(Cat(read), WORD_BITS, turn))

@@ -60,7 +60,7 @@ class Top(Block):
             **{f"s_axil_{name}": member for name, member in lite_signals().items()},
             **{f"m_axi_{master}_{name}": member
                for master, members in self.masters.items() for name, member in members.items()},
-            "interrupt": Out(1), "weights_there": In(1), "maps_there": In(1),
+            "irq": Out(1), "weights_there": In(1), "maps_there": In(1),
             "begin_layer": Out(1), "end_layer": Out(1), "job_written": Out(1), "tile_there": Out(1),
             "overflow": Out(1),
             **{f"count_{name}": Out(COUNTER_BITS) for name in COUNTERS},
@@ -130,7 +130,7 @@ class Top(Block):
                 written = name[0] in "bw" or name.startswith("aw")
                 owner = rows if written else readers[master]
                 _join(m, getattr(self, f"m_axi_{master}_{name}"), getattr(owner, name), member)
-        m.d.comb += self.interrupt.eq(registers.interrupt)
+        m.d.comb += self.irq.eq(registers.interrupt)
 
     def _supervise(self, m: Module, registers: Registers, control: LayerController, commands: CommandPort,
                    ports: dict[str, Block]) -> None:

@@ -102,8 +102,9 @@ class CommandPort(Block):
         started = Signal()
         with m.If(self.start):
             m.d.sync += started.eq(1)
-        m.d.comb += self.primed.eq(started & Cat(buffer.settled for buffer in buffers).all())
-        reset(m, self.clear, waits, count, started)
+        # A register: the units' `ready` goes in here, and what they do when all is primed must not come back.
+        m.d.sync += self.primed.eq(started & Cat(buffer.settled for buffer in buffers).all() & ~self.start)
+        reset(m, self.clear, waits, count, started, self.primed)
         return m
 
     def _stream(self, m: Module, name: str) -> CommandBuffer:

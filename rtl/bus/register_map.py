@@ -17,7 +17,7 @@ BYTES = 4096
 """Of the address range."""
 PORTS = ("commands", "weights", "maps_read", "maps_write")
 """AXI masters, by their number in `status.error_port`."""
-LOADERS = ("dense", "codebook", "masked")
+LOADERS = ("dense", "codebook", "masked", "signed", "rom")
 COUNTERS_OFFSET = 0x100
 
 ACCESSES = {
@@ -119,6 +119,7 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             Field("interrupt", 8, 1, "w1c", "set by done and error"))),
         _single("error_address", 0x28, "ro", "First byte of the burst that failed first"),
         _single("layers", 0x2C, "ro", "Layers that have ended since start"),
+        _single("layer_count", 0x30, "rw", "Layers of a run"),
     ]
     for n, name in enumerate(STREAMS):
         registers += [_single(f"{name}_base", 0x40 + 8 * n, "rw", f"First byte of the stream `{name}`"),
@@ -176,7 +177,7 @@ def _defines(registers: Sequence[Register]) -> Iterator[str]:
 _HEADER_START = """\
 /* Registers of the accelerator. Generated; do not edit.
  *
- *     struct codeword_run run = {jobs, jobs_words, tiles, tiles_words, ...};
+ *     struct codeword_run run = {layers, jobs, jobs_words, tiles, tiles_words, ...};
  *     if (!codeword_start(registers, &run))
  *         ...                                  another accelerator, busy, or an error not cleared
  *     while (codeword_status(registers) & CODEWORD_STATUS_BUSY)
@@ -190,9 +191,9 @@ _HEADER_START = """\
 #include <stdint.h>
 """.splitlines()
 
-_HEADER_FUNCTIONS = ["", "/* Byte addresses and 64-bit words of the packet streams. */",
+_HEADER_FUNCTIONS = ["", "/* Layers; byte addresses and 64-bit words of the packet streams. */",
                      "struct codeword_run {",
-                     *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS), "};", *"""
+                     "    uint32_t layers;", *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS), "};", *"""
 static inline uint32_t codeword_read(volatile uint32_t *registers, uint32_t offset)
 {
     return registers[offset / 4];
@@ -229,7 +230,8 @@ static inline int codeword_start(volatile uint32_t *registers, const struct code
     if (codeword_read(registers, CODEWORD_ID) != CODEWORD_ID_VALUE ||
         codeword_read(registers, CODEWORD_VERSION) >> 16 != CODEWORD_VERSION_VALUE >> 16 ||
         codeword_status(registers) & (CODEWORD_STATUS_BUSY | CODEWORD_STATUS_ERROR))
-        return 0;""".splitlines()]
+        return 0;
+    codeword_write(registers, CODEWORD_LAYER_COUNT, run->layers);""".splitlines()]
 
 _HEADER_END = """\
     codeword_write(registers, CODEWORD_CONTROL,

@@ -32,7 +32,7 @@ class Registers(Block):
 
     Function: `start` and `clear` are pulses. A run is `busy` from the cycle after `start` to `finished`
         (pulse), or to the first P_error of a port P, from which on `stop` is 1 until `clear`; after `clear`
-        it is `busy` until `ports_idle`. `layer_end` (pulse) counts layers. `interrupt` stays until software
+        it is `busy` until `ports_idle`. `layer_end` (pulse) counts layers, of which a run has `layer_count`. `interrupt` stays until software
         clears it. S_base and S_count are the streams; `count_X` are the counters, which live elsewhere. An
         address without a register answers SLVERR.
     Throughput: one read and one write a cycle. A response comes in the cycle after its request; a write acts
@@ -47,7 +47,7 @@ class Registers(Block):
         self.counters = counters
         super().__init__(
             lite_signals()
-            | {"start": Out(1), "clear": Out(1), "stop": Out(1), "busy": Out(1), "interrupt": Out(1),
+            | {"layer_count": Out(32), "start": Out(1), "clear": Out(1), "stop": Out(1), "busy": Out(1), "interrupt": Out(1),
                "finished": In(1), "layer_end": In(1), "ports_idle": In(1)}
             | {f"{port}_error": In(1) for port in PORTS}
             | {f"{port}_error_address": In(ADDRESS_BITS) for port in PORTS}
@@ -73,6 +73,7 @@ class Registers(Block):
         for name in self.counters:
             values[f"count_{name}_lo"] = getattr(self, f"count_{name}")[: COUNTER_BITS // 2]
             values[f"count_{name}_hi"] = upper
+        m.d.comb += self.layer_count.eq(values["layer_count"])
         self._reads(m, values, upper)
         self._writes(m, values, written)
         self._run(m, values, written)

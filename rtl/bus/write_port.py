@@ -44,7 +44,7 @@ class WritePort(Block):
         lanes = self.data_bits // 8
         channel = place(m, "channel", AddressChannel(data_bits=self.data_bits))
         lengths = place(m, "lengths", Fifo(width=8, depth=OUTSTANDING))
-        words = place(m, "words", Fifo(width=self.data_bits + lanes, depth=WAITING_WORDS))
+        words = place(m, "queue", Fifo(width=self.data_bits + lanes, depth=WAITING_WORDS))
 
         # Words of the bursts that are out which nobody has announced.
         owed = Signal(bits_for(OUTSTANDING * BURST_BEATS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -32,10 +32,15 @@ class Arf(Block):
         m = Module()
         m.submodules.words = words = Memory(shape=unsigned(self.width), depth=self.depth, init=[])
         write = words.write_port()
-        read = words.read_port(transparent_for=(write,))
+        read = words.read_port(domain="comb")
+        given = Signal(self.width, reset_less=True)
         m.d.comb += [
             write.en.eq(self.write_enable), write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
-            read.en.eq(self.read_enable), read.addr.eq(self.read_address), self.read_data.eq(read.data),
+            read.addr.eq(self.read_address), self.read_data.eq(given),
         ]
+        with m.If(self.read_enable):
+            m.d.sync += given.eq(read.data)
+            with m.If(self.write_enable & (self.write_address == self.read_address)):
+                m.d.sync += given.eq(self.write_data)
         return m

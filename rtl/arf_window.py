@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
 from rtl.block import Block, address_bits, check_positive
 from rtl.segments import KINDS
@@ -42,44 +43,47 @@ class ArfWindow(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # Plane of each column and head of each kind of segment, in the next window and in that which is read.
-        next_planes, planes, planes_now = (Signal(self.columns) for _ in range(3))
-        next_heads, heads, heads_now = (
-            [Signal(address_bits(self.columns)) for _ in range(KINDS)] for _ in range(3))
-        for following, held, now in zip([next_planes, *next_heads], [planes, *heads],
-                                        [planes_now, *heads_now], strict=True):
-            m.d.comb += now.eq(Mux(self.starts, following, held))
-            m.d.sync += held.eq(now)
-
-        head = Array(heads_now)
-        stored, stored_next = self._ring(m, "store", Mux(self.full, 0, head[self.store_segment]))
+        # Plane of each column and head of each kind of segment: of the next window, of the one that is read.
+        next_planes, planes = self._window(m, "planes", self.columns)
+        next_heads, heads = zip(*(self._window(m, f"head_{kind}", bits_for(self.columns))
+                                  for kind in range(KINDS)), strict=True)
+        head = Array(heads)
+        stored, new_head = self._ring(m, "store", Mux(self.full, 0, head[self.store_segment]))
         read, _ = self._ring(m, "read", head[self.read_segment])
         plane = ~next_planes.bit_select(stored, 1)
         m.d.comb += [
             self.store_address.eq(stored + Mux(plane, self.columns, 0)),
-            self.read_address.eq(read + Mux(planes_now.bit_select(read, 1), self.columns, 0)),
+            self.read_address.eq(read + Mux(planes.bit_select(read, 1), self.columns, 0)),
         ]
         with m.If(self.store):
             m.d.sync += next_planes.eq(next_planes ^ (1 << stored))
         with m.If(self.store & self.store_end):
-            m.d.sync += Array(next_heads)[self.store_segment].eq(stored_next)
+            m.d.sync += Array(next_heads)[self.store_segment].eq(new_head)
         return m
 
-    def _ring(self, m: Module, side: str, head: Value) -> tuple[Signal, Signal]:
-        """The column at hand on one side, and the one behind it in the ring, relative to the origin."""
+    def _window(self, m: Module, name: str, width: int) -> tuple[Signal, Signal]:
+        """A register that describes the next window, and what describes the one that is read."""
+        following = Signal(width, name=f"next_{name}")
+        held = Signal(width, name=f"held_{name}")
+        now = Signal(width, name=name)
+        m.d.comb += now.eq(Mux(self.starts, following, held))
+        m.d.sync += held.eq(now)
+        return following, now
+
+    def _ring(self, m: Module, side: str, head: Value) -> tuple[Signal, Value]:
+        """The column at hand on one side, and the place behind it in the ring (`words` is 0 again)."""
         moves, origin, words = (getattr(self, name) for name in (side, f"{side}_origin", f"{side}_words"))
         done = Signal.like(words, name=f"{side}_done")
         reach = Signal(len(words) + 1, name=f"{side}_reach")
         offset = Signal.like(origin, name=f"{side}_offset")
         column = Signal.like(origin, name=f"{side}_column")
-        following = Signal.like(origin, name=f"{side}_following")
         end = self.store_end if side == "store" else self.read_end
         m.d.comb += [
             reach.eq(head + done), offset.eq(Mux(reach >= words, reach - words, reach)),
-            column.eq(origin + offset), following.eq(Mux(offset + 1 == words, 0, offset + 1)),
+            column.eq(origin + offset),
         ]
         if side == "read":
             m.d.comb += end.eq(done + 1 == words)
         with m.If(moves):
             m.d.sync += done.eq(Mux(end, 0, done + 1))
-        return column, following
+        return column, offset + 1

@@ -83,8 +83,11 @@ class IfmapLoader(Block):
     def _order(self, m: Module, walk: VectorWalk, held: View) -> None:
         """Which chunk, and when the fetch of a pixel begins."""
         chunk = View(self.layout, walk.chunk)
-        seeks, sought = Signal(), Signal()  # the next chunk is due
-        opens, opening = Signal(), Signal()  # the fetch of a chunk's first pixel is due
+        # The next chunk is due, in this cycle and from an earlier one; so is the fetch of a first pixel.
+        seeks = Signal()
+        sought = Signal()
+        opens = Signal()
+        opening = Signal()
         opened = Signal()
         fetching = Signal()
         tiles = Signal(TILE_BITS)
@@ -106,20 +109,22 @@ class IfmapLoader(Block):
 
     def _fetch(self, m: Module, walk: VectorWalk, window: ArfWindow, arf: Arf, held: View) -> None:
         """Reads a vector, or pads, and writes it into the ARF a cycle later."""
-        arrives, inside, upper = Signal(), Signal(), Signal()
+        arrives = Signal()
+        in_tile = Signal()
+        upper = Signal()
         target = Signal.like(arf.write_address)
         m.d.comb += [
-            self.read_enable.eq(walk.step & walk.inside), self.read_word.eq(walk.word),
+            self.read_enable.eq(walk.step & walk.in_tile), self.read_word.eq(walk.word),
             self.read_map.eq(View(self.layout, walk.chunk).map),
             window.starts.eq(self.starts), window.full.eq(walk.full),
             window.store.eq(walk.step), window.store_end.eq(walk.segment_end),
             window.store_segment.eq(walk.segment), window.store_origin.eq(walk.origin),
             window.store_words.eq(walk.words),
             arf.write_enable.eq(arrives), arf.write_address.eq(target),
-            arf.write_data.eq(Mux(inside, Mux(upper, self.read_data >> 32, self.read_data),
+            arf.write_data.eq(Mux(in_tile, Mux(upper, self.read_data >> 32, self.read_data),
                                   held.zero.replicate(self.accelerator.rows))),
         ]
-        m.d.sync += [arrives.eq(walk.step), inside.eq(walk.inside), upper.eq(walk.upper),
+        m.d.sync += [arrives.eq(walk.step), in_tile.eq(walk.in_tile), upper.eq(walk.upper),
                      target.eq(window.store_address)]
 
     def _give(self, m: Module, window: ArfWindow, arf: Arf, held: View) -> None:

@@ -22,7 +22,7 @@ class VectorWalk(Block):
     Function: a pixel fetches all vectors of its window at the start of an output row or without `reuse`
         (then `full` is 1), else of each segment the last `stride_x` positions; position outer, channel group
         inner. The vector at hand lies in the L1 words from `word` on, from byte 4*`upper` on, if it is
-        `inside` the tile. `segment`, `origin` and `words` describe its segment (`rtl.segments`);
+        in the tile (`in_tile`). `segment`, `origin` and `words` describe its segment (`rtl.segments`);
         `segment_end`, `pixel_end`: the last vector fetched of its segment, its pixel, in this cycle.
         `exhausted`: those of the chunk's last pixel are fetched.
     Throughput: one vector a cycle.
@@ -38,7 +38,7 @@ class VectorWalk(Block):
         columns = accelerator.arf_depth // 2
         super().__init__({
             "chunk": In(self.layout.size), "takes": In(1), "begins": In(1), "step": In(1),
-            "inside": Out(1), "word": Out(packets.WORD_ADDRESS_BITS), "upper": Out(1), "full": Out(1),
+            "in_tile": Out(1), "word": Out(packets.WORD_ADDRESS_BITS), "upper": Out(1), "full": Out(1),
             "segment": Out(range(KINDS)), "origin": Out(address_bits(columns)),
             "words": Out(range(columns + 1)),
             "segment_end": Out(1), "pixel_end": Out(1), "exhausted": Out(1, init=1),
@@ -49,8 +49,10 @@ class VectorWalk(Block):
         chunk = View(self.layout, self.chunk)
         # Line and pixel that kernel position (0, 0) of the output pixel reads.
         y, y_now, x, x_now = _coordinates("y", "y_now", "x", "x_now")
-        pixel, column = Signal(COUNT_BITS), Signal(COUNT_BITS)
-        last, row_end = Signal(), Signal()
+        pixel = Signal(COUNT_BITS)
+        column = Signal(COUNT_BITS)
+        last = Signal()
+        row_end = Signal()
         m.d.comb += [
             y_now.eq(Mux(self.takes, chunk.y.as_signed(), y)),
             x_now.eq(Mux(self.takes, chunk.x.as_signed(), x)),
@@ -71,10 +73,13 @@ class VectorWalk(Block):
     def _vectors(self, m: Module, chunk: View, y: Signal, x: Signal) -> None:
         segments = place(m, "segments", Segments(
             words=self.accelerator.arf_depth // 2, extent_bits=len(chunk.b), kernel_bits=len(chunk.kx)))
-        group, position = Signal.like(chunk.b), Signal.like(chunk.d)
+        group = Signal.like(chunk.b)
+        position = Signal.like(chunk.d)
         new = Signal.like(chunk.d)  # positions of the segment that are fetched, its last ones
-        line, line_now, column = _coordinates("line", "line_now", "fetched_column")
-        kernel_column = Signal(len(chunk.kx) + 1)
+        line, column = _coordinates("line", "fetched_column")
+        kernel_row, kernel_row_now, kernel_column = (
+            Signal(len(chunk.kernel_x) + 1, name=name)
+            for name in ("kernel_row", "kernel_row_now", "kernel_column"))
         byte = Signal(len(chunk.channel) + 1)
         group_end = Signal()
         m.d.comb += [
@@ -87,25 +92,27 @@ class VectorWalk(Block):
             self.segment_end.eq(self.step & group_end & (position + 1 == new)),
             self.pixel_end.eq(self.segment_end & segments.final),
 
-            line_now.eq(Mux(self.begins, y + chunk.ky * chunk.dilation_y, line)),
+            kernel_row_now.eq(Mux(self.begins, chunk.ky, kernel_row)),
             kernel_column.eq(segments.start + segments.positions - new + position),
+            line.eq(y + kernel_row_now * chunk.dilation_y),
             column.eq(x + kernel_column * chunk.dilation_x),
             byte.eq(chunk.channel + group * self.accelerator.rows),
-            self.inside.eq((line_now >= 0) & (line_now < chunk.lines)
-                           & (column >= 0) & (column < chunk.line_pixels)),
-            self.word.eq(chunk.base + line_now[:len(chunk.lines)] * chunk.line
-                         + column[:len(chunk.line_pixels)] * chunk.pitch + byte[3:]),
+            self.in_tile.eq((line >= 0) & (line < chunk.lines)
+                            & (column >= 0) & (column < chunk.line_pixels)),
+            # line * chunk.line + column * chunk.pitch, multiplied out: no product waits for another sum.
+            self.word.eq(chunk.base + y * chunk.line + kernel_row_now * (chunk.dilation_y * chunk.line)
+                         + x * chunk.pitch + kernel_column * (chunk.dilation_x * chunk.pitch) + byte[3:]),
             self.upper.eq(byte[2]),
         ]
         with m.If(~self.full & (chunk.stride_x < segments.positions)):
             m.d.comb += new.eq(chunk.stride_x)
-        m.d.sync += line.eq(line_now)
+        m.d.sync += kernel_row.eq(kernel_row_now)
         with m.If(self.step):
             m.d.sync += group.eq(Mux(group_end, 0, group + 1))
             with m.If(group_end):
                 m.d.sync += position.eq(position + 1)
         with m.If(self.segment_end):
-            m.d.sync += [position.eq(0), line.eq(line_now + chunk.dilation_y)]
+            m.d.sync += [position.eq(0), kernel_row.eq(kernel_row_now + 1)]
 
 
 def _coordinates(*names: str) -> list[Signal]:

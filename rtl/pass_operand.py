@@ -23,7 +23,8 @@ class PassOperand(Block):
 
     def __init__(self) -> None:
         super().__init__({
-            "total": In(PSUM_BITS), "value": In(8), "zero": In(8), "inside": In(1), "first": In(1), "largest": In(1),
+            "total": In(PSUM_BITS), "value": In(8), "zero": In(8),
+            "inside": In(1), "first": In(1), "largest": In(1),
             "acc": Out(PSUM_BITS), "bias": Out(PSUM_BITS),
         })
 

@@ -15,11 +15,11 @@ from sim.accelerator import Accelerator
 class PassWalk(Block):
     """Walks over output pixels, runs of `requant_lanes` channels and window positions, the last ones fastest.
 
-    Function: the vector at hand begins in `half` (4 bytes) number `half` of word `word`, `inside` the map or in
-        its padding. `first`, `last`: of a window; `complete`: the last one of the pass.
+    Function: the vector at hand begins with the first or second `half` of word `word`; it is `inside` the map
+        or padding. `first`, `last`: of a window; `complete`: the last one of the pass.
     Throughput: one vector a cycle.
-    Handshake: `start` goes to the first vector, `step` to the next one. `unit` stays from the cycle before `start` to the
-        last vector.
+    Handshake: `start` goes to the first vector, `step` to the next one. `unit` stays from the
+        cycle before `start` to the last vector.
     """
 
     kind = "pass_walk"
@@ -46,8 +46,8 @@ class PassWalk(Block):
         m.d.comb += [row_step.eq(unit.stride_y * line_words), column_step.eq(unit.stride_x * unit.from_pitch)]
 
         # First word of the output line's windows, of the window, of its line; of the position.
-        row_word, window_word, line_word, place = word("row_word"), word("window_word"), word("line_word"), word("place")
-        window_next = word("window_next")
+        row_word, window_word, line_word = word("row_word"), word("window_word"), word("line_word")
+        place, window_next = word("place"), word("window_next")
         bits = len(unit.lines) + 2
         top, left = Signal(signed(bits)), Signal(signed(bits))
         y, x = Signal(signed(bits)), Signal(signed(bits))
@@ -85,8 +85,8 @@ class PassWalk(Block):
         with m.If(self.start):
             origin = unit["from"] - unit.pad_y * line_words - unit.pad_x * unit.from_pitch
             m.d.sync += [
-                top.eq(-unit.pad_y), left.eq(-unit.pad_x), line.eq(0), position.eq(0), group.eq(0), column.eq(0),
-                pixel.eq(0), byte.eq(0), *(register.eq(origin) for register in
-                                           (row_word, window_word, line_word, place)),
+                top.eq(-unit.pad_y), left.eq(-unit.pad_x), line.eq(0), position.eq(0), group.eq(0),
+                column.eq(0), pixel.eq(0), byte.eq(0),
+                *(register.eq(origin) for register in (row_word, window_word, line_word, place)),
             ]
         return m

@@ -19,16 +19,16 @@ class Requantizer(Block):
         multiplier unsigned, shift 1 to 47, acc + bias within 32 bits. On the way `total` shows acc + bias and
         `scaled` the low half of its product.
     Throughput: one value a cycle.
-    Handshake: none. `acc`, `bias`, `multiplier` and `shift` in cycle t; `total` in t+1; `scaled` in t+2, where
-        `zero`, `low` and `high` are read; `y` in t+3.
+    Handshake: none. `acc`, `bias`, `multiplier` and `shift` in cycle t; `total` in t+1; `scaled` in t+2,
+        where `zero`, `low` and `high` are read; `y` in t+3.
     """
 
     kind = "requantizer"
 
     def __init__(self) -> None:
         super().__init__({
-            "acc": In(PSUM_BITS), "bias": In(PSUM_BITS), "multiplier": In(MULTIPLIER_BITS), "shift": In(SHIFT_BITS),
-            "zero": In(8), "low": In(8), "high": In(8),
+            "acc": In(PSUM_BITS), "bias": In(PSUM_BITS), "multiplier": In(MULTIPLIER_BITS),
+            "shift": In(SHIFT_BITS), "zero": In(8), "low": In(8), "high": In(8),
             "total": Out(PSUM_BITS), "scaled": Out(PSUM_BITS), "y": Out(8),
         })
 

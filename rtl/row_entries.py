@@ -12,8 +12,8 @@ from rtl.geometry import COUNT_BITS, Geometry
 from rtl.row_places import RowPlaces
 from sim.accelerator import Accelerator
 
-ENTRY = {"map": 1, "word": packets.WORD_ADDRESS_BITS, "offset": 3, "bytes": 9, "address": packets.ADDRESS_BITS,
-         "ring": packets.WORD_ADDRESS_BITS + 1, "ends_unit": 1, "ends": 1}
+ENTRY = {"map": 1, "word": packets.WORD_ADDRESS_BITS, "offset": 3, "bytes": 9,
+         "address": packets.ADDRESS_BITS, "ring": packets.WORD_ADDRESS_BITS + 1, "ends_unit": 1, "ends": 1}
 """A row: L1 group, first word and byte in it, length, place in memory, words of the ring; whether it is the
 last of a unit, of a layer."""
 
@@ -21,8 +21,8 @@ last of a unit, of a layer."""
 class RowEntries(Block):
     """One entry for each row, in order.
 
-    Function: `handed` rows more are in L1 at the end of the cycle. `unit` is the packet of the oldest unit that
-        has rows to offer; `left` goes on to the next one.
+    Function: `handed` rows more are in L1 at the end of the cycle. `unit` is the packet of the oldest unit
+        that has rows to offer; `left` goes on to the next one.
     Throughput: one entry a cycle.
     Handshake: an entry is offered from the cycle after it was handed over (or after the one before it was
         taken) until `out_valid` and `out_ready`.

@@ -20,11 +20,11 @@ class RowPlaces(Block):
     """Steps through the rows of a unit: pixel by pixel, rows s = 0.. of each.
 
     Function: the row at hand has `columns` outputs and lies `offset` bytes behind the first row of its pixel,
-        which lies at word `word`. `first_pixel`, `pixel_end`, `unit_end`: the row belongs to the unit's first pixel,
-        is the last of a pixel, of the unit. `following`: s of the next row.
+        which lies at word `word`. `first_pixel`, `pixel_end`, `unit_end`: the row belongs to the
+        unit's first pixel, is the last one of a pixel, of the unit. `following`: s of the next row.
     Throughput: one row a cycle.
-    Handshake: `step` goes on to the next row, behind the last one to the first of the next unit; `unit` is the
-        packet of the unit to which the row at hand belongs.
+    Handshake: `step` goes on to the next row, behind the last one to the first of the next unit; `unit`
+        is the packet of the unit to which the row at hand belongs.
     """
 
     kind = "row_places"
@@ -54,7 +54,8 @@ class RowPlaces(Block):
             self.first_pixel.eq(~later),
             self.pixel_end.eq(group + 1 == Mux(is_pass, unit.groups, unit.a)),
             self.unit_end.eq(self.pixel_end & (pixel + 1 == unit.pixels)),
-            self.columns.eq(Mux(is_pass, acc.requant_lanes, Mux(self.pixel_end, unit.columns_tail, unit.columns))),
+            self.columns.eq(Mux(is_pass, acc.requant_lanes,
+                                Mux(self.pixel_end, unit.columns_tail, unit.columns))),
             self.word.eq(Mux(later, place, unit.to)),
             onwards.eq(self.word + unit.to_pitch),
             self.following.eq(group),

@@ -24,13 +24,12 @@ def wide_lanes(geometry: Geometry) -> int:
 class StorerLanes(Block):
     """`requant_lanes` lanes: requantization, residual addition, accumulation and maximum.
 
-    Function: of a row, `operand` and `parameters` of its L columns, it takes part `index`: `requant_lanes` columns, or
-        with `wide` as many 32-bit values as `wide_lanes` says. In a pass it takes `value` of each lane, unless it
-        is not `inside` the map, and starts anew with `first`.
+    Function: of a row, `operand` and `parameters` of its L columns, it takes part `index`: `requant_lanes`
+        columns, or in a wide unit as many 32-bit values as `wide_lanes` says. In a pass it takes a `value` a
+        lane, if `inside` the map, and starts anew with `first`.
     Throughput: one part, one vector a cycle.
-    Handshake: none. Operands, and `unit`, the packet of their unit, in cycle t; `issued`, the packet of the last results'
-        unit, from t+1 on; `other`, the residual operand, in t+2; `data`, bytes in order, in t+3, or t+4
-        with a residual.
+    Handshake: none. Operands, and `unit`, the packet of their unit, in cycle t; `issued`, the same packet,
+        from t+1 on; `other`, the residual operand, in t+2; `data`, bytes in order, in t+3, or t+4 with it.
     """
 
     kind = "storer_lanes"
@@ -63,8 +62,9 @@ class StorerLanes(Block):
             residual = place(m, f"residual_{n}", ResidualLane())
             parameter = View(packets.PARAMETER, parameters.word_select(n, packets.PARAMETER.size))
             m.d.comb += [
-                turn.total.eq(lane.total), turn.value.eq(self.value.word_select(n, 8)), turn.zero.eq(unit.own_zero),
-                turn.inside.eq(self.inside), turn.first.eq(self.first), turn.largest.eq(largest),
+                turn.total.eq(lane.total), turn.value.eq(self.value.word_select(n, 8)),
+                turn.zero.eq(unit.own_zero), turn.inside.eq(self.inside), turn.first.eq(self.first),
+                turn.largest.eq(largest),
                 lane.acc.eq(Mux(is_pass, turn.acc, operand.word_select(n, PSUM_BITS))),
                 lane.bias.eq(Mux(is_pass, turn.bias, parameter.bias)),
                 # A maximum passes through as (2x + 1) >> 1, a wide value as its product with 1.
@@ -76,7 +76,8 @@ class StorerLanes(Block):
                 residual.own.eq(lane.y), residual.other.eq(self.other.word_select(n, 8)),
                 *(getattr(residual, name).eq(issued[name]) for name in
                   ("own_zero", "own_multiplier", "other_zero", "other_multiplier", "shift")),
-                residual.zero.eq(issued.add_zero), residual.low.eq(issued.add_low), residual.high.eq(issued.add_high),
+                residual.zero.eq(issued.add_zero), residual.low.eq(issued.add_low),
+                residual.high.eq(issued.add_high),
             ]
             finished.append(lane.y)
             added.append(residual.y)

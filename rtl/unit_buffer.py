@@ -21,14 +21,14 @@ SLOTS = 4
 class UnitBuffer(Block):
     """The `units` stream, unpacked: parameters twice, packets for as long as rows of their unit wait.
 
-    Function: takes a unit's packet, and the parameters of a unit of rows behind it, one word for each of its
-        a*L outputs. `unit` is the packet of the unit that runs while `unit_valid`, and `parameters` are those of its group
-        `group`; `unit_done` goes on to the next unit. `leaving` is the packet of the oldest unit that has not
-        `left`. `unit_loaded`: pulse for each unit of rows that is complete.
+    Function: takes a unit's packet, and behind that of a unit of rows one word of parameters for each of
+        its a*L outputs. `unit` is the packet of the unit that runs while `unit_valid`, `parameters` are those
+        of its outputs `group`*L and on; `unit_done` goes on to the next unit. `leaving` is the packet of the
+        oldest unit that has not `left`. `unit_loaded`: pulse for each unit of rows that is complete.
     Throughput: one word a cycle. The parameters of a unit load while the unit before it runs.
-    Handshake: a word moves when `word_valid` and `word_ready`. `group` in cycle t, for the unit that runs in t+1;
-        `parameters` in t+1. A unit of which the last word moves in cycle t is `unit_loaded` in t+1, where `unit_valid`
-        may rise.
+    Handshake: a word moves when `word_valid` and `word_ready`. `group` in cycle t, for the unit that runs in
+        t+1; `parameters` in t+1, two cycles after their last word at the earliest. A unit whose last word
+        moves in cycle t is `unit_loaded`, and may be `unit_valid`, in t+1.
     """
 
     kind = "unit_buffer"
@@ -81,7 +81,8 @@ class UnitBuffer(Block):
         column_end = Signal()
         packet_end = Signal()
         m.d.comb += [
-            self.word_ready.eq(Mux(in_packet, slot_free, half_free)), taken.eq(self.word_valid & self.word_ready),
+            self.word_ready.eq(Mux(in_packet, slot_free, half_free)),
+            taken.eq(self.word_valid & self.word_ready),
             packet_end.eq(in_packet & (index == length - 1)), column_end.eq(column == columns - 1),
             complete.eq(taken & Mux(in_packet, packet_end & ~rows, column_end & (group == last_group))),
             packet_write.addr.eq(load), packet_write.data.eq(self.word.replicate(length)),
@@ -96,7 +97,8 @@ class UnitBuffer(Block):
         with m.If(taken & in_packet):
             m.d.sync += index.eq(Mux(packet_end, 0, index + 1))
             with m.If(index == 0):
-                m.d.sync += [rows.eq(begins["pass"] == packets.PASS_KINDS["rows"]), last_group.eq(begins.a - 1)]
+                m.d.sync += [rows.eq(begins["pass"] == packets.PASS_KINDS["rows"]),
+                             last_group.eq(begins.a - 1)]
             with m.If(packet_end & rows):
                 m.d.sync += in_packet.eq(0)
         with m.If(taken & ~in_packet):

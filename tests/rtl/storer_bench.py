@@ -22,6 +22,16 @@ def rounded(value, shift):
     return (value + (1 << shift - 1)) >> shift
 
 
+def banks(accelerator):
+    return next(n for n in (1, 2, 4, 8) if 8 * n >= max(accelerator.rows, accelerator.columns))
+
+
+def wide_lanes(accelerator):
+    """32-bit values written in a cycle."""
+    most = 2 * banks(accelerator)
+    return max(n for n in range(1, most + 1) if accelerator.requant_lanes % n == 0)
+
+
 @dataclass
 class Unit:
     """A unit, its operands, and what must become of it.
@@ -57,7 +67,7 @@ class Machine:
     def __init__(self, accelerator, layers, seed, exact=True):
         self.acc, self.layers, self.exact = accelerator, layers, exact
         self.rng = np.random.default_rng(seed)
-        self.banks = next(n for n in (1, 2, 4, 8) if 8 * n >= max(accelerator.rows, accelerator.columns))
+        self.banks = banks(accelerator)
         self.layout = unit(Geometry(accelerator))
         self.maps = self.rng.integers(0, 256, (2, WORDS * 8)).astype(np.uint8)
         self.residual = self.rng.integers(0, 256, WORDS * 8).astype(np.uint8)
@@ -96,7 +106,8 @@ class Machine:
             if f["residual"]:
                 at = (f["from"] + p * f["from_pitch"]) * 8 + f["from_channel"] + s * self.acc.columns + k
                 other = int(self.residual[at].astype(np.int8))
-                total = (y - f["own_zero"]) * f["own_multiplier"] + (other - f["other_zero"]) * f["other_multiplier"]
+                total = (y - f["own_zero"]) * f["own_multiplier"]
+                total += (other - f["other_zero"]) * f["other_multiplier"]
                 y = clamp(rounded(total, f["shift"]) + f["add_zero"], f["add_low"], f["add_high"])
             out.append(y & 255)
         return bytes(out)
@@ -123,7 +134,7 @@ class Machine:
         f = item.fields
         per_cycle = self.acc.requant_lanes
         if f["wide"]:
-            per_cycle = max(n for n in range(1, 2 * self.banks + 1) if self.acc.requant_lanes % n == 0)
+            per_cycle = wide_lanes(self.acc)
         data = [self.finished_row(item, p, s) for s in range(f["a"])]
         for s, cycle in enumerate(arrivals):
             columns = f["columns_tail"] if s == f["a"] - 1 else f["columns"]
@@ -272,7 +283,8 @@ class Machine:
             assert not valid or self.cycle == cycle
         assert not valid or self.cycle >= cycle
         if valid:
-            assert {name: self.ctx.get(getattr(self.dut, f"out_{name}")) for name in entry} == entry
+            found = {name: self.ctx.get(getattr(self.dut, f"out_{name}")) for name in entry}
+            assert found == entry, (found, entry)
             at = entry["word"] * 8 + entry["offset"]
             assert bytes(self.maps[entry["map"], at : at + len(data)]) == data
             self.taken += ready

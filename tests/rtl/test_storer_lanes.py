@@ -104,8 +104,8 @@ def test_residual_lane_adds_with_one_rounding():
                     ctx.set(getattr(dut, name), value)
             if 1 <= cycle <= len(cases):
                 own, _, own_zero, _, zero, m, _, shift, low, high = cases[cycle - 1]
-                for name, value in (("own", own), ("own_zero", own_zero), ("own_multiplier", m), ("zero", zero),
-                                    ("shift", shift), ("low", low), ("high", high)):
+                for name, value in (("own", own), ("own_zero", own_zero), ("own_multiplier", m),
+                                    ("zero", zero), ("shift", shift), ("low", low), ("high", high)):
                     ctx.set(getattr(dut, name), value)
             if cycle >= 2:
                 own, other, own_zero, other_zero, zero, m, other_m, shift, low, high = case = cases[cycle - 2]
@@ -123,7 +123,8 @@ def test_pass_operand_accumulates_or_compares():
 
     async def bench(ctx):
         for _ in range(1500):
-            total = int(rng.choice([LOW // 2, -129, -128, -1, 0, 127, 128, HIGH // 2, *rng.integers(-300, 300, 4)]))
+            corners = [LOW // 2, -129, -128, -1, 0, 127, 128, HIGH // 2]
+            total = int(rng.choice([*corners, *rng.integers(-300, 300, 4)]))
             value, zero = (int(v) for v in rng.choice([-128, -1, 0, 1, 127, *rng.integers(-128, 128, 3)], 2))
             inside, first, largest = (int(v) for v in rng.integers(0, 2, 3))
             for name, number in (("total", total), ("value", value), ("zero", zero), ("inside", inside),

@@ -127,12 +127,6 @@ class Geometry:
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
 
     @property
-    def map_banks(self) -> int:
-        """64-bit banks of an L1 group that holds maps: H activations or L outputs at once."""
-        acc = self.accelerator
-        return 1 << ceil_log2(-(-max(acc.rows, acc.columns) // 8))
-
-    @property
     def map_words(self) -> tuple[int, int]:
         """64-bit words of map groups 0 and 1 (docs/hardware.md section 2)."""
         return self.accelerator.l1_bytes // 4 // 8, self.accelerator.l1_bytes // 8 // 8

@@ -60,7 +60,7 @@ class IfmapLoader(Block):
             "chunk_valid": In(1), "chunk": In(self.layout.size), "load": In(1), "allowed": In(1),
             "starts": In(1), "tile_there": In(1), "ready": Out(1), "tile_missing": Out(1),
             "read_enable": Out(1), "read_map": Out(1), "read_word": Out(packets.WORD_ADDRESS_BITS),
-            "read_data": In(packets.WORD_BITS * geometry.map_banks),
+            "read_data": In(packets.WORD_BITS * accelerator.map_banks),
             "request": In(1), "activation": Out(8 * accelerator.rows),
         })
 

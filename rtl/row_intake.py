@@ -11,7 +11,6 @@ from rtl import packets
 from rtl.block import Block, place
 from rtl.bus.fifo import Fifo
 from rtl.geometry import DEMAND_BITS, PSUM_BITS, Geometry
-from rtl.storer_lanes import wide_lanes
 from sim.accelerator import Accelerator
 
 TIME_BITS = DEMAND_BITS + 2
@@ -36,7 +35,7 @@ class RowIntake(Block):
         self.geometry = geometry = Geometry(accelerator)
         columns = accelerator.columns
         self.layout = packets.unit(geometry)
-        self.wide = wide_lanes(geometry)
+        self.wide = accelerator.wide_lanes
         super().__init__({
             "row_valid": In(1), "row": In(PSUM_BITS * columns), "now": In(TIME_BITS), "overflow": Out(1),
             "enable": In(1), "unit": In(self.layout.size), "columns": In(bits_for(columns)),

@@ -30,7 +30,7 @@ class Storer(Block):
     """Bias, requantization and residual of finished rows, and passes (docs/timing.md section 7).
 
     Function: runs the units of rtl.packets in order. Of a unit of rows it takes `row` for s = 0..a-1 of each
-        pixel, `requant_lanes` outputs a cycle (of 32-bit values rtl.storer_lanes.wide_lanes), writes them
+        pixel, `requant_lanes` outputs a cycle (of 32-bit values `wide_lanes`), writes them
         to L1 and offers them to the row mover. Of a pass it reads `requant_lanes` channels of a map a cycle.
         Units of one layer differ in place and extent only; between layers everything must have left.
     Throughput: the rows of a pixel may come in consecutive cycles. From the first one to that of the next
@@ -59,7 +59,7 @@ class Storer(Block):
             raise InputError("requant_lanes", lanes, f"the storer takes the {columns} columns of a row in "
                              "equal parts of whole half words", "choose a multiple of 4 that divides columns")
         self.layout = packets.unit(geometry)
-        data = WORD_BITS * geometry.map_banks
+        data = WORD_BITS * accelerator.map_banks
         self.write_layout = StructLayout({
             "valid": 1, "word": WORD_ADDRESS_BITS, "half": 1, "bytes": bits_for(data // 8),
             "handed": geometry.extent_bits, "due": TIME_BITS})

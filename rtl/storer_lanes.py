@@ -15,17 +15,11 @@ from rtl.residual_lane import ResidualLane
 from sim.accelerator import Accelerator
 
 
-def wide_lanes(geometry: Geometry) -> int:
-    """32-bit values that one write of map_banks words holds, in equal parts of the lanes."""
-    lanes = geometry.accelerator.requant_lanes
-    return max(n for n in range(1, 2 * geometry.map_banks + 1) if lanes % n == 0)
-
-
 class StorerLanes(Block):
     """`requant_lanes` lanes: requantization, residual addition, accumulation and maximum.
 
     Function: of a row, `operand` and `parameters` of its L columns, it takes part `index`: `requant_lanes`
-        columns, or in a wide unit as many 32-bit values as `wide_lanes` says. In a pass it takes a `value` a
+        columns, or in a wide unit `wide_lanes` 32-bit values. In a pass it takes a `value` a
         lane, if `inside` the map, and starts anew with `first`.
     Throughput: one part, one vector a cycle.
     Handshake: none. Operands, and `unit`, the packet of their unit, in cycle t; `issued`, the same packet,
@@ -37,14 +31,14 @@ class StorerLanes(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         geometry = Geometry(accelerator)
         self.lanes, self.columns = accelerator.requant_lanes, accelerator.columns
-        self.wide = wide_lanes(geometry)
+        self.wide = accelerator.wide_lanes
         self.layout = packets.unit(geometry)
         super().__init__({
             "unit": In(self.layout.size), "issued": In(self.layout.size),
             "operand": In(PSUM_BITS * self.columns), "parameters": In(packets.PARAMETER.size * self.columns),
             "index": In(range(max(2, self.columns // self.wide))),
             "value": In(8 * self.lanes), "inside": In(1), "first": In(1), "other": In(8 * self.lanes),
-            "data": Out(packets.WORD_BITS * geometry.map_banks),
+            "data": Out(packets.WORD_BITS * accelerator.map_banks),
         })
 
     def elaborate(self, platform: object) -> Module:

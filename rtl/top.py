@@ -82,9 +82,9 @@ class Top(Block):
         ifmap = place(m, "ifmap_loader", IfmapLoader(accelerator=acc), reset)
         storer = place(m, "storer", Storer(accelerator=acc), reset)
         psums = place(m, "psum_store", PsumStore(accelerator=acc), reset)
-        groups = [place(m, f"map_{n}", MapGroup(words=words, banks=geometry.map_banks))
+        groups = [place(m, f"map_{n}", MapGroup(words=words, banks=acc.map_banks))
                   for n, words in enumerate(geometry.map_words)]
-        residual = place(m, "residual", MapGroup(words=geometry.residual_words, banks=geometry.map_banks))
+        residual = place(m, "residual", MapGroup(words=geometry.residual_words, banks=acc.map_banks))
 
         self._ports(m, registers, {"commands": commands, "weights": weights, "maps": tiles}, rows)
         self._supervise(m, registers, control, commands,

@@ -183,6 +183,16 @@ class Accelerator(BaseModel):
         return self.l1_bytes // 2
 
     @property
+    def map_banks(self) -> int:
+        """64-bit banks of an L1 group that holds maps: H activations or L outputs at once, a power of two."""
+        return 1 << (-(-max(self.rows, self.columns) // 8) - 1).bit_length()
+
+    @property
+    def wide_lanes(self) -> int:
+        """32-bit outputs that the storer writes in a cycle: what `map_banks` hold, in parts of its lanes."""
+        return max(n for n in range(1, 2 * self.map_banks + 1) if self.requant_lanes % n == 0)
+
+    @property
     def peak_tops(self) -> float:
         """Dense-equivalent peak, 2 H L f, as the paper counts it (MVQ Table 9)."""
         return 2 * self.rows * self.columns * self.clock_hz / 1e12

@@ -434,4 +434,5 @@ class Schedule:
         """Storer cycles of one pixel, `a` output groups."""
         acc = self.accelerator
         residual = ceil(ceil(acc.columns / 8) / acc.ifmap_banks) if self.shape.residual else 0
-        return a * (ceil(acc.columns / acc.requant_lanes) + residual)
+        lanes = acc.wide_lanes if self.shape.wide else acc.requant_lanes
+        return a * (ceil(acc.columns / lanes) + residual)

@@ -83,14 +83,14 @@ def test_what_software_reads_first(name):
         0x0C: loader | acc.sparse_tile << 4 | acc.codeword_length << 5 | acc.keep << 13 | acc.group << 18,
         0x10: acc.wrf_depth | acc.prf_depth << 16,
         0x14: acc.codebook_entries | acc.weight_port_bits << 17, 0x18: acc.l1_bytes,
-        CONTROL: 0, STATUS: 0, ERROR_ADDRESS: 0, LAYERS: 0,
+        CONTROL: 0, STATUS: 0, ERROR_ADDRESS: 0, LAYERS: 0, 0x30: 0,
         **dict.fromkeys(range(0x40, 0x60, 4), 0), **dict.fromkeys(range(0x100, 0x100 + 24, 4), 0)}
 
     async def scenario(ctx, bus):
         for address in range(0, 4096, 4):
             data, response = await bus.read(address)
             assert (data, response) == (expected.get(address, 0), OKAY if address in expected else SLVERR)
-        for address in (0x1C, 0x30, 0x60, 0x118, 0xFFC):
+        for address in (0x1C, 0x34, 0x60, 0x118, 0xFFC):
             assert await bus.write(address, 1) == SLVERR
         for address in (0x00, 0x08, LAYERS, 0x100):
             assert await bus.write(address, 0xFFFFFFFF) == OKAY
@@ -285,7 +285,7 @@ PROGRAM = r"""
 int main(void)
 {
     static volatile uint32_t registers[1024];
-    struct codeword_run run = {0x1000, 10, 0x2000, 20, 0x3000, 30, 0x4000, 40};
+    struct codeword_run run = {7, 0x1000, 10, 0x2000, 20, 0x3000, 30, 0x4000, 40};
     int refused = codeword_start(registers, &run);
     registers[0] = CODEWORD_ID_VALUE;
     registers[1] = CODEWORD_VERSION_VALUE + 1;

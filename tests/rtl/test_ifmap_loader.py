@@ -74,7 +74,7 @@ def im2col(chunk: Chunk, memory: np.ndarray, array_rows: int) -> np.ndarray:
 
 def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list[Chunk]:
     """Chunks of one layer: visits of one or more units, steps over channel groups and kernel subsets."""
-    banks = Geometry(acc).map_banks
+    banks = acc.map_banks
     ky, kx = (int(rng.choice([1, 1, 2, 3, 3, 5])) for _ in range(2))
     stride_y, stride_x = (int(rng.choice([1, 1, 2, 3])) for _ in range(2))
     dilation_y, dilation_x = (int(rng.choice([1, 1, 1, 2])) for _ in range(2))
@@ -152,12 +152,12 @@ class Bench:
         return 0 if self.hurry or self.rng.random() < 0.7 else int(self.rng.integers(1, most))
 
     def l1_words(self, group: int, word: int) -> int:
-        banks = Geometry(self.acc).map_banks
+        banks = self.acc.map_banks
         return int.from_bytes(self.memory[group, 8 * word : 8 * (word + banks)].tobytes(), "little")
 
     async def drive(self, ctx) -> None:
         dut, rng, chunks, seen = self.dut, self.rng, self.chunks, self.seen
-        banks, layout = Geometry(self.acc).map_banks, packets.chunk(Geometry(self.acc))
+        banks, layout = self.acc.map_banks, packets.chunk(Geometry(self.acc))
         head = 0  # of the queue
         window: tuple[int, int] | None = None  # chunk and pixel to fetch, set when the slot before it starts
         latched = False  # the loader knows the window's chunk

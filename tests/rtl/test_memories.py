@@ -202,6 +202,6 @@ def test_impossible_memories_are_refused(make, field):
 def test_sizes_of_the_groups(preset_name, banks, rows):
     acc = preset(preset_name)
     geometry = Geometry(acc)
-    assert (geometry.map_banks, geometry.psum_rows) == (banks, rows)
+    assert (geometry.accelerator.map_banks, geometry.psum_rows) == (banks, rows)
     words = (*geometry.map_words, geometry.residual_words)
     assert [8 * n * share for n, share in zip(words, (4, 8, 8), strict=True)] == [acc.l1_bytes] * 3

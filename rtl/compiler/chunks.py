@@ -1,0 +1,38 @@
+"""Packets of the sequencer and the ifmap loader."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtl import packets
+from rtl.compiler.packing import pack
+from rtl.compiler.tiles import Visit
+from rtl.geometry import Geometry
+from sim.program import Program
+
+_SAME = ("a", "b", "u", "d", "rows", "rows_tail", "pixels", "width", "fetch_row", "fetch_in", "psum_read",
+         "psum_write", "store", "fence", "first", "last")
+
+
+def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: int) -> list[np.ndarray]:
+    """Packets of a layer that reads its ifmap, of zero point `zero`, in a map group."""
+    schedule, shape = program.schedule, program.schedule.shape
+    layout = packets.chunk(Geometry(schedule.accelerator))
+    shared = {
+        "serial": not schedule.overlap, "double": schedule.ofmap_buffers == 2, "reuse": schedule.reuses,
+        "map": group, "zero": zero, "kernel_x": shape.kernel[1],
+        "stride_y": shape.stride[0], "stride_x": shape.stride[1],
+        "dilation_y": shape.dilation[0], "dilation_x": shape.dilation[1], "x": -shape.padding[1]}
+    found, before = [], -1
+    for number, chunk in enumerate(program.chunks):
+        visit = int(chunk["visit"])
+        tile = visits[visit].ifmap
+        ky, kx = divmod(int(chunk["position"]), shape.kernel[1])
+        found.append(pack(name, "chunk", layout, shared | {field: chunk[field] for field in _SAME} | {
+            "opens": visit != before, "begins": number == 0, "ends": number == len(program.chunks) - 1,
+            "base": tile.to, "pitch": tile.pitch, "line": tile.pitch * tile.map.shape[2],
+            "lines": tile.lines, "line_pixels": tile.map.shape[2],
+            "channel": int(chunk["channel"]) - tile.first, "ky": ky, "kx": kx,
+            "y": int(chunk["tile"]) * shape.stride[0] - shape.padding[0] - tile.line}))
+        before = visit
+    return found

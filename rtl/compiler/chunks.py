@@ -8,6 +8,7 @@ from rtl import packets
 from rtl.compiler.packing import pack
 from rtl.compiler.tiles import Visit
 from rtl.geometry import Geometry
+from sim.errors import InputError
 from sim.program import Program
 
 _SAME = ("a", "b", "u", "d", "rows", "rows_tail", "pixels", "width", "fetch_row", "fetch_in", "psum_read",
@@ -23,6 +24,7 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
         "map": group, "zero": zero, "kernel_x": shape.kernel[1],
         "stride_y": shape.stride[0], "stride_x": shape.stride[1],
         "dilation_y": shape.dilation[0], "dilation_x": shape.dilation[1], "x": -shape.padding[1]}
+    _check_psums(name, program)
     found, before = [], -1
     for number, chunk in enumerate(program.chunks):
         visit = int(chunk["visit"])
@@ -36,3 +38,14 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
             "y": int(chunk["tile"]) * shape.stride[0] - shape.padding[0] - tile.line}))
         before = visit
     return found
+
+
+def _check_psums(name: str, program: Program) -> None:
+    """Stored psums are rows of L, whatever the layer uses of them."""
+    acc, chunks = program.schedule.accelerator, program.chunks
+    stored = chunks[chunks["psum_write"] > 0]
+    rows = int((stored["pixels"].astype(np.int64) * stored["a"]).max(initial=0))
+    held = 8 * acc.psum_bytes // (acc.columns * acc.psum_store_bits)
+    if rows > held:
+        raise InputError(f"{name}: psum rows", rows, f"exceed the {held} of the psum group",
+                         "lower tile_rows or raise l1_bytes")

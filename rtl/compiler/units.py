@@ -16,6 +16,7 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import Add, AveragePool, Conv, Network, Pool
 from sim.program import Program
+from sim.schedule import Schedule
 
 
 def units(
@@ -61,10 +62,23 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
     bytes_each = size * ((units["a"] - 1) * acc.columns + units["columns_tail"])
     pitch = int((-(-(first % 8 + bytes_each) // 8)).max())
     ring = group // pitch
+    _check_ring(step, units, ring)
     places = np.concatenate([[0], np.cumsum(units["pixels"], dtype=np.int64)[:-1]]) % ring
     return [{"to": int(place) * pitch, "to_pitch": pitch, "ring": ring * pitch, "channel": int(c) % 8,
              "address": ofmap.address + 8 * int(p) * ofmap.pitch + int(c) // 8 * 8}
             for place, p, c in zip(places, pixel, first, strict=True)]
+
+
+def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
+    """What waits for the row mover, and two pixels on their way in and out, must not overwrite one another."""
+    assert isinstance(step.how, Schedule)
+    tokens = units["a"] * units["b"] * units["u"] * units["d"]
+    slower = np.maximum(0, units["write_beats"] - tokens)
+    waiting = -(-units["pixels"].astype(np.int64) * slower // units["write_beats"])
+    needed = int(waiting.max()) * step.how.ofmap_buffers + 2
+    if needed > pixels:
+        raise InputError(f"{step.name}: finished rows", needed, f"pixels wait, and the L1 group holds {pixels}",
+                         "lower tile_rows or raise l1_bytes")
 
 
 def _requantization(layer: Conv) -> dict[str, int]:

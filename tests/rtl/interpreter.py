@@ -177,7 +177,7 @@ class Machine:
                         psums[s] += vectors @ weights[entry][:rows]
                         entry += 1
         self.stored = (psums + (1 << 31)) % (1 << 32) - (1 << 31)
-        assert 8 * self.acc.columns * c.a * c.pixels // 2 <= self.acc.l1_bytes // 2 or (c.first and c.last)
+        assert c.last or 4 * self.acc.columns * c.a * c.pixels <= self.acc.l1_bytes // 2
         if c.last:
             self.unit(c, visit)
 

@@ -91,8 +91,9 @@ def _packets(
     found["tiles"] = tiles(step.name, program, brought)
     found["chunks"] = chunks(step.name, program, brought, step.reads, zero)
     found["units"] = units(network, step, program, brought, ofmap)
-    counts = [len(found[name]) for name in ("jobs", "tiles", "chunks")]
-    return Layer(step.name, step.tensor, step.how, program, *counts, len(found["units"]) // 2), found
+    # A packet of each unit has its parameters behind it.
+    return Layer(step.name, step.tensor, step.how, program, len(found["jobs"]), len(found["tiles"]),
+                 len(found["chunks"]), len(found["units"]) // 2), found
 
 
 def _map(

@@ -26,7 +26,7 @@ def jobs(name: str, program: Program, memory: Memory) -> list[np.ndarray]:
     layout = packets.job(geometry)
     coded = schedule.format in CODED
     weights = memory.place(program.beats.ravel())
-    shared = {"serial": not schedule.overlap, "raw": not coded}
+    shared = {"serial": int(not schedule.overlap), "raw": int(not coded)}
     if coded:
         shared["index_bits"] = encoding.index_bits(schedule.codewords)
     if schedule.format == "block":

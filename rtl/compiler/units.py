@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from rtl import packets
@@ -70,15 +68,15 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
 
 
 def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
-    """What waits for the row mover, and two pixels on their way in and out, must not overwrite one another."""
+    """What waits for the row mover, and a pixel on its way in and one on its way out, must fit."""
     assert isinstance(step.how, Schedule)
     tokens = units["a"] * units["b"] * units["u"] * units["d"]
     slower = np.maximum(0, units["write_beats"] - tokens)
     waiting = -(-units["pixels"].astype(np.int64) * slower // units["write_beats"])
     needed = int(waiting.max()) * step.how.ofmap_buffers + 2
     if needed > pixels:
-        raise InputError(f"{step.name}: finished rows", needed, f"pixels wait, and the L1 group holds {pixels}",
-                         "lower tile_rows or raise l1_bytes")
+        raise InputError(f"{step.name}: finished rows", needed, "pixels wait for the DMA; the L1 group "
+                         f"holds {pixels}", "lower tile_rows or raise l1_bytes")
 
 
 def _requantization(layer: Conv) -> dict[str, int]:
@@ -101,7 +99,7 @@ def _parameters(layer: Conv, unit: np.void, acc: Accelerator) -> np.ndarray:
     count = int(unit["a"] - 1) * acc.columns + int(unit["columns_tail"])
     words = np.zeros(int(unit["a"]) * acc.columns, np.uint64)
     for n in range(count):
-        values: Mapping[str, int] = {"bias": int(layer.bias[low + n])}
+        values = {"bias": int(layer.bias[low + n])}
         if q is not None:
             values |= {"multiplier": int(q.multiplier[low + n]), "shift": int(q.shift[low + n])}
         words[n] = pack(layer.name, "parameter", packets.PARAMETER, values)[0]

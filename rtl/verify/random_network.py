@@ -60,7 +60,7 @@ def random_case(accelerator: Accelerator, seed: int) -> Case:
 
 
 def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
-    """One to four convolutions, some with an addition; a last one may emit 32 bits; a pool may come behind."""
+    """One to four convolutions, some with an addition or a pool behind; a last one may emit 32 bits."""
     channels = int(rng.integers(1, 2 * acc.rows + 2))
     spec = TensorSpec((channels, *_pair(rng, (1, 1), (9, 9))), zero_point=int(rng.integers(-128, 128)))
     layers: list[Conv | Add | Pool | AveragePool] = []
@@ -88,12 +88,11 @@ def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
 
 def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, ifmap: Map,
           wide: bool) -> Conv:
-    channels, *size = ifmap
+    channels = ifmap[0]
     kernel, stride = _pair(rng, (1, 1), (4, 4)), _pair(rng, (1, 1), (3, 3))
     padding = _pair(rng, (0, 0), kernel)
     if rng.random() < 0.4:  # a shape that an addition can ride on
-        kernel = (2 * rng.integers(0, 2) + 1, 2 * rng.integers(0, 2) + 1)
-        kernel, stride = (int(kernel[0]), int(kernel[1])), (1, 1)
+        kernel, stride = (int(rng.choice([1, 3])), int(rng.choice([1, 3]))), (1, 1)
         padding = (kernel[0] // 2, kernel[1] // 2)
         outputs = channels
     else:

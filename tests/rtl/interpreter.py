@@ -97,7 +97,7 @@ class Machine:
     def convolution(self):
         tiles, chunks = self.streams["tiles"], self.streams["chunks"]
         first = tiles.peek()
-        assert first.begins and chunks.peek().begins
+        assert first.begins == chunks.peek().begins == 1
         from_l1 = first.ifmap_beats == 0 and chunks.peek().lines > 0
         for group in (0, 1):
             if not (from_l1 and group == chunks.peek().map):
@@ -146,7 +146,7 @@ class Machine:
                 job.entries, -1)
             job = jobs.packet()
             self.waits["jobs"] += job.wait
-        assert not job.codebook and job.serial == c.serial
+        assert (job.codebook, job.serial) == (0, c.serial)
         for name in ("a", "b", "u", "d", "rows", "rows_tail"):
             assert getattr(job, name) == getattr(c, name)
         depth = self.acc.wrf_depth if c.serial else self.acc.wrf_depth // 2
@@ -246,7 +246,7 @@ class Machine:
         stream = self.streams["units"]
         u = stream.packet()
         assert (u.kind, u.a, u.pixels, u.store) == (0, c.a, c.pixels, c.store)
-        assert u.map == 1 - c.map and u.ends == c.ends
+        assert (u.map, u.ends) == (1 - c.map, c.ends)
         columns = self.acc.columns
         words = [int(word) for word in stream.take(u.a * columns)]
         bias = np.array([word & 0xFFFFFFFF for word in words], np.int64)
@@ -293,7 +293,7 @@ class Machine:
     # ---- passes
 
     def vector_pass(self, u):
-        assert u.begins and u.ends and not (u.wide or u.residual)
+        assert (u.begins, u.ends, u.wide, u.residual) == (1, 1, 0, 0)
         source, columns = self.maps[1 - u.map], self.acc.columns
         self.poison(self.maps[u.map])
         for p in range(u.pixels):

@@ -1,4 +1,4 @@
-"""Packets and memory of compiled networks: walked by an interpreter, they give the functional model's tensors."""
+"""Packets and memory of compiled networks: an interpreter gets the functional model's tensors out of them."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def test_random_networks_reach_every_corner():
                              "dilated": max(shape.dilation) > 1, "strided": max(shape.stride) > 1,
                              "fence": bool(layer.program.chunks["fence"].any()),
                              "ring": _rings(case.image, layer)})
-    for corner in ("dram", "l2", "l1", "dense", "split", "block", "vq", "mvq", "buffers 1", "buffers 2", "tiles",
-                   "outer", "split channels", "parts", "overlap", "serial", "addition", "wide", "folded",
+    for corner in ("dram", "l2", "l1", "dense", "split", "block", "vq", "mvq", "buffers 1", "buffers 2",
+                   "tiles", "outer", "split channels", "parts", "overlap", "serial", "addition", "wide", "folded",
                    "dilated", "strided", "fence", "ring", "pass l1"):
         assert seen[corner], (corner, seen)
 
@@ -170,7 +170,8 @@ def test_one_layer():
 
 def test_a_reshape_of_places_moves_nothing():
     network = Network("tokens", TensorSpec((8, 4, 4)), (
-        _conv("a", "input", 8, 8), Reshape("flat", "a", (8, 16, 1)), _conv("b", "flat", 4, 8, (1, 1), (0, 0))))
+        _conv("a", "input", 8, 8), Reshape("flat", "a", (8, 16, 1)),
+        _conv("b", "flat", 4, 8, (1, 1), (0, 0))))
     image = compiler.compile(network, preset("ews-8"))
     data = np.random.default_rng(1).integers(-128, 128, (1, 8, 4, 4)).astype(np.int8)
     assert_runs(network, image, data)
@@ -204,7 +205,7 @@ def test_only_the_input_comes_folded():
     network, acc = Network("n", TensorSpec((8, 6, 6)), layers), preset("ews-8")
     shapes = [replace(shape, name="") for shape in network.shapes]
     plans = [Schedule(acc, shapes[0], source="dram"), Schedule(acc, fold(shapes[1], acc, "dense"))]
-    with pytest.raises(InputError, match="second.kernel"):
+    with pytest.raises(InputError, match=r"second\.kernel"):
         compiler.compile(network, acc, plans=plans)
 
 
@@ -236,11 +237,12 @@ def test_packets_faster_than_their_port_are_warned_of():
     assert compiler.compile(network, acc).warnings == (
         "fast: packets come faster than the command port brings them; the run is slower than docs/timing.md "
         "says",)
-    assert compiler.compile(Network("n", TensorSpec((8, 8, 8)), (_conv("c", "input", 8, 8),)), acc).warnings == ()
+    slow = Network("n", TensorSpec((8, 8, 8)), (_conv("c", "input", 8, 8),))
+    assert compiler.compile(slow, acc).warnings == ()
 
 
 def test_jobs_and_tiles_wait_for_what_comes_from_dram():
-    """The input and all weights come once; the codebook comes with the first chunk, which then need not wait."""
+    """Input and weights come once; the codebook comes with the first chunk, which then need not wait."""
     network, acc = shipped("resnet20-fashion"), preset("ews-cms-16")
     image = compiler.compile(network, acc)
     geometry = Geometry(acc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtl import packets
+from rtl.compiler.lanes import check_lanes
 from rtl.compiler.packing import pack
 from rtl.compiler.tiles import Visit
 from rtl.geometry import Geometry
@@ -17,8 +18,8 @@ _SAME = ("a", "b", "u", "d", "rows", "rows_tail", "pixels", "width", "fetch_row"
 
 def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: int) -> list[np.ndarray]:
     """Packets of a layer that reads its ifmap, of zero point `zero`, in a map group."""
-    schedule, shape = program.schedule, program.schedule.shape
-    layout = packets.chunk(Geometry(schedule.accelerator))
+    schedule, shape, acc = program.schedule, program.schedule.shape, program.schedule.accelerator
+    layout = packets.chunk(Geometry(acc))
     shared = {
         "serial": not schedule.overlap, "double": schedule.ofmap_buffers == 2, "reuse": schedule.reuses,
         "map": group, "zero": zero, "kernel_x": shape.kernel[1],
@@ -29,12 +30,16 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
     for number, chunk in enumerate(program.chunks):
         visit = int(chunk["visit"])
         tile = visits[visit].ifmap
+        channel = int(chunk["channel"]) - tile.first
+        for r in range(chunk["b"]):
+            check_lanes(name, "channel", acc, channel + r * acc.rows,
+                        int(chunk["rows_tail"] if r == chunk["b"] - 1 else chunk["rows"]))
         ky, kx = divmod(int(chunk["position"]), shape.kernel[1])
         found.append(pack(name, "chunk", layout, shared | {field: chunk[field] for field in _SAME} | {
             "opens": visit != before, "begins": number == 0, "ends": number == len(program.chunks) - 1,
             "base": tile.to, "pitch": tile.pitch, "line": tile.pitch * tile.map.shape[2],
             "lines": tile.lines, "line_pixels": tile.map.shape[2],
-            "channel": int(chunk["channel"]) - tile.first, "ky": ky, "kx": kx,
+            "channel": channel, "ky": ky, "kx": kx,
             "y": int(chunk["tile"]) * shape.stride[0] - shape.padding[0] - tile.line}))
         before = visit
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtl import packets
+from rtl.compiler.lanes import check_lanes
 from rtl.compiler.memory import Map
 from rtl.compiler.packing import pack
 from rtl.compiler.steps import Step, group_words
@@ -31,6 +32,7 @@ def units(
         shared |= _addition(network, layer.name, step.add)
     found = []
     for number, unit in enumerate(last):
+        _check_rows(step, unit, acc)
         values = {name: unit[name] for name in ("a", "columns", "columns_tail", "pixels", "store")}
         values |= {"begins": number == 0, "ends": number == len(last) - 1}
         residual = visits[int(unit["visit"])].residual
@@ -79,6 +81,17 @@ def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
                          f"holds {pixels}", "lower tile_rows or raise l1_bytes")
 
 
+def _check_rows(step: Step, unit: np.void, acc: Accelerator) -> None:
+    """A row of 32-bit values takes several writes, each of whole words."""
+    for s in range(unit["a"]):
+        columns = int(unit["columns_tail"] if s == unit["a"] - 1 else unit["columns"])
+        first = int(unit["output"]) + s * acc.columns
+        if step.wide:
+            check_lanes(step.name, "output", acc, 4 * first, 8, 8)
+        else:
+            check_lanes(step.name, "output", acc, first, columns)
+
+
 def _requantization(layer: Conv) -> dict[str, int]:
     q = layer.requantization
     return {} if q is None else {"zero": q.zero_point, "low": q.low, "high": q.high}
@@ -111,13 +124,14 @@ def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap:
     layer = step.layer
     assert isinstance(layer, AveragePool | Pool)
     channels, lines, line_pixels = ifmap.shape
-    groups = -(-channels // acc.columns)
+    lanes = acc.requant_lanes
+    groups = -(-channels // lanes)
     if group_words(acc, step.writes) < ofmap.words:
         raise InputError(f"{step.name}: ofmap", 8 * ofmap.words, "bytes exceed the L1 group of the pass",
                          "pool more, or raise l1_bytes")
     values = {
         "begins": 1, "ends": 1, "map": step.writes, "a": 1,
-        "columns": min(channels, acc.columns), "columns_tail": channels - (groups - 1) * acc.columns,
+        "columns": min(channels, lanes), "columns_tail": channels - (groups - 1) * lanes,
         "pixels": ofmap.shape[1] * ofmap.shape[2], "width": ofmap.shape[2], "groups": groups,
         "zero": layer.zero_point, "low": layer.low, "high": layer.high,
         "to": 0, "to_pitch": ofmap.pitch, "ring": group_words(acc, step.writes),

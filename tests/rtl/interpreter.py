@@ -294,7 +294,7 @@ class Machine:
 
     def vector_pass(self, u):
         assert (u.begins, u.ends, u.wide, u.residual) == (1, 1, 0, 0)
-        source, columns = self.maps[1 - u.map], self.acc.columns
+        source, columns = self.maps[1 - u.map], self.acc.requant_lanes
         self.poison(self.maps[u.map])
         for p in range(u.pixels):
             for g in range(u.groups):

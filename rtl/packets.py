@@ -103,7 +103,7 @@ def unit(geometry: Geometry) -> StructLayout:
     `ends`: the layer's last unit. `pass`: one of PASS_KINDS.
 
     A pass reads group 1 - `map`, `from`, `from_pitch`: `window_y` x `window_x` pixels for each output pixel, which lie `line_pixels` to a
-    line, with the strides and (top, left) padding given, `groups` runs of L channels; `own_multiplier` and `shift`
+    line, with the strides and (top, left) padding given, `groups` runs of `requant_lanes` channels; `own_multiplier` and `shift`
     requantize an average, from `own_zero` to `zero`.
     """
     acc = geometry.accelerator

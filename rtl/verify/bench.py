@@ -53,7 +53,8 @@ module {bench} (input clk, input rst);
   assign m_axi_weights_rdata = {{{weight_words}}};
   assign m_axi_commands_rresp = {{run[4][0] & commands_address[31:3] == run[5][31:3], 1'b0}};
   assign m_axi_maps_rresp = {{run[4][0] & maps_address[31:3] == run[5][31:3], 1'b0}};
-  assign m_axi_weights_rresp = {{run[4][0] & weights_address >> {weight_shift} == run[5] >> {weight_shift}, 1'b0}};
+  assign m_axi_weights_rresp = {{
+    run[4][0] & weights_address[31:{weight_shift}] == run[5][31:{weight_shift}], 1'b0}};
 
   // Software: one register access after the other.
   wire [3:0] operation = software[step][47:44];
@@ -149,8 +150,8 @@ int main(int argc, char **argv)
 """Main program for Verilator."""
 
 _LITE = {"awaddr": 12, "awprot": 3, "awvalid": 1, "awready": 1, "wdata": 32, "wstrb": 4, "wvalid": 1,
-         "wready": 1, "bresp": 2, "bvalid": 1, "bready": 1, "araddr": 12, "arprot": 3, "arvalid": 1, "arready": 1,
-         "rdata": 32, "rresp": 2, "rvalid": 1, "rready": 1}
+         "wready": 1, "bresp": 2, "bvalid": 1, "bready": 1, "araddr": 12, "arprot": 3, "arvalid": 1,
+         "arready": 1, "rdata": 32, "rresp": 2, "rvalid": 1, "rready": 1}
 _ADDRESS = {"addr": 32, "len": 8, "size": 3, "burst": 2, "id": 1, "valid": 1, "ready": 1}
 _EVENTS = ("interrupt", "weights_there", "maps_there", "begin_layer", "end_layer", "job_written",
            "tile_there")

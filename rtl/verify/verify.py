@@ -126,8 +126,8 @@ def _compare(
                           "a burst ends elsewhere than its length says, or lies beyond memory")
     return VerifyResult(
         words, mismatches, sum(layer.cycles_model for layer in layers),
-        sum(layer.cycles_rtl for layer in layers), total, last, tuple(layers), first, simulator, time.perf_counter() - begin, found.build_s,
-        found.cycles / found.run_s, image.warnings)
+        sum(layer.cycles_rtl for layer in layers), total, last, tuple(layers), first, simulator,
+        time.perf_counter() - begin, found.build_s, found.cycles / found.run_s, image.warnings)
 
 
 def _tensor(name: str, expected: np.ndarray, found: np.ndarray) -> tuple[int, str]:

@@ -131,8 +131,8 @@ endmodule
 DRAM = """\
 // DRAM in front of L2 (docs/timing.md section 7). dram.hex holds the transfers in their fixed order: tiles
 // that have to be there before it, layers that have to have begun, jobs that have to be written, cycles, and
-// whether it is a map. One at a time; what it brings is announced LATENCY later, weights ANNOUNCE cycles before
-// that, maps one.
+// whether it is a map. One at a time; what it brings is announced LATENCY later, weights ANNOUNCE cycles
+// before that, maps one.
 module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
   input clk, input rst, input [31:0] now, input [31:0] transfers,
   input begin_layer, input job_written, input tile_there, output weights_there, output maps_there

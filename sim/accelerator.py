@@ -154,8 +154,13 @@ class Accelerator(BaseModel):
 
     @property
     def ofmap_bytes(self) -> int:
-        """Quarter of L1 that holds finished rows on their way to L2; assumed."""
-        return self.l1_bytes // 4
+        """Eighth of L1 that holds finished rows on their way to L2; assumed."""
+        return self.l1_bytes // 8
+
+    @property
+    def residual_bytes(self) -> int:
+        """Eighth of L1 that holds residual tiles; assumed."""
+        return self.l1_bytes // 8
 
     @property
     def weight_bytes(self) -> int:

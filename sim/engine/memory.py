@@ -8,7 +8,7 @@ from numba import njit
 from sim.accelerator import Accelerator
 from sim.program import Program
 from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, Handover, LayerCounts
-from sim.shapes import ConvShape, PassShape
+from sim.shapes import WORD, ConvShape, PassShape
 
 
 def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -> LayerCounts:
@@ -18,14 +18,16 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
     maps = int(visits["dram_bytes"].sum())
     ifmap = int(visits["ifmap_bytes"].sum())
     residual = int(visits["residual_bytes"].sum())
-    ofmap = shape.outputs * shape.out_h * shape.out_w
+    # Rows that the storer wrote into L1, and as many words of its residual operand.
+    ofmap = WORD * int((chunks["pixels"].astype(np.int64) * chunks["write_words"]).sum())
+    added = ofmap if shape.residual else 0
     dram = int(chunks["dram_bytes"].sum()) + maps
     l2 = counters["beats"] * schedule.accelerator.weight_port_bits // 8 + ifmap + residual + ofmap
     if schedule.spills:
-        dram += ofmap
+        dram += shape.ofmap_bytes
     l2 += dram  # what DRAM delivers is written, what it takes is read
     l1 = ifmap + residual + ofmap  # filled by DMA, or emptied by it
-    l1 += counters["l1_ifmap_read"] + residual + ofmap  # the core's side
+    l1 += counters["l1_ifmap_read"] + added + ofmap  # the core's side
     l1 += counters["l1_psum_read"] + counters["l1_psum_write"]
     accesses = {"dram": dram, "l2": l2, "l1": l1, "crf": 0, "rom": 0, "mac": counters["mac"]}
     for memory in ("arf", "wrf", "prf"):

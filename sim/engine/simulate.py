@@ -16,7 +16,7 @@ from sim.formats import network_formats
 from sim.network import Conv, DenseWeight, MatMul, Network
 from sim.plan import plan
 from sim.program import lower, token_ifmap
-from sim.results import Handover, LayerCounts, output_bytes, with_output
+from sim.results import Handover, LayerCounts, with_output
 from sim.schedule import Schedule
 from sim.shapes import ConvShape, PassShape
 
@@ -84,7 +84,7 @@ def simulate(
             assert how is not None
             layer_counts, found = memory.pass_counts(shape, accelerator, how, found)
             counts.append(layer_counts)
-    layers = with_output(counts, output_bytes(network.shapes[-1]))
+    layers = with_output(counts, network.shapes[-1], accelerator)
     wall = time.perf_counter() - start
     exact = _equal(functional.run(network, tensors["input"]), tensors) if compare else None
     return Simulation(network, tensors, layers, exact, wall)

@@ -123,7 +123,8 @@ def _compare(
     if found.protocol_errors or found.limited:
         mismatches += found.protocol_errors + found.limited
         first = first or ("the run did not end" if found.limited else
-                          "a burst ends elsewhere than its length says, or lies beyond memory")
+                          "a write burst ends elsewhere than its length says or lies beyond memory, or "
+                          "the storer lost a row")
     return VerifyResult(
         words, mismatches, sum(layer.cycles_model for layer in layers),
         sum(layer.cycles_rtl for layer in layers), total, last, tuple(layers), first, simulator,

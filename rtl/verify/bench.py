@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from rtl.counters import COUNTER_BITS, COUNTERS
 from rtl.packets import ANNOUNCE
 from rtl.verify.memory import MODULES
+from rtl.verilog import TOP
 from sim.accelerator import Accelerator
 
 BENCH = "bench"
-TOP = "codeword_accelerator"
-COUNTERS = ("cycles", "compute", "drain", "dma", "rom", "weight", "psum", "store", "ifmap", "vector",
-            "control", "vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows")
-"""Outputs `count_<name>` of the accelerator."""
-COUNTER_BITS = 40
 
 WRITE, READ, WAIT, END = range(4)
 """Operations of the software: write or read a register, wait for the interrupt, stop."""
@@ -82,7 +79,7 @@ module {bench} (input clk, input rst);
     if (s_axil_awvalid & s_axil_awready) addressed <= 1;
     if (s_axil_wvalid & s_axil_wready) given <= 1;
     if (s_axil_arvalid & s_axil_arready) asked <= 1;
-    if (s_axil_bvalid | s_axil_rvalid | (operation == {wait_op} & interrupt)) begin
+    if (s_axil_bvalid | s_axil_rvalid | (operation == {wait_op} & irq)) begin
       step <= step + 1;
       {{addressed, given, asked}} <= 0;
     end
@@ -153,7 +150,7 @@ _LITE = {"awaddr": 12, "awprot": 3, "awvalid": 1, "awready": 1, "wdata": 32, "ws
          "wready": 1, "bresp": 2, "bvalid": 1, "bready": 1, "araddr": 12, "arprot": 3, "arvalid": 1,
          "arready": 1, "rdata": 32, "rresp": 2, "rvalid": 1, "rready": 1}
 _ADDRESS = {"addr": 32, "len": 8, "size": 3, "burst": 2, "id": 1, "valid": 1, "ready": 1}
-_EVENTS = ("interrupt", "weights_there", "maps_there", "begin_layer", "end_layer", "job_written",
+_EVENTS = ("irq", "weights_there", "maps_there", "begin_layer", "end_layer", "job_written",
            "tile_there")
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from rtl.bus.register_map import register_map
 from rtl.compiler import Image
+from rtl.counters import COUNTERS
 from rtl.verify import build
-from rtl.verify.bench import COUNTERS, END, READ, WAIT, WRITE
+from rtl.verify.bench import END, READ, WAIT, WRITE
 from rtl.verify.dram import transfers
 
-BASE, STRIDE = 0x40, 8
-"""Registers of the first stream's address and of the next stream's; the count lies 4 behind."""
-CONTROL, STATUS, ERROR_ADDRESS = 0x20, 0x24, 0x28
 START_WITH_INTERRUPT = 0b101
+"""Of the register `control`."""
+READ_BACK = ("status", "error_address", "layers")
 POISON = 0x5AA5_5AA5_5AA5_5AA5
 """In memory where the accelerator has to write."""
 
@@ -43,7 +44,7 @@ class Run:
         memory: uint64 [words], afterwards.
         begins, ends: cycle of each layer's begin (the one before its cycle 0) and its last cycle.
         counters: by name, of the run up to the end of each layer.
-        registers: what software read afterwards, by offset.
+        registers: what software read afterwards, by name.
         cycles: of the simulation, reset and software included.
         limited: it did not end in the cycles given.
         protocol_errors: bursts whose last beat is not where its length says, or writes beyond memory.
@@ -54,7 +55,7 @@ class Run:
     begins: list[int]
     ends: list[int]
     counters: list[dict[str, int]]
-    registers: dict[int, int]
+    registers: dict[str, int]
     cycles: int
     limited: bool
     protocol_errors: int
@@ -98,12 +99,13 @@ def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, condit
 
 def _software(image: Image) -> list[int]:
     """Register accesses from reset to the end of the run."""
-    operations = []
-    for n, stream in enumerate(image.streams.values()):
-        base = BASE + STRIDE * n
-        operations += [(WRITE, base, stream.address), (WRITE, base + 4, stream.words)]
-    operations += [(WRITE, CONTROL, START_WITH_INTERRUPT), (WAIT, 0, 0), (READ, STATUS, 0),
-                   (READ, ERROR_ADDRESS, 0), (END, 0, 0)]
+    at = {register.name: register.offset for register in register_map(image.accelerator, COUNTERS)}
+    values = {"layer_count": len(image.layers)}
+    for name, stream in image.streams.items():
+        values |= {f"{name}_base": stream.address, f"{name}_count": stream.words}
+    operations = [(WRITE, at[name], value) for name, value in values.items()]
+    operations += [(WRITE, at["control"], START_WITH_INTERRUPT), (WAIT, 0, 0),
+                   *((READ, at[name], 0) for name in READ_BACK), (END, 0, 0)]
     return [kind << 44 | offset << 32 | value for kind, offset, value in operations]
 
 
@@ -123,7 +125,7 @@ def _read(directory: Path, build_s: float, run_s: float) -> Run:
         memory, [values[0] for kind, values in found if kind == "begin"],
         [values[0] for kind, values in found if kind == "layer"],
         [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
-        {values[0]: values[1] for kind, values in found if kind == "read"},
+        dict(zip(READ_BACK, (values[1] for kind, values in found if kind == "read"), strict=False)),
         cycles, last == "limit", sum(kind == "protocol" for kind, _ in found), build_s, run_s)
 
 

@@ -50,8 +50,9 @@ class LayerController(Block):
         is_pass = Signal()
         gone = Signal()  # the rows of the pass
         at_work = Signal()
-        known = Signal()
+        kind_known, known = Signal(), Signal()
         m.d.comb += [
+            kind_known.eq(self.pass_waiting | self.rows_waiting),
             known.eq(self.pass_waiting | (self.rows_waiting & self.chunk_valid)),
             at_work.eq(Mux(is_pass, self.pass_busy, ~self.settled)),
             self.passing.eq(is_pass),
@@ -96,9 +97,18 @@ class LayerController(Block):
                         with m.If(left == 1):
                             m.d.comb += self.done.eq(1)
                             m.next = "IDLE"
-                        with m.Else():
+                        with m.Elif(kind_known):
                             m.d.comb += self.begin.eq(1)
                             m.next = "CONTROL"
+                        with m.Else():
+                            m.next = "GAP"
+                with m.If(self.halt):
+                    m.next = "HALTED"
+            with m.State("GAP"):  # the next unit's packet is late
+                m.d.comb += self.busy.eq(1)
+                with m.If(kind_known):
+                    m.d.comb += self.begin.eq(1)
+                    m.next = "CONTROL"
                 with m.If(self.halt):
                     m.next = "HALTED"
             with m.State("HALTED"):

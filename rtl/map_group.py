@@ -43,7 +43,6 @@ class MapGroup(Block):
         m = Module()
         bank_bits = ceil_log2(self.banks)
         first_written, first_read = self.write_word[:bank_bits], self.read_word[:bank_bits]
-        written_row, read_row = self.write_word[bank_bits:], self.read_word[bank_bits:]
         # The rotation that undoes the interleaving of the last read.
         turn = Signal(bank_bits, reset_less=True)
         with m.If(self.read_enable):
@@ -56,16 +55,16 @@ class MapGroup(Block):
         ]
         read = []
         for n in range(self.banks):
-            last = n == self.banks - 1  # no bank follows it
             bank = place(m, f"bank_{n}", Sram(
                 depth=-(-self.words // self.banks), width=WORD_BITS, granularity=8))
+            # Of the words from the first one on, a bank below the first one's holds that of the next row.
+            after = self.banks - 1 - n
             m.d.comb += [
-                # The words that wrap around to a bank below the first one lie a row further on.
-                bank.write_address.eq(written_row if last else written_row + (first_written > n)),
+                bank.write_address.eq((self.write_word + after)[bank_bits:]),
                 bank.write_enable.eq(enable.word_select(n, WORD_BYTES)),
                 bank.write_data.eq(data.word_select(n, WORD_BITS)),
                 bank.read_enable.eq(self.read_enable),
-                bank.read_address.eq(read_row if last else read_row + (first_read > n)),
+                bank.read_address.eq((self.read_word + after)[bank_bits:]),
             ]
             read.append(bank.read_data)
         m.d.comb += self.read_data.eq(_turned(Cat(read), WORD_BITS, turn))

@@ -97,7 +97,7 @@ class Top(Block):
             control.active.eq(core.active), control.pass_busy.eq(storer.pass_busy),
             control.sent.eq(rows.unit_sent), control.idle.eq(rows.idle & ~storer.out_valid),
             core.load.eq(control.load), ifmap.load.eq(control.load), ifmap.allowed.eq(control.allowed),
-            storer.pass_start.eq(control.pass_start), tiles.begin.eq(control.begin),
+            storer.pass_start.eq(control.pass_start), tiles.begin.eq(control.begin & ~storer.pass_waiting),
             tiles.visit_end.eq(core.visit_end), tiles.maps_there.eq(self.maps_there),
             weights.weights_there.eq(self.weights_there), ifmap.tile_there.eq(tiles.tile_there),
             core.unit_loaded.eq(storer.unit_loaded), core.unit_sent.eq(rows.unit_sent & ~control.passing),

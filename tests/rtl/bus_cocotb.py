@@ -179,11 +179,11 @@ async def registers(dut):
     await host.write_dword(CONTROL, 5)
     assert await host.read_dword(STATUS) == 1
     await pulse(bench, dut.registers_finished)
-    await until(bench, lambda: dut.registers_interrupt.value)
+    await until(bench, lambda: dut.registers_irq.value)
     assert await host.read_dword(STATUS) == 0x102
     await host.write_dword(STATUS, 0x100)
     assert await host.read_dword(STATUS) == 2
-    assert not dut.registers_interrupt.value
+    assert not dut.registers_irq.value
 
 
 @cocotb.test()
@@ -259,7 +259,7 @@ async def errors_stop_the_run(dut):
             signal.value = value
         valid.value = 1
         await pulse(bench, dut.tiles_begin)
-        await until(bench, lambda: dut.registers_interrupt.value)
+        await until(bench, lambda: dut.registers_irq.value)
         assert await host.read_dword(STATUS) == 0x104 | port << 4
         assert await host.read_dword(ERROR_ADDRESS) == address
         await ClockCycles(dut.clk, 40)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree
 
 import pytest
 from cocotb_tools.runner import get_runner
 
 from rtl.block import module_name
-from rtl.bus.command_port import CommandPort
 from rtl.verify.build import _quiet
-from tests.rtl.bus_bench import ACC, BusBench, modules
+from tests.rtl.bus_bench import BusBench, modules
 
 TOP = module_name(BusBench.kind)
 
@@ -37,11 +35,3 @@ def results(tmp_path_factory):
 def test_bench(results, case):
     failed, log = results
     assert not failed[case], log[-3000:]
-
-
-def test_one_module_of_each_kind():
-    texts = modules(BusBench()) | modules(CommandPort(accelerator=ACC))
-    for name, text in texts.items():
-        assert re.findall(r"^module (\w+)", text, re.M) == [name]
-    assert {"codeword_read_port_64", "codeword_write_port_64", "codeword_address_channel_64",
-            "codeword_command_buffer", "codeword_row_mover"} <= set(texts)

@@ -130,7 +130,7 @@ class Top(Block):
                 written = name[0] in "bw" or name.startswith("aw")
                 owner = rows if written else readers[master]
                 _join(m, getattr(self, f"m_axi_{master}_{name}"), getattr(owner, name), member)
-        m.d.comb += self.irq.eq(registers.interrupt)
+        m.d.comb += self.irq.eq(registers.irq)
 
     def _supervise(self, m: Module, registers: Registers, control: LayerController, commands: CommandPort,
                    ports: dict[str, Block]) -> None:

@@ -47,7 +47,8 @@ class Registers(Block):
         self.counters = counters
         super().__init__(
             lite_signals()
-            | {"layer_count": Out(32), "start": Out(1), "clear": Out(1), "stop": Out(1), "busy": Out(1), "interrupt": Out(1),
+            | {"layer_count": Out(32), "start": Out(1), "clear": Out(1), "stop": Out(1), "busy": Out(1),
+               "irq": Out(1),
                "finished": In(1), "layer_end": In(1), "ports_idle": In(1)}
             | {f"{port}_error": In(1) for port in PORTS}
             | {f"{port}_error_address": In(ADDRESS_BITS) for port in PORTS}
@@ -133,7 +134,7 @@ class Registers(Block):
             self.busy.eq(running | clearing), values["busy"].eq(self.busy),
             self.start.eq(written["start"] & ~self.busy & ~error & ~self.clear),
             self.clear.eq(written["clear"]), self.stop.eq(error),
-            self.interrupt.eq(pending & values["interrupt_enable"]),
+            self.irq.eq(pending & values["interrupt_enable"]),
         ]
         m.d.sync += [layers.eq(layers + self.layer_end), clearing.eq(clearing & ~self.ports_idle)]
         with m.If(written["interrupt"]):

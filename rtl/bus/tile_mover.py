@@ -11,16 +11,11 @@ from rtl.bus.axi import BURST_BEATS, SUPERVISION, forward, read_signals, reset
 from rtl.bus.read_port import ReadPort
 from rtl.bus.runs import Runs
 from rtl.geometry import Geometry
-from rtl.packets import ADDRESS_BITS, WORD_ADDRESS_BITS, WORD_BITS, tile
+from rtl.packets import WORD_ADDRESS_BITS, WORD_BITS, tile
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 
 CREDIT_BITS = 8
-TRANSFER = StructLayout({
-    "address": ADDRESS_BITS, "beats": WORD_ADDRESS_BITS, "lines": WORD_ADDRESS_BITS,
-    "line_stride": ADDRESS_BITS, "planes": WORD_ADDRESS_BITS, "plane_stride": ADDRESS_BITS,
-    "to": WORD_ADDRESS_BITS})
-"""Half of a tile packet."""
 
 
 class TileMover(Block):
@@ -56,6 +51,8 @@ class TileMover(Block):
                 raise InputError(field, getattr(accelerator, field), problem, fix)
         self.setup = accelerator.dma_setup
         self.layout = tile(Geometry(accelerator))
+        self.transfer = StructLayout({name.removeprefix("ifmap_"): field.shape for name, field in self.layout
+                                      if name.startswith("ifmap_")})
         super().__init__({
             "tile_valid": In(1), "tile_ready": Out(1), "tile_packet": In(self.layout.size),
             "begin": In(1), "visit_end": In(1), "maps_there": In(1), "tile_there": Out(1),
@@ -98,7 +95,7 @@ class TileMover(Block):
     def _transfers(self, m: Module, port: ReadPort, starts: Value, packet: View, busy: Signal,
                    visit_done: Signal) -> None:
         runs = place(m, "runs", Runs())
-        ifmap, residual, later, chosen = (Signal(TRANSFER) for _ in range(4))
+        ifmap, residual, later, chosen = (Signal(self.transfer) for _ in range(4))
         only_residual = packet.ifmap_beats == 0
         follows = Signal()  # a residual, behind the ifmap at hand
         wait = Signal(range(self.setup + 1))
@@ -106,7 +103,7 @@ class TileMover(Block):
         awaited = Signal(WORD_ADDRESS_BITS + 1)
         all_asked = Signal()
         done = Signal()
-        for name in TRANSFER.members:
+        for name in self.transfer.members:
             m.d.comb += [getattr(ifmap, name).eq(getattr(packet, f"ifmap_{name}")),
                          getattr(residual, name).eq(getattr(packet, f"residual_{name}"))]
         m.d.comb += [

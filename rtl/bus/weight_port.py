@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from rtl.block import Block, place
+from rtl.bus.address_channel import REQUEST_BITS
 from rtl.bus.axi import SUPERVISION, forward, read_signals, reset
 from rtl.bus.fifo import Fifo
 from rtl.bus.read_port import ReadPort
@@ -15,6 +16,7 @@ from rtl.bus.sram_fifo import SramFifo
 from rtl.geometry import Geometry
 from rtl.packets import ADDRESS_BITS, ANNOUNCE, job
 from sim.accelerator import Accelerator
+from sim.errors import InputError
 
 BUFFER_BEATS = 32
 WAITING_JOBS = 8
@@ -39,6 +41,9 @@ class WeightPort(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.layout = job(Geometry(accelerator))
         self.port_bits = accelerator.weight_port_bits
+        if self.layout["beats"].width > REQUEST_BITS:
+            raise InputError("wrf_depth", accelerator.wrf_depth, "a job has more beats than a request can",
+                             "set a smaller wrf_depth or a wider weight_port_bits")
         super().__init__({
             "in_valid": In(1), "in_ready": Out(1), "in_job": In(self.layout.size),
             "out_valid": Out(1), "out_ready": In(1), "out_job": Out(self.layout.size),

@@ -134,19 +134,19 @@ def test_a_run_from_start_to_interrupt():
             assert not bus.pulses["start"]
         for _ in range(3):
             await bus.pulse("layer_end")
-        assert not ctx.get(dut.interrupt)
+        assert not ctx.get(dut.irq)
         await bus.pulse("finished")
-        assert ctx.get(dut.interrupt)
+        assert ctx.get(dut.irq)
         assert await bus.value(STATUS) == 0x102
         assert await bus.value(LAYERS) == 3
         await bus.write(CONTROL, 0)  # disabled: pending, but not out
-        assert not ctx.get(dut.interrupt)
+        assert not ctx.get(dut.irq)
         await bus.write(CONTROL, 4)
-        assert ctx.get(dut.interrupt)
+        assert ctx.get(dut.irq)
         await bus.write(STATUS, 0x100, 0b0001)
-        assert ctx.get(dut.interrupt)
+        assert ctx.get(dut.irq)
         await bus.write(STATUS, 0x100)
-        assert not ctx.get(dut.interrupt)
+        assert not ctx.get(dut.irq)
         assert await bus.value(STATUS) == 2
         await bus.write(CONTROL, 1)
         assert bus.pulses["start"]
@@ -166,7 +166,7 @@ def test_the_first_error_stops_the_run(port, number):
         ctx.set(getattr(dut, f"{port}_error_address"), 0x1234)
         await bus.pulse(f"{port}_error")
         assert ctx.get(dut.stop)
-        assert ctx.get(dut.interrupt)
+        assert ctx.get(dut.irq)
         other = "weights" if port == "commands" else "commands"
         ctx.set(getattr(dut, f"{other}_error_address"), 0x9999)
         await bus.pulse(f"{other}_error")

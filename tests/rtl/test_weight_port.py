@@ -11,6 +11,7 @@ from amaranth.lib.data import View
 from rtl import packets
 from rtl.bus.weight_port import WeightPort
 from sim.accelerator import load
+from sim.errors import InputError
 from tests.rtl.axi_memory import ReadMemory, beat, content
 from tests.rtl.simulate import run
 
@@ -201,3 +202,8 @@ def test_error_and_clear():
     assert done.jobs_shown == {0: 1}
     assert done.last_shown == 20
     assert not done.beats
+
+
+def test_jobs_longer_than_a_request_are_refused():
+    with pytest.raises(InputError, match="wrf_depth"):
+        WeightPort(accelerator=load("ews-64", {"wrf_depth": 512}))

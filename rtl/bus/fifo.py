@@ -31,7 +31,7 @@ class Fifo(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.words = words = Memory(shape=unsigned(self.width), depth=self.depth, init=[])
+        m.submodules.storage = words = Memory(shape=unsigned(self.width), depth=self.depth, init=[])
         write, read = words.write_port(), words.read_port(domain="comb")
         tail = Signal(address_bits(self.depth))
         head = Signal.like(tail)

@@ -47,8 +47,10 @@ class StorerLanes(Block):
         is_pass, largest = Signal(), Signal()
         m.d.comb += [is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
                      largest.eq(unit["pass"] == packets.PASS_KINDS["max"])]
-        operand = self._part(self.operand, PSUM_BITS, unit.wide)
-        parameters = self._part(self.parameters, packets.PARAMETER.size, unit.wide)
+        operand = Signal(PSUM_BITS * self.lanes)
+        parameters = Signal(packets.PARAMETER.size * self.lanes)
+        m.d.comb += [operand.eq(self._part(self.operand, PSUM_BITS, unit.wide)),
+                     parameters.eq(self._part(self.parameters, packets.PARAMETER.size, unit.wide))]
         finished, added, scaled = [], [], []
         for n in range(self.lanes):
             lane = place(m, f"requantizer_{n}", Requantizer())

@@ -27,6 +27,8 @@ from sim.accelerator import Accelerator
 
 MASTERS = ("commands", "weights", "maps")
 """The AXI4 masters, by the name in `m_axi_<name>_*`."""
+MOVED = ("map", "word", "offset", "bytes", "address", "ring", "ends_unit")
+"""Of the storer's rows, what the row mover needs to know."""
 WORD = (1 << packets.WORD_BITS // 8) - 1
 """Byte enables of one word."""
 
@@ -108,6 +110,8 @@ class Top(Block):
             core.psum_read_data.eq(psums.read_data), psums.write.eq(core.psum_write),
             psums.write_row.eq(core.row_address), psums.write_data.eq(core.row),
             storer.row_valid.eq(core.finished), storer.row.eq(core.row),
+            rows.row_valid.eq(storer.out_valid), storer.out_ready.eq(rows.row_ready),
+            *(getattr(rows, f"row_{name}").eq(getattr(storer, f"out_{name}")) for name in MOVED),
             self.begin_layer.eq(control.begin), self.end_layer.eq(control.end),
             self.overflow.eq(storer.overflow | psums.overflow),
             self.job_written.eq(core.job_written), self.tile_there.eq(tiles.tile_there),

@@ -217,3 +217,17 @@ def test_overflow_tells_a_lost_row():
 def test_lanes_must_divide_a_row_into_half_words(name, lanes):
     with pytest.raises(InputError, match="requant_lanes"):
         Storer(accelerator=load(name, {"requant_lanes": lanes}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30))
+def test_layers_of_all_kinds_in_any_order(seed):
+    rng = np.random.default_rng(seed)
+    acc = MACHINES[rng.choice(list(MACHINES))]
+    layers = []
+    for kind in rng.choice(["plain", "residual", "wide", "average", "max"], 4):
+        if kind in PASS_KINDS:
+            layers.append(_pass_layer(acc, rng, kind))
+        else:
+            layers.append(_rows_layer(acc, rng, int(rng.integers(1, 6)), int(rng.integers(1, 7)), kind))
+    Machine(acc, layers, seed, exact=bool(rng.random() < 0.7)).run()

@@ -79,7 +79,8 @@ def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
             layers.append(_add(rng, f"add{n}", pair if rng.random() < 0.5 else pair[::-1]))
             name = f"add{n}"
         maps[name] = written
-        if not wide and rng.random() < 0.25:
+        # timing.md counts operations of a pass; the storer runs whole groups of lanes.
+        if not wide and written[0] % acc.requant_lanes == 0 and rng.random() < 0.5:
             pool = _pool(rng, f"pool{n}", name, written, layers[-1].zero_point)
             layers.append(pool)
             maps[pool.name] = pool.ofmap(written)
@@ -97,6 +98,8 @@ def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, if
         outputs = channels
     else:
         outputs = int(rng.integers(1, 2 * acc.columns + 2))
+        if rng.random() < 0.4:
+            outputs = acc.columns * int(rng.integers(1, 3))
     groups, dilation = 1, (1, 1)
     if rng.random() < 0.25:
         dilation = _pair(rng, (1, 1), (3, 3))

@@ -48,7 +48,7 @@ def verify_network(
     expected = simulate(network, accelerator, images[:1], compare=False, objective=objective, plans=plans)
     cycles = sum(layer.total_cycles for layer in expected.layers)
     chosen = simulators.choose(simulator, accelerator, cycles)
-    found = run_image(image, images[0], 8 * cycles + 100_000, chosen, Path(rtl_dir) if rtl_dir else None,
+    found = run_image(image, images[0], 4 * cycles + 5_000, chosen, Path(rtl_dir) if rtl_dir else None,
                       Conditions(stalls))
     return _compare(image, expected, found, stalls is not None, chosen, begin)
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.block import Block
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.results import CONTROL_CYCLES, STORER_STAGES
+from sim.results import CONTROL_CYCLES
 
 
 class LayerController(Block):
@@ -16,8 +16,7 @@ class LayerController(Block):
 
     Function: `begin` is 1 in the cycle before cycle 0 of a layer, which for the next one is the last cycle of
         the layer before. In cycle 3, or as soon as its packets are there, `load` (a layer of the array) or
-        `pass_start` (a pass). A layer ends dma_setup + l2_latency cycles after its last row has left L1, a pass
-        three cycles later than that after its last cycle of work, and not before `idle`. `allowed`: the control cycles
+        `pass_start` (a pass). Either ends dma_setup + l2_latency cycles after its last row has left L1, and not before `idle`. `allowed`: the control cycles
         are over.
     Throughput: layers without gaps.
     Handshake: `start` while not `busy` takes `layers`; the run begins when `primed` and the first unit is there.
@@ -46,7 +45,7 @@ class LayerController(Block):
         m = Module()
         left = Signal.like(self.layers)
         control = Signal(range(CONTROL_CYCLES))
-        tail = Signal(range(self.tail + STORER_STAGES))
+        tail = Signal(range(self.tail))
         is_pass = Signal()
         gone = Signal()  # the rows of the pass
         at_work = Signal()
@@ -54,7 +53,7 @@ class LayerController(Block):
         m.d.comb += [
             kind_known.eq(self.pass_waiting | self.rows_waiting),
             known.eq(self.pass_waiting | (self.rows_waiting & self.chunk_valid)),
-            at_work.eq(Mux(is_pass, self.pass_busy, ~self.settled)),
+            at_work.eq(Mux(is_pass, ~gone, ~self.settled)),
             self.passing.eq(is_pass),
         ]
         with m.FSM():
@@ -89,9 +88,9 @@ class LayerController(Block):
                 with m.If(self.sent):
                     m.d.sync += gone.eq(1)
                 with m.If(~at_work):
-                    with m.If(tail != Mux(is_pass, self.tail + STORER_STAGES - 1, self.tail - 1)):
+                    with m.If(tail != self.tail - 1):
                         m.d.sync += tail.eq(tail + 1)
-                    with m.Elif(self.idle & (gone | ~is_pass)):
+                    with m.Elif(self.idle):
                         m.d.comb += self.end.eq(1)
                         m.d.sync += [left.eq(left - 1), control.eq(0)]
                         with m.If(left == 1):

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from sim import demands, recurrence
 from sim.accelerator import Accelerator
-from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, Handover, LayerCounts
+from sim.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover, LayerCounts
 from sim.schedule import CODED, Schedule, ifmap_lines, spills
 from sim.shapes import WORD, ConvShape, PassShape
 
@@ -136,7 +136,7 @@ def pass_counts(
     acc, found = accelerator, found or Handover()
     read, written = shape.ifmap_bytes, shape.ofmap_bytes
     start = acc.dma_setup + acc.l2_latency
-    work = -(-shape.operations // acc.requant_lanes)
+    work = shape.cycles(acc.requant_lanes)
     brought, dram_there, dram = 0, 0, found.dram
     if source != "l1":
         beats = -(-read * 8 // acc.dma_bits)
@@ -147,18 +147,37 @@ def pass_counts(
         dram_there = dram + acc.dram_latency + start
     cycles = dict.fromkeys(CAUSES, 0) | {"control": CONTROL_CYCLES, "vector": work}
     end = CONTROL_CYCLES + work
-    for cause, until in (("dma", brought), ("dram", dram_there),
-                         ("dma", CONTROL_CYCLES + -(-written * 8 // acc.dma_bits))):
+    for cause, until in (("dma", brought), ("dram", dram_there)):
         cycles[cause] += max(0, until - end)
         end = max(end, until)
-    cycles["drain"] = STORER_STAGES + start
-    end += STORER_STAGES + start
+    sent = _pass_sent(shape, acc, work, end)
+    cycles["drain"] = sent + start - end
+    end = sent + start
     moved = read * (source == "dram") + written * spills(shape, acc)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": moved, "l2": moved + read * (source != "l1") + written,
                  "l1": read * (1 + (source != "l1")) + 2 * written}
     left = found._replace(dram=dram).later(end)
     return LayerCounts(shape.name, 0, cycles, accesses), left
+
+
+def _pass_sent(shape: PassShape, acc: Accelerator, work: int, end: int) -> int:
+    """When the last batch of results has left: batches are complete at even distances, the last one at the end.
+
+    A batch waits for those before it, of which only the first pixel's or the last one's can decide: from one
+    pixel to the next its lead over the beats that follow it grows or shrinks steadily.
+    """
+    pixels, groups = shape.batches(acc.requant_lanes)
+    beats = [-(-8 * WORD * group // acc.dma_bits) for group in groups]
+    count = pixels * len(beats)
+    latest = 0
+    for pixel in {0, pixels - 1}:
+        for n in range(len(beats)):
+            number = pixel * len(beats) + n + 1
+            complete = end if number == count else CONTROL_CYCLES + -(-number * work // count)
+            following = sum(beats[n:]) + (pixels - 1 - pixel) * sum(beats)
+            latest = max(latest, complete - 1 + PASS_STAGES + following)
+    return latest
 
 
 def _map_bytes(schedule: Schedule) -> tuple[int, int, int]:

@@ -18,6 +18,8 @@ MEMORIES = ("dram", "l2", "l1", "arf", "wrf", "prf", "crf", "rom")
 
 CONTROL_CYCLES = 4
 STORER_STAGES = 3
+PASS_STAGES = 5
+"""Read from L1 and accumulation come before the storer's three."""
 
 
 class Handover(NamedTuple):

@@ -170,6 +170,20 @@ class PassShape:
         """Lane operations."""
         return PASSES[self.kind] * self.elements
 
+    def cycles(self, lanes: int) -> int:
+        """Cycles of work: a vector of up to `lanes` channels of a pixel each, or `lanes` operations side by side."""
+        if not self.channels:
+            return -(-self.operations // lanes)
+        return -(-self.operations // self.channels) * -(-self.channels // lanes)
+
+    def batches(self, lanes: int) -> tuple[int, tuple[int, ...]]:
+        """Pixels of the results, and the words of the batches in which the lanes give each of them."""
+        if not self.channels:
+            return -(-self.results // lanes), (words(0, min(lanes, self.results)),)
+        groups = range(0, self.channels, lanes)
+        return -(-self.results // self.channels), tuple(
+            words(first, min(lanes, self.channels - first)) for first in groups)
+
     @property
     def ifmap_bytes(self) -> int:
         return self.reads or self._bytes(self.elements) * self.operands

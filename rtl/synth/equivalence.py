@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtl.synth import yosys
+from rtl.synth.flow import reached
 from rtl.synth.liberty import Library
 
 _COUNT = re.compile(r"Of those cells (\d+) are proven and (\d+) are unproven\.")
@@ -38,7 +39,8 @@ def prove(texts: Mapping[str, str], top: str, netlist: str, library: Library) ->
     """
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        files, libraries = yosys.write(texts, directory), yosys.write_library(library, directory)
+        files = yosys.write(reached(texts, top), directory)
+        libraries = yosys.write_library(library, directory)
         (directory / "netlist.v").write_text(netlist)
         log = yosys.run([
             *(f"read_verilog {file}" for file in files), f"hierarchy -check -top {top}", "proc", "flatten",

@@ -89,6 +89,11 @@ class Synthesis:
     def cells(self) -> int:
         return sum(component.instances * sum(component.cells.values()) for component in self.components)
 
+    @property
+    def cell_names(self) -> set[str]:
+        """Library cells of the netlist."""
+        return {cell for component in self.components for cell in component.cells}
+
     @cached_property
     def by_kind(self) -> dict[str, Component]:
         return {component.kind: component for component in self.components}
@@ -116,13 +121,11 @@ class Synthesis:
 
 def synthesize(
     accelerator: Accelerator, library: Library, *, component: str | None = None,
-    period_ns: float | None = None,
 ) -> Synthesis:
-    """Synthesizes an accelerator, or one kind of its components with all that is in it.
+    """Synthesizes an accelerator, or one kind of its components with all that is in it, for its clock.
 
     Args:
         component: its kind, such as "sparse_pe"; None for the whole accelerator.
-        period_ns: clock for which cells are chosen; None for the accelerator's.
 
     Raises:
         InputError: unknown component.
@@ -133,7 +136,7 @@ def synthesize(
         raise InputError("component", component, f"{accelerator.name} has no such component",
                          nearest(component, kinds))
     top = verilog.TOP if component is None else module_name(component)
-    return synthesize_modules(texts, top, library, period_ns or 1e9 / accelerator.clock_hz)
+    return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz)
 
 
 def synthesize_modules(
@@ -143,7 +146,7 @@ def synthesize_modules(
 
     Memories become flip-flops; modules whose names begin with `codeword_sram` stay black boxes.
     """
-    texts = _reached(texts, top)
+    texts = reached(texts, top)
     boxes = [name for name in texts if name.startswith(_BLACK_BOX)]
     mapped = [name for name in texts if name not in boxes]
     load_ff = _FANOUT * 1e15 * sum(library.driver.pins[pin].capacitance for pin in library.driver.inputs)
@@ -168,7 +171,7 @@ def synthesize_modules(
         "opensta" if timing.available() else "abc", netlist)
 
 
-def _reached(texts: Mapping[str, str], top: str) -> dict[str, str]:
+def reached(texts: Mapping[str, str], top: str) -> dict[str, str]:
     """The modules at and under `top`, it first."""
     found: dict[str, str] = {}
     pending = [top]

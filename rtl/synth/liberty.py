@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -205,9 +206,10 @@ def _text(file: Path) -> str:
         data = file.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
-        problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError("liberty", str(file), problem.lower(), "give a readable .lib or .lib.gz file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise InputError("liberty", str(file), problem.lower(),
+                         "give a readable and complete .lib or .lib.gz file") from None
     return data.decode(errors="replace")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,9 @@ def run(script: Sequence[str], directory: Path) -> str:
         RuntimeError: Yosys stopped; the message holds the end of the log.
     """
     (directory / "script.ys").write_text("\n".join(script) + "\n")
-    done = subprocess.run([sys.executable, "-c", _YOSYS], cwd=directory, text=True,
-                          capture_output=True, check=False)
+    # abc keeps a copy of every library it has read in the temporary directory; this one goes away.
+    done = subprocess.run([sys.executable, "-c", _YOSYS], cwd=directory, text=True, capture_output=True,
+                          check=False, env=os.environ | {"TMPDIR": str(directory)})
     log = directory / "yosys.log"
     text = log.read_text() if log.exists() else ""
     if done.returncode:

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from amaranth.lib.wiring import In, Out
 
 from rtl import verilog
 from rtl.array import Array
@@ -16,6 +17,7 @@ from rtl.row_decoder import RowDecoder
 from rtl.sparse_tile import SparseTile
 from rtl.synth.flow import reached
 from rtl.synth.gate_level import simulate
+from rtl.synth.liberty import read
 from rtl.synth.models import models
 from sim.accelerator import Accelerator
 from sim.encoding import mask_table
@@ -203,6 +205,58 @@ def test_compactor(path):
         expected.append({"words": pack([int(w) & 0xFF | int(p) << 8 for w, p in chosen], 12)})
     assert run_rtl(machine, block, stimulus) == expected
     assert run_netlist(machine, block, path, stimulus) == expected
+
+
+FLOP = """library (one) {
+  cell (FLOP) {
+    ff ("IQ", "IQN") {
+      clocked_on : "!CKN"; next_state : "(D E) + (IQ E')"; clear : "RN'"; preset : "S";
+      clear_preset_var1 : H; clear_preset_var2 : L;
+    }
+    pin (CKN, D, E, RN, S) { direction : input; }
+    pin (Q) { direction : output; function : "IQ"; }
+    pin (QN) { direction : output; function : "IQN"; }
+  }
+}
+"""
+
+
+class Flop(Block):
+    """The cell FLOP as a component."""
+
+    kind = "flop"
+    clocked = False
+
+    def __init__(self):
+        super().__init__({name: In(1) for name in ("ckn", "d", "e", "rn", "s")} | {"q": Out(1), "qn": Out(1)})
+
+
+def test_a_flip_flop_with_clear_preset_and_enable(tmp_path):
+    (tmp_path / "one.lib").write_text(MINI.read_text().rstrip().removesuffix("}") + FLOP.partition("{")[2])
+    cells = models(read(tmp_path / "one.lib"), ["FLOP"])
+    top = """module codeword_flop(input ckn, d, e, rn, s, output q, qn);
+  FLOP flop(.CKN(ckn), .D(d), .E(e), .RN(rn), .S(s), .Q(q), .QN(qn));
+endmodule
+"""
+    rng = np.random.default_rng(15)
+    stimulus, expected, state, clock = [{"rn": 0, "ckn": 0}], [{"q": 0, "qn": 1}], 0, 0
+    d = e = s = 0
+    rn = 1
+    for cycle in range(600):
+        ckn = clock
+        if cycle % 2:  # data and clock never change together
+            ckn = int(rng.integers(2))
+        else:
+            d, e = (int(bit) for bit in rng.integers(0, 2, 2))
+            rn, s = int(rng.random() < 0.8), int(rng.random() < 0.2)
+        if not rn or s:
+            state = s  # preset wins, as the file says of both at once
+        elif ckn == 0 and clock == 1:
+            state = d if e else state
+        clock = ckn
+        stimulus.append({"ckn": ckn, "d": d, "e": e, "rn": rn, "s": s})
+        expected.append({"q": state, "qn": 1 - state})
+    assert simulate(Flop(), [top, cells], stimulus) == expected
 
 
 def test_outputs_are_read_in_the_cycle():

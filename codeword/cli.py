@@ -180,6 +180,9 @@ def synth(
     """Map the accelerator's Verilog onto a cell library: cells, area and longest path by component."""
     found = api.synth(accelerator, liberty, component=component, settings=settings)
     if directory is not None:
+        if len({result.library for result in found}) < len(found):
+            raise InputError("--liberty", liberty[-1], "two libraries have the same name",
+                             "write their netlists one at a time")
         directory.mkdir(parents=True, exist_ok=True)
         for result in found:
             (directory / f"{result.library}.v").write_text(result.netlist)

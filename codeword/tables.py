@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.table import Table
 
 from sim.cost import Cost
 from sim.estimate import Estimate
+
+if TYPE_CHECKING:
+    from rtl.synth import Synthesis
 
 _UNITS = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
 _PLAIN_WIDTH = 120
@@ -106,6 +110,27 @@ def comparison(title: str, costs: Mapping[str, Cost]) -> Table:
     columns = ["accelerator", "cycles", "utilization", "energy", "mm2", "TOPS", "TOPS/W",
                "with DRAM"]
     return table(title, columns, rows)
+
+
+def synthesis_tables(found: Sequence[Synthesis]) -> list[Table | str]:
+    """The components for each library, and the libraries in one table."""
+    components = [table(
+        f"{result.top} in {result.library}, for a clock of {result.period_ns:.3g} ns",
+        ["component", "instances", "cells each", "um2 each", "flip-flops each", "mm2 in all", "share",
+         "path ns"],
+        [(c.kind, f"{c.instances:,}", "black box" if c.black_box else f"{sum(c.cells.values()):,}",
+          f"{c.area:,.0f}", f"{c.flip_flops:,}", f"{c.total_area * 1e-6:.4f}",
+          f"{c.total_area / result.area:.1%}", "" if c.path_ns is None else f"{c.path_ns:.2f}")
+         for c in result.components]) for result in found]
+    sums = table(
+        "Libraries", ["library", "cells", "mm2", "of it flip-flops", "path ns"],
+        [(result.library, f"{result.cells:,}", f"{result.area * 1e-6:.4f}",
+          f"{result.flip_flop_area / result.area:.1%}",
+          "" if result.path_ns is None else f"{result.path_ns:.2f}") for result in found])
+    depth = {"opensta": "paths by OpenSTA, through the components inside; nets between components "
+                        "have no buffers",
+             "abc": "paths by abc, within one component only (install OpenSTA for whole paths)"}
+    return [*components, sums, f"Before placement, without wires and clock tree; {depth[found[0].timing]}."]
 
 
 def show(*parts: Table | str) -> None:

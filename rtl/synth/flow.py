@@ -1,0 +1,259 @@
+"""Synthesis of an accelerator onto a cell library: netlist, area and longest path by component."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rtl import verilog
+from rtl.block import module_name
+from rtl.synth import timing, yosys
+from rtl.synth.liberty import Library
+from sim.accelerator import Accelerator
+from sim.errors import InputError, nearest
+
+_PREFIX = module_name("")
+_BLACK_BOX = module_name("sram")
+_FANOUT = 4  # an output drives as many inputs of the driving cell
+_DELAY = re.compile(r"Delay =\s*([\d.]+) ps")
+
+
+@dataclass(frozen=True)
+class Component:
+    """One kind of component; figures of one instance, without the components in it.
+
+    Attributes:
+        instances: in the whole design.
+        cells: by type.
+        parts: components directly in it, by kind.
+        area: in the library's unit, um2 in all that we know.
+        flip_flops, flip_flop_area: of them registers.
+        path_ns: its longest path; None for a black box or where it has none.
+        black_box: a memory that stays outside; it has no cells here.
+    """
+
+    kind: str
+    instances: int
+    cells: dict[str, int]
+    parts: dict[str, int]
+    area: float
+    flip_flops: int
+    flip_flop_area: float
+    path_ns: float | None
+    black_box: bool
+
+    @property
+    def total_area(self) -> float:
+        """Of all instances."""
+        return self.instances * self.area
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A netlist and its figures; before placement, without wires and clock tree.
+
+    Attributes:
+        top: kind of the top component.
+        library: name in its file.
+        period_ns: for which the mapper chose cells.
+        components: top first.
+        timing: "opensta": `path_ns` covers a component with all that is in it; nets between
+            components have no buffers, so that one signal to every PE of an array counts as a very
+            slow one. "abc": only the component's own logic, between its ports and those of the
+            components in it.
+        netlist: Verilog, one module a component.
+    """
+
+    top: str
+    library: str
+    period_ns: float
+    components: tuple[Component, ...]
+    timing: str
+    netlist: str
+
+    @property
+    def area(self) -> float:
+        """Of the design without black boxes."""
+        return sum(component.total_area for component in self.components)
+
+    @property
+    def flip_flop_area(self) -> float:
+        return sum(component.instances * component.flip_flop_area for component in self.components)
+
+    @property
+    def cells(self) -> int:
+        return sum(component.instances * sum(component.cells.values()) for component in self.components)
+
+    @property
+    def cell_names(self) -> set[str]:
+        """Library cells of the netlist."""
+        return {cell for component in self.components for cell in component.cells}
+
+    @cached_property
+    def by_kind(self) -> dict[str, Component]:
+        return {component.kind: component for component in self.components}
+
+    @property
+    def path_ns(self) -> float | None:
+        """Longest path; by abc the longest that lies within one component."""
+        if self.timing == "opensta":
+            return self.by_kind[self.top].path_ns
+        return max((c.path_ns for c in self.components if c.path_ns is not None), default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "top": self.top, "library": self.library, "period_ns": self.period_ns,
+            "timing": self.timing, "path_ns": self.path_ns, "cells": self.cells,
+            "area_mm2": {component.kind: component.total_area * 1e-6 for component in self.components}
+            | {"total": self.area * 1e-6},
+            "flip_flop_area_mm2": self.flip_flop_area * 1e-6,
+            "components": [
+                {"kind": c.kind, "instances": c.instances, "cells": sum(c.cells.values()),
+                 "area_um2": c.area, "flip_flops": c.flip_flops, "flip_flop_area_um2": c.flip_flop_area,
+                 "path_ns": c.path_ns, "black_box": c.black_box} for c in self.components],
+        }
+
+
+def synthesize(
+    accelerator: Accelerator, library: Library, *, component: str | None = None,
+) -> Synthesis:
+    """Synthesizes an accelerator, or one kind of its components with all that is in it, for its clock.
+
+    Args:
+        component: its kind, such as "sparse_pe"; None for the whole accelerator.
+
+    Raises:
+        InputError: unknown component.
+    """
+    texts = verilog.modules(accelerator)
+    kinds = [name.removeprefix(_PREFIX) for name in texts]
+    if component is not None and component not in kinds:
+        raise InputError("component", component, f"{accelerator.name} has no such component",
+                         nearest(component, kinds))
+    top = verilog.TOP if component is None else module_name(component)
+    return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz)
+
+
+def synthesize_modules(
+    texts: Mapping[str, str], top: str, library: Library, period_ns: float,
+) -> Synthesis:
+    """Synthesizes the module `top` of Verilog texts, each module once.
+
+    Memories become flip-flops; modules whose names begin with `codeword_sram` stay black boxes.
+    """
+    texts = reached(texts, top)
+    boxes = [name for name in texts if name.startswith(_BLACK_BOX)]
+    mapped = [name for name in texts if name not in boxes]
+    load_ff = _FANOUT * 1e15 * sum(library.driver.pins[pin].capacitance for pin in library.driver.inputs)
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        files, libraries = yosys.write(texts, directory), yosys.write_library(library, directory)
+        (directory / "limits.txt").write_text(
+            f"set_driving_cell {library.driver.name}\nset_load {load_ff}\n")
+        yosys.run(_script(files, libraries, top, boxes, mapped, library, period_ns), directory)
+        netlist = (directory / "netlist.v").read_text()
+        found = json.loads((directory / "cells.json").read_text())["modules"]
+        cells = {name: found.get(f"\\{name}", {}).get("num_cells_by_type", {}) for name in texts}
+        if timing.available():
+            paths = _paths(directory, libraries, netlist, cells, mapped, period_ns, library, load_ff)
+        else:
+            paths = _abc_paths(directory, mapped)
+    instances = _instances(cells, top)
+    return Synthesis(
+        top.removeprefix(_PREFIX), library.name, period_ns,
+        tuple(_component(name, instances[name], cells[name], library, paths.get(name), name in boxes)
+              for name in texts),
+        "opensta" if timing.available() else "abc", netlist)
+
+
+def reached(texts: Mapping[str, str], top: str) -> dict[str, str]:
+    """The modules at and under `top`, it first."""
+    found: dict[str, str] = {}
+    pending = [top]
+    while pending:
+        name = pending.pop(0)
+        if name not in found:
+            found[name] = texts[name]
+            pending += [word for word in re.findall(r"^  (\w+) \w+ \($", texts[name], re.M) if word in texts]
+    return found
+
+
+def _script(
+    files: Sequence[str], libraries: Sequence[str], top: str, boxes: Sequence[str], mapped: Sequence[str],
+    library: Library, period_ns: float,
+) -> list[str]:
+    given = " ".join(f"-liberty {name}" for name in libraries)
+    unused = "".join(f" -dont_use {cell.name}" for cell in library.cells.values() if not cell.usable)
+    ties = []
+    if library.ties:
+        (low, low_pin), (high, high_pin) = library.ties
+        ties = [f"hilomap -singleton -locell {low.name} {low_pin} -hicell {high.name} {high_pin}"]
+    return [
+        *(f"read_verilog {name}" for name in files),
+        *(f"blackbox {name}" for name in boxes),
+        f"hierarchy -check -top {top}",
+        # The mapper's own abc run follows; the generic one would only cost time and area.
+        f"synth -noabc -booth -top {top}",
+        f"dfflibmap {given}{unused}",
+        # One run for each module: abc works on several at once and mixes what it prints.
+        *(f"tee -q -o {name}.abc abc {given}{unused} -D {round(period_ns * 1000)} -constr limits.txt {name}"
+          for name in mapped),
+        "setundef -zero", *ties, "opt_clean -purge",
+        # Private names stay private, so that none meets a name of the RTL by accident.
+        "write_verilog -noattr -norename netlist.v",
+        "tee -q -o cells.json stat -json",
+    ]
+
+
+def _paths(
+    directory: Path, libraries: Sequence[str], netlist: str, cells: Mapping[str, Mapping[str, int]],
+    mapped: Sequence[str], period_ns: float, library: Library, load_ff: float,
+) -> dict[str, float]:
+    """OpenSTA's longest path of each module; it reads only what is in it."""
+    for text in re.split(r"^(?=module )", netlist, flags=re.M)[1:]:
+        (directory / f"{text.split('(')[0].split()[1]}.mapped.v").write_text(text)
+    tops = {name: [f"{part}.mapped.v" for part in _instances(cells, name) if part in mapped]
+            for name in mapped}
+    return timing.longest_paths(directory, libraries, tops, period_ns=period_ns,
+                                driver=library.driver.name, load_ff=load_ff)
+
+
+def _abc_paths(directory: Path, modules: Sequence[str]) -> dict[str, float]:
+    found = {name: _DELAY.findall((directory / f"{name}.abc").read_text()) for name in modules}
+    return {name: float(delays[-1]) / 1000 for name, delays in found.items() if delays}
+
+
+def _instances(cells: Mapping[str, Mapping[str, int]], top: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+
+    def visit(name: str, count: int) -> None:
+        found[name] += count
+        for part, times in cells[name].items():
+            if part in cells:
+                visit(part, count * times)
+
+    visit(top, 1)
+    return found
+
+
+def _component(
+    name: str, instances: int, found: Mapping[str, int], library: Library, path_ns: float | None,
+    black_box: bool,
+) -> Component:
+    cells = {cell: count for cell, count in found.items() if cell in library.cells}
+    parts = {part.removeprefix(_PREFIX): count for part, count in found.items() if part not in cells}
+    registers = {cell: count for cell, count in cells.items() if library.cells[cell].flip_flop}
+
+    def area(counts: Mapping[str, int]) -> float:
+        return sum(count * library.cells[cell].area for cell, count in counts.items())
+
+    return Component(
+        name.removeprefix(_PREFIX), instances, cells, parts, area(cells), sum(registers.values()),
+        area(registers), path_ns, black_box)

@@ -1,0 +1,52 @@
+"""Longest paths of a netlist by OpenSTA, where it is installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_SLACK = re.compile(r"^path (\S+)\n(?:.*\n)*?worst slack (\S+)", re.M)
+
+_LIMITS = """\
+create_clock -name boundary -period {period_ns}
+if {{[llength [get_ports -quiet clk]]}} {{ create_clock -name clk -period {period_ns} [get_ports clk] }}
+set inputs {{}}
+foreach port [all_inputs] {{ if {{[get_name $port] ne "clk"}} {{ lappend inputs $port }} }}
+set_input_delay 0 -clock boundary $inputs
+set_output_delay 0 -clock boundary [all_outputs]
+set_driving_cell -lib_cell {driver} $inputs
+set_load {load_ff} [all_outputs]
+"""
+
+
+def available() -> bool:
+    return shutil.which("sta") is not None
+
+
+def longest_paths(
+    directory: Path, libraries: Sequence[str], tops: Mapping[str, Sequence[str]], *, period_ns: float,
+    driver: str, load_ff: float,
+) -> dict[str, float]:
+    """Nanoseconds of the longest path of each module with all that is in it, setup times included.
+
+    Paths run between registers, inputs (at time 0) and outputs; clocks are ideal, wires weigh nothing.
+
+    Args:
+        tops: for each module to look at, the Verilog files that hold it and all that is in it.
+    """
+    script = [*(f"read_liberty {name}" for name in libraries), "set_cmd_units -time ns -capacitance fF"]
+    limits = _LIMITS.format(period_ns=period_ns, driver=driver, load_ff=load_ff)
+    for top, files in tops.items():
+        # Linking forgets what was read before.
+        script += [f"read_verilog {file}" for file in files]
+        script += [f"link_design {top}", limits, f'puts "path {top}"', "report_worst_slack -digits 4"]
+    (directory / "timing.tcl").write_text("\n".join(script) + "\n")
+    done = subprocess.run(["sta", "-no_splash", "-exit", "timing.tcl"], cwd=directory, text=True,
+                          capture_output=True, check=False)
+    found = dict(_SLACK.findall(done.stdout))
+    if done.returncode or not set(tops) <= set(found):
+        raise RuntimeError(f"OpenSTA failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    return {top: period_ns - float(slack) for top, slack in found.items() if slack != "INF"}

@@ -11,7 +11,7 @@ from rtl.compiler.image import Image, Layer, Stream
 from rtl.compiler.inputs import Fold, InputMap, fold_of
 from rtl.compiler.jobs import jobs
 from rtl.compiler.memory import Map, Memory
-from rtl.compiler.port import starved
+from rtl.compiler.port import slow_packets
 from rtl.compiler.steps import Step, resolve, steps
 from rtl.compiler.tiles import tiles, visits
 from rtl.compiler.units import pass_unit, units
@@ -58,7 +58,7 @@ def compile(
     placed = {name: np.concatenate([np.zeros(0, np.uint64), *found]) for name, found in streams.items()}
     ranges = {name: Stream(memory.place(words), len(words)) for name, words in placed.items()}
     return Image(network, accelerator, memory.words(), ranges, maps, tuple(copies.values()), tuple(layers),
-                 starved(accelerator, layers, list(ranges.values())))
+                 slow_packets(accelerator, layers, list(ranges.values())))
 
 
 def compile_layer(layer: Conv, schedule: Schedule, size: tuple[int, int], zero: int = 0) -> Image:

@@ -18,6 +18,7 @@ from rtl.compiler.units import pass_unit, units
 from rtl.geometry import Geometry
 from rtl.packets import STREAMS
 from sim.accelerator import Accelerator
+from sim.errors import InputError
 from sim.formats import network_formats
 from sim.network import Conv, Network, TensorSpec
 from sim.plan import plan
@@ -58,7 +59,22 @@ def compile(
     placed = {name: np.concatenate([np.zeros(0, np.uint64), *found]) for name, found in streams.items()}
     ranges = {name: Stream(memory.place(words), len(words)) for name, words in placed.items()}
     return Image(network, accelerator, memory.words(), ranges, maps, tuple(copies.values()), tuple(layers),
-                 slow_packets(accelerator, layers, list(ranges.values())))
+                 _rom(accelerator, layers), slow_packets(accelerator, layers, list(ranges.values())))
+
+
+def _rom(accelerator: Accelerator, layers: Sequence[Layer]) -> np.ndarray | None:
+    """The one codebook of all layers that read the ROM."""
+    if accelerator.loader != "rom":
+        return None
+    found = np.zeros((0, accelerator.codeword_length), np.int8)
+    for layer in layers:
+        if layer.program is None or not len(layer.program.rom):
+            continue
+        if len(found) and not np.array_equal(found, layer.program.rom):
+            raise InputError(f"{layer.name}.codebook", list(layer.program.rom.shape), "another one than in the "
+                             "layers before it, and the ROM holds one", "compress with a universal codebook")
+        found = layer.program.rom
+    return found
 
 
 def compile_layer(layer: Conv, schedule: Schedule, size: tuple[int, int], zero: int = 0) -> Image:

@@ -54,6 +54,7 @@ class Image:
         streams: by name, in the order of `rtl.packets.STREAMS`.
         maps: by tensor, of those that the accelerator writes.
         inputs: the copies of the network's input.
+        rom: int8 [k, d], what the codebook ROM must hold; None without one.
         warnings: what makes a run slower than docs/timing.md says.
     """
 
@@ -64,6 +65,7 @@ class Image:
     maps: Mapping[str, Map]
     inputs: tuple[InputMap, ...]
     layers: tuple[Layer, ...]
+    rom: np.ndarray | None
     warnings: tuple[str, ...]
 
     def write_input(self, image: np.ndarray) -> np.ndarray:

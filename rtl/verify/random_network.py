@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rtl.compiler import Image, compile
-from rtl.verify.random_layer import ATTEMPTS, _factors, _pair, _weight
+from rtl.verify.random_weight import random_codebook, random_weight
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.formats import stream_format
 from sim.network import Add, AveragePool, Conv, Network, Pool, Requantization, TensorSpec
 from sim.network.layers import Map
-from sim.schedule import Schedule, Source, fold, spills
+from sim.schedule import Format, Schedule, Source, fold, spills
 from sim.shapes import ConvShape, PassShape
+
+ATTEMPTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +67,13 @@ def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
     spec = TensorSpec((channels, *_pair(rng, (1, 1), (9, 9))), zero_point=int(rng.integers(-128, 128)))
     layers: list[Conv | Add | Pool | AveragePool] = []
     maps: dict[str, Map] = {"input": spec.shape}
+    rom = random_codebook(acc, rng)
     count = int(rng.integers(1, 5))
     for n in range(count):
         name, last = f"conv{n}", n == count - 1
         source = list(maps)[-1] if rng.random() < 0.8 else str(rng.choice(list(maps)))
         wide = last and rng.random() < 0.3
-        convs = _conv(acc, rng, name, source, maps[source], wide)
+        convs = _conv(acc, rng, name, source, maps[source], wide, rom)
         layers.append(convs)
         written = convs.ofmap(maps[source])
         same = [other for other, shape in maps.items() if shape == written]
@@ -87,7 +90,7 @@ def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
 
 
 def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, ifmap: Map,
-          wide: bool) -> Conv:
+          wide: bool, rom: np.ndarray) -> Conv:
     channels = ifmap[0]
     kernel, stride = _pair(rng, (1, 1), (4, 4)), _pair(rng, (1, 1), (3, 3))
     padding = _pair(rng, (0, 0), kernel)
@@ -109,7 +112,7 @@ def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, if
         if divisors:
             groups = int(rng.choice(divisors))
             outputs = groups * int(rng.integers(1, 4))
-    weight = _weight(acc, rng, native, outputs, channels // groups, kernel)
+    weight = random_weight(acc, rng, native, outputs, channels // groups, kernel, rom)
     if wide:
         requantization = None
     else:
@@ -200,3 +203,19 @@ def _schedule(acc: Accelerator, layer: Conv, shape: ConvShape, rng: np.random.Ge
     outer &= schedule.tiles > 1 and schedule.trips[0] > 1
     split &= schedule.trips[1] > 1 and source != "l1"
     return replace(schedule, outputs_outer=outer, split_channels=split)
+
+
+def _factors(acc: Accelerator, rng: np.random.Generator, form: Format, overlap: bool) -> tuple[int, int, int]:
+    """A, B and D that a WRF bank holds."""
+    if acc.dataflow == "ws":
+        return 1, 1, 1
+    bank = acc.wrf_depth // 2 if overlap else acc.wrf_depth
+    limit = max(1, bank // acc.split if form == "split" else bank)
+    a = int(rng.integers(1, min(4, limit) + 1))
+    b = int(rng.integers(1, min(3, limit // a) + 1))
+    return a, b, int(rng.integers(1, limit // (a * b) + 1))
+
+
+def _pair(rng: np.random.Generator, low: tuple[int, int], high: tuple[int, int]) -> tuple[int, int]:
+    y, x = rng.integers(low, high)
+    return int(y), int(x)

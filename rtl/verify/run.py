@@ -12,6 +12,7 @@ import numpy as np
 from rtl.bus.register_map import register_map
 from rtl.compiler import Image
 from rtl.counters import COUNTERS
+from rtl.rom import init_files
 from rtl.verify import build
 from rtl.verify.bench import END, READ, WAIT, WRITE
 from rtl.verify.dram import transfers
@@ -94,6 +95,8 @@ def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, condit
                                    int(fault is not None), fault or 0, len(memory)])
     _words(directory / "dram.hex", [transfer.word for transfer in moved] or [0])
     _words(directory / "software.hex", _software(image))
+    for name, text in init_files(image.accelerator, image.rom).items():
+        (directory / name).write_text(text)
     data = memory.astype(">u8").tobytes().hex()
     (directory / "memory.hex").write_text("\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
 

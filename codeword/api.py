@@ -14,7 +14,7 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
-from sim.network import CodebookWeight, Conv, Network
+from sim.network import Network
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
@@ -76,17 +76,29 @@ def simulate(
 
 
 def verilog(
-    accelerator: AcceleratorLike, directory: str | Path, *, settings: Sequence[str] = ()
+    accelerator: AcceleratorLike, directory: str | Path, *, network: str | Network | None = None,
+    settings: Sequence[str] = (),
 ) -> list[Path]:
-    """Writes the accelerator's Verilog, one file a module, and returns the files.
+    """Writes the accelerator's Verilog, one file a module, and what a hardware flow needs beside it.
+
+    Args:
+        network: whose universal codebook a codebook ROM holds; only machines with one need it.
+
+    Returns:
+        The Verilog files, top module first.
 
     Raises:
-        InputError: unknown accelerator, or the extra `rtl` is not installed.
+        InputError: unknown accelerator, one that the RTL cannot build, or the extra `rtl` is not installed.
     """
+    machine = inputs.accelerator(accelerator, settings)
     with inputs.extra():
-        from rtl import verilog as exporter
+        from rtl import export
+        from rtl.compiler import universal_codebook
 
-        return exporter.export(inputs.accelerator(accelerator, settings), Path(directory))
+        if network is None:
+            return export.export(machine, Path(directory))
+        net = inputs.integer_network(network, machine) if isinstance(network, str) else network
+        return export.export(machine, Path(directory), codebook=universal_codebook(net))
 
 
 def synth(
@@ -112,37 +124,36 @@ def synth(
 
 def verify(
     accelerator: AcceleratorLike, *, network: str | Network | None = None, layer: str = "",
-    image: np.ndarray | None = None, simulator: str = "icarus", seed: int = 0,
-    rtl_dir: str | Path | None = None, settings: Sequence[str] = (),
+    image: np.ndarray | None = None, simulator: str = "auto", seed: int = 0,
+    rtl_dir: str | Path | None = None, stalls: bool = False, settings: Sequence[str] = (),
 ) -> VerifyResult:
-    """Runs one layer on the RTL and on the cycle engine and compares every word and counter.
+    """Runs a network on the RTL and on the cycle engine and compares every word, cycle and counter.
 
     Args:
-        network: whose layer runs; None for a random small layer from `seed`.
-        layer: name of a convolution; "" for the first one that is vector-quantized, or the first.
+        network: runs from its input to its output; None for a random small one from `seed`.
+        layer: name of a convolution, to run it alone with the ifmap that it has in the network.
         image: int8 [1, C, H, W]; a random one from `seed` if None.
-        simulator: icarus or verilator.
-        rtl_dir: Verilog that `verilog` wrote, to check it; None exports it afresh.
+        simulator: icarus, verilator, or auto for what is done sooner.
+        rtl_dir: what `verilog` wrote, to check it; None exports it afresh.
+        stalls: every channel of the bus waits in a quarter of the cycles, at random from `seed`; values are
+            compared and cycles are not.
 
     Raises:
-        InputError: unknown names, a machine that cannot run the layer, no simulator, or the extra
-            `rtl` is not installed.
+        InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
+            extra `rtl` is not installed.
     """
     machine = inputs.accelerator(accelerator, settings)
+    waits = seed if stalls else None
     with inputs.extra():
         from rtl import verify as bench
 
         if network is None:
-            return bench.verify_random(machine, seed, simulator, rtl_dir)
+            return bench.verify_random(machine, seed, simulator, rtl_dir, stalls=waits)
         net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-        return bench.verify_layer(machine, net, layer or _default_layer(net),
-                                  seed if image is None else image, simulator, rtl_dir)
-
-
-def _default_layer(net: Network) -> str:
-    convs = [layer for layer in net.layers if isinstance(layer, Conv)]
-    coded = [layer for layer in convs if isinstance(layer.weight, CodebookWeight)]
-    return (coded or convs)[0].name
+        images = inputs.images(net, None, 1, seed) if image is None else image
+        if layer:
+            return bench.verify_layer(machine, net, layer, images, simulator, rtl_dir, stalls=waits)
+        return bench.verify_network(machine, net, images, simulator, rtl_dir, stalls=waits)
 
 
 def compress(

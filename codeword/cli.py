@@ -156,10 +156,12 @@ def simulate(
 def verilog(
     accelerator: AcceleratorName,
     directory: Annotated[Path, typer.Option("--output", "-o", help="directory to write")],
+    network: Annotated[str | None, typer.Option(
+        help="network whose universal codebook goes into the ROM of a rom machine")] = None,
     settings: Settings = [], as_json: Json = False,  # noqa: B006
 ) -> None:
-    """Write the accelerator's Verilog, one file a module, and `lint.vlt`."""
-    files = api.verilog(accelerator, directory, settings=settings)
+    """Write the accelerator's Verilog, one file a module, with registers, FuseSoC core and lint waivers."""
+    files = api.verilog(accelerator, directory, network=network, settings=settings)
     fields = {"directory": str(directory), "files": [file.name for file in files]}
     _print(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
 
@@ -193,22 +195,20 @@ def synth(
 def verify(
     accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
     network: Annotated[str | None, typer.Option(
-        help="take a layer of this network; without it a random small layer")] = None,
-    layer: Annotated[str, typer.Option(help="its name; by default the first compressed one")] = "",
-    simulator: Annotated[str, typer.Option(help="icarus or verilator")] = "icarus",
-    seed: Annotated[int, typer.Option(help="of the random layer or image")] = 0,
+        help="run this network from input to output; without it a random small one")] = None,
+    layer: Annotated[str, typer.Option(help="run one convolution of the network alone")] = "",
+    simulator: Annotated[str, typer.Option(help="icarus, verilator or auto")] = "auto",
+    seed: Annotated[int, typer.Option(help="of the random network, image and stalls")] = 0,
     rtl: Annotated[Path | None, typer.Option(
         help="check this folder of `codeword verilog`, edited or not, instead of a fresh export")] = None,
+    stalls: Annotated[bool, typer.Option(
+        "--stalls", help="the bus waits in a quarter of the cycles; compares values, not cycles")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a layer on the Verilog and on the cycle engine; compare every psum, cycle and counter."""
+    """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
     found = api.verify(accelerator, network=network, layer=layer, simulator=simulator, seed=seed,
-                       rtl_dir=rtl, settings=settings)
-    verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
-    readable = (f"{found.words_compared:,} psums compared, {found.mismatches} mismatches; cycles: "
-                f"model {found.cycles_model:,}, RTL {found.cycles_rtl:,}; {found.wall_s:.1f} s, of "
-                f"which {found.build_s:.1f} s to build. {verdict}.")
-    _print(as_json, asdict(found), [readable])
+                       rtl_dir=rtl, stalls=stalls, settings=settings)
+    _print(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found)])
     if not found.equal:
         raise typer.Exit(1)
 

@@ -14,6 +14,7 @@ from sim.estimate import Estimate
 
 if TYPE_CHECKING:
     from rtl.synth import Synthesis
+    from rtl.verify import VerifyResult
 
 _UNITS = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
 _PLAIN_WIDTH = 120
@@ -140,3 +141,12 @@ def show(*parts: Table | str) -> None:
         console.width = _PLAIN_WIDTH
     for part in parts:
         console.print(part, highlight=False)
+
+
+def verify_verdict(found: VerifyResult) -> str:
+    """What a comparison of RTL and engine found, in two lines."""
+    verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
+    return (f"1 image, {len(found.layers)} layers: {found.words_compared:,} words compared, "
+            f"{found.mismatches} mismatches; cycles: model {found.cycles_model:,}, RTL {found.cycles_rtl:,}. "
+            f"{verdict}.\n{found.wall_s:.1f} s with {found.simulator}, of which {found.build_s:.1f} s to build; "
+            f"{found.cycles_per_second:,.0f} cycles a second.")

@@ -20,7 +20,7 @@ from rtl.packets import STREAMS
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.formats import network_formats
-from sim.network import Conv, Network, TensorSpec
+from sim.network import CodebookWeight, Conv, Network, TensorSpec
 from sim.plan import plan
 from sim.program import lower
 from sim.schedule import Schedule, Source
@@ -59,21 +59,25 @@ def compile(
     placed = {name: np.concatenate([np.zeros(0, np.uint64), *found]) for name, found in streams.items()}
     ranges = {name: Stream(memory.place(words), len(words)) for name, words in placed.items()}
     return Image(network, accelerator, memory.words(), ranges, maps, tuple(copies.values()), tuple(layers),
-                 _rom(accelerator, layers), slow_packets(accelerator, layers, list(ranges.values())))
+                 universal_codebook(network) if accelerator.loader == "rom" else None,
+                 slow_packets(accelerator, layers, list(ranges.values())))
 
 
-def _rom(accelerator: Accelerator, layers: Sequence[Layer]) -> np.ndarray | None:
-    """The one codebook of all layers that read the ROM."""
-    if accelerator.loader != "rom":
-        return None
-    found = np.zeros((0, accelerator.codeword_length), np.int8)
-    for layer in layers:
-        if layer.program is None or not len(layer.program.rom):
+def universal_codebook(network: Network) -> np.ndarray | None:
+    """The one codebook of all vector-quantized layers, int8 [k, d], or None without such a layer.
+
+    Raises:
+        InputError: a layer has another codebook than those before it, and a ROM holds one.
+    """
+    found: np.ndarray | None = None
+    for layer in network.layers:
+        if not isinstance(layer, Conv) or not isinstance(layer.weight, CodebookWeight):
             continue
-        if len(found) and not np.array_equal(found, layer.program.rom):
-            raise InputError(f"{layer.name}.codebook", list(layer.program.rom.shape), "another one than in the "
+        if found is None:
+            found = layer.weight.codebook
+        elif not np.array_equal(found, layer.weight.codebook):
+            raise InputError(f"{layer.name}.codebook", list(layer.weight.codebook.shape), "another one than in the "
                              "layers before it, and the ROM holds one", "compress with a universal codebook")
-        found = layer.program.rom
     return found
 
 

@@ -11,15 +11,15 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 
 SIMULATORS = ("icarus", "verilator")
-ICARUS_LIMIT = 1 << 24
-"""Cycles times PEs that Icarus simulates sooner than Verilator is built (about a minute)."""
+ICARUS_LIMIT = 1 << 21
+"""Cycles times array places that Icarus simulates sooner than Verilator is built (about a minute)."""
 
 
 def choose(simulator: str, accelerator: Accelerator, cycles: int) -> str:
     """What "auto" means for a run of so many cycles: Icarus for small and short ones, else Verilator."""
     if simulator != "auto":
         return simulator
-    work = cycles * accelerator.rows * accelerator.columns // accelerator.split
+    work = cycles * accelerator.rows * accelerator.columns
     return "icarus" if work <= ICARUS_LIMIT else "verilator"
 
 

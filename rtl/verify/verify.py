@@ -66,7 +66,7 @@ def verify_random(
 
 def verify_layer(
     accelerator: Accelerator, network: Network, layer: str, image: np.ndarray | int = 0,
-    simulator: str = "auto", rtl_dir: str | Path | None = None,
+    simulator: str = "auto", rtl_dir: str | Path | None = None, stalls: int | None = None,
 ) -> VerifyResult:
     """`verify_network` on one layer of a network, with the ifmap that it has there.
 
@@ -87,7 +87,7 @@ def verify_layer(
     ifmap = image[:1] if conv.input == "input" else functional.run(network, image[:1])[conv.input]
     spec = TensorSpec(network.maps[conv.input], zero_point=network.zero_point(conv.input))
     alone = Network(network.name, spec, (replace(conv, input="input"),))
-    return verify_network(accelerator, alone, ifmap, simulator, rtl_dir)
+    return verify_network(accelerator, alone, ifmap, simulator, rtl_dir, stalls=stalls)
 
 
 def _compare(

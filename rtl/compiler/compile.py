@@ -71,8 +71,8 @@ def _rom(accelerator: Accelerator, layers: Sequence[Layer]) -> np.ndarray | None
         if layer.program is None or not len(layer.program.rom):
             continue
         if len(found) and not np.array_equal(found, layer.program.rom):
-            raise InputError(f"{layer.name}.codebook", list(layer.program.rom.shape), "another one than in the "
-                             "layers before it, and the ROM holds one", "compress with a universal codebook")
+            raise InputError(f"{layer.name}.codebook", list(layer.program.rom.shape), "another one than in "
+                             "the layers before it, and the ROM holds one", "compress with a universal codebook")
         found = layer.program.rom
     return found
 

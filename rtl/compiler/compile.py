@@ -72,7 +72,8 @@ def _rom(accelerator: Accelerator, layers: Sequence[Layer]) -> np.ndarray | None
             continue
         if len(found) and not np.array_equal(found, layer.program.rom):
             raise InputError(f"{layer.name}.codebook", list(layer.program.rom.shape), "another one than in "
-                             "the layers before it, and the ROM holds one", "compress with a universal codebook")
+                             "the layers before it, and the ROM holds one",
+                             "compress with a universal codebook")
         found = layer.program.rom
     return found
 

@@ -76,8 +76,9 @@ def universal_codebook(network: Network) -> np.ndarray | None:
         if found is None:
             found = layer.weight.codebook
         elif not np.array_equal(found, layer.weight.codebook):
-            raise InputError(f"{layer.name}.codebook", list(layer.weight.codebook.shape), "another one than in the "
-                             "layers before it, and the ROM holds one", "compress with a universal codebook")
+            raise InputError(f"{layer.name}.codebook", list(layer.weight.codebook.shape), "another one than "
+                             "in the layers before it, and the ROM holds one",
+                             "compress with a universal codebook")
     return found
 
 

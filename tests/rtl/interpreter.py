@@ -62,7 +62,7 @@ class Reader:
 
 
 class Machine:
-    def __init__(self, accelerator, memory, streams, seed=0):
+    def __init__(self, accelerator, memory, streams, rom=None, seed=0):
         self.acc, self.rng = accelerator, np.random.default_rng(seed)
         geometry = Geometry(accelerator)
         self.streams = {name: Reader(memory, streams[name], packets.LAYOUTS[name](geometry))
@@ -71,7 +71,7 @@ class Machine:
         size = accelerator.l1_bytes
         self.maps = [np.zeros(size // 4, np.uint8), np.zeros(size // 8, np.uint8)]
         self.residual = np.zeros(size // 8, np.uint8)
-        self.codebook = np.zeros((0, accelerator.codeword_length), np.int64)
+        self.codebook = None if rom is None else rom.astype(np.int64)
         self.waiting = []  # finished rows: group, words of L1, bytes, address
         self.masks = legal_masks(accelerator.keep, accelerator.group)
         self.waits = {"jobs": 0, "tiles": 0}

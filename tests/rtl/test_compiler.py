@@ -40,7 +40,7 @@ def assert_runs(network, image, images, seed=0):
     for written in image.maps.values():  # what memory holds before must not matter
         first = written.address // 8
         memory[first : first + written.words] = rng.integers(0, 1 << 63, written.words, dtype=np.uint64)
-    machine = Machine(image.accelerator, memory, image.streams, seed)
+    machine = Machine(image.accelerator, memory, image.streams, image.rom, seed)
     after = machine.run()
     expected = functional.run(network, images)
     for tensor in image.maps:
@@ -65,7 +65,8 @@ def test_resnet():
 
 
 MACHINES = [(name, {"l1_bytes": size} if size else {})
-            for name in ("ews-4", "ews-cms-8", "ws-cms-4", "ews-c-4x8", "ews-cm-8x4", "ws-8", "ews-cms-16")
+            for name in ("ews-4", "ews-cms-8", "ws-cms-4", "ews-c-4x8", "ews-cm-8x4", "ws-8", "ssvq-8",
+                         "rom-8", "ews-cms-16")
             for size in (0, 2048)]
 
 
@@ -104,9 +105,9 @@ def test_random_networks_reach_every_corner():
                              "dilated": max(shape.dilation) > 1, "strided": max(shape.stride) > 1,
                              "fence": bool(layer.program.chunks["fence"].any()),
                              "ring": _rings(case.image, layer)})
-    for corner in ("dram", "l2", "l1", "dense", "split", "block", "vq", "mvq", "buffers 1", "buffers 2",
-                   "tiles", "outer", "split channels", "parts", "overlap", "serial", "addition", "wide",
-                   "folded", "dilated", "strided", "fence", "ring", "pass l1"):
+    for corner in ("dram", "l2", "l1", "dense", "split", "block", "vq", "mvq", "ssvq", "rom", "buffers 1",
+                   "buffers 2", "tiles", "outer", "split channels", "parts", "overlap", "serial", "addition",
+                   "wide", "folded", "dilated", "strided", "fence", "ring", "pass l1"):
         assert seen[corner], (corner, seen)
 
 

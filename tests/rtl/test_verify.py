@@ -1,65 +1,91 @@
-"""RTL against the cycle engine: every psum row, its cycle, every counter."""
+"""The complete accelerator in Verilog against the engine: every value, cycle and counter."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from codeword.inputs import shipped
 from rtl import verilog
-from rtl.verify import simulators, verify, verify_layer, verify_random
-from rtl.verify.random_layer import random_program
+from rtl.verify import simulators, verify_layer, verify_network, verify_random
+from rtl.verify.bench import COUNTERS
+from rtl.verify.dram import Transfer, transfers
+from rtl.verify.random_network import random_case
+from rtl.verify.run import Conditions, run_image
+from sim import network as functional
 from sim.accelerator import load, preset
-from sim.engine import run_program
 from sim.errors import InputError
 from sim.network import AveragePool, Conv, DenseWeight, Network, Requantization, TensorSpec
 
-FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms")
+FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms", "ssvq", "rom")
 
 
 def assert_equal(result):
     assert result.mismatches == 0, result.first_mismatch
-    assert result.words_compared > 0
+    assert result.equal
     assert result.first_mismatch == ""
+    assert result.words_compared > 0
     assert result.cycles_rtl == result.cycles_model
-    assert result.counters_rtl == result.counters_model
+    assert result.counters_rtl == {name: result.counters_model[name] for name in COUNTERS}
+    for layer in result.layers:
+        assert layer.cycles_rtl == layer.cycles_model == layer.counters_rtl["cycles"]
+        assert layer.counters_rtl == layer.counters_model
 
 
-@pytest.mark.parametrize("name", [f"{family}-{size}" for family in FAMILIES for size in (4, 8)])
-def test_random_layers(name):
-    for seed in (7, 9):
+@pytest.mark.parametrize("name", ["ews-cms-8", "ws-4"])
+def test_random_networks(name):
+    for seed in range(4):
         assert_equal(verify_random(preset(name), seed))
 
 
-@pytest.mark.parametrize("name", ["ews-cms-4x8", "ews-8x4"])
-def test_oblong_arrays(name):
-    assert_equal(verify_random(preset(name), 2))
-
-
-def test_description_fields_away_from_the_presets():
-    acc = load("ews-cms-8", {"keep": 1, "group": 4, "wrf_depth": 12, "weight_port_bits": 128,
-                             "tile_rows": 2, "requant_lanes": 3, "psum_banks": 1})
-    for seed in (1, 4):
-        assert_equal(verify_random(acc, seed))
-
-
-def test_sixteen_by_sixteen():
-    assert_equal(verify_random(preset("ews-cms-16"), 0))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [f"{family}-{size}" for family in FAMILIES for size in (4, 8, 16)])
-def test_many_random_layers(name):
+@pytest.mark.parametrize("name", [*(f"{family}-{size}" for family in FAMILIES for size in (4, 8, 16)),
+                                  "ews-cms-4x8", "ews-8x4", "ews-12x20"])
+def test_many_random_networks(name):
     for seed in range(100, 112):
         assert_equal(verify_random(preset(name), seed))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "fields"), [
+    ("ews-cms-8", {"keep": 1, "group": 4, "wrf_depth": 12, "weight_port_bits": 128, "tile_rows": 2,
+                   "requant_lanes": 4, "psum_banks": 1}),
+    ("ews-8", {"l1_bytes": 2048}),
+    ("ews-cms-4", {"l1_bytes": 1024}),
+    ("ews-8", {"l2_latency": 30, "dma_setup": 2, "dram_latency": 16, "dram_row_cycles": 0}),
+    ("ews-c-8", {"dram_bits": 8, "l2_bytes": 2048}),
+])
+def test_description_fields_away_from_the_presets(name, fields):
+    for seed in range(6):
+        assert_equal(verify_random(load(name, fields), seed))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ews-8", "ews-cms-8"])
 def test_verilator(name):
-    for seed in range(6):
+    for seed in range(20):
         assert_equal(verify_random(preset(name), seed, "verilator"))
+
+
+@pytest.mark.slow
+def test_resnet():
+    """A whole network, on the simulator that "auto" takes for it."""
+    network = shipped("resnet20-fashion")
+    images = np.random.default_rng(0).integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
+    result = verify_network(preset("ews-cms-16"), network, images)
+    assert_equal(result)
+    assert result.simulator == "verilator"
+    assert [layer.name for layer in result.layers] == [shape.name for shape in network.shapes]
+
+
+def test_a_bus_that_stalls_changes_no_value():
+    for stalls in (1, 2):
+        result = verify_random(preset("ews-cms-8"), FAULTY_SEED, stalls=stalls)
+        assert result.mismatches == 0, result.first_mismatch
+        assert result.cycles_rtl > result.cycles_model
 
 
 def _network():
@@ -72,109 +98,149 @@ def _network():
             np.full(k, 900, np.uint16), np.full(k, 20, np.uint8)), **fields)
 
     return Network("four", TensorSpec((3, 6, 6), zero_point=-3), (
-        conv("stem", "input", 6, 3, 3, 3, stride=(1, 1), padding=(1, 1)),
-        conv("halves", "stem", 10, 3, 3, 2, groups=2, dilation=(2, 3), padding=(2, 1)),
-        conv("depthwise", "halves", 10, 1, 3, 3, groups=10, padding=(1, 1)),
-        conv("head", "halves", 5, 10, 1, 1),
+        conv("stem", "input", 8, 3, 3, 3, stride=(1, 1), padding=(1, 1)),
+        conv("halves", "stem", 16, 4, 3, 2, groups=2, dilation=(2, 3), padding=(2, 1)),
+        conv("depthwise", "halves", 16, 1, 3, 3, groups=16, padding=(1, 1)),
+        conv("head", "halves", 5, 16, 1, 1),
         AveragePool("pool", "head", 1, 4),
     ))
 
 
 def test_layers_of_a_network():
-    for layer in ("stem", "halves", "head"):
-        assert_equal(verify_layer(preset("ews-4"), _network(), layer, 3))
-
-
-def test_an_image_instead_of_a_seed():
-    assert_equal(verify_layer(preset("ews-4"), _network(), "stem", np.ones((1, 3, 6, 6), np.int8)))
-
-
-def test_a_pass_does_not_run_on_the_array():
+    for layer in ("stem", "halves", "depthwise", "head"):
+        result = verify_layer(preset("ws-4"), _network(), layer, 3)
+        assert_equal(result)
+        assert [found.name for found in result.layers] == [layer]
+    assert_equal(verify_layer(preset("ws-4"), _network(), "stem", np.ones((1, 3, 6, 6), np.int8)))
     with pytest.raises(InputError, match="storer lanes"):
-        verify_layer(preset("ews-4"), _network(), "pool")
+        verify_layer(preset("ws-4"), _network(), "pool")
 
 
-def test_groups_on_the_diagonal_are_refused():
-    with pytest.raises(InputError, match=r"stream format = 'block': .*diagonal.*groups = 1"):
-        verify_layer(preset("ews-4"), _network(), "depthwise")
+# ---- what is wrong is found
 
 
-@pytest.mark.parametrize(("name", "changes", "message"), [
-    ("ssvq-8", {}, r"loader = 'signed': .*dense, codebook or masked"),
-    ("rom-8", {}, r"loader = 'rom': .*dense, codebook or masked"),
-    ("ews-8", {"psum_ports": 2}, r"psum_ports = 2: .*psum_ports = 1"),
-    ("ews-8", {"edge_registers": False}, r"edge_registers = False: .*edge_registers = true"),
-])
-def test_what_the_rtl_does_not_have_is_refused(name, changes, message, tmp_path):
-    acc = load(name, changes)
-    with pytest.raises(InputError, match=message):
-        verilog.export(acc, tmp_path / "rtl")
-    assert not (tmp_path / "rtl").exists()
-    with pytest.raises(InputError, match=message):
-        verify_random(acc, 0)
-    with pytest.raises(InputError, match=message):
-        verify_layer(acc, _network(), "stem")
+def _export(acc, directory):
+    directory.mkdir()
+    for name, text in verilog.modules(acc).items():
+        (directory / f"{name}.v").write_text(text)
+    return directory
 
 
 def _edit(directory, module, pattern, replacement):
-    """Changes the only match of `pattern` in an exported module."""
+    """Changes every match of `pattern` in an exported module."""
     path = directory / f"{verilog.module_name(module)}.v"
-    text, count = re.subn(pattern, replacement, path.read_text(), count=1)
-    assert count == 1, f"{pattern} not in {path.name}"
+    text, count = re.subn(pattern, replacement, path.read_text())
+    assert count, f"{pattern} not in {path.name}"
     path.write_text(text)
 
 
-FAULTS = {
+VALUES = {
     "mask decoder, one bit of the LUT": (
         "mask_decoder", r"(masks\[7\] = 8'h.*)(\w);", lambda m: f"{m[1]}{int(m[2], 16) ^ 1:x};"),
-    "DEMUX select, one bit": ("demux", r"position == 3'h5", "position == 3'h4"),
     "accumulate, one bit of a sum": (
-        "prf", r"\$signed\(sums\[18:0\]\)", "$signed(sums[18:0] ^ 19'h00001)"),
-    "loader, one bit of the read position": ("beat_buffer", r">> offset", ">> (offset ^ 6'h01)"),
-    "loader, one bit of the WRF address": (
-        "loader", r"write_address <= (.*);", r"write_address <= (\1) ^ 4'h1;"),
-    "LZC, one position": ("lzc", r"assign rest = mask \^ onehot",
-                          "assign rest = (mask ^ onehot) & 8'h7f"),
+        "prf", r"\$signed\(sums\[18:0\]\)", "$signed(sums[18:0] ^ 19'h01000)"),
+    "rounding": ("requantizer", r"\$signed\(2'h1\)", "$signed(2'h0)"),
+    "sign of a zero point": (
+        "residual_lane", r"(\$signed\(other\)) - (\$signed\(other_zero\))", r"\1 + \2"),
+    "padding": ("vector_walk", r"\$signed\(line\) < ", "$signed(line) <= "),
+    "place of a row": ("row_entries", r"assign (\S+) = pixel \+ (unit\[\S+\]);",
+                       r"assign \1 = pixel + \2 + 32'd8;"),
 }
+"""Module, pattern and replacement."""
+TIMES = {
+    "tail of a layer": ("layer_controller", r"tail != 4'h(.)", lambda m: f"tail != 4'h{int(m[1], 16) + 1:x}"),
+    "beats of a job": ("beat_buffer", r"assign ready = (.*);", r"assign ready = (\1) & fill <= 24;"),
+    "nothing starts": ("beat_buffer", r"assign ready = (.*);", "assign ready = 1'h0;"),
+}
+FAULTY_SEED = 18
+"""A network with masks, an addition, padding, stored psums, tiles and a pass."""
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_found_and_named(fault, tmp_path):
-    acc = preset("ews-cms-8")
-    program, ifmap = random_program(acc, 2)
-    assert program.schedule.format == "mvq"
-    verilog.export(acc, tmp_path / "rtl")
-    assert_equal(verify(acc, program, ifmap, rtl_dir=tmp_path / "rtl"))
-    _edit(tmp_path / "rtl", *FAULTS[fault])
-    result = verify(acc, program, ifmap, rtl_dir=tmp_path / "rtl")
+@pytest.fixture(scope="module")
+def case():
+    return random_case(preset("ews-cms-8"), FAULTY_SEED)
+
+
+def _verify(case, directory):
+    return verify_network(case.image.accelerator, case.network, case.images, "icarus", directory,
+                          plans=case.plans)
+
+
+def test_an_export_is_what_runs(case, tmp_path):
+    assert_equal(_verify(case, _export(preset("ews-cms-8"), tmp_path / "rtl")))
+
+
+@pytest.mark.parametrize("fault", VALUES)
+def test_wrong_values_are_found_and_named(fault, case, tmp_path):
+    directory = _export(preset("ews-cms-8"), tmp_path / "rtl")
+    _edit(directory, *VALUES[fault])
+    result = _verify(case, directory)
     assert result.mismatches > 0
-    found = re.fullmatch(r"chunk (\d+), pixel (\d+), output channel (\d+): "
-                         r"expected (-?\d+), found (-?\d+)", result.first_mismatch)
+    found = re.fullmatch(r"(\w+), y (\d+), x (\d+), channel (\d+): expected (-?\d+), found (-?\d+)",
+                         result.first_mismatch)
     assert found, result.first_mismatch
-    _check_named_word(program, ifmap, *map(int, found.groups()))
+    tensor, *numbers = found.groups()
+    y, x, channel, expected, wrong = map(int, numbers)
+    assert functional.run(case.network, case.images)[tensor][0, channel, y, x] == expected != wrong
 
 
-def _check_named_word(program, ifmap, chunk, pixel, channel, expected, wrong):
-    """The expected value is the engine's at that place, and the RTL's is another."""
-    columns = program.schedule.accelerator.columns
-    before = sum(int(c["pixels"] * c["a"]) for c in program.chunks[:chunk])
-    s, column = divmod(channel - int(program.chunks[chunk]["output"]), columns)
-    row = before + pixel * int(program.chunks[chunk]["a"]) + s
-    rows = run_program(program, ifmap, trace=True).rows
-    assert rows[row, column] == expected != wrong
-
-
-@pytest.mark.parametrize(("ready", "message"), [
-    ("fill <= 24", "expected in cycle"),  # the buffer runs empty between beats
-    ("1'h0", "found no row"),  # nothing ever starts
-])
-def test_a_core_that_is_too_slow_is_found(ready, message, tmp_path):
-    acc = preset("ews-4")
-    verilog.export(acc, tmp_path / "rtl")
-    _edit(tmp_path / "rtl", "beat_buffer", r"assign ready = .*;", f"assign ready = {ready};")
-    result = verify_random(acc, 7, rtl_dir=tmp_path / "rtl")
+@pytest.mark.parametrize("fault", TIMES)
+def test_wrong_times_are_found_and_named(fault, case, tmp_path):
+    directory = _export(preset("ews-cms-8"), tmp_path / "rtl")
+    _edit(directory, *TIMES[fault])
+    result = _verify(case, directory)
     assert result.mismatches > 0
-    assert message in result.first_mismatch
+    expected = "y 0, x 0, channel 0" if fault == "nothing starts" else "counter cycles: expected"
+    assert expected in result.first_mismatch
+
+
+def test_an_error_response_stops_the_run_and_is_reported(case):
+    """The first word of the second layer's weights, on port 1."""
+    job = case.image.streams["jobs"]
+    for port, address in enumerate((job.address, None, case.image.inputs[0].map.address)):
+        if address is None:
+            continue
+        found = run_image(case.image, case.images[0], 20_000, "icarus", None, Conditions(fault=address))
+        assert not found.limited
+        assert found.registers["status"] >> 2 & 1
+        assert found.registers["status"] >> 4 & 3 == port
+        assert found.registers["error_address"] <= address < found.registers["error_address"] + 128
+        assert len(found.ends) < len(case.image.layers)
+
+
+# ---- what the bench is made of
+
+
+def test_order_of_dram():
+    """Job 0, the maps of two visits, then those of v+1 behind the first job of v; two jobs ahead at most."""
+    acc = load("ews-8", {"l2_bytes": 2048})
+    for seed in range(40):
+        image = random_case(acc, seed).image
+        first = image.layers[0].program
+        if first is None or len(first.visits) < 3 or not (first.visits["dram_bytes"] > 0).all():
+            continue
+        found = transfers(image)
+        kinds = ["map" if transfer.is_map else "job" for transfer in found]
+        assert kinds[:3] == ["job", "map", "map"]
+        maps = [transfer for transfer in found if transfer.is_map][: len(first.visits)]
+        assert [transfer.tiles for transfer in maps] == [0, 0, *range(1, len(first.visits) - 1)]
+        return
+    raise AssertionError("no such layer")
+
+
+def test_a_transfer_as_the_bench_reads_it():
+    assert Transfer(5, True, 2, 3, 4).word == 1 | 5 << 1 | 2 << 33 | 3 << 65 | 4 << 97
+    case = random_case(load("ews-4"), 0)
+    slow = replace(case.image, accelerator=load("ews-4", {"dram_latency": 15}))
+    with pytest.raises(InputError, match="announced 16 cycles ahead"):
+        transfers(slow)
+
+
+def test_which_simulator_runs():
+    small, large = preset("ews-4"), preset("ews-32")
+    assert simulators.choose("auto", small, 10_000) == "icarus"
+    assert simulators.choose("auto", large, 1_000_000) == "verilator"
+    assert simulators.choose("verilator", small, 1) == "verilator"
 
 
 def test_missing_tools_are_named(monkeypatch):

@@ -148,5 +148,5 @@ def verify_verdict(found: VerifyResult) -> str:
     verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
     return (f"1 image, {len(found.layers)} layers: {found.words_compared:,} words compared, "
             f"{found.mismatches} mismatches; cycles: model {found.cycles_model:,}, RTL {found.cycles_rtl:,}. "
-            f"{verdict}.\n{found.wall_s:.1f} s with {found.simulator}, of which {found.build_s:.1f} s to build; "
+            f"{verdict}.\n{found.wall_s:.1f} s with {found.simulator}, {found.build_s:.1f} s to build; "
             f"{found.cycles_per_second:,.0f} cycles a second.")

@@ -23,13 +23,15 @@ EVENTS = ("vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written",
 class Core(Block):
     """Turns jobs, chunks, weight beats and activation vectors into psum rows.
 
-    Function: jobs fill the WRF, chunks are run on it. A psum row (L values) leaves as `row` with `row_address`
+    Function: jobs fill the WRF, chunks are run on it. A psum row (L values) leaves as `row` with
+    `row_address`
         (pixel * A + s) and `psum_write` (to the psum group) or `finished` (to the storer).
     Throughput: one token a cycle, LAT = Rv + Rh + 1 cycles from issue to row.
-    Handshake: jobs and weight beats move when valid and ready. `load`, `chunk_*`, `starts`, `visit_end`, `ready`,
-        `tile_missing`, `unit_loaded`, `unit_sent`: see the sequencer. `settled`: no row of the layer is on its way.
-        Activations: `request` in cycle t, `activation` in t+1 and held until the cycle after the next request.
-        Psums: `psum_read` with `psum_read_address` in cycle t, `psum_read_data` in t+1.
+    Handshake: jobs and weight beats move when valid and ready. `load`, `chunk_*`, `starts`, `visit_end`,
+    `ready`,
+        `tile_missing`, `unit_loaded`, `unit_sent`: see the sequencer. `settled`: no row of the layer is on
+        its way. Activations: `request` in cycle t, `activation` in t+1 and held until the cycle after the
+        next request. Psums: `psum_read` with `psum_read_address` in cycle t, `psum_read_data` in t+1.
         `events` in the order of EVENTS, `causes` in that of the sequencer's.
     """
 
@@ -41,7 +43,8 @@ class Core(Block):
         self.geometry = geometry = Geometry(accelerator)
         row_bits = PSUM_BITS * accelerator.columns
         super().__init__({
-            "job_valid": In(1), "job_ready": Out(1), "job": In(packets.job(geometry).size), "job_written": Out(1),
+            "job_valid": In(1), "job_ready": Out(1), "job": In(packets.job(geometry).size),
+            "job_written": Out(1),
             "weight_valid": In(1), "weight_ready": Out(1),
             "weight_data": In(accelerator.weight_port_bits),
             "load": In(1), "chunk_valid": In(1), "chunk_ready": Out(1),

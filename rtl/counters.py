@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, check_positive
 
-COUNTERS = ("cycles", "compute", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "vector", "drain",
-            "vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows")
+COUNTERS = ("cycles", "compute", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "vector",
+            "drain", "vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows")
 """Cycles, cycles by cause (docs/timing.md section 5), and the core's events (section 6)."""
 COUNTER_BITS = 40
 

@@ -12,27 +12,26 @@ from sim.results import CONTROL_CYCLES
 
 
 class LayerController(Block):
-    """Begins layers, starts their rows or their pass, and knows when they have ended (docs/timing.md section 7).
+    """Begins layers, starts their rows or their pass, and knows when they have ended.
 
-    Function: `begin` is 1 in the cycle before cycle 0 of a layer, which for the next one is the last cycle of
-        the layer before. In cycle 3, or as soon as its packets are there, `load` (a layer of the array) or
-        `pass_start` (a pass). Either ends dma_setup + l2_latency cycles after its last row has left L1, and not before `idle`. `allowed`: the control cycles
-        are over.
+    Function (docs/timing.md section 7): `begin` is 1 in the cycle before cycle 0 of a layer, which for the
+        next one is the last cycle of the layer before. In cycle 3, or as soon as its packets are there,
+        `load` (a layer of the array) or `pass_start` (a pass). Either ends dma_setup + l2_latency cycles
+        after its last row has left L1, and not before `idle`. `allowed`: the control cycles are over.
     Throughput: layers without gaps.
-    Handshake: `start` while not `busy` takes `layers`; the run begins when `primed` and the first unit is there.
-        `rows_waiting`, `pass_waiting`: what the next unit is. `sent`: a unit's last row leaves L1; `passing` tells that
-        it is a pass's. `end` is 1 in the last cycle of each layer, `done` in
-        that of the last one. `halt` ends the run in the next cycle.
-        `control`, `drain`: causes of the cycle.
+    Handshake: `start` while not `busy` takes `layers`; the run begins when `primed` and the first unit is
+        there. `rows_waiting`, `pass_waiting`: what the next unit is. `sent`: a unit's last row leaves L1;
+        `passing` tells that it is a pass's. `end` is 1 in the last cycle of each layer, `done` in that of
+        the last one. `halt` ends the run in the next cycle. `control`, `drain`: causes of the cycle.
     """
 
     kind = "layer_controller"
 
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.tail = accelerator.dma_setup + accelerator.l2_latency
-        if self.tail < 2:
-            raise InputError("dma_setup + l2_latency", self.tail, "the last row needs longer to reach L2",
-                             "set dma_setup >= 2")
+        if accelerator.dma_setup < 3:
+            raise InputError("dma_setup", accelerator.dma_setup, "the last row needs longer to reach L2",
+                             "set dma_setup >= 3")
         super().__init__({
             "start": In(1), "layers": In(16), "primed": In(1), "halt": In(1), "busy": Out(1),
             "rows_waiting": In(1), "pass_waiting": In(1), "chunk_valid": In(1),
@@ -57,10 +56,9 @@ class LayerController(Block):
             self.passing.eq(is_pass),
         ]
         with m.FSM():
-            with m.State("IDLE"):
-                with m.If(self.start):
-                    m.d.sync += left.eq(self.layers)
-                    m.next = "PRIME"
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += left.eq(self.layers)
+                m.next = "PRIME"
             with m.State("PRIME"):
                 m.d.comb += self.busy.eq(1)
                 with m.If(left == 0):
@@ -87,20 +85,19 @@ class LayerController(Block):
                              self.drain.eq(~self.active & ~self.pass_busy)]
                 with m.If(self.sent):
                     m.d.sync += gone.eq(1)
-                with m.If(~at_work):
-                    with m.If(tail != self.tail - 1):
-                        m.d.sync += tail.eq(tail + 1)
-                    with m.Elif(self.idle):
-                        m.d.comb += self.end.eq(1)
-                        m.d.sync += [left.eq(left - 1), control.eq(0)]
-                        with m.If(left == 1):
-                            m.d.comb += self.done.eq(1)
-                            m.next = "IDLE"
-                        with m.Elif(kind_known):
-                            m.d.comb += self.begin.eq(1)
-                            m.next = "CONTROL"
-                        with m.Else():
-                            m.next = "GAP"
+                with m.If(~at_work & (tail != self.tail - 1)):
+                    m.d.sync += tail.eq(tail + 1)
+                with m.Elif(~at_work & self.idle):
+                    m.d.comb += self.end.eq(1)
+                    m.d.sync += [left.eq(left - 1), control.eq(0)]
+                    with m.If(left == 1):
+                        m.d.comb += self.done.eq(1)
+                        m.next = "IDLE"
+                    with m.Elif(kind_known):
+                        m.d.comb += self.begin.eq(1)
+                        m.next = "CONTROL"
+                    with m.Else():
+                        m.next = "GAP"
                 with m.If(self.halt):
                     m.next = "HALTED"
             with m.State("GAP"):  # the next unit's packet is late

@@ -31,9 +31,10 @@ def words(layout: StructLayout) -> int:
 def job(geometry: Geometry) -> StructLayout:
     """One weight job: the codebook of a layer, or the weights of a chunk (docs/timing.md section 3).
 
-    `codebook`: rows are codewords, `entries` of them. `raw`: rows carry INT8 weights, not records; on a sparse
-    tile u sub-records. `diagonal`: row h belongs to the columns of its own group (format "block"), of `block_inputs`
-    rows and `block_outputs` columns. `serial`: the job takes both banks. `wait`: for `weights_there`.
+    `codebook`: rows are codewords, `entries` of them. `raw`: rows carry INT8 weights, not records; on a
+    sparse tile u sub-records. `diagonal`: row h belongs to the columns of its own group (format "block"), of
+    `block_inputs` rows and `block_outputs` columns. `serial`: the job takes both banks. `wait`: for
+    `weights_there`.
     """
     acc = geometry.accelerator
     most_beats = -(-acc.wrf_depth * acc.rows * geometry.row_bits // acc.weight_port_bits)
@@ -51,9 +52,10 @@ def job(geometry: Geometry) -> StructLayout:
 def tile(geometry: Geometry) -> StructLayout:
     """One visit: an ifmap tile and its residual tile to bring into L1.
 
-    Either is up to `planes` x `lines` x `beats` words: runs of `beats` words, `line_stride` bytes apart, in planes
-    `plane_stride` bytes apart; they are packed one behind another from word `to` of L1. `beats` = 0: nothing to bring.
-    `begins`: the first visit of a layer. `buffers`: tiles that the group holds (1 or 2). `wait`: for `maps_there`.
+    Either is up to `planes` x `lines` x `beats` words: runs of `beats` words, `line_stride` bytes apart, in
+    planes `plane_stride` bytes apart; they are packed one behind another from word `to` of L1. `beats` = 0:
+    nothing to bring. `begins`: the first visit of a layer. `buffers`: tiles that the group holds (1 or 2).
+    `wait`: for `maps_there`.
     """
     transfer = {"address": ADDRESS_BITS, "beats": WORD_ADDRESS_BITS, "lines": WORD_ADDRESS_BITS,
                 "line_stride": ADDRESS_BITS, "planes": WORD_ADDRESS_BITS, "plane_stride": ADDRESS_BITS,
@@ -67,13 +69,14 @@ def tile(geometry: Geometry) -> StructLayout:
 def chunk(geometry: Geometry) -> StructLayout:
     """One chunk for sequencer and ifmap loader; the first fields are those of `sim.program.CHUNK`.
 
-    `serial`: the WRF is one bank. `opens`: the first chunk of a visit. `begins`, `ends`: first, last of a layer.
-    `unit_first`, `unit_last`: of a unit; `double`: two units may wait for the row mover.
+    `serial`: the WRF is one bank. `opens`: the first chunk of a visit. `begins`, `ends`: first, last of a
+    layer. `unit_first`, `unit_last`: of a unit; `double`: two units may wait for the row mover.
 
-    Where its activations lie: group `map`, tile from word `base` on, `pitch` words a pixel, `line` words a line, `lines` x
-    `line_pixels` pixels; the chunk's first channel is byte `channel` of a pixel. Kernel position n of the chunk is
-    (ky, kx), starting from (`ky`, `kx`) row-major in rows of `kernel_x`; it reads line `y` + row*stride_y + ky*dilation_y and pixel
-    `x` + column*stride_x + kx*dilation_x (y and x signed; outside the tile: `zero`). `reuse`: windows slide.
+    Where its activations lie: group `map`, tile from word `base` on, `pitch` words a pixel, `line` words a
+    line, `lines` x `line_pixels` pixels; the chunk's first channel is byte `channel` of a pixel. Kernel
+    position n of the chunk is (ky, kx), starting from (`ky`, `kx`) row-major in rows of `kernel_x`; it reads
+    line `y` + row*stride_y + ky*dilation_y and pixel `x` + column*stride_x + kx*dilation_x (y and x signed;
+    outside the tile: `zero`). `reuse`: windows slide.
     """
     acc = geometry.accelerator
     row_count = bits_for(acc.rows)
@@ -83,7 +86,8 @@ def chunk(geometry: Geometry) -> StructLayout:
         | dict.fromkeys(("pixels", "width"), COUNT_BITS)
         | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"), DEMAND_BITS)
         | dict.fromkeys(("fence", "first", "last", "serial", "opens", "begins", "ends", "double"), 1)
-        | {"map": 1, "base": WORD_ADDRESS_BITS, "pitch": 12, "line": WORD_ADDRESS_BITS, "lines": 12, "line_pixels": 12,
+        | {"map": 1, "base": WORD_ADDRESS_BITS, "pitch": 12, "line": WORD_ADDRESS_BITS, "lines": 12,
+           "line_pixels": 12,
            "channel": 15, "y": 13, "x": 13, "ky": 5, "kx": 5, "kernel_x": 5, "stride_y": 4, "stride_x": 4,
            "dilation_y": 5, "dilation_x": 5, "zero": 8, "reuse": 1})
 
@@ -95,18 +99,19 @@ PASS_KINDS = {"rows": 0, "average": 1, "max": 2}
 def unit(geometry: Geometry) -> StructLayout:
     """One unit: the finished rows of one spatial tile and one step over output groups, or one pass.
 
-    Row s of pixel p has `columns` (s = a-1: `columns_tail`) outputs. They go to word `to` + p*`to_pitch` of L1
-    group `map`, modulo `ring` words (a multiple of `to_pitch` above `to`), from byte `channel` + s*L of a pixel on,
-    and from there to byte `address` + p*`stride` + the same offset of memory. `wide`: 32-bit values acc + bias, no
-    requantization; `channel` still counts bytes, and row s begins 4*s*L behind it. `store`: as in `chunk`.
-    `residual`: adds word `from` + p*`from_pitch` of the residual group, from byte `from_channel` + s*L on:
-    clamp(((y - own_zero)*own_multiplier + (r - other_zero)*other_multiplier + 2^(shift-1) >> shift) + add_zero).
-    `ends`: the layer's last unit. `pass`: one of PASS_KINDS.
+    Row s of pixel p has `columns` (s = a-1: `columns_tail`) outputs. They go to word `to` + p*`to_pitch` of
+    L1 group `map`, modulo `ring` words (a multiple of `to_pitch` above `to`), from byte `channel` + s*L of a
+    pixel on, and from there to byte `address` + p*`stride` + the same offset of memory. `wide`: 32-bit
+    values acc + bias, no requantization; `channel` still counts bytes, and row s begins 4*s*L behind it.
+    `store`: as in `chunk`. `residual`: adds word `from` + p*`from_pitch` of the residual group, from byte
+    `from_channel` + s*L on: clamp(((y - own_zero)*own_multiplier + (r - other_zero)*other_multiplier +
+    2^(shift-1) >> shift) + add_zero). `ends`: the layer's last unit. `pass`: one of PASS_KINDS.
 
-    A pass reads a map of `lines` x `line_pixels` pixels in group 1 - `map` from word `from` on, `from_pitch` words a
-    pixel: windows of `window_y` x `window_x` pixels, with the strides and (top, left) padding given, for each of `pixels`
-    output pixels, `width` to a line. Its rows are the `groups` runs of requant_lanes channels of a pixel.
-    `own_multiplier` and `shift` requantize an average, from `own_zero` to `zero`; `low` and `high` clamp it, or a maximum.
+    A pass reads a map of `lines` x `line_pixels` pixels in group 1 - `map` from word `from` on, `from_pitch`
+    words a pixel: windows of `window_y` x `window_x` pixels, with the strides and (top, left) padding given,
+    for each of `pixels` output pixels, `width` to a line. Its rows are the `groups` runs of requant_lanes
+    channels of a pixel. `own_multiplier` and `shift` requantize an average, from `own_zero` to `zero`; `low`
+    and `high` clamp it, or a maximum.
     """
     acc = geometry.accelerator
     return StructLayout(
@@ -117,7 +122,8 @@ def unit(geometry: Geometry) -> StructLayout:
          "to": WORD_ADDRESS_BITS, "to_pitch": 12, "ring": WORD_ADDRESS_BITS + 1, "channel": 15,
          "address": ADDRESS_BITS, "stride": ADDRESS_BITS,
          "from": WORD_ADDRESS_BITS, "from_pitch": 12, "from_channel": 15,
-         "own_zero": 8, "own_multiplier": 16, "other_zero": 8, "other_multiplier": 16, "shift": 6, "add_zero": 8,
+         "own_zero": 8, "own_multiplier": 16, "other_zero": 8, "other_multiplier": 16, "shift": 6,
+         "add_zero": 8,
          "add_low": 8, "add_high": 8,
          "window_y": 12, "window_x": 12, "stride_y": 4, "stride_x": 4, "pad_y": 4, "pad_x": 4, "lines": 12,
          "line_pixels": 12, "width": 12, "groups": 12})

@@ -20,17 +20,18 @@ class Sequencer(Block):
     """Issues the tokens of every slot (docs/timing.md sections 2, 4 and 5).
 
     Function: three counters run down the fetch, psum and store cycles that a slot overlaps; the slot is over
-        when they and the tokens are. Between chunks it waits for `full` of the chunk's bank, the fence, room for
-        the unit's finished rows and its parameters, and `ready` of its first activation vectors.
-        `causes` (in the order of CAUSES) is one-hot while `active`, from the layer's first chunk to its last token.
+        when they and the tokens are. Between chunks it waits for `full` of the chunk's bank, the fence, room
+        for the unit's finished rows and its parameters, and `ready` of its first activation vectors.
+        `causes` (in the order of CAUSES) is one-hot while `active`, from the layer's first chunk to its last
+        token.
     Throughput: one token a cycle.
     Handshake: `load` takes the head of the chunk queue as first chunk of a layer; `chunk_ready` takes each
-        following one. `starts` marks the first cycle of a slot, `visit_end` the last cycle of a visit. `settled`: every
-        unit that began was sent, and no chunk is at work.
-        `request` asks for an activation vector in the cycle of issue; `valid`, `address`, `lanes` (array rows in
-        use) and `tag` follow one cycle later. `unit_loaded`, `unit_sent`: pulses of storer and row mover; `unit_there`: one more unit's parameters are
-        there than have been used.
-        `missing`: the awaited job is not in L2; `again`: the loader looks up a row once more.
+        following one. `starts` marks the first cycle of a slot, `visit_end` the last cycle of a visit.
+        `settled`: every unit that began was sent, and no chunk is at work. `request` asks for an activation
+        vector in the cycle of issue; `valid`, `address`, `lanes` (array rows in use) and `tag` follow one
+        cycle later. `unit_loaded`, `unit_sent`: pulses of storer and row mover; `unit_there`: one more
+        unit's parameters are there than have been used. `missing`: the awaited job is not in L2; `again`:
+        the loader looks up a row once more.
     """
 
     kind = "sequencer"
@@ -90,7 +91,8 @@ class Sequencer(Block):
             row_end.eq((column + 1 == current.width) | last_pixel),
             # A chunk's last slot prefetches for the next one, whose packet must be there.
             known.eq(~last_pixel | ~more | self.chunk_valid),
-            chunk_starts.eq(self.full.bit_select(bank, 1) & (fence == 0) & (room | ~current.last) & self.ready),
+            chunk_starts.eq(self.full.bit_select(bank, 1) & (fence == 0) & self.ready
+                            & (~current.last | (room & self.unit_there))),
             starts.eq(active & ~in_slot & known & ((pixel != 0) | chunk_starts)),
             issue.eq(starts | (in_slot & ~issued & active)),
             final_token.eq(issue & entries.complete & last_pixel),
@@ -141,13 +143,13 @@ class Sequencer(Block):
         return m
 
     def _room(self, m: Module, unit_starts: Signal, current: View) -> Signal:
-        """Whether a unit's last chunk may start: parameters loaded, earlier units' rows gone."""
+        """Whether enough of earlier units' rows have left for a unit's last chunk."""
         loaded = Signal(3)
         waiting = Signal(2)
         m.d.sync += [loaded.eq(loaded + self.unit_loaded - unit_starts),
                      waiting.eq(waiting + unit_starts - self.unit_sent)]
         room = Signal()
-        m.d.comb += [self.unit_there.eq(loaded != 0), room.eq((loaded != 0) & (waiting <= current.double)),
+        m.d.comb += [self.unit_there.eq(loaded != 0), room.eq(waiting <= current.double),
                      self.settled.eq(~self.active & (waiting == 0))]
         return room
 
@@ -197,7 +199,7 @@ class Sequencer(Block):
                 m.d.comb += cause["dma"].eq(1)
             with m.Elif((pixel == 0) & ~self.ready):
                 m.d.comb += cause["ifmap"].eq(1)
-            with m.Else():  # the next packet is late
+            with m.Else():  # a packet is late: the next chunk's or the unit's
                 m.d.comb += cause["control"].eq(1)
         for n, name in enumerate(CAUSES):
             m.d.comb += self.causes[n].eq(cause[name])

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Member, Out
 
 from rtl import packets
 from rtl.block import Block, place
-from rtl.bus.axi import forward, read_signals, write_signals
+from rtl.bus.axi import read_signals, write_signals
 from rtl.bus.command_port import CommandPort
 from rtl.bus.registers import Registers, lite_signals
 from rtl.bus.row_mover import RowMover
@@ -44,12 +44,15 @@ def _masters(accelerator: Accelerator) -> dict[str, dict[str, Member]]:
 class Top(Block):
     """The complete accelerator.
 
-    Function: runs the layers whose packets lie in memory (docs/hardware.md), from start to interrupt. The counters are
+    Function: runs the layers whose packets lie in memory (docs/hardware.md), from start to interrupt. The
+    counters are
         those of the whole run; `end_layer` marks the last cycle of each layer.
     Throughput: one token a cycle; docs/timing.md gives every cycle of a layer.
-    Handshake: AXI4-Lite `s_axil_*` for the registers, AXI4 `m_axi_commands_*`, `m_axi_weights_*` and `m_axi_maps_*`.
-        `weights_there`, `maps_there`: pulses from what fills L2, for packets that wait. `begin_layer`, `end_layer`,
-        `job_written`, `tile_there`: events for it. `overflow` stays 0: no queue without a ready ever lacks room.
+    Handshake: AXI4-Lite `s_axil_*` for the registers, AXI4 `m_axi_commands_*`, `m_axi_weights_*` and
+    `m_axi_maps_*`.
+        `weights_there`, `maps_there`: pulses from what fills L2, for packets that wait. `begin_layer`,
+        `end_layer`, `job_written`, `tile_there`: events for it. `overflow` stays 0: no queue without a ready
+        ever lacks room.
     """
 
     kind = "accelerator"
@@ -120,10 +123,12 @@ class Top(Block):
         causes["control"] = causes["control"] | control.control
         events = causes | {"cycles": control.running, "vector": storer.pass_busy, "drain": control.drain}
         events |= dict(zip(EVENTS, core.events, strict=True))
-        m.d.comb += [counters.clear.eq(registers.start), counters.events.eq(Cat(events[name] for name in COUNTERS))]
+        m.d.comb += [counters.clear.eq(registers.start),
+                     counters.events.eq(Cat(events[name] for name in COUNTERS))]
         for name in COUNTERS:
             count = getattr(counters, f"count_{name}")
-            m.d.comb += [getattr(registers, f"count_{name}").eq(count), getattr(self, f"count_{name}").eq(count)]
+            m.d.comb += [getattr(registers, f"count_{name}").eq(count),
+                         getattr(self, f"count_{name}").eq(count)]
         return m
 
     def _ports(self, m: Module, registers: Registers, readers: dict[str, Block], rows: RowMover) -> None:
@@ -159,7 +164,8 @@ class Top(Block):
         m.d.comb += [
             weights.in_valid.eq(commands.jobs_valid), weights.in_job.eq(commands.jobs_packet),
             commands.jobs_ready.eq(weights.in_ready),
-            core.job_valid.eq(weights.out_valid), core.job.eq(weights.out_job), weights.out_ready.eq(core.job_ready),
+            core.job_valid.eq(weights.out_valid), core.job.eq(weights.out_job),
+            weights.out_ready.eq(core.job_ready),
             core.weight_valid.eq(weights.weight_valid), core.weight_data.eq(weights.weight_data),
             weights.weight_ready.eq(core.weight_ready),
             tiles.tile_valid.eq(commands.tiles_valid), tiles.tile_packet.eq(commands.tiles_packet),
@@ -189,7 +195,8 @@ class Top(Block):
                 group.write_word.eq(Mux(filled, tiles.write_word, storer.write_word)),
                 group.write_data.eq(Mux(filled, tiles.write_data, storer.write_data)),
                 group.read_enable.eq(fetched | passed | moved),
-                group.read_word.eq(Mux(fetched, ifmap.read_word, Mux(passed, storer.pass_word, rows.read_word))),
+                group.read_word.eq(
+                    Mux(fetched, ifmap.read_word, Mux(passed, storer.pass_word, rows.read_word))),
             ]
         m.d.comb += [
             ifmap.read_data.eq(Mux(fetched_map, groups[1].read_data, groups[0].read_data)),

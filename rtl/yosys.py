@@ -27,7 +27,8 @@ def run(commands: Iterable[str], directory: Path) -> str:
 def abc(commands: Iterable[str], directory: Path) -> str:
     """Runs ABC commands in `directory` and returns what they print."""
     spec = importlib.util.find_spec("pyosys")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     tool = Path(spec.submodule_search_locations[0]) / "yosys-abc"
     done = subprocess.run([tool, "-q", "; ".join(commands)], cwd=directory, text=True, capture_output=True,
                           check=False)

@@ -162,7 +162,8 @@ def pass_counts(
 
 
 def _pass_sent(shape: PassShape, acc: Accelerator, work: int, end: int) -> int:
-    """When the last batch of results has left: batches are complete at even distances, the last one at the end.
+    """When the last batch of results has left: batches are complete at even distances, the last one at the
+    end.
 
     A batch waits for those before it, of which only the first pixel's or the last one's can decide: from one
     pixel to the next its lead over the beats that follow it grows or shrinks steadily.

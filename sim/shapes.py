@@ -171,7 +171,7 @@ class PassShape:
         return PASSES[self.kind] * self.elements
 
     def cycles(self, lanes: int) -> int:
-        """Cycles of work: a vector of up to `lanes` channels of a pixel each, or `lanes` operations side by side."""
+        """Cycles of work: a vector of up to `lanes` channels of a pixel each, or `lanes` operations."""
         if not self.channels:
             return -(-self.operations // lanes)
         return -(-self.operations // self.channels) * -(-self.channels // lanes)

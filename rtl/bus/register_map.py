@@ -193,7 +193,8 @@ _HEADER_START = """\
 
 _HEADER_FUNCTIONS = ["", "/* Layers; byte addresses and 64-bit words of the packet streams. */",
                      "struct codeword_run {",
-                     "    uint32_t layers;", *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS), "};", *"""
+                     "    uint32_t layers;",
+                     *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS), "};", *"""
 static inline uint32_t codeword_read(volatile uint32_t *registers, uint32_t offset)
 {
     return registers[offset / 4];

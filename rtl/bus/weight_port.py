@@ -21,6 +21,8 @@ from sim.errors import InputError
 BUFFER_BEATS = 32
 WAITING_JOBS = 8
 CREDIT_BITS = 8
+MOST_LATENCY = ANNOUNCE - 3
+"""An announced job's first beat needs three cycles beside the memory's."""
 
 
 class WeightPort(Block):
@@ -39,6 +41,9 @@ class WeightPort(Block):
     kind = "weight_port"
 
     def __init__(self, *, accelerator: Accelerator) -> None:
+        if accelerator.l2_latency > MOST_LATENCY:
+            raise InputError("l2_latency", accelerator.l2_latency, "the weight port fetches 16 cycles ahead",
+                             f"set l2_latency <= {MOST_LATENCY}")
         self.layout = job(Geometry(accelerator))
         self.port_bits = accelerator.weight_port_bits
         if self.layout["beats"].width > REQUEST_BITS:

@@ -48,6 +48,7 @@ class Run:
         registers: what software read afterwards, by name.
         cycles: of the simulation, reset and software included.
         limited: it did not end in the cycles given.
+        strays: words beyond the maps that the run changed.
         protocol_errors: cycles with a write burst that ends elsewhere than its length says, a write beyond
             memory, or a row that the storer lost.
         build_s, run_s: seconds.
@@ -60,6 +61,7 @@ class Run:
     registers: dict[str, int]
     cycles: int
     limited: bool
+    strays: int
     protocol_errors: int
     build_s: float
     run_s: float
@@ -85,7 +87,7 @@ def run_image(
         directory = Path(scratch)
         _write(directory, image, memory, limit, conditions or Conditions())
         build.run(built, simulator, directory)
-        return _read(directory, ready - begin, time.perf_counter() - ready)
+        return _read(directory, image, memory, ready - begin, time.perf_counter() - ready)
 
 
 def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, conditions: Conditions) -> None:
@@ -117,7 +119,7 @@ def _words(path: Path, words: list[int]) -> None:
     path.write_text("".join(f"{word:x}\n" for word in words))
 
 
-def _read(directory: Path, build_s: float, run_s: float) -> Run:
+def _read(directory: Path, image: Image, before: np.ndarray, build_s: float, run_s: float) -> Run:
     events = [line.split() for line in (directory / "events.txt").read_text().splitlines()]
     # An unknown bit can only come from a broken design; it reads as 0.
     found = [(kind, [int(value) if value.isdecimal() else 0 for value in values]) for kind, *values in events]
@@ -125,12 +127,15 @@ def _read(directory: Path, build_s: float, run_s: float) -> Run:
              if line[:1] not in ("/", "@")]
     memory = np.frombuffer(bytes.fromhex("".join(lines).translate(_UNKNOWN)), ">u8").astype(np.uint64)
     last, (cycles,) = found[-1]
+    changed = memory[: len(before)] != before
+    for written in image.maps.values():
+        changed[written.address // 8 : written.address // 8 + written.words] = False
     return Run(
         memory, [values[0] for kind, values in found if kind == "begin"],
         [values[0] for kind, values in found if kind == "layer"],
         [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
         dict(zip(READ_BACK, (values[1] for kind, values in found if kind == "read"), strict=False)),
-        cycles, last == "limit", sum(kind == "protocol" for kind, _ in found), build_s, run_s)
+        cycles, last == "limit", int(changed.sum()), sum(kind == "protocol" for kind, _ in found), build_s, run_s)
 
 
 _UNKNOWN = str.maketrans("xzXZ", "0000")

@@ -120,9 +120,10 @@ def _compare(
         if last.get(name) != total[name]:
             mismatches += 1
             first = first or f"counter {name}: expected {total[name]}, found {last.get(name, 0)}"
-    if found.protocol_errors or found.limited:
-        mismatches += found.protocol_errors + found.limited
+    if found.protocol_errors or found.limited or found.strays:
+        mismatches += found.protocol_errors + found.limited + found.strays
         first = first or ("the run did not end" if found.limited else
+                          "a word beyond the maps has changed" if found.strays else
                           "a write burst ends elsewhere than its length says or lies beyond memory, or "
                           "the storer lost a row")
     return VerifyResult(

@@ -52,8 +52,8 @@ def pass_counts(
     dram_there = dram + acc.dram_latency + start if from_dram else 0
     spent = np.zeros(len(_PASS_CAUSES), np.int64)
     pixels, groups = shape.batches(acc.requant_lanes)
-    beats = np.array([-(-8 * WORD * group // acc.dma_bits) for group in groups], np.int64)
-    end = _run_pass(shape.cycles(acc.requant_lanes), there, dram_there, pixels, beats, start, spent)
+    batches = np.array([-(-8 * WORD * group // acc.dma_bits) for group in groups], np.int64)
+    end = _run_pass(shape.cycles(acc.requant_lanes), there, dram_there, pixels, batches, start, spent)
     cycles = dict.fromkeys(CAUSES, 0) | dict(zip(_PASS_CAUSES, spent.tolist(), strict=True))
     spilled = from_dram + (written if read + written > acc.map_bytes else 0)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)

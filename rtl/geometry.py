@@ -37,6 +37,7 @@ class Geometry:
              "set psum_ports = 1"),
             ("edge_registers", not acc.edge_registers, "the RTL has these registers",
              "set edge_registers = true"),
+            ("rom_ports", acc.rom_ports > 2, "a ROM macro has two read ports at most", "raise rom_banks"),
         ):
             if missing:
                 raise InputError(field, getattr(acc, field), problem, fix)

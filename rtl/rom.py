@@ -15,8 +15,6 @@ from rtl.rom_bank import RomBank
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 
-MACRO_PORTS = 2
-
 
 class Rom(Block):
     """ROM of k codewords; codeword n lies in bank n mod B at n div B (docs/timing.md section 3).
@@ -33,9 +31,6 @@ class Rom(Block):
     def __init__(self, *, accelerator: Accelerator, contents: np.ndarray | None = None) -> None:
         """`contents`: int8 [k, d], the first codewords; what it leaves out is 0."""
         acc = accelerator
-        if acc.rom_ports > MACRO_PORTS:
-            raise InputError("rom_ports", acc.rom_ports, f"a ROM macro has {MACRO_PORTS} read ports at most",
-                             "raise rom_banks instead")
         self.words = bank_words(acc, contents)
         self.records = acc.columns // acc.codeword_length
         self.banks, self.ports, self.length = acc.rom_banks, acc.rom_ports, acc.codeword_length

@@ -59,8 +59,16 @@ class Top(Block):
 
     def __init__(self, *, accelerator: Accelerator, rom: np.ndarray | None = None) -> None:
         self.geometry = Geometry(accelerator)
-        self.rom = rom
         self.masters = _masters(accelerator)
+        # Made here so that a description which one of them cannot build is refused at once.
+        acc = accelerator
+        self.registers = Registers(accelerator=acc, counters=COUNTERS)
+        self.control = LayerController(accelerator=acc)
+        self.commands, self.weights = CommandPort(accelerator=acc), WeightPort(accelerator=acc)
+        self.tiles, self.rows = TileMover(accelerator=acc), RowMover()
+        self.core = Core(accelerator=acc, rom=rom)
+        self.ifmap, self.storer = IfmapLoader(accelerator=acc), Storer(accelerator=acc)
+        self.psums = PsumStore(accelerator=acc)
         super().__init__({
             **{f"s_axil_{name}": member for name, member in lite_signals().items()},
             **{f"m_axi_{master}_{name}": member
@@ -74,19 +82,19 @@ class Top(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
-        registers = place(m, "registers", Registers(accelerator=acc, counters=COUNTERS))
-        commands = place(m, "command_port", CommandPort(accelerator=acc))
-        weights = place(m, "weight_port", WeightPort(accelerator=acc))
-        tiles = place(m, "tile_mover", TileMover(accelerator=acc))
-        rows = place(m, "row_mover", RowMover())
+        registers = place(m, "registers", self.registers)
+        commands = place(m, "command_port", self.commands)
+        weights = place(m, "weight_port", self.weights)
+        tiles = place(m, "tile_mover", self.tiles)
+        rows = place(m, "row_mover", self.rows)
         counters = place(m, "counters", Counters())
         # The ports forget their work in their own time, since responses may be on their way.
         reset = registers.clear
-        control = place(m, "layer_controller", LayerController(accelerator=acc), reset)
-        core = place(m, "core", Core(accelerator=acc, rom=self.rom), reset)
-        ifmap = place(m, "ifmap_loader", IfmapLoader(accelerator=acc), reset)
-        storer = place(m, "storer", Storer(accelerator=acc), reset)
-        psums = place(m, "psum_store", PsumStore(accelerator=acc), reset)
+        control = place(m, "layer_controller", self.control, reset)
+        core = place(m, "core", self.core, reset)
+        ifmap = place(m, "ifmap_loader", self.ifmap, reset)
+        storer = place(m, "storer", self.storer, reset)
+        psums = place(m, "psum_store", self.psums, reset)
         groups = [place(m, f"map_{n}", MapGroup(words=words, banks=acc.map_banks))
                   for n, words in enumerate(geometry.map_words)]
         residual = place(m, "residual", MapGroup(words=geometry.residual_words, banks=acc.map_banks))

@@ -135,7 +135,8 @@ def _read(directory: Path, image: Image, before: np.ndarray, build_s: float, run
         [values[0] for kind, values in found if kind == "layer"],
         [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
         dict(zip(READ_BACK, (values[1] for kind, values in found if kind == "read"), strict=False)),
-        cycles, last == "limit", int(changed.sum()), sum(kind == "protocol" for kind, _ in found), build_s, run_s)
+        cycles, last == "limit", int(changed.sum()),
+        sum(kind == "protocol" for kind, _ in found), build_s, run_s)
 
 
 _UNKNOWN = str.maketrans("xzXZ", "0000")

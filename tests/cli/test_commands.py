@@ -132,14 +132,29 @@ def test_verify_finds_a_fault_in_edited_verilog(codeword: Command, tmp_path: Pat
     result = codeword(*options)
     assert result.status == 1
     assert "expected" in result.out
-    assert "output channel" in result.out
+    assert "channel" in result.out
 
 
-def test_verify_random_layer_prints_a_verdict(codeword: Command) -> None:
+def test_verify_random_network_prints_a_verdict(codeword: Command) -> None:
     result = codeword("verify", "-a", "ews-8", "--seed", 4)
     assert result.status == 0
     assert "0 mismatches" in result.out
     assert "equal." in result.out
+
+
+def test_verify_with_stalls_compares_values(codeword: Command) -> None:
+    result = codeword("verify", "-a", "ews-8", "--seed", 4, "--stalls", "--json")
+    fields = json.loads(result.out)
+    assert (result.status, fields["mismatches"]) == (0, 0)
+    assert fields["cycles_rtl"] > fields["cycles_model"]
+
+
+def test_verify_a_network(codeword: Command, network: Path) -> None:
+    result = codeword("verify", "-a", "ews-cms-16", "--network", network, "--json")
+    fields = json.loads(result.out)
+    assert (result.status, fields["mismatches"]) == (0, 0)
+    assert len(fields["layers"]) > 1
+    assert all(layer["cycles_rtl"] == layer["cycles_model"] for layer in fields["layers"])
 
 
 def test_a_mismatch_is_status_one_and_named(
@@ -149,13 +164,13 @@ def test_a_mismatch_is_status_one_and_named(
 
     original = verify.verify_random
 
-    def broken(*arguments: object) -> verify.VerifyResult:
-        return replace(original(*arguments), mismatches=1, first_mismatch="chunk 0, pixel 2")
+    def broken(*arguments: object, **options: object) -> verify.VerifyResult:
+        return replace(original(*arguments, **options), mismatches=1, first_mismatch="conv0, y 2")
 
     monkeypatch.setattr(verify, "verify_random", broken)
     result = codeword("verify", "-a", "ews-8")
     assert result.status == 1
-    assert "DIFFERENT: chunk 0, pixel 2" in result.out
+    assert "DIFFERENT: conv0, y 2" in result.out
 
 
 def test_compress_then_simulate(codeword: Command, tmp_path: Path) -> None:

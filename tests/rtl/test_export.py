@@ -1,0 +1,170 @@
+"""The export: complete, readable, lint-clean, written as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import yaml
+
+from rtl import export, verilog
+from rtl.verify.simulators import environment
+from sim.accelerator import load, preset
+from sim.errors import InputError
+
+FAMILIES = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms", "ssvq", "rom")
+
+
+def codebook(acc):
+    if acc.loader != "rom":
+        return None
+    return np.arange(5 * acc.codeword_length, dtype=np.int8).reshape(5, -1)
+
+
+@pytest.mark.parametrize("name", ["ews-4", "ews-cms-8", "rom-4"])
+def test_every_file_is_readable_and_says_what_it_is(name, tmp_path):
+    acc = preset(name)
+    files = export.export(acc, tmp_path / "out", codebook=codebook(acc))
+    assert files[0].name == "codeword_accelerator.v"
+    beside = {"lint.vlt", "registers.md", "codeword_registers.h", "codeword.core"}
+    if acc.loader == "rom":
+        beside |= {f"codebook_rom_{bank}.hex" for bank in range(acc.rom_banks)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in files} | beside
+    for path in files:
+        text = path.read_text()
+        assert re.findall(r"^module (\w+)", text, re.M) == [path.stem]
+        header = text[: text.index("\nmodule")]
+        for part in (f"{path.stem}: ", "Throughput:", "Handshake:", f"Configuration: {name},"):
+            assert part in header
+        assert not re.search(r"/(home|root|tmp|usr|work)/|\bsrc\b", text)
+
+
+def test_ports_of_the_accelerator_are_stable():
+    text = verilog.modules(preset("ews-cms-4"))["codeword_accelerator"]
+    channels = {"ar": ("addr", "len", "size", "burst", "id", "valid", "ready"),
+                "r": ("data", "resp", "last", "id", "valid", "ready"),
+                "aw": ("addr", "len", "size", "burst", "id", "valid", "ready"),
+                "w": ("data", "strb", "last", "valid", "ready"), "b": ("resp", "id", "valid", "ready")}
+    masters = {"commands": "ar r", "weights": "ar r", "maps": "ar r aw w b"}
+    expected = [f"m_axi_{master}_{channel}{name}" for master, used in masters.items()
+                for channel in used.split() for name in channels[channel]]
+    expected += ["clk", "rst", "irq", "s_axil_awaddr", "s_axil_rdata", "weights_there", "maps_there",
+                 "begin_layer", "end_layer", "job_written", "tile_there", "count_cycles", "count_dma"]
+    for port in expected:
+        assert re.search(rf"^  (input|output) (\[\d+:0\] )?{port};", text, re.M), port
+
+
+def test_the_text_does_not_depend_on_what_was_exported_before():
+    first = dict(verilog.modules(preset("ews-cms-4")))
+    verilog.modules.cache_clear()
+    verilog.modules(preset("ews-c-4"))
+    assert verilog.modules(preset("ews-cms-4")) == first
+
+
+def test_a_failed_export_leaves_the_last_one(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    export.export(preset("ews-4"), target)
+    before = {path.name: path.read_text() for path in target.iterdir()}
+    monkeypatch.setattr(export, "_lint", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export.export(preset("ews-8"), target)
+    assert {path.name: path.read_text() for path in target.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    monkeypatch.undo()
+    export.export(preset("ews-8"), target)
+    assert "ews-8" in (target / "codeword_accelerator.v").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "notes.md"])
+def test_other_files_are_not_taken_away(name, tmp_path):
+    (tmp_path / name).write_text("")
+    with pytest.raises(InputError, match=re.escape(name)):
+        export.export(preset("ews-4"), tmp_path)
+    assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), [
+    ("ews-8", {"psum_ports": 2}, r"psum_ports = 2: .*psum_ports = 1"),
+    ("ews-8", {"edge_registers": False}, r"edge_registers = False: .*edge_registers = true"),
+    ("ews-8", {"rows": 6, "tile_rows": 2}, r"rows = 6: .*multiple of 4"),
+    ("ews-8", {"psum_banks": 1}, r"psum_banks = 1: .*at least 4"),
+    ("ews-16", {"ifmap_banks": 1}, r"ifmap_banks = 1: .*at least 2"),
+    ("ews-8", {"requant_lanes": 3}, r"requant_lanes = 3: .*divides columns"),
+    ("ews-8", {"dma_bits": 128}, r"dma_bits = 128: .*dma_bits = 64"),
+    ("ews-8", {"dma_setup": 2}, r"dma_setup = 2: .*dma_setup >= 3"),
+    ("ews-8", {"dma_burst_gap": 1}, r"dma_burst_gap = 1: .*dma_burst_gap = 0"),
+    ("ews-8", {"l2_latency": 20}, r"l2_latency = 20: .*l2_latency <= 13"),
+    ("rom-8", {"rom_ports": 3}, r"rom_ports = 3: .*raise rom_banks"),
+])
+def test_what_the_rtl_cannot_build_is_refused(name, changes, message, tmp_path):
+    acc = load(name, changes)
+    with pytest.raises(InputError, match=message):
+        export.export(acc, tmp_path / "rtl", codebook=codebook(acc))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rom_needs_its_contents_and_nobody_else_takes_any(tmp_path):
+    with pytest.raises(InputError, match=r"codebook.*universal codebook"):
+        export.export(preset("rom-8"), tmp_path / "rtl")
+    with pytest.raises(InputError, match=r"codebook.*no codebook ROM"):
+        export.export(preset("ews-8"), tmp_path / "rtl", codebook=np.zeros((4, 8), np.int8))
+    with pytest.raises(InputError, match=r"int8\[4, 4\].*\[16, 8\]"):
+        export.export(preset("rom-8"), tmp_path / "rtl", codebook=np.zeros((4, 4), np.int8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_fusesoc_core(tmp_path):
+    acc = preset("rom-4")
+    files = export.export(acc, tmp_path / "out", codebook=codebook(acc))
+    first, _, text = (tmp_path / "out" / "codeword.core").read_text().partition("\n")
+    assert first == "CAPI=2:"
+    core = yaml.safe_load(text)
+    assert re.fullmatch(r"[\w-]*:[\w-]*:[\w-]+:[\d.]+", core["name"])
+    assert core["filesets"]["rtl"]["files"] == [path.name for path in files]
+    for target in core["targets"].values():
+        assert target["toplevel"] == files[0].stem
+        for name in target["filesets"]:
+            for entry in core["filesets"][name]["files"]:
+                assert (tmp_path / "out" / (entry if isinstance(entry, str) else next(iter(entry)))).exists()
+
+
+def test_the_largest_array_repeats_no_module(tmp_path):
+    files = export.export(preset("ews-cms-64"), tmp_path / "out")
+    assert sum(path.stat().st_size for path in files) < 3e6
+
+
+def _lint(name, directory):
+    acc = preset(name)
+    settings = environment("verilator")
+    files = export.export(acc, directory, codebook=codebook(acc))
+    tool = shutil.which("verilator", path=settings["PATH"])
+    done = subprocess.run([tool, "--lint-only", "-Wall", "--top-module", verilog.TOP,
+                           str(directory / "lint.vlt"), *map(str, files)], check=False,
+                          env=os.environ | settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:2000]
+    assert "%Warning" not in done.stderr
+
+
+@pytest.mark.parametrize("name", [f"{family}-4" for family in FAMILIES])
+def test_lint_clean(name, tmp_path):
+    _lint(name, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"{family}-{size}" for family in FAMILIES
+                                  for size in ("8", "16", "64", "8x24")])
+def test_lint_clean_at_every_size(name, tmp_path):
+    _lint(name, tmp_path / "out")
+
+
+def test_every_waiver_has_a_reason():
+    lines = export._lint().splitlines()[1:]
+    assert len(lines) == 2 * len(export.WAIVERS)
+    for reason, rule in zip(lines[::2], lines[1::2], strict=True):
+        assert reason.startswith("// ")
+        assert re.fullmatch(r"lint_off -rule [A-Z]+", rule)

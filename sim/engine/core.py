@@ -46,7 +46,7 @@ def run_program(
         program: from `sim.program.lower`.
         token_ifmap: int8 [batch, C', H', W'] from `sim.program.token_ifmap`.
         trace: record every emitted psum row (first image only).
-        found: what the layer before left; None runs the core alone, as RTL benches do: weights and
+        found: what the layer before left; None runs the core alone: weights and
             ifmap are there in time, and nothing follows.
         registers: clock every register of the array.
         arbitrated: DMA, psums and fetches share all banks of L1, first come by that priority, instead of

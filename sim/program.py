@@ -1,6 +1,6 @@
 """Lowering: a scheduled layer becomes chunk descriptors and a weight stream.
 
-The same program drives the cycle engine and the compiler of the RTL's packets. `docs/timing.md` sections 2 and 3
+The same program drives the cycle engine and the RTL compiler. `docs/timing.md` sections 2 and 3
 define the order and the terms.
 """
 

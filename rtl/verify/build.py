@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rtl import verilog
@@ -30,20 +30,33 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
     """Directory of the bench with a memory of at least `words` words, from the cache where possible."""
     settings = environment(simulator)
     size = max(MEMORY_WORDS, 1 << (words - 1).bit_length())
-    texts = _sources(accelerator, rtl_dir) | {
+    texts = sources(accelerator, rtl_dir) | {
         f"{name}.v": text for name, text in bench(accelerator, size).items()}
     texts |= {"bench_clock.v": CLOCK} if simulator == "icarus" else {"main.cpp": MAIN}
-    key = hashlib.sha256(repr((_RECIPE[simulator], _version(simulator), sorted(texts.items()))).encode())
-    target = _cache() / f"{simulator}-{key.hexdigest()[:24]}"
+
+    def make(directory: Path) -> None:
+        _run([*_RECIPE[simulator], *texts], directory, settings)
+        shutil.rmtree(directory / "obj_dir", ignore_errors=True)
+
+    return cached(simulator, (_RECIPE[simulator], _version(simulator)), texts, make)
+
+
+def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[Path], None]) -> Path:
+    """Directory with the files `texts` and what `make` makes of them there.
+
+    Args:
+        recipe: whose repr tells how; another one is made anew.
+    """
+    key = hashlib.sha256(repr((recipe, sorted(texts.items()))).encode()).hexdigest()
+    target = _cache() / f"{name}-{key[:24]}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
     try:
-        for name, text in texts.items():
-            (staging / name).write_text(text)
-        _run([*_RECIPE[simulator], *texts], staging, settings)
-        shutil.rmtree(staging / "obj_dir", ignore_errors=True)
+        for file, text in texts.items():
+            (staging / file).write_text(text)
+        make(staging)
         try:
             staging.rename(target)
         except OSError:  # built by someone else meanwhile
@@ -75,7 +88,8 @@ def _version(simulator: str) -> str:
     return f"{tool} {os.stat(tool).st_mtime_ns}"
 
 
-def _sources(accelerator: Accelerator, rtl_dir: Path | None) -> dict[str, str]:
+def sources(accelerator: Accelerator, rtl_dir: Path | None) -> dict[str, str]:
+    """Verilog of the accelerator by file name: an export, or exported afresh."""
     if rtl_dir is None:
         return {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
     files = sorted(Path(rtl_dir).glob("*.v"))

@@ -101,7 +101,7 @@ def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, if
     else:
         outputs = int(rng.integers(1, 2 * acc.columns + 2))
         if rng.random() < 0.4:
-            outputs = acc.columns * int(rng.integers(1, 3))
+            outputs = acc.columns * int(rng.integers(1, 6))
     groups, dilation = 1, (1, 1)
     if rng.random() < 0.25:
         dilation = _pair(rng, (1, 1), (3, 3))
@@ -112,6 +112,8 @@ def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, if
         if divisors:
             groups = int(rng.choice(divisors))
             outputs = groups * int(rng.integers(1, 4))
+            if channels // groups % 4 == 0:  # where L1 can run them one group each
+                outputs = 4 * groups * int(rng.integers(1, 3))
     weight = random_weight(acc, rng, native, outputs, channels // groups, kernel, rom)
     if wide:
         requantization = None

@@ -78,9 +78,7 @@ def run_image(
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
     """
     begin = time.perf_counter()
-    memory = image.write_input(inputs)
-    for written in image.maps.values():
-        memory[written.address // 8 : written.address // 8 + written.words] = POISON
+    memory = memory_before(image, inputs)
     built = build.build(image.accelerator, simulator, rtl_dir, len(memory))
     ready = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
@@ -103,13 +101,39 @@ def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, condit
     (directory / "memory.hex").write_text("\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
 
 
-def _software(image: Image) -> list[int]:
-    """Register accesses from reset to the end of the run."""
-    at = {register.name: register.offset for register in register_map(image.accelerator, COUNTERS)}
+def offsets(image: Image) -> dict[str, int]:
+    """Byte addresses of the registers by name."""
+    return {register.name: register.offset for register in register_map(image.accelerator, COUNTERS)}
+
+
+def programming(image: Image) -> dict[str, int]:
+    """What software writes before start, by register."""
     values = {"layer_count": len(image.layers)}
     for name, stream in image.streams.items():
         values |= {f"{name}_base": stream.address, f"{name}_count": stream.words}
-    operations = [(WRITE, at[name], value) for name, value in values.items()]
+    return values
+
+
+def memory_before(image: Image, inputs: np.ndarray) -> np.ndarray:
+    """uint64 [words]: the memory with an input, and POISON where the accelerator has to write."""
+    memory = image.write_input(inputs)
+    for written in image.maps.values():
+        memory[written.address // 8 : written.address // 8 + written.words] = POISON
+    return memory
+
+
+def strays(image: Image, before: np.ndarray, after: np.ndarray) -> int:
+    """Words beyond the maps that a run changed; memory before and after, which may be longer."""
+    changed = after[: len(before)] != before
+    for written in image.maps.values():
+        changed[written.address // 8 : written.address // 8 + written.words] = False
+    return int(changed.sum())
+
+
+def _software(image: Image) -> list[int]:
+    """Register accesses from reset to the end of the run."""
+    at = offsets(image)
+    operations = [(WRITE, at[name], value) for name, value in programming(image).items()]
     operations += [(WRITE, at["control"], START_WITH_INTERRUPT), (WAIT, 0, 0),
                    *((READ, at[name], 0) for name in READ_BACK), (END, 0, 0)]
     return [kind << 44 | offset << 32 | value for kind, offset, value in operations]
@@ -127,15 +151,12 @@ def _read(directory: Path, image: Image, before: np.ndarray, build_s: float, run
              if line[:1] not in ("/", "@")]
     memory = np.frombuffer(bytes.fromhex("".join(lines).translate(_UNKNOWN)), ">u8").astype(np.uint64)
     last, (cycles,) = found[-1]
-    changed = memory[: len(before)] != before
-    for written in image.maps.values():
-        changed[written.address // 8 : written.address // 8 + written.words] = False
     return Run(
         memory, [values[0] for kind, values in found if kind == "begin"],
         [values[0] for kind, values in found if kind == "layer"],
         [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
         dict(zip(READ_BACK, (values[1] for kind, values in found if kind == "read"), strict=False)),
-        cycles, last == "limit", int(changed.sum()),
+        cycles, last == "limit", strays(image, before, memory),
         sum(kind == "protocol" for kind, _ in found), build_s, run_s)
 
 

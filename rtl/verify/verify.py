@@ -50,7 +50,7 @@ def verify_network(
     chosen = simulators.choose(simulator, accelerator, cycles)
     found = run_image(image, images[0], 4 * cycles + 5_000, chosen, Path(rtl_dir) if rtl_dir else None,
                       Conditions(stalls))
-    return _compare(image, expected, found, stalls is not None, chosen, begin)
+    return compare(image, expected, found, stalls is not None, chosen, begin)
 
 
 def verify_random(
@@ -90,9 +90,15 @@ def verify_layer(
     return verify_network(accelerator, alone, ifmap, simulator, rtl_dir, stalls=stalls)
 
 
-def _compare(
+def compare(
     image: Image, expected: Simulation, found: Run, stalled: bool, simulator: str, begin: float
 ) -> VerifyResult:
+    """A run against the engine.
+
+    Args:
+        stalled: memory made it wait; then no cycles are compared.
+        begin: `time.perf_counter` when all began.
+    """
     mismatches, words, first = 0, 0, ""
     layers = []
     before = dict.fromkeys(found.counters[0], 0) if found.counters else {}

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from cocotb_tools.runner import get_runner
 
 from rtl.block import module_name
-from rtl.verify.build import _quiet
+from rtl.verify.cocotb_run import quiet
 from tests.rtl.bus_bench import BusBench, modules
 
 TOP = module_name(BusBench.kind)
@@ -19,7 +19,7 @@ def test_bench(tmp_path):
     for name, text in texts.items():
         (tmp_path / f"{name}.v").write_text(text)
     runner, log, report = get_runner("icarus"), tmp_path / "run.log", tmp_path / "results.xml"
-    with _quiet(log):
+    with quiet(log):
         runner.build(sources=[tmp_path / f"{name}.v" for name in texts], hdl_toplevel=TOP,
                      build_dir=tmp_path, timescale=("1ns", "1ns"), log_file=tmp_path / "build.log")
         runner.test(test_module="tests.rtl.bus_cocotb", hdl_toplevel=TOP, hdl_toplevel_lang="verilog",

@@ -1,4 +1,4 @@
-"""The complete accelerator in Verilog against the engine: every value, cycle and counter."""
+"""What `rtl.verify` says: what is wrong in the Verilog is found and named, what cannot run is refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from sim.accelerator import load, preset
 from sim.errors import InputError
 from sim.network import AveragePool, Conv, DenseWeight, Network, Requantization, TensorSpec
 
-FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms", "ssvq", "rom")
-
 
 def assert_equal(result):
     assert result.mismatches == 0, result.first_mismatch
@@ -33,41 +31,6 @@ def assert_equal(result):
     for layer in result.layers:
         assert layer.cycles_rtl == layer.cycles_model == layer.counters_rtl["cycles"]
         assert layer.counters_rtl == layer.counters_model
-
-
-@pytest.mark.parametrize("name", ["ews-cms-8", "ws-4"])
-def test_random_networks(name):
-    for seed in range(4):
-        assert_equal(verify_random(preset(name), seed))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*(f"{family}-{size}" for family in FAMILIES for size in (4, 8, 16)),
-                                  "ews-cms-4x8", "ews-8x4", "ews-12x20"])
-def test_many_random_networks(name):
-    for seed in range(100, 112):
-        assert_equal(verify_random(preset(name), seed))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "fields"), [
-    ("ews-cms-8", {"keep": 1, "group": 4, "wrf_depth": 12, "weight_port_bits": 128, "tile_rows": 2,
-                   "requant_lanes": 4, "psum_banks": 1}),
-    ("ews-8", {"l1_bytes": 2048}),
-    ("ews-cms-4", {"l1_bytes": 1024}),
-    ("ews-8", {"l2_latency": 30, "dma_setup": 2, "dram_latency": 16, "dram_row_cycles": 0}),
-    ("ews-c-8", {"dram_bits": 8, "l2_bytes": 2048}),
-])
-def test_description_fields_away_from_the_presets(name, fields):
-    for seed in range(6):
-        assert_equal(verify_random(load(name, fields), seed))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ews-8", "ews-cms-8"])
-def test_verilator(name):
-    for seed in range(20):
-        assert_equal(verify_random(preset(name), seed, "verilator"))
 
 
 @pytest.mark.slow
@@ -152,7 +115,7 @@ TIMES = {
     "beats of a job": ("beat_buffer", r"assign ready = (.*);", r"assign ready = (\1) & fill <= 24;"),
     "nothing starts": ("beat_buffer", r"assign ready = (.*);", "assign ready = 1'h0;"),
 }
-FAULTY_SEED = 18
+FAULTY_SEED = 166
 """A network with masks, an addition, padding, stored psums, tiles and a pass."""
 
 

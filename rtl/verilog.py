@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import shutil
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 from amaranth.back import rtlil
 
+from rtl import yosys
 from rtl.block import Block, collect, module_name
 from rtl.core import Core
 from sim.accelerator import Accelerator
@@ -75,10 +74,16 @@ def _check_target(directory: Path) -> None:
 @cache
 def modules(accelerator: Accelerator) -> dict[str, str]:
     """Verilog text by module name, top module first."""
+    return {module_name(kind): _header(block, accelerator) + text
+            for kind, (block, text) in hierarchy(Core(accelerator=accelerator)).items()}
+
+
+def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
+    """One block of each kind below `top`, by kind, with its Verilog; `top` first."""
     blocks: dict[str, Block] = {}
     intermediate: dict[str, str] = {}
     with collect() as found:
-        pending: list[Block] = [Core(accelerator=accelerator)]
+        pending = [top]
         while pending:
             block = pending.pop(0)
             for port in block.signature.members:
@@ -87,9 +92,8 @@ def modules(accelerator: Accelerator) -> dict[str, str]:
             intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind),
                                                      emit_src=False)
             pending = [new for kind, new in found.items() if kind not in blocks]
-    bodies = _verilog(intermediate)
-    return {module_name(kind): _header(block, accelerator) + bodies[kind]
-            for kind, block in blocks.items()}
+    texts = _verilog(intermediate)
+    return {kind: (block, texts[kind]) for kind, block in blocks.items()}
 
 
 def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
@@ -102,16 +106,8 @@ def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
         for kind in intermediate:
             script += [f"select {module_name(kind)}", f"write_verilog -noattr -selected {kind}.v",
                        "select -clear"]
-        Path(scratch, "script.ys").write_text("\n".join(script) + "\n")
-        # A process of its own: Yosys orders what it writes by what it has seen before.
-        done = subprocess.run([sys.executable, "-c", _YOSYS], cwd=scratch, text=True,
-                              capture_output=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"Yosys failed: {done.stderr[-2000:]}")
+        yosys.run(script, Path(scratch))
         return {kind: _tidy(Path(scratch, f"{kind}.v").read_text()) for kind in intermediate}
-
-
-_YOSYS = "from pyosys import libyosys; libyosys.Design().run_pass('tee -q script script.ys')"
 
 
 def _tidy(text: str) -> str:

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _RUN = "from pyosys import libyosys; libyosys.Design().run_pass('tee -q -o yosys.log script script.ys')"
@@ -25,7 +25,8 @@ def run(commands: Iterable[str], directory: Path) -> str:
     return (directory / "yosys.log").read_text()
 
 
-def prove(sources: Iterable[str], top: str, directory: Path, seconds: int) -> str:
+def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
+          defines: Mapping[str, int] | None = None) -> str:
     """Proves the assertions of SystemVerilog files in `directory`, for all time, by ABC.
 
     Power-up values are those of the registers; `assume` binds in the cycle and all before it.
@@ -33,8 +34,9 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int) -> st
     Returns:
         "proven", "refuted" or "undecided".
     """
+    macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
     run([
-        *(f"read_verilog -sv -formal {source}" for source in sources), f"hierarchy -check -top {top}", "proc",
+        *(f"read_verilog -sv -formal{macros} {source}" for source in sources), f"hierarchy -check -top {top}", "proc",
         "flatten", "opt_expr", "opt_clean", "memory -nomap", "memory_map -formal", "opt -full", "chformal -lower",
         "async2sync", "formalff -clk2ff -ff2anyinit", "techmap", "opt -fast", "setundef -undriven -anyseq",
         "aigmap", "opt_clean", "write_aiger -zinit property.aig",

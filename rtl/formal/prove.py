@@ -1,0 +1,69 @@
+"""Runs proofs: Verilog of a component, properties around it, and the false twin that must fail."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtl import verilog, yosys
+from rtl.block import Block
+
+PROPERTIES = Path(__file__).parent / "properties"
+FALSE_TWIN = "FALSE_TWIN"
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Properties of a component.
+
+    Attributes:
+        name: of the proof.
+        block: makes the component, or None for properties that bring their own design.
+        properties: a file and module of that name in `properties/`; with the macro FALSE_TWIN it states something
+            false that only a proof which looks at the component can refute.
+        defines: macros for it.
+        checkers: further files.
+        slow: takes more than two seconds.
+    """
+
+    name: str
+    block: Callable[[], Block] | None
+    properties: str
+    defines: Mapping[str, int] = field(default_factory=dict)
+    checkers: tuple[str, ...] = ()
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome: `status` should be "proven", `twin` "refuted"."""
+
+    name: str
+    status: str
+    twin: str
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        return (self.status, self.twin) == ("proven", "refuted")
+
+
+def prove(proof: Proof) -> Result:
+    """Tries the properties and their false twin, for all inputs and all time."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        sources = [f"{name}.sv" for name in (*proof.checkers, proof.properties)]
+        for source in sources:
+            (directory / source).write_text((PROPERTIES / source).read_text())
+        if proof.block:
+            for kind, (_, text) in verilog.hierarchy(proof.block()).items():
+                (directory / f"component_{kind}.v").write_text(text)
+                sources.append(f"component_{kind}.v")
+        found = [yosys.prove(sources, proof.properties, directory, SECONDS, {**proof.defines, **twin})
+                 for twin in ({}, {FALSE_TWIN: 1})]
+    return Result(proof.name, *found, time.monotonic() - started)

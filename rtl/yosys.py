@@ -36,9 +36,10 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
     """
     macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
     run([
-        *(f"read_verilog -sv -formal{macros} {source}" for source in sources), f"hierarchy -check -top {top}", "proc",
-        "flatten", "opt_expr", "opt_clean", "memory -nomap", "memory_map -formal", "opt -full", "chformal -lower",
-        "async2sync", "formalff -clk2ff -ff2anyinit", "techmap", "opt -fast", "setundef -undriven -anyseq",
+        *(f"read_verilog -sv -formal{macros} {source}" for source in sources),
+        f"hierarchy -check -top {top}", "proc", "flatten", "opt_expr", "opt_clean", "memory -nomap",
+        "memory_map -formal", "opt -full", "chformal -lower", "async2sync",
+        "formalff -clk2ff -ff2anyinit", "techmap", "opt -fast", "setundef -undriven -anyseq",
         "aigmap", "opt_clean", "write_aiger -zinit property.aig",
     ], directory)
     # The second engine works only if the first is at a loss.
@@ -51,7 +52,8 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
 def _abc(commands: Iterable[str], directory: Path) -> str:
     """Runs ABC commands in `directory` and returns what they print."""
     spec = importlib.util.find_spec("pyosys")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     tool = Path(spec.submodule_search_locations[0]) / "yosys-abc"
     done = subprocess.run([tool, "-q", "; ".join(commands)], cwd=directory, text=True, capture_output=True,
                           check=False)

@@ -12,11 +12,12 @@ from rtl.mutate.measure import measure, table
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m rtl.mutate", description="Mutation scores of the components.")
+    parser = argparse.ArgumentParser(prog="python -m rtl.mutate", description="Mutation scores.")
     kinds = sorted({suite.kind for suite in SUITES})
     parser.add_argument("components", nargs="*", choices=[[], *kinds], metavar="component",
                         help=f"all, or some of {', '.join(kinds)}")
-    parser.add_argument("--scale", type=float, default=1.0, help="mutants for the square root of possible ones")
+    parser.add_argument("--scale", type=float, default=1.0,
+                        help="mutants for the square root of possible ones")
     parser.add_argument("--seed", type=int, default=1, help="choice of the mutants")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args()

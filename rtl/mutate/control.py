@@ -33,7 +33,7 @@ def _entry_counter(rng: np.random.Generator) -> Vectors:
 
 def _beat_buffer(rng: np.random.Generator) -> Vectors:
     port, row_bits, capacity = 8, 13, 64
-    stream = fill = waste = 0
+    stream = fill = 0
     for n in range(700):
         # A beat is taken while two have room; fast and slow phases fill and empty the ring.
         ready = fill <= capacity - 2 * port
@@ -43,7 +43,8 @@ def _beat_buffer(rng: np.random.Generator) -> Vectors:
         consume = int(fill >= width and chance(rng, 0.3 if fast else 0.9))
         clear, reset = chance(rng, 0.02), chance(rng, 0.01)
         shown = (1 << min(fill, row_bits)) - 1
-        yield ({"rst": reset, "clear": clear, "write": write, "data": beat, "consume": consume, "width": width},
+        yield ({"rst": reset, "clear": clear, "write": write, "data": beat, "consume": consume,
+                "width": width},
                {"ready": ready, "fill": fill, "row": (stream & shown, shown)})
         if write:
             stream |= beat << fill
@@ -67,7 +68,8 @@ def _counters(rng: np.random.Generator) -> Vectors:
 
 
 _EXTENTS = """
-    legal = a != 0 && b != 0 && u != 0 && d != 0 && a * b * u * d <= 8
+    legal = a != 0 && b != 0 && u != 0 && d != 0 && a <= 8 && b <= 8 && u <= 8 && d <= 8
+            && {4'b0, a} * b <= 8'd8 && {4'b0, a} * b * u <= 8'd8 && {4'b0, a} * b * u * d <= 8'd8
             && (fresh || was_rst || was_step && was_complete || {a, b, u, d} == {was_a, was_b, was_u, was_d});
 """
 _BUFFER = """
@@ -77,7 +79,7 @@ _BUFFER = """
 
 SUITES = (
     VectorSuite("entry_counter", lambda: EntryCounter(depth=8), _entry_counter, view=_EXTENTS),
-    VectorSuite("beat_buffer", lambda: BeatBuffer(port_bits=8, ring_bits=16, rows=4, row_bits=13), _beat_buffer,
-                view=_BUFFER),
+    VectorSuite("beat_buffer", lambda: BeatBuffer(port_bits=8, ring_bits=16, rows=4, row_bits=13),
+                _beat_buffer, view=_BUFFER),
     VectorSuite("counters", lambda: Counters(width=6), _counters),
 )

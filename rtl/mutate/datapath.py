@@ -9,7 +9,7 @@ from rtl.demux import Demux
 from rtl.dense_tile import DenseTile
 from rtl.geometry import Geometry
 from rtl.mutate.suite import Vectors, VectorSuite
-from rtl.mutate.words import chance, int8, number, pack
+from rtl.mutate.words import below, chance, int8, number, pack
 from rtl.pe import Pe
 from rtl.prf import Prf
 from rtl.sparse_pe import SparsePe
@@ -30,7 +30,7 @@ def _wrf(rng: np.random.Generator) -> Vectors:
     depth, bits = 4, 11
     words = [0] * depth
     for _ in range(200):
-        writes, write, read, data = chance(rng, 0.5), *rng.integers(0, depth, 2).tolist(), number(rng, bits)
+        writes, write, read, data = chance(rng, 0.5), below(rng, depth), below(rng, depth), number(rng, bits)
         yield ({"write_enable": writes, "write_address": write, "write_data": data, "read_address": read},
                {"read_data": words[read]})
         if writes:
@@ -41,7 +41,7 @@ def _pe(rng: np.random.Generator) -> Vectors:
     depth, bits = 4, 20
     words = [0] * depth
     for _ in range(250):
-        writes, write, read = chance(rng, 0.5), *rng.integers(0, depth, 2).tolist()
+        writes, write, read = chance(rng, 0.5), below(rng, depth), below(rng, depth)
         data, activation = int8(rng, 2).tolist()
         psum = int(rng.integers(-1 << bits - 1, 1 << bits - 1))
         yield ({"write_enable": writes, "write_address": write, "write_data": data, "read_address": read,
@@ -54,7 +54,7 @@ def _sparse_pe(rng: np.random.Generator) -> Vectors:
     depth, lanes = 4, 4
     words = [(0, 0)] * depth
     for _ in range(250):
-        writes, write, read = chance(rng, 0.5), *rng.integers(0, depth, 2).tolist()
+        writes, write, read = chance(rng, 0.5), below(rng, depth), below(rng, depth)
         (weight, activation), position = int8(rng, 2).tolist(), int(rng.integers(lanes))
         found, lane = words[read]
         yield ({"write_enable": writes, "write_address": write, "read_address": read,
@@ -80,7 +80,7 @@ def _tile(columns: int, kept: int | None, rng: np.random.Generator) -> Vectors:
     weights = np.zeros((depth, rows, columns), np.int64)
     state: dict[str, int] = {"valid_out": 0, "address_out": 0, "activation_out": 0, "psum_out": 0}
     for n in range(300):
-        reset, valid, write, read = chance(rng, 0.02), chance(rng, 0.7), *rng.integers(0, depth, 2).tolist()
+        reset, valid, write, read = chance(rng, 0.02), chance(rng, 0.7), below(rng, depth), below(rng, depth)
         enable = int(rng.integers(1 << rows)) if n > 2 * depth else 1 << n % rows
         word, data = _tile_row(rng, columns, kept)
         activation = int8(rng, rows)
@@ -122,7 +122,8 @@ def _array(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     down, right, bits = acc.row_stages, acc.column_stages, geometry.sum_bits
     weights = np.zeros((acc.wrf_depth, acc.rows, acc.columns), np.int64)
     kept = acc.multipliers_per_codeword if acc.sparse_tile else None
-    tokens: list[tuple[int, int, np.ndarray, int]] = [(0, 0, np.zeros(acc.rows, np.int64), 0)] * (down + right)
+    bubble = (0, 0, np.zeros(acc.rows, np.int64), 0)
+    tokens = [bubble] * (down + right)
     partial = [np.zeros(acc.columns, np.int64)] * (down + right)
     used = np.zeros(0, np.int64)
     for n in range(600):

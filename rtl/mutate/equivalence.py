@@ -18,10 +18,10 @@ def proven(top: Block, number: int, view: str, directory: Path) -> bool:
     Unbounded, by property-directed reachability.
 
     Args:
-        view: what the contract leaves open: Verilog statements over the ports of `top` (as a test bench sees them)
-            that assign `legal` (these inputs are allowed now) and may change `seen_NAME`, the part of output NAME
-            that counts. `was_NAME` is a port in the cycle before, `fresh` the first cycle. Once an input was
-            not legal, anything goes. Empty: all inputs, all outputs.
+        view: what the contract leaves open: Verilog statements over the ports of `top` that assign `legal`
+            (these inputs are allowed now) and may change `seen_NAME`, the part of output NAME that counts.
+            `was_NAME` is a port in the cycle before, `fresh` the first cycle. Once an input was not legal,
+            anything goes. Empty: all inputs, all outputs.
     """
     (directory / "miter.v").write_text(_miter(top, number, view))
     return yosys.prove([DESIGN, "miter.v"], "miter", directory, SECONDS) == "proven"
@@ -39,7 +39,8 @@ def _miter(top: Block, number: int, view: str) -> str:
         connections += [f".{name}({side}_{name})" for name in outs]
         lines.append(f"  {module_name(top.kind)} {side} ({', '.join(connections)}, "
                      f".{SELECTOR}({SELECTOR_BITS}'d{selected}));")
-        lines.append(f"  wire {side}_legal; " + " ".join(f"wire [{w - 1}:0] {side}_seen_{n};" for n, w in outs.items()))
+        lines += [f"  wire {side}_legal;",
+                  *(f"  wire [{width - 1}:0] {side}_seen_{name};" for name, width in outs.items())]
         lines.append(f"  view {side}_view ({', '.join(f'.{name}({name})' for name in inputs)}, "
                      + ", ".join(f".{name}({side}_{name}), .seen_{name}({side}_seen_{name})" for name in outs)
                      + f", .legal({side}_legal));")
@@ -54,6 +55,6 @@ def _miter(top: Block, number: int, view: str) -> str:
         "  always @(posedge clk) fresh <= 0;",
         *(f"  reg [{width - 1}:0] was_{name}; always @(posedge clk) was_{name} <= {name};"
           for name, width in everything.items()),
-        "  always @* begin", "    legal = 1;", *(f"    seen_{name} = {name};" for name in outs), view, "  end",
-        "endmodule", ""]
+        "  always @* begin", "    legal = 1;", *(f"    seen_{name} = {name};" for name in outs), view,
+        "  end", "endmodule", ""]
     return "\n".join(lines)

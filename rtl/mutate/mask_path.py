@@ -11,7 +11,7 @@ from rtl.compactor import Compactor
 from rtl.lzc import Lzc
 from rtl.mask_decoder import MaskDecoder
 from rtl.mutate.suite import Vectors, VectorSuite
-from rtl.mutate.words import number, pack
+from rtl.mutate.words import chance, number, pack
 from rtl.positions import Positions
 from rtl.row_decoder import RowDecoder
 from sim.accelerator import Accelerator, preset
@@ -54,7 +54,9 @@ def _compactor(rng: np.random.Generator) -> Vectors:
         masks = rng.choice(_legal_masks(keep, group), length // group)
         kept = _set_bits(pack(masks, group))
         sub, raw = int(rng.integers(2)), int(rng.integers(2))
-        chosen = [(values[n], sub * count + n) for n in range(count)] if raw else [(values[n], n) for n in kept]
+        chosen = [(values[n], n) for n in kept]
+        if raw:
+            chosen = [(values[n], sub * count + n) for n in range(count)]
         yield ({"values": pack(values, 8), "mask": pack(masks, group), "sub": sub, "raw": raw},
                {"words": pack([position << 8 | int(value) for value, position in chosen], 11)})
 
@@ -62,8 +64,8 @@ def _compactor(rng: np.random.Generator) -> Vectors:
 def _codebook(rng: np.random.Generator) -> Vectors:
     entries, bits = 4, 16
     book = [0] * entries
-    for n in range(250):
-        writes, address, data = int(rng.random() < 0.5 or n < 8), int(rng.integers(entries)), number(rng, bits)
+    for _ in range(250):
+        writes, address, data = chance(rng, 0.5), int(rng.integers(entries)), number(rng, bits)
         asked = rng.integers(0, entries, 2)
         yield ({"write_enable": writes, "write_address": address, "write_data": data,
                 "read_address": pack(asked, 2)}, {"read_data": pack([book[a] for a in asked], bits)})
@@ -123,8 +125,8 @@ SUITES = (
     VectorSuite("compactor", lambda: Compactor(length=8, keep=2, group=4), _compactor,
                 view=_TWO_OF_EACH_FOUR),
     VectorSuite("codebook", lambda: Codebook(entries=4, length=2, ports=2), _codebook),
-    VectorSuite("row_decoder", lambda: RowDecoder(accelerator=_MASKED), lambda rng: _row_decoder(_MASKED, rng),
-                configuration=_MASKED.name, view=_INDEX_BITS),
-    VectorSuite("row_decoder", lambda: RowDecoder(accelerator=_PLAIN), lambda rng: _row_decoder(_PLAIN, rng),
-                configuration=_PLAIN.name, view=_INDEX_BITS),
+    VectorSuite("row_decoder", lambda: RowDecoder(accelerator=_MASKED),
+                lambda rng: _row_decoder(_MASKED, rng), configuration=_MASKED.name, view=_INDEX_BITS),
+    VectorSuite("row_decoder", lambda: RowDecoder(accelerator=_PLAIN),
+                lambda rng: _row_decoder(_PLAIN, rng), configuration=_PLAIN.name, view=_INDEX_BITS),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ def build(top: Block, kind: str, scale: float, seed: int, directory: Path) -> li
     """Writes `mutated.v`: the Verilog of `top` with changed gates in module `kind`.
 
     Value n of the input `mutant` of `top` puts change n in, from 1 on; 0 is the unchanged design. Changes are
-    inverted, stuck and swapped bits of the ports of gates, arithmetic units, multiplexers and registers; memories
-    are registers with a decoder here. Of n possible changes `scale` * sqrt(n) are drawn.
+    inverted, stuck and swapped bits of the ports of gates, arithmetic units, multiplexers and registers;
+    memories are registers with a decoder here. Of n possible changes `scale` * sqrt(n) are drawn.
 
     Returns:
         What each change is, from 1 on.
@@ -52,11 +53,11 @@ def build(top: Block, kind: str, scale: float, seed: int, directory: Path) -> li
 _ALL = 1_000_000
 """Yosys' own choice of a number does not end for some modules."""
 _LEFT_OUT = ("Q", "CLK", "clk")
-"""A changed clock is no synchronous design, and a changed Q of a register has no initial value; its D can change."""
+"""A changed clock is no synchronous design; a changed Q of a register has no initial value."""
 
 
 def _describe(words: Sequence[str]) -> str:
-    option = dict(zip(words, words[1:], strict=False))
+    option = dict(pairwise(words))
     name = option["-cell"].lstrip("\\")
     text = f"{option['-mode']} {name} {option['-port']}[{option['-portbit']}]"
     if "-ctrlbit" in option:

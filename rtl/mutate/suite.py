@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,9 +29,14 @@ class Suite(Protocol):
         view: what its contract leaves open; see `rtl.mutate.equivalence`.
     """
 
-    kind: str
-    configuration: str
-    view: str
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def configuration(self) -> str: ...
+
+    @property
+    def view(self) -> str: ...
 
     def top(self) -> Block:
         """The design that is simulated; it contains `kind`, or is it."""
@@ -52,7 +56,7 @@ class VectorSuite:
     """Vectors, one a cycle: inputs set after a clock edge, outputs compared before the next one.
 
     Attributes:
-        vectors: a generator around a reference model. Inputs that it does not name are 0; `rst` is one of them.
+        vectors: a generator around a reference model. Inputs that it does not name are 0; `rst` is one.
     """
 
     kind: str
@@ -65,8 +69,7 @@ class VectorSuite:
         environment("icarus")
         count = self._write_vectors(directory)
         (directory / "bench.v").write_text(_bench(self.top(), count))
-        tool = shutil.which("iverilog")
-        subprocess.run([tool, "-g2005-sv", "-o", "bench.vvp", "bench.v", DESIGN], cwd=directory, check=True,
+        subprocess.run(["iverilog", "-g2005-sv", "-o", "bench.vvp", "bench.v", DESIGN], cwd=directory, check=True,
                        capture_output=True)
         killed = {}
         for number in numbers:
@@ -137,12 +140,15 @@ def _bench(block: Block, count: int) -> str:
         fields["clk"] = "clk"
     else:
         del fields["rst"]
+    end = "$finish(0);"
     connections = ", ".join(f".{name}({value})" for name, value in (fields | {SELECTOR: SELECTOR}).items())
     return "\n".join([
         "module bench;", "  reg clk = 0;", f"  reg [{SELECTOR_BITS - 1}:0] {SELECTOR};",
         f"  reg [{low - 1}:0] vectors [0:{count - 1}];", f"  reg [{low - 1}:0] at;", "  integer n;", *wires,
         f"  {module_name(block.kind)} dut ({connections});", "  initial begin",
-        '    $readmemh("vectors.hex", vectors);', f'    if (!$value$plusargs("{SELECTOR}=%d", {SELECTOR})) $finish(0);',
+        '    $readmemh("vectors.hex", vectors);',
+        f'    if (!$value$plusargs("{SELECTOR}=%d", {SELECTOR})) {end}',
         f"    for (n = 0; n < {count}; n = n + 1) begin", "      at = vectors[n];", "      #4;", *checks,
-        "      #1 clk = 1; #5 clk = 0;", "    end", f'    if (n == {count}) $display("passed");', "    $finish(0);",
+        "      #1 clk = 1; #5 clk = 0;", "    end", f'    if (n == {count}) $display("passed");',
+        f"    {end}",
         "  end", "endmodule", ""])

@@ -26,3 +26,8 @@ def int8(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Random bytes, every fourth one an extreme."""
     values = rng.integers(-128, 128, shape)
     return np.where(rng.random(shape) < 0.25, rng.choice([-128, 127], shape), values)
+
+
+def below(rng: np.random.Generator, limit: int) -> int:
+    """A random number from 0 to `limit` - 1."""
+    return int(rng.integers(limit))

@@ -7,11 +7,11 @@ instance of a module that is emitted once for each kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.hdl import ClockSignal, Instance, Module, ResetInserter, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
@@ -27,22 +27,31 @@ class Block(wiring.Component):
     Attributes:
         kind: module name in Verilog, without prefix.
         clocked: the module has registers.
+        verilog_parameters: of the Verilog module, where `verilog` gives one that has any.
     """
 
     kind: str
     clocked: bool = True
+    verilog_parameters: Mapping[str, str] = {}
     # A block placed as an instance is not elaborated itself; Amaranth would warn about that.
     _MustUse__silence = True
 
+    def verilog(self) -> str | None:
+        """Text of the Verilog module if it is not the translation of `elaborate`."""
+        return None
 
-def place(m: Module, name: str, block: Block) -> Block:
-    """Puts a block into `m`; its ports are then driven and read as usual."""
+
+def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Block:
+    """Puts a block into `m`; its ports are then driven and read as usual. `reset` resets it too."""
     kinds = _kinds.get()
     if kinds is None:
-        m.submodules[name] = block
+        m.submodules[name] = block if reset is None else ResetInserter(reset)(block)
         return block
-    kinds.setdefault(block.kind, block)
-    ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()} if block.clocked else {}
+    if kinds.setdefault(block.kind, block).signature != block.signature:
+        raise RuntimeError(f"{name}: another {block.kind} has other ports; its kind must tell them apart")
+    ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
+    if block.clocked:
+        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
     for port, member in block.signature.members.items():
         signal = getattr(block, port)
         signal.name = f"{name}_{port}"

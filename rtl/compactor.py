@@ -15,7 +15,8 @@ class Compactor(Block):
 
     Function: word i of `words` (log2 d + 8 bits, position above weight) is the i-th kept element
         of `values` (d bytes). With `raw`, it is byte i of `values` at the fixed position
-        sub * Q + i: a sub-record of dense weights.
+        base + sub * Q + i: a sub-record of dense weights, or the weights of a group on the
+        diagonal, which begins at `base`.
     Throughput: combinational.
     Handshake: none.
     """
@@ -33,7 +34,7 @@ class Compactor(Block):
         self.position_bits = address_bits(length)
         super().__init__({
             "values": In(8 * length), "mask": In(length), "raw": In(1),
-            "sub": In(address_bits(group // keep)),
+            "sub": In(address_bits(group // keep)), "base": In(self.position_bits),
             "words": Out(self.count * (8 + self.position_bits)),
         })
 
@@ -59,6 +60,6 @@ class Compactor(Block):
                                                                 name=f"position_{i}")
         m.d.comb += [
             weight.eq(Mux(self.raw, self.values.word_select(i, 8), kept)),
-            position.eq(Mux(self.raw, self.sub * self.count + i, found)),
+            position.eq(Mux(self.raw, self.base + self.sub * self.count + i, found)),
         ]
         return Cat(weight, position)

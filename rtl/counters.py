@@ -7,12 +7,14 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, check_positive
 
-COUNTERS = ("cycles", "compute", "drain", "weight", "psum", "store", "ifmap", "vectors", "wrf_rows",
-            "beats", "psum_rows_read", "psum_rows_written", "finished_rows")
+COUNTERS = ("cycles", "compute", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "vector", "drain",
+            "vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows")
+"""Cycles, cycles by cause (docs/timing.md section 5), and the core's events (section 6)."""
+COUNTER_BITS = 40
 
 
 class Counters(Block):
-    """Event counters of a layer (docs/timing.md section 6).
+    """Event counters of a run.
 
     Function: output `count_X` is the number of cycles in which `events` bit X (order of COUNTERS)
         was 1 since `clear`.
@@ -22,7 +24,7 @@ class Counters(Block):
 
     kind = "counters"
 
-    def __init__(self, *, width: int) -> None:
+    def __init__(self, *, width: int = COUNTER_BITS) -> None:
         check_positive(width=width)
         super().__init__({"clear": In(1), "events": In(len(COUNTERS)),
                           **{f"count_{name}": Out(width) for name in COUNTERS}})

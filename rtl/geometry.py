@@ -33,8 +33,6 @@ class Geometry:
     def __post_init__(self) -> None:
         acc = self.accelerator
         for field, missing, problem, fix in (
-            ("loader", acc.loader in ("signed", "rom"), "the RTL has no such weight loader",
-             "use dense, codebook or masked, or stay with estimate and simulate"),
             ("psum_ports", acc.psum_ports == 2, "the RTL reads and writes stored psums through one port",
              "set psum_ports = 1"),
             ("edge_registers", not acc.edge_registers, "the RTL has these registers",
@@ -117,47 +115,40 @@ class Geometry:
         """Depth of the beat buffer, such that a full buffer never delays a row.
 
         While the narrow rows of a last output group pass, one a cycle, the buffer gains up to
-        H beats on them; wide rows that follow use the gain up.
+        H beats on them; wide rows that follow use the gain up. Rows that wait for a codebook ROM
+        gain as much as its conflicts last; there the same depth is a choice, not a bound.
         """
         acc = self.accelerator
         port = acc.weight_port_bits
         narrowest = 8 if acc.loader == "dense" else min(8, acc.record_bits(2))
-        gains = acc.dataflow == "ews" and self.row_bits > port
+        gains = (acc.dataflow == "ews" or acc.loader == "rom") and self.row_bits > port
         gain = acc.rows * (port - narrowest) if gains else 0
         needed = gain + 2 * self.row_bits + 3 * port
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
 
     @property
-    def loader_chunk(self) -> StructLayout:
-        """Descriptor fields that the loader reads; names as in `sim.program.CHUNK`."""
-        acc = self.accelerator
-        most_beats = -(-acc.wrf_depth * acc.rows * self.row_bits // acc.weight_port_bits)
-        row_count, width = bits_for(acc.rows), bits_for(self.row_bits)
-        return StructLayout(
-            dict.fromkeys(("a", "b", "u", "d"), self.extent_bits)
-            | {"rows": row_count, "rows_tail": row_count, "row_bits": width,
-               "row_bits_tail": width, "beats": bits_for(most_beats)})
+    def map_words(self) -> tuple[int, int]:
+        """64-bit words of map groups 0 and 1 (docs/hardware.md section 2)."""
+        return self.accelerator.l1_bytes // 4 // 8, self.accelerator.l1_bytes // 8 // 8
 
     @property
-    def slot_chunk(self) -> StructLayout:
-        """Descriptor fields that the sequencer reads; names as in `sim.program.CHUNK`."""
-        row_count = bits_for(self.accelerator.rows)
-        return StructLayout(
-            dict.fromkeys(("a", "b", "u", "d"), self.extent_bits)
-            | {"rows": row_count, "rows_tail": row_count}
-            | dict.fromkeys(("pixels", "width"), COUNT_BITS)
-            | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"),
-                            DEMAND_BITS)
-            | dict.fromkeys(("fence", "first", "last"), 1))
+    def residual_words(self) -> int:
+        """64-bit words of the residual group."""
+        return self.accelerator.l1_bytes // 8 // 8
+
+    @property
+    def psum_rows(self) -> int:
+        """Rows of L psums that the psum group holds."""
+        return self.accelerator.psum_bytes * 8 // (PSUM_BITS * self.accelerator.columns)
 
     @property
     def tag(self) -> StructLayout:
         """What accompanies a token to the PRF.
 
         `first` replaces the PRF word, with the stored psum if `stored`; `last` emits it,
-        `final` to the storer; `retire` marks the last token of the chunk in `bank`, `end` that
-        of the layer; `address` is the psum address.
+        `final` to the storer; `retire` marks the last token of the chunk in `bank` (`serial`: in both);
+        `address` is the psum address.
         """
         return StructLayout({
             "valid": 1, "word": self.word_select_bits, "first": 1, "stored": 1, "last": 1,
-            "final": 1, "retire": 1, "bank": 1, "end": 1, "address": COUNT_BITS})
+            "final": 1, "retire": 1, "bank": 1, "serial": 1, "address": COUNT_BITS})

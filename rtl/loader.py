@@ -2,188 +2,177 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+import numpy as np
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for
 
+from rtl import packets
 from rtl.beat_buffer import BeatBuffer
-from rtl.block import Block, address_bits, place
-from rtl.compactor import Compactor
+from rtl.block import Block, place
 from rtl.entry_counter import EntryCounter
-from rtl.geometry import COUNT_BITS, Geometry
+from rtl.geometry import Geometry
+from rtl.group_counter import GroupCounter
 from rtl.row_decoder import RowDecoder
+from rtl.row_words import RowWords
 from sim.accelerator import Accelerator
 
 
-def layer_ports(geometry: Geometry) -> dict[str, int]:
-    """Layer configuration that the loader reads, with widths.
-
-    `chunk_count` chunks; `overlap`: two banks; on codebook machines `raw`: rows carry INT8
-    weights, `codewords`, `codebook_beats`: the codebook job (0: none), `index_bits`.
-    """
-    acc = geometry.accelerator
-    ports = {"chunk_count": COUNT_BITS, "overlap": 1}
-    if acc.loader != "dense":
-        beats = -(-acc.codebook_entries * acc.codeword_length * 8 // acc.weight_port_bits)
-        ports |= {"raw": 1, "codewords": bits_for(acc.codebook_entries),
-                  "codebook_beats": bits_for(beats), "index_bits": bits_for(geometry.index_bits)}
-    return ports
-
-
 class Loader(Block):
-    """Weight stream to WRF rows (docs/timing.md section 3).
+    """Weight stream to codebook and WRF rows (docs/timing.md section 3).
 
-    Function: after `start` runs the codebook job, then a job for each chunk. A row is looked up
-        (beat buffer, codebook, mask LUT, AND) in one cycle and written (LZC and MUX on a sparse
-        tile) in the next. `full` tells which banks hold a chunk; `take` (with `take_bank`)
-        withdraws that, `retire` (with `retire_bank`) frees the bank for the next job.
-    Throughput: one beat and one row a cycle.
-    Handshake: a beat moves when `weight_valid` and `weight_ready`; `chunk` answers
-        `chunk_index` in the same cycle. The configuration stays while the layer runs.
+    Function: runs the jobs of `packets.job` one after the other. A row is looked up (beat buffer,
+        codebook or ROM, mask LUT, AND) in one cycle, with conflicts in a ROM in several (`again` in
+        all but the last), and written in the next (signs, or LZC and MUX on a sparse tile). A
+        weight job takes the bank that the one before it did not take, bank 0 after a serial job; a serial
+        job takes both and counts as bank 0. `full` tells which banks hold a chunk; `take` (with
+        `take_bank` or `take_serial`) withdraws that, `retire` (with `retire_bank` or `retire_serial`)
+        in cycle t frees the bank, or both, for a job that starts in t+1.
+    Throughput: one beat and one row a cycle; jobs without a gap.
+    Handshake: a job moves when `job_valid` and `job_ready`, in its first cycle, in which its first
+        beat may move; `idle`: no job is at hand. A beat moves when `weight_valid` and
+        `weight_ready`; a job has at least one. `row_written`: of a chunk; `job_written`: the
+        last row of a job, of a codebook too, is written.
     """
 
     kind = "loader"
 
-    def __init__(self, *, accelerator: Accelerator) -> None:
+    def __init__(self, *, accelerator: Accelerator, rom: np.ndarray | None = None) -> None:
+        """`rom`: contents of the codebook ROM, int8 [k, d]."""
         self.geometry = geometry = Geometry(accelerator)
-        self.config = layer_ports(geometry)
+        self.layout = packets.job(geometry)
+        self.rom = rom
+        self.fills = accelerator.coded and accelerator.loader != "rom"
         super().__init__({
-            "start": In(1), **{name: In(width) for name, width in self.config.items()},
-            "chunk_index": Out(COUNT_BITS), "chunk": In(geometry.loader_chunk.size),
-            "weight_valid": In(1), "weight_data": In(accelerator.weight_port_bits),
-            "weight_ready": Out(1),
-            "full": Out(2), "take": In(1), "take_bank": In(1), "retire": In(1), "retire_bank": In(1),
+            "job_valid": In(1), "job_ready": Out(1), "job": In(self.layout.size), "idle": Out(1),
+            "weight_valid": In(1), "weight_ready": Out(1), "weight_data": In(accelerator.weight_port_bits),
+            "full": Out(2), "take": In(1), "take_bank": In(1), "take_serial": In(1),
+            "retire": In(1), "retire_bank": In(1), "retire_serial": In(1),
             "write_enable": Out(accelerator.rows), "write_address": Out(geometry.wrf_address_bits),
             "write_data": Out(geometry.row_word_bits),
-            "beat_accepted": Out(1), "row_written": Out(1),
+            "beat_accepted": Out(1), "row_written": Out(1), "job_written": Out(1), "again": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
-        coded = acc.loader != "dense"
-        chunk = View(geometry.loader_chunk, self.chunk)
-        job = self.chunk_index
+        held = Signal(self.layout.size, reset_less=True)
+        job = View(self.layout, held)
         buffer = place(m, "beat_buffer", BeatBuffer(
             port_bits=acc.weight_port_bits, ring_bits=geometry.buffer_row_bits,
             rows=geometry.buffer_rows, row_bits=geometry.row_bits))
         entries = place(m, "entry_counter", EntryCounter(depth=acc.wrf_depth))
+        words = place(m, "row_words", RowWords(accelerator=acc))
 
-        # The job at hand.
-        filling = Signal()  # it is the codebook job
-        row = Signal(range(max(acc.rows, acc.codebook_entries if coded else 1)))
+        filling = job.codebook if self.fills else Const(0)
+        row = Signal(range(max(acc.rows, acc.codebook_entries if self.fills else 1)))
         rows = Signal(len(row) + 1)
         width = Signal(len(buffer.width))
-        beats = Signal(max(len(chunk.beats), self.config.get("codebook_beats", 0)))
         m.d.comb += [
-            rows.eq(Mux(entries.group_tail, chunk.rows_tail, chunk.rows)),
-            width.eq(Mux(entries.column_tail, chunk.row_bits_tail, chunk.row_bits)),
-            beats.eq(chunk.beats),
+            rows.eq(Mux(entries.group_tail, job.rows_tail, job.rows)),
+            width.eq(Mux(entries.column_tail, job.row_bits_tail, job.row_bits)),
         ]
-        if coded:
+        if self.fills:
             with m.If(filling):
-                m.d.comb += [rows.eq(self.codewords), width.eq(8 * acc.codeword_length),
-                             beats.eq(self.codebook_beats)]
-        bank = Signal()
-        m.d.comb += bank.eq(self.overlap & job[0])
+                m.d.comb += [rows.eq(job.entries), width.eq(8 * acc.codeword_length)]
 
-        # Row looked up in this cycle, row written in this cycle.
-        looks = Signal()
-        ends = Signal()
-        row_end = Signal()
-        written = Signal()
-        written_ends = Signal()
-        loading = Signal()
-        running = Signal()
-        begins = Signal()
-        owned = Signal(2)
-        idle = Signal(init=1)
-        sent = Signal.like(beats)
+        # A row is in the buffer, looked up for the last cycle, written.
+        present, looks, written = Signal(), Signal(), Signal()
+        loading, begins, row_end = Signal(), Signal(), Signal()
+        sent = Signal.like(job.beats)
         m.d.comb += [
-            begins.eq(~idle & ~loading & (filling | ~owned.bit_select(bank, 1))),
-            running.eq(loading | begins),
-            self.weight_ready.eq(running & (sent < beats) & buffer.ready),
+            self.idle.eq(~loading), begins.eq(self.job_valid & self.job_ready),
+            self.weight_ready.eq((begins | (loading & (sent < job.beats))) & buffer.ready),
             self.beat_accepted.eq(self.weight_ready & self.weight_valid),
             buffer.write.eq(self.beat_accepted), buffer.data.eq(self.weight_data),
-            looks.eq(loading & (buffer.fill >= width) & ~written_ends),
-            buffer.consume.eq(looks), buffer.width.eq(width), buffer.clear.eq(written_ends),
-            row_end.eq(row + 1 == rows), ends.eq(row_end & (filling | entries.complete)),
+            present.eq(loading & (buffer.fill >= width) & ~self.job_written),
+            buffer.consume.eq(looks), buffer.width.eq(width), buffer.clear.eq(self.job_written),
+            row_end.eq(row + 1 == rows),
             entries.step.eq(looks & row_end & ~filling),
-            entries.a.eq(chunk.a), entries.b.eq(chunk.b), entries.u.eq(chunk.u),
-            entries.d.eq(chunk.d),
+            entries.a.eq(job.a), entries.b.eq(job.b), entries.u.eq(job.u), entries.d.eq(job.d),
+            self.again.eq(present & ~looks), self.row_written.eq(written & ~filling),
         ]
-        m.d.sync += [written.eq(looks), written_ends.eq(looks & ends), sent.eq(sent + self.beat_accepted)]
+        m.d.sync += [
+            written.eq(looks), sent.eq(sent + self.beat_accepted),
+            self.job_written.eq(looks & row_end & (filling | entries.complete)),
+        ]
         with m.If(looks):
             m.d.sync += row.eq(Mux(row_end, 0, row + 1))
         with m.If(begins):
-            m.d.sync += [loading.eq(1)]
-            with m.If(~filling):
-                m.d.sync += owned.bit_select(bank, 1).eq(1)
-        with m.If(self.take):
-            m.d.sync += self.full.bit_select(self.take_bank, 1).eq(0)
-        with m.If(self.retire):
-            m.d.sync += owned.bit_select(self.retire_bank, 1).eq(0)
-        with m.If(written_ends):
-            m.d.sync += [loading.eq(0), filling.eq(0), sent.eq(0)]
-            with m.If(~filling):
-                m.d.sync += [self.full.bit_select(bank, 1).eq(1), job.eq(job + 1),
-                             idle.eq(job + 1 == self.chunk_count)]
-        with m.If(self.start):
-            m.d.sync += [idle.eq(0), job.eq(0), owned.eq(0), self.full.eq(0)]
-            if coded:
-                m.d.sync += filling.eq(self.codewords != 0)
+            m.d.sync += [loading.eq(1), held.eq(self.job)]
+        with m.If(self.job_written):
+            m.d.sync += [loading.eq(0), sent.eq(0)]
+        bank = self._banks(m, job, begins, loading, filling)
 
-        self._datapath(m, buffer, entries, filling, row, bank, looks, written)
-        return m
-
-    def _datapath(self, m: Module, buffer: BeatBuffer, entries: EntryCounter, filling: Signal,
-                  row: Signal, bank: Signal, looks: Signal, written: Signal) -> None:
-        acc, geometry = self.geometry.accelerator, self.geometry
         # Registers between look-up and write.
-        values = Signal(8 * acc.columns, reset_less=True)
-        masks = Signal(acc.columns, reset_less=True)
-        sub = Signal(address_bits(acc.split), reset_less=True)
         target = Signal.like(row, reset_less=True)
         address = Signal(geometry.wrf_address_bits, reset_less=True)
         with m.If(looks):
-            m.d.sync += [sub.eq(entries.sub), target.eq(row),
-                         address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0))]
-
+            m.d.sync += [target.eq(row), address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0))]
         if acc.loader == "dense":
+            values = Signal.like(words.values, reset_less=True)
             with m.If(looks):
                 m.d.sync += values.eq(buffer.row)
+            m.d.comb += [looks.eq(present), words.values.eq(values)]
         else:
-            decoder = place(m, "row_decoder", RowDecoder(accelerator=acc))
-            m.d.comb += [
-                decoder.row.eq(buffer.row), decoder.index_bits.eq(self.index_bits),
-                decoder.raw.eq(self.raw | filling),
-                decoder.write_enable.eq(written & filling), decoder.write_address.eq(target),
-                decoder.write_data.eq(values),
-            ]
-            with m.If(looks):
-                m.d.sync += values.eq(decoder.values)
-                if acc.sparse_tile:
-                    m.d.sync += masks.eq(decoder.masks)
-
-        words = values
-        if acc.sparse_tile:
-            words = Cat(self._compact(m, values, masks, sub, n) for n in range(geometry.records))
+            decoder = self._decode(m, buffer.row, width, job, filling)
+            m.d.comb += [decoder.look.eq(present), looks.eq(present & decoder.done)]
+            for port in ("values", "signs", "masks"):
+                if port in words.signature.members:
+                    m.d.comb += getattr(words, port).eq(getattr(decoder, port))
+            if self.fills:
+                m.d.comb += [decoder.write_enable.eq(written & filling),
+                             decoder.write_address.eq(target), decoder.write_data.eq(decoder.values)]
+        self._place_row(m, words, entries, job, looks, row_end)
         m.d.comb += [
-            self.row_written.eq(written & ~filling),
             self.write_enable.eq(self.row_written << target),
-            self.write_address.eq(address), self.write_data.eq(words),
+            self.write_address.eq(address), self.write_data.eq(words.words),
         ]
+        return m
 
-    def _compact(self, m: Module, values: Signal, masks: Signal, sub: Signal, n: int) -> Signal:
-        acc = self.geometry.accelerator
-        compactor = place(m, f"compactor_{n}", Compactor(
-            length=acc.codeword_length, keep=acc.keep, group=acc.group))
-        dense_bits = 8 * acc.multipliers_per_codeword
-        vector = values.word_select(n, 8 * acc.codeword_length)
+    def _banks(self, m: Module, job: View, begins: Signal, loading: Signal, filling: Value) -> Value:
+        """Claims a bank when a job begins; returns that of the job at hand."""
+        offered = View(self.layout, self.job)
+        owned = Signal(2)
+        turn = Signal()  # bank of the next job
+        claim = Mux(offered.serial, 0b11, 1 << turn)
+        if self.fills:
+            claim = Mux(offered.codebook, 0, claim)
+        m.d.comb += self.job_ready.eq(~loading & ((owned & claim) == 0))
+        released = Mux(self.retire_serial, 0b11, 1 << self.retire_bank)
+        m.d.sync += owned.eq((owned | Mux(begins, claim, 0)) & ~Mux(self.retire, released, 0))
+        bank = turn & ~job.serial
+        with m.If(self.take):
+            m.d.sync += self.full.bit_select(self.take_bank & ~self.take_serial, 1).eq(0)
+        with m.If(self.job_written & ~filling):
+            m.d.sync += [self.full.bit_select(bank, 1).eq(1), turn.eq(~bank & ~job.serial)]
+        return bank
+
+    def _decode(self, m: Module, row: Signal, width: Signal, job: View, filling: Value) -> RowDecoder:
+        decoder = RowDecoder(accelerator=self.geometry.accelerator, rom=self.rom)
+        place(m, "row_decoder", decoder)
+        m.d.comb += [decoder.row.eq(row), decoder.index_bits.eq(job.index_bits),
+                     decoder.raw.eq(job.raw | filling)]
+        if not self.fills:
+            m.d.comb += decoder.row_width.eq(width)
+        return decoder
+
+    def _place_row(self, m: Module, words: RowWords, entries: EntryCounter, job: View, looks: Signal,
+                   row_end: Signal) -> None:
+        """Where the row's raw weights belong, from its look-up to its write."""
+        groups = GroupCounter(accelerator=self.geometry.accelerator)
+        place(m, "group_counter", groups)
         m.d.comb += [
-            compactor.values.eq(Mux(self.raw, values[n * dense_bits : (n + 1) * dense_bits], vector)),
-            compactor.mask.eq(masks.word_select(n, acc.codeword_length)),
-            compactor.raw.eq(self.raw), compactor.sub.eq(sub),
+            groups.step.eq(looks), groups.restart.eq(row_end),
+            groups.inputs.eq(job.block_inputs), groups.outputs.eq(job.block_outputs),
+            words.diagonal.eq(job.diagonal), words.outputs.eq(job.block_outputs),
         ]
-        return compactor.words
+        kept = {"lane": groups.lane}
+        if self.geometry.accelerator.sparse_tile:
+            kept |= {"base": groups.base, "sub": entries.sub}
+            m.d.comb += words.raw.eq(job.raw)
+        for port, value in kept.items():
+            register = Signal.like(getattr(words, port), name=f"{port}_register", reset_less=True)
+            with m.If(looks):
+                m.d.sync += register.eq(value)
+            m.d.comb += getattr(words, port).eq(register)

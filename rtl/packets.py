@@ -95,16 +95,18 @@ PASS_KINDS = {"rows": 0, "average": 1, "max": 2}
 def unit(geometry: Geometry) -> StructLayout:
     """One unit: the finished rows of one spatial tile and one step over output groups, or one pass.
 
-    Row s of pixel p has `columns` (s = a-1: `columns_tail`) outputs. They go to word `to` + p*`to_pitch` of L1 group `map`, modulo
-    `ring` words, from byte `channel` + s*L of a pixel on, and from there to byte `address` + p*`stride` + the same offset of
-    memory. `wide`: 32-bit values acc + bias, no requantization.
+    Row s of pixel p has `columns` (s = a-1: `columns_tail`) outputs. They go to word `to` + p*`to_pitch` of L1
+    group `map`, modulo `ring` words (a multiple of `to_pitch` above `to`), from byte `channel` + s*L of a pixel on,
+    and from there to byte `address` + p*`stride` + the same offset of memory. `wide`: 32-bit values acc + bias, no
+    requantization; `channel` still counts bytes, and row s begins 4*s*L behind it. `store`: as in `chunk`.
     `residual`: adds word `from` + p*`from_pitch` of the residual group, from byte `from_channel` + s*L on:
     clamp(((y - own_zero)*own_multiplier + (r - other_zero)*other_multiplier + 2^(shift-1) >> shift) + add_zero).
     `ends`: the layer's last unit. `pass`: one of PASS_KINDS.
 
-    A pass reads group 1 - `map`, `from`, `from_pitch`: `window_y` x `window_x` pixels for each output pixel, which lie `line_pixels` to a
-    line, with the strides and (top, left) padding given, `groups` runs of L channels; `own_multiplier` and `shift`
-    requantize an average, from `own_zero` to `zero`.
+    A pass reads a map of `lines` x `line_pixels` pixels in group 1 - `map` from word `from` on, `from_pitch` words a
+    pixel: windows of `window_y` x `window_x` pixels, with the strides and (top, left) padding given, for each of `pixels`
+    output pixels, `width` to a line. Its rows are the `groups` runs of requant_lanes channels of a pixel.
+    `own_multiplier` and `shift` requantize an average, from `own_zero` to `zero`; `low` and `high` clamp it, or a maximum.
     """
     acc = geometry.accelerator
     return StructLayout(

@@ -6,24 +6,31 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
+from rtl import packets
 from rtl.block import Block, place
 from rtl.entry_counter import EntryCounter
 from rtl.geometry import COUNT_BITS, DEMAND_BITS, Geometry
 from sim.accelerator import Accelerator
 
-CAUSES = ("compute", "drain", "weight", "psum", "store", "ifmap")
+CAUSES = ("compute", "dma", "rom", "weight", "psum", "store", "ifmap", "control")
+"""What a cycle between the first and the last token of a layer may be spent on."""
 
 
 class Sequencer(Block):
     """Issues the tokens of every slot (docs/timing.md sections 2, 4 and 5).
 
-    Function: three counters run down the fetch, psum and store cycles that a slot overlaps; the
-        slot is over when they and the tokens are. Between chunks it waits for `full` of the
-        chunk's bank and for the fence. `causes` (in the order of CAUSES) is one-hot while `busy`.
+    Function: three counters run down the fetch, psum and store cycles that a slot overlaps; the slot is over
+        when they and the tokens are. Between chunks it waits for `full` of the chunk's bank, the fence, room for
+        the unit's finished rows and its parameters, and `ready` of its first activation vectors.
+        `causes` (in the order of CAUSES) is one-hot while `active`, from the layer's first chunk to its last token.
     Throughput: one token a cycle.
-    Handshake: `start` in cycle -1. `request` asks for an activation vector in the cycle of issue;
-        `valid`, `address`, `lanes` (array rows in use) and `tag` follow one cycle later. `chunk`
-        answers `chunk_index` in the same cycle.
+    Handshake: `load` takes the head of the chunk queue as first chunk of a layer; `chunk_ready` takes each
+        following one. `starts` marks the first cycle of a slot, `visit_end` the last cycle of a visit. `settled`: every
+        unit that began was sent, and no chunk is at work.
+        `request` asks for an activation vector in the cycle of issue; `valid`, `address`, `lanes` (array rows in
+        use) and `tag` follow one cycle later. `unit_loaded`, `unit_sent`: pulses of storer and row mover; `unit_there`: one more unit's parameters are
+        there than have been used.
+        `missing`: the awaited job is not in L2; `again`: the loader looks up a row once more.
     """
 
     kind = "sequencer"
@@ -31,9 +38,12 @@ class Sequencer(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.geometry = geometry = Geometry(accelerator)
         super().__init__({
-            "start": In(1), "chunk_count": In(COUNT_BITS), "overlap": In(1), "busy": In(1),
-            "chunk_index": Out(COUNT_BITS), "chunk": In(geometry.slot_chunk.size),
-            "full": In(2), "take": Out(1), "take_bank": Out(1),
+            "load": In(1), "chunk_valid": In(1), "chunk_ready": Out(1),
+            "chunk": In(packets.chunk(geometry).size), "active": Out(1), "settled": Out(1),
+            "full": In(2), "take": Out(1), "take_bank": Out(1), "take_serial": Out(1),
+            "missing": In(1), "again": In(1),
+            "starts": Out(1), "visit_end": Out(1), "ready": In(1), "tile_missing": In(1),
+            "unit_loaded": In(1), "unit_sent": In(1), "unit_there": Out(1),
             "request": Out(1), "valid": Out(1), "address": Out(geometry.wrf_address_bits),
             "lanes": Out(accelerator.rows), "tag": Out(geometry.tag.size),
             "causes": Out(len(CAUSES)),
@@ -41,18 +51,19 @@ class Sequencer(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        acc = self.geometry.accelerator
-        # `chunk` shows the next chunk while `current` runs.
-        following = View(self.geometry.slot_chunk, self.chunk)
-        held = Signal(self.geometry.slot_chunk.size, reset_less=True)
-        current = View(self.geometry.slot_chunk, held)
+        acc, layout = self.geometry.accelerator, packets.chunk(self.geometry)
+        # The head of the queue is the next chunk while `current` runs.
+        following = View(layout, self.chunk)
+        held = Signal(layout.size, reset_less=True)
+        current = View(layout, held)
         more = Signal()
         entries = place(m, "entry_counter", EntryCounter(depth=acc.wrf_depth))
         pixel = Signal(COUNT_BITS)
         column = Signal(COUNT_BITS)
         base = Signal(COUNT_BITS)
         bank = Signal()
-        active = Signal()
+        last_bank = Signal(init=1)
+        active = self.active
         in_slot = Signal()
         issued = Signal()
         last_pixel = Signal()
@@ -66,23 +77,28 @@ class Sequencer(Block):
         psum_now = Signal.like(psum)
         store_now = Signal.like(store)
 
-        starts = Signal()
+        known = Signal()
+        room = self._room(m, self.take & current.last, current)
+        starts = self.starts
         issue = Signal()
         over = Signal()
         final_token = Signal()
-        chunk_ready = Signal()
+        chunk_starts = Signal()
         m.d.comb += [
-            more.eq(self.chunk_index < self.chunk_count),
+            more.eq(~current.ends),
             last_pixel.eq(pixel + 1 == current.pixels),
             row_end.eq((column + 1 == current.width) | last_pixel),
-            chunk_ready.eq(self.full.bit_select(bank, 1) & (fence == 0) & (fetch == 0)),
-            starts.eq(active & ~in_slot & ((pixel != 0) | chunk_ready)),
+            # A chunk's last slot prefetches for the next one, whose packet must be there.
+            known.eq(~last_pixel | ~more | self.chunk_valid),
+            chunk_starts.eq(self.full.bit_select(bank, 1) & (fence == 0) & (room | ~current.last) & self.ready),
+            starts.eq(active & ~in_slot & known & ((pixel != 0) | chunk_starts)),
             issue.eq(starts | (in_slot & ~issued & active)),
             final_token.eq(issue & entries.complete & last_pixel),
             entries.step.eq(issue),
             entries.a.eq(current.a), entries.b.eq(current.b), entries.u.eq(current.u),
             entries.d.eq(current.d),
             self.take.eq(starts & (pixel == 0)), self.take_bank.eq(bank),
+            self.take_serial.eq(current.serial),
             self.request.eq(issue & entries.vector),
             fetch_now.eq(fetch), psum_now.eq(psum), store_now.eq(store),
         ]
@@ -107,49 +123,58 @@ class Sequencer(Block):
             m.d.sync += [in_slot.eq(0), pixel.eq(pixel + 1), base.eq(base + current.a),
                          column.eq(Mux(row_end, 0, column + 1))]
             with m.If(last_pixel):
-                m.d.sync += [held.eq(self.chunk), self.chunk_index.eq(self.chunk_index + 1),
-                             bank.eq(~bank & self.overlap), pixel.eq(0), base.eq(0)]
+                m.d.comb += [self.chunk_ready.eq(more), self.visit_end.eq(more & following.opens)]
         with m.If(final_token & more & following.fence):
             m.d.sync += fence.eq(current.psum_write + following.psum_read + (acc.latency - 1))
         with m.If(final_token & ~more):
-            m.d.sync += [active.eq(0), in_slot.eq(0), self.chunk_index.eq(0)]
-        with m.If(self.start):
-            m.d.sync += [held.eq(self.chunk), self.chunk_index.eq(1), active.eq(1), in_slot.eq(0),
-                         bank.eq(0), pixel.eq(0), column.eq(0), base.eq(0), fence.eq(0),
-                         fetch.eq(following.fetch_row), psum.eq(0), store.eq(0)]
+            m.d.sync += [active.eq(0), in_slot.eq(0)]
+        with m.If(self.load):
+            m.d.comb += self.chunk_ready.eq(1)
+            m.d.sync += [active.eq(1), in_slot.eq(0), fence.eq(0), fetch.eq(0), psum.eq(0), store.eq(0)]
+        with m.If(self.chunk_ready):
+            chosen = Mux(following.serial, 0, ~last_bank)
+            m.d.sync += [held.eq(self.chunk), pixel.eq(0), column.eq(0), base.eq(0), bank.eq(chosen),
+                         last_bank.eq(chosen | following.serial)]
 
-        self._token(m, current, entries, issue, final_token, more, bank, base)
-        self._cause(m, issue, active, in_slot, bank, fence, fetch, psum, store)
+        self._token(m, current, entries, issue, final_token, bank, base)
+        self._cause(m, current, known, issue, in_slot, pixel, bank, fence, room, (fetch, psum, store))
         return m
 
+    def _room(self, m: Module, unit_starts: Signal, current: View) -> Signal:
+        """Whether a unit's last chunk may start: parameters loaded, earlier units' rows gone."""
+        loaded = Signal(3)
+        waiting = Signal(2)
+        m.d.sync += [loaded.eq(loaded + self.unit_loaded - unit_starts),
+                     waiting.eq(waiting + unit_starts - self.unit_sent)]
+        room = Signal()
+        m.d.comb += [self.unit_there.eq(loaded != 0), room.eq((loaded != 0) & (waiting <= current.double)),
+                     self.settled.eq(~self.active & (waiting == 0))]
+        return room
+
     def _token(self, m: Module, current: View, entries: EntryCounter, issue: Signal,
-               final_token: Signal, more: Signal, bank: Signal, base: Signal) -> None:
+               final_token: Signal, bank: Signal, base: Signal) -> None:
         acc = self.geometry.accelerator
         tag = View(self.geometry.tag, self.tag)
         rows = Mux(entries.group_tail, current.rows_tail, current.rows)
-        m.d.sync += [
-            self.valid.eq(issue),
-            tag.valid.eq(issue), tag.retire.eq(final_token), tag.end.eq(final_token & ~more),
-        ]
+        m.d.sync += [self.valid.eq(issue), tag.valid.eq(issue), tag.retire.eq(final_token)]
         with m.If(issue):
             m.d.sync += [
                 self.address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0)),
                 tag.word.eq(entries.word), tag.first.eq(entries.first),
                 tag.stored.eq(entries.first & ~current.first),
                 tag.last.eq(entries.last), tag.final.eq(current.last), tag.bank.eq(bank),
-                tag.address.eq(base + entries.word),
+                tag.serial.eq(current.serial), tag.address.eq(base + entries.word),
             ]
             for n in range(acc.rows):
                 m.d.sync += self.lanes[n].eq(rows > n)
 
-    def _cause(self, m: Module, issue: Signal, active: Signal, in_slot: Signal, bank: Signal,
-               fence: Signal, fetch: Signal, psum: Signal, store: Signal) -> None:
+    def _cause(self, m: Module, current: View, known: Signal, issue: Signal, in_slot: Signal, pixel: Signal,
+               bank: Signal, fence: Signal, room: Signal, demands: tuple[Signal, Signal, Signal]) -> None:
+        fetch, psum, store = demands
         cause = {name: Signal(name=f"cause_{name}") for name in CAUSES}
-        with m.If(self.busy):
+        with m.If(self.active):
             with m.If(issue):
                 m.d.comb += cause["compute"].eq(1)
-            with m.Elif(~active):
-                m.d.comb += cause["drain"].eq(1)
             with m.Elif(in_slot):
                 with m.If((psum >= store) & (psum >= fetch)):
                     m.d.comb += cause["psum"].eq(1)
@@ -157,11 +182,22 @@ class Sequencer(Block):
                     m.d.comb += cause["store"].eq(1)
                 with m.Else():
                     m.d.comb += cause["ifmap"].eq(1)
-            with m.Elif(~self.full.bit_select(bank, 1)):
-                m.d.comb += cause["weight"].eq(1)
-            with m.Elif(fence != 0):
+            with m.Elif((pixel == 0) & ~self.full.bit_select(bank, 1)):
+                with m.If(self.missing):
+                    m.d.comb += cause["dma"].eq(1)
+                with m.Elif(self.again):
+                    m.d.comb += cause["rom"].eq(1)
+                with m.Else():
+                    m.d.comb += cause["weight"].eq(1)
+            with m.Elif((pixel == 0) & (fence != 0)):
                 m.d.comb += cause["psum"].eq(1)
-            with m.Else():
+            with m.Elif((pixel == 0) & current.last & ~room):
+                m.d.comb += cause["store"].eq(1)
+            with m.Elif((pixel == 0) & self.tile_missing):
+                m.d.comb += cause["dma"].eq(1)
+            with m.Elif((pixel == 0) & ~self.ready):
                 m.d.comb += cause["ifmap"].eq(1)
+            with m.Else():  # the next packet is late
+                m.d.comb += cause["control"].eq(1)
         for n, name in enumerate(CAUSES):
             m.d.comb += self.causes[n].eq(cause[name])

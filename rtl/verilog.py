@@ -1,9 +1,8 @@
-"""Verilog of the core: one readable module for each kind of component, one file each."""
+"""Verilog of the accelerator: one readable module for each kind of component, one file each."""
 
 from __future__ import annotations
 
 import inspect
-import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -12,76 +11,23 @@ from amaranth.back import rtlil
 
 from rtl import yosys
 from rtl.block import Block, collect, module_name
-from rtl.core import Core
+from rtl.top import Top
 from sim.accelerator import Accelerator
-from sim.errors import InputError
 
-TOP = module_name(Core.kind)
-
-_WAIVERS = (
-    ("PROCASSINIT", "a register's initial value is its reset value"),
-    ("WIDTHEXPAND", "narrower operands extend by the rules of Verilog"),
-    ("WIDTHTRUNC", "`!` of a vector asks whether it is zero"),
-    ("UNUSEDSIGNAL", "instances leave outputs open; sums drop the carry where they wrap"),
-    ("CASEOVERLAP", "selectors of a decoded case are one-hot"),
-)
-
-
-def export(accelerator: Accelerator, directory: str | Path) -> list[Path]:
-    """Writes the Verilog of an accelerator's core and `lint.vlt` for Verilator.
-
-    The files appear together: a run that fails leaves the last export as it was.
-
-    Returns:
-        The Verilog files, top module first.
-
-    Raises:
-        InputError: the directory holds files that are not an export's.
-    """
-    directory = Path(directory)
-    _check_target(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    texts = modules(accelerator)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        for name, text in texts.items():
-            (staging / f"{name}.v").write_text(text)
-        (staging / "lint.vlt").write_text(_lint())
-        staging.chmod(0o755)
-        if directory.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-            directory.rename(old / "old")
-            staging.rename(directory)
-            shutil.rmtree(old)
-        else:
-            staging.rename(directory)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return [directory / f"{name}.v" for name in texts]
-
-
-def _check_target(directory: Path) -> None:
-    """An export replaces its directory; it must not take other files with it."""
-    if not directory.exists():
-        return
-    strange = [path.name for path in directory.iterdir()
-               if path.name != "lint.vlt" and path.suffix != ".v"] if directory.is_dir() else ["."]
-    if strange:
-        raise InputError("directory", str(directory), f"holds {strange[0]!r}, which is no export's",
-                         "give a new or empty directory")
-
+TOP = module_name(Top.kind)
 
 @cache
 def modules(accelerator: Accelerator) -> dict[str, str]:
     """Verilog text by module name, top module first."""
     return {module_name(kind): _header(block, accelerator) + text
-            for kind, (block, text) in hierarchy(Core(accelerator=accelerator)).items()}
+            for kind, (block, text) in hierarchy(Top(accelerator=accelerator)).items()}
 
 
 def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
     """One block of each kind below `top`, by kind, with its Verilog; `top` first."""
     blocks: dict[str, Block] = {}
     intermediate: dict[str, str] = {}
+    texts: dict[str, str] = {}
     with collect() as found:
         pending = [top]
         while pending:
@@ -89,10 +35,14 @@ def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
             for port in block.signature.members:
                 getattr(block, port).name = port
             blocks[block.kind] = block
-            intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind),
-                                                     emit_src=False)
+            text = block.verilog()
+            if text is not None:
+                texts[block.kind] = text
+            else:
+                intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind),
+                                                         emit_src=False)
             pending = [new for kind, new in found.items() if kind not in blocks]
-    texts = _verilog(intermediate)
+    texts |= _verilog(intermediate)
     return {kind: (block, texts[kind]) for kind, block in blocks.items()}
 
 
@@ -133,6 +83,9 @@ def _header(block: Block, acc: Accelerator) -> str:
         "codebook": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}",
         "masked": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, "
                   f"mask {acc.keep}:{acc.group}",
+        "signed": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, and signs",
+        "rom": f"codebook ROM k = {acc.codebook_entries}, d = {acc.codeword_length}, "
+               f"{acc.rom_banks} banks with {acc.rom_ports} reads a cycle",
     }[acc.loader]
     configuration = (
         f"Configuration: {acc.name}, {acc.rows} x {acc.columns}, {tile}, {weights}, "
@@ -140,10 +93,3 @@ def _header(block: Block, acc: Accelerator) -> str:
     contract = inspect.cleandoc(type(block).__doc__ or "").splitlines()
     lines = [f"{module_name(block.kind)}: {contract[0]}", *contract[1:], "", configuration]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"
-
-
-def _lint() -> str:
-    lines = ["`verilator_config"]
-    for rule, reason in _WAIVERS:
-        lines += [f"// {reason}", f"lint_off -rule {rule}"]
-    return "\n".join(lines) + "\n"

@@ -154,8 +154,13 @@ class Accelerator(BaseModel):
 
     @property
     def ofmap_bytes(self) -> int:
-        """Quarter of L1 that holds finished rows on their way to L2; assumed."""
-        return self.l1_bytes // 4
+        """Eighth of L1 that holds finished rows on their way to L2; assumed."""
+        return self.l1_bytes // 8
+
+    @property
+    def residual_bytes(self) -> int:
+        """Eighth of L1 that holds residual tiles; assumed."""
+        return self.l1_bytes // 8
 
     @property
     def weight_bytes(self) -> int:
@@ -176,6 +181,16 @@ class Accelerator(BaseModel):
     def psum_bytes(self) -> int:
         """Half of L1 that holds the psums of a spatial tile; assumed."""
         return self.l1_bytes // 2
+
+    @property
+    def map_banks(self) -> int:
+        """64-bit banks of an L1 group that holds maps: H activations or L outputs at once, a power of two."""
+        return 1 << (-(-max(self.rows, self.columns) // 8) - 1).bit_length()
+
+    @property
+    def wide_lanes(self) -> int:
+        """32-bit outputs that the storer writes in a cycle: what `map_banks` hold, in parts of its lanes."""
+        return max(n for n in range(1, 2 * self.map_banks + 1) if self.requant_lanes % n == 0)
 
     @property
     def peak_tops(self) -> float:

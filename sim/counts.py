@@ -10,9 +10,9 @@ from functools import lru_cache
 
 from sim import demands, recurrence
 from sim.accelerator import Accelerator
-from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, Handover, LayerCounts
-from sim.schedule import CODED, Schedule, ifmap_lines
-from sim.shapes import ConvShape, PassShape
+from sim.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover, LayerCounts
+from sim.schedule import CODED, Schedule, ifmap_lines, spills
+from sim.shapes import WORD, ConvShape, PassShape
 
 
 def core_counts(schedule: Schedule) -> dict[str, int]:
@@ -107,15 +107,15 @@ def layer_accesses(schedule: Schedule, shape: ConvShape, streamed: int, weights:
         weights: bytes of them that DRAM delivers.
     """
     core = core_counts(schedule)
-    ifmap, map_dram = _map_bytes(schedule)
-    ofmap = shape.ofmap_bytes
-    residual = ofmap if shape.residual else 0
-    ofmap_dram = ofmap if schedule.spills else 0
+    ifmap, residual, map_dram = _map_bytes(schedule)
+    ofmap = WORD * shape.out_h * shape.out_w * schedule.ofmap_words
+    added = ofmap if shape.residual else 0
+    ofmap_dram = shape.ofmap_bytes if schedule.spills else 0
     return {
         "dram": weights + map_dram + ofmap_dram,
         "l2": weights + streamed + map_dram + ifmap + residual + ofmap + ofmap_dram,
         "l1": (ifmap + core["l1_ifmap_read"] + core["l1_psum_read"] + core["l1_psum_write"]
-               + 2 * ofmap + 2 * residual),
+               + 2 * ofmap + residual + added),
         "arf": core["arf_read"] + core["arf_write"],
         "wrf": core["wrf_read"] + core["wrf_write"],
         "prf": core["prf_read"] + core["prf_write"],
@@ -135,9 +135,8 @@ def pass_counts(
     """
     acc, found = accelerator, found or Handover()
     read, written = shape.ifmap_bytes, shape.ofmap_bytes
-    spills = read + written > acc.map_bytes
     start = acc.dma_setup + acc.l2_latency
-    work = -(-shape.operations // acc.requant_lanes)
+    work = shape.cycles(acc.requant_lanes)
     brought, dram_there, dram = 0, 0, found.dram
     if source != "l1":
         beats = -(-read * 8 // acc.dma_bits)
@@ -148,13 +147,13 @@ def pass_counts(
         dram_there = dram + acc.dram_latency + start
     cycles = dict.fromkeys(CAUSES, 0) | {"control": CONTROL_CYCLES, "vector": work}
     end = CONTROL_CYCLES + work
-    for cause, until in (("dma", brought), ("dram", dram_there),
-                         ("dma", CONTROL_CYCLES + -(-written * 8 // acc.dma_bits))):
+    for cause, until in (("dma", brought), ("dram", dram_there)):
         cycles[cause] += max(0, until - end)
         end = max(end, until)
-    cycles["drain"] = STORER_STAGES + start
-    end += STORER_STAGES + start
-    moved = read * (source == "dram") + written * spills
+    sent = _pass_sent(shape, acc, work, end)
+    cycles["drain"] = sent + start - end
+    end = sent + start
+    moved = read * (source == "dram") + written * spills(shape, acc)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": moved, "l2": moved + read * (source != "l1") + written,
                  "l1": read * (1 + (source != "l1")) + 2 * written}
@@ -162,15 +161,33 @@ def pass_counts(
     return LayerCounts(shape.name, 0, cycles, accesses), left
 
 
-def _map_bytes(schedule: Schedule) -> tuple[int, int]:
-    """Bytes of ifmap tiles brought into L1, halos included, and bytes of maps that DRAM delivers."""
+def _pass_sent(shape: PassShape, acc: Accelerator, work: int, end: int) -> int:
+    """When the last batch of results has left: batches are complete at even distances, the last one at the end.
+
+    A batch waits for those before it, of which only the first pixel's or the last one's can decide: from one
+    pixel to the next its lead over the beats that follow it grows or shrinks steadily.
+    """
+    pixels, groups = shape.batches(acc.requant_lanes)
+    beats = [-(-8 * WORD * group // acc.dma_bits) for group in groups]
+    count = pixels * len(beats)
+    latest = 0
+    for pixel in {0, pixels - 1}:
+        for n in range(len(beats)):
+            number = pixel * len(beats) + n + 1
+            complete = end if number == count else CONTROL_CYCLES + -(-number * work // count)
+            following = sum(beats[n:]) + (pixels - 1 - pixel) * sum(beats)
+            latest = max(latest, complete - 1 + PASS_STAGES + following)
+    return latest
+
+
+def _map_bytes(schedule: Schedule) -> tuple[int, int, int]:
+    """Bytes of ifmap tiles, halos included, and of residual tiles brought into L1; and of maps from DRAM."""
     layer = schedule.shape
     lines = schedule.ifmap_passes * ifmap_lines(layer, schedule.tile_rows)
-    ifmap = lines * layer.size[1] * layer.channels
-    from_l2 = lines * (layer.line_bytes or layer.size[1] * layer.channels)
-    residual = layer.ofmap_bytes if layer.residual else 0
-    return (0 if schedule.source == "l1" else ifmap,
-            from_l2 + residual if schedule.source == "dram" else 0)
+    line = WORD * layer.size[1] * schedule.ifmap_words(schedule.tile_channels)[1]
+    residual = WORD * layer.out_h * layer.out_w * schedule.residual_words(schedule.tile_outputs)[1]
+    return (0 if schedule.source == "l1" else lines * line, residual,
+            lines * (layer.line_bytes or line) + residual if schedule.source == "dram" else 0)
 
 
 def _inside(low: int, high: int, offset: int, stride: int, size: int) -> int:

@@ -8,6 +8,7 @@ from itertools import product
 from math import ceil
 
 from sim.schedule import Schedule
+from sim.shapes import WORD, words
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,6 @@ class Chunk:
     read: int
     write: int
     store: int
-    write_beats: int
     last: bool
 
 
@@ -157,8 +157,7 @@ def _chunk(
         fetch_row=vectors * schedule.new_vectors(k * schedule.d, True),
         fetch_in=vectors * schedule.new_vectors(k * schedule.d, False),
         read=0 if first else psum, write=0 if last else psum,
-        store=schedule.store_cycles(a) if last else 0,
-        write_beats=schedule.write_beats(outputs, i) if last else 0, last=last,
+        store=schedule.store_cycles(a) if last else 0, last=last,
     )
 
 
@@ -166,18 +165,19 @@ def visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
     """The ifmap tile of one step j, brought in for output group i where it comes again for each."""
     acc, layer = schedule.accelerator, schedule.shape
     channels, outputs = schedule.part_of(part)
-    if schedule.ifmap_passes > 1:
-        outputs = min(schedule.a * acc.columns, outputs - i * schedule.a * acc.columns)
-    if schedule.split_channels:
-        channels = min(schedule.b * acc.rows, channels - j * schedule.b * acc.rows)
-        if j < schedule.trips[1] - 1:
-            outputs = 0
-    residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
+    low = j * schedule.tile_channels if schedule.split_channels else 0
+    line = WORD * layer.size[1] * words(
+        part * schedule.channels + low, min(schedule.tile_channels, channels - low))
+    residual = 0
+    if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
+        low = i * schedule.tile_outputs if schedule.ifmap_passes > 1 else 0
+        residual = WORD * schedule.tile_lines(tile) * layer.out_w * words(
+            part * schedule.outputs + low, min(schedule.tile_outputs, outputs - low))
     lines = schedule.tile_ifmap_lines(tile)
     dma = 0
-    for size in (lines * layer.size[1] * channels * (schedule.source != "l1"), residual):
+    for size in (lines * line * (schedule.source != "l1"), residual):
         if size:
             beats = -(-size * 8 // acc.dma_bits)
             dma += acc.dma_setup + acc.l2_latency + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap
-    from_dram = lines * (layer.line_bytes or layer.size[1] * channels) + residual
+    from_dram = lines * (layer.line_bytes or line) + residual
     return Visit(dma, from_dram if schedule.source == "dram" else 0)

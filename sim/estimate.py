@@ -13,9 +13,9 @@ from sim.errors import InputError
 from sim.formats import native_formats, network_formats
 from sim.network import Network
 from sim.plan import plan
-from sim.results import Handover, LayerCounts, expected_gated, output_bytes, with_output
+from sim.results import Handover, LayerCounts, expected_gated, with_output
 from sim.schedule import Schedule
-from sim.shapes import ConvShape, PassShape, Shape
+from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.workloads import Workload
 
 
@@ -94,7 +94,7 @@ def estimate(
     """
     if zeros is not None and not all(0 <= share <= 1 for share in zeros):
         raise InputError("zeros", zeros, "shares lie between 0 and 1", "give for example 0.5 and 0.02")
-    shapes = tuple(network.shapes if isinstance(network, Network | Workload) else network)
+    shapes = network.shapes if isinstance(network, Network | Workload) else tuple(network)
     passes = network.passes if isinstance(network, Workload) else 1
     if isinstance(network, Network | Workload):
         name = network.name
@@ -102,6 +102,7 @@ def estimate(
     if isinstance(network, Network):
         formats = network_formats(network, accelerator)
     else:
+        shapes = with_logits(shapes)
         native = native_formats(shapes, accelerator)
         formats = {layer: found[:2] for layer, found in native.items()}
         reasons = {layer: reason for layer, (_, _, reason) in native.items()}
@@ -119,7 +120,7 @@ def estimate(
             assert isinstance(shape, PassShape)
             layer, found = pass_counts(shape, accelerator, how, found)
         counts.append(layer)
-    return assemble(name, accelerator, with_output(counts, output_bytes(shapes[-1])), reasons, passes,
+    return assemble(name, accelerator, with_output(counts, shapes[-1], accelerator), reasons, passes,
                     closed_form=True)
 
 

@@ -6,7 +6,7 @@ form from the lowest bound on, until the bound exceeds the best found; no better
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -20,7 +20,7 @@ from sim.counts import core_counts, ifmap_reads, layer_accesses
 from sim.errors import InputError
 from sim.results import CONTROL_CYCLES, STORER_STAGES
 from sim.schedule import Format, Schedule, Source, fold, ifmap_lines, spills
-from sim.shapes import ConvShape
+from sim.shapes import WORD, ConvShape
 
 OBJECTIVES = ("edp", "energy", "cycles")
 TILES = (1, 2)
@@ -129,7 +129,9 @@ def _spaces(
     found, problem = [], None
     for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
         try:
-            split = -(-seen.channels // seen.groups // accelerator.rows) > 1
+            # The smallest tiles, of the residual operand too.
+            split = -(-seen.channels // seen.groups // accelerator.rows) > 1 or (
+                bool(seen.residual) and -(-seen.outputs // seen.groups // accelerator.columns) > 1)
             one = Schedule(accelerator, seen, form, codewords, overlap=False, split_channels=split,
                            source=base)
         except InputError as error:
@@ -154,27 +156,27 @@ def _space(one: Schedule, stays: bool) -> _Space:
     trips_j, trips_k = -(-one.channel_groups // b), -(-one.positions // d)
     columns = np.minimum(a * acc.columns, one.outputs)
     psum_line = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
-    last = (one.channel_groups - (trips_j - 1) * b) * (one.positions - (trips_k - 1) * d) * a * one.split
-    full = one.outputs // acc.columns  # output groups with all columns
-    tail = one.outputs - full * acc.columns
-    beats = np.minimum(a, full) * -(-acc.columns * 8 // acc.dma_bits)
-    beats += (a > full) * -(-tail * 8 // acc.dma_bits)
-    backlog = shape.out_w * np.maximum(0, beats - last) * acc.dma_bits // 8
+    last = (one.channel_groups - (trips_j - 1) * b) * (one.positions - (trips_k - 1) * d) * one.split
+    backlog = shape.out_w * np.array([one.waiting_bytes(*pair) for pair in
+                                      zip(a.tolist(), last.tolist(), strict=True)], np.int64)
     trips_i = -(-one.output_groups // a)
     parts = []
     for buffers, outer, split in product((1, 2), (False, True), (False, True)):
-        line = shape.size[1] * (np.minimum(one.channels, b * acc.rows) if split else one.channels)
-        room = acc.ifmap_bytes // buffers // np.broadcast_to(line, a.shape)
+        line = WORD * shape.size[1] * _per_step(one.ifmap_words, one.channels, b * acc.rows, split)[0]
+        room = acc.ifmap_bytes // buffers // line
+        residual = WORD * shape.out_w * _per_step(
+            one.residual_words, one.outputs, a * acc.columns, split or outer)[0]
         rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
         rows = np.where(room >= shape.size[0], shape.out_h, rows)
-        for size, limit in ((psum_line, acc.psum_bytes), (backlog, acc.ofmap_bytes)):
+        for size, limit in ((psum_line, acc.psum_bytes), (backlog, acc.ofmap_bytes),
+                            (residual, acc.residual_bytes // buffers)):
             rows = np.minimum(rows, limit // np.maximum(size, 1))
         for finer in TILES:
             tiles = np.minimum(-(-shape.out_h // np.maximum(rows, 1)) * finer, shape.out_h)
             even = -(-shape.out_h // tiles)
             fits = rows >= 1
             if split:
-                fits &= trips_j > 1
+                fits &= (trips_j > 1) | ((trips_i > 1) & bool(shape.residual))
             if outer:
                 fits &= (tiles > 1) & (trips_i > 1)
             parts.append([field[fits] for field in (a, b, d, overlap, even, np.full(len(a), outer),
@@ -182,6 +184,15 @@ def _space(one: Schedule, stays: bool) -> _Space:
     rows = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])
     a, b, d, overlap, even, outer, split = np.unique(rows, axis=1)
     return _Space(one, stays, a, b, d, overlap.astype(bool), even, outer.astype(bool), split.astype(bool))
+
+
+def _per_step(
+    found: Callable[[int], tuple[int, int]], whole: int, step: np.ndarray, steps: np.ndarray | bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Words of a pixel, the most at once and in all, for `whole` channels or in steps; int64 [n] each."""
+    sizes, which = np.unique(np.where(steps, np.minimum(step, whole), whole), return_inverse=True)
+    most, total = np.array([found(size) for size in sizes.tolist()], np.int64)[which].T
+    return most, total
 
 
 def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -235,16 +246,24 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     # Ifmap tiles.
     sizes, which = np.unique(space.rows, return_inverse=True)
     lines = np.array([ifmap_lines(layer, int(rows)) for rows in sizes])[which]
-    passes = np.where(space.split | (space.outer & (tiles > 1)), trips_i, 1)
-    lines *= passes
-    base_lines = ifmap_lines(layer, one.tile_rows) * one.ifmap_passes
-    width = layer.size[1] * layer.channels
+    again = space.split | (space.outer & (tiles > 1))
+    lines *= np.where(again, trips_i, 1)
+    most, touched = _per_step(one.ifmap_words, one.channels, space.b * acc.rows, space.split)
+    width = WORD * layer.size[1] * touched
     moved = np.where(resident, 0, lines * width)
-    spent += (energy["l1"] + energy["l2"]) * (moved - base_lines * width)
+    base_lines = ifmap_lines(layer, one.tile_rows) * one.ifmap_passes
+    base_width = WORD * layer.size[1] * one.ifmap_words(one.tile_channels)[1]
+    spent += (energy["l1"] + energy["l2"]) * (moved - base_lines * base_width)
+    # Residual tiles.
+    _, touched = _per_step(one.residual_words, one.outputs, space.a * acc.columns, again)
+    residual = WORD * pixels * touched
+    base_residual = WORD * pixels * one.residual_words(one.tile_outputs)[1]
+    spent += (energy["l1"] + energy["l2"]) * (residual - base_residual)
     from_dram = np.zeros(len(space.a))
     if one.source == "dram":
-        from_dram += lines * (layer.line_bytes or width)
-        spent += (energy["dram"] + energy["l2"]) * (lines - base_lines) * (layer.line_bytes or width)
+        from_dram += lines * (layer.line_bytes or width) + residual
+        more = from_dram - base_lines * (layer.line_bytes or base_width) - base_residual
+        spent += (energy["dram"] + energy["l2"]) * more
     # Weights, loaded for every tile.
     bits = sum(one.row_bits(one.columns_of(g, one.outputs)) for g in range(one.output_groups))
     stored = bits * one.channels * one.positions * one.split // 8 * one.parts
@@ -265,9 +284,10 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     loading = np.maximum(slots, np.where(space.overlap, beats, tokens + beats))
     # The first tile comes before the first token; every tile does where L1 holds only one.
     reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-    line = layer.size[1] * np.where(space.split, np.minimum(one.channels, space.b * acc.rows), one.channels)
+    first = np.where(space.split, np.minimum(one.channels, space.b * acc.rows), one.channels)
+    line = WORD * layer.size[1] * -(-first // WORD)
     exposed = np.minimum(reach - layer.padding[0], layer.size[0]) * line * 8 // acc.dma_bits
-    single = 2 * np.minimum(reach, layer.size[0]) * line > acc.ifmap_bytes
+    single = 2 * WORD * np.minimum(reach, layer.size[0]) * layer.size[1] * most > acc.ifmap_bytes
     exposed = np.where(single, moved * 8 // acc.dma_bits, exposed)
     exposed = np.where(resident, 0, acc.dma_setup + acc.l2_latency + exposed)
     cycles = np.maximum(np.maximum(exposed + slots, loading), moved * 8 // acc.dma_bits)

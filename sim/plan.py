@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sim.accelerator import Accelerator
 from sim.mapping import best_schedule
-from sim.schedule import Format, Schedule, Source
+from sim.schedule import Format, Schedule, Source, spills
 from sim.shapes import ConvShape, PassShape, Shape
 
 
@@ -42,6 +42,6 @@ def plan(
 
 
 def _of_pass(shape: PassShape, accelerator: Accelerator, source: Source) -> Source:
-    if shape.ifmap_bytes + shape.ofmap_bytes > accelerator.map_bytes:
+    if spills(shape, accelerator):
         return "dram"
     return "l2" if source == "l1" and shape.operands > 1 else source

@@ -15,14 +15,14 @@ from sim import encoding
 from sim.accelerator import Accelerator
 from sim.network import CodebookWeight, Conv, pad
 from sim.schedule import CODED, Schedule
-from sim.shapes import ConvShape
+from sim.shapes import WORD, ConvShape, words
 
 CHUNK = np.dtype([(name, np.int32) for name in (
     # extents and loader
     "a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beat", "beats", "dram_bytes",
     # slots
     "pixels", "width", "fetch_row", "fetch_in", "words_row", "words_in", "psum_read", "psum_write", "store",
-    "write_beats", "fence", "first", "last",
+    "write_beats", "write_words", "fence", "first", "last",
     # where the chunk lies in the layer
     "visit", "tile", "output", "channel", "position", "columns", "columns_tail",
 )])
@@ -30,8 +30,8 @@ CHUNK = np.dtype([(name, np.int32) for name in (
 row width of its last output group (s = a-1), likewise columns; `beat`, `beats` locate its weights in
 the stream; `dram_bytes` of them come from DRAM this time; `fetch_row`, `fetch_in` are fetch(p) at an
 output row's start and inside, `words_row`, `words_in` their 64-bit words; `write_beats` leave by DMA for
-each pixel of a last chunk; `visit` is the row of VISIT; `tile` is its first output row, `output`,
-`channel`, `position` the first of each that it covers."""
+each pixel of a last chunk, `write_words` are the words of these rows; `visit` is the row of VISIT; `tile`
+is its first output row, `output`, `channel`, `position` the first of each that it covers."""
 
 VISIT = np.dtype([(name, np.int64) for name in ("ifmap_bytes", "residual_bytes", "dram_bytes")])
 """One ifmap tile in L1: what the DMA brings from L2, and what DRAM must bring to L2 first."""
@@ -105,7 +105,7 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
             sent = d * schedule.split * ((b - 1) * full_rows + rows_tail) * ((a - 1) * bits + bits_tail)
             beats = -(-sent // port)
             vectors = schedule.fetch_cycles(j * schedule.b, b, channels)
-            words = sum(schedule.vector_words(j * schedule.b, b, channels))
+            vector_words = sum(schedule.vector_words(j * schedule.b, b, channels))
             at_start = schedule.new_vectors(k * schedule.d, row_start=True)
             inside = schedule.new_vectors(k * schedule.d, row_start=False)
             first, last = (j, k) == steps[0], (j, k) == steps[-1]
@@ -114,9 +114,10 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
                 a, b, schedule.split, d, full_rows, rows_tail, bits, bits_tail, at, beats,
                 from_dram * (beats * port // 8 + (not rows) * -(-codebook * 8 // port) * port // 8),
                 pixels, layer.out_w,
-                vectors * at_start, vectors * inside, words * at_start, words * inside,
+                vectors * at_start, vectors * inside, vector_words * at_start, vector_words * inside,
                 0 if first else psum, 0 if last else psum, schedule.store_cycles(a) if last else 0,
-                schedule.write_beats(outputs, i) if last else 0,
+                schedule.write_beats(part, i) if last else 0,
+                sum(schedule.write_words(part, i)) if last else 0,
                 not first and pixels - 1 < acc.latency + psum, first, last,
                 len(visits) - 1, tile * schedule.tile_rows, output0 + i * schedule.a * acc.columns,
                 channel0 + j * schedule.b * acc.rows, k * schedule.d, columns, columns_tail,
@@ -129,18 +130,23 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
 def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[int, int, int]:
     layer, acc = schedule.shape, schedule.accelerator
     channels, outputs = schedule.part_of(part)
+    channel0, output0 = part * schedule.channels, part * schedule.outputs
     lines = schedule.tile_ifmap_lines(tile)
     if schedule.ifmap_passes > 1:
         first = i * schedule.a * acc.columns
         outputs = min(first + schedule.a * acc.columns, outputs) - first
+        output0 += first
     if schedule.split_channels:
         first = j * schedule.b * acc.rows
         channels = min(first + schedule.b * acc.rows, channels) - first
-        outputs *= j == schedule.trips[1] - 1  # the sum is needed with the last channels
-    residual = schedule.tile_lines(tile) * layer.out_w * outputs if layer.residual else 0
-    line = layer.line_bytes or layer.size[1] * channels
-    from_dram = (lines * line + residual) if schedule.source == "dram" else 0
-    return (0 if schedule.source == "l1" else lines * layer.size[1] * channels), residual, from_dram
+        channel0 += first
+    residual = 0
+    # The sum is needed with the last channels.
+    if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
+        residual = WORD * schedule.tile_lines(tile) * layer.out_w * words(output0, outputs)
+    line = WORD * layer.size[1] * words(channel0, channels)
+    from_dram = (lines * (layer.line_bytes or line) + residual) if schedule.source == "dram" else 0
+    return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 
 def lower(layer: Conv, schedule: Schedule) -> Program:

@@ -14,6 +14,7 @@ from sim import demands
 from sim.demands import Chunk, Visit
 from sim.results import CONTROL_CYCLES, STORER_STAGES, Handover
 from sim.schedule import Schedule
+from sim.shapes import WORD
 
 _CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "drain")
 (_COMPUTE, _DRAM, _DMA, _ROM, _WEIGHT, _PSUM, _STORE, _IFMAP, _CONTROL, _DRAIN) = range(len(_CAUSES))
@@ -69,6 +70,7 @@ class _Clock:
         self.groups = demands.output_groups(schedule)
         self.opening = {kind[0]: group[0][0] for kind, group in sorted(self.groups.items(), reverse=True)}
         self.visits: dict[tuple, Visit] = {}
+        self.write_beats = 0  # of a pixel of the unit at hand
 
     def handover(self) -> Handover:
         """In cycles from the end of the layer."""
@@ -79,10 +81,10 @@ class _Clock:
 
     # -- repetition
 
-    def _core_state(self) -> tuple[int, ...]:
+    def _core_state(self, visits: bool) -> tuple[int, ...]:
         end = self.end
-        lowest = self.written_before + 1
-        if self.schedule.source == "dram":
+        lowest = self.written_before + 1  # before which no transfer starts
+        if visits and self.schedule.source == "dram":
             lowest = min(lowest, self.tile_there)
         return (self.written - end, self.written_before - end, self.free - end, self.free_before - end,
                 self.last_token - end, self.last_write, max(self.dram, lowest) - end,
@@ -99,24 +101,27 @@ class _Clock:
         Only times that matter later count as state: the recurrence is max-plus linear, so equal
         offsets to `end` give equal steps. `visits`: ifmap tiles are brought in on the way.
         """
-        key = (*key, self._core_state(), self._visit_state() if visits else None)
+        key = (*key, self._core_state(visits), self._visit_state() if visits else None)
         if key in self.known:
-            length, core, visit, spent = self.known[key]
+            length, core, dram, visit, spent = self.known[key]
             self.end += length
             end = self.end
             self.written, self.written_before = core[0] + end, core[1] + end
             self.free, self.free_before = core[2] + end, core[3] + end
             self.last_token, self.last_write = core[4] + end, core[5]
-            self.dram, self.sent, self.sent_before = core[6] + end, core[7] + end, core[8] + end
+            self.sent, self.sent_before = core[7] + end, core[8] + end
+            if dram is not None:
+                self.dram = dram + end
             if visits:
                 self.tile_there, self.visit_end = visit[0] + end, visit[1] + end
                 self.next_map_there = visit[2] + end
             self.spent = [old + new for old, new in zip(self.spent, spent, strict=True)]
             return
-        start, before = self.end, self.spent.copy()
+        start, dram_before, before = self.end, self.dram, self.spent.copy()
         body()
         spent = [new - old for old, new in zip(before, self.spent, strict=True)]
-        self.known[key] = (self.end - start, self._core_state(), self._visit_state(), spent)
+        dram = None if self.dram == dram_before else self.dram - self.end  # None: no transfer
+        self.known[key] = (self.end - start, self._core_state(visits), dram, self._visit_state(), spent)
 
     # -- loops
 
@@ -127,7 +132,8 @@ class _Clock:
             if part in (0, parts - 1):
                 self.part(part)
             else:
-                self.once(("part", part == parts - 2), True, partial(self.part, part))
+                key = ("part", part == parts - 2, self.schedule.phase(part))
+                self.once(key, True, partial(self.part, part))
 
     def part(self, part: int) -> None:
         schedule = self.schedule
@@ -145,7 +151,8 @@ class _Clock:
                 step()
             else:
                 key: tuple = ("outer", part == schedule.parts - 1, part == schedule.parts - 2,
-                       n == outer - 2, n == outer - 1)
+                              n == outer - 2, n == outer - 1,
+                              schedule.phase(part, n if schedule.outputs_outer else 0))
                 if not schedule.outputs_outer:
                     key += self._tile_class(n)
                 self.once(key, True, step)
@@ -169,6 +176,9 @@ class _Clock:
         fetched = self.memory and (tile == 0 or not schedule.keeps_weights) and (
             not schedule.shape.dynamic or schedule.spills)
         place = (part, i, tile)
+        phase = schedule.phase(part, i)
+        if self.memory:
+            self.write_beats = schedule.write_beats(part, i)
 
         def body() -> None:
             self.channels(group, pixels, following, fetched, place, opens)
@@ -177,11 +187,11 @@ class _Clock:
             body()
         elif opens:
             last = schedule.trips[1] - 1 if schedule.split_channels else 0
-            key = ("open", pixels, id(group), id(following), fetched, self._visit(*place, 0),
+            key = ("open", pixels, id(group), id(following), fetched, phase, self._visit(*place, 0),
                    self._visit(*place, last), self._next_visit(*place, last))
             self.once(key, True, body)
         else:
-            self.once(("unit", pixels, id(group), id(following), fetched), False, body)
+            self.once(("unit", pixels, id(group), id(following), fetched, phase), False, body)
 
     def channels(
         self, group: list[tuple[Chunk, ...]], pixels: int, following: Chunk | None, fetched: bool,
@@ -204,7 +214,7 @@ class _Clock:
             if j == 0 or after is None:
                 body()
                 continue
-            key: tuple = ("j", pixels, id(chunks), id(after), fetched)
+            key: tuple = ("j", pixels, id(chunks), id(after), fetched, self.write_beats)
             if split:
                 key += (self._visit(*place, j), self._next_visit(*place, j))
             self.once(key, split, body)
@@ -296,12 +306,12 @@ class _Clock:
         """
         width = self.width
         done = chunk.tokens - 1 + self.latency + STORER_STAGES + chunk.store
-        latest = self.sent + pixels * chunk.write_beats
+        latest = self.sent + pixels * self.write_beats
         for row in (0, pixels // width - 1):
             for column in (0, width - 1):
                 pixel = row * width + column
                 start = begin + pixel * inside + row * (wrap - inside)
-                latest = max(latest, start + done + (pixels - pixel) * chunk.write_beats)
+                latest = max(latest, start + done + (pixels - pixel) * self.write_beats)
         self.sent, self.sent_before = latest, self.sent
 
     # -- memory
@@ -343,8 +353,10 @@ class _Clock:
 
     def _visit(self, part: int, i: int, tile: int, j: int) -> Visit:
         schedule = self.schedule
-        key = (part == schedule.parts - 1, i == schedule.trips[0] - 1 if schedule.ifmap_passes > 1 else None,
-               tile, (j == 0, j == schedule.trips[1] - 1) if schedule.split_channels else None)
+        i = i if schedule.ifmap_passes > 1 else 0
+        j = j if schedule.split_channels else 0
+        key = (part == schedule.parts - 1, i == schedule.trips[0] - 1, tile, j == schedule.trips[1] - 1,
+               schedule.phase(part, i), j * schedule.tile_channels % WORD)
         if key not in self.visits:
             self.visits[key] = demands.visit(schedule, part, i, tile, j)
         return self.visits[key]

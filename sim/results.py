@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from sim.schedule import Schedule
-from sim.shapes import ConvShape, Shape
+from sim.accelerator import Accelerator
+from sim.schedule import Schedule, spills
+from sim.shapes import Shape
 
 CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "vector", "control", "drain")
 """Every cycle has exactly one (docs/timing.md section 5)."""
@@ -17,6 +18,8 @@ MEMORIES = ("dram", "l2", "l1", "arf", "wrf", "prf", "crf", "rom")
 
 CONTROL_CYCLES = 4
 STORER_STAGES = 3
+PASS_STAGES = 5
+"""Read from L1 and accumulation come before the storer's three."""
 
 
 class Handover(NamedTuple):
@@ -87,14 +90,16 @@ def expected_gated(
     return replace(layer, gated=round(layer.accesses["mac"] * (1 - busy)))
 
 
-def with_output(layers: Sequence[LayerCounts], output_bytes: int) -> tuple[LayerCounts, ...]:
-    """Adds the DRAM traffic of the network's output to its last layer."""
+def with_output(
+    layers: Sequence[LayerCounts], shape: Shape, accelerator: Accelerator
+) -> tuple[LayerCounts, ...]:
+    """Adds the DRAM traffic of the network's output to its last layer, unless that one spills anyway.
+
+    Args:
+        shape: of the last layer.
+    """
     last = layers[-1]
-    accesses = last.accesses | {"dram": last.accesses["dram"] + output_bytes,
-                                "l2": last.accesses["l2"] + output_bytes}
+    there = last.schedule.spills if last.schedule is not None else spills(shape, accelerator)
+    output = 0 if there else shape.ofmap_bytes
+    accesses = last.accesses | {"dram": last.accesses["dram"] + output, "l2": last.accesses["l2"] + output}
     return (*layers[:-1], replace(last, accesses=accesses))
-
-
-def output_bytes(last: Shape) -> int:
-    """Of a network; a last convolution or linear layer emits 32-bit logits."""
-    return (4 if isinstance(last, ConvShape) else 1) * last.ofmap_bytes

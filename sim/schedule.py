@@ -7,7 +7,7 @@ resident at once. `docs/timing.md` sections 2, 4 and 7 say what each quantity me
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil
 from typing import Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.shapes import ConvShape
+from sim.shapes import WORD, ConvShape, PassShape, Shape, map_bytes, words
 
 Format = Literal["dense", "split", "block", "vq", "mvq", "ssvq", "rom"]
 CODED = ("vq", "mvq", "ssvq", "rom")
@@ -66,12 +66,56 @@ def ifmap_lines(shape: ConvShape, tile_rows: int) -> int:
     return int(np.maximum(0, np.minimum(high, shape.size[0]) - np.maximum(low, 0)).sum())
 
 
-def spills(shape: ConvShape, accelerator: Accelerator) -> bool:
+def spills(shape: Shape, accelerator: Accelerator) -> bool:
     """Whether a layer's maps, both operands of a matrix product among them, exceed L2."""
-    ifmap = shape.size[0] * (shape.line_bytes or shape.size[1] * shape.channels)
+    if isinstance(shape, PassShape):
+        return shape.ifmap_bytes + shape.ofmap_bytes > accelerator.map_bytes
+    ifmap = shape.size[0] * shape.line_bytes or shape.ifmap_bytes
     operands = shape.weights if shape.dynamic else 0
-    residual = shape.ofmap_bytes if shape.residual else 0
+    residual = map_bytes(shape.outputs, shape.out_h * shape.out_w) if shape.residual else 0
     return ifmap + operands + residual + shape.ofmap_bytes > accelerator.map_bytes
+
+
+@lru_cache(maxsize=4096)
+def _step_words(parts: int, channels: int, tail: int, step: int, size: int) -> tuple[int, int]:
+    """Words of a pixel that each step over channels touches: the most of them and their sum.
+
+    Args:
+        channels, tail: of a part and of the last one.
+        step: channels at a time, fewer at the end of a part.
+        size: bytes of an element.
+    """
+    touched = [words(part * channels + first, min(step, count - first), size)
+               for part in range(parts)
+               for count in (tail if part == parts - 1 else channels,)
+               for first in range(0, count, step)]
+    return max(touched), sum(touched)
+
+
+def _row_words(first: int, outputs: int, columns: int, size: int) -> list[int]:
+    """Words of the finished rows of a pixel, whose output channels begin with `first`."""
+    return [words(first + s, min(columns, outputs - s), size) for s in range(0, outputs, columns)]
+
+
+def _beats(row_words: list[int], dma_bits: int) -> int:
+    """DMA beats of finished rows, each for itself."""
+    return sum(-(-8 * WORD * count // dma_bits) for count in row_words)
+
+
+@lru_cache(maxsize=4096)
+def _unit_beats(
+    parts: int, outputs: int, tail: int, columns: int, a: int, size: int, dma_bits: int
+) -> frozenset[tuple[int, int]]:
+    """(output groups, DMA beats of a pixel) of every unit; `outputs` of a part, `tail` of the last one."""
+    found = set()
+    for part in {*range(min(parts, WORD)), parts - 1}:  # places in a word repeat after so many
+        count = tail if part == parts - 1 else outputs
+        steps = -(-count // (a * columns))
+        for i in {*range(min(steps, WORD)), steps - 1}:
+            first = i * a * columns
+            row_words = _row_words(part * outputs + first, min(a * columns, count - first), columns, size)
+            found.add((len(row_words), _beats(row_words, dma_bits)))
+    return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -134,6 +178,7 @@ class Schedule:
             raise InputError("tile_rows", self.tile_rows, f"the ofmap has {layer.out_h} rows",
                              f"use 1..{layer.out_h}")
         limits = (("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
+                  ("residual tile", self.residual_tile_bytes, acc.residual_bytes, "residual"),
                   ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
                   ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"))
         for what, size, limit, group in limits:
@@ -224,14 +269,43 @@ class Schedule:
 
     # ---- memory
 
+    @property
+    def tile_channels(self) -> int:
+        """Channels in an ifmap tile; fewer at the end of a part."""
+        return min(self.channels, self.b * self.accelerator.rows) if self.split_channels else self.channels
+
+    @property
+    def tile_outputs(self) -> int:
+        """Output channels in a residual tile; fewer at the end of a part."""
+        return min(self.outputs, self.a * self.accelerator.columns) if self.ifmap_passes > 1 else self.outputs
+
+    def ifmap_words(self, step: int) -> tuple[int, int]:
+        """Words of an ifmap pixel, brought in `step` channels at a time: the most at once, and in all."""
+        return _step_words(self.parts, self.channels, self.part_of(self.parts - 1)[0], step, 1)
+
+    def residual_words(self, step: int) -> tuple[int, int]:
+        """The same of the residual operand; none without one."""
+        if not self.shape.residual:
+            return 0, 0
+        return _step_words(self.parts, self.outputs, self.part_of(self.parts - 1)[1], step, 1)
+
+    @property
+    def ofmap_words(self) -> int:
+        """Words that the finished rows of a pixel touch; two rows may share one."""
+        return _step_words(self.parts, self.outputs, self.part_of(self.parts - 1)[1],
+                           self.accelerator.columns, self.shape.output_size)[1]
+
     @cached_property
     def ifmap_tile_bytes(self) -> int:
+        """Of the largest tile."""
         layer = self.shape
         reach = (self.tile_rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-        channels = self.channels
-        if self.split_channels:
-            channels = min(channels, self.b * self.accelerator.rows)
-        return min(reach, layer.size[0]) * layer.size[1] * channels
+        return WORD * min(reach, layer.size[0]) * layer.size[1] * self.ifmap_words(self.tile_channels)[0]
+
+    @cached_property
+    def residual_tile_bytes(self) -> int:
+        """Of the largest tile."""
+        return WORD * self.tile_rows * self.shape.out_w * self.residual_words(self.tile_outputs)[0]
 
     @cached_property
     def spills(self) -> bool:
@@ -245,8 +319,11 @@ class Schedule:
 
     @property
     def ifmap_buffers(self) -> int:
-        """Tiles that the ifmap group holds: the next one loads while this one computes, or not."""
-        return 2 if 2 * self.ifmap_tile_bytes <= self.accelerator.ifmap_bytes else 1
+        """Tiles that L1 holds: the next one loads while this one computes, or not."""
+        acc = self.accelerator
+        twice = (2 * self.ifmap_tile_bytes <= acc.ifmap_bytes
+                 and 2 * self.residual_tile_bytes <= acc.residual_bytes)
+        return 2 if twice else 1
 
     @cached_property
     def psum_tile_bytes(self) -> int:
@@ -259,11 +336,16 @@ class Schedule:
     @cached_property
     def backlog_bytes(self) -> int:
         """Finished bytes of one output group and tile that wait in L1 for the DMA, at most."""
-        tokens = (self.a * (self.channel_groups - (self.trips[1] - 1) * self.b)
+        tokens = ((self.channel_groups - (self.trips[1] - 1) * self.b)
                   * (self.positions - (self.trips[2] - 1) * self.d) * self.split)
-        beats = self.write_beats(self.outputs, 0)
-        waiting = max(0, beats - tokens) * self.accelerator.dma_bits // 8
-        return self.tile_rows * self.shape.out_w * waiting
+        return self.tile_rows * self.shape.out_w * self.waiting_bytes(self.a, tokens)
+
+    def waiting_bytes(self, a: int, tokens: int) -> int:
+        """Finished bytes of a pixel that wait, if a last chunk has `tokens` for each output group."""
+        acc, (_, tail) = self.accelerator, self.part_of(self.parts - 1)
+        units = _unit_beats(self.parts, self.outputs, tail, acc.columns, a, self.shape.output_size,
+                            acc.dma_bits)
+        return max(0, *(beats - rows * tokens for rows, beats in units)) * acc.dma_bits // 8
 
     @property
     def ofmap_buffers(self) -> int:
@@ -278,11 +360,20 @@ class Schedule:
                    if g < self.output_groups)
         return bits * self.channels * self.positions * self.split <= 8 * self.accelerator.weight_bytes
 
-    def write_beats(self, outputs: int, i: int) -> int:
-        """DMA beats of the finished rows of one pixel, step i of a part with `outputs` outputs."""
-        acc = self.accelerator
-        groups = range(i * self.a, min((i + 1) * self.a, -(-outputs // acc.columns)))
-        return sum(-(-self.columns_of(g, outputs) * 8 // acc.dma_bits) for g in groups)
+    def write_words(self, part: int, i: int) -> list[int]:
+        """Words of the finished rows of one pixel, step i of a part."""
+        columns, first = self.accelerator.columns, i * self.a * self.accelerator.columns
+        outputs = min(self.a * columns, self.part_of(part)[1] - first)
+        return _row_words(part * self.outputs + first, outputs, columns, self.shape.output_size)
+
+    def write_beats(self, part: int, i: int) -> int:
+        """DMA beats of the finished rows of one pixel, step i of a part."""
+        return _beats(self.write_words(part, i), self.accelerator.dma_bits)
+
+    def phase(self, part: int, i: int = 0) -> tuple[int, int]:
+        """Where in a word the channels of a part begin, and the outputs of its step i."""
+        first = part * self.outputs + i * self.a * self.accelerator.columns
+        return part * self.channels % WORD, first % WORD
 
     # ---- demands
 
@@ -343,4 +434,5 @@ class Schedule:
         """Storer cycles of one pixel, `a` output groups."""
         acc = self.accelerator
         residual = ceil(ceil(acc.columns / 8) / acc.ifmap_banks) if self.shape.residual else 0
-        return a * (ceil(acc.columns / acc.requant_lanes) + residual)
+        lanes = acc.wide_lanes if self.shape.wide else acc.requant_lanes
+        return a * (ceil(acc.columns / lanes) + residual)

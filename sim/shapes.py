@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,6 +26,22 @@ PASSES = {
 }
 """Kinds of work on the vector unit, which are the storer's lanes."""
 
+WORD = 8
+"""Bytes of a word of L1 and L2."""
+
+
+def words(first: int, channels: int, size: int = 1) -> int:
+    """Words that `channels` channels of a pixel touch, from channel `first` on, of `size` bytes each.
+
+    A pixel begins with a word; there is at least one channel.
+    """
+    return -(-(first + channels) * size // WORD) - first * size // WORD
+
+
+def map_bytes(channels: int, pixels: int, size: int = 1) -> int:
+    """Bytes of a whole map, each pixel of which fills whole words."""
+    return WORD * pixels * words(0, channels, size)
+
 
 @dataclass(frozen=True)
 class ConvShape:
@@ -42,7 +59,8 @@ class ConvShape:
         dynamic: the weights are activations: they come from L2, dense INT8, and are no parameters.
         chained: the ifmap is what the layer before it wrote.
         padding_end: (bottom, right) padding where it differs from (top, left).
-        line_bytes: of one ifmap row in L2 where folding makes the array's one wider, or 0.
+        line_bytes: of one ifmap row in DRAM where folding makes the array's one wider, or 0.
+        wide: emits 32-bit sums, since nothing requantizes them.
     """
 
     name: str
@@ -59,8 +77,12 @@ class ConvShape:
     chained: bool = True
     padding_end: tuple[int, int] | None = None
     line_bytes: int = 0
+    wide: bool = False
 
     def __post_init__(self) -> None:
+        if self.wide and self.residual:
+            raise InputError(f"{self.name}.wide", True, f"the addition {self.residual} requantizes",
+                             "use wide = False")
         for field in ("channels", "outputs", "groups"):
             if getattr(self, field) < 1:
                 raise InputError(f"{self.name}.{field}", getattr(self, field), "must be positive",
@@ -95,12 +117,22 @@ class ConvShape:
         return self.weights * self.out_h * self.out_w
 
     @property
+    def results(self) -> int:
+        """Elements written."""
+        return self.outputs * self.out_h * self.out_w
+
+    @property
+    def output_size(self) -> int:
+        """Bytes of an element written."""
+        return 4 if self.wide else 1
+
+    @property
     def ifmap_bytes(self) -> int:
-        return self.channels * self.size[0] * self.size[1]
+        return map_bytes(self.channels, self.size[0] * self.size[1])
 
     @property
     def ofmap_bytes(self) -> int:
-        return self.outputs * self.out_h * self.out_w
+        return map_bytes(self.outputs, self.out_h * self.out_w, self.output_size)
 
     def with_residual(self, name: str) -> ConvShape:
         return replace(self, residual=name)
@@ -116,7 +148,8 @@ class PassShape:
         operands: 1 or 2.
         results: elements written.
         chained: the first operand is what the layer before it wrote.
-        reads: bytes read in all where that is not elements * operands (a scan), or 0.
+        reads: bytes read in all where that is not `operands` maps of `elements` (a scan), or 0.
+        channels: of a pixel of operands and results; 0 where nobody knows, so that no word is filled up.
     """
 
     name: str
@@ -126,6 +159,7 @@ class PassShape:
     results: int
     chained: bool = True
     reads: int = 0
+    channels: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in PASSES:
@@ -136,13 +170,30 @@ class PassShape:
         """Lane operations."""
         return PASSES[self.kind] * self.elements
 
+    def cycles(self, lanes: int) -> int:
+        """Cycles of work: a vector of up to `lanes` channels of a pixel each, or `lanes` operations side by side."""
+        if not self.channels:
+            return -(-self.operations // lanes)
+        return -(-self.operations // self.channels) * -(-self.channels // lanes)
+
+    def batches(self, lanes: int) -> tuple[int, tuple[int, ...]]:
+        """Pixels of the results, and the words of the batches in which the lanes give each of them."""
+        if not self.channels:
+            return -(-self.results // lanes), (words(0, min(lanes, self.results)),)
+        groups = range(0, self.channels, lanes)
+        return -(-self.results // self.channels), tuple(
+            words(first, min(lanes, self.channels - first)) for first in groups)
+
     @property
     def ifmap_bytes(self) -> int:
-        return self.reads or self.elements * self.operands
+        return self.reads or self._bytes(self.elements) * self.operands
 
     @property
     def ofmap_bytes(self) -> int:
-        return self.results
+        return self._bytes(self.results)
+
+    def _bytes(self, elements: int) -> int:
+        return map_bytes(self.channels, elements // self.channels) if self.channels else elements
 
     @property
     def macs(self) -> int:
@@ -150,3 +201,11 @@ class PassShape:
 
 
 Shape = ConvShape | PassShape
+
+
+def with_logits(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+    """Shapes of a network: a convolution at its end emits 32-bit sums, unless an addition rides on it."""
+    last = shapes[-1]
+    if isinstance(last, ConvShape) and not last.residual:
+        last = replace(last, wide=True)
+    return (*shapes[:-1], last)

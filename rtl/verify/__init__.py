@@ -1,5 +1,6 @@
-"""RTL against the cycle engine: every psum row, its cycle, and every counter."""
+"""The complete accelerator in Verilog against the cycle engine: every value, cycle and counter."""
 
-from rtl.verify.verify import VerifyResult, verify, verify_layer, verify_random
+from rtl.verify.result import LayerResult, VerifyResult
+from rtl.verify.verify import verify_layer, verify_network, verify_random
 
-__all__ = ["VerifyResult", "verify", "verify_layer", "verify_random"]
+__all__ = ["LayerResult", "VerifyResult", "verify_layer", "verify_network", "verify_random"]

@@ -1,103 +1,211 @@
-"""The Verilog test bench: memories and files around the core, so that no cycle passes Python."""
+"""The Verilog bench around the accelerator: memory, DRAM and software, so that no cycle passes Python."""
 
 from __future__ import annotations
 
-from rtl.core import COUNTER_BITS, Core
-from rtl.counters import COUNTERS
-from rtl.geometry import COUNT_BITS, PSUM_BITS, Geometry
-from rtl.verify.stimulus import CHUNK_LIMIT
+from rtl.counters import COUNTER_BITS, COUNTERS
+from rtl.packets import ANNOUNCE
+from rtl.verify.memory import MODULES
 from rtl.verilog import TOP
 from sim.accelerator import Accelerator
 
 BENCH = "bench"
 
+WRITE, READ, WAIT, END = range(4)
+"""Operations of the software: write or read a register, wait for the interrupt, stop."""
+
 _TEMPLATE = """\
-// Test bench of {top}. Reads layer.hex (cycle limit, layer configuration), loader_chunk.hex,
-// slot_chunk.hex, beats.hex and vectors.hex (in order of request) from the working directory;
-// writes rows.txt: cycle, finished, address and value of every emitted row.
+// Test bench of {top}. Reads run.hex (cycle limit, transfers of DRAM, stalls, seed, faulty,
+// fault, words), memory.hex, dram.hex and software.hex (operations, address and value each) from the working
+// directory. Writes events.txt and, at the end, memory_after.hex.
 `timescale 1ns/1ns
 
-module {bench} (
-  input clk /* verilator public_flat_rw */,
-  input rst /* verilator public_flat_rw */,
-  input start /* verilator public_flat_rw */,
-  output reg complete /* verilator public_flat_rw */,
-  output [{counter_bits}:0] counters /* verilator public_flat_rw */
-);
-{ports}
-  reg [31:0] layer [0:{layer_words}];
-  reg [{loader_chunk}:0] loader_chunks [0:{chunk_limit}];
-  reg [{slot_chunk}:0] slot_chunks [0:{chunk_limit}];
-  reg [{row_bits}:0] psums [0:{psum_rows}];
-  reg [{weight_bits}:0] next_beat, beat;
-  reg [{vector_bits}:0] next_vector, vector;
-  reg [{row_bits}:0] stored;
-  reg [31:0] cycle;
-  integer beats, vectors, rows, status;
+module {bench} (input clk, input rst);
+  reg [63:0] memory [0:{words}-1];
+  reg [31:0] run [0:6];
+  reg [47:0] software [0:255];
+  reg [31:0] now;
+  reg [7:0] step;
+  reg asked, addressed, given, ended;
+  integer events, n;
 
-  {top} core ({connections});
+{wires}
+  wire write;
+  wire [31:0] commands_address, weights_address, maps_address, write_address;
+  wire [63:0] write_data;
+  wire [7:0] write_strobe;
+  wire misplaced;
 
-{configuration}
-  assign loader_chunk = loader_chunks[loader_index[15:0]];
-  assign slot_chunk = slot_chunks[slot_index[15:0]];
-  assign weight_valid = 1'b1;
-  assign weight_data = beat;
-  assign activation = vector;
-  assign psum_read_data = stored;
-  assign counters = {{{counters}}};
+  {top} dut ({connections});
+
+  bench_read #(.LATENCY({latency}), .SHIFT(3), .SEED(32'h13579bdf)) commands_memory ({commands});
+  bench_read #(.LATENCY({latency}), .SHIFT({weight_shift}), .SEED(32'h2468ace1)) weights_memory ({weights});
+  bench_read #(.LATENCY({latency}), .SHIFT(3), .SEED(32'h5a5a5a5a)) maps_memory ({maps});
+  bench_write #(.LATENCY({latency}), .SEED(32'h3c3c3c3c)) maps_writes ({writes});
+  bench_dram #(.LATENCY({dram_latency}), .ANNOUNCE({announce})) dram (
+    .clk(clk), .rst(rst), .now(now), .transfers(run[1]), .begin_layer(begin_layer), .job_written(job_written),
+    .tile_there(tile_there), .weights_there(weights_there), .maps_there(maps_there));
+
+  assign m_axi_commands_rdata = memory[commands_address[31:3]];
+  assign m_axi_maps_rdata = memory[maps_address[31:3]];
+  assign m_axi_weights_rdata = {{{weight_words}}};
+  assign m_axi_commands_rresp = {{run[4][0] & commands_address[31:3] == run[5][31:3], 1'b0}};
+  assign m_axi_maps_rresp = {{run[4][0] & maps_address[31:3] == run[5][31:3], 1'b0}};
+  assign m_axi_weights_rresp = {{
+    run[4][0] & weights_address[31:{weight_shift}] == run[5][31:{weight_shift}], 1'b0}};
+
+  // Software: one register access after the other.
+  wire [3:0] operation = software[step][47:44];
+  assign s_axil_awaddr = software[step][43:32];
+  assign s_axil_awprot = 0;
+  assign s_axil_awvalid = ~rst & operation == {write_op} & ~addressed;
+  assign s_axil_wdata = software[step][31:0];
+  assign s_axil_wstrb = 4'hf;
+  assign s_axil_wvalid = ~rst & operation == {write_op} & ~given;
+  assign s_axil_bready = 1;
+  assign s_axil_araddr = software[step][43:32];
+  assign s_axil_arprot = 0;
+  assign s_axil_arvalid = ~rst & operation == {read_op} & ~asked;
+  assign s_axil_rready = 1;
 
   initial begin
-    complete = 0;
-    $readmemh("layer.hex", layer);
-    $readmemh("loader_chunk.hex", loader_chunks, 0, layer[1] - 1);
-    $readmemh("slot_chunk.hex", slot_chunks, 0, layer[1] - 1);
-    beats = $fopen("beats.hex", "r");
-    vectors = $fopen("vectors.hex", "r");
-    rows = $fopen("rows.txt", "w");
-    status = $fscanf(beats, "%h", beat);
+    $readmemh("run.hex", run);
+    $readmemh("memory.hex", memory);
+    $readmemh("software.hex", software);
+    events = $fopen("events.txt", "w");
   end
 
   always @(posedge clk) begin
-    cycle <= start ? 0 : cycle + 1;
-    if (weight_ready) begin
-      status = $fscanf(beats, "%h", next_beat);
-      beat <= next_beat;
+    now <= rst ? 0 : now + 1;
+    if (s_axil_awvalid & s_axil_awready) addressed <= 1;
+    if (s_axil_wvalid & s_axil_wready) given <= 1;
+    if (s_axil_arvalid & s_axil_arready) asked <= 1;
+    if (s_axil_bvalid | s_axil_rvalid | (operation == {wait_op} & irq)) begin
+      step <= step + 1;
+      {{addressed, given, asked}} <= 0;
     end
-    if (activation_request) begin
-      status = $fscanf(vectors, "%h", next_vector);
-      vector <= next_vector;
+    if (s_axil_rvalid) $fwrite(events, "read %0d %0d\\n", software[step][43:32], s_axil_rdata);
+    if (write)
+      for (n = 0; n < 8; n = n + 1)
+        if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
+    if (~rst & (misplaced | (write & write_address[31:3] >= {words})))
+      $fwrite(events, "protocol %0d\\n", now);
+    // What happened in the last cycle of a layer is in the counters one cycle later.
+    ended <= ~rst & end_layer;
+    if (~rst & begin_layer) $fwrite(events, "begin %0d\\n", now);
+    if (ended) $fwrite(events, "layer %0d{formats}\\n", now - 1, {counters});
+    if (rst) begin
+      step <= 0;
+      {{addressed, given, asked}} <= 0;
     end
-    if (psum_read) stored <= psums[psum_read_address[{psum_address}:0]];
-    if (psum_write) psums[row_address[{psum_address}:0]] <= row;
-    if (busy & (psum_write | finished)) $fwrite(rows, "%0d %0d %0d %h\\n", cycle, finished, row_address, row);
-    if (busy & (done | cycle >= layer[0])) begin
-      $fclose(rows);
-      complete <= 1;
+    if (~rst & (operation == {end_op} | now >= run[0])) begin
+      $fwrite(events, "%0s %0d\\n", operation == {end_op} ? "end" : "limit", now);
+      $fclose(events);
+      $writememh("memory_after.hex", memory, 0, run[6] - 1);
+      $finish;
     end
   end
 endmodule
 """
 
+CLOCK = """\
+`timescale 1ns/1ns
 
-def bench(accelerator: Accelerator) -> str:
-    """Verilog of the bench around an accelerator's core."""
-    core, geometry = Core(accelerator=accelerator), Geometry(accelerator)
-    members = core.signature.members
-    shared = {"clk", "rst", "start"}
-    psum_address = (max(accelerator.psum_bytes * 8 // PSUM_BITS, 2) - 1).bit_length()
-    ports = "".join(f"  wire [{getattr(core, name).shape().width - 1}:0] {name};\n"
-                    for name in members if name not in shared)
-    return _TEMPLATE.format(
-        bench=BENCH, top=TOP, ports=ports,
-        connections=", ".join(f".{name}({name})" for name in (*sorted(shared), *(
-            name for name in members if name not in shared))),
-        configuration="".join(f"  assign {name} = layer[{n}];\n"
-                              for n, name in enumerate(core.config, 1)),
-        counters=", ".join(f"count_{name}" for name in reversed(COUNTERS)),
-        counter_bits=COUNTER_BITS * len(COUNTERS) - 1, chunk_limit=CHUNK_LIMIT - 1,
-        layer_words=len(core.config),
-        loader_chunk=geometry.loader_chunk.size - 1, slot_chunk=geometry.slot_chunk.size - 1,
-        row_bits=PSUM_BITS * accelerator.columns - 1,
-        psum_rows=(1 << min(psum_address, COUNT_BITS)) - 1,
-        psum_address=min(psum_address, COUNT_BITS) - 1,
-        weight_bits=accelerator.weight_port_bits - 1, vector_bits=8 * accelerator.rows - 1)
+module bench_clock;
+  reg clk, rst;
+  bench bench (clk, rst);
+  always #1 clk = ~clk;
+  initial begin
+    clk = 0;
+    rst = 1;
+    #6 rst = 0;
+  end
+endmodule
+"""
+"""Top for a simulator with time."""
+
+MAIN = """\
+#include "Vbench.h"
+#include "verilated.h"
+
+int main(int argc, char **argv)
+{
+    VerilatedContext context;
+    context.commandArgs(argc, argv);
+    Vbench bench{&context};
+    bench.rst = 1;
+    for (int half = 0; !context.gotFinish(); half++) {
+        bench.clk = half & 1;
+        if (half == 6)
+            bench.rst = 0;
+        bench.eval();
+        context.timeInc(1);
+    }
+    bench.final();
+    return 0;
+}
+"""
+"""Main program for Verilator."""
+
+_LITE = {"awaddr": 12, "awprot": 3, "awvalid": 1, "awready": 1, "wdata": 32, "wstrb": 4, "wvalid": 1,
+         "wready": 1, "bresp": 2, "bvalid": 1, "bready": 1, "araddr": 12, "arprot": 3, "arvalid": 1,
+         "arready": 1, "rdata": 32, "rresp": 2, "rvalid": 1, "rready": 1}
+_ADDRESS = {"addr": 32, "len": 8, "size": 3, "burst": 2, "id": 1, "valid": 1, "ready": 1}
+_EVENTS = ("irq", "weights_there", "maps_there", "begin_layer", "end_layer", "job_written",
+           "tile_there")
+
+
+def _reads(bits: int) -> dict[str, int]:
+    return {f"ar{name}": width for name, width in _ADDRESS.items()} | {
+        "rdata": bits, "rresp": 2, "rlast": 1, "rid": 1, "rvalid": 1, "rready": 1}
+
+
+def _writes() -> dict[str, int]:
+    return {f"aw{name}": width for name, width in _ADDRESS.items()} | {
+        "wdata": 64, "wstrb": 8, "wlast": 1, "wvalid": 1, "wready": 1, "bresp": 2, "bid": 1, "bvalid": 1,
+        "bready": 1}
+
+
+def ports(accelerator: Accelerator) -> dict[str, int]:
+    """Ports of the accelerator but clk and rst, with widths."""
+    return (
+        {f"s_axil_{name}": width for name, width in _LITE.items()}
+        | {f"m_axi_commands_{name}": width for name, width in _reads(64).items()}
+        | {f"m_axi_weights_{name}": width for name, width in _reads(accelerator.weight_port_bits).items()}
+        | {f"m_axi_maps_{name}": width for name, width in (_reads(64) | _writes()).items()}
+        | dict.fromkeys(_EVENTS, 1)
+        | {f"count_{name}": COUNTER_BITS for name in COUNTERS})
+
+
+def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
+    """Verilog by module name of the bench around an accelerator, with a memory of `words` 64-bit words."""
+    signals = ports(accelerator)
+    shift = (accelerator.weight_port_bits // 8).bit_length() - 1
+    lanes = range(accelerator.weight_port_bits // 64)
+    text = _TEMPLATE.format(
+        top=TOP, bench=BENCH, words=words, latency=accelerator.l2_latency, announce=ANNOUNCE,
+        dram_latency=accelerator.dram_latency, weight_shift=shift,
+        wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
+        connections=", ".join(f".{name}({name})" for name in ("clk", "rst", *signals)),
+        commands=_slave("commands"), weights=_slave("weights"), maps=_slave("maps"), writes=_write_slave(),
+        weight_words=", ".join(f"memory[{{weights_address[31:{shift}], {shift - 3}'d{lane}}}]" if shift > 3
+                               else "memory[weights_address[31:3]]" for lane in reversed(lanes)),
+        formats=" %0d" * len(COUNTERS), counters=", ".join(f"count_{name}" for name in COUNTERS),
+        write_op=WRITE, read_op=READ, wait_op=WAIT, end_op=END)
+    return {BENCH: text} | MODULES
+
+
+_SHARED = ".clk(clk), .rst(rst), .now(now), .stalls(run[2][0]), .seed(run[3])"
+
+
+def _slave(master: str) -> str:
+    names = ("araddr", "arlen", "arid", "arvalid", "arready", "rlast", "rid", "rvalid", "rready")
+    return ", ".join([_SHARED, f".address({master}_address)",
+                      *(f".{name}(m_axi_{master}_{name})" for name in names)])
+
+
+def _write_slave() -> str:
+    names = ("awaddr", "awlen", "awid", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready",
+             "bresp", "bid", "bvalid", "bready")
+    return ", ".join([_SHARED, ".faulty(run[4][0])", ".fault(run[5])", ".write(write)",
+                      ".address(write_address)", ".data(write_data)", ".strobe(write_strobe)",
+                      ".misplaced(misplaced)", *(f".{name}(m_axi_maps_{name})" for name in names)])

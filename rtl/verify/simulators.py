@@ -7,9 +7,20 @@ import os
 import shutil
 from pathlib import Path
 
+from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 
 SIMULATORS = ("icarus", "verilator")
+ICARUS_LIMIT = 1 << 24
+"""Cycles times PEs that Icarus simulates sooner than Verilator is built (about a minute)."""
+
+
+def choose(simulator: str, accelerator: Accelerator, cycles: int) -> str:
+    """What "auto" means for a run of so many cycles: Icarus for small and short ones, else Verilator."""
+    if simulator != "auto":
+        return simulator
+    work = cycles * accelerator.rows * accelerator.columns // accelerator.split
+    return "icarus" if work <= ICARUS_LIMIT else "verilator"
 
 
 def environment(simulator: str) -> dict[str, str]:
@@ -25,7 +36,7 @@ def environment(simulator: str) -> dict[str, str]:
         return {}
     if simulator == "verilator":
         return _verilator()
-    raise InputError("simulator", simulator, "unknown", nearest(simulator, SIMULATORS))
+    raise InputError("simulator", simulator, "unknown", nearest(simulator, ("auto", *SIMULATORS)))
 
 
 def _verilator() -> dict[str, str]:

@@ -1,147 +1,74 @@
-"""Runs a program on the RTL and on the cycle engine and compares them word by word."""
+"""Runs networks on the RTL and on the cycle engine and compares memory, cycles and counters."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from rtl.counters import COUNTERS
+from rtl.compiler import Image, compile
 from rtl.geometry import Geometry
-from rtl.verify import build, stimulus
-from rtl.verify.random_layer import random_program
+from rtl.verify import model, simulators
+from rtl.verify.random_network import random_case
+from rtl.verify.result import LayerResult, VerifyResult
+from rtl.verify.run import Conditions, Run, run_image
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.engine import LayerRun, run_program
+from sim.engine import Simulation, simulate
 from sim.errors import InputError
-from sim.formats import stream_format
-from sim.mapping import best_schedule
-from sim.network import Conv, Network
-from sim.program import Program, lower, token_ifmap
-from sim.shapes import ConvShape
+from sim.network import Conv, Network, TensorSpec
+from sim.schedule import Schedule, Source
+
+TIMED = ("cycles", "drain", "dma", "rom", "weight", "psum", "store", "ifmap")
+"""Counters that a bus which stalls changes."""
 
 
-@dataclass(frozen=True)
-class VerifyResult:
-    """The comparison of one layer.
-
-    Attributes:
-        words_compared: psums, valid columns of every emitted row.
-        mismatches: words that differ or are missing, rows in a wrong cycle or place, counters.
-        cycles_model, cycles_rtl: `core_cycles` of both.
-        counters_model, counters_rtl: by name.
-        first_mismatch: says where, expected and found; "" if all is equal.
-        wall_s: seconds in all; build_s of them exporting and building.
-    """
-
-    words_compared: int
-    mismatches: int
-    cycles_model: int
-    cycles_rtl: int
-    counters_model: dict[str, int]
-    counters_rtl: dict[str, int]
-    first_mismatch: str
-    wall_s: float
-    build_s: float
-
-    @property
-    def equal(self) -> bool:
-        return self.mismatches == 0
-
-
-def verify(
-    accelerator: Accelerator, program: Program, token_ifmap: np.ndarray, *,
-    simulator: str = "icarus", rtl_dir: str | Path | None = None,
+def verify_network(
+    accelerator: Accelerator, network: Network, images: np.ndarray, simulator: str = "auto",
+    rtl_dir: str | Path | None = None, *, objective: str = "edp",
+    plans: Sequence[Schedule | Source] | None = None, stalls: int | None = None,
 ) -> VerifyResult:
-    """Compares every emitted psum row, the cycle it is visible in, and every counter.
+    """Compares every value that every layer writes, its cycles and its counters.
 
     Args:
-        program: a layer lowered for `accelerator`.
-        token_ifmap: int8 [batch, C', H', W']; the first image runs.
-        simulator: "icarus" or "verilator".
+        images: int8 [batch, C, H, W]; the first one runs.
+        simulator: "icarus", "verilator", or "auto" for what is done sooner.
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
+        plans: how each of `network.shapes` runs; by default what `sim.plan` says.
+        stalls: seed of random stalls on every channel of the bus; cycles are then not compared.
 
     Raises:
-        InputError: the simulator or the export is missing, or the RTL does not have the machine or
-            the stream format.
+        InputError: the hardware cannot run a layer, or the simulator or the export is missing.
     """
-    Geometry(accelerator)
-    if program.schedule.format == "block":
-        raise InputError("stream format", "block", "the RTL's loader does not place groups "
-                         "on the array's diagonal", "verify a layer with groups = 1")
     begin = time.perf_counter()
-    model = run_program(program, token_ifmap[:1], trace=True)
-    built = build.build(accelerator, simulator, Path(rtl_dir) if rtl_dir else None)
-    build_s = time.perf_counter() - begin
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        limit = 2 * model.counters["core_cycles"] + 1000
-        stimulus.write(program, token_ifmap[0], limit, directory)
-        capture = build.run(built, simulator, directory)
-    words, mismatches, first = _compare(program, model, capture)
-    expected = {name: model.counters[_ENGINE_NAMES.get(name, name)] for name in COUNTERS}
-    for name in COUNTERS:
-        if expected[name] != capture.counters[name]:
-            mismatches += 1
-            first = first or (f"counter {name}: expected {expected[name]}, "
-                              f"found {capture.counters[name]}")
-    return VerifyResult(words, mismatches, expected["cycles"], capture.counters["cycles"], expected,
-                        capture.counters, first, time.perf_counter() - begin, build_s)
-
-
-_ENGINE_NAMES = {"cycles": "core_cycles"}
-
-
-def _compare(program: Program, model: LayerRun, capture: build.Capture) -> tuple[int, int, str]:
-    """Words compared, mismatches, and the first of them in emission order."""
-    where = stimulus.emission(program)
-    count = len(where.chunk)
-    common = min(count, len(capture.rows))
-    valid = np.arange(model.rows.shape[1]) < where.columns[:, None]
-    wrong = np.zeros((count, model.rows.shape[1]), bool)
-    if common:
-        wrong[:common] = (model.rows[:common] != capture.rows[:common]) & valid[:common]
-    wrong[common:] = valid[common:]
-    misplaced = np.zeros(count, bool)
-    misplaced[:common] = ((model.row_cycles[:common] != capture.cycles[:common])
-                          | (where.address[:common] != capture.addresses[:common])
-                          | (where.final[:common] != capture.final[:common]))
-    extra = len(capture.rows) - common
-    mismatches = int(wrong.sum() + misplaced.sum()) + extra
-    bad = np.flatnonzero(wrong.any(1) | misplaced)
-    if not len(bad):
-        first = f"{extra} rows more than the {count} expected" if extra else ""
-        return int(valid.sum()), mismatches, first
-    n = int(bad[0])
-    column = int(wrong[n].argmax())
-    place = (f"chunk {where.chunk[n]}, pixel {where.pixel[n]}, "
-             f"output channel {where.output[n] + column}")
-    if n >= common:
-        return int(valid.sum()), mismatches, f"{place}: expected {model.rows[n, column]}, found no row"
-    if wrong[n].any():
-        return int(valid.sum()), mismatches, (
-            f"{place}: expected {model.rows[n, column]}, found {capture.rows[n, column]}")
-    return int(valid.sum()), mismatches, (
-        f"{place}: expected in cycle {model.row_cycles[n]} at address {where.address[n]}, "
-        f"found in cycle {capture.cycles[n]} at address {capture.addresses[n]}")
+    image = compile(network, accelerator, objective, plans)
+    expected = simulate(network, accelerator, images[:1], compare=False, objective=objective, plans=plans)
+    cycles = sum(layer.total_cycles for layer in expected.layers)
+    chosen = simulators.choose(simulator, accelerator, cycles)
+    found = run_image(image, images[0], 8 * cycles + 100_000, chosen, Path(rtl_dir) if rtl_dir else None,
+                      Conditions(stalls))
+    return _compare(image, expected, found, stalls is not None, chosen, begin)
 
 
 def verify_random(
-    accelerator: Accelerator, seed: int, simulator: str = "icarus", rtl_dir: str | Path | None = None,
+    accelerator: Accelerator, seed: int, simulator: str = "auto", rtl_dir: str | Path | None = None,
+    stalls: int | None = None,
 ) -> VerifyResult:
-    """`verify` on a random small layer."""
-    program, ifmap = random_program(accelerator, seed)
-    return verify(accelerator, program, ifmap, simulator=simulator, rtl_dir=rtl_dir)
+    """`verify_network` on a random small network with random schedules."""
+    Geometry(accelerator)
+    case = random_case(accelerator, seed)
+    return verify_network(accelerator, case.network, case.images, simulator, rtl_dir, plans=case.plans,
+                          stalls=stalls)
 
 
 def verify_layer(
     accelerator: Accelerator, network: Network, layer: str, image: np.ndarray | int = 0,
-    simulator: str = "icarus", rtl_dir: str | Path | None = None,
+    simulator: str = "auto", rtl_dir: str | Path | None = None,
 ) -> VerifyResult:
-    """`verify` on a layer of a network, scheduled as `simulate` schedules it.
+    """`verify_network` on one layer of a network, with the ifmap that it has there.
 
     Args:
         layer: name of a convolution or linear layer.
@@ -157,10 +84,65 @@ def verify_layer(
     if isinstance(image, int):
         rng = np.random.default_rng(image)
         image = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
-    shape = next(shape for shape in network.shapes if shape.name == layer)
-    assert isinstance(shape, ConvShape)
-    form, codewords = stream_format(conv.weight, accelerator, shape)
-    program = lower(conv, best_schedule(shape, accelerator, form, codewords))
-    ifmap = functional.run(network, image[:1])[conv.input] if conv.input != "input" else image[:1]
-    tokens = token_ifmap(ifmap, conv, program, network.zero_point(conv.input))
-    return verify(accelerator, program, tokens, simulator=simulator, rtl_dir=rtl_dir)
+    ifmap = image[:1] if conv.input == "input" else functional.run(network, image[:1])[conv.input]
+    spec = TensorSpec(network.maps[conv.input], zero_point=network.zero_point(conv.input))
+    alone = Network(network.name, spec, (replace(conv, input="input"),))
+    return verify_network(accelerator, alone, ifmap, simulator, rtl_dir)
+
+
+def _compare(
+    image: Image, expected: Simulation, found: Run, stalled: bool, simulator: str, begin: float
+) -> VerifyResult:
+    mismatches, words, first = 0, 0, ""
+    layers = []
+    before = dict.fromkeys(found.counters[0], 0) if found.counters else {}
+    total: dict[str, int] = {}
+    for n, (layer, counts) in enumerate(zip(image.layers, expected.layers, strict=True)):
+        tensor = expected.tensors[layer.tensor][0]
+        wrong, where = _tensor(layer.tensor, tensor, image.read(found.memory, layer.tensor))
+        counters = model.counters(layer, counts)
+        total = {name: total.get(name, 0) + count for name, count in counters.items()}
+        counted, cycles = {}, 0
+        if n < len(found.counters):
+            counted = {name: count - before[name] for name, count in found.counters[n].items()}
+            before = found.counters[n]
+            cycles = found.ends[n] - found.begins[n]
+        seen = [name for name in counters if name not in model.AHEAD and not (stalled and name in TIMED)]
+        layers.append(LayerResult(layer.name, tensor.size, counts.total_cycles, cycles,
+                                  {name: counters[name] for name in seen},
+                                  {name: counted.get(name, 0) for name in seen}))
+        count, what = _counters(layers[-1], stalled)
+        mismatches += wrong + count
+        words += tensor.size
+        first = first or where or what
+    last = found.counters[-1] if found.counters else {}
+    for name in model.AHEAD:
+        if last.get(name) != total[name]:
+            mismatches += 1
+            first = first or f"counter {name}: expected {total[name]}, found {last.get(name, 0)}"
+    if found.protocol_errors or found.limited:
+        mismatches += found.protocol_errors + found.limited
+        first = first or ("the run did not end" if found.limited else
+                          "a burst ends elsewhere than its length says, or lies beyond memory")
+    return VerifyResult(
+        words, mismatches, sum(layer.cycles_model for layer in layers),
+        sum(layer.cycles_rtl for layer in layers), total, last, tuple(layers), first, simulator,
+        time.perf_counter() - begin, found.build_s, found.cycles / found.run_s, image.warnings)
+
+
+def _tensor(name: str, expected: np.ndarray, found: np.ndarray) -> tuple[int, str]:
+    """How many values differ, and the first of them in memory; both [C, H, W]."""
+    wrong = np.argwhere((expected != found).transpose(1, 2, 0))
+    if not len(wrong):
+        return 0, ""
+    y, x, channel = wrong[0].tolist()
+    return len(wrong), (f"{name}, y {y}, x {x}, channel {channel}: expected {expected[channel, y, x]}, "
+                        f"found {found[channel, y, x]}")
+
+
+def _counters(layer: LayerResult, stalled: bool) -> tuple[int, str]:
+    wrong = [f"{layer.name}, counter {name}: expected {count}, found {layer.counters_rtl[name]}"
+             for name, count in layer.counters_model.items() if layer.counters_rtl[name] != count]
+    if not stalled and layer.cycles_rtl != layer.cycles_model:
+        wrong.append(f"{layer.name}: expected {layer.cycles_model} cycles, found {layer.cycles_rtl}")
+    return len(wrong), wrong[0] if wrong else ""

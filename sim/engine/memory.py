@@ -7,8 +7,8 @@ from numba import njit
 
 from sim.accelerator import Accelerator
 from sim.program import Program
-from sim.results import CAUSES, CONTROL_CYCLES, STORER_STAGES, Handover, LayerCounts
-from sim.shapes import ConvShape, PassShape
+from sim.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover, LayerCounts
+from sim.shapes import WORD, ConvShape, PassShape
 
 
 def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -> LayerCounts:
@@ -18,14 +18,16 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
     maps = int(visits["dram_bytes"].sum())
     ifmap = int(visits["ifmap_bytes"].sum())
     residual = int(visits["residual_bytes"].sum())
-    ofmap = shape.outputs * shape.out_h * shape.out_w
+    # Rows that the storer wrote into L1, and as many words of its residual operand.
+    ofmap = WORD * int((chunks["pixels"].astype(np.int64) * chunks["write_words"]).sum())
+    added = ofmap if shape.residual else 0
     dram = int(chunks["dram_bytes"].sum()) + maps
     l2 = counters["beats"] * schedule.accelerator.weight_port_bits // 8 + ifmap + residual + ofmap
     if schedule.spills:
-        dram += ofmap
+        dram += shape.ofmap_bytes
     l2 += dram  # what DRAM delivers is written, what it takes is read
     l1 = ifmap + residual + ofmap  # filled by DMA, or emptied by it
-    l1 += counters["l1_ifmap_read"] + residual + ofmap  # the core's side
+    l1 += counters["l1_ifmap_read"] + added + ofmap  # the core's side
     l1 += counters["l1_psum_read"] + counters["l1_psum_write"]
     accesses = {"dram": dram, "l2": l2, "l1": l1, "crf": 0, "rom": 0, "mac": counters["mac"]}
     for memory in ("arf", "wrf", "prf"):
@@ -49,8 +51,9 @@ def pass_counts(
     dram = max(found.dram, 0) + transfer if from_dram else found.dram
     dram_there = dram + acc.dram_latency + start if from_dram else 0
     spent = np.zeros(len(_PASS_CAUSES), np.int64)
-    end = _run_pass(np.int64(shape.operations), acc.requant_lanes, there, dram_there,
-                    np.int64(written * 8), acc.dma_bits, STORER_STAGES + start, spent)
+    pixels, groups = shape.batches(acc.requant_lanes)
+    beats = np.array([-(-8 * WORD * group // acc.dma_bits) for group in groups], np.int64)
+    end = _run_pass(shape.cycles(acc.requant_lanes), there, dram_there, pixels, beats, start, spent)
     cycles = dict.fromkeys(CAUSES, 0) | dict(zip(_PASS_CAUSES, spent.tolist(), strict=True))
     spilled = from_dram + (written if read + written > acc.map_bytes else 0)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
@@ -63,26 +66,29 @@ _PASS_CAUSES = ("control", "vector", "dma", "dram", "drain")
 
 
 @njit(cache=True)
-def _run_pass(operations, lanes, there, dram_there, write_bits, dma_bits, tail, spent):
-    """One cycle after another: lanes work, operands arrive, results leave."""
+def _run_pass(work, there, dram_there, pixels, beats, tail, spent):
+    """One cycle after another: lanes work, operands arrive, batches of results leave."""
+    batches = pixels * len(beats)
+    worked = complete = 0
+    sent = 0  # when the last batch so far has left
     t = 0
     while True:
         if t < CONTROL_CYCLES:
             spent[0] += 1
-        else:
-            write_bits -= dma_bits  # results leave behind the lanes, beat by beat
-            if operations > 0:
-                operations -= lanes
-                spent[1] += 1
-            elif t < there:
-                spent[2] += 1
-            elif t < dram_there:
-                spent[3] += 1
-            elif write_bits > -dma_bits:
-                spent[2] += 1
-            else:
-                tail -= 1
-                spent[4] += 1
-                if tail == 0:
-                    return t + 1
+        elif worked < work:
+            worked += 1
+            spent[1] += 1
+        elif t < there:
+            spent[2] += 1
+        elif t < dram_there:
+            spent[3] += 1
+        elif complete == batches:
+            spent[4] += 1
+            if t == sent + tail - 1:
+                return t + 1
+        finished = worked == work and t + 1 >= max(there, dram_there)
+        while complete < batches and (finished or (
+                complete < batches - 1 and worked * batches >= (complete + 1) * work)):
+            sent = max(sent, t + PASS_STAGES) + beats[complete % len(beats)]
+            complete += 1
         t += 1

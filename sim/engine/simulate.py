@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from sim.formats import network_formats
 from sim.network import Conv, DenseWeight, MatMul, Network
 from sim.plan import plan
 from sim.program import lower, token_ifmap
-from sim.results import Handover, LayerCounts, output_bytes, with_output
-from sim.schedule import Schedule
+from sim.results import Handover, LayerCounts, with_output
+from sim.schedule import Schedule, Source
 from sim.shapes import ConvShape, PassShape
 
 
@@ -49,6 +49,7 @@ class Simulation:
 def simulate(
     network: Network, accelerator: Accelerator, images: np.ndarray, *, compare: bool = True,
     objective: str = "edp", registers: bool = False, arbitrated: bool = False,
+    plans: Sequence[Schedule | Source] | None = None,
 ) -> Simulation:
     """Runs a network on an accelerator, cycle by cycle.
 
@@ -57,12 +58,14 @@ def simulate(
         compare: check every tensor against `sim.network.run`.
         registers: clock every register of the array instead of computing a psum row at once.
         arbitrated: an L1 whose banks all clients share; see `sim.engine.core.run_program`.
+        plans: how each of `network.shapes` runs; by default what `sim.plan` says.
 
     Raises:
         InputError: the machine cannot run a layer of this network.
     """
     start = time.perf_counter()
-    plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
+    if plans is None:
+        plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
     steps = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
     found = Handover()
     tensors: dict[str, np.ndarray] = {"input": np.ascontiguousarray(images, np.int8)}
@@ -84,7 +87,7 @@ def simulate(
             assert how is not None
             layer_counts, found = memory.pass_counts(shape, accelerator, how, found)
             counts.append(layer_counts)
-    layers = with_output(counts, output_bytes(network.shapes[-1]))
+    layers = with_output(counts, network.shapes[-1], accelerator)
     wall = time.perf_counter() - start
     exact = _equal(functional.run(network, tensors["input"]), tensors) if compare else None
     return Simulation(network, tensors, layers, exact, wall)

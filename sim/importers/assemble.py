@@ -104,7 +104,7 @@ class _Assembly:
         """Whether an addition rides on the convolution directly before it."""
         shape, last = step.shape, self.shapes[-1] if self.shapes else None
         assert isinstance(shape, PassShape)
-        if shape.kind != "add" or not isinstance(last, ConvShape) or shape.results != last.ofmap_bytes:
+        if shape.kind != "add" or not isinstance(last, ConvShape) or shape.results != last.results:
             return False
         for source in step.inputs:
             if self._written_last(source) and source in self.sole and self._only(step, source):

@@ -105,7 +105,8 @@ class Conv:
                 f"the ifmap has {ifmap[0]} channels in {self.groups} groups",
                 "give one kernel plane for each input channel of a group")
         return ConvShape(self.name, ifmap[0], outputs, (ky, kx), self.stride, self.padding, ifmap[1:],
-                         dilation=self.dilation, groups=self.groups, chained=chained)
+                         dilation=self.dilation, groups=self.groups, chained=chained,
+                         wide=self.requantization is None)
 
     def ofmap(self, ifmap: Map) -> Map:
         """(K, OH, OW)."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.network.check import require, require_array, require_clamp, require_output, require_window
 from sim.network.layers import Map
-from sim.shapes import PassShape
+from sim.shapes import PassShape, map_bytes
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,12 @@ class Add:
         return a
 
     def shape(self, a: Map, b: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "add", prod(a), 2, prod(a), chained)
+        return PassShape(self.name, "add", prod(a), 2, prod(a), chained, channels=a[0])
+
+
+def _bytes(*maps: Map) -> int:
+    """Of maps as they lie in memory."""
+    return sum(map_bytes(c, h * w) for c, h, w in maps)
 
 
 class _Single:
@@ -70,7 +75,7 @@ class AveragePool(_Single):
         return x[0], 1, 1
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "pool", prod(x), 1, x[0], chained)
+        return PassShape(self.name, "pool", prod(x), 1, x[0], chained, channels=x[0])
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ class Pool(_Single):
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         results = prod(self.ofmap(x))
-        return PassShape(self.name, "pool", results * prod(self.kernel), 1, results, chained)
+        return PassShape(self.name, "pool", results * prod(self.kernel), 1, results, chained,
+                         channels=x[0])
 
 
 @dataclass(frozen=True)
@@ -153,8 +159,10 @@ class Concat:
         return (total, h, w) if self.axis == 0 else (c, total, w)
 
     def shape(self, *maps: Map, chained: bool = True) -> PassShape:
-        total = prod(self.ofmap(*maps))
-        return PassShape(self.name, "concat", total, 1, total, chained)
+        ofmap = self.ofmap(*maps)
+        total, reads = prod(ofmap), _bytes(*maps)
+        return PassShape(self.name, "concat", total, 1, total, chained,
+                         0 if reads == _bytes(ofmap) else reads, ofmap[0])
 
 
 @dataclass(frozen=True)
@@ -175,7 +183,7 @@ class Upsample(_Single):
         return x[0], x[1] * self.factor[0], x[2] * self.factor[1]
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "upsample", prod(x), 1, prod(self.ofmap(x)), chained)
+        return PassShape(self.name, "upsample", prod(x), 1, prod(self.ofmap(x)), chained, channels=x[0])
 
 
 @dataclass(frozen=True)
@@ -215,7 +223,7 @@ class Table(_Single):
         return x
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "table", prod(x), 1, prod(x), chained)
+        return PassShape(self.name, "table", prod(x), 1, prod(x), chained, channels=x[0])
 
 
 @dataclass(frozen=True)
@@ -239,8 +247,8 @@ class Multiply:
         return a
 
     def shape(self, a: Map, b: Map, *, chained: bool = True) -> PassShape:
-        reads = 0 if a == b else prod(a) + prod(b)
-        return PassShape(self.name, "multiply", prod(a), 2, prod(a), chained, reads)
+        reads = 0 if a == b else _bytes(a, b)
+        return PassShape(self.name, "multiply", prod(a), 2, prod(a), chained, reads, a[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,7 +283,7 @@ class Softmax(_Single):
         return x
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "softmax", prod(x), 1, prod(x), chained)
+        return PassShape(self.name, "softmax", prod(x), 1, prod(x), chained, channels=x[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,7 +329,8 @@ class LayerNorm(_Single):
         return x
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "rmsnorm" if self.rms else "layernorm", prod(x), 1, prod(x), chained)
+        kind = "rmsnorm" if self.rms else "layernorm"
+        return PassShape(self.name, kind, prod(x), 1, prod(x), chained, channels=x[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,4 +386,4 @@ class Scan:
 
     def shape(self, x: Map, delta: Map, b: Map, c: Map, *, chained: bool = True) -> PassShape:
         return PassShape(self.name, "scan", x[1] * self.decay.size, 1, prod(x), chained,
-                         reads=2 * prod(x) + 2 * prod(b))
+                         reads=_bytes(x, delta, b, c), channels=x[0])

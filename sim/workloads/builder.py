@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.shapes import ConvShape, PassShape, Shape
+from sim.shapes import ConvShape, PassShape, Shape, map_bytes
 from sim.workloads.workload import Workload
 
 NONE, BIAS, BATCHNORM = 0, 1, 2
@@ -169,10 +169,11 @@ class Builder:
         """A pass over whole operands, which a pool alone reads more than once."""
         elements = elements or results.elements
         count = 2 if kind in ("add", "multiply") else 1
-        read = sum(operand.elements for operand in operands)
-        plain = kind == "pool" or read == elements * count
+        read = sum(map_bytes(operand.channels, operand.pixels) for operand in operands)
         shape = PassShape(name, kind, elements, count, results.elements, self._chained(operands[0]),
-                          0 if plain else read)
+                          channels=results.channels)
+        if kind != "pool" and read != shape.ifmap_bytes:
+            shape = replace(shape, reads=read)
         return self._write(shape, results.channels, results.size)
 
     def _chained(self, x: Tensor) -> bool:

@@ -2,181 +2,286 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 
+from rtl import packets
 from rtl.geometry import Geometry
 from rtl.loader import Loader
-from rtl.verify import stimulus
-from sim.accelerator import preset
+from sim import encoding
+from sim.accelerator import load, preset
 from sim.network import CodebookWeight, Conv, DenseWeight
 from sim.program import lower
-from sim.schedule import Schedule
+from sim.schedule import Schedule, packs
 from sim.shapes import ConvShape
 from tests.rtl.simulate import fields, int8, pack, run
 
-HOLD = 9  # cycles from a full bank to its retirement
+RAW = ("dense", "split", "block")
 
 
-def _layer(name, outputs, channels, factors, overlap, form):
-    acc = preset(name)
-    rng = np.random.default_rng(outputs)
-    shape = (outputs, channels, 1, 2)
-    if form in ("dense", "split"):
-        weight = DenseWeight(int8(rng, *shape).astype(np.int8))
-    else:
-        d = acc.codeword_length
-        assignments = rng.integers(0, 5, (outputs // d, *shape[1:])).astype(np.uint16)
-        codes = rng.integers(0, acc.group, (*assignments.shape, 1)).astype(np.uint16)
-        masked = dict(mask_codes=codes, keep=acc.keep, group=acc.group) if form == "mvq" else {}
-        weight = CodebookWeight(int8(rng, 5, d).astype(np.int8), assignments, **masked)
-    layer = Conv("layer", "input", weight, np.zeros(outputs, np.int32))
-    schedule = Schedule(acc, ConvShape("layer", channels, outputs, (1, 2), size=(1, 3)), form,
-                        5 if form in ("vq", "mvq") else 0, *factors, overlap, 1)
-    return lower(layer, schedule), weight.decode().reshape(outputs, channels, 2)
+@dataclass
+class Row:
+    """A row of a job: its bits, look-up cycles, place and weights by column (those that count)."""
+
+    width: int
+    cycles: int = 1
+    entry: int = 0
+    h: int = 0
+    weights: list[int] = field(default_factory=list)
 
 
-def _expected_rows(program, weights):
-    """(job, address within the bank, array row, weights of the valid columns), in stream order."""
-    acc = program.schedule.accelerator
-    for job, chunk in enumerate(program.chunks):
-        e = 0
-        for q in range(chunk["d"]):
-            for r in range(chunk["b"]):
-                low = chunk["channel"] + r * acc.rows
-                used = min(acc.rows, weights.shape[1] - low)
-                for u in range(chunk["u"]):
-                    for s in range(chunk["a"]):
-                        first = chunk["output"] + s * acc.columns
-                        tile = weights[first : first + acc.columns, low : low + used,
-                                       chunk["position"] + q].copy()
-                        if chunk["u"] > 1:
-                            lane = np.arange(len(tile)) % acc.codeword_length
-                            tile[lane // acc.multipliers_per_codeword != u] = 0
-                        for h in range(used):
-                            yield job, e, h, tile[:, h]
-                        e += 1
+@dataclass
+class Job:
+    packet: dict[str, int]
+    beats: np.ndarray
+    rows: list[Row]
+
+    @property
+    def codebook(self) -> bool:
+        return self.packet["codebook"] == 1
+
+    @property
+    def serial(self) -> bool:
+        return self.packet["serial"] == 1
 
 
-def _timing(program, rows_of_job, widths, frees):
-    """Write cycle of every row of a job list: section 3, equation by equation."""
-    port = program.schedule.accelerator.weight_port_bits
-    start, cycles = 0, []
-    for job, count in enumerate(rows_of_job):
-        ls = max(start, frees(job, cycles))
-        x, bits, written = -1, 0, []
-        for row in range(count):
-            bits += widths[job][row]
-            x = max(x + 1, ls + (bits - 1) // port + 1)
-            written.append(x + 1)
-        cycles.append(written)
-        start = written[-1] + 1
-    return cycles
+# ---- layers and their jobs
 
 
-CASES = [
-    ("ews-4", 9, 6, (2, 2, 2), True, "dense"),
-    ("ews-4", 9, 6, (3, 1, 2), False, "dense"),
-    ("ws-4", 6, 9, (1, 1, 1), True, "dense"),
-    ("ews-cms-4", 9, 6, (1, 1, 2), True, "split"),
-    ("ews-cms-4", 12, 6, (2, 2, 2), True, "mvq"),
-    ("ews-cms-8", 24, 20, (2, 1, 1), False, "mvq"),
-    ("ews-c-4", 12, 6, (2, 1, 2), True, "vq"),
-    # Wide rows after narrow ones: the buffer must have kept the beats of the narrow ones.
-    ("ews-16", 33, 16, (3, 1, 2), True, "dense"),
-    ("ews-cms-16", 33, 40, (2, 1, 2), False, "split"),
-]
+def _weight(acc, rng, form, shape, rom, assignments):
+    if form in RAW:
+        return DenseWeight(int8(rng, *shape).astype(np.int8))
+    d = acc.codeword_length
+    units = (shape[0] // d, *shape[1:])
+    if form == "rom":
+        if assignments is None:
+            assignments = rng.integers(0, len(rom), units)
+        return CodebookWeight(rom, assignments.astype(np.uint16))
+    k = int(rng.integers(2, acc.codebook_entries + 1))
+    codebook = int8(rng, k, d).astype(np.int8)
+    extra = {}
+    if form == "mvq":
+        legal = len(encoding.mask_table(acc.keep, acc.group))
+        codes = rng.integers(0, legal, (*units, d // acc.group)).astype(np.uint16)
+        extra = dict(mask_codes=codes, keep=acc.keep, group=acc.group)
+    if form == "ssvq":
+        codebook = np.maximum(codebook, -127).__abs__()
+        extra = dict(signs=rng.integers(0, 2**d, units).astype(np.uint16))
+    return CodebookWeight(codebook, rng.integers(0, k, units).astype(np.uint16), **extra)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[-1]}-{case[3]}")
-def test_rows_and_their_cycles(case):
-    program, weights = _layer(*case)
-    expected = list(_expected_rows(program, weights))
-    cycles = _expected_cycles(program, expected)
-    found = _run(program, len(cycles), cycles[-1] + 3, lambda: True)
-    assert [cycle for cycle, *_ in found] == cycles
-    _check_rows(program, expected, found)
+def _jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, rom=None, assignments=None):
+    """The jobs of one layer with a 1x2 kernel."""
+    weight = _weight(acc, rng, form, (outputs, channels // groups, 1, 2), rom, assignments)
+    layer = Conv("layer", "input", weight, np.zeros(outputs, np.int32), groups=groups)
+    shape = ConvShape("layer", channels, outputs, (1, 2), size=(1, 3), groups=groups)
+    k = 0 if form in RAW else len(weight.codebook)
+    program = lower(layer, Schedule(acc, shape, form, k, *factors, overlap, 1))
+    # Fields that do not concern a job hold anything.
+    common = {
+        "address": int(rng.integers(2**32)), "wait": int(rng.integers(2)),
+        "codebook": 0, "raw": int(form in RAW), "diagonal": int(form == "block"), "serial": int(not overlap),
+        "block_inputs": channels // groups if form == "block" else int(rng.integers(acc.rows + 1)),
+        "block_outputs": outputs // groups if form == "block" else int(rng.integers(acc.columns + 1)),
+        "index_bits": encoding.index_bits(k or int(rng.integers(2, acc.codebook_entries + 1))), "entries": 1}
+    jobs = []
+    if len(program.codebook):
+        other = dict.fromkeys(("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail"), 1)
+        jobs.append(Job(common | other | {"codebook": 1, "entries": k, "beats": len(program.codebook)},
+                        program.codebook, [Row(8 * acc.codeword_length)] * k))
+    decoded = weight.decode().reshape(outputs, channels // groups, 2)
+    for chunk in program.chunks:
+        packet = {name: int(chunk[name]) for name in (
+            "a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")}
+        rows = list(_diagonal_rows(acc, chunk, decoded, groups) if form == "block"
+                    else _rows(acc, chunk, decoded, weight, form))
+        jobs.append(Job(common | packet, program.beats[chunk["beat"] : chunk["beat"] + chunk["beats"]], rows))
+    return jobs
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[4]], ids=lambda case: case[0])
-def test_a_starved_port_delays_but_loses_nothing(case):
-    program, weights = _layer(*case)
-    expected = list(_expected_rows(program, weights))
-    rng = np.random.default_rng(0)
-    limit = 10 * _expected_cycles(program, expected)[-1]
-    found = _run(program, len(expected), limit, lambda: rng.random() < 0.3)
-    _check_rows(program, expected, found)
+def _rows(acc, chunk, weights, weight, form):
+    entry = 0
+    for q in range(chunk["d"]):
+        position = chunk["position"] + q
+        for r in range(chunk["b"]):
+            low = chunk["channel"] + r * acc.rows
+            used = min(acc.rows, weights.shape[1] - low)
+            for u in range(chunk["u"]):
+                for s in range(chunk["a"]):
+                    first = chunk["output"] + s * acc.columns
+                    tile = weights[first : first + acc.columns, low : low + used, position].copy()
+                    if chunk["u"] > 1:
+                        lane = np.arange(len(tile)) % acc.codeword_length
+                        tile[lane // acc.multipliers_per_codeword != u] = 0
+                    width = int(chunk["row_bits_tail" if s == chunk["a"] - 1 else "row_bits"])
+                    for h in range(used):
+                        cycles = 1
+                        if form == "rom":
+                            d = acc.codeword_length
+                            read = weight.assignments.reshape(-1, weights.shape[1], 2)[
+                                first // d : (first + acc.columns) // d, low + h, position]
+                            fullest = np.bincount(read % acc.rom_banks).max()
+                            cycles = int(-(-fullest // acc.rom_ports))
+                        yield Row(width, cycles, entry, h, tile[:, h].tolist())
+                    entry += 1
 
 
-def _expected_cycles(program, expected):
-    """The cycle in which each row of the chunks is written."""
-    acc, chunks = program.schedule.accelerator, program.chunks
-    coded = len(program.codebook) > 0
-    widths = [[acc.codeword_length * 8] * program.schedule.codewords] if coded else []
-    for job, chunk in enumerate(chunks):
-        tails = [e % chunk["a"] == chunk["a"] - 1 for n, e, _, _ in expected if n == job]
-        widths.append([int(chunk["row_bits_tail" if tail else "row_bits"]) for tail in tails])
-    banks = 2 if program.schedule.overlap else 1
-
-    def free(job, cycles):
-        return 0 if job - coded < banks else cycles[job - banks][-1] + 1 + HOLD + 1
-
-    cycles = _timing(program, [len(w) for w in widths], widths, free)
-    return [cycle for job in cycles[coded:] for cycle in job]
+def _diagonal_rows(acc, chunk, weights, groups):
+    outputs, inputs = len(weights) // groups, weights.shape[1]
+    for q in range(chunk["d"]):
+        for h in range(chunk["rows"]):
+            group, member = divmod(int(chunk["channel"]) + h, inputs)
+            row = np.zeros(acc.columns, int)
+            first = group * outputs - chunk["output"]
+            row[first : first + outputs] = weights[group * outputs : (group + 1) * outputs, member,
+                                                   chunk["position"] + q]
+            yield Row(8 * outputs, 1, q, h, row.tolist())
 
 
-def _run(program, count, limit, valid):
-    """(cycle, enable, address, data) of every row written, until `count` or the limit.
+# ---- section 3
 
-    A full bank is taken at once and retired HOLD cycles later. `valid` says whether the port has
-    a beat.
+
+@dataclass
+class Events:
+    """What the equations say: cycles of events, and the rows that are written."""
+
+    starts: list[int]
+    arrivals: list[int]
+    job_written: set[int]
+    full: list[tuple[int, int, int]]  # bank, first and last cycle
+    again: set[int]
+    idle_from: list[int]
+    rows: list[tuple[int, int, int, list[int]]]  # cycle, address, array row, weights
+
+    @property
+    def end(self) -> int:
+        return max(self.job_written) + 1
+
+
+def _events(acc, jobs, late, delays, holds):
+    """`late`: cycles from the first in which job_valid could follow the job before, until it does;
+    `delays`: from full to take; `holds`: from take to retirement."""
+    events = Events([], [], set(), [], set(), [], [])
+    free, before, turn, arrival = [0, 0], -1, 0, 0
+    take = retire = -1
+    for n, job in enumerate(jobs):
+        bank = 0 if job.serial else turn
+        claimed = [] if job.codebook else [0, 1] if job.serial else [turn]
+        arrival += late[n]
+        start = max([before + 1, arrival, *(free[b] for b in claimed)])
+        events.starts.append(start)
+        events.arrivals.append(arrival)
+        x, bits = -1, 0
+        for row in job.rows:
+            bits += row.width
+            visible = start + -(-bits // acc.weight_port_bits)
+            x = max(x + 1, visible) + row.cycles - 1
+            events.again |= set(range(x - row.cycles + 1, x))
+            if not job.codebook:
+                address = bank * (acc.wrf_depth // 2) + row.entry
+                events.rows.append((x + 1, address, row.h, row.weights))
+        before = x + 1
+        events.job_written.add(before)
+        arrival = start + 1
+        if not job.codebook:
+            take = max(take, before) + 1 + delays[n]
+            retire = max(retire + 1, take + holds[n])
+            events.full.append((bank, before + 1, take))
+            for b in claimed:
+                free[b] = retire + 1
+            turn = 0 if job.serial else 1 - bank
+    return events
+
+
+# ---- the loader in its surroundings
+
+
+def _run(acc, jobs, events, delays, holds, stalled, rom):
+    """(cycle, enable, address, data) of every row written, and what was seen by the cycle.
+
+    `events` tell when jobs arrive; without them they are always there. `stalled` says whether the
+    port has no beat.
     """
-    acc, chunks = program.schedule.accelerator, program.chunks
-    layout = Geometry(acc).loader_chunk
-    dut = Loader(accelerator=acc)
-    beats = np.concatenate([program.codebook, *(program.beats[c["beat"] : c["beat"] + c["beats"]]
-                                                for c in chunks)])
-    found = []
+    layout = packets.job(Geometry(acc))
+    dut = Loader(accelerator=acc, rom=rom)
+    beats = np.concatenate([job.beats for job in jobs])
+    total = sum(len(job.rows) for job in jobs if not job.codebook)
+    weight_jobs = [n for n, job in enumerate(jobs) if not job.codebook]
+    banks, turn = {}, 0
+    for n in weight_jobs:
+        banks[n] = 0 if jobs[n].serial else turn
+        turn = 0 if jobs[n].serial else 1 - banks[n]
+    found, seen = [], {"starts": [], "full": [], "job_written": [], "again": [], "idle": []}
 
     async def bench(ctx):
-        for name, value in stimulus.layer_values(program).items():
-            ctx.set(getattr(dut, name), value)
-        ctx.set(dut.start, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
-        sent, retire_at = 0, {}
-        for cycle in range(limit):
-            job = min(ctx.get(dut.chunk_index), len(chunks) - 1)
-            ctx.set(dut.chunk, stimulus.pack_chunk(chunks[job], layout))
+        taken, retired = 0, 0
+        take_at, retire_at = None, []
+        sent = accepted = cycle = 0
+        limit = events.end + 2 if events else 40 * total + 2000
+        while cycle < limit and (events or len(found) < total):
+            shown = accepted < len(jobs) and (not events or cycle >= events.arrivals[accepted])
+            ctx.set(dut.job_valid, shown)
+            ctx.set(dut.job, _pack(jobs[accepted].packet, layout) if shown else 0)
             ctx.set(dut.weight_data, pack(beats[min(sent, len(beats) - 1)], 64))
-            ctx.set(dut.weight_valid, valid())
+            ctx.set(dut.weight_valid, sent < len(beats) and not stalled())
             full = ctx.get(dut.full)
-            ctx.set(dut.take, full != 0)
-            ctx.set(dut.take_bank, full >> 1)
-            if full:
-                retire_at[cycle + HOLD] = full >> 1
-            ctx.set(dut.retire, cycle in retire_at)
-            ctx.set(dut.retire_bank, retire_at.get(cycle, 0))
+            if take_at is None and taken < len(weight_jobs) and full >> banks[weight_jobs[taken]] & 1:
+                take_at = cycle + delays[weight_jobs[taken]]
+            takes = take_at == cycle
+            ctx.set(dut.take, takes)
+            if takes:
+                n = weight_jobs[taken]
+                ctx.set(dut.take_bank, banks[n])
+                ctx.set(dut.take_serial, jobs[n].serial)
+                retire_at.append(max([cycle + holds[n], *(c + 1 for c in retire_at[-1:])]))
+                taken, take_at = taken + 1, None
+            retires = retired < len(retire_at) and retire_at[retired] == cycle
+            ctx.set(dut.retire, retires)
+            if retires:
+                n = weight_jobs[retired]
+                ctx.set(dut.retire_bank, banks[n])
+                ctx.set(dut.retire_serial, jobs[n].serial)
+                retired += 1
+            if shown and ctx.get(dut.job_ready):
+                seen["starts"].append(cycle)
+                assert ctx.get(dut.idle)
+                assert not events or ctx.get(dut.beat_accepted)
+                accepted += 1
             sent += ctx.get(dut.beat_accepted)
+            for name in ("job_written", "again", "idle"):
+                if ctx.get(getattr(dut, name)):
+                    seen[name].append(cycle)
+            seen["full"].append(full)
             if ctx.get(dut.row_written):
                 found.append((cycle, ctx.get(dut.write_enable), ctx.get(dut.write_address),
                               ctx.get(dut.write_data)))
+            else:
+                assert ctx.get(dut.write_enable) == 0
             await ctx.tick()
-            if len(found) == count:
-                break
+            cycle += 1
         assert sent == len(beats)
 
     run(dut, bench)
-    return found
+    return found, seen
 
 
-def _check_rows(program, expected, found):
-    acc = program.schedule.accelerator
-    geometry, banks = Geometry(acc), 2 if program.schedule.overlap else 1
-    for (_, enable, address, data), (job, e, h, values) in zip(found, expected, strict=True):
+def _pack(packet, layout):
+    assert {name for name, _ in layout} == set(packet)
+    word = 0
+    for name, place in layout:
+        assert packet[name] < 1 << place.width, name
+        word |= packet[name] << place.offset
+    return word
+
+
+def _check_rows(acc, events, found):
+    geometry = Geometry(acc)
+    for (_, enable, address, data), (_, at, h, weights) in zip(found, events.rows, strict=True):
         assert enable == 1 << h
-        assert address == job % banks * (acc.wrf_depth // 2) + e
-        assert _columns(geometry, data)[: len(values)] == values.tolist()
+        assert address == at
+        assert _columns(geometry, data)[: len(weights)] == weights
 
 
 def _columns(geometry, data):
@@ -189,3 +294,145 @@ def _columns(geometry, data):
         lane = n // acc.multipliers_per_codeword * acc.codeword_length + (word >> 8)
         columns[lane] += (word & 0xFF) - 256 * (word >> 7 & 1)
     return columns
+
+
+def _check(acc, jobs, late, delays, holds, rom=None):
+    events = _events(acc, jobs, late, delays, holds)
+    found, seen = _run(acc, jobs, events, delays, holds, lambda: False, rom)
+    assert [cycle for cycle, *_ in found] == [cycle for cycle, *_ in events.rows]
+    assert seen["starts"] == events.starts
+    assert set(seen["job_written"]) == events.job_written
+    assert set(seen["again"]) == events.again
+    busy = {cycle for start, end in zip(events.starts, sorted(events.job_written), strict=True)
+            for cycle in range(start + 1, end + 1)}
+    assert set(seen["idle"]) == set(range(len(seen["full"]))) - busy
+    for cycle, full in enumerate(seen["full"]):
+        assert full == sum({1 << bank for bank, first, last in events.full if first <= cycle <= last})
+    _check_rows(acc, events, found)
+    return events
+
+
+# ---- one layer, every format
+
+WIDE = load("ews-cms-8x16", {"codeword_length": 8, "tile_columns": 8, "group": 8, "keep": 2})
+SHORT_GROUPS = load("ews-cms-8x16", {"codeword_length": 8, "tile_columns": 8, "group": 4, "keep": 2})
+TWO_PORTS = load("rom-4x32", {"rom_banks": 3, "rom_ports": 2, "codeword_length": 4, "codebook_entries": 500})
+WS_ROM = load("rom-64x32", {"dataflow": "ws", "wrf_depth": 2, "codeword_length": 4,
+                            "codebook_entries": 40000})
+WIDE_ROM = load("rom-8x64", {"rom_banks": 6, "codebook_entries": 60000})
+
+CASES = [
+    (preset("ews-4"), 9, 6, (2, 2, 2), True, "dense"),
+    (preset("ews-4"), 9, 6, (3, 1, 2), False, "dense"),
+    (preset("ws-4"), 6, 9, (1, 1, 1), True, "dense"),
+    (preset("ews-cms-4"), 9, 6, (1, 1, 2), True, "split"),
+    (preset("ews-cms-4"), 12, 6, (2, 2, 2), True, "mvq"),
+    (preset("ews-cms-8"), 24, 20, (2, 1, 1), False, "mvq"),
+    (SHORT_GROUPS, 32, 9, (2, 1, 2), True, "mvq"),
+    (preset("ews-cm-8"), 24, 9, (2, 1, 1), True, "mvq"),
+    (preset("ews-c-4"), 12, 6, (2, 1, 2), True, "vq"),
+    (preset("ssvq-8"), 24, 6, (2, 1, 2), True, "ssvq"),
+    (load("ssvq-4x16", {"codebook_entries": 40}), 40, 6, (2, 1, 1), False, "ssvq"),
+    (preset("rom-4"), 12, 6, (2, 1, 2), True, "rom"),
+    (preset("rom-16"), 40, 6, (2, 1, 2), True, "rom"),
+    (TWO_PORTS, 76, 6, (2, 1, 1), True, "rom"),
+    # Wide rows after narrow ones: the buffer must have kept the beats of the narrow ones.
+    (preset("ews-16"), 33, 16, (3, 1, 2), True, "dense"),
+    (preset("ews-cms-16"), 33, 40, (2, 1, 2), False, "split"),
+    (WIDE_ROM, 136, 8, (3, 1, 2), True, "rom"),
+]
+
+
+def _rom(acc, rng):
+    if acc.loader != "rom":
+        return None
+    return int8(rng, acc.codebook_entries, acc.codeword_length).astype(np.int8)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}-{case[-1]}-{case[4]}")
+def test_rows_and_their_cycles(case):
+    acc, outputs, channels, factors, overlap, form = case
+    rng = np.random.default_rng(outputs)
+    rom = _rom(acc, rng)
+    jobs = _jobs(acc, rng, form, outputs, channels, factors, overlap, rom=rom)
+    n = len(jobs)
+    events = _check(acc, jobs, [0] * n, [0] * n, [9] * n, rom)
+    assert bool(events.again) == (form == "rom" and acc.columns > acc.codeword_length)
+
+
+def test_beats_gained_in_conflicts_are_kept_for_wide_rows():
+    """Half of the rows read one bank only, the others a different one for each record."""
+    rng = np.random.default_rng(0)
+    rom = _rom(WS_ROM, rng)
+    assignments = np.zeros((8, 64, 1, 2), int)
+    assignments[:, 32:] = np.arange(8).reshape(8, 1, 1, 1)
+    jobs = _jobs(WS_ROM, rng, "rom", 32, 64, (1, 1, 1), True, rom=rom, assignments=assignments)
+    _check(WS_ROM, jobs, [0] * 2, [0] * 2, [9] * 2, rom)
+
+
+@pytest.mark.parametrize(("acc", "inputs", "outputs", "groups"), [
+    (preset("ews-4"), 1, 1, 7), (preset("ews-8"), 3, 2, 5), (preset("rom-8"), 1, 3, 4),
+    (preset("ews-c-8"), 2, 4, 3), (preset("ews-cms-8"), 1, 2, 9), (WIDE, 1, 1, 19), (WIDE, 2, 2, 6),
+    (SHORT_GROUPS, 1, 4, 3), (load("ews-8x6"), 4, 3, 2),
+], ids=lambda value: getattr(value, "name", str(value)))
+def test_groups_on_the_diagonal(acc, inputs, outputs, groups):
+    shape = ConvShape("layer", inputs * groups, outputs * groups, (1, 2), size=(1, 3), groups=groups)
+    assert packs(shape, acc) > 1
+    rng = np.random.default_rng(groups)
+    jobs = _jobs(acc, rng, "block", outputs * groups, inputs * groups, (1, 1, 2), True, groups)
+    n = len(jobs)
+    _check(acc, jobs, [0] * n, [0] * n, [9] * n)
+
+
+# ---- several layers
+
+MACHINES = {
+    preset("ews-4"): ("dense", "block"),
+    preset("ews-c-4"): ("vq", "vq", "dense", "block"),
+    preset("ssvq-8"): ("ssvq", "ssvq", "dense", "block"),
+    preset("rom-16"): ("rom", "rom", "dense", "block"),
+    TWO_PORTS: ("rom", "rom", "dense"),
+    preset("ews-cms-4"): ("mvq", "mvq", "split", "block"),
+    SHORT_GROUPS: ("mvq", "mvq", "split", "block"),
+}
+
+
+def _network(acc, forms, rng, rom):
+    """Jobs of a few random layers."""
+    jobs = []
+    for _ in range(4):
+        form = str(rng.choice(forms))
+        overlap = bool(rng.random() < 0.6)
+        if form == "block":
+            groups = int(rng.integers(2, 7))
+            jobs += _jobs(acc, rng, form, groups, groups, (1, 1, int(rng.integers(1, 3))), overlap, groups)
+            continue
+        unit = 1 if form in RAW else acc.codeword_length
+        outputs = unit * int(rng.integers(1, 2 * acc.columns // unit + 1))
+        channels = int(rng.integers(1, 2 * acc.rows))
+        factors = (int(rng.integers(1, 3)), 1, 1) if form == "split" else tuple(
+            int(n) for n in rng.integers(1, 3, 3))
+        jobs += _jobs(acc, rng, form, outputs, channels, factors, overlap, rom=rom)
+    return jobs
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("acc", MACHINES, ids=lambda acc: acc.name + acc.loader)
+def test_layers_follow_one_another(acc, seed):
+    rng = np.random.default_rng(seed)
+    rom = _rom(acc, rng)
+    jobs = _network(acc, MACHINES[acc], rng, rom)
+    n = len(jobs)
+    late = np.where(rng.random(n) < 0.5, 0, rng.integers(0, 60, n)).tolist()
+    _check(acc, jobs, late, rng.integers(0, 12, n).tolist(), rng.integers(1, 60, n).tolist(), rom)
+
+
+@pytest.mark.parametrize("acc", MACHINES, ids=lambda acc: acc.name + acc.loader)
+def test_a_starved_port_delays_but_loses_nothing(acc):
+    rng = np.random.default_rng(0)
+    rom = _rom(acc, rng)
+    jobs = _network(acc, MACHINES[acc], rng, rom)
+    n = len(jobs)
+    events = _events(acc, jobs, [0] * n, [0] * n, [9] * n)
+    found, _ = _run(acc, jobs, None, [0] * n, [9] * n, lambda: rng.random() < 0.7, rom)
+    _check_rows(acc, events, found)

@@ -74,9 +74,10 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     if coded:
         outputs = groups * -(-outputs // groups // machine.codeword_length) * machine.codeword_length
-    shape = ConvShape("layer", channels, outputs, kernel, stride, padding, (height, width),
-                      draw(st.sampled_from(["", "sum"])), dilation, groups,
-                      not coded and draw(st.booleans()))
+    residual = draw(st.sampled_from(["", "sum"]))
+    shape = ConvShape("layer", channels, outputs, kernel, stride, padding, (height, width), residual,
+                      dilation, groups, not coded and draw(st.booleans()),
+                      wide=not residual and draw(st.booleans()))
     form = native[0] if coded else dense_format(shape, machine)
     layer = random_conv(rng, machine, form, shape)
     seen = fold(shape, machine, form) if draw(st.booleans()) else shape

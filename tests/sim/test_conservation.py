@@ -33,6 +33,19 @@ def weight_bits(case, outputs: int) -> int:
     return inputs * padded // d * (index + extra[schedule.format])
 
 
+def touched(places, size: int = 1) -> int:
+    """Bytes of the 64-bit words of a pixel in which some channels lie, of `size` bytes each."""
+    return 8 * len({byte // 8 for place in places for byte in range(place * size, (place + 1) * size)})
+
+
+def runs(schedule, total: int, step: int, whole: bool) -> list[range]:
+    """Channels that move together, of `total` in all: those of a part, or `step` of them at a time."""
+    part = total // schedule.shape.groups * (schedule.packed if schedule.format == "block" else 1)
+    step = part if whole else min(step, part)
+    return [range(first + n, min(first + n + step, first + part, total))
+            for first in range(0, total, part) for n in range(0, min(part, total - first), step)]
+
+
 def books(case, program) -> dict[str, int]:
     """Bytes of every hop."""
     schedule, machine, shape = case.schedule, case.schedule.accelerator, case.shape
@@ -47,26 +60,33 @@ def books(case, program) -> dict[str, int]:
     weights = codebook + times * stream
     if shape.dynamic and not schedule.spills:
         weights = 0
-    tile_bytes = from_l2 = 0
+    groups = -(-schedule.outputs // machine.columns)
+    comes_again = schedule.split_channels or (schedule.outputs_outer and schedule.tiles > 1)
+    again = -(-groups // schedule.a) if comes_again else 1
+    inward = runs(schedule, layer.channels, schedule.b * machine.rows, not schedule.split_channels)
+    added = runs(schedule, shape.outputs, schedule.a * machine.columns, again == 1)
+    outward = runs(schedule, shape.outputs, machine.columns, False)
+    pixels, folded = shape.out_h * shape.out_w, shape.channels != layer.channels
+    lines = 0
     for first in range(0, layer.out_h, schedule.tile_rows):
         rows = [oy * layer.stride[0] + ky * layer.dilation[0] - layer.padding[0]
                 for oy in range(first, min(first + schedule.tile_rows, layer.out_h))
                 for ky in range(layer.kernel[0])]
-        lines = sum(0 <= y < layer.size[0] for y in range(min(rows), max(rows) + 1))
-        tile_bytes += lines * layer.size[1] * layer.channels
-        from_l2 += lines * (shape.size[1] * shape.channels)
-    groups = -(-schedule.outputs // machine.columns)
-    comes_again = schedule.split_channels or (schedule.outputs_outer and schedule.tiles > 1)
-    again = -(-groups // schedule.a) if comes_again else 1
-    residual = shape.ofmap_bytes if shape.residual else 0
+        lines += sum(0 <= y < layer.size[0] for y in range(min(rows), max(rows) + 1))
+    tile_bytes = lines * layer.size[1] * sum(touched(run) for run in inward)
+    from_l2 = lines * shape.size[1] * shape.channels if folded else tile_bytes
+    residual = pixels * sum(touched(run) for run in added) * bool(shape.residual)
+    size = 4 if shape.wide else 1
+    rows_out = pixels * sum(touched(run, size) for run in outward)
     return {
         "dram to l2, weights": weights,
         "dram to l2, maps": again * from_l2 + residual if schedule.source == "dram" else 0,
-        "l2 to dram": shape.ofmap_bytes if schedule.spills else 0,
+        "l2 to dram": pixels * touched(range(shape.outputs), size) if schedule.spills else 0,
         "l2 to loader": codebook + schedule.tiles * stream,
         "l2 to l1, ifmap": 0 if schedule.source == "l1" else again * tile_bytes,
         "l2 to l1, residual": residual,
-        "l1 to l2": shape.ofmap_bytes,
+        "l1 to l2": rows_out,
+        "l1 to storer": rows_out if shape.residual else 0,
     }
 
 
@@ -90,7 +110,7 @@ def test_bytes_sent_are_bytes_received(case):
     assert accesses["l2"] == into_l2 + out_of_l2
     assert accesses["dram"] == hop["dram to l2, weights"] + hop["dram to l2, maps"] + hop["l2 to dram"]
     into_l1 = hop["l2 to l1, ifmap"] + hop["l2 to l1, residual"] + hop["l1 to l2"]  # the storer's rows
-    out_of_l1 = counters["l1_ifmap_read"] + hop["l2 to l1, residual"] + hop["l1 to l2"]
+    out_of_l1 = counters["l1_ifmap_read"] + hop["l1 to storer"] + hop["l1 to l2"]
     psums = counters["l1_psum_read"] + counters["l1_psum_write"]
     assert accesses["l1"] == into_l1 + out_of_l1 + psums
     assert counters["l1_psum_read"] == counters["l1_psum_write"]

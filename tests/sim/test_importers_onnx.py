@@ -216,7 +216,7 @@ def test_arithmetic_on_shapes_is_carried_out(file: Path) -> None:
         node("Slice", "c half channels one", "right"), node("Sigmoid", "right", "gate"),
         node("Mul", "left gate", "out"),
     ], {"w": (6, 3, 1, 1)})
-    assert [shape.ofmap_bytes for shape in read(file).shapes] == [6 * 64, 3 * 64, 3 * 64]
+    assert [shape.results for shape in read(file).shapes] == [6 * 64, 3 * 64, 3 * 64]
 
 
 def test_an_unknown_operator_names_its_node_and_the_option(file: Path) -> None:

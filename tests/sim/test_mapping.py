@@ -189,5 +189,5 @@ def test_an_ifmap_row_larger_than_the_group(family):
         mapping.best_schedule(wide, machine, dense_format(wide, machine))
     with pytest.raises(InputError, match=message):
         estimate([ConvShape("first", 8, 8), wide], machine)
-    estimate([ConvShape("fits", 8, 16, size=(1, 128))], machine)
+    estimate([ConvShape("fits", 8, 8, size=(1, 128)), ConvShape("last", 8, 8)], machine)
     estimate([PassShape("pool", "pool", 10**6, 1, 10)], machine)

@@ -88,7 +88,8 @@ def test_shapes_of_every_kind():
     shapes = {shape.name: shape for shape in net.shapes}
     for name, shape in shapes.items():
         c, h, w = net.maps[name]
-        assert shape.ofmap_bytes == c * h * w
+        assert shape.results == c * h * w
+        assert shape.ofmap_bytes == h * w * -(-c // (2 if name == "fc" else 8)) * 8
         if isinstance(shape, ConvShape):
             assert (shape.outputs, shape.out_h, shape.out_w) == (c, h, w)
     convolution, product = shapes["depthwise"], shapes["scores"]
@@ -107,7 +108,7 @@ def test_shapes_of_every_kind():
     }
     assert shapes["scaled"].ifmap_bytes == shapes["scaled"].elements + 8
     assert shapes["scan"].elements == 8 * 3 * tokens
-    assert shapes["scan"].ifmap_bytes == 2 * (8 + 3) * tokens
+    assert shapes["scan"].ifmap_bytes == 2 * (8 + 8) * tokens  # 3 states lie in a word
     assert shapes["max"].elements == shapes["max"].results * 6
 
 

@@ -66,7 +66,7 @@ def test_resnet20_has_twenty_weighted_layers_and_two_shortcuts() -> None:
     shapes = convs("resnet20")
     assert len(shapes) == 20 + 2
     assert (shapes[0].channels, shapes[0].size) == (1, (28, 28))
-    assert shapes[-2].ofmap_bytes == 64 * 7 * 7
+    assert shapes[-2].results == 64 * 7 * 7
     # He et al. count 0.27 M. By hand: stem, 6 + (1 + 5) + (1 + 5) convolutions, classifier.
     convolutions = 9 * (16 + 6 * 16**2 + 16 * 32 + 5 * 32**2 + 32 * 64 + 5 * 64**2)
     shortcuts, norms = 16 * 32 + 32 * 64, 2 * (7 * 16 + 7 * 32 + 7 * 64)
@@ -100,7 +100,7 @@ def test_efficientnet_lite0() -> None:
     assert found.parameters == 4_652_008  # timm
     # The authors' table prints 407 M, the count of a profiler that sees batch normalizations and clamps as
     # well; these are folded and free here. Three operations for each of the 6.7 M results are 5 % of 407 M.
-    results = sum(shape.ofmap_bytes for shape in convs("efficientnet-lite0"))
+    results = sum(shape.results for shape in convs("efficientnet-lite0"))
     assert found.macs / 1e6 == pytest.approx(407, rel=0.06)
     assert (found.macs + 3 * results) / 1e6 == pytest.approx(407, rel=0.01)
 

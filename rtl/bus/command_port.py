@@ -1,0 +1,124 @@
+"""Packet streams, memory to units."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from rtl.block import Block, place
+from rtl.bus.axi import BURST_BEATS, SUPERVISION, forward, read_signals, reset
+from rtl.bus.command_buffer import COMMAND_BURST, LENGTH_BITS, CommandBuffer
+from rtl.bus.fifo import Fifo
+from rtl.bus.packet_assembler import PacketAssembler
+from rtl.bus.read_port import ReadPort
+from rtl.geometry import Geometry
+from rtl.packets import ADDRESS_BITS, LAYOUTS, STREAMS, WORD_BITS, words
+from sim.accelerator import Accelerator
+
+PACKETS = ("jobs", "tiles", "chunks")
+"""Streams that leave as whole packets; the others leave as words."""
+FETCHES = 16
+"""That wait for their words at most."""
+
+
+class CommandPort(Block):
+    """Fetches the four packet streams ahead of their units.
+
+    Function: after `start` each stream S is `S_count` 64-bit words from byte `S_base` (a multiple of 8) on.
+        Streams with room for 8 words among their 256 take turns in fetching 8. `jobs`, `tiles` and `chunks`
+        leave as `S_packet` (rtl.packets), `units` as `units_word`. `primed`: every stream has filled its
+        buffer, or all of it is there, and everything rests. `stop`, `clear`, `idle`, `error`:
+        rtl.bus.axi.SUPERVISION.
+    Throughput: one word a cycle over all streams, 16 fetches under way; a packet of n words every n
+        cycles.
+    Handshake: valid and ready; `start` only when the streams of the start before have left.
+    """
+
+    kind = "command_port"
+
+    def __init__(self, *, accelerator: Accelerator) -> None:
+        geometry = Geometry(accelerator)
+        self.layouts = {name: LAYOUTS[name](geometry) for name in PACKETS}
+        super().__init__(
+            {"start": In(1), "primed": Out(1)}
+            | {f"{name}_base": In(ADDRESS_BITS) for name in STREAMS}
+            | {f"{name}_count": In(LENGTH_BITS) for name in STREAMS}
+            | {f"{name}_valid": Out(1) for name in STREAMS}
+            | {f"{name}_ready": In(1) for name in STREAMS}
+            | {f"{name}_packet": Out(layout.size) for name, layout in self.layouts.items()}
+            | {"units_word": Out(WORD_BITS)}
+            | read_signals(WORD_BITS) | SUPERVISION)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        port = place(m, "port", ReadPort(data_bits=WORD_BITS))
+        forward(m, self, port, read_signals(WORD_BITS) | SUPERVISION)
+        buffers = [self._stream(m, name) for name in STREAMS]
+
+        # The fetch at hand, and the order in which words return.
+        waits = Signal()
+        address = Signal(ADDRESS_BITS)
+        size = Signal(bits_for(COMMAND_BURST))
+        order = place(m, "order", Fifo(width=len(size) + bits_for(len(STREAMS) - 1), depth=FETCHES))
+        turn = Signal(range(len(STREAMS)))
+        choice = Signal.like(turn)
+        take = Signal()
+        with m.Switch(turn):
+            for last in range(len(STREAMS)):
+                with m.Case(last):
+                    for n in reversed(range(len(STREAMS))):
+                        stream = (last + 1 + n) % len(STREAMS)
+                        with m.If(buffers[stream].wants):
+                            m.d.comb += choice.eq(stream)
+        wanted = Cat(buffer.wants for buffer in buffers).any()
+        m.d.comb += [
+            take.eq(wanted & (~waits | port.request_ready) & order.in_ready & ~self.clear),
+            port.request_valid.eq(waits), port.address.eq(address), port.beats.eq(size),
+            port.room.eq(BURST_BEATS), port.data_ready.eq(1),
+            order.in_valid.eq(take), order.clear.eq(self.clear),
+        ]
+        with m.If(port.request_ready):
+            m.d.sync += waits.eq(0)
+        with m.If(take):
+            m.d.sync += [waits.eq(1), turn.eq(choice)]
+        returning, returned_size = Signal.like(turn), Signal.like(size)
+        count = Signal.like(size)
+        m.d.comb += [Cat(returned_size, returning).eq(order.out_data),
+                     order.out_ready.eq(port.data_valid & (count + 1 == returned_size))]
+        with m.If(port.data_valid):
+            m.d.sync += count.eq(count + 1)
+        with m.If(order.out_ready):
+            m.d.sync += count.eq(0)
+        for n, buffer in enumerate(buffers):
+            chosen = choice == n
+            m.d.comb += [buffer.take.eq(take & chosen),
+                         buffer.write.eq(port.data_valid & (returning == n)), buffer.write_data.eq(port.data)]
+            with m.If(chosen):
+                m.d.comb += order.in_data.eq(Cat(buffer.words, choice))
+                with m.If(take):
+                    m.d.sync += [address.eq(buffer.address), size.eq(buffer.words)]
+
+        started = Signal()
+        with m.If(self.start):
+            m.d.sync += started.eq(1)
+        # A register: the units' `ready` goes in here, and what they do when all is primed must not come back.
+        m.d.sync += self.primed.eq(started & Cat(buffer.settled for buffer in buffers).all() & ~self.start)
+        reset(m, self.clear, waits, count, started, self.primed)
+        return m
+
+    def _stream(self, m: Module, name: str) -> CommandBuffer:
+        buffer = place(m, name, CommandBuffer())
+        m.d.comb += [buffer.start.eq(self.start), buffer.clear.eq(self.clear),
+                     buffer.base.eq(getattr(self, f"{name}_base")),
+                     buffer.count.eq(getattr(self, f"{name}_count"))]
+        out, data = buffer, self.units_word
+        if name in PACKETS:
+            layout = self.layouts[name]
+            out = place(m, f"{name}_assembler", PacketAssembler(words=words(layout)))
+            data = getattr(self, f"{name}_packet")
+            m.d.comb += [out.clear.eq(self.clear), out.in_valid.eq(buffer.out_valid),
+                         out.in_data.eq(buffer.out_data), buffer.out_ready.eq(out.in_ready)]
+        m.d.comb += [getattr(self, f"{name}_valid").eq(out.out_valid), data.eq(out.out_data),
+                     out.out_ready.eq(getattr(self, f"{name}_ready"))]
+        return buffer

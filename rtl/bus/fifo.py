@@ -1,0 +1,48 @@
+"""Small queue."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from rtl.block import Block, address_bits, check_positive
+from sim.errors import InputError
+
+
+class Fifo(Block):
+    """Queue of `depth` words in flip-flops.
+
+    Function: words leave in the order in which they came. `level` of them are inside. `clear` empties it.
+    Throughput: a word a cycle in and out. A word that enters in cycle t can leave in t+1.
+    Handshake: valid and ready on both sides; `in_ready` does not depend on `out_ready`.
+    """
+
+    def __init__(self, *, width: int, depth: int) -> None:
+        check_positive(width=width, depth=depth)
+        if depth & (depth - 1):
+            raise InputError("depth", depth, "not a power of two", "round it up")
+        self.width, self.depth = width, depth
+        self.kind = f"fifo_{depth}x{width}"
+        super().__init__({
+            "clear": In(1), "in_valid": In(1), "in_ready": Out(1), "in_data": In(width),
+            "out_valid": Out(1), "out_ready": In(1), "out_data": Out(width), "level": Out(range(depth + 1)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.storage = words = Memory(shape=unsigned(self.width), depth=self.depth, init=[])
+        write, read = words.write_port(), words.read_port(domain="comb")
+        tail = Signal(address_bits(self.depth))
+        head = Signal.like(tail)
+        enters, leaves = self.in_valid & self.in_ready, self.out_valid & self.out_ready
+        m.d.comb += [
+            self.in_ready.eq(self.level != self.depth), self.out_valid.eq(self.level != 0),
+            write.addr.eq(tail), write.data.eq(self.in_data), write.en.eq(enters),
+            read.addr.eq(head), self.out_data.eq(read.data),
+        ]
+        m.d.sync += [tail.eq(tail + enters), head.eq(head + leaves),
+                     self.level.eq(self.level + enters - leaves)]
+        with m.If(self.clear):
+            m.d.sync += [tail.eq(0), head.eq(0), self.level.eq(0)]
+        return m

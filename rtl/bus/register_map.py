@@ -1,0 +1,242 @@
+"""The registers: one table for the RTL, the documentation and the C header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rtl.geometry import Geometry
+from rtl.packets import STREAMS
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+
+IDENTITY = int.from_bytes(b"CDWD", "little")
+VERSION = 1 << 16
+"""Major in the upper half, minor in the lower."""
+BYTES = 4096
+"""Of the address range."""
+PORTS = ("commands", "weights", "maps_read", "maps_write")
+"""AXI masters, by their number in `status.error_port`."""
+LOADERS = ("dense", "codebook", "masked", "signed", "rom")
+COUNTERS_OFFSET = 0x100
+
+ACCESSES = {
+    "constant": "read only, constant",
+    "ro": "read only",
+    "rw": "read and write",
+    "pulse": "write 1 to act, reads 0",
+    "w1c": "read, write 1 to clear",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits `low` to `low + width - 1` of a register; `access`: one of ACCESSES."""
+
+    name: str
+    low: int
+    width: int
+    access: str
+    description: str
+    reset: int = 0
+
+    @property
+    def mask(self) -> int:
+        return ((1 << self.width) - 1) << self.low
+
+
+@dataclass(frozen=True)
+class Register:
+    """32 bits at byte `offset`. A register of one field of 32 bits bears the field's name."""
+
+    name: str
+    offset: int
+    description: str
+    fields: tuple[Field, ...]
+
+    @property
+    def reset(self) -> int:
+        return sum(field.reset << field.low for field in self.fields)
+
+    @property
+    def whole(self) -> bool:
+        return self.fields[0].width == 32
+
+
+def _single(name: str, offset: int, access: str, description: str, reset: int = 0) -> Register:
+    return Register(name, offset, description, (Field(name, 0, 32, access, description, reset),))
+
+
+def _constants(name: str, offset: int, description: str, *fields: tuple[str, int, int, str]) -> Register:
+    """Fields one above the other: name, width, value, description."""
+    placed, low = [], 0
+    for field, width, value, meaning in fields:
+        placed.append(Field(field, low, width, "constant", meaning, value))
+        low += width
+    return Register(name, offset, description, tuple(placed))
+
+
+def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Register, ...]:
+    """All registers by offset; `counters`: names of the performance counters.
+
+    Raises:
+        InputError: more counters than the address range holds.
+    """
+    acc = Geometry(accelerator).accelerator
+    if COUNTERS_OFFSET + 8 * len(counters) > BYTES:
+        raise InputError("counters", len(counters), "the address range does not hold them",
+                         f"give {(BYTES - COUNTERS_OFFSET) // 8} at most")
+    registers = [
+        _single("id", 0x00, "constant", "The letters CDWD", IDENTITY),
+        _single("version", 0x04, "constant", "Of this map: major in the upper half, minor below", VERSION),
+        _constants("array", 0x08, "The array",
+                   ("rows", 8, acc.rows, "H, input channels"),
+                   ("columns", 8, acc.columns, "L, output channels"),
+                   ("tile_rows", 8, acc.tile_rows, "TH"), ("tile_columns", 8, acc.tile_columns, "TL")),
+        _constants("weights", 0x0C, "Weight formats",
+                   ("loader", 4, LOADERS.index(acc.loader),
+                    ", ".join(f"{n} {name}" for n, name in enumerate(LOADERS))),
+                   ("sparse_tile", 1, int(acc.sparse_tile), "Q multipliers for each codeword"),
+                   ("codeword_length", 8, acc.codeword_length, "d"),
+                   ("keep", 5, acc.keep, "N of N:M"), ("group", 5, acc.group, "M of N:M")),
+        _constants("register_files", 0x10, "Depths of the register files",
+                   ("wrf_depth", 16, acc.wrf_depth, "weights of a PE"),
+                   ("prf_depth", 16, acc.prf_depth, "psums of a column")),
+        _constants("memory", 0x14, "Codebook and weight port",
+                   ("codebook_entries", 17, acc.codebook_entries, "k"),
+                   ("weight_port_bits", 12, acc.weight_port_bits, "bits of a beat")),
+        _single("l1_bytes", 0x18, "constant", "Bytes of L1", acc.l1_bytes),
+        Register("control", 0x20, "Control", (
+            Field("start", 0, 1, "pulse", "runs the packet streams; ignored while busy and after an error"),
+            Field("clear", 1, 1, "pulse", "resets units and status; busy until all ports are idle"),
+            Field("interrupt_enable", 2, 1, "rw", "lets the interrupt out"))),
+        Register("status", 0x24, "Status", (
+            Field("busy", 0, 1, "ro", "a run, or clear, goes on"),
+            Field("done", 1, 1, "ro", "the run has ended; until start or clear"),
+            Field("error", 2, 1, "ro", "a response other than OKAY has stopped the run; until clear"),
+            Field("error_port", 4, 2, "ro",
+                  "which: " + ", ".join(f"{n} {name}" for n, name in enumerate(PORTS))),
+            Field("interrupt", 8, 1, "w1c", "set by done and error"))),
+        _single("error_address", 0x28, "ro", "First byte of the burst that failed first"),
+        _single("layers", 0x2C, "ro", "Layers that have ended since start"),
+        _single("layer_count", 0x30, "rw", "Layers of a run"),
+    ]
+    for n, name in enumerate(STREAMS):
+        registers += [_single(f"{name}_base", 0x40 + 8 * n, "rw", f"First byte of the stream `{name}`"),
+                      _single(f"{name}_count", 0x44 + 8 * n, "rw", f"64-bit words of the stream `{name}`")]
+    for n, name in enumerate(counters):
+        offset = COUNTERS_OFFSET + 8 * n
+        registers += [
+            _single(f"count_{name}_lo", offset, "ro", f"Counter `{name}`, bits 0 to 31"),
+            _single(f"count_{name}_hi", offset + 4, "ro", "Bits 32 to 63 of the counter read last")]
+    return tuple(registers)
+
+
+def markdown(registers: Sequence[Register]) -> str:
+    """The map as a page of documentation."""
+    lines = ["# Registers", "",
+             "AXI4-Lite, 32 bits. An address without a register answers SLVERR. Writes respect their "
+             "strobes; what is read only ignores them.", "",
+             "| offset | register | bits | field | access | reset | |", "|---|---|---|---|---|---|---|"]
+    for register in registers:
+        for n, field in enumerate(register.fields):
+            high = field.low + field.width - 1
+            bits = f"{high}:{field.low}" if field.width > 1 else f"{field.low}"
+            place = f"0x{register.offset:03x} | {register.name}" if n == 0 else " | "
+            lines.append(f"| {place} | {bits} | {'' if register.whole else field.name} | "
+                         f"{ACCESSES[field.access]} | 0x{field.reset:x} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def header(registers: Sequence[Register]) -> str:
+    """The map as a C header, with functions that run the accelerator."""
+    lines = [*_HEADER_START, *_defines(registers), *_HEADER_FUNCTIONS]
+    for name in STREAMS:
+        upper = name.upper()
+        lines += [f"    codeword_write(registers, CODEWORD_{upper}_BASE, run->{name}_base);",
+                  f"    codeword_write(registers, CODEWORD_{upper}_COUNT, run->{name}_count);"]
+    return "\n".join([*lines, *_HEADER_END]) + "\n"
+
+
+def _defines(registers: Sequence[Register]) -> Iterator[str]:
+    for register in registers:
+        prefix = f"CODEWORD_{register.name.upper()}"
+        yield f"#define {prefix} 0x{register.offset:03x}u /* {register.description} */"
+        if register.whole:
+            if register.fields[0].access == "constant":
+                yield f"#define {prefix}_VALUE 0x{register.reset:08x}u"
+            continue
+        for field in register.fields:
+            name = f"{prefix}_{field.name.upper()}"
+            yield f"#define {name}_SHIFT {field.low}"
+            yield f"#define {name} 0x{field.mask:08x}u /* {field.description} */"
+    yield ""
+    yield from (f"#define CODEWORD_PORT_{name.upper()} {n}" for n, name in enumerate(PORTS))
+
+
+_HEADER_START = """\
+/* Registers of the accelerator. Generated; do not edit.
+ *
+ *     struct codeword_run run = {layers, jobs, jobs_words, tiles, tiles_words, ...};
+ *     if (!codeword_start(registers, &run))
+ *         ...                                  another accelerator, busy, or an error not cleared
+ *     while (codeword_status(registers) & CODEWORD_STATUS_BUSY)
+ *         ;                                    or wait for the interrupt
+ *     if (codeword_status(registers) & CODEWORD_STATUS_ERROR)
+ *         codeword_clear(registers);
+ */
+#ifndef CODEWORD_REGISTERS_H
+#define CODEWORD_REGISTERS_H
+
+#include <stdint.h>
+""".splitlines()
+
+_HEADER_FUNCTIONS = ["", "/* Layers; byte addresses and 64-bit words of the packet streams. */",
+                     "struct codeword_run {",
+                     "    uint32_t layers;", *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS), "};", *"""
+static inline uint32_t codeword_read(volatile uint32_t *registers, uint32_t offset)
+{
+    return registers[offset / 4];
+}
+
+static inline void codeword_write(volatile uint32_t *registers, uint32_t offset, uint32_t value)
+{
+    registers[offset / 4] = value;
+}
+
+static inline uint32_t codeword_status(volatile uint32_t *registers)
+{
+    return codeword_read(registers, CODEWORD_STATUS);
+}
+
+/* A counter, by the offset of its lower half. */
+static inline uint64_t codeword_counter(volatile uint32_t *registers, uint32_t lo)
+{
+    uint32_t low = codeword_read(registers, lo);
+    return (uint64_t)codeword_read(registers, lo + 4) << 32 | low;
+}
+
+/* Forgets a run that failed. */
+static inline void codeword_clear(volatile uint32_t *registers)
+{
+    codeword_write(registers, CODEWORD_CONTROL, CODEWORD_CONTROL_CLEAR);
+    while (codeword_status(registers) & CODEWORD_STATUS_BUSY)
+        ;
+}
+
+/* Starts a run, interrupt enabled; 0 if it cannot. */
+static inline int codeword_start(volatile uint32_t *registers, const struct codeword_run *run)
+{
+    if (codeword_read(registers, CODEWORD_ID) != CODEWORD_ID_VALUE ||
+        codeword_read(registers, CODEWORD_VERSION) >> 16 != CODEWORD_VERSION_VALUE >> 16 ||
+        codeword_status(registers) & (CODEWORD_STATUS_BUSY | CODEWORD_STATUS_ERROR))
+        return 0;
+    codeword_write(registers, CODEWORD_LAYER_COUNT, run->layers);""".splitlines()]
+
+_HEADER_END = """\
+    codeword_write(registers, CODEWORD_CONTROL,
+                   CODEWORD_CONTROL_START | CODEWORD_CONTROL_INTERRUPT_ENABLE);
+    return 1;
+}
+
+#endif""".splitlines()

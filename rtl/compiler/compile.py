@@ -1,0 +1,114 @@
+"""A network on an accelerator becomes memory: maps, weights and packet streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rtl.compiler.chunks import chunks
+from rtl.compiler.image import Image, Layer, Stream
+from rtl.compiler.inputs import Fold, InputMap, fold_of
+from rtl.compiler.jobs import jobs
+from rtl.compiler.memory import Map, Memory
+from rtl.compiler.port import starved
+from rtl.compiler.steps import Step, resolve, steps
+from rtl.compiler.tiles import tiles, visits
+from rtl.compiler.units import pass_unit, units
+from rtl.geometry import Geometry
+from rtl.packets import STREAMS
+from sim.accelerator import Accelerator
+from sim.formats import network_formats
+from sim.network import Conv, Network, TensorSpec
+from sim.plan import plan
+from sim.program import lower
+from sim.schedule import Schedule, Source
+
+Packets = dict[str, list[np.ndarray]]
+Copies = dict[tuple[Fold | None, tuple[int, int, int]], InputMap]
+"""Of the network's input."""
+
+
+def compile(
+    network: Network, accelerator: Accelerator, objective: str = "edp",
+    plans: Sequence[Schedule | Source] | None = None,
+) -> Image:
+    """The memory image of a network.
+
+    Args:
+        plans: how each of `network.shapes` runs; by default what `sim.plan` says.
+
+    Raises:
+        InputError: the hardware cannot run a layer; the message names the layer, why, and what would do.
+    """
+    Geometry(accelerator)
+    if plans is None:
+        plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
+    memory = Memory()
+    copies: Copies = {}
+    maps: dict[str, Map] = {}
+    streams: Packets = {name: [] for name in STREAMS}
+    layers = []
+    for step in steps(network, plans):
+        maps[step.tensor] = memory.map(network.maps[step.tensor], step.wide)
+        found = _packets(network, step, accelerator, memory, maps, copies)
+        layers.append(found[0])
+        for name in STREAMS:
+            streams[name] += found[1][name]
+    placed = {name: np.concatenate([np.zeros(0, np.uint64), *found]) for name, found in streams.items()}
+    ranges = {name: Stream(memory.place(words), len(words)) for name, words in placed.items()}
+    return Image(network, accelerator, memory.words(), ranges, maps, tuple(copies.values()), tuple(layers),
+                 starved(accelerator, layers, list(ranges.values())))
+
+
+def compile_layer(layer: Conv, schedule: Schedule, size: tuple[int, int], zero: int = 0) -> Image:
+    """The image of one convolution on an ifmap of `size`, with a schedule of its own."""
+    channels = layer.weight.shape[1] * layer.groups
+    network = Network("layer", TensorSpec((channels, *size), zero_point=zero), (layer,))
+    return compile(network, schedule.accelerator, plans=[schedule])
+
+
+def _packets(
+    network: Network, step: Step, accelerator: Accelerator, memory: Memory, maps: dict[str, Map],
+    copies: Copies,
+) -> tuple[Layer, Packets]:
+    ofmap = maps[step.tensor]
+    found: Packets = {name: [] for name in STREAMS}
+    if not isinstance(step.layer, Conv):
+        ifmap = _map(network, step, step.layer.input, memory, maps, copies)
+        found["units"] = pass_unit(network, step, accelerator, ifmap, ofmap)
+        return Layer(step.name, step.tensor, step.how, None, 0, 0, 0, 1), found
+    assert isinstance(step.how, Schedule)
+    program = lower(step.layer, step.how)
+    ifmap = _map(network, step, step.layer.input, memory, maps, copies)
+    residual = None
+    if step.add is not None:
+        other = step.add.inputs[1 - step.add.inputs.index(step.name)]
+        residual = _map(network, None, other, memory, maps, copies)
+    brought = visits(program, ifmap, residual)
+    zero = network.zero_point(step.layer.input)
+    found["jobs"] = jobs(step.name, program, memory)
+    found["tiles"] = tiles(step.name, program, brought)
+    found["chunks"] = chunks(step.name, program, brought, step.reads, zero)
+    found["units"] = units(network, step, program, brought, ofmap)
+    # A packet of each unit has its parameters behind it.
+    return Layer(step.name, step.tensor, step.how, program, len(found["jobs"]), len(found["tiles"]),
+                 len(found["chunks"]), len(found["units"]) // 2), found
+
+
+def _map(
+    network: Network, reader: Step | None, tensor: str, memory: Memory, maps: dict[str, Map],
+    copies: Copies,
+) -> Map:
+    """Where a tensor lies as a layer (None: the storer) reads it; the input may lie folded."""
+    shape = network.maps[tensor]
+    source = resolve(network, tensor)
+    if source != "input":
+        return Map(maps[source].address, shape)
+    fold = None
+    if reader is not None and isinstance(reader.layer, Conv) and isinstance(reader.how, Schedule):
+        fold = fold_of(reader.layer, reader.how.shape, shape[0], network.input.zero_point)
+    if (fold, shape) not in copies:
+        folded = shape if fold is None else (shape[0] * fold.width, shape[1], fold.columns * fold.groups)
+        copies[fold, shape] = InputMap(memory.map(folded), shape, fold)
+    return copies[fold, shape].map

@@ -1,0 +1,78 @@
+"""What software hands to the accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtl.compiler.inputs import InputMap
+from rtl.compiler.memory import Map
+from sim.accelerator import Accelerator
+from sim.network import Network
+from sim.program import Program
+from sim.schedule import Schedule, Source
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One packet stream: a run of words in memory."""
+
+    address: int
+    words: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer of the accelerator, as the engine counts it.
+
+    Attributes:
+        name: as in `sim.engine.simulate`.
+        tensor: what it writes; another name where an addition rides on it.
+        how: schedule of a convolution, source of a pass.
+        program: of a convolution.
+        jobs, tiles, chunks, units: packets in the streams.
+    """
+
+    name: str
+    tensor: str
+    how: Schedule | Source
+    program: Program | None
+    jobs: int
+    tiles: int
+    chunks: int
+    units: int
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A network in memory.
+
+    Attributes:
+        memory: uint64 [words] from address 0 on, the network's input still 0.
+        streams: by name, in the order of `rtl.packets.STREAMS`.
+        maps: by tensor, of those that the accelerator writes.
+        inputs: the copies of the network's input.
+        warnings: what makes a run slower than docs/timing.md says.
+    """
+
+    network: Network
+    accelerator: Accelerator
+    memory: np.ndarray
+    streams: Mapping[str, Stream]
+    maps: Mapping[str, Map]
+    inputs: tuple[InputMap, ...]
+    layers: tuple[Layer, ...]
+    warnings: tuple[str, ...]
+
+    def write_input(self, image: np.ndarray) -> np.ndarray:
+        """uint64 [words]: the memory with an input, int8 [C, H, W]."""
+        memory = self.memory.copy()
+        for copy in self.inputs:
+            copy.write(memory, image)
+        return memory
+
+    def read(self, memory: np.ndarray, tensor: str) -> np.ndarray:
+        """int8 or int32 [C, H, W] from a memory after the run."""
+        return self.maps[tensor].read(memory)

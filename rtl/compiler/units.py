@@ -1,0 +1,148 @@
+"""Packets of the storer and the row mover."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtl import packets
+from rtl.compiler.lanes import check_lanes
+from rtl.compiler.memory import Map
+from rtl.compiler.packing import pack
+from rtl.compiler.steps import Step, group_words
+from rtl.compiler.tiles import Visit
+from rtl.geometry import Geometry
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+from sim.network import Add, AveragePool, Conv, Network, Pool
+from sim.program import Program
+from sim.schedule import Schedule
+
+
+def units(
+    network: Network, step: Step, program: Program, visits: list[Visit], ofmap: Map
+) -> list[np.ndarray]:
+    """Packets of a convolution, its parameters behind each."""
+    layer, acc = step.layer, program.schedule.accelerator
+    assert isinstance(layer, Conv)
+    layout = packets.unit(Geometry(acc))
+    last = program.chunks[program.chunks["last"] == 1]
+    room = _room(step, acc, ofmap, last)
+    shared = {"wide": step.wide, "map": step.writes, "stride": 8 * ofmap.pitch} | _requantization(layer)
+    if step.add is not None:
+        shared |= _addition(network, layer.name, step.add)
+    found = []
+    for number, unit in enumerate(last):
+        _check_rows(step, unit, acc)
+        values = {name: unit[name] for name in ("a", "columns", "columns_tail", "pixels", "store")}
+        values |= {"begins": number == 0, "ends": number == len(last) - 1}
+        residual = visits[int(unit["visit"])].residual
+        if residual is not None:
+            values |= {"residual": 1, "from": residual.to, "from_pitch": residual.pitch,
+                       "from_channel": int(unit["output"]) - residual.first}
+        found.append(pack(layer.name, "unit", layout, shared | values | room[number]))
+        found.append(_parameters(layer, unit, acc))
+    return found
+
+
+def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[dict[str, int]]:
+    """Where the rows of each unit go: the whole map if it fits the group, else a ring of the units' rows.
+
+    In the ring a byte keeps its place in the word that it has in memory.
+    """
+    size, group = (4 if step.wide else 1), group_words(acc, step.writes)
+    first = units["output"].astype(np.int64) * size
+    pixel = units["tile"].astype(np.int64) * ofmap.shape[2]
+    whole = {"to_pitch": ofmap.pitch, "ring": group}
+    if ofmap.words <= group:
+        return [whole | {"to": p * ofmap.pitch, "channel": c, "address": ofmap.address + 8 * p * ofmap.pitch}
+                for p, c in zip(pixel.tolist(), first.tolist(), strict=True)]
+    if step.stays:
+        raise InputError(f"{step.name}: ofmap", 8 * ofmap.words, f"bytes do not stay in the {8 * group} of "
+                         "the L1 group", "let the next layer read L2")
+    bytes_each = size * ((units["a"] - 1) * acc.columns + units["columns_tail"])
+    pitch = int((-(-(first % 8 + bytes_each) // 8)).max())
+    ring = group // pitch
+    _check_ring(step, units, ring)
+    places = np.concatenate([[0], np.cumsum(units["pixels"], dtype=np.int64)[:-1]]) % ring
+    return [{"to": int(place) * pitch, "to_pitch": pitch, "ring": ring * pitch, "channel": int(c) % 8,
+             "address": ofmap.address + 8 * int(p) * ofmap.pitch + int(c) // 8 * 8}
+            for place, p, c in zip(places, pixel, first, strict=True)]
+
+
+def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
+    """What waits for the row mover, and a pixel on its way in and one on its way out, must fit."""
+    assert isinstance(step.how, Schedule)
+    tokens = units["a"] * units["b"] * units["u"] * units["d"]
+    slower = np.maximum(0, units["write_beats"] - tokens)
+    waiting = -(-units["pixels"].astype(np.int64) * slower // units["write_beats"])
+    needed = int(waiting.max()) * step.how.ofmap_buffers + 2
+    if needed > pixels:
+        raise InputError(f"{step.name}: finished rows", needed, "pixels wait for the DMA; the L1 group "
+                         f"holds {pixels}", "lower tile_rows or raise l1_bytes")
+
+
+def _check_rows(step: Step, unit: np.void, acc: Accelerator) -> None:
+    """A row of 32-bit values takes several writes, each of whole words."""
+    for s in range(unit["a"]):
+        columns = int(unit["columns_tail"] if s == unit["a"] - 1 else unit["columns"])
+        first = int(unit["output"]) + s * acc.columns
+        if step.wide:
+            check_lanes(step.name, "output", acc, 4 * first, 8, 8)
+        else:
+            check_lanes(step.name, "output", acc, first, columns)
+
+
+def _requantization(layer: Conv) -> dict[str, int]:
+    q = layer.requantization
+    return {} if q is None else {"zero": q.zero_point, "low": q.low, "high": q.high}
+
+
+def _addition(network: Network, convolution: str, add: Add) -> dict[str, int]:
+    own = add.inputs.index(convolution)
+    return {
+        "own_zero": network.zero_point(convolution), "own_multiplier": add.multipliers[own],
+        "other_zero": network.zero_point(add.inputs[1 - own]), "other_multiplier": add.multipliers[1 - own],
+        "shift": add.shift, "add_zero": add.zero_point, "add_low": add.low, "add_high": add.high}
+
+
+def _parameters(layer: Conv, unit: np.void, acc: Accelerator) -> np.ndarray:
+    """uint64 [A*L]: a word for each output channel, 0 beyond the last."""
+    q = layer.requantization
+    low = int(unit["output"])
+    count = int(unit["a"] - 1) * acc.columns + int(unit["columns_tail"])
+    words = np.zeros(int(unit["a"]) * acc.columns, np.uint64)
+    for n in range(count):
+        values = {"bias": int(layer.bias[low + n])}
+        if q is not None:
+            values |= {"multiplier": int(q.multiplier[low + n]), "shift": int(q.shift[low + n])}
+        words[n] = pack(layer.name, "parameter", packets.PARAMETER, values)[0]
+    return words
+
+
+def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap: Map) -> list[np.ndarray]:
+    """The packet of a pass whose operand is in L1."""
+    layer = step.layer
+    assert isinstance(layer, AveragePool | Pool)
+    channels, lines, line_pixels = ifmap.shape
+    lanes = acc.requant_lanes
+    groups = -(-channels // lanes)
+    if group_words(acc, step.writes) < ofmap.words:
+        raise InputError(f"{step.name}: ofmap", 8 * ofmap.words, "bytes exceed the L1 group of the pass",
+                         "pool more, or raise l1_bytes")
+    values = {
+        "begins": 1, "ends": 1, "map": step.writes, "a": 1,
+        "columns": min(channels, lanes), "columns_tail": channels - (groups - 1) * lanes,
+        "pixels": ofmap.shape[1] * ofmap.shape[2], "width": ofmap.shape[2], "groups": groups,
+        "zero": layer.zero_point, "low": layer.low, "high": layer.high,
+        "to": 0, "to_pitch": ofmap.pitch, "ring": group_words(acc, step.writes),
+        "address": ofmap.address, "stride": 8 * ofmap.pitch,
+        "from": 0, "from_pitch": ifmap.pitch, "lines": lines, "line_pixels": line_pixels}
+    if isinstance(layer, AveragePool):
+        values |= {"pass": packets.PASS_KINDS["average"], "window_y": lines, "window_x": line_pixels,
+                   "stride_y": 1, "stride_x": 1, "own_zero": network.zero_point(layer.input),
+                   "own_multiplier": layer.multiplier, "shift": layer.shift}
+    else:
+        values |= {"pass": packets.PASS_KINDS["max"]}
+        for name, pair in (("window", layer.kernel), ("stride", layer.stride), ("pad", layer.padding)):
+            values |= {f"{name}_y": pair[0], f"{name}_x": pair[1]}
+    return [pack(step.name, "unit", packets.unit(Geometry(acc)), values)]

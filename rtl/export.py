@@ -1,0 +1,129 @@
+"""A directory for hardware people: Verilog, memory contents, FuseSoC core, registers, lint waivers."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from rtl import rom, verilog
+from rtl.bus import register_map
+from rtl.counters import COUNTERS
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+
+WAIVERS = (
+    ("PROCASSINIT", "a register's initial value is its reset value"),
+    ("WIDTHEXPAND", "narrower operands extend by the rules of Verilog"),
+    ("WIDTHTRUNC", "`!` of a vector asks whether it is zero"),
+    ("UNUSEDSIGNAL", "instances leave outputs open; sums drop the carry where they wrap"),
+    ("CASEOVERLAP", "selectors of a decoded case are one-hot"),
+)
+_SUFFIXES = {".v", ".vlt", ".core", ".md", ".h", ".hex"}
+
+
+def export(
+    accelerator: Accelerator, directory: str | Path, *, codebook: np.ndarray | None = None
+) -> list[Path]:
+    """Writes everything that a synthesis or simulation flow needs of an accelerator.
+
+    The files appear together: a run that fails leaves the last export as it was.
+
+    Args:
+        codebook: contents of the codebook ROM, int8 [k, d]; a machine with one needs them.
+
+    Returns:
+        The Verilog files, top module first.
+
+    Raises:
+        InputError: the directory holds files that are not an export's, or the RTL does not have the machine.
+    """
+    directory = Path(directory)
+    _check_target(directory)
+    texts = files(accelerator, codebook)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        for name, text in texts.items():
+            (staging / name).write_text(text)
+        staging.chmod(0o755)
+        if directory.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+            directory.rename(old / "old")
+            staging.rename(directory)
+            shutil.rmtree(old)
+        else:
+            staging.rename(directory)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return [directory / name for name in texts if name.endswith(".v")]
+
+
+def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[str, str]:
+    """Text of every file of an export by name, Verilog first and the top module first of all.
+
+    Raises:
+        InputError: a ROM without contents, or contents for a machine without one.
+    """
+    has_rom = accelerator.loader == "rom"
+    if has_rom and codebook is None:
+        raise InputError("codebook", None, "the ROM needs its contents",
+                         "give a network with a universal codebook")
+    if codebook is not None and not has_rom:
+        raise InputError("codebook", list(codebook.shape), f"{accelerator.name} has no codebook ROM",
+                         "leave the network out, or choose a rom machine")
+    sources = {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
+    contents = rom.init_files(accelerator, codebook) if has_rom else {}
+    registers = register_map.register_map(accelerator, COUNTERS)
+    return sources | contents | {
+        "lint.vlt": _lint(),
+        "registers.md": register_map.markdown(registers),
+        "codeword_registers.h": register_map.header(registers),
+        "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
+    }
+
+
+def _check_target(directory: Path) -> None:
+    """An export replaces its directory; it must not take other files with it."""
+    if not directory.exists():
+        return
+    strange = (sorted(path.name for path in directory.iterdir() if path.suffix not in _SUFFIXES)
+               if directory.is_dir() else ["."])
+    ours = directory.is_dir() and ((directory / f"{verilog.TOP}.v").exists() or not any(directory.iterdir()))
+    if strange or not ours:
+        name = strange[0] if strange else next(iter(sorted(path.name for path in directory.iterdir())))
+        raise InputError("directory", str(directory), f"holds {name!r}, which is no export's",
+                         "give a new or empty directory")
+
+
+def _lint() -> str:
+    lines = ["`verilator_config"]
+    for rule, reason in WAIVERS:
+        lines += [f"// {reason}", f"lint_off -rule {rule}"]
+    return "\n".join(lines) + "\n"
+
+
+def _fusesoc(accelerator: Accelerator, sources: list[str], contents: list[str]) -> str:
+    """FuseSoC description (CAPI2): simulation, lint and synthesis take the same files."""
+    sets: dict[str, object] = {
+        "rtl": {"files": sources, "file_type": "verilogSource"},
+        "lint": {"files": ["lint.vlt"], "file_type": "vlt"},
+        "firmware": {"files": [{"codeword_registers.h": {"is_include_file": True}}], "file_type": "cSource"},
+    }
+    if contents:
+        sets["contents"] = {"files": [{name: {"copyto": name}} for name in contents], "file_type": "user"}
+    main = ["rtl", *(["contents"] if contents else [])]
+    core = {
+        "name": f"codeword::{accelerator.name.replace('.', '_')}:0.1.0",
+        "description": f"Accelerator {accelerator.name}, {accelerator.rows} x {accelerator.columns}",
+        "filesets": sets,
+        "targets": {
+            "default": {"filesets": main, "toplevel": verilog.TOP},
+            "lint": {"filesets": [*main, "lint"], "toplevel": verilog.TOP, "default_tool": "verilator",
+                     "tools": {"verilator": {"mode": "lint-only", "verilator_options": ["-Wall"]}}},
+        },
+    }
+    return "CAPI=2:\n" + yaml.safe_dump(core, sort_keys=False)

@@ -1,0 +1,200 @@
+"""Random small networks, with a random schedule of each layer, that meet every corner of the hardware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtl.compiler import Image, compile
+from rtl.verify.random_layer import ATTEMPTS, _factors, _pair, _weight
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+from sim.formats import stream_format
+from sim.network import Add, AveragePool, Conv, Network, Pool, Requantization, TensorSpec
+from sim.network.layers import Map
+from sim.schedule import Schedule, Source, fold, spills
+from sim.shapes import ConvShape, PassShape
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network with its schedules, its memory and an input.
+
+    Attributes:
+        plans: how each of `network.shapes` runs.
+        images: int8 [1, C, H, W].
+    """
+
+    network: Network
+    plans: tuple[Schedule | Source, ...]
+    image: Image
+    images: np.ndarray
+
+
+def random_case(accelerator: Accelerator, seed: int) -> Case:
+    """A case; the same for the same seed.
+
+    Raises:
+        InputError: a machine that the hardware cannot be.
+    """
+    rng = np.random.default_rng(seed)
+    problem: InputError | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            network = _network(accelerator, rng)
+            plans = _plans(accelerator, network, rng)
+            image = compile(network, accelerator, plans=plans)
+        except InputError as error:  # what does not fit; draw again
+            problem = error
+            continue
+        if not image.warnings:
+            images = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
+            images[rng.random(images.shape) < 0.2] = -128
+            return Case(network, tuple(plans), image, images)
+    assert problem is not None
+    raise problem
+
+
+# ---- networks
+
+
+def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
+    """One to four convolutions, some with an addition or a pool behind; a last one may emit 32 bits."""
+    channels = int(rng.integers(1, 2 * acc.rows + 2))
+    spec = TensorSpec((channels, *_pair(rng, (1, 1), (9, 9))), zero_point=int(rng.integers(-128, 128)))
+    layers: list[Conv | Add | Pool | AveragePool] = []
+    maps: dict[str, Map] = {"input": spec.shape}
+    count = int(rng.integers(1, 5))
+    for n in range(count):
+        name, last = f"conv{n}", n == count - 1
+        source = list(maps)[-1] if rng.random() < 0.8 else str(rng.choice(list(maps)))
+        wide = last and rng.random() < 0.3
+        convs = _conv(acc, rng, name, source, maps[source], wide)
+        layers.append(convs)
+        written = convs.ofmap(maps[source])
+        same = [other for other, shape in maps.items() if shape == written]
+        if same and not wide and rng.random() < 0.7:
+            pair = (name, str(rng.choice(same)))
+            layers.append(_add(rng, f"add{n}", pair if rng.random() < 0.5 else pair[::-1]))
+            name = f"add{n}"
+        maps[name] = written
+        if not wide and rng.random() < 0.25:
+            pool = _pool(rng, f"pool{n}", name, written, layers[-1].zero_point)
+            layers.append(pool)
+            maps[pool.name] = pool.ofmap(written)
+    return Network("random", spec, tuple(layers))
+
+
+def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, ifmap: Map,
+          wide: bool) -> Conv:
+    channels = ifmap[0]
+    kernel, stride = _pair(rng, (1, 1), (4, 4)), _pair(rng, (1, 1), (3, 3))
+    padding = _pair(rng, (0, 0), kernel)
+    if rng.random() < 0.4:  # a shape that an addition can ride on
+        kernel, stride = (int(rng.choice([1, 3])), int(rng.choice([1, 3]))), (1, 1)
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        outputs = channels
+    else:
+        outputs = int(rng.integers(1, 2 * acc.columns + 2))
+    groups, dilation = 1, (1, 1)
+    if rng.random() < 0.25:
+        dilation = _pair(rng, (1, 1), (3, 3))
+    native = acc.loader != "dense" and rng.random() < 0.6
+    if rng.random() < 0.25:
+        native = False
+        divisors = [n for n in range(2, channels + 1) if channels % n == 0]
+        if divisors:
+            groups = int(rng.choice(divisors))
+            outputs = groups * int(rng.integers(1, 4))
+    weight = _weight(acc, rng, native, outputs, channels // groups, kernel)
+    if wide:
+        requantization = None
+    else:
+        requantization = _requantization(rng, weight.shape[0], channels // groups * kernel[0] * kernel[1])
+    bias = rng.integers(-2**12, 2**12, weight.shape[0]).astype(np.int32)
+    return Conv(name, source, weight, bias, stride, padding, requantization, groups, dilation)
+
+
+def _requantization(rng: np.random.Generator, outputs: int, terms: int) -> Requantization:
+    """Multipliers that spread the sums over INT8, saturate them, or, as powers of two, meet ties."""
+    spread = 128 * 74 * np.sqrt(terms)
+    multiplier = rng.integers(1, 1 << 16, outputs)
+    powers = rng.random(outputs) < 0.3
+    multiplier = np.where(powers, 1 << rng.integers(0, 4, outputs), multiplier)
+    target = rng.choice([10, 60, 300, 30000], outputs, p=[0.2, 0.5, 0.2, 0.1])
+    shift = np.rint(np.log2(multiplier * spread / target)).clip(1, 47)
+    zero = int(rng.integers(-128, 128)) if rng.random() < 0.7 else 0
+    low, high = _clamp(rng, zero)
+    return Requantization(multiplier.astype(np.uint16), shift.astype(np.uint8), zero, low, high)
+
+
+def _clamp(rng: np.random.Generator, zero: int) -> tuple[int, int]:
+    """All of INT8, what ReLU leaves, or something in between."""
+    kind = rng.random()
+    if kind < 0.4:
+        return -128, 127
+    if kind < 0.8:
+        return zero, 127
+    low, high = sorted(rng.integers(-128, 128, 2).tolist())
+    return low, high
+
+
+def _add(rng: np.random.Generator, name: str, inputs: tuple[str, str]) -> Add:
+    zero = int(rng.integers(-128, 128))
+    own, other = rng.integers(1, 1 << 16, 2).tolist()
+    if rng.random() < 0.3:
+        own, other = 1, int(rng.integers(1, 4))
+    shift = int(np.clip(np.rint(np.log2(max(own, other)) + rng.integers(-1, 3)), 1, 47))
+    return Add(name, inputs, (own, other), shift, zero, *_clamp(rng, zero))
+
+
+def _pool(rng: np.random.Generator, name: str, source: str, ifmap: Map, zero: int) -> Pool | AveragePool:
+    if rng.random() < 0.5:
+        multiplier = int(rng.integers(1, 1 << 16))
+        shift = int(np.clip(np.rint(np.log2(multiplier * ifmap[1] * ifmap[2])), 1, 47))
+        own = int(rng.integers(-128, 128))
+        return AveragePool(name, source, multiplier, shift, own, *_clamp(rng, own))
+    kernel = (min(ifmap[1], int(rng.integers(1, 4))), min(ifmap[2], int(rng.integers(1, 4))))
+    padding = (int(rng.integers(0, kernel[0] // 2 + 1)), int(rng.integers(0, kernel[1] // 2 + 1)))
+    return Pool(name, source, "max", kernel, _pair(rng, (1, 1), (3, 3)), padding, zero_point=zero)
+
+
+# ---- schedules
+
+
+def _plans(acc: Accelerator, network: Network, rng: np.random.Generator) -> list[Schedule | Source]:
+    """A random legal way to run each layer; where the ifmap stayed in L1 it is mostly used there."""
+    plans: list[Schedule | Source] = []
+    left = 0
+    for n, shape in enumerate(network.shapes):
+        stays = shape.chained and 0 < left <= acc.ofmap_bytes and n > 0
+        if isinstance(shape, PassShape):
+            plans.append("l1" if stays else "l2")
+        else:
+            layer = network[shape.name]
+            assert isinstance(layer, Conv)
+            plans.append(_schedule(acc, layer, shape, rng, n == 0, bool(stays and rng.random() < 0.8)))
+        left = shape.ofmap_bytes
+    return plans
+
+
+def _schedule(acc: Accelerator, layer: Conv, shape: ConvShape, rng: np.random.Generator, first: bool,
+              resident: bool) -> Schedule:
+    form, codewords = stream_format(layer.weight, acc, shape)
+    seen = shape
+    if first and rng.random() < 0.5:
+        seen = fold(shape, acc, form)
+    overlap = bool(rng.random() < 0.7)
+    factors = _factors(acc, rng, form, overlap) if form != "block" else (1, 1, int(rng.integers(1, 3)))
+    source: Source = "l1" if resident else "l2"
+    if (first and rng.random() < 0.7) or spills(shape, acc):
+        source = "dram"
+    # The layer's own part of the shape; names do not matter to a schedule.
+    seen = replace(seen, name="", residual="residual" if seen.residual else "", chained=True)
+    rows = seen.out_h if source == "l1" else int(rng.integers(1, seen.out_h + 1))
+    outer, split = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
+    schedule = Schedule(acc, seen, form, codewords, *factors, overlap, rows, source=source)
+    outer &= schedule.tiles > 1 and schedule.trips[0] > 1
+    split &= schedule.trips[1] > 1 and source != "l1"
+    return replace(schedule, outputs_outer=outer, split_channels=split)

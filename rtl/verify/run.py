@@ -1,0 +1,132 @@
+"""An image runs on the RTL: files for the bench, and what it left."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rtl.bus.register_map import register_map
+from rtl.compiler import Image
+from rtl.counters import COUNTERS
+from rtl.verify import build
+from rtl.verify.bench import END, READ, WAIT, WRITE
+from rtl.verify.dram import transfers
+
+START_WITH_INTERRUPT = 0b101
+"""Of the register `control`."""
+READ_BACK = ("status", "error_address", "layers")
+POISON = 0x5AA5_5AA5_5AA5_5AA5
+"""In memory where the accelerator has to write."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How memory behaves.
+
+    Attributes:
+        stalls: None, or the seed of stalls on every channel of the bus, a quarter of the cycles.
+        fault: byte address that answers SLVERR, or None.
+    """
+
+    stalls: int | None = None
+    fault: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What happened.
+
+    Attributes:
+        memory: uint64 [words], afterwards.
+        begins, ends: cycle of each layer's begin (the one before its cycle 0) and its last cycle.
+        counters: by name, of the run up to the end of each layer.
+        registers: what software read afterwards, by name.
+        cycles: of the simulation, reset and software included.
+        limited: it did not end in the cycles given.
+        protocol_errors: bursts whose last beat is not where its length says, or writes beyond memory.
+        build_s, run_s: seconds.
+    """
+
+    memory: np.ndarray
+    begins: list[int]
+    ends: list[int]
+    counters: list[dict[str, int]]
+    registers: dict[str, int]
+    cycles: int
+    limited: bool
+    protocol_errors: int
+    build_s: float
+    run_s: float
+
+
+def run_image(
+    image: Image, inputs: np.ndarray, limit: int, simulator: str, rtl_dir: Path | None = None,
+    conditions: Conditions | None = None,
+) -> Run:
+    """Runs an image on an input, int8 [C, H, W].
+
+    Args:
+        limit: cycles after which the bench gives up.
+        rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
+    """
+    begin = time.perf_counter()
+    memory = image.write_input(inputs)
+    for written in image.maps.values():
+        memory[written.address // 8 : written.address // 8 + written.words] = POISON
+    built = build.build(image.accelerator, simulator, rtl_dir, len(memory))
+    ready = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        _write(directory, image, memory, limit, conditions or Conditions())
+        build.run(built, simulator, directory)
+        return _read(directory, ready - begin, time.perf_counter() - ready)
+
+
+def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, conditions: Conditions) -> None:
+    moved = transfers(image)
+    stalls, fault = conditions.stalls, conditions.fault
+    _words(directory / "run.hex", [limit, len(moved), int(stalls is not None), stalls or 0,
+                                   int(fault is not None), fault or 0, len(memory)])
+    _words(directory / "dram.hex", [transfer.word for transfer in moved] or [0])
+    _words(directory / "software.hex", _software(image))
+    data = memory.astype(">u8").tobytes().hex()
+    (directory / "memory.hex").write_text("\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
+
+
+def _software(image: Image) -> list[int]:
+    """Register accesses from reset to the end of the run."""
+    at = {register.name: register.offset for register in register_map(image.accelerator, COUNTERS)}
+    values = {"layer_count": len(image.layers)}
+    for name, stream in image.streams.items():
+        values |= {f"{name}_base": stream.address, f"{name}_count": stream.words}
+    operations = [(WRITE, at[name], value) for name, value in values.items()]
+    operations += [(WRITE, at["control"], START_WITH_INTERRUPT), (WAIT, 0, 0),
+                   *((READ, at[name], 0) for name in READ_BACK), (END, 0, 0)]
+    return [kind << 44 | offset << 32 | value for kind, offset, value in operations]
+
+
+def _words(path: Path, words: list[int]) -> None:
+    path.write_text("".join(f"{word:x}\n" for word in words))
+
+
+def _read(directory: Path, build_s: float, run_s: float) -> Run:
+    events = [line.split() for line in (directory / "events.txt").read_text().splitlines()]
+    # An unknown bit can only come from a broken design; it reads as 0.
+    found = [(kind, [int(value) if value.isdecimal() else 0 for value in values]) for kind, *values in events]
+    lines = [line for line in (directory / "memory_after.hex").read_text().splitlines()
+             if line[:1] not in ("/", "@")]
+    memory = np.frombuffer(bytes.fromhex("".join(lines).translate(_UNKNOWN)), ">u8").astype(np.uint64)
+    last, (cycles,) = found[-1]
+    return Run(
+        memory, [values[0] for kind, values in found if kind == "begin"],
+        [values[0] for kind, values in found if kind == "layer"],
+        [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
+        dict(zip(READ_BACK, (values[1] for kind, values in found if kind == "read"), strict=False)),
+        cycles, last == "limit", sum(kind == "protocol" for kind, _ in found), build_s, run_s)
+
+
+_UNKNOWN = str.maketrans("xzXZ", "0000")

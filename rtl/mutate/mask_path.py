@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from rtl.compactor import Compactor
 from rtl.lzc import Lzc
 from rtl.mask_decoder import MaskDecoder
 from rtl.mutate.suite import Vectors, VectorSuite
-from rtl.mutate.words import chance, number, pack
+from rtl.mutate.words import below, chance, number, pack
 from rtl.positions import Positions
 from rtl.row_decoder import RowDecoder
 from sim.accelerator import Accelerator, preset
@@ -49,15 +50,15 @@ def _mask_decoder(rng: np.random.Generator) -> Vectors:
 def _compactor(rng: np.random.Generator) -> Vectors:
     length, keep, group = 8, 2, 4
     count = length * keep // group
-    for _ in range(150):
+    for _ in range(250):
         values = rng.integers(0, 256, length)
         masks = rng.choice(_legal_masks(keep, group), length // group)
         kept = _set_bits(pack(masks, group))
-        sub, raw = int(rng.integers(2)), int(rng.integers(2))
+        sub, base, raw = below(rng, 2), below(rng, 8), chance(rng, 0.5)
         chosen = [(values[n], n) for n in kept]
         if raw:
-            chosen = [(values[n], sub * count + n) for n in range(count)]
-        yield ({"values": pack(values, 8), "mask": pack(masks, group), "sub": sub, "raw": raw},
+            chosen = [(values[n], (base + sub * count + n) % length) for n in range(count)]
+        yield ({"values": pack(values, 8), "mask": pack(masks, group), "sub": sub, "base": base, "raw": raw},
                {"words": pack([position << 8 | int(value) for value, position in chosen], 11)})
 
 
@@ -73,42 +74,39 @@ def _codebook(rng: np.random.Generator) -> Vectors:
             book[address] = data
 
 
-_MASKED = preset("ews-cms-8")
-_PLAIN = preset("ews-c-4")
-
-
 def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    masked = acc.loader == "masked"
     masks = _legal_masks(acc.keep, acc.group)
-    groups = acc.codeword_length // acc.group if masked else 0
-    code_bits = (len(masks) - 1).bit_length()
-    records = acc.columns // acc.codeword_length
+    groups = acc.codeword_length // acc.group if acc.loader == "masked" else 0
+    code_bits = (len(masks) - 1).bit_length() if groups else acc.codeword_length
+    codes_each = groups or int(acc.loader == "signed")
+    length, records = acc.codeword_length, acc.columns // acc.codeword_length
     book = [0] * acc.codebook_entries
     most = (len(book) - 1).bit_length()
     row_bits = RowDecoder(accelerator=acc).row.shape().width
-    for n in range(400):
+    shown: dict[str, int] = {}
+    for n in range(500):
         fills = n < len(book)
-        index_bits, raw = int(rng.integers(1, most + 1)), int(rng.random() < 0.2)
-        row, low, values, chosen = number(rng, row_bits), 0, [], []
-        if not raw:
-            row = 0
-            for _ in range(records):
-                codes = rng.integers(0, len(masks), groups)
-                index = int(rng.integers(1 << index_bits))
-                row |= (pack(codes, code_bits) | index << groups * code_bits) << low
-                low += groups * code_bits + index_bits
-                chosen.append(pack([masks[code] for code in codes], acc.group))
-                values.append(sum(book[index] & 0xFF << 8 * j for j in range(acc.codeword_length)
-                                  if not masked or chosen[-1] >> j & 1))
-            row |= number(rng, row_bits) << low  # behind the records may be anything
-        writes, address = int(fills or rng.random() < 0.3), n if fills else int(rng.integers(len(book)))
-        data = number(rng, 8 * acc.codeword_length)
-        expected = {"values": row & (1 << 8 * acc.columns) - 1 if raw else
-                    pack(values, 8 * acc.codeword_length)}
-        if masked and not raw:
-            expected["masks"] = pack(chosen, acc.codeword_length)
-        yield ({"row": row, "index_bits": index_bits, "raw": raw, "write_enable": writes,
-                "write_address": address, "write_data": data}, expected)
+        look, index_bits, raw = chance(rng, 0.8), int(rng.integers(1, most + 1)), chance(rng, 0.2)
+        row, low, values, lows = 0, 0, [], []
+        for _ in range(records):
+            codes = rng.integers(0, len(masks) if groups else 1 << code_bits, codes_each)
+            index = int(rng.integers(1 << index_bits))
+            row |= (pack(codes, code_bits) | index << codes_each * code_bits) << low
+            low += codes_each * code_bits + index_bits
+            lows.append(pack([masks[code] for code in codes], acc.group) if groups else int(sum(codes)))
+            values.append(sum(book[index] & 0xFF << 8 * j for j in range(length)
+                              if not groups or lows[-1] >> j & 1))
+        row = (number(rng, row_bits) if raw else row | number(rng, row_bits) << low) & (1 << row_bits) - 1
+        writes, address = int(fills or chance(rng, 0.3)), n if fills else int(rng.integers(len(book)))
+        data = number(rng, 8 * length)
+        yield ({"look": look, "row": row, "index_bits": index_bits, "raw": raw, "write_enable": writes,
+                "write_address": address, "write_data": data}, shown | {"done": 1})
+        if look:
+            shown = {"values": row & (1 << 8 * acc.columns) - 1 if raw else pack(values, 8 * length)}
+            if acc.sparse_tile and not raw:
+                shown["masks"] = pack(lows, length)
+            if acc.loader == "signed":
+                shown["signs"] = 0 if raw else pack(lows, length)
         if writes:
             book[address] = data
 
@@ -125,8 +123,7 @@ SUITES = (
     VectorSuite("compactor", lambda: Compactor(length=8, keep=2, group=4), _compactor,
                 view=_TWO_OF_EACH_FOUR),
     VectorSuite("codebook", lambda: Codebook(entries=4, length=2, ports=2), _codebook),
-    VectorSuite("row_decoder", lambda: RowDecoder(accelerator=_MASKED),
-                lambda rng: _row_decoder(_MASKED, rng), configuration=_MASKED.name, view=_INDEX_BITS),
-    VectorSuite("row_decoder", lambda: RowDecoder(accelerator=_PLAIN),
-                lambda rng: _row_decoder(_PLAIN, rng), configuration=_PLAIN.name, view=_INDEX_BITS),
+    *(VectorSuite("row_decoder", partial(RowDecoder, accelerator=acc), partial(_row_decoder, acc),
+                  configuration=acc.name, view=_INDEX_BITS)
+      for acc in (preset("ews-cms-8"), preset("ews-c-4"), preset("ssvq-4"))),
 )

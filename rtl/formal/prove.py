@@ -22,19 +22,21 @@ class Proof:
 
     Attributes:
         name: of the proof.
-        block: makes the component, or None for properties that bring their own design.
+        block: makes the component.
         properties: a file and module of that name in `properties/`; with the macro FALSE_TWIN it states
             something false that only a proof which looks at the component can refute.
         defines: macros for it.
         checkers: further files.
+        prepare: Yosys commands on the component before the properties meet it.
         slow: takes more than a few seconds.
     """
 
     name: str
-    block: Callable[[], Block] | None
+    block: Callable[[], Block]
     properties: str
     defines: Mapping[str, int] = field(default_factory=dict)
     checkers: tuple[str, ...] = ()
+    prepare: tuple[str, ...] = ()
     slow: bool = False
 
 
@@ -57,13 +59,13 @@ def prove(proof: Proof) -> Result:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        sources = [f"{name}.sv" for name in (*proof.checkers, proof.properties)]
-        for source in sources:
-            (directory / source).write_text((PROPERTIES / source).read_text())
-        if proof.block:
-            for kind, (_, text) in verilog.hierarchy(proof.block()).items():
-                (directory / f"component_{kind}.v").write_text(text)
-                sources.append(f"component_{kind}.v")
-        status = yosys.prove(sources, proof.properties, directory, SECONDS, proof.defines)
-        twin = yosys.prove(sources, proof.properties, directory, SECONDS, {**proof.defines, FALSE_TWIN: 1})
+        component = "\n".join(text for _, text in verilog.hierarchy(proof.block()).values())
+        (directory / "component.v").write_text(component)
+        sources = ["component.v"]
+        for name in (*proof.checkers, proof.properties):
+            sources.append(f"{name}.sv")
+            (directory / sources[-1]).write_text((PROPERTIES / sources[-1]).read_text())
+        status, twin = (
+            yosys.prove(sources, proof.properties, directory, SECONDS, {**proof.defines, **more}, proof.prepare)
+            for more in ({}, {FALSE_TWIN: 1}))
     return Result(proof.name, status, twin, time.monotonic() - started)

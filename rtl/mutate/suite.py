@@ -69,7 +69,7 @@ class VectorSuite:
         environment("icarus")
         count = self._write_vectors(directory)
         (directory / "bench.v").write_text(_bench(self.top(), count))
-        subprocess.run(["iverilog", "-g2005-sv", "-o", "bench.vvp", "bench.v", DESIGN], cwd=directory, check=True,
+        subprocess.run(["iverilog", "-g2005", "-o", "bench.vvp", "bench.v", DESIGN], cwd=directory, check=True,
                        capture_output=True)
         killed = {}
         for number in numbers:

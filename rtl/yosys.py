@@ -29,8 +29,8 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
           defines: Mapping[str, int] | None = None, prepare: Iterable[str] = ()) -> str:
     """Proves the assertions of SystemVerilog files in `directory`, for all time, by ABC.
 
-    Power-up values are those of the registers; `assume` binds in the cycle and all before it. `prepare`: Yosys
-    commands between reading the first source and the others.
+    Power-up values are those of the registers; `assume` binds in the cycle and all before it. `prepare`:
+    Yosys commands between reading the first source and the others.
 
     Returns:
         "proven", "refuted" or "undecided".
@@ -45,8 +45,8 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
         "aigmap", "opt_clean", "write_aiger -zinit property.aig",
     ], directory)
     # Each engine works only where those before it found nothing: counterexamples (whose absence in the first
-    # cycles is also the base of the induction), induction over two cycles, what ABC thinks best, reachability.
-    text = _abc(["read_aiger property.aig", "fold", "strash", "orpos", "bmc3 -F 6", "ind -F 2 -C 100000",
+    # cycles is also the base of the induction), induction over two cycles, ABC's mix, reachability.
+    text = _abc(["read_aiger property.aig", "fold", "strash", "orpos", "bmc3 -F 3", "ind -F 2 -C 100000",
                  f"dprove -T {seconds}", f"pdr -T {seconds}", "print_status"], directory)
     found = re.search(r"Status = (-?\d)", text)
     return {"1": "proven", "0": "refuted"}.get(found[1] if found else "", "undecided")

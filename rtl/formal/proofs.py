@@ -48,9 +48,9 @@ def _expose(kind: str, *registers: str) -> tuple[str, ...]:
 
 
 def _requantizer(shift: int) -> Proof:
-    return Proof(f"requantizer, any product, shift {shift}", Requantizer, "requantizer", {"SHIFT": shift}, prepare=(
-        "proc", "cutpoint codeword_requantizer/w:product", "expose codeword_requantizer/w:product"),
-        slow=shift not in (1, 16, 47))
+    product = "codeword_requantizer/w:product"
+    return Proof(f"requantizer, any product, shift {shift}", Requantizer, "requantizer", {"SHIFT": shift},
+                 prepare=("proc", f"cutpoint {product}", f"expose {product}"), slow=shift not in (1, 16, 47))
 
 
 PROOFS = (

@@ -66,6 +66,6 @@ def prove(proof: Proof) -> Result:
             sources.append(f"{name}.sv")
             (directory / sources[-1]).write_text((PROPERTIES / sources[-1]).read_text())
         status, twin = (
-            yosys.prove(sources, proof.properties, directory, SECONDS, {**proof.defines, **more}, proof.prepare)
-            for more in ({}, {FALSE_TWIN: 1}))
+            yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare)
+            for defines in (proof.defines, {**proof.defines, FALSE_TWIN: 1}))
     return Result(proof.name, status, twin, time.monotonic() - started)

@@ -23,7 +23,8 @@ def _fifo(rng: np.random.Generator) -> Vectors:
         full_phase = n // 40 % 2
         valid, ready = chance(rng, 0.9 if full_phase else 0.4), chance(rng, 0.3 if full_phase else 0.9)
         data, clear, reset = number(rng, width), chance(rng, 0.03), chance(rng, 0.01)
-        expected = {"in_ready": len(inside) < depth, "out_valid": bool(inside), "level": len(inside)}
+        expected: dict[str, int] = {"in_ready": len(inside) < depth, "out_valid": bool(inside),
+                                    "level": len(inside)}
         if inside:
             expected["out_data"] = inside[0]
         yield {"clear": clear, "rst": reset, "in_valid": valid, "in_data": data, "out_ready": ready}, expected
@@ -45,7 +46,7 @@ def _sram_fifo(rng: np.random.Generator) -> Vectors:
         ready = chance(rng, 0.3 if full_phase else 0.9)
         data, clear, reset = number(rng, width), chance(rng, 0.03), chance(rng, 0.01)
         shows = bool(inside) and inside[0][1] <= n - 2
-        expected = {"out_valid": shows, "level": len(inside)}
+        expected: dict[str, int] = {"out_valid": shows, "level": len(inside)}
         if shows:
             expected["out_data"] = inside[0][0]
         yield {"clear": clear, "rst": reset, "write": write, "write_data": data, "out_ready": ready}, expected
@@ -65,7 +66,7 @@ def _packet_assembler(rng: np.random.Generator) -> Vectors:
         valid, ready, data = chance(rng, 0.8), chance(rng, 0.8 if n // 50 % 2 else 0.2), number(rng, 64)
         clear, reset = chance(rng, 0.02), chance(rng, 0.01)
         takes = len(collected) < words - 1 or packet is None or bool(ready)
-        expected = {"in_ready": takes, "out_valid": packet is not None}
+        expected: dict[str, int] = {"in_ready": takes, "out_valid": packet is not None}
         if packet is not None:
             expected["out_data"] = packet
         yield {"clear": clear, "rst": reset, "in_valid": valid, "in_data": data, "out_ready": ready}, expected
@@ -88,7 +89,7 @@ def _runs(rng: np.random.Generator) -> Vectors:
         if n == 100:
             lines = 300
         ready, clear, reset = chance(rng, 0.8), chance(rng, 0.01), chance(rng, 0.005)
-        expected = {"valid": bool(left)}
+        expected: dict[str, int] = {"valid": bool(left)}
         if left:
             expected |= {"address": left[0], "last": len(left) == 1}
         yield ({"load": load, "clear": clear, "rst": reset, "start": start, "lines": lines, "planes": planes,
@@ -172,8 +173,8 @@ def _address_channel(rng: np.random.Generator) -> Vectors:
         slow = n // 100 % 3 == 0
         finish = int(out > 0 and chance(rng, 0.05 if slow else 0.6))
         inputs = _traffic(rng, n) | {
-            "clear": int(n % 60 == 59 or chance(rng, 0.01)), "request_valid": int(request is not None), "address": address,
-                                     "beats": beats, "burst_ready": chance(rng, 0.7), "finish": finish}
+            "clear": int(n % 60 == 59 or chance(rng, 0.01)), "request_valid": int(request is not None),
+            "address": address, "beats": beats, "burst_ready": chance(rng, 0.7), "finish": finish}
         expected = channel.outputs(inputs)
         yield inputs, expected
         accepted = bool(expected["burst_valid"] and inputs["burst_ready"])

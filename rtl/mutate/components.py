@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rtl.mutate import bus, control, datapath, mask_path, storing
+from rtl.mutate import bus, control, datapath, mask_path, memories, storing
 from rtl.mutate.suite import Suite
 
 SUITES: tuple[Suite, ...] = (*mask_path.SUITES, *datapath.SUITES, *control.SUITES,
-                             *storing.SUITES, *bus.SUITES)
+                             *memories.SUITES, *storing.SUITES, *bus.SUITES)

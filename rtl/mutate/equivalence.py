@@ -9,7 +9,7 @@ from rtl.block import Block, module_name
 from rtl.mutate.mutants import DESIGN, SELECTOR, SELECTOR_BITS
 from rtl.mutate.suite import ports
 
-SECONDS = 20
+SECONDS = 10
 
 
 def proven(top: Block, number: int, view: str, directory: Path) -> bool:

@@ -69,8 +69,8 @@ class VectorSuite:
         environment("icarus")
         count = self._write_vectors(directory)
         (directory / "bench.v").write_text(_bench(self.top(), count))
-        subprocess.run(["iverilog", "-g2005", "-o", "bench.vvp", "bench.v", DESIGN], cwd=directory, check=True,
-                       capture_output=True)
+        subprocess.run(["iverilog", "-g2005", "-o", "bench.vvp", "bench.v", DESIGN], cwd=directory,
+                       check=True, capture_output=True)
         killed = {}
         for number in numbers:
             found = _simulate(directory, number)

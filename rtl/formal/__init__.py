@@ -1,0 +1,1 @@
+"""Proofs of properties of the components, for all inputs and all time."""

@@ -1,0 +1,79 @@
+"""The proofs of all components."""
+
+from __future__ import annotations
+
+from math import comb
+
+from rtl.beat_buffer import BeatBuffer
+from rtl.block import module_name
+from rtl.bus.address_channel import AddressChannel
+from rtl.bus.fifo import Fifo
+from rtl.bus.read_port import ReadPort
+from rtl.bus.sram_fifo import SramFifo
+from rtl.bus.write_port import WritePort
+from rtl.compactor import Compactor
+from rtl.entry_counter import EntryCounter
+from rtl.formal.prove import Proof
+from rtl.mask_decoder import MaskDecoder
+from rtl.pe import Pe
+from rtl.positions import Positions
+from rtl.prf import Prf
+from rtl.requantizer import Requantizer
+from rtl.row_decoder import RowDecoder
+from rtl.wrf import Wrf
+from sim.accelerator import preset
+
+
+def _positions(keep: int, group: int) -> Proof:
+    return Proof(f"positions {keep}:{group}", lambda: Positions(keep=keep, group=group), "positions",
+                 {"KEEP": keep, "GROUP": group})
+
+
+def _mask_decoder(keep: int, group: int) -> Proof:
+    bits = max(1, (comb(group, keep) - 1).bit_length())
+    return Proof(f"mask decoder {keep}:{group}", lambda: MaskDecoder(keep=keep, group=group), "mask_decoder",
+                 {"KEEP": keep, "GROUP": group, "CODE_BITS": bits}, slow=group > 8)
+
+
+def _compactor(length: int, keep: int, group: int) -> Proof:
+    return Proof(f"compactor {keep}:{group}, d = {length}",
+                 lambda: Compactor(length=length, keep=keep, group=group), "compactor",
+                 {"LENGTH": length, "KEEP": keep, "GROUP": group,
+                  "SUB_BITS": max(1, (group // keep - 1).bit_length())})
+
+
+def _expose(kind: str, *registers: str) -> tuple[str, ...]:
+    """Makes registers outputs, for invariants that name them."""
+    return ("proc", *(f"expose {module_name(kind)}/w:{name}" for name in registers))
+
+
+def _requantizer(shift: int) -> Proof:
+    product = "codeword_requantizer/w:product"
+    return Proof(f"requantizer, any product, shift {shift}", Requantizer, "requantizer", {"SHIFT": shift},
+                 prepare=("proc", f"cutpoint {product}", f"expose {product}"), slow=shift not in (1, 16, 47))
+
+
+PROOFS = (
+    *(_positions(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
+    *(_mask_decoder(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
+    *(_compactor(*sizes) for sizes in ((8, 2, 4), (16, 4, 16))),
+    Proof("row decoder", lambda: RowDecoder(accelerator=preset("ews-cms-4")), "row_decoder",
+          {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1}),
+    Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf"),
+    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe", slow=True),
+    Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
+    Proof("entry counter, depth 4", lambda: EntryCounter(depth=4), "entry_counter", {"DEPTH": 4}),
+    Proof("entry counter, depth 8", lambda: EntryCounter(depth=8), "entry_counter", {"DEPTH": 8}, slow=True),
+    Proof("beat buffer", lambda: BeatBuffer(port_bits=4, ring_bits=8, rows=2, row_bits=5), "beat_buffer"),
+    Proof("FIFO", lambda: Fifo(width=3, depth=4), "fifo", checkers=("stream_rules", "queue_rules")),
+    Proof("SRAM FIFO", lambda: SramFifo(width=3, depth=4), "sram_fifo",
+          checkers=("stream_rules", "queue_rules")),
+    Proof("address channel", lambda: AddressChannel(data_bits=64), "address_channel",
+          checkers=("stream_rules", "burst_rules", "request_rules"), prepare=_expose(
+              "address_channel_64", "begun", "rest_address", "rest_beats", "underway_level", "waiting")),
+    Proof("AXI read port", lambda: ReadPort(data_bits=64), "read_port",
+          checkers=("stream_rules", "burst_rules"), slow=True),
+    Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port",
+          checkers=("stream_rules", "burst_rules"), slow=True),
+    *(_requantizer(shift) for shift in range(1, 48)),
+)

@@ -1,0 +1,58 @@
+// AXI4 write master: rules of AW and W, WLAST with the last beat of each burst, no beat
+// before its burst, no response without need.
+module write_port (
+    input clk, input request_valid, input [31:0] address, input [16:0] beats, input word_valid,
+    input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp, input bvalid,
+    input stop, input clear, input pick);
+  wire request_ready, word_ready, awvalid, awid, wvalid, wlast, bready, idle, error;
+  wire [31:0] awaddr, error_address;
+  wire [7:0] awlen, wdata;
+  wire wstrb;
+  wire [2:0] awsize;
+  wire [1:0] awburst;
+  codeword_write_port_8 dut (
+      .clk(clk), .rst(1'b0), .request_valid(request_valid), .request_ready(request_ready), .address(address),
+      .beats(beats), .word_ready(word_ready), .word_valid(word_valid), .word_data(word_data),
+      .word_strobe(word_strobe), .awaddr(awaddr), .awlen(awlen), .awsize(awsize), .awburst(awburst), .awid(awid),
+      .awvalid(awvalid), .awready(awready), .wdata(wdata), .wstrb(wstrb), .wlast(wlast), .wvalid(wvalid),
+      .wready(wready), .bresp(bresp), .bid(1'b0), .bvalid(bvalid), .bready(bready), .stop(stop), .clear(clear),
+      .idle(idle), .error(error), .error_address(error_address));
+  reg aw_waits = 0;
+  always @(posedge clk) aw_waits <= awvalid && !awready;
+  wire begins = awvalid && !aw_waits;
+  burst_rules #(0) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
+  stream_rules #(49, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
+  stream_rules #(10) w_rules (clk, 1'b0, wvalid, wready, {wdata, wstrb, wlast});
+
+  // Bursts whose beats are not all out; one of them, any, is followed: `ahead` bursts go before it.
+  reg [6:0] owing = 0, ahead, written = 0, taken = 0, awaited = 0;
+  reg followed = 0;
+  reg [7:0] length, sent = 0;
+  wire w = wvalid && wready, w_ends = w && wlast, b = bvalid && bready;
+  always @(posedge clk) begin
+    owing <= owing + begins - w_ends;
+    awaited <= awaited + begins - b;
+    taken <= taken + (awvalid && awready) - b;
+    written <= written + w_ends - b;
+    if (w) sent <= wlast ? 0 : sent + 1;
+    if (followed && w_ends) begin
+      ahead <= ahead - 1;
+      if (ahead == 0) followed <= 0;
+    end
+    if (begins && pick && !followed) begin
+      followed <= 1;
+      ahead <= owing - w_ends;
+      length <= awlen;
+    end
+  end
+  always @* begin
+    assume (!request_valid || beats != 0);
+    assume (!bvalid || written != 0 && taken != 0);
+    if (wvalid) assert (owing != 0);
+    if (followed && ahead == 0 && wvalid) assert (wlast == (sent == length));
+    assert (bready);
+    assert (idle == (awaited == 0));
+    assert (awaited <= 32);
+    if (stop) assert (!begins);
+  end
+endmodule

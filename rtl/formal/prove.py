@@ -1,0 +1,71 @@
+"""Runs proofs: Verilog of a component, properties around it, and the false twin that must fail."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtl import verilog, yosys
+from rtl.block import Block
+
+PROPERTIES = Path(__file__).parent / "properties"
+FALSE_TWIN = "FALSE_TWIN"
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Properties of a component.
+
+    Attributes:
+        name: of the proof.
+        block: makes the component.
+        properties: a file and module of that name in `properties/`; with the macro FALSE_TWIN it states
+            something false that only a proof which looks at the component can refute.
+        defines: macros for it.
+        checkers: further files.
+        prepare: Yosys commands on the component before the properties meet it.
+        slow: takes more than a few seconds.
+    """
+
+    name: str
+    block: Callable[[], Block]
+    properties: str
+    defines: Mapping[str, int] = field(default_factory=dict)
+    checkers: tuple[str, ...] = ()
+    prepare: tuple[str, ...] = ()
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome: `status` should be "proven", `twin` "refuted"."""
+
+    name: str
+    status: str
+    twin: str
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        return (self.status, self.twin) == ("proven", "refuted")
+
+
+def prove(proof: Proof) -> Result:
+    """Tries the properties and their false twin, for all inputs and all time."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        component = "\n".join(text for _, text in verilog.hierarchy(proof.block()).values())
+        (directory / "component.v").write_text(component)
+        sources = ["component.v"]
+        for name in (*proof.checkers, proof.properties):
+            sources.append(f"{name}.sv")
+            (directory / sources[-1]).write_text((PROPERTIES / sources[-1]).read_text())
+        status, twin = (
+            yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare)
+            for defines in (proof.defines, {**proof.defines, FALSE_TWIN: 1}))
+    return Result(proof.name, status, twin, time.monotonic() - started)

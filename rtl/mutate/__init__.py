@@ -1,0 +1,1 @@
+"""Mutation coverage: does the verification notice a changed gate of a component?"""

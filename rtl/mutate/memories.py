@@ -1,0 +1,95 @@
+"""Vectors for on-chip memories and what reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtl.map_group import MapGroup
+from rtl.mutate.suite import Vectors, VectorSuite
+from rtl.mutate.words import below, chance, number, pack
+from rtl.rom_arbiter import RomArbiter
+from rtl.signs import Signs
+from rtl.sram import SinglePortSram, Sram
+
+
+def _sram(rng: np.random.Generator) -> Vectors:
+    depth, width, grain = 4, 8, 4
+    words: list[int] = [0] * depth
+    shown: tuple[int, int] | None = None  # word, bits that are certain
+    for _ in range(400):
+        enable, write, read = below(rng, 4), below(rng, depth), below(rng, depth)
+        data, reads = number(rng, width), chance(rng, 0.6)
+        yield ({"write_enable": enable, "write_address": write, "write_data": data, "read_enable": reads,
+                "read_address": read}, {} if shown is None else {"read_data": shown})
+        mask = sum((1 << grain) - 1 << grain * n for n in range(2) if enable >> n & 1)
+        if reads:
+            # A word that is written in the same cycle gives old or new bits.
+            shown = words[read], (1 << width) - 1 & ~(mask if write == read else 0)
+        words[write] = words[write] & ~mask | data & mask
+
+
+def _single_port_sram(rng: np.random.Generator) -> Vectors:
+    depth, width = 4, 6
+    words: list[int] = [0] * depth
+    shown: int | None = None
+    for _ in range(400):
+        enable, write = chance(rng, 0.7), chance(rng, 0.5)
+        address, data = below(rng, depth), number(rng, width)
+        yield ({"enable": enable, "write": write, "address": address, "write_data": data},
+               {} if shown is None else {"read_data": shown})
+        if enable and write:
+            words[address], shown = data, None
+        elif enable:
+            shown = words[address]
+
+
+def _map_group(rng: np.random.Generator) -> Vectors:
+    count, banks = 12, 4
+    memory = bytearray(8 * count)
+    shown: int | None = None
+    for _ in range(400):
+        first, read = below(rng, count - banks + 1), below(rng, count - banks + 1)
+        enable, data = number(rng, 8 * banks) & number(rng, 8 * banks), number(rng, 64 * banks)
+        if abs(first - read) < banks:
+            enable = 0  # of different words
+        reads = chance(rng, 0.7)
+        yield ({"write_enable": enable, "write_word": first, "write_data": data, "read_enable": reads,
+                "read_word": read}, {} if shown is None else {"read_data": shown})
+        if reads:
+            shown = int.from_bytes(memory[8 * read : 8 * (read + banks)], "little")
+        for n in range(8 * banks):
+            if enable >> n & 1:
+                memory[8 * first + n] = data >> 8 * n & 0xFF
+
+
+def _signs(rng: np.random.Generator) -> Vectors:
+    columns = 3
+    for _ in range(200):
+        magnitudes, signs = rng.integers(0, 256, columns), number(rng, columns)
+        yield ({"magnitudes": pack(magnitudes, 8), "signs": signs},
+               {"weights": pack([-m if signs >> n & 1 else m for n, m in enumerate(magnitudes)], 8)})
+
+
+def _rom_arbiter(rng: np.random.Generator) -> Vectors:
+    records, reads, bits = 5, 2, 3
+    for n in range(200):
+        requests, addresses = n % 32, rng.integers(0, 1 << bits, records)
+        asking = [record for record in range(records) if requests >> record & 1]
+        served = asking[:reads]
+        yield ({"requests": requests, "addresses": pack(addresses, bits)},
+               {"granted": pack([1 << record for record in served], records),
+                "read_enable": (1 << len(served)) - 1,
+                "read_address": pack([addresses[record] for record in served], bits),
+                "rest": sum(1 << record for record in asking[reads:])})
+
+
+SUITES = (
+    # The contract leaves open what a read of the word that is being written gives.
+    VectorSuite("sram_4x8_by_4", lambda: Sram(depth=4, width=8, granularity=4), _sram, view="""
+    legal = !(read_enable && write_enable != 0 && read_address == write_address);"""),
+    VectorSuite("sram_4x6_single", lambda: SinglePortSram(depth=4, width=6), _single_port_sram),
+    VectorSuite("map_group_12x4", lambda: MapGroup(words=12, banks=4), _map_group, view="""
+    legal = write_word <= 8 && read_word <= 8;"""),
+    VectorSuite("signs", lambda: Signs(columns=3), _signs),
+    VectorSuite("rom_arbiter", lambda: RomArbiter(records=5, ports=2, address_bits=3), _rom_arbiter),
+)

@@ -1,0 +1,69 @@
+"""Mutants are found by the suites; those that are not are proven to be none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtl.lzc import Lzc
+from rtl.mutate import equivalence, mutants
+from rtl.mutate.components import SUITES
+from rtl.mutate.measure import measure, table
+from rtl.mutate.suite import VectorSuite
+
+
+def _name(suite):
+    return f"{suite.kind} {suite.configuration}".strip()
+
+
+def _suite(kind):
+    return next(suite for suite in SUITES if suite.kind == kind)
+
+
+@pytest.mark.parametrize("kind", ["lzc", "wrf", "pe", "counters"])
+def test_mutants_are_found(kind):
+    score = measure(_suite(kind), 0.5, 1)
+    assert score.mutants > 5
+    assert score.killed + len(score.equivalent) == score.mutants
+    assert f"| {kind} | {score.mutants} | {score.killed} |" in table([score])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", SUITES, ids=_name)
+def test_score(suite):
+    assert measure(suite, 1.0, 2).score >= 0.95
+
+
+def test_the_draw_is_repeatable(tmp_path):
+    draws = []
+    for n, seed in enumerate((1, 1, 2)):
+        directory = tmp_path / str(n)
+        directory.mkdir()
+        draws.append(mutants.build(Lzc(width=8), "lzc", 1.0, seed, directory))
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_killed_mutants_are_not_equivalent(tmp_path):
+    """The proof tells apart what simulation tells apart."""
+    suite = _suite("lzc")
+    changes = mutants.build(suite.top(), "lzc", 0.4, 1, tmp_path)
+    killed = suite.run(tmp_path, range(1, len(changes) + 1))
+    assert killed
+    assert not any(equivalence.proven(suite.top(), n, suite.view, tmp_path) for n in killed)
+
+
+def test_a_weak_suite_leaves_survivors():
+    def one_vector(rng: np.random.Generator):
+        yield {"mask": 0}, {"onehot": 0, "position": 0, "rest": 0}
+
+    score = measure(VectorSuite("lzc", lambda: Lzc(width=4), one_vector), 1.0, 1)
+    assert score.score < 0.5
+    assert score.survivors
+
+
+def test_a_wrong_reference_is_no_suite():
+    def wrong(rng: np.random.Generator):
+        yield {"mask": 2}, {"position": 0}
+
+    with pytest.raises(RuntimeError, match="the unchanged design fails, cycle 0: position"):
+        measure(VectorSuite("lzc", lambda: Lzc(width=4), wrong), 1.0, 1)

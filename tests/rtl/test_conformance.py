@@ -24,12 +24,11 @@ AWAY = {
     "small L1, sparse": ("ews-cms-4", {"l1_bytes": 1024}),
     "small L2": ("ews-8", {"l2_bytes": 1024}),
     "shallow PRF": ("ews-4", {"prf_depth": 2}),
-    "one psum bank": ("ews-8", {"psum_banks": 1}),
     "slow L2": ("ews-4", {"dma_setup": 20, "l2_latency": 9}),
     "slow DRAM": ("ews-cms-4", {"dram_bits": 8, "dram_latency": 30}),
-    "quick DRAM": ("ews-8", {"l2_latency": 30, "dma_setup": 2, "dram_latency": 16, "dram_row_cycles": 0}),
+    "quick DRAM": ("ews-8", {"l2_latency": 13, "dma_setup": 3, "dram_latency": 16, "dram_row_cycles": 0}),
     "several at once": ("ews-cms-8", {"keep": 1, "group": 4, "wrf_depth": 12, "weight_port_bits": 128,
-                                      "tile_rows": 2, "requant_lanes": 4, "psum_banks": 1}),
+                                      "tile_rows": 2, "requant_lanes": 4}),
     "low tiles": ("ews-8", {"tile_rows": 1, "tile_columns": 2}),
 }
 """Fields away from the presets."""

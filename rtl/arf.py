@@ -12,6 +12,7 @@ from rtl.block import Block, address_bits, check_positive
 class Arf(Block):
     """ARF: one word of `width` bits, an activation for each array row, at each address.
 
+    Function: `read_data` is what was last written at `read_address`.
     Throughput: one write and one read a cycle.
     Handshake: none. `read_enable` and `read_address` in cycle t, `read_data` in t+1 and until the next read.
         A read sees the write of its own cycle.

@@ -14,9 +14,9 @@ from sim.results import CONTROL_CYCLES
 class LayerController(Block):
     """Begins layers, starts their rows or their pass, and knows when they have ended.
 
-    Function (docs/timing.md section 7): `begin` is 1 in the cycle before cycle 0 of a layer, which for the
-        next one is the last cycle of the layer before. In cycle 3, or as soon as its packets are there,
-        `load` (a layer of the array) or `pass_start` (a pass). Either ends dma_setup + l2_latency cycles
+    Function: as docs/timing.md section 7 says, `begin` is 1 in the cycle before cycle 0 of a layer, which
+        for the next one is the last cycle of the layer before. In cycle 3, or as soon as its packets are
+        there, `load` (a layer of the array) or `pass_start` (a pass). Either ends dma_setup + l2_latency cycles
         after its last row has left L1, and not before `idle`. `allowed`: the control cycles are over.
     Throughput: layers without gaps.
     Handshake: `start` while not `busy` takes `layers`; the run begins when `primed` and the first unit is

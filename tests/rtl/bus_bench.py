@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.back import rtlil
 from amaranth.hdl import Module
 from amaranth.lib.wiring import In
 
 from rtl import verilog
-from rtl.block import Block, collect, module_name, place
+from rtl.block import Block, module_name, place
 from rtl.bus.axi import SUPERVISION, read_signals, write_signals
 from rtl.bus.registers import Registers
 from rtl.bus.row_mover import RowMover
@@ -61,13 +60,4 @@ class BusBench(Block):
 
 def modules(top: Block) -> dict[str, str]:
     """Verilog text by module name, one for each kind."""
-    texts = {}
-    with collect() as found:
-        pending = [top]
-        while pending:
-            block = pending.pop(0)
-            for port in block.signature.members:
-                getattr(block, port).name = port
-            texts[block.kind] = rtlil.convert(block, name=module_name(block.kind), emit_src=False)
-            pending = [new for kind, new in found.items() if kind not in texts]
-    return {module_name(kind): text for kind, text in verilog._verilog(texts).items()}
+    return {module_name(kind): text for kind, (_, text) in verilog.hierarchy(top).items()}

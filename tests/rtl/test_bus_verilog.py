@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from rtl import verilog
+from rtl import export
 from rtl.block import module_name
 from rtl.bus.command_port import CommandPort
 from rtl.verify.simulators import environment
@@ -23,7 +23,7 @@ def test_one_clean_module_of_each_kind(make, tmp_path):
     for name, text in texts.items():
         assert re.findall(r"^module (\w+)", text, re.M) == [name]
         (tmp_path / f"{name}.v").write_text(text)
-    (tmp_path / "lint.vlt").write_text(verilog._lint())
+    (tmp_path / "lint.vlt").write_text(export.lint())
     settings = environment("verilator")
     done = subprocess.run(
         [shutil.which("verilator", path=settings["PATH"]), "--lint-only", "-Wall", "--top-module",

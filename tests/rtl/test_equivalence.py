@@ -11,7 +11,7 @@ from rtl.synth.models import models
 from tests.rtl.synthesis import LIBRARIES, MINI, accelerator, broken, library, synthesis
 
 MACHINES = {
-    "dense": ("ews-4", dict(wrf_depth=4, prf_depth=2, columns=2, tile_columns=2)),
+    "dense": ("ews-4", dict(wrf_depth=4, prf_depth=2, tile_columns=2)),
     "sparse": ("ews-cms-8", dict(wrf_depth=4, prf_depth=2, codebook_entries=4)),
     "wide": ("ews-cms-16", dict(wrf_depth=4, prf_depth=2, codebook_entries=4)),
 }
@@ -27,7 +27,7 @@ def _prove(machine, kind, path, change=lambda netlist: netlist):
 @pytest.mark.parametrize(("machine", "kind", "bits"), [
     ("wide", "lzc", 16 + 4 + 16), ("wide", "positions", 4 * 16 + 4 * 4 + 16), ("wide", "compactor", 4 * 12),
     ("wide", "demux", 256), ("sparse", "mask_decoder", 8), ("dense", "wrf", 8 + 4 * 8),
-    ("sparse", "wrf", 11 + 4 * 11), ("dense", "entry_counter", 1), ("dense", "prf", 64 + 64),
+    ("sparse", "wrf", 11 + 4 * 11), ("dense", "entry_counter", 1), ("dense", "prf", 128 + 128),
 ])
 def test_component(machine, kind, bits, path):
     found = _prove(machine, kind, path)

@@ -16,8 +16,8 @@ class LayerController(Block):
 
     Function: as docs/timing.md section 7 says, `begin` is 1 in the cycle before cycle 0 of a layer, which
         for the next one is the last cycle of the layer before. In cycle 3, or as soon as its packets are
-        there, `load` (a layer of the array) or `pass_start` (a pass). Either ends dma_setup + l2_latency cycles
-        after its last row has left L1, and not before `idle`. `allowed`: the control cycles are over.
+        there, `load` (a layer of the array) or `pass_start` (a pass). Either ends dma_setup + l2_latency
+        cycles after its last row has left L1, and not before `idle`. `allowed`: the control cycles are over.
     Throughput: layers without gaps.
     Handshake: `start` while not `busy` takes `layers`; the run begins when `primed` and the first unit is
         there. `rows_waiting`, `pass_waiting`: what the next unit is. `sent`: a unit's last row leaves L1;

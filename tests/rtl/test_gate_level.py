@@ -177,15 +177,16 @@ def test_row_decoder(path):
         codes = rng.integers(0, len(masks), groups)
         kept = np.concatenate([(int(masks[code]) >> np.arange(machine.group)) & 1 for code in codes])
         record = pack(codes, code_bits) | index << code_bits * groups
-        stimulus.append({"row": record, "index_bits": index_bits})
+        stimulus.append({"look": 1, "row": record, "index_bits": index_bits})
         expected.append({"values": pack(codewords[index] * kept, 8), "masks": pack(kept, 1)})
         plain = int8(rng, length)
-        stimulus.append({"row": pack(plain, 8), "index_bits": index_bits, "raw": 1})
+        stimulus.append({"look": 1, "row": pack(plain, 8), "index_bits": index_bits, "raw": 1})
         expected.append({"values": pack(plain, 8)})
+    stimulus.append({})  # a row's values are there one cycle later
     assert machine.columns == length  # one record a row
     rtl, gates = run_rtl(machine, block, stimulus), run_netlist(machine, block, path, stimulus)
-    assert rtl[len(codewords) :] == gates[len(codewords) :]
-    for shown, demanded in zip(gates, expected, strict=True):
+    assert rtl[len(codewords) + 1 :] == gates[len(codewords) + 1 :]
+    for shown, demanded in zip(gates[1:], expected, strict=True):
         assert {port: shown[port] for port in demanded} == demanded
 
 

@@ -25,15 +25,33 @@ def run(commands: Iterable[str], directory: Path) -> str:
     return (directory / "yosys.log").read_text()
 
 
+CYCLES = 8
+"""Of a bounded proof."""
+
+
+def engines(name: str, seconds: int) -> list[str]:
+    """ABC commands of a way to prove."""
+    return {
+        # ABC's mix, then reachability; the second works only if the first is at a loss.
+        "mixed": [f"dprove -T {seconds}", "print_status", f"pdr -T {seconds}"],
+        # Equal registers first.
+        "correspondence": ["orpos", "scorr", f"pdr -T {seconds}"],
+        # Three cycles without a counterexample are the base of the step over two.
+        "induction": ["orpos", "bmc3 -F 3", "print_status", "ind -F 2 -C 0"],
+        "bounded": [f"bmc3 -F {CYCLES}"],
+    }[name]
+
+
 def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
-          defines: Mapping[str, int] | None = None, prepare: Iterable[str] = ()) -> str:
-    """Proves the assertions of SystemVerilog files in `directory`, for all time, by ABC.
+          defines: Mapping[str, int] | None = None, prepare: Iterable[str] = (),
+          engine: str = "mixed") -> str:
+    """Proves the assertions of SystemVerilog files in `directory` by ABC.
 
     Power-up values are those of the registers; `assume` binds in the cycle and all before it. `prepare`:
-    Yosys commands between reading the first source and the others.
+    Yosys commands between reading the first source and the others. `engine`: see `engines`.
 
     Returns:
-        "proven", "refuted" or "undecided".
+        "proven" for all time, "refuted", "undecided", or "bounded": no counterexample in CYCLES cycles.
     """
     macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
     first, *others = (f"read_verilog -sv -formal{macros} {source}" for source in sources)
@@ -44,12 +62,14 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
         "formalff -clk2ff -ff2anyinit", "techmap", "opt -fast", "setundef -undriven -anyseq",
         "aigmap", "opt_clean", "write_aiger -zinit property.aig",
     ], directory)
-    # Each engine works only where those before it found nothing: counterexamples (whose absence in the first
-    # cycles is also the base of the induction), induction over two cycles, ABC's mix, reachability.
-    text = _abc(["read_aiger property.aig", "fold", "strash", "orpos", "bmc3 -F 3", "ind -F 2 -C 100000",
-                 f"dprove -T {seconds}", f"pdr -T {seconds}", "print_status"], directory)
-    found = re.search(r"Status = (-?\d)", text)
-    return {"1": "proven", "0": "refuted"}.get(found[1] if found else "", "undecided")
+    text = _abc(["read_aiger property.aig", "fold", "strash", *engines(engine, seconds), "print_status"],
+                directory)
+    found = re.findall(r"Status = (-?\d)", text)
+    if "0" in found:
+        return "refuted"
+    if "1" in found:
+        return "proven"
+    return "bounded" if f"No output asserted in {CYCLES} frames" in text else "undecided"
 
 
 def _abc(commands: Iterable[str], directory: Path) -> str:

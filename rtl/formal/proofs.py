@@ -44,7 +44,11 @@ def _compactor(length: int, keep: int, group: int) -> Proof:
 
 def _expose(kind: str, *registers: str) -> tuple[str, ...]:
     """Makes registers outputs, for invariants that name them."""
-    return ("proc", *(f"expose {module_name(kind)}/w:{name}" for name in registers))
+    module = module_name(kind)
+    return ("proc", f"flatten {module}", *(f"expose {module}/w:{name}" for name in registers))
+
+
+_CHANNEL = ("begun", "rest_address", "rest_beats", "underway_level", "waiting")
 
 
 def _requantizer(shift: int) -> Proof:
@@ -58,22 +62,23 @@ PROOFS = (
     *(_mask_decoder(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
     *(_compactor(*sizes) for sizes in ((8, 2, 4), (16, 4, 16))),
     Proof("row decoder", lambda: RowDecoder(accelerator=preset("ews-cms-4")), "row_decoder",
-          {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1}),
+          {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1},
+          slow=True),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf"),
     Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe", slow=True),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
     Proof("entry counter, depth 4", lambda: EntryCounter(depth=4), "entry_counter", {"DEPTH": 4}),
-    Proof("entry counter, depth 8", lambda: EntryCounter(depth=8), "entry_counter", {"DEPTH": 8}, slow=True),
     Proof("beat buffer", lambda: BeatBuffer(port_bits=4, ring_bits=8, rows=2, row_bits=5), "beat_buffer"),
     Proof("FIFO", lambda: Fifo(width=3, depth=4), "fifo", checkers=("stream_rules", "queue_rules")),
     Proof("SRAM FIFO", lambda: SramFifo(width=3, depth=4), "sram_fifo",
           checkers=("stream_rules", "queue_rules")),
     Proof("address channel", lambda: AddressChannel(data_bits=64), "address_channel",
-          checkers=("stream_rules", "burst_rules", "request_rules"), prepare=_expose(
-              "address_channel_64", "begun", "rest_address", "rest_beats", "underway_level", "waiting")),
+          checkers=("stream_rules", "burst_rules", "request_rules"), engine="induction",
+          prepare=_expose("address_channel_64", *_CHANNEL)),
     Proof("AXI read port", lambda: ReadPort(data_bits=64), "read_port",
-          checkers=("stream_rules", "burst_rules"), slow=True),
+          checkers=("stream_rules", "burst_rules"), engine="correspondence",
+          prepare=_expose("read_port_64", *(f"channel.{name}" for name in (*_CHANNEL, "dropping")))),
     Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port",
-          checkers=("stream_rules", "burst_rules"), slow=True),
+          checkers=("stream_rules", "burst_rules"), engine="bounded"),
     *(_requantizer(shift) for shift in range(1, 48)),
 )

@@ -28,6 +28,7 @@ class Proof:
         defines: macros for it.
         checkers: further files.
         prepare: Yosys commands on the component before the properties meet it.
+        engine: see `rtl.yosys.engines`.
         slow: takes more than a few seconds.
     """
 
@@ -37,12 +38,13 @@ class Proof:
     defines: Mapping[str, int] = field(default_factory=dict)
     checkers: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
+    engine: str = "mixed"
     slow: bool = False
 
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome: `status` should be "proven", `twin` "refuted"."""
+    """Outcome: `status` should be "proven" (or "bounded", where no more is tried), `twin` "refuted"."""
 
     name: str
     status: str
@@ -51,7 +53,7 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        return (self.status, self.twin) == ("proven", "refuted")
+        return self.status in ("proven", "bounded") and self.twin == "refuted"
 
 
 def prove(proof: Proof) -> Result:
@@ -66,6 +68,7 @@ def prove(proof: Proof) -> Result:
             sources.append(f"{name}.sv")
             (directory / sources[-1]).write_text((PROPERTIES / sources[-1]).read_text())
         status, twin = (
-            yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare)
+            yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare,
+                        proof.engine)
             for defines in (proof.defines, {**proof.defines, FALSE_TWIN: 1}))
     return Result(proof.name, status, twin, time.monotonic() - started)

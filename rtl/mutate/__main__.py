@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 
 from rtl.mutate.components import SUITES
-from rtl.mutate.measure import measure, table
+from rtl.mutate.measure import measure, row, table
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
     for suite in SUITES:
         if not options.components or suite.kind in options.components:
             scores.append(measure(suite, options.scale, options.seed))
-            print(f"{scores[-1].component}: {scores[-1].score:.1%}", file=sys.stderr, flush=True)
+            print(row(scores[-1]), file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([asdict(score) | {"score": score.score} for score in scores], indent=2))
     else:

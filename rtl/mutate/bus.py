@@ -82,13 +82,13 @@ def _packet_assembler(rng: np.random.Generator) -> Vectors:
 
 def _runs(rng: np.random.Generator) -> Vectors:
     left: deque[int] = deque()
-    for n in range(500):
+    for _ in range(1500):
         load = int(not left and chance(rng, 0.7))
         lines, planes = (1 + below(rng, 4) for _ in range(2))
         start, line_stride, plane_stride = (number(rng, 32) for _ in range(3))
-        if n == 100:
-            lines = 300
-        ready, clear, reset = chance(rng, 0.8), chance(rng, 0.01), chance(rng, 0.005)
+        if chance(rng, 0.3):  # more than `clear` lets pass
+            lines += 1 << below(rng, 16)
+        ready, clear, reset = chance(rng, 0.8), chance(rng, 0.04), chance(rng, 0.005)
         expected: dict[str, int] = {"valid": bool(left)}
         if left:
             expected |= {"address": left[0], "last": len(left) == 1}
@@ -164,7 +164,7 @@ def _address_channel(rng: np.random.Generator) -> Vectors:
     channel = Channel(8)
     request: tuple[int, int] | None = None
     out = 0  # bursts that memory has taken and not finished
-    for n in range(1200):
+    for n in range(4000):
         if request is None and chance(rng, 0.8):
             request = _request(rng)
             if chance(rng, 0.15):  # one that `clear` ends

@@ -55,6 +55,12 @@ def measure(suite: Suite, scale: float, seed: int) -> Score:
                  tuple(changes[n - 1] for n in left if n not in same), time.monotonic() - started)
 
 
+def row(score: Score) -> str:
+    """A row of the table."""
+    return (f"| {score.component} | {score.mutants} | {score.killed} | {len(score.equivalent)} "
+            f"| {len(score.survivors)} | {score.score:.1%} | {score.seconds:.1f} |")
+
+
 def table(scores: Iterable[Score]) -> str:
     """The scores in Markdown."""
     lines = ["| component | mutants | killed | equivalent | survivors | score | s |",
@@ -63,6 +69,4 @@ def table(scores: Iterable[Score]) -> str:
     total = Score("all", sum(s.mutants for s in scores), sum(s.killed for s in scores),
                   sum((s.equivalent for s in scores), ()), sum((s.survivors for s in scores), ()),
                   sum(s.seconds for s in scores))
-    lines += [f"| {s.component} | {s.mutants} | {s.killed} | {len(s.equivalent)} | {len(s.survivors)} "
-              f"| {s.score:.1%} | {s.seconds:.1f} |" for s in (*scores, total)]
-    return "\n".join(lines)
+    return "\n".join((*lines, *map(row, scores), row(total)))

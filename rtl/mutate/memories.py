@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtl.map_group import MapGroup
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
 from rtl.rom_arbiter import RomArbiter
@@ -43,25 +42,6 @@ def _single_port_sram(rng: np.random.Generator) -> Vectors:
             shown = words[address]
 
 
-def _map_group(rng: np.random.Generator) -> Vectors:
-    count, banks = 12, 4
-    memory = bytearray(8 * count)
-    shown: int | None = None
-    for _ in range(400):
-        first, read = below(rng, count - banks + 1), below(rng, count - banks + 1)
-        enable, data = number(rng, 8 * banks) & number(rng, 8 * banks), number(rng, 64 * banks)
-        if abs(first - read) < banks:
-            enable = 0  # of different words
-        reads = chance(rng, 0.7)
-        yield ({"write_enable": enable, "write_word": first, "write_data": data, "read_enable": reads,
-                "read_word": read}, {} if shown is None else {"read_data": shown})
-        if reads:
-            shown = int.from_bytes(memory[8 * read : 8 * (read + banks)], "little")
-        for n in range(8 * banks):
-            if enable >> n & 1:
-                memory[8 * first + n] = data >> 8 * n & 0xFF
-
-
 def _signs(rng: np.random.Generator) -> Vectors:
     columns = 3
     for _ in range(200):
@@ -88,8 +68,6 @@ SUITES = (
     VectorSuite("sram_4x8_by_4", lambda: Sram(depth=4, width=8, granularity=4), _sram, view="""
     legal = !(read_enable && write_enable != 0 && read_address == write_address);"""),
     VectorSuite("sram_4x6_single", lambda: SinglePortSram(depth=4, width=6), _single_port_sram),
-    VectorSuite("map_group_12x4", lambda: MapGroup(words=12, banks=4), _map_group, view="""
-    legal = write_word <= 8 && read_word <= 8;"""),
     VectorSuite("signs", lambda: Signs(columns=3), _signs),
     VectorSuite("rom_arbiter", lambda: RomArbiter(records=5, ports=2, address_bits=3), _rom_arbiter),
 )

@@ -80,9 +80,12 @@ def _residual_lane(rng: np.random.Generator) -> Vectors:
 
 
 def _pass_operand(rng: np.random.Generator) -> Vectors:
-    for _ in range(500):
+    for _ in range(1000):
         value, zero = int8(rng, 2).tolist()
-        total = _signed(number(rng, 32), 32) if chance(rng, 0.5) else below(rng, 600) - 300
+        # Anywhere, next to the value, or a power of two away from it.
+        near = value + below(rng, 3) - 1
+        total = (_signed(number(rng, 32), 32), near, _signed(near + (1 << below(rng, 32)), 32),
+                 below(rng, 600) - 300)[below(rng, 4)]
         inside, first, largest = (chance(rng, 0.5) for _ in range(3))
         before = (-128 if largest else 0) if first else total
         inputs = {"total": total, "value": value, "zero": zero, "inside": inside, "first": first,

@@ -10,10 +10,10 @@ demo: $(READY) tools
 	$(BIN)/python -m codeword.demo
 
 test: lint tools
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-all: lint tools
-	$(BIN)/python -m pytest -q -m ""
+	$(BIN)/python -m pytest -q -n 2 -m ""
 
 lint: $(READY)
 	$(BIN)/ruff check sim codeword algos rtl tests examples

@@ -54,7 +54,7 @@ class UnitBuffer(Block):
             shape=unsigned(length * packets.WORD_BITS), depth=SLOTS, init=[])
         packet_write = units.write_port(granularity=packets.WORD_BITS)
         running, leaving = units.read_port(domain="comb"), units.read_port(domain="comb")
-        parameters = place(m, "parameters", Sram(
+        parameters = place(m, "parameter_rows", Sram(
             depth=2 << self.group_bits, width=parameter_bits * columns, granularity=parameter_bits))
 
         # Numbers of the units that load, run and leave; a bit more than a slot number tells full from empty.

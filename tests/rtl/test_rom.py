@@ -10,7 +10,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from rtl import verilog
+from rtl import export, verilog
 from rtl.loader import Loader
 from rtl.rom import Rom, init_files
 from sim.accelerator import load, preset
@@ -200,7 +200,7 @@ def test_lint_clean(acc, tmp_path):
 
     texts = _write(Loader(accelerator=acc), tmp_path)
     settings = environment("verilator")
-    (tmp_path / "lint.vlt").write_text(verilog._lint())
+    (tmp_path / "lint.vlt").write_text(export.lint())
     done = subprocess.run([shutil.which("verilator", path=settings["PATH"]), "--lint-only", "-Wall",
                            "--top-module", "codeword_loader", "lint.vlt", *texts], check=False,
                           cwd=tmp_path, env=settings, capture_output=True, text=True)

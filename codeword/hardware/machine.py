@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from codeword.hardware.published import published
 from sim import accelerator, technology
 from sim.accelerator import Accelerator
 from sim.counts import core_counts
 from sim.estimate import estimate
+from sim.formats import native_formats, own_codewords
 from sim.results import LayerCounts
 from sim.shapes import ConvShape, Shape
 from sim.workloads import workload
@@ -44,21 +47,31 @@ class Energy:
 
 @dataclass(frozen=True)
 class NetworkSetting:
-    """A network of the figures: its name there, the layers counted, its records on codebook machines."""
+    """A network of the figures.
+
+    Attributes:
+        name: as the paper has it.
+        layers: by table or figure, which of its layers are counted (one of LAYERS); convolutions elsewhere.
+        masked: fields of the description for its records on codebook machines.
+    """
 
     name: str
-    layers: str = "convolutions"
-    masked: tuple[tuple[str, int], ...] = ()
+    layers: Mapping[str, str] = field(default_factory=dict)
+    masked: Mapping[str, int] = field(default_factory=dict)
 
-    def counts(self, shape: Shape) -> bool:
-        """Whether the figures contain a layer."""
-        if self.layers == "all":
-            return True
-        convolution = isinstance(shape, ConvShape) and shape.size != (1, 1)
-        if self.layers == "convolutions" or not convolution:
-            return convolution
-        assert isinstance(shape, ConvShape)
-        return shape.groups == 1 and shape.kernel == (1, 1)
+
+LAYERS = ("convolutions", "pointwise", "all", "compressed")
+"""Convolutions are all but classifiers; "all" has classifiers in dense INT8, "compressed" as records."""
+
+
+def _counted(shape: Shape, layers: str) -> bool:
+    if layers in ("all", "compressed"):
+        return True
+    convolution = isinstance(shape, ConvShape) and shape.size != (1, 1)
+    if layers == "convolutions" or not convolution:
+        return convolution
+    assert isinstance(shape, ConvShape)
+    return shape.groups == 1 and shape.kernel == (1, 1)
 
 
 @dataclass(frozen=True)
@@ -80,15 +93,13 @@ class Setup:
         return accelerator.load(f"{family}-{size}", fields | dict(changes or {}))
 
     def variant(self, change: Mapping[str, Any]) -> Setup:
-        """This setup with one entry of machine.toml's `variants`."""
-        networks = dict(self.networks)
-        mobilenet = networks["mobilenet-v1"]
+        """This setup with one entry of machine.toml's `variants`; its `layers` hold for all networks and figures."""
+        networks = self.networks
+        if "layers" in change:
+            always = dict.fromkeys(published(), change["layers"])
+            networks = {key: replace(net, layers=always) for key, net in networks.items()}
         if change.get("masked") is False:
-            networks["mobilenet-v1"] = replace(mobilenet, masked=())
-        if change.get("layers") == "convolutions":
-            networks["mobilenet-v1"] = replace(mobilenet, layers="convolutions")
-        if change.get("layers") == "all":
-            networks = {key: replace(net, layers="all") for key, net in networks.items()}
+            networks = {key: replace(net, masked={}) for key, net in networks.items()}
         return replace(
             self, description={**self.description, **change.get("description", {})}, networks=networks,
             energy=replace(self.energy, **change.get("energy", {})),
@@ -98,9 +109,7 @@ class Setup:
 def setup() -> Setup:
     """What machine.toml says."""
     found = document()
-    networks = {key: NetworkSetting(net["name"], net.get("layers", "convolutions"),
-                                    tuple(net.get("masked", {}).items()))
-                for key, net in found["networks"].items()}
+    networks = {key: NetworkSetting(**net) for key, net in found["networks"].items()}
     return Setup(found["description"], Energy(**found["energy"]), networks, found["objective"])
 
 
@@ -135,20 +144,42 @@ class Run:
 
 
 def run(
-    network: str, family: str, size: int, using: Setup, changes: Mapping[str, Any] | None = None
+    network: str, family: str, size: int, using: Setup, changes: Mapping[str, Any] | None = None,
+    layers: str = "convolutions",
 ) -> Run:
-    """The whole network runs; the layers that the figures contain are added up.
+    """The whole network runs; the layers that count are added up.
 
     Args:
         changes: further fields of the description.
+        layers: one of LAYERS.
     """
     machine = using.accelerator(family, size, network, changes)
+    counts = _counts(network, machine, using.objective, layers == "compressed")
+    counted = [layer for layer, shape in zip(counts, workload(network).shapes, strict=True)
+               if _counted(shape, layers)]
+    return _sum(counted, machine, using.energy)
+
+
+@lru_cache(maxsize=512)
+def _counts(
+    network: str, machine: Accelerator, objective: str, compressed: bool
+) -> tuple[LayerCounts, ...]:
+    """Of every layer.
+
+    Args:
+        compressed: classifiers too, on a codebook machine.
+    """
     found = workload(network)
-    setting = using.networks.get(network, NetworkSetting(network, "all"))
-    whole = estimate(found, machine, objective=using.objective)
-    layers = [layer.counts for layer, shape in zip(whole.layers, found.shapes, strict=True)
-              if setting.counts(shape)]
-    return _sum(layers, machine, using.energy)
+    formats = None
+    if compressed and machine.coded:
+        native = native_formats(found.shapes, machine)
+        coded = next(form for form, k, _ in native.values() if k)
+        formats = {shape.name: (coded, own_codewords(shape, machine.codebook_entries, machine.codeword_length))
+                   if native[shape.name][2] == "classifier" and not shape.outputs % machine.codeword_length
+                   else native[shape.name][:2]
+                   for shape in found.shapes if isinstance(shape, ConvShape)}
+    whole = estimate(found.shapes, machine, objective=objective, formats=formats)
+    return tuple(layer.counts for layer in whole.layers)
 
 
 def _sum(layers: list[LayerCounts], machine: Accelerator, energy: Energy) -> Run:

@@ -47,26 +47,36 @@ def data_access(runs: Runs, only: str = "", base: str = "ews") -> Rows:
         only: one row of the figure, by default all.
         base: the 8-bit machine; the paper does not say which of the two.
     """
-    return {network: [runs("figure15", network, base, size).data_access
-                      / runs("figure15", network, "ews-cms", size).data_access for size in SIZES] for network in _rows("figure15", only)}
+    def spent(network: str, family: str, size: int) -> float:
+        return runs("figure15", network, family, size).data_access
+
+    return {network: [spent(network, base, size) / spent(network, "ews-cms", size) for size in SIZES]
+            for network in _rows("figure15", only)}
 
 
 def speed(runs: Runs, only: str = "") -> Rows:
     """Figure 17."""
-    return {network: [runs("figure17", network, "ws", 64).cycles
-                      / runs("figure17", network, LABELS[column], 64).cycles for column in published()["figure17"].columns] for network in _rows("figure17", only)}
+    def cycles(network: str, label: str) -> int:
+        return runs("figure17", network, LABELS[label], 64).cycles
+
+    labels = published()["figure17"].columns
+    return {network: [cycles(network, "WS") / cycles(network, label) for label in labels]
+            for network in _rows("figure17", only)}
 
 
 def efficiency(runs: Runs, only: str = "") -> Rows:
     """Figure 19."""
-    return {row: [runs.efficiency("figure19", *_machine(row, column)) for column in published()["figure19"].columns]
+    labels = published()["figure19"].columns
+    return {row: [runs.efficiency("figure19", *_machine(row, label)) for label in labels]
             for row in _rows("figure19", only)}
 
 
 def efficiency_gain(runs: Runs, only: str = "") -> Rows:
     """Figure 20."""
-    return {row: [runs.efficiency("figure20", *_machine(row, column))
-                  / runs.efficiency("figure20", *_machine(row, "WS")) for column in published()["figure20"].columns]
+    def found(row: str, label: str) -> float:
+        return runs.efficiency("figure20", *_machine(row, label))
+
+    return {row: [found(row, label) / found(row, "WS") for label in published()["figure20"].columns]
             for row in _rows("figure20", only)}
 
 
@@ -90,7 +100,7 @@ def ews_over_ws(runs: Runs) -> Rows:
 
 
 def areas() -> Rows:
-    """Table 7 from the fits: the printed sizes stand in the technology as printed, so those would be equal."""
+    """Table 7 from the fits; the tool itself has the printed values at the printed sizes."""
     tech = technology.load("mvq40")
     arrays, found = tech.area.array, [tech.areas(accelerator.preset(f"ews-{size}")) for size in SIZES]
 
@@ -100,13 +110,13 @@ def areas() -> Rows:
         return [part.fit.constant + part.fit.slope * n for n in units]
 
     crf = fitted(tech.area.crf)
-    memories: Rows = {name: [area[key].mm2 for area in found]
+    rows: Rows = {name: [area[key].mm2 for area in found]
                       for name, key in (("L1", "l1"), ("L2", "l2"), ("Others", "others"))}
-    return {
-        "WS": list(fitted(arrays["ws"])), "EWS": list(fitted(arrays["ews"])),
-        "EWS-C, EWS-CM": [a + b for a, b in zip(fitted(arrays["ews"]), crf, strict=True)],
-        "EWS-CMS": [a + b for a, b in zip(fitted(arrays["ews-sparse"]), crf, strict=True)],
-    } | memories
+    for name, key in (("WS", "ws"), ("EWS", "ews")):
+        rows[name] = [*fitted(arrays[key])]
+    for name, key in (("EWS-C, EWS-CM", "ews"), ("EWS-CMS", "ews-sparse")):
+        rows[name] = [a + b for a, b in zip(fitted(arrays[key]), crf, strict=True)]
+    return rows
 
 
 def summary(runs: Runs) -> Rows:
@@ -145,15 +155,15 @@ def summary_alexnet(runs: Runs, only: str = "") -> Rows:
 
 def claims(runs: Runs) -> Rows:
     """The abstract's headlines, from our figures."""
-    gain = runs.efficiency("figure19", "resnet18", "ews-cms", 64) / runs.efficiency("figure19", "resnet18", "ews", 64)
+    cms, ews = (runs.efficiency("figure19", "resnet18", family, 64) for family in ("ews-cms", "ews"))
     fits = areas()
-    cms, ews = fits["EWS-CMS"][2], fits["EWS"][2]
-    assert cms is not None
-    assert ews is not None
+    small, base = fits["EWS-CMS"][2], fits["EWS"][2]
+    assert small is not None
+    assert base is not None
     s2ta = published()["comparators"].rows["S2TA, 65 nm"][2]
     return {
-        "energy efficiency over EWS": [gain],
-        "array smaller than EWS, %": [100 * (1 - cms / ews)],
+        "energy efficiency over EWS": [cms / ews],
+        "array smaller than EWS, %": [100 * (1 - small / base)],
         "energy efficiency over sparse accelerators": [
             runs.efficiency("table9alexnet", "alexnet", "ews-cms", 64, keep=8) / s2ta],
     }
@@ -167,7 +177,8 @@ def printed_claims() -> dict[str, tuple[float, str]]:
     alexnet = tables["table9alexnet"].rows["TOPS/W"][1]
     s2ta = tables["comparators"].rows["S2TA, 65 nm"][2]
     return {
-        "energy efficiency over EWS": (best[5] / best[2], f"{best[5]} / {best[2]} TOPS/W, ResNet-18 at 64x64"),
+        "energy efficiency over EWS": (best[5] / best[2],
+                                       f"{best[5]} / {best[2]} TOPS/W, ResNet-18 at 64x64"),
         "array smaller than EWS": (1 - area["EWS-CMS"] / area["EWS"],
                                    f"1 - {area['EWS-CMS']} / {area['EWS']} mm2: the claim as worded"),
         "array smaller than EWS-C or EWS-CM": (1 - area["EWS-CMS"] / area["EWS-C, EWS-CM"],

@@ -93,7 +93,7 @@ class Setup:
         return accelerator.load(f"{family}-{size}", fields | dict(changes or {}))
 
     def variant(self, change: Mapping[str, Any]) -> Setup:
-        """This setup with one entry of machine.toml's `variants`; its `layers` hold for all networks and figures."""
+        """This setup with one entry of machine.toml's `variants`; its `layers` hold for all figures."""
         networks = self.networks
         if "layers" in change:
             always = dict.fromkeys(published(), change["layers"])
@@ -174,10 +174,12 @@ def _counts(
     if compressed and machine.coded:
         native = native_formats(found.shapes, machine)
         coded = next(form for form, k, _ in native.values() if k)
-        formats = {shape.name: (coded, own_codewords(shape, machine.codebook_entries, machine.codeword_length))
-                   if native[shape.name][2] == "classifier" and not shape.outputs % machine.codeword_length
-                   else native[shape.name][:2]
-                   for shape in found.shapes if isinstance(shape, ConvShape)}
+        formats = {name: native[name][:2] for name in native}
+        for shape in found.shapes:
+            if (isinstance(shape, ConvShape) and native[shape.name][2] == "classifier"
+                    and shape.outputs % machine.codeword_length == 0):
+                formats[shape.name] = coded, own_codewords(
+                    shape, machine.codebook_entries, machine.codeword_length)
     whole = estimate(found.shapes, machine, objective=objective, formats=formats)
     return tuple(layer.counts for layer in whole.layers)
 

@@ -42,10 +42,10 @@ def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
         result: dict[str, Any] = {"what": change["what"]}
         for key, found in figure_cells(using.variant(change)).items():
             deviation, _, off = spread(found)
-            changes = [cell.ours / old.ours - 1 for cell, old in zip(found, base[key], strict=True)
+            changes: list[float] = [cell.ours / old.ours - 1 for cell, old in zip(found, base[key], strict=True)
                        if cell.ours and old.ours]
             result[key] = {"deviation": round(deviation, 4), "off": off,
-                           "change": round(max(changes, key=abs), 4)}
+                           "change": round(max(changes, key=lambda change: abs(change)), 4)}
         results.append(result)
         report(f"{change['what']}: " + ", ".join(
             f"{key} {result[key]['deviation']:.1%} ({result[key]['off']} off)" for key in FIGURES))

@@ -1,6 +1,6 @@
 """SSVQ's 3x: where DeiT-Tiny at batch 1 is three times faster than in 8 bits.
 
-Neither the array nor the memory is published, so both are swept; the rest is the machine of the other figures.
+Neither array nor memory is published, so both are swept; the rest is the machine of the other figures.
 """
 
 from __future__ import annotations

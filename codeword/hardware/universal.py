@@ -62,18 +62,11 @@ def storage() -> dict[str, float]:
 
 
 def areas() -> dict[str, tuple[float | None, str]]:
-    """mm2 in 40 nm, None with the reason."""
-    found = {}
-    for family in ("ews-c", "rom"):
-        area = technology.load("mvq40").areas(accelerator.preset(f"{family}-64"))["crf"]
-        found[family] = (area.mm2, area.source)
-    found["rom"] = (None, "VQ4ALL prints no ROM area, and mvq40 has no ROM density")
-    found["break-even"] = _break_even(found["ews-c"][0])
-    return found
-
-
-def _break_even(rf: float | None) -> tuple[float | None, str]:
-    """mm2 a MB below which the ROM is smaller than the RF that it replaces."""
-    if rf is None:
-        return None, "needs the RF's area"
-    return rf / (ROM_CODEWORDS * D / 2**20), "mm2 a MB at which the ROM is as large as one RF of EWS-C"
+    """mm2 in 40 nm or None, with the source; and the mm2 a MB at which the ROM is as large as the RF."""
+    found = technology.load("mvq40").areas(accelerator.preset("ews-c-64"))["crf"]
+    assert found.mm2 is not None
+    return {
+        "codebook RF of EWS-C, 64x64": (found.mm2, found.source),
+        "universal ROM": (None, "VQ4ALL prints no area, and mvq40 has no density of ROM"),
+        "break-even, mm2 a MB": (found.mm2 / (ROM_CODEWORDS * D / 2**20), "RF's area over the ROM's size"),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +93,15 @@ class Setup:
         return accelerator.load(f"{family}-{size}", fields | dict(changes or {}))
 
     def variant(self, change: Mapping[str, Any]) -> Setup:
-        """This setup with one entry of machine.toml's `variants`; its `layers` hold for all figures."""
+        """This setup with one entry of machine.toml's `variants`.
+
+        Its `layers` hold for all figures, and for the network `of` or all.
+        """
         networks = self.networks
         if "layers" in change:
             always = dict.fromkeys(published(), change["layers"])
-            networks = {key: replace(net, layers=always) for key, net in networks.items()}
+            networks = {key: replace(net, layers=always) if change.get("of", key) == key else net
+                        for key, net in networks.items()}
         if change.get("masked") is False:
             networks = {key: replace(net, masked={}) for key, net in networks.items()}
         return replace(
@@ -160,7 +164,7 @@ def run(
     return _sum(counted, machine, using.energy)
 
 
-@lru_cache(maxsize=512)
+@cache
 def _counts(
     network: str, machine: Accelerator, objective: str, compressed: bool
 ) -> tuple[LayerCounts, ...]:

@@ -156,7 +156,8 @@ def _table(key: str, found: Mapping[str, Any]) -> str:
         f"## {TITLES[key]}",
         f"{table.source}: {table.what}. Published / ours (deviation); median {middle:.1%}, "
         f"largest {worst:.0%}, {off} off by more than 25 %.",
-        _grid(["", *table.columns], rows), table.note, NOTES.get(key, ""), _claims() if key == "claims" else ""]
+        _grid(["", *table.columns], rows), table.note, NOTES.get(key, ""),
+        _claims() if key == "claims" else ""]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -256,8 +257,8 @@ def _universal(found: Mapping[str, Any]) -> str:
         own, equal = t["indices"] + t["codebooks"], t["equal_indices"] + t["equal_codebooks"]
         rows.append([network, str(t["layers"]), *map(_kib, (own, t["codebooks"], equal, t["universal"])),
                      f"{t['universal'] / equal:.2f}", f"{t['universal'] / own:.2f}"])
-    head = ["", "layers", "own codebooks", "codebooks of it", "own, equal bits", "universal", "universal / equal bits",
-            "universal / own"]
+    head = ["", "layers", "own codebooks", "codebooks of it", "own, equal bits", "universal",
+            "universal / equal bits", "universal / own"]
     stored = [[name, f"{kib:,.0f}"] for name, kib in universal.storage().items()]
     areas = [[name, "null" if value is None else f"{value:.2f}", why]
              for name, (value, why) in universal.areas().items()]

@@ -42,8 +42,8 @@ def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
         result: dict[str, Any] = {"what": change["what"]}
         for key, found in figure_cells(using.variant(change)).items():
             deviation, _, off = spread(found)
-            changes: list[float] = [cell.ours / old.ours - 1 for cell, old in zip(found, base[key], strict=True)
-                       if cell.ours and old.ours]
+            pairs = zip(found, base[key], strict=True)
+            changes: list[float] = [cell.ours / old.ours - 1 for cell, old in pairs if cell.ours and old.ours]
             result[key] = {"deviation": round(deviation, 4), "off": off,
                            "change": round(max(changes, key=lambda change: abs(change)), 4)}
         results.append(result)

@@ -33,7 +33,7 @@ def main() -> None:
     found = report.compute(setup())
     _write(REPORTS / "mvq_reproduction.json", found)
     if options.sensitivity:
-        _write(kept, sensitivity.run(lambda line: print(line, file=sys.stderr, flush=True)))
+        _write(kept, sensitivity.everything(lambda line: print(line, file=sys.stderr, flush=True)))
     text = report.render(found, json.loads(kept.read_text()))
     (REPORTS / "mvq_reproduction.md").write_text(text)
     print(text.split("\n## ")[0])

@@ -82,8 +82,8 @@ def unexplained(found: Mapping[str, Any]) -> list[Cell]:
             and (cell.table, cell.row, cell.column) not in known]
 
 
-def render(found: Mapping[str, Any], sensitivities: Sequence[Mapping[str, Any]]) -> str:
-    """The report."""
+def render(found: Mapping[str, Any], sensitivities: Mapping[str, Any]) -> str:
+    """The report, from `compute` and `sensitivity.everything`."""
     parts = [_head(found), _machine(), *(_table(key, found) for key in TITLES), _fixed(),
              _reasons(found), _base(found), _sensitivity(sensitivities), _ssvq(found), _universal(found)]
     return "\n\n".join(parts) + "\n"
@@ -138,7 +138,7 @@ nor that a gated multiplier costs three quarters of a busy one. The mapping sear
 
 Which layers count was decided by whole figures, never by a cell: with stem and depth-wise layers
 MobileNet's bars of Figures 15 and 17 fall into place, with the point-wise layers alone they do not; no
-figure but Table 9's AlexNet can contain INT8 classifiers (both in the table of sensitivities). For Table 9's
+figure but Table 9's AlexNet can contain INT8 classifiers (`variants` has both). For Table 9's
 AlexNet neither choice fits."""
 
 
@@ -218,18 +218,35 @@ The paper says "8-bit base". Published / over EWS / over WS:
 It is EWS. VGG-16's last two values could be the other way round; ours rise with the array."""
 
 
-def _sensitivity(found: Sequence[Mapping[str, Any]]) -> str:
+def _sensitivity(found: Mapping[str, Any]) -> str:
     def effect(entry: Mapping[str, Any], key: str) -> str:
-        return f"{entry[key]['deviation']:.1%}, {entry[key]['off']} ({entry[key]['change']:+.0%})"
+        change = entry[key]["change"]
+        return f"{entry[key]['deviation']:.1%}, {entry[key]['off']}" + (f" ({change:+.0%})" if change else "")
 
-    rows = [[entry["what"], *(effect(entry, key) for key in FIGURES)] for entry in found]
+    rows = [[entry["what"], *(effect(entry, key) for key in FIGURES)] for entry in found["variants"]]
+    made = {entry["what"] for entry in found["variants"]}
+    left = [variant["what"] for variant in document()["variants"] if variant["what"] not in made]
+    missing = f"\n\nNot made yet: {'; '.join(left)}." if left else ""
+    best = [[name, *(f"{value:g}: {_least(found['search'], name, value):.3f}" for value in values)]
+            for name, values in document()["search"].items()]
+    width = max(map(len, best))
+    best = [row + [""] * (width - len(row)) for row in best]
     return f"""## Sensitivities
 
 One change at a time: median deviation from the published values, cells off by more than 25 %, and in
-brackets the largest change of a cell. Figure 19 with the absolute scale that fits each variant best. `make
-reproduce-hardware-sensitivity` repeats it (minutes).
+brackets, where kept, the largest change of a cell. Figure 19 with the absolute scale that fits each variant
+best. `make reproduce-hardware-sensitivity` makes it anew (minutes).
 
-{_grid(["", *(TITLES[key].split(",")[0] for key in FIGURES)], rows)}"""
+{_grid(["", *(TITLES[key].split(",")[0] for key in FIGURES)], rows)}{missing}
+
+The energies: the least mean |log(ours / published)| over Figures 15, 19 and 20 that a value allows, the other
+two parameters free on their grid.
+
+{_grid(["", *([""] * (width - 1))], best)}"""
+
+
+def _least(search: Sequence[Mapping[str, float]], name: str, value: float) -> float:
+    return min(entry["loss"] for entry in search if entry[name] == value)
 
 
 def _ssvq(found: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from math import log
 from statistics import median
@@ -66,3 +66,9 @@ def search() -> list[tuple[float, Energy]]:
                for cell in figures[key] if cell.ours]
         found.append((sum(off) / len(off), energy))
     return sorted(found, key=lambda pair: pair[0])
+
+
+def everything(report: Callable[[str], None] = print) -> dict[str, Any]:
+    """What reports/mvq_sensitivity.json keeps."""
+    return {"search": [{"loss": round(loss, 4)} | asdict(energy) for loss, energy in search()],
+            "variants": run(report)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from codeword.hardware import figures, report, ssvq, storage, universal
+from codeword.hardware import figures, report, sensitivity, ssvq, storage, universal
 from codeword.hardware.figures import FIGURES, Runs
 from codeword.hardware.machine import LAYERS, document, run, setup
 from codeword.hardware.published import Cell, cells, published, spread
@@ -104,9 +105,19 @@ def test_a_far_cell_without_a_reason_is_named() -> None:
         Cell("figure17", "alexnet", "WS-CMS", 1.1, 9.0)]
 
 
-def test_sensitivities_have_every_variant() -> None:
-    assert [entry["what"] for entry in SENSITIVITY[1:]] == [v["what"] for v in document()["variants"]]
-    assert all(SENSITIVITY[0][key]["change"] == 0 for key in FIGURES)
+def test_sensitivities_are_of_this_machine() -> None:
+    names = [variant["what"] for variant in document()["variants"]]
+    found = [entry["what"] for entry in SENSITIVITY["variants"]]
+    assert found[0] == sensitivity.BASE
+    assert found[1:] == [name for name in names if name in found]
+    for key in FIGURES:
+        deviation, _, off = spread(cells(key, GOLDEN[key]))
+        assert SENSITIVITY["variants"][0][key]["off"] == off
+        assert SENSITIVITY["variants"][0][key]["deviation"] == pytest.approx(deviation, abs=0.003)
+    best = min(SENSITIVITY["search"], key=lambda entry: entry["loss"])
+    chosen = asdict(setup().energy)
+    assert {name: best[name] for name in document()["search"]} == {
+        name: chosen[name] for name in document()["search"]}
 
 
 def test_layers_are_subsets() -> None:

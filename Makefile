@@ -1,5 +1,6 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim scaling fpga lint reproduce-mvq schema tools clean
+.PHONY: demo test test-all bench bench-scale-sim scaling fpga lint reproduce-mvq reproduce-hardware \
+    reproduce-hardware-sensitivity schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -33,6 +34,13 @@ fpga: $(READY) .venv-fpga/ready
 
 scaling: $(READY)
 	$(BIN)/python -m codeword.scaling
+
+reproduce-hardware: $(READY)
+	$(BIN)/python -m codeword.reproduce_hardware
+
+# Minutes: each variant of the machine anew.
+reproduce-hardware-sensitivity: $(READY)
+	$(BIN)/python -m codeword.reproduce_hardware --sensitivity
 
 reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce

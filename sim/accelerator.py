@@ -45,6 +45,8 @@ class Accelerator(BaseModel):
     arf_reuse: bool = Field(True, description="sliding-window reuse along x")
     prf_depth: int = Field(16, ge=1, description="psums per column; assumed")
     weight_port_bits: int = Field(64, ge=64, description="L2 to loader; MVQ sec. 7.1")
+    weight_overlap: bool = Field(True, description="a chunk may load while the one before it computes; "
+                                 "without it the whole WRF serves one chunk, whose load is exposed")
     ifmap_banks: int = Field(8, ge=1, description="64-bit L1 banks a fetch reads at once; assumed")
     psum_banks: int = Field(32, ge=1, description="64-bit L1 banks of the psum group; assumed")
     psum_ports: Literal[1, 2] = Field(1, description="2: stored psums are read and written at once")
@@ -52,6 +54,8 @@ class Accelerator(BaseModel):
     requant_lanes: int = Field(64, ge=1, description="storer lanes; assumed")
     l1_bytes: int = Field(256 * 1024, ge=1024, description="128 KB at 16x16 (MVQ sec. 7.1)")
     l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="MVQ sec. 7.1")
+    l2_weight_bytes: int | None = Field(None, ge=1, description="of L2, for weights that are needed again; "
+                                        "the rest holds maps; by default a quarter, assumed")
     dma_bits: int = Field(64, ge=8, description="L2 to L1 and back, each way; MVQ sec. 3.1")
     dma_setup: int = Field(8, ge=0, description="cycles of a DMA descriptor before its first beat; assumed")
     l2_latency: int = Field(4, ge=0, description="cycles; assumed")
@@ -94,6 +98,9 @@ class Accelerator(BaseModel):
                 raise InputError("extension", self.extension, f"A*B*D = {product} does not fit "
                                  f"wrf_depth = {self.wrf_depth}", "choose positive factors with A*B*D <= "
                                  f"{self.wrf_depth}")
+        if self.weight_bytes >= self.l2_bytes:
+            raise InputError("l2_weight_bytes", self.l2_weight_bytes, "leaves no room for maps in the "
+                             f"{self.l2_bytes} bytes of L2", "keep less")
         if self.weight_port_bits.bit_count() != 1:
             raise InputError("weight_port_bits", self.weight_port_bits, "not a power of two",
                              "use 64, 128, 256 or 512")
@@ -164,12 +171,12 @@ class Accelerator(BaseModel):
 
     @property
     def weight_bytes(self) -> int:
-        """Quarter of L2 that keeps weights for the next spatial tile; assumed."""
-        return self.l2_bytes // 4
+        """Part of L2 that keeps weights for the next spatial tile."""
+        return self.l2_bytes // 4 if self.l2_weight_bytes is None else self.l2_weight_bytes
 
     @property
     def map_bytes(self) -> int:
-        """The rest of L2, which holds a layer's feature maps; assumed."""
+        """The rest of L2, which holds a layer's feature maps."""
         return self.l2_bytes - self.weight_bytes
 
     @property

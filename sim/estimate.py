@@ -14,7 +14,7 @@ from sim.formats import native_formats, network_formats
 from sim.network import Network
 from sim.plan import plan
 from sim.results import Handover, LayerCounts, expected_gated, with_output
-from sim.schedule import Schedule
+from sim.schedule import Format, Schedule
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.workloads import Workload
 
@@ -78,6 +78,7 @@ class Estimate:
 def estimate(
     network: Network | Workload | Sequence[Shape], accelerator: Accelerator, *, objective: str = "edp",
     name: str = "network", zeros: tuple[float, float] | None = None,
+    formats: Mapping[str, tuple[Format, int]] | None = None,
 ) -> Estimate:
     """Maps every layer and adds up what the closed form says.
 
@@ -88,6 +89,7 @@ def estimate(
         name: of a network given as shapes.
         zeros: shares of zero activations and zero stored weights, for the expected number of gated
             multiplications; without them it stays unknown, since only the engine sees operands.
+        formats: stream format and k by layer, of shapes that do not take the machine's native ones.
 
     Raises:
         InputError: the machine cannot run a layer, or a share lies outside 0..1.
@@ -103,6 +105,7 @@ def estimate(
         formats = network_formats(network, accelerator)
     else:
         shapes = with_logits(shapes)
+    if formats is None:
         native = native_formats(shapes, accelerator)
         formats = {layer: found[:2] for layer, found in native.items()}
         reasons = {layer: reason for layer, (_, _, reason) in native.items()}

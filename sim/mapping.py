@@ -203,10 +203,10 @@ def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
         limits = (1, 1, 1)
     if acc.extension is not None:
         a, b, d = (min(pair) for pair in zip(limits, acc.extension, strict=True))
-        rows = [(a, b, d, 2 * a * b * d * one.split <= acc.wrf_depth)]
+        rows = [(a, b, d, acc.weight_overlap and 2 * a * b * d * one.split <= acc.wrf_depth)]
     else:
         rows = []
-        for overlap in (True, False):
+        for overlap in (True, False) if acc.weight_overlap else (False,):
             depth = acc.wrf_depth // (2 if overlap else 1) // one.split
             rows += [(a, b, d, overlap)
                      for a in range(1, min(limits[0], depth, acc.prf_depth) + 1)

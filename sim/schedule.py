@@ -160,6 +160,9 @@ class Schedule:
         if acc.dataflow == "ws" and (self.a, self.b, self.d) != (1, 1, 1):
             raise InputError("A, B, D", (self.a, self.b, self.d), "a weight-stationary array holds "
                              "one weight a PE", "use 1, 1, 1 or dataflow = 'ews'")
+        if self.overlap and not acc.weight_overlap:
+            raise InputError("overlap", True, "the accelerator loads and computes in turn",
+                             "use overlap = False or weight_overlap = true")
         tokens = self.a * self.b * self.d * self.split
         depth = acc.wrf_depth // 2 if self.overlap else acc.wrf_depth
         if tokens > depth:

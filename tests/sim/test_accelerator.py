@@ -51,6 +51,7 @@ def test_wrong_presets(name, text):
     ({"wrf_depth": 0}, "wrf_depth = 0"),
     ({"wrf_depth": "many"}, "wrf_depth = 'many'"),
     ({"weight_port_bits": 192}, "weight_port_bits = 192: not a power of two"),
+    ({"l2_weight_bytes": 2**21}, "l2_weight_bytes = 2097152: leaves no room for maps"),
     ({"tile_rows": 5}, "rows = 16: not a multiple of tile_rows = 5"),
     ({"keep": 3}, "group = 16: not a multiple of keep = 3"),
     ({"loader": "dense"}, "sparse_tile = True: needs masked weights"),

@@ -25,6 +25,8 @@ MEMORIES = {
     "slow DRAM": {"dram_bits": 8, "dram_latency": 500, "dram_row_cycles": 30},
     "slow DMA": {"dma_bits": 8, "dma_setup": 50, "dma_burst_gap": 3},
     "small": {"l1_bytes": 4096, "l2_bytes": 2048},
+    "load and compute in turn": {"weight_overlap": False, "weight_port_bits": 128},
+    "little of L2 for weights": {"l1_bytes": 4096, "l2_bytes": 2048, "l2_weight_bytes": 64},
     "narrow port, two psum ports": {"psum_ports": 2, "psum_banks": 1, "requant_lanes": 1},
 }
 

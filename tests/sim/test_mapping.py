@@ -59,6 +59,16 @@ def test_extension_is_obeyed():
     assert (small.a, small.b, small.d) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("extension", [None, (1, 2, 2)])
+def test_a_machine_may_load_and_compute_in_turn(extension):
+    either, turn = (accelerator.load("ews-16", {"extension": extension, "weight_overlap": overlap})
+                    for overlap in (True, False))
+    assert any(found.overlap for found in mapping.candidates(LAYER, either, "dense", 0, "l2"))
+    assert not any(found.overlap for found in mapping.candidates(LAYER, turn, "dense", 0, "l2"))
+    with pytest.raises(InputError, match=r"overlap = True: .*in turn"):
+        Schedule(turn, LAYER, overlap=True)
+
+
 def test_a_layer_that_cannot_be_mapped_names_the_limit():
     machine = accelerator.load("ews-16", {"l1_bytes": 1024})
     with pytest.raises(InputError, match=r"ifmap tile = \d+: bytes exceed the 256"):

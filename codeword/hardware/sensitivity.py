@@ -1,0 +1,74 @@
+"""What each free parameter does to each figure: one change at a time, everything rerun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from itertools import product
+from math import log
+from statistics import median
+from typing import Any
+
+from codeword.hardware.figures import FIGURES, Runs
+from codeword.hardware.machine import Energy, Setup, document, setup
+from codeword.hardware.published import Cell, cells, spread
+
+BASE = "the machine as it is"
+
+
+def figure_cells(using: Setup) -> dict[str, list[Cell]]:
+    """The cells of every figure that the machine moves.
+
+    Figure 19 has one absolute scale for all its cells: here the one that fits best, so that a variant is
+    not blamed for a MAC energy chosen for another machine.
+    """
+    runs = Runs(using)
+    found = {key: cells(key, figure(runs)) for key, figure in FIGURES.items()}
+    scale = median(cell.published / cell.ours for cell in found["figure19"] if cell.ours)
+    found["figure19"] = [replace(cell, ours=cell.ours and cell.ours * scale) for cell in found["figure19"]]
+    return found
+
+
+def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
+    """All variants of machine.toml, the machine as it is first.
+
+    Returns:
+        by figure the median absolute `deviation` from the published values, the cells `off` by more than
+        25 %, and the largest `change` of a cell against the machine as it is.
+    """
+    using, results = setup(), []
+    base = figure_cells(using)
+    for change in ({"what": BASE}, *document()["variants"]):
+        result: dict[str, Any] = {"what": change["what"]}
+        for key, found in figure_cells(using.variant(change)).items():
+            deviation, _, off = spread(found)
+            pairs = zip(found, base[key], strict=True)
+            changes: list[float] = [cell.ours / old.ours - 1 for cell, old in pairs if cell.ours and old.ours]
+            result[key] = {"deviation": round(deviation, 4), "off": off,
+                           "change": round(max(changes, key=lambda change: abs(change)), 4)}
+        results.append(result)
+        report(f"{change['what']}: " + ", ".join(
+            f"{key} {result[key]['deviation']:.1%} ({result[key]['off']} off)" for key in FIGURES))
+    return results
+
+
+def search() -> list[tuple[float, Energy]]:
+    """Mean |log(ours / published)| over Figures 15, 19 and 20 for every choice of machine.toml's `search`.
+
+    Least first. The counts stay as they are, so a choice takes moments.
+    """
+    using, choices = setup(), document()["search"]
+    found = []
+    for values in product(*choices.values()):
+        energy = replace(using.energy, **dict(zip(choices, values, strict=True)))
+        figures = figure_cells(replace(using, energy=energy))
+        off = [abs(log(cell.ours / cell.published)) for key in ("figure15", "figure19", "figure20")
+               for cell in figures[key] if cell.ours]
+        found.append((sum(off) / len(off), energy))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def everything(report: Callable[[str], None] = print) -> dict[str, Any]:
+    """What reports/mvq_sensitivity.json keeps."""
+    return {"search": [{"loss": round(loss, 4)} | asdict(energy) for loss, energy in search()],
+            "variants": run(report)}

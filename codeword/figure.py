@@ -18,8 +18,10 @@ COMPONENTS = {
     "l1": ("L1", "#7fb6d6"),
     "registers": ("register files", "#f2c879"),
     "mac": ("multipliers", "#d1603d"),
+    "clock": ("clock", "#8c8c8c"),
+    "leakage": ("leakage", "#c9c9c9"),
 }
-_REGISTERS = ("arf", "wrf", "prf", "crf")
+_REGISTERS = ("arf", "wrf", "prf", "crf", "rom")
 
 
 def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str | Path) -> None:
@@ -39,11 +41,12 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
           [_grouped(machine.cost.energy_pj) for machine in machines])
     for number, machine in enumerate(machines):
         cost = machine.cost
-        upper.text(number, cost.total_pj * 1e-6, f"{cost.tops_per_watt:.1f} TOPS/W", ha="center",
-                   va="bottom", fontsize=8)
+        if cost.total_pj is not None and cost.tops_per_watt is not None:
+            upper.text(number, cost.total_pj * 1e-6, f"{cost.tops_per_watt:.1f} TOPS/W", ha="center",
+                       va="bottom", fontsize=8)
     upper.set_title(f"{layers_of.name}: energy of one image by accelerator", loc="left")
     upper.margins(y=0.12)
-    upper.legend(loc="upper right", ncols=len(COMPONENTS), frameon=False, fontsize=8)
+    upper.legend(loc="upper right", ncols=4, frameon=False, fontsize=8)
     _bars(lower, [layer.counts.name for layer in layers_of.layers],
           [_grouped(layer.cost.energy_pj) for layer in layers_of.layers])
     lower.set_title(f"by layer on {layers_of.accelerator.name}", loc="left")
@@ -57,17 +60,18 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
     figure.savefig(path, dpi=150)
 
 
-def _grouped(energy_pj: dict[str, float]) -> dict[str, float]:
-    """uJ by component of the picture."""
-    registers = sum(energy_pj[name] for name in _REGISTERS)
-    return {name: 1e-6 * (registers if name == "registers" else energy_pj[name])
-            for name in COMPONENTS}
+def _grouped(energy_pj: dict[str, float | None]) -> dict[str, float]:
+    """uJ by component of the picture; without the parts that nobody knows."""
+    known = {name: 1e-6 * (pj or 0.0) for name, pj in energy_pj.items()}
+    return known | {"registers": sum(known[name] for name in _REGISTERS)}
 
 
 def _bars(axes: Axes, names: Sequence[str], values: Sequence[dict[str, float]]) -> None:
     bottom = [0.0] * len(names)
     for component, (label, colour) in COMPONENTS.items():
-        heights = [value[component] for value in values]
+        if not any(component in value for value in values):
+            continue
+        heights = [value.get(component, 0.0) for value in values]
         axes.bar(range(len(names)), heights, bottom=bottom, label=label, color=colour, width=0.75)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     axes.set_xticks(range(len(names)), names)

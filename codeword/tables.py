@@ -56,13 +56,13 @@ def estimate_tables(found: Estimate) -> list[Table]:
         [_layer_row(layer.counts.name, layer.cost) + (layer.exclusion,) * len(reasons)
          for layer in found.layers],
     )
-    energy = table("Energy", ["component", "energy", "share"], [
-        (name, engineering(pj * 1e-12, "J"), f"{pj / cost.total_pj:.1%}")
+    energy = table("Energy", ["component", "energy", "share", "why"], [
+        (name, _joule(pj), share(pj, cost.total_pj), cost.energy_sources[name].why)
         for name, pj in cost.energy_pj.items()
     ])
-    area = table("Area", ["component", "mm2", "why"], [
-        (name, "unknown" if part.mm2 is None else f"{part.mm2:.3f}", f"{part.label}: {part.source}")
-        for name, part in cost.area_mm2.items()
+    area = table("Area", ["component", "mm2", "share", "why"], [
+        (name, "unknown" if part.value is None else f"{part.value:.3f}", share(part.value, cost.total_mm2),
+         part.why) for name, part in cost.area_mm2.items()
     ])
     cycles = table("Cycles by cause", ["cause", "cycles", "share"], [
         (cause, f"{count:,}", f"{count / cost.cycles:.1%}")
@@ -74,7 +74,24 @@ def estimate_tables(found: Estimate) -> list[Table]:
 
 def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:
     return (name, f"{cost.macs:,}", f"{cost.cycles:,}", f"{cost.utilization:.1%}",
-            engineering(cost.total_pj * 1e-12, "J"))
+            _joule(cost.total_pj))
+
+
+def _joule(pj: float | None) -> str:
+    return engineering(None if pj is None else pj * 1e-12, "J")
+
+
+def share(part: float | None, whole: float | None) -> str:
+    """Percent of a total, or nothing where one is not known."""
+    return "" if part is None or not whole else f"{part / whole:.1%}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "unknown" if value is None else f"{value:.{digits}f}"
+
+
+def _unknown(parts: Sequence[str]) -> str:
+    return f"unknown: no figure for {', '.join(parts)}"
 
 
 def _sums(title: str, found: Estimate) -> Table:
@@ -90,11 +107,17 @@ def _sums(title: str, found: Estimate) -> Table:
         ("time", engineering(cost.time_s, "s")),
         ("TOPS, dense-equivalent", f"{cost.tops:.3f} of {cost.peak_tops:.3f} peak"),
         ("TOPS, multiplications done", f"{cost.physical_tops:.3f}"),
-        ("energy", engineering(cost.total_pj * 1e-12, "J")),
-        ("TOPS/W without DRAM", f"{cost.tops_per_watt:.2f}"),
-        ("TOPS/W with DRAM", f"{cost.tops_per_watt_with_dram:.2f}"),
-        ("area", "unknown, see above" if total is None else f"{total:.3f} mm2"),
+        ("energy", _joule(cost.total_pj) if cost.total_pj is not None else _unknown(cost.unknown_energy)),
+        ("TOPS/W without DRAM", number(cost.tops_per_watt)),
+        ("TOPS/W with DRAM", number(cost.tops_per_watt_with_dram)),
+        ("area", f"{total:.3f} mm2" if total is not None else _unknown(cost.unknown_area)),
+        ("technology", found.accelerator.technology),
     ]
+    if cost.clock_hz < found.accelerator.clock_hz:
+        rows.append(("clock", f"{engineering(cost.clock_hz, 'Hz')} of {engineering(found.accelerator.clock_hz, 'Hz')} "
+                              f"asked for; {cost.clock_source.why}"))
+    if found.mapping_energies != found.accelerator.technology:
+        rows.append(("mapping", f"chosen by the energies of {found.mapping_energies}"))
     return table(title, ["", ""], rows)
 
 
@@ -102,9 +125,8 @@ def comparison(title: str, costs: Mapping[str, Cost]) -> Table:
     """One row a machine."""
     rows = [
         (name, f"{cost.cycles:,}", f"{cost.utilization:.1%}",
-         engineering(cost.total_pj * 1e-12, "J"),
-         "unknown" if cost.total_mm2 is None else f"{cost.total_mm2:.2f}",
-         f"{cost.tops:.3f}", f"{cost.tops_per_watt:.2f}", f"{cost.tops_per_watt_with_dram:.2f}")
+         _joule(cost.total_pj), number(cost.total_mm2), f"{cost.tops:.3f}", number(cost.tops_per_watt),
+         number(cost.tops_per_watt_with_dram))
         for name, cost in costs.items()
     ]
     columns = ["accelerator", "cycles", "utilization", "energy", "mm2", "TOPS", "TOPS/W",

@@ -1,8 +1,8 @@
-"""The picture of the demo: where the energy of a network goes, by component and by layer."""
+"""Pictures of where the energy of a network goes: by component, layer and technology."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,35 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
         label.set_rotation_mode("anchor")
     figure.text(1, 0, "TOPS/W: dense-equivalent, without DRAM", ha="right", va="bottom",
                 fontsize=7, color="0.4")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def technologies_figure(networks: Mapping[str, Sequence[Estimate]], path: str | Path) -> None:
+    """Writes a PNG: energy of one image by component, a panel a network and a bar a technology.
+
+    A bar with an unknown part stands for the rest, and says what is missing.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(networks), squeeze=False)[0]
+    for axes, (network, machines) in zip(panels, networks.items(), strict=True):
+        _bars(axes, [machine.accelerator.technology for machine in machines],
+              [_grouped(machine.cost.energy_pj) for machine in machines])
+        for number, machine in enumerate(machines):
+            cost = machine.cost
+            unknown = "\n".join(("without", *cost.unknown_energy)) if cost.unknown_energy else ""
+            axes.text(number, cost.known_pj * 1e-6, unknown or f"{cost.known_pj * 1e-6:,.0f}", ha="center",
+                      va="bottom", fontsize=7, color="0.35")
+        axes.set_title(f"{network} on {machines[0].accelerator.name}", loc="left", fontsize=10)
+        axes.margins(y=0.3)
+    handles = {text: handle for axes in panels
+               for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False,
+                  fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 

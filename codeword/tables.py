@@ -46,8 +46,8 @@ def engineering(value: float | None, unit: str) -> str:
     return f"{value / scale:.3g} {prefix}{unit}".strip()
 
 
-def estimate_tables(found: Estimate) -> list[Table]:
-    """A network: its layers, energy and area by component, and the sums."""
+def estimate_tables(found: Estimate) -> list[Table | str]:
+    """A network: its layers, energy and area by component, the sums, and notes on them."""
     cost = found.cost
     where = f"{found.name} on {found.accelerator.name}"
     reasons = ["uncompressed"] if found.exclusions else []
@@ -69,7 +69,23 @@ def estimate_tables(found: Estimate) -> list[Table]:
         for cause, count in (("compute", cost.cycles - sum(cost.stall_cycles.values())),
                              *cost.stall_cycles.items()) if count
     ])
-    return [layers, cycles, energy, area, _sums(where, found)]
+    return [layers, cycles, energy, area, _sums(where, found), *_notes(found)]
+
+
+def _notes(found: Estimate) -> list[str]:
+    """What a reader of the sums must know."""
+    cost, notes = found.cost, []
+    if cost.unknown_energy:
+        notes.append(f"Energy: unknown, since nobody knows that of {', '.join(cost.unknown_energy)}; the other "
+                     f"parts add up to {_joule(cost.known_pj)}.")
+    if cost.unknown_area:
+        notes.append(f"Area: unknown, since nobody knows that of {', '.join(cost.unknown_area)}.")
+    if cost.clock_hz < found.accelerator.clock_hz:
+        notes.append(f"Clock: {engineering(cost.clock_hz, 'Hz')} instead of the requested "
+                     f"{engineering(found.accelerator.clock_hz, 'Hz')}; {cost.clock_source.why}.")
+    if found.mapping_energies != found.accelerator.technology:
+        notes.append(f"Mapping: chosen by the energies of {found.mapping_energies}, since some are unknown.")
+    return notes
 
 
 def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:
@@ -90,10 +106,6 @@ def number(value: float | None, digits: int = 2) -> str:
     return "unknown" if value is None else f"{value:.{digits}f}"
 
 
-def _unknown(parts: Sequence[str]) -> str:
-    return f"unknown: no figure for {', '.join(parts)}"
-
-
 def _sums(title: str, found: Estimate) -> Table:
     cost, total = found.cost, found.cost.total_mm2
     once = f" in {found.passes} passes" if found.passes > 1 else ""
@@ -107,17 +119,12 @@ def _sums(title: str, found: Estimate) -> Table:
         ("time", engineering(cost.time_s, "s")),
         ("TOPS, dense-equivalent", f"{cost.tops:.3f} of {cost.peak_tops:.3f} peak"),
         ("TOPS, multiplications done", f"{cost.physical_tops:.3f}"),
-        ("energy", _joule(cost.total_pj) if cost.total_pj is not None else _unknown(cost.unknown_energy)),
+        ("energy", _joule(cost.total_pj)),
         ("TOPS/W without DRAM", number(cost.tops_per_watt)),
         ("TOPS/W with DRAM", number(cost.tops_per_watt_with_dram)),
-        ("area", f"{total:.3f} mm2" if total is not None else _unknown(cost.unknown_area)),
-        ("technology", found.accelerator.technology),
+        ("area", "unknown" if total is None else f"{total:.3f} mm2"),
+        ("technology", found.accelerator.technology), ("clock", engineering(cost.clock_hz, "Hz")),
     ]
-    if cost.clock_hz < found.accelerator.clock_hz:
-        rows.append(("clock", f"{engineering(cost.clock_hz, 'Hz')} of {engineering(found.accelerator.clock_hz, 'Hz')} "
-                              f"asked for; {cost.clock_source.why}"))
-    if found.mapping_energies != found.accelerator.technology:
-        rows.append(("mapping", f"chosen by the energies of {found.mapping_energies}"))
     return table(title, ["", ""], rows)
 
 

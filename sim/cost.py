@@ -57,6 +57,11 @@ class Cost:
         return _sum(pj for name, pj in self.energy_pj.items() if name != "dram")
 
     @property
+    def known_pj(self) -> float:
+        """What is known of the energy: a lower bound where something is not."""
+        return sum(pj for pj in self.energy_pj.values() if pj is not None)
+
+    @property
     def unknown_energy(self) -> tuple[str, ...]:
         """Components without a figure."""
         return tuple(name for name, pj in self.energy_pj.items() if pj is None)

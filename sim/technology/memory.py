@@ -73,11 +73,11 @@ class Table:
         Raises:
             InputError: outside the table.
         """
-        if not self.composes:
-            return self._macro(node_nm, size, width, ports)
         widths = sorted(w for _, w, p in self.points if p == ports and w & (w - 1) == 0)
         if not widths:
             raise self._outside("ports", ports, sorted({p for _, _, p in self.points}))
+        if not self.composes:
+            return self._macro(node_nm, size, width, ports)
         parallel = ceil(width / widths[-1])
         part_width = min(width, widths[-1])
         macros = list(self.points.get((round(node_nm), part_width, ports), {int(size): None}))

@@ -186,7 +186,7 @@ class Synthesized(Strict):
     clock: _Clock
     memory: _Memory
     energy: dict[Access, Price]
-    sparse_mac: Price
+    sparse: dict[Access, Price] = {}
     clock_pj_per_flip_flop: Price
     leakage_mw_per_mm2: Price
     area: _Areas
@@ -205,9 +205,8 @@ class Synthesized(Strict):
     def energies(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Memories by what their banks take for a byte, the rest as measured."""
         l1 = _l1(accelerator)
-        found = {name: price.figure(accelerator) for name, price in self.energy.items()}
-        if accelerator.sparse_tile:
-            found["mac"] = self.sparse_mac.figure(accelerator)
+        prices = self.energy | (self.sparse if accelerator.sparse_tile else {})
+        found: dict[str, Figure] = {name: price.figure(accelerator) for name, price in prices.items()}
         return {
             "dram": dram.energy(accelerator.dram or self.dram),
             "l2": self._byte(_l2(accelerator)),

@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim scaling fpga lint reproduce-mvq schema tools clean
+.PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -33,6 +33,9 @@ fpga: $(READY) .venv-fpga/ready
 
 scaling: $(READY)
 	$(BIN)/python -m codeword.scaling
+
+technologies: $(READY)
+	$(BIN)/python -m codeword.technologies
 
 reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce

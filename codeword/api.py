@@ -53,7 +53,7 @@ def estimate(
     name = network if isinstance(network, str) else "network"
     machine = inputs.accelerator(accelerator, settings)
     chosen = {"technology": technology, "dram": dram}
-    machine = machine.model_copy(update={field: value for field, value in chosen.items() if value is not None})
+    machine = machine.model_copy(update={field: name for field, name in chosen.items() if name is not None})
     found = (inputs.network(network, machine, vector_operators, report) if isinstance(network, str)
              else network)
     return estimate_shapes(found, machine, objective=objective, name=name, zeros=zeros)

@@ -32,8 +32,8 @@ AcceleratorName = Annotated[str, typer.Option(
 Settings = Annotated[list[str], typer.Option(
     "--set", metavar="FIELD=VALUE", help="replace a field of the accelerator; repeatable")]
 TechnologyName = Annotated[str | None, typer.Option(
-    "--technology", metavar="NAME", help="mvq40 (of the paper), sg13g2, sky130hd, asap7 (our RTL synthesized), "
-    "mvq40@NODE (65, 45, 28 or 16 nm), or a TOML file; by default the accelerator's")]
+    "--technology", metavar="NAME", help="mvq40 (of the paper), sg13g2, sky130hd, asap7 (our RTL "
+    "synthesized), mvq40@NODE (65, 45, 28 or 16 nm), or a TOML file; by default the accelerator's")]
 Dram = Annotated[str | None, typer.Option(
     metavar="TYPE", help="ddr3, lpddr4, hbm2, hbm3: energy of off-chip memory; by default the technology's")]
 Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]

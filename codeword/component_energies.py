@@ -1,7 +1,7 @@
-"""`python -m codeword.component_energies POWER.toml FLIP_FLOP_UM2`: prices of a technology file from a power table.
+"""`python -m codeword.component_energies POWER.toml FLIP_FLOP_UM2`: prices from a power table.
 
-The power table holds joules of each component's events, its clock and its leakage, at the size at which it was
-evaluated; the technology file holds pJ of the events that sim counts.
+The power table holds joules of each component's events, its clock and its leakage, at the size at which it
+was evaluated; the technology file holds pJ of the events that sim counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
         flip_flop_um2: area of the library's flip-flop, which turns areas into numbers of them.
     """
     parts, made = power["components"], power["provenance"]
-    source = f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, {made['date']}"
+    source = (f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
+              f"{made['date']}")
     lines = []
     for section, kind in _TILES.items():
         events = parts[kind]["events"]
@@ -39,11 +40,12 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
         lines += [f"[energy.{name}]", f'missing = "the energy of {what} has not been evaluated"', ""]
     clock = [part["clock_j_per_cycle"] / (part["flip_flop_area_um2"] / flip_flop_um2)
              for part in parts.values() if part["flip_flop_area_um2"]]
-    leakage = sum(part["leakage_w"] for part in parts.values()) / sum(part["area_um2"] for part in parts.values())
-    lines += ["[clock_pj_per_flip_flop]", f"value = {1e12 * sum(clock) / len(clock):.4g}", 'label = "measured"',
+    leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
+    lines += ["[clock_pj_per_flip_flop]", f"value = {1e12 * sum(clock) / len(clock):.4g}",
+              'label = "measured"',
               f'source = "mean of components, clock pins of flip-flops, {source}"',
               f'uncertainty = "{1e12 * min(clock):.3g} to {1e12 * max(clock):.3g} pJ; no clock tree"', "",
-              "[leakage_mw_per_mm2]", f"value = {1e9 * leakage:.4g}", 'label = "measured"',
+              "[leakage_mw_per_mm2]", f"value = {1e9 * leakage / area:.4g}", 'label = "measured"',
               f'source = "mean of components, {source}"', ""]
     return "\n".join(lines)
 
@@ -54,7 +56,8 @@ def _price(name: str, event: Mapping[str, Any], factor: float, source: str,
     return [f"[{name}]", f"value = {1e12 * factor * event['mean_j']:.4g}",
             *([f"needs = {{ {fields[:-2]} }}"] if fields else []), 'label = "measured"',
             f'source = "{source}"',
-            f'uncertainty = "{event["error_mean"]:.0%} mean error on other layers; no glitches, no wires"', ""]
+            f'uncertainty = "{event["error_mean"]:.0%} mean error on other layers; no glitches, no wires"',
+            ""]
 
 
 if __name__ == "__main__":

@@ -74,17 +74,18 @@ def technologies_figure(networks: Mapping[str, Sequence[Estimate]], path: str | 
     for axes, (network, machines) in zip(panels, networks.items(), strict=True):
         _bars(axes, [machine.accelerator.technology for machine in machines],
               [_grouped(machine.cost.energy_pj) for machine in machines])
+        top = max(machine.cost.known_pj for machine in machines) * 1e-6
         for number, machine in enumerate(machines):
-            cost = machine.cost
-            unknown = "\n".join(("without", *cost.unknown_energy)) if cost.unknown_energy else ""
-            axes.text(number, cost.known_pj * 1e-6, unknown or f"{cost.known_pj * 1e-6:,.0f}", ha="center",
-                      va="bottom", fontsize=7, color="0.35")
+            cost, height = machine.cost, machine.cost.known_pj * 1e-6
+            missing = "".join(f"\n{name}" for name in cost.unknown_energy)
+            axes.text(number, height + 0.01 * top, f"more than {height:,.0f}\nwithout{missing}" if missing
+                      else f"{height:,.0f}", ha="center", va="bottom", fontsize=7, color="0.35")
+        axes.set_ylim(0, 1.4 * top)
         axes.set_title(f"{network} on {machines[0].accelerator.name}", loc="left", fontsize=10)
-        axes.margins(y=0.3)
     handles = {text: handle for axes in panels
                for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False,
-                  fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles),
+                  frameon=False, fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 

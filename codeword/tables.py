@@ -76,8 +76,8 @@ def _notes(found: Estimate) -> list[str]:
     """What a reader of the sums must know."""
     cost, notes = found.cost, []
     if cost.unknown_energy:
-        notes.append(f"Energy: unknown, since nobody knows that of {', '.join(cost.unknown_energy)}; the other "
-                     f"parts add up to {_joule(cost.known_pj)}.")
+        notes.append(f"Energy: unknown, since nobody knows that of {', '.join(cost.unknown_energy)}; the "
+                     f"other parts add up to {_joule(cost.known_pj)}.")
     if cost.unknown_area:
         notes.append(f"Area: unknown, since nobody knows that of {', '.join(cost.unknown_area)}.")
     if cost.clock_hz < found.accelerator.clock_hz:

@@ -29,9 +29,9 @@ def main() -> None:
              for network in NETWORKS for machine in MACHINES for name in NAMES}
     parts = [
         "# One machine in four technologies",
-        "Made by `python -m codeword.technologies`; cycles and accesses are *counted* by the closed form, which "
-        "equals the RTL's counters. `unknown` means that a part has no figure with a source; *known* is the sum of "
-        "the other parts, a lower bound.",
+        "Made by `python -m codeword.technologies`; cycles and accesses are *counted* by the closed form, "
+        "which equals the RTL's counters. `unknown` means that a part has no figure with a source; *known* "
+        "is the sum of the other parts, a lower bound.",
         "![Energy by component](technologies.png)",
         *(_network(network, found) for network in NETWORKS),
         _areas(found), _provenance(), _macros(), _mvq_against_cacti(), _dram(), _scaling(),
@@ -49,11 +49,12 @@ def _network(network: str, found: dict[tuple[str, str, str], Estimate]) -> str:
         for name in NAMES:
             cost = found[network, machine, name].cost
             rows.append((
-                machine, name, engineering(cost.clock_hz, "Hz"), engineering(cost.time_s, "s"), _joule(cost.total_pj),
-                _joule(cost.total_without_dram_pj), _joule(cost.known_pj), number(cost.tops_per_watt),
-                number(cost.tops_per_watt_with_dram), ", ".join(cost.unknown_energy)))
-    whole = _table(("machine", "technology", "clock", "time", "energy", "without DRAM", "known", "TOPS/W without DRAM",
-                    "with DRAM", "no figure for"), rows)
+                machine, name, engineering(cost.clock_hz, "Hz"), engineering(cost.time_s, "s"),
+                _joule(cost.total_pj), _joule(cost.total_without_dram_pj), _joule(cost.known_pj),
+                number(cost.tops_per_watt), number(cost.tops_per_watt_with_dram),
+                ", ".join(cost.unknown_energy)))
+    whole = _table(("machine", "technology", "clock", "time", "energy", "without DRAM", "known",
+                    "TOPS/W without DRAM", "with DRAM", "no figure for"), rows)
     costs = [found[network, MACHINES[-1], name].cost for name in NAMES]
     components = list(dict.fromkeys(component for cost in costs for component in cost.energy_pj))
     by_part = _table(("component", *NAMES), [
@@ -75,8 +76,8 @@ def _areas(found: dict[tuple[str, str, str], Estimate]) -> str:
     components = list(dict.fromkeys(component for cost in costs for component in cost.area_mm2))
     rows = [(component, *(_area(cost, component) for cost in costs)) for component in components]
     rows.append(("total", *(number(cost.total_mm2, 3) for cost in costs)))
-    return (f"## Area of {MACHINES[-1]}, mm2\n\nmvq40 counts ARF, PRF and loader to the array, and storer, control and "
-            f"buffers to the others.\n\n{_table(('component', *NAMES), rows)}")
+    return (f"## Area of {MACHINES[-1]}, mm2\n\nmvq40 counts ARF, PRF and loader to the array, and storer, "
+            f"control and buffers to the others.\n\n{_table(('component', *NAMES), rows)}")
 
 
 def _area(cost: Cost, component: str) -> str:
@@ -94,11 +95,12 @@ def _provenance() -> str:
         found = technology.load(name)
         units = (("pJ", found.energies(machine)), ("pJ a cycle", found.per_cycle(machine)),
                  ("mW", found.standing(machine)), ("mm2", found.areas(machine)))
-        rows += [(name, what, "unknown" if figure.value is None else f"{figure.value:.4g} {unit}", figure.label,
-                  figure.source, figure.uncertainty)
+        rows += [(name, what, "unknown" if figure.value is None else f"{figure.value:.4g} {unit}",
+                  figure.label, figure.source, figure.uncertainty)
                  for unit, figures in units for what, figure in figures.items()]
-    return (f"## Every coefficient of {MACHINES[-1]}\n\nEnergies of an access are those of one 8-bit word, at the PRF "
-            f"of one psum.\n\n{_table(('technology', 'figure', 'value', 'label', 'source', 'uncertainty'), rows)}")
+    columns = ("technology", "figure", "value", "label", "source", "uncertainty")
+    return (f"## Every coefficient of {MACHINES[-1]}\n\nEnergies of an access are those of one 8-bit word, "
+            f"at the PRF of one psum.\n\n{_table(columns, rows)}")
 
 
 def _macros() -> str:
@@ -110,14 +112,15 @@ def _macros() -> str:
         macro, cacti = real.memory(node, 1024 * kib, 64), model.memory(nearest_node, 1024 * kib, 64)
         line, square = node / nearest_node, (node / nearest_node) ** 2
         rows.append((f"{kib} KiB x 64", f"{macro.read_pj:.4g}", f"{cacti.read_pj:.4g}",
-                     f"{macro.read_pj / cacti.read_pj / line:.2f}", f"{macro.write_pj / cacti.write_pj / line:.2f}",
+                     f"{macro.read_pj / cacti.read_pj / line:.2f}",
+                     f"{macro.write_pj / cacti.write_pj / line:.2f}",
                      f"{macro.area_mm2:.4g}", f"{cacti.area_mm2:.4g}",
                      f"{macro.area_mm2 / cacti.area_mm2 / square:.2f}"))
-    columns = ("SRAM", "macro read pJ", "CACTI read pJ", "read ratio", "write ratio", "macro mm2", "CACTI mm2",
-               "area ratio")
-    return ("## Real macros against CACTI 7\n\nSG13G2 macros (130 nm, 1.2 V) against the largest node of the table, 90 "
-            "nm. The ratios take the node out: energy in proportion to it, area to its square. A real macro takes 2 "
-            "to 3 times the energy that CACTI says, so that every figure from CACTI is a lower end.\n\n"
+    columns = ("SRAM", "macro read pJ", "CACTI read pJ", "read ratio", "write ratio", "macro mm2",
+               "CACTI mm2", "area ratio")
+    return ("## Real macros against CACTI 7\n\nSG13G2 macros (130 nm, 1.2 V) against the largest node of the "
+            "table, 90 nm. The ratios take the node out: energy in proportion to it, area to its square. A "
+            "real macro takes 2 to 3 times the energy that CACTI says; figures from CACTI are lower ends.\n\n"
             + _table(columns, rows))
 
 
@@ -129,9 +132,10 @@ def _mvq_against_cacti() -> str:
     for name, size in (("l1", machine.ifmap_bytes // machine.map_banks), ("l2", machine.l2_bytes)):
         sram = model.memory(40, size, 64)
         printed = mvq.energies(machine)[name].value or 0.0
-        rows.append((name, f"{printed:.3g}", f"{sram.access_pj / 8:.3g}", f"{size // 1024} KiB, 64 bits", sram.source))
-    return ("## L1 and L2 at 40 nm: MVQ Table 8 against CACTI 7\n\npJ a byte; MVQ in units of an assumed 0.23 pJ MAC. "
-            "CACTI for one bank of L1 and for L2 in one piece, mean of read and write.\n\n"
+        rows.append((name, f"{printed:.3g}", f"{sram.access_pj / 8:.3g}", f"{size // 1024} KiB, 64 bits",
+                     sram.source))
+    return ("## L1 and L2 at 40 nm: MVQ Table 8 against CACTI 7\n\npJ a byte; MVQ in units of an assumed "
+            "0.23 pJ MAC. CACTI for one bank of L1 and for L2 in one piece, mean of read and write.\n\n"
             + _table(("memory", "mvq40", "CACTI", "shape", "source"), rows))
 
 
@@ -141,7 +145,8 @@ def _dram() -> str:
         figure = dram.energy(name)
         rows.append((name, "unknown" if kind.pj_per_bit is None else f"{kind.pj_per_bit:g}",
                      number(kind.activation_pj), number(kind.background_mw), figure.label, figure.source))
-    return "## DRAM\n\n" + _table(("type", "pJ/bit", "activation pJ", "background mW", "label", "source"), rows)
+    columns = ("type", "pJ/bit", "activation pJ", "background mW", "label", "source")
+    return "## DRAM\n\n" + _table(columns, rows)
 
 
 def _scaling() -> str:
@@ -149,8 +154,8 @@ def _scaling() -> str:
     assert isinstance(base, Published)
     rows = [(f"{base.name}@{node}", f"{factor.energy:g}", factor.label, factor.source, factor.uncertainty)
             for node, factor in base.scaling.items()]
-    return ("## Other nodes\n\nOnly the factors that follow from printed pairs; energy on the chip, not DRAM, not "
-            "area.\n\n" + _table(("technology", "energy x", "label", "source", "uncertainty"), rows))
+    return ("## Other nodes\n\nOnly the factors that follow from printed pairs; energy on the chip, not DRAM, "
+            "not area.\n\n" + _table(("technology", "energy x", "label", "source", "uncertainty"), rows))
 
 
 def _joule(pj: float | None) -> str:

@@ -44,14 +44,14 @@ def load(name: str) -> Technology:
     if not at:
         return found
     if isinstance(found, Synthesized):
-        raise InputError("technology", name, f"{base} is measured, and no factor from {found.node_nm} nm is at hand",
+        raise InputError("technology", name, f"no factor from {found.node_nm} nm is at hand",
                          f"use {base} itself, or {DEFAULT} with another node")
     return scaled(found, node)
 
 
 @lru_cache(maxsize=256)
 def mapping_energy(accelerator: Accelerator) -> tuple[str, dict[str, float]]:
-    """The technology whose energies weigh the mapping, and its pJ by access: MVQ's where one is not known."""
+    """Whose energies weigh the mapping, and pJ by access: MVQ's where one of the own is not known."""
     prices = {what: price.value for what, price in load(accelerator.technology).energies(accelerator).items()}
     known = {what: value for what, value in prices.items() if value is not None}
     if len(known) == len(prices):

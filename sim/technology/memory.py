@@ -90,8 +90,8 @@ class Table:
                         leakage_mw=leakage, area_mm2=count * one.area_mm2)
         if count == 1 and part == size:
             return whole
-        return replace(whole, label="assumed", source=f"{count} x {one.source}, {parallel} at a time, without "
-                                                      "what joins them")
+        return replace(whole, label="assumed",
+                       source=f"{count} x {one.source}, {parallel} at a time, without what joins them")
 
     def _macro(self, node_nm: float, size: float, width: int, ports: int) -> Sram:
         nodes = _around(sorted({n for n, _, p in self.points if p == ports}), node_nm)

@@ -33,11 +33,11 @@ class Fit(Strict):
 class Part(Strict):
     """An array or codebook RF: printed sizes, a fit elsewhere, the fields that both hold for."""
 
-    table: dict[int, float] = {}
+    table: dict[int, float] = Field({})
     label: Label = "table"
     source: str = ""
     fit: Fit | None = None
-    needs: dict[str, int] = {}
+    needs: dict[str, int] = Field({})
     missing: str = ""
 
     def area(self, accelerator: Accelerator) -> Figure:
@@ -113,7 +113,7 @@ class Published(Strict):
     node_nm: int = Field(gt=0)
     energy: _Energy
     area: _Areas
-    scaling: dict[int, Factor] = {}
+    scaling: dict[int, Factor] = Field({})
 
     @property
     def access_pj(self) -> dict[str, float]:

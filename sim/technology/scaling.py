@@ -47,7 +47,7 @@ class Scaled:
         return self.base.clock_limit(accelerator)
 
     def areas(self, accelerator: Accelerator) -> dict[str, Figure]:
-        reason = f"no area factor from {self.base.node_nm} to {self.node_nm} nm is published with {self.base.name}"
+        reason = f"{self.base.name} has no published factor of area from {self.base.node_nm} nm"
         return {name: missing(reason) for name in self.base.areas(accelerator)}
 
 

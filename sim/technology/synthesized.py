@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal, get_args
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from sim.accelerator import Accelerator
@@ -32,6 +33,9 @@ class Bank:
     width: int
     ports: int
 
+    def __str__(self) -> str:
+        return f"{self.count} x {self.bytes} bytes"
+
 
 class _Sourced(Strict):
     label: Label = "measured"
@@ -53,7 +57,7 @@ class Sized(_Sourced):
     um2: dict[int, float]
     flip_flops: dict[int, int]
     valid: tuple[int, int]
-    needs: dict[str, int | bool] = {}
+    needs: dict[str, int | bool] = Field({})
 
     @model_validator(mode="after")
     def _complete(self) -> Sized:
@@ -131,26 +135,37 @@ class Rom(_Sourced):
 
 
 class Price(_Sourced):
-    """A coefficient of energy, or the reason why there is none."""
+    """A coefficient of energy, or the reason why there is none.
+
+    Attributes:
+        by, at: an accelerator field and the value at some sizes of it, instead of `value`; log-log between.
+    """
 
     value: float | None = Field(None, ge=0)
-    needs: dict[str, int] = {}
+    by: str = ""
+    at: dict[int, float] = Field({})
 
     @model_validator(mode="after")
     def _explained(self) -> Price:
-        if (self.value is None) != bool(self.missing) or bool(self.missing) == bool(self.source):
-            raise ValueError("give value with its source, or the reason in missing")
+        given = (self.value is not None) + bool(self.at) + bool(self.missing)
+        if given != 1 or bool(self.at) != bool(self.by) or bool(self.missing) == bool(self.source):
+            raise ValueError("give value, or at and by, with the source, or the reason in missing")
+        if self.at and (min(self.at.values()) <= 0 or self.by not in Accelerator.model_fields):
+            raise ValueError("at are positive values, by is an accelerator field")
         return self
 
     def figure(self, accelerator: Accelerator) -> Figure:
         """On an accelerator."""
-        if self.value is None:
+        if self.value is not None:
+            return Figure(self.value, self.label, self.source, self.uncertainty)
+        if not self.at:
             return missing(self.missing)
-        for field, needed in self.needs.items():
-            found = getattr(accelerator, field)
-            if found != needed:
-                return missing(f"measured for {field} = {needed}, not {found}")
-        return Figure(self.value, self.label, self.source, self.uncertainty)
+        size = getattr(accelerator, self.by)
+        known = sorted(self.at)
+        if not known[0] <= size <= known[-1]:
+            return missing(f"evaluated for {self.by} {known[0]} to {known[-1]}, not {size}")
+        value = float(np.exp(np.interp(np.log(size), np.log(known), [np.log(self.at[n]) for n in known])))
+        return Figure(value, self.label if size in known else "fit", self.source, self.uncertainty)
 
 
 class _Memory(_Sourced):
@@ -186,7 +201,7 @@ class Synthesized(Strict):
     clock: _Clock
     memory: _Memory
     energy: dict[Access, Price]
-    sparse: dict[Access, Price] = {}
+    sparse: dict[Access, Price] = Field({})
     clock_pj_per_flip_flop: Price
     leakage_mw_per_mm2: Price
     area: _Areas
@@ -221,19 +236,19 @@ class Synthesized(Strict):
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Leakage of cells and SRAM."""
-        leakage = _product(total(self._parts(accelerator, "area")), self.leakage_mw_per_mm2.figure(accelerator))
+        leakage = _product(total(self._parts(accelerator, "area")),
+                           self.leakage_mw_per_mm2.figure(accelerator))
         banks = [*_l1(accelerator), *_l2(accelerator), *_buffers(accelerator)]
         return {"leakage": total({"cells": leakage, "SRAM": total({
-            f"bank {n}": self._bank(bank, lambda sram: sram.leakage_mw).times(bank.count)
-            for n, bank in enumerate(banks)})})}
+            str(bank): self._bank(bank, lambda sram: sram.leakage_mw).times(bank.count) for bank in banks})})}
 
     def areas(self, accelerator: Accelerator) -> dict[str, Figure]:
         """By component; register files, which MVQ counts to the array, stand by themselves."""
         acc = accelerator
         found = self._parts(acc, "area")
         if acc.loader == "rom":
-            bank = Bank(acc.rom_banks, ceil(acc.codebook_entries * acc.codeword_length / acc.rom_banks), _WORD,
-                        acc.rom_ports)
+            size = acc.codebook_entries * acc.codeword_length
+            bank = Bank(acc.rom_banks, ceil(size / acc.rom_banks), _WORD, acc.rom_ports)
             found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
         return found | {"buffers": self._bank_area(_buffers(acc)), "l1": self._bank_area(_l1(acc)),
                         "l2": self._bank_area(_l2(acc))}
@@ -260,7 +275,7 @@ class Synthesized(Strict):
     def _byte(self, banks: Sequence[Bank], note: str = "") -> Figure:
         """pJ of a byte: mean of reads and writes and of the banks, the words fully used."""
         found = [self._bank(bank, lambda sram: sram.access_pj).times(8 / bank.width) for bank in banks]
-        whole = total({f"bank of {bank.bytes} bytes": figure for bank, figure in zip(banks, found, strict=True)})
+        whole = total({str(bank): figure for bank, figure in zip(banks, found, strict=True)})
         if whole.value is None:
             return whole
         factor = self.memory.energy_factor
@@ -269,7 +284,7 @@ class Synthesized(Strict):
                        uncertainty=f"{whole.uncertainty}; words fully used{note}")
 
     def _bank_area(self, banks: Sequence[Bank]) -> Figure:
-        return total({f"bank of {bank.bytes} bytes": self._bank(bank, lambda sram: sram.area_mm2).times(bank.count)
+        return total({str(bank): self._bank(bank, lambda sram: sram.area_mm2).times(bank.count)
                       for bank in banks})
 
     def _bank(self, bank: Bank, of: Callable[[Sram], float | None]) -> Figure:
@@ -306,7 +321,7 @@ def _product(count: Figure, price: Figure) -> Figure:
 
 
 def _l1(acc: Accelerator) -> list[Bank]:
-    """Map groups and residual group with a read and a write port, psums in even and odd rows (docs/hardware.md)."""
+    """Map groups and residual group with two ports, psums in even and odd rows (docs/hardware.md)."""
     halves = 2 * ceil(acc.columns / 2)
     groups = ((acc.ifmap_bytes, acc.map_banks, 2), (acc.ofmap_bytes, acc.map_banks, 2),
               (acc.residual_bytes, acc.map_banks, 2), (acc.psum_bytes, halves, 1))

@@ -25,10 +25,10 @@ def counts(scale: int = 1) -> LayerCounts:
         accesses={what: (n + 2) * 10**n * scale for n, what in enumerate((*MEMORIES, "mac"))})
 
 
-@pytest.fixture()
+@pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
     """A complete technology with round numbers, with texts replaced; returns its path."""
-    part = ('unit = "{}"\num2 = {{ {} }}\nflip_flops = {{ {} }}\nvalid = [{}, {}]\n' + SOURCED)
+    form = ('unit = "{}"\num2 = {{ {} }}\nflip_flops = {{ {} }}\nvalid = [{}, {}]\n' + SOURCED).format
     energy = "".join(f"[energy.{name}]\nvalue = {value}\n{SOURCED}" for name, value in (
         ("mac", 2.0), ("wrf", 0.5), ("arf", 0.25), ("prf", 1.5), ("crf", 0.125), ("rom", 3.0)))
     text = "\n".join((
@@ -39,16 +39,19 @@ def write(tmp_path: Path) -> Callable[..., str]:
         energy, f"[sparse.mac]\nvalue = 4.0\n{SOURCED}",
         f"[clock_pj_per_flip_flop]\nvalue = 0.01\n{SOURCED}",
         f"[leakage_mw_per_mm2]\nvalue = 0.5\n{SOURCED}",
-        "[area.array.ews]\n" + part.format("PE", "256 = 1e6, 4096 = 13e6", "256 = 1000, 4096 = 13000", 256, 4096),
-        "[area.array.ews-sparse]\n" + part.format("PE", "256 = 5e5, 4096 = 4e6", "256 = 1, 4096 = 2", 256, 4096),
-        "[area.arf]\n" + part.format("row", "16 = 3e5", "16 = 400", 4, 64),
-        "[area.prf]\n" + part.format("column", "16 = 7e5", "16 = 800", 4, 64) + "needs = { prf_depth = 16 }\n",
-        "[area.loader.dense]\n" + part.format("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
-        "[area.loader.masked-sparse]\n" + part.format("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
+        "[area.array.ews]",
+        form("PE", "256 = 1e6, 4096 = 13e6", "256 = 1000, 4096 = 13000", 256, 4096),
+        "[area.array.ews-sparse]",
+        form("PE", "256 = 5e5, 4096 = 4e6", "256 = 1, 4096 = 2", 256, 4096),
+        "[area.arf]\n" + form("row", "16 = 3e5", "16 = 400", 4, 64),
+        "[area.prf]\n" + form("column", "16 = 7e5", "16 = 800", 4, 64) + "needs = { prf_depth = 16 }\n",
+        "[area.loader.dense]\n" + form("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
+        "[area.loader.masked-sparse]",
+        form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
         "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
         "[area.rom]\num2_per_byte = 50.0\nbytes = [512, 4096]\n" + SOURCED,
-        "[area.storer]\n" + part.format("column", "16 = 2e6", "16 = 100", 16, 64),
-        "[area.control]\n" + part.format("accelerator", "1 = 1e6", "1 = 10", 1, 1),
+        "[area.storer]\n" + form("column", "16 = 2e6", "16 = 100", 16, 64),
+        "[area.control]\n" + form("accelerator", "1 = 1e6", "1 = 10", 1, 1),
     ))
 
     def written(*replacements: tuple[str, str]) -> str:
@@ -70,7 +73,7 @@ def priced(path: str, preset: str = "ews-16", **settings: object) -> Cost:
 
 def test_energy_by_hand(write: Callable[..., str]) -> None:
     found, accesses = priced(write()), counts().accesses
-    # 16x16: L1 of 128 KiB. Map bank 16 KiB of 64 bits with two ports: 2 x 2 macros of 1024 x 32; psum bank 4 KiB.
+    # 16x16: L1 of 128 KiB. Map bank 16 KiB, two ports: 2 x 2 macros of 1024 x 32; psum bank 4 KiB.
     maps = 2 * (48.267 + 58.918) / 2 / 8
     psums = (68.897 + 80.016) / 2 / 8
     each = {"dram": 64.0, "l2": (122.39 + 155.37) / 2 / 8, "l1": (maps + psums) / 2, "arf": 0.25, "wrf": 0.5,
@@ -87,8 +90,8 @@ def test_energy_by_hand(write: Callable[..., str]) -> None:
         + 16 * 0.39603  # psums: 2 halves of 8 banks of 512 words
         + 128 * 1.5841  # L2
         + 4 * 2 * 0.15945 + 2 * 0.039863 + 27 * 0.039863)  # streams, weights, parameters of 864 bits
-    assert found.energy_pj["leakage"] == pytest.approx((0.5 * cells_mm2 + sram_mw) * 1e-3 * found.time_s * 1e12,
-                                                       rel=1e-3)
+    milliwatts = 0.5 * cells_mm2 + sram_mw
+    assert found.energy_pj["leakage"] == pytest.approx(milliwatts * found.time_s * 1e9, rel=1e-3)
 
 
 def test_area_by_hand(write: Callable[..., str]) -> None:
@@ -113,7 +116,8 @@ def test_parts_add_to_totals(write: Callable[..., str]) -> None:
                         [cost([layer], machine, technology.load(path)) for layer in layers])
         assert whole.total_pj == pytest.approx(math.fsum(pj or 0 for pj in whole.energy_pj.values()))
         assert whole.total_pj == pytest.approx(sum(part.total_pj or 0 for part in parts))
-        assert (whole.total_pj or 0) - (whole.total_without_dram_pj or 0) == pytest.approx(whole.energy_pj["dram"])
+        without = whole.total_without_dram_pj or 0
+        assert (whole.total_pj or 0) - without == pytest.approx(whole.energy_pj["dram"])
         assert whole.known_pj == whole.total_pj
 
 
@@ -153,10 +157,23 @@ def test_the_mapping_takes_own_energies_where_all_are_known(write: Callable[...,
     assert technology.mapping_energy(machine)[0] == "mvq40"
 
 
+def test_a_price_by_size(write: Callable[..., str]) -> None:
+    path = write((f"[energy.crf]\nvalue = 0.125\n{SOURCED}",
+                  f'[energy.crf]\nby = "codebook_entries"\nat = {{ 16 = 1.0, 256 = 4.0 }}\n{SOURCED}'))
+    for entries, value, label in ((16, 1.0, "measured"), (64, 2.0, "fit"), (256, 4.0, "measured")):
+        figure = priced(path, "ews-cms-16", codebook_entries=entries).energy_sources["crf"]
+        assert figure.value == pytest.approx(value)
+        assert figure.label == label
+    beyond = priced(path, "ews-cms-16", codebook_entries=512)
+    assert beyond.unknown_energy == ("crf",)
+    assert "16 to 256, not 512" in beyond.energy_sources["crf"].source
+
+
 def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
     path = write()
     for settings, part, reason in (
-        ({"prf_depth": 8}, "prf", "prf_depth = 16, not 8"), ({"dataflow": "ws"}, "array", "ws was not synthesized"),
+        ({"prf_depth": 8}, "prf", "prf_depth = 16, not 8"),
+        ({"dataflow": "ws"}, "array", "ws was not synthesized"),
     ):
         figure = priced(path, "ews-16", **settings).area_mm2[part]
         assert figure.value is None
@@ -187,9 +204,10 @@ def test_dram_by_type() -> None:
     assert found.energy_pj["dram"] == pytest.approx(8 * 6.25 * counts().accesses["dram"])
     assert found.energy_pj["l2"] == pytest.approx(0.23 * 15 * counts().accesses["l2"])
     assert {name: figure.value for name in dram.types() for figure in [dram.energy(name)]} == {
-        "ddr3": 560.0, "ddr4": None, "lpddr4": 64.0, "lpddr5": None, "hbm2": 50.0, "hbm3": pytest.approx(32.4)}
+        "ddr3": 560.0, "ddr4": None, "lpddr4": 64.0, "lpddr5": None, "hbm2": 50.0,
+        "hbm3": pytest.approx(32.4)}
     assert all(dram.energy(name).source for name in dram.types())
-    with pytest.raises(InputError, match="'lpddr[45]'"):
+    with pytest.raises(InputError, match=r"'lpddr[45]'"):
         dram.energy("lpddr")
     unknown = cost([counts()], machine.model_copy(update={"dram": "ddr4"}), technology.load("mvq40"))
     assert unknown.total_pj is None
@@ -203,7 +221,8 @@ def test_scaling_by_the_printed_factors(node: int, factor: float) -> None:
     machine = accelerator.preset("ews-16")
     base, scaled = (cost([counts()], machine, technology.load(name)) for name in ("mvq40", f"mvq40@{node}"))
     assert scaled.energy_pj["dram"] == base.energy_pj["dram"]
-    assert (scaled.total_without_dram_pj or 0) / (base.total_without_dram_pj or 1) == pytest.approx(factor, rel=0.005)
+    ratio = (scaled.total_without_dram_pj or 0) / (base.total_without_dram_pj or 1)
+    assert ratio == pytest.approx(factor, rel=0.005)
     assert scaled.total_mm2 is None
     assert "Stillmaker" in scaled.energy_sources["mac"].source
     assert scaled.energy_sources["mac"].label == "derived"
@@ -215,7 +234,8 @@ def test_every_figure_of_a_shipped_technology_has_a_source(name: str) -> None:
     for preset in ("ews-64", "ews-cms-64", "ws-16", "rom-16"):
         machine = accelerator.preset(preset)
         found = technology.load(name)
-        figures = found.energies(machine) | found.per_cycle(machine) | found.standing(machine) | found.areas(machine)
+        figures = (found.energies(machine) | found.per_cycle(machine) | found.standing(machine)
+                   | found.areas(machine))
         for what, figure in figures.items():
             assert isinstance(figure, Figure)
             assert figure.source, what
@@ -248,7 +268,8 @@ def test_unknown_names(name: str, message: str) -> None:
     (f"[energy.rom]\nvalue = 3.0\n{SOURCED}", "", "energy", None, "rom is missing"),
     ("256 = 1e6, 4096 = 13e6", "256 = -1e6, 4096 = 13e6", "area.array.ews", None, "areas are positive"),
     ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same one or two sizes"),
-    (f"value = 2.0\n{SOURCED}", "value = 2.0\n", "energy.mac", None, "with its source"),
+    (f"value = 2.0\n{SOURCED}", "value = 2.0\n", "energy.mac", None, "with the source"),
+    ("value = 2.0", 'by = "sizes"\nat = { 1 = 2.0 }', "energy.mac", None, "accelerator field"),
     ('kind = "synthesized"', 'kind = "synthesised"', "kind", "synthesised", "unknown"),
     ("[energy.mac]", "[energy.multiply]", "energy.multiply", None, ""),
     ("[clock]", "[clock", "technology", None, ""),

@@ -154,8 +154,8 @@ def _scaling() -> str:
     assert isinstance(base, Published)
     rows = [(f"{base.name}@{node}", f"{factor.energy:g}", factor.label, factor.source, factor.uncertainty)
             for node, factor in base.scaling.items()]
-    return ("## Other nodes\n\nOnly the factors that follow from printed pairs; energy on the chip, not DRAM, "
-            "not area.\n\n" + _table(("technology", "energy x", "label", "source", "uncertainty"), rows))
+    return ("## Other nodes\n\nOnly the factors that follow from printed pairs; energy on the chip, not DRAM "
+            "and not area.\n\n" + _table(("technology", "energy x", "label", "source", "uncertainty"), rows))
 
 
 def _joule(pj: float | None) -> str:

@@ -68,26 +68,34 @@ def technologies_figure(networks: Mapping[str, Sequence[Estimate]], path: str | 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    figure = Figure(figsize=(10, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(networks), squeeze=False)[0]
-    for axes, (network, machines) in zip(panels, networks.items(), strict=True):
-        _bars(axes, [machine.accelerator.technology for machine in machines],
-              [_grouped(machine.cost.energy_pj) for machine in machines])
-        top = max(machine.cost.known_pj for machine in machines) * 1e-6
-        for number, machine in enumerate(machines):
-            cost, height = machine.cost, machine.cost.known_pj * 1e-6
-            missing = "".join(f"\n{name}" for name in cost.unknown_energy)
-            axes.text(number, height + 0.01 * top, f"more than {height:,.0f}\nwithout{missing}" if missing
-                      else f"{height:,.0f}", ha="center", va="bottom", fontsize=7, color="0.35")
-        axes.set_ylim(0, 1.4 * top)
-        axes.set_title(f"{network} on {machines[0].accelerator.name}", loc="left", fontsize=10)
-    handles = {text: handle for axes in panels
+    rows = figure.subplots(2, len(networks), squeeze=False)
+    for left_out, panels in zip(("", "clock"), rows, strict=True):
+        for axes, (network, machines) in zip(panels, networks.items(), strict=True):
+            _technology_bars(axes, machines, left_out)
+            axes.set_title(f"{network} on {machines[0].accelerator.name}"
+                           + (f", without {left_out}" if left_out else ""), loc="left", fontsize=10)
+    handles = {text: handle for axes in rows.flat
                for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles),
                   frameon=False, fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
+
+
+def _technology_bars(axes: Axes, machines: Sequence[Estimate], left_out: str) -> None:
+    energies = [{name: pj for name, pj in machine.cost.energy_pj.items() if name != left_out}
+                for machine in machines]
+    heights = [sum(pj or 0.0 for pj in energy.values()) * 1e-6 for energy in energies]
+    _bars(axes, [machine.accelerator.technology for machine in machines], list(map(_grouped, energies)))
+    for number, (energy, height) in enumerate(zip(energies, heights, strict=True)):
+        unknown = [name for name, pj in energy.items() if pj is None]
+        lines = ([f"more than {height:,.0f}", "no figure for"]
+                 + [" ".join(unknown[n : n + 3]) for n in range(0, len(unknown), 3)])
+        axes.text(number, height + 0.01 * max(heights), "\n".join(lines) if unknown else f"{height:,.0f}",
+                  ha="center", va="bottom", fontsize=7, color="0.35")
+    axes.set_ylim(0, 1.35 * max(heights))
 
 
 def _grouped(energy_pj: dict[str, float | None]) -> dict[str, float]:

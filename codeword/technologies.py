@@ -32,6 +32,8 @@ def main() -> None:
         "Made by `python -m codeword.technologies`; cycles and accesses are *counted* by the closed form, "
         "which equals the RTL's counters. `unknown` means that a part has no figure with a source; *known* "
         "is the sum of the other parts, a lower bound.",
+        "The RTL gates no clock: every flip-flop, those of the WRFs above all, takes its clock every cycle. "
+        "That is the upper end of `clock`; the lower half of the picture leaves it out.",
         "![Energy by component](technologies.png)",
         *(_network(network, found) for network in NETWORKS),
         _areas(found), _provenance(), _macros(), _mvq_against_cacti(), _dram(), _scaling(),

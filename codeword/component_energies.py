@@ -35,7 +35,7 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
     decoder = parts["row_decoder"]
     lines += _price("energy.crf", decoder["events"]["crf_read"], 1 / decoder["size"]["codeword_length"],
                     f"row decoder, a read; writes at the same price, {source}",
-                    {"codebook_entries": decoder["size"]["codebook_entries"]})
+                    by="codebook_entries", size=decoder["size"]["codebook_entries"])
     for name, what in (("arf", "the ARF"), ("rom", "a ROM")):
         lines += [f"[energy.{name}]", f'missing = "the energy of {what} has not been evaluated"', ""]
     clock = [part["clock_j_per_cycle"] / (part["flip_flop_area_um2"] / flip_flop_um2)
@@ -51,10 +51,11 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
 
 
 def _price(name: str, event: Mapping[str, Any], factor: float, source: str,
-           needs: Mapping[str, int] | None = None) -> list[str]:
-    fields = "".join(f"{field} = {value}, " for field, value in (needs or {}).items())
-    return [f"[{name}]", f"value = {1e12 * factor * event['mean_j']:.4g}",
-            *([f"needs = {{ {fields[:-2]} }}"] if fields else []), 'label = "measured"',
+           by: str = "", size: int = 0) -> list[str]:
+    """Of one size only where `by` names the accelerator field that it depends on."""
+    value = f"{1e12 * factor * event['mean_j']:.4g}"
+    given = [f'by = "{by}"', f"at = {{ {size} = {value} }}"] if by else [f"value = {value}"]
+    return [f"[{name}]", *given, 'label = "measured"',
             f'source = "{source}"',
             f'uncertainty = "{event["error_mean"]:.0%} mean error on other layers; no glitches, no wires"',
             ""]

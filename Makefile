@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim scaling fpga lint reproduce-mvq reproduce-hardware \
+.PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-hardware \
     reproduce-hardware-sensitivity schema tools clean
 .DELETE_ON_ERROR:
 
@@ -41,6 +41,9 @@ reproduce-hardware: $(READY)
 # Minutes: each variant of the machine anew.
 reproduce-hardware-sensitivity: $(READY)
 	$(BIN)/python -m codeword.reproduce_hardware --sensitivity
+
+technologies: $(READY)
+	$(BIN)/python -m codeword.technologies
 
 reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce

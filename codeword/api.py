@@ -29,14 +29,18 @@ CALIBRATION_IMAGES = 512
 
 def estimate(
     network: str | Network | Sequence[Shape], accelerator: AcceleratorLike, *,
-    objective: str = "edp", settings: Sequence[str] = (), vector_operators: Sequence[str] = (),
-    report: Callable[[str], None] = lambda _: None, zeros: tuple[float, float] | None = None,
+    technology: str | None = None, dram: str | None = None, objective: str = "edp",
+    settings: Sequence[str] = (), vector_operators: Sequence[str] = (),
+    report: Callable[[str], None] = lambda _: None,
+    zeros: tuple[float, float] | None = None,
 ) -> Estimate:
     """Cycles, energy and area of a network from the closed form.
 
     Args:
         network: a name, a .safetensors, .onnx or SCALE-Sim .csv file, a Network, or shapes.
         accelerator: a preset name, a TOML file, or an Accelerator.
+        technology: mvq40, sg13g2, sky130hd, asap7, mvq40@NODE or a TOML file; None for the accelerator's.
+        dram: type of off-chip memory, for its energy; None for the accelerator's.
         objective: of the mapping: edp, energy or cycles.
         settings: `field=value` replacements in the accelerator.
         vector_operators: unknown operators of an .onnx file that count as one operation an element.
@@ -48,6 +52,8 @@ def estimate(
     """
     name = network if isinstance(network, str) else "network"
     machine = inputs.accelerator(accelerator, settings)
+    chosen = {"technology": technology, "dram": dram}
+    machine = machine.model_copy(update={field: name for field, name in chosen.items() if name is not None})
     found = (inputs.network(network, machine, vector_operators, report) if isinstance(network, str)
              else network)
     return estimate_shapes(found, machine, objective=objective, name=name, zeros=zeros)

@@ -31,6 +31,11 @@ AcceleratorName = Annotated[str, typer.Option(
     "--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")]
 Settings = Annotated[list[str], typer.Option(
     "--set", metavar="FIELD=VALUE", help="replace a field of the accelerator; repeatable")]
+TechnologyName = Annotated[str | None, typer.Option(
+    "--technology", metavar="NAME", help="mvq40 (of the paper), sg13g2, sky130hd, asap7 (our RTL "
+    "synthesized), mvq40@NODE (65, 45, 28 or 16 nm), or a TOML file; by default the accelerator's")]
+Dram = Annotated[str | None, typer.Option(
+    metavar="TYPE", help="ddr3, lpddr4, hbm2, hbm3: energy of off-chip memory; by default the technology's")]
 Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
 
@@ -95,7 +100,7 @@ def _shares(text: str) -> tuple[float, float]:
 @app.command()
 def estimate(
     network: NetworkName, accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
-    objective: Objective = "edp",
+    technology: TechnologyName = None, dram: Dram = None, objective: Objective = "edp",
     vector_operators: Annotated[list[str], typer.Option(
         "--treat-as-vector", metavar="OP", help="count an unknown operator of an .onnx file as one "
         "operation an element on the vector unit; repeatable")] = [],  # noqa: B006
@@ -105,6 +110,7 @@ def estimate(
 ) -> None:
     """Cycles, energy, area and TOPS/W from the closed form."""
     found = api.estimate(network, accelerator, objective=objective, settings=settings,
+                         technology=technology, dram=dram,
                          vector_operators=vector_operators,
                          report=lambda line: print(line, file=sys.stderr),
                          zeros=None if zeros is None else _shares(zeros))

@@ -1,8 +1,8 @@
-"""The picture of the demo: where the energy of a network goes, by component and by layer."""
+"""Pictures of where the energy of a network goes: by component, layer and technology."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,10 @@ COMPONENTS = {
     "l1": ("L1", "#7fb6d6"),
     "registers": ("register files", "#f2c879"),
     "mac": ("multipliers", "#d1603d"),
+    "clock": ("clock", "#8c8c8c"),
+    "leakage": ("leakage", "#c9c9c9"),
 }
-_REGISTERS = ("arf", "wrf", "prf", "crf")
+_REGISTERS = ("arf", "wrf", "prf", "crf", "rom")
 
 
 def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str | Path) -> None:
@@ -39,11 +41,12 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
           [_grouped(machine.cost.energy_pj) for machine in machines])
     for number, machine in enumerate(machines):
         cost = machine.cost
-        upper.text(number, cost.total_pj * 1e-6, f"{cost.tops_per_watt:.1f} TOPS/W", ha="center",
-                   va="bottom", fontsize=8)
+        if cost.total_pj is not None and cost.tops_per_watt is not None:
+            upper.text(number, cost.total_pj * 1e-6, f"{cost.tops_per_watt:.1f} TOPS/W", ha="center",
+                       va="bottom", fontsize=8)
     upper.set_title(f"{layers_of.name}: energy of one image by accelerator", loc="left")
     upper.margins(y=0.12)
-    upper.legend(loc="upper right", ncols=len(COMPONENTS), frameon=False, fontsize=8)
+    upper.legend(loc="upper right", ncols=4, frameon=False, fontsize=8)
     _bars(lower, [layer.counts.name for layer in layers_of.layers],
           [_grouped(layer.cost.energy_pj) for layer in layers_of.layers])
     lower.set_title(f"by layer on {layers_of.accelerator.name}", loc="left")
@@ -57,17 +60,56 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
     figure.savefig(path, dpi=150)
 
 
-def _grouped(energy_pj: dict[str, float]) -> dict[str, float]:
-    """uJ by component of the picture."""
-    registers = sum(energy_pj[name] for name in _REGISTERS)
-    return {name: 1e-6 * (registers if name == "registers" else energy_pj[name])
-            for name in COMPONENTS}
+def technologies_figure(networks: Mapping[str, Sequence[Estimate]], path: str | Path) -> None:
+    """Writes a PNG: energy of one image by component, a panel a network and a bar a technology.
+
+    A bar with an unknown part stands for the rest, and says what is missing.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(2, len(networks), squeeze=False)
+    for left_out, panels in zip(("", "clock"), rows, strict=True):
+        for axes, (network, machines) in zip(panels, networks.items(), strict=True):
+            _technology_bars(axes, machines, left_out)
+            axes.set_title(f"{network} on {machines[0].accelerator.name}"
+                           + (f", without {left_out}" if left_out else ""), loc="left", fontsize=10)
+    handles = {text: handle for axes in rows.flat
+               for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles),
+                  frameon=False, fontsize=8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _technology_bars(axes: Axes, machines: Sequence[Estimate], left_out: str) -> None:
+    energies = [{name: pj for name, pj in machine.cost.energy_pj.items() if name != left_out}
+                for machine in machines]
+    heights = [sum(pj or 0.0 for pj in energy.values()) * 1e-6 for energy in energies]
+    _bars(axes, [machine.accelerator.technology for machine in machines], list(map(_grouped, energies)))
+    for number, (energy, height) in enumerate(zip(energies, heights, strict=True)):
+        unknown = [name for name, pj in energy.items() if pj is None]
+        lines = ([f"more than {height:,.0f}", "no figure for"]
+                 + [" ".join(unknown[n : n + 3]) for n in range(0, len(unknown), 3)])
+        axes.text(number, height + 0.01 * max(heights), "\n".join(lines) if unknown else f"{height:,.0f}",
+                  ha="center", va="bottom", fontsize=7, color="0.35")
+    axes.set_ylim(0, 1.35 * max(heights))
+
+
+def _grouped(energy_pj: dict[str, float | None]) -> dict[str, float]:
+    """uJ by component of the picture; without the parts that nobody knows."""
+    known = {name: 1e-6 * (pj or 0.0) for name, pj in energy_pj.items()}
+    return known | {"registers": sum(known[name] for name in _REGISTERS)}
 
 
 def _bars(axes: Axes, names: Sequence[str], values: Sequence[dict[str, float]]) -> None:
     bottom = [0.0] * len(names)
     for component, (label, colour) in COMPONENTS.items():
-        heights = [value[component] for value in values]
+        if not any(component in value for value in values):
+            continue
+        heights = [value.get(component, 0.0) for value in values]
         axes.bar(range(len(names)), heights, bottom=bottom, label=label, color=colour, width=0.75)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     axes.set_xticks(range(len(names)), names)

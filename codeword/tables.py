@@ -47,8 +47,8 @@ def engineering(value: float | None, unit: str) -> str:
     return f"{value / scale:.3g} {prefix}{unit}".strip()
 
 
-def estimate_tables(found: Estimate) -> list[Table]:
-    """A network: its layers, energy and area by component, and the sums."""
+def estimate_tables(found: Estimate) -> list[Table | str]:
+    """A network: its layers, energy and area by component, the sums, and notes on them."""
     cost = found.cost
     where = f"{found.name} on {found.accelerator.name}"
     reasons = ["uncompressed"] if found.exclusions else []
@@ -57,25 +57,54 @@ def estimate_tables(found: Estimate) -> list[Table]:
         [_layer_row(layer.counts.name, layer.cost) + (layer.exclusion,) * len(reasons)
          for layer in found.layers],
     )
-    energy = table("Energy", ["component", "energy", "share"], [
-        (name, engineering(pj * 1e-12, "J"), f"{pj / cost.total_pj:.1%}")
+    energy = table("Energy", ["component", "energy", "share", "why"], [
+        (name, _joule(pj), share(pj, cost.total_pj), cost.energy_sources[name].why)
         for name, pj in cost.energy_pj.items()
     ])
-    area = table("Area", ["component", "mm2", "why"], [
-        (name, "unknown" if part.mm2 is None else f"{part.mm2:.3f}", f"{part.label}: {part.source}")
-        for name, part in cost.area_mm2.items()
+    area = table("Area", ["component", "mm2", "share", "why"], [
+        (name, "unknown" if part.value is None else f"{part.value:.3f}", share(part.value, cost.total_mm2),
+         part.why) for name, part in cost.area_mm2.items()
     ])
     cycles = table("Cycles by cause", ["cause", "cycles", "share"], [
         (cause, f"{count:,}", f"{count / cost.cycles:.1%}")
         for cause, count in (("compute", cost.cycles - sum(cost.stall_cycles.values())),
                              *cost.stall_cycles.items()) if count
     ])
-    return [layers, cycles, energy, area, _sums(where, found)]
+    return [layers, cycles, energy, area, _sums(where, found), *_notes(found)]
+
+
+def _notes(found: Estimate) -> list[str]:
+    """What a reader of the sums must know."""
+    cost, notes = found.cost, []
+    if cost.unknown_energy:
+        notes.append(f"Energy: unknown, since nobody knows that of {', '.join(cost.unknown_energy)}; the "
+                     f"other parts add up to {_joule(cost.known_pj)}.")
+    if cost.unknown_area:
+        notes.append(f"Area: unknown, since nobody knows that of {', '.join(cost.unknown_area)}.")
+    if cost.clock_hz < found.accelerator.clock_hz:
+        notes.append(f"Clock: {engineering(cost.clock_hz, 'Hz')} instead of the requested "
+                     f"{engineering(found.accelerator.clock_hz, 'Hz')}; {cost.clock_source.why}.")
+    if found.mapping_energies != found.accelerator.technology:
+        notes.append(f"Mapping: chosen by the energies of {found.mapping_energies}, since some are unknown.")
+    return notes
 
 
 def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:
     return (name, f"{cost.macs:,}", f"{cost.cycles:,}", f"{cost.utilization:.1%}",
-            engineering(cost.total_pj * 1e-12, "J"))
+            _joule(cost.total_pj))
+
+
+def _joule(pj: float | None) -> str:
+    return engineering(None if pj is None else pj * 1e-12, "J")
+
+
+def share(part: float | None, whole: float | None) -> str:
+    """Percent of a total, or nothing where one is not known."""
+    return "" if part is None or not whole else f"{part / whole:.1%}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "unknown" if value is None else f"{value:.{digits}f}"
 
 
 def _sums(title: str, found: Estimate) -> Table:
@@ -91,10 +120,11 @@ def _sums(title: str, found: Estimate) -> Table:
         ("time", engineering(cost.time_s, "s")),
         ("TOPS, dense-equivalent", f"{cost.tops:.3f} of {cost.peak_tops:.3f} peak"),
         ("TOPS, multiplications done", f"{cost.physical_tops:.3f}"),
-        ("energy", engineering(cost.total_pj * 1e-12, "J")),
-        ("TOPS/W without DRAM", f"{cost.tops_per_watt:.2f}"),
-        ("TOPS/W with DRAM", f"{cost.tops_per_watt_with_dram:.2f}"),
-        ("area", "unknown, see above" if total is None else f"{total:.3f} mm2"),
+        ("energy", _joule(cost.total_pj)),
+        ("TOPS/W without DRAM", number(cost.tops_per_watt)),
+        ("TOPS/W with DRAM", number(cost.tops_per_watt_with_dram)),
+        ("area", "unknown" if total is None else f"{total:.3f} mm2"),
+        ("technology", found.accelerator.technology), ("clock", engineering(cost.clock_hz, "Hz")),
     ]
     return table(title, ["", ""], rows)
 
@@ -103,9 +133,8 @@ def comparison(title: str, costs: Mapping[str, Cost]) -> Table:
     """One row a machine."""
     rows = [
         (name, f"{cost.cycles:,}", f"{cost.utilization:.1%}",
-         engineering(cost.total_pj * 1e-12, "J"),
-         "unknown" if cost.total_mm2 is None else f"{cost.total_mm2:.2f}",
-         f"{cost.tops:.3f}", f"{cost.tops_per_watt:.2f}", f"{cost.tops_per_watt_with_dram:.2f}")
+         _joule(cost.total_pj), number(cost.total_mm2), f"{cost.tops:.3f}", number(cost.tops_per_watt),
+         number(cost.tops_per_watt_with_dram))
         for name, cost in costs.items()
     ]
     columns = ["accelerator", "cycles", "utilization", "energy", "mm2", "TOPS", "TOPS/W",

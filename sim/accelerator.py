@@ -69,7 +69,8 @@ class Accelerator(BaseModel):
     edge_registers: bool = Field(True, description="registers in loader, operand edge, deskew and PRF; "
                                  "without them an idealised array, as SCALE-Sim assumes")
     clock_hz: float = Field(300e6, gt=0, description="MVQ sec. 7.1")
-    technology: str = "mvq40"
+    technology: str = Field("mvq40", description="coefficients of energy and area; sim/technology")
+    dram: str = Field("", description="type for its energy, such as lpddr4; by default the technology's")
 
     @model_validator(mode="after")
     def _consistent(self) -> Accelerator:

@@ -1,17 +1,20 @@
 """Counts x coefficients = energy, area, time.
 
-Energy covers memory accesses and multiplications, as MVQ counts them (Table 8): no leakage, no
-clock tree, no control, and no saving from gating zero operands.
+Energy covers memory accesses and multiplications, as MVQ counts them (Table 8), with no saving from gating
+zero operands. Technologies of a cell library add the clock of every cycle and leakage. A part that nobody
+knows makes the total unknown too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sim.accelerator import Accelerator
 from sim.results import CAUSES, LayerCounts
-from sim.technology import Area, Technology
+from sim.technology import Figure, Technology
+
+_PJ_OF_MW_SECOND = 1e9
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,11 @@ class Cost:
         macs: dense-equivalent multiply-accumulates.
         multiplications: physical ones.
         cycles: total; stall_cycles: those of every cause but compute.
-        energy_pj: by component.
+        energy_pj: by component; None where a coefficient is not known and something was counted.
+        energy_sources: where each comes from; the value is that of one event, cycle, or second.
         area_mm2: by component.
+        clock_hz: the requested clock, or less where the longest path is longer.
+        clock_source: of the limit.
         peak_tops: dense-equivalent, 2 H L f.
         utilization: macs / (H L cycles), dense-equivalent.
     """
@@ -32,25 +38,43 @@ class Cost:
     multiplications: int
     cycles: int
     stall_cycles: dict[str, int]
-    energy_pj: dict[str, float]
-    area_mm2: dict[str, Area]
+    energy_pj: dict[str, float | None]
+    energy_sources: dict[str, Figure]
+    area_mm2: dict[str, Figure]
     time_s: float
+    clock_hz: float
+    clock_source: Figure
     peak_tops: float
     utilization: float
 
     @property
-    def total_pj(self) -> float:
-        return sum(self.energy_pj.values())
+    def total_pj(self) -> float | None:
+        """None when a component is unknown; `unknown_energy` says which."""
+        return _sum(self.energy_pj.values())
 
     @property
-    def total_without_dram_pj(self) -> float:
-        return self.total_pj - self.energy_pj["dram"]
+    def total_without_dram_pj(self) -> float | None:
+        return _sum(pj for name, pj in self.energy_pj.items() if name != "dram")
+
+    @property
+    def known_pj(self) -> float:
+        """What is known of the energy: a lower bound where something is not."""
+        return sum(pj for pj in self.energy_pj.values() if pj is not None)
+
+    @property
+    def unknown_energy(self) -> tuple[str, ...]:
+        """Components without a figure."""
+        return tuple(name for name, pj in self.energy_pj.items() if pj is None)
 
     @property
     def total_mm2(self) -> float | None:
         """None when a component is unknown."""
-        parts = [area.mm2 for area in self.area_mm2.values()]
-        return None if None in parts else sum(part for part in parts if part is not None)
+        return _sum(area.value for area in self.area_mm2.values())
+
+    @property
+    def unknown_area(self) -> tuple[str, ...]:
+        """Components without a figure."""
+        return tuple(name for name, area in self.area_mm2.items() if area.value is None)
 
     @property
     def tops(self) -> float:
@@ -63,13 +87,13 @@ class Cost:
         return 2 * self.multiplications / self.time_s / 1e12
 
     @property
-    def tops_per_watt(self) -> float:
+    def tops_per_watt(self) -> float | None:
         """Dense-equivalent operations per pJ, DRAM excluded (as MVQ reports it)."""
-        return 2 * self.macs / self.total_without_dram_pj
+        return _ratio(2 * self.macs, self.total_without_dram_pj)
 
     @property
-    def tops_per_watt_with_dram(self) -> float:
-        return 2 * self.macs / self.total_pj
+    def tops_per_watt_with_dram(self) -> float | None:
+        return _ratio(2 * self.macs, self.total_pj)
 
     def layer_json(self) -> dict[str, object]:
         """Plain fields that a layer and a whole network have in common."""
@@ -88,33 +112,74 @@ class Cost:
 
     def to_json(self) -> dict[str, object]:
         """Plain fields of a whole network: the layer's, area, and the machine's peak."""
-        areas = {name: area.mm2 for name, area in self.area_mm2.items()}
-        sources = {name: f"{area.label}: {area.source}" for name, area in self.area_mm2.items()}
+        areas = {name: area.value for name, area in self.area_mm2.items()}
         return self.layer_json() | {
             "area_mm2": areas | {"total": self.total_mm2},
-            "area_sources": sources,
+            "area_sources": {name: area.to_json() for name, area in self.area_mm2.items()},
+            "energy_sources": {name: figure.to_json() | {"each": figure.value}
+                               for name, figure in self.energy_sources.items()},
+            "unknown_energy": self.unknown_energy, "unknown_area": self.unknown_area,
+            "counts_source": {"label": "counted", "source": "docs/timing.md", "uncertainty": ""},
+            "clock_hz": self.clock_hz, "clock_source": self.clock_source.to_json(),
             "peak_tops": self.peak_tops,
             "physical_tops": self.physical_tops,
         }
 
 
-def cost(layers: Sequence[LayerCounts], accelerator: Accelerator, technology: Technology) -> Cost:
-    """Cost of some layers, one after the other, on an accelerator.
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """What a technology asks for an accelerator, looked up once for all layers."""
 
-    Args:
-        layers: one for the cost of a layer, all for that of a network; at least one.
-    """
-    coefficients = technology.access_pj
-    cycles = sum(layer.total_cycles for layer in layers)
-    macs = sum(layer.macs for layer in layers)
-    stalls = {cause: sum(layer.cycles[cause] for layer in layers)
-              for cause in CAUSES if cause != "compute"}
-    energy = {what: price * sum(layer.accesses[what] for layer in layers)
-              for what, price in coefficients.items()}
-    return Cost(
-        macs=macs, multiplications=sum(layer.accesses["mac"] for layer in layers),
-        cycles=cycles, stall_cycles=stalls, energy_pj=energy,
-        area_mm2=technology.areas(accelerator), time_s=cycles / accelerator.clock_hz,
-        peak_tops=accelerator.peak_tops,
-        utilization=macs / (accelerator.rows * accelerator.columns * cycles),
-    )
+    accelerator: Accelerator
+    accesses: dict[str, Figure]
+    per_cycle: dict[str, Figure]
+    standing: dict[str, Figure]
+    areas: dict[str, Figure]
+    clock_limit: Figure
+
+    @classmethod
+    def of(cls, accelerator: Accelerator, technology: Technology) -> Prices:
+        return cls(accelerator, technology.energies(accelerator), technology.per_cycle(accelerator),
+                   technology.standing(accelerator), technology.areas(accelerator),
+                   technology.clock_limit(accelerator))
+
+    def cost(self, layers: Sequence[LayerCounts]) -> Cost:
+        """Cost of some layers, one after the other: one, or all of a network; at least one."""
+        acc = self.accelerator
+        cycles = sum(layer.total_cycles for layer in layers)
+        macs = sum(layer.macs for layer in layers)
+        stalls = {cause: sum(layer.cycles[cause] for layer in layers)
+                  for cause in CAUSES if cause != "compute"}
+        clock_hz = min(acc.clock_hz, self.clock_limit.value or acc.clock_hz)
+        time_s = cycles / clock_hz
+        energy = {what: _product(price, sum(layer.accesses[what] for layer in layers))
+                  for what, price in self.accesses.items()}
+        energy |= {what: _product(price, cycles) for what, price in self.per_cycle.items()}
+        energy |= {what: _product(power, time_s * _PJ_OF_MW_SECOND) for what, power in self.standing.items()}
+        return Cost(
+            macs=macs, multiplications=sum(layer.accesses["mac"] for layer in layers),
+            cycles=cycles, stall_cycles=stalls, energy_pj=energy,
+            energy_sources=self.accesses | self.per_cycle | self.standing, area_mm2=self.areas,
+            time_s=time_s, clock_hz=clock_hz, clock_source=self.clock_limit,
+            peak_tops=2 * acc.rows * acc.columns * clock_hz / 1e12,
+            utilization=macs / (acc.rows * acc.columns * cycles),
+        )
+
+
+def cost(layers: Sequence[LayerCounts], accelerator: Accelerator, technology: Technology) -> Cost:
+    """Cost of some layers, one after the other, on an accelerator."""
+    return Prices.of(accelerator, technology).cost(layers)
+
+
+def _product(price: Figure, count: float) -> float | None:
+    """What nobody counted costs nothing, whatever its price."""
+    return 0.0 if count == 0 else None if price.value is None else price.value * count
+
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    found = list(parts)
+    return None if None in found else sum(part for part in found if part is not None)
+
+
+def _ratio(above: float, below: float | None) -> float | None:
+    return None if below is None else above / below

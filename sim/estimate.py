@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sim import technology
 from sim.accelerator import Accelerator
-from sim.cost import Cost, cost
+from sim.cost import Cost, Prices
 from sim.counts import layer_counts, pass_counts
 from sim.errors import InputError
 from sim.formats import native_formats, network_formats
@@ -63,12 +63,19 @@ class Estimate:
         return self.closed_form and self.accelerator.loader == "rom"
 
     @property
+    def mapping_energies(self) -> str:
+        """The technology whose energies the mapping was chosen by: MVQ's where one of the own is unknown."""
+        return technology.mapping_energy(self.accelerator)[0]
+
+    @property
     def exclusions(self) -> dict[str, str]:
         """Layers left out of the compression, with the reason."""
         return {layer.counts.name: layer.exclusion for layer in self.layers if layer.exclusion}
 
     def to_json(self) -> dict[str, object]:
-        names = {"network": self.name, "accelerator": self.accelerator.name, "passes": self.passes}
+        names = {"network": self.name, "accelerator": self.accelerator.name,
+                 "technology": self.accelerator.technology, "mapping_energies": self.mapping_energies,
+                 "passes": self.passes}
         return names | self.cost.to_json() | {
             "uncompressed": self.exclusions, "gated": self.gated, "rom_expected": self.rom_expected,
             "layers": [layer.to_json() for layer in self.layers],
@@ -132,12 +139,12 @@ def assemble(
     exclusions: Mapping[str, str] | None = None, passes: int = 1, closed_form: bool = False,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
-    coefficients = technology.load(accelerator.technology)
+    prices = Prices.of(accelerator, technology.load(accelerator.technology))
     return Estimate(
         name, accelerator,
-        tuple(LayerEstimate(layer, cost([layer], accelerator, coefficients),
-                            (exclusions or {}).get(layer.name, "")) for layer in counts),
-        cost([layer.repeated(passes) for layer in counts], accelerator, coefficients), passes, closed_form,
+        tuple(LayerEstimate(layer, prices.cost([layer]), (exclusions or {}).get(layer.name, ""))
+              for layer in counts),
+        prices.cost([layer.repeated(passes) for layer in counts]), passes, closed_form,
     )
 
 

@@ -74,7 +74,7 @@ def candidates(
 def _search(
     shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, objective: str, source: Source
 ) -> Schedule:
-    energy = technology.load(accelerator.technology).access_pj
+    _, energy = technology.mapping_energy(accelerator)
     spaces = _spaces(shape, accelerator, form, codewords, source)
     bounds = [_bounds(space, shape, energy, objective) for space in spaces]
     ranked = sorted((bound, number, n)

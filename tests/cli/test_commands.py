@@ -36,7 +36,7 @@ def test_estimate_prints_a_table_with_the_exclusions(codeword: Command) -> None:
 def test_unknown_area_is_null_and_says_why(codeword: Command) -> None:
     fields = json.loads(codeword("estimate", "resnet18", "-a", "ws-cms-64", "--json").out)
     assert fields["area_mm2"]["total"] is None
-    assert "no area of WS-CMS" in fields["area_sources"]["array"]
+    assert "no area of WS-CMS" in fields["area_sources"]["array"]["source"]
     assert "unknown" in codeword("estimate", "resnet18", "-a", "ws-cms-64").out
 
 

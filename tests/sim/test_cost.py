@@ -51,9 +51,9 @@ def test_fits_deviate_as_stated(name: str) -> None:
 def test_off_the_table_is_labelled() -> None:
     areas = MVQ40.areas(accelerator.preset("ews-48"))
     assert areas["array"].label == "fit"
-    assert areas["array"].mm2 == pytest.approx(0.108 + 1.0078e-3 * 48 * 48)
+    assert areas["array"].value == pytest.approx(0.108 + 1.0078e-3 * 48 * 48)
     assert areas["others"].label == "assumed"
-    assert 1.303 < (areas["others"].mm2 or 0) < 1.659
+    assert 1.303 < (areas["others"].value or 0) < 1.659
 
 
 @pytest.mark.parametrize(("preset", "settings", "component", "reason"), [
@@ -65,7 +65,7 @@ def test_what_nobody_published_is_unknown_with_the_reason(
     preset: str, settings: dict[str, object], component: str, reason: str
 ) -> None:
     found = cost([counts()], accelerator.load(preset, settings), MVQ40)
-    assert found.area_mm2[component].mm2 is None
+    assert found.area_mm2[component].value is None
     assert reason in found.area_mm2[component].source
     assert found.total_mm2 is None
 

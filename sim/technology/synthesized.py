@@ -1,0 +1,338 @@
+"""Technologies of an open cell library: our own RTL synthesized, SRAM from tables, DRAM by type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Literal, get_args
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+from sim.technology import dram, memory
+from sim.technology.memory import Sram
+from sim.technology.provenance import Figure, Label, Strict, missing, total
+
+Access = Literal["arf", "wrf", "prf", "crf", "rom", "mac"]
+"""Priced by the file; L1, L2 and DRAM are priced by memory tables."""
+Unit = Literal["PE", "row", "column", "accelerator"]
+_WORD = 64
+_PARAMETER_BITS = 54  # bias, multiplier and shift of an output channel
+_SRAM = ("l1", "l2", "buffers")
+
+
+@dataclass(frozen=True)
+class Bank:
+    """`count` equal SRAMs of `bytes` each."""
+
+    count: int
+    bytes: int
+    width: int
+    ports: int
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.bytes} bytes"
+
+
+class _Sourced(Strict):
+    label: Label = "measured"
+    source: str = ""
+    uncertainty: str = ""
+    missing: str = ""
+
+
+class Sized(_Sourced):
+    """A component at one or two sizes: a straight line through them, or through 0 and the only one.
+
+    Attributes:
+        um2, flip_flops: by units.
+        valid: smallest and largest number of units.
+        needs: accelerator fields that it holds for.
+    """
+
+    unit: Unit
+    um2: dict[int, float]
+    flip_flops: dict[int, int]
+    valid: tuple[int, int]
+    needs: dict[str, int | bool] = Field({})
+
+    @model_validator(mode="after")
+    def _complete(self) -> Sized:
+        if not 1 <= len(self.um2) <= 2 or set(self.um2) != set(self.flip_flops):
+            raise ValueError("give um2 and flip_flops of the same one or two sizes")
+        if min(self.um2.values()) <= 0 or min(self.flip_flops.values()) < 0:
+            raise ValueError("areas are positive, and flip_flops not negative")
+        if not self.source:
+            raise ValueError("say where it comes from in source")
+        return self
+
+    def area(self, accelerator: Accelerator) -> Figure:
+        """mm2 on an accelerator."""
+        return self._at(self.um2, accelerator).times(1e-6)
+
+    def registers(self, accelerator: Accelerator) -> Figure:
+        """Flip-flops on an accelerator."""
+        return self._at(self.flip_flops, accelerator)
+
+    def _at(self, sizes: Mapping[int, float], accelerator: Accelerator) -> Figure:
+        for field, needed in self.needs.items():
+            found = getattr(accelerator, field)
+            if found != needed:
+                return missing(f"measured for {field} = {needed}, not {found}")
+        units = units_of(self.unit, accelerator)
+        low, high = self.valid
+        if not low <= units <= high:
+            return missing(f"measured for {low} to {high} {self.unit}s, not {units}")
+        if units in sizes:
+            return Figure(sizes[units], self.label, self.source, self.uncertainty)
+        line = sorted(sizes.items()) if len(sizes) == 2 else [(0, 0.0), *sizes.items()]
+        (first, least), (last, most) = line
+        value = least + (most - least) / (last - first) * (units - first)
+        return Figure(value, "fit", f"straight line through {' and '.join(map(str, sizes))} {self.unit}s: "
+                                    f"{self.source}", self.uncertainty)
+
+
+class RegisterFile(_Sourced):
+    """Codebook RF: um2 = bytes * (cell + port * ports), within ranges."""
+
+    cell_um2: float = Field(gt=0)
+    port_um2: float = Field(gt=0)
+    bytes: tuple[int, int]
+    ports: tuple[int, int]
+
+    def area(self, size: int, ports: int) -> Figure:
+        """mm2 of `size` bytes with read ports."""
+        for value, (low, high), what in ((size, self.bytes, "bytes"), (ports, self.ports, "read ports")):
+            if not low <= value <= high:
+                return missing(f"measured for {low} to {high} {what}, not {value}")
+        return Figure(1e-6 * size * (self.cell_um2 + self.port_um2 * ports), "fit",
+                      f"fit to {self.source}", self.uncertainty)
+
+
+class Rom(_Sourced):
+    """Codebook ROM as a band: logic of random contents below, SRAM of the same size above."""
+
+    um2_per_byte: float | None = Field(None, gt=0)
+    bytes: tuple[int, int] = (0, 0)
+
+    def area(self, bank: Bank, sram: Figure) -> Figure:
+        """mm2 of all banks: the upper end of the band, with both ends told."""
+        if self.um2_per_byte is None:
+            return missing(self.missing)
+        low, high = self.bytes
+        if not low <= bank.bytes <= high:
+            return missing(f"ROM logic was synthesized for {low} to {high} bytes a bank, not {bank.bytes}")
+        if bank.ports > 1:
+            return missing(f"ROM logic was synthesized with one port, not {bank.ports}")
+        if sram.value is None:
+            return sram
+        ends = sorted((1e-6 * bank.count * bank.bytes * self.um2_per_byte, sram.value))
+        return Figure(ends[1], "assumed", f"upper end of a band, logic ({self.label}: {self.source}) to SRAM",
+                      f"{ends[0]:.3g} to {ends[1]:.3g} mm2")
+
+
+class Price(_Sourced):
+    """A coefficient of energy, or the reason why there is none.
+
+    Attributes:
+        by, at: an accelerator field and the value at some sizes of it, instead of `value`; log-log between.
+    """
+
+    value: float | None = Field(None, ge=0)
+    by: str = ""
+    at: dict[int, float] = Field({})
+
+    @model_validator(mode="after")
+    def _explained(self) -> Price:
+        given = (self.value is not None) + bool(self.at) + bool(self.missing)
+        if given != 1 or bool(self.at) != bool(self.by) or bool(self.missing) == bool(self.source):
+            raise ValueError("give value, or at and by, with the source, or the reason in missing")
+        if self.at and (min(self.at.values()) <= 0 or self.by not in Accelerator.model_fields):
+            raise ValueError("at are positive values, by is an accelerator field")
+        return self
+
+    def figure(self, accelerator: Accelerator) -> Figure:
+        """On an accelerator."""
+        if self.value is not None:
+            return Figure(self.value, self.label, self.source, self.uncertainty)
+        if not self.at:
+            return missing(self.missing)
+        size = getattr(accelerator, self.by)
+        known = sorted(self.at)
+        if not known[0] <= size <= known[-1]:
+            return missing(f"evaluated for {self.by} {known[0]} to {known[-1]}, not {size}")
+        value = float(np.exp(np.interp(np.log(size), np.log(known), [np.log(self.at[n]) for n in known])))
+        return Figure(value, self.label if size in known else "fit", self.source, self.uncertainty)
+
+
+class _Memory(_Sourced):
+    table: str | None = None
+    node_nm: float = Field(0, ge=0)
+    energy_factor: float = Field(1.0, gt=0)
+
+
+class _Clock(_Sourced):
+    max_hz: float = Field(gt=0)
+
+
+class _Areas(Strict):
+    array: dict[str, Sized]
+    arf: Sized
+    prf: Sized
+    loader: dict[str, Sized]
+    crf: RegisterFile
+    rom: Rom
+    storer: Sized
+    control: Sized
+
+
+class Synthesized(Strict):
+    """A technology of measurements on one cell library."""
+
+    kind: Literal["synthesized"]
+    name: str
+    description: str
+    node_nm: int = Field(gt=0)
+    voltage_v: float = Field(gt=0)
+    dram: str
+    clock: _Clock
+    memory: _Memory
+    energy: dict[Access, Price]
+    sparse: dict[Access, Price] = Field({})
+    clock_pj_per_flip_flop: Price
+    leakage_mw_per_mm2: Price
+    area: _Areas
+
+    @model_validator(mode="after")
+    def _complete(self) -> Synthesized:
+        absent = sorted(set(get_args(Access)) - set(self.energy))
+        if absent:
+            raise InputError("energy", list(self.energy), f"{absent[0]} is missing",
+                             f"add [energy.{absent[0]}] with pj, or with the reason in missing")
+        dram.energy(self.dram)
+        if self.memory.table is not None:
+            memory.table(self.memory.table)
+        return self
+
+    def energies(self, accelerator: Accelerator) -> dict[str, Figure]:
+        """Memories by what their banks take for a byte, the rest as measured."""
+        l1 = _l1(accelerator)
+        prices = self.energy | (self.sparse if accelerator.sparse_tile else {})
+        found: dict[str, Figure] = {name: price.figure(accelerator) for name, price in prices.items()}
+        return {
+            "dram": dram.energy(accelerator.dram or self.dram),
+            "l2": self._byte(_l2(accelerator)),
+            "l1": self._byte([l1[0], l1[-1]], "; map and psum banks alike often"),
+        } | found
+
+    def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
+        """The clock of all registers; none is gated."""
+        return {"clock": _product(
+            total(self._parts(accelerator, "registers")),
+            self.clock_pj_per_flip_flop.figure(accelerator))}
+
+    def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
+        """Leakage of cells and SRAM."""
+        leakage = _product(total(self._parts(accelerator, "area")),
+                           self.leakage_mw_per_mm2.figure(accelerator))
+        banks = [*_l1(accelerator), *_l2(accelerator), *_buffers(accelerator)]
+        return {"leakage": total({"cells": leakage, "SRAM": total({
+            str(bank): self._bank(bank, lambda sram: sram.leakage_mw).times(bank.count) for bank in banks})})}
+
+    def areas(self, accelerator: Accelerator) -> dict[str, Figure]:
+        """By component; register files, which MVQ counts to the array, stand by themselves."""
+        acc = accelerator
+        found = self._parts(acc, "area")
+        if acc.loader == "rom":
+            size = acc.codebook_entries * acc.codeword_length
+            bank = Bank(acc.rom_banks, ceil(size / acc.rom_banks), _WORD, acc.rom_ports)
+            found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
+        return found | {"buffers": self._bank_area(_buffers(acc)), "l1": self._bank_area(_l1(acc)),
+                        "l2": self._bank_area(_l2(acc))}
+
+    def _parts(self, accelerator: Accelerator, what: Literal["area", "registers"]) -> dict[str, Figure]:
+        """mm2 or flip-flops of what consists of cells."""
+        acc, area = accelerator, self.area
+        sparse = "-sparse" if acc.sparse_tile else ""
+        chosen = {"array": (area.array, acc.dataflow + sparse), "loader": (area.loader, acc.loader + sparse)}
+        parts = {name: known[kind] if kind in known else missing(f"{kind} was not synthesized")
+                 for name, (known, kind) in chosen.items()}
+        parts |= {"arf": area.arf, "prf": area.prf, "storer": area.storer, "control": area.control}
+        found = {name: part if isinstance(part, Figure) else getattr(part, what)(acc)
+                 for name, part in parts.items()}
+        if acc.coded and acc.loader != "rom":
+            size = acc.codebook_entries * acc.codeword_length
+            found["crf"] = (area.crf.area(size, acc.columns // acc.codeword_length) if what == "area"
+                            else Figure(8 * size, "counted", "bits of the codebook"))
+        return found
+
+    def clock_limit(self, accelerator: Accelerator) -> Figure:
+        return Figure(self.clock.max_hz, self.clock.label, self.clock.source, self.clock.uncertainty)
+
+    def _byte(self, banks: Sequence[Bank], note: str = "") -> Figure:
+        """pJ of a byte: mean of reads and writes and of the banks, the words fully used."""
+        found = [self._bank(bank, lambda sram: sram.access_pj).times(8 / bank.width) for bank in banks]
+        whole = total({str(bank): figure for bank, figure in zip(banks, found, strict=True)})
+        if whole.value is None:
+            return whole
+        factor = self.memory.energy_factor
+        label = whole.label if factor == 1 else self.memory.label
+        return replace(whole, value=factor * whole.value / len(banks), label=label,
+                       uncertainty=f"{whole.uncertainty}; words fully used{note}")
+
+    def _bank_area(self, banks: Sequence[Bank]) -> Figure:
+        return total({str(bank): self._bank(bank, lambda sram: sram.area_mm2).times(bank.count)
+                      for bank in banks})
+
+    def _bank(self, bank: Bank, of: Callable[[Sram], float | None]) -> Figure:
+        """One figure of a bank."""
+        if self.memory.table is None:
+            return missing(self.memory.missing)
+        try:
+            sram = memory.table(self.memory.table).memory(
+                self.memory.node_nm or self.node_nm, bank.bytes, bank.width, bank.ports)
+        except InputError as error:
+            return missing(str(error))
+        value = of(sram)
+        if value is None:
+            return missing(f"not interpolated between nodes: {sram.source}")
+        borrowed = self.memory.source
+        return Figure(value, self.memory.label if borrowed else sram.label,
+                      f"{borrowed}: {sram.source}" if borrowed else sram.source,
+                      "; ".join(filter(None, (sram.uncertainty, self.memory.uncertainty))))
+
+
+def units_of(unit: Unit, accelerator: Accelerator) -> int:
+    """How many of them an accelerator has."""
+    return {"PE": accelerator.rows * accelerator.columns, "row": accelerator.rows,
+            "column": accelerator.columns, "accelerator": 1}[unit]
+
+
+def _product(count: Figure, price: Figure) -> Figure:
+    """What many of something cost: as sure as the less sure of count and price."""
+    whole = total({"count": count, "price": price})
+    if count.value is None or price.value is None:
+        return price if price.value is None else count
+    return replace(whole, value=count.value * price.value, source=price.source,
+                   uncertainty=price.uncertainty)
+
+
+def _l1(acc: Accelerator) -> list[Bank]:
+    """Map groups and residual group with two ports, psums in even and odd rows (docs/hardware.md)."""
+    halves = 2 * ceil(acc.columns / 2)
+    groups = ((acc.ifmap_bytes, acc.map_banks, 2), (acc.ofmap_bytes, acc.map_banks, 2),
+              (acc.residual_bytes, acc.map_banks, 2), (acc.psum_bytes, halves, 1))
+    return [Bank(count, ceil(size / count), _WORD, ports) for size, count, ports in groups]
+
+
+def _l2(acc: Accelerator) -> list[Bank]:
+    return [Bank(1, acc.l2_bytes, _WORD, 1)]
+
+
+def _buffers(acc: Accelerator) -> list[Bank]:
+    """SRAM of the four command streams, the weight port and the storer's parameters (docs/hardware.md)."""
+    return [Bank(4, 256 * 8, 64, 2), Bank(1, 32 * acc.weight_port_bits // 8, acc.weight_port_bits, 2),
+            Bank(1, 4 * _PARAMETER_BITS * acc.columns, _PARAMETER_BITS * acc.columns, 2)]

@@ -1,0 +1,43 @@
+"""A power table becomes the prices of a technology file."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from codeword.component_energies import prices
+from sim import accelerator
+from sim.technology.synthesized import Price
+
+
+def event(joules: float) -> dict[str, float]:
+    return {"mean_j": joules, "error_mean": 0.04}
+
+
+POWER = {
+    "provenance": {"library": "cells", "operands": "layers", "date": "today"},
+    "components": {
+        kind: {"area_um2": 1000.0, "flip_flop_area_um2": 500.0, "clock_j_per_cycle": clock, "leakage_w": 2e-6,
+               "size": {"codeword_length": 16, "codebook_entries": 64}, "events": events}
+        for kind, clock, events in (
+            ("dense_tile", 1e-12, {"mac": event(3e-12), "wrf_read": event(1e-12)}),
+            ("sparse_tile", 3e-12, {"mac": event(5e-12), "wrf_read": event(2e-12)}),
+            ("prf", 2e-12, {"prf_access": event(8e-12)}),
+            ("row_decoder", 2e-12, {"crf_read": event(4e-12)}))
+    },
+}
+
+
+def test_units() -> None:
+    found = tomllib.loads(prices(POWER, flip_flop_um2=50.0))
+    machine = accelerator.load("ews-cms-16", {"codebook_entries": 64})
+    values = {f"{section}.{name}": Price.model_validate(fields).figure(machine).value
+              for section in ("energy", "sparse") for name, fields in found[section].items()}
+    assert values == pytest.approx({
+        "energy.mac": 3.0, "energy.wrf": 1.0, "energy.prf": 4.0, "energy.crf": 0.25, "energy.arf": None,
+        "energy.rom": None, "sparse.mac": 5.0, "sparse.wrf": 2.0})
+    # 10 flip-flops each; 8 uW on 4000 um2.
+    assert found["clock_pj_per_flip_flop"]["value"] == pytest.approx(0.2)
+    assert found["leakage_mw_per_mm2"]["value"] == pytest.approx(2.0)
+    assert Price.model_validate(found["energy"]["crf"]).figure(accelerator.preset("ews-cms-16")).value is None

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import mul
 
 import numpy as np
 
@@ -67,23 +68,28 @@ class _Choice:
     """Energies of one kind of event; how often each applies is counted.
 
     Attributes:
+        event: place in `_events`.
         probes: numbers; energies: joules each.
         default: for events that no probe saw; None: what the probes' mean is.
     """
 
-    events: Callable[[Activity], float]
+    event: int
     probes: list[int] = field(default_factory=list)
     energies: list[float] = field(default_factory=list)
     default: float | None = 0.0
 
-    def sum(self, activity: Activity) -> float:
-        events = self.events(activity)
-        counts = activity.probes[self.probes] if self.probes else np.zeros(0)
-        seen = counts.sum()
+    def sum(self, events: list[float], probes: list[int]) -> float:
+        count = events[self.event]
+        counts = [probes[n] for n in self.probes]
         if self.default is None:
-            weights = counts if seen else np.ones(len(self.energies))
-            return events * float(weights @ np.array(self.energies)) / weights.sum()
-        return float(counts @ np.array(self.energies)) + max(0.0, events - seen) * self.default
+            weights = counts if any(counts) else [1] * len(counts)
+            return count * sum(map(mul, weights, self.energies)) / sum(weights)
+        return sum(map(mul, counts, self.energies)) + max(0.0, count - sum(counts)) * self.default
+
+
+def _events(activity: Activity) -> list[float]:
+    """Rising, then falling edges of each net; cycles, half cycles."""
+    return [*activity.rising.tolist(), *activity.falling.tolist(), activity.cycles, 2 * activity.cycles]
 
 
 class EnergyModel:
@@ -104,17 +110,17 @@ class EnergyModel:
         Raises:
             InputError: a cell of the netlist lacks its tables.
         """
-        self.netlist, self.tables = netlist, tables
+        self.netlist, self.tables, self.wire_farads = netlist, tables, wire_farads
         self.loads = np.zeros(netlist.nets)
         for instance in netlist.instances:
             for pin in instance.cell.inputs:
-                self.loads[instance.pins[pin]] += instance.cell.pins[pin].capacitance + wire_farads
+                self.loads[instance.pins[pin]] += self._pin_load(instance, pin)
         slew = tables.input_slew if input_slew is None else input_slew
         self.slews = [(slew, slew)] * netlist.nets
         self._probes: list[Probe] = []
         self._internal: list[list[_Choice]] = []
         self._clock: list[list[_Choice]] = []
-        self._leakage: list[_Choice] = []
+        self._leakage: list[list[_Choice]] = []
         for instance in netlist.instances:
             self._slew(instance)
             internal: list[_Choice] = []
@@ -122,31 +128,39 @@ class EnergyModel:
             for pin in instance.cell.outputs:
                 internal += [self._output(instance, pin, rising) for rising in (True, False)]
             for pin in instance.cell.inputs:
-                clocks = self._is_clock(instance, pin)
-                (clock if clocks else internal).extend(
-                    self._input(instance, pin, rising) for rising in (True, False))
+                if tables.power(instance.cell, pin):
+                    (clock if self._is_clock(instance, pin) else internal).extend(
+                        self._input(instance, pin, rising) for rising in (True, False))
             self._internal.append(internal)
             self._clock.append(clock)
-            self._leakage.append(self._leak(instance))
+            self._leakage.append([self._leak(instance)])
         self.evaluator = Evaluator(netlist, self._probes)
 
     def energy(self, activity: Activity) -> Energy:
         """Of a run of `evaluator`."""
         volts = self.tables.volts
+        events, probes = _events(activity), activity.probes.tolist()
         switching = 0.5 * self.loads * volts**2 * activity.toggles
-        clock = np.array([sum(choice.sum(activity) for choice in choices) for choices in self._clock])
+        internal, clock, leakage = (
+            np.array([sum(choice.sum(events, probes) for choice in choices) for choices in found])
+            for found in (self._internal, self._clock, self._leakage))
         for n in self.netlist.registers:
             instance = self.netlist.instances[n]
-            pins = [pin for pin in instance.cell.inputs if self._is_clock(instance, pin)]
-            clock[n] += volts**2 * activity.cycles * sum(instance.cell.pins[pin].capacitance for pin in pins)
+            clock[n] += volts**2 * activity.cycles * sum(
+                self._pin_load(instance, pin) for pin in instance.cell.inputs if self._is_clock(instance, pin))
         if self.netlist.clock is not None:
             switching[self.netlist.clock] = 0
-        internal = np.array([sum(choice.sum(activity) for choice in choices) for choices in self._internal])
-        leakage = np.array([choice.sum(activity) for choice in self._leakage]) / max(1, activity.cycles)
-        return Energy(self.netlist, activity.cycles, switching, internal, clock, leakage)
+        return Energy(self.netlist, activity.cycles, switching, internal, clock,
+                      leakage / max(1, activity.cycles))
+
+    def _pin_load(self, instance: Instance, pin: str) -> float:
+        return instance.cell.pins[pin].capacitance + self.wire_farads
 
     def _is_clock(self, instance: Instance, pin: str) -> bool:
         return bool(instance.cell.flip_flop) and instance.pins[pin] == self.netlist.clock
+
+    def _event(self, net: int, rising: bool) -> int:
+        return net if rising else self.netlist.nets + net
 
     def _slew(self, instance: Instance) -> None:
         for pin in instance.cell.outputs:
@@ -170,7 +184,6 @@ class EnergyModel:
 
     def _output(self, instance: Instance, pin: str, rising: bool) -> _Choice:
         net = instance.pins[pin]
-        choice = _Choice(_edges(net, rising), default=None)
         arcs = [(arc, table) for arc in self.tables.power(instance.cell, pin) if (table := arc.edge(rising))]
         senses = {timing.related: timing.sense for timing in self.tables.transitions(instance.cell, pin)}
         energies = []
@@ -179,18 +192,17 @@ class EnergyModel:
             slew = self._cause(instance, related, senses.get(arc.related, ""), rising)
             energies.append(table.at(slew, self.loads[net] / self.tables.farads) * self.tables.joules)
         if len(arcs) < 2:
-            return _Choice(_edges(net, rising), default=energies[0] if energies else 0.0)
+            return _Choice(self._event(net, rising), default=energies[0] if energies else 0.0)
+        choice = _Choice(self._event(net, rising), energies=energies, default=None)
         for arc, _ in arcs:
             causes = [] if any(self._is_clock(instance, p) for p in arc.related) else [
                 _joined("|", [_changed(p) for p in arc.related or instance.cell.inputs])]
             choice.probes.append(self._probe(instance, [_edge(pin, rising), *causes], arc.when))
-        choice.energies = energies
         return choice
 
     def _input(self, instance: Instance, pin: str, rising: bool) -> _Choice:
         net, clock = instance.pins[pin], self._is_clock(instance, pin)
-        events = (lambda activity: activity.cycles) if clock else _edges(net, rising)
-        choice = _Choice(events)
+        choice = _Choice(2 * self.netlist.nets if clock else self._event(net, rising))
         for arc in self.tables.power(instance.cell, pin):
             table = arc.edge(rising)
             if table is None:
@@ -212,7 +224,7 @@ class EnergyModel:
         clocks = {pin for pin in instance.cell.inputs if self._is_clock(instance, pin)}
         # Half of each cycle under each level of the clock, where that matters.
         levels = (True, False) if any(clocks & set(each.when.pins) for each in leakages if each.when) else (True,)
-        choice = _Choice(lambda activity: activity.cycles * len(levels))
+        choice = _Choice(2 * self.netlist.nets + len(levels) - 1)
         for leakage in leakages:
             watts = leakage.watts / len(levels)
             if leakage.when is None:
@@ -235,10 +247,6 @@ class EnergyModel:
             nets[f"{pin} now"], nets[f"{pin} before"] = net, net + self.netlist.nets
         self._probes.append(Probe(_joined("&", [*conditions, *([when] if when else [])]), nets))
         return len(self._probes) - 1
-
-
-def _edges(net: int, rising: bool) -> Callable[[Activity], float]:
-    return lambda activity: float((activity.rising if rising else activity.falling)[net])
 
 
 def _pin(name: str) -> Expression:

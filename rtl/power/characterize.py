@@ -28,7 +28,7 @@ class Fit:
 
     Attributes:
         mean_j: over all samples.
-        ranges: least and greatest value of each statistic.
+        ranges: least, mean and greatest value of each statistic.
         error_mean, error_max: relative, of samples of a layer by a fit without that layer.
     """
 
@@ -36,7 +36,7 @@ class Fit:
     intercept_j: float
     coefficients_j: dict[str, float]
     mean_j: float
-    ranges: dict[str, tuple[float, float]]
+    ranges: dict[str, tuple[float, float, float]]
     error_mean: float
     error_max: float
     samples: int
@@ -44,10 +44,11 @@ class Fit:
 
 @dataclass(frozen=True)
 class Characterization:
-    """A component's figures: area of its netlist, joules a cycle of its clock, watts of leakage, events."""
+    """A component's figures: netlist, layers it was fed with, joules a cycle of its clock, watts of leakage."""
 
     bench: Bench
     synthesis: Synthesis
+    layers: tuple[str, ...]
     clock_j: float
     leakage_w: float
     fits: tuple[Fit, ...]
@@ -100,7 +101,7 @@ def _component(bench: Bench, library: Library, tables: Tables, source: Layers, l
                 clocks.append(runs[-1].clock.sum() / runs[-1].cycles)
                 leakages.append(runs[-1].leakage.sum())
     fits = tuple(_fit(event, np.array(energies[event.name]), statistics, of_layer) for event in bench.events)
-    return Characterization(bench, synthesis, float(np.mean(clocks)), float(np.mean(leakages)), fits)
+    return Characterization(bench, synthesis, tuple(names), float(np.mean(clocks)), float(np.mean(leakages)), fits)
 
 
 def _runs(bench: Bench, model: EnergyModel, phases: Iterable[tuple[Words, Mapping[str, int]]],
@@ -153,7 +154,8 @@ def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float
         errors += (np.abs(matrix[out] @ without - energies[out]) / energies[out]).tolist()
     return Fit(
         event, float(solution[0]), dict(zip(names, map(float, solution[1:]), strict=True)), float(energies.mean()),
-        {name: (float(low), float(high)) for name, low, high in zip(names, seen.min(0), seen.max(0), strict=True)},
+        {name: tuple(map(float, found)) for name, *found in zip(
+            names, seen.min(0), seen.mean(0), seen.max(0), strict=True)},  # type: ignore[misc]
         float(np.mean(errors)) if errors else float("nan"), float(np.max(errors)) if errors else float("nan"),
         len(energies))
 
@@ -176,7 +178,7 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
         f"date = {_text(datetime.date.today().isoformat())}",
         f"codeword = {_text(codeword.__version__)}",
         *(f"{name} = {_text(importlib.metadata.version(name))}" for name in ("pyosys", "amaranth", "numpy")),
-        f"operands = {_text(f'{NETWORK}, {len(_layers(found))} layers, test images')}",
+        f"operands = {_text(f'{NETWORK}, {len(found[0].layers)} layers, test images')}",
         f"mapped_for_ns = {found[0].synthesis.period_ns:.4g}",
         f"timing = {_text(timing)}",
         f"clock_period_ns = {max(paths):.4g}  # longest path of the components below" if paths else "",
@@ -187,10 +189,6 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
     for part in found:
         lines += _component_lines(part)
     return "\n".join(lines)
-
-
-def _layers(found: list[Characterization]) -> list[str]:
-    return [name for name in Layers(found[0].bench.layers).layers]
 
 
 def _component_lines(part: Characterization) -> list[str]:
@@ -215,7 +213,8 @@ def _component_lines(part: Characterization) -> list[str]:
             f"mean_j = {fit.mean_j:.4g}",
             f"intercept_j = {fit.intercept_j:.4g}",
             *(f"{name}_j = {value:.4g}" for name, value in fit.coefficients_j.items()),
-            *(f"{name}_range = [{low:.3g}, {high:.3g}]" for name, (low, high) in fit.ranges.items()),
+            *(f"{name}_seen = [{', '.join(f'{value:.3g}' for value in values)}]  # least, mean, greatest"
+              for name, values in fit.ranges.items()),
             f"error_mean = {fit.error_mean:.3g}",
             f"error_max = {fit.error_max:.3g}",
             f"samples = {fit.samples}",

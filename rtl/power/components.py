@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtl.geometry import PSUM_BITS
 from rtl.power.evaluator import LANES, words
 from rtl.power.streams import Sample, toggle_rate, zero_rate
 from rtl.requantizer import MULTIPLIER_BITS
@@ -18,7 +19,7 @@ Words = dict[str, np.ndarray]
 Statistics = dict[str, float]
 
 ACTIVATION = ("activation_zero_rate", "activation_toggle_rate")
-WEIGHT = ("weight_zero_rate",)
+WEIGHT = ("weight_zero_rate", "weight_toggle_rate")
 TOKENS = 64
 """Of a sample, in each pattern."""
 
@@ -76,25 +77,26 @@ def benches() -> list[Bench]:
     dense, sparse, few = _dense(), _sparse(), _sparse(16)
     lanes = sparse.multipliers_per_codeword
     tile = (
-        Event("wrf_write", 1, "words", WEIGHT),
-        Event("wrf_read", 2, "words", WEIGHT, ".wrf."),
-        Event("mac", 2, "words", ACTIVATION + WEIGHT),
+        Event("wrf_write", 1, "words", ("written_toggle_rate",)),
+        Event("wrf_read", 2, "words", ("weight_toggle_rate",), ".wrf."),
     )
     return [
-        Bench("dense_tile", {"rows": 4, "columns": 4, "wrf_depth": dense.wrf_depth}, dense, dense, tile,
-              _tile, _tile_statistics, dense=True),
+        Bench("dense_tile", {"rows": 4, "columns": 4, "wrf_depth": dense.wrf_depth}, dense, dense,
+              (*tile, Event("mac", 2, "words", ACTIVATION + WEIGHT)), _tile, _tile_statistics, dense=True),
         Bench("sparse_tile", {"rows": 4, "columns": 16, "multipliers": lanes, "wrf_depth": sparse.wrf_depth},
-              sparse, sparse, tile, _tile, _tile_statistics),
+              sparse, sparse,
+              # Kept weights are hardly ever 0.
+              (*tile, Event("mac", 2, "words", (*ACTIVATION, "weight_toggle_rate"))), _tile, _tile_statistics),
         Bench("row_decoder", {"codebook_entries": few.codebook_entries, "codeword_length": few.codeword_length,
                               "records": 1}, sparse, few,
-              (Event("crf_write", 1, "codewords", ()),
-               Event("crf_read", 2, "codewords", ("index_toggle_rate",), "codebook."),
-               Event("mask", 2, "rows", ("index_toggle_rate",))),
+              (Event("crf_write", 1, "codewords", ("written_toggle_rate",)),
+               Event("crf_read", 2, "codewords", ("codeword_toggle_rate",), "codebook."),
+               Event("mask", 2, "rows", ("codeword_toggle_rate",))),
               _decoder, _decoder_statistics),
         Bench("row_words", {"codeword_length": few.codeword_length, "multipliers": lanes, "records": 1},
-              sparse, few, (Event("compact", 0, "rows", WEIGHT),), _compactor, _compactor_statistics),
+              sparse, few, (Event("compact", 0, "rows", ("value_toggle_rate",)),), _compactor, _compactor_statistics),
         Bench("prf", {"depth": dense.prf_depth, "columns": dense.columns}, dense, dense,
-              (Event("prf_access", 1, "words", ("psum_toggle_rate",)),), _prf, _psum_statistics),
+              (Event("prf_access", 1, "words", ("sum_toggle_rate", "psum_toggle_rate")),), _prf, _psum_statistics),
         Bench("requantizer", {"lanes": 1}, dense, dense,
               (Event("requantize", 0, "values", ("acc_toggle_rate",)),), _requantizer,
               _acc_statistics),
@@ -156,9 +158,12 @@ def _tile_statistics(bench: Bench, sample: Sample) -> Statistics:
     rows = _rows(sample, bench)
     patterns = np.arange(LANES)[:, None]
     seen = sample.activations[:, patterns, rows]
-    stored, _ = _stored(sample.weights[:, patterns, rows], bench.machine)
+    stored, bits = _stored(sample.weights[:, patterns, rows], bench.machine)
+    order = stored.transpose(0, 2, 1, 3).reshape(-1, LANES, stored.shape[-1])
     return {"activation_zero_rate": zero_rate(seen), "activation_toggle_rate": toggle_rate(seen, 8),
-            "weight_zero_rate": zero_rate(stored & 0xFF)}
+            "weight_zero_rate": zero_rate(stored & 0xFF),
+            "weight_toggle_rate": toggle_rate(stored[sample.entry], bits),
+            "written_toggle_rate": toggle_rate(order, bits)}
 
 
 def _records(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +196,9 @@ def _decoder(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str,
 
 def _decoder_statistics(bench: Bench, sample: Sample) -> Statistics:
     index, _ = _records(bench, sample)
-    return {"index_toggle_rate": toggle_rate(index, _bits(bench.machine.codebook_entries))}
+    assert sample.codebook is not None
+    return {"codeword_toggle_rate": toggle_rate(sample.codebook[index], 8),
+            "written_toggle_rate": toggle_rate(sample.codebook[: bench.machine.codebook_entries], 8)}
 
 
 def _decoded(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -213,9 +220,7 @@ def _compactor(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[st
 
 
 def _compactor_statistics(bench: Bench, sample: Sample) -> Statistics:
-    values, masks = _decoded(bench, sample)
-    kept = masks[..., None] >> np.arange(values.shape[-1]) & 1
-    return {"weight_zero_rate": float((values == 0)[kept == 1].mean())}
+    return {"value_toggle_rate": toggle_rate(_decoded(bench, sample)[0], 8)}
 
 
 def _prf(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int]]]:
@@ -238,7 +243,14 @@ def _prf(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int
 
 
 def _psum_statistics(bench: Bench, sample: Sample) -> Statistics:
-    return {"psum_toggle_rate": toggle_rate(sample.sums[:, :, -1], 16 + _bits(bench.machine.rows))}
+    sums = sample.sums[:, :, -1]
+    psums, held = np.zeros_like(sums), np.zeros((sample.groups, *sums.shape[1:]), np.int64)
+    for n, entry in enumerate(sample.entry):
+        word = entry % sample.groups
+        held[word] = sums[n] if entry < sample.groups else held[word] + sums[n]
+        psums[n] = held[word]
+    return {"sum_toggle_rate": toggle_rate(sums, 16 + _bits(bench.machine.rows)),
+            "psum_toggle_rate": toggle_rate(psums, PSUM_BITS)}
 
 
 def _accumulators(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -262,7 +274,8 @@ def _requantizer(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[
         return words(np.full((count, LANES, 1), value), 8)
 
     yield {
-        "acc": words(acc[..., None], 32), "bias": words(layer.bias[channels][..., None].astype(np.int64), 32),
+        "acc": words(acc[..., None], PSUM_BITS),
+        "bias": words(layer.bias[channels][..., None].astype(np.int64), PSUM_BITS),
         "multiplier": words(parameters.multiplier[channels][..., None].astype(np.int64), MULTIPLIER_BITS),
         "shift": words(parameters.shift[channels][..., None].astype(np.int64), SHIFT_BITS),
         "zero": byte(parameters.zero_point), "low": byte(parameters.low), "high": byte(parameters.high),
@@ -270,7 +283,7 @@ def _requantizer(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[
 
 
 def _acc_statistics(bench: Bench, sample: Sample) -> Statistics:
-    return {"acc_toggle_rate": toggle_rate(_accumulators(bench, sample)[0], 32)}
+    return {"acc_toggle_rate": toggle_rate(_accumulators(bench, sample)[0], PSUM_BITS)}
 
 
 def _with_rest(found: Words, enable: str) -> Words:

@@ -94,7 +94,10 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
     for name, found in sorted(module["netnames"].items(), key=lambda item: item[1].get("hide_name", 0)):
         for bit, net in enumerate(nets(found["bits"])):
             names[net] = names[net] or (f"{name}[{bit}]" if len(found["bits"]) > 1 else name)
-    clocks = {_clock(instance) for instance in instances if instance.cell.flip_flop}
+    constants = {LOW: 0, HIGH: 1} | {
+        instance.pins[pin]: instance.cell.pins[pin].function.evaluate({})  # type: ignore[union-attr]
+        for instance in instances if not instance.cell.inputs for pin in instance.cell.outputs}
+    clocks = {_clock(instance, constants) for instance in instances if instance.cell.flip_flop}
     clock = next(iter(clocks), None)
     if len(clocks) > 1 or not clocks <= {net for found in ports["input"].values() for net in found}:
         raise InputError("netlist", top, "has registers that no common clock port drives directly",
@@ -103,7 +106,7 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
     return Netlist(tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock)
 
 
-def _clock(instance: Instance) -> int:
+def _clock(instance: Instance, constants: dict[int, int]) -> int:
     state = instance.cell.flip_flop
     assert state is not None
     if state.clocked_on.operator != "pin":
@@ -111,9 +114,8 @@ def _clock(instance: Instance) -> int:
                          "map to flip-flops with a rising edge")
     for name, expression in (("clear", state.clear), ("preset", state.preset)):
         if expression is not None:
-            pins = {pin: instance.pins[pin] for pin in expression.pins}
-            idle = set(pins.values()) <= {LOW, HIGH} and not expression.evaluate(pins)
-            if not idle:
+            values = {pin: constants.get(instance.pins[pin]) for pin in expression.pins}
+            if None in values.values() or expression.evaluate(values):
                 raise InputError("netlist", instance.name, f"its {name} is in use",
                                  "give a netlist with synchronous resets")
     return instance.pins[state.clocked_on.pin]

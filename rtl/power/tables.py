@@ -100,6 +100,7 @@ class Tables:
         self._leak_watts = self._same(heads, "leakage_power_unit", lambda head: _unit(
             head.get("leakage_power_unit", "1nW")))
         self.seconds = self._same(heads, "time_unit", lambda head: _unit(head.get("time_unit", "1ns")))
+        self.revision = " ".join(heads[0].get(name) for name in ("revision", "date") if heads[0].get(name))
         if not any(cell.has_power for cell in library.cells.values()):
             raise self._lacks("power tables (internal_power)")
         self._power: dict[tuple[str, str], tuple[Arc, ...]] = {}

@@ -252,6 +252,13 @@ def enable_library(tmp_path):
     return read(path)
 
 
+def test_a_clear_may_be_tied_off_by_a_cell(tmp_path):
+    text = """module top(input clk, d, output q); wire high; TIE1 t(.Y(high));
+      FLOP f(.CK(clk), .D(d), .E(high), .RN(high), .QN(q)); endmodule"""
+    netlist = flatten(text, "top", enable_library(tmp_path))
+    assert len(netlist.registers) == 1
+
+
 def test_a_register_may_hold_and_show_its_inverse_only(tmp_path):
     text = "module top(input clk, d, e, output q); FLOP f(.CK(clk), .D(d), .E(e), .RN(1'b1), .QN(q)); endmodule"
     netlist = flatten(text, "top", enable_library(tmp_path))

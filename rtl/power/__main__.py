@@ -33,8 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given.out.parent.is_dir():
             raise InputError("--out", str(given.out), "its folder does not exist", "make it first")
         library = read(*given.liberty)
-        found = characterize(library, kinds=given.component, layers=given.layers, wire_farads=given.wire_farads)
-        write_whole(given.out, to_toml(library, found, wire_farads=given.wire_farads))
+        wire = given.wire_farads
+        found = characterize(library, kinds=given.component, layers=given.layers, wire_farads=wire)
+        write_whole(given.out, to_toml(library, found, wire_farads=wire))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

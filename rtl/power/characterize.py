@@ -44,7 +44,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Characterization:
-    """A component's figures: netlist, layers it was fed with, joules a cycle of its clock, watts of leakage."""
+    """A component's figures: netlist, layers that fed it, joules a cycle of its clock, leakage."""
 
     bench: Bench
     synthesis: Synthesis
@@ -100,8 +100,10 @@ def _component(bench: Bench, library: Library, tables: Tables, source: Layers, l
                 of_layer.append(name)
                 clocks.append(runs[-1].clock.sum() / runs[-1].cycles)
                 leakages.append(runs[-1].leakage.sum())
-    fits = tuple(_fit(event, np.array(energies[event.name]), statistics, of_layer) for event in bench.events)
-    return Characterization(bench, synthesis, tuple(names), float(np.mean(clocks)), float(np.mean(leakages)), fits)
+    fits = tuple(_fit(event, np.array(energies[event.name]), statistics, of_layer)
+                 for event in bench.events)
+    return Characterization(bench, synthesis, tuple(names), float(np.mean(clocks)),
+                            float(np.mean(leakages)), fits)
 
 
 def _runs(bench: Bench, model: EnergyModel, phases: Iterable[tuple[Words, Mapping[str, int]]],
@@ -134,12 +136,13 @@ def _spent(energy: Energy, event: Event, bench: Bench) -> float:
     """Without clock and leakage."""
     others = [other.inside for other in bench.events if other.phase == event.phase and other.inside]
     if event.inside:
-        return energy.part(lambda path: event.inside in path)
+        return energy.part(event.inside)
     whole = energy.total - float(energy.clock.sum())
-    return whole - sum(energy.part(lambda path, text=text: text in path) for text in others)
+    return whole - sum(energy.part(text) for text in others)
 
 
-def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float]], of_layer: list[str]) -> Fit:
+def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float]],
+         of_layer: list[str]) -> Fit:
     names = event.statistics
     seen = np.array([[found[name] for name in names] for found in statistics]).reshape(len(statistics), -1)
     matrix = np.column_stack([np.ones(len(seen)), seen])
@@ -153,9 +156,10 @@ def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float
         without = np.linalg.lstsq(matrix[~out], energies[~out], rcond=None)[0]
         errors += (np.abs(matrix[out] @ without - energies[out]) / energies[out]).tolist()
     return Fit(
-        event, float(solution[0]), dict(zip(names, map(float, solution[1:]), strict=True)), float(energies.mean()),
-        {name: tuple(map(float, found)) for name, *found in zip(
-            names, seen.min(0), seen.mean(0), seen.max(0), strict=True)},  # type: ignore[misc]
+        event, float(solution[0]), dict(zip(names, map(float, solution[1:]), strict=True)),
+        float(energies.mean()),
+        {name: (float(column.min()), float(column.mean()), float(column.max()))
+         for name, column in zip(names, seen.T, strict=True)},
         float(np.mean(errors)) if errors else float("nan"), float(np.max(errors)) if errors else float("nan"),
         len(energies))
 

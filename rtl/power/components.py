@@ -52,7 +52,7 @@ class Bench:
         layers: the accelerator whose schedule gives the operands.
         machine: the accelerator it is synthesized from.
         dense: fed with unpruned weights, too.
-        phases: stimulus of each phase; the ones before it set the state, and its events have the given number.
+        phases: stimulus of each phase and how many of each unit it has; earlier ones set the state.
     """
 
     kind: str
@@ -83,20 +83,24 @@ def benches() -> list[Bench]:
     return [
         Bench("dense_tile", {"rows": 4, "columns": 4, "wrf_depth": dense.wrf_depth}, dense, dense,
               (*tile, Event("mac", 2, "words", ACTIVATION + WEIGHT)), _tile, _tile_statistics, dense=True),
-        Bench("sparse_tile", {"rows": 4, "columns": 16, "multipliers": lanes, "wrf_depth": sparse.wrf_depth},
+        Bench("sparse_tile", {"rows": 4, "columns": 16, "multipliers": lanes,
+                              "wrf_depth": sparse.wrf_depth},
               sparse, sparse,
               # Kept weights are hardly ever 0.
-              (*tile, Event("mac", 2, "words", (*ACTIVATION, "weight_toggle_rate"))), _tile, _tile_statistics),
-        Bench("row_decoder", {"codebook_entries": few.codebook_entries, "codeword_length": few.codeword_length,
-                              "records": 1}, sparse, few,
+              (*tile, Event("mac", 2, "words", (*ACTIVATION, "weight_toggle_rate"))),
+              _tile, _tile_statistics),
+        Bench("row_decoder", {"codebook_entries": few.codebook_entries,
+                              "codeword_length": few.codeword_length, "records": 1}, sparse, few,
               (Event("crf_write", 1, "codewords", ("written_toggle_rate",)),
                Event("crf_read", 2, "codewords", ("codeword_toggle_rate",), "codebook."),
                Event("mask", 2, "rows", ("codeword_toggle_rate",))),
               _decoder, _decoder_statistics),
         Bench("row_words", {"codeword_length": few.codeword_length, "multipliers": lanes, "records": 1},
-              sparse, few, (Event("compact", 0, "rows", ("value_toggle_rate",)),), _compactor, _compactor_statistics),
+              sparse, few, (Event("compact", 0, "rows", ("value_toggle_rate",)),),
+              _compactor, _compactor_statistics),
         Bench("prf", {"depth": dense.prf_depth, "columns": dense.columns}, dense, dense,
-              (Event("prf_access", 1, "words", ("sum_toggle_rate", "psum_toggle_rate")),), _prf, _psum_statistics),
+              (Event("prf_access", 1, "words", ("sum_toggle_rate", "psum_toggle_rate")),),
+              _prf, _psum_statistics),
         Bench("requantizer", {"lanes": 1}, dense, dense,
               (Event("requantize", 0, "values", ("acc_toggle_rate",)),), _requantizer,
               _acc_statistics),
@@ -181,9 +185,10 @@ def _decoder(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str,
     codebook = sample.codebook[:entries].astype(np.int64)
     address = np.broadcast_to(np.arange(entries)[:, None, None], (entries, LANES, 1))
     for contents in (np.roll(codebook, 1, 0), codebook):
+        data = np.broadcast_to(contents[:, None], (entries, LANES, machine.codeword_length))
         yield _with_rest({
             "write_enable": _ones(entries), "write_address": words(address, bits),
-            "write_data": words(np.broadcast_to(contents[:, None], (entries, LANES, machine.codeword_length)), 8),
+            "write_data": words(data, 8),
         }, "write_enable"), {"codewords": entries * LANES}
     index, codes = _records(bench, sample)
     row = codes | index << machine.mask_code_bits
@@ -254,13 +259,12 @@ def _psum_statistics(bench: Bench, sample: Sample) -> Statistics:
 
 
 def _accumulators(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over a slot [values, patterns], and output channel of each: pixel by pixel, s fastest, columns last."""
+    """Sums over a slot [values, patterns] and the output channel of each: pixel, s, column."""
     entries = int(sample.entry.max()) + 1
     sums = sample.sums[:, :, -1]
     slots = sums.reshape(-1, entries // sample.groups, sample.groups, LANES, sums.shape[-1]).sum(1)
     acc = slots.transpose(0, 1, 3, 2).reshape(-1, LANES)
-    channels = np.broadcast_to(sample.channels.transpose(0, 2, 1), (len(slots), *sample.channels.transpose(
-        0, 2, 1).shape)).reshape(-1, LANES)
+    channels = np.tile(sample.channels.transpose(0, 2, 1).reshape(-1, LANES), (len(slots), 1))
     return acc, np.maximum(channels, 0)
 
 

@@ -17,7 +17,6 @@ are right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import mul
 
@@ -53,11 +52,11 @@ class Energy:
         """Joules without leakage."""
         return float(self.switching.sum() + self.internal.sum() + self.clock.sum())
 
-    def part(self, chosen: Callable[[str], bool]) -> float:
-        """Joules without leakage and clock of the instances whose path is chosen, and of the nets they drive."""
+    def part(self, text: str) -> float:
+        """Joules without leakage and clock: instances with `text` in their path, and the nets they drive."""
         found = 0.0
         for n, instance in enumerate(self.netlist.instances):
-            if chosen(instance.name):
+            if text in instance.name:
                 found += self.internal[n] + sum(
                     self.switching[instance.pins[pin]] for pin in instance.cell.outputs)
         return float(found)
@@ -146,8 +145,9 @@ class EnergyModel:
             for found in (self._internal, self._clock, self._leakage))
         for n in self.netlist.registers:
             instance = self.netlist.instances[n]
-            clock[n] += volts**2 * activity.cycles * sum(
-                self._pin_load(instance, pin) for pin in instance.cell.inputs if self._is_clock(instance, pin))
+            pins = [pin for pin in instance.cell.inputs if self._is_clock(instance, pin)]
+            load = sum(self._pin_load(instance, pin) for pin in pins)
+            clock[n] += load * volts**2 * activity.cycles
         if self.netlist.clock is not None:
             switching[self.netlist.clock] = 0
         return Energy(self.netlist, activity.cycles, switching, internal, clock,
@@ -223,7 +223,8 @@ class EnergyModel:
         leakages = self.tables.leakage(instance.cell)
         clocks = {pin for pin in instance.cell.inputs if self._is_clock(instance, pin)}
         # Half of each cycle under each level of the clock, where that matters.
-        levels = (True, False) if any(clocks & set(each.when.pins) for each in leakages if each.when) else (True,)
+        asked = {pin for each in leakages if each.when for pin in each.when.pins}
+        levels = (True, False) if clocks & asked else (True,)
         choice = _Choice(2 * self.netlist.nets + len(levels) - 1)
         for leakage in leakages:
             watts = leakage.watts / len(levels)

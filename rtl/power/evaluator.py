@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit, types
@@ -20,14 +21,15 @@ LANES = 64
 _ALL = (1 << 64) - 1
 
 
-@intrinsic
-def _ones(context, word):  # type: ignore[no-untyped-def]
-    """Bits of a word that are 1."""
-
+def _count_ones(context, word):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+_ones: Any = intrinsic(_count_ones)
+"""Bits of a word that are 1."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Activity:
 
 
 class _Program:
-    """Straight-line code: word `out` = c0 ^ c1 a ^ c2 b ^ c3 ab, any function of two words without a branch."""
+    """Straight-line code: word `out` = c0 ^ c1 a ^ c2 b ^ c3 ab, any function of two words."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -130,8 +132,8 @@ class Evaluator:
             slots = instance.pins | {state.state: first + n}
             slots[state.inverse] = gates.expression(parse(f"!{state.state}"), slots)
             inside.append(slots)
-        for instance, slots in zip(netlist.instances, [*inside, *(i.pins for i in netlist.instances[len(inside):])],
-                                   strict=True):
+        others = (instance.pins for instance in netlist.instances[len(registers) :])
+        for instance, slots in zip(netlist.instances, [*inside, *others], strict=True):
             for pin in instance.cell.outputs:
                 function = instance.cell.pins[pin].function
                 assert function is not None  # checked when the netlist was read
@@ -139,13 +141,14 @@ class Evaluator:
         sampled = [gates.expression(instance.cell.flip_flop.next_state, slots)  # type: ignore[union-attr]
                    for instance, slots in zip(registers, inside, strict=True)]
         questions = _Program(gates.slots)
-        self._asked = np.array([questions.expression(probe.condition, probe.nets) for probe in probes], np.int32)
+        self._asked = np.array([questions.expression(probe.condition, probe.nets) for probe in probes],
+                               np.int32)
         self._slots = questions.slots
         self._gates, self._questions = gates.array(), questions.array()
         self._sampled = np.array(sampled, np.int32)
-        self._inputs = np.array([net for nets in netlist.inputs.values() for net in nets if net != netlist.clock],
-                                np.int32)
-        self._outputs = np.array([net for nets in netlist.outputs.values() for net in nets], np.int32)
+        inputs, outputs = ([net for nets in ports.values() for net in nets if net != netlist.clock]
+                           for ports in (netlist.inputs, netlist.outputs))
+        self._inputs, self._outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
 
     def run(self, stimulus: Mapping[str, np.ndarray], lanes: int = LANES) -> Activity:
         """Runs a stimulus from all registers at 0.
@@ -167,8 +170,9 @@ class Evaluator:
         rising, falling = (np.zeros(self.netlist.nets, np.int64) for _ in range(2))
         counts = np.zeros(len(self._asked), np.int64)
         outputs = np.zeros((cycles, len(self._outputs)), np.uint64)
-        _run(values, self.netlist.nets, self._gates, self._questions, self._asked, self._sampled, self._inputs,
-             inputs, self._outputs, outputs, np.uint64(_ALL >> (LANES - lanes)), rising, falling, counts)
+        _run(values, self.netlist.nets, self._gates, self._questions, self._asked, self._sampled,
+             self._inputs, inputs, self._outputs, outputs, np.uint64(_ALL >> (LANES - lanes)), rising,
+             falling, counts)
         counted = (cycles - 1) * lanes
         if self.netlist.clock is not None:
             rising[self.netlist.clock] = falling[self.netlist.clock] = counted
@@ -180,7 +184,7 @@ class Evaluator:
 
 
 def words(values: np.ndarray, width: int) -> np.ndarray:
-    """Packs integers [cycles, patterns, fields] of `width` bits into the words of a port, first field lowest."""
+    """Packs integers [cycles, patterns, fields] of `width` bits into words of a port, first field lowest."""
     values = np.asarray(values)
     bits = (values[..., None] >> np.arange(width)) & 1
     cycles, patterns = bits.shape[:2]

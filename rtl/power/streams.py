@@ -87,8 +87,8 @@ class Layers:
         rows, columns = self.machine.rows, self.machine.columns
         outputs, inputs, _, kernel_x = values.shape
         a, b, d = int(chunk["a"]), int(chunk["b"]), int(chunk["d"])
-        q, r, s = (axis.ravel() for axis in np.meshgrid(np.arange(d), np.arange(b), np.arange(a), indexing="ij"))
-        entries = len(q)
+        entries = a * b * d
+        q, r, s = np.unravel_index(np.arange(entries), (d, b, a))
         # Every pattern moves to another group of output channels.
         steps = -(-outputs // columns)
         shift = rng.integers(steps, size=LANES)
@@ -97,7 +97,8 @@ class Layers:
         channel = chunk["channel"] + r[:, None] * rows + np.arange(rows)
         ky, kx = np.divmod(chunk["position"] + q, kernel_x)
         there = (output < outputs)[:, :, None] & (channel < inputs)[:, None, :, None]
-        place = (np.minimum(output, outputs - 1)[:, :, None], np.minimum(channel, inputs - 1)[:, None, :, None],
+        known = np.minimum(channel, inputs - 1)
+        place = (np.minimum(output, outputs - 1)[:, :, None], known[:, None, :, None],
                  ky[:, None, None, None], kx[:, None, None, None])
         weights = np.where(there, values[place], 0)
         records = None
@@ -113,8 +114,7 @@ class Layers:
         line = (chunk["tile"] + y)[:, None] * layer.stride[0] + ky[:, None]
         pixel = x[:, None] * layer.stride[1] + kx[:, None]
         image = rng.integers(len(ifmap), size=LANES)
-        found = ifmap[image[None, None, :, None], np.minimum(channel, inputs - 1)[None, :, None],
-                      line[..., None], pixel[..., None]]
+        found = ifmap[image[None, None, :, None], known[None, :, None], line[..., None], pixel[..., None]]
         found = np.where((channel < inputs)[None, :, None], found, 0)
         return Sample(
             layer, weights, found.reshape(-1, LANES, rows), np.tile(np.arange(entries), pixels), a,

@@ -93,7 +93,8 @@ class Tables:
         heads = [tree(text[: _end(text)] + "}", file)
                  for text, file in zip(library.texts, library.files, strict=True)]
         self._templates = {group.arguments[0]: group for head in heads
-                           for kind in ("lu_table_template", "power_lut_template") for group in head.all(kind)}
+                           for kind in ("lu_table_template", "power_lut_template")
+                           for group in head.all(kind)}
         self.volts = self._same(heads, "nom_voltage", lambda head: head.number("nom_voltage")
                                 * _unit(head.get("voltage_unit")))
         self.farads = self._same(heads, "capacitive_load_unit", _farads)
@@ -162,21 +163,20 @@ class Tables:
 
     def _table(self, cell: Cell, group: Group) -> Table:
         template = self._templates.get(group.arguments[0] if group.arguments else "", Group("", ()))
-        values = [[float(value) for value in row.replace(",", " ").split()] for row in group.list("values")]
         axes: dict[str, np.ndarray] = {"slew": np.zeros(0), "load": np.zeros(0)}
         order = []
         for n in (1, 2, 3):
             variable = template.get(f"variable_{n}")
             if variable:
-                index = group.list(f"index_{n}") or template.list(f"index_{n}")
+                index = _numbers(group.list(f"index_{n}") or template.list(f"index_{n}"))
                 name = "slew" if variable in _SLEW else "load" if variable in _LOAD else ""
                 if not name or name in order:
                     raise InputError("liberty", self.files, f"cell {cell.name}: a table over {variable} "
                                      "cannot be looked up", "give tables over input slew and output load")
-                axes[name] = np.array([float(value) for text in index for value in text.replace(",", " ").split()])
+                axes[name] = np.array(index)
                 order.append(name)
         shape = [max(1, len(axes[name])) for name in order or ("slew",)]
-        found = np.array([value for row in values for value in row])
+        found = np.array(_numbers(group.list("values")))
         if found.size != np.prod(shape):
             raise InputError("liberty", self.files, f"cell {cell.name}: a table has {found.size} values, its "
                              f"indices say {int(np.prod(shape))}", "correct it, or fetch the file again")
@@ -191,7 +191,8 @@ class Tables:
     def _same(self, heads, name, read):  # type: ignore[no-untyped-def]
         found = {read(head) for head in heads}
         if len(found) > 1:
-            raise InputError("liberty", self.files, f"its files differ in {name}", "give files of one library")
+            raise InputError("liberty", self.files, f"its files differ in {name}",
+                             "give files of one library")
         value = found.pop()
         if not value:
             raise self._lacks(name)
@@ -209,7 +210,8 @@ class Tables:
         load = 4 * sum(cell.pins[pin].capacitance for pin in cell.inputs) / self.farads
         slew = 0.0
         for _ in range(30):
-            slew = float(np.mean([table.at(slew, load) for arc in arcs for table in (arc.rise, arc.fall) if table]))
+            found = [table.at(slew, load) for arc in arcs for table in (arc.rise, arc.fall) if table]
+            slew = sum(found) / len(found)
         return slew
 
 
@@ -218,6 +220,10 @@ def _end(text: str) -> int:
     match = _CELL.search(text)
     assert match is not None  # a library without cells was refused
     return match.start()
+
+
+def _numbers(texts: Iterable[str]) -> list[float]:
+    return [float(value) for text in texts for value in text.replace(",", " ").split()]
 
 
 def _unit(text: str) -> float:

@@ -18,7 +18,6 @@ are right.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from operator import mul
 
 import numpy as np
 
@@ -54,12 +53,10 @@ class Energy:
 
     def part(self, text: str) -> float:
         """Joules without leakage and clock: instances with `text` in their path, and the nets they drive."""
-        found = 0.0
-        for n, instance in enumerate(self.netlist.instances):
-            if text in instance.name:
-                found += self.internal[n] + sum(
-                    self.switching[instance.pins[pin]] for pin in instance.cell.outputs)
-        return float(found)
+        chosen = np.array([text in instance.name for instance in self.netlist.instances], bool)
+        nets = [instance.pins[pin] for instance, here in zip(self.netlist.instances, chosen, strict=True)
+                if here for pin in instance.cell.outputs]
+        return float(self.internal[chosen].sum() + self.switching[nets].sum())
 
 
 @dataclass
@@ -68,8 +65,8 @@ class _Choice:
 
     Attributes:
         event: place in `_events`.
-        probes: numbers; energies: joules each.
-        default: for events that no probe saw; None: what the probes' mean is.
+        probes, energies: numbers, and joules each.
+        default: for events that no probe saw; None: the mean of those that were.
     """
 
     event: int
@@ -77,18 +74,36 @@ class _Choice:
     energies: list[float] = field(default_factory=list)
     default: float | None = 0.0
 
-    def sum(self, events: list[float], probes: list[int]) -> float:
-        count = events[self.event]
-        counts = [probes[n] for n in self.probes]
-        if self.default is None:
-            weights = counts if any(counts) else [1] * len(counts)
-            return count * sum(map(mul, weights, self.energies)) / sum(weights)
-        return sum(map(mul, counts, self.energies)) + max(0.0, count - sum(counts)) * self.default
+
+class _Choices:
+    """Choices with the instance that each belongs to, as arrays."""
+
+    def __init__(self, choices: list[list[_Choice]]) -> None:
+        flat = [(owner, choice) for owner, found in enumerate(choices) for choice in found]
+        self.instances = len(choices)
+        self.owners = np.array([owner for owner, _ in flat], np.int64)
+        self.events = np.array([choice.event for _, choice in flat], np.int64)
+        self.defaults = np.array([np.nan if choice.default is None else choice.default for _, choice in flat])
+        self.probes = np.array([n for _, choice in flat for n in choice.probes], np.int64)
+        self.energies = np.array([joules for _, choice in flat for joules in choice.energies])
+        self.choice = np.repeat(np.arange(len(flat)), [len(choice.probes) for _, choice in flat])
+
+    def by_instance(self, events: np.ndarray, probes: np.ndarray) -> np.ndarray:
+        happened = events[self.events]
+        counts = probes[self.probes]
+        seen, spent, entries, plain = (
+            np.bincount(self.choice, weights, len(self.events))
+            for weights in (counts, counts * self.energies, np.ones(len(counts)), self.energies))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = happened * np.where(seen > 0, spent / seen, plain / entries)
+        beyond = np.maximum(0, happened - seen) * np.nan_to_num(self.defaults)
+        joules = np.where(np.isnan(self.defaults), mean, spent + beyond)
+        return np.bincount(self.owners, joules, self.instances)
 
 
-def _events(activity: Activity) -> list[float]:
+def _events(activity: Activity) -> np.ndarray:
     """Rising, then falling edges of each net; cycles, half cycles."""
-    return [*activity.rising.tolist(), *activity.falling.tolist(), activity.cycles, 2 * activity.cycles]
+    return np.concatenate([activity.rising, activity.falling, [activity.cycles, 2 * activity.cycles]])
 
 
 class EnergyModel:
@@ -117,32 +132,31 @@ class EnergyModel:
         slew = tables.input_slew if input_slew is None else input_slew
         self.slews = [(slew, slew)] * netlist.nets
         self._probes: list[Probe] = []
-        self._internal: list[list[_Choice]] = []
-        self._clock: list[list[_Choice]] = []
-        self._leakage: list[list[_Choice]] = []
+        internal: list[list[_Choice]] = []
+        clock: list[list[_Choice]] = []
+        leakage: list[list[_Choice]] = []
         for instance in netlist.instances:
             self._slew(instance)
-            internal: list[_Choice] = []
-            clock: list[_Choice] = []
-            for pin in instance.cell.outputs:
-                internal += [self._output(instance, pin, rising) for rising in (True, False)]
+            edges = [self._output(instance, pin, rising) for pin in instance.cell.outputs
+                     for rising in (True, False)]
+            clocks: list[_Choice] = []
             for pin in instance.cell.inputs:
                 if tables.power(instance.cell, pin):
-                    (clock if self._is_clock(instance, pin) else internal).extend(
+                    (clocks if self._is_clock(instance, pin) else edges).extend(
                         self._input(instance, pin, rising) for rising in (True, False))
-            self._internal.append(internal)
-            self._clock.append(clock)
-            self._leakage.append([self._leak(instance)])
+            internal.append(edges)
+            clock.append(clocks)
+            leakage.append([self._leak(instance)])
+        self._internal, self._clock, self._leakage = _Choices(internal), _Choices(clock), _Choices(leakage)
         self.evaluator = Evaluator(netlist, self._probes)
 
     def energy(self, activity: Activity) -> Energy:
         """Of a run of `evaluator`."""
         volts = self.tables.volts
-        events, probes = _events(activity), activity.probes.tolist()
+        events = _events(activity)
         switching = 0.5 * self.loads * volts**2 * activity.toggles
-        internal, clock, leakage = (
-            np.array([sum(choice.sum(events, probes) for choice in choices) for choices in found])
-            for found in (self._internal, self._clock, self._leakage))
+        internal, clock, leakage = (choices.by_instance(events, activity.probes)
+                                    for choices in (self._internal, self._clock, self._leakage))
         for n in self.netlist.registers:
             instance = self.netlist.instances[n]
             pins = [pin for pin in instance.cell.inputs if self._is_clock(instance, pin)]

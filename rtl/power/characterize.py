@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 import codeword
+from rtl import verilog
 from rtl.block import module_name
 from rtl.power.components import TOKENS, Bench, Event, Words, benches
 from rtl.power.energy import Energy, EnergyModel
 from rtl.power.netlist import flatten
 from rtl.power.streams import NETWORK, Layers
 from rtl.power.tables import Tables
-from rtl.synth import Library, Synthesis, synthesize
+from rtl.synth import Library, Synthesis, synthesize_modules
 
 SAMPLES = 2
 """Chunks of each layer."""
@@ -78,7 +79,8 @@ def characterize(
 
 def _component(bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None,
                wire_farads: float) -> Characterization:
-    synthesis = synthesize(bench.machine, library, component=bench.kind)
+    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(bench.block).items()}
+    synthesis = synthesize_modules(texts, module_name(bench.kind), library, 1e9 / bench.machine.clock_hz)
     netlist = flatten(synthesis.netlist, module_name(bench.kind), library)
     model = EnergyModel(netlist, tables, wire_farads=wire_farads)
     names = list(source.layers)

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtl.geometry import PSUM_BITS
+from rtl.block import Block
+from rtl.dense_tile import DenseTile
+from rtl.geometry import PSUM_BITS, Geometry
 from rtl.power.evaluator import LANES, words
 from rtl.power.streams import Sample, toggle_rate, zero_rate
-from rtl.requantizer import MULTIPLIER_BITS
+from rtl.prf import Prf
+from rtl.requantizer import MULTIPLIER_BITS, Requantizer
 from rtl.rounding import SHIFT_BITS
+from rtl.row_decoder import RowDecoder
+from rtl.row_words import RowWords
+from rtl.sparse_tile import SparseTile
 from sim import encoding
 from sim.accelerator import Accelerator, load
 
@@ -47,22 +53,25 @@ class Bench:
     """One component at one size.
 
     Attributes:
-        kind: of the component.
         size: what its energies hold for.
         layers: the accelerator whose schedule gives the operands.
-        machine: the accelerator it is synthesized from.
+        machine: the accelerator that it belongs to; block: the component.
         dense: fed with unpruned weights, too.
         phases: stimulus of each phase and how many of each unit it has; earlier ones set the state.
     """
 
-    kind: str
     size: Mapping[str, int]
     layers: Accelerator
     machine: Accelerator
+    block: Block
     events: tuple[Event, ...]
     phases: Callable[[Bench, Sample], Iterator[tuple[Words, Mapping[str, int]]]]
     statistics: Callable[[Bench, Sample], Statistics]
     dense: bool = False
+
+    @property
+    def kind(self) -> str:
+        return self.block.kind
 
 
 def _dense() -> Accelerator:
@@ -81,27 +90,32 @@ def benches() -> list[Bench]:
         Event("wrf_read", 2, "words", ("weight_toggle_rate",), ".wrf."),
     )
     return [
-        Bench("dense_tile", {"rows": 4, "columns": 4, "wrf_depth": dense.wrf_depth}, dense, dense,
+        Bench({"rows": 4, "columns": 4, "wrf_depth": dense.wrf_depth}, dense, dense,
+              DenseTile(rows=dense.tile_rows, columns=dense.tile_columns, depth=dense.wrf_depth,
+                        sum_bits=Geometry(dense).sum_bits),
               (*tile, Event("mac", 2, "words", ACTIVATION + WEIGHT)), _tile, _tile_statistics, dense=True),
-        Bench("sparse_tile", {"rows": 4, "columns": 16, "multipliers": lanes,
-                              "wrf_depth": sparse.wrf_depth},
-              sparse, sparse,
+        Bench({"rows": 4, "columns": 16, "multipliers": lanes, "wrf_depth": sparse.wrf_depth}, sparse, sparse,
+              SparseTile(rows=sparse.tile_rows, columns=sparse.tile_columns, multipliers=lanes,
+                         word_bits=Geometry(sparse).word_bits, depth=sparse.wrf_depth,
+                         sum_bits=Geometry(sparse).sum_bits),
               # Kept weights are hardly ever 0.
               (*tile, Event("mac", 2, "words", (*ACTIVATION, "weight_toggle_rate"))),
               _tile, _tile_statistics),
-        Bench("row_decoder", {"codebook_entries": few.codebook_entries,
-                              "codeword_length": few.codeword_length, "records": 1}, sparse, few,
+        Bench({"codebook_entries": few.codebook_entries, "codeword_length": few.codeword_length,
+               "records": 1}, sparse, few, RowDecoder(accelerator=few),
               (Event("crf_write", 1, "codewords", ("written_toggle_rate",)),
                Event("crf_read", 2, "codewords", ("codeword_toggle_rate",), "codebook."),
                Event("mask", 2, "rows", ("codeword_toggle_rate",))),
               _decoder, _decoder_statistics),
-        Bench("row_words", {"codeword_length": few.codeword_length, "multipliers": lanes, "records": 1},
-              sparse, few, (Event("compact", 0, "rows", ("value_toggle_rate",)),),
+        Bench({"codeword_length": few.codeword_length, "multipliers": lanes, "records": 1},
+              sparse, few, RowWords(accelerator=few),
+              (Event("compact", 0, "rows", ("value_toggle_rate",)),),
               _compactor, _compactor_statistics),
-        Bench("prf", {"depth": dense.prf_depth, "columns": dense.columns}, dense, dense,
+        Bench({"depth": dense.prf_depth, "columns": dense.columns}, dense, dense,
+              Prf(depth=dense.prf_depth, columns=dense.columns, sum_bits=Geometry(dense).sum_bits),
               (Event("prf_access", 1, "words", ("sum_toggle_rate", "psum_toggle_rate")),),
               _prf, _psum_statistics),
-        Bench("requantizer", {"lanes": 1}, dense, dense,
+        Bench({"lanes": 1}, dense, dense, Requantizer(),
               (Event("requantize", 0, "values", ("acc_toggle_rate",)),), _requantizer,
               _acc_statistics),
     ]

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 
 import numpy as np
 import pytest
 
+from rtl import verilog
+from rtl.block import module_name
+from rtl.dense_tile import DenseTile
 from rtl.power.evaluator import LANES, Evaluator, Probe, fields, words
 from rtl.power.netlist import flatten
-from rtl.synth import yosys
+from rtl.row_decoder import RowDecoder
+from rtl.sparse_tile import SparseTile
+from rtl.synth import synthesize_modules, yosys
 from rtl.synth.function import parse
 from rtl.synth.liberty import read
 from rtl.synth.models import models
 from rtl.verify.simulators import environment
+from sim.accelerator import load
 from sim.errors import InputError
-from tests.rtl.synthesis import MINI, accelerator, library, synthesis
+from tests.rtl.synthesis import MINI, library
 
 # Inputs change at the rising edge, together with the registers.
 BENCH = """
@@ -50,7 +57,7 @@ endmodule
 def flat(found, directory):
     """The netlist as one module, whose names Icarus and the evaluator share."""
     (directory / "netlist.v").write_text(found.netlist)
-    top = f"codeword_{found.top}"
+    top = module_name(found.top)
     yosys.run(["read_verilog netlist.v", f"hierarchy -top {top}", "flatten -noscopeinfo", "opt_clean",
                "write_verilog -noattr -norename flat.v"], directory)
     return top, (directory / "flat.v").read_text()
@@ -104,8 +111,18 @@ def changes(vcd):
     return {key: (rises[key], falls[key]) for key in rises}
 
 
-TILE = ("dense_tile", "ews-8", {"tile_rows": 2, "tile_columns": 8, "wrf_depth": 4})
-MASKS = ("row_decoder", "ews-cms-8", {"codebook_entries": 8})
+BLOCKS = {
+    "tile": lambda: DenseTile(rows=2, columns=4, depth=4, sum_bits=19),
+    "sparse": lambda: SparseTile(rows=2, columns=8, multipliers=2, word_bits=11, depth=2, sum_bits=19),
+    "masks": lambda: RowDecoder(accelerator=load("ews-cms-8", {"codebook_entries": 4})),
+}
+
+
+@cache
+def mapped(name):
+    block = BLOCKS[name]()
+    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(block).items()}
+    return synthesize_modules(texts, module_name(block.kind), library(MINI), 3.0)
 
 
 def random_stimulus(netlist, cycles, seed, keep=0.3):
@@ -126,10 +143,9 @@ def random_stimulus(netlist, cycles, seed, keep=0.3):
     return found
 
 
-@pytest.mark.parametrize("case", [TILE, MASKS], ids=lambda case: case[0])
-def test_every_net_toggles_as_in_icarus(case, tmp_path):
-    kind, name, overrides = case
-    found = synthesis(accelerator(name, **overrides), kind, MINI)
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_net_toggles_as_in_icarus(name, tmp_path):
+    found = mapped(name)
     top, text = flat(found, tmp_path)
     netlist = flatten(text, top, library(MINI))
     stimulus = random_stimulus(netlist, 60, 1)
@@ -146,8 +162,7 @@ def test_every_net_toggles_as_in_icarus(case, tmp_path):
 
 
 def test_a_wrong_gate_shows(tmp_path):
-    kind, name, overrides = MASKS
-    found = synthesis(accelerator(name, **overrides), kind, MINI)
+    found = mapped("masks")
     top, text = flat(found, tmp_path)
     netlist = flatten(text, top, library(MINI))
     stimulus = random_stimulus(netlist, 60, 1)
@@ -159,7 +174,7 @@ def test_a_wrong_gate_shows(tmp_path):
 
 
 def test_lanes_add_up():
-    netlist = netlist_of(TILE)
+    netlist = netlist_of("tile")
     evaluator = Evaluator(netlist)
     stimulus = random_stimulus(netlist, 12, 2)
     together = evaluator.run(stimulus)
@@ -174,9 +189,9 @@ def test_lanes_add_up():
 
 
 def test_a_tile_multiplies_in_every_lane():
-    netlist = netlist_of(TILE)
+    netlist = netlist_of("tile")
     rng = np.random.default_rng(3)
-    rows, columns, cycles = 2, 8, 30
+    rows, columns, cycles = 2, 4, 30
     weights = rng.integers(-128, 128, (LANES, rows, columns))
     activations = rng.integers(-128, 128, (cycles, LANES, rows))
     load = [{"write_enable": words(np.full((1, LANES, 1), 1 << r), rows),
@@ -185,7 +200,7 @@ def test_a_tile_multiplies_in_every_lane():
         "write_enable": np.concatenate([load[0]["write_enable"], load[1]["write_enable"],
                                         np.zeros((cycles, rows), np.uint64)]),
         "write_data": np.concatenate([load[0]["write_data"], load[1]["write_data"],
-                                      np.zeros((cycles, 64), np.uint64)]),
+                                      np.zeros((cycles, 8 * columns), np.uint64)]),
         "activation_in": np.concatenate([np.zeros((2, 8 * rows), np.uint64), words(activations, 8)]),
         "valid_in": np.concatenate([np.zeros((2, 1), np.uint64), np.full((cycles, 1), 2**64 - 1, np.uint64)]),
     }
@@ -195,10 +210,9 @@ def test_a_tile_multiplies_in_every_lane():
     assert (sums[3:] == expected[:-1]).all()  # registers: one cycle later
 
 
-def netlist_of(case):
-    kind, name, overrides = case
-    found = synthesis(accelerator(name, **overrides), kind, MINI)
-    return flatten(found.netlist, f"codeword_{kind}", library(MINI))
+def netlist_of(name):
+    found = mapped(name)
+    return flatten(found.netlist, module_name(found.top), library(MINI))
 
 
 def test_words_and_fields_are_inverse():

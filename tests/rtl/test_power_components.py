@@ -11,17 +11,11 @@ import numpy as np
 import pytest
 
 from rtl import verilog
-from rtl.dense_tile import DenseTile
 from rtl.power import __main__ as command
 from rtl.power import characterize
 from rtl.power.characterize import _fit, _joined, to_toml
 from rtl.power.components import Event, benches
 from rtl.power.streams import Layers, toggle_rate, zero_rate
-from rtl.prf import Prf
-from rtl.requantizer import Requantizer
-from rtl.row_decoder import RowDecoder
-from rtl.row_words import RowWords
-from rtl.sparse_tile import SparseTile
 from rtl.synth.gate_level import simulate
 from tests.rtl.simulate import fields
 from tests.rtl.synthesis import MINI, library
@@ -36,24 +30,10 @@ def layers(kind):
     return Layers(BENCHES[kind].layers)
 
 
-def block_of(bench):
-    machine = bench.machine
-    if bench.kind == "dense_tile":
-        return DenseTile(rows=4, columns=4, depth=16, sum_bits=20)
-    if bench.kind == "sparse_tile":
-        return SparseTile(rows=4, columns=16, multipliers=4, word_bits=12, depth=16, sum_bits=20)
-    if bench.kind == "row_decoder":
-        return RowDecoder(accelerator=machine)
-    if bench.kind == "row_words":
-        return RowWords(accelerator=machine)
-    if bench.kind == "prf":
-        return Prf(depth=16, columns=4, sum_bits=20)
-    return Requantizer()
-
-
 def run(kind, dense=False):
     """A sample, and the outputs that one pattern of its bench causes in the RTL in the last phase."""
-    bench, block = BENCHES[kind], block_of(BENCHES[kind])
+    bench = BENCHES[kind]
+    block = bench.block
     sample = next(layers(kind).samples(LAYER, 1, 64, dense=dense))
     phases = [words for words, _ in bench.phases(bench, sample)]
     ports = {name: (0,) * len(getattr(block, name)) for name in block.signature.members}

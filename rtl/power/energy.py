@@ -17,12 +17,13 @@ are right.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rtl.power.evaluator import Activity, Evaluator, Probe
-from rtl.power.netlist import HIGH, LOW, Instance, Netlist
+from rtl.power.netlist import Instance, Netlist
 from rtl.power.tables import Tables
 from rtl.synth.function import Expression
 
@@ -66,13 +67,15 @@ class _Choice:
     Attributes:
         event: place in `_events`.
         probes, energies: numbers, and joules each.
-        default: for events that no probe saw; None: the mean of those that were.
+        default: for events that no probe saw.
+        shared: probes may see one event together, or none; they tell the shares.
     """
 
     event: int
     probes: list[int] = field(default_factory=list)
     energies: list[float] = field(default_factory=list)
-    default: float | None = 0.0
+    default: float = 0.0
+    shared: bool = False
 
 
 class _Choices:
@@ -83,7 +86,8 @@ class _Choices:
         self.instances = len(choices)
         self.owners = np.array([owner for owner, _ in flat], np.int64)
         self.events = np.array([choice.event for _, choice in flat], np.int64)
-        self.defaults = np.array([np.nan if choice.default is None else choice.default for _, choice in flat])
+        self.defaults = np.array([choice.default for _, choice in flat])
+        self.shared = np.array([choice.shared for _, choice in flat], bool)
         self.probes = np.array([n for _, choice in flat for n in choice.probes], np.int64)
         self.energies = np.array([joules for _, choice in flat for joules in choice.energies])
         self.choice = np.repeat(np.arange(len(flat)), [len(choice.probes) for _, choice in flat])
@@ -91,13 +95,11 @@ class _Choices:
     def by_instance(self, events: np.ndarray, probes: np.ndarray) -> np.ndarray:
         happened = events[self.events]
         counts = probes[self.probes]
-        seen, spent, entries, plain = (
-            np.bincount(self.choice, weights, len(self.events))
-            for weights in (counts, counts * self.energies, np.ones(len(counts)), self.energies))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = happened * np.where(seen > 0, spent / seen, plain / entries)
-        beyond = np.maximum(0, happened - seen) * np.nan_to_num(self.defaults)
-        joules = np.where(np.isnan(self.defaults), mean, spent + beyond)
+        seen, spent = (np.bincount(self.choice, weights, len(self.events))
+                       for weights in (counts, counts * self.energies))
+        joules = np.where(
+            self.shared & (seen > 0), happened * spent / np.maximum(1, seen),
+            spent + np.maximum(0, happened - seen) * self.defaults)
         return np.bincount(self.owners, joules, self.instances)
 
 
@@ -207,11 +209,11 @@ class EnergyModel:
             energies.append(table.at(slew, self.loads[net] / self.tables.farads) * self.tables.joules)
         if len(arcs) < 2:
             return _Choice(self._event(net, rising), default=energies[0] if energies else 0.0)
-        choice = _Choice(self._event(net, rising), energies=energies, default=None)
-        for arc, _ in arcs:
+        choice = _Choice(self._event(net, rising), default=_mean(energies), shared=True)
+        for (arc, _), energy in zip(arcs, energies, strict=True):
             causes = [] if any(self._is_clock(instance, p) for p in arc.related) else [
                 _joined("|", [_changed(p) for p in arc.related or instance.cell.inputs])]
-            choice.probes.append(self._probe(instance, [_edge(pin, rising), *causes], arc.when))
+            self._ask(choice, energy, instance, [_edge(pin, rising), *causes], arc.when)
         return choice
 
     def _input(self, instance: Instance, pin: str, rising: bool) -> _Choice:
@@ -224,13 +226,12 @@ class EnergyModel:
             slew = self.slews[net][0 if rising else 1]
             energy = table.at(slew, 0.0) * self.tables.joules
             if arc.when is None:
-                choice.default = (choice.default or 0.0) + energy
+                choice.default += energy
                 continue
             edges = [] if clock else [_edge(pin, rising)]
             # The rising clock edge finds what the registers held before it.
-            choice.probes.append(self._probe(instance, edges, arc.when, before=clock and rising,
-                                             clock=not (clock and rising)))
-            choice.energies.append(energy)
+            self._ask(choice, energy, instance, edges, arc.when, before=clock and rising,
+                      clock=not (clock and rising))
         return choice
 
     def _leak(self, instance: Instance) -> _Choice:
@@ -246,22 +247,28 @@ class EnergyModel:
                 choice.default = watts
                 continue
             for clock in levels:
-                choice.probes.append(self._probe(instance, [], leakage.when, clock=clock))
-                choice.energies.append(watts)
+                self._ask(choice, watts, instance, [], leakage.when, clock=clock)
         return choice
 
-    def _probe(self, instance: Instance, conditions: list[Expression], when: Expression | None, *,
-               before: bool = False, clock: bool = True) -> int:
-        """`before`: `when` asks for the state before the cycle; `clock`: the clock's level there."""
+    def _ask(self, choice: _Choice, energy: float, instance: Instance, conditions: list[Expression],
+             when: Expression | None, *, before: bool = False, clock: bool = True) -> None:
+        """Counts how often an energy applies; a state that never comes is left out.
+
+        `before`: `when` asks for the state before the cycle; `clock`: the clock's level there.
+        """
         offset = self.netlist.nets if before else 0
-        nets = {}
+        nets, known = {}, {}
         for pin, net in instance.pins.items():
-            level = HIGH if clock else LOW
-            clocked = pin in instance.cell.inputs and self._is_clock(instance, pin)
-            nets[pin] = level if clocked else net + offset
-            nets[f"{pin} now"], nets[f"{pin} before"] = net, net + self.netlist.nets
-        self._probes.append(Probe(_joined("&", [*conditions, *([when] if when else [])]), nets))
-        return len(self._probes) - 1
+            nets[pin], nets[f"{pin} now"], nets[f"{pin} before"] = net + offset, net, net + self.netlist.nets
+            if pin in instance.cell.inputs and self._is_clock(instance, pin):
+                known[pin] = int(clock)
+            elif net in self.netlist.constants:
+                known |= dict.fromkeys((pin, f"{pin} now", f"{pin} before"), self.netlist.constants[net])
+        condition = _folded(_joined("&", [*conditions, *([when] if when else [])]), known)
+        if condition.operator != "0":
+            choice.probes.append(len(self._probes))
+            choice.energies.append(energy)
+            self._probes.append(Probe(condition, nets))
 
 
 def _pin(name: str) -> Expression:
@@ -287,3 +294,21 @@ def _joined(operator: str, conditions: list[Expression]) -> Expression:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def _folded(expression: Expression, known: Mapping[str, int]) -> Expression:
+    """The expression for known values of some pins."""
+    if expression.operator == "pin":
+        return Expression(str(known[expression.pin])) if expression.pin in known else expression
+    operands = tuple(_folded(operand, known) for operand in expression.operands)
+    constants = [operand for operand in operands if operand.operator in "01"]
+    if not operands or not constants:
+        return Expression(expression.operator, operands=operands) if operands else expression
+    if len(constants) == len(operands):
+        return Expression(str(Expression(expression.operator, operands=operands).evaluate({})))
+    value = constants[0].operator
+    other = next(operand for operand in operands if operand is not constants[0])
+    if expression.operator == "^":
+        return other if value == "0" else Expression("!", operands=(other,))
+    absorbing = "0" if expression.operator == "&" else "1"
+    return constants[0] if value == absorbing else other

@@ -40,6 +40,7 @@ class Netlist:
         inputs, outputs: nets of each port, lowest bit first.
         names: a name of each net, with its bit in brackets.
         clock: net of the clock, None without registers.
+        constants: value of nets that a tie cell, or nothing, drives.
     """
 
     instances: tuple[Instance, ...]
@@ -48,6 +49,7 @@ class Netlist:
     outputs: dict[str, tuple[int, ...]]
     names: tuple[str, ...]
     clock: int | None
+    constants: dict[int, int]
 
     @cached_property
     def registers(self) -> tuple[int, ...]:
@@ -103,7 +105,8 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
         raise InputError("netlist", top, "has registers that no common clock port drives directly",
                          "give a netlist with one clock")
     ordered = _ordered(instances, top)
-    return Netlist(tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock)
+    return Netlist(tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock,
+                   constants)
 
 
 def _clock(instance: Instance, constants: dict[int, int]) -> int:

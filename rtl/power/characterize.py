@@ -21,6 +21,8 @@ from rtl.synth import Library, Synthesis, synthesize_modules
 
 SAMPLES = 2
 """Chunks of each layer."""
+LEAST_RANGE = 0.1
+"""Of a statistic over all samples; one that varies less would get a coefficient that is mostly noise."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,10 @@ def _spent(energy: Energy, event: Event, bench: Bench) -> float:
 
 def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float]],
          of_layer: list[str]) -> Fit:
-    names = event.statistics
-    seen = np.array([[found[name] for name in names] for found in statistics]).reshape(len(statistics), -1)
+    seen = np.array([[found[name] for name in event.statistics] for found in statistics]).reshape(
+        len(statistics), -1)
+    varies = np.ptp(seen, 0) >= LEAST_RANGE
+    seen, names = seen[:, varies], [name for name, kept in zip(event.statistics, varies, strict=True) if kept]
     matrix = np.column_stack([np.ones(len(seen)), seen])
     solution = np.linalg.lstsq(matrix, energies, rcond=None)[0]
     layers = np.array(of_layer)
@@ -175,6 +179,7 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
         f"# Energy, area and leakage of components on {library.name}.",
         "# Made by: python -m rtl.power --liberty FILE... Measured: synthesis of our own RTL, zero-delay",
         "# simulation of the netlist. No glitches: multipliers and adders are lower bounds. No clock tree.",
+        "# Energy = intercept_j + sum of NAME_j * NAME, within the ranges seen. Clock and leakage are apart.",
         "",
         "[provenance]",
         f"library = {_text(library.name)}",
@@ -186,7 +191,7 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
         *(f"{name} = {_text(importlib.metadata.version(name))}" for name in ("pyosys", "amaranth", "numpy")),
         f"operands = {_text(f'{NETWORK}, {len(found[0].layers)} layers, test images')}",
         f"mapped_for_ns = {found[0].synthesis.period_ns:.4g}",
-        f"timing = {_text(timing)}",
+        f"timing = {_text(timing)}" + ("  # within one module" if timing == "abc" else ""),
         f"clock_period_ns = {max(paths):.4g}  # longest path of the components below" if paths else "",
         f"wire_farads_per_input = {wire_farads:g}  # assumed",
         'errors = "relative; samples of a layer by a fit without that layer"',

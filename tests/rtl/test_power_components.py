@@ -151,6 +151,9 @@ def test_a_fit_finds_a_line_and_its_error_leaves_the_layer_out():
     assert fit.intercept_j == pytest.approx(2)
     assert fit.coefficients_j == pytest.approx({"a": 3, "b": -1})
     assert fit.error_max < 1e-9
+    # What hardly varies has no coefficient.
+    narrow = [{"a": found["a"], "b": found["b"] * 0.09} for found in statistics]
+    assert set(_fit(event, exact, narrow, of_layer).coefficients_j) == {"a"}
     # A layer that is twice the line is found 50 % wrong by the others, which do not see it.
     exact[:2] *= 2
     assert _fit(event, exact, statistics, of_layer).error_max >= 0.5 - 1e-9
@@ -169,10 +172,7 @@ def test_a_component_on_the_mini_library():
     assert event["samples"] == 8
     assert 0 < event["mean_j"] < 1e-10
     assert event["error_mean"] < 0.1
-    seen = event["value_toggle_rate_seen"]
-    assert seen == sorted(seen)
-    line = event["intercept_j"] + event["value_toggle_rate_j"] * seen[1]
-    assert line == pytest.approx(event["mean_j"], rel=0.01)
+    assert event["intercept_j"] == pytest.approx(event["mean_j"])  # no statistic varies enough
 
 
 @pytest.mark.slow

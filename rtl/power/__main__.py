@@ -1,0 +1,58 @@
+"""Coefficient tables of a cell library.
+
+    python -m rtl.power --liberty FILE... --out TABLE.toml
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtl.power.characterize import characterize, to_toml
+from rtl.power.components import benches
+from rtl.synth import read
+from sim.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m rtl.power", description=__doc__.splitlines()[0])
+    parser.add_argument("--liberty", nargs="+", required=True, metavar="FILE",
+                        help=".lib or .lib.gz files of one library, or a folder of them")
+    parser.add_argument("--out", required=True, type=Path, help="the table, TOML")
+    parser.add_argument("--layers", type=int, help="of the network, evenly spread; default all")
+    parser.add_argument("--component", action="append", choices=[bench.kind for bench in benches()],
+                        help="only this one; may be repeated")
+    parser.add_argument("--wire-farads", type=float, default=0.0, metavar="C",
+                        help="of a net's wire for each input on it, an assumption; default 0")
+    given = parser.parse_args(arguments)
+    try:
+        if not given.out.parent.is_dir():
+            raise InputError("--out", str(given.out), "its folder does not exist", "make it first")
+        library = read(*given.liberty)
+        wire = given.wire_farads
+        found = characterize(library, kinds=given.component, layers=given.layers, wire_farads=wire)
+        write_whole(given.out, to_toml(library, found, wire_farads=wire))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file appears complete or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

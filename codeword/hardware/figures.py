@@ -10,7 +10,7 @@ from codeword.hardware import storage
 from codeword.hardware.machine import SIZES, Run, Setup, run
 from codeword.hardware.published import Rows, published
 from sim import accelerator, technology
-from sim.technology import Part
+from sim.technology.published import Part, Published
 
 LABELS = {"WS": "ws", "WS-CMS": "ws-cms", "EWS": "ews", "EWS-C": "ews-c", "EWS-CM": "ews-cm",
           "EWS-CMS": "ews-cms"}
@@ -102,6 +102,7 @@ def ews_over_ws(runs: Runs) -> Rows:
 def areas() -> Rows:
     """Table 7 from the fits; the tool itself has the printed values at the printed sizes."""
     tech = technology.load("mvq40")
+    assert isinstance(tech, Published)
     arrays, found = tech.area.array, [tech.areas(accelerator.preset(f"ews-{size}")) for size in SIZES]
 
     def fitted(part: Part) -> list[float]:
@@ -110,7 +111,7 @@ def areas() -> Rows:
         return [part.fit.constant + part.fit.slope * n for n in units]
 
     crf = fitted(tech.area.crf)
-    rows: Rows = {name: [area[key].mm2 for area in found]
+    rows: Rows = {name: [area[key].value for area in found]
                       for name, key in (("L1", "l1"), ("L2", "l2"), ("Others", "others"))}
     for name, key in (("WS", "ws"), ("EWS", "ews")):
         rows[name] = [*fitted(arrays[key])]
@@ -146,7 +147,7 @@ def summary_alexnet(runs: Runs, only: str = "") -> Rows:
         return {only: efficiencies}
     machines = [runs.using.accelerator("ews-cms", 64, changes=change) for change in ({}, half)]
     areas = [technology.load("mvq40").areas(machine).values() for machine in machines]
-    totals = [None if any(part.mm2 is None for part in parts) else sum(part.mm2 or 0.0 for part in parts)
+    totals = [None if any(part.value is None for part in parts) else sum(part.value or 0.0 for part in parts)
               for parts in areas]
     return {"MACs": [float(machine.multipliers) for machine in machines],
             "peak TOPS": [machine.peak_tops for machine in machines],

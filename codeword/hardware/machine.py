@@ -17,6 +17,7 @@ from sim.estimate import estimate
 from sim.formats import native_formats, own_codewords
 from sim.results import LayerCounts
 from sim.shapes import ConvShape, Shape
+from sim.technology.published import Published
 from sim.workloads import workload
 
 SIZES = (16, 32, 64)
@@ -189,7 +190,9 @@ def _counts(
 
 
 def _sum(layers: list[LayerCounts], machine: Accelerator, energy: Energy) -> Run:
-    ratios = technology.load(machine.technology).energy.ratio
+    tech = technology.load(machine.technology)
+    assert isinstance(tech, Published)
+    ratios = tech.energy.ratio
     accesses = {what: sum(layer.accesses[what] for layer in layers) for what in ratios}
     units = {what: count * ratios[what].value for what, count in accesses.items()}
     # Counted in bytes of 32-bit psums; priced as what Table 8 may mean by an access.

@@ -45,7 +45,7 @@ def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
             pairs = zip(found, base[key], strict=True)
             changes: list[float] = [cell.ours / old.ours - 1 for cell, old in pairs if cell.ours and old.ours]
             result[key] = {"deviation": round(deviation, 4), "off": off,
-                           "change": round(max(changes, key=lambda change: abs(change)), 4)}
+                           "change": round(float(max(changes, key=lambda change: float(abs(change)))), 4)}
         results.append(result)
         report(f"{change['what']}: " + ", ".join(
             f"{key} {result[key]['deviation']:.1%} ({result[key]['off']} off)" for key in FIGURES))

@@ -64,9 +64,9 @@ def storage() -> dict[str, float]:
 def areas() -> dict[str, tuple[float | None, str]]:
     """mm2 in 40 nm or None, with the source; and the mm2 a MB at which the ROM is as large as the RF."""
     found = technology.load("mvq40").areas(accelerator.preset("ews-c-64"))["crf"]
-    assert found.mm2 is not None
+    assert found.value is not None
     return {
-        "codebook RF of EWS-C, 64x64": (found.mm2, found.source),
+        "codebook RF of EWS-C, 64x64": (found.value, found.source),
         "universal ROM": (None, "VQ4ALL prints no area, and mvq40 has no density of ROM"),
-        "break-even, mm2 a MB": (found.mm2 / (ROM_CODEWORDS * D / 2**20), "RF's area over the ROM's size"),
+        "break-even, mm2 a MB": (found.value / (ROM_CODEWORDS * D / 2**20), "RF's area over the ROM's size"),
     }

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import codeword
 from rtl import verilog
 from rtl.block import module_name
 from rtl.power.components import TOKENS, Bench, Event, Words, benches
@@ -187,7 +186,7 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
         f"revision = {_text(tables.revision)}",
         f"volts = {tables.volts}",
         f"date = {_text(datetime.date.today().isoformat())}",
-        f"codeword = {_text(codeword.__version__)}",
+        f"codeword = {_text(importlib.metadata.version('codeword'))}",
         *(f"{name} = {_text(importlib.metadata.version(name))}" for name in ("pyosys", "amaranth", "numpy")),
         f"operands = {_text(f'{NETWORK}, {len(found[0].layers)} layers, test images')}",
         f"mapped_for_ns = {found[0].synthesis.period_ns:.4g}",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from codeword.inputs import shipped, zoo_folder
 from rtl.power.evaluator import LANES
+from sim import artifact
 from sim.accelerator import Accelerator
 from sim.engine import simulate
 from sim.formats import network_formats
@@ -19,6 +20,7 @@ from sim.program import chunk_table, lower, token_ifmap
 from sim.schedule import Schedule
 
 NETWORK = "resnet20-fashion"
+_FOLDER = Path(__file__).parents[2] / "algos" / "zoo" / "resnet20_fashion"
 _IMAGES = 4
 
 
@@ -59,8 +61,8 @@ class Layers:
 
     def __init__(self, machine: Accelerator) -> None:
         self.machine = machine
-        self.network: Network = shipped(NETWORK)
-        with np.load(zoo_folder(NETWORK) / "images.npz") as file:
+        self.network: Network = artifact.load(_FOLDER / "network.safetensors")
+        with np.load(_FOLDER / "images.npz") as file:
             images = self.network.input.quantize(file["test_pixels"][:_IMAGES] / 255.0)
         plans = plan(self.network.shapes, network_formats(self.network, machine), machine)
         self.tensors = simulate(self.network, machine, images, compare=False, plans=plans).tensors
@@ -68,7 +70,7 @@ class Layers:
                      if isinstance(how, Schedule)}
         self.layers = {layer.name: (layer, schedules[layer.name]) for layer in self.network.layers
                        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)}
-        trained = load_file(zoo_folder(NETWORK) / "float.safetensors")
+        trained = load_file(_FOLDER / "float.safetensors")
         self._float = {name: _quantized(trained[_float_name(name)]) for name in self.layers}
 
     def samples(self, name: str, count: int, tokens: int, *, dense: bool = False) -> Iterator[Sample]:

@@ -235,7 +235,8 @@ def _sensitivity(found: Mapping[str, Any]) -> str:
 
 One change at a time: median deviation from the published values, cells off by more than 25 %, and in
 brackets, where kept, the largest change of a cell. Figure 19 with the absolute scale that fits each variant
-best. `make reproduce-hardware-sensitivity` makes it anew (minutes).
+best. `make reproduce-hardware-sensitivity` makes it anew (minutes);
+these are from the log of one run, to 0.1 %.
 
 {_grid(["", *(TITLES[key].split(",")[0] for key in FIGURES)], rows)}{missing}
 

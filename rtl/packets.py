@@ -70,7 +70,7 @@ def chunk(geometry: Geometry) -> StructLayout:
     """One chunk for sequencer and ifmap loader; the first fields are those of `sim.program.CHUNK`.
 
     `serial`: the WRF is one bank. `opens`: the first chunk of a visit. `begins`, `ends`: first, last of a
-    layer. `unit_first`, `unit_last`: of a unit; `double`: two units may wait for the row mover.
+    layer. `double`: two units may wait for the row mover.
 
     Where its activations lie: group `map`, tile from word `base` on, `pitch` words a pixel, `line` words a
     line, `lines` x `line_pixels` pixels; the chunk's first channel is byte `channel` of a pixel. Kernel

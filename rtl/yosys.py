@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -16,13 +17,19 @@ def run(commands: Iterable[str], directory: Path) -> str:
     """Runs commands in `directory` and returns the log.
 
     It is a process of its own: Yosys orders what it writes by what it has seen before.
+
+    Raises:
+        RuntimeError: Yosys stopped; the message holds the end of the log.
     """
     (directory / "script.ys").write_text("\n".join(commands) + "\n")
+    # ABC keeps a copy of every library it has read in the temporary directory; this one goes away.
     done = subprocess.run([sys.executable, "-c", _RUN], cwd=directory, text=True, capture_output=True,
-                          check=False)
+                          check=False, env=os.environ | {"TMPDIR": str(directory)})
+    log = directory / "yosys.log"
+    text = log.read_text() if log.exists() else ""
     if done.returncode:
-        raise RuntimeError(f"Yosys failed: {done.stderr[-2000:]}")
-    return (directory / "yosys.log").read_text()
+        raise RuntimeError(f"Yosys failed:\n{(text + done.stderr)[-2000:]}")
+    return text
 
 
 CYCLES = 8

@@ -1,34 +1,14 @@
-"""Runs Yosys in a process of its own, so that its names do not depend on what ran before."""
+"""What synthesis hands to Yosys."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from rtl.synth.liberty import Library
+from rtl.yosys import run
 
-_YOSYS = "from pyosys import libyosys; libyosys.Design().run_pass('tee -q -o yosys.log script script.ys')"
-_LOG_TAIL = 2000
-
-
-def run(script: Sequence[str], directory: Path) -> str:
-    """Runs a script in a directory and returns its log.
-
-    Raises:
-        RuntimeError: Yosys stopped; the message holds the end of the log.
-    """
-    (directory / "script.ys").write_text("\n".join(script) + "\n")
-    # abc keeps a copy of every library it has read in the temporary directory; this one goes away.
-    done = subprocess.run([sys.executable, "-c", _YOSYS], cwd=directory, text=True, capture_output=True,
-                          check=False, env=os.environ | {"TMPDIR": str(directory)})
-    log = directory / "yosys.log"
-    text = log.read_text() if log.exists() else ""
-    if done.returncode:
-        raise RuntimeError(f"Yosys failed:\n{(text + done.stderr)[-_LOG_TAIL:]}")
-    return text
+__all__ = ["run", "write", "write_library"]
 
 
 def write(texts: Mapping[str, str], directory: Path) -> list[str]:

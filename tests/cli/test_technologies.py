@@ -63,7 +63,6 @@ def test_bad_names(codeword: Command, option: str, value: str, fix: str) -> None
 
 
 def test_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     monkeypatch.setattr(technologies, "REPORT", tmp_path / "technologies.md")
     monkeypatch.setattr(technologies, "FIGURE", tmp_path / "technologies.png")
     monkeypatch.setattr(technologies, "NETWORKS", ("resnet20",))

@@ -50,9 +50,10 @@ def test_presets(family, size, count):
     assert_conforms(preset(f"{family}-{size}"), range(count))
 
 
-@pytest.mark.parametrize("name", ["ews-8x4", "ews-cms-4x8"])
-def test_oblong_array(name):
-    assert_conforms(preset(name), [3])
+@pytest.mark.parametrize(("name", "seed"), [
+    ("ews-8x4", 3), ("ews-cms-4x8", 3), ("ews-c-8x24", 20)])  # 20: a pool whose last batch is shorter by words
+def test_oblong_array(name, seed):
+    assert_conforms(preset(name), [seed])
 
 
 @pytest.mark.slow

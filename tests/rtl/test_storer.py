@@ -97,7 +97,7 @@ def _pass_layer(acc, rng, kind):
     pixels = out[0] * out[1]
     return [Unit({
         "pass": PASS_KINDS[kind], "ends": 1, "wide": 0, "residual": 0, "map": int(rng.integers(0, 2)),
-        "a": 0, "columns": 0, "columns_tail": 0, "store": 0,
+        "a": 0, "columns": lanes, "columns_tail": int(rng.integers(1, lanes + 1)), "store": 0,
         "pixels": pixels, "width": out[1], "groups": groups,
         "to": int(rng.integers(0, pixels + 1)) * to_pitch, "to_pitch": to_pitch,
         "ring": (pixels + 1) * to_pitch,

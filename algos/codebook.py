@@ -104,8 +104,8 @@ class CodedWeight(nn.Module, ABC):
     @property
     def places(self) -> tuple[int, int, int, int]:
         """[K/d, C, Ky, Kx]: where the sub-vectors lie."""
-        outputs, inputs, *kernel = *self.shape, *(1,) * (4 - len(self.shape))
-        return outputs // self.codebook.codewords.shape[1], inputs, *kernel
+        outputs, inputs, ky, kx = (*tuple(self.shape), 1, 1)[:4]
+        return outputs // self.codebook.codewords.shape[1], inputs, ky, kx
 
     def stored_assignments(self) -> np.ndarray:
         """uint16 [K/d, C, Ky, Kx]."""

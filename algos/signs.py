@@ -77,12 +77,17 @@ class Freezer(nn.Module):
         frozen: bool [n, d].
         frequency: moving average of the oscillations of each sign.
         tally: the vote so far; its sign is the value to freeze to.
+        iterations: seen so far.
+        previous: whether each sign was + in the last one.
+        flipped: whether it had ever changed.
     """
 
     frozen: Tensor
     frequency: Tensor
     tally: Tensor
     iterations: Tensor
+    previous: Tensor
+    flipped: Tensor
 
     def __init__(self, rule: Freezing, signs: Tensor) -> None:
         super().__init__()

@@ -1,40 +1,37 @@
-"""A trained ResNet becomes a `sim.network.Network`: integer tensors, folded norms, static scales."""
+"""A trained convolutional network becomes a `sim.network.Network` of integers; torch.fx records its graph."""
 
 from __future__ import annotations
 
 import copy
+import math
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
 
 from algos.codebook import attached
 from algos.data.fashion_mnist import Images
-from algos.models.resnet import Block, ResNet
-from algos.norms import absorb_gain_signs, fold_norm
+from algos.lowering import SIGNED, Lowering
+from algos.models.resnet import ResNet
+from algos.norms import absorb_gain_signs
 from algos.pruning import densify
-from algos.quantize import (
-    Activation,
-    calibrate,
-    int8_weight,
-    multiplier_and_shift,
-    requantization,
-)
+from algos.quantize import Activation
 from algos.training import normalize
 from sim.errors import InputError
-from sim.network import (
-    Add,
-    AveragePool,
-    Conv,
-    DenseWeight,
-    Layer,
-    Network,
-    TensorSpec,
-    Weight,
-)
+from sim.network import Network, TensorSpec
 
 PIXELS = Activation(1 / 255, -128)
-"""The network's input: byte - 128, real values 0..1."""
+"""The input of a network for grey pictures: byte - 128, real values 0..1."""
+
+RESNET_NAMES = {
+    r"^conv$": "stem", r"^mean$": "pool", r"^blocks\.(\d+)": r"block\1", r"shortcut\.0": "shortcut"}
+ADDITIONS = (operator.add, torch.add)
+CLAMPS = {nn.ReLU: (0.0, math.inf), nn.ReLU6: (0.0, 6.0), F.relu: (0.0, math.inf), F.relu6: (0.0, 6.0)}
+"""Activations, as modules and as functions, by the range of their values."""
 
 
 def export(
@@ -51,16 +48,8 @@ def export(
             32 bits.
     """
     require_calibration(calibration)
-    for field, tensor in model.state_dict().items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(field, float("nan"), "holds NaN or infinity",
-                             "repair the checkpoint before exporting it")
-    model = copy.deepcopy(model).eval()
-    dense = [layer for layer in model.body().values() if attached(layer) is None]
-    densify(dense)
-    if len(dense) == len(model.body()):
-        absorb_gain_signs(model)
-    return _Exporter(model, calibration).run(name, metadata or {})
+    return export_module(model, normalize(calibration.pixels), PIXELS, name=name, metadata=metadata,
+                         compressible=list(model.body()), rename=RESNET_NAMES)
 
 
 def require_calibration(images: Images) -> None:
@@ -69,91 +58,107 @@ def require_calibration(images: Images) -> None:
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
 
 
-class _Exporter:
-    """Walks the network once, in float for the scales and in integers for the layers."""
+def export_module(
+    model: nn.Module, inputs: Tensor, quantized: Activation, *, name: str, compressible: Sequence[str],
+    metadata: dict[str, object] | None = None, rename: Mapping[str, str] | None = None,
+) -> Network:
+    """Quantizes a network of convolutions with batch norm and ReLU or ReLU6, additions, a mean over the
+    picture and a linear classifier.
 
-    def __init__(self, model: ResNet, calibration: Images) -> None:
-        self.model = model
-        self.float: dict[str, Tensor] = {"input": normalize(calibration.pixels)}
-        self.scale: dict[str, Activation] = {"input": PIXELS}
-        self.layers: list[Layer] = []
+    Args:
+        inputs: float [n, C, H, W] that set the activation scales.
+        quantized: how the hardware sees the input.
+        compressible: names of the layers that may hold a codebook; of the dense ones among them the weights
+            that sparse training masks become 0.
+        rename: regular expressions in the names of layers, and what replaces them; by default a layer has the
+            name of its module.
 
-    @torch.no_grad()
-    def run(self, name: str, metadata: dict[str, object]) -> Network:
-        model = self.model
-        last = self._conv("stem", "input", model.conv, model.bn, relu=True)
-        for number, block in enumerate(model.blocks):
-            assert isinstance(block, Block)
-            last = self._block(f"block{number}", last, block)
-        last = self._pool("pool", last)
-        self._classifier("fc", last, model.fc)
-        shape = tuple(self.float["input"].shape[1:])
-        return Network(name, TensorSpec(shape, PIXELS.scale, PIXELS.zero_point),
-                       tuple(self.layers), metadata)
+    Raises:
+        InputError: an operation that is none of the above; a tensor of the model is not finite; a psum may
+            exceed 32 bits.
+    """
+    for field, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(field, float("nan"), "holds NaN or infinity",
+                             "repair the checkpoint before exporting it")
+    model = copy.deepcopy(model).eval()
+    dense = [layer for layer in map(model.get_submodule, compressible)
+             if isinstance(layer, nn.Conv2d) and attached(layer) is None]
+    densify(dense)
+    if len(dense) == len(compressible):
+        absorb_gain_signs(model)
+    with torch.no_grad():
+        layers = _Walk(model, Lowering(inputs, quantized), rename or {}).run()
+    shape = tuple(inputs.shape[1:])
+    spec = TensorSpec(shape, quantized.scale, quantized.zero_point)
+    return Network(name, spec, tuple(layers), metadata or {})
 
-    def _block(self, name: str, source: str, block: Block) -> str:
-        shortcut = source
-        if len(block.shortcut):
-            shortcut = self._conv(f"{name}.shortcut", source, block.shortcut[0], block.shortcut[1])
-        inner = self._conv(f"{name}.conv1", source, block.conv1, block.bn1, relu=True)
-        outer = self._conv(f"{name}.conv2", inner, block.conv2, block.bn2)
-        value = torch.relu(self.float[outer] + self.float[shortcut])
-        out = self._put(f"{name}.add", value, relu=True)
-        ratios = np.array([self.scale[t].scale / out.scale for t in (outer, shortcut)])
-        shift = int(multiplier_and_shift(ratios[[ratios.argmax()]])[1][0])
-        multipliers = tuple(round(float(r) * 2**shift) for r in ratios)
-        self.layers.append(Add(f"{name}.add", (outer, shortcut), multipliers, shift,
-                               out.zero_point, out.low, out.high))
-        return f"{name}.add"
 
-    def _conv(self, name: str, source: str, conv: nn.Conv2d, norm: nn.BatchNorm2d,
-              relu: bool = False) -> str:
-        value = norm(conv(self.float[source]))
-        out = self._put(name, torch.relu(value) if relu else value, relu)
-        weight, scales = self._weight(conv)
-        gain, offset = fold_norm(norm)
-        # A channel of almost no gain is a constant: a larger step leaves its accumulator, below
-        # 2^20, under a thousandth of the offset, and its bias in 32 bits.
-        real = np.maximum(scales * self.scale[source].scale * gain, np.abs(offset) / 2**30)
-        real = np.maximum(real, 1e-30)
-        bias = self._bias(weight, source, offset / real)
-        self.layers.append(Conv(name, source, weight, bias, conv.stride, conv.padding,
-                                requantization(real / out.scale, out)))
-        return name
+class _Walk:
+    """Follows the graph and takes a layer together with the norm and the activation behind it."""
 
-    def _weight(self, conv: nn.Conv2d) -> tuple[Weight, np.ndarray]:
-        """Integer weight and scales [K]."""
-        part = attached(conv)
-        if part is not None:
-            return part.stored(), part.scales()
-        values, scales = int8_weight(conv.weight, per_channel=True)
-        return DenseWeight(values), scales
+    def __init__(self, model: nn.Module, lowering: Lowering, rename: Mapping[str, str]) -> None:
+        self.traced, self.lowering, self.rename = fx.symbolic_trace(model), lowering, rename
+        self.tensor: dict[fx.Node, str] = {}
+        """The integer tensor that has a node's value; of a node inside a layer, the layer's."""
 
-    def _bias(self, weight: Weight, source: str, offset: np.ndarray) -> np.ndarray:
-        """int32 [K]: the offset in accumulator units, less the input's zero point."""
-        sums = weight.decode().astype(np.int64).sum((1, 2, 3))
-        bias = np.round(offset) - self.scale[source].zero_point * sums
-        if np.abs(bias).max() >= 2**31:
-            raise InputError("bias", float(np.abs(bias).max()), "exceeds 32 bits",
-                             "check the batch norm's running variance")
-        return bias.astype(np.int32)
+    def run(self) -> list[Any]:
+        for node in self.traced.graph.nodes:
+            if node.op == "placeholder":
+                self.tensor[node] = "input"
+            elif node.op != "output" and node not in self.tensor:
+                self._layer(node)
+        return self.lowering.layers
 
-    def _pool(self, name: str, source: str) -> str:
-        value = self.float[source].mean((2, 3), keepdim=True)
-        out = self._put(name, value, relu=True)
-        _, _, h, w = self.float[source].shape
-        m, s = multiplier_and_shift(np.array([self.scale[source].scale / out.scale / (h * w)]))
-        self.layers.append(AveragePool(name, source, int(m[0]), int(s[0]), out.zero_point,
-                                       out.low, out.high))
-        return name
+    def _layer(self, node: fx.Node) -> None:
+        module, name = self._module(node), self._name(node)
+        sources = [self.tensor[part] for part in node.all_input_nodes]
+        inside = [node]
+        if isinstance(module, nn.Conv2d):
+            inside.append(self._norm(node))
+            clamp = self._clamp(inside)
+            self.lowering.conv(name, sources[0], module, self._module(inside[1]), clamp)
+        elif node.target in ADDITIONS and len(sources) == 2:
+            self.lowering.add(name, sources[0], sources[1], self._clamp(inside))
+        elif node.target == "mean" and node.args[1:] == ((2, 3),):
+            self.lowering.pool(name, sources[0])
+        elif isinstance(module, nn.Linear):
+            self.lowering.classifier(name, sources[0], module)
+        elif isinstance(module, nn.Dropout):
+            name = sources[0]
+        else:
+            raise InputError("operation", str(node.target), "has no integer layer here",
+                             "use convolutions with batch norm, ReLU, ReLU6, additions, a mean over the "
+                             "picture and a linear classifier")
+        self.tensor |= dict.fromkeys(inside, name)
 
-    def _classifier(self, name: str, source: str, linear: nn.Linear) -> None:
-        values, scales = int8_weight(linear.weight[:, :, None, None], per_channel=False)
-        weight = DenseWeight(values)
-        offset = linear.bias.detach().double().numpy() / (scales * self.scale[source].scale)
-        self.layers.append(Conv(name, source, weight, self._bias(weight, source, offset)))
+    def _norm(self, node: fx.Node) -> fx.Node:
+        """The batch norm that alone takes a convolution's value."""
+        after = next(iter(node.users))
+        if len(node.users) > 1 or not isinstance(self._module(after), nn.BatchNorm2d):
+            raise InputError(str(node.target), after.name, "takes the convolution's value, which no batch "
+                             "norm takes alone", "put a BatchNorm2d behind it, gain 1 and offset the bias")
+        return after
 
-    def _put(self, name: str, value: Tensor, relu: bool) -> Activation:
-        self.float[name] = value
-        self.scale[name] = calibrate(value, relu)
-        return self.scale[name]
+    def _clamp(self, inside: list[fx.Node]) -> tuple[float, float]:
+        """The range of the activation that alone takes the last value; it then belongs to the layer."""
+        after = next(iter(inside[-1].users))
+        module = self._module(after)
+        clamp = CLAMPS.get(after.target if module is None else type(module))
+        if clamp is None or len(inside[-1].users) > 1:
+            return SIGNED
+        inside.append(after)
+        return clamp
+
+    def _module(self, node: fx.Node) -> Any:
+        return self.traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+    def _name(self, node: fx.Node) -> str:
+        """The module's path; of a function, the path of the module around it and what it does."""
+        path = str(node.target)
+        if node.op != "call_module":
+            around = [key for key in node.meta.get("nn_module_stack", {}) if key]
+            path = ".".join([*around[-1:], re.sub(r"_\d+$", "", node.name)])
+        for pattern, name in self.rename.items():
+            path = re.sub(pattern, name, path)
+        return path

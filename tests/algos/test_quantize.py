@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def test_ratio_beyond_the_multiplier() -> None:
 def test_calibration_clips_rare_outliers() -> None:
     values = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
     values[0] = 12.0
-    a = calibrate(values, relu=False)
+    a = calibrate(values, (-math.inf, math.inf))
     assert (a.zero_point, a.low, a.high) == (0, -128, 127)
 
     def error(scale: float) -> float:
@@ -48,13 +50,13 @@ def test_calibration_clips_rare_outliers() -> None:
 
 
 def test_calibration_behind_a_relu_uses_0_to_127() -> None:
-    a = calibrate(torch.rand(1000), relu=True)
+    a = calibrate(torch.rand(1000), (0.0, math.inf))
     assert (a.low, a.high) == (0, 127)
     assert a.scale == pytest.approx(1 / 127, rel=0.05)
 
 
 def test_dead_tensor_still_has_a_scale() -> None:
-    assert calibrate(torch.zeros(10), relu=True).scale > 0
+    assert calibrate(torch.zeros(10), (0.0, math.inf)).scale > 0
 
 
 def test_int8_weight_per_channel_and_per_tensor() -> None:

@@ -74,7 +74,7 @@ def cdist(vectors: Tensor, masks: Tensor) -> None:
 
 def minibatch(vectors: Tensor, masks: Tensor) -> None:
     """scikit-learn's MiniBatchKMeans, plain."""
-    from sklearn.cluster import MiniBatchKMeans  # type: ignore[import-not-found]
+    from sklearn.cluster import MiniBatchKMeans
 
     MiniBatchKMeans(min(K, len(vectors) // 2), init="random", n_init=1, max_iter=ITERATIONS, tol=0,
                     max_no_improvement=None, random_state=0).fit(vectors.numpy())

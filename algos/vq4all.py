@@ -5,9 +5,9 @@ ROM; then build each network from it. A sub-vector is a soft mixture of its near
 learn under task, distillation and ratio loss; step by step one codeword is confirmed (progressive network
 construction), until all are.
 
-Not published, and chosen here: sub-vectors are divided by a scale of their output channel, which
-the requantization takes over; the student's blocks see the student's own activations; a schedule forces
-what no threshold confirms.
+Not published, and chosen here: sub-vectors are divided by a scale of their output channel, which the
+requantization takes over; the student's blocks see the student's own activations, and their squared errors
+count relative to the outputs; a schedule forces what no threshold confirms.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class _Construction:
                 self.teacher(x)
             task = F.cross_entropy(self.model(x), labels)
         pairs = zip(self.student_outputs.found, self.teacher_outputs.found, strict=True)
-        distillation = torch.stack([F.mse_loss(a.float(), b.float()) for a, b in pairs]).mean()
+        distillation = torch.stack([_relative_error(a.float(), b.float()) for a, b in pairs]).mean()
         ratios = torch.stack([weight.soft.quadratic_penalty() for weight in self.weights]).mean()
         loss = task + distillation + ratios
         loss.backward()
@@ -211,6 +211,11 @@ class _Construction:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         return int(state["epoch"])
+
+
+def _relative_error(found: Tensor, expected: Tensor) -> Tensor:
+    """Squared error over the mean square of what is expected."""
+    return F.mse_loss(found, expected) / expected.square().mean().clamp(min=1e-12)
 
 
 class _Outputs:

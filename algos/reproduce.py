@@ -10,7 +10,6 @@ import argparse
 import copy
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from algos.models.resnet import ResNet
 from algos.pruning import densify, sparsify
 from algos.training import Recipe, accuracy, fit, history
 from sim import artifact
+from sim.files import write_json
 from sim.network import Network
 
 FLOAT = Recipe(epochs=16, rate=0.1)
@@ -87,6 +87,7 @@ def progress(stage: str) -> Callable[[int, float, float], None]:
 
 def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
     """Runs what is not yet done and writes the results after every case."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     training, test = fashion_mnist.load(data)
     experiment = Experiment(training, work)
     dense = experiment.dense()
@@ -104,7 +105,7 @@ def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
     results["cases"] = {}
     for case in cases:
         results["cases"][case] = _case(experiment, case, dense, sparse, test)
-        _write(results, out)
+        write_json(out, results)
         print(json.dumps(results["cases"][case], indent=2), flush=True)
 
 
@@ -159,15 +160,8 @@ def _measured(
             return found
     result = {**measure(), "recipe": asdict(recipe), "epochs": history(checkpoint),
               "checkpoint_sha256": digest}
-    _write(result, kept)
+    write_json(kept, result)
     return result
-
-
-def _write(results: dict[str, Any], out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=2) + "\n")
-    os.replace(partial, out)
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Networks of inverted residuals with ReLU6: MobileNetV2 (Sandler et al. 2018, table 2), EfficientNet-Lite0.
 
 Both come with ImageNet weights out of packages. What TensorFlow calls SAME padding, one-sided at stride 2, is
-here a kernel with a row and a column of zeros more, and padding on all sides: the same function, which hardware
-with symmetric padding runs, at the price of those zeros.
+here a kernel with a row and a column of zeros more, and padding on all sides: the same function, which
+hardware with symmetric padding runs, at the price of those zeros.
 """
 
 from __future__ import annotations

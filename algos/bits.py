@@ -1,13 +1,14 @@
-"""Bits per weight and compression ratio (MVQ eq. 7)."""
+"""Bits per weight and compression ratio (MVQ eq. 7), with the signs of SSVQ and universal codebooks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from sim.encoding import index_bits, mask_bits
 from sim.network import CodebookWeight, Conv, Network
 
 FLOAT_BITS = 32
+CODEBOOK_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -17,35 +18,65 @@ class Bits:
     Attributes:
         weights: N_G * d of eq. 7.
         assignments, masks, codebooks: bits b_a, b_m, b_c.
+        signs: 1 bit a weight (SSVQ).
+        universal: of the codebook that networks share (VQ4ALL), as if this network alone used it.
     """
 
     weights: int = 0
     assignments: int = 0
     masks: int = 0
     codebooks: int = 0
+    signs: int = 0
+    universal: int = 0
 
     @property
     def per_weight(self) -> float:
-        return (self.assignments + self.masks + self.codebooks) / self.weights
+        """Of all that is stored, every codebook once."""
+        stored = self.assignments + self.masks + self.codebooks + self.signs + self.universal
+        return stored / self.weights
 
     @property
     def ratio(self) -> float:
         """CR of eq. 7, codebooks included."""
         return FLOAT_BITS / self.per_weight
 
+    @property
+    def in_rom(self) -> Bits:
+        """The same with the universal codebook in a ROM of the chip: the network does not store it."""
+        return replace(self, universal=0)
+
     def __add__(self, other: Bits) -> Bits:
-        return Bits(self.weights + other.weights, self.assignments + other.assignments,
-                    self.masks + other.masks, self.codebooks + other.codebooks)
+        return Bits(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-def bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0) -> Bits:
-    """Of one layer with its own INT8 codebook; n = m = 0 without masks."""
-    masks = subvectors * d // m * mask_bits(n, m) if m else 0
-    return Bits(subvectors * d, subvectors * index_bits(k), masks, k * d * 8)
+def codebook_bits(k: int, d: int) -> int:
+    """Of an INT8 codebook; magnitudes are stored in 8 bits too."""
+    return k * d * CODEBOOK_BITS
+
+
+def record_bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0, signs: bool = False) -> Bits:
+    """Of one layer without its codebook; n = m = 0 without masks."""
+    weights = subvectors * d
+    return Bits(weights, subvectors * index_bits(k), weights // m * mask_bits(n, m) if m else 0,
+                signs=weights if signs else 0)
+
+
+def bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0, signs: bool = False) -> Bits:
+    """Of one layer with its own INT8 codebook."""
+    return record_bits(subvectors, k, d, n, m, signs) + Bits(codebooks=codebook_bits(k, d))
 
 
 def network_bits(network: Network) -> Bits:
-    """Of all vector-quantized layers of a network."""
-    weights = (layer.weight for layer in network.layers if isinstance(layer, Conv))
-    return sum((bits(w.assignments.size, len(w.codebook), w.d, w.keep, w.group)
-                for w in weights if isinstance(w, CodebookWeight)), Bits())
+    """Of all vector-quantized layers of a network; a codebook that layers share counts once."""
+    total, seen = Bits(), set()
+    for layer in network.layers:
+        if not isinstance(layer, Conv) or not isinstance(weight := layer.weight, CodebookWeight):
+            continue
+        k, d = weight.codebook.shape
+        total += record_bits(weight.assignments.size, k, d, weight.keep, weight.group,
+                             weight.signs is not None)
+        content = weight.universal, k, d, weight.codebook.tobytes()
+        if content not in seen:
+            seen.add(content)
+            total += Bits(**{"universal" if weight.universal else "codebooks": codebook_bits(k, d)})
+    return total

@@ -1,15 +1,23 @@
-"""Masked k-means (MVQ eqs. 1-4)."""
+"""k-means of sub-vectors, masked (MVQ eqs. 1-4) or plain; on magnitudes it is plain k-means of |W| (SSVQ).
+
+Runs where the vectors are. The start is drawn on the CPU, so that a seed means the same on every device.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from sim.errors import InputError
 
-CHUNK = 1 << 24  # elements of a distance block, 64 MB in float32
+CHUNK = 1 << 20
+"""Elements of a block of distances: 4 MB in float32, which a core's cache holds."""
+
+Start = Literal["random", "k-means++"]
 
 
 @dataclass(frozen=True)
@@ -21,44 +29,71 @@ class Clustering:
     objective: tuple[float, ...]
 
 
-def assign(vectors: Tensor, masks: Tensor, codebook: Tensor) -> Tensor:
-    """argmin_c ||w - c o m||^2 (eq. 2), int64 [n].
+def _parts(rows: int, width: int) -> Iterator[slice]:
+    """Rows in parts that take at most CHUNK elements at `width` elements a row."""
+    step = max(1, CHUNK // width)
+    return (slice(first, first + step) for first in range(0, rows, step))
 
-    ||w - c o m||^2 = ||w||^2 - 2 w.c + m.(c o c) since w is 0 where m is: two GEMMs.
+
+@torch.no_grad()
+def assign(vectors: Tensor, masks: Tensor | None, codebook: Tensor) -> Tensor:
+    """argmin_c ||w - c o m||^2 (eq. 2), int64 [n]; the first of equals.
+
+    ||w - c o m||^2 = ||w||^2 - 2 w.c + m.(c o c) since w is 0 where m is: two GEMMs, one without masks.
+
+    Args:
+        masks: float [n, d], or None.
     """
-    rows = max(1, CHUNK // len(codebook))
-    squares = (codebook * codebook).T
-    blocks = zip(vectors.split(rows), masks.split(rows), strict=True)
-    return torch.cat([(m @ squares - 2 * w @ codebook.T).argmin(1) for w, m in blocks])
+    squares, transposed = (codebook * codebook).T, codebook.T
+    nearest = torch.empty(len(vectors), dtype=torch.long, device=vectors.device)
+    space = vectors.new_empty(min(len(vectors), max(1, CHUNK // len(codebook))), len(codebook))
+    for part in _parts(len(vectors), len(codebook)):
+        w = vectors[part]
+        distance = space[: len(w)]
+        if masks is None:
+            torch.addmm(squares.sum(0), w, transposed, alpha=-2, out=distance)
+        else:
+            torch.mm(masks[part], squares, out=distance).addmm_(w, transposed, alpha=-2)
+        torch.argmin(distance, 1, out=nearest[part])
+    return nearest
 
 
-def update(vectors: Tensor, masks: Tensor, assignments: Tensor, codebook: Tensor) -> Tensor:
+def update(vectors: Tensor, masks: Tensor | None, assignments: Tensor, codebook: Tensor) -> Tensor:
     """c = sum w / sum m over the members (eq. 4); elements without a member keep their value.
 
     So does the whole codeword of an empty cluster; it is not seeded anew.
     """
     total = torch.zeros_like(codebook).index_add_(0, assignments, vectors)
-    count = torch.zeros_like(codebook).index_add_(0, assignments, masks)
+    if masks is None:
+        count = torch.bincount(assignments, minlength=len(codebook))[:, None].to(total.dtype)
+    else:
+        count = torch.zeros_like(codebook).index_add_(0, assignments, masks)
     return torch.where(count > 0, total / count.clamp(min=1), codebook)
 
 
-def masked_sse(vectors: Tensor, masks: Tensor, codebook: Tensor, assignments: Tensor) -> float:
+def masked_sse(vectors: Tensor, masks: Tensor | None, codebook: Tensor, assignments: Tensor) -> float:
     """The objective (eq. 1)."""
-    return float(((vectors - codebook[assignments] * masks) ** 2).sum())
+    total = 0.0
+    for part in _parts(*vectors.shape):
+        decoded = codebook[assignments[part]]
+        if masks is not None:
+            decoded *= masks[part]
+        total += float((vectors[part] - decoded).square_().sum())
+    return total
 
 
 def masked_kmeans(
     vectors: Tensor, masks: Tensor | None, k: int, *, seed: int = 0, iterations: int = 100,
-    tolerance: float = 1e-3,
+    tolerance: float = 1e-3, start: Start = "random",
 ) -> Clustering:
     """Clusters sub-vectors; without masks this is plain k-means.
 
-    Starts from k random sub-vectors and stops when fewer than `tolerance` of the assignments
-    change (MVQ sec. 4.1: 0.1 %).
+    Stops when fewer than `tolerance` of the assignments change (MVQ sec. 4.1: 0.1 %).
 
     Args:
         vectors: float [n, d], 0 where masked.
         masks: bool [n, d] or None.
+        start: from k random sub-vectors (MVQ sec. 4.1), or from those of `spread`.
 
     Raises:
         InputError: k exceeds half of the sub-vectors: such a codebook compresses nothing.
@@ -66,10 +101,15 @@ def masked_kmeans(
     if not 0 < k <= len(vectors) // 2:
         raise InputError("k", k, f"the layer has {len(vectors)} sub-vectors",
                          f"use at most {len(vectors) // 2}, or share the codebook across layers")
-    m = torch.ones_like(vectors) if masks is None else masks.to(vectors.dtype)
-    w = vectors * m
+    if start not in get_args(Start):
+        raise InputError("start", start, "is no start of k-means", "use random or k-means++")
+    m = None if masks is None else masks.to(vectors.dtype)
+    w = vectors if m is None else vectors * m
     generator = torch.Generator().manual_seed(seed)
-    codebook = w[torch.randperm(len(w), generator=generator)[:k]].clone()
+    if start == "random":
+        codebook = w[torch.randperm(len(w), generator=generator)[:k].to(w.device)]
+    else:
+        codebook = spread(w, m, k, generator)
     assignments = assign(w, m, codebook)
     objective = [masked_sse(w, m, codebook, assignments)]
     for _ in range(iterations):
@@ -81,3 +121,28 @@ def masked_kmeans(
         if changed < tolerance * len(w):
             break
     return Clustering(codebook, assignments, tuple(objective))
+
+
+def spread(vectors: Tensor, masks: Tensor | None, k: int, generator: torch.Generator) -> Tensor:
+    """k of the sub-vectors, far apart: k-means++ (Arthur and Vassilvitskii 2007) with masked distances.
+
+    Each is drawn with a probability proportional to the squared distance to the nearest one before it;
+    where all distances are 0, to 1.
+
+    Args:
+        generator: on the CPU.
+    """
+    draws = torch.rand(k, dtype=torch.float64, generator=generator).tolist()
+    norms = vectors.square().sum(1)
+    chosen = [int(draws[0] * len(vectors))]
+    distance = torch.full_like(norms, torch.inf)
+    for draw in draws[1:]:
+        word = vectors[chosen[-1]]
+        own = (word * word).sum() if masks is None else masks @ (word * word)
+        distance = torch.minimum(distance, (norms - 2 * (vectors @ word) + own).clamp_(min=0))
+        distance[chosen[-1]] = 0  # rounding leaves some
+        weights = distance.double() if bool(distance.any()) else torch.ones_like(distance).double()
+        reached = weights.cumsum(0)
+        place = torch.searchsorted(reached, draw * reached[-1], right=True)
+        chosen.append(min(int(place), len(vectors) - 1))
+    return vectors[torch.tensor(chosen, device=vectors.device)]

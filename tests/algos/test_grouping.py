@@ -27,7 +27,33 @@ def test_order_of_sub_vectors(g: int, c: int, y: int, x: int) -> None:
     assert torch.equal(group(weight, 4)[row], weight[g * 4 : g * 4 + 4, c, y, x])
 
 
-def test_d_must_divide_the_output_channels() -> None:
+@given(outputs=st.integers(1, 4), groups=st.integers(1, 4), d=st.integers(1, 8))
+def test_inputs_of_one_output_are_cut_into_pieces(outputs: int, groups: int, d: int) -> None:
+    weight = torch.randn(outputs, groups * d)
+    vectors = group(weight, d, "input")
+    expected = [weight[o, g * d : (g + 1) * d].tolist() for o in range(outputs) for g in range(groups)]
+    assert vectors.tolist() == expected
+    assert torch.equal(ungroup(vectors, weight.shape, "input"), weight)
+
+
+def test_inputs_of_a_convolution_run_over_its_kernel_first() -> None:
+    weight = torch.arange(2 * 4 * 9).reshape(2, 4, 3, 3).float()
+    vectors = group(weight, 6, "input")
+    assert vectors[1].tolist() == [*weight[0, 0, 2].tolist(), *weight[0, 1, 0].tolist()]
+    assert torch.equal(ungroup(vectors, weight.shape, "input"), weight)
+
+
+def test_outputs_of_a_linear_layer_are_those_of_the_1x1_convolution() -> None:
+    weight = torch.randn(8, 5)
+    assert torch.equal(group(weight, 4), group(weight[:, :, None, None], 4))
+    assert torch.equal(ungroup(group(weight, 4), weight.shape), weight)
+
+
+def test_d_must_divide_the_axis() -> None:
+    with pytest.raises(InputError, match=r"d = 7: does not divide the 27 weights of an output\. Fix"):
+        group(torch.zeros(7, 3, 3, 3), 7, "input")
+    with pytest.raises(InputError, match="axis = 'kernel': is no axis of a weight"):
+        group(torch.zeros(7, 3, 3, 3), 7, "kernel")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"d = 16: does not divide the 24 output channels\. Fix"):
         group(torch.zeros(24, 3, 3, 3), 16)
 

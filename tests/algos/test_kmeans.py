@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from algos import kmeans
-from algos.kmeans import assign, masked_kmeans, masked_sse, update
+from algos.kmeans import assign, masked_kmeans, masked_sse, spread, update
 from algos.pruning import magnitude_mask
 from sim.errors import InputError
 
@@ -41,19 +42,45 @@ def test_two_gemms_find_the_nearest_masked_codeword(seed: int, n: int, k: int) -
     codebook = torch.randn(k, 8, generator=torch.Generator().manual_seed(seed + 1)).double()
     broadcast = ((vectors[:, None] - codebook * masks[:, None]) ** 2).sum(2)
     assert torch.equal(assign(vectors, masks, codebook), broadcast.argmin(1))
+    plain = ((vectors[:, None] - codebook) ** 2).sum(2)
+    assert torch.equal(assign(vectors, None, codebook), plain.argmin(1))
 
 
 def test_blocks_do_not_change_the_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, masks = sparse_vectors(101, 16, 4, 16)
     whole = assign(vectors, masks, vectors[:10])
+    error = masked_sse(vectors, masks, vectors[:10], whole)
     monkeypatch.setattr(kmeans, "CHUNK", 70)
     assert torch.equal(assign(vectors, masks, vectors[:10]), whole)
+    assert masked_sse(vectors, masks, vectors[:10], whole) == pytest.approx(error, rel=1e-6)
 
 
-@given(seed=st.integers(0, 30), masked=st.booleans())
-def test_objective_never_increases(seed: int, masked: bool) -> None:
+@pytest.mark.parametrize("masked", [True, False])
+def test_no_tensor_is_larger_than_a_block_or_the_input(
+    masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above all none of n x k, nor of n x k x d."""
+    vectors, masks = sparse_vectors(3000, 8, 2, 8)
+    monkeypatch.setattr(kmeans, "CHUNK", 5000)
+
+    class Sizes(TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, Tensor):
+                Sizes.largest = max(Sizes.largest, out.untyped_storage().nbytes())
+            return out
+
+    with Sizes():
+        masked_kmeans(vectors, masks.bool() if masked else None, 40, iterations=3, start="k-means++")
+    assert vectors.nbytes <= Sizes.largest <= max(vectors.nbytes, 4 * 5000)
+
+
+@given(seed=st.integers(0, 30), masked=st.booleans(), start=st.sampled_from(["random", "k-means++"]))
+def test_objective_never_increases(seed: int, masked: bool, start: kmeans.Start) -> None:
     vectors, masks = sparse_vectors(200, 16, 4, 16, seed)
-    result = masked_kmeans(vectors, masks.bool() if masked else None, 12, seed=seed, tolerance=0)
+    result = masked_kmeans(vectors, masks.bool() if masked else None, 12, seed=seed, tolerance=0, start=start)
     steps = np.diff(result.objective)
     assert len(steps) > 1
     assert (steps <= 1e-4 * result.objective[0]).all()
@@ -85,7 +112,7 @@ def test_masks_of_ones_are_plain_kmeans() -> None:
     free = masked_kmeans(vectors, None, 5, seed=7, iterations=6, tolerance=0)
     ones = masked_kmeans(vectors, torch.ones_like(vectors).bool(), 5, seed=7, iterations=6,
                          tolerance=0)
-    assert torch.equal(free.codebook, ones.codebook)
+    torch.testing.assert_close(free.codebook, ones.codebook)
     assert torch.equal(free.assignments, ones.assignments)
     first = torch.randperm(80, generator=torch.Generator().manual_seed(7))[:5]
     expected = plain_kmeans(vectors.numpy(), vectors[first].numpy(), len(free.objective) - 1)
@@ -106,6 +133,52 @@ def test_stops_when_few_assignments_change() -> None:
     loose = masked_kmeans(vectors, masks.bool(), 8, tolerance=0.2)
     tight = masked_kmeans(vectors, masks.bool(), 8, tolerance=1e-3)
     assert len(loose.objective) < len(tight.objective) < 101
+
+
+def test_spread_start_draws_by_squared_masked_distance() -> None:
+    """Of three clusters with one point each apart from a crowd, all are found; by hand for two draws."""
+    crowd = torch.zeros(50, 2)
+    far = torch.tensor([[100.0, 0], [0, 100.0], [-100.0, 0]])
+    found = spread(torch.cat([crowd, far]), None, 4, torch.Generator().manual_seed(0))
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, [[0, 0], *far.tolist()]))
+    # w = (3, 0) with mask (1, 0) is at distance 9 of (0, 5), not 34; (0, 4) with mask (0, 1) at 1.
+    vectors, masks = torch.tensor([[0.0, 5], [3, 0], [0, 4]]), torch.tensor([[0.0, 1], [1, 0], [0, 1]])
+    draws = []
+    for seed in range(2000):
+        first, second = spread(vectors, masks, 2, torch.Generator().manual_seed(seed)).tolist()
+        if first == [0, 5]:
+            draws.append(second == [3, 0])
+    assert len(draws) > 500
+    assert np.mean(draws) == pytest.approx(9 / (9 + 1), abs=0.04)
+
+
+def test_spread_start_of_equal_vectors() -> None:
+    found = spread(torch.ones(10, 3), None, 4, torch.Generator().manual_seed(0))
+    assert torch.equal(found, torch.ones(4, 3))
+
+
+def test_spread_start_finds_separate_clusters_that_a_random_one_misses() -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = 20 * torch.randn(32, 8, generator=generator)
+    vectors = centres[torch.randint(0, 32, (2000,), generator=generator)]
+    vectors = vectors + 0.1 * torch.randn(2000, 8, generator=generator)
+    found = {start: masked_kmeans(vectors, None, 32, start=start).objective[-1]
+             for start in ("random", "k-means++")}
+    assert found["k-means++"] < 0.2 * found["random"]
+
+
+@pytest.mark.parametrize("start", ["random", "k-means++"])
+def test_a_seed_gives_the_same_to_the_bit(start: kmeans.Start) -> None:
+    vectors, masks = sparse_vectors(400, 8, 2, 4)
+    one, two, other = (masked_kmeans(vectors, masks.bool(), 20, seed=seed, start=start) for seed in (5, 5, 6))
+    assert torch.equal(one.codebook, two.codebook)
+    assert torch.equal(one.assignments, two.assignments)
+    assert not torch.equal(one.codebook, other.codebook)
+
+
+def test_unknown_start() -> None:
+    with pytest.raises(InputError, match="start = 'far': is no start of k-means"):
+        masked_kmeans(torch.zeros(100, 4), None, 4, start="far")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("k", [0, 51])

@@ -2,7 +2,10 @@
 
 A dense file is the model's `state_dict`. Where a convolution takes its weight from a codebook, the
 tensors `codebook` (float32 [k, d]), `log_scale`, `assignments` (uint8, uint16 beyond 256 codewords)
-and `masks` (bool [n, d], only with N:M masks) stand in place of its `weight`.
+and `masks` (bool [n, d], only with N:M masks) or `signs` (bool [n, d], True = negative, only of SSVQ)
+stand in place of its `weight`. `codebook` and `log_scale` without the name of a layer belong to all layers
+that have none of their own. Signs come back as they are and fixed: the latents of SSVQ live in the
+checkpoints of training alone.
 """
 
 from __future__ import annotations
@@ -14,27 +17,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from algos.codebook import CodebookWeightParametrization, attach, attached
+from algos.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, attached, tie
 from algos.models.resnet import ResNet
+from algos.signs import SignedWeight
 from sim.errors import InputError
 
 
 def save(model: ResNet, path: str | Path) -> None:
     """Writes a model; depth and width follow from the tensors."""
-    state, metadata = dict(model.state_dict()), {}
-    for name, layer in model.body().items():
-        weight = attached(layer)
-        if weight is None:
-            continue
-        for key in [key for key in state if key.startswith(f"{name}.parametrizations.")]:
-            del state[key]
-        state[f"{name}.codebook"] = weight.codebook.detach()
-        state[f"{name}.log_scale"] = weight.log_scale.detach()
-        narrow = torch.uint8 if len(weight.codebook) <= 256 else torch.uint16
-        state[f"{name}.assignments"] = weight.assignments.to(narrow)
-        if weight.pattern != (0, 0):
-            state[f"{name}.masks"] = weight.masks.bool()
-            metadata["pattern"] = "{}:{}".format(*weight.pattern)
+    state = {key: value for key, value in model.state_dict().items() if ".parametrizations." not in key}
+    metadata: dict[str, str] = {}
+    coded = {name: part for name, layer in model.body().items() if (part := attached(layer)) is not None}
+    books = [part.codebook for part in coded.values()]
+    for name, part in coded.items():
+        owner = f"{name}." if books.count(part.codebook) == 1 else ""
+        state[f"{owner}codebook"] = part.codebook.codewords.detach()
+        state[f"{owner}log_scale"] = part.codebook.log_scale.detach()
+        narrow = torch.uint8 if len(part.codebook.codewords) <= 256 else torch.uint16
+        state[f"{name}.assignments"] = part.assignments.to(narrow)
+        if isinstance(part, SignedWeight):
+            state[f"{name}.signs"] = part.signs().detach() < 0
+        elif isinstance(part, MaskedWeight) and part.pattern != (0, 0):
+            state[f"{name}.masks"] = part.masks.bool()
+            metadata["pattern"] = "{}:{}".format(*part.pattern)
     save_file({key: value.contiguous() for key, value in state.items()}, path, metadata)
 
 
@@ -62,27 +67,48 @@ def _restore(state: dict[str, Tensor], pattern: str, path: str) -> ResNet:
         raise InputError("model", path, "is not a ResNet of algos.models.resnet",
                          "give the state_dict of such a model")
     model = ResNet(2 * max(numbers) + 4, len(state["conv.weight"]))
-    kept, group = map(int, pattern.split(":"))
+    together = _codebook(state, "")
+    coded: list[CodedWeight] = []
     for name, layer in model.body().items():
-        if f"{name}.codebook" not in state:
+        if f"{name}.assignments" not in state:
             continue
-        codebook, log_scale, assignments, masks = (
-            state.pop(f"{name}.{part}", None)
-            for part in ("codebook", "log_scale", "assignments", "masks"))
-        assert codebook is not None
-        assert log_scale is not None
-        assert assignments is not None
-        n_of_m = (0, 0) if masks is None else (kept, group)
-        masks = torch.ones(len(assignments), codebook.shape[1]) if masks is None else masks
-        weight = CodebookWeightParametrization(codebook, assignments.long(), masks,
-                                               layer.weight.shape, n_of_m)
-        weight.log_scale.data.copy_(log_scale)
-        attach(layer, weight)
-        state |= {key: value for key, value in model.state_dict().items()
-                  if key.startswith(f"{name}.parametrizations.")}
+        codebook = _codebook(state, f"{name}.") or together
+        if codebook is None:
+            raise InputError("model", path, f"{name} has assignments and no codebook", "save the model again")
+        coded.append(_weight(state, name, codebook, layer.weight.shape, pattern))
+        attach(layer, coded[-1])
+    state |= {key: value for key, value in model.state_dict().items() if ".parametrizations." in key}
+    if together is not None:
+        tie([part for part in coded if isinstance(part, MaskedWeight) and part.codebook is together])
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError("model", path, f"does not fit {error}",
                          "give the state_dict of a ResNet of algos.models.resnet") from None
     return model.eval()
+
+
+def _codebook(state: dict[str, Tensor], owner: str) -> Codebook | None:
+    """Takes a codebook out of the tensors, None where its owner has none."""
+    if f"{owner}codebook" not in state:
+        return None
+    signed = any(key.endswith("signs") for key in state)
+    codebook = Codebook(state.pop(f"{owner}codebook"), 0 if signed else LOW)
+    codebook.log_scale.data.copy_(state.pop(f"{owner}log_scale"))
+    return codebook
+
+
+def _weight(
+    state: dict[str, Tensor], name: str, codebook: Codebook, shape: torch.Size, pattern: str
+) -> CodedWeight:
+    """Takes a layer's assignments, and its signs or masks, out of the tensors."""
+    assignments = state.pop(f"{name}.assignments").long()
+    if (negative := state.pop(f"{name}.signs", None)) is not None:
+        signed = SignedWeight(codebook, assignments, torch.where(negative, -1.0, 1.0), shape)
+        signed.latent.requires_grad_(False)
+        return signed
+    masks = state.pop(f"{name}.masks", None)
+    kept, group = map(int, pattern.split(":"))
+    if masks is None:
+        masks, kept, group = torch.ones(len(assignments), codebook.codewords.shape[1]), 0, 0
+    return MaskedWeight(codebook, assignments, masks, shape, (kept, group))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from algos.codebook import HIGH, LOW, CodebookWeightParametrization, attached
+from algos.codebook import attached
 from algos.data.fashion_mnist import Images
 from algos.models.resnet import Block, ResNet
 from algos.norms import absorb_gain_signs, fold_norm
@@ -21,12 +21,10 @@ from algos.quantize import (
     requantization,
 )
 from algos.training import normalize
-from sim.encoding import mask_rank
 from sim.errors import InputError
 from sim.network import (
     Add,
     AveragePool,
-    CodebookWeight,
     Conv,
     DenseWeight,
     Layer,
@@ -52,8 +50,7 @@ def export(
         InputError: no calibration images; a tensor of the model is not finite; a psum may exceed
             32 bits.
     """
-    if not len(calibration):
-        raise InputError("calibration", 0, "no images", "give a few hundred training images")
+    require_calibration(calibration)
     for field, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise InputError(field, float("nan"), "holds NaN or infinity",
@@ -64,6 +61,12 @@ def export(
     if len(dense) == len(model.body()):
         absorb_gain_signs(model)
     return _Exporter(model, calibration).run(name, metadata or {})
+
+
+def require_calibration(images: Images) -> None:
+    """Raises InputError where there are none."""
+    if not len(images):
+        raise InputError("calibration", 0, "no images", "give a few hundred training images")
 
 
 class _Exporter:
@@ -122,24 +125,9 @@ class _Exporter:
         """Integer weight and scales [K]."""
         part = attached(conv)
         if part is not None:
-            return self._codebook(part)
+            return part.stored(), part.scales()
         values, scales = int8_weight(conv.weight, per_channel=True)
         return DenseWeight(values), scales
-
-    def _codebook(self, part: CodebookWeightParametrization) -> tuple[Weight, np.ndarray]:
-        scale = float(part.scale.detach())
-        codebook = (part.codebook.detach() / scale).round().clamp(LOW, HIGH).to(torch.int8).numpy()
-        k, c, ky, kx = part.shape
-        d = codebook.shape[1]
-        grid = (k // d, c, ky, kx)
-        assignments = part.assignments.numpy().astype(np.uint16).reshape(grid)
-        keep, group = part.pattern
-        codes = None
-        if group:
-            masks = part.masks.bool().numpy().reshape(*grid, d // group, group)
-            codes = mask_rank(masks, keep, group).astype(np.uint16)
-        weight = CodebookWeight(codebook, assignments, codes, keep, group)
-        return weight, np.full(k, scale)
 
     def _bias(self, weight: Weight, source: str, offset: np.ndarray) -> np.ndarray:
         """int32 [K]: the offset in accumulator units, less the input's zero point."""

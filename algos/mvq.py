@@ -6,24 +6,24 @@ with masked gradients while assignments and masks stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from algos.bits import Bits, bits
-from algos.codebook import CodebookWeightParametrization, attach, attached
+from algos.bits import Bits, codebook_bits, record_bits
+from algos.body import layers_to_compress
+from algos.codebook import Codebook, MaskedWeight, attach, tie
 from algos.data.fashion_mnist import Images
-from algos.export import export
+from algos.export import export, require_calibration
 from algos.grouping import group
 from algos.kmeans import masked_kmeans
 from algos.models.resnet import ResNet
-from algos.norms import absorb_gain_signs, gains_kept_positive
+from algos.norms import gains_kept_positive
 from algos.pruning import weight_mask
-from algos.training import Recipe, fit
+from algos.training import Recipe, Report, fit, silent
 from sim.errors import InputError
 from sim.network import Network
 
@@ -42,12 +42,14 @@ class MvqConfig:
     """What to learn.
 
     Attributes:
-        k: codewords of a layer; a layer with fewer than 2k sub-vectors gets half of them.
+        k: codewords of a codebook; for fewer than 2k sub-vectors it has half as many codewords as these.
         d: codeword length.
-        n, m: kept and all elements of the N:M pattern.
+        n, m: kept and all elements of the N:M pattern: 4:16 for ResNets, 1:2 with d = 8 for light
+            networks (MVQ sec. 6.2).
         case: of the paper's Table 3: A dense weights, common k-means, dense reconstruction;
             B the same on sparse weights; C sparse weights, common k-means, sparse
             reconstruction; D masked k-means, sparse reconstruction: MVQ.
+        cross_layer: one codebook for all layers (MVQ Fig. 13) in place of one each.
     """
 
     k: int = 64
@@ -55,6 +57,7 @@ class MvqConfig:
     n: int = 4
     m: int = 16
     case: Case = "D"
+    cross_layer: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -81,7 +84,8 @@ class MvqConfig:
 class LayerReport:
     """Clustering of one layer: squared errors before fine-tuning (MVQ Table 3) and storage.
 
-    `masked_sse` sums over the elements that N:M pruning keeps, `total_sse` over all.
+    `masked_sse` sums over the elements that N:M pruning keeps, `total_sse` over all. A codebook of all
+    layers is in the bits of the first.
     """
 
     total_sse: float
@@ -89,27 +93,66 @@ class LayerReport:
     bits: Bits
 
 
-def cluster_layer(layer: nn.Conv2d, config: MvqConfig) -> LayerReport:
-    """Replaces a layer's weight by codebook, assignments and mask, ready to fine-tune."""
-    weight = layer.weight.detach()
+def cluster(model: ResNet, config: MvqConfig) -> dict[str, LayerReport]:
+    """Clusters every convolution behind the stem, in place; stem and classifier stay dense.
+
+    Raises:
+        InputError: d does not divide the output channels of a layer, a weight is not finite, or
+            the model is compressed already.
+    """
+    layers = layers_to_compress(model)
+    pruned = {name: _pruned(layer.weight.detach(), config) for name, layer in layers.items()}
+    if config.cross_layer:
+        return _cluster_together(layers, pruned, config)
+    return {name: report for name in layers
+            for report in _cluster_together({name: layers[name]}, {name: pruned[name]}, config).values()}
+
+
+def _pruned(weight: Tensor, config: MvqConfig) -> tuple[Tensor, Tensor]:
+    """Sub-vectors to cluster, float [n, d], and which elements N:M pruning keeps, bool [n, d]."""
     vectors = group(weight, config.d)
     # M may span several sub-vectors in the cases without a stored mask.
     kept = group(weight_mask(weight, max(config.d, config.m), config.n, config.m).float(), config.d).bool()
-    target = vectors if config.case == "A" else vectors * kept
-    k = min(config.k, len(vectors) // 2)
+    return vectors if config.case == "A" else vectors * kept, kept
+
+
+def _cluster_together(
+    layers: dict[str, nn.Conv2d], pruned: dict[str, tuple[Tensor, Tensor]], config: MvqConfig
+) -> dict[str, LayerReport]:
+    """Replaces the weights of layers by one codebook, assignments and masks, ready to fine-tune."""
+    target, kept = (torch.cat(parts) for parts in zip(*pruned.values(), strict=True))
+    k = min(config.k, len(target) // 2)
     result = masked_kmeans(target, kept if config.case == "D" else None, k, seed=config.seed)
-    masks = kept.to(vectors.dtype) if config.masked else torch.ones_like(vectors)
-    error = (target - result.codebook[result.assignments] * masks) ** 2
-    attach(layer, CodebookWeightParametrization(
-        result.codebook, result.assignments, masks, weight.shape, config.pattern))
-    storage = bits(len(vectors), k, config.d, *config.pattern)
-    return LayerReport(float(error.sum()), float(error[kept].sum()), storage)
+    codebook, storage = Codebook(result.codebook), Bits(codebooks=codebook_bits(k, config.d))
+    reports, weights, first = {}, [], 0
+    for name, (vectors, mask) in pruned.items():
+        assignments = result.assignments[first : first + len(vectors)]
+        masks = mask.to(vectors.dtype) if config.masked else torch.ones_like(vectors)
+        error = (vectors - result.codebook[assignments] * masks) ** 2
+        weights.append(MaskedWeight(codebook, assignments, masks, layers[name].weight.shape, config.pattern))
+        attach(layers[name], weights[-1])
+        storage += record_bits(len(vectors), k, config.d, *config.pattern)
+        reports[name] = LayerReport(float(error.sum()), float(error[mask].sum()), storage)
+        first, storage = first + len(vectors), Bits()
+    tie(weights)
+    return reports
+
+
+def fine_tune(
+    model: ResNet, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
+    report: Report = silent,
+) -> ResNet:
+    """Trains codebooks and their scales (MVQ eq. 6, LSQ), norms and dense layers, in place.
+
+    Assignments and masks stay.
+    """
+    fit(model, images, recipe, checkpoint, report, gains_kept_positive(model))
+    return model
 
 
 def compress(
     model: ResNet, calibration: Images, config: MvqConfig, *, name: str = "mvq",
-    training: Images | None = None, recipe: Recipe = FINE_TUNING,
-    report: Callable[[int, float, float], None] = lambda epoch, loss, seconds: None,
+    training: Images | None = None, recipe: Recipe = FINE_TUNING, report: Report = silent,
 ) -> Network:
     """Float (or sparse) model to integer network; the model is changed in place.
 
@@ -122,39 +165,8 @@ def compress(
         InputError: d does not divide the output channels of a layer, a weight is NaN, no
             calibration images.
     """
-    if not len(calibration):
-        raise InputError("calibration", 0, "no images", "give a few hundred training images")
+    require_calibration(calibration)
     cluster(model, config)
     if training is not None:
         fine_tune(model, training, recipe, report=report)
     return export(model, calibration, name=name)
-
-
-def cluster(model: ResNet, config: MvqConfig) -> dict[str, LayerReport]:
-    """Clusters every convolution behind the stem; stem and classifier stay dense.
-
-    Raises:
-        InputError: d does not divide the output channels of a layer, a weight is not finite, or
-            the model is compressed already.
-    """
-    for name, layer in model.body().items():
-        if attached(layer) is not None:
-            raise InputError(f"{name}.weight", "codebook", "is compressed already",
-                             "start from the float or the sparse model")
-        if not torch.isfinite(layer.weight).all():
-            raise InputError(f"{name}.weight", float("nan"), "holds NaN or infinity",
-                             "repair the checkpoint before compressing it")
-    absorb_gain_signs(model)
-    return {name: cluster_layer(layer, config) for name, layer in model.body().items()}
-
-
-def fine_tune(
-    model: ResNet, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
-    report: Callable[[int, float, float], None] = lambda epoch, loss, seconds: None,
-) -> ResNet:
-    """Trains codebooks and their scales (MVQ eq. 6, LSQ), norms and dense layers, in place.
-
-    Assignments and masks stay.
-    """
-    fit(model, images, recipe, checkpoint, report, gains_kept_positive(model))
-    return model

@@ -16,6 +16,13 @@ from torch.nn import functional as F
 from algos.data.fashion_mnist import Images
 from sim.errors import InputError
 
+Report = Callable[[int, float, float], None]
+"""Called after every epoch with its number, mean loss and seconds."""
+
+
+def silent(epoch: int, loss: float, seconds: float) -> None:
+    """Reports nothing."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -36,6 +43,10 @@ class Recipe:
     warm_up: float = 0.15
     decay: float = 5e-4
     seed: int = 0
+
+    def steps(self, images: int) -> int:
+        """Updates in a whole training; images that fill no batch are left out of an epoch."""
+        return self.epochs * (images // self.batch)
 
 
 def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -67,14 +78,13 @@ def accuracy(model: Callable[[Tensor], Tensor], images: Images, batch: int = 500
 
 def fit(
     model: nn.Module, images: Images, recipe: Recipe, checkpoint: Path | None = None,
-    report: Callable[[int, float, float], None] = lambda epoch, loss, seconds: None,
+    report: Report = silent,
     after_step: Callable[[], None] = lambda: None,
 ) -> nn.Module:
     """Trains in place, in bfloat16 autocast; an interrupted run resumes after its last epoch.
 
     Args:
         checkpoint: written after every epoch, and read first where it exists.
-        report: called after every epoch with its number, mean loss and seconds.
         after_step: called after every update, to project parameters.
 
     Raises:
@@ -87,7 +97,6 @@ def fit(
     model.to(memory_format=torch.channels_last).train()
     generator = torch.Generator().manual_seed(recipe.seed)
     per_epoch = len(images) // recipe.batch
-    total = recipe.epochs * per_epoch
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
@@ -95,8 +104,8 @@ def fit(
                                     weight_decay=recipe.decay)
     else:
         optimizer = torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=total,
-                                                   pct_start=recipe.warm_up)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.rate, total_steps=recipe.steps(len(images)), pct_start=recipe.warm_up)
     first = 0
     epochs: list[dict[str, float]] = []
     if checkpoint and checkpoint.exists():

@@ -30,7 +30,7 @@ def test_dense_model(tmp_path: Path, depth: int) -> None:
 def test_compressed_model(tmp_path: Path, case: str) -> None:
     model, path = resnet8(), tmp_path / "m.safetensors"
     mvq.cluster(model, mvq.MvqConfig(k=16, case=case))  # type: ignore[arg-type]
-    attached(model.body()["blocks.0.conv1"]).log_scale.data.add_(0.1)  # type: ignore[union-attr]
+    attached(model.body()["blocks.0.conv1"]).codebook.log_scale.data.add_(0.1)  # type: ignore[union-attr]
     checkpoint.save(model, path)
     stored = load_file(path)
     assert stored["blocks.0.conv1.assignments"].dtype == torch.uint8

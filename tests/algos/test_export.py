@@ -89,7 +89,7 @@ def test_codebook_is_stored_not_decoded_and_decodes_to_the_weight() -> None:
     assert isinstance(layer, Conv)
     assert isinstance(layer.weight, CodebookWeight)
     assert layer.weight.codebook.shape == (16, 16)
-    scale = float(conv.parametrizations.weight[0].scale.detach())
+    scale = float(conv.parametrizations.weight[0].codebook.scale.detach())
     np.testing.assert_allclose(layer.weight.decode() * scale, conv.weight.detach(), atol=1e-6)
 
 

@@ -52,12 +52,12 @@ def test_reports_are_the_errors_of_the_weights(case: str) -> None:
     assert part is not None
     vectors = group(weight, 16)
     kept = torch.zeros_like(vectors).scatter(1, vectors.abs().topk(4, 1).indices, 1.0)
-    target = group(weight, part.codebook.shape[1])
+    target = group(weight, part.codebook.codewords.shape[1])
     if case != "A":
         pruned = vectors * kept
         target = group(pruned.reshape(4, -1, 16).transpose(1, 2).reshape(weight.shape),
-                       part.codebook.shape[1])
-    rebuilt = part.codebook.detach()[part.assignments] * part.masks
+                       part.codebook.codewords.shape[1])
+    rebuilt = part.codebook.codewords.detach()[part.assignments] * part.masks
     assert reports["blocks.2.conv1"].total_sse == pytest.approx(
         float(((target - rebuilt) ** 2).sum()), rel=1e-5)
     assert bool((part.masks == 0).any()) == (case in "CD")
@@ -66,7 +66,7 @@ def test_reports_are_the_errors_of_the_weights(case: str) -> None:
 def test_stem_and_classifier_stay_dense_and_small_layers_get_small_codebooks() -> None:
     model = resnet8()
     mvq.cluster(model, mvq.MvqConfig(k=100))
-    sizes = {name: len(part.codebook) for name, layer in model.named_modules()
+    sizes = {name: len(part.codebook.codewords) for name, layer in model.named_modules()
              if (part := attached(layer)) is not None}
     assert sizes == {
         "blocks.0.conv1": 72, "blocks.0.conv2": 72, "blocks.1.conv1": 100, "blocks.1.conv2": 100,
@@ -83,14 +83,14 @@ def test_reported_bits_are_those_of_the_exported_network() -> None:
 def test_fine_tuning_learns_and_keeps_assignments_and_masks() -> None:
     model, _ = clustered("D")
     parts = [part for layer in model.body().values() if (part := attached(layer)) is not None]
-    before = [(p.assignments.clone(), p.masks.clone(), p.codebook.detach().clone()) for p in parts]
+    before = [(p.assignments.clone(), p.masks.clone(), p.codebook.codewords.detach().clone()) for p in parts]
     losses: list[float] = []
     mvq.fine_tune(model, images(64), TUNING, report=lambda epoch, loss, s: losses.append(loss))
     assert losses[1] < losses[0]
     for part, (assignments, masks, codebook) in zip(parts, before, strict=True):
         assert torch.equal(part.assignments, assignments)
         assert torch.equal(part.masks, masks)
-        assert not torch.equal(part.codebook, codebook)
+        assert not torch.equal(part.codebook.codewords, codebook)
 
 
 @pytest.mark.parametrize("case", "AD")

@@ -1,0 +1,133 @@
+"""ViM-VQ and what it is compared with on the small Vim: `python -m algos.reproduce_vim` (resumable).
+
+Each row runs in a process of its own, so that its peak memory is its own, and is kept in the work folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from algos.data import fashion_mnist
+from algos.data.fashion_mnist import Images
+from algos.models.vim import Vim
+from algos.training import accuracy, normalize
+from algos.vim_vq import Method, VimVqConfig, harden, soften, storage, variant
+from algos.zoo.tokens import load_vim
+
+SETTINGS = {
+    "3 bit": VimVqConfig(k=64, d=2),
+    "2 bit": VimVqConfig(k=256, d=4),
+    "1 bit": VimVqConfig(k=16, d=4),
+}
+CALIBRATION = 256  # training images
+
+
+def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
+    """Calibrates one model; seconds and peak memory are of the calibration alone."""
+    training, test = fashion_mnist.load(data)
+    config = variant(method, SETTINGS[setting])
+    reference = load_vim()
+    model = copy.deepcopy(reference)
+    calibration = training.first(CALIBRATION)
+    before, start, cpu = _peak(), time.perf_counter(), time.process_time()
+    soften(model, calibration, config)
+    seconds, cpu, peak = time.perf_counter() - start, time.process_time() - cpu, _peak()
+    soft = copy.deepcopy(model)
+    harden(model)
+    bits = storage(model)
+    probe = normalize(test.first(500).pixels)
+    with torch.no_grad():
+        equal = torch.equal(soft(probe), model(probe))
+    return {"setting": setting, "method": method, "config": asdict(config), "bits": asdict(bits),
+            "index_bits_per_weight": bits.assignments / bits.weights, "bits_per_weight": bits.per_weight,
+            "accuracy": accuracy(model, test), "accuracy_before_truncation": accuracy(soft, test),
+            "soft_equals_hard": equal, "block_error": block_error(reference, model, test.first(500)),
+            "seconds": seconds, "cpu_seconds": cpu, "peak_rss_bytes": peak,
+            "peak_rss_growth_bytes": peak - before}
+
+
+@torch.no_grad()
+def block_error(reference: Vim, model: nn.Module, images: Images) -> list[float]:
+    """Mean square error of each block on the float stream, against the mean square of what it adds."""
+    stream, errors = reference.patches(normalize(images.pixels)), []
+    for ours, theirs in zip(model.blocks, reference.blocks, strict=True):
+        after = theirs(stream)
+        errors.append(float((ours(stream) - after).square().mean() / (after - stream).square().mean()))
+        stream = after
+    return errors
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def reproduce(data: str | None, work: Path, out: Path) -> None:
+    """Runs what is not yet done and writes the results after every row."""
+    work.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {
+        "data": f"Fashion-MNIST: {CALIBRATION} training images without labels, 10,000 test images",
+        "model": "Vim, 3 blocks of 64 channels; projections of the blocks compressed, the rest float32",
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "machine": platform.machine(),
+        "float": {"accuracy": accuracy(load_vim(), fashion_mnist.load(data)[1])},
+        "rows": [],
+    }
+    for setting in SETTINGS:
+        for method in get_args(Method):
+            kept = work / f"{setting}-{method}.json".replace(" ", "")
+            if not kept.exists() or json.loads(kept.read_text())["config"] != _plain(setting, method):
+                subprocess.run([sys.executable, "-m", "algos.reproduce_vim", "--row", setting, method,
+                                "--out", str(kept), *(["--data", data] if data else [])], check=True)
+            results["rows"].append(json.loads(kept.read_text()))
+            _write(results, out)
+            print(_line(results["rows"][-1]), flush=True)
+
+
+def _plain(setting: str, method: Method) -> dict[str, Any]:
+    return asdict(variant(method, SETTINGS[setting]))
+
+
+def _line(found: dict[str, Any]) -> str:
+    return (f"{found['setting']} {found['method']:7} {found['bits_per_weight']:.2f} bit, "
+            f"{found['accuracy_before_truncation']:.2%} -> {found['accuracy']:.2%}, "
+            f"{found['seconds']:.0f} s, {found['peak_rss_growth_bytes'] / 1e6:.0f} MB")
+
+
+def _write(results: dict[str, Any], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial")
+    partial.write_text(json.dumps(results, indent=2) + "\n")
+    os.replace(partial, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="folder of the IDX files")
+    parser.add_argument("--work", type=Path, default=Path("runs/vim_vq"), help="finished rows")
+    parser.add_argument("--out", type=Path, default=Path("reports/vim_vq.json"))
+    parser.add_argument("--row", nargs=2, metavar=("SETTING", "METHOD"), help="only this row")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.row:
+        setting, method = options.row
+        _write(row(setting, method, options.data), options.out)
+    else:
+        reproduce(options.data, options.work, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from algos.codebook import attached
 from algos.data.fashion_mnist import Images
 from algos.export import PIXELS, require_calibration
+from algos.lowering import SIGNED, Lowering
 from algos.models import deit, vim
 from algos.models.deit import DeiT
 from algos.models.patches import TOKENS, Patches
@@ -25,12 +26,9 @@ from algos.quantize import Activation, calibrate, int8_weight, multiplier_and_sh
 from algos.training import normalize
 from sim.errors import InputError
 from sim.network import (
-    Add,
-    AveragePool,
     CodebookWeight,
     Conv,
     DenseWeight,
-    Layer,
     LayerNorm,
     MatMul,
     Multiply,
@@ -64,14 +62,14 @@ def export(model: Vim | DeiT, calibration: Images, *, name: str) -> Network:
         InputError: no calibration images; codewords along the inputs; a psum may exceed 32 bits.
     """
     require_calibration(calibration)
-    emitter = _Emitter(calibration)
+    emitter = _Emitter(normalize(calibration.pixels), PIXELS)
     with torch.no_grad():
         last = emitter.patches(model.patches)
         for number, block in enumerate(model.blocks):
             emit = _vim_block if isinstance(block, vim.Block) else _deit_block
             last = emit(emitter, f"block{number}", last, block)
         last = emitter.norm("norm", last, model.norm)
-        last = emitter.mean("mean", last)
+        last = emitter.pool("mean", last)
         emitter.linear("head", last, model.head, wide=True)
     return Network(name, TensorSpec((1, 28, 28), PIXELS.scale, PIXELS.zero_point), tuple(emitter.layers))
 
@@ -81,9 +79,9 @@ def _vim_block(emit: _Emitter, name: str, source: str, block: vim.Block) -> str:
     inner = block.in_proj.out_features // 2
     u = emit.linear(f"{name}.u", normed, block.in_proj, slice(0, inner))
     gate = emit.linear(f"{name}.gate", normed, block.in_proj, slice(inner, 2 * inner), function=F.silu)
-    seen = [_direction(emit, f"{name}.{label}", u, way)
-            for label, way in zip(("forward", "backward"), block.ways, strict=True)]
-    both = emit.add(f"{name}.both", *seen)
+    forward, backward = (_direction(emit, f"{name}.{label}", u, way)
+                         for label, way in zip(("forward", "backward"), block.ways, strict=True))
+    both = emit.add(f"{name}.both", forward, backward)
     gated = emit.multiply(f"{name}.gated", both, gate)
     return emit.add(f"{name}.add", emit.linear(f"{name}.out", gated, block.out_proj), source)
 
@@ -116,13 +114,8 @@ def _tokens_last(x: Tensor) -> Tensor:
     return x[..., 0].transpose(1, 2)
 
 
-class _Emitter:
-    """Emits layers in integers while it carries every tensor in float, for the scales."""
-
-    def __init__(self, calibration: Images) -> None:
-        self.float: dict[str, Tensor] = {"input": normalize(calibration.pixels)}
-        self.scale: dict[str, Activation] = {"input": PIXELS}
-        self.layers: list[Layer] = []
+class _Emitter(Lowering):
+    """What Vim and DeiT have beside convolutions."""
 
     def patches(self, patches: Patches) -> str:
         """Convolution, then each token's place as the bias of one channel a token and channel."""
@@ -169,16 +162,11 @@ class _Emitter:
         stored, scales = weight
         steps = scales * self.scale[source].scale
         offset = np.zeros(len(real)) if bias is None else bias.double().numpy() / steps
-        sums = stored.decode().astype(np.int64).sum((1, 2, 3))
-        whole = np.round(offset) - self.scale[source].zero_point * sums
-        if np.abs(whole).max() >= 2**31:
-            raise InputError(f"{name}.bias", float(np.abs(whole).max()), "exceeds 32 bits",
-                             "use larger activation scales")
         requantized = None
         if not wide:
             requantized = self._requantization(name, before, steps, function)
-        self.layers.append(Conv(name, source, stored, whole.astype(np.int32), stride, padding, requantized,
-                                groups))
+        whole = self._bias(name, stored, source, offset)
+        self.layers.append(Conv(name, source, stored, whole, stride, padding, requantized, groups))
         return name
 
     def _requantization(self, name: str, before: Tensor, steps: np.ndarray,
@@ -186,7 +174,7 @@ class _Emitter:
         if function is None:
             out = self._put(name, before)
             return requantization(steps / out.scale, out)
-        inner, out = calibrate(before, relu=False), self._put(name, function(before))
+        inner, out = calibrate(before, SIGNED), self._put(name, function(before))
         plain = requantization(steps / inner.scale, inner)
         table = activation_table(lambda v: float(function(torch.tensor(v, dtype=torch.float64))),
                                  inner.scale, inner.zero_point, out.scale, out.zero_point)
@@ -207,20 +195,6 @@ class _Emitter:
         assert layer.eps is not None
         constants = norm_constants(gain, bias, layer.eps, self.scale[source].scale, out.scale)
         self.layers.append(LayerNorm(name, source, *constants, rms, out.zero_point, out.low, out.high))
-        return name
-
-    def mean(self, name: str, source: str) -> str:
-        out = self._put(name, self.float[source].mean((2, 3), keepdim=True))
-        m, s = self._ratio(self.scale[source].scale / TOKENS / out.scale)
-        self.layers.append(AveragePool(name, source, m, s, out.zero_point, out.low, out.high))
-        return name
-
-    def add(self, name: str, a: str, b: str) -> str:
-        out = self._put(name, self.float[a] + self.float[b])
-        ratios = [self.scale[tensor].scale / out.scale for tensor in (a, b)]
-        shift = self._ratio(max(ratios))[1]
-        multipliers = round(ratios[0] * 2**shift), round(ratios[1] * 2**shift)
-        self.layers.append(Add(name, (a, b), multipliers, shift, out.zero_point, out.low, out.high))
         return name
 
     def multiply(self, name: str, a: str, b: str) -> str:
@@ -267,11 +241,10 @@ class _Emitter:
         m, s = multiplier_and_shift(np.array([value]))
         return int(m[0]), int(s[0])
 
-    def _put(self, name: str, value: Tensor) -> Activation:
-        """Keeps a tensor and its scale; all 256 steps serve a tensor that is never negative."""
-        self.float[name] = value
+    def _put(self, name: str, value: Tensor, clamp: tuple[float, float] = SIGNED) -> Activation:
+        """All 256 steps serve a tensor that is never negative."""
         if bool((value >= 0).all()):
-            self.scale[name] = Activation(calibrate(value, relu=True).scale * 127 / 255, -128)
-        else:
-            self.scale[name] = calibrate(value, relu=False)
-        return self.scale[name]
+            self.float[name] = value
+            self.scale[name] = Activation(calibrate(value, (0.0, math.inf)).scale * 127 / 255, -128)
+            return self.scale[name]
+        return super()._put(name, value, clamp)

@@ -49,20 +49,21 @@ class Lowering:
         # 2^20, under a thousandth of the offset, and its bias in 32 bits.
         real = np.maximum(scales * self.scale[source].scale * gain, np.abs(offset) / 2**30)
         real = np.maximum(real, 1e-30)
-        bias = self._bias(weight, source, offset / real)
+        bias = self._bias(name, weight, source, offset / real)
         assert isinstance(conv.padding, tuple)
         self.layers.append(Conv(name, source, weight, bias, conv.stride, conv.padding,
                                 requantization(real / out.scale, out), conv.groups))
 
-    def add(self, name: str, left: str, right: str, clamp: tuple[float, float] = SIGNED) -> None:
+    def add(self, name: str, left: str, right: str, clamp: tuple[float, float] = SIGNED) -> str:
         out = self._put(name, self.float[left] + self.float[right], clamp)
         ratios = np.array([self.scale[t].scale / out.scale for t in (left, right)])
         shift = int(multiplier_and_shift(ratios[[ratios.argmax()]])[1][0])
         first, second = (round(float(r) * 2**shift) for r in ratios)
         self.layers.append(Add(name, (left, right), (first, second), shift,
                                out.zero_point, out.low, out.high))
+        return name
 
-    def pool(self, name: str, source: str) -> None:
+    def pool(self, name: str, source: str) -> str:
         """Mean over the picture."""
         values = self.float[source]
         low = 0.0 if self.scale[source].low >= self.scale[source].zero_point else -math.inf
@@ -70,21 +71,22 @@ class Lowering:
         ratio = self.scale[source].scale / out.scale / (values.shape[2] * values.shape[3])
         m, s = multiplier_and_shift(np.array([ratio]))
         self.layers.append(AveragePool(name, source, int(m[0]), int(s[0]), out.zero_point, out.low, out.high))
+        return name
 
     def classifier(self, name: str, source: str, linear: nn.Linear) -> None:
         """A linear layer whose 32-bit sums are the network's output."""
         values, scales = int8_weight(linear.weight[:, :, None, None], per_channel=False)
         weight = DenseWeight(values)
         offset = linear.bias.detach().double().numpy() / (scales * self.scale[source].scale)
-        self.layers.append(Conv(name, source, weight, self._bias(weight, source, offset)))
+        self.layers.append(Conv(name, source, weight, self._bias(name, weight, source, offset)))
 
-    def _bias(self, weight: Weight, source: str, offset: np.ndarray) -> np.ndarray:
+    def _bias(self, name: str, weight: Weight, source: str, offset: np.ndarray) -> np.ndarray:
         """int32 [K]: the offset in accumulator units, less the input's zero point."""
         sums = weight.decode().astype(np.int64).sum((1, 2, 3))
         bias = np.round(offset) - self.scale[source].zero_point * sums
         if np.abs(bias).max() >= 2**31:
-            raise InputError("bias", float(np.abs(bias).max()), "exceeds 32 bits",
-                             "check the batch norm's running variance")
+            raise InputError(f"{name}.bias", float(np.abs(bias).max()), "exceeds 32 bits",
+                             "check the batch norm's running variance, or use larger activation scales")
         return bias.astype(np.int32)
 
     def _put(self, name: str, value: Tensor, clamp: tuple[float, float]) -> Activation:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -27,6 +26,7 @@ from algos.models.vim import Vim
 from algos.training import accuracy, normalize
 from algos.vim_vq import Method, VimVqConfig, harden, soften, storage, variant
 from algos.zoo.tokens import load_vim
+from sim.files import write_json
 
 SETTINGS = {
     "3 bit": VimVqConfig(k=64, d=2),
@@ -78,6 +78,7 @@ def _peak() -> int:
 def reproduce(data: str | None, work: Path, out: Path) -> None:
     """Runs what is not yet done and writes the results after every row."""
     work.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {
         "data": f"Fashion-MNIST: {CALIBRATION} training images without labels, 10,000 test images",
         "model": "Vim, 3 blocks of 64 channels; projections of the blocks compressed, the rest float32",
@@ -93,7 +94,7 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
                 subprocess.run([sys.executable, "-m", "algos.reproduce_vim", "--row", setting, method,
                                 "--out", str(kept), *(["--data", data] if data else [])], check=True)
             results["rows"].append(json.loads(kept.read_text()))
-            _write(results, out)
+            write_json(out, results)
             print(_line(results["rows"][-1]), flush=True)
 
 
@@ -107,13 +108,6 @@ def _line(found: dict[str, Any]) -> str:
             f"{found['seconds']:.0f} s, {found['peak_rss_growth_bytes'] / 1e6:.0f} MB")
 
 
-def _write(results: dict[str, Any], out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=2) + "\n")
-    os.replace(partial, out)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="folder of the IDX files")
@@ -124,7 +118,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.row:
         setting, method = options.row
-        _write(row(setting, method, options.data), options.out)
+        write_json(options.out, row(setting, method, options.data))
     else:
         reproduce(options.data, options.work, options.out)
 

@@ -104,7 +104,7 @@ def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
     results["cases"] = {}
     for case in cases:
         results["cases"][case] = _case(experiment, case, dense, sparse, test)
-        _write(results, out)
+        write(results, out)
         print(json.dumps(results["cases"][case], indent=2), flush=True)
 
 
@@ -159,11 +159,11 @@ def _measured(
             return found
     result = {**measure(), "recipe": asdict(recipe), "epochs": history(checkpoint),
               "checkpoint_sha256": digest}
-    _write(result, kept)
+    write(result, kept)
     return result
 
 
-def _write(results: dict[str, Any], out: Path) -> None:
+def write(results: dict[str, Any], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial")
     partial.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,6 +1,6 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-hardware \
-    reproduce-hardware-sensitivity schema tools clean
+.PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
+    reproduce-hardware reproduce-hardware-sensitivity schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -47,6 +47,9 @@ technologies: $(READY)
 
 reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce
+
+reproduce-vim: $(READY)
+	$(BIN)/python -m algos.reproduce_vim
 
 schema: $(READY)
 	$(BIN)/python -m sim.artifact > docs/network.schema.json

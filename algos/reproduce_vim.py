@@ -23,41 +23,49 @@ from torch import nn
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.models.vim import Vim
+from algos.soft import SoftAssignment
 from algos.training import accuracy, normalize
 from algos.vim_vq import Method, VimVqConfig, harden, soften, storage, variant
 from algos.zoo.tokens import load_vim
 from sim.files import write_json
 
 SETTINGS = {
-    "3 bit": VimVqConfig(k=64, d=2),
     "2 bit": VimVqConfig(k=256, d=4),
     "1 bit": VimVqConfig(k=16, d=4),
+    "3 bit": VimVqConfig(k=64, d=2),
 }
 CALIBRATION = 256  # training images
 
 
 def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
-    """Calibrates one model; seconds and peak memory are of the calibration alone."""
+    """Calibrates one model; seconds and peak memory are of the calibration alone.
+
+    `truncated` is the share of sub-vectors that the end of the calibration left open.
+    """
     training, test = fashion_mnist.load(data)
     config = variant(method, SETTINGS[setting])
     reference = load_vim()
     model = copy.deepcopy(reference)
     calibration = training.first(CALIBRATION)
-    before, start, cpu = _peak(), time.perf_counter(), time.process_time()
+    base, start, cpu = _peak(), time.perf_counter(), time.process_time()
     soften(model, calibration, config)
     seconds, cpu, peak = time.perf_counter() - start, time.process_time() - cpu, _peak()
-    soft = copy.deepcopy(model)
-    harden(model)
-    bits = storage(model)
     probe = normalize(test.first(500).pixels)
+    mixes = [part for part in model.modules() if isinstance(part, SoftAssignment)]
+    truncated = sum(len(mix.open()) for mix in mixes) / sum(len(mix.code) for mix in mixes)
+    soft = accuracy(model, test) if truncated else None
     with torch.no_grad():
-        equal = torch.equal(soft(probe), model(probe))
+        before = model(probe)
+        harden(model)
+        equal = torch.equal(model(probe), before)
+    found, bits = accuracy(model, test), storage(model)
     return {"setting": setting, "method": method, "config": asdict(config), "bits": asdict(bits),
             "index_bits_per_weight": bits.assignments / bits.weights, "bits_per_weight": bits.per_weight,
-            "accuracy": accuracy(model, test), "accuracy_before_truncation": accuracy(soft, test),
-            "soft_equals_hard": equal, "block_error": block_error(reference, model, test.first(500)),
+            "accuracy": found, "accuracy_before_truncation": found if soft is None else soft,
+            "truncated": truncated, "soft_equals_hard": equal,
+            "block_error": block_error(reference, model, test.first(500)),
             "seconds": seconds, "cpu_seconds": cpu, "peak_rss_bytes": peak,
-            "peak_rss_growth_bytes": peak - before}
+            "peak_rss_growth_bytes": peak - base}
 
 
 @torch.no_grad()

@@ -39,7 +39,9 @@ class _Recurrence(torch.autograd.Function):
 def selective_scan(
     x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, reverse: bool = False
 ) -> Tensor:
-    """y_t = sum_n C_t[n] h_t[n] + D x_t with h_t = exp(delta_t A) h_(t-1) + delta_t x_t B_t, in float32 under autocast too.
+    """y_t = sum_n C_t[n] h_t[n] + D x_t with h_t = exp(delta_t A) h_(t-1) + delta_t x_t B_t.
+
+    In float32, under autocast too.
 
     Args:
         x, delta: [batch, L, channels]; delta > 0.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from codeword import inputs
 from sim.accelerator import Accelerator
-from sim.errors import InputError, nearest
+from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
 from sim.network import Network
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from sim.engine import Simulation
 
 AcceleratorLike = str | Accelerator
-METHODS = ("mvq",)
 CALIBRATION_IMAGES = 512
+PADDED_TO = 16
+"""Channels that --pad makes a multiple of, where d is not given: each method's own d divides it."""
 
 
 def estimate(
@@ -163,16 +163,16 @@ def verify(
 
 
 def compress(
-    model: str, *, method: str = "mvq", k: int = 64, d: int = 16,
-    pattern: tuple[int, int] = (4, 16), epochs: int = 1, data: str | Path | None = None,
+    model: str, *, method: str = "mvq", k: int | None = None, d: int | None = None,
+    pattern: tuple[int, int] | None = None, epochs: int = 1, data: str | Path | None = None,
     pad: bool = False, threads: int = 1, report: Callable[[int, float, float], None] = lambda *_: None,
 ) -> Network:
     """Compresses a trained ResNet for 28x28 images into a network of integers.
 
     Args:
-        model: a shipped network (its pruned weights), or a .safetensors checkpoint of a ResNet.
-        method: mvq.
-        k, d, pattern: codewords a layer, codeword length, N:M.
+        model: a shipped network (for mvq its pruned weights), or a .safetensors checkpoint of a ResNet.
+        method: vq, mvq, ssvq or vq4all.
+        k, d, pattern: codewords of a codebook, codeword length, N:M of mvq; None for what the method takes.
         epochs: of fine-tuning; 0 for none.
         data: folder of the Fashion-MNIST IDX files; None for the shipped subset.
         threads: of PyTorch; 1 gives the same result every time.
@@ -182,8 +182,6 @@ def compress(
     Raises:
         InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.
     """
-    if method not in METHODS:
-        raise InputError("--method", method, "unknown", nearest(method, METHODS))
     if epochs < 0:
         raise InputError("--epochs", epochs, "negative", "give 0 for no fine-tuning")
     if threads < 1:
@@ -191,20 +189,18 @@ def compress(
     with inputs.extra():
         import torch
 
-        from algos import checkpoint, mvq, zoo
+        from algos import checkpoint, methods, zoo
         from algos.data import fashion_mnist
         from algos.models.resnet import widened
 
         torch.set_num_threads(threads)
-        trained = zoo.load_sparse() if model in inputs.EXPORTED else checkpoint.load(model)
-        trained = widened(trained, d) if pad else trained
+        shipped = zoo.load_sparse if methods.starts_sparse(method) else zoo.load_float
+        trained = shipped() if model in inputs.EXPORTED else checkpoint.load(model)
+        trained = widened(trained, d or PADDED_TO) if pad else trained
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
-        config = mvq.MvqConfig(k=k, d=d, n=pattern[0], m=pattern[1])
-        return mvq.compress(
-            trained, training.first(CALIBRATION_IMAGES), config, name=f"{Path(model).stem}-{method}",
-            training=training if epochs else None,
-            recipe=replace(mvq.FINE_TUNING if data else mvq.SHORT_FINE_TUNING, epochs=epochs),
-            report=report)
+        options = methods.Options(k, d, pattern, epochs, many=data is not None)
+        return methods.compress(trained, method, options, training.first(CALIBRATION_IMAGES), training,
+                                name=f"{Path(model).stem}-{method}", report=report)
 
 
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
@@ -220,5 +216,6 @@ def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
 
         test = (fashion_mnist.load(data) if data else zoo.load_images())[1]
         storage = network_bits(net)
-        return {"bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio,
+        universal = {"bits_per_weight_beside_rom": storage.in_rom.per_weight} if storage.universal else {}
+        return {"bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio, **universal,
                 "accuracy": integer.accuracy(net, test), "test_images": len(test)}

@@ -54,10 +54,10 @@ def compress(
     model: Annotated[str, typer.Argument(
         metavar="MODEL", help="resnet20-fashion, or a .safetensors checkpoint of a ResNet")],
     output: Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")],
-    method: Annotated[str, typer.Option(help="mvq")] = "mvq",
-    k: Annotated[int, typer.Option("-k", help="codewords a layer")] = 64,
-    d: Annotated[int, typer.Option("-d", help="codeword length")] = 16,
-    pattern: Annotated[str, typer.Option(help="N:M, kept of every M weights")] = "4:16",
+    method: Annotated[str, typer.Option(help="vq, mvq, ssvq or vq4all")] = "mvq",
+    k: Annotated[int | None, typer.Option("-k", help="codewords of a codebook")] = None,
+    d: Annotated[int | None, typer.Option("-d", help="codeword length")] = None,
+    pattern: Annotated[str | None, typer.Option(help="N:M of mvq, kept of every M weights")] = None,
     epochs: Annotated[int, typer.Option(help="of fine-tuning, 0 for none")] = 1,
     data: Annotated[Path | None, typer.Option(
         help="folder of the Fashion-MNIST IDX files; without it the shipped subset")] = None,
@@ -70,8 +70,8 @@ def compress(
     from sim import artifact
 
     net = api.compress(
-        model, method=method, k=k, d=d, pattern=_pattern(pattern), epochs=epochs, data=data, pad=pad,
-        threads=threads, report=lambda epoch, loss, seconds: print(
+        model, method=method, k=k, d=d, pattern=None if pattern is None else _pattern(pattern),
+        epochs=epochs, data=data, pad=pad, threads=threads, report=lambda epoch, loss, seconds: print(
             f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr))
     artifact.save(net, output)
     quality = api.quality(net, data)

@@ -122,6 +122,8 @@ def checkpoint(tmp_path: Path) -> Path:
     (["--pattern", "half"], ("--pattern = 'half'", "4:16")),
     (["-k", "1"], ("k = 1",)),
     (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
+    (["--method", "ssvq", "--pattern", "4:16"], ("--pattern = '4:16'", "ssvq")),
+    (["--method", "vq4all", "--epochs", "0"], ("--epochs = 0",)),
     (["--epochs", "-1"], ("--epochs = -1",)),
     (["--data", "nowhere"], ("nowhere", "idx3")),
 ])

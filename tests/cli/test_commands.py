@@ -185,6 +185,19 @@ def test_compress_then_simulate(codeword: Command, tmp_path: Path) -> None:
     assert run["bit_exact"]
 
 
+@pytest.mark.parametrize(("method", "machine", "bits"), [
+    ("vq", "ews-c-16", 8 / 8), ("ssvq", "ssvq-16", 4 / 8 + 1)])
+def test_other_methods_run_on_their_machines(
+    codeword: Command, tmp_path: Path, method: str, machine: str, bits: float
+) -> None:
+    file = tmp_path / "net.safetensors"
+    fields = json.loads(codeword("compress", "resnet20-fashion", "--method", method, "--epochs", 0,
+                                 "-o", file, "--json").out)
+    assert bits < fields["bits_per_weight"] < bits + 0.8  # and codebooks
+    run = json.loads(codeword("simulate", file, "-a", machine, "--set", "codeword_length=8", "--json").out)
+    assert run["bit_exact"]
+
+
 def test_help_names_every_verb(codeword: Command) -> None:
     result = codeword("--help")
     assert result.status == 0

@@ -1,6 +1,7 @@
 """k-means of sub-vectors, masked (MVQ eqs. 1-4) or plain; on magnitudes it is plain k-means of |W| (SSVQ).
 
-Runs where the vectors are. The start is drawn on the CPU, so that a seed means the same on every device.
+Runs where the vectors are. The start is drawn on the CPU, so that a seed means the same on every device;
+on the CPU it repeats to the bit, other devices may sum in any order.
 """
 
 from __future__ import annotations

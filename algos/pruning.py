@@ -1,8 +1,8 @@
-"""N:M pruning inside each sub-vector, and SR-STE sparse training."""
+"""N:M pruning inside each sub-vector, and the two sparse trainings of MVQ sec. 6.2: SR-STE and ASP."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torch.nn.utils import parametrize
 
 from algos.grouping import group, ungroup
 from sim.errors import InputError
+
+Method = Literal["sr-ste", "asp"]
 
 
 def magnitude_mask(vectors: Tensor, n: int, m: int) -> Tensor:
@@ -64,14 +66,39 @@ class SparseWeight(nn.Module):
         return _SrSte.apply(weight, mask, self.decay)
 
 
-def sparsify(layers: list[nn.Conv2d], d: int, n: int, m: int) -> None:
-    """Puts the layers into SR-STE training."""
+class PrunedWeight(nn.Module):
+    """Parametrization: a dense weight pruned once; the weights that are left train on (ASP).
+
+    Args:
+        mask: bool, shaped like the weight.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.mask
+
+
+def sparsify(layers: list[nn.Conv2d], d: int, n: int, m: int, method: Method = "sr-ste") -> None:
+    """Puts the layers into sparse training.
+
+    Args:
+        method: "sr-ste" renews the masks at every step; "asp" prunes by magnitude once.
+    """
+    if method not in get_args(Method):
+        raise InputError("method", method, "is no sparse training", "use sr-ste or asp")
     for layer in layers:
-        parametrize.register_parametrization(layer, "weight", SparseWeight(d, n, m))
+        part = (SparseWeight(d, n, m) if method == "sr-ste" else
+                PrunedWeight(weight_mask(layer.weight.detach(), d, n, m)))
+        parametrize.register_parametrization(layer, "weight", part)
 
 
 def densify(layers: list[nn.Conv2d]) -> None:
-    """Ends SR-STE training; the masked weights remain."""
+    """Ends sparse training; the masked weights remain."""
     for layer in layers:
         if parametrize.is_parametrized(layer, "weight"):
             parametrize.remove_parametrizations(layer, "weight")

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 import numba
 import numpy as np
 
-from codeword import inputs, tables
+from codeword import bench_kmeans, inputs, tables
 from sim import accelerator, mapping
 from sim.engine import simulate
 from sim.estimate import estimate
@@ -181,12 +181,18 @@ def main() -> None:
         print(json.dumps(once()))
         return
     fresh = in_fresh_processes()
+    kmeans = bench_kmeans.measured(options.threads) if TORCH else {}
     figures = [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench()]
     if options.json:
         system = {"threads": numba.get_num_threads(), "machine": platform.machine(), "accelerator": MACHINE}
-        print(json.dumps(system | {"resnet18": fresh, "figures": [f.to_json() for f in figures]}, indent=1))
+        print(json.dumps(system | {"resnet18": fresh, "resnet50_kmeans": kmeans,
+                                   "figures": [f.to_json() for f in figures]}, indent=1))
         return
     columns = ["what", "seconds", "speed", "ratio to", "seconds", "reference"]
+    if kmeans:
+        tables.show(tables.table(
+            f"{bench_kmeans.WHAT}, threads: {options.threads}",
+            ["what", "processor s", "ratio", "peak MB", "ratio"], bench_kmeans.rows(kmeans)))
     tables.show(
         tables.table(f"On {MACHINE} unless named, threads: {options.threads}", columns,
                      [figure.row() for figure in figures]),

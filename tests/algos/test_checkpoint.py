@@ -47,6 +47,33 @@ def test_compressed_model(tmp_path: Path, case: str) -> None:
     mvq.fine_tune(back, images(32), mvq.Recipe(1, 1e-3, "adamw", batch=32))  # still trainable
 
 
+def test_one_codebook_of_all_layers_is_stored_once_and_stays_one(tmp_path: Path) -> None:
+    model, path = resnet8(), tmp_path / "m.safetensors"
+    mvq.cluster(model, mvq.MvqConfig(k=100, cross_layer=True))
+    checkpoint.save(model, path)
+    assert [key for key in load_file(path) if key.endswith("codebook")] == ["codebook"]
+    back = checkpoint.load(path)
+    parts = [part for layer in back.body().values() if (part := attached(layer)) is not None]
+    assert len({id(part.codebook) for part in parts}) == 1
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(back(x), model(x))
+    recipe = mvq.Recipe(2, 1e-2, "adamw", batch=16)
+    one, two = (mvq.fine_tune(m, images(32), recipe) for m in (back, model))
+    assert torch.equal(one.fc.weight, two.fc.weight)
+    assert torch.equal(one.body()["blocks.0.conv1"].weight, two.body()["blocks.0.conv1"].weight)
+
+
+def test_assignments_without_a_codebook(tmp_path: Path) -> None:
+    model, path = resnet8(), tmp_path / "m.safetensors"
+    mvq.cluster(model, mvq.MvqConfig(k=16))
+    checkpoint.save(model, path)
+    state = load_file(path)
+    del state["blocks.0.conv1.codebook"]
+    save_file(state, path, {"pattern": "4:16"})
+    with pytest.raises(InputError, match=r"blocks\.0\.conv1 has assignments and no codebook"):
+        checkpoint.load(path)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         checkpoint.load(tmp_path / "m.safetensors")

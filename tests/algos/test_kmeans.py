@@ -152,6 +152,14 @@ def test_spread_start_draws_by_squared_masked_distance() -> None:
     assert np.mean(draws) == pytest.approx(9 / (9 + 1), abs=0.04)
 
 
+def test_spread_start_draws_none_twice_where_rounding_hides_distances() -> None:
+    """Far from 0, a vector's distance to itself comes out above 0."""
+    vectors = 1000 + torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+    for seed in range(20):
+        found = spread(vectors, None, 8, torch.Generator().manual_seed(seed))
+        assert len(found.unique(dim=0)) == 8
+
+
 def test_spread_start_of_equal_vectors() -> None:
     found = spread(torch.ones(10, 3), None, 4, torch.Generator().manual_seed(0))
     assert torch.equal(found, torch.ones(4, 3))

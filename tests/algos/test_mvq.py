@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,11 +11,14 @@ from algos import integer, mvq
 from algos.bits import Bits, network_bits
 from algos.codebook import attached
 from algos.grouping import group
+from algos.kmeans import masked_kmeans
 from algos.models.resnet import ResNet
+from algos.norms import absorb_gain_signs
 from algos.reproduce import CASES
 from algos.training import Recipe
+from sim import artifact
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv
+from sim.network import CodebookWeight, Conv, run
 from tests.algos.models import images, resnet8
 
 TUNING = Recipe(epochs=2, rate=2e-3, optimizer="adamw", decay=0.0, batch=32)
@@ -43,8 +48,6 @@ def test_table_3_ordering() -> None:
 @pytest.mark.parametrize("case", "ABCD")
 def test_reports_are_the_errors_of_the_weights(case: str) -> None:
     original = resnet8()
-    from algos.norms import absorb_gain_signs
-
     absorb_gain_signs(original)
     weight = original.body()["blocks.2.conv1"].weight.detach()
     model, reports = clustered(case)
@@ -117,6 +120,52 @@ def test_plain_vq_of_the_experiment_has_at_least_the_bits_of_mvq() -> None:
                for case in "AD"}
     assert 1.0 <= storage["A"].per_weight / storage["D"].per_weight < 1.1
     assert storage["D"].ratio > 15
+
+
+def test_one_codebook_of_all_layers() -> None:
+    model = resnet8()
+    config = mvq.MvqConfig(k=100, cross_layer=True)
+    reports = mvq.cluster(model, config)
+    parts = [part for layer in model.body().values() if (part := attached(layer)) is not None]
+    assert len({id(part.codebook) for part in parts}) == 1
+    assert sum(p.numel() for p in model.parameters() if p.shape == (100, 16)) == 100 * 16
+    net = mvq.export(model, images(16), name="mvq")
+    storage = network_bits(net)
+    assert storage == sum((r.bits for r in reports.values()), Bits())
+    assert storage.codebooks == 100 * 16 * 8
+    assert total(reports, "total_sse") > total(mvq.cluster(resnet8(), mvq.MvqConfig(k=100)), "total_sse")
+    mvq.fine_tune(model, images(64), TUNING)
+    exported = [layer.weight.codebook for layer in mvq.export(model, images(16), name="mvq").layers
+                if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    assert len({codebook.tobytes() for codebook in exported}) == 1
+
+
+def test_the_clustering_of_all_layers_is_that_of_their_sub_vectors_together() -> None:
+    model, original = resnet8(), resnet8()
+    absorb_gain_signs(original)
+    mvq.cluster(model, mvq.MvqConfig(k=50, case="A", d=8, cross_layer=True))
+    together = torch.cat([group(layer.weight.detach(), 8) for layer in original.body().values()])
+    expected = masked_kmeans(together, None, 50)
+    parts = [attached(layer) for layer in model.body().values()]
+    assert torch.equal(torch.cat([p.assignments for p in parts if p is not None]), expected.assignments)
+    assert parts[0] is not None
+    assert torch.equal(parts[0].codebook.codewords, expected.codebook)
+
+
+def test_one_of_two_for_light_networks(tmp_path: Path) -> None:
+    """1:2 with d = 8: four mask codes of one bit a codeword; the file and sim read the same integers."""
+    model = resnet8(8)
+    reports = mvq.cluster(model, mvq.MvqConfig(k=32, d=8, n=1, m=2))
+    net = mvq.export(model, images(16), name="light")
+    artifact.save(net, tmp_path / "net.safetensors")
+    net = artifact.load(tmp_path / "net.safetensors")
+    storage = sum((r.bits for r in reports.values()), Bits())
+    assert storage == network_bits(net)
+    assert storage.masks / storage.weights == 0.5
+    pixels = images(3).pixels
+    expected = run(net, (pixels.to(torch.int16) - 128).to(torch.int8).numpy())
+    for name, tensor in integer.run(net, pixels.long() - 128).items():
+        assert (tensor.numpy() == expected[name]).all(), name
 
 
 def test_bad_input() -> None:

@@ -1,6 +1,8 @@
-"""N:M masks and SR-STE."""
+"""N:M masks, SR-STE and ASP."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from algos.grouping import group
-from algos.pruning import densify, magnitude_mask, sparsify, weight_mask
+from algos.models.resnet import ResNet
+from algos.pruning import Method, densify, magnitude_mask, sparsify, weight_mask
+from algos.training import Recipe, fit
 from sim.errors import InputError
+from tests.algos.models import images, resnet8
 
 
 @given(n=st.integers(1, 4), m=st.sampled_from([4, 8]), seed=st.integers(0, 100))
@@ -54,10 +59,50 @@ def test_sr_ste_revives_a_pruned_weight_that_grows() -> None:
     assert layer.weight.flatten().tolist() == [4, 0, 0, -5]
 
 
-def test_densify_leaves_the_masked_weight() -> None:
+def test_asp_prunes_once_and_trains_what_is_left() -> None:
+    layer = nn.Conv2d(1, 4, 1, bias=False)
+    layer.weight.data = torch.tensor([4.0, 3.0, 2.0, 1.0]).reshape(4, 1, 1, 1)
+    sparsify([layer], 4, 2, 4, "asp")
+    layer.weight.flatten().dot(torch.tensor([1.0, 2, 3, 4])).backward()
+    original = layer.parametrizations.weight.original
+    assert original.grad.flatten().tolist() == [1, 2, 0, 0]
+    original.data[3] = -5.0
+    original.data[0] = 0.5
+    assert layer.weight.flatten().tolist() == [0.5, 3, 0, 0]
+
+
+@pytest.mark.parametrize("method", ["sr-ste", "asp"])
+def test_sparse_training_goes_on_from_its_checkpoint(method: Method, tmp_path: Path) -> None:
+    def model() -> ResNet:
+        found = resnet8(8)
+        sparsify(list(found.body().values()), 8, 2, 8, method)
+        return found
+
+    recipe = Recipe(epochs=2, rate=0.5, batch=16)
+    whole = fit(model(), images(32), recipe)
+
+    def interrupt() -> None:
+        if history_path.exists():
+            raise KeyboardInterrupt
+
+    history_path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), images(32), recipe, history_path, after_step=interrupt)
+    resumed = fit(model(), images(32), recipe, history_path)
+    for one, two in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_unknown_sparse_training() -> None:
+    with pytest.raises(InputError, match="method = 'once': is no sparse training"):
+        sparsify([], 4, 2, 4, "once")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["sr-ste", "asp"])
+def test_densify_leaves_the_masked_weight(method: Method) -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(3, 16, 3, bias=False)
-    sparsify([layer], 16, 4, 16)
+    sparsify([layer], 16, 4, 16, method)
     masked = layer.weight.detach().clone()
     densify([layer])
     assert torch.equal(layer.weight, masked)

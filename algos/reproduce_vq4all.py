@@ -32,6 +32,7 @@ from algos.training import Recipe, accuracy, fit
 from algos.universal import FrozenCodebook, normalized, rounded
 from algos.vq4all import Vq4allConfig, blocks, construct, universal_codebook
 from sim import artifact
+from sim.encoding import index_bits
 from sim.files import write_json
 from sim.network import CodebookWeight, Conv, Network
 
@@ -61,7 +62,7 @@ def own_codebooks(layers: Mapping[str, nn.Module], config: Vq4allConfig) -> dict
         each = (bits(len(v), min(k, len(v) // 2), config.d) for v in vectors.values())
         return sum(each, Bits()).per_weight
 
-    budget = (config.k - 1).bit_length() / config.d
+    budget = index_bits(config.k) / config.d
     k = max(k for k in range(2, config.k) if storage(k) <= budget)
     return {name: rounded(masked_kmeans(v, None, min(k, len(v) // 2), seed=config.seed).codebook, False)
             for name, v in vectors.items()}

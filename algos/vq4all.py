@@ -43,7 +43,7 @@ class Vq4allConfig:
     Attributes:
         k, d: codewords and their length; log2(k) / d bits a weight.
         bandwidth: of the kernel density estimate; sub-vectors have a standard deviation of 1.
-        candidates: codewords that a sub-vector mixes at first.
+        candidates: codewords that a sub-vector mixes at first; all of a smaller codebook.
         threshold: a ratio above it confirms its codeword.
         forced: shares of the steps between which the confirmed fraction is forced from 0 to 1, the most
             certain first; the steps after them tune scales, norms and dense layers alone.
@@ -111,7 +111,9 @@ def construct(
     if isinstance(codebooks, FrozenCodebook):
         codebooks = dict.fromkeys(layers, codebooks)
     for name, layer in layers.items():
-        attach(layer, UniversalWeight(codebooks[name], layer.weight.detach(), config.candidates))
+        codebook = codebooks[name]
+        candidates = min(config.candidates, len(codebook.integers))
+        attach(layer, UniversalWeight(codebook, layer.weight.detach(), candidates))
     _Construction(model, teacher, blocks, images, config, report).run(checkpoint)
 
 

@@ -49,8 +49,12 @@ def test_without_confirmation_something_is_truncated() -> None:
     model = tiny()
     soften(model, images(8), variant("convex", CONFIG))
     soft = model(pixels())
+    mixes = [part for part in model.modules() if isinstance(part, SoftAssignment)]
+    best = [mix.candidates.gather(1, mix.logits.argmax(1, keepdim=True))[:, 0] for mix in mixes]
     harden(model)
     assert (model(pixels()) - soft).abs().max() > 1e-4
+    for code, weight in zip(best, compressed(model), strict=True):
+        assert torch.equal(weight.assignments, code)
 
 
 @pytest.mark.parametrize("axis", ["input", "output"])

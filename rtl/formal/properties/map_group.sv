@@ -25,10 +25,11 @@ module map_group (
       // Nobody reads the word that is written in the same cycle.
 `ifdef FALSE_TWIN
       shows <= known && word >= read_word && from < `BANKS;
+      expected <= hit ? write_data >> 8 * written : value;
 `else
       shows <= known && word >= read_word && from < `BANKS && !hit;
-`endif
       expected <= value;
+`endif
       at <= read;
     end
   end

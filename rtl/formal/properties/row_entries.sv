@@ -11,11 +11,13 @@ module row_entries (
   codeword_row_entries dut (
       .clk(clk), .rst(1'b0), .unit(unit), .left(left), .handed(handed), .out_valid(out_valid), .out_ready(out_ready),
       .out_map(out_map), .out_word(out_word), .out_offset(out_offset), .out_bytes(out_bytes),
-      .out_address(out_address), .out_ring(out_ring), .out_ends_unit(out_ends_unit), .out_ends(out_ends));
+      .out_address(out_address), .out_ring(out_ring), .out_ends_unit(out_ends_unit), .out_ends(out_ends),
+      .waiting(level));
   stream_rules #(80) rules (
       clk, 1'b0, out_valid, out_ready,
       {out_map, out_word, out_offset, out_bytes, out_address, out_ring, out_ends_unit, out_ends});
-  reg [15:0] waiting = 0;
+  wire [`COUNT_BITS-1:0] level;
+  reg [`COUNT_BITS-1:0] waiting = 0;
   reg [`UNIT_BITS-1:0] packet;
   reg holds = 0;
   wire taken = out_valid && out_ready;
@@ -27,7 +29,8 @@ module row_entries (
   always @* begin
     // The oldest packet changes only when its unit has left.
     assume (!holds || unit == packet);
-    assume (waiting < 1024);
+    assume (waiting < 1 << (`COUNT_BITS - 1));
+    assert (level == waiting);
 `ifdef FALSE_TWIN
     assert (out_valid == (waiting != 0 || handed != 0));
 `else

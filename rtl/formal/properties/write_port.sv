@@ -1,11 +1,11 @@
 // AXI4 write master: rules of AW and W, WLAST with the last beat of each burst, no beat
 // before its burst, no response without need.
 module write_port (
-    input clk, input request_valid, input [31:0] address, input [16:0] beats, input word_valid,
+    input clk, input request_valid, input [`ADDRESS_BITS-1:0] address, input [`REQUEST_BITS-1:0] beats, input word_valid,
     input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp, input bvalid,
     input stop, input clear, input pick);
   wire request_ready, word_ready, awvalid, awid, wvalid, wlast, bready, idle, error;
-  wire [31:0] awaddr, error_address;
+  wire [`ADDRESS_BITS-1:0] awaddr, error_address;
   wire [7:0] awlen, wdata;
   wire wstrb;
   wire [2:0] awsize;
@@ -20,8 +20,8 @@ module write_port (
   reg aw_waits = 0;
   always @(posedge clk) aw_waits <= awvalid && !awready;
   wire begins = awvalid && !aw_waits;
-  burst_rules #(0) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
-  stream_rules #(49, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
+  burst_rules #(0, `ADDRESS_BITS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
+  stream_rules #(`ADDRESS_BITS + `REQUEST_BITS, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
   stream_rules #(10) w_rules (clk, 1'b0, wvalid, wready, {wdata, wstrb, wlast});
 
   // Bursts whose beats are not all out; one of them, any, is followed: `ahead` bursts go before it.
@@ -52,7 +52,7 @@ module write_port (
     if (followed && ahead == 0 && wvalid) assert (wlast == (sent == length));
     assert (bready);
     assert (idle == (awaited == 0));
-    assert (awaited <= 32);
+    assert (awaited <= `OUTSTANDING);
     if (stop) assert (!begins);
   end
 endmodule

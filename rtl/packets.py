@@ -115,7 +115,7 @@ def unit(geometry: Geometry) -> StructLayout:
     """
     acc = geometry.accelerator
     return StructLayout(
-        {"pass": 2, "ends": 1, "wide": 1, "residual": 1, "begins": 1, "map": 1,
+        {"pass": 2, "ends": 1, "wide": 1, "residual": 1, "map": 1,
          "a": geometry.extent_bits, "columns": bits_for(acc.columns), "columns_tail": bits_for(acc.columns),
          "pixels": COUNT_BITS, "store": DEMAND_BITS,
          "zero": 8, "low": 8, "high": 8,

@@ -41,8 +41,9 @@ def engines(name: str, seconds: int) -> list[str]:
     return {
         # ABC's mix, then reachability; the second works only if the first is at a loss.
         "mixed": [f"dprove -T {seconds}", "print_status", f"pdr -T {seconds}"],
-        # Equal registers first.
-        "correspondence": ["orpos", "scorr", f"pdr -T {seconds}"],
+        "reachability": [f"pdr -T {seconds}"],
+        # Equal registers first; nothing else may be left.
+        "correspondence": ["orpos", "scorr", f"pdr -T {seconds}", "print_status", f"dprove -T {seconds}"],
         # Three cycles without a counterexample are the base of the step over two.
         "induction": ["orpos", "bmc3 -F 3", "print_status", "ind -F 2 -C 0"],
         "bounded": [f"bmc3 -F {CYCLES}"],

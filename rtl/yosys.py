@@ -32,6 +32,14 @@ def run(commands: Iterable[str], directory: Path) -> str:
     return text
 
 
+def installed() -> Path:
+    """Directory of the package."""
+    spec = importlib.util.find_spec("pyosys")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0])
+
+
 CYCLES = 8
 """Of a bounded proof."""
 
@@ -82,10 +90,7 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
 
 def _abc(commands: Iterable[str], directory: Path) -> str:
     """Runs ABC commands in `directory` and returns what they print."""
-    spec = importlib.util.find_spec("pyosys")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    tool = Path(spec.submodule_search_locations[0]) / "yosys-abc"
+    tool = installed() / "yosys-abc"
     done = subprocess.run([tool, "-q", "; ".join(commands)], cwd=directory, text=True, capture_output=True,
                           check=False)
     return done.stdout + done.stderr

@@ -148,7 +148,7 @@ endmodule
 """
 
 DRAM = """\
-// DRAM in front of L2 (docs/timing.md section 7). dram.hex holds the transfers in their fixed order: tiles
+// DRAM in front of L2 (docs/timing.md section 7). `table_` holds the transfers in their fixed order: tiles
 // that have to be there before it, layers that have to have begun, jobs that have to be written, cycles, and
 // whether it is a map. One at a time; what it brings is announced LATENCY later, weights ANNOUNCE cycles
 // before that, maps one.
@@ -168,8 +168,6 @@ module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
     & jobs >= jobs_needed & layers != 0;
   assign weights_there = w_head != w_tail & now >= weights_due[w_head];
   assign maps_there = m_head != m_tail & now >= maps_due[m_head];
-
-  initial $readmemh("dram.hex", table_);
 
   always @(posedge clk) begin
     layers <= layers + begin_layer;

@@ -14,8 +14,9 @@ from rtl.compiler import Image
 from rtl.counters import COUNTERS
 from rtl.rom import init_files
 from rtl.verify import build
-from rtl.verify.bench import END, READ, WAIT, WRITE
+from rtl.verify.bench import END, LINES, READ, WAIT, WRITE
 from rtl.verify.dram import transfers
+from rtl.verify.shells import FILES, RESULT
 
 START_WITH_INTERRUPT = 0b101
 """Of the register `control`."""
@@ -84,21 +85,22 @@ def run_image(
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         _write(directory, image, memory, limit, conditions or Conditions())
-        build.run(built, simulator, directory)
-        return _read(directory, image, memory, ready - begin, time.perf_counter() - ready)
+        printed = build.run(built, simulator, directory)
+        return _read(directory, printed, image, memory, ready - begin, time.perf_counter() - ready)
 
 
 def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, conditions: Conditions) -> None:
     moved = transfers(image)
     stalls, fault = conditions.stalls, conditions.fault
-    _words(directory / "run.hex", [limit, len(moved), int(stalls is not None), stalls or 0,
+    _words(directory / FILES["run"], [limit, len(moved), int(stalls is not None), stalls or 0,
                                    int(fault is not None), fault or 0, len(memory)])
-    _words(directory / "dram.hex", [transfer.word for transfer in moved] or [0])
-    _words(directory / "software.hex", _software(image))
+    _words(directory / FILES["dram.table_"], [transfer.word for transfer in moved] or [0])
+    _words(directory / FILES["software"], _software(image))
     for name, text in init_files(image.accelerator, image.rom).items():
         (directory / name).write_text(text)
     data = memory.astype(">u8").tobytes().hex()
-    (directory / "memory.hex").write_text("\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
+    (directory / FILES["memory"]).write_text(
+        "\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
 
 
 def offsets(image: Image) -> dict[str, int]:
@@ -143,11 +145,14 @@ def _words(path: Path, words: list[int]) -> None:
     path.write_text("".join(f"{word:x}\n" for word in words))
 
 
-def _read(directory: Path, image: Image, before: np.ndarray, build_s: float, run_s: float) -> Run:
-    events = [line.split() for line in (directory / "events.txt").read_text().splitlines()]
+def _read(
+    directory: Path, printed: str, image: Image, before: np.ndarray, build_s: float, run_s: float
+) -> Run:
+    # A simulator may say something of its own.
+    events = [words for line in printed.splitlines() if (words := line.split()) and words[0] in LINES]
     # An unknown bit can only come from a broken design; it reads as 0.
     found = [(kind, [int(value) if value.isdecimal() else 0 for value in values]) for kind, *values in events]
-    lines = [line for line in (directory / "memory_after.hex").read_text().splitlines()
+    lines = [line for line in (directory / RESULT).read_text().splitlines()
              if line[:1] not in ("/", "@")]
     memory = np.frombuffer(bytes.fromhex("".join(lines).translate(_UNKNOWN)), ">u8").astype(np.uint64)
     last, (cycles,) = found[-1]

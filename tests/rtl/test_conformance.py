@@ -52,7 +52,7 @@ def test_presets(family, size, count):
 
 
 @pytest.mark.parametrize(("name", "seed"), [
-    ("ews-8x4", 3), ("ews-cms-4x8", 3), ("ews-c-8x24", 20)])  # 20: a pool whose last batch is shorter by words
+    ("ews-8x4", 3), ("ews-cms-4x8", 3), ("ews-c-8x24", 20)])  # 20: the last batch of a pool has fewer words
 def test_oblong_array(name, seed):
     assert_conforms(preset(name), [seed])
 

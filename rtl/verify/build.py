@@ -67,16 +67,22 @@ def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[
     return target
 
 
-def run(built: Path, simulator: str, directory: Path) -> None:
-    """Runs the bench on the files in `directory`."""
+def run(built: Path, simulator: str, directory: Path, arguments: Sequence[str] = (),
+        seconds: float | None = None) -> None:
+    """Runs the bench on the files in `directory`.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer than `seconds`.
+    """
     program = str(built / "bench")
     command = ["vvp", "-n", program] if simulator == "icarus" else [program]
-    _run(command, directory, environment(simulator))
+    _run([*command, *arguments], directory, environment(simulator), seconds)
 
 
-def _run(command: Sequence[str], directory: Path, settings: dict[str, str]) -> None:
+def _run(command: Sequence[str], directory: Path, settings: dict[str, str],
+         seconds: float | None = None) -> None:
     done = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False,
-                          env=os.environ | settings)
+                          env=os.environ | settings, timeout=seconds)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}")
 

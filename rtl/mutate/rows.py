@@ -1,0 +1,217 @@
+"""Vectors for what works on rows: weight rows on their way to the WRF, finished rows on theirs to L1."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from itertools import product
+
+import numpy as np
+from amaranth.lib.data import StructLayout
+
+from rtl import packets
+from rtl.geometry import Geometry
+from rtl.group_counter import GroupCounter
+from rtl.mutate.suite import Vectors, VectorSuite
+from rtl.mutate.words import below, chance, number, pack
+from rtl.row_entries import RowEntries
+from rtl.row_intake import TIME_BITS, RowIntake
+from rtl.row_places import RowPlaces
+from rtl.row_words import RowWords
+from sim.accelerator import Accelerator, load, preset
+
+# ---- weights
+
+
+def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    width = acc.codeword_length if acc.sparse_tile else acc.columns
+    most = acc.multipliers_per_codeword if acc.sparse_tile else acc.columns
+    legal = [(i, o) for i, o in product(range(1, acc.rows + 1), range(1, most + 1)) if width % o == 0]
+    for n in rng.permutation(len(legal)):
+        inputs, outputs = legal[n]
+        rows = inputs * min(acc.rows // inputs, acc.columns // outputs)
+        row = 0
+        # Twice around and a bit; the reset goes back to row 0 as well.
+        for count in range(3 * rows + 2):
+            column = row // inputs * outputs
+            expected = {"lane": column}
+            if acc.sparse_tile:
+                expected = {"lane": column // acc.codeword_length * acc.multipliers_per_codeword,
+                            "base": column % acc.codeword_length}
+            reset, step = int(count == 3 * rows + 1), chance(rng, 0.8)
+            restart = int(row == rows - 1 or chance(rng, 0.05))
+            yield {"inputs": inputs, "outputs": outputs, "step": step, "restart": restart,
+                   "rst": reset}, expected
+            if reset or (step and restart):
+                row = 0
+            elif step:
+                row += 1
+
+
+def _row_words(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    columns, length = acc.columns, acc.codeword_length
+    lanes = acc.multipliers_per_codeword if acc.sparse_tile else 1
+    width = columns // acc.split
+    for _ in range(400):
+        values, signs = rng.integers(0, 256, columns), number(rng, columns)
+        diagonal, outputs, lane = chance(rng, 0.5), 1 + below(rng, columns), below(rng, width)
+        raw, sub, base = int(diagonal or chance(rng, 0.5)), below(rng, acc.split), below(rng, length)
+        inputs = {"values": pack(values, 8), "diagonal": diagonal, "outputs": outputs, "lane": lane}
+        row = [int(v) for v in values]
+        if acc.loader == "signed":
+            inputs["signs"] = 0 if diagonal else signs
+            row = [-v if inputs["signs"] >> n & 1 else v for n, v in enumerate(row)]
+        if diagonal:
+            row = ([0] * lane + row[:outputs] + [0] * columns)[:width]
+        if not acc.sparse_tile:
+            yield inputs, {"words": pack(row, 8)}
+            continue
+        kept = [sorted(rng.choice(acc.group, acc.keep, replace=False) + first)
+                for first in range(0, columns, acc.group)]
+        where = [int(n) for group in kept for n in group]
+        inputs |= {"masks": sum(1 << n for n in where), "raw": raw, "sub": sub, "base": base}
+        if not raw:
+            words = [(row[n], n % length) for n in where]
+        else:
+            words = [(row[n], ((base if diagonal else 0) + sub * lanes + n % lanes) % length)
+                     for n in range(width)]
+        bits = (length - 1).bit_length()
+        yield inputs, {"words": pack([place << 8 | value for value, place in words], 8 + bits)}
+
+
+# ---- finished rows
+
+
+def _packet(layout: StructLayout, rng: np.random.Generator, **values: int) -> int:
+    """A packet with these fields, the others anything."""
+    word = number(rng, layout.size)
+    for name, value in values.items():
+        field = layout[name]
+        word = word & ~((1 << field.width) - 1 << field.offset) | value << field.offset
+    return word
+
+
+def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[str, int]]]:
+    """A packet and its rows as docs/hardware.md and `rtl.packets` describe them, the first 40 of many."""
+    layout = packets.unit(Geometry(acc))
+    kind = below(rng, 3)
+    wide, ends, channel = int(kind == 0 and chance(rng, 0.3)), chance(rng, 0.3), number(rng, 14)
+    count, pixels = 1 + below(rng, 4), 1 + below(rng, 5)
+    others = 1 + below(rng, 4)
+    if chance(rng, 0.15):
+        pixels += 1 << below(rng, layout["pixels"].width)
+    pitch = 1 + below(rng, 300)
+    ring = min(pitch * (1 + below(rng, 9)), 1 << 16)
+    ring = ring // pitch * pitch
+    to = below(rng, ring)
+    columns, tail = (1 + below(rng, acc.columns) for _ in range(2))
+    address, stride = number(rng, 32), number(rng, 32)
+    group = number(rng, 1)
+    packet = _packet(layout, rng, **{
+        "pass": kind, "wide": wide, "ends": ends, "map": group, "a": others if kind else count,
+        "groups": count if kind else others, "columns": columns, "columns_tail": tail, "pixels": pixels,
+        "to": to, "to_pitch": pitch, "ring": ring, "channel": channel, "address": address, "stride": stride})
+    step = acc.requant_lanes if kind else acc.columns * (4 if wide else 1)
+    rows = []
+    for n in range(min(pixels * count, 40)):
+        p, s = divmod(n, count)
+        outputs = acc.requant_lanes if kind else tail if s == count - 1 else columns
+        word, byte = (to + p * pitch) % ring, channel + s * step
+        rows.append({
+            "columns": outputs, "offset": s * step, "word": word, "s": s, "next": (s + 1) % count,
+            "first_pixel": p == 0, "pixel_end": s == count - 1, "unit_end": n == pixels * count - 1,
+            "out_map": group, "out_ring": ring, "out_word": (word + byte // 8) % (1 << 16),
+            "out_offset": byte % 8, "out_bytes": outputs * (4 if wide else 1),
+            "out_address": (address + p * stride + byte) % (1 << 32),
+            "out_ends_unit": n == pixels * count - 1, "out_ends": n == pixels * count - 1 and ends})
+    return packet, rows
+
+
+_PLACES = ("columns", "offset", "word", "first_pixel", "pixel_end", "unit_end")
+
+
+def _row_places(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    for _ in range(150):
+        packet, rows = _unit(acc, rng)
+        for row in rows:
+            step = 0
+            while not step:
+                step = chance(rng, 0.8)
+                # A unit that is not at its end here is given up.
+                reset = int(step and row is rows[-1] and not row["unit_end"])
+                yield ({"unit": packet, "step": step, "rst": reset},
+                       {name: row[name] for name in _PLACES} | {"following": row["next" if step else "s"]})
+
+
+def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    waiting = 0
+    for n in range(150):
+        packet, rows = _unit(acc, rng)
+        while rows:
+            row = rows[0]
+            handed = below(rng, 4) if chance(rng, 0.4 if n // 8 % 2 else 0.9) and waiting < 200 else 0
+            ready = chance(rng, 0.8)
+            takes = int(waiting and ready)
+            expected: dict[str, int] = {"out_valid": waiting > 0,
+                                        "left": int(takes and row["unit_end"])}
+            if waiting:
+                expected |= {name: value for name, value in row.items() if name.startswith("out_")}
+            reset = int(takes and len(rows) == 1 and not row["unit_end"])
+            yield {"unit": packet, "handed": handed, "out_ready": ready, "rst": reset}, expected
+            waiting = 0 if reset else waiting + handed - takes
+            if takes:
+                rows.pop(0)
+
+
+def _row_intake(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    layout = packets.unit(Geometry(acc))
+    depth = 1 << (acc.prf_depth - 1).bit_length()
+    queue: deque[tuple[int, int]] = deque()
+    overflow = column = index = 0
+    packet, wide, columns = _packet(layout, rng, wide=0), 0, acc.columns
+    for n in range(2500):
+        fast = n // 100 % 2
+        valid = chance(rng, 0.6 if fast else 0.15)
+        enable = 1 if n % 500 < 450 else chance(rng, 0.95)
+        now, row = number(rng, TIME_BITS), number(rng, 32 * acc.columns)
+        reset = int(n % 250 == 249)
+        most = acc.wide_lanes if wide else acc.requant_lanes
+        there = bool(queue) or bool(valid)
+        issue = int(enable and there)
+        done = int(issue and column + most >= columns)
+        expected = {"overflow": overflow, "issue": issue, "row_done": done}
+        if issue:
+            arrival, operand = queue[0] if queue else (now, row)
+            expected |= {"arrival": arrival, "operand": operand, "index": index, "column": column,
+                         "count": min(most, columns - column)}
+        yield {"row_valid": valid, "row": row, "now": now, "enable": enable, "unit": packet,
+               "columns": columns, "rst": reset}, expected
+        queued = valid and (queue or not done)
+        overflow |= int((valid and not issue) or (queued and len(queue) == depth))
+        room = len(queue) < depth
+        if done and queue:
+            queue.popleft()
+        if queued and room:
+            queue.append((now, row))
+        if issue:
+            column, index = (0, 0) if done else (column + most, index + 1)
+        if reset:
+            queue.clear()
+            overflow = column = index = 0
+        if done or reset:
+            wide, columns = chance(rng, 0.4), 1 + below(rng, acc.columns)
+            packet = _packet(layout, rng, wide=wide)
+
+
+_SMALL = preset("ews-4")
+_SLOW = load("ews-8", {"requant_lanes": 2})
+_WEIGHTS = ((GroupCounter, _group_counter, ("ews-8", "ews-cms-8")),
+            (RowWords, _row_words, ("ews-4", "ssvq-4", "ews-cms-8")))
+SUITES = (
+    *(VectorSuite(block.kind, partial(block, accelerator=preset(name)), partial(vectors, preset(name)),
+                  configuration=name)
+      for block, vectors, names in _WEIGHTS for name in names),
+    VectorSuite("row_places", partial(RowPlaces, accelerator=_SMALL), partial(_row_places, _SMALL)),
+    VectorSuite("row_entries", partial(RowEntries, accelerator=_SMALL), partial(_row_entries, _SMALL)),
+    VectorSuite("row_intake", partial(RowIntake, accelerator=_SLOW), partial(_row_intake, _SLOW)),
+)

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 
 from rtl.arf import Arf
-from rtl.map_group import MapGroup
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
 from rtl.psum_store import PsumStore
@@ -84,25 +83,6 @@ def _arf(rng: np.random.Generator) -> Vectors:
             shown = words[read]
 
 
-def _map_group(words: int, banks: int, rng: np.random.Generator) -> Vectors:
-    memory = [0] * (8 * words)
-    shown: tuple[int, int] | None = None
-    for n in range(500):
-        write, read = below(rng, words), below(rng, words)
-        data, enable = number(rng, 64 * banks), number(rng, 8 * banks)
-        enable = (0, (1 << 8 * banks) - 1, enable)[below(rng, 3)] & (1 << 8 * (words - write)) - 1
-        # Other words are read than are written.
-        reads = int(n > 20 and chance(rng, 0.7) and abs(write - read) >= banks)
-        yield ({"write_enable": enable, "write_word": write, "write_data": data, "read_enable": reads,
-                "read_word": read}, {} if shown is None else {"read_data": shown})
-        if reads:
-            there = min(banks, words - read)
-            shown = pack(memory[8 * read : 8 * (read + there)], 8), (1 << 64 * there) - 1
-        for byte in range(8 * banks):
-            if enable >> byte & 1:
-                memory[8 * write + byte] = data >> 8 * byte & 0xFF
-
-
 def _psum_store(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     rows, width = PsumStore(accelerator=acc).rows, 32 * acc.columns
     stored: dict[int, int] = {}
@@ -136,8 +116,6 @@ def _psum_store(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 _TINY = load("ews-4", {"l1_bytes": 1024})
 SUITES = (
     VectorSuite("arf", lambda: Arf(depth=8, width=6), _arf),
-    *(VectorSuite(f"map_group_{words}x{banks}", partial(MapGroup, words=words, banks=banks),
-                  partial(_map_group, words, banks)) for words, banks in ((11, 2), (22, 4))),
     VectorSuite("psum_store", partial(PsumStore, accelerator=_TINY), partial(_psum_store, _TINY)),
     # The contract leaves open what a read of the word that is being written gives.
     VectorSuite("sram_4x8_by_4", lambda: Sram(depth=4, width=8, granularity=4), _sram, view="""

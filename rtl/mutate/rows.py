@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
 from itertools import product
 
@@ -15,10 +14,9 @@ from rtl.group_counter import GroupCounter
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
 from rtl.row_entries import RowEntries
-from rtl.row_intake import TIME_BITS, RowIntake
 from rtl.row_places import RowPlaces
 from rtl.row_words import RowWords
-from sim.accelerator import Accelerator, load, preset
+from sim.accelerator import Accelerator, preset
 
 # ---- weights
 
@@ -98,9 +96,11 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     wide, ends, channel = int(kind == 0 and chance(rng, 0.3)), chance(rng, 0.3), number(rng, 14)
     count, pixels = 1 + below(rng, 4), 1 + below(rng, 5)
     others = 1 + below(rng, 4)
+    if chance(rng, 0.2):
+        count += 1 << below(rng, layout["groups" if kind else "a"].width - 1)
     if chance(rng, 0.15):
-        pixels += 1 << below(rng, layout["pixels"].width)
-    pitch = 1 + below(rng, 300)
+        pixels += 1 << below(rng, layout["pixels"].width - 1)
+    pitch = 1 + below(rng, 4095)
     ring = min(pitch * (1 + below(rng, 9)), 1 << 16)
     ring = ring // pitch * pitch
     to = below(rng, ring)
@@ -163,48 +163,7 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 rows.pop(0)
 
 
-def _row_intake(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    layout = packets.unit(Geometry(acc))
-    depth = 1 << (acc.prf_depth - 1).bit_length()
-    queue: deque[tuple[int, int]] = deque()
-    overflow = column = index = 0
-    packet, wide, columns = _packet(layout, rng, wide=0), 0, acc.columns
-    for n in range(2500):
-        fast = n // 100 % 2
-        valid = chance(rng, 0.6 if fast else 0.15)
-        enable = 1 if n % 500 < 450 else chance(rng, 0.95)
-        now, row = number(rng, TIME_BITS), number(rng, 32 * acc.columns)
-        reset = int(n % 250 == 249)
-        most = acc.wide_lanes if wide else acc.requant_lanes
-        there = bool(queue) or bool(valid)
-        issue = int(enable and there)
-        done = int(issue and column + most >= columns)
-        expected = {"overflow": overflow, "issue": issue, "row_done": done}
-        if issue:
-            arrival, operand = queue[0] if queue else (now, row)
-            expected |= {"arrival": arrival, "operand": operand, "index": index, "column": column,
-                         "count": min(most, columns - column)}
-        yield {"row_valid": valid, "row": row, "now": now, "enable": enable, "unit": packet,
-               "columns": columns, "rst": reset}, expected
-        queued = valid and (queue or not done)
-        overflow |= int((valid and not issue) or (queued and len(queue) == depth))
-        room = len(queue) < depth
-        if done and queue:
-            queue.popleft()
-        if queued and room:
-            queue.append((now, row))
-        if issue:
-            column, index = (0, 0) if done else (column + most, index + 1)
-        if reset:
-            queue.clear()
-            overflow = column = index = 0
-        if done or reset:
-            wide, columns = chance(rng, 0.4), 1 + below(rng, acc.columns)
-            packet = _packet(layout, rng, wide=wide)
-
-
 _SMALL = preset("ews-4")
-_SLOW = load("ews-8", {"requant_lanes": 2})
 _WEIGHTS = ((GroupCounter, _group_counter, ("ews-8", "ews-cms-8")),
             (RowWords, _row_words, ("ews-4", "ssvq-4", "ews-cms-8")))
 SUITES = (
@@ -213,5 +172,4 @@ SUITES = (
       for block, vectors, names in _WEIGHTS for name in names),
     VectorSuite("row_places", partial(RowPlaces, accelerator=_SMALL), partial(_row_places, _SMALL)),
     VectorSuite("row_entries", partial(RowEntries, accelerator=_SMALL), partial(_row_entries, _SMALL)),
-    VectorSuite("row_intake", partial(RowIntake, accelerator=_SLOW), partial(_row_intake, _SLOW)),
 )

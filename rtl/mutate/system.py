@@ -100,23 +100,23 @@ def _case(accelerator: Accelerator, seed: int) -> tuple[Case, Simulation]:
 
 
 def _wrapper(block: Block) -> str:
-    """The changed module under its old name, with the selector from the command line."""
+    """The changed module under its old name, with the selector from the command line.
+
+    Names are escaped: some ports are called like keywords.
+    """
     ins, outs = ports(block)
     clock = ["clk", "rst"] if block.clocked else []
     declared = [*(f"input {name}" for name in clock),
-                *(f"input [{width - 1}:0] {name}" for name, width in ins.items()),
-                *(f"output [{width - 1}:0] {name}" for name, width in outs.items())]
+                *(f"input [{width - 1}:0] \\{name} " for name, width in ins.items()),
+                *(f"output [{width - 1}:0] \\{name} " for name, width in outs.items())]
     name = module_name(block.kind)
-    connections = ", ".join(f".{port}({port})" for port in (*clock, *ins, *outs, SELECTOR))
+    connections = ", ".join(f".\\{port} (\\{port} )" for port in (*clock, *ins, *outs, SELECTOR))
     return "\n".join([
         f"module {name}({', '.join(declared)});", f"  reg [{SELECTOR_BITS - 1}:0] {SELECTOR};",
         f'  initial if (!$value$plusargs("{SELECTOR}=%d", {SELECTOR})) {SELECTOR} = 0;',
         f"  {name}_changed changed ({connections});", "endmodule", ""])
 
 
-_KINDS = ("layer_controller", "sequencer", "loader", "write_port_64", "row_mover", "tile_mover", "ifmap_loader",
-          "weight_port", "command_port", "command_buffer", "registers", "storer", "storer_lanes",
-          "unit_buffer", "vector_walk", "pass_walk", "arf_window")
-# Small networks that run on every preset of this size: with an addition, a single chunk, stored psums.
+# Small networks: with an addition, a single chunk, stored psums; the last one on a bus that stalls.
 _NETWORKS = ((2, None), (3, None), (1, None), (2, 1))
-SUITES = tuple(SystemSuite(kind, "ews-4", _NETWORKS) for kind in _KINDS)
+SUITES = tuple(SystemSuite(kind, "ews-4", _NETWORKS) for kind in ("sequencer", "loader"))

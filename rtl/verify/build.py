@@ -77,16 +77,22 @@ def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[
     return target
 
 
-def run(built: Path, simulator: str, directory: Path) -> str:
-    """Runs the bench on the files in `directory` and returns what it prints."""
+def run(built: Path, simulator: str, directory: Path, arguments: Sequence[str] = (),
+        seconds: float | None = None) -> str:
+    """Runs the bench on the files in `directory` and returns what it prints.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer than `seconds`.
+    """
     program = str(built / "bench")
     command = ["vvp", "-n", program] if simulator == "icarus" else [program]
-    return _run(command, directory, environment(simulator))
+    return _run([*command, *arguments], directory, environment(simulator), seconds)
 
 
-def _run(command: Sequence[str], directory: Path, settings: dict[str, str]) -> str:
+def _run(command: Sequence[str], directory: Path, settings: dict[str, str],
+         seconds: float | None = None) -> str:
     done = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False,
-                          env=os.environ | settings)
+                          env=os.environ | settings, timeout=seconds)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,14 +80,27 @@ def run_image(
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
     """
     begin = time.perf_counter()
+    built = build.build(image.accelerator, simulator, rtl_dir, len(image.write_input(inputs)))
+    build_s = time.perf_counter() - begin
+    return replace(run_built(built, image, inputs, limit, simulator, conditions), build_s=build_s)
+
+
+def run_built(
+    built: Path, image: Image, inputs: np.ndarray, limit: int, simulator: str,
+    conditions: Conditions | None = None, arguments: Sequence[str] = (), seconds: float | None = None,
+) -> Run:
+    """`run_image` on a bench that is built, in the directory `built`.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer than `seconds`.
+    """
+    begin = time.perf_counter()
     memory = memory_before(image, inputs)
-    built = build.build(image.accelerator, simulator, rtl_dir, len(memory))
-    ready = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         _write(directory, image, memory, limit, conditions or Conditions())
-        printed = build.run(built, simulator, directory)
-        return _read(directory, printed, image, memory, ready - begin, time.perf_counter() - ready)
+        printed = build.run(built, simulator, directory, arguments, seconds)
+        return _read(directory, printed, image, memory, 0.0, time.perf_counter() - begin)
 
 
 def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, conditions: Conditions) -> None:

@@ -139,7 +139,7 @@ def verify(
         network: runs from its input to its output; None for a random small one from `seed`.
         layer: name of a convolution, to run it alone with the ifmap that it has in the network.
         image: int8 [1, C, H, W]; a random one from `seed` if None.
-        simulator: icarus, verilator, or auto for what is done sooner.
+        simulator: icarus, verilator, cxxrtl, or auto for what is done sooner.
         rtl_dir: what `verilog` wrote, to check it; None exports it afresh.
         stalls: every channel of the bus waits in a quarter of the cycles, at random from `seed`; values are
             compared and cycles are not.

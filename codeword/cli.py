@@ -203,7 +203,7 @@ def verify(
     network: Annotated[str | None, typer.Option(
         help="run this network from input to output; without it a random small one")] = None,
     layer: Annotated[str, typer.Option(help="run one convolution of the network alone")] = "",
-    simulator: Annotated[str, typer.Option(help="icarus, verilator or auto")] = "auto",
+    simulator: Annotated[str, typer.Option(help="icarus, verilator, cxxrtl or auto")] = "auto",
     seed: Annotated[int, typer.Option(help="of the random network, image and stalls")] = 0,
     rtl: Annotated[Path | None, typer.Option(
         help="check this folder of `codeword verilog`, edited or not, instead of a fresh export")] = None,

@@ -85,3 +85,9 @@ def check_positive(**values: int) -> None:
     for name, value in values.items():
         if value < 1:
             raise InputError(name, value, "must be positive", f"give {name} >= 1")
+
+
+def check_pattern(keep: int, group: int) -> None:
+    """Raises InputError unless `keep`:`group` is an N:M pattern."""
+    if not 1 <= keep <= group:
+        raise InputError("keep", keep, f"not in 1..group = {group}", "choose N <= M")

@@ -6,9 +6,8 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from rtl.block import Block
+from rtl.block import Block, check_pattern
 from sim import encoding
-from sim.errors import InputError
 
 
 class MaskDecoder(Block):
@@ -24,8 +23,7 @@ class MaskDecoder(Block):
     clocked = False
 
     def __init__(self, *, keep: int, group: int) -> None:
-        if not 1 <= keep <= group:
-            raise InputError("keep", keep, f"not in 1..group = {group}", "choose N <= M")
+        check_pattern(keep, group)
         self.keep, self.group = keep, group
         self.code_bits = encoding.mask_bits(keep, group)
         super().__init__({"code": In(self.code_bits), "mask": Out(group)})

@@ -110,12 +110,12 @@ def unit(geometry: Geometry) -> StructLayout:
     A pass reads a map of `lines` x `line_pixels` pixels in group 1 - `map` from word `from` on, `from_pitch`
     words a pixel: windows of `window_y` x `window_x` pixels, with the strides and (top, left) padding given,
     for each of `pixels` output pixels, `width` to a line. Its rows are the `groups` runs of requant_lanes
-    channels of a pixel (`columns`, of the last one `columns_tail`). `own_multiplier` and `shift` requantize an average, from `own_zero` to `zero`; `low`
-    and `high` clamp it, or a maximum.
+    channels of a pixel (`columns`, of the last one `columns_tail`). `own_multiplier` and `shift` requantize
+    an average, from `own_zero` to `zero`; `low` and `high` clamp it, or a maximum.
     """
     acc = geometry.accelerator
     return StructLayout(
-        {"pass": 2, "ends": 1, "wide": 1, "residual": 1, "begins": 1, "map": 1,
+        {"pass": 2, "ends": 1, "wide": 1, "residual": 1, "map": 1,
          "a": geometry.extent_bits, "columns": bits_for(acc.columns), "columns_tail": bits_for(acc.columns),
          "pixels": COUNT_BITS, "store": DEMAND_BITS,
          "zero": 8, "low": 8, "high": 8,

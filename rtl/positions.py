@@ -5,9 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Module
 from amaranth.lib.wiring import In, Out
 
-from rtl.block import Block, address_bits, place
+from rtl.block import Block, address_bits, check_pattern, place
 from rtl.lzc import Lzc
-from sim.errors import InputError
 
 
 class Positions(Block):
@@ -23,8 +22,7 @@ class Positions(Block):
     clocked = False
 
     def __init__(self, *, keep: int, group: int) -> None:
-        if not 1 <= keep <= group:
-            raise InputError("keep", keep, f"not in 1..group = {group}", "choose N <= M")
+        check_pattern(keep, group)
         self.keep, self.group = keep, group
         super().__init__({"mask": In(group), "onehots": Out(keep * group),
                           "positions": Out(keep * address_bits(group)), "rest": Out(group)})

@@ -32,6 +32,14 @@ def run(commands: Iterable[str], directory: Path) -> str:
     return text
 
 
+def installed() -> Path:
+    """Directory of the package."""
+    spec = importlib.util.find_spec("pyosys")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0])
+
+
 CYCLES = 8
 """Of a bounded proof."""
 
@@ -41,8 +49,9 @@ def engines(name: str, seconds: int) -> list[str]:
     return {
         # ABC's mix, then reachability; the second works only if the first is at a loss.
         "mixed": [f"dprove -T {seconds}", "print_status", f"pdr -T {seconds}"],
-        # Equal registers first.
-        "correspondence": ["orpos", "scorr", f"pdr -T {seconds}"],
+        "reachability": [f"pdr -T {seconds}"],
+        # Equal registers first; nothing else may be left.
+        "correspondence": ["orpos", "scorr", f"pdr -T {seconds}", "print_status", f"dprove -T {seconds}"],
         # Three cycles without a counterexample are the base of the step over two.
         "induction": ["orpos", "bmc3 -F 3", "print_status", "ind -F 2 -C 0"],
         "bounded": [f"bmc3 -F {CYCLES}"],
@@ -81,10 +90,7 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
 
 def _abc(commands: Iterable[str], directory: Path) -> str:
     """Runs ABC commands in `directory` and returns what they print."""
-    spec = importlib.util.find_spec("pyosys")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    tool = Path(spec.submodule_search_locations[0]) / "yosys-abc"
+    tool = installed() / "yosys-abc"
     done = subprocess.run([tool, "-q", "; ".join(commands)], cwd=directory, text=True, capture_output=True,
                           check=False)
     return done.stdout + done.stderr

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from rtl.block import Block, address_bits, check_positive
 from sim.errors import InputError
+
+
+def queue_outputs(width: int, depth: int) -> dict[str, Member]:
+    """Ports of the reading side of a queue, and its level.
+
+    Raises:
+        InputError: width or depth is not positive, or depth no power of two.
+    """
+    check_positive(width=width, depth=depth)
+    if depth & (depth - 1):
+        raise InputError("depth", depth, "not a power of two", "round it up")
+    return {"out_valid": Out(1), "out_ready": In(1), "out_data": Out(width), "level": Out(range(depth + 1))}
 
 
 class Fifo(Block):
@@ -19,15 +31,11 @@ class Fifo(Block):
     """
 
     def __init__(self, *, width: int, depth: int) -> None:
-        check_positive(width=width, depth=depth)
-        if depth & (depth - 1):
-            raise InputError("depth", depth, "not a power of two", "round it up")
+        outputs = queue_outputs(width, depth)
         self.width, self.depth = width, depth
         self.kind = f"fifo_{depth}x{width}"
         super().__init__({
-            "clear": In(1), "in_valid": In(1), "in_ready": Out(1), "in_data": In(width),
-            "out_valid": Out(1), "out_ready": In(1), "out_data": Out(width), "level": Out(range(depth + 1)),
-        })
+            "clear": In(1), "in_valid": In(1), "in_ready": Out(1), "in_data": In(width), **outputs})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

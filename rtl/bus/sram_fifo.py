@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
-from rtl.block import Block, address_bits, check_positive
-from sim.errors import InputError
+from rtl.block import Block, address_bits
+from rtl.bus.fifo import queue_outputs
 
 
 class SramFifo(Block):
@@ -19,15 +19,10 @@ class SramFifo(Block):
     """
 
     def __init__(self, *, width: int, depth: int) -> None:
-        check_positive(width=width, depth=depth)
-        if depth & (depth - 1):
-            raise InputError("depth", depth, "not a power of two", "round it up")
+        outputs = queue_outputs(width, depth)
         self.width, self.depth = width, depth
         self.kind = f"sram_fifo_{depth}x{width}"
-        super().__init__({
-            "clear": In(1), "write": In(1), "write_data": In(width),
-            "out_valid": Out(1), "out_ready": In(1), "out_data": Out(width), "level": Out(range(depth + 1)),
-        })
+        super().__init__({"clear": In(1), "write": In(1), "write_data": In(width), **outputs})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

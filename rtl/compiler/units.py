@@ -34,7 +34,7 @@ def units(
     for number, unit in enumerate(last):
         _check_rows(step, unit, acc)
         values = {name: unit[name] for name in ("a", "columns", "columns_tail", "pixels", "store")}
-        values |= {"begins": number == 0, "ends": number == len(last) - 1}
+        values |= {"ends": number == len(last) - 1}
         residual = visits[int(unit["visit"])].residual
         if residual is not None:
             values |= {"residual": 1, "from": residual.to, "from_pitch": residual.pitch,
@@ -130,7 +130,7 @@ def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap:
         raise InputError(f"{step.name}: ofmap", 8 * ofmap.words, "bytes exceed the L1 group of the pass",
                          "pool more, or raise l1_bytes")
     values = {
-        "begins": 1, "ends": 1, "map": step.writes, "a": 1,
+        "ends": 1, "map": step.writes, "a": 1,
         "columns": min(channels, lanes), "columns_tail": channels - (groups - 1) * lanes,
         "pixels": ofmap.shape[1] * ofmap.shape[2], "width": ofmap.shape[2], "groups": groups,
         "zero": layer.zero_point, "low": layer.low, "high": layer.high,

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from math import comb
 
+from rtl import packets
 from rtl.beat_buffer import BeatBuffer
 from rtl.block import module_name
 from rtl.bus.address_channel import AddressChannel
+from rtl.bus.command_buffer import CommandBuffer
 from rtl.bus.fifo import Fifo
+from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
+from rtl.bus.registers import Registers
+from rtl.bus.runs import Runs
 from rtl.bus.sram_fifo import SramFifo
 from rtl.bus.write_port import WritePort
 from rtl.compactor import Compactor
 from rtl.entry_counter import EntryCounter
 from rtl.formal.prove import Proof
+from rtl.geometry import COUNT_BITS, Geometry
+from rtl.map_group import MapGroup
 from rtl.mask_decoder import MaskDecoder
 from rtl.pe import Pe
 from rtl.positions import Positions
 from rtl.prf import Prf
 from rtl.requantizer import Requantizer
 from rtl.row_decoder import RowDecoder
+from rtl.row_entries import RowEntries
 from rtl.wrf import Wrf
 from sim.accelerator import preset
 
@@ -48,6 +56,11 @@ def _expose(kind: str, *registers: str) -> tuple[str, ...]:
     return ("proc", f"flatten {module}", *(f"expose {module}/w:{name}" for name in registers))
 
 
+_AXI = {"ADDRESS_BITS": 32, "REQUEST_BITS": 17, "BURST_BEATS": 16, "PAGE_BYTES": 4096, "OUTSTANDING": 32}
+_SMALL_WRITES = {"ADDRESS_BITS": 4, "REQUEST_BITS": 3, "BURST_BEATS": 2, "PAGE_BYTES": 4, "OUTSTANDING": 2,
+                 "WAITING_WORDS": 2}
+_GEOMETRY = Geometry(preset("ews-4"))
+_UNIT_BITS = packets.unit(_GEOMETRY).size
 _CHANNEL = ("begun", "rest_address", "rest_beats", "underway_level", "waiting")
 
 
@@ -75,10 +88,32 @@ PROOFS = (
     Proof("address channel", lambda: AddressChannel(data_bits=64), "address_channel",
           checkers=("stream_rules", "burst_rules", "request_rules"), engine="induction",
           prepare=_expose("address_channel_64", *_CHANNEL)),
+    Proof("packet assembler", lambda: PacketAssembler(words=3), "packet_assembler",
+          checkers=("stream_rules",), small={"WORD_BITS": 2}),
+    Proof("runs", Runs, "runs", checkers=("stream_rules",),
+          engine="correspondence", small={"ADDRESS_BITS": 6, "WORD_ADDRESS_BITS": 3}),
+    Proof("map group", lambda: MapGroup(words=8, banks=4), "map_group", {"WORDS": 8, "BANKS": 4}, slow=True,
+          engine="correspondence",
+          small={"WORD_ADDRESS_BITS": 4, "WORD_BITS": 16, "WORD_BYTES": 2}),
+    Proof("row entries", lambda: RowEntries(accelerator=preset("ews-4")), "row_entries",
+          {"UNIT_BITS": _UNIT_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits, "COUNT_BITS": COUNT_BITS},
+          checkers=("stream_rules",), engine="induction",
+          prepare=_expose("row_entries", "waiting"), slow=True),
+    Proof("command buffer", CommandBuffer, "command_buffer", checkers=("stream_rules", "queue_rules"),
+          small={"WORD_BITS": 2, "ADDRESS_BITS": 8, "COMMAND_WORDS": 4, "COMMAND_BURST": 2, "LENGTH_BITS": 4},
+          engine="reachability", slow=True),
+    Proof("registers", lambda: Registers(accelerator=preset("ews-4"), counters=("cycles",)), "registers",
+          checkers=("stream_rules",), engine="correspondence", slow=True),
     Proof("AXI read port", lambda: ReadPort(data_bits=64), "read_port",
           checkers=("stream_rules", "burst_rules"), engine="correspondence",
           prepare=_expose("read_port_64", *(f"channel.{name}" for name in (*_CHANNEL, "dropping")))),
-    Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port",
-          checkers=("stream_rules", "burst_rules"), engine="bounded"),
+    Proof("AXI write port, small", lambda: WritePort(data_bits=8), "write_port",
+          {"STRENGTHENED": 1}, checkers=("stream_rules", "burst_rules"), small=_SMALL_WRITES,
+          engine="correspondence",
+          prepare=_expose("write_port_8", "owed", "coming", "sent", "queue_level", "lengths.level",
+                          "channel.underway_level", "channel.waiting", "channel.begun",
+                          "channel.rest_beats")),
+    Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port", _AXI,
+          checkers=("stream_rules", "burst_rules"), engine="bounded", slow=True),
     *(_requantizer(shift) for shift in range(1, 48)),
 )

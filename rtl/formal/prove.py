@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 from rtl import verilog, yosys
 from rtl.block import Block
+from sim.errors import InputError
 
 PROPERTIES = Path(__file__).parent / "properties"
 FALSE_TWIN = "FALSE_TWIN"
@@ -29,6 +33,8 @@ class Proof:
         checkers: further files.
         prepare: Yosys commands on the component before the properties meet it.
         engine: see `rtl.yosys.engines`.
+        small: smaller values for constants of `rtl`, by name, wherever they are used; macros of the same name
+            carry them to the properties.
         slow: takes more than a few seconds.
     """
 
@@ -39,6 +45,7 @@ class Proof:
     checkers: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
     engine: str = "mixed"
+    small: Mapping[str, int] = field(default_factory=dict)
     slow: bool = False
 
 
@@ -56,19 +63,35 @@ class Result:
         return self.status in ("proven", "bounded") and self.twin == "refuted"
 
 
+@contextmanager
+def _constants(values: Mapping[str, int]) -> Iterator[None]:
+    """Gives constants of the modules of `rtl` other values for a while."""
+    with ExitStack() as stack:
+        for name, value in values.items():
+            owners = [module for title, module in tuple(sys.modules.items())
+                      if title.startswith("rtl.") and hasattr(module, name)]
+            if not owners:
+                raise InputError("small", name, "is no constant of a loaded module", "correct the name")
+            for module in owners:
+                stack.enter_context(patch.object(module, name, value))
+        yield
+
+
 def prove(proof: Proof) -> Result:
     """Tries the properties and their false twin, for all inputs and all time."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        component = "\n".join(text for _, text in verilog.hierarchy(proof.block()).values())
+        with _constants(proof.small):
+            component = "\n".join(text for _, text in verilog.hierarchy(proof.block()).values())
         (directory / "component.v").write_text(component)
         sources = ["component.v"]
         for name in (*proof.checkers, proof.properties):
             sources.append(f"{name}.sv")
             (directory / sources[-1]).write_text((PROPERTIES / sources[-1]).read_text())
+        known = {**proof.small, **proof.defines}
         status, twin = (
             yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare,
                         proof.engine)
-            for defines in (proof.defines, {**proof.defines, FALSE_TWIN: 1}))
+            for defines in (known, {**known, FALSE_TWIN: 1}))
     return Result(proof.name, status, twin, time.monotonic() - started)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rtl.mutate import bus, control, datapath, mask_path, memories, storing
+from rtl.mutate import bus, control, datapath, fetching, mask_path, memories, rows, storing, system
 from rtl.mutate.suite import Suite
 
 SUITES: tuple[Suite, ...] = (*mask_path.SUITES, *datapath.SUITES, *control.SUITES,
-                             *memories.SUITES, *storing.SUITES, *bus.SUITES)
+                             *memories.SUITES, *rows.SUITES, *fetching.SUITES, *storing.SUITES, *bus.SUITES,
+                             *system.SUITES)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from rtl.arf import Arf
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
+from rtl.psum_store import PsumStore
 from rtl.rom_arbiter import RomArbiter
 from rtl.signs import Signs
 from rtl.sram import SinglePortSram, Sram
+from sim.accelerator import Accelerator, load
 
 
 def _sram(rng: np.random.Generator) -> Vectors:
@@ -63,7 +68,55 @@ def _rom_arbiter(rng: np.random.Generator) -> Vectors:
                 "rest": sum(1 << record for record in asking[reads:])})
 
 
+def _arf(rng: np.random.Generator) -> Vectors:
+    depth, width = 8, 6
+    words: dict[int, int] = {}
+    shown: int | None = None
+    for n in range(500):
+        write, read, data = below(rng, depth), below(rng, depth), number(rng, width)
+        writes, reads = chance(rng, 0.6), int(n > 60 and chance(rng, 0.6))
+        yield ({"write_enable": writes, "write_address": write, "write_data": data, "read_enable": reads,
+                "read_address": read}, {} if shown is None else {"read_data": shown})
+        if writes:
+            words[write] = data
+        if reads:
+            shown = words[read]
+
+
+def _psum_store(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    rows, width = PsumStore(accelerator=acc).rows, 32 * acc.columns
+    stored: dict[int, int] = {}
+    waiting: tuple[int, int] | None = None
+    shown: int | None = None
+    for n in range(1500):
+        write, data = below(rng, rows), number(rng, width)
+        writes = chance(rng, 0.5)
+        oldest = waiting or ((write, data) if writes else None)
+        # No row is read that waits or is written now.
+        free = [row for row in stored if row not in ((waiting or (-1,))[0], write)]
+        reads = int(bool(free) and chance(rng, 0.6))
+        read = free[below(rng, len(free))] if reads else below(rng, rows)
+        blocked = bool(reads and oldest and (read - oldest[0]) % 2 == 0)
+        expected = {"overflow": int(waiting is not None and writes and blocked)}
+        if shown is not None:
+            expected["read_data"] = shown
+        reset = int(n % 100 == 99)
+        yield {"read": reads, "read_row": read, "write": writes, "write_row": write, "write_data": data,
+               "rst": reset}, expected
+        shown = stored[read] if reads else None
+        if oldest and not blocked:
+            stored[oldest[0]] = oldest[1]
+            waiting = (write, data) if waiting and writes else None
+        else:
+            waiting = oldest
+        if reset:
+            waiting = None
+
+
+_TINY = load("ews-4", {"l1_bytes": 1024})
 SUITES = (
+    VectorSuite("arf", lambda: Arf(depth=8, width=6), _arf),
+    VectorSuite("psum_store", partial(PsumStore, accelerator=_TINY), partial(_psum_store, _TINY)),
     # The contract leaves open what a read of the word that is being written gives.
     VectorSuite("sram_4x8_by_4", lambda: Sram(depth=4, width=8, granularity=4), _sram, view="""
     legal = !(read_enable && write_enable != 0 && read_address == write_address);"""),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from rtl import verilog
 from rtl.block import module_name
-from rtl.synth import timing, yosys
+from rtl.synth import kinds, timing, yosys
 from rtl.synth.liberty import Library
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
@@ -22,7 +23,8 @@ from sim.errors import InputError, nearest
 _PREFIX = module_name("")
 _BLACK_BOX = module_name("sram")
 _FANOUT = 4  # an output drives as many inputs of the driving cell
-_DELAY = re.compile(r"Delay =\s*([\d.]+) ps")
+# A name that is no Verilog identifier, or is a word of the language, is escaped and ends with a space.
+_INSTANCE = re.compile(r"^[ \t]+(\w+)\s+(?:#\s*\([^;]*?\)\s*)?(?:\\\S+\s+|[\w$]+\s*)\(", re.M)
 
 
 @dataclass(frozen=True)
@@ -152,19 +154,21 @@ def synthesize_modules(
     boxes = [name for name in texts if name.startswith(_BLACK_BOX)]
     mapped = [name for name in texts if name not in boxes]
     load_ff = _FANOUT * 1e15 * sum(library.driver.pins[pin].capacitance for pin in library.driver.inputs)
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        files, libraries = yosys.write(texts, directory), yosys.write_library(library, directory)
-        (directory / "limits.txt").write_text(
-            f"set_driving_cell {library.driver.name}\nset_load {load_ff}\n")
-        yosys.run(_script(files, libraries, top, boxes, mapped, library, period_ns), directory)
-        netlist = (directory / "netlist.v").read_text()
-        found = json.loads((directory / "cells.json").read_text())["modules"]
-        cells = {name: found.get(f"\\{name}", {}).get("num_cells_by_type", {}) for name in texts}
-        if timing.available():
-            paths = _paths(directory, libraries, netlist, cells, mapped, period_ns, library, load_ff)
-        else:
-            paths = _abc_paths(directory, mapped)
+    limits = f"set_driving_cell {library.driver.name}\nset_load {load_ff}\n"
+
+    def one(name: str) -> kinds.Mapped:
+        bodies = {part: _body(texts[part]) for part in (name, *_parts(texts, name))}
+        return kinds.map_kind(bodies, name, library, period_ns, limits)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(mapped, pool.map(one, mapped), strict=True))
+    cells = {name: found[name].cells if name in found else {} for name in texts}
+    if timing.available():
+        with tempfile.TemporaryDirectory() as scratch:
+            paths = _paths(Path(scratch), found, cells, period_ns, library, load_ff)
+    else:
+        paths = {name: kind.path_ns for name, kind in found.items() if kind.path_ns is not None}
+    netlist = "\n".join(kind.netlist for kind in found.values())
     instances = _instances(cells, top)
     return Synthesis(
         top.removeprefix(_PREFIX), library.name, period_ns,
@@ -181,53 +185,31 @@ def reached(texts: Mapping[str, str], top: str) -> dict[str, str]:
         name = pending.pop(0)
         if name not in found:
             found[name] = texts[name]
-            pending += [word for word in re.findall(r"^  (\w+) \w+ \($", texts[name], re.M) if word in texts]
+            pending += _parts(texts, name)
     return found
 
 
-def _script(
-    files: Sequence[str], libraries: Sequence[str], top: str, boxes: Sequence[str], mapped: Sequence[str],
-    library: Library, period_ns: float,
-) -> list[str]:
-    given = " ".join(f"-liberty {name}" for name in libraries)
-    unused = "".join(f" -dont_use {cell.name}" for cell in library.cells.values() if not cell.usable)
-    ties = []
-    if library.ties:
-        (low, low_pin), (high, high_pin) = library.ties
-        ties = [f"hilomap -singleton -locell {low.name} {low_pin} -hicell {high.name} {high_pin}"]
-    return [
-        *(f"read_verilog {name}" for name in files),
-        *(f"blackbox {name}" for name in boxes),
-        f"hierarchy -check -top {top}",
-        # The mapper's own abc run follows; the generic one would only cost time and area.
-        f"synth -noabc -booth -top {top}",
-        f"dfflibmap {given}{unused}",
-        # One run for each module: abc works on several at once and mixes what it prints.
-        *(f"tee -q -o {name}.abc abc {given}{unused} -D {round(period_ns * 1000)} -constr limits.txt {name}"
-          for name in mapped),
-        "setundef -zero", *ties, "opt_clean -purge",
-        # Private names stay private, so that none meets a name of the RTL by accident.
-        "write_verilog -noattr -norename netlist.v",
-        "tee -q -o cells.json stat -json",
-    ]
+def _parts(texts: Mapping[str, str], name: str) -> list[str]:
+    """Modules of which `name` has instances."""
+    return [part for part in dict.fromkeys(_INSTANCE.findall(texts[name])) if part in texts]
+
+
+def _body(text: str) -> str:
+    """Without the comment in front, which names the accelerator."""
+    return text[re.search(r"^module ", text, re.M).start() :]  # type: ignore[union-attr]
 
 
 def _paths(
-    directory: Path, libraries: Sequence[str], netlist: str, cells: Mapping[str, Mapping[str, int]],
-    mapped: Sequence[str], period_ns: float, library: Library, load_ff: float,
+    directory: Path, found: Mapping[str, kinds.Mapped], cells: Mapping[str, Mapping[str, int]],
+    period_ns: float, library: Library, load_ff: float,
 ) -> dict[str, float]:
     """OpenSTA's longest path of each module; it reads only what is in it."""
-    for text in re.split(r"^(?=module )", netlist, flags=re.M)[1:]:
-        (directory / f"{text.split('(')[0].split()[1]}.mapped.v").write_text(text)
-    tops = {name: [f"{part}.mapped.v" for part in _instances(cells, name) if part in mapped]
-            for name in mapped}
-    return timing.longest_paths(directory, libraries, tops, period_ns=period_ns,
-                                driver=library.driver.name, load_ff=load_ff)
-
-
-def _abc_paths(directory: Path, modules: Sequence[str]) -> dict[str, float]:
-    found = {name: _DELAY.findall((directory / f"{name}.abc").read_text()) for name in modules}
-    return {name: float(delays[-1]) / 1000 for name, delays in found.items() if delays}
+    for name, kind in found.items():
+        (directory / f"{name}.mapped.v").write_text(kind.netlist)
+    tops = {name: [f"{part}.mapped.v" for part in _instances(cells, name) if part in found]
+            for name in found}
+    return timing.longest_paths(directory, yosys.write_library(library, directory), tops,
+                                period_ns=period_ns, driver=library.driver.name, load_ff=load_ff)
 
 
 def _instances(cells: Mapping[str, Mapping[str, int]], top: str) -> Counter[str]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rtl.synth.liberty import Library
-from rtl.yosys import run
+from rtl.yosys import installed, run
 
-__all__ = ["run", "write", "write_library"]
+__all__ = ["installed", "run", "write", "write_library"]
 
 
 def write(texts: Mapping[str, str], directory: Path) -> list[str]:

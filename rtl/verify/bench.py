@@ -1,4 +1,8 @@
-"""The Verilog bench around the accelerator: memory, DRAM and software, so that no cycle passes Python."""
+"""The Verilog bench around the accelerator: memory, DRAM and software, so that no cycle passes Python.
+
+One text for every simulator; what differs is in `rtl.verify.shells`. It prints, one event a line: begin,
+layer, read, protocol, and at last end or limit (`LINES`).
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,23 @@ BENCH = "bench"
 
 WRITE, READ, WAIT, END = range(4)
 """Operations of the software: write or read a register, wait for the interrupt, stop."""
+LINES = ("begin", "layer", "read", "protocol", "end", "limit")
+"""First words of the lines that it prints."""
 
 _TEMPLATE = """\
-// Test bench of {top}. Reads run.hex (cycle limit, transfers of DRAM, stalls, seed, faulty,
-// fault, words), memory.hex, dram.hex and software.hex (operations, address and value each) from the working
-// directory. Writes events.txt and, at the end, memory_after.hex.
+// Test bench of {top}, synthesizable but for what it prints. Its shell fills `run` (cycle limit,
+// transfers of DRAM, stalls, seed, faulty, fault, words), `memory`, `software` (operations, address and value
+// each) and the DRAM's table, and ends the run when `over`.
 `timescale 1ns/1ns
 
-module {bench} (input clk, input rst);
+module {bench} (input clk, input rst, output reg over);
   reg [63:0] memory [0:{words}-1];
   reg [31:0] run [0:6];
   reg [47:0] software [0:255];
   reg [31:0] now;
   reg [7:0] step;
   reg asked, addressed, given, ended;
-  integer events, n;
+  integer n;
 
 {wires}
   wire write;
@@ -67,13 +73,6 @@ module {bench} (input clk, input rst);
   assign s_axil_arvalid = ~rst & operation == {read_op} & ~asked;
   assign s_axil_rready = 1;
 
-  initial begin
-    $readmemh("run.hex", run);
-    $readmemh("memory.hex", memory);
-    $readmemh("software.hex", software);
-    events = $fopen("events.txt", "w");
-  end
-
   always @(posedge clk) begin
     now <= rst ? 0 : now + 1;
     if (s_axil_awvalid & s_axil_awready) addressed <= 1;
@@ -83,68 +82,26 @@ module {bench} (input clk, input rst);
       step <= step + 1;
       {{addressed, given, asked}} <= 0;
     end
-    if (s_axil_rvalid) $fwrite(events, "read %0d %0d\\n", software[step][43:32], s_axil_rdata);
+    if (s_axil_rvalid) $display("read %0d %0d", software[step][43:32], s_axil_rdata);
     if (write)
       for (n = 0; n < 8; n = n + 1)
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
     if (~rst & (overflow | misplaced | (write & write_address[31:3] >= {words})))
-      $fwrite(events, "protocol %0d\\n", now);
+      $display("protocol %0d", now);
     // What happened in the last cycle of a layer is in the counters one cycle later.
     ended <= ~rst & end_layer;
-    if (~rst & begin_layer) $fwrite(events, "begin %0d\\n", now);
-    if (ended) $fwrite(events, "layer %0d{formats}\\n", now - 1, {counters});
+    if (~rst & begin_layer) $display("begin %0d", now);
+    if (ended) $display("layer %0d{formats}", now - 1, {counters});
     if (rst) begin
       step <= 0;
       {{addressed, given, asked}} <= 0;
     end
-    if (~rst & (operation == {end_op} | now >= run[0])) begin
-      $fwrite(events, "%0s %0d\\n", operation == {end_op} ? "end" : "limit", now);
-      $fclose(events);
-      $writememh("memory_after.hex", memory, 0, run[6] - 1);
-      $finish;
-    end
+    over <= ~rst & (operation == {end_op} | now >= run[0]);
+    if (~rst & operation == {end_op}) $display("end %0d", now);
+    else if (~rst & now >= run[0]) $display("limit %0d", now);
   end
 endmodule
 """
-
-CLOCK = """\
-`timescale 1ns/1ns
-
-module bench_clock;
-  reg clk, rst;
-  bench bench (clk, rst);
-  always #1 clk = ~clk;
-  initial begin
-    clk = 0;
-    rst = 1;
-    #6 rst = 0;
-  end
-endmodule
-"""
-"""Top for a simulator with time."""
-
-MAIN = """\
-#include "Vbench.h"
-#include "verilated.h"
-
-int main(int argc, char **argv)
-{
-    VerilatedContext context;
-    context.commandArgs(argc, argv);
-    Vbench bench{&context};
-    bench.rst = 1;
-    for (int half = 0; !context.gotFinish(); half++) {
-        bench.clk = half & 1;
-        if (half == 6)
-            bench.rst = 0;
-        bench.eval();
-        context.timeInc(1);
-    }
-    bench.final();
-    return 0;
-}
-"""
-"""Main program for Verilator."""
 
 _LITE = {"awaddr": 12, "awprot": 3, "awvalid": 1, "awready": 1, "wdata": 32, "wstrb": 4, "wvalid": 1,
          "wready": 1, "bresp": 2, "bvalid": 1, "bready": 1, "araddr": 12, "arprot": 3, "arvalid": 1,

@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rtl import verilog
-from rtl.verify.bench import BENCH, CLOCK, MAIN, bench
+from rtl import verilog, yosys
+from rtl.verify import shells
+from rtl.verify.bench import BENCH, bench
 from rtl.verify.simulators import environment
 from sim.accelerator import Accelerator
 from sim.errors import InputError
@@ -19,9 +20,14 @@ from sim.errors import InputError
 _RECIPE = {
     "icarus": ["iverilog", "-g2012", "-s", "bench_clock", "-o", "bench"],
     "verilator": ["verilator", "--cc", "--exe", "--build", "-O3", "--noassert", "-Wno-fatal", "-Wno-lint",
-                  "--top-module", BENCH, "-CFLAGS", "-O2", "-o", "../bench"],
+                  "--top-module", "bench_files", "-CFLAGS", "-O2", "-o", "../bench"],
+    # -O2 builds longer than it saves in the runs for which `simulators.choose` takes CXXRTL.
+    "cxxrtl": ["g++", "-std=c++17", "-O1", "-DNDEBUG", "-o", "bench"],
 }
-"""Commands that make `bench` of the Verilog files; changing one makes new entries in the cache."""
+"""Commands that make `bench` of the source files; changing one makes new entries in the cache."""
+# One C++ class a module: a flattened design is one function, for which the compiler needs minutes.
+_TO_CPP = [f"hierarchy -check -top {BENCH}", "proc", "opt_expr", "opt_merge", "opt_clean",
+           "write_cxxrtl -noflatten -g1 bench.cc"]
 MEMORY_WORDS = 1 << 16
 """64-bit words of the bench's memory at least."""
 
@@ -32,13 +38,17 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
     size = max(MEMORY_WORDS, 1 << (words - 1).bit_length())
     texts = sources(accelerator, rtl_dir) | {
         f"{name}.v": text for name, text in bench(accelerator, size).items()}
-    texts |= {"bench_clock.v": CLOCK} if simulator == "icarus" else {"main.cpp": MAIN}
+    shell = shells.texts(simulator, accelerator)
 
     def make(directory: Path) -> None:
-        _run([*_RECIPE[simulator], *texts], directory, settings)
+        if simulator == "cxxrtl":
+            yosys.run([*(f"read_verilog {name}" for name in texts), *_TO_CPP], directory)
+            _run([*_RECIPE[simulator], shells.MAIN], directory, settings)
+        else:
+            _run([*_RECIPE[simulator], *texts, *shell], directory, settings)
         shutil.rmtree(directory / "obj_dir", ignore_errors=True)
 
-    return cached(simulator, (_RECIPE[simulator], _version(simulator)), texts, make)
+    return cached(simulator, (_RECIPE[simulator], _TO_CPP, _version(simulator)), texts | shell, make)
 
 
 def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[Path], None]) -> Path:
@@ -67,23 +77,32 @@ def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[
     return target
 
 
-def run(built: Path, simulator: str, directory: Path) -> None:
-    """Runs the bench on the files in `directory`."""
+def run(built: Path, simulator: str, directory: Path, arguments: Sequence[str] = (),
+        seconds: float | None = None) -> str:
+    """Runs the bench on the files in `directory` and returns what it prints.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer than `seconds`.
+    """
     program = str(built / "bench")
     command = ["vvp", "-n", program] if simulator == "icarus" else [program]
-    _run(command, directory, environment(simulator))
+    return _run([*command, *arguments], directory, environment(simulator), seconds)
 
 
-def _run(command: Sequence[str], directory: Path, settings: dict[str, str]) -> None:
+def _run(command: Sequence[str], directory: Path, settings: dict[str, str],
+         seconds: float | None = None) -> str:
     done = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False,
-                          env=os.environ | settings)
+                          env=os.environ | settings, timeout=seconds)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
 
 
 def _version(simulator: str) -> str:
     """Of what is installed; a newer one builds anew."""
-    tool = shutil.which("iverilog") if simulator == "icarus" else environment(simulator)["VERILATOR_ROOT"]
+    tools = {"icarus": shutil.which("iverilog"), "verilator": environment(simulator).get("VERILATOR_ROOT"),
+             "cxxrtl": environment(simulator).get("CPLUS_INCLUDE_PATH")}
+    tool = tools[simulator]
     assert tool is not None
     return f"{tool} {os.stat(tool).st_mtime_ns}"
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+PAUSES = """\
+// Whether each channel may move: always, or with `stalls` in three quarters of the cycles, drawn at random.
+module bench_pauses #(parameter CHANNELS = 2, SEED = 1) (
+  input clk, input rst, input stalls, input [31:0] seed, output [CHANNELS-1:0] go
+);
+  reg [31:0] random;
+  genvar n;
+  generate
+    for (n = 0; n < CHANNELS; n = n + 1) assign go[n] = ~(stalls & random[2*n +: 2] == 0);
+  endgenerate
+  always @(posedge clk)
+    random <= rst ? seed ^ SEED : {random[30:0], random[31] ^ random[21] ^ random[1] ^ random[0]};
+endmodule
+"""
+
 READ = """\
-// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY cycles after its address; with
-// `stalls` a quarter of the cycles of each channel do not move.
+// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY >= 1 cycles after its address.
 module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
   input clk, input rst, input [31:0] now, input stalls, input [31:0] seed,
   input [31:0] araddr, input [7:0] arlen, input arid, input arvalid, output arready,
@@ -18,19 +32,19 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
   reg [6:0] count;
   reg [7:0] beat;
   reg held;
-  reg [31:0] random;
+  wire [1:0] go;
   wire moves = rvalid & rready;
   wire takes = arvalid & arready;
   wire ends = moves & rlast;
 
-  assign arready = count != 64 & ~(stalls & random[1:0] == 0);
+  bench_pauses #(.SEED(SEED)) pauses (clk, rst, stalls, seed, go);
+  assign arready = count != 64 & go[0];
   assign address = addresses[head] + ({24'd0, beat} << SHIFT);
   assign rlast = beat == lengths[head];
   assign rid = ids[head];
-  assign rvalid = count != 0 & now >= dues[head] & (held | ~(stalls & random[3:2] == 0));
+  assign rvalid = count != 0 & now >= dues[head] & (held | go[1]);
 
   always @(posedge clk) begin
-    random <= rst ? seed ^ SEED : {random[30:0], random[31] ^ random[21] ^ random[1] ^ random[0]};
     if (takes) begin
       addresses[tail] <= araddr;
       lengths[tail] <= arlen;
@@ -55,7 +69,7 @@ endmodule
 
 WRITE = """\
 // AXI4 write slave of 64 bits. `write` moves one beat into memory; the response of a burst comes LATENCY
-// cycles after its last beat. Addresses and data may come in any order.
+// >= 1 cycles after its last beat. Addresses and data may come in any order.
 module bench_write #(parameter LATENCY = 4, SEED = 1) (
   input clk, input rst, input [31:0] now, input stalls, input [31:0] seed,
   input faulty, input [31:0] fault,
@@ -74,24 +88,29 @@ module bench_write #(parameter LATENCY = 4, SEED = 1) (
   reg [6:0] a_count, w_count, b_count;
   reg [7:0] beat;
   reg held, bad;
-  reg [31:0] random;
+  wire [2:0] go;
   wire a_takes = awvalid & awready;
   wire w_takes = wvalid & wready;
   wire last = beat == lengths[a_head];
   wire ends = write & last;
   wire hits = faulty & address[31:3] == fault[31:3];
   wire b_moves = bvalid & bready;
+  // A beat moves into memory in the cycle after it came; a response that is due then does not wait.
+  wire [31:0] due = now + LATENCY - 1;
+  wire [2:0] response = {ids[a_head], bad | hits, 1'b0};
+  wire waiting;
 
-  assign awready = a_count != 64 & ~(stalls & random[1:0] == 0);
-  assign wready = w_count != 64 & ~(stalls & random[3:2] == 0);
+  bench_pauses #(.CHANNELS(3), .SEED(SEED)) pauses (clk, rst, stalls, seed, go);
+  assign awready = a_count != 64 & go[0];
+  assign wready = w_count != 64 & go[1];
   assign write = a_count != 0 & w_count != 0 & b_count != 64;
   assign address = addresses[a_head] + {21'd0, beat, 3'd0};
   assign {misplaced, strobe, data} = {write & (beats[w_head][72] != last), beats[w_head][71:0]};
-  assign {bid, bresp} = responses[b_head];
-  assign bvalid = b_count != 0 & now >= dues[b_head] & (held | ~(stalls & random[5:4] == 0));
+  assign waiting = b_count != 0;
+  assign {bid, bresp} = waiting ? responses[b_head] : response;
+  assign bvalid = (waiting | ends) & now >= (waiting ? dues[b_head] : due) & (held | go[2]);
 
   always @(posedge clk) begin
-    random <= rst ? seed ^ SEED : {random[30:0], random[31] ^ random[21] ^ random[1] ^ random[0]};
     if (a_takes) begin
       addresses[a_tail] <= awaddr;
       lengths[a_tail] <= awlen;
@@ -109,8 +128,8 @@ module bench_write #(parameter LATENCY = 4, SEED = 1) (
     end
     if (ends) begin
       a_head <= a_head + 1;
-      dues[b_tail] <= now + LATENCY - 1;
-      responses[b_tail] <= {ids[a_head], bad | hits, 1'b0};
+      dues[b_tail] <= due;
+      responses[b_tail] <= response;
       b_tail <= b_tail + 1;
     end
     if (b_moves) b_head <= b_head + 1;
@@ -129,7 +148,7 @@ endmodule
 """
 
 DRAM = """\
-// DRAM in front of L2 (docs/timing.md section 7). dram.hex holds the transfers in their fixed order: tiles
+// DRAM in front of L2 (docs/timing.md section 7). `table_` holds the transfers in their fixed order: tiles
 // that have to be there before it, layers that have to have begun, jobs that have to be written, cycles, and
 // whether it is a map. One at a time; what it brings is announced LATENCY later, weights ANNOUNCE cycles
 // before that, maps one.
@@ -149,8 +168,6 @@ module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
     & jobs >= jobs_needed & layers != 0;
   assign weights_there = w_head != w_tail & now >= weights_due[w_head];
   assign maps_there = m_head != m_tail & now >= maps_due[m_head];
-
-  initial $readmemh("dram.hex", table_);
 
   always @(posedge clk) begin
     layers <= layers + begin_layer;
@@ -177,5 +194,5 @@ module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
 endmodule
 """
 
-MODULES = {"bench_read": READ, "bench_write": WRITE, "bench_dram": DRAM}
+MODULES = {"bench_pauses": PAUSES, "bench_read": READ, "bench_write": WRITE, "bench_dram": DRAM}
 """Verilog text by module name."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from rtl.compiler import Image
 from rtl.counters import COUNTERS
 from rtl.rom import init_files
 from rtl.verify import build
-from rtl.verify.bench import END, READ, WAIT, WRITE
+from rtl.verify.bench import END, LINES, READ, WAIT, WRITE
 from rtl.verify.dram import transfers
+from rtl.verify.shells import FILES, RESULT
 
 START_WITH_INTERRUPT = 0b101
 """Of the register `control`."""
@@ -78,27 +80,41 @@ def run_image(
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
     """
     begin = time.perf_counter()
+    built = build.build(image.accelerator, simulator, rtl_dir, len(image.write_input(inputs)))
+    build_s = time.perf_counter() - begin
+    return replace(run_built(built, image, inputs, limit, simulator, conditions), build_s=build_s)
+
+
+def run_built(
+    built: Path, image: Image, inputs: np.ndarray, limit: int, simulator: str,
+    conditions: Conditions | None = None, arguments: Sequence[str] = (), seconds: float | None = None,
+) -> Run:
+    """`run_image` on a bench that is built, in the directory `built`.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer than `seconds`.
+    """
+    begin = time.perf_counter()
     memory = memory_before(image, inputs)
-    built = build.build(image.accelerator, simulator, rtl_dir, len(memory))
-    ready = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         _write(directory, image, memory, limit, conditions or Conditions())
-        build.run(built, simulator, directory)
-        return _read(directory, image, memory, ready - begin, time.perf_counter() - ready)
+        printed = build.run(built, simulator, directory, arguments, seconds)
+        return _read(directory, printed, image, memory, 0.0, time.perf_counter() - begin)
 
 
 def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, conditions: Conditions) -> None:
     moved = transfers(image)
     stalls, fault = conditions.stalls, conditions.fault
-    _words(directory / "run.hex", [limit, len(moved), int(stalls is not None), stalls or 0,
+    _words(directory / FILES["run"], [limit, len(moved), int(stalls is not None), stalls or 0,
                                    int(fault is not None), fault or 0, len(memory)])
-    _words(directory / "dram.hex", [transfer.word for transfer in moved] or [0])
-    _words(directory / "software.hex", _software(image))
+    _words(directory / FILES["dram.table_"], [transfer.word for transfer in moved] or [0])
+    _words(directory / FILES["software"], _software(image))
     for name, text in init_files(image.accelerator, image.rom).items():
         (directory / name).write_text(text)
     data = memory.astype(">u8").tobytes().hex()
-    (directory / "memory.hex").write_text("\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
+    (directory / FILES["memory"]).write_text(
+        "\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
 
 
 def offsets(image: Image) -> dict[str, int]:
@@ -143,11 +159,14 @@ def _words(path: Path, words: list[int]) -> None:
     path.write_text("".join(f"{word:x}\n" for word in words))
 
 
-def _read(directory: Path, image: Image, before: np.ndarray, build_s: float, run_s: float) -> Run:
-    events = [line.split() for line in (directory / "events.txt").read_text().splitlines()]
+def _read(
+    directory: Path, printed: str, image: Image, before: np.ndarray, build_s: float, run_s: float
+) -> Run:
+    # A simulator may say something of its own.
+    events = [words for line in printed.splitlines() if (words := line.split()) and words[0] in LINES]
     # An unknown bit can only come from a broken design; it reads as 0.
     found = [(kind, [int(value) if value.isdecimal() else 0 for value in values]) for kind, *values in events]
-    lines = [line for line in (directory / "memory_after.hex").read_text().splitlines()
+    lines = [line for line in (directory / RESULT).read_text().splitlines()
              if line[:1] not in ("/", "@")]
     memory = np.frombuffer(bytes.fromhex("".join(lines).translate(_UNKNOWN)), ">u8").astype(np.uint64)
     last, (cycles,) = found[-1]

@@ -35,7 +35,7 @@ def verify_network(
 
     Args:
         images: int8 [batch, C, H, W]; the first one runs.
-        simulator: "icarus", "verilator", or "auto" for what is done sooner.
+        simulator: "icarus", "verilator", "cxxrtl", or "auto" for what is done sooner.
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
         plans: how each of `network.shapes` runs; by default what `sim.plan` says.
         stalls: seed of random stalls on every channel of the bus; cycles are then not compared.

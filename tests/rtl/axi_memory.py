@@ -44,85 +44,95 @@ def check_burst(address, length, size, burst, beat_bytes):
     assert address // 4096 == (address + (length + 1) * beat_bytes - 1) // 4096
 
 
-class ReadMemory:
-    """Answers reads from `content` [bytes] `latency` cycles after AR; `faulty`: addresses with SLVERR."""
+class Memory:
+    """What both halves share: stalls, bursts, and answers in order, each when it is due."""
 
-    def __init__(self, dut, content, latency, *, stalls=None, stall=0.25, faulty=()):
+    def __init__(self, dut, letters, content, latency, *, stalls=None, stall=0.25, faulty=()):
         self.dut, self.content, self.latency, self.faulty = dut, content, latency, set(faulty)
         self.stalls, self.stall = stalls or Never(), stall
-        self.bytes = len(dut.rdata) // 8
-        self.addresses = Channel(dut.arvalid, dut.arready, dut.araddr, dut.arlen, dut.arsize, dut.arburst,
-                                 dut.arid)
-        self.beats = deque()  # (cycle, address, last)
+        self.addresses = Channel(*(getattr(dut, letters + name) for name in (
+            "valid", "ready", "addr", "len", "size", "burst", "id")))
+        self.answers = deque()  # (cycle, address, ...)
         self.presented = None
         self.cycle = 0
         self.bursts = []  # (cycle, address, beats)
+
+    def present_ready(self, ctx, *readies):
+        for ready in readies:
+            ctx.set(ready, self.stalls.random() >= self.stall)
+
+    def present_answer(self, ctx, valid, response):
+        """The oldest answer, if it is there; None otherwise."""
+        due = self.presented is None and self.answers and self.answers[0][0] <= self.cycle
+        if due and self.stalls.random() >= self.stall:
+            self.presented = self.answers[0]
+        ctx.set(valid, self.presented is not None)
+        if self.presented is not None:
+            ctx.set(response, 2 if self.presented[1] in self.faulty else 0)
+        return self.presented
+
+    def observe_burst(self, ctx):
+        """(burst address, beat address, last) of every beat of a burst that is taken in this cycle."""
+        moved = self.addresses.moved(ctx)
+        if not moved:
+            return []
+        address, length, size, burst, _ = moved
+        check_burst(address, length, size, burst, self.bytes)
+        self.bursts.append((self.cycle, address, length + 1))
+        return [(address, address + n * self.bytes, n == length) for n in range(length + 1)]
+
+    def observe_answer(self, ctx, ready):
+        """The answer that is taken in this cycle, or None; the cycle ends."""
+        taken = self.presented if ctx.get(ready) else None
+        if taken is not None:
+            self.answers.popleft()
+            self.presented = None
+        self.cycle += 1
+        return taken
+
+
+class ReadMemory(Memory):
+    """Answers reads from `content` [bytes] `latency` cycles after AR; `faulty`: addresses with SLVERR."""
+
+    def __init__(self, dut, content, latency, **options):
+        super().__init__(dut, "ar", content, latency, **options)
+        self.bytes = len(dut.rdata) // 8
         self.received = []  # (cycle, address)
 
     def present(self, ctx):
         dut = self.dut
-        ctx.set(dut.arready, self.stalls.random() >= self.stall)
-        due = self.presented is None and self.beats and self.beats[0][0] <= self.cycle
-        if due and self.stalls.random() >= self.stall:
-            self.presented = self.beats[0]
-        ctx.set(dut.rvalid, self.presented is not None)
-        if self.presented is not None:
-            _, address, last = self.presented
+        self.present_ready(ctx, dut.arready)
+        answer = self.present_answer(ctx, dut.rvalid, dut.rresp)
+        if answer:
+            _, address, last = answer
             ctx.set(dut.rdata, int.from_bytes(self.content[address : address + self.bytes], "little"))
             ctx.set(dut.rlast, last)
-            ctx.set(dut.rresp, 2 if address in self.faulty else 0)
 
     def observe(self, ctx):
-        moved = self.addresses.moved(ctx)
-        if moved:
-            address, length, size, burst, _ = moved
-            check_burst(address, length, size, burst, self.bytes)
-            self.bursts.append((self.cycle, address, length + 1))
-            self.beats += [(self.cycle + self.latency, address + n * self.bytes, n == length)
-                           for n in range(length + 1)]
-        if self.presented is not None and ctx.get(self.dut.rready):
-            self.received.append((self.cycle, self.presented[1]))
-            self.beats.popleft()
-            self.presented = None
-        self.cycle += 1
+        self.answers += [(self.cycle + self.latency, address, last)
+                         for _, address, last in self.observe_burst(ctx)]
+        cycle, taken = self.cycle, self.observe_answer(ctx, self.dut.rready)
+        if taken:
+            self.received.append((cycle, taken[1]))
 
 
-class WriteMemory:
+class WriteMemory(Memory):
     """Takes writes into `content`, responds `latency` cycles after the last beat."""
 
-    def __init__(self, dut, content, latency, *, stalls=None, stall=0.25, faulty=()):
-        self.dut, self.content, self.latency, self.faulty = dut, content, latency, set(faulty)
-        self.stalls, self.stall = stalls or Never(), stall
+    def __init__(self, dut, content, latency, **options):
+        super().__init__(dut, "aw", content, latency, **options)
         self.bytes = len(dut.wdata) // 8
-        self.addresses = Channel(dut.awvalid, dut.awready, dut.awaddr, dut.awlen, dut.awsize, dut.awburst,
-                                 dut.awid)
         self.data = Channel(dut.wvalid, dut.wready, dut.wdata, dut.wstrb, dut.wlast)
         self.open = deque()  # bursts without all of their data
         self.beats = deque()
-        self.responses = deque()
-        self.presented = None
-        self.cycle = 0
-        self.bursts = []
         self.written = []  # (cycle, address, strobe)
 
     def present(self, ctx):
-        dut = self.dut
-        ctx.set(dut.awready, self.stalls.random() >= self.stall)
-        ctx.set(dut.wready, self.stalls.random() >= self.stall)
-        due = self.presented is None and self.responses and self.responses[0][0] <= self.cycle
-        if due and self.stalls.random() >= self.stall:
-            self.presented = self.responses[0]
-        ctx.set(dut.bvalid, self.presented is not None)
-        if self.presented is not None:
-            ctx.set(dut.bresp, 2 if self.presented[1] in self.faulty else 0)
+        self.present_ready(ctx, self.dut.awready, self.dut.wready)
+        self.present_answer(ctx, self.dut.bvalid, self.dut.bresp)
 
     def observe(self, ctx):
-        moved = self.addresses.moved(ctx)
-        if moved:
-            address, length, size, burst, _ = moved
-            check_burst(address, length, size, burst, self.bytes)
-            self.bursts.append((self.cycle, address, length + 1))
-            self.open += [(address, address + n * self.bytes, n == length) for n in range(length + 1)]
+        self.open += self.observe_burst(ctx)
         moved = self.data.moved(ctx)
         if moved:
             self.beats.append((self.cycle, *moved))
@@ -134,11 +144,8 @@ class WriteMemory:
                 if strobe >> n & 1:
                     self.content[address + n] = data >> 8 * n & 0xFF
             if last:
-                self.responses.append((self.cycle + self.latency, burst))
-        if self.presented is not None and ctx.get(self.dut.bready):
-            self.responses.popleft()
-            self.presented = None
-        self.cycle += 1
+                self.answers.append((self.cycle + self.latency, burst))
+        self.observe_answer(ctx, self.dut.bready)
 
 
 def content(rng: np.random.Generator, size: int) -> bytearray:

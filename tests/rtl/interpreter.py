@@ -80,7 +80,6 @@ class Machine:
     def run(self):
         units = self.streams["units"]
         while not units.done:
-            assert units.peek().begins
             if units.peek().kind:
                 self.vector_pass(units.packet())
             else:
@@ -293,7 +292,7 @@ class Machine:
     # ---- passes
 
     def vector_pass(self, u):
-        assert (u.begins, u.ends, u.wide, u.residual) == (1, 1, 0, 0)
+        assert (u.ends, u.wide, u.residual) == (1, 0, 0)
         source, columns = self.maps[1 - u.map], self.acc.requant_lanes
         self.poison(self.maps[u.map])
         for p in range(u.pixels):

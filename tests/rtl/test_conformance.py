@@ -25,6 +25,7 @@ AWAY = {
     "small L2": ("ews-8", {"l2_bytes": 1024}),
     "shallow PRF": ("ews-4", {"prf_depth": 2}),
     "slow L2": ("ews-4", {"dma_setup": 20, "l2_latency": 9}),
+    "quick L2": ("ews-4", {"dma_setup": 3, "l2_latency": 1}),
     "slow DRAM": ("ews-cms-4", {"dram_bits": 8, "dram_latency": 30}),
     "quick DRAM": ("ews-8", {"l2_latency": 13, "dma_setup": 3, "dram_latency": 16, "dram_row_cycles": 0}),
     "several at once": ("ews-cms-8", {"keep": 1, "group": 4, "wrf_depth": 12, "weight_port_bits": 128,

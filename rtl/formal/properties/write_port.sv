@@ -1,11 +1,11 @@
 // AXI4 write master: rules of AW and W, WLAST with the last beat of each burst, no beat
 // before its burst, no response without need.
 module write_port (
-    input clk, input request_valid, input [31:0] address, input [16:0] beats, input word_valid,
+    input clk, input request_valid, input [`ADDRESS_BITS-1:0] address, input [`REQUEST_BITS-1:0] beats, input word_valid,
     input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp, input bvalid,
     input stop, input clear, input pick);
   wire request_ready, word_ready, awvalid, awid, wvalid, wlast, bready, idle, error;
-  wire [31:0] awaddr, error_address;
+  wire [`ADDRESS_BITS-1:0] awaddr, error_address;
   wire [7:0] awlen, wdata;
   wire wstrb;
   wire [2:0] awsize;
@@ -16,12 +16,18 @@ module write_port (
       .word_strobe(word_strobe), .awaddr(awaddr), .awlen(awlen), .awsize(awsize), .awburst(awburst), .awid(awid),
       .awvalid(awvalid), .awready(awready), .wdata(wdata), .wstrb(wstrb), .wlast(wlast), .wvalid(wvalid),
       .wready(wready), .bresp(bresp), .bid(1'b0), .bvalid(bvalid), .bready(bready), .stop(stop), .clear(clear),
-      .idle(idle), .error(error), .error_address(error_address));
+      .idle(idle), .error(error), .error_address(error_address)
+`ifdef STRENGTHENED
+      , .owed(owed), .coming(coming), .sent(sent_inside), .queue_level(queue_level), .\lengths.level (lengths_level),
+      .\channel.underway_level (level), .\channel.waiting (waiting), .\channel.begun (in_request),
+      .\channel.rest_beats (rest_beats)
+`endif
+      );
   reg aw_waits = 0;
   always @(posedge clk) aw_waits <= awvalid && !awready;
   wire begins = awvalid && !aw_waits;
-  burst_rules #(0) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
-  stream_rules #(49, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
+  burst_rules #(0, `ADDRESS_BITS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
+  stream_rules #(`ADDRESS_BITS + `REQUEST_BITS, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
   stream_rules #(10) w_rules (clk, 1'b0, wvalid, wready, {wdata, wstrb, wlast});
 
   // Bursts whose beats are not all out; one of them, any, is followed: `ahead` bursts go before it.
@@ -45,6 +51,33 @@ module write_port (
       length <= awlen;
     end
   end
+`ifdef STRENGTHENED
+  // For two outstanding bursts: what the registers inside hold. `first` and `second` are the lengths that wait.
+  wire [$clog2(2*`BURST_BEATS+1)-1:0] owed;
+  wire coming, waiting, in_request;
+  wire [7:0] sent_inside;
+  wire [$clog2(`WAITING_WORDS+1)-1:0] queue_level;
+  wire [1:0] lengths_level, level;
+  wire [`REQUEST_BITS-1:0] rest_beats;
+  reg [7:0] first, second;
+  wire [1:0] kept = owing - w_ends;
+  always @(posedge clk) begin
+    if (w_ends) first <= second;
+    if (begins && kept == 0) first <= awlen;
+    if (begins && kept == 1) second <= awlen;
+  end
+  wire [7:0] due = (owing != 0 ? first + 1 - sent : 0) + (owing == 2 ? second + 1 : 0);
+  always @* begin
+    assert (owing <= awaited && awaited == level && lengths_level == owing);
+    assert (written == awaited - owing && taken + aw_waits == awaited && waiting == aw_waits);
+    assert (sent_inside == sent && (owing == 0 ? sent == 0 : sent <= first && first < `BURST_BEATS));
+    if (owing == 2) assert (second < `BURST_BEATS);
+    assert (due == owed + coming + queue_level);
+    if (in_request) assert (request_valid && rest_beats != 0);
+    if (wvalid) assert (wlast == (sent == first));
+    if (followed) assert (ahead < owing && length == (ahead == 0 ? first : second));
+  end
+`endif
   always @* begin
     assume (!request_valid || beats != 0);
     assume (!bvalid || written != 0 && taken != 0);
@@ -52,7 +85,7 @@ module write_port (
     if (followed && ahead == 0 && wvalid) assert (wlast == (sent == length));
     assert (bready);
     assert (idle == (awaited == 0));
-    assert (awaited <= 32);
+    assert (awaited <= `OUTSTANDING);
     if (stop) assert (!begins);
   end
 endmodule

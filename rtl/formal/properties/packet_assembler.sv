@@ -1,0 +1,46 @@
+// Packet assembler: packets of three words in order, the first one lowest, none lost or doubled. One word of one
+// packet, any, is followed; `before` packets leave before it.
+module packet_assembler (
+    input clk, input clear, input in_valid, input [`WORD_BITS-1:0] in_data, input out_ready, input pick);
+  wire in_ready, out_valid;
+  wire [3*`WORD_BITS-1:0] out_data;
+  codeword_packet_assembler_3 dut (
+      .clk(clk), .rst(1'b0), .clear(clear), .in_valid(in_valid), .in_ready(in_ready), .in_data(in_data),
+      .out_valid(out_valid), .out_ready(out_ready), .out_data(out_data));
+  stream_rules #(3*`WORD_BITS) rules (clk, clear, out_valid, out_ready, out_data);
+  wire enters = in_valid && in_ready, leaves = out_valid && out_ready;
+  reg [1:0] number = 0, place;
+  reg [`WORD_BITS-1:0] word;
+  reg followed = 0, before;
+  // Packets whose last word has entered and which have not left.
+  reg waiting = 0;
+  always @(posedge clk) begin
+    waiting <= waiting - leaves + (enters && number == 2);
+    if (enters) number <= number == 2 ? 0 : number + 1;
+    if (followed && leaves) begin
+      before <= 0;
+      if (!before) followed <= 0;
+    end
+    if (enters && pick && !followed) begin
+      followed <= 1;
+      place <= number;
+      word <= in_data;
+      before <= waiting && !leaves;
+    end
+    if (clear) begin
+      followed <= 0;
+      number <= 0;
+      waiting <= 0;
+    end
+  end
+  wire [`WORD_BITS-1:0] shown = out_data >> place * `WORD_BITS;
+  always @* begin
+    assert (out_valid == waiting);
+    if (number != 2) assert (in_ready);
+`ifdef FALSE_TWIN
+    if (followed && out_valid) assert (shown == word);
+`else
+    if (followed && out_valid && !before) assert (shown == word);
+`endif
+  end
+endmodule

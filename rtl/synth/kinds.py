@@ -1,0 +1,99 @@
+"""Synthesis of one kind of component; what is in it stays a black box. Results are kept by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rtl.synth import yosys
+from rtl.synth.liberty import Library
+
+_DELAY = re.compile(r"Delay =\s*([\d.]+) ps")
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """One module on cells.
+
+    Attributes:
+        netlist: Verilog.
+        cells: of the library and black boxes, by type.
+        path_ns: abc's longest path between its ports and those of what is in it; None where it has none.
+    """
+
+    netlist: str
+    cells: dict[str, int]
+    path_ns: float | None
+
+
+def map_kind(
+    texts: Mapping[str, str], name: str, library: Library, period_ns: float, limits: str,
+) -> Mapped:
+    """Maps the module `name`; the other texts are of the modules in it.
+
+    Args:
+        limits: abc's driving cell and load.
+    """
+    script = _script(texts, name, library, period_ns)
+    key = hashlib.sha256(repr((script, sorted(texts.items()), library.texts, limits, _tool())).encode())
+    kept = _cache() / f"{key.hexdigest()[:32]}.json"
+    if kept.exists():
+        return Mapped(**json.loads(kept.read_text()))
+    mapped = _run(texts, name, library, script, limits)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as staging:
+        json.dump(asdict(mapped), staging)
+    os.replace(staging.name, kept)
+    return mapped
+
+
+def _run(
+    texts: Mapping[str, str], name: str, library: Library, script: list[str], limits: str
+) -> Mapped:
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        yosys.write(texts, directory)
+        yosys.write_library(library, directory)
+        (directory / "limits.txt").write_text(limits)
+        yosys.run(script, directory)
+        found = json.loads((directory / "cells.json").read_text())["modules"]
+        delays = _DELAY.findall((directory / "abc.log").read_text())
+        return Mapped((directory / "netlist.v").read_text(),
+                      found.get(f"\\{name}", {}).get("num_cells_by_type", {}),
+                      float(delays[-1]) / 1000 if delays else None)
+
+
+def _script(texts: Mapping[str, str], name: str, library: Library, period_ns: float) -> list[str]:
+    given = " ".join(f"-liberty library_{number}.lib" for number in range(len(library.texts)))
+    unused = "".join(f" -dont_use {cell.name}" for cell in library.cells.values() if not cell.usable)
+    ties = []
+    if library.ties:
+        (low, low_pin), (high, high_pin) = library.ties
+        ties = [f"hilomap -singleton -locell {low.name} {low_pin} -hicell {high.name} {high_pin}"]
+    return [
+        f"read_verilog {name}.v",
+        *(f"read_verilog -lib {part}.v" for part in texts if part != name),
+        # The mapper's own abc run follows; the generic one would only cost time and area.
+        f"synth -noabc -booth -top {name}",
+        f"dfflibmap {given}{unused}",
+        f"tee -q -o abc.log abc {given}{unused} -D {round(period_ns * 1000)} -constr limits.txt {name}",
+        "setundef -zero", *ties, "opt_clean -purge",
+        # Private names stay private, so that none meets a name of the RTL by accident.
+        "write_verilog -noattr -norename netlist.v",
+        "tee -q -o cells.json stat -json",
+    ]
+
+
+def _tool() -> int:
+    return yosys.installed().stat().st_mtime_ns
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "codeword" / "synth"

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help=".lib or .lib.gz files of one library, or a folder of them")
     parser.add_argument("--out", required=True, type=Path, help="the table, TOML")
     parser.add_argument("--layers", type=int, help="of the network, evenly spread; default all")
-    parser.add_argument("--component", action="append", choices=[bench.kind for bench in benches()],
+    parser.add_argument("--component", action="append", choices=[bench.name for bench in benches()],
                         help="only this one; may be repeated")
     parser.add_argument("--wire-farads", type=float, default=0.0, metavar="C",
                         help="of a net's wire for each input on it, an assumption; default 0")

@@ -72,7 +72,7 @@ def characterize(
     streams: dict[str, Layers] = {}
     found = []
     for bench in benches():
-        if kinds is None or bench.kind in kinds:
+        if kinds is None or bench.name in kinds:
             source = streams.setdefault(bench.layers.name, Layers(bench.layers))
             found.append(_component(bench, library, tables, source, layers, wire_farads))
     return found
@@ -81,8 +81,8 @@ def characterize(
 def _component(bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None,
                wire_farads: float) -> Characterization:
     texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(bench.block).items()}
-    synthesis = synthesize_modules(texts, module_name(bench.kind), library, 1e9 / bench.machine.clock_hz)
-    netlist = flatten(synthesis.netlist, module_name(bench.kind), library)
+    synthesis = synthesize_modules(texts, module_name(bench.block.kind), library, 1e9 / bench.machine.clock_hz)
+    netlist = flatten(synthesis.netlist, module_name(bench.block.kind), library)
     model = EnergyModel(netlist, tables, wire_farads=wire_farads)
     names = list(source.layers)
     if layers is not None:
@@ -206,7 +206,7 @@ def _component_lines(part: Characterization) -> list[str]:
     path = synthesis.by_kind[synthesis.top].path_ns if synthesis.timing == "opensta" else synthesis.path_ns
     size = ", ".join(f"{name} = {value}" for name, value in bench.size.items())
     lines = [
-        f"[components.{bench.kind}]",
+        f"[components.{bench.name}]",
         f"size = {{ {size} }}",
         f"area_um2 = {synthesis.area:.6g}",
         f"flip_flop_area_um2 = {synthesis.flip_flop_area:.6g}",
@@ -218,7 +218,7 @@ def _component_lines(part: Characterization) -> list[str]:
     ]
     for fit in part.fits:
         lines += [
-            f"[components.{bench.kind}.events.{fit.event.name}]",
+            f"[components.{bench.name}.events.{fit.event.name}]",
             f"per = {_text(fit.event.unit)}",
             f"mean_j = {fit.mean_j:.4g}",
             f"intercept_j = {fit.intercept_j:.4g}",

@@ -20,7 +20,7 @@ from rtl.synth.gate_level import simulate
 from tests.rtl.simulate import fields
 from tests.rtl.synthesis import MINI, library
 
-BENCHES = {bench.kind: bench for bench in benches()}
+BENCHES = {bench.name: bench for bench in benches()}
 LANE = 37
 LAYER = "block4.conv1"
 

@@ -81,8 +81,9 @@ def characterize(
 def _component(bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None,
                wire_farads: float) -> Characterization:
     texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(bench.block).items()}
-    synthesis = synthesize_modules(texts, module_name(bench.block.kind), library, 1e9 / bench.machine.clock_hz)
-    netlist = flatten(synthesis.netlist, module_name(bench.block.kind), library)
+    top = module_name(bench.block.kind)
+    synthesis = synthesize_modules(texts, top, library, 1e9 / bench.machine.clock_hz)
+    netlist = flatten(synthesis.netlist, top, library)
     model = EnergyModel(netlist, tables, wire_farads=wire_farads)
     names = list(source.layers)
     if layers is not None:

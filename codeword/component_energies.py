@@ -22,8 +22,9 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
         flip_flop_um2: area of the library's flip-flop, which turns areas into numbers of them.
     """
     parts, made = power["components"], power["provenance"]
+    layers, dates = ({part[what] for part in parts.values()} for what in ("layers", "date"))
     source = (f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
-              f"{made['date']}")
+              f"at least {min(layers)} layers, {max(dates)}")
     lines = []
     for section, kind in _TILES.items():
         events = parts[kind]["events"]

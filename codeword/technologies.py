@@ -34,9 +34,9 @@ def main() -> None:
         "which equals the RTL's counters. `unknown` means that a part has no figure with a source; *known* "
         "is the sum of the other parts, a lower bound.",
         "The RTL gates no clock: every flip-flop, those of the WRFs above all, takes its clock every cycle. "
-        "That is the upper end of `clock`; the lower half of the picture leaves it out, and a column of its own "
-        "says what ideal gates would leave of it: *derived* from counted writes, for a machine that we have "
-        "not built.",
+        "That is the upper end of `clock`; the lower half of the picture leaves it out, and columns of their "
+        "own say what ideal gates would leave of it: *derived* from counted writes, for a machine that we "
+        "have not built.",
         "![Energy by component](technologies.png)",
         *(_network(network, found) for network in NETWORKS),
         _areas(found), _provenance(), _macros(), _mvq_against_cacti(), _dram(), _scaling(),

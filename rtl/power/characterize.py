@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,9 +19,11 @@ from rtl.power.netlist import flatten
 from rtl.power.streams import NETWORK, Layers
 from rtl.power.tables import Tables
 from rtl.synth import Library, Synthesis, synthesize_modules
+from sim.errors import InputError
 
 SAMPLES = 2
 """Chunks of each layer."""
+_COMPONENT = re.compile(r"^(?=\[components\.\w+\]$)", re.M)
 LEAST_RANGE = 0.1
 """Of a statistic over all samples; one that varies less would get a coefficient that is mostly noise."""
 
@@ -170,7 +174,6 @@ def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float
 def to_toml(library: Library, found: list[Characterization], *, wire_farads: float = 0.0) -> str:
     """A table of coefficients, with where it comes from."""
     tables = Tables(library)
-    paths = [part.synthesis.path_ns for part in found if part.synthesis.path_ns is not None]
     timing = found[0].synthesis.timing
     lines = [
         f"# Energy, area and leakage of components on {library.name}.",
@@ -183,13 +186,11 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
         f"files = [{', '.join(_text(file.name) for file in library.files)}]",
         f"revision = {_text(tables.revision)}",
         f"volts = {tables.volts}",
-        f"date = {_text(datetime.date.today().isoformat())}",
         f"codeword = {_text(importlib.metadata.version('codeword'))}",
         *(f"{name} = {_text(importlib.metadata.version(name))}" for name in ("pyosys", "amaranth", "numpy")),
-        f"operands = {_text(f'{NETWORK}, {len(found[0].layers)} layers, test images')}",
+        f"operands = {_text(f'{NETWORK}, test images')}",
         f"mapped_for_ns = {found[0].synthesis.period_ns:.4g}",
         f"timing = {_text(timing)}" + ("  # within one module" if timing == "abc" else ""),
-        f"clock_period_ns = {max(paths):.4g}  # longest path of the components below" if paths else "",
         f"wire_farads_per_input = {wire_farads:g}  # assumed",
         'errors = "relative; samples of a layer by a fit without that layer"',
         "",
@@ -199,6 +200,25 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
     return "\n".join(lines)
 
 
+def merged(earlier: str, later: str) -> str:
+    """The later table, with those components of the earlier one that it lacks.
+
+    Raises:
+        InputError: tables of different libraries.
+    """
+    old, new = (tomllib.loads(text)["provenance"]["library"] for text in (earlier, later))
+    if old != new:
+        raise InputError("--out", old, f"holds another library than {new}", "write to another file")
+    (_, before), (head, after) = _blocks(earlier), _blocks(later)
+    return "\n".join(part.rstrip() + "\n" for part in (head, *(before | after).values()))
+
+
+def _blocks(table: str) -> tuple[str, dict[str, str]]:
+    """What precedes the components of a table, and the text of each."""
+    head, *parts = _COMPONENT.split(table)
+    return head, {part[len("[components.") : part.index("]")]: part for part in parts}
+
+
 def _component_lines(part: Characterization) -> list[str]:
     bench, synthesis = part.bench, part.synthesis
     path = synthesis.by_kind[synthesis.top].path_ns if synthesis.timing == "opensta" else synthesis.path_ns
@@ -206,6 +226,8 @@ def _component_lines(part: Characterization) -> list[str]:
     lines = [
         f"[components.{bench.name}]",
         f"size = {{ {size} }}",
+        f"date = {_text(datetime.date.today().isoformat())}",
+        f"layers = {len(part.layers)}",
         f"area_um2 = {synthesis.area:.6g}",
         f"flip_flop_area_um2 = {synthesis.flip_flop_area:.6g}",
         f"cells = {synthesis.cells}",

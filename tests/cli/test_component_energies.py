@@ -16,9 +16,10 @@ def event(joules: float) -> dict[str, float]:
 
 
 POWER = {
-    "provenance": {"library": "cells", "operands": "layers", "date": "today"},
+    "provenance": {"library": "cells", "operands": "a network"},
     "components": {
-        kind: {"area_um2": 1000.0, "flip_flop_area_um2": 500.0, "clock_j_per_cycle": clock, "leakage_w": 2e-6,
+        kind: {"date": "2026-11-24", "layers": 4,
+               "area_um2": 1000.0, "flip_flop_area_um2": 500.0, "clock_j_per_cycle": clock, "leakage_w": 2e-6,
                "events": events}
         for kind, clock, events in (
             ("dense_tile", 1e-12, {"mac": event(3e-12), "wrf_read": event(1e-12)}),

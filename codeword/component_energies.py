@@ -22,8 +22,9 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
         flip_flop_um2: area of the library's flip-flop, which turns areas into numbers of them.
     """
     parts, made = power["components"], power["provenance"]
+    layers, dates = ({part[what] for part in parts.values()} for what in ("layers", "date"))
     source = (f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
-              f"{made['date']}")
+              f"at least {min(layers)} layers, {max(dates)}")
     lines = []
     for section, kind in _TILES.items():
         events = parts[kind]["events"]
@@ -32,12 +33,13 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
                         f"{kind}, a read; writes at the same price, {source}")
     lines += _price("energy.prf", parts["prf"]["events"]["prf_access"], 0.5,
                     f"half of a read and a write with the addition, {source}")
-    decoder = parts["row_decoder"]
-    lines += _price("energy.crf", decoder["events"]["crf_read"], 1 / decoder["size"]["codeword_length"],
-                    f"row decoder, a read; writes at the same price, {source}",
-                    by="codebook_entries", size=decoder["size"]["codebook_entries"])
-    for name, what in (("arf", "the ARF"), ("rom", "a ROM")):
-        lines += [f"[energy.{name}]", f'missing = "the energy of {what} has not been evaluated"', ""]
+    arf = parts["arf"]["events"]
+    both = {what: (arf["arf_read"][what] + arf["arf_write"][what]) / 2 for what in ("mean_j", "error_mean")}
+    lines += _price("energy.arf", both, 1, f"mean of a read and a write, {source}")
+    lines += _price_by_size("energy.crf", "codebook_entries", _sizes(parts, "codebook_", "crf_read"),
+                            f"codebook RF, a read by one port; writes at the same price, {source}")
+    lines += _price_by_size("energy.rom", "rom_bank_bytes", _sizes(parts, "rom_logic_", "rom_read"),
+                            f"ROM as logic of random contents, a read, {source}")
     clock = [part["clock_j_per_cycle"] / (part["flip_flop_area_um2"] / flip_flop_um2)
              for part in parts.values() if part["flip_flop_area_um2"]]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
@@ -50,15 +52,26 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
     return "\n".join(lines)
 
 
-def _price(name: str, event: Mapping[str, Any], factor: float, source: str,
-           by: str = "", size: int = 0) -> list[str]:
-    """Of one size only where `by` names the accelerator field that it depends on."""
-    value = f"{1e12 * factor * event['mean_j']:.4g}"
-    given = [f'by = "{by}"', f"at = {{ {size} = {value} }}"] if by else [f"value = {value}"]
-    return [f"[{name}]", *given, 'label = "measured"',
-            f'source = "{source}"',
-            f'uncertainty = "{event["error_mean"]:.0%} mean error on other layers; no glitches, no wires"',
-            ""]
+def _sizes(parts: Mapping[str, Any], kind: str, event: str) -> dict[int, Mapping[str, Any]]:
+    """An event of the components `kind` + size, by size."""
+    return {int(name.removeprefix(kind)): part["events"][event]
+            for name, part in parts.items() if name.startswith(kind)}
+
+
+def _price(name: str, event: Mapping[str, Any], factor: float, source: str) -> list[str]:
+    return [f"[{name}]", f"value = {1e12 * factor * event['mean_j']:.4g}",
+            *_origin(source, event["error_mean"])]
+
+
+def _price_by_size(name: str, by: str, events: Mapping[int, Mapping[str, Any]], source: str) -> list[str]:
+    at = ", ".join(f"{size} = {1e12 * event['mean_j']:.4g}" for size, event in sorted(events.items()))
+    return [f"[{name}]", f'by = "{by}"', f"at = {{ {at} }}",
+            *_origin(source, max(event["error_mean"] for event in events.values()))]
+
+
+def _origin(source: str, error: float) -> list[str]:
+    return ['label = "measured"', f'source = "{source}"',
+            f'uncertainty = "{error:.0%} mean error on other layers; no glitches, no wires"', ""]
 
 
 if __name__ == "__main__":

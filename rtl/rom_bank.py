@@ -43,7 +43,7 @@ class RomBank(Block):
                          self.read_data.word_select(n, width).eq(read.data)]
         return m
 
-    def verilog(self) -> str:
+    def verilog(self) -> str | None:
         width = 8 * self.length
         reads = "".join(
             f"    if (read_enable[{n}])\n"

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rtl.power.characterize import characterize, to_toml
+from rtl.power.characterize import characterize, merged, to_toml
 from rtl.power.components import benches
 from rtl.synth import read
 from sim.errors import InputError
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help=".lib or .lib.gz files of one library, or a folder of them")
     parser.add_argument("--out", required=True, type=Path, help="the table, TOML")
     parser.add_argument("--layers", type=int, help="of the network, evenly spread; default all")
-    parser.add_argument("--component", action="append", choices=[bench.kind for bench in benches()],
-                        help="only this one; may be repeated")
+    parser.add_argument("--component", action="append", choices=[bench.name for bench in benches()],
+                        help="only this one, beside those that the table has; may be repeated")
     parser.add_argument("--wire-farads", type=float, default=0.0, metavar="C",
                         help="of a net's wire for each input on it, an assumption; default 0")
     given = parser.parse_args(arguments)
@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         library = read(*given.liberty)
         wire = given.wire_farads
         found = characterize(library, kinds=given.component, layers=given.layers, wire_farads=wire)
-        write_whole(given.out, to_toml(library, found, wire_farads=wire))
+        table = to_toml(library, found, wire_farads=wire)
+        if given.component and given.out.exists():
+            table = merged(given.out.read_text(), table)
+        write_whole(given.out, table)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

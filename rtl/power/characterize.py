@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,9 +19,11 @@ from rtl.power.netlist import flatten
 from rtl.power.streams import NETWORK, Layers
 from rtl.power.tables import Tables
 from rtl.synth import Library, Synthesis, synthesize_modules
+from sim.errors import InputError
 
 SAMPLES = 2
 """Chunks of each layer."""
+_COMPONENT = re.compile(r"^(?=\[components\.\w+\]$)", re.M)
 LEAST_RANGE = 0.1
 """Of a statistic over all samples; one that varies less would get a coefficient that is mostly noise."""
 
@@ -72,7 +76,7 @@ def characterize(
     streams: dict[str, Layers] = {}
     found = []
     for bench in benches():
-        if kinds is None or bench.kind in kinds:
+        if kinds is None or bench.name in kinds:
             source = streams.setdefault(bench.layers.name, Layers(bench.layers))
             found.append(_component(bench, library, tables, source, layers, wire_farads))
     return found
@@ -81,8 +85,9 @@ def characterize(
 def _component(bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None,
                wire_farads: float) -> Characterization:
     texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(bench.block).items()}
-    synthesis = synthesize_modules(texts, module_name(bench.kind), library, 1e9 / bench.machine.clock_hz)
-    netlist = flatten(synthesis.netlist, module_name(bench.kind), library)
+    top = module_name(bench.block.kind)
+    synthesis = synthesize_modules(texts, top, library, 1e9 / bench.machine.clock_hz)
+    netlist = flatten(synthesis.netlist, top, library)
     model = EnergyModel(netlist, tables, wire_farads=wire_farads)
     names = list(source.layers)
     if layers is not None:
@@ -112,13 +117,10 @@ def _component(bench: Bench, library: Library, tables: Tables, source: Layers, l
 def _runs(bench: Bench, model: EnergyModel, phases: Iterable[tuple[Words, Mapping[str, int]]],
           ) -> tuple[list[Energy], list[Mapping[str, int]]]:
     """Energy of the stimulus up to the end of each phase; ports keep what they had, but enables end."""
-    parts: list[Words] = []
-    energies, counts = [], []
-    for stimulus, count in phases:
-        parts.append(stimulus)
-        counts.append(count)
-        energies.append(model.energy(model.evaluator.run(_joined(parts, model.netlist.inputs))))
-    return energies, counts
+    stimuli, counts = zip(*phases, strict=True)
+    ends = np.cumsum([len(next(iter(stimulus.values()))) for stimulus in stimuli]).tolist()
+    activities = model.evaluator.runs(_joined(list(stimuli), model.netlist.inputs), ends)
+    return [model.energy(activity) for activity in activities], list(counts)
 
 
 def _joined(parts: list[Words], ports: Mapping[str, tuple[int, ...]]) -> Words:
@@ -172,7 +174,6 @@ def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float
 def to_toml(library: Library, found: list[Characterization], *, wire_farads: float = 0.0) -> str:
     """A table of coefficients, with where it comes from."""
     tables = Tables(library)
-    paths = [part.synthesis.path_ns for part in found if part.synthesis.path_ns is not None]
     timing = found[0].synthesis.timing
     lines = [
         f"# Energy, area and leakage of components on {library.name}.",
@@ -185,13 +186,11 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
         f"files = [{', '.join(_text(file.name) for file in library.files)}]",
         f"revision = {_text(tables.revision)}",
         f"volts = {tables.volts}",
-        f"date = {_text(datetime.date.today().isoformat())}",
         f"codeword = {_text(importlib.metadata.version('codeword'))}",
         *(f"{name} = {_text(importlib.metadata.version(name))}" for name in ("pyosys", "amaranth", "numpy")),
-        f"operands = {_text(f'{NETWORK}, {len(found[0].layers)} layers, test images')}",
+        f"operands = {_text(f'{NETWORK}, test images')}",
         f"mapped_for_ns = {found[0].synthesis.period_ns:.4g}",
         f"timing = {_text(timing)}" + ("  # within one module" if timing == "abc" else ""),
-        f"clock_period_ns = {max(paths):.4g}  # longest path of the components below" if paths else "",
         f"wire_farads_per_input = {wire_farads:g}  # assumed",
         'errors = "relative; samples of a layer by a fit without that layer"',
         "",
@@ -201,13 +200,34 @@ def to_toml(library: Library, found: list[Characterization], *, wire_farads: flo
     return "\n".join(lines)
 
 
+def merged(earlier: str, later: str) -> str:
+    """The later table, with those components of the earlier one that it lacks.
+
+    Raises:
+        InputError: tables of different libraries.
+    """
+    old, new = (tomllib.loads(text)["provenance"]["library"] for text in (earlier, later))
+    if old != new:
+        raise InputError("--out", old, f"holds another library than {new}", "write to another file")
+    (_, before), (head, after) = _blocks(earlier), _blocks(later)
+    return "\n".join(part.rstrip() + "\n" for part in (head, *(before | after).values()))
+
+
+def _blocks(table: str) -> tuple[str, dict[str, str]]:
+    """What precedes the components of a table, and the text of each."""
+    head, *parts = _COMPONENT.split(table)
+    return head, {part[len("[components.") : part.index("]")]: part for part in parts}
+
+
 def _component_lines(part: Characterization) -> list[str]:
     bench, synthesis = part.bench, part.synthesis
     path = synthesis.by_kind[synthesis.top].path_ns if synthesis.timing == "opensta" else synthesis.path_ns
     size = ", ".join(f"{name} = {value}" for name, value in bench.size.items())
     lines = [
-        f"[components.{bench.kind}]",
+        f"[components.{bench.name}]",
         f"size = {{ {size} }}",
+        f"date = {_text(datetime.date.today().isoformat())}",
+        f"layers = {len(part.layers)}",
         f"area_um2 = {synthesis.area:.6g}",
         f"flip_flop_area_um2 = {synthesis.flip_flop_area:.6g}",
         f"cells = {synthesis.cells}",
@@ -218,7 +238,7 @@ def _component_lines(part: Characterization) -> list[str]:
     ]
     for fit in part.fits:
         lines += [
-            f"[components.{bench.kind}.events.{fit.event.name}]",
+            f"[components.{bench.name}.events.{fit.event.name}]",
             f"per = {_text(fit.event.unit)}",
             f"mean_j = {fit.mean_j:.4g}",
             f"intercept_j = {fit.intercept_j:.4g}",

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtl.arf import Arf
 from rtl.block import Block
+from rtl.codebook import Codebook
 from rtl.dense_tile import DenseTile
 from rtl.geometry import PSUM_BITS, Geometry
 from rtl.power.evaluator import LANES, words
+from rtl.power.rom_logic import RomLogic
 from rtl.power.streams import Sample, toggle_rate, zero_rate
 from rtl.prf import Prf
 from rtl.requantizer import MULTIPLIER_BITS, Requantizer
@@ -28,6 +31,12 @@ ACTIVATION = ("activation_zero_rate", "activation_toggle_rate")
 WEIGHT = ("weight_zero_rate", "weight_toggle_rate")
 TOKENS = 64
 """Of a sample, in each pattern."""
+CODEBOOKS = (16, 64, 256, 512, 1024)
+"""Entries of the codebook RFs."""
+SLICE = 2
+"""Bytes of a codeword that a codebook RF is evaluated with: a read multiplexer is a tree for each bit."""
+ROMS = (64, 256)
+"""Words of 8 bytes of a bank of the codebook ROM."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Bench:
         layers: the accelerator whose schedule gives the operands.
         machine: the accelerator that it belongs to; block: the component.
         dense: fed with unpruned weights, too.
+        variant: tells components of one kind apart.
         phases: stimulus of each phase and how many of each unit it has; earlier ones set the state.
     """
 
@@ -68,10 +78,11 @@ class Bench:
     phases: Callable[[Bench, Sample], Iterator[tuple[Words, Mapping[str, int]]]]
     statistics: Callable[[Bench, Sample], Statistics]
     dense: bool = False
+    variant: str = ""
 
     @property
-    def kind(self) -> str:
-        return self.block.kind
+    def name(self) -> str:
+        return f"{self.block.kind}_{self.variant}" if self.variant else self.block.kind
 
 
 def _dense() -> Accelerator:
@@ -86,7 +97,7 @@ def benches() -> list[Bench]:
     dense, sparse, few = _dense(), _sparse(), _sparse(16)
     lanes = sparse.multipliers_per_codeword
     tile = (
-        Event("wrf_write", 1, "words", ("written_toggle_rate",)),
+        Event("wrf_write", 1, "words", ("written_toggle_rate", "load_rate")),
         Event("wrf_read", 2, "words", ("weight_toggle_rate",), ".wrf."),
     )
     return [
@@ -113,11 +124,24 @@ def benches() -> list[Bench]:
               _compactor, _compactor_statistics),
         Bench({"depth": dense.prf_depth, "columns": dense.columns}, dense, dense,
               Prf(depth=dense.prf_depth, columns=dense.columns, sum_bits=Geometry(dense).sum_bits),
-              (Event("prf_access", 1, "words", ("sum_toggle_rate", "psum_toggle_rate")),),
+              (Event("prf_access", 1, "words", ("psum_toggle_rate", "word_toggle_rate")),),
               _prf, _psum_statistics),
         Bench({"lanes": 1}, dense, dense, Requantizer(),
               (Event("requantize", 0, "values", ("acc_toggle_rate",)),), _requantizer,
               _acc_statistics),
+        Bench({"depth": dense.arf_depth, "width": 8 * dense.tile_rows}, dense, dense,
+              Arf(depth=dense.arf_depth, width=8 * dense.tile_rows),
+              (Event("arf_write", 1, "bytes", ACTIVATION), Event("arf_read", 2, "bytes", ACTIVATION)),
+              _arf, _arf_statistics),
+        *(Bench({"entries": machine.codebook_entries, "bytes": SLICE, "ports": 1}, sparse, machine,
+                Codebook(entries=machine.codebook_entries, length=SLICE, ports=1),
+                (Event("crf_read", 1, "bytes", ("codeword_toggle_rate",)),),
+                _codebook, _codebook_statistics, variant=str(machine.codebook_entries))
+          for machine in map(_sparse, CODEBOOKS)),
+        *(Bench({"depth": block.depth, "bytes": block.length, "ports": 1}, sparse, sparse, block,
+                (Event("rom_read", 0, "bytes", ("codeword_toggle_rate",)),),
+                _rom, _rom_statistics, variant=str(block.depth * block.length))
+          for block in (RomLogic(depth=depth) for depth in ROMS)),
     ]
 
 
@@ -181,7 +205,9 @@ def _tile_statistics(bench: Bench, sample: Sample) -> Statistics:
     return {"activation_zero_rate": zero_rate(seen), "activation_toggle_rate": toggle_rate(seen, 8),
             "weight_zero_rate": zero_rate(stored & 0xFF),
             "weight_toggle_rate": toggle_rate(stored[sample.entry], bits),
-            "written_toggle_rate": toggle_rate(order, bits)}
+            "written_toggle_rate": toggle_rate(order, bits),
+            # A load has a start and an end, however few entries it writes.
+            "load_rate": 1 / len(stored)}
 
 
 def _records(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -262,14 +288,16 @@ def _prf(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int
 
 
 def _psum_statistics(bench: Bench, sample: Sample) -> Statistics:
+    """`psum_toggle_rate`: from one psum to the next; `word_toggle_rate`: of the word that it replaces."""
     sums = sample.sums[:, :, -1]
     psums, held = np.zeros_like(sums), np.zeros((sample.groups, *sums.shape[1:]), np.int64)
+    changed = []
     for n, entry in enumerate(sample.entry):
         word = entry % sample.groups
-        held[word] = sums[n] if entry < sample.groups else held[word] + sums[n]
-        psums[n] = held[word]
-    return {"sum_toggle_rate": toggle_rate(sums, 16 + _bits(bench.machine.rows)),
-            "psum_toggle_rate": toggle_rate(psums, PSUM_BITS)}
+        psums[n] = sums[n] if entry < sample.groups else held[word] + sums[n]
+        changed.append(toggle_rate(np.stack([held[word], psums[n]]), PSUM_BITS))
+        held[word] = psums[n]
+    return {"psum_toggle_rate": toggle_rate(psums, PSUM_BITS), "word_toggle_rate": float(np.mean(changed))}
 
 
 def _accumulators(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -302,6 +330,74 @@ def _requantizer(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[
 
 def _acc_statistics(bench: Bench, sample: Sample) -> Statistics:
     return {"acc_toggle_rate": toggle_rate(_accumulators(bench, sample)[0], PSUM_BITS)}
+
+
+def _arf_vectors(bench: Bench, sample: Sample) -> np.ndarray:
+    """Activations [vectors, patterns, rows] as they come to the array, each once; the ARF holds them all."""
+    found = sample.activations[sample.entry % sample.groups == 0][: bench.machine.arf_depth]
+    return found[:, np.arange(LANES)[:, None], _rows(sample, bench)]
+
+
+def _arf(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int]]]:
+    """Another pattern's vectors; this one's; reads of them."""
+    vectors = _arf_vectors(bench, sample)
+    count, bits = len(vectors), _bits(bench.machine.arf_depth)
+    address = words(np.broadcast_to(np.arange(count)[:, None, None], (count, LANES, 1)), bits)
+    number = {"bytes": vectors.size}
+    for contents in (np.roll(vectors, 7, 1), vectors):
+        yield _with_rest({"write_enable": _ones(count), "write_address": address,
+                          "write_data": words(contents, 8)}, "write_enable"), number
+    yield _with_rest({"read_enable": _ones(count), "read_address": address}, "read_enable"), number
+
+
+def _arf_statistics(bench: Bench, sample: Sample) -> Statistics:
+    vectors = _arf_vectors(bench, sample)
+    return {"activation_zero_rate": zero_rate(vectors), "activation_toggle_rate": toggle_rate(vectors, 8)}
+
+
+def _looked_up(bench: Bench, sample: Sample, entries: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts of the layer's codewords, int8 [entries, length], as often as needed; indices of the rows.
+
+    A larger codebook than the layer's is used all over: an index moves to one of its multiples.
+    """
+    assert sample.codebook is not None
+    assert sample.records is not None
+    contents = np.resize(sample.codebook.reshape(-1, length), (entries, length))
+    index = sample.records[0][:TOKENS].astype(np.int64)
+    known = len(sample.codebook)
+    shift = np.random.default_rng(entries).integers(max(1, entries // known), size=index.shape)
+    return contents, (index + known * shift) % entries
+
+
+def _codebook(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int]]]:
+    """The codebook; reads."""
+    entries, bits = bench.size["entries"], _bits(bench.size["entries"])
+    contents, index = _looked_up(bench, sample, entries, SLICE)
+    yield _with_rest({
+        "write_enable": _ones(entries),
+        "write_address": words(np.broadcast_to(np.arange(entries)[:, None, None], (entries, LANES, 1)), bits),
+        "write_data": words(np.broadcast_to(contents[:, None], (entries, LANES, SLICE)), 8),
+    }, "write_enable"), {}
+    yield {"read_address": words(index[..., None], bits)}, {"bytes": index.size * SLICE}
+
+
+def _codebook_statistics(bench: Bench, sample: Sample) -> Statistics:
+    contents, index = _looked_up(bench, sample, bench.size["entries"], SLICE)
+    return {"codeword_toggle_rate": toggle_rate(contents[index], 8)}
+
+
+def _rom(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int]]]:
+    """Reads; the first only sets the state."""
+    depth, length = bench.size["depth"], bench.size["bytes"]
+    _, index = _looked_up(bench, sample, depth, length)
+    yield ({"read_enable": _ones(len(index)), "read_address": words(index[..., None], _bits(depth))},
+           {"bytes": (index.size - LANES) * length})
+
+
+def _rom_statistics(bench: Bench, sample: Sample) -> Statistics:
+    _, index = _looked_up(bench, sample, bench.size["depth"], bench.size["bytes"])
+    assert isinstance(bench.block, RomLogic)
+    return {"codeword_toggle_rate": toggle_rate(bench.block.contents[index], 8)}
 
 
 def _with_rest(found: Words, enable: str) -> Words:

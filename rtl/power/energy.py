@@ -264,7 +264,9 @@ class EnergyModel:
                 known[pin] = int(clock)
             elif net in self.netlist.constants:
                 known |= dict.fromkeys((pin, f"{pin} now", f"{pin} before"), self.netlist.constants[net])
-        condition = _folded(_joined("&", [*conditions, *([when] if when else [])]), known)
+        condition = _joined("&", [*conditions, *([when] if when else [])])
+        if known:
+            condition = _folded(condition, known)
         if condition.operator != "0":
             choice.probes.append(len(self._probes))
             choice.energies.append(energy)

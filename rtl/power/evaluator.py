@@ -161,7 +161,12 @@ class Evaluator:
                 stay 0.
             lanes: patterns that count, from the lowest bit.
         """
-        cycles = len(next(iter(stimulus.values())))
+        return self.runs(stimulus, [len(next(iter(stimulus.values())))], lanes)[0]
+
+    def runs(self, stimulus: Mapping[str, np.ndarray], ends: Sequence[int], lanes: int = LANES,
+             ) -> list[Activity]:
+        """What `run` would give for the stimulus up to each of the cycles `ends`, in rising order."""
+        cycles = ends[-1]
         columns = [np.broadcast_to(np.asarray(stimulus.get(name, 0), np.uint64), (cycles, len(nets)))
                    for name, nets in self.netlist.inputs.items() if nets != (self.netlist.clock,)]
         inputs = np.ascontiguousarray(np.concatenate([np.zeros((cycles, 0), np.uint64), *columns], 1))
@@ -170,10 +175,18 @@ class Evaluator:
         rising, falling = (np.zeros(self.netlist.nets, np.int64) for _ in range(2))
         counts = np.zeros(len(self._asked), np.int64)
         outputs = np.zeros((cycles, len(self._outputs)), np.uint64)
-        _run(values, self.netlist.nets, self._gates, self._questions, self._asked, self._sampled,
-             self._inputs, inputs, self._outputs, outputs, np.uint64(_ALL >> (LANES - lanes)), rising,
-             falling, counts)
-        counted = (cycles - 1) * lanes
+        activities, start = [], 0
+        for end in ends:
+            _run(values, self.netlist.nets, self._gates, self._questions, self._asked, self._sampled,
+                 self._inputs, inputs, self._outputs, outputs, np.uint64(_ALL >> (LANES - lanes)), rising,
+                 falling, counts, start, end)
+            activities.append(self._activity((end - 1) * lanes, rising.copy(), falling.copy(),
+                                             counts.copy(), outputs[:end]))
+            start = end
+        return activities
+
+    def _activity(self, counted: int, rising: np.ndarray, falling: np.ndarray, counts: np.ndarray,
+                  outputs: np.ndarray) -> Activity:
         if self.netlist.clock is not None:
             rising[self.netlist.clock] = falling[self.netlist.clock] = counted
         found, at = {}, 0
@@ -216,10 +229,10 @@ def _execute(values, code):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _run(values, nets, gates, questions, asked, sampled, ports, inputs, watched, outputs,  # type: ignore[no-untyped-def]
-         lanes, rising, falling, counts):
+         lanes, rising, falling, counts, start, end):
     states = values[2 * nets : 2 * nets + len(sampled)]
     following = np.zeros(len(sampled), np.uint64)
-    for cycle in range(len(inputs)):
+    for cycle in range(start, end):
         values[nets : 2 * nets] = values[:nets]
         if cycle:
             for n in range(len(sampled)):

@@ -21,7 +21,7 @@ Access = Literal["arf", "wrf", "prf", "crf", "rom", "mac"]
 Unit = Literal["PE", "row", "column", "accelerator"]
 _WORD = 64
 _PARAMETER_BITS = 54  # bias, multiplier and shift of an output channel
-_SRAM = ("l1", "l2", "buffers")
+_ROM_BANK = "rom_bank_bytes"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ class Price(_Sourced):
     """A coefficient of energy, or the reason why there is none.
 
     Attributes:
-        by, at: an accelerator field and the value at some sizes of it, instead of `value`; log-log between.
+        by, at: an accelerator field, or `rom_bank_bytes`, and the value at some sizes of it, instead of
+            `value`; log-log between.
     """
 
     value: float | None = Field(None, ge=0)
@@ -150,7 +151,7 @@ class Price(_Sourced):
         given = (self.value is not None) + bool(self.at) + bool(self.missing)
         if given != 1 or bool(self.at) != bool(self.by) or bool(self.missing) == bool(self.source):
             raise ValueError("give value, or at and by, with the source, or the reason in missing")
-        if self.at and (min(self.at.values()) <= 0 or self.by not in Accelerator.model_fields):
+        if self.at and (min(self.at.values()) <= 0 or self.by not in (*Accelerator.model_fields, _ROM_BANK)):
             raise ValueError("at are positive values, by is an accelerator field")
         return self
 
@@ -160,7 +161,7 @@ class Price(_Sourced):
             return Figure(self.value, self.label, self.source, self.uncertainty)
         if not self.at:
             return missing(self.missing)
-        size = getattr(accelerator, self.by)
+        size = _rom_bank(accelerator).bytes if self.by == _ROM_BANK else getattr(accelerator, self.by)
         known = sorted(self.at)
         if not known[0] <= size <= known[-1]:
             return missing(f"evaluated for {self.by} {known[0]} to {known[-1]}, not {size}")
@@ -222,6 +223,8 @@ class Synthesized(Strict):
         l1 = _l1(accelerator)
         prices = self.energy | (self.sparse if accelerator.sparse_tile else {})
         found: dict[str, Figure] = {name: price.figure(accelerator) for name, price in prices.items()}
+        if accelerator.loader == "rom":
+            found["rom"] = self._rom_band(accelerator, found["rom"])
         return {
             "dram": dram.energy(accelerator.dram or self.dram),
             "l2": self._byte(_l2(accelerator)),
@@ -233,6 +236,28 @@ class Synthesized(Strict):
         return {"clock": _product(
             total(self._parts(accelerator, "registers")),
             self.clock_pj_per_flip_flop.figure(accelerator))}
+
+    def gated_clock(self, accelerator: Accelerator, accesses: Mapping[str, int], cycles: int) -> Figure:
+        """pJ of the clock if every word of a register file had a clock gate of its own; nothing measured.
+
+        WRF, PRF, ARF and codebook RF then take the clock only with the bits that an access writes: a WRF word
+        (accesses beside those of the multipliers are writes), a psum in the PRF and in the row behind it, a
+        byte in the ARF or behind it, a byte of codebook or behind it. All other flip-flops take it every
+        cycle. The gates themselves weigh nothing here, which makes it a lower end.
+        """
+        acc = accelerator
+        held = {"wrf": acc.multipliers * acc.wrf_depth * _wrf_bits(acc), "arf": 8 * acc.arf_depth * acc.rows,
+                "prf": 32 * acc.prf_depth * acc.columns}
+        if acc.coded and acc.loader != "rom":
+            held["crf"] = 8 * acc.codebook_entries * acc.codeword_length
+        edges = (_wrf_bits(acc) * (accesses["wrf"] - accesses["mac"]) + 32 * accesses["prf"]
+                 + 8 * (accesses["arf"] + accesses["crf"]))
+        registers = total(self._parts(acc, "registers"))
+        if registers.value is None:
+            return registers
+        count = Figure((registers.value - sum(held.values())) * cycles + edges, "derived", "counted writes")
+        return replace(_product(count, self.clock_pj_per_flip_flop.figure(acc)),
+                       uncertainty="an assumption of our own design: one ideal gate a word")
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Leakage of cells and SRAM."""
@@ -247,8 +272,7 @@ class Synthesized(Strict):
         acc = accelerator
         found = self._parts(acc, "area")
         if acc.loader == "rom":
-            size = acc.codebook_entries * acc.codeword_length
-            bank = Bank(acc.rom_banks, ceil(size / acc.rom_banks), _WORD, acc.rom_ports)
+            bank = _rom_bank(acc)
             found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
         return found | {"buffers": self._bank_area(_buffers(acc)), "l1": self._bank_area(_l1(acc)),
                         "l2": self._bank_area(_l2(acc))}
@@ -282,6 +306,16 @@ class Synthesized(Strict):
         label = whole.label if factor == 1 else self.memory.label
         return replace(whole, value=factor * whole.value / len(banks), label=label,
                        uncertainty=f"{whole.uncertainty}; words fully used{note}")
+
+    def _rom_band(self, accelerator: Accelerator, logic: Figure) -> Figure:
+        """pJ of a byte of the codebook: the upper end, from logic of the same size to a read of an SRAM."""
+        bank = _rom_bank(accelerator)
+        sram = self._bank(bank, lambda sram: sram.read_pj).times(8 / bank.width)
+        if logic.value is None or sram.value is None:
+            return logic if logic.value is None else sram
+        low, high = sorted((logic.value, sram.value))
+        return Figure(high, "assumed", f"upper end of a band, logic ({logic.label}: {logic.source}) to SRAM",
+                      f"{low:.3g} to {high:.3g} pJ")
 
     def _bank_area(self, banks: Sequence[Bank]) -> Figure:
         return total({str(bank): self._bank(bank, lambda sram: sram.area_mm2).times(bank.count)
@@ -318,6 +352,16 @@ def _product(count: Figure, price: Figure) -> Figure:
         return price if price.value is None else count
     return replace(whole, value=count.value * price.value, source=price.source,
                    uncertainty=price.uncertainty)
+
+
+def _wrf_bits(acc: Accelerator) -> int:
+    """A weight, on a sparse tile with its position."""
+    return 8 + (acc.codeword_length - 1).bit_length() * acc.sparse_tile
+
+
+def _rom_bank(acc: Accelerator) -> Bank:
+    return Bank(acc.rom_banks, ceil(acc.codebook_entries * acc.codeword_length / acc.rom_banks), _WORD,
+                acc.rom_ports)
 
 
 def _l1(acc: Accelerator) -> list[Bank]:

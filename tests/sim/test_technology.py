@@ -13,7 +13,8 @@ from sim import accelerator, technology
 from sim.cost import Cost, cost
 from sim.errors import InputError
 from sim.results import CAUSES, MEMORIES, LayerCounts
-from sim.technology import NAMES, Figure, dram
+from sim.technology import NAMES, Figure, dram, memory
+from sim.technology.synthesized import Synthesized
 
 FOLDER = Path(technology.__file__).parent
 SOURCED = 'label = "measured"\nsource = "somewhere"\n'
@@ -196,6 +197,35 @@ def test_rom_is_a_band_and_ends(write: Callable[..., str]) -> None:
     assert within.value == pytest.approx(8192 * 50e-6)
     assert within.label == "assumed"
     assert f"{4 * 0.09318053:.3g} to {8192 * 50e-6:.3g} mm2" in within.uncertainty
+
+
+def test_energy_of_a_rom_is_a_band(write: Callable[..., str]) -> None:
+    given = 'by = "rom_bank_bytes"\nat = { 512 = 0.5, 8192 = 8.0 }\n'
+    path = write((f"[energy.rom]\nvalue = 3.0\n{SOURCED}", f"[energy.rom]\n{given}{SOURCED}"))
+    # 1024 x 8 bytes in 4 banks of 2 KiB: logic 0.5 * 16^(1/2) = 2 pJ; the macro of 256 x 64 above.
+    figure = priced(path, "rom-16", codebook_entries=1024).energy_sources["rom"]
+    sram = memory.table("sg13g2").memory(130, 2048, 64).read_pj / 8
+    assert figure.value == pytest.approx(max(2.0, sram))
+    assert f"{min(2.0, sram):.3g} to {max(2.0, sram):.3g} pJ" in figure.uncertainty
+    assert figure.label == "assumed"
+    beyond = priced(path, "rom-16").energy_sources["rom"]
+    assert beyond.value is None
+    assert "rom_bank_bytes 512 to 8192, not 131072" in beyond.source
+
+
+def test_a_gated_clock_by_hand(write: Callable[..., str]) -> None:
+    path = write((f"value = 0.01\n{SOURCED}", f"value = 2.0\n{SOURCED}"),
+                 ("256 = 1, 4096 = 2", "256 = 30000, 4096 = 30001"))
+    machine = accelerator.load("ews-cms-16", {"technology": path})
+    found = technology.load(machine.technology)
+    assert isinstance(found, Synthesized)
+    # Flip-flops: 30000 + 400 + 800 + 2 + 100 + 10 + 65536 of the codebook. Of them in register files:
+    # 64 PEs x 16 words x 12 bits, 16 x 32 x 8, 16 x 16 x 32, 512 x 16 x 8.
+    others = 30000 + 400 + 800 + 2 + 100 + 10 + 65536 - 64 * 16 * 12 - 4096 - 8192 - 65536
+    accesses = {"wrf": 1100, "mac": 1000, "prf": 50, "arf": 7, "crf": 16}
+    figure = found.gated_clock(machine, accesses, 10)
+    assert figure.value == pytest.approx(2.0 * (others * 10 + 100 * 12 + 50 * 32 + 7 * 8 + 16 * 8))
+    assert figure.label in ("derived", "fit", "assumed")
 
 
 def test_dram_by_type() -> None:

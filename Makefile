@@ -1,6 +1,6 @@
 # Everything runs from a virtual environment of its own; see README.md.
 .PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
-    reproduce-hardware reproduce-hardware-sensitivity schema tools clean
+    reproduce-hardware reproduce-hardware-sensitivity compare schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -50,6 +50,11 @@ reproduce-mvq: $(READY)
 
 reproduce-vim: $(READY)
 	$(BIN)/python -m algos.reproduce_vim
+
+# Hours: the queue of trainings goes on where it was.
+compare: $(READY)
+	$(BIN)/python -m algos.comparison --work runs/comparison
+	$(BIN)/python -m codeword.comparison --work runs/comparison
 
 schema: $(READY)
 	$(BIN)/python -m sim.artifact > docs/network.schema.json

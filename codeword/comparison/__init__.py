@@ -1,0 +1,1 @@
+"""Methods against machines: accuracy from training, cost from the simulator, one table."""

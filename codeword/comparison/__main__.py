@@ -1,0 +1,57 @@
+"""`python -m codeword.comparison`: what the runs of `algos.comparison` cost on their machines.
+
+Reads the finished runs of the work folder, keeps them with their cost in reports/accuracy_vs_cost.json, and
+writes the report and its picture from that file; without a work folder, from that file as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from codeword.comparison import machines, report
+from sim.errors import InputError
+from sim.files import write_json, write_whole
+
+
+def collect(work: Path) -> list[report.Run]:
+    """The finished runs, those of the first seed with their cost.
+
+    Raises:
+        InputError: none is finished.
+    """
+    runs = []
+    for path in sorted(work.glob("*.json")):
+        run = json.loads(path.read_text())
+        network = path.with_suffix(".safetensors")
+        if run["seed"] == 0 and "cost" not in run:
+            run["cost"] = machines.cost(network, run["method"])
+            write_json(path, run)
+        runs.append(run)
+    if not runs:
+        raise InputError("--work", str(work), "holds no finished run", "run python -m algos.comparison first")
+    return sorted(runs, key=lambda run: (run["network"] != "resnet8", _place(run["method"]), run["seed"]))
+
+
+def _place(method: str) -> tuple[int, str]:
+    return list(machines.FAMILIES).index(method.split("-")[0]), method
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, help="folder of the runs")
+    parser.add_argument("--out", type=Path, default=Path("reports/accuracy_vs_cost.json"))
+    options = parser.parse_args()
+    if options.work:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(options.out, collect(options.work))
+    runs = json.loads(options.out.read_text())
+    found = report.rows(runs)
+    trained = next(run for run in runs if run["method"] != "float")
+    report.picture(found, options.out.with_suffix(".png"))
+    write_whole(options.out.with_suffix(".md"), report.markdown(found, trained))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Which accelerator runs what a method makes, and what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import codeword
+from codeword import inputs
+from sim import artifact
+from sim.estimate import assemble
+from sim.network import CodebookWeight, Conv, Network
+
+FAMILIES = {"float": "ews", "vq": "ews-c", "mvq": "ews-cms", "ssvq": "ssvq", "vq4all": "rom"}
+"""Machine of each method; that of the float network runs dense INT8 weights."""
+SIZE = 16
+VERIFIED = "block2.conv2"
+"""The layer that runs on the RTL as well: the last and smallest map of ResNet-8."""
+
+
+def family(method: str) -> str:
+    """Of a method as `algos.comparison` names it: "ssvq-1.5 fixed signs" runs on ssvq."""
+    return FAMILIES[method.split("-")[0]]
+
+
+def settings(network: Network, machine: str) -> list[str]:
+    """What the machine must hold: codewords of this length, and in a ROM this many."""
+    codebooks = [layer.weight for layer in network.layers
+                 if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    if not codebooks:
+        return []
+    found = [f"codeword_length={codebooks[0].d}"]
+    if machine == "rom":
+        found.append(f"codebook_entries={len(codebooks[0].codebook)}")
+    return found
+
+
+def cost(path: Path, method: str) -> dict[str, Any]:
+    """One random image through the cycle engine, every tensor compared; one layer through the RTL.
+
+    Raises:
+        InputError: the machine cannot run the network.
+    """
+    network = artifact.load(path)
+    machine = family(method)
+    fields = settings(network, machine)
+    name = f"{machine}-{SIZE}"
+    images = np.random.default_rng(0).integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
+    accelerator = inputs.accelerator(name, fields)
+    run = codeword.simulate(network, accelerator, images)
+    found = assemble(network.name, accelerator, run.layers)
+    checked = codeword.verify(accelerator, network=network, layer=VERIFIED, simulator="icarus")
+    energy = found.cost.total_pj
+    return {
+        "accelerator": name, "settings": fields, "bit_exact": run.bit_exact,
+        "cycles": sum(layer.total_cycles for layer in run.layers),
+        "energy_uj": None if energy is None else energy * 1e-6,
+        "area_mm2": found.cost.total_mm2,
+        "verified_layer": VERIFIED, "verified_words": checked.words_compared,
+        "verify_mismatches": checked.mismatches,
+        "verify_cycles": [checked.cycles_model, checked.cycles_rtl],
+    }
+

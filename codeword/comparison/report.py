@@ -1,0 +1,137 @@
+"""reports/accuracy_vs_cost.md and its picture, from the finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from codeword.tables import number
+
+Run = dict[str, Any]
+PUBLISHED = (
+    ("MobileNet-V2, 16x", "SSVQ 65.9 %, MVQ 65.1 %"),
+    ("DeiT-Tiny, 21x", "VQ 47 %, SSVQ with fixed signs 47 %, learned 54 %, frozen 62 %"),
+    ("ResNet-18, 22x", "VQ 66.5 %, MVQ 68.8 % (of 69.7 %)"),
+)
+"""Top-1 on ImageNet: SSVQ (ICCV 2025, as others report it), MVQ (ASPLOS 2025, tables 3 and 4)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a network, over its seeds.
+
+    Attributes:
+        accuracies: of the integer networks, by seed.
+        cost: of the first seed.
+    """
+
+    network: str
+    method: str
+    bits: float | None
+    ratio: float | None
+    accuracies: tuple[float, ...]
+    cost: dict[str, Any]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.accuracies)
+
+    @property
+    def spread(self) -> float:
+        """Half of what lies between the best and the worst seed."""
+        return (max(self.accuracies) - min(self.accuracies)) / 2
+
+
+def rows(runs: Iterable[Run]) -> list[Row]:
+    """One for each network and method, in the order of the runs."""
+    found: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        found.setdefault((run["network"], run["method"]), []).append(run)
+    return [Row(network, method, same[0].get("bits_per_weight"), same[0].get("compression_ratio"),
+                tuple(run["accuracy_integer"] for run in same), same[0].get("cost", {}))
+            for (network, method), same in found.items()]
+
+
+def markdown(found: Sequence[Row], settings: dict[str, Any]) -> str:
+    """The report."""
+    parts = [
+        "# Accuracy against cost",
+        "Made by `make compare`. Accuracy is *measured*: integer networks (INT8 activations), all 10,000 "
+        "test images of Fashion-MNIST. Bits are *counted*: assignments, masks, signs and codebooks over the "
+        "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. Cycles and "
+        "accesses are *counted* by the cycle engine on one image; energy and area follow from the 40 nm "
+        "*tables* of MVQ with its MAC *assumed* at 0.23 pJ (README, Limits).",
+        f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
+        f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. Spread is "
+        "half of what lies between the best and the worst of the seeds.",
+        "![Accuracy against energy](accuracy_vs_cost.png)",
+        *(_table(network, [row for row in found if row.network == network])
+          for network in dict.fromkeys(row.network for row in found)),
+        "## What the papers say\n\n" + "\n".join(f"* {where}: {what}" for where, what in PUBLISHED),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(network: str, found: Sequence[Row]) -> str:
+    head = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", "machine", "cycles", "energy",
+            "area", "every tensor", "a layer on the RTL")
+    lines = [f"## {network}", "", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for row in found:
+        cost, several = row.cost, len(row.accuracies) > 1
+        storage = ("", "") if row.bits is None else (number(row.bits), f"{row.ratio:.1f}x")
+        lines.append("| " + " | ".join((
+            row.method, *storage, f"{row.mean:.2%}", f"± {row.spread:.2%}" if several else "",
+            str(len(row.accuracies)), *(_cost(cost) if cost else [""] * 6))) + " |")
+    return "\n".join(lines)
+
+
+def _cost(cost: dict[str, Any]) -> list[str]:
+    model, rtl = cost["verify_cycles"]
+    equal = "equal" if cost["verify_mismatches"] == 0 and model == rtl else "DIFFERENT"
+    return [cost["accelerator"], f"{cost['cycles']:,}", _unit(cost["energy_uj"], "uJ"),
+            _unit(cost["area_mm2"], "mm2"), "exact" if cost["bit_exact"] else "DIFFERENT",
+            f"{cost['verified_words']:,} words and {rtl:,} cycles {equal}"]
+
+
+def _unit(value: float | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value:.3g} {unit}"
+
+
+def picture(found: Sequence[Row], path: Path) -> None:
+    """Accuracy against bits and against energy, with the Pareto front of each network."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    networks = list(dict.fromkeys(row.network for row in found))
+    figure = Figure(figsize=(10, 4.2 * len(networks)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for line, network in zip(figure.subplots(len(networks), 2, squeeze=False), networks, strict=True):
+        chosen = [row for row in found if row.network == network]
+        for axes, label, places in (
+                (line[0], "bits a weight", [row.bits for row in chosen]),
+                (line[1], "energy of one image, uJ", [row.cost.get("energy_uj") for row in chosen])):
+            points = [(place, 100 * row.mean, row) for place, row in zip(places, chosen, strict=True)
+                      if place is not None]
+            for place, height, row in points:
+                axes.errorbar(place, height, 100 * row.spread, fmt="o", capsize=3)
+                axes.annotate(row.method, (place, height), textcoords="offset points", xytext=(5, 3),
+                              fontsize=7)
+            front = pareto([(place, height) for place, height, _ in points])
+            axes.step([x for x, _ in front], [y for _, y in front], where="post", color="0.7", zorder=0)
+            axes.set_xlabel(label)
+            axes.set_title(network, loc="left")
+        line[0].set_ylabel("accuracy, %")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+
+
+def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those to which no other is both cheaper and better, from cheap to dear."""
+    front: list[tuple[float, float]] = []
+    for cost, value in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or value > front[-1][1]:
+            front.append((cost, value))
+    return front

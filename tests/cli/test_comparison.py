@@ -1,0 +1,80 @@
+"""The comparison of methods: what it costs, and how it is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codeword.comparison import machines, report
+from codeword.comparison.__main__ import collect
+from sim import artifact
+from sim.errors import InputError
+
+COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234, "energy_uj": 1.5,
+        "area_mm2": None, "verified_words": 10, "verify_mismatches": 0, "verify_cycles": [7, 7]}
+
+
+def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:
+    return {"network": "resnet8", "method": method, "seed": seed, "accuracy_integer": accuracy,
+            "bits_per_weight": 1.5, "compression_ratio": 32 / 1.5, **more}
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))
+def test_pareto_keeps_what_nothing_beats(points: list[tuple[int, int]]) -> None:
+    expected = {p for p in points if not any(
+        q != p and q[0] <= p[0] and q[1] >= p[1] for q in points)}
+    front = report.pareto(points)
+    assert set(front) == expected
+    assert front == sorted(front)
+
+
+def test_seeds_of_a_method_become_one_row() -> None:
+    row, = report.rows([run("ssvq-2", 0, 0.90, cost=COST), run("ssvq-2", 1, 0.94), run("ssvq-2", 2, 0.92)])
+    assert row.mean == pytest.approx(0.92)
+    assert row.spread == pytest.approx(0.02)
+    assert row.cost == COST
+
+
+def test_a_difference_shows_in_the_table() -> None:
+    wrong = COST | {"bit_exact": False, "verify_cycles": [7, 8]}
+    text = report.markdown(report.rows([run("vq-2", 0, 0.9, cost=wrong)]), {"epochs": 1, "images": 2})
+    assert text.count("DIFFERENT") == 2
+    assert "unknown" in text
+    right = report.markdown(report.rows([run("vq-2", 0, 0.9, cost=COST)]), {"epochs": 1, "images": 2})
+    assert "DIFFERENT" not in right
+
+
+def test_a_network_is_costed_on_its_machine_and_verified(tmp_path: Path) -> None:
+    from algos import ssvq
+    from algos.export import export
+    from algos.ssvq import SsvqConfig
+    from tests.algos.models import images, resnet8
+
+    model = resnet8()
+    ssvq.cluster(model, SsvqConfig(k=8, d=8))
+    artifact.save(export(model, images(16), name="small"), tmp_path / "a.safetensors")
+    (tmp_path / "a.json").write_text(json.dumps(run("ssvq-1.5", 0, 0.5)))
+    (tmp_path / "b.json").write_text(json.dumps(run("ssvq-1.5", 1, 0.6)))
+    first, second = collect(tmp_path)
+    assert "cost" not in second
+    cost = first["cost"]
+    assert (cost["accelerator"], cost["settings"]) == ("ssvq-16", ["codeword_length=8"])
+    assert cost["bit_exact"]
+    assert cost["verify_mismatches"] == 0
+    assert cost["verify_cycles"][0] == cost["verify_cycles"][1] > 0
+    assert json.loads((tmp_path / "a.json").read_text()) == first  # kept
+
+
+def test_nothing_finished(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished run"):
+        collect(tmp_path)
+
+
+def test_every_method_has_a_machine() -> None:
+    from algos.comparison import METHODS
+
+    assert {machines.family(method) for method in METHODS} == {"ews-c", "ews-cms", "ssvq", "rom"}

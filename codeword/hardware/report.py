@@ -290,7 +290,7 @@ def _sensitivity(found: Mapping[str, Any]) -> str:
 
 One change at a time: median deviation from the published values, cells off by more than 25 %, and in
 brackets the largest change of a cell. Figure 19 with the absolute scale that fits each variant best.
-`make reproduce-hardware-sensitivity` makes it anew (counted, some 15 minutes of a core).
+`make reproduce-hardware-sensitivity` makes it anew, in some six minutes of a core.
 
 {_grid(["", *(TITLES[key].split(",")[0] for key in FIGURES)], rows)}
 

@@ -280,17 +280,22 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     tokens = rows_out * one.channel_groups * one.positions * one.split
     slots = np.maximum(tokens, rows_out * one.psum_cycles(1) * (steps - 1) * (3 - acc.psum_ports))
     slots = np.maximum(slots, rows_out * one.store_cycles(1))
-    beats = tiles * (stored * 8 // acc.weight_port_bits)
-    loading = np.maximum(slots, np.where(space.overlap, beats, tokens + beats))
+    # A chunk is loaded a row a cycle at most; in turn with computing, after the one before it has left.
+    rows_in = tiles * one.channels * one.positions * one.split * one.output_groups * max(1, one.parts - 1)
+    loads = np.maximum(tiles * (stored * 8 // acc.weight_port_bits), rows_in)
+    in_turn = (tiles * trips_i * steps * one.parts - 1) * (acc.release + acc.loader_stages - 1)
+    loading = np.maximum(slots, np.where(space.overlap, loads, tokens + loads + in_turn))
     # The first tile comes before the first token; every tile does where L1 holds only one.
     reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
     first = np.where(space.split, np.minimum(one.channels, space.b * acc.rows), one.channels)
     line = WORD * layer.size[1] * -(-first // WORD)
     exposed = np.minimum(reach - layer.padding[0], layer.size[0]) * line * 8 // acc.dma_bits
     single = 2 * WORD * np.minimum(reach, layer.size[0]) * layer.size[1] * most > acc.ifmap_bytes
-    exposed = np.where(single, moved * 8 // acc.dma_bits, exposed)
+    arriving = (moved + residual) * 8 // acc.dma_bits
+    exposed = np.where(single, arriving, exposed)
     exposed = np.where(resident, 0, acc.dma_setup + acc.l2_latency + exposed)
-    cycles = np.maximum(np.maximum(exposed + slots, loading), moved * 8 // acc.dma_bits)
+    cycles = np.maximum(np.maximum(exposed + slots, loading), arriving)
+    cycles = np.maximum(cycles, shape.ofmap_bytes * 8 // acc.dma_bits)
     read = from_dram + stored * times
     busy = read * 8 // acc.dram_bits + read // acc.dram_row_bytes * acc.dram_row_cycles
     cycles = np.maximum(cycles, busy)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from codeword.hardware import storage
+from codeword.hardware import normalised, storage
 from codeword.hardware.machine import SIZES, Run, Setup, run
 from codeword.hardware.published import Rows, published
 from sim import accelerator, technology
@@ -89,14 +89,43 @@ def _machine(row: str, column: str) -> tuple[str, str, int]:
     return network, LABELS[column], int(size)
 
 
+def ews_over_ws_by_network(runs: Runs) -> dict[str, Rows]:
+    """Throughput and energy efficiency of EWS over WS: by network a value for each of SIZES."""
+    def faster(network: str, size: int) -> float:
+        return runs("ews", network, "ws", size).cycles / runs("ews", network, "ews", size).cycles
+
+    def better(network: str, size: int) -> float:
+        return runs.efficiency("ews", network, "ews", size) / runs.efficiency("ews", network, "ws", size)
+
+    return {what: {network: [gain(network, size) for size in SIZES] for network in runs.using.networks}
+            for what, gain in (("throughput", faster), ("energy efficiency", better))}
+
+
 def ews_over_ws(runs: Runs) -> Rows:
     """The ranges of the EWS abstract, over MVQ's networks and all sizes."""
-    pairs = [(network, size) for network in runs.using.networks for size in SIZES]
-    faster = [runs("ews", network, "ws", size).cycles / runs("ews", network, "ews", size).cycles
-              for network, size in pairs]
-    better = [runs.efficiency("ews", network, "ews", size) / runs.efficiency("ews", network, "ws", size)
-              for network, size in pairs]
-    return {"throughput": [min(faster), max(faster)], "energy efficiency": [min(better), max(better)]}
+    every = {what: [value for row in rows.values() for value in row if value is not None]
+             for what, rows in ews_over_ws_by_network(runs).items()}
+    return {what: [min(values), max(values)] for what, values in every.items()}
+
+
+SHARES = ("DRAM", "L2", "L1", "register files")
+
+
+def shares(runs: Runs) -> Rows:
+    """Figure 14's subject: data-access energy by memory, in % of what EWS spends on it.
+
+    Returns:
+        by network and size, SHARES of EWS and then of EWS-CMS.
+    """
+    found: Rows = {}
+    for network in runs.using.networks:
+        for size in SIZES:
+            spent = [runs("figure15", network, family, size) for family in ("ews", "ews-cms")]
+            parts = [part for one in spent for part in (
+                one.units["dram"], one.units["l2"], one.units["l1"],
+                one.data_access - one.units["dram"] - one.units["l2"] - one.units["l1"])]
+            found[f"{network}-{size}"] = [100 * part / spent[0].data_access for part in parts]
+    return found
 
 
 def areas() -> Rows:
@@ -161,7 +190,7 @@ def claims(runs: Runs) -> Rows:
     small, base = fits["EWS-CMS"][2], fits["EWS"][2]
     assert small is not None
     assert base is not None
-    s2ta = published()["comparators"].rows["S2TA, 65 nm"][2]
+    s2ta = published()["normalised"].rows["S2TA, 65 nm"][0]
     return {
         "energy efficiency over EWS": [cms / ews],
         "array smaller than EWS, %": [100 * (1 - small / base)],
@@ -176,7 +205,7 @@ def printed_claims() -> dict[str, tuple[float, str]]:
     best = tables["figure19"].rows["resnet18-64"]
     area = {name: row[2] for name, row in tables["table7"].rows.items()}
     alexnet = tables["table9alexnet"].rows["TOPS/W"][1]
-    s2ta = tables["comparators"].rows["S2TA, 65 nm"][2]
+    s2ta = tables["normalised"].rows["S2TA, 65 nm"][0]
     return {
         "energy efficiency over EWS": (best[5] / best[2],
                                        f"{best[5]} / {best[2]} TOPS/W, ResNet-18 at 64x64"),
@@ -200,7 +229,7 @@ def all_tables(runs: Runs) -> dict[str, Rows]:
     """Every table that has a counterpart of ours, by key of published.toml."""
     return {
         "claims": claims(runs), "table7": areas(), "table9": summary(runs),
-        "table9alexnet": summary_alexnet(runs),
+        "table9alexnet": summary_alexnet(runs), "normalised": normalised.comparators(),
         **{key: figure(runs) for key, figure in FIGURES.items()},
         "ews": ews_over_ws(runs), "macs": storage.dense_macs(), "pruned": storage.pruned_macs(),
         "ratios": storage.ratios(),

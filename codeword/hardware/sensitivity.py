@@ -9,23 +9,27 @@ from math import log
 from statistics import median
 from typing import Any
 
-from codeword.hardware.figures import FIGURES, Runs
+from codeword.hardware.figures import FIGURES, Runs, summary_alexnet
 from codeword.hardware.machine import Energy, Setup, document, setup
-from codeword.hardware.published import Cell, cells, spread
+from codeword.hardware.published import Rows, cells, spread
+from codeword.hardware.reasons import reasons
 
 BASE = "the machine as it is"
 
 
-def figure_cells(using: Setup) -> dict[str, list[Cell]]:
-    """The cells of every figure that the machine moves.
+def outcome(using: Setup) -> dict[str, Rows]:
+    """Every figure that the machine moves, and TOPS/W of Table 9's AlexNet.
 
-    Figure 19 has one absolute scale for all its cells: here the one that fits best, so that a variant is
+    TOPS/W has one absolute scale for all cells: here the one that fits Figure 19 best, so that a variant is
     not blamed for a MAC energy chosen for another machine.
     """
     runs = Runs(using)
-    found = {key: cells(key, figure(runs)) for key, figure in FIGURES.items()}
-    scale = median(cell.published / cell.ours for cell in found["figure19"] if cell.ours)
-    found["figure19"] = [replace(cell, ours=cell.ours and cell.ours * scale) for cell in found["figure19"]]
+    found = {key: figure(runs) for key, figure in FIGURES.items()}
+    scale = median(cell.published / cell.ours for cell in cells("figure19", found["figure19"]) if cell.ours)
+    found["table9alexnet"] = summary_alexnet(runs, only="TOPS/W")
+    for key in ("figure19", "table9alexnet"):
+        found[key] = {row: [value and value * scale for value in values]
+                      for row, values in found[key].items()}
     return found
 
 
@@ -34,18 +38,27 @@ def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
 
     Returns:
         by figure the median absolute `deviation` from the published values, the cells `off` by more than
-        25 %, and the largest `change` of a cell against the machine as it is.
+        25 %, and the largest `change` of a cell against the machine as it is; and by table the `rows` that
+        reasons.toml asks for, four digits.
     """
     using, results = setup(), []
-    base = figure_cells(using)
+    base = outcome(using)
     for change in ({"what": BASE}, *document()["variants"]):
+        found = outcome(using.variant(change))
         result: dict[str, Any] = {"what": change["what"]}
-        for key, found in figure_cells(using.variant(change)).items():
-            deviation, _, off = spread(found)
-            pairs = zip(found, base[key], strict=True)
-            changes: list[float] = [cell.ours / old.ours - 1 for cell, old in pairs if cell.ours and old.ours]
+        for key in FIGURES:
+            these, before = cells(key, found[key]), cells(key, base[key])
+            deviation, _, off = spread(these)
+            changes: list[float] = [cell.ours / old.ours - 1 for cell, old in zip(these, before, strict=True)
+                                    if cell.ours and old.ours]
             result[key] = {"deviation": round(deviation, 4), "off": off,
                            "change": round(float(max(changes, key=lambda change: float(abs(change)))), 4)}
+        rows: dict[str, Rows] = {}
+        for reason in reasons():
+            if change["what"] in reason.variants:
+                rows.setdefault(reason.table, {})[reason.row] = [
+                    value and float(f"{value:.4g}") for value in found[reason.table][reason.row]]
+        result["rows"] = rows
         results.append(result)
         report(f"{change['what']}: " + ", ".join(
             f"{key} {result[key]['deviation']:.1%} ({result[key]['off']} off)" for key in FIGURES))
@@ -61,9 +74,9 @@ def search() -> list[tuple[float, Energy]]:
     found = []
     for values in product(*choices.values()):
         energy = replace(using.energy, **dict(zip(choices, values, strict=True)))
-        figures = figure_cells(replace(using, energy=energy))
+        figures = outcome(replace(using, energy=energy))
         off = [abs(log(cell.ours / cell.published)) for key in ("figure15", "figure19", "figure20")
-               for cell in figures[key] if cell.ours]
+               for cell in cells(key, figures[key]) if cell.ours]
         found.append((sum(off) / len(off), energy))
     return sorted(found, key=lambda pair: pair[0])
 

@@ -7,28 +7,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codeword.hardware.machine import SIZES, Setup, run
+from codeword.hardware.machine import SIZES, Run, Setup, run
 
 NETWORK = "deit-t"
-DRAM_BITS = (2, 4, 8, 16, 64)
-"""A cycle of 300 MHz: 75 MB/s to 2.4 GB/s."""
+DRAM_BITS = (1, 2, 3, 4, 6, 8, 16, 64)
+"""A cycle of 300 MHz: 37.5 MB/s to 2.4 GB/s."""
 CODEWORDS = {"codebook_entries": 16}
 """k = 16, d = 8: 1.5 bits a weight, the paper's 21x."""
 
 
-def sweep(using: Setup) -> dict[int, list[float]]:
+def sweep(using: Setup) -> dict[str, list[float]]:
     """Speed-up over 8 bits on EWS by array size, one value for each of DRAM_BITS."""
-    fastest = replace(using, objective="cycles")
-    return {size: [_cycles("ews", size, bits, fastest) / _cycles("ssvq", size, bits, fastest)
-                   for bits in DRAM_BITS] for size in SIZES}
+    return {str(size): [_run("ews", size, bits, using).cycles / _run("ssvq", size, bits, using).cycles
+                        for bits in DRAM_BITS] for size in SIZES}
 
 
-def _cycles(family: str, size: int, dram_bits: int, using: Setup) -> int:
+def traffic(using: Setup) -> dict[str, int]:
+    """DRAM bytes of an inference at 64x64 with the slowest DRAM, in 8 bits ("ews") and as "ssvq" records."""
+    return {family: _run(family, 64, DRAM_BITS[0], using).accesses["dram"] for family in ("ews", "ssvq")}
+
+
+def _run(family: str, size: int, dram_bits: int, using: Setup) -> Run:
     changes = {"dram_bits": dram_bits} | (CODEWORDS if family == "ssvq" else {})
-    return run(NETWORK, family, size, using, changes).cycles
+    return run(NETWORK, family, size, replace(using, objective="cycles"), changes)
 
 
-def region(found: dict[int, list[float]], target: float) -> dict[int, list[int]]:
+def region(found: dict[str, list[float]], target: float) -> dict[str, list[int]]:
     """DRAM widths at which the speed-up reaches the target, by size."""
     return {size: [bits for bits, value in zip(DRAM_BITS, values, strict=True) if value >= target]
             for size, values in found.items()}

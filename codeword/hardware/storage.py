@@ -28,6 +28,7 @@ class Compression:
     """
 
     row: str
+    name: str
     k: int
     d: int
     keep: tuple[int, int]
@@ -62,7 +63,8 @@ class Compression:
             return shape.weights / PQF_LENGTH * PQF_BITS + PQF_CODEWORDS * PQF_LENGTH * 8
         k = own_codewords(shape, self.k, self.d)
         vectors = shape.weights / self.d
-        return vectors * index_bits(k) + shape.weights * mask_bits(kept, group) / group + k * self.d * 8
+        mask = mask_bits(kept, group) / group if kept < group else 0.0
+        return vectors * index_bits(k) + shape.weights * mask + k * self.d * 8
 
     @property
     def ratio(self) -> float:

@@ -1,21 +1,23 @@
 """VQ4ALL's argument in numbers: one codebook in ROM for all networks against one a layer.
 
-The paper prints neither memory accesses nor areas; these are ours, from the formats alone.
+The paper prints neither memory accesses nor areas; these are ours: DRAM bytes from the formats alone,
+accesses and cycles of MVQ's networks from the machine, areas from MVQ's densities.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codeword.hardware.machine import Setup, run
 from sim import accelerator, technology
 from sim.encoding import index_bits
 from sim.formats import exclusions, own_codewords
 from sim.shapes import ConvShape
-from sim.workloads import workload
+from sim.technology.published import Published
+from sim.workloads import WORKLOADS, workload
 
-NETWORKS = ("resnet18", "resnet50", "mobilenet-v1", "mobilenet-v2", "efficientnet-lite0", "alexnet", "vgg16",
-            "deeplab-v3", "mask-rcnn", "deit-t", "deit-s", "deit-b", "vim-t", "sd-v1-4")
-"""Those of sim.workloads that VQ4ALL's kind of network contains, one of each size."""
+NETWORKS = tuple(name for name in WORKLOADS if not name.endswith(("-decode", "-edit")))
+"""All of sim.workloads but those with the weights of another."""
 D, ROM_CODEWORDS = 8, 2**16
 LAYER_CODEWORDS = {"equal bits": 2**16, "EWS-C": 1024}
 """Codewords of a layer's own codebook: as long an index as the universal one's, or MVQ's EWS-C."""
@@ -53,6 +55,34 @@ def traffic(network: str) -> Traffic:
     return Traffic(len(coded), *sizes["EWS-C"], *sizes["equal bits"], -(-universal // 8))
 
 
+@dataclass(frozen=True)
+class Access:
+    """What the convolutions of a network take on one machine of 64x64, codebook loads included.
+
+    Attributes:
+        lookups: energy of codeword reads in multiply-accumulates: a ROM's is assumed to be that of L1.
+        waits: cycles in which two lookups wanted one bank of the ROM, an expectation.
+    """
+
+    dram: int
+    l2: int
+    lookups: float
+    on_chip: float
+    cycles: int
+    waits: int
+
+
+def accesses(network: str, using: Setup) -> dict[str, Access]:
+    """Of a network on EWS with a codebook a layer ("ews-c") and with the universal ROM ("rom")."""
+    found = {}
+    for family in ("ews-c", "rom"):
+        this = run(network, family, 64, using)
+        found[family] = Access(
+            this.accesses["dram"], this.accesses["l2"], this.units["crf"] + this.units["rom"],
+            this.on_chip, this.cycles, this.stalls["rom"])
+    return found
+
+
 def storage() -> dict[str, float]:
     """KiB that hold the codebooks: one RF reloaded a layer, one for each layer of all networks, the ROM."""
     every = sum(traffic(network).codebooks for network in NETWORKS)
@@ -63,10 +93,19 @@ def storage() -> dict[str, float]:
 
 def areas() -> dict[str, tuple[float | None, str]]:
     """mm2 in 40 nm or None, with the source; and the mm2 a MB at which the ROM is as large as the RF."""
-    found = technology.load("mvq40").areas(accelerator.preset("ews-c-64"))["crf"]
+    tech = technology.load("mvq40")
+    assert isinstance(tech, Published)
+    found = tech.areas(accelerator.preset("ews-c-64"))["crf"]
     assert found.value is not None
+    kib = storage()
+    density = tech.area.l2.mm2_per_mb
+    rom, every = (kib[name] / 1024 for name in ("universal ROM", "all codebooks of all networks on chip"))
     return {
-        "codebook RF of EWS-C, 64x64": (found.value, found.source),
+        "codebook RF of EWS-C, 64x64": (found.value, f"{found.label}: {found.source}"),
+        "all codebooks of all networks, as SRAM": (every * density, "derived: density of MVQ's L2"),
         "universal ROM": (None, "VQ4ALL prints no area, and mvq40 has no density of ROM"),
-        "break-even, mm2 a MB": (found.value / (ROM_CODEWORDS * D / 2**20), "RF's area over the ROM's size"),
+        "universal codebook, as SRAM": (
+            rom * density, "derived: density of MVQ's L2; more than a ROM of the same size should take"),
+        "density at which the ROM equals the RF, mm2 a MB": (
+            found.value / rom, f"derived; MVQ's L2 has {density:.2f}"),
     }

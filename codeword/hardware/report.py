@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from codeword.hardware import figures, normalised, ssvq, storage, universal
+from codeword.hardware import figures, normalised, ssvq, storage, synthesized_areas, universal
 from codeword.hardware.figures import FIGURES, SHARES, Runs
 from codeword.hardware.machine import SIZES, Setup, document
 from codeword.hardware.published import Cell, Rows, cells, published, spread
@@ -78,7 +78,7 @@ def render(found: Mapping[str, Any], sensitivities: Mapping[str, Any]) -> str:
         _head(found),
         _machine(),
         *(_table(key, found) for key in TITLES),
-        # Areas by synthesis belong here: one line, a function that returns Markdown.
+        synthesized_areas.markdown(),
         _reasons(found, sensitivities),
         _figure14(found),
         _sensitivity(sensitivities),

@@ -42,7 +42,8 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
 
     def make(directory: Path) -> None:
         if simulator == "cxxrtl":
-            yosys.run([*(f"read_verilog {name}" for name in texts), *_TO_CPP], directory)
+            # A ROM's file is a parameter: elaborated before it is known, it would not be found.
+            yosys.run([*(f"read_verilog -defer {name}" for name in texts), *_TO_CPP], directory)
             _run([*_RECIPE[simulator], shells.MAIN], directory, settings)
         else:
             _run([*_RECIPE[simulator], *texts, *shell], directory, settings)

@@ -114,6 +114,6 @@ PROOFS = (
                           "channel.underway_level", "channel.waiting", "channel.begun",
                           "channel.rest_beats")),
     Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port", _AXI,
-          checkers=("stream_rules", "burst_rules"), engine="bounded", slow=True),
+          checkers=("stream_rules", "burst_rules"), engine="bounded", cycles=8, slow=True),
     *(_requantizer(shift) for shift in range(1, 48)),
 )

@@ -35,6 +35,7 @@ class Proof:
         engine: see `rtl.yosys.engines`.
         small: smaller values for constants of `rtl`, by name, wherever they are used; macros of the same name
             carry them to the properties.
+        cycles: from power-up, of the engine "bounded".
         slow: takes more than a few seconds.
     """
 
@@ -46,6 +47,7 @@ class Proof:
     prepare: tuple[str, ...] = ()
     engine: str = "mixed"
     small: Mapping[str, int] = field(default_factory=dict)
+    cycles: int = 0
     slow: bool = False
 
 
@@ -92,6 +94,6 @@ def prove(proof: Proof) -> Result:
         known = {**proof.small, **proof.defines}
         status, twin = (
             yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare,
-                        proof.engine)
+                        proof.engine, proof.cycles)
             for defines in (known, {**known, FALSE_TWIN: 1}))
     return Result(proof.name, status, twin, time.monotonic() - started)

@@ -13,8 +13,11 @@ from rtl.bus.fifo import Fifo
 from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
 from rtl.bus.registers import Registers
+from rtl.bus.row_mover import RowMover
 from rtl.bus.runs import Runs
 from rtl.bus.sram_fifo import SramFifo
+from rtl.bus.tile_mover import TileMover
+from rtl.bus.weight_port import WeightPort
 from rtl.bus.write_port import WritePort
 from rtl.compactor import Compactor
 from rtl.entry_counter import EntryCounter
@@ -61,6 +64,10 @@ _SMALL_WRITES = {"ADDRESS_BITS": 4, "REQUEST_BITS": 3, "BURST_BEATS": 2, "PAGE_B
                  "WAITING_WORDS": 2}
 _GEOMETRY = Geometry(preset("ews-4"))
 _UNIT_BITS = packets.unit(_GEOMETRY).size
+_JOB, _TILE = packets.job(_GEOMETRY), packets.tile(_GEOMETRY)
+_READ_RULES = ("stream_rules", "burst_rules", "read_memory")
+_WEIGHT_QUEUES = {"WAITING_JOBS": 8, "BUFFER_BEATS": 32, "OUTSTANDING": 32}
+_QUICK_DMA = preset("ews-4").model_copy(update={"dma_setup": 2})
 _CHANNEL = ("begun", "rest_address", "rest_beats", "underway_level", "waiting")
 
 
@@ -115,5 +122,14 @@ PROOFS = (
                           "channel.rest_beats")),
     Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port", _AXI,
           checkers=("stream_rules", "burst_rules"), engine="bounded", cycles=8, slow=True),
+    Proof("weight port", lambda: WeightPort(accelerator=preset("ews-4")), "weight_port",
+          {"JOB_BITS": _JOB.size, "ADDRESS": _JOB["address"].offset, "WAIT": _JOB["wait"].offset,
+           "BEATS": _JOB["beats"].offset, "BEAT_COUNT_BITS": _JOB["beats"].width, **_WEIGHT_QUEUES},
+          checkers=(*_READ_RULES, "queue_rules"), engine="bounded", cycles=12, slow=True),
+    Proof("row mover", RowMover, "row_mover", checkers=("stream_rules", "burst_rules", "queue_rules"),
+          engine="bounded", cycles=12, slow=True),
+    Proof("tile mover", lambda: TileMover(accelerator=_QUICK_DMA), "tile_mover",
+          {"TILE_BITS": _TILE.size, "IFMAP": _TILE["ifmap_address"].offset, "OUTSTANDING": 32},
+          checkers=_READ_RULES, engine="bounded", cycles=12, slow=True),
     *(_requantizer(shift) for shift in range(1, 48)),
 )

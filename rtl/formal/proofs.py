@@ -9,6 +9,7 @@ from rtl.beat_buffer import BeatBuffer
 from rtl.block import module_name
 from rtl.bus.address_channel import AddressChannel
 from rtl.bus.command_buffer import CommandBuffer
+from rtl.bus.command_port import CommandPort
 from rtl.bus.fifo import Fifo
 from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
@@ -31,6 +32,7 @@ from rtl.prf import Prf
 from rtl.requantizer import Requantizer
 from rtl.row_decoder import RowDecoder
 from rtl.row_entries import RowEntries
+from rtl.unit_buffer import UnitBuffer
 from rtl.wrf import Wrf
 from sim.accelerator import preset
 
@@ -64,10 +66,11 @@ _SMALL_WRITES = {"ADDRESS_BITS": 4, "REQUEST_BITS": 3, "BURST_BEATS": 2, "PAGE_B
                  "WAITING_WORDS": 2}
 _GEOMETRY = Geometry(preset("ews-4"))
 _UNIT_BITS = packets.unit(_GEOMETRY).size
-_JOB, _TILE = packets.job(_GEOMETRY), packets.tile(_GEOMETRY)
+_JOB, _TILE, _CHUNK = packets.job(_GEOMETRY), packets.tile(_GEOMETRY), packets.chunk(_GEOMETRY)
 _READ_RULES = ("stream_rules", "burst_rules", "read_memory")
 _WEIGHT_QUEUES = {"WAITING_JOBS": 8, "BUFFER_BEATS": 32, "OUTSTANDING": 32}
 _QUICK_DMA = preset("ews-4").model_copy(update={"dma_setup": 2})
+_SHALLOW = preset("ews-4").model_copy(update={"prf_depth": 2})
 _CHANNEL = ("begun", "rest_address", "rest_beats", "underway_level", "waiting")
 
 
@@ -131,5 +134,15 @@ PROOFS = (
     Proof("tile mover", lambda: TileMover(accelerator=_QUICK_DMA), "tile_mover",
           {"TILE_BITS": _TILE.size, "IFMAP": _TILE["ifmap_address"].offset, "OUTSTANDING": 32},
           checkers=_READ_RULES, engine="bounded", cycles=12, slow=True),
+    Proof("command port", lambda: CommandPort(accelerator=preset("ews-4")), "command_port",
+          {f"{name}_{unit}": value for name, layout in (("JOB", _JOB), ("TILE", _TILE), ("CHUNK", _CHUNK))
+           for unit, value in (("BITS", layout.size), ("WORDS", packets.words(layout)))},
+          checkers=_READ_RULES, engine="bounded", cycles=12, slow=True,
+          small={"COMMAND_WORDS": 8, "COMMAND_BURST": 4, "FETCHES": 4, "OUTSTANDING": 4}),
+    Proof("unit buffer", lambda: UnitBuffer(accelerator=_SHALLOW), "unit_buffer",
+          {"UNIT_BITS": _UNIT_BITS, "UNIT_WORDS": -(-_UNIT_BITS // 256), "COLUMNS": _GEOMETRY.accelerator.columns,
+           "GROUP_BITS": 1, "EXTENT_BITS": _GEOMETRY.extent_bits,
+           "PARAMETER_BITS": packets.PARAMETER.size, "A": packets.unit(_GEOMETRY)["a"].offset},
+          small={"WORD_BITS": 256}, engine="bounded", cycles=12, slow=True),
     *(_requantizer(shift) for shift in range(1, 48)),
 )

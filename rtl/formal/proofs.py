@@ -71,6 +71,7 @@ _READ_RULES = ("stream_rules", "burst_rules", "read_memory")
 _WEIGHT_QUEUES = {"WAITING_JOBS": 8, "BUFFER_BEATS": 32, "OUTSTANDING": 32}
 _QUICK_DMA = preset("ews-4").model_copy(update={"dma_setup": 2})
 _SHALLOW = preset("ews-4").model_copy(update={"prf_depth": 2})
+_TWO_RECORDS = preset("ews-cms-4").model_copy(update={"columns": 8})
 _CHANNEL = ("begun", "rest_address", "rest_beats", "underway_level", "waiting")
 
 
@@ -78,6 +79,16 @@ def _requantizer(shift: int) -> Proof:
     product = "codeword_requantizer/w:product"
     return Proof(f"requantizer, any product, shift {shift}", Requantizer, "requantizer", {"SHIFT": shift},
                  prepare=("proc", f"cutpoint {product}", f"expose {product}"), slow=shift not in (1, 16, 47))
+
+
+def _unit_buffer(what: str, of_packet: int, place: int, bit: int) -> Proof:
+    return Proof(f"unit buffer, {what}", lambda: UnitBuffer(accelerator=_SHALLOW), "unit_buffer",
+                 {"UNIT_BITS": _UNIT_BITS, "UNIT_WORDS": packets.words(packets.unit(_GEOMETRY)), "WORD_BITS": 64,
+                  "COLUMNS": _GEOMETRY.accelerator.columns, "GROUP_BITS": 1,
+                  "EXTENT_BITS": _GEOMETRY.extent_bits, "PARAMETER_BITS": packets.PARAMETER.size,
+                  "A": packets.unit(_GEOMETRY)["a"].offset,
+                  "OF_PACKET": of_packet, "PLACE": place, "WHICH": bit},
+                 engine="correspondence", slow=True)
 
 
 PROOFS = (
@@ -139,10 +150,9 @@ PROOFS = (
            for unit, value in (("BITS", layout.size), ("WORDS", packets.words(layout)))},
           checkers=_READ_RULES, engine="bounded", cycles=12, slow=True,
           small={"COMMAND_WORDS": 8, "COMMAND_BURST": 4, "FETCHES": 4, "OUTSTANDING": 4}),
-    Proof("unit buffer", lambda: UnitBuffer(accelerator=_SHALLOW), "unit_buffer",
-          {"UNIT_BITS": _UNIT_BITS, "UNIT_WORDS": -(-_UNIT_BITS // 256), "COLUMNS": _GEOMETRY.accelerator.columns,
-           "GROUP_BITS": 1, "EXTENT_BITS": _GEOMETRY.extent_bits,
-           "PARAMETER_BITS": packets.PARAMETER.size, "A": packets.unit(_GEOMETRY)["a"].offset},
-          small={"WORD_BITS": 256}, engine="bounded", cycles=12, slow=True),
+    Proof("record unpacking", lambda: RowDecoder(accelerator=_TWO_RECORDS), "unpacking", engine="bounded",
+          beside=(lambda: BeatBuffer(port_bits=4, ring_bits=16, rows=2, row_bits=12),), cycles=12, slow=True),
+    _unit_buffer("packet", 1, 1, 5),
+    _unit_buffer("parameters", 0, 2, 7),
     *(_requantizer(shift) for shift in range(1, 48)),
 )

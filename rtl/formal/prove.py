@@ -36,6 +36,7 @@ class Proof:
         small: smaller values for constants of `rtl`, by name, wherever they are used; macros of the same name
             carry them to the properties.
         cycles: from power-up, of the engine "bounded".
+        beside: further components, which the properties connect with it.
         slow: takes more than a few seconds.
     """
 
@@ -48,6 +49,7 @@ class Proof:
     engine: str = "mixed"
     small: Mapping[str, int] = field(default_factory=dict)
     cycles: int = 0
+    beside: tuple[Callable[[], Block], ...] = ()
     slow: bool = False
 
 
@@ -85,7 +87,8 @@ def prove(proof: Proof) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         with _constants(proof.small):
-            component = "\n".join(text for _, text in verilog.hierarchy(proof.block()).values())
+            component = "\n".join(text for block in (proof.block, *proof.beside)
+                                  for _, text in verilog.hierarchy(block()).values())
         (directory / "component.v").write_text(component)
         sources = ["component.v"]
         for name in (*proof.checkers, proof.properties):

@@ -45,6 +45,8 @@ def engines(name: str, seconds: int, cycles: int) -> list[list[str]]:
     return {
         # Reachability soon has what it can have; then ABC's mix, then reachability with patience.
         "mixed": [["pdr -T 10"], [f"dprove -T {seconds}"], [f"pdr -T {seconds}"]],
+        # Equal nodes merged; for wide arithmetic.
+        "sweeping": [[f"dprove -T {seconds}"]],
         "reachability": [[f"pdr -T {seconds}"]],
         # Equal registers first; nothing else may be left.
         "correspondence": [["orpos", "scorr", f"{way} -T {seconds}"] for way in ("pdr", "dprove")],

@@ -78,7 +78,14 @@ _CHANNEL = ("begun", "rest_address", "rest_beats", "underway_level", "waiting")
 def _requantizer(shift: int) -> Proof:
     product = "codeword_requantizer/w:product"
     return Proof(f"requantizer, any product, shift {shift}", Requantizer, "requantizer", {"SHIFT": shift},
-                 prepare=("proc", f"cutpoint {product}", f"expose {product}"), slow=shift not in (1, 16, 47))
+                 prepare=("proc", f"cutpoint {product}", f"expose {product}"), engine="sweeping",
+                 slow=shift not in (1, 16, 47))
+
+
+def _unpacking(index_bits: int) -> Proof:
+    return Proof(f"record unpacking, index of {index_bits} bits", lambda: RowDecoder(accelerator=_TWO_RECORDS),
+                 "unpacking", {"INDEX_BITS": index_bits}, engine="bounded", cycles=8, slow=True,
+                 beside=(lambda: BeatBuffer(port_bits=4, ring_bits=16, rows=2, row_bits=12),))
 
 
 def _unit_buffer(what: str, of_packet: int, place: int, bit: int) -> Proof:
@@ -99,7 +106,7 @@ PROOFS = (
           {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1},
           slow=True),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf"),
-    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe", slow=True),
+    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe", engine="sweeping", slow=True),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
     Proof("entry counter, depth 4", lambda: EntryCounter(depth=4), "entry_counter", {"DEPTH": 4}),
     Proof("beat buffer", lambda: BeatBuffer(port_bits=4, ring_bits=8, rows=2, row_bits=5), "beat_buffer"),
@@ -135,7 +142,7 @@ PROOFS = (
                           "channel.underway_level", "channel.waiting", "channel.begun",
                           "channel.rest_beats")),
     Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port", _AXI,
-          checkers=("stream_rules", "burst_rules"), engine="bounded", cycles=8, slow=True),
+          checkers=("stream_rules", "burst_rules"), engine="bounded", cycles=10, slow=True),
     Proof("weight port", lambda: WeightPort(accelerator=preset("ews-4")), "weight_port",
           {"JOB_BITS": _JOB.size, "ADDRESS": _JOB["address"].offset, "WAIT": _JOB["wait"].offset,
            "BEATS": _JOB["beats"].offset, "BEAT_COUNT_BITS": _JOB["beats"].width, **_WEIGHT_QUEUES},
@@ -150,8 +157,7 @@ PROOFS = (
            for unit, value in (("BITS", layout.size), ("WORDS", packets.words(layout)))},
           checkers=_READ_RULES, engine="bounded", cycles=12, slow=True,
           small={"COMMAND_WORDS": 8, "COMMAND_BURST": 4, "FETCHES": 4, "OUTSTANDING": 4}),
-    Proof("record unpacking", lambda: RowDecoder(accelerator=_TWO_RECORDS), "unpacking", engine="bounded",
-          beside=(lambda: BeatBuffer(port_bits=4, ring_bits=16, rows=2, row_bits=12),), cycles=12, slow=True),
+    *(_unpacking(bits) for bits in range(1, 5)),
     _unit_buffer("packet", 1, 1, 5),
     _unit_buffer("parameters", 0, 2, 7),
     *(_requantizer(shift) for shift in range(1, 48)),

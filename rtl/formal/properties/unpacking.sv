@@ -10,7 +10,7 @@ module unpacking (
   wire [11:0] row;
   wire [63:0] values;
   wire [7:0] masks;
-  (* anyconst *) reg [2:0] index_bits;
+  wire [2:0] index_bits = `INDEX_BITS;
   wire [3:0] size = 2 + index_bits, width = one ? size : RECORDS * size;
   codeword_beat_buffer buffer (
       .clk(clk), .rst(1'b0), .clear(clear), .write(write), .data(data), .ready(ready), .fill(fill), .row(row),
@@ -50,7 +50,6 @@ module unpacking (
   wire [31:0] found = values >> 32 * n;
   wire [3:0] found_mask = masks >> 4 * n;
   always @* begin
-    assume (index_bits >= 1 && index_bits <= 4);
     assume (!write || ready);
     assume (!look || held >= width);
     assert (done && fill == held);

@@ -37,7 +37,7 @@ class Proof:
             carry them to the properties.
         cycles: from power-up, of the engine "bounded".
         beside: further components, which the properties connect with it.
-        slow: takes more than a few seconds.
+        fast: takes about a second.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Proof:
     small: Mapping[str, int] = field(default_factory=dict)
     cycles: int = 0
     beside: tuple[Callable[[], Block], ...] = ()
-    slow: bool = False
+    fast: bool = False
 
 
 @dataclass(frozen=True)

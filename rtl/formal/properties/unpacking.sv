@@ -31,7 +31,7 @@ module unpacking (
   wire [5:0] record = bits >> (n ? size : 0);
   wire [3:0] index = record[5:2] & ~(4'b1111 << index_bits);
 `ifdef FALSE_TWIN
-  wire [1:0] code = held == 13 ? 0 : record[1:0];
+  wire [1:0] code = one && held > 9 ? 0 : record[1:0];
 `else
   wire [1:0] code = record[1:0];
 `endif

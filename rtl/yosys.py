@@ -40,34 +40,34 @@ def installed() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-CYCLES = 8
-"""Of a bounded proof."""
-
-
-def engines(name: str, seconds: int) -> list[str]:
-    """ABC commands of a way to prove."""
+def engines(name: str, seconds: int, cycles: int) -> list[list[str]]:
+    """ABC commands of a way to prove: attempts, each from the start, until one decides."""
     return {
-        # ABC's mix, then reachability; the second works only if the first is at a loss.
-        "mixed": [f"dprove -T {seconds}", "print_status", f"pdr -T {seconds}"],
-        "reachability": [f"pdr -T {seconds}"],
+        # Reachability soon has what it can have; then ABC's mix, then reachability with patience.
+        "mixed": [["pdr -T 10"], [f"dprove -T {seconds}"], [f"pdr -T {seconds}"]],
+        # Equal nodes merged; for wide arithmetic.
+        "sweeping": [[f"dprove -T {seconds}"]],
+        "reachability": [[f"pdr -T {seconds}"]],
         # Equal registers first; nothing else may be left.
-        "correspondence": ["orpos", "scorr", f"pdr -T {seconds}", "print_status", f"dprove -T {seconds}"],
+        "correspondence": [["orpos", "scorr", f"{way} -T {seconds}"] for way in ("pdr", "dprove")],
         # Three cycles without a counterexample are the base of the step over two.
-        "induction": ["orpos", "bmc3 -F 3", "print_status", "ind -F 2 -C 0"],
-        "bounded": [f"bmc3 -F {CYCLES}"],
+        "induction": [["orpos", "bmc3 -F 3"], ["orpos", "ind -F 2 -C 0"]],
+        "bounded": [[f"bmc3 -F {cycles} -T {seconds}"]],
     }[name]
 
 
 def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
           defines: Mapping[str, int] | None = None, prepare: Iterable[str] = (),
-          engine: str = "mixed") -> str:
+          engine: str = "mixed", cycles: int = 0) -> str:
     """Proves the assertions of SystemVerilog files in `directory` by ABC.
 
     Power-up values are those of the registers; `assume` binds in the cycle and all before it. `prepare`:
-    Yosys commands between reading the first source and the others. `engine`: see `engines`.
+    Yosys commands between reading the first source and the others. `engine`: see `engines`; `cycles`: of
+    the bounded one.
 
     Returns:
-        "proven" for all time, "refuted", "undecided", or "bounded": no counterexample in CYCLES cycles.
+        "proven" for all time, "refuted", "undecided", or "bounded": no counterexample in the first `cycles`
+        cycles.
     """
     macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
     first, *others = (f"read_verilog -sv -formal{macros} {source}" for source in sources)
@@ -78,14 +78,15 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
         "formalff -clk2ff -ff2anyinit", "techmap", "opt -fast", "setundef -undriven -anyseq",
         "aigmap", "opt_clean", "write_aiger -zinit property.aig",
     ], directory)
-    text = _abc(["read_aiger property.aig", "fold", "strash", *engines(engine, seconds), "print_status"],
-                directory)
-    found = re.findall(r"Status = (-?\d)", text)
-    if "0" in found:
-        return "refuted"
-    if "1" in found:
-        return "proven"
-    return "bounded" if f"No output asserted in {CYCLES} frames" in text else "undecided"
+    text = ""
+    for attempt in engines(engine, seconds, cycles):
+        text = _abc(["read_aiger property.aig", "fold", "strash", *attempt, "print_status"], directory)
+        found = re.findall(r"Status = (-?\d)", text)
+        if "0" in found:
+            return "refuted"
+        if "1" in found:
+            return "proven"
+    return "bounded" if f"No output asserted in {cycles} frames" in text else "undecided"
 
 
 def _abc(commands: Iterable[str], directory: Path) -> str:

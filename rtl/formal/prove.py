@@ -35,7 +35,9 @@ class Proof:
         engine: see `rtl.yosys.engines`.
         small: smaller values for constants of `rtl`, by name, wherever they are used; macros of the same name
             carry them to the properties.
-        slow: takes more than a few seconds.
+        cycles: from power-up, of the engine "bounded".
+        beside: further components, which the properties connect with it.
+        fast: takes about a second.
     """
 
     name: str
@@ -46,7 +48,9 @@ class Proof:
     prepare: tuple[str, ...] = ()
     engine: str = "mixed"
     small: Mapping[str, int] = field(default_factory=dict)
-    slow: bool = False
+    cycles: int = 0
+    beside: tuple[Callable[[], Block], ...] = ()
+    fast: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def prove(proof: Proof) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         with _constants(proof.small):
-            component = "\n".join(text for _, text in verilog.hierarchy(proof.block()).values())
+            component = "\n".join(text for block in (proof.block, *proof.beside)
+                                  for _, text in verilog.hierarchy(block()).values())
         (directory / "component.v").write_text(component)
         sources = ["component.v"]
         for name in (*proof.checkers, proof.properties):
@@ -92,6 +97,6 @@ def prove(proof: Proof) -> Result:
         known = {**proof.small, **proof.defines}
         status, twin = (
             yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare,
-                        proof.engine)
+                        proof.engine, proof.cycles)
             for defines in (known, {**known, FALSE_TWIN: 1}))
     return Result(proof.name, status, twin, time.monotonic() - started)

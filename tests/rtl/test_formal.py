@@ -7,8 +7,8 @@ import pytest
 from rtl.formal.proofs import PROOFS
 from rtl.formal.prove import prove
 
-SLOW = [proof for proof in PROOFS if proof.slow]
-FAST = [proof for proof in PROOFS if not proof.slow]
+SLOW = [proof for proof in PROOFS if not proof.fast]
+FAST = [proof for proof in PROOFS if proof.fast]
 
 
 @pytest.mark.parametrize("proof", FAST, ids=lambda proof: proof.name)

@@ -105,7 +105,7 @@ PROOFS = (
     Proof("row decoder", lambda: RowDecoder(accelerator=preset("ews-cms-4")), "row_decoder",
           {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1}),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf", fast=True),
-    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe", engine="sweeping"),
+    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe"),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
     Proof("entry counter, depth 4", lambda: EntryCounter(depth=4), "entry_counter", {"DEPTH": 4}),
     Proof("beat buffer", lambda: BeatBuffer(port_bits=4, ring_bits=8, rows=2, row_bits=5), "beat_buffer"),
@@ -152,7 +152,7 @@ PROOFS = (
     Proof("tile mover", lambda: TileMover(accelerator=_QUICK_DMA), "tile_mover",
           {"TILE_BITS": _TILE.size, "IFMAP": _TILE["ifmap_address"].offset, "OUTSTANDING": 32},
           checkers=_READ_RULES, engine="bounded", cycles=8),
-    Proof("command port", lambda: CommandPort(accelerator=preset("ews-4")), "command_port",
+    Proof("command port, small", lambda: CommandPort(accelerator=preset("ews-4")), "command_port",
           {f"{name}_{unit}": value for name, layout in (("JOB", _JOB), ("TILE", _TILE), ("CHUNK", _CHUNK))
            for unit, value in (("BITS", layout.size), ("WORDS", packets.words(layout)))},
           checkers=_READ_RULES, engine="bounded", cycles=10,

@@ -115,7 +115,7 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     rows = []
     for n in range(min(pixels * count, 40)):
         p, s = divmod(n, count)
-        outputs = acc.requant_lanes if kind else tail if s == count - 1 else columns
+        outputs = tail if s == count - 1 else columns
         word, byte = (to + p * pitch) % ring, channel + s * step
         rows.append({
             "columns": outputs, "offset": s * step, "word": word, "s": s, "next": (s + 1) % count,

@@ -16,6 +16,14 @@ ADDRESS_BITS = 32
 """Byte addresses behind the AXI ports."""
 WORD_ADDRESS_BITS = 16
 """64-bit words of an L1 group."""
+PIXEL_BITS = 12
+"""Lines of a map, pixels of a line, words of a pixel; windows and runs of channels."""
+CHANNEL_BITS = 15
+"""Bytes of a pixel."""
+OFFSET_BITS = 13
+"""Where a window begins in a tile, signed."""
+KERNEL_BITS = 5
+"""Positions of a kernel in one direction, and their distance."""
 COMMAND_WORDS = 256
 """Depth of the buffer of each stream."""
 ANNOUNCE = 16
@@ -86,10 +94,11 @@ def chunk(geometry: Geometry) -> StructLayout:
         | dict.fromkeys(("pixels", "width"), COUNT_BITS)
         | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"), DEMAND_BITS)
         | dict.fromkeys(("fence", "first", "last", "serial", "opens", "begins", "ends", "double"), 1)
-        | {"map": 1, "base": WORD_ADDRESS_BITS, "pitch": 12, "line": WORD_ADDRESS_BITS, "lines": 12,
-           "line_pixels": 12,
-           "channel": 15, "y": 13, "x": 13, "ky": 5, "kx": 5, "kernel_x": 5, "stride_y": 4, "stride_x": 4,
-           "dilation_y": 5, "dilation_x": 5, "zero": 8, "reuse": 1})
+        | {"map": 1, "base": WORD_ADDRESS_BITS, "pitch": PIXEL_BITS, "line": WORD_ADDRESS_BITS,
+           "lines": PIXEL_BITS, "line_pixels": PIXEL_BITS,
+           "channel": CHANNEL_BITS, "y": OFFSET_BITS, "x": OFFSET_BITS,
+           "ky": KERNEL_BITS, "kx": KERNEL_BITS, "kernel_x": KERNEL_BITS, "stride_y": 4, "stride_x": 4,
+           "dilation_y": KERNEL_BITS, "dilation_x": KERNEL_BITS, "zero": 8, "reuse": 1})
 
 
 PASS_KINDS = {"rows": 0, "average": 1, "max": 2}
@@ -119,14 +128,15 @@ def unit(geometry: Geometry) -> StructLayout:
          "a": geometry.extent_bits, "columns": bits_for(acc.columns), "columns_tail": bits_for(acc.columns),
          "pixels": COUNT_BITS, "store": DEMAND_BITS,
          "zero": 8, "low": 8, "high": 8,
-         "to": WORD_ADDRESS_BITS, "to_pitch": 12, "ring": WORD_ADDRESS_BITS + 1, "channel": 15,
+         "to": WORD_ADDRESS_BITS, "to_pitch": PIXEL_BITS, "ring": WORD_ADDRESS_BITS + 1,
+         "channel": CHANNEL_BITS,
          "address": ADDRESS_BITS, "stride": ADDRESS_BITS,
-         "from": WORD_ADDRESS_BITS, "from_pitch": 12, "from_channel": 15,
+         "from": WORD_ADDRESS_BITS, "from_pitch": PIXEL_BITS, "from_channel": CHANNEL_BITS,
          "own_zero": 8, "own_multiplier": 16, "other_zero": 8, "other_multiplier": 16, "shift": 6,
          "add_zero": 8,
          "add_low": 8, "add_high": 8,
-         "window_y": 12, "window_x": 12, "stride_y": 4, "stride_x": 4, "pad_y": 4, "pad_x": 4, "lines": 12,
-         "line_pixels": 12, "width": 12, "groups": 12})
+         "window_y": PIXEL_BITS, "window_x": PIXEL_BITS, "stride_y": 4, "stride_x": 4, "pad_y": 4, "pad_x": 4,
+         "lines": PIXEL_BITS, "line_pixels": PIXEL_BITS, "width": PIXEL_BITS, "groups": PIXEL_BITS})
 
 
 PARAMETER = StructLayout({"bias": 32, "multiplier": 16, "shift": 6})

@@ -13,7 +13,7 @@ from rtl.mutate.measure import measure, row, table
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.mutate", description="Mutation scores.")
-    kinds = sorted({suite.kind for suite in SUITES})
+    kinds = sorted({kind for suite in SUITES for kind in suite.kinds})
     parser.add_argument("components", nargs="*", choices=[[], *kinds], metavar="component",
                         help=f"all, or some of {', '.join(kinds)}")
     parser.add_argument("--scale", type=float, default=1.0,
@@ -23,9 +23,10 @@ def main() -> int:
     options = parser.parse_args()
     scores = []
     for suite in SUITES:
-        if not options.components or suite.kind in options.components:
-            scores.append(measure(suite, options.scale, options.seed))
-            print(row(scores[-1]), file=sys.stderr, flush=True)
+        if not options.components or set(suite.kinds) & set(options.components):
+            for score in measure(suite, options.scale, options.seed, options.components):
+                scores.append(score)
+                print(row(score), file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([asdict(score) | {"score": score.score} for score in scores], indent=2))
     else:

@@ -28,33 +28,34 @@ def proven(top: Block, number: int, view: str, directory: Path) -> bool:
 
 
 def _miter(top: Block, number: int, view: str) -> str:
+    # Names are escaped: some ports are called like keywords.
     ins, outs = ports(top)
     inputs = ["clk", *(["rst"] if top.clocked else []), *ins]
     declared = ["input clk", *(["input rst"] if top.clocked else []),
-                *(f"input [{width - 1}:0] {name}" for name, width in ins.items())]
+                *(f"input [{width - 1}:0] \\{name} " for name, width in ins.items())]
     lines = [f"module miter({', '.join(declared)});"]
     for side, selected in (("original", 0), ("changed", number)):
         lines += [f"  wire [{width - 1}:0] {side}_{name};" for name, width in outs.items()]
-        connections = [f".{name}({name})" for name in inputs if top.clocked or name != "clk"]
-        connections += [f".{name}({side}_{name})" for name in outs]
+        connections = [f".\\{name} (\\{name} )" for name in inputs if top.clocked or name != "clk"]
+        connections += [f".\\{name} ({side}_{name})" for name in outs]
         lines.append(f"  {module_name(top.kind)} {side} ({', '.join(connections)}, "
                      f".{SELECTOR}({SELECTOR_BITS}'d{selected}));")
         lines += [f"  wire {side}_legal;",
                   *(f"  wire [{width - 1}:0] {side}_seen_{name};" for name, width in outs.items())]
-        lines.append(f"  view {side}_view ({', '.join(f'.{name}({name})' for name in inputs)}, "
-                     + ", ".join(f".{name}({side}_{name}), .seen_{name}({side}_seen_{name})" for name in outs)
-                     + f", .legal({side}_legal));")
+        connections = [f".\\{name} (\\{name} )" for name in inputs]
+        connections += [f".\\{name} ({side}_{name}), .seen_{name}({side}_seen_{name})" for name in outs]
+        lines.append(f"  view {side}_view ({', '.join(connections)}, .legal({side}_legal));")
     same = " && ".join(f"original_seen_{name} == changed_seen_{name}" for name in outs)
     lines += ["  reg allowed = 1;", "  always @(posedge clk) allowed <= allowed && original_legal;",
               f"  always @* if (allowed && original_legal) assert ({same});", "endmodule"]
     everything = ({"rst": 1} if top.clocked else {}) | ins | outs
-    declared += [f"input [{width - 1}:0] {name}" for name, width in outs.items()]
+    declared += [f"input [{width - 1}:0] \\{name} " for name, width in outs.items()]
     declared += [f"output reg [{width - 1}:0] seen_{name}" for name, width in outs.items()]
     lines += [
         f"module view({', '.join(declared)}, output reg legal);", "  reg fresh = 1;",
         "  always @(posedge clk) fresh <= 0;",
-        *(f"  reg [{width - 1}:0] was_{name}; always @(posedge clk) was_{name} <= {name};"
+        *(f"  reg [{width - 1}:0] was_{name}; always @(posedge clk) was_{name} <= \\{name} ;"
           for name, width in everything.items()),
-        "  always @* begin", "    legal = 1;", *(f"    seen_{name} = {name};" for name in outs), view,
+        "  always @* begin", "    legal = 1;", *(f"    seen_{name} = \\{name} ;" for name in outs), view,
         "  end", "endmodule", ""]
     return "\n".join(lines)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtl.constants import constants
 from rtl.mutate import equivalence, mutants
 from rtl.mutate.suite import Suite
 
@@ -34,25 +35,42 @@ class Score:
         return self.killed / max(1, self.mutants - len(self.equivalent))
 
 
-def measure(suite: Suite, scale: float, seed: int) -> Score:
-    """Runs a suite on mutants of its component and proves the survivors equivalent where they are.
+def measure(suite: Suite, scale: float, seed: int, kinds: Collection[str] = ()) -> list[Score]:
+    """Runs a suite on mutants of its components and proves the survivors equivalent where they are.
+
+    Args:
+        kinds: only these components of the suite; empty: all.
+
+    Returns:
+        One score a component. What the runs on all of them took is shared out by the number of mutants.
 
     Raises:
         RuntimeError: the suite finds fault with the unchanged design.
     """
     started = time.monotonic()
-    name = f"{suite.kind} ({suite.configuration})" if suite.configuration else suite.kind
-    with tempfile.TemporaryDirectory() as scratch:
+    chosen = [kind for kind in suite.kinds if not kinds or kind in kinds]
+    with tempfile.TemporaryDirectory() as scratch, constants(suite.small):
         directory = Path(scratch)
-        changes = mutants.build(suite.top(), suite.kind, scale, seed, directory)
+        changes = mutants.build(suite.top(), chosen, scale, seed, directory)
         fault = suite.run(directory, [0])
         if fault:
-            raise RuntimeError(f"{name}: the unchanged design fails, {fault[0]}")
+            raise RuntimeError(f"{chosen}: the unchanged design fails, {fault[0]}")
         killed = suite.run(directory, range(1, len(changes) + 1))
-        left = [n for n in range(1, len(changes) + 1) if n not in killed]
-        same = {n for n in left if equivalence.proven(suite.top(), n, suite.view, directory)}
-    return Score(name, len(changes), len(killed), tuple(changes[n - 1] for n in left if n in same),
-                 tuple(changes[n - 1] for n in left if n not in same), time.monotonic() - started)
+        share = (time.monotonic() - started) / max(1, len(changes))
+        return [_score(suite, kind, {n: change for n, (of, change) in enumerate(changes, 1) if of == kind},
+                       killed, share, directory) for kind in chosen]
+
+
+def _score(suite: Suite, kind: str, changes: Mapping[int, str], killed: Collection[int], share: float,
+           directory: Path) -> Score:
+    started = time.monotonic()
+    left = [n for n in changes if n not in killed]
+    block = suite.block(kind)
+    same = {n for n in left if equivalence.proven(block, n, suite.view, directory)}
+    return Score(f"{kind} ({suite.configuration})" if suite.configuration else kind, len(changes),
+                 len(changes) - len(left), tuple(changes[n] for n in left if n in same),
+                 tuple(changes[n] for n in left if n not in same),
+                 share * len(changes) + time.monotonic() - started)
 
 
 def row(score: Score) -> str:

@@ -1,10 +1,11 @@
-"""All mutants of a component in one design, chosen by an input."""
+"""All mutants of some components in one design, chosen by an input."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,38 +17,49 @@ SELECTOR_BITS = 16
 DESIGN = "mutated.v"
 
 
-def build(top: Block, kind: str, scale: float, seed: int, directory: Path) -> list[str]:
-    """Writes `mutated.v`: the Verilog of `top` with changed gates in module `kind`.
+class Mutant(NamedTuple):
+    """The changed module, and what the change is."""
+
+    kind: str
+    change: str
+
+
+def build(top: Block, kinds: Sequence[str], scale: float, seed: int, directory: Path) -> list[Mutant]:
+    """Writes `mutated.v`: the Verilog of `top` with changed gates in the modules `kinds`.
 
     Value n of the input `mutant` of `top` puts change n in, from 1 on; 0 is the unchanged design. Changes are
     inverted, stuck and swapped bits of the ports of gates, arithmetic units, multiplexers and registers;
-    memories are registers with a decoder here. Of n possible changes `scale` * sqrt(n) are drawn.
-
-    Returns:
-        What each change is, from 1 on.
+    memories are registers with a decoder here. Of n possible changes of a module `scale` * sqrt(n) are drawn.
     """
     texts = verilog.hierarchy(top)
     for name, (_, text) in texts.items():
         (directory / f"{name}.v").write_text(text)
-    target = module_name(kind)
+    targets = [module_name(kind) for kind in kinds]
     yosys.run([
         *(f"read_verilog {name}.v" for name in texts), f"hierarchy -top {module_name(top.kind)}",
-        "proc", "pmuxtree", "opt_expr", "opt_clean", "memory -nomap", f"memory_map {target}", "opt_clean",
-        f"opt -full {target}", f"pmuxtree {target}",
-        "write_rtlil design.il", f"mutate -list {_ALL} -seed {seed} -o candidates.txt {target}",
+        "proc", "pmuxtree", "opt_expr", "opt_clean", "memory -nomap",
+        *(f"memory_map {target}" for target in targets), "opt_clean",
+        *(f"{command} {target}" for target in targets for command in ("opt -full", "pmuxtree")),
+        "write_rtlil design.il",
+        *(f"mutate -list {_ALL} -seed {seed} -o {target}.txt {target}" for target in targets),
     ], directory)
-    candidates = [line.split() for line in (directory / "candidates.txt").read_text().splitlines()]
-    candidates = [words for words in candidates if words[words.index("-port") + 1] not in _LEFT_OUT]
-    count = min(len(candidates), round(scale * len(candidates) ** 0.5))
-    drawn = np.random.default_rng(seed).choice(len(candidates), count, replace=False)
-    chosen = [candidates[n] for n in np.sort(drawn)]
+    chosen = [(kind, words) for kind in kinds
+              for words in _draw(directory / f"{module_name(kind)}.txt", scale, seed)]
     yosys.run([
         "read_rtlil design.il",
         *(" ".join([words[0], "-ctrl", SELECTOR, str(SELECTOR_BITS), str(n), *words[1:]])
-          for n, words in enumerate(chosen, 1)),
+          for n, (_, words) in enumerate(chosen, 1)),
         "opt_clean", f"write_verilog -noattr {DESIGN}",
     ], directory)
-    return [_describe(words) for words in chosen]
+    return [Mutant(kind, _describe(words)) for kind, words in chosen]
+
+
+def _draw(listed: Path, scale: float, seed: int) -> list[list[str]]:
+    candidates = [line.split() for line in listed.read_text().splitlines()]
+    candidates = [words for words in candidates if words[words.index("-port") + 1] not in _LEFT_OUT]
+    count = min(len(candidates), round(scale * len(candidates) ** 0.5))
+    drawn = np.random.default_rng(seed).choice(len(candidates), count, replace=False)
+    return [candidates[n] for n in np.sort(drawn)]
 
 
 _ALL = 1_000_000

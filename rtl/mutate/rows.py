@@ -46,6 +46,18 @@ def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 row += 1
 
 
+def _extents(acc: Accelerator) -> str:
+    """Legal extents of `group_counter`; they stay while an entry lasts."""
+    width = acc.codeword_length if acc.sparse_tile else acc.columns
+    most = acc.multipliers_per_codeword if acc.sparse_tile else acc.columns
+    outputs = " || ".join(f"outputs == {n}" for n in range(1, most + 1) if width % n == 0)
+    return f"""
+    legal = inputs != 0 && inputs <= {acc.rows} && ({outputs})
+            && (fresh || was_rst || was_step && was_restart
+                || {{inputs, outputs}} == {{was_inputs, was_outputs}});
+"""
+
+
 def _row_words(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     columns, length = acc.columns, acc.codeword_length
     lanes = acc.multipliers_per_codeword if acc.sparse_tile else 1
@@ -115,7 +127,7 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     rows = []
     for n in range(min(pixels * count, 40)):
         p, s = divmod(n, count)
-        outputs = acc.requant_lanes if kind else tail if s == count - 1 else columns
+        outputs = tail if s == count - 1 else columns
         word, byte = (to + p * pitch) % ring, channel + s * step
         rows.append({
             "columns": outputs, "offset": s * step, "word": word, "s": s, "next": (s + 1) % count,
@@ -164,12 +176,12 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 
 _SMALL = preset("ews-4")
-_WEIGHTS = ((GroupCounter, _group_counter, ("ews-8", "ews-cms-8")),
-            (RowWords, _row_words, ("ews-4", "ssvq-4", "ews-cms-8")))
+_WEIGHTS = ((GroupCounter, _group_counter, _extents, ("ews-8", "ews-cms-8")),
+            (RowWords, _row_words, lambda acc: "", ("ews-4", "ssvq-4", "ews-cms-8")))
 SUITES = (
     *(VectorSuite(block.kind, partial(block, accelerator=preset(name)), partial(vectors, preset(name)),
-                  configuration=name)
-      for block, vectors, names in _WEIGHTS for name in names),
+                  configuration=name, view=view(preset(name)))
+      for block, vectors, view, names in _WEIGHTS for name in names),
     VectorSuite("row_places", partial(RowPlaces, accelerator=_SMALL), partial(_row_places, _SMALL)),
     VectorSuite("row_entries", partial(RowEntries, accelerator=_SMALL), partial(_row_entries, _SMALL)),
 )

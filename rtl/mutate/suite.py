@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,16 +21,17 @@ TIMEOUT_S = 20
 
 
 class Suite(Protocol):
-    """A way to find mutants of one kind of module.
+    """A way to find mutants of some kinds of modules.
 
     Attributes:
-        kind: the module that is changed.
-        configuration: which one of several suites for it, or empty.
-        view: what its contract leaves open; see `rtl.mutate.equivalence`.
+        kinds: the modules that are changed.
+        configuration: which one of several suites for them, or empty.
+        view: what the contract leaves open; see `rtl.mutate.equivalence`.
+        small: other values for constants of `rtl`; see `rtl.constants`.
     """
 
     @property
-    def kind(self) -> str: ...
+    def kinds(self) -> Sequence[str]: ...
 
     @property
     def configuration(self) -> str: ...
@@ -38,8 +39,14 @@ class Suite(Protocol):
     @property
     def view(self) -> str: ...
 
+    @property
+    def small(self) -> Mapping[str, int]: ...
+
     def top(self) -> Block:
-        """The design that is simulated; it contains `kind`, or is it."""
+        """The design that is simulated; it contains `kinds`, or is the only one."""
+
+    def block(self, kind: str) -> Block:
+        """One of the modules that are changed."""
 
     def run(self, directory: Path, numbers: Iterable[int]) -> dict[int, str]:
         """Runs mutants of `mutated.v` in `directory`; says what gave away those that were found."""
@@ -64,6 +71,14 @@ class VectorSuite:
     vectors: Callable[[np.random.Generator], Vectors]
     view: str = ""
     configuration: str = ""
+    small: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        return [self.kind]
+
+    def block(self, kind: str) -> Block:
+        return self.top()
 
     def run(self, directory: Path, numbers: Iterable[int]) -> dict[int, str]:
         environment("icarus")

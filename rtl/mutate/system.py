@@ -1,11 +1,12 @@
-"""Mutants inside the complete accelerator: a network runs on it, and all that it left is compared."""
+"""Mutants inside the complete accelerator: networks run on it, and all that they left is compared."""
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from rtl import verilog
@@ -15,11 +16,12 @@ from rtl.mutate.suite import TIMEOUT_S, ports
 from rtl.top import Top
 from rtl.verify import shells
 from rtl.verify.bench import bench
+from rtl.verify.build import RECIPE
 from rtl.verify.random_network import Case, random_case
 from rtl.verify.run import Conditions, run_built
 from rtl.verify.simulators import environment
 from rtl.verify.verify import compare
-from sim.accelerator import Accelerator, preset
+from sim.accelerator import Accelerator, load
 from sim.engine import Simulation, simulate
 
 MEMORY_WORDS = 1 << 14
@@ -31,22 +33,43 @@ SLACK = 1_000
 class SystemSuite:
     """Random networks on the bench of `rtl.verify`: a wrong word, cycle or counter gives a mutant away.
 
+    All mutants of all `kinds` are one program of Verilator.
+
     Attributes:
-        accelerator: name of a preset that contains `kind`.
+        preset: an accelerator that contains `kinds`, with `changes`.
         seeds: of the networks, in the order in which they run, and of the stalls of memory or None.
     """
 
-    kind: str
-    accelerator: str
+    kinds: Sequence[str]
+    preset: str
     seeds: tuple[tuple[int, int | None], ...]
+    changes: Mapping[str, int] = field(default_factory=dict)
+    small: Mapping[str, int] = field(default_factory=dict)
     view: str = ""
 
     @property
     def configuration(self) -> str:
-        return self.accelerator
+        return self.preset
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        return load(self.preset, self.changes)
 
     def top(self) -> Block:
-        return _blocks(preset(self.accelerator))[self.kind]
+        return Top(accelerator=self.accelerator)
+
+    def block(self, kind: str) -> Block:
+        return self._blocks[kind]
+
+    @cached_property
+    def _blocks(self) -> dict[str, Block]:
+        return {kind: block for kind, (block, _) in verilog.hierarchy(self.top()).items()}
+
+    @cached_property
+    def _cases(self) -> list[tuple[Case, Simulation]]:
+        cases = [random_case(self.accelerator, seed) for seed, _ in self.seeds]
+        return [(case, simulate(case.network, self.accelerator, case.images, compare=False, plans=case.plans))
+                for case in cases]
 
     def run(self, directory: Path, numbers: Iterable[int]) -> dict[int, str]:
         built = self._build(directory)
@@ -54,51 +77,43 @@ class SystemSuite:
         return {number: what for number, what in found if what}
 
     def _simulate(self, built: Path, number: int) -> str:
-        for seed, stalls in self.seeds:
-            case, expected = _case(preset(self.accelerator), seed)
+        for (seed, stalls), (case, expected) in zip(self.seeds, self._cases, strict=True):
             cycles = sum(layer.total_cycles for layer in expected.layers)
             limit = (cycles if stalls is None else 2 * cycles) + SLACK
             try:
-                run = run_built(built, case.image, case.images[0], limit, "icarus", Conditions(stalls),
+                run = run_built(built, case.image, case.images[0], limit, "verilator", Conditions(stalls),
                                 [f"+{SELECTOR}={number}"], TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 return "hangs"
-            result = compare(case.image, expected, run, stalls is not None, "icarus", 0.0)
+            except RuntimeError as error:
+                if "converge" in str(error):
+                    return "a loop of gates does not settle"
+                raise
+            result = compare(case.image, expected, run, stalls is not None, "verilator", 0.0)
             if result.mismatches:
                 return f"network {seed}: {result.first_mismatch}"
         return ""
 
     def _build(self, directory: Path) -> Path:
-        """The accelerator with the changed module in place of its own."""
+        """The bench around the changed accelerator."""
         built = directory / "system"
         if built.exists():
             return built
-        environment("icarus")
+        settings = environment("verilator")
         built.mkdir()
-        accelerator = preset(self.accelerator)
-        changed = (directory / DESIGN).read_text()
-        texts = {name: text for name, text in verilog.modules(accelerator).items()
-                 if f"module {name}(" not in changed}
-        name = module_name(self.kind)
-        texts |= {"changed": changed.replace(f"module {name}(", f"module {name}_changed("),
-                  "wrapper": _wrapper(self.top())} | bench(accelerator, MEMORY_WORDS)
-        files = {f"{name}.v": text for name, text in texts.items()} | shells.texts("icarus", accelerator)
+        name = module_name(Top.kind)
+        changed = (directory / DESIGN).read_text().replace(f"module {name}(", f"module {name}_changed(")
+        texts = {"changed": changed, "wrapper": _wrapper(self.top())} | bench(self.accelerator, MEMORY_WORDS)
+        files = {f"{title}.v": text for title, text in texts.items()}
+        files |= shells.texts("verilator", self.accelerator)
         for file, text in files.items():
             (built / file).write_text(text)
-        subprocess.run(["iverilog", "-g2012", "-s", "bench_clock", "-o", "bench", *files],
-                       cwd=built, check=True, capture_output=True)
+        # Short runs: what the compiler saves by not optimizing, they do not take more.
+        done = subprocess.run([*RECIPE["verilator"], "-CFLAGS", "-O0", *files], cwd=built, text=True,
+                              env=os.environ | settings, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"Verilator failed:\n{(done.stdout + done.stderr)[-3000:]}")
         return built
-
-
-@cache
-def _blocks(accelerator: Accelerator) -> dict[str, Block]:
-    return {kind: block for kind, (block, _) in verilog.hierarchy(Top(accelerator=accelerator)).items()}
-
-
-@cache
-def _case(accelerator: Accelerator, seed: int) -> tuple[Case, Simulation]:
-    case = random_case(accelerator, seed)
-    return case, simulate(case.network, accelerator, case.images, compare=False, plans=case.plans)
 
 
 def _wrapper(block: Block) -> str:
@@ -119,6 +134,11 @@ def _wrapper(block: Block) -> str:
         f"  {name}_changed changed ({connections});", "endmodule", ""])
 
 
-# Small networks: with an addition, a single chunk, stored psums; the last one on a bus that stalls.
-_NETWORKS = ((2, None), (3, None), (1, None), (2, 1))
-SUITES = tuple(SystemSuite(kind, "ews-4", _NETWORKS) for kind in ("sequencer", "loader"))
+# Counters so small that the networks reach their high bits; no network may exceed them.
+_SMALL = {"COUNT_BITS": 7, "DEMAND_BITS": 6, "WORD_ADDRESS_BITS": 8, "PIXEL_BITS": 4, "CHANNEL_BITS": 5,
+          "OFFSET_BITS": 5, "KERNEL_BITS": 3, "TIME_BITS": 8, "BYTE_BITS": 7, "COORDINATE_BITS": 7}
+# Ten networks of 235 to 1,558 cycles; the last run is on a bus that stalls.
+_NETWORKS = (*((seed, None) for seed in (8, 3, 1, 2, 4, 6, 7, 9, 10, 5)), (2, 1))
+_CORE = ("sequencer", "loader", "ifmap_loader", "vector_walk", "arf_window", "core", "storer", "storer_lanes",
+         "pass_walk", "row_intake", "row_entries", "unit_buffer")
+SUITES = (SystemSuite(_CORE, "ews-4", _NETWORKS, {"l1_bytes": 4096}, _SMALL),)

@@ -17,7 +17,7 @@ from rtl.verify.simulators import environment
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 
-_RECIPE = {
+RECIPE = {
     "icarus": ["iverilog", "-g2012", "-s", "bench_clock", "-o", "bench"],
     "verilator": ["verilator", "--cc", "--exe", "--build", "-O3", "--noassert", "-Wno-fatal", "-Wno-lint",
                   "--top-module", "bench_files", "-CFLAGS", "-O2", "-o", "../bench"],
@@ -44,12 +44,12 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
         if simulator == "cxxrtl":
             # A ROM's file is a parameter: elaborated before it is known, it would not be found.
             yosys.run([*(f"read_verilog -defer {name}" for name in texts), *_TO_CPP], directory)
-            _run([*_RECIPE[simulator], shells.MAIN], directory, settings)
+            _run([*RECIPE[simulator], shells.MAIN], directory, settings)
         else:
-            _run([*_RECIPE[simulator], *texts, *shell], directory, settings)
+            _run([*RECIPE[simulator], *texts, *shell], directory, settings)
         shutil.rmtree(directory / "obj_dir", ignore_errors=True)
 
-    return cached(simulator, (_RECIPE[simulator], _TO_CPP, _version(simulator)), texts | shell, make)
+    return cached(simulator, (RECIPE[simulator], _TO_CPP, _version(simulator)), texts | shell, make)
 
 
 def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[Path], None]) -> Path:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest.mock import patch
 
 from rtl import verilog, yosys
 from rtl.block import Block
-from sim.errors import InputError
+from rtl.constants import constants
 
 PROPERTIES = Path(__file__).parent / "properties"
 FALSE_TWIN = "FALSE_TWIN"
@@ -63,26 +60,12 @@ class Result:
         return self.status in ("proven", "bounded") and self.twin == "refuted"
 
 
-@contextmanager
-def _constants(values: Mapping[str, int]) -> Iterator[None]:
-    """Gives constants of the modules of `rtl` other values for a while."""
-    with ExitStack() as stack:
-        for name, value in values.items():
-            owners = [module for title, module in tuple(sys.modules.items())
-                      if title.startswith("rtl.") and hasattr(module, name)]
-            if not owners:
-                raise InputError("small", name, "is no constant of a loaded module", "correct the name")
-            for module in owners:
-                stack.enter_context(patch.object(module, name, value))
-        yield
-
-
 def prove(proof: Proof) -> Result:
     """Tries the properties and their false twin, for all inputs and all time."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        with _constants(proof.small):
+        with constants(proof.small):
             component = "\n".join(text for _, text in verilog.hierarchy(proof.block()).values())
         (directory / "component.v").write_text(component)
         sources = ["component.v"]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtl.constants import constants
 from rtl.mutate import equivalence, mutants
 from rtl.mutate.suite import Suite
 
@@ -42,7 +43,7 @@ def measure(suite: Suite, scale: float, seed: int) -> Score:
     """
     started = time.monotonic()
     name = f"{suite.kind} ({suite.configuration})" if suite.configuration else suite.kind
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, constants(suite.small):
         directory = Path(scratch)
         changes = mutants.build(suite.top(), suite.kind, scale, seed, directory)
         fault = suite.run(directory, [0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,7 @@ class Suite(Protocol):
         kind: the module that is changed.
         configuration: which one of several suites for it, or empty.
         view: what its contract leaves open; see `rtl.mutate.equivalence`.
+        small: other values for constants of `rtl`; see `rtl.constants`.
     """
 
     @property
@@ -37,6 +38,9 @@ class Suite(Protocol):
 
     @property
     def view(self) -> str: ...
+
+    @property
+    def small(self) -> Mapping[str, int]: ...
 
     def top(self) -> Block:
         """The design that is simulated; it contains `kind`, or is it."""
@@ -64,6 +68,7 @@ class VectorSuite:
     vectors: Callable[[np.random.Generator], Vectors]
     view: str = ""
     configuration: str = ""
+    small: Mapping[str, int] = field(default_factory=dict)
 
     def run(self, directory: Path, numbers: Iterable[int]) -> dict[int, str]:
         environment("icarus")

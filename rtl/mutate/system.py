@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class SystemSuite:
     accelerator: str
     seeds: tuple[tuple[int, int | None], ...]
     view: str = ""
+    small: Mapping[str, int] = field(default_factory=dict, init=False)  # presets have the real ones
 
     @property
     def configuration(self) -> str:

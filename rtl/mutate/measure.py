@@ -51,7 +51,8 @@ def measure(suite: Suite, scale: float, seed: int) -> Score:
             raise RuntimeError(f"{name}: the unchanged design fails, {fault[0]}")
         killed = suite.run(directory, range(1, len(changes) + 1))
         left = [n for n in range(1, len(changes) + 1) if n not in killed]
-        same = {n for n in left if equivalence.proven(suite.top(), n, suite.view, directory)}
+        same = {n for n in left
+                if equivalence.proven(suite.top(), suite.kind, n, suite.view, directory)}
     return Score(name, len(changes), len(killed), tuple(changes[n - 1] for n in left if n in same),
                  tuple(changes[n - 1] for n in left if n not in same), time.monotonic() - started)
 

@@ -17,9 +17,8 @@ from rtl.mutate.words import below, chance, number
 from sim.accelerator import load
 
 _ACC = load("ews-4", {"wrf_depth": 4, "codebook_entries": 16, "dma_setup": 3})
-_MASTER_VIEW = """
-    if (!arvalid) begin seen_araddr = 0; seen_arlen = 0; seen_arsize = 0; seen_arburst = 0; seen_arid = 0; end
-    if (!error) seen_error_address = 0;"""
+_WORD_ADDRESS_BITS, _CREDIT_BITS = 9, 3
+_MOST_CREDITS = 7
 
 
 def _shown(expected: dict[str, int]) -> dict[str, int]:
@@ -108,7 +107,7 @@ class _Tiles:
 
 
 def _tile_mover(rng: np.random.Generator) -> Vectors:
-    word_bits, most = 9, 7
+    word_bits = _WORD_ADDRESS_BITS
     layout = packets.tile(Geometry(_ACC))
     mover = _Tiles(_ACC.dma_setup)
     visit: dict[str, int] | None = None
@@ -127,7 +126,7 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
             "stop": int(n % 150 > 145), "rst": chance(rng, 0.001), "clear": int(n % 400 == 399),
             "tile_valid": int(visit is not None), "tile_packet": _packed(layout, fields),
             "begin": chance(rng, 0.1), "visit_end": chance(rng, 0.1),
-            "maps_there": int(mover.credits < most and chance(rng, 0.3 if rich else 0.03))}
+            "maps_there": int(mover.credits < _MOST_CREDITS and chance(rng, 0.3 if rich else 0.03))}
         outputs, taken = mover.cycle(inputs, shown, halves, word_bits)
         yield inputs, outputs
         if taken or inputs["clear"] or inputs["rst"]:
@@ -136,7 +135,7 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
 
 def _weight_port(rng: np.random.Generator) -> Vectors:
     layout = packets.job(Geometry(_ACC))
-    beat, most = _ACC.weight_port_bits // 8, 7
+    beat = _ACC.weight_port_bits // 8
     port = Reads(beat)
     jobs: deque[tuple[int, int]] = deque()  # packet, wait
     transfers: deque[tuple[int, int, int]] = deque()  # address, beats, wait
@@ -160,7 +159,7 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
         inputs = port.memory(rng, n) | {
             "stop": int(n % 150 > 145), "rst": chance(rng, 0.001), "clear": int(n % 500 == 499),
             "in_valid": int(offer is not None), "in_job": packet, "out_ready": chance(rng, 0.2 if slow else 0.8),
-            "weights_there": int(max(map(len, pulses)) < most and chance(rng, 0.2)),
+            "weights_there": int(max(map(len, pulses)) < _MOST_CREDITS and chance(rng, 0.2)),
             "weight_ready": chance(rng, 0.2 if slow else 0.9)}
         inner = inputs | {"request_valid": request, "data_ready": 1, "room": 32 - reserved,
                           "address": transfers[0][0] if transfers else 0,
@@ -201,13 +200,8 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
 
 
 SUITES = (
-    VectorSuite("tile_mover", partial(TileMover, accelerator=_ACC), _tile_mover,
-                small={"WORD_ADDRESS_BITS": 9, "CREDIT_BITS": 3}, view="""
-    legal = !(rvalid && idle);
-    if (!write_enable) begin seen_write_group = 0; seen_write_word = 0; seen_write_data = 0; end""" + _MASTER_VIEW),
-    VectorSuite("weight_port", partial(WeightPort, accelerator=_ACC), _weight_port, small={"CREDIT_BITS": 3},
-                view="""
-    legal = !(rvalid && idle);
-    if (!out_valid) seen_out_job = 0;
-    if (!weight_valid) seen_weight_data = 0;""" + _MASTER_VIEW),
+    VectorSuite("tile_mover", partial(TileMover, accelerator=_ACC), _tile_mover, view=None,
+                small={"WORD_ADDRESS_BITS": _WORD_ADDRESS_BITS, "CREDIT_BITS": _CREDIT_BITS}),
+    VectorSuite("weight_port", partial(WeightPort, accelerator=_ACC), _weight_port, view=None,
+                small={"CREDIT_BITS": _CREDIT_BITS}),
 )

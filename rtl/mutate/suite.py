@@ -37,7 +37,7 @@ class Suite(Protocol):
     def configuration(self) -> str: ...
 
     @property
-    def view(self) -> str: ...
+    def view(self) -> str | None: ...
 
     @property
     def small(self) -> Mapping[str, int]: ...
@@ -66,7 +66,7 @@ class VectorSuite:
     kind: str
     top: Callable[[], Block]
     vectors: Callable[[np.random.Generator], Vectors]
-    view: str = ""
+    view: str | None = ""
     configuration: str = ""
     small: Mapping[str, int] = field(default_factory=dict)
 

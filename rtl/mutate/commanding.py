@@ -177,8 +177,10 @@ def _command_port(rng: np.random.Generator) -> Vectors:
         primed = started and settled and not start
         started = started or bool(start)
         if inputs["clear"] or inputs["rst"]:
-            for block in (*streams.values(), *assemblers.values()):
-                block.forget()
+            for stream in streams.values():
+                stream.forget()
+            for assembler in assemblers.values():
+                assembler.forget()
             order.clear()
             request, started, primed = None, False, False
             turn = 0 if inputs["rst"] else turn
@@ -245,7 +247,8 @@ def _registers(rng: np.random.Generator) -> Vectors:
             "wdata": data, "wstrb": 15 if chance(rng, 0.5) else below(rng, 16), "wvalid": chance(rng, 0.7),
             "bready": chance(rng, 0.7), "araddr": read | below(rng, 4), "arprot": below(rng, 8),
             "arvalid": chance(rng, 0.7), "rready": chance(rng, 0.7), "rst": chance(rng, 0.002),
-            "finished": chance(rng, 0.02 if busy_phase else 0.3), "layer_end": chance(rng, 0.9 if busy_phase else 0.3),
+            "finished": chance(rng, 0.02 if busy_phase else 0.3),
+            "layer_end": chance(rng, 0.9 if busy_phase else 0.3),
             "ports_idle": chance(rng, 0.4)}
         inputs |= {f"{port}_error": fail for port, fail in zip(_PORTS, fails, strict=True)}
         inputs |= {f"{port}_error_address": at for port, at in zip(_PORTS, addresses, strict=True)}
@@ -375,5 +378,5 @@ SUITES = (
     if (!bvalid) seen_bresp = 0;
     if (!rvalid) begin seen_rdata = 0; seen_rresp = 0; end"""),
     VectorSuite("layer_controller", partial(LayerController, accelerator=_CONTROLLED), _layer_controller,
-                view="    legal = !(pass_waiting && rows_waiting);"),
+                view=None),
 )

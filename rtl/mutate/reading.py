@@ -6,6 +6,7 @@ from collections import deque
 from functools import partial
 
 import numpy as np
+from amaranth.lib.data import StructLayout
 
 from rtl import packets
 from rtl.bus.tile_mover import TileMover
@@ -36,7 +37,7 @@ def _transfer(rng: np.random.Generator, word_bits: int) -> dict[str, int]:
                     "plane_stride": number(rng, 32) & ~7, "to": number(rng, word_bits)}
 
 
-def _packed(layout: packets.StructLayout, values: dict[str, int]) -> int:
+def _packed(layout: StructLayout, values: dict[str, int]) -> int:
     return sum((value & (1 << layout[name].width) - 1) << layout[name].offset
                for name, value in values.items())
 
@@ -59,7 +60,8 @@ class _Tiles:
         _, transfer = self.transfers[0]
         self.wait = self.setup
         self.runs = deque(
-            (transfer["address"] + plane * transfer["plane_stride"] + line * transfer["line_stride"]) % (1 << 32)
+            (transfer["address"] + plane * transfer["plane_stride"]
+             + line * transfer["line_stride"]) % (1 << 32)
             for plane in range(transfer["planes"]) for line in range(transfer["lines"]))
         self.missing, self.word = len(self.runs) * transfer["beats"], transfer["to"]
 
@@ -119,7 +121,8 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
         shown = visit or {"begins": below(rng, 2), "wait": below(rng, 2), "buffers": 1 + below(rng, 2)}
         if visit is None:
             halves = [_transfer(rng, word_bits) for _ in range(2)]
-        fields = shown | {f"{name}_{field}": value for name, half in zip(("ifmap", "residual"), halves, strict=True)
+        fields = shown | {f"{name}_{field}": value
+                          for name, half in zip(("ifmap", "residual"), halves, strict=True)
                           for field, value in half.items()}
         rich = n // 300 % 2
         inputs = mover.port.memory(rng, n) | {
@@ -146,7 +149,8 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
     for n in range(6000):
         if offer is None and chance(rng, 0.5):
             top = (1 << layout["beats"].width) - 1
-            offer = {"wait": chance(rng, 0.4), "beats": 1 + below(rng, top), "address": number(rng, 32) & -beat}
+            offer = {"wait": chance(rng, 0.4), "beats": 1 + below(rng, top),
+                     "address": number(rng, 32) & -beat}
             if chance(rng, 0.6):
                 offer["beats"] = 1 + below(rng, min(top, 8))
         fields = offer or {"wait": below(rng, 2), "beats": 1, "address": 0}
@@ -158,7 +162,8 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
         request = bool(transfers) and (not transfers[0][2] or bool(pulses[0]))
         inputs = port.memory(rng, n) | {
             "stop": int(n % 150 > 145), "rst": chance(rng, 0.001), "clear": int(n % 500 == 499),
-            "in_valid": int(offer is not None), "in_job": packet, "out_ready": chance(rng, 0.2 if slow else 0.8),
+            "in_valid": int(offer is not None), "in_job": packet,
+            "out_ready": chance(rng, 0.2 if slow else 0.8),
             "weights_there": int(max(map(len, pulses)) < _MOST_CREDITS and chance(rng, 0.2)),
             "weight_ready": chance(rng, 0.2 if slow else 0.9)}
         inner = inputs | {"request_valid": request, "data_ready": 1, "room": 32 - reserved,
@@ -194,8 +199,10 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
             transfers.append((offer["address"], offer["beats"], offer["wait"]))
             offer = None
         if inputs["clear"] or inputs["rst"]:
-            for queue in (jobs, transfers, buffer, *pulses):
-                queue.clear()
+            jobs.clear()
+            transfers.clear()
+            buffer.clear()
+            pulses = [deque(), deque()]
             offer, reserved = None, 0
 
 

@@ -122,4 +122,4 @@ def _wrapper(block: Block) -> str:
 
 # Small networks: with an addition, a single chunk, stored psums; the last one on a bus that stalls.
 _NETWORKS = ((2, None), (3, None), (1, None), (2, 1))
-SUITES = tuple(SystemSuite(kind, "ews-4", _NETWORKS) for kind in ("sequencer", "loader", "accelerator"))
+SUITES = tuple(SystemSuite(kind, "ews-4", _NETWORKS) for kind in ("sequencer", "loader"))

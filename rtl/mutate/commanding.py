@@ -309,12 +309,15 @@ def _registers(rng: np.random.Generator) -> Vectors:
 def _layer_controller(rng: np.random.Generator) -> Vectors:
     tail = _CONTROLLED.dma_setup + _CONTROLLED.l2_latency
     state, left, at, rests, passes, gone = "idle", 0, 0, 0, 0, 0
-    for n in range(12000):
+    for n in range(_RANDOM_CYCLES + 120_000):
+        long = n > _RANDOM_CYCLES  # one run of so many layers that the upper bits of their number count
         layers = below(rng, 5) if chance(rng, 0.7) else 1 << below(rng, 16)
         if chance(rng, 0.2):
             layers = number(rng, 6)
+        if long:
+            layers = 0x2117
         fast = n // 1500 % 2
-        often = 0.95 if fast else 0.4
+        often = 1.0 if long else 0.95 if fast else 0.4
         pass_waiting = chance(rng, 0.4)
         inputs = {
             "start": chance(rng, 0.3), "layers": layers, "primed": chance(rng, often),
@@ -322,6 +325,10 @@ def _layer_controller(rng: np.random.Generator) -> Vectors:
             "pass_waiting": pass_waiting, "rows_waiting": int(not pass_waiting and chance(rng, often)),
             "chunk_valid": chance(rng, often), "settled": chance(rng, often), "active": chance(rng, 0.5),
             "pass_busy": chance(rng, 0.5), "sent": chance(rng, 0.3), "idle": chance(rng, often)}
+        if long:
+            inputs |= {"halt": 0, "rst": 0, "rows_waiting": int(not pass_waiting), "sent": 1}
+        elif n == _RANDOM_CYCLES:
+            inputs["rst"] = 1
         kind_known = bool(inputs["pass_waiting"] or inputs["rows_waiting"])
         known = bool(inputs["pass_waiting"] or (inputs["rows_waiting"] and inputs["chunk_valid"]))
         outputs = dict.fromkeys(("begin", "load", "pass_start", "allowed", "end", "done", "control", "drain",
@@ -366,6 +373,7 @@ def _layer_controller(rng: np.random.Generator) -> Vectors:
             state, left, at, rests, passes, gone = "idle", 0, 0, 0, 0, 0
 
 
+_RANDOM_CYCLES = 12_000
 _CONTROLLED = load("ews-4", {"dma_setup": 3, "l2_latency": 1})
 SUITES = (
     VectorSuite("command_buffer", CommandBuffer, _command_buffer,

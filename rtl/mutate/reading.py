@@ -29,8 +29,8 @@ def _shown(expected: dict[str, int]) -> dict[str, int]:
 def _transfer(rng: np.random.Generator, word_bits: int) -> dict[str, int]:
     """Few words, or so many that `clear` ends it."""
     sizes = {name: 1 + below(rng, limit) for name, limit in (("beats", 24), ("lines", 4), ("planes", 3))}
-    if chance(rng, 0.1):
-        sizes[("beats", "lines", "planes")[below(rng, 3)]] = 1 << below(rng, word_bits)
+    if chance(rng, 0.4):
+        sizes[("beats", "lines", "planes")[below(rng, 3)]] = 1 << below(rng, word_bits) | below(rng, 4)
     if chance(rng, 0.35):
         sizes = dict.fromkeys(sizes, 0)
     return sizes | {"address": number(rng, 32) & ~7, "line_stride": number(rng, 32) & ~7,
@@ -114,7 +114,7 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
     mover = _Tiles(_ACC.dma_setup)
     visit: dict[str, int] | None = None
     halves: list[dict[str, int]] = []
-    for n in range(7000):
+    for n in range(16000):
         if visit is None and chance(rng, 0.9):
             visit = {"begins": chance(rng, 0.3), "wait": chance(rng, 0.4), "buffers": 1 + below(rng, 2)}
             halves = [_transfer(rng, word_bits) for _ in range(2)]

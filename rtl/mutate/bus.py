@@ -148,7 +148,7 @@ class Channel:
             self.dropping = False
 
 
-def _request(rng: np.random.Generator) -> tuple[int, int]:
+def draw_request(rng: np.random.Generator) -> tuple[int, int]:
     """Address and beats of 8 bytes, often near the end of a page."""
     page, beats = number(rng, 20) << 12, 1 + below(rng, 40)
     return page | (4096 - 8 * (1 + below(rng, 40)) if chance(rng, 0.5) else 8 * below(rng, 512)), beats
@@ -166,7 +166,7 @@ def _address_channel(rng: np.random.Generator) -> Vectors:
     out = 0  # bursts that memory has taken and not finished
     for n in range(4000):
         if request is None and chance(rng, 0.8):
-            request = _request(rng)
+            request = draw_request(rng)
             if chance(rng, 0.15):  # one that `clear` ends
                 request = request[0], request[1] + (1 << below(rng, 17))
         address, beats = request or (number(rng, 32) & ~7, 1 + below(rng, 50))
@@ -187,51 +187,71 @@ def _address_channel(rng: np.random.Generator) -> Vectors:
             request, out = None, 0
 
 
-def _read_port(rng: np.random.Generator) -> Vectors:
-    channel = Channel(8)
-    request: tuple[int, int] | None = None
-    bursts: deque[int] = deque()  # beats to come
-    for n in range(1500):
-        if request is None and chance(rng, 0.8):
-            request = _request(rng)
-        address, beats = request or (number(rng, 32) & ~7, 1 + below(rng, 50))
-        valid = int(bool(bursts) and chance(rng, 0.2 if n // 150 % 3 == 0 else 0.9))
-        last = int(bool(bursts) and bursts[0] == 1)
-        inputs = _traffic(rng, n) | {
-            "clear": int(n % 500 == 499),
-            "request_valid": int(request is not None), "address": address, "beats": beats,
-            "data_ready": chance(rng, 0.8), "arready": chance(rng, 0.7), "rvalid": valid, "rlast": last,
-            "rdata": number(rng, 64), "rresp": below(rng, 4) if chance(rng, 0.5) else 0, "rid": 0}
-        found = channel.outputs(inputs)
-        discard = channel.dropping or bool(inputs["clear"])
+class Reads:
+    """A read port and the memory behind it."""
+
+    INSIDE = ("request_ready", "asked", "data_valid", "data")
+    """Outputs of the port that a unit around it does not show."""
+
+    def __init__(self, beat_bytes: int) -> None:
+        self.channel = Channel(beat_bytes)
+        self.bursts: deque[int] = deque()  # beats to come
+
+    def memory(self, rng: np.random.Generator, n: int) -> dict[str, int]:
+        """What memory drives in cycle n."""
+        valid = int(bool(self.bursts) and chance(rng, 0.2 if n // 150 % 3 == 0 else 0.9))
+        return {"arready": chance(rng, 0.7), "rvalid": valid,
+                "rlast": int(bool(self.bursts) and self.bursts[0] == 1),
+                "rdata": number(rng, 8 * self.channel.beat_bytes),
+                "rresp": below(rng, 4) if chance(rng, 0.5) else 0, "rid": 0}
+
+    def outputs(self, inputs: dict[str, int]) -> dict[str, int]:
+        self.found = found = self.channel.outputs(inputs)
+        discard = self.channel.dropping or bool(inputs["clear"])
         ready = inputs["data_ready"] or discard
-        moves = valid and ready
+        self.moves = bool(inputs["rvalid"] and ready)
         expected = {"request_ready": found["request_ready"], "asked": found["asked"],
                     "arvalid": found["burst_valid"], "idle": found["idle"], "rready": ready,
-                    "data_valid": valid and not discard,
-                    "error": bool(moves and inputs["rresp"] and not discard)}
+                    "data_valid": inputs["rvalid"] and not discard,
+                    "error": bool(self.moves and inputs["rresp"] and not discard)}
         if expected["arvalid"]:
-            expected |= {"araddr": found["burst_address"], "arlen": found["burst_length"], "arsize": 3,
-                         "arburst": 1, "arid": 0}
+            expected |= {"araddr": found["burst_address"], "arlen": found["burst_length"],
+                         "arsize": self.channel.beat_bytes.bit_length() - 1, "arburst": 1, "arid": 0}
         if expected["data_valid"]:
             expected["data"] = inputs["rdata"]
         if expected["error"]:
             expected["error_address"] = found["oldest"]
-        yield inputs, expected
-        accepted = bool(found["burst_valid"] and inputs["arready"])
-        channel.tick(inputs, accepted, bool(moves and last))
-        if moves:
-            bursts[0] -= 1
-            if last:
-                bursts.popleft()
+        return expected
+
+    def tick(self, inputs: dict[str, int]) -> None:
+        accepted = bool(self.found["burst_valid"] and inputs["arready"])
+        self.channel.tick(inputs, accepted, bool(self.moves and inputs["rlast"]))
+        if self.moves:
+            self.bursts[0] -= 1
+            if inputs["rlast"]:
+                self.bursts.popleft()
         if accepted:
-            bursts.append(found["burst_length"] + 1)
-        if found["request_ready"] or inputs["clear"]:
-            request = None
+            self.bursts.append(self.found["burst_length"] + 1)
         if inputs["rst"]:
-            channel.reset()
+            self.channel.reset()
+            self.bursts.clear()
+
+
+def _read_port(rng: np.random.Generator) -> Vectors:
+    port = Reads(8)
+    request: tuple[int, int] | None = None
+    for n in range(1500):
+        if request is None and chance(rng, 0.8):
+            request = draw_request(rng)
+        address, beats = request or (number(rng, 32) & ~7, 1 + below(rng, 50))
+        inputs = _traffic(rng, n) | port.memory(rng, n) | {
+            "clear": int(n % 500 == 499), "request_valid": int(request is not None), "address": address,
+            "beats": beats, "data_ready": chance(rng, 0.8)}
+        expected = port.outputs(inputs)
+        yield inputs, expected
+        port.tick(inputs)
+        if expected["request_ready"] or inputs["clear"] or inputs["rst"]:
             request = None
-            bursts.clear()
 
 
 SUITES = (

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from rtl.mutate import bus, control, datapath, fetching, mask_path, memories, rows, storing, system
+from rtl.mutate import (
+    bus,
+    commanding,
+    control,
+    datapath,
+    fetching,
+    mask_path,
+    memories,
+    reading,
+    rows,
+    storing,
+    system,
+    writing,
+)
 from rtl.mutate.suite import Suite
 
 SUITES: tuple[Suite, ...] = (*mask_path.SUITES, *datapath.SUITES, *control.SUITES,
                              *memories.SUITES, *rows.SUITES, *fetching.SUITES, *storing.SUITES, *bus.SUITES,
-                             *system.SUITES)
+                             *reading.SUITES, *writing.SUITES, *commanding.SUITES, *system.SUITES)

@@ -66,7 +66,7 @@ def _score(suite: Suite, kind: str, changes: Mapping[int, str], killed: Collecti
     started = time.monotonic()
     left = [n for n in changes if n not in killed]
     block = suite.block(kind)
-    same = {n for n in left if equivalence.proven(block, n, suite.view, directory)}
+    same = {n for n in left if equivalence.proven(block, kind, n, suite.view, directory)}
     return Score(f"{kind} ({suite.configuration})" if suite.configuration else kind, len(changes),
                  len(changes) - len(left), tuple(changes[n] for n in left if n in same),
                  tuple(changes[n] for n in left if n not in same),

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from rtl.arf import Arf
+from rtl.map_group import MapGroup
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
 from rtl.psum_store import PsumStore
@@ -113,6 +114,23 @@ def _psum_store(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             waiting = None
 
 
+def _map_group(words: int, banks: int, rng: np.random.Generator) -> Vectors:
+    stored: dict[int, int] = {}  # by byte
+    shown: tuple[int, int] | None = None
+    for _ in range(400):
+        write, read, data = below(rng, words), below(rng, words), number(rng, 64 * banks)
+        reads, enable = chance(rng, 0.6), number(rng, 8 * banks) if chance(rng, 0.7) else 0
+        enable &= (1 << 8 * (words - write)) - 1
+        if reads and abs(read - write) < banks:
+            enable = 0  # not the words that are read
+        yield ({"write_enable": enable, "write_word": write, "write_data": data, "read_enable": reads,
+                "read_word": read}, {} if shown is None else {"read_data": shown})
+        if reads:
+            there = {n: stored[8 * read + n] for n in range(8 * banks) if 8 * read + n in stored}
+            shown = (sum(byte << 8 * n for n, byte in there.items()), sum(255 << 8 * n for n in there))
+        stored |= {8 * write + n: data >> 8 * n & 255 for n in range(8 * banks) if enable >> n & 1}
+
+
 _TINY = load("ews-4", {"l1_bytes": 1024})
 SUITES = (
     VectorSuite("arf", lambda: Arf(depth=8, width=6), _arf),
@@ -121,6 +139,8 @@ SUITES = (
     VectorSuite("sram_4x8_by_4", lambda: Sram(depth=4, width=8, granularity=4), _sram, view="""
     legal = !(read_enable && write_enable != 0 && read_address == write_address);"""),
     VectorSuite("sram_4x6_single", lambda: SinglePortSram(depth=4, width=6), _single_port_sram),
+    *(VectorSuite(f"map_group_{words}x{banks}", partial(MapGroup, words=words, banks=banks),
+                  partial(_map_group, words, banks), view=None) for words, banks in ((21, 4), (16, 1))),
     VectorSuite("signs", lambda: Signs(columns=3), _signs),
     VectorSuite("rom_arbiter", lambda: RomArbiter(records=5, ports=2, address_bits=3), _rom_arbiter),
 )

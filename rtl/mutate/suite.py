@@ -37,7 +37,7 @@ class Suite(Protocol):
     def configuration(self) -> str: ...
 
     @property
-    def view(self) -> str: ...
+    def view(self) -> str | None: ...
 
     @property
     def small(self) -> Mapping[str, int]: ...
@@ -69,7 +69,7 @@ class VectorSuite:
     kind: str
     top: Callable[[], Block]
     vectors: Callable[[np.random.Generator], Vectors]
-    view: str = ""
+    view: str | None = ""
     configuration: str = ""
     small: Mapping[str, int] = field(default_factory=dict)
 
@@ -138,6 +138,7 @@ def _simulate(directory: Path, number: int) -> str:
 
 
 def _bench(block: Block, count: int) -> str:
+    # Names are escaped: some ports are called like keywords.
     ins, outs = ports(block)
     fields, low = {"rst": "at[0]"}, 1
     wires, checks = [], []
@@ -145,10 +146,10 @@ def _bench(block: Block, count: int) -> str:
         fields[name] = f"at[{low + width - 1}:{low}]"
         low += width
     for name, width in outs.items():
-        wires.append(f"  wire [{width - 1}:0] {name};")
-        fields[name] = name
+        wires.append(f"  wire [{width - 1}:0] \\{name} ;")
+        fields[name] = f"\\{name} "
         value, mask = f"at[{low + width - 1}:{low}]", f"at[{low + 2 * width - 1}:{low + width}]"
-        checks.append(f'      if (({name} & {mask}) !== ({value} & {mask})) begin\n'
+        checks.append(f'      if ((\\{name}  & {mask}) !== ({value} & {mask})) begin\n'
                       f'        $display("cycle %0d: {name}", n); $finish(0); n = {count};\n      end')
         low += 2 * width
     if block.clocked:
@@ -156,7 +157,7 @@ def _bench(block: Block, count: int) -> str:
     else:
         del fields["rst"]
     end = "$finish(0);"
-    connections = ", ".join(f".{name}({value})" for name, value in (fields | {SELECTOR: SELECTOR}).items())
+    connections = ", ".join(f".\\{name} ({value})" for name, value in (fields | {SELECTOR: SELECTOR}).items())
     return "\n".join([
         "module bench;", "  reg clk = 0;", f"  reg [{SELECTOR_BITS - 1}:0] {SELECTOR};",
         f"  reg [{low - 1}:0] vectors [0:{count - 1}];", f"  reg [{low - 1}:0] at;", "  integer n;", *wires,

@@ -49,7 +49,7 @@ def test_killed_mutants_are_not_equivalent(tmp_path):
     changes = mutants.build(suite.top(), ["lzc"], 0.4, 1, tmp_path)
     killed = suite.run(tmp_path, range(1, len(changes) + 1))
     assert killed
-    assert not any(equivalence.proven(suite.top(), n, suite.view, tmp_path) for n in killed)
+    assert not any(equivalence.proven(suite.top(), suite.kind, n, suite.view, tmp_path) for n in killed)
 
 
 def test_a_weak_suite_leaves_survivors():

@@ -22,7 +22,7 @@ from algos.models.deit import DeiT
 from algos.models.patches import TOKENS, Patches
 from algos.models.scan import selective_scan
 from algos.models.vim import RANK, STATES, Vim
-from algos.quantize import Activation, calibrate, int8_weight, multiplier_and_shift, requantization
+from algos.quantize import Activation, calibrate, int8_weight, requantization
 from algos.training import normalize
 from sim.errors import InputError
 from sim.network import (
@@ -235,11 +235,6 @@ class _Emitter(Lowering):
             exponent_table(TABLE_STEP), np.round(skip).astype(np.int32), shift, 2, 1, m, s, reverse,
             out.zero_point, out.low, out.high))
         return name
-
-    @staticmethod
-    def _ratio(value: float) -> tuple[int, int]:
-        m, s = multiplier_and_shift(np.array([value]))
-        return int(m[0]), int(s[0])
 
     def _put(self, name: str, value: Tensor, clamp: tuple[float, float] = SIGNED) -> Activation:
         """All 256 steps serve a tensor that is never negative."""

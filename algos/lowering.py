@@ -57,7 +57,7 @@ class Lowering:
     def add(self, name: str, left: str, right: str, clamp: tuple[float, float] = SIGNED) -> str:
         out = self._put(name, self.float[left] + self.float[right], clamp)
         ratios = np.array([self.scale[t].scale / out.scale for t in (left, right)])
-        shift = int(multiplier_and_shift(ratios[[ratios.argmax()]])[1][0])
+        shift = self._ratio(float(ratios.max()))[1]
         first, second = (round(float(r) * 2**shift) for r in ratios)
         self.layers.append(Add(name, (left, right), (first, second), shift,
                                out.zero_point, out.low, out.high))
@@ -69,8 +69,8 @@ class Lowering:
         low = 0.0 if self.scale[source].low >= self.scale[source].zero_point else -math.inf
         out = self._put(name, values.mean((2, 3), keepdim=True), (low, math.inf))
         ratio = self.scale[source].scale / out.scale / (values.shape[2] * values.shape[3])
-        m, s = multiplier_and_shift(np.array([ratio]))
-        self.layers.append(AveragePool(name, source, int(m[0]), int(s[0]), out.zero_point, out.low, out.high))
+        m, s = self._ratio(ratio)
+        self.layers.append(AveragePool(name, source, m, s, out.zero_point, out.low, out.high))
         return name
 
     def classifier(self, name: str, source: str, linear: nn.Linear) -> None:
@@ -88,6 +88,12 @@ class Lowering:
             raise InputError(f"{name}.bias", float(np.abs(bias).max()), "exceeds 32 bits",
                              "check the batch norm's running variance, or use larger activation scales")
         return bias.astype(np.int32)
+
+    @staticmethod
+    def _ratio(value: float) -> tuple[int, int]:
+        """Multiplier and shift of one ratio."""
+        m, s = multiplier_and_shift(np.array([value]))
+        return int(m[0]), int(s[0])
 
     def _put(self, name: str, value: Tensor, clamp: tuple[float, float]) -> Activation:
         self.float[name] = value.clamp(*clamp)

@@ -15,6 +15,7 @@ from typing import Any
 
 from codeword.hardware import report, sensitivity
 from codeword.hardware.machine import setup
+from sim.files import write_whole
 
 REPORTS = Path("reports")
 
@@ -35,7 +36,7 @@ def main() -> None:
     if options.sensitivity:
         _write(kept, sensitivity.everything(lambda line: print(line, file=sys.stderr, flush=True)))
     text = report.render(found, json.loads(kept.read_text()))
-    (REPORTS / "mvq_reproduction.md").write_text(text)
+    write_whole(REPORTS / "mvq_reproduction.md", text)
     print(text.split("\n## ")[0])
     missing = report.unexplained(found)
     for cell in missing:
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def _write(path: Path, found: Any) -> None:
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    write_whole(path, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

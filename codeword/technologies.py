@@ -14,6 +14,7 @@ from codeword.tables import engineering, number, share
 from sim import accelerator, technology
 from sim.cost import Cost
 from sim.estimate import Estimate
+from sim.files import write_whole
 from sim.technology import NAMES, dram, memory
 from sim.technology.published import Published
 from sim.technology.synthesized import Synthesized
@@ -42,7 +43,7 @@ def main() -> None:
         _areas(found), _provenance(), _macros(), _mvq_against_cacti(), _dram(), _scaling(),
     ]
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text("\n\n".join(parts) + "\n")
+    write_whole(REPORT, "\n\n".join(parts) + "\n")
     technologies_figure({network: [found[network, MACHINES[-1], name] for name in NAMES]
                          for network in NETWORKS}, FIGURE)
     print(f"{REPORT}, {FIGURE}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from codeword.hardware.published import published
 from sim import accelerator, technology
+from sim.files import write_whole
 from sim.technology.provenance import total
 
 SETTINGS = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms")
@@ -87,7 +88,7 @@ def _number(value: float | None) -> str:
 
 def main() -> None:
     """Writes the file."""
-    REPORT.write_text(json.dumps(rows(), indent=1) + "\n")
+    write_whole(REPORT, json.dumps(rows(), indent=1) + "\n")
     print(REPORT)
 
 

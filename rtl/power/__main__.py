@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from rtl.power.characterize import characterize, merged, to_toml
 from rtl.power.components import benches
 from rtl.synth import read
 from sim.errors import InputError
+from sim.files import write_whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,18 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-def write_whole(path: Path, text: str) -> None:
-    """The file appears complete or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

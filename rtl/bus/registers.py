@@ -47,8 +47,8 @@ class Registers(Block):
         self.counters = counters
         super().__init__(
             lite_signals()
-            | {"layer_count": Out(LAYER_COUNT_BITS), "start": Out(1), "clear": Out(1), "stop": Out(1), "busy": Out(1),
-               "irq": Out(1),
+            | {"layer_count": Out(LAYER_COUNT_BITS), "start": Out(1), "clear": Out(1), "stop": Out(1),
+               "busy": Out(1), "irq": Out(1),
                "finished": In(1), "layer_end": In(1), "ports_idle": In(1)}
             | {f"{port}_error": In(1) for port in PORTS}
             | {f"{port}_error_address": In(ADDRESS_BITS) for port in PORTS}

@@ -170,9 +170,25 @@ class Price(_Sourced):
 
 
 class _Memory(_Sourced):
+    """A table of SRAM, and what a borrowed one is multiplied by."""
+
     table: str | None = None
     node_nm: float = Field(0, ge=0)
     energy_factor: float = Field(1.0, gt=0)
+    leakage_factor: float = Field(1.0, gt=0)
+    area_factor: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _explained(self) -> _Memory:
+        if {self.energy_factor, self.leakage_factor, self.area_factor} != {1.0} and not self.source:
+            raise ValueError("factors need their source")
+        return self
+
+    def adapted(self, sram: Sram) -> Sram:
+        leakage = None if sram.leakage_mw is None else self.leakage_factor * sram.leakage_mw
+        return replace(
+            sram, read_pj=self.energy_factor * sram.read_pj, write_pj=self.energy_factor * sram.write_pj,
+            leakage_mw=leakage, area_mm2=self.area_factor * sram.area_mm2)
 
 
 class _Clock(_Sourced):
@@ -302,9 +318,7 @@ class Synthesized(Strict):
         whole = total({str(bank): figure for bank, figure in zip(banks, found, strict=True)})
         if whole.value is None:
             return whole
-        factor = self.memory.energy_factor
-        label = whole.label if factor == 1 else self.memory.label
-        return replace(whole, value=factor * whole.value / len(banks), label=label,
+        return replace(whole, value=whole.value / len(banks),
                        uncertainty=f"{whole.uncertainty}; words fully used{note}")
 
     def _rom_band(self, accelerator: Accelerator, logic: Figure) -> Figure:
@@ -330,7 +344,7 @@ class Synthesized(Strict):
                 self.memory.node_nm or self.node_nm, bank.bytes, bank.width, bank.ports)
         except InputError as error:
             return missing(str(error))
-        value = of(sram)
+        value = of(self.memory.adapted(sram))
         if value is None:
             return missing(f"not interpolated between nodes: {sram.source}")
         borrowed = self.memory.source

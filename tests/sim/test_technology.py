@@ -274,10 +274,28 @@ def test_every_figure_of_a_shipped_technology_has_a_source(name: str) -> None:
         assert set(found.energies(machine)) == {*MEMORIES, "mac"}
 
 
-def test_no_table_reaches_asap7() -> None:
-    found = technology.load("asap7").energies(accelerator.preset("ews-64"))["l2"]
-    assert found.value is None
-    assert "CACTI 7 ends at 22 nm" in found.source
+def test_borrowed_memories_by_hand(write: Callable[..., str]) -> None:
+    factors = "energy_factor = 0.5\nleakage_factor = 0.25\narea_factor = 0.125\n"
+    table = '[memory]\ntable = "sg13g2"\n'
+    own, borrowed = write(), write((table, table + factors + SOURCED.replace("measured", "assumed")))
+    plain, changed = (technology.load(path) for path in (own, borrowed))
+    machine = accelerator.preset("ews-16")
+    for name in ("l1", "l2"):
+        assert changed.energies(machine)[name].value == plain.energies(machine)[name].value / 2
+        assert changed.areas(machine)[name].value == plain.areas(machine)[name].value / 8
+        assert (changed.energies(machine)[name].label, changed.areas(machine)[name].label) == ("assumed",) * 2
+        assert changed.energies(machine)[name].source.startswith("somewhere: ")
+    cells = 0.5 * sum(figure.value for name, figure in plain.areas(machine).items()
+                      if name not in ("l1", "l2", "buffers"))
+    whole, quarter = (found.standing(machine)["leakage"].value for found in (plain, changed))
+    assert quarter - cells == pytest.approx((whole - cells) / 4)
+
+
+def test_memories_of_asap7_are_scaled_by_the_equations_of_stillmaker_and_baas() -> None:
+    memories, machine = technology.load("asap7").memory, accelerator.preset("ews-64")
+    old, new = 7.171 * 1.2**2 - 6.709 * 1.2 + 2.904, 0.1776 * 0.7**2 - 0.09097 * 0.7 + 0.02447
+    assert memories.energy_factor == pytest.approx(new / old, rel=1e-3)
+    assert technology.load("asap7").energies(machine)["l2"].label == "assumed"
 
 
 @pytest.mark.parametrize(("name", "message"), [
@@ -303,6 +321,7 @@ def test_unknown_names(name: str, message: str) -> None:
     ('kind = "synthesized"', 'kind = "synthesised"', "kind", "synthesised", "unknown"),
     ("[energy.mac]", "[energy.multiply]", "energy.multiply", None, ""),
     ("[clock]", "[clock", "technology", None, ""),
+    ('table = "sg13g2"', 'table = "sg13g2"\narea_factor = 0.5', "memory", None, "need their source"),
 ])
 def test_bad_files_name_field_value_and_fix(
     write: Callable[..., str], old: str, new: str, field: str, value: object, problem: str

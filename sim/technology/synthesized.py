@@ -45,7 +45,7 @@ class _Sourced(Strict):
 
 
 class Sized(_Sourced):
-    """A component at one or two sizes: a straight line through them, or through 0 and the only one.
+    """A component at some sizes: straight lines between them, or through 0 and the only one.
 
     Attributes:
         um2, flip_flops: by units.
@@ -61,10 +61,12 @@ class Sized(_Sourced):
 
     @model_validator(mode="after")
     def _complete(self) -> Sized:
-        if not 1 <= len(self.um2) <= 2 or set(self.um2) != set(self.flip_flops):
-            raise ValueError("give um2 and flip_flops of the same one or two sizes")
+        if not self.um2 or set(self.um2) != set(self.flip_flops):
+            raise ValueError("give um2 and flip_flops of the same sizes")
         if min(self.um2.values()) <= 0 or min(self.flip_flops.values()) < 0:
             raise ValueError("areas are positive, and flip_flops not negative")
+        if len(self.um2) > 1 and not min(self.um2) <= self.valid[0] <= self.valid[1] <= max(self.um2):
+            raise ValueError("valid goes beyond the sizes")
         if not self.source:
             raise ValueError("say where it comes from in source")
         return self
@@ -88,9 +90,12 @@ class Sized(_Sourced):
             return missing(f"measured for {low} to {high} {self.unit}s, not {units}")
         if units in sizes:
             return Figure(sizes[units], self.label, self.source, self.uncertainty)
-        line = sorted(sizes.items()) if len(sizes) == 2 else [(0, 0.0), *sizes.items()]
-        (first, least), (last, most) = line
-        value = least + (most - least) / (last - first) * (units - first)
+        if len(sizes) == 1:
+            (size, of_it), = sizes.items()
+            value = of_it * units / size
+        else:
+            known = sorted(sizes)
+            value = float(np.interp(units, known, [sizes[size] for size in known]))
         return Figure(value, "fit", f"straight line through {' and '.join(map(str, sizes))} {self.unit}s: "
                                     f"{self.source}", self.uncertainty)
 

@@ -186,6 +186,16 @@ def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
     assert "128 to 8192 bytes, not 16384" in big.source
 
 
+def test_lines_between_three_sizes(write: Callable[..., str]) -> None:
+    path = write(("256 = 1e6, 4096 = 13e6", "256 = 1e6, 1024 = 4e6, 4096 = 13e6"),
+                 ("256 = 1000, 4096 = 13000", "256 = 1000, 1024 = 5000, 4096 = 13000"))
+    found = {size: priced(path, "ews-64", rows=rows, columns=columns).area_mm2["array"]
+             for size, rows, columns in ((512, 16, 32), (1024, 32, 32), (3072, 64, 48))}
+    assert {size: figure.value for size, figure in found.items()} == pytest.approx(
+        {512: 2.0, 1024: 4.0, 3072: 10.0})
+    assert [figure.label for figure in found.values()] == ["fit", "measured", "fit"]
+
+
 def test_rom_is_a_band_and_ends(write: Callable[..., str]) -> None:
     path = write()
     # 4096 x 8 bytes in 4 banks of 8 KiB: larger than any logic synthesized.
@@ -315,7 +325,8 @@ def test_unknown_names(name: str, message: str) -> None:
     ('table = "sg13g2"', 'table = "cacti"', "memory.table", "cacti", "unknown"),
     (f"[energy.rom]\nvalue = 3.0\n{SOURCED}", "", "energy", None, "rom is missing"),
     ("256 = 1e6, 4096 = 13e6", "256 = -1e6, 4096 = 13e6", "area.array.ews", None, "areas are positive"),
-    ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same one or two sizes"),
+    ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same sizes"),
+    ("valid = [256, 4096]", "valid = [16, 4096]", "area.array.ews", None, "beyond the sizes"),
     (f"value = 2.0\n{SOURCED}", "value = 2.0\n", "energy.mac", None, "with the source"),
     ("value = 2.0", 'by = "sizes"\nat = { 1 = 2.0 }', "energy.mac", None, "accelerator field"),
     ('kind = "synthesized"', 'kind = "synthesised"', "kind", "synthesised", "unknown"),

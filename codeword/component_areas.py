@@ -1,6 +1,6 @@
 """`python -m codeword.component_areas --liberty FILE...`: areas of components, for a technology file.
 
-Synthesizes each component of MVQ's six settings at several sizes and prints the sections that a technology
+Synthesizes each component of the presets at several sizes and prints the sections that a technology
 of a cell library has under `area`. Minutes for each component.
 """
 
@@ -55,6 +55,8 @@ COMPONENTS = {
     "loader.codebook": Component("ews-c", "column", _loader),
     "loader.masked": Component("ews-cm", "column", _loader),
     "loader.masked-sparse": Component("ews-cms", "column", _loader),
+    "loader.signed": Component("ssvq", "column", _loader),
+    "loader.rom": Component("rom", "column", _loader),
     "arf": Component("ews", "row", lambda acc: Arf(depth=acc.arf_depth, width=8 * acc.rows)),
     "prf": Component("ews", "column", lambda acc: Prf(depth=acc.prf_depth, columns=acc.columns,
                                                       sum_bits=Geometry(acc).sum_bits)),
@@ -82,7 +84,7 @@ def section(name: str, sizes: list[int], library: Library) -> str:
         found = synthesis(name, size, library)
         units.append(units_of(component.unit, accelerator.preset(f"{component.family}-{size}")))
         areas.append(f"{units[-1]} = {found.area:.6g}")
-        registers.append(f"{units[-1]} = {sum(c.instances * c.flip_flops for c in found.components)}")
+        registers.append(f"{units[-1]} = {found.flip_flops}")
     return "\n".join([
         f"[area.{name}]", f'unit = "{component.unit}"', f"um2 = {{ {', '.join(areas)} }}",
         f"flip_flops = {{ {', '.join(registers)} }}", f"valid = [{min(units)}, {max(units)}]",

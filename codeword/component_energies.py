@@ -1,4 +1,4 @@
-"""`python -m codeword.component_energies POWER.toml FLIP_FLOP_UM2`: prices from a power table.
+"""`python -m codeword.component_energies POWER.toml`: prices from a power table.
 
 The power table holds joules of each component's events, its clock and its leakage, at the size at which it
 was evaluated; the technology file holds pJ of the events that sim counts.
@@ -15,16 +15,12 @@ from typing import Any
 _TILES = {"energy": "dense_tile", "sparse": "sparse_tile"}
 
 
-def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
-    """TOML of `energy`, `sparse`, `clock_pj_per_flip_flop` and `leakage_mw_per_mm2`.
-
-    Args:
-        flip_flop_um2: area of the library's flip-flop, which turns areas into numbers of them.
-    """
+def prices(power: Mapping[str, Any]) -> str:
+    """TOML of `energy`, `sparse`, `clock_pj_per_flip_flop` and `leakage_mw_per_mm2`."""
     parts, made = power["components"], power["provenance"]
     layers, dates = ({part[what] for part in parts.values()} for what in ("layers", "date"))
     source = (f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
-              f"at least {min(layers)} layers, {max(dates)}")
+              f"{'at least ' if len(layers) > 1 else ''}{min(layers)} layers, {max(dates)}")
     lines = []
     for section, kind in _TILES.items():
         events = parts[kind]["events"]
@@ -40,8 +36,8 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
                             f"codebook RF, a read by one port; writes at the same price, {source}")
     lines += _price_by_size("energy.rom", "rom_bank_bytes", _sizes(parts, "rom_logic_", "rom_read"),
                             f"ROM as logic of random contents, a read, {source}")
-    clock = [part["clock_j_per_cycle"] / (part["flip_flop_area_um2"] / flip_flop_um2)
-             for part in parts.values() if part["flip_flop_area_um2"]]
+    clock = [part["clock_j_per_cycle"] / part["flip_flops"]
+             for part in parts.values() if part["flip_flops"]]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
     lines += ["[clock_pj_per_flip_flop]", f"value = {1e12 * sum(clock) / len(clock):.4g}",
               'label = "measured"',
@@ -75,4 +71,4 @@ def _origin(source: str, error: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(prices(tomllib.loads(Path(sys.argv[1]).read_text()), float(sys.argv[2])))
+    print(prices(tomllib.loads(Path(sys.argv[1]).read_text())))

@@ -230,6 +230,7 @@ def _component_lines(part: Characterization) -> list[str]:
         f"layers = {len(part.layers)}",
         f"area_um2 = {synthesis.area:.6g}",
         f"flip_flop_area_um2 = {synthesis.flip_flop_area:.6g}",
+        f"flip_flops = {synthesis.flip_flops}",
         f"cells = {synthesis.cells}",
         f"path_ns = {path:.4g}" if path is not None else "",
         f"clock_j_per_cycle = {part.clock_j:.4g}",

@@ -352,10 +352,9 @@ class Synthesized(Strict):
         value = of(self.memory.adapted(sram))
         if value is None:
             return missing(f"not interpolated between nodes: {sram.source}")
-        borrowed = self.memory.source
-        return Figure(value, self.memory.label if borrowed else sram.label,
-                      f"{borrowed}: {sram.source}" if borrowed else sram.source,
-                      "; ".join(filter(None, (sram.uncertainty, self.memory.uncertainty))))
+        borrowed = self.memory.source  # beside the uncertainty, where a sum says it once
+        return Figure(value, self.memory.label if borrowed else sram.label, sram.source,
+                      "; ".join(filter(None, (borrowed, sram.uncertainty, self.memory.uncertainty))))
 
 
 def units_of(unit: Unit, accelerator: Accelerator) -> int:

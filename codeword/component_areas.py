@@ -20,6 +20,7 @@ from rtl.codebook import Codebook
 from rtl.geometry import Geometry
 from rtl.loader import Loader
 from rtl.prf import Prf
+from rtl.rom_bank import RomBank
 from rtl.storer import Storer
 from rtl.synth import Library, Synthesis, read, synthesize_modules
 from sim import accelerator
@@ -65,14 +66,16 @@ COMPONENTS = {
 
 
 def synthesis(name: str, size: int, library: Library) -> Synthesis:
-    """A component at a size; the codebook RF in a loader is a black box, whose area is apart."""
+    """A component at a size; codebook RF and ROM banks in a loader are black boxes, whose area is apart."""
     component = COMPONENTS[name]
     acc = accelerator.preset(f"{component.family}-{size}")
     block = component.block(acc)
-    # Modules of that name stay outside.
-    inside, outside = module_name(Codebook.kind), module_name("sram_codebook")
-    texts = {module_name(kind).replace(inside, outside): text.replace(inside, outside)
-             for kind, (_, text) in verilog.hierarchy(block).items()}
+    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(block).items()}
+    for kind in (Codebook.kind, RomBank.kind):
+        # Modules of that name stay outside.
+        inside, outside = module_name(kind), module_name(f"sram_{kind}")
+        texts = {name.replace(inside, outside): text.replace(inside, outside)
+                 for name, text in texts.items()}
     return synthesize_modules(texts, module_name(block.kind), library, 1e9 / acc.clock_hz)
 
 

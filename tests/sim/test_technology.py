@@ -305,6 +305,8 @@ def test_memories_of_asap7_are_scaled_by_the_equations_of_stillmaker_and_baas() 
     memories, machine = technology.load("asap7").memory, accelerator.preset("ews-64")
     old, new = 7.171 * 1.2**2 - 6.709 * 1.2 + 2.904, 0.1776 * 0.7**2 - 0.09097 * 0.7 + 0.02447
     assert memories.energy_factor == pytest.approx(new / old, rel=1e-3)
+    cells = [technology.load(name).leakage_mw_per_mm2.value for name in ("asap7", "sg13g2")]
+    assert memories.leakage_factor == pytest.approx(memories.area_factor * cells[0] / cells[1], rel=1e-3)
     assert technology.load("asap7").energies(machine)["l2"].label == "assumed"
 
 

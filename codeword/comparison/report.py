@@ -17,6 +17,8 @@ PUBLISHED = (
     ("ResNet-18, 22x", "VQ 66.5 %, MVQ 68.8 % (of 69.7 %)"),
 )
 """Top-1 on ImageNet: SSVQ (ICCV 2025, as others report it), MVQ (ASPLOS 2025, tables 3 and 4)."""
+MARKERS = {"float": "*", "vq": "o", "mvq": "s", "ssvq": "^", "vq4all": "D"}
+"""Of a method in the picture, by its family."""
 
 
 @dataclass(frozen=True)
@@ -105,25 +107,30 @@ def picture(found: Sequence[Row], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    networks = list(dict.fromkeys(row.network for row in found))
+    networks, methods = (list(dict.fromkeys(names)) for names in zip(
+        *((row.network, row.method) for row in found), strict=True))
     figure = Figure(figsize=(10, 4.2 * len(networks)), layout="constrained")
     FigureCanvasAgg(figure)
-    for line, network in zip(figure.subplots(len(networks), 2, squeeze=False), networks, strict=True):
+    lines = figure.subplots(len(networks), 2, squeeze=False, sharey="row")
+    for line, network in zip(lines, networks, strict=True):
         chosen = [row for row in found if row.network == network]
         for axes, label, places in (
                 (line[0], "bits a weight", [row.bits for row in chosen]),
                 (line[1], "energy of one image, uJ", [row.cost.get("energy_uj") for row in chosen])):
-            points = [(place, 100 * row.mean, row) for place, row in zip(places, chosen, strict=True)
+            points = [(place, 100 * row.mean) for place, row in zip(places, chosen, strict=True)
                       if place is not None]
-            for place, height, row in points:
-                axes.errorbar(place, height, 100 * row.spread, fmt="o", capsize=3)
-                axes.annotate(row.method, (place, height), textcoords="offset points", xytext=(5, 3),
-                              fontsize=7)
-            front = pareto([(place, height) for place, height, _ in points])
+            for place, row in zip(places, chosen, strict=True):
+                if place is not None:
+                    axes.errorbar(place, 100 * row.mean, 100 * row.spread or None, capsize=3,
+                                  linestyle="none", color=f"C{methods.index(row.method)}",
+                                  marker=MARKERS[row.method.split("-")[0]], label=row.method)
+            front = pareto(points)
             axes.step([x for x, _ in front], [y for _, y in front], where="post", color="0.7", zorder=0)
+            axes.locator_params(nbins=6)
             axes.set_xlabel(label)
             axes.set_title(network, loc="left")
         line[0].set_ylabel("accuracy, %")
+        line[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 

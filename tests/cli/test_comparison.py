@@ -78,3 +78,4 @@ def test_every_method_has_a_machine() -> None:
     from algos.comparison import METHODS
 
     assert {machines.family(method) for method in METHODS} == {"ews-c", "ews-cms", "ssvq", "rom"}
+    assert set(report.MARKERS) == set(machines.FAMILIES)

@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 from codeword.tables import number
+from sim import markdown
 
 Run = dict[str, Any]
 PUBLISHED = (
@@ -17,6 +18,7 @@ PUBLISHED = (
     ("ResNet-18, 22x", "VQ 66.5 %, MVQ 68.8 % (of 69.7 %)"),
 )
 """Top-1 on ImageNet: SSVQ (ICCV 2025, as others report it), MVQ (ASPLOS 2025, tables 3 and 4)."""
+COST_COLUMNS = ("machine", "cycles", "energy", "area", "every tensor", "a layer on the RTL")
 MARKERS = {"float": "*", "vq": "o", "mvq": "s", "ssvq": "^", "vq4all": "D"}
 """Of a method in the picture, by its family."""
 
@@ -57,7 +59,7 @@ def rows(runs: Iterable[Run]) -> list[Row]:
             for (network, method), same in found.items()]
 
 
-def markdown(found: Sequence[Row], settings: dict[str, Any]) -> str:
+def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
     """The report."""
     parts = [
         "# Accuracy against cost",
@@ -78,24 +80,28 @@ def markdown(found: Sequence[Row], settings: dict[str, Any]) -> str:
 
 
 def _table(network: str, found: Sequence[Row]) -> str:
-    head = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", "machine", "cycles", "energy",
-            "area", "every tensor", "a layer on the RTL")
-    lines = [f"## {network}", "", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    for row in found:
-        cost, several = row.cost, len(row.accuracies) > 1
-        storage = ("", "") if row.bits is None else (number(row.bits), f"{row.ratio:.1f}x")
-        lines.append("| " + " | ".join((
-            row.method, *storage, f"{row.mean:.2%}", f"± {row.spread:.2%}" if several else "",
-            str(len(row.accuracies)), *(_cost(cost) if cost else [""] * 6))) + " |")
-    return "\n".join(lines)
+    columns = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", *COST_COLUMNS)
+    return f"## {network}\n\n" + markdown.table(columns, map(_line, found))
 
 
-def _cost(cost: dict[str, Any]) -> list[str]:
+def _line(row: Row) -> tuple[str, ...]:
+    storage = ("", "") if row.bits is None else (number(row.bits), f"{row.ratio:.1f}x")
+    several = len(row.accuracies) > 1
+    return (row.method, *storage, f"{row.mean:.2%}", f"± {row.spread:.2%}" if several else "",
+            str(len(row.accuracies)), *(cost_cells(row.cost) if row.cost else [""] * len(COST_COLUMNS)))
+
+
+def cost_cells(cost: dict[str, Any]) -> list[str]:
+    """What `machines.cost` found, for COST_COLUMNS."""
+    return [cost["accelerator"], f"{cost['cycles']:,}", _unit(cost["energy_uj"], "uJ"),
+            _unit(cost["area_mm2"], "mm2"), "exact" if cost["bit_exact"] else "DIFFERENT", on_rtl(cost)]
+
+
+def on_rtl(cost: dict[str, Any]) -> str:
+    """The layer that `machines.cost` ran on the RTL, in words."""
     model, rtl = cost["verify_cycles"]
     equal = "equal" if cost["verify_mismatches"] == 0 and model == rtl else "DIFFERENT"
-    return [cost["accelerator"], f"{cost['cycles']:,}", _unit(cost["energy_uj"], "uJ"),
-            _unit(cost["area_mm2"], "mm2"), "exact" if cost["bit_exact"] else "DIFFERENT",
-            f"{cost['verified_words']:,} words and {rtl:,} cycles {equal}"]
+    return f"{cost['verified_words']:,} words and {rtl:,} cycles {equal}"
 
 
 def _unit(value: float | None, unit: str) -> str:

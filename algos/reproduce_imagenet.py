@@ -1,5 +1,7 @@
 """ImageNet networks compressed without fine-tuning, on 20 pictures: `python -m algos.reproduce_imagenet`.
 
+Resumable: the work folder keeps every row.
+
 Twenty pictures are no accuracy. What they do tell is how far the logits move: the signal-to-noise ratio of
 20,000 numbers against the float network's, and whether the first class stays.
 """
@@ -105,12 +107,14 @@ def bench(name: str) -> Bench:
         return Bench(name, model, inputs, pictures.labels, model(inputs))
 
 
-def rows(measured: Bench) -> Iterator[dict[str, Any]]:
-    """INT8 alone, then every method at every rate."""
-    yield measured.row("INT8", None)
-    for method, configs in RATES.items():
-        for config in configs:
-            yield measured.row(method, config)
+def rows(measured: Bench, work: Path) -> Iterator[dict[str, Any]]:
+    """INT8 alone, then every method at every rate; what the work folder holds is not measured again."""
+    for method, config in (("INT8", None), *((m, c) for m, configs in RATES.items() for c in configs)):
+        of = f"-{config.k}-{config.d}" if config else ""
+        kept = work / f"{measured.name}-{method}{of}.json".replace(" ", "-").replace(":", "-")
+        if not kept.exists():
+            write_json(kept, measured.row(method, config))
+        yield json.loads(kept.read_text())
 
 
 def text(found: Mapping[str, Any]) -> str:
@@ -138,16 +142,23 @@ def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
     storage = (f"{row['k']}, {row['d']}", f"{row['bits_per_weight']:.2f}",
                f"{row['compression_ratio']:.1f}x") if "k" in row else ("", "8", "4.0x")
     measured = [cell for where in ("float_activations", "integers") for cell in (
-        str(row[where]["agree"]), str(row[where]["right"]), f"{row[where]['sqnr_db']:.1f}")]
+        str(row[where]["agree"]), str(row[where]["right"]), _db(row[where]["sqnr_db"]))]
     return (row["network"], row["method"], *storage, *measured)
+
+
+def _db(value: float) -> str:
+    """Beyond the digits of float32 nothing differs."""
+    return f"{value:.1f}" if value < 150 else "no noise"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("runs/imagenet"), help="finished rows")
     parser.add_argument("--out", type=Path, default=Path("reports/imagenet_agreement.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (options.work, options.out.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "pictures": 0, "float_right": {}, "rows": []}
@@ -155,7 +166,7 @@ def main() -> None:
         measured = bench(name)
         found["pictures"] = len(measured.labels)
         found["float_right"][name] = measured.measure(measured.logits)["right"]
-        for row in rows(measured):
+        for row in rows(measured, options.work):
             found["rows"].append(row)
             print(json.dumps(row), flush=True)
     write_json(options.out, found)

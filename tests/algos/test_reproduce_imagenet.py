@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,12 +45,12 @@ def test_measures(bench: Bench) -> None:
     assert bench.measure(turned)["agree"] == 5
 
 
-def test_rows_and_report(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_and_report(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduce_imagenet, "RATES", {
         "vq": (MvqConfig(4, 4, 1, 2, "A"), MvqConfig(64, 2, 1, 2, "A")),
         "ssvq": (SsvqConfig(k=16, d=4),), "mvq 1:2": (MvqConfig(k=16, d=4, n=1, m=2),)})
     before = bench.model.blocks[1].expand[0].weight.clone()
-    found = list(rows(bench))
+    found = list(rows(bench, tmp_path))
     assert torch.equal(bench.model.blocks[1].expand[0].weight, before)
     assert [row["method"] for row in found] == ["INT8", "vq", "vq", "ssvq", "mvq 1:2"]
     whole, coarse, fine = (row["float_activations"]["sqnr_db"] for row in found[:3])
@@ -61,6 +62,8 @@ def test_rows_and_report(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     written = text({"pictures": 6, "float_right": {"small": 5}, "rows": found})
     assert written.count("| small |") == 5
     assert "too few for an accuracy" in written
+    monkeypatch.setattr(Bench, "row", None)
+    assert list(rows(bench, tmp_path)) == found  # kept
 
 
 def test_the_rates_are_equal() -> None:

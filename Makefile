@@ -1,6 +1,6 @@
 # Everything runs from a virtual environment of its own; see README.md.
 .PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
-    reproduce-hardware reproduce-hardware-sensitivity compare schema tools clean
+    reproduce-vq4all reproduce-imagenet reproduce-hardware reproduce-hardware-sensitivity compare schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -49,7 +49,17 @@ reproduce-mvq: $(READY)
 	$(BIN)/python -m algos.reproduce
 
 reproduce-vim: $(READY)
-	$(BIN)/python -m algos.reproduce_vim
+	$(BIN)/python -m algos.reproduce_vim --work runs/vim_vq
+	$(BIN)/python -m codeword.reproduce_vim --work runs/vim_vq
+
+# 20 minutes.
+reproduce-vq4all: $(READY)
+	$(BIN)/python -m algos.reproduce_vq4all --work runs/vq4all
+	$(BIN)/python -m codeword.reproduce_vq4all --work runs/vq4all
+
+# Minutes; the weights and pictures come out of packages of the Python index.
+reproduce-imagenet: $(READY)
+	$(BIN)/python -m algos.reproduce_imagenet
 
 # Hours: the queue of trainings goes on where it was.
 compare: $(READY)

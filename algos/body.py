@@ -6,15 +6,19 @@ import torch
 from torch import nn
 
 from algos.codebook import attached
+from algos.models.inverted_residual import InvertedResidualNet
 from algos.models.resnet import ResNet
 from algos.norms import absorb_gain_signs
 from sim.errors import InputError
 
+Compressible = ResNet | InvertedResidualNet
+"""Networks whose `body()` names the convolutions that are compressed."""
 
-def layers_to_compress(model: ResNet) -> dict[str, nn.Conv2d]:
-    """Every convolution behind the stem, by name, with batch-norm gains made positive.
 
-    Stem and classifier stay dense.
+def layers_to_compress(model: Compressible) -> dict[str, nn.Conv2d]:
+    """The convolutions of a model's body, by name, with batch-norm gains made positive.
+
+    All others and the classifier stay dense.
 
     Raises:
         InputError: a weight is not finite, or the model is compressed already.

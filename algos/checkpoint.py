@@ -6,6 +6,9 @@ and `masks` (bool [n, d], only with N:M masks) or `signs` (bool [n, d], True = n
 stand in place of its `weight`. `codebook` and `log_scale` without the name of a layer belong to all layers
 that have none of their own. Signs come back as they are and fixed: the latents of SSVQ live in the
 checkpoints of training alone.
+
+Of VQ4ALL the `codebook` is int8 and each layer has `log_scales` (float32 [K], one an output channel); the
+universal codebook is the one without the name of a layer.
 """
 
 from __future__ import annotations
@@ -20,21 +23,31 @@ from torch import Tensor
 from algos.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, attached, tie
 from algos.models.resnet import ResNet
 from algos.signs import SignedWeight
+from algos.universal import FrozenCodebook, UniversalWeight
 from sim.errors import InputError
 
 
 def save(model: ResNet, path: str | Path) -> None:
-    """Writes a model; depth and width follow from the tensors."""
+    """Writes a model; depth and width follow from the tensors.
+
+    Raises:
+        InputError: VQ4ALL's construction is not finished.
+    """
     state = {key: value for key, value in model.state_dict().items() if ".parametrizations." not in key}
     metadata: dict[str, str] = {}
     coded = {name: part for name, layer in model.body().items() if (part := attached(layer)) is not None}
     books = [part.codebook for part in coded.values()]
     for name, part in coded.items():
+        narrow = torch.uint8 if len(part.codebook.codewords) <= 256 else torch.uint16
+        state[f"{name}.assignments"] = part.assignments.to(narrow)
+        if isinstance(part, UniversalWeight):
+            part.require_confirmed()
+            state[f"{name}.log_scales"] = part.log_scales.detach()
+            state["codebook" if part.codebook.universal else f"{name}.codebook"] = part.codebook.integers
+            continue
         owner = f"{name}." if books.count(part.codebook) == 1 else ""
         state[f"{owner}codebook"] = part.codebook.codewords.detach()
         state[f"{owner}log_scale"] = part.codebook.log_scale.detach()
-        narrow = torch.uint8 if len(part.codebook.codewords) <= 256 else torch.uint16
-        state[f"{name}.assignments"] = part.assignments.to(narrow)
         if isinstance(part, SignedWeight):
             state[f"{name}.signs"] = part.signs().detach() < 0
         elif isinstance(part, MaskedWeight) and part.pattern != (0, 0):
@@ -78,7 +91,7 @@ def _restore(state: dict[str, Tensor], pattern: str, path: str) -> ResNet:
         coded.append(_weight(state, name, codebook, layer.weight.shape, pattern))
         attach(layer, coded[-1])
     state |= {key: value for key, value in model.state_dict().items() if ".parametrizations." in key}
-    if together is not None:
+    if isinstance(together, Codebook):
         tie([part for part in coded if isinstance(part, MaskedWeight) and part.codebook is together])
     try:
         model.load_state_dict(state)
@@ -88,21 +101,26 @@ def _restore(state: dict[str, Tensor], pattern: str, path: str) -> ResNet:
     return model.eval()
 
 
-def _codebook(state: dict[str, Tensor], owner: str) -> Codebook | None:
+def _codebook(state: dict[str, Tensor], owner: str) -> Codebook | FrozenCodebook | None:
     """Takes a codebook out of the tensors, None where its owner has none."""
     if f"{owner}codebook" not in state:
         return None
+    codewords = state.pop(f"{owner}codebook")
+    if codewords.dtype == torch.int8:
+        return FrozenCodebook(codewords, universal=not owner)
     signed = any(key.endswith("signs") for key in state)
-    codebook = Codebook(state.pop(f"{owner}codebook"), 0 if signed else LOW)
+    codebook = Codebook(codewords, 0 if signed else LOW)
     codebook.log_scale.data.copy_(state.pop(f"{owner}log_scale"))
     return codebook
 
 
 def _weight(
-    state: dict[str, Tensor], name: str, codebook: Codebook, shape: torch.Size, pattern: str
+    state: dict[str, Tensor], name: str, codebook: Codebook | FrozenCodebook, shape: torch.Size, pattern: str
 ) -> CodedWeight:
-    """Takes a layer's assignments, and its signs or masks, out of the tensors."""
+    """Takes a layer's assignments, and its scales, signs or masks, out of the tensors."""
     assignments = state.pop(f"{name}.assignments").long()
+    if isinstance(codebook, FrozenCodebook):
+        return UniversalWeight.restored(codebook, assignments, state.pop(f"{name}.log_scales"), shape)
     if (negative := state.pop(f"{name}.signs", None)) is not None:
         signed = SignedWeight(codebook, assignments, torch.where(negative, -1.0, 1.0), shape)
         signed.latent.requires_grad_(False)

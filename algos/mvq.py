@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from algos.bits import Bits, codebook_bits, record_bits
-from algos.body import layers_to_compress
+from algos.body import Compressible, layers_to_compress
 from algos.codebook import Codebook, MaskedWeight, attach, tie
 from algos.data.fashion_mnist import Images
 from algos.export import export, require_calibration
@@ -93,8 +93,8 @@ class LayerReport:
     bits: Bits
 
 
-def cluster(model: ResNet, config: MvqConfig) -> dict[str, LayerReport]:
-    """Clusters every convolution behind the stem, in place; stem and classifier stay dense.
+def cluster(model: Compressible, config: MvqConfig) -> dict[str, LayerReport]:
+    """Clusters every convolution of the body, in place; the other layers stay dense.
 
     Raises:
         InputError: d does not divide the output channels of a layer, a weight is not finite, or

@@ -1,31 +1,38 @@
 """ViM-VQ and what it is compared with on the small Vim: `python -m algos.reproduce_vim` (resumable).
 
 Each row runs in a process of its own, so that its peak memory is its own, and is kept in the work folder.
+There also lie Vim and DeiT in integers, which `python -m codeword.reproduce_vim` runs on a machine before it
+writes the report.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import platform
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import nn
 
+from algos import integer
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
+from algos.export_tokens import export
+from algos.models.deit import DeiT
 from algos.models.vim import Vim
 from algos.soft import SoftAssignment
 from algos.training import accuracy, normalize
-from algos.vim_vq import Method, VimVqConfig, harden, soften, storage, variant
-from algos.zoo.tokens import load_vim
+from algos.vim_vq import Method, VimVqConfig, calibrate, harden, soften, storage, variant
+from algos.zoo.tokens import FOLDER, load_deit, load_vim
+from sim import artifact
 from sim.files import write_json
 
 SETTINGS = {
@@ -33,6 +40,7 @@ SETTINGS = {
     "1 bit": VimVqConfig(k=16, d=4),
     "3 bit": VimVqConfig(k=64, d=2),
 }
+EXPORTED = "2 bit"
 CALIBRATION = 256  # training images
 
 
@@ -58,13 +66,36 @@ def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
         harden(model)
         equal = torch.equal(model(probe), before)
     found, bits = accuracy(model, test), storage(model)
-    return {"setting": setting, "method": method, "config": asdict(config), "bits": asdict(bits),
+    return {"setting": setting, "method": method, **_origin("vim", config), "bits": asdict(bits),
             "index_bits_per_weight": bits.assignments / bits.weights, "bits_per_weight": bits.per_weight,
             "accuracy": found, "accuracy_before_truncation": found if soft is None else soft,
             "truncated": truncated, "soft_equals_hard": equal,
             "block_error": block_error(reference, model, test.first(500)),
             "seconds": seconds, "cpu_seconds": cpu, "peak_rss_bytes": peak,
             "peak_rss_growth_bytes": peak - base}
+
+
+def exported(name: str, data: str | None, path: Path) -> dict[str, Any]:
+    """Vim or DeiT by ViM-VQ in integers, written to a file; sub-vectors of outputs, as machines read them."""
+    training, test = fashion_mnist.load(data)
+    calibration = training.first(CALIBRATION)
+    model: Vim | DeiT = load_vim() if name == "vim" else load_deit()
+    before, config = accuracy(model, test), _export_config()
+    bits = calibrate(model, calibration, config)
+    network = export(model, calibration, name=f"{name}-fashion-vq")
+    artifact.save(network, path)
+    return {**_origin(name, config), "bits_per_weight": bits.per_weight, "accuracy_float": before,
+            "accuracy": accuracy(model, test), "accuracy_integer": integer.accuracy(network, test)}
+
+
+def _export_config() -> VimVqConfig:
+    return replace(SETTINGS[EXPORTED], axis="output")
+
+
+def _origin(name: str, config: VimVqConfig) -> dict[str, Any]:
+    """Of a result: the configuration and the float network."""
+    checkpoint = (FOLDER / f"{name}.safetensors").read_bytes()
+    return {"config": asdict(config), "checkpoint_sha256": hashlib.sha256(checkpoint).hexdigest()}
 
 
 @torch.no_grad()
@@ -100,21 +131,28 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "machine": platform.machine(),
         "float": {"accuracy": accuracy(load_vim(), fashion_mnist.load(data)[1])},
-        "rows": [],
+        "rows": [], "exports": {},
     }
     for setting in SETTINGS:
         for method in get_args(Method):
             kept = work / f"{setting}-{method}.json".replace(" ", "")
-            if not kept.exists() or json.loads(kept.read_text())["config"] != _plain(setting, method):
+            if not _made(kept, "vim", variant(method, SETTINGS[setting])):
                 subprocess.run([sys.executable, "-m", "algos.reproduce_vim", "--row", setting, method,
                                 "--out", str(kept), *(["--data", data] if data else [])], check=True)
             results["rows"].append(json.loads(kept.read_text()))
             write_json(out, results)
             print(_line(results["rows"][-1]), flush=True)
+    for name in ("vim", "deit"):
+        kept = work / f"{name}.json"
+        if not _made(kept, name, _export_config()):
+            write_json(kept, exported(name, data, work / f"{name}.safetensors"))
+        results["exports"][name] = json.loads(kept.read_text())
+        write_json(out, results)
 
 
-def _plain(setting: str, method: Method) -> dict[str, Any]:
-    return asdict(variant(method, SETTINGS[setting]))
+def _made(kept: Path, name: str, config: VimVqConfig) -> bool:
+    """Whether a result is there, of this configuration and of the network as it now is."""
+    return kept.exists() and json.loads(kept.read_text()).items() >= _origin(name, config).items()
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Three ResNets from one codebook, and from codebooks of their own: `python -m algos.reproduce_vq4all`.
 
-Resumable. Both ways run the same construction and store at most the same bits for a network: indices into
-the universal codebook, or shorter indices and k-means codebooks, one a layer. The ROM is the chip's; it is
+Resumable; `python -m codeword.reproduce_vq4all` then runs the networks on their machines and writes the
+report. Both ways run the same construction and store at most the same bits for a network: indices into the
+universal codebook, or shorter indices and k-means codebooks, one a layer. The ROM is the chip's; it is
 reported beside the networks and as part of them all.
 """
 
@@ -36,7 +37,9 @@ from sim.encoding import index_bits
 from sim.files import write_json
 from sim.network import CodebookWeight, Conv, Network
 
-FLOAT = Recipe(epochs=20, rate=0.1)
+FLOAT = Recipe(epochs=4, rate=0.1)
+IMAGES = 20_000
+"""The first training images; all that is trained here sees no others."""
 
 
 def trained(training: Images, work: Path) -> dict[str, ResNet]:
@@ -126,14 +129,15 @@ def _built(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="folder of the IDX files; by default the shipped images")
+    parser.add_argument("--data", help="folder of the IDX files")
     parser.add_argument("--work", type=Path, default=Path("runs/vq4all"), help="checkpoints and networks")
     parser.add_argument("--out", type=Path, default=Path("reports/vq4all_resnets.json"))
-    parser.add_argument("--k", type=int, default=4096)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--k", type=int, default=2048)
+    parser.add_argument("--epochs", type=int, default=3, help="of each construction")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    training, test = fashion_mnist.load(options.data) if options.data else zoo.load_images()
+    training, test = fashion_mnist.load(options.data)
+    training = training.first(IMAGES)
     config = Vq4allConfig(k=options.k, epochs=options.epochs)
     results = {
         "data": f"Fashion-MNIST, {len(training):,} training and {len(test):,} test images",

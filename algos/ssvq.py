@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from algos.bits import Bits, bits
-from algos.body import layers_to_compress
+from algos.body import Compressible, layers_to_compress
 from algos.codebook import Codebook, attach, attached
 from algos.data.fashion_mnist import Images
 from algos.export import export, require_calibration
@@ -78,8 +78,8 @@ def cluster_layer(layer: nn.Conv2d, config: SsvqConfig) -> LayerReport:
     return LayerReport(result.objective[-1], bits(len(vectors), k, config.d, signs=True))
 
 
-def cluster(model: ResNet, config: SsvqConfig) -> dict[str, LayerReport]:
-    """Clusters every convolution behind the stem, in place; stem and classifier stay dense.
+def cluster(model: Compressible, config: SsvqConfig) -> dict[str, LayerReport]:
+    """Clusters every convolution of the body, in place; the other layers stay dense.
 
     Raises:
         InputError: d does not divide the output channels of a layer, a weight is not finite, or

@@ -108,6 +108,17 @@ class UniversalWeight(CodedWeight):
         self.soft = SoftAssignment(found.indices, inverse_distance_logits(found.distances))
         self.log_scales = nn.Parameter(channel_scales(weight).log())
 
+    @classmethod
+    def restored(
+        cls, codebook: FrozenCodebook, assignments: Tensor, log_scales: Tensor, shape: torch.Size
+    ) -> UniversalWeight:
+        """A finished one: assignments int64 [n], log_scales float [K]."""
+        made = cls(codebook, torch.ones(shape), 1)
+        made.soft.candidates.copy_(assignments[:, None])
+        made.soft.confirm_top(1)
+        made.log_scales.data.copy_(log_scales)
+        return made
+
     @property
     def assignments(self) -> Tensor:
         """int64 [n]."""
@@ -123,13 +134,17 @@ class UniversalWeight(CodedWeight):
     def scales(self) -> np.ndarray:
         return self.log_scales.detach().double().exp().cpu().numpy() * self.codebook.step
 
+    def require_confirmed(self) -> None:
+        """Raises InputError where a sub-vector is not confirmed yet."""
+        left = len(self.soft.open())
+        if left:
+            raise InputError("assignments", left, "are not confirmed", "finish the construction first")
+
     def stored(self) -> CodebookWeight:
         """
         Raises:
             InputError: a sub-vector is not confirmed yet.
         """
-        left = len(self.soft.open())
-        if left:
-            raise InputError("assignments", left, "are not confirmed", "finish the construction first")
+        self.require_confirmed()
         return CodebookWeight(self.codebook.integers.cpu().numpy(), self.stored_assignments(),
                               universal=self.codebook.universal)

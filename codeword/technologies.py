@@ -5,13 +5,12 @@ Writes reports/technologies.md and reports/technologies.png, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import codeword
 from codeword.figure import technologies_figure
 from codeword.tables import engineering, number, share
-from sim import accelerator, technology
+from sim import accelerator, markdown, technology
 from sim.cost import Cost
 from sim.estimate import Estimate
 from sim.files import write_whole
@@ -62,13 +61,13 @@ def _network(network: str, found: dict[tuple[str, str, str], Estimate]) -> str:
     gated = [(machine, name, *_gated(found[network, machine, name]))
              for machine in MACHINES for name in NAMES
              if isinstance(technology.load(name), Synthesized)]
-    clocks = _table(("machine", "technology", "clock, as built", "with clock gating, derived",
+    clocks = markdown.table(("machine", "technology", "clock, as built", "with clock gating, derived",
                      "known energy, as built", "with clock gating, derived"), gated)
-    whole = _table(("machine", "technology", "clock", "time", "energy", "without DRAM", "known",
+    whole = markdown.table(("machine", "technology", "clock", "time", "energy", "without DRAM", "known",
                     "TOPS/W without DRAM", "with DRAM", "no figure for"), rows)
     costs = [found[network, MACHINES[-1], name].cost for name in NAMES]
     components = list(dict.fromkeys(component for cost in costs for component in cost.energy_pj))
-    by_part = _table(("component", *NAMES), [
+    by_part = markdown.table(("component", *NAMES), [
         (component, *(_part(cost, component) for cost in costs)) for component in components])
     return f"## {network}\n\n{whole}\n\n{clocks}\n\nEnergy by component on {MACHINES[-1]}:\n\n{by_part}"
 
@@ -101,7 +100,7 @@ def _areas(found: dict[tuple[str, str, str], Estimate]) -> str:
     rows = [(component, *(_area(cost, component) for cost in costs)) for component in components]
     rows.append(("total", *(number(cost.total_mm2, 3) for cost in costs)))
     return (f"## Area of {MACHINES[-1]}, mm2\n\nmvq40 counts ARF, PRF and loader to the array, and storer, "
-            f"control and buffers to the others.\n\n{_table(('component', *NAMES), rows)}")
+            f"control and buffers to the others.\n\n{markdown.table(('component', *NAMES), rows)}")
 
 
 def _area(cost: Cost, component: str) -> str:
@@ -124,7 +123,7 @@ def _provenance() -> str:
                  for unit, figures in units for what, figure in figures.items()]
     columns = ("technology", "figure", "value", "label", "source", "uncertainty")
     return (f"## Every coefficient of {MACHINES[-1]}\n\nEnergies of an access are those of one 8-bit word, "
-            f"at the PRF of one psum.\n\n{_table(columns, rows)}")
+            f"at the PRF of one psum.\n\n{markdown.table(columns, rows)}")
 
 
 def _macros() -> str:
@@ -145,7 +144,7 @@ def _macros() -> str:
     return ("## Real macros against CACTI 7\n\nSG13G2 macros (130 nm, 1.2 V) against the largest node of the "
             "table, 90 nm. The ratios take the node out: energy in proportion to it, area to its square. A "
             "real macro takes 2 to 3 times the energy that CACTI says; figures from CACTI are lower ends.\n\n"
-            + _table(columns, rows))
+            + markdown.table(columns, rows))
 
 
 def _mvq_against_cacti() -> str:
@@ -160,7 +159,7 @@ def _mvq_against_cacti() -> str:
                      sram.source))
     return ("## L1 and L2 at 40 nm: MVQ Table 8 against CACTI 7\n\npJ a byte; MVQ in units of an assumed "
             "0.23 pJ MAC. CACTI for one bank of L1 and for L2 in one piece, mean of read and write.\n\n"
-            + _table(("memory", "mvq40", "CACTI", "shape", "source"), rows))
+            + markdown.table(("memory", "mvq40", "CACTI", "shape", "source"), rows))
 
 
 def _dram() -> str:
@@ -170,7 +169,7 @@ def _dram() -> str:
         rows.append((name, "unknown" if kind.pj_per_bit is None else f"{kind.pj_per_bit:g}",
                      number(kind.activation_pj), number(kind.background_mw), figure.label, figure.source))
     columns = ("type", "pJ/bit", "activation pJ", "background mW", "label", "source")
-    return "## DRAM\n\n" + _table(columns, rows)
+    return "## DRAM\n\n" + markdown.table(columns, rows)
 
 
 def _scaling() -> str:
@@ -178,17 +177,13 @@ def _scaling() -> str:
     assert isinstance(base, Published)
     rows = [(f"{base.name}@{node}", f"{factor.energy:g}", factor.label, factor.source, factor.uncertainty)
             for node, factor in base.scaling.items()]
+    columns = ("technology", "energy x", "label", "source", "uncertainty")
     return ("## Other nodes\n\nOnly the factors that follow from printed pairs; energy on the chip, not DRAM "
-            "and not area.\n\n" + _table(("technology", "energy x", "label", "source", "uncertainty"), rows))
+            "and not area.\n\n" + markdown.table(columns, rows))
 
 
 def _joule(pj: float | None) -> str:
     return engineering(None if pj is None else pj * 1e-12, "J")
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main() -> None:
     found = report.rows(runs)
     trained = next(run for run in runs if run["method"] != "float")
     report.picture(found, options.out.with_suffix(".png"))
-    write_whole(options.out.with_suffix(".md"), report.markdown(found, trained))
+    write_whole(options.out.with_suffix(".md"), report.text(found, trained))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ FAMILIES = {"float": "ews", "vq": "ews-c", "mvq": "ews-cms", "ssvq": "ssvq", "vq
 """Machine of each method; that of the float network runs dense INT8 weights."""
 SIZE = 16
 VERIFIED = "block2.conv2"
-"""The layer that runs on the RTL as well: the last and smallest map of ResNet-8."""
+"""The layer of a ResNet that runs on the RTL as well: the last and smallest map of ResNet-8."""
 
 
 def family(method: str) -> str:
@@ -37,8 +37,12 @@ def settings(network: Network, machine: str) -> list[str]:
     return found
 
 
-def cost(path: Path, method: str) -> dict[str, Any]:
+def cost(path: Path, method: str, layer: str = VERIFIED) -> dict[str, Any]:
     """One random image through the cycle engine, every tensor compared; one layer through the RTL.
+
+    Args:
+        path: of the integer network.
+        layer: the one that runs on the RTL.
 
     Raises:
         InputError: the machine cannot run the network.
@@ -51,14 +55,14 @@ def cost(path: Path, method: str) -> dict[str, Any]:
     accelerator = inputs.accelerator(name, fields)
     run = codeword.simulate(network, accelerator, images)
     found = assemble(network.name, accelerator, run.layers)
-    checked = codeword.verify(accelerator, network=network, layer=VERIFIED, simulator="icarus")
+    checked = codeword.verify(accelerator, network=network, layer=layer, simulator="icarus")
     energy = found.cost.total_pj
     return {
         "accelerator": name, "settings": fields, "bit_exact": run.bit_exact,
         "cycles": sum(layer.total_cycles for layer in run.layers),
         "energy_uj": None if energy is None else energy * 1e-6,
         "area_mm2": found.cost.total_mm2,
-        "verified_layer": VERIFIED, "verified_words": checked.words_compared,
+        "verified_layer": layer, "verified_words": checked.words_compared,
         "verify_mismatches": checked.mismatches,
         "verify_cycles": [checked.cycles_model, checked.cycles_rtl],
     }

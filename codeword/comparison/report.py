@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 from codeword.tables import number
+from sim import markdown
 
 Run = dict[str, Any]
 PUBLISHED = (
@@ -17,6 +18,9 @@ PUBLISHED = (
     ("ResNet-18, 22x", "VQ 66.5 %, MVQ 68.8 % (of 69.7 %)"),
 )
 """Top-1 on ImageNet: SSVQ (ICCV 2025, as others report it), MVQ (ASPLOS 2025, tables 3 and 4)."""
+COST_COLUMNS = ("machine", "cycles", "energy", "area", "every tensor", "a layer on the RTL")
+MARKERS = {"float": "*", "vq": "o", "mvq": "s", "ssvq": "^", "vq4all": "D"}
+"""Of a method in the picture, by its family."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def rows(runs: Iterable[Run]) -> list[Row]:
             for (network, method), same in found.items()]
 
 
-def markdown(found: Sequence[Row], settings: dict[str, Any]) -> str:
+def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
     """The report."""
     parts = [
         "# Accuracy against cost",
@@ -76,24 +80,28 @@ def markdown(found: Sequence[Row], settings: dict[str, Any]) -> str:
 
 
 def _table(network: str, found: Sequence[Row]) -> str:
-    head = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", "machine", "cycles", "energy",
-            "area", "every tensor", "a layer on the RTL")
-    lines = [f"## {network}", "", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    for row in found:
-        cost, several = row.cost, len(row.accuracies) > 1
-        storage = ("", "") if row.bits is None else (number(row.bits), f"{row.ratio:.1f}x")
-        lines.append("| " + " | ".join((
-            row.method, *storage, f"{row.mean:.2%}", f"± {row.spread:.2%}" if several else "",
-            str(len(row.accuracies)), *(_cost(cost) if cost else [""] * 6))) + " |")
-    return "\n".join(lines)
+    columns = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", *COST_COLUMNS)
+    return f"## {network}\n\n" + markdown.table(columns, map(_line, found))
 
 
-def _cost(cost: dict[str, Any]) -> list[str]:
+def _line(row: Row) -> tuple[str, ...]:
+    storage = ("", "") if row.bits is None else (number(row.bits), f"{row.ratio:.1f}x")
+    several = len(row.accuracies) > 1
+    return (row.method, *storage, f"{row.mean:.2%}", f"± {row.spread:.2%}" if several else "",
+            str(len(row.accuracies)), *(cost_cells(row.cost) if row.cost else [""] * len(COST_COLUMNS)))
+
+
+def cost_cells(cost: dict[str, Any]) -> list[str]:
+    """What `machines.cost` found, for COST_COLUMNS."""
+    return [cost["accelerator"], f"{cost['cycles']:,}", _unit(cost["energy_uj"], "uJ"),
+            _unit(cost["area_mm2"], "mm2"), "exact" if cost["bit_exact"] else "DIFFERENT", on_rtl(cost)]
+
+
+def on_rtl(cost: dict[str, Any]) -> str:
+    """The layer that `machines.cost` ran on the RTL, in words."""
     model, rtl = cost["verify_cycles"]
     equal = "equal" if cost["verify_mismatches"] == 0 and model == rtl else "DIFFERENT"
-    return [cost["accelerator"], f"{cost['cycles']:,}", _unit(cost["energy_uj"], "uJ"),
-            _unit(cost["area_mm2"], "mm2"), "exact" if cost["bit_exact"] else "DIFFERENT",
-            f"{cost['verified_words']:,} words and {rtl:,} cycles {equal}"]
+    return f"{cost['verified_words']:,} words and {rtl:,} cycles {equal}"
 
 
 def _unit(value: float | None, unit: str) -> str:
@@ -105,25 +113,30 @@ def picture(found: Sequence[Row], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    networks = list(dict.fromkeys(row.network for row in found))
+    networks, methods = (list(dict.fromkeys(names)) for names in zip(
+        *((row.network, row.method) for row in found), strict=True))
     figure = Figure(figsize=(10, 4.2 * len(networks)), layout="constrained")
     FigureCanvasAgg(figure)
-    for line, network in zip(figure.subplots(len(networks), 2, squeeze=False), networks, strict=True):
+    lines = figure.subplots(len(networks), 2, squeeze=False, sharey="row")
+    for line, network in zip(lines, networks, strict=True):
         chosen = [row for row in found if row.network == network]
         for axes, label, places in (
                 (line[0], "bits a weight", [row.bits for row in chosen]),
                 (line[1], "energy of one image, uJ", [row.cost.get("energy_uj") for row in chosen])):
-            points = [(place, 100 * row.mean, row) for place, row in zip(places, chosen, strict=True)
+            points = [(place, 100 * row.mean) for place, row in zip(places, chosen, strict=True)
                       if place is not None]
-            for place, height, row in points:
-                axes.errorbar(place, height, 100 * row.spread, fmt="o", capsize=3)
-                axes.annotate(row.method, (place, height), textcoords="offset points", xytext=(5, 3),
-                              fontsize=7)
-            front = pareto([(place, height) for place, height, _ in points])
+            for place, row in zip(places, chosen, strict=True):
+                if place is not None:
+                    axes.errorbar(place, 100 * row.mean, 100 * row.spread or None, capsize=3,
+                                  linestyle="none", color=f"C{methods.index(row.method)}",
+                                  marker=MARKERS[row.method.split("-")[0]], label=row.method)
+            front = pareto(points)
             axes.step([x for x, _ in front], [y for _, y in front], where="post", color="0.7", zorder=0)
+            axes.locator_params(nbins=6)
             axes.set_xlabel(label)
             axes.set_title(network, loc="left")
         line[0].set_ylabel("accuracy, %")
+        line[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from algos import checkpoint, mvq
-from algos.codebook import attached
+from algos import checkpoint, mvq, vq4all
+from algos.body import layers_to_compress
+from algos.codebook import attach, attached
 from algos.export import export
 from algos.models.resnet import ResNet
+from algos.universal import FrozenCodebook, UniversalWeight, rounded
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv
 from tests.algos.models import images, resnet8
@@ -61,6 +63,65 @@ def test_one_codebook_of_all_layers_is_stored_once_and_stays_one(tmp_path: Path)
     one, two = (mvq.fine_tune(m, images(32), recipe) for m in (back, model))
     assert torch.equal(one.fc.weight, two.fc.weight)
     assert torch.equal(one.body()["blocks.0.conv1"].weight, two.body()["blocks.0.conv1"].weight)
+
+
+CONSTRUCTION = vq4all.Vq4allConfig(k=300, d=8, candidates=2, epochs=1, batch=32)
+
+
+def constructed(codebooks: FrozenCodebook | dict[str, FrozenCodebook]) -> ResNet:
+    model = resnet8()
+    layers = layers_to_compress(model)
+    vq4all.construct(model, layers, vq4all.blocks(model), codebooks, images(32), CONSTRUCTION)
+    return model
+
+
+def draw(k: int, seed: int, universal: bool) -> FrozenCodebook:
+    return rounded(torch.randn(k, 8, generator=torch.Generator().manual_seed(seed)), universal)
+
+
+def test_a_network_of_the_universal_codebook(tmp_path: Path) -> None:
+    model, path = constructed(draw(300, 0, True)), tmp_path / "m.safetensors"
+    checkpoint.save(model, path)
+    stored = load_file(path)
+    assert [key for key in stored if key.endswith("codebook")] == ["codebook"]
+    assert stored["codebook"].dtype == torch.int8
+    assert stored["blocks.0.conv1.assignments"].dtype == torch.uint16
+    assert_comes_back(model, path, universal=True)
+
+
+def test_a_network_of_frozen_codebooks_of_its_own(tmp_path: Path) -> None:
+    own = {name: draw(16 + seed, seed, False) for seed, name in enumerate(resnet8().body())}
+    model, path = constructed(own), tmp_path / "m.safetensors"
+    checkpoint.save(model, path)
+    stored = load_file(path)
+    assert [len(stored[f"{name}.codebook"]) for name in own] == [16 + seed for seed in range(len(own))]
+    assert_comes_back(model, path, universal=False)
+
+
+def assert_comes_back(model: ResNet, path: Path, universal: bool) -> None:
+    """Same weights, same function, same integers."""
+    back, x = checkpoint.load(path), torch.rand(2, 1, 28, 28)
+    for name, layer in model.body().items():
+        assert torch.equal(back.body()[name].weight, layer.weight)
+    torch.testing.assert_close(back(x), model(x))  # sums in the order of another memory layout
+    nets = [export(one, images(8), name="x") for one in (back, model)]
+    for one, two in zip(*(net.layers for net in nets), strict=True):
+        if isinstance(one, Conv) and isinstance(one.weight, CodebookWeight):
+            assert isinstance(two, Conv)
+            assert isinstance(two.weight, CodebookWeight)
+            assert one.weight.universal == two.weight.universal == universal
+            assert (one.weight.codebook == two.weight.codebook).all()
+            assert (one.weight.assignments == two.weight.assignments).all()
+            assert (one.bias == two.bias).all()
+
+
+def test_an_unfinished_construction_is_not_saved(tmp_path: Path) -> None:
+    model = resnet8()
+    for layer in layers_to_compress(model).values():
+        attach(layer, UniversalWeight(draw(300, 0, True), layer.weight.detach(), 2))
+    with pytest.raises(InputError, match="are not confirmed"):
+        checkpoint.save(model, tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_assignments_without_a_codebook(tmp_path: Path) -> None:

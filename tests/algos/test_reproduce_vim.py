@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from algos import reproduce_vim
+from algos.models.deit import DeiT
 from algos.models.vim import Vim
 from algos.vim_vq import VimVqConfig
+from sim import artifact
+from sim.network import CodebookWeight, Conv
 from tests.algos.models import images
 from tests.algos.test_data import write_idx
 
@@ -26,11 +30,17 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         write_idx(tmp_path / f"{split}-images-idx3-ubyte", part.pixels[:, 0].numpy())
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte", part.labels.numpy())
     torch.manual_seed(0)
-    model = Vim(16, 1).eval()
-    monkeypatch.setattr(reproduce_vim, "load_vim", lambda: model)
+    state = Vim(16, 1).state_dict(), DeiT(16, 1, 2).state_dict()
+    monkeypatch.setattr(reproduce_vim, "load_vim", lambda: restored(Vim(16, 1), state[0]))
+    monkeypatch.setattr(reproduce_vim, "load_deit", lambda: restored(DeiT(16, 1, 2), state[1]))
     monkeypatch.setattr(reproduce_vim, "SETTINGS", {"2 bit": TINY})
     monkeypatch.setattr(reproduce_vim, "CALIBRATION", 8)
     return str(tmp_path)
+
+
+def restored(model: nn.Module, state: dict[str, torch.Tensor]) -> nn.Module:
+    model.load_state_dict(state)
+    return model.eval()
 
 
 def test_rows_are_resumed(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +71,20 @@ def test_rows_are_resumed(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert row["bits_per_weight"] > 0.75
         assert row["peak_rss_bytes"] >= row["peak_rss_growth_bytes"] >= 0
         assert len(row["block_error"]) == 1
+
+    exports = json.loads(out.read_text())["exports"]
+    assert list(exports) == ["vim", "deit"]
+    for name, projections in (("vim", 3 + 2 * 4), ("deit", 6)):
+        assert exports[name]["config"]["axis"] == "output"
+        layers = artifact.load(work / f"{name}.safetensors").layers
+        coded = [v for v in layers if isinstance(v, Conv) and isinstance(v.weight, CodebookWeight)]
+        assert len(coded) == projections
+
+    (work / "2bit-dkm.json").write_text((work / "2bit-dkm.json").read_text().replace(
+        rows[0]["checkpoint_sha256"], "another network"))
+    made[1:] = []
+    reproduce_vim.reproduce(data, work, out)
+    assert made[1:] == ["dkm"]
 
     monkeypatch.setattr(reproduce_vim, "SETTINGS", {"2 bit": replace(TINY, steps=3)})
     made.clear()

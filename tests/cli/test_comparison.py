@@ -41,10 +41,10 @@ def test_seeds_of_a_method_become_one_row() -> None:
 
 def test_a_difference_shows_in_the_table() -> None:
     wrong = COST | {"bit_exact": False, "verify_cycles": [7, 8]}
-    text = report.markdown(report.rows([run("vq-2", 0, 0.9, cost=wrong)]), {"epochs": 1, "images": 2})
+    text = report.text(report.rows([run("vq-2", 0, 0.9, cost=wrong)]), {"epochs": 1, "images": 2})
     assert text.count("DIFFERENT") == 2
     assert "unknown" in text
-    right = report.markdown(report.rows([run("vq-2", 0, 0.9, cost=COST)]), {"epochs": 1, "images": 2})
+    right = report.text(report.rows([run("vq-2", 0, 0.9, cost=COST)]), {"epochs": 1, "images": 2})
     assert "DIFFERENT" not in right
 
 
@@ -78,3 +78,4 @@ def test_every_method_has_a_machine() -> None:
     from algos.comparison import METHODS
 
     assert {machines.family(method) for method in METHODS} == {"ews-c", "ews-cms", "ssvq", "rom"}
+    assert set(report.MARKERS) == set(machines.FAMILIES)

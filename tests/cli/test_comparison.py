@@ -14,8 +14,10 @@ from codeword.comparison.__main__ import collect
 from sim import artifact
 from sim.errors import InputError
 
-COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234, "energy_uj": 1.5,
-        "area_mm2": None, "verified_words": 10, "verify_mismatches": 0, "verify_cycles": [7, 7]}
+COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234,
+        "prices": {"mvq40": {"energy_uj": 1.5, "area_mm2": None},
+                   "sg13g2": {"energy_uj": 70.0, "area_mm2": 9.0}},
+        "verified_words": 10, "verify_mismatches": 0, "verify_cycles": [7, 7]}
 
 
 def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:

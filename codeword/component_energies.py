@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_ROM = "rom_logic_"
 _TILES = {"energy": "dense_tile", "sparse": "sparse_tile"}
 
 
 def prices(power: Mapping[str, Any]) -> str:
-    """TOML of `energy`, `sparse`, `clock_pj_per_flip_flop` and `leakage_mw_per_mm2`."""
+    """TOML of `energy`, `sparse`, `clock_pj_per_flip_flop`, `leakage_mw_per_mm2` and `area.rom`."""
     parts, made = power["components"], power["provenance"]
     layers, dates = ({part[what] for part in parts.values()} for what in ("layers", "date"))
     source = (f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
@@ -34,7 +35,7 @@ def prices(power: Mapping[str, Any]) -> str:
     lines += _price("energy.arf", both, 1, f"mean of a read and a write, {source}")
     lines += _price_by_size("energy.crf", "codebook_entries", _sizes(parts, "codebook_", "crf_read"),
                             f"codebook RF, a read by one port; writes at the same price, {source}")
-    lines += _price_by_size("energy.rom", "rom_bank_bytes", _sizes(parts, "rom_logic_", "rom_read"),
+    lines += _price_by_size("energy.rom", "rom_bank_bytes", _sizes(parts, _ROM, "rom_read"),
                             f"ROM as logic of random contents, a read, {source}")
     clock = [part["clock_j_per_cycle"] / part["flip_flops"]
              for part in parts.values() if part["flip_flops"]]
@@ -45,6 +46,11 @@ def prices(power: Mapping[str, Any]) -> str:
               f'uncertainty = "{1e12 * min(clock):.3g} to {1e12 * max(clock):.3g} pJ; no clock tree"', "",
               "[leakage_mw_per_mm2]", f"value = {1e9 * leakage / area:.4g}", 'label = "measured"',
               f'source = "mean of components, {source}"', ""]
+    roms = ", ".join(f"{size} = {parts[f'{_ROM}{size}']['area_um2']}" for size in sorted(
+        int(name.removeprefix(_ROM)) for name in parts if name.startswith(_ROM)))
+    lines += ["[area.rom]", f"um2 = {{ {roms} }}", 'label = "measured"',
+              f'source = "logic of random contents, with its read registers: synthesis on {made["library"]}"',
+              ""]
     return "\n".join(lines)
 
 

@@ -22,6 +22,14 @@ PUBLISHED = (
 COST_COLUMNS = ("machine", "cycles",
                 *(f"{what}, {technology}" for technology in TECHNOLOGIES for what in ("energy", "area")),
                 "every tensor", "a layer on the RTL")
+CLAIMS = (
+    ("masked over plain VQ", "mvq-1.5", "vq-1.5"), ("the same at 2 bits", "mvq-2", "vq-2"),
+    ("signs apart over plain VQ", "ssvq-1.5", "vq-1.5"), ("the same at 2 bits", "ssvq-2", "vq-2"),
+    ("learned over fixed signs", "ssvq-1.5", "ssvq-1.5 fixed signs"),
+    ("freezing over none", "ssvq-1.5", "ssvq-1.5 no freezing"),
+    ("freezing by majority over average", "ssvq-1.5", "ssvq-1.5 average"),
+)
+"""What the papers say gains, the method that should be better, and the other."""
 MARKERS = {"float": "*", "vq": "o", "mvq": "s", "ssvq": "^", "vq4all": "D"}
 """Of a method in the picture, by its family."""
 
@@ -78,9 +86,27 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(_table(network, [row for row in found if row.network == network])
           for network in dict.fromkeys(row.network for row in found)),
+        *(_differences(network, found) for network in dict.fromkeys(row.network for row in found)
+          if any(len(row.accuracies) > 1 for row in found if row.network == network)),
         "## What the papers say\n\n" + "\n".join(f"* {where}: {what}" for where, what in PUBLISHED),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _differences(network: str, found: Sequence[Row]) -> str:
+    """What each claim of the papers comes to, seed by seed: from one float network, with the same batches."""
+    known = {row.method: row for row in found if row.network == network}
+    lines = []
+    for claim, better, other in CLAIMS:
+        if better in known and other in known:
+            gains = [100 * (a - b) for a, b in
+                     zip(known[better].accuracies, known[other].accuracies, strict=True)]
+            seen = ("seen in every seed" if min(gains) > 0 else
+                    "the opposite in every seed" if max(gains) < 0 else "not seen")
+            lines.append((claim, better, other, ", ".join(f"{gain:+.2f}" for gain in gains),
+                          f"{mean(gains):+.2f}", seen))
+    return (f"## What gains on {network}, points of accuracy by seed\n\n"
+            + markdown.table(("claim", "method", "over", "seeds", "mean", ""), lines))
 
 
 def _table(network: str, found: Sequence[Row]) -> str:

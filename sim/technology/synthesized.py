@@ -118,23 +118,26 @@ class RegisterFile(_Sourced):
 
 
 class Rom(_Sourced):
-    """Codebook ROM as a band: logic of random contents below, SRAM of the same size above."""
+    """Codebook ROM as a band: logic of random contents below, SRAM of the same size above.
 
-    um2_per_byte: float | None = Field(None, gt=0)
-    bytes: tuple[int, int] = (0, 0)
+    Attributes:
+        um2: of a bank as logic by its bytes; log-log between.
+    """
+
+    um2: dict[int, float] = Field({})
 
     def area(self, bank: Bank, sram: Figure) -> Figure:
         """mm2 of all banks: the upper end of the band, with both ends told."""
-        if self.um2_per_byte is None:
+        if not self.um2:
             return missing(self.missing)
-        low, high = self.bytes
+        low, high = min(self.um2), max(self.um2)
         if not low <= bank.bytes <= high:
             return missing(f"ROM logic was synthesized for {low} to {high} bytes a bank, not {bank.bytes}")
         if bank.ports > 1:
             return missing(f"ROM logic was synthesized with one port, not {bank.ports}")
         if sram.value is None:
             return sram
-        ends = sorted((1e-6 * bank.count * bank.bytes * self.um2_per_byte, sram.value))
+        ends = sorted((1e-6 * bank.count * _log_log(self.um2, bank.bytes), sram.value))
         return Figure(ends[1], "assumed", f"upper end of a band, logic ({self.label}: {self.source}) to SRAM",
                       f"{ends[0]:.3g} to {ends[1]:.3g} mm2")
 
@@ -170,8 +173,7 @@ class Price(_Sourced):
         known = sorted(self.at)
         if not known[0] <= size <= known[-1]:
             return missing(f"evaluated for {self.by} {known[0]} to {known[-1]}, not {size}")
-        value = float(np.exp(np.interp(np.log(size), np.log(known), [np.log(self.at[n]) for n in known])))
-        return Figure(value, self.label if size in known else "fit", self.source, self.uncertainty)
+        return Figure(_log_log(self.at, size), self.label if size in known else "fit", self.source, self.uncertainty)
 
 
 class _Memory(_Sourced):
@@ -355,6 +357,11 @@ class Synthesized(Strict):
         borrowed = self.memory.source  # beside the uncertainty, where a sum says it once
         return Figure(value, self.memory.label if borrowed else sram.label, sram.source,
                       "; ".join(filter(None, (borrowed, sram.uncertainty, self.memory.uncertainty))))
+
+
+def _log_log(points: Mapping[int, float], at: float) -> float:
+    known = sorted(points)
+    return float(np.exp(np.interp(np.log(at), np.log(known), [np.log(points[n]) for n in known])))
 
 
 def units_of(unit: Unit, accelerator: Accelerator) -> int:

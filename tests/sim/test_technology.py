@@ -50,7 +50,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
         "[area.loader.masked-sparse]",
         form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
         "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
-        "[area.rom]\num2_per_byte = 50.0\nbytes = [512, 4096]\n" + SOURCED,
+        "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,
         "[area.storer]\n" + form("column", "16 = 2e6", "16 = 100", 16, 64),
         "[area.control]\n" + form("accelerator", "1 = 1e6", "1 = 10", 1, 1),
     ))

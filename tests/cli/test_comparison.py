@@ -88,7 +88,8 @@ def test_claims_are_told_seed_by_seed() -> None:
         ("vq-1.5", (0.5, 0.6, 0.7)), ("mvq-1.5", (0.52, 0.61, 0.73)), ("ssvq-1.5", (0.52, 0.59, 0.73)),
         ("ssvq-1.5 fixed signs", (0.53, 0.6, 0.74))) for seed, accuracy in enumerate(accuracies)]
     lines = report.text(report.rows(runs), {"epochs": 1, "images": 2}).splitlines()
-    claims = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines if line.startswith("|") and "over" in line]
+    claims = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines
+              if line.startswith("|") and " over " in line]
     assert [(claim[0], *claim[3:]) for claim in claims if claim[0] != "claim"] == [
         ("masked over plain VQ", "+2.00, +1.00, +3.00", "+2.00", "seen in every seed"),
         ("signs apart over plain VQ", "+2.00, -1.00, +3.00", "+1.33", "not seen"),

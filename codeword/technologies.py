@@ -145,8 +145,8 @@ def _evaluated() -> str:
     return ("## Evaluated events\n\nNetlists of our components on operands of "
             f"{max(part['layers'] for part in parts)} layers of a trained network; joules are fitted to zero "
             "and toggle rates of the operands, and each layer is predicted by a fit without it. Given are "
-            "the mean energy of an event and the mean error of the predictions, the largest in brackets. Mean "
-            f"errors are {min(means):.1%} to {max(means):.1%}; single layers miss by up to "
+            "the mean energy of an event and the mean error of the predictions, the largest in brackets. "
+            f"Mean errors are {min(means):.1%} to {max(means):.1%}; single layers miss by up to "
             f"{max(event['error_max'] for event in events):.0%}. Coefficients: `rtl/power/tables`; "
             "no glitches, no wires.\n\n"
             + markdown.table(("component", "event", "per", *tables), rows))

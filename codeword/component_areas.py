@@ -1,6 +1,6 @@
 """`python -m codeword.component_areas --liberty FILE...`: areas of components, for a technology file.
 
-Synthesizes each component of MVQ's six settings at several sizes and prints the sections that a technology
+Synthesizes each component of the presets at several sizes and prints the sections that a technology
 of a cell library has under `area`. Minutes for each component.
 """
 
@@ -20,6 +20,7 @@ from rtl.codebook import Codebook
 from rtl.geometry import Geometry
 from rtl.loader import Loader
 from rtl.prf import Prf
+from rtl.rom_bank import RomBank
 from rtl.storer import Storer
 from rtl.synth import Library, Synthesis, read, synthesize_modules
 from sim import accelerator
@@ -55,6 +56,8 @@ COMPONENTS = {
     "loader.codebook": Component("ews-c", "column", _loader),
     "loader.masked": Component("ews-cm", "column", _loader),
     "loader.masked-sparse": Component("ews-cms", "column", _loader),
+    "loader.signed": Component("ssvq", "column", _loader),
+    "loader.rom": Component("rom", "column", _loader),
     "arf": Component("ews", "row", lambda acc: Arf(depth=acc.arf_depth, width=8 * acc.rows)),
     "prf": Component("ews", "column", lambda acc: Prf(depth=acc.prf_depth, columns=acc.columns,
                                                       sum_bits=Geometry(acc).sum_bits)),
@@ -63,14 +66,16 @@ COMPONENTS = {
 
 
 def synthesis(name: str, size: int, library: Library) -> Synthesis:
-    """A component at a size; the codebook RF in a loader is a black box, whose area is apart."""
+    """A component at a size; codebook RF and ROM banks in a loader are black boxes, whose area is apart."""
     component = COMPONENTS[name]
     acc = accelerator.preset(f"{component.family}-{size}")
     block = component.block(acc)
-    # Modules of that name stay outside.
-    inside, outside = module_name(Codebook.kind), module_name("sram_codebook")
-    texts = {module_name(kind).replace(inside, outside): text.replace(inside, outside)
-             for kind, (_, text) in verilog.hierarchy(block).items()}
+    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(block).items()}
+    for kind in (Codebook.kind, RomBank.kind):
+        # Modules of that name stay outside.
+        inside, outside = module_name(kind), module_name(f"sram_{kind}")
+        texts = {name.replace(inside, outside): text.replace(inside, outside)
+                 for name, text in texts.items()}
     return synthesize_modules(texts, module_name(block.kind), library, 1e9 / acc.clock_hz)
 
 
@@ -82,7 +87,7 @@ def section(name: str, sizes: list[int], library: Library) -> str:
         found = synthesis(name, size, library)
         units.append(units_of(component.unit, accelerator.preset(f"{component.family}-{size}")))
         areas.append(f"{units[-1]} = {found.area:.6g}")
-        registers.append(f"{units[-1]} = {sum(c.instances * c.flip_flops for c in found.components)}")
+        registers.append(f"{units[-1]} = {found.flip_flops}")
     return "\n".join([
         f"[area.{name}]", f'unit = "{component.unit}"', f"um2 = {{ {', '.join(areas)} }}",
         f"flip_flops = {{ {', '.join(registers)} }}", f"valid = [{min(units)}, {max(units)}]",

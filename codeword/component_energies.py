@@ -1,4 +1,4 @@
-"""`python -m codeword.component_energies POWER.toml FLIP_FLOP_UM2`: prices from a power table.
+"""`python -m codeword.component_energies POWER.toml`: prices from a power table.
 
 The power table holds joules of each component's events, its clock and its leakage, at the size at which it
 was evaluated; the technology file holds pJ of the events that sim counts.
@@ -12,19 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_ROM = "rom_logic_"
 _TILES = {"energy": "dense_tile", "sparse": "sparse_tile"}
 
 
-def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
-    """TOML of `energy`, `sparse`, `clock_pj_per_flip_flop` and `leakage_mw_per_mm2`.
-
-    Args:
-        flip_flop_um2: area of the library's flip-flop, which turns areas into numbers of them.
-    """
+def prices(power: Mapping[str, Any]) -> str:
+    """TOML of `energy`, `sparse`, `clock_pj_per_flip_flop`, `leakage_mw_per_mm2` and `area.rom`."""
     parts, made = power["components"], power["provenance"]
     layers, dates = ({part[what] for part in parts.values()} for what in ("layers", "date"))
     source = (f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
-              f"at least {min(layers)} layers, {max(dates)}")
+              f"{'at least ' if len(layers) > 1 else ''}{min(layers)} layers, {max(dates)}")
     lines = []
     for section, kind in _TILES.items():
         events = parts[kind]["events"]
@@ -38,10 +35,10 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
     lines += _price("energy.arf", both, 1, f"mean of a read and a write, {source}")
     lines += _price_by_size("energy.crf", "codebook_entries", _sizes(parts, "codebook_", "crf_read"),
                             f"codebook RF, a read by one port; writes at the same price, {source}")
-    lines += _price_by_size("energy.rom", "rom_bank_bytes", _sizes(parts, "rom_logic_", "rom_read"),
+    lines += _price_by_size("energy.rom", "rom_bank_bytes", _sizes(parts, _ROM, "rom_read"),
                             f"ROM as logic of random contents, a read, {source}")
-    clock = [part["clock_j_per_cycle"] / (part["flip_flop_area_um2"] / flip_flop_um2)
-             for part in parts.values() if part["flip_flop_area_um2"]]
+    clock = [part["clock_j_per_cycle"] / part["flip_flops"]
+             for part in parts.values() if part["flip_flops"]]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
     lines += ["[clock_pj_per_flip_flop]", f"value = {1e12 * sum(clock) / len(clock):.4g}",
               'label = "measured"',
@@ -49,6 +46,11 @@ def prices(power: Mapping[str, Any], flip_flop_um2: float) -> str:
               f'uncertainty = "{1e12 * min(clock):.3g} to {1e12 * max(clock):.3g} pJ; no clock tree"', "",
               "[leakage_mw_per_mm2]", f"value = {1e9 * leakage / area:.4g}", 'label = "measured"',
               f'source = "mean of components, {source}"', ""]
+    roms = ", ".join(f"{size} = {parts[f'{_ROM}{size}']['area_um2']}" for size in sorted(
+        int(name.removeprefix(_ROM)) for name in parts if name.startswith(_ROM)))
+    lines += ["[area.rom]", f"um2 = {{ {roms} }}", 'label = "measured"',
+              f'source = "logic of random contents, with its read registers: synthesis on {made["library"]}"',
+              ""]
     return "\n".join(lines)
 
 
@@ -75,4 +77,4 @@ def _origin(source: str, error: float) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(prices(tomllib.loads(Path(sys.argv[1]).read_text()), float(sys.argv[2])))
+    print(prices(tomllib.loads(Path(sys.argv[1]).read_text())))

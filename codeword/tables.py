@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
 
-_UNITS = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
+_UNITS = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"),
+          (1e-15, "f"))
 _PLAIN_WIDTH = 120
 
 

@@ -5,9 +5,11 @@ Writes reports/technologies.md and reports/technologies.png, in seconds.
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import codeword
+import rtl.power
 from codeword.figure import technologies_figure
 from codeword.tables import engineering, number, share
 from sim import accelerator, markdown, technology
@@ -22,6 +24,7 @@ NETWORKS = ("resnet18", "mobilenet-v2")
 MACHINES = ("ews-64", "ews-cms-64")
 REPORT = Path("reports/technologies.md")
 FIGURE = Path("reports/technologies.png")
+TABLES = Path(rtl.power.__file__).parent / "tables"
 
 
 def main() -> None:
@@ -39,7 +42,7 @@ def main() -> None:
         "have not built.",
         "![Energy by component](technologies.png)",
         *(_network(network, found) for network in NETWORKS),
-        _areas(found), _provenance(), _macros(), _mvq_against_cacti(), _dram(), _scaling(),
+        _areas(found), _provenance(), _evaluated(), _macros(), _mvq_against_cacti(), _dram(), _scaling(),
     ]
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     write_whole(REPORT, "\n\n".join(parts) + "\n")
@@ -124,6 +127,29 @@ def _provenance() -> str:
     columns = ("technology", "figure", "value", "label", "source", "uncertainty")
     return (f"## Every coefficient of {MACHINES[-1]}\n\nEnergies of an access are those of one 8-bit word, "
             f"at the PRF of one psum.\n\n{markdown.table(columns, rows)}")
+
+
+def _evaluated() -> str:
+    """Events of the power tables, with their errors on layers that the fit did not see."""
+    tables = {path.stem: tomllib.loads(path.read_text()) for path in sorted(TABLES.glob("*.toml"))}
+    parts = [part for table in tables.values() for part in table["components"].values()]
+    events = [event for part in parts for event in part["events"].values()]
+    rows = []
+    for kind, part in next(iter(tables.values()))["components"].items():
+        for event in part["events"]:
+            found = [table["components"][kind]["events"][event] for table in tables.values()]
+            rows.append((kind, event, found[0]["per"], *(
+                f"{engineering(fit['mean_j'], 'J')}, {fit['error_mean']:.1%} ({fit['error_max']:.0%})"
+                for fit in found)))
+    means = [event["error_mean"] for event in events]
+    return ("## Evaluated events\n\nNetlists of our components on operands of "
+            f"{max(part['layers'] for part in parts)} layers of a trained network; joules are fitted to zero "
+            "and toggle rates of the operands, and each layer is predicted by a fit without it. Given are "
+            "the mean energy of an event and the mean error of the predictions, the largest in brackets. "
+            f"Mean errors are {min(means):.1%} to {max(means):.1%}; single layers miss by up to "
+            f"{max(event['error_max'] for event in events):.0%}. Coefficients: `rtl/power/tables`; "
+            "no glitches, no wires.\n\n"
+            + markdown.table(("component", "event", "per", *tables), rows))
 
 
 def _macros() -> str:

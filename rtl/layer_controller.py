@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block
+from rtl.packets import LAYER_COUNT_BITS
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.results import CONTROL_CYCLES
@@ -33,7 +34,7 @@ class LayerController(Block):
             raise InputError("dma_setup", accelerator.dma_setup, "the last row needs longer to reach L2",
                              "set dma_setup >= 3")
         super().__init__({
-            "start": In(1), "layers": In(16), "primed": In(1), "halt": In(1), "busy": Out(1),
+            "start": In(1), "layers": In(LAYER_COUNT_BITS), "primed": In(1), "halt": In(1), "busy": Out(1),
             "rows_waiting": In(1), "pass_waiting": In(1), "chunk_valid": In(1),
             "settled": In(1), "active": In(1), "pass_busy": In(1), "sent": In(1), "idle": In(1),
             "begin": Out(1), "load": Out(1), "pass_start": Out(1), "allowed": Out(1), "passing": Out(1),

@@ -14,6 +14,8 @@ from rtl.geometry import COUNT_BITS, DEMAND_BITS, Geometry
 WORD_BITS = 64
 ADDRESS_BITS = 32
 """Byte addresses behind the AXI ports."""
+LAYER_COUNT_BITS = 16
+"""Layers of a run."""
 WORD_ADDRESS_BITS = 16
 """64-bit words of an L1 group."""
 PIXEL_BITS = 12

@@ -61,7 +61,7 @@ module {module_name(self.kind)} #(
   output reg [{self.count * width - 1}:0] read_data
 );
   reg [{width - 1}:0] words [0:{self.depth - 1}];
-  initial $readmemh(FILE, words);
+  initial if (FILE != "") $readmemh(FILE, words);
   always @(posedge clk) begin
 {reads}  end
 endmodule

@@ -16,6 +16,8 @@ from sim.network import CodebookWeight, Conv, Network
 FAMILIES = {"float": "ews", "vq": "ews-c", "mvq": "ews-cms", "ssvq": "ssvq", "vq4all": "rom"}
 """Machine of each method; that of the float network runs dense INT8 weights."""
 SIZE = 16
+TECHNOLOGIES = ("mvq40", "sg13g2")
+"""What each machine is priced by: the tables of MVQ, and our own RTL on a cell library."""
 VERIFIED = "block2.conv2"
 """The layer of a ResNet that runs on the RTL as well: the last and smallest map of ResNet-8."""
 
@@ -54,14 +56,18 @@ def cost(path: Path, method: str, layer: str = VERIFIED) -> dict[str, Any]:
     images = np.random.default_rng(0).integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
     accelerator = inputs.accelerator(name, fields)
     run = codeword.simulate(network, accelerator, images)
-    found = assemble(network.name, accelerator, run.layers)
+    prices = {}
+    for technology in TECHNOLOGIES:
+        priced = inputs.accelerator(name, [*fields, f"technology={technology}"])
+        found = assemble(network.name, priced, run.layers).cost
+        energy = found.total_pj
+        prices[technology] = {"energy_uj": None if energy is None else energy * 1e-6,
+                              "area_mm2": found.total_mm2}
     checked = codeword.verify(accelerator, network=network, layer=layer, simulator="icarus")
-    energy = found.cost.total_pj
     return {
         "accelerator": name, "settings": fields, "bit_exact": run.bit_exact,
         "cycles": sum(layer.total_cycles for layer in run.layers),
-        "energy_uj": None if energy is None else energy * 1e-6,
-        "area_mm2": found.cost.total_mm2,
+        "prices": prices,
         "verified_layer": layer, "verified_words": checked.words_compared,
         "verify_mismatches": checked.mismatches,
         "verify_cycles": [checked.cycles_model, checked.cycles_rtl],

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from codeword.comparison.machines import TECHNOLOGIES
 from codeword.tables import number
 from sim import markdown
 
@@ -18,7 +19,17 @@ PUBLISHED = (
     ("ResNet-18, 22x", "VQ 66.5 %, MVQ 68.8 % (of 69.7 %)"),
 )
 """Top-1 on ImageNet: SSVQ (ICCV 2025, as others report it), MVQ (ASPLOS 2025, tables 3 and 4)."""
-COST_COLUMNS = ("machine", "cycles", "energy", "area", "every tensor", "a layer on the RTL")
+COST_COLUMNS = ("machine", "cycles",
+                *(f"{what}, {technology}" for technology in TECHNOLOGIES for what in ("energy", "area")),
+                "every tensor", "a layer on the RTL")
+CLAIMS = (
+    ("masked over plain VQ", "mvq-1.5", "vq-1.5"), ("the same at 2 bits", "mvq-2", "vq-2"),
+    ("signs apart over plain VQ", "ssvq-1.5", "vq-1.5"), ("the same at 2 bits", "ssvq-2", "vq-2"),
+    ("learned over fixed signs", "ssvq-1.5", "ssvq-1.5 fixed signs"),
+    ("freezing over none", "ssvq-1.5", "ssvq-1.5 no freezing"),
+    ("freezing by majority over average", "ssvq-1.5", "ssvq-1.5 average"),
+)
+"""What the papers say gains, the method that should be better, and the other."""
 MARKERS = {"float": "*", "vq": "o", "mvq": "s", "ssvq": "^", "vq4all": "D"}
 """Of a method in the picture, by its family."""
 
@@ -66,17 +77,36 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "Made by `make compare`. Accuracy is *measured*: integer networks (INT8 activations), all 10,000 "
         "test images of Fashion-MNIST. Bits are *counted*: assignments, masks, signs and codebooks over the "
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. Cycles and "
-        "accesses are *counted* by the cycle engine on one image; energy and area follow from the 40 nm "
-        "*tables* of MVQ with its MAC *assumed* at 0.23 pJ (README, Limits).",
+        "accesses are *counted* by the cycle engine on one image; energies and areas of `mvq40` "
+        "follow from the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ, those of `sg13g2` from our "
+        "own RTL at 130 nm, *measured* but for its SRAM, with a clock that is never gated (README, Limits).",
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
         f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. Spread is "
         "half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(_table(network, [row for row in found if row.network == network])
           for network in dict.fromkeys(row.network for row in found)),
+        *(_differences(network, found) for network in dict.fromkeys(row.network for row in found)
+          if any(len(row.accuracies) > 1 for row in found if row.network == network)),
         "## What the papers say\n\n" + "\n".join(f"* {where}: {what}" for where, what in PUBLISHED),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _differences(network: str, found: Sequence[Row]) -> str:
+    """What each claim of the papers comes to, seed by seed: from one float network, with the same batches."""
+    known = {row.method: row for row in found if row.network == network}
+    lines = []
+    for claim, better, other in CLAIMS:
+        if better in known and other in known:
+            gains = [100 * (a - b) for a, b in
+                     zip(known[better].accuracies, known[other].accuracies, strict=True)]
+            seen = ("seen in every seed" if min(gains) > 0 else
+                    "the opposite in every seed" if max(gains) < 0 else "not seen")
+            lines.append((claim, better, other, ", ".join(f"{gain:+.2f}" for gain in gains),
+                          f"{mean(gains):+.2f}", seen))
+    return (f"## What gains on {network}, points of accuracy by seed\n\n"
+            + markdown.table(("claim", "method", "over", "seeds", "mean", ""), lines))
 
 
 def _table(network: str, found: Sequence[Row]) -> str:
@@ -93,8 +123,11 @@ def _line(row: Row) -> tuple[str, ...]:
 
 def cost_cells(cost: dict[str, Any]) -> list[str]:
     """What `machines.cost` found, for COST_COLUMNS."""
-    return [cost["accelerator"], f"{cost['cycles']:,}", _unit(cost["energy_uj"], "uJ"),
-            _unit(cost["area_mm2"], "mm2"), "exact" if cost["bit_exact"] else "DIFFERENT", on_rtl(cost)]
+    prices = [cost["prices"][technology] for technology in TECHNOLOGIES]
+    return [cost["accelerator"], f"{cost['cycles']:,}",
+            *(_unit(price[what], unit) for price in prices
+              for what, unit in (("energy_uj", "uJ"), ("area_mm2", "mm2"))),
+            "exact" if cost["bit_exact"] else "DIFFERENT", on_rtl(cost)]
 
 
 def on_rtl(cost: dict[str, Any]) -> str:
@@ -122,7 +155,8 @@ def picture(found: Sequence[Row], path: Path) -> None:
         chosen = [row for row in found if row.network == network]
         for axes, label, places in (
                 (line[0], "bits a weight", [row.bits for row in chosen]),
-                (line[1], "energy of one image, uJ", [row.cost.get("energy_uj") for row in chosen])):
+                (line[1], "energy of one image, uJ, mvq40",
+                 [row.cost["prices"]["mvq40"]["energy_uj"] if row.cost else None for row in chosen])):
             points = [(place, 100 * row.mean) for place, row in zip(places, chosen, strict=True)
                       if place is not None]
             for place, row in zip(places, chosen, strict=True):

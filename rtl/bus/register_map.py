@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rtl.geometry import Geometry
-from rtl.packets import STREAMS
+from rtl.packets import LAYER_COUNT_BITS, STREAMS
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 
@@ -119,7 +119,8 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             Field("interrupt", 8, 1, "w1c", "set by done and error"))),
         _single("error_address", 0x28, "ro", "First byte of the burst that failed first"),
         _single("layers", 0x2C, "ro", "Layers that have ended since start"),
-        _single("layer_count", 0x30, "rw", "Layers of a run, at most 65,535"),
+        Register("layer_count", 0x30, "Length of a run", (
+            Field("layer_count", 0, LAYER_COUNT_BITS, "rw", "layers of a run"),)),
     ]
     for n, name in enumerate(STREAMS):
         registers += [_single(f"{name}_base", 0x40 + 8 * n, "rw", f"First byte of the stream `{name}`"),

@@ -9,7 +9,7 @@ from amaranth.utils import exact_log2
 from rtl.block import Block
 from rtl.bus.axi import OKAY
 from rtl.bus.register_map import BYTES, PORTS, Register, register_map
-from rtl.packets import ADDRESS_BITS, STREAMS
+from rtl.packets import ADDRESS_BITS, LAYER_COUNT_BITS, STREAMS
 from sim.accelerator import Accelerator
 
 SLVERR = 2
@@ -47,8 +47,8 @@ class Registers(Block):
         self.counters = counters
         super().__init__(
             lite_signals()
-            | {"layer_count": Out(32), "start": Out(1), "clear": Out(1), "stop": Out(1), "busy": Out(1),
-               "irq": Out(1),
+            | {"layer_count": Out(LAYER_COUNT_BITS), "start": Out(1), "clear": Out(1), "stop": Out(1),
+               "busy": Out(1), "irq": Out(1),
                "finished": In(1), "layer_end": In(1), "ports_idle": In(1)}
             | {f"{port}_error": In(1) for port in PORTS}
             | {f"{port}_error_address": In(ADDRESS_BITS) for port in PORTS}

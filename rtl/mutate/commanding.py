@@ -284,7 +284,8 @@ def _registers(rng: np.random.Generator) -> Vectors:
         if takes:
             now.response = 2 if now.value(write, counts) is None else 0
             if write in now.values:
-                now.values[write] = now.values[write] & ~mask | bits
+                kept = 0xFFFF if write == 0x30 else 0xFFFFFFFF
+                now.values[write] = (now.values[write] & ~mask | bits) & kept
             if write == 0x20 and mask & 1:
                 now.enable = bits >> 2 & 1
         now.layers = (now.layers + inputs["layer_end"]) % (1 << 32)

@@ -1,4 +1,4 @@
-"""Coefficient tables of a cell library.
+"""Coefficient tables of a cell library, written after each component; minutes for each.
 
     python -m rtl.power --liberty FILE... --out TABLE.toml
 """
@@ -33,11 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("--out", str(given.out), "its folder does not exist", "make it first")
         library = read(*given.liberty)
         wire = given.wire_farads
-        found = characterize(library, kinds=given.component, layers=given.layers, wire_farads=wire)
-        table = to_toml(library, found, wire_farads=wire)
-        if given.component and given.out.exists():
-            table = merged(given.out.read_text(), table)
-        write_whole(given.out, table)
+        earlier = given.out.read_text() if given.out.exists() else ""
+        found = []
+        for part in characterize(library, kinds=given.component, layers=given.layers, wire_farads=wire):
+            found.append(part)
+            table = to_toml(library, found, wire_farads=wire)
+            write_whole(given.out, merged(earlier, table) if earlier else table)
+        if not given.component:
+            write_whole(given.out, table)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +63,8 @@ class Characterization:
 def characterize(
     library: Library, *, kinds: Iterable[str] | None = None, layers: int | None = None,
     wire_farads: float = 0.0,
-) -> list[Characterization]:
-    """All components on one library.
+) -> Iterator[Characterization]:
+    """All components on one library, one after the other.
 
     Args:
         kinds: only these; layers: only so many of the network, evenly spread.
@@ -74,12 +74,10 @@ def characterize(
     """
     tables = Tables(library)
     streams: dict[str, Layers] = {}
-    found = []
     for bench in benches():
         if kinds is None or bench.name in kinds:
             source = streams.setdefault(bench.layers.name, Layers(bench.layers))
-            found.append(_component(bench, library, tables, source, layers, wire_farads))
-    return found
+            yield _component(bench, library, tables, source, layers, wire_farads)
 
 
 def _component(bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None,
@@ -119,7 +117,9 @@ def _runs(bench: Bench, model: EnergyModel, phases: Iterable[tuple[Words, Mappin
     """Energy of the stimulus up to the end of each phase; ports keep what they had, but enables end."""
     stimuli, counts = zip(*phases, strict=True)
     ends = np.cumsum([len(next(iter(stimulus.values()))) for stimulus in stimuli]).tolist()
-    activities = model.evaluator.runs(_joined(list(stimuli), model.netlist.inputs), ends)
+    measured = min(event.phase for event in bench.events)
+    activities = model.evaluator.runs(_joined(list(stimuli), model.netlist.inputs), ends,
+                                      first=ends[measured - 1] if measured else 1)
     return [model.energy(activity) for activity in activities], list(counts)
 
 
@@ -230,6 +230,7 @@ def _component_lines(part: Characterization) -> list[str]:
         f"layers = {len(part.layers)}",
         f"area_um2 = {synthesis.area:.6g}",
         f"flip_flop_area_um2 = {synthesis.flip_flop_area:.6g}",
+        f"flip_flops = {synthesis.flip_flops}",
         f"cells = {synthesis.cells}",
         f"path_ns = {path:.4g}" if path is not None else "",
         f"clock_j_per_cycle = {part.clock_j:.4g}",

@@ -35,7 +35,7 @@ CODEBOOKS = (16, 64, 256, 512, 1024)
 """Entries of the codebook RFs."""
 SLICE = 2
 """Bytes of a codeword that a codebook RF is evaluated with: a read multiplexer is a tree for each bit."""
-ROMS = (64, 256)
+ROMS = (64, 256, 1024)
 """Words of 8 bytes of a bank of the codebook ROM."""
 
 

@@ -90,6 +90,10 @@ class Synthesis:
         return sum(component.instances * component.flip_flop_area for component in self.components)
 
     @property
+    def flip_flops(self) -> int:
+        return sum(component.instances * component.flip_flops for component in self.components)
+
+    @property
     def cells(self) -> int:
         return sum(component.instances * sum(component.cells.values()) for component in self.components)
 

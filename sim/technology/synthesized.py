@@ -45,7 +45,7 @@ class _Sourced(Strict):
 
 
 class Sized(_Sourced):
-    """A component at one or two sizes: a straight line through them, or through 0 and the only one.
+    """A component at some sizes: straight lines between them, or through 0 and the only one.
 
     Attributes:
         um2, flip_flops: by units.
@@ -61,10 +61,12 @@ class Sized(_Sourced):
 
     @model_validator(mode="after")
     def _complete(self) -> Sized:
-        if not 1 <= len(self.um2) <= 2 or set(self.um2) != set(self.flip_flops):
-            raise ValueError("give um2 and flip_flops of the same one or two sizes")
+        if not self.um2 or set(self.um2) != set(self.flip_flops):
+            raise ValueError("give um2 and flip_flops of the same sizes")
         if min(self.um2.values()) <= 0 or min(self.flip_flops.values()) < 0:
             raise ValueError("areas are positive, and flip_flops not negative")
+        if len(self.um2) > 1 and not min(self.um2) <= self.valid[0] <= self.valid[1] <= max(self.um2):
+            raise ValueError("valid goes beyond the sizes")
         if not self.source:
             raise ValueError("say where it comes from in source")
         return self
@@ -88,9 +90,12 @@ class Sized(_Sourced):
             return missing(f"measured for {low} to {high} {self.unit}s, not {units}")
         if units in sizes:
             return Figure(sizes[units], self.label, self.source, self.uncertainty)
-        line = sorted(sizes.items()) if len(sizes) == 2 else [(0, 0.0), *sizes.items()]
-        (first, least), (last, most) = line
-        value = least + (most - least) / (last - first) * (units - first)
+        if len(sizes) == 1:
+            (size, of_it), = sizes.items()
+            value = of_it * units / size
+        else:
+            known = sorted(sizes)
+            value = float(np.interp(units, known, [sizes[size] for size in known]))
         return Figure(value, "fit", f"straight line through {' and '.join(map(str, sizes))} {self.unit}s: "
                                     f"{self.source}", self.uncertainty)
 
@@ -113,23 +118,26 @@ class RegisterFile(_Sourced):
 
 
 class Rom(_Sourced):
-    """Codebook ROM as a band: logic of random contents below, SRAM of the same size above."""
+    """Codebook ROM as a band: logic of random contents below, SRAM of the same size above.
 
-    um2_per_byte: float | None = Field(None, gt=0)
-    bytes: tuple[int, int] = (0, 0)
+    Attributes:
+        um2: of a bank as logic by its bytes; log-log between.
+    """
+
+    um2: dict[int, float] = Field({})
 
     def area(self, bank: Bank, sram: Figure) -> Figure:
         """mm2 of all banks: the upper end of the band, with both ends told."""
-        if self.um2_per_byte is None:
+        if not self.um2:
             return missing(self.missing)
-        low, high = self.bytes
+        low, high = min(self.um2), max(self.um2)
         if not low <= bank.bytes <= high:
             return missing(f"ROM logic was synthesized for {low} to {high} bytes a bank, not {bank.bytes}")
         if bank.ports > 1:
             return missing(f"ROM logic was synthesized with one port, not {bank.ports}")
         if sram.value is None:
             return sram
-        ends = sorted((1e-6 * bank.count * bank.bytes * self.um2_per_byte, sram.value))
+        ends = sorted((1e-6 * bank.count * _log_log(self.um2, bank.bytes), sram.value))
         return Figure(ends[1], "assumed", f"upper end of a band, logic ({self.label}: {self.source}) to SRAM",
                       f"{ends[0]:.3g} to {ends[1]:.3g} mm2")
 
@@ -165,14 +173,29 @@ class Price(_Sourced):
         known = sorted(self.at)
         if not known[0] <= size <= known[-1]:
             return missing(f"evaluated for {self.by} {known[0]} to {known[-1]}, not {size}")
-        value = float(np.exp(np.interp(np.log(size), np.log(known), [np.log(self.at[n]) for n in known])))
-        return Figure(value, self.label if size in known else "fit", self.source, self.uncertainty)
+        return Figure(_log_log(self.at, size), self.label if size in known else "fit", self.source, self.uncertainty)
 
 
 class _Memory(_Sourced):
+    """A table of SRAM, and what a borrowed one is multiplied by."""
+
     table: str | None = None
     node_nm: float = Field(0, ge=0)
     energy_factor: float = Field(1.0, gt=0)
+    leakage_factor: float = Field(1.0, gt=0)
+    area_factor: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _explained(self) -> _Memory:
+        if {self.energy_factor, self.leakage_factor, self.area_factor} != {1.0} and not self.source:
+            raise ValueError("factors need their source")
+        return self
+
+    def adapted(self, sram: Sram) -> Sram:
+        leakage = None if sram.leakage_mw is None else self.leakage_factor * sram.leakage_mw
+        return replace(
+            sram, read_pj=self.energy_factor * sram.read_pj, write_pj=self.energy_factor * sram.write_pj,
+            leakage_mw=leakage, area_mm2=self.area_factor * sram.area_mm2)
 
 
 class _Clock(_Sourced):
@@ -302,9 +325,7 @@ class Synthesized(Strict):
         whole = total({str(bank): figure for bank, figure in zip(banks, found, strict=True)})
         if whole.value is None:
             return whole
-        factor = self.memory.energy_factor
-        label = whole.label if factor == 1 else self.memory.label
-        return replace(whole, value=factor * whole.value / len(banks), label=label,
+        return replace(whole, value=whole.value / len(banks),
                        uncertainty=f"{whole.uncertainty}; words fully used{note}")
 
     def _rom_band(self, accelerator: Accelerator, logic: Figure) -> Figure:
@@ -330,13 +351,17 @@ class Synthesized(Strict):
                 self.memory.node_nm or self.node_nm, bank.bytes, bank.width, bank.ports)
         except InputError as error:
             return missing(str(error))
-        value = of(sram)
+        value = of(self.memory.adapted(sram))
         if value is None:
             return missing(f"not interpolated between nodes: {sram.source}")
-        borrowed = self.memory.source
-        return Figure(value, self.memory.label if borrowed else sram.label,
-                      f"{borrowed}: {sram.source}" if borrowed else sram.source,
-                      "; ".join(filter(None, (sram.uncertainty, self.memory.uncertainty))))
+        borrowed = self.memory.source  # beside the uncertainty, where a sum says it once
+        return Figure(value, self.memory.label if borrowed else sram.label, sram.source,
+                      "; ".join(filter(None, (borrowed, sram.uncertainty, self.memory.uncertainty))))
+
+
+def _log_log(points: Mapping[int, float], at: float) -> float:
+    known = sorted(points)
+    return float(np.exp(np.interp(np.log(at), np.log(known), [np.log(points[n]) for n in known])))
 
 
 def units_of(unit: Unit, accelerator: Accelerator) -> int:

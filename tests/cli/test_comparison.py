@@ -14,8 +14,10 @@ from codeword.comparison.__main__ import collect
 from sim import artifact
 from sim.errors import InputError
 
-COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234, "energy_uj": 1.5,
-        "area_mm2": None, "verified_words": 10, "verify_mismatches": 0, "verify_cycles": [7, 7]}
+COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234,
+        "prices": {"mvq40": {"energy_uj": 1.5, "area_mm2": None},
+                   "sg13g2": {"energy_uj": 70.0, "area_mm2": 9.0}},
+        "verified_words": 10, "verify_mismatches": 0, "verify_cycles": [7, 7]}
 
 
 def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:
@@ -79,3 +81,16 @@ def test_every_method_has_a_machine() -> None:
 
     assert {machines.family(method) for method in METHODS} == {"ews-c", "ews-cms", "ssvq", "rom"}
     assert set(report.MARKERS) == set(machines.FAMILIES)
+
+
+def test_claims_are_told_seed_by_seed() -> None:
+    runs = [run(method, seed, accuracy) for method, accuracies in (
+        ("vq-1.5", (0.5, 0.6, 0.7)), ("mvq-1.5", (0.52, 0.61, 0.73)), ("ssvq-1.5", (0.52, 0.59, 0.73)),
+        ("ssvq-1.5 fixed signs", (0.53, 0.6, 0.74))) for seed, accuracy in enumerate(accuracies)]
+    lines = report.text(report.rows(runs), {"epochs": 1, "images": 2}).splitlines()
+    claims = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines
+              if line.startswith("|") and " over " in line]
+    assert [(claim[0], *claim[3:]) for claim in claims if claim[0] != "claim"] == [
+        ("masked over plain VQ", "+2.00, +1.00, +3.00", "+2.00", "seen in every seed"),
+        ("signs apart over plain VQ", "+2.00, -1.00, +3.00", "+1.33", "not seen"),
+        ("learned over fixed signs", "-1.00, -1.00, -1.00", "-1.00", "the opposite in every seed")]

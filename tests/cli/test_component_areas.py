@@ -29,10 +29,11 @@ def test_a_bad_library_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "none.lib" in capsys.readouterr().err
 
 
-def test_the_codebook_stays_outside_its_loader() -> None:
-    found = component_areas.synthesis("loader.codebook", 4, library(MINI))
+@pytest.mark.parametrize(("loader", "outside"), [("codebook", "sram_codebook"), ("rom", "sram_rom_bank")])
+def test_the_codebook_stays_outside_its_loader(loader: str, outside: str) -> None:
+    found = component_areas.synthesis(f"loader.{loader}", 4, library(MINI))
     boxes = [part for part in found.components if part.black_box]
-    assert [part.kind for part in boxes] == ["sram_codebook"]
+    assert [part.kind for part in boxes] == [outside]
     assert boxes[0].area == 0
 
 

@@ -17,7 +17,7 @@ from tests.rtl.simulate import run
 COUNTERS = ("cycles", "compute", "beats")
 STREAMS = ("jobs", "tiles", "chunks", "units")
 OKAY, SLVERR = 0, 2
-CONTROL, STATUS, ERROR_ADDRESS, LAYERS = 0x20, 0x24, 0x28, 0x2C
+CONTROL, STATUS, ERROR_ADDRESS, LAYERS, LAYER_COUNT = 0x20, 0x24, 0x28, 0x2C, 0x30
 
 
 def make(name="ews-4"):
@@ -83,7 +83,7 @@ def test_what_software_reads_first(name):
         0x0C: loader | acc.sparse_tile << 4 | acc.codeword_length << 5 | acc.keep << 13 | acc.group << 18,
         0x10: acc.wrf_depth | acc.prf_depth << 16,
         0x14: acc.codebook_entries | acc.weight_port_bits << 17, 0x18: acc.l1_bytes,
-        CONTROL: 0, STATUS: 0, ERROR_ADDRESS: 0, LAYERS: 0, 0x30: 0,
+        CONTROL: 0, STATUS: 0, ERROR_ADDRESS: 0, LAYERS: 0, LAYER_COUNT: 0,
         **dict.fromkeys(range(0x40, 0x60, 4), 0), **dict.fromkeys(range(0x100, 0x100 + 24, 4), 0)}
 
     async def scenario(ctx, bus):
@@ -115,6 +115,8 @@ def test_strobes():
         for n, name in enumerate(STREAMS):
             assert ctx.get(getattr(dut, f"{name}_base")) == values[0x40 + 8 * n]
             assert ctx.get(getattr(dut, f"{name}_count")) == values[0x44 + 8 * n]
+        await bus.write(LAYER_COUNT, 0xFFFF1234)
+        assert await bus.value(LAYER_COUNT) == ctx.get(dut.layer_count) == 0x1234
         await bus.write(CONTROL, 1, 0b1110)
         assert bus.pulses == {"start": 0, "clear": 0}
 

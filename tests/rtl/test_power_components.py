@@ -163,7 +163,7 @@ def test_a_fit_finds_a_line_and_its_error_leaves_the_layer_out():
 
 
 def test_a_component_on_the_mini_library():
-    found = characterize(library(MINI), kinds=["row_words"], layers=4)
+    found = list(characterize(library(MINI), kinds=["row_words"], layers=4))
     table = tomllib.loads(to_toml(library(MINI), found))
     assert table["provenance"]["library"] == "mini"
     assert table["provenance"]["files"] == ["mini.lib"]
@@ -206,6 +206,13 @@ def test_a_run_up_to_each_phase_is_the_run_of_those_phases():
         for what in ("rising", "falling"):
             assert (getattr(found, what) == getattr(alone, what)).all()
         assert all((found.outputs[name] == words).all() for name, words in alone.outputs.items())
+    _, before, whole = evaluator.runs(stimulus, [9, 10, 30])
+    none, later = evaluator.runs(stimulus, [9, 30], first=10)
+    assert (none.cycles, later.cycles) == (0, whole.cycles - before.cycles)
+    for what in ("rising", "falling"):
+        difference = getattr(whole, what) - getattr(before, what)
+        assert not getattr(none, what)[np.arange(netlist.nets) != netlist.clock].any()
+        assert (getattr(later, what) == difference).all()
 
 
 def test_the_codebook_shows_parts_of_codewords():

@@ -50,7 +50,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
         "[area.loader.masked-sparse]",
         form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
         "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
-        "[area.rom]\num2_per_byte = 50.0\nbytes = [512, 4096]\n" + SOURCED,
+        "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,
         "[area.storer]\n" + form("column", "16 = 2e6", "16 = 100", 16, 64),
         "[area.control]\n" + form("accelerator", "1 = 1e6", "1 = 10", 1, 1),
     ))
@@ -186,6 +186,16 @@ def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
     assert "128 to 8192 bytes, not 16384" in big.source
 
 
+def test_lines_between_three_sizes(write: Callable[..., str]) -> None:
+    path = write(("256 = 1e6, 4096 = 13e6", "256 = 1e6, 1024 = 4e6, 4096 = 13e6"),
+                 ("256 = 1000, 4096 = 13000", "256 = 1000, 1024 = 5000, 4096 = 13000"))
+    found = {size: priced(path, "ews-64", rows=rows, columns=columns).area_mm2["array"]
+             for size, rows, columns in ((512, 16, 32), (1024, 32, 32), (3072, 64, 48))}
+    assert {size: figure.value for size, figure in found.items()} == pytest.approx(
+        {512: 2.0, 1024: 4.0, 3072: 10.0})
+    assert [figure.label for figure in found.values()] == ["fit", "measured", "fit"]
+
+
 def test_rom_is_a_band_and_ends(write: Callable[..., str]) -> None:
     path = write()
     # 4096 x 8 bytes in 4 banks of 8 KiB: larger than any logic synthesized.
@@ -274,10 +284,30 @@ def test_every_figure_of_a_shipped_technology_has_a_source(name: str) -> None:
         assert set(found.energies(machine)) == {*MEMORIES, "mac"}
 
 
-def test_no_table_reaches_asap7() -> None:
-    found = technology.load("asap7").energies(accelerator.preset("ews-64"))["l2"]
-    assert found.value is None
-    assert "CACTI 7 ends at 22 nm" in found.source
+def test_borrowed_memories_by_hand(write: Callable[..., str]) -> None:
+    factors = "energy_factor = 0.5\nleakage_factor = 0.25\narea_factor = 0.125\n"
+    table = '[memory]\ntable = "sg13g2"\n'
+    own, borrowed = write(), write((table, table + factors + SOURCED.replace("measured", "assumed")))
+    plain, changed = (technology.load(path) for path in (own, borrowed))
+    machine = accelerator.preset("ews-16")
+    for name in ("l1", "l2"):
+        assert changed.energies(machine)[name].value == plain.energies(machine)[name].value / 2
+        assert changed.areas(machine)[name].value == plain.areas(machine)[name].value / 8
+        assert (changed.energies(machine)[name].label, changed.areas(machine)[name].label) == ("assumed",) * 2
+        assert "somewhere" in changed.energies(machine)[name].uncertainty
+    cells = 0.5 * sum(figure.value for name, figure in plain.areas(machine).items()
+                      if name not in ("l1", "l2", "buffers"))
+    whole, quarter = (found.standing(machine)["leakage"].value for found in (plain, changed))
+    assert quarter - cells == pytest.approx((whole - cells) / 4)
+
+
+def test_memories_of_asap7_are_scaled_by_the_equations_of_stillmaker_and_baas() -> None:
+    memories, machine = technology.load("asap7").memory, accelerator.preset("ews-64")
+    old, new = 7.171 * 1.2**2 - 6.709 * 1.2 + 2.904, 0.1776 * 0.7**2 - 0.09097 * 0.7 + 0.02447
+    assert memories.energy_factor == pytest.approx(new / old, rel=1e-3)
+    cells = [technology.load(name).leakage_mw_per_mm2.value for name in ("asap7", "sg13g2")]
+    assert memories.leakage_factor == pytest.approx(memories.area_factor * cells[0] / cells[1], rel=1e-3)
+    assert technology.load("asap7").energies(machine)["l2"].label == "assumed"
 
 
 @pytest.mark.parametrize(("name", "message"), [
@@ -297,12 +327,14 @@ def test_unknown_names(name: str, message: str) -> None:
     ('table = "sg13g2"', 'table = "cacti"', "memory.table", "cacti", "unknown"),
     (f"[energy.rom]\nvalue = 3.0\n{SOURCED}", "", "energy", None, "rom is missing"),
     ("256 = 1e6, 4096 = 13e6", "256 = -1e6, 4096 = 13e6", "area.array.ews", None, "areas are positive"),
-    ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same one or two sizes"),
+    ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same sizes"),
+    ("valid = [256, 4096]", "valid = [16, 4096]", "area.array.ews", None, "beyond the sizes"),
     (f"value = 2.0\n{SOURCED}", "value = 2.0\n", "energy.mac", None, "with the source"),
     ("value = 2.0", 'by = "sizes"\nat = { 1 = 2.0 }', "energy.mac", None, "accelerator field"),
     ('kind = "synthesized"', 'kind = "synthesised"', "kind", "synthesised", "unknown"),
     ("[energy.mac]", "[energy.multiply]", "energy.multiply", None, ""),
     ("[clock]", "[clock", "technology", None, ""),
+    ('table = "sg13g2"', 'table = "sg13g2"\narea_factor = 0.5', "memory", None, "need their source"),
 ])
 def test_bad_files_name_field_value_and_fix(
     write: Callable[..., str], old: str, new: str, field: str, value: object, problem: str

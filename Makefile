@@ -52,12 +52,12 @@ reproduce-vim: $(READY)
 	$(BIN)/python -m algos.reproduce_vim --work runs/vim_vq
 	$(BIN)/python -m codeword.reproduce_vim --work runs/vim_vq
 
-# 20 minutes.
+# 11 minutes of one core.
 reproduce-vq4all: $(READY)
 	$(BIN)/python -m algos.reproduce_vq4all --work runs/vq4all
 	$(BIN)/python -m codeword.reproduce_vq4all --work runs/vq4all
 
-# Minutes; the weights and pictures come out of packages of the Python index.
+# 9 minutes of one core; the weights and pictures come out of packages of the Python index.
 reproduce-imagenet: $(READY)
 	$(BIN)/python -m algos.reproduce_imagenet
 

@@ -133,6 +133,12 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
         "float": {"accuracy": accuracy(load_vim(), fashion_mnist.load(data)[1])},
         "rows": [], "exports": {},
     }
+    for name in ("vim", "deit"):
+        kept = work / f"{name}.json"
+        if not _made(kept, name, _export_config()):
+            write_json(kept, exported(name, data, work / f"{name}.safetensors"))
+        results["exports"][name] = json.loads(kept.read_text())
+        write_json(out, results)
     for setting in SETTINGS:
         for method in get_args(Method):
             kept = work / f"{setting}-{method}.json".replace(" ", "")
@@ -142,12 +148,6 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
             results["rows"].append(json.loads(kept.read_text()))
             write_json(out, results)
             print(_line(results["rows"][-1]), flush=True)
-    for name in ("vim", "deit"):
-        kept = work / f"{name}.json"
-        if not _made(kept, name, _export_config()):
-            write_json(kept, exported(name, data, work / f"{name}.safetensors"))
-        results["exports"][name] = json.loads(kept.read_text())
-        write_json(out, results)
 
 
 def _made(kept: Path, name: str, config: VimVqConfig) -> bool:

@@ -37,9 +37,9 @@ from sim.encoding import index_bits
 from sim.files import write_json
 from sim.network import CodebookWeight, Conv, Network
 
-FLOAT = Recipe(epochs=4, rate=0.1)
-IMAGES = 20_000
-"""The first training images; all that is trained here sees no others."""
+FLOAT = Recipe(epochs=3, rate=0.1)
+IMAGES, TESTS = 20_000, 5_000
+"""The first training and test images; what is trained and measured here sees no others."""
 
 
 def trained(training: Images, work: Path) -> dict[str, ResNet]:
@@ -133,11 +133,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/vq4all"), help="checkpoints and networks")
     parser.add_argument("--out", type=Path, default=Path("reports/vq4all_resnets.json"))
     parser.add_argument("--k", type=int, default=2048)
-    parser.add_argument("--epochs", type=int, default=3, help="of each construction")
+    parser.add_argument("--epochs", type=int, default=1, help="of each construction")
     options = parser.parse_args()
     torch.set_num_threads(1)
     training, test = fashion_mnist.load(options.data)
-    training = training.first(IMAGES)
+    training, test = training.first(IMAGES), test.first(TESTS)
     config = Vq4allConfig(k=options.k, epochs=options.epochs)
     results = {
         "data": f"Fashion-MNIST, {len(training):,} training and {len(test):,} test images",

@@ -48,8 +48,8 @@ def text(found: dict[str, Any]) -> str:
         "the universal one. Accuracies are *measured*, bits and cycles *counted*; energy and area follow "
         "from the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ; the area of a ROM is not known.",
         f"{found['data']}, one seed. ResNet-8 and ResNet-14 are trained here, {recipe['epochs']} epochs; "
-        f"ResNet-20 is the shipped one. Universal: k = {config['k']:,}, d = {config['d']}; each construction "
-        f"takes {config['epochs']} epochs. Stem and classifier stay dense INT8, outside the ratios.",
+        f"ResNet-20 is the shipped one. Universal: k = {config['k']:,}, d = {config['d']}. Epochs of each "
+        f"construction: {config['epochs']}. Stem and classifier stay dense INT8, outside the ratios.",
         markdown.table(("network", "codebook", "codewords", "bits a weight", "ratio", "ratio with codebook",
                         "float", "compressed", "in integers"), _accuracies(found)),
         "\"Ratio\" leaves the ROM out, \"ratio with codebook\" charges the network with the whole of it. "

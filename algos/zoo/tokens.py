@@ -20,8 +20,7 @@ from algos.training import Recipe, accuracy, fit
 
 FOLDER = Path(__file__).with_name("tokens_fashion")
 MODELS = {"vim": Vim, "deit": DeiT}
-IMAGES = 20_000
-RECIPE = Recipe(epochs=1, rate=3e-3, optimizer="adamw", batch=32, decay=0.05)
+RECIPE = Recipe(epochs=4, rate=3e-3, optimizer="adamw", batch=64, decay=0.05)
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -46,7 +45,7 @@ def build(name: str, data: str | None, work: Path) -> None:
     training, test = fashion_mnist.load(data)
     torch.manual_seed(0)
     model = MODELS[name]()
-    fit(model, training.first(IMAGES), RECIPE, work / f"{name}.pt", lambda epoch, loss, seconds: print(
+    fit(model, training, RECIPE, work / f"{name}.pt", lambda epoch, loss, seconds: print(
         f"{name}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True))
     FOLDER.mkdir(parents=True, exist_ok=True)
     state = {key: value.contiguous() for key, value in model.state_dict().items()}

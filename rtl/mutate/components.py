@@ -14,10 +14,12 @@ from rtl.mutate import (
     rows,
     storing,
     system,
+    units,
     writing,
 )
 from rtl.mutate.suite import Suite
 
 SUITES: tuple[Suite, ...] = (*mask_path.SUITES, *datapath.SUITES, *control.SUITES,
                              *memories.SUITES, *rows.SUITES, *fetching.SUITES, *storing.SUITES, *bus.SUITES,
-                             *reading.SUITES, *writing.SUITES, *commanding.SUITES, *system.SUITES)
+                             *reading.SUITES, *writing.SUITES, *commanding.SUITES, *units.SUITES,
+                             *system.SUITES)

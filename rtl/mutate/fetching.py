@@ -201,6 +201,6 @@ SUITES = (
     legal = kx < kernel_x && b != 0 && d != 0 && {5'b0, b} * d <= 10'd16;"""),
     VectorSuite("arf_window", lambda: ArfWindow(words=12), partial(_arf_window, 12), view="""
     legal = store_segment != 3 && read_segment != 3;"""),
-    VectorSuite("vector_walk", partial(VectorWalk, accelerator=_TINY), partial(_vector_walk, _TINY), view=None, small={
-        "COUNT_BITS": 6, "PIXEL_BITS": 6, "OFFSET_BITS": 7, "COORDINATE_BITS": 11}),
+    VectorSuite("vector_walk", partial(VectorWalk, accelerator=_TINY), partial(_vector_walk, _TINY),
+                view=None, small={"COUNT_BITS": 6, "PIXEL_BITS": 6, "OFFSET_BITS": 7, "COORDINATE_BITS": 11}),
 )

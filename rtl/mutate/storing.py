@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from rtl.mutate.suite import Vectors, VectorSuite
-from rtl.mutate.words import below, chance, int8, number
+from rtl import packets
+from rtl.geometry import Geometry
+from rtl.mutate.suite import Expected, Vectors, VectorSuite
+from rtl.mutate.words import below, chance, int8, number, pack, packet
 from rtl.pass_operand import PassOperand
 from rtl.requantizer import Requantizer
 from rtl.residual_lane import ResidualLane
+from rtl.storer_lanes import StorerLanes
+from sim.accelerator import Accelerator, load
 
 
 def _signed(value: int, width: int) -> int:
@@ -29,15 +35,19 @@ def _bounds(rng: np.random.Generator, value: int) -> tuple[int, int]:
     return (near, 127) if kind == 1 else (-128, near) if kind == 2 else (-128, 127)
 
 
+def _scaled(rng: np.random.Generator) -> tuple[int, int, int]:
+    """A sum, multiplier and shift for which the result lies near the clamps, or near a tie."""
+    shift = 1 + below(rng, 47)
+    multiplier = number(rng, 16) if chance(rng, 0.7) else (0, 1, 0x7FFF, 0x8000, 0xFFFF)[below(rng, 5)]
+    reach = min(1 << 31, (400 << shift) // max(multiplier, 1) + 2)
+    return int(rng.integers(-reach, reach)), multiplier, shift
+
+
 def _requantizer(rng: np.random.Generator) -> Vectors:
     first = second = None
     y: int | None = None
     for n in range(600):
-        shift = n % 47 + 1
-        multiplier = number(rng, 16) if chance(rng, 0.7) else (0, 1, 0x7FFF, 0x8000, 0xFFFF)[n % 5]
-        # A sum for which the result lies near the clamps, or near a tie.
-        reach = min(1 << 31, (400 << shift) // max(multiplier, 1) + 2)
-        total = int(rng.integers(-reach, reach))
+        total, multiplier, shift = _scaled(rng)
         if chance(rng, 0.1):
             total = (-1 << 31, (1 << 31) - 1)[n % 2]
         acc = _signed(number(rng, 32), 32)
@@ -97,9 +107,87 @@ def _pass_operand(rng: np.random.Generator) -> Vectors:
             yield inputs, {"acc": max(before, value) if inside else before, "bias": 0}
 
 
+def _requantized(total: int, multiplier: int, shift: int, zero: int, low: int, high: int) -> int:
+    return _clamp((total * multiplier + (1 << shift - 1) >> shift) + zero, low, high)
+
+
+def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    layout = packets.unit(Geometry(acc))
+    lanes, columns, wide_lanes = acc.requant_lanes, acc.columns, acc.wide_lanes
+    names = ("zero", "low", "high", "own_zero", "own_multiplier", "other_zero", "other_multiplier", "shift",
+             "add_zero", "add_low", "add_high")
+    for layer in range(60):
+        kind = ("rows", "average", "max", "residual", "wide")[layer % 5]
+        residual, is_pass = kind == "residual", kind in ("average", "max")
+        f = dict(zip(names, (0, *sorted(int8(rng, 2).tolist()), 0, 0, 0, 0, 1 + below(rng, 22), 0,
+                             *sorted(int8(rng, 2).tolist())), strict=True))
+        if chance(rng, 0.6):
+            f |= {"low": -128, "high": 127, "add_low": -128, "add_high": 127}
+        for name in ("zero", "own_zero", "other_zero", "add_zero"):
+            f[name] = int(int8(rng, 1)[0])
+        for name in ("own_multiplier", "other_multiplier"):
+            f[name] = number(rng, min(16, f["shift"] + below(rng, 3)))
+        unit = packet(layout, rng, **f, wide=kind == "wide", residual=residual,
+                      **{"pass": packets.PASS_KINDS.get(kind, packets.PASS_KINDS["rows"])})
+        # By the cycle in which they are given: the other operand; by that in which they come: the bytes.
+        others: dict[int, list[int]] = {}
+        data: dict[int, Expected] = {}
+        totals: list[int] = []
+        work = 40
+        for cycle in range(work + 5):
+            operand, parameters = [], []
+            for _ in range(columns):
+                total, multiplier, shift = _scaled(rng)
+                operand.append(_signed(number(rng, 32), 32))
+                parameters.append((_signed(total - operand[-1], 32), multiplier, shift))
+            value = int8(rng, lanes).tolist()
+            index, inside = below(rng, columns // (wide_lanes if kind == "wide" else lanes)), chance(rng, 0.8)
+            first = int(cycle == 0 or chance(rng, 0.3))
+            inputs = {
+                "unit": unit if cycle < work else number(rng, layout.size),
+                "issued": unit if cycle else number(rng, layout.size),
+                "operand": pack(operand, 32),
+                "parameters": pack((bias & 0xFFFFFFFF | multiplier << 32 | shift << 48
+                                    for bias, multiplier, shift in parameters), packets.PARAMETER.size),
+                "index": index, "value": pack(value, 8), "inside": inside, "first": first,
+                "other": pack(others.pop(cycle) if cycle in others else int8(rng, lanes), 8)}
+            yield inputs, data.pop(cycle, {})
+            if cycle >= work:
+                continue
+            if kind == "wide":
+                chosen = list(zip(operand, parameters, strict=True))[index * wide_lanes :][:wide_lanes]
+                data[cycle + 3] = {"data": (pack((total + p[0] for total, p in chosen), 32),
+                                            (1 << 32 * wide_lanes) - 1)}
+                continue
+            if is_pass:
+                if first:
+                    totals = [-128 if kind == "max" else 0] * lanes
+                if inside:
+                    totals = [max(total, v) if kind == "max" else total + v - f["own_zero"]
+                              for total, v in zip(totals, value, strict=True)]
+                y = [_clamp(total, f["low"], f["high"]) if kind == "max" else _requantized(
+                    total, f["own_multiplier"], f["shift"], f["zero"], f["low"], f["high"])
+                    for total in totals]
+            else:
+                y = [_requantized(_signed(total + bias, 32), *scale, f["zero"], f["low"], f["high"])
+                     for total, (bias, *scale) in list(zip(
+                         operand, parameters, strict=True))[index * lanes :][:lanes]]
+            if residual:
+                others[cycle + 2] = other = int8(rng, lanes).tolist()
+                y = [_requantized((own - f["own_zero"]) * f["own_multiplier"]
+                                  + (o - f["other_zero"]) * f["other_multiplier"], 1, f["shift"],
+                                  f["add_zero"], f["add_low"], f["add_high"])
+                     for own, o in zip(y, other, strict=True)]
+            data[cycle + 3 + residual] = {"data": (pack(y, 8), (1 << 8 * lanes) - 1)}
+
+
+_HALF = load("ews-8", {"requant_lanes": 4})
 _RANGES = "    legal = shift >= 1 && shift <= 47 && $signed(low) <= $signed(high);"
 SUITES = (
     VectorSuite("requantizer", Requantizer, _requantizer, view=_RANGES),
     VectorSuite("residual_lane", ResidualLane, _residual_lane, view=_RANGES),
     VectorSuite("pass_operand", PassOperand, _pass_operand),
+    # Rows in two parts, wide ones in four.
+    VectorSuite("storer_lanes", partial(StorerLanes, accelerator=_HALF), partial(_storer_lanes, _HALF),
+                view=None),
 )

@@ -38,8 +38,11 @@ def build(top: Block, kinds: Sequence[str], scale: float, seed: int, directory: 
     for name, (_, text) in texts.items():
         (directory / f"{name}.v").write_text(text)
     targets = [module_name(kind) for kind in kinds]
+    parameters = " ".join(f"-chparam {name} {8 * len(value)}'b{_bits(value)}"
+                          for name, value in top.verilog_parameters.items())
     yosys.run([
-        *(f"read_verilog {name}.v" for name in texts), f"hierarchy -top {module_name(top.kind)}",
+        *(f"read_verilog -defer {name}.v" for name in texts),
+        f"hierarchy -top {module_name(top.kind)} {parameters}",
         "proc", "pmuxtree", "opt_expr", "opt_clean", "memory -nomap",
         *(f"memory_map {target}" for target in targets), "opt_clean",
         *(f"{command} {target}" for target in targets for command in ("opt -full", "pmuxtree")),
@@ -56,6 +59,10 @@ def build(top: Block, kinds: Sequence[str], scale: float, seed: int, directory: 
         "opt_clean", f"write_verilog -noattr {DESIGN}",
     ], directory)
     return [Mutant(kind, _describe(words)) for kind, words in chosen]
+
+
+def _bits(text: str) -> str:
+    return "".join(f"{byte:08b}" for byte in text.encode())
 
 
 class Reading:

@@ -169,8 +169,9 @@ def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                     total, f["own_multiplier"], f["shift"], f["zero"], f["low"], f["high"])
                     for total in totals]
             else:
-                y = [_requantized(_signed(total + bias, 32), *scale, f["zero"], f["low"], f["high"])
-                     for total, (bias, *scale) in list(zip(
+                y = [_requantized(_signed(total + bias, 32), multiplier, shift, f["zero"], f["low"],
+                                  f["high"])
+                     for total, (bias, multiplier, shift) in list(zip(
                          operand, parameters, strict=True))[index * lanes :][:lanes]]
             if residual:
                 others[cycle + 2] = other = int8(rng, lanes).tolist()

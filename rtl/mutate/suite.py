@@ -28,7 +28,11 @@ class Suite(Protocol):
         configuration: which one of several suites for them, or empty.
         view: what the contract leaves open; see `rtl.mutate.equivalence`.
         small: other values for constants of `rtl`; see `rtl.constants`.
+        files: text by name of what the Verilog of the design reads.
     """
+
+    @property
+    def files(self) -> Mapping[str, str]: ...
 
     @property
     def kinds(self) -> Sequence[str]: ...
@@ -72,6 +76,7 @@ class VectorSuite:
     view: str | None = ""
     configuration: str = ""
     small: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kinds(self) -> Sequence[str]:

@@ -45,7 +45,8 @@ class SystemSuite:
     seeds: tuple[tuple[int, int | None], ...]
     changes: Mapping[str, int] = field(default_factory=dict)
     small: Mapping[str, int] = field(default_factory=dict)
-    view: str = ""
+    view: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def configuration(self) -> str:

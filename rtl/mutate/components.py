@@ -8,10 +8,12 @@ from rtl.mutate import (
     control,
     datapath,
     fetching,
+    loading,
     mask_path,
     memories,
     reading,
     rows,
+    sequencing,
     storing,
     system,
     units,
@@ -19,7 +21,7 @@ from rtl.mutate import (
 )
 from rtl.mutate.suite import Suite
 
-SUITES: tuple[Suite, ...] = (*mask_path.SUITES, *datapath.SUITES, *control.SUITES,
-                             *memories.SUITES, *rows.SUITES, *fetching.SUITES, *storing.SUITES, *bus.SUITES,
-                             *reading.SUITES, *writing.SUITES, *commanding.SUITES, *units.SUITES,
-                             *system.SUITES)
+SUITES: tuple[Suite, ...] = (
+    *mask_path.SUITES, *datapath.SUITES, *control.SUITES, *memories.SUITES, *rows.SUITES, *fetching.SUITES,
+    *storing.SUITES, *units.SUITES, *loading.SUITES, *sequencing.SUITES, *bus.SUITES, *reading.SUITES,
+    *writing.SUITES, *commanding.SUITES, *system.SUITES)

@@ -31,8 +31,8 @@ def build(top: Block, kinds: Sequence[str], scale: float, seed: int, directory: 
 
     Value n of the input `mutant` of `top` puts change n in, from 1 on; 0 is the unchanged design. Changes are
     inverted, stuck and swapped bits of the ports of gates, arithmetic units, multiplexers and registers;
-    memories are registers with a decoder here. At a placed module only bits count that it reads, or that are
-    read of it. Of n possible changes of a module `scale` * sqrt(n) are drawn.
+    memories are registers with a decoder here. Of n possible changes of a module, those of bits that reach an
+    output or a placed module, `scale` * sqrt(n) are drawn.
     """
     texts = verilog.hierarchy(top)
     for name, (_, text) in texts.items():
@@ -49,9 +49,9 @@ def build(top: Block, kinds: Sequence[str], scale: float, seed: int, directory: 
         "write_rtlil design.il", "write_json design.json",
         *(f"mutate -list {_ALL} -seed {seed} -o {target}.txt {target}" for target in targets),
     ], directory)
-    reading = Reading(json.loads((directory / "design.json").read_text())["modules"])
+    reach = Reach(json.loads((directory / "design.json").read_text())["modules"])
     chosen = [(kind, words) for kind in kinds
-              for words in _draw(directory, module_name(kind), reading, scale, seed)]
+              for words in _draw(directory, module_name(kind), reach, scale, seed)]
     yosys.run([
         "read_rtlil design.il",
         *(" ".join([words[0], "-ctrl", SELECTOR, str(SELECTOR_BITS), str(n), *words[1:]])
@@ -65,45 +65,75 @@ def _bits(text: str) -> str:
     return "".join(f"{byte:08b}" for byte in text.encode())
 
 
-class Reading:
-    """Which bits at ports the logic behind them reads, in a design that Yosys wrote as JSON."""
+class Reach:
+    """Which bits reach an output of their module, or a placed one, in a design that Yosys wrote as JSON.
+
+    What does not is logic that synthesis drops: the packet fields that a component does not read, the high
+    bits of a sum.
+    """
 
     def __init__(self, modules: Mapping[str, Any]) -> None:
-        self.modules = modules
-        self.read = cache(self._read)
-
-    def _read(self, module: str) -> set[int | str]:
-        """Nets of a module that a cell reads or that leave it."""
-        nets: set[int | str] = set()
-        for port in self.modules[module]["ports"].values():
-            if port["direction"] != "input":
-                nets |= set(port["bits"])
-        for cell in self.modules[module]["cells"].values():
-            for port, bits in cell["connections"].items():
-                if cell["port_directions"][port] == "input":
-                    nets |= {net for n, net in enumerate(bits) if self._inside(cell["type"], port, n)}
-        return nets
-
-    def _inside(self, kind: str, port: str, bit: int) -> bool:
-        """Whether a cell reads this bit of an input."""
-        return kind not in self.modules or self.modules[kind]["ports"][port]["bits"][bit] in self.read(kind)
+        self._modules = modules
+        self._live = cache(self._nets)
 
     def counts(self, module: str, name: str, port: str, bit: int) -> bool:
-        """Whether anything reads this bit at a cell of `module`."""
-        cell = self.modules[module]["cells"][name]
-        if cell["type"] not in self.modules:
-            return True
-        if cell["port_directions"][port] == "input":
+        """Whether a change of this bit at a cell of `module` can be seen."""
+        cell = self._modules[module]["cells"][name]
+        if cell["port_directions"][port] == "output":
+            return cell["connections"][port][bit] in self._live(module)
+        if cell["type"] in self._modules:
             return self._inside(cell["type"], port, bit)
-        return cell["connections"][port][bit] in self.read(module)
+        return any(net in self._live(module) for net in _influenced(cell, port, bit))
+
+    def _inside(self, kind: str, port: str, bit: int) -> bool:
+        """Whether a placed module reads this bit of an input."""
+        return self._modules[kind]["ports"][port]["bits"][bit] in self._live(kind)
+
+    def _nets(self, module: str) -> set[int | str]:
+        """Nets of a module that count, from what leaves it backwards."""
+        sources: dict[int | str, set[int | str]] = {}
+        pending: list[int | str] = []
+        for port in self._modules[module]["ports"].values():
+            if port["direction"] == "output":
+                pending += port["bits"]
+        for cell in self._modules[module]["cells"].values():
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] == "output":
+                    continue
+                for bit, net in enumerate(bits):
+                    if cell["type"] not in self._modules:
+                        for changed in _influenced(cell, port, bit):
+                            sources.setdefault(changed, set()).add(net)
+                    elif self._inside(cell["type"], port, bit):
+                        pending.append(net)
+        live: set[int | str] = set()
+        while pending:
+            net = pending.pop()
+            if net not in live:
+                live.add(net)
+                pending += sources.get(net, ())
+        return live
 
 
-def _draw(directory: Path, module: str, reading: Reading, scale: float, seed: int) -> list[list[str]]:
+def _influenced(cell: Mapping[str, Any], port: str, bit: int) -> list[int | str]:
+    """Outputs that depend on a bit at an input of a gate."""
+    connections = cell["connections"]
+    if port == "D" and "Q" in connections:
+        return connections["Q"][bit : bit + 1]
+    if cell["type"] == "$mux" and port != "S":
+        return connections["Y"][bit : bit + 1]
+    if cell["type"] in ("$add", "$sub", "$mul"):
+        return connections["Y"][bit:]
+    return [net for name, bits in connections.items() if cell["port_directions"][name] == "output"
+            for net in bits]
+
+
+def _draw(directory: Path, module: str, reach: Reach, scale: float, seed: int) -> list[list[str]]:
     candidates = []
     for line in (directory / f"{module}.txt").read_text().splitlines():
         words = line.split()
         option = dict(pairwise(words))
-        if option["-port"].lstrip("\\") not in _LEFT_OUT and reading.counts(
+        if option["-port"].lstrip("\\") not in _LEFT_OUT and reach.counts(
                 module, option["-cell"].lstrip("\\"), option["-port"].lstrip("\\"), int(option["-portbit"])):
             candidates.append(words)
     count = min(len(candidates), round(scale * len(candidates) ** 0.5))

@@ -63,7 +63,7 @@ def _loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     capacity = geometry.buffer_row_bits * geometry.buffer_rows
     claims: list[_Banks] = []
     turn = 0  # bank of the next job
-    for episode in range(80):
+    for episode in range(200):
         speed = (1.0, 0.9, 0.4)[episode % 3]
         f, rows = _job(acc, rng)
         word = packet(layout, rng, **f)
@@ -129,5 +129,5 @@ def _loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 _TINY = preset("ews-4")
 SUITES = (
     VectorSuite("loader", partial(Loader, accelerator=_TINY), partial(_loader, _TINY), configuration="ews-4",
-                view=None),
+                view="    if (write_enable == 0) begin seen_write_address = 0; seen_write_data = 0; end"),
 )

@@ -170,7 +170,8 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 _SMALL = preset("ews-4")
 # Fields of a packet are so small there that walks of 300 rows reach the ends of counters.
 _WEIGHTS = ((GroupCounter, _group_counter, _extents, ("ews-8", "ews-cms-8")),
-            (RowWords, _row_words, lambda acc: "", ("ews-4", "ssvq-4", "ews-cms-8")))
+            (RowWords, _row_words, lambda acc: "    legal = outputs != 0 || !diagonal;",
+             ("ews-4", "ssvq-4", "ews-cms-8")))
 SUITES = (
     *(VectorSuite(block.kind, partial(block, accelerator=preset(name)), partial(vectors, preset(name)),
                   configuration=name, view=view(preset(name)))

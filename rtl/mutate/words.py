@@ -35,8 +35,8 @@ def below(rng: np.random.Generator, limit: int) -> int:
 
 
 def extent(rng: np.random.Generator, most: int) -> int:
-    """At least 1; mostly small, sometimes anything up to `most`."""
-    return 1 + below(rng, most if chance(rng, 0.3) else min(most, 4))
+    """At least 1; mostly small, sometimes anything up to `most`, or just that."""
+    return most if chance(rng, 0.05) else 1 + below(rng, most if chance(rng, 0.3) else min(most, 4))
 
 
 def packet(layout: StructLayout, rng: np.random.Generator, **values: int) -> int:

@@ -106,7 +106,7 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     to = below(rng, ring)
     columns, tail = (1 + below(rng, acc.columns) for _ in range(2))
     address, stride = number(rng, 32), number(rng, 32)
-    word = packet(layout, rng, **{
+    bits = packet(layout, rng, **{
         "pass": kind, "wide": wide, "ends": ends, "map": group, "a": others if kind else count,
         "groups": count if kind else others, "columns": columns, "columns_tail": tail, "pixels": pixels,
         "to": to, "to_pitch": pitch, "ring": ring, "channel": channel, "address": address, "stride": stride})
@@ -124,7 +124,7 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
             "out_address": (address + p * stride + byte) % (1 << 32),
             "out_ends_unit": n == pixels * count - 1, "out_ends": n == pixels * count - 1 and ends})
     # Some units are given up before their end.
-    return word, rows[: below(rng, len(rows)) + 1 if chance(rng, 0.15) else None]
+    return bits, rows[: below(rng, len(rows)) + 1 if chance(rng, 0.15) else None]
 
 
 _PLACES = ("columns", "offset", "word", "first_pixel", "pixel_end", "unit_end")

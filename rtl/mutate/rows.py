@@ -102,7 +102,7 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     others = 1 + below(rng, 4)
     words = 1 << layout["to"].width
     pitch = extent(rng, (1 << layout["to_pitch"].width) - 1)
-    ring = pitch * (1 + below(rng, words // pitch))
+    ring = pitch * extent(rng, words // pitch)
     to = below(rng, ring)
     columns, tail = (1 + below(rng, acc.columns) for _ in range(2))
     address, stride = number(rng, 32), number(rng, 32)

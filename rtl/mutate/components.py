@@ -8,6 +8,7 @@ from rtl.mutate import (
     control,
     datapath,
     fetching,
+    finishing,
     loading,
     mask_path,
     memories,
@@ -23,5 +24,5 @@ from rtl.mutate.suite import Suite
 
 SUITES: tuple[Suite, ...] = (
     *mask_path.SUITES, *datapath.SUITES, *control.SUITES, *memories.SUITES, *rows.SUITES, *fetching.SUITES,
-    *storing.SUITES, *units.SUITES, *loading.SUITES, *sequencing.SUITES, *bus.SUITES, *reading.SUITES,
-    *writing.SUITES, *commanding.SUITES, *system.SUITES)
+    *storing.SUITES, *units.SUITES, *finishing.SUITES, *loading.SUITES, *sequencing.SUITES, *bus.SUITES,
+    *reading.SUITES, *writing.SUITES, *commanding.SUITES, *system.SUITES)

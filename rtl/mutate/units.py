@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from amaranth.lib.data import StructLayout
 
 from rtl import packets
 from rtl.geometry import Geometry
@@ -121,50 +123,68 @@ def _row_intake(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         yield {"rst": 1}, {}
 
 
+class PassVector(NamedTuple):
+    """A vector of a pass: where it lies if it is inside the map, and the row that its window gives."""
+
+    inside: bool
+    word: int
+    half: int
+    first: bool
+    last: bool
+    row: int
+
+
+def pass_vectors(layout: StructLayout, acc: Accelerator, rng: np.random.Generator, most_vectors: int
+                 ) -> tuple[dict[str, int], list[PassVector]]:
+    """Fields of a pass, and its vectors in order, up to `most_vectors`."""
+    most = {name: (1 << layout[name].width) - 1 for name in ("lines", "pixels", "from_pitch")}
+    # One of the extents may be large.
+    reach, extents = most_vectors, {}
+    for name in rng.permutation(["width", "height", "groups", "window_y", "window_x"]):
+        extents[str(name)] = extent(rng, min(reach, most["lines"]))
+        reach //= extents[str(name)]
+    width, groups = extents["width"], extents["groups"]
+    pixels = min(width * extents["height"], most["pixels"])
+    # Windows begin in the map or its padding.
+    stride_y, stride_x = (extent(rng, min(15, 1 + min(most["lines"], 4000) // extents[name]))
+                          for name in ("height", "width"))
+    pad_y, pad_x = (below(rng, 16) if chance(rng, 0.3) else below(rng, 3) for _ in range(2))
+    window = extents["window_y"], extents["window_x"]
+    read = [(p // width * stride_y - pad_y + y, p % width * stride_x - pad_x + x, g, (y, x), p * groups + g)
+            for p in range(pixels) for g in range(groups) for y, x in np.ndindex(*window)]
+    # The map ends anywhere, or next to one of the vectors.
+    lines, line_pixels = (
+        below(rng, most["lines"] + 1) if chance(rng, 0.3)
+        else min(most["lines"], max(0, place + below(rng, 3)))
+        for place in read[below(rng, len(read))][:2])
+    first, pitch = number(rng, layout["from"].width), 1 + below(rng, most["from_pitch"])
+    fields = {"from": first, "from_pitch": pitch, "lines": lines, "line_pixels": line_pixels, "width": width,
+              "groups": groups, "window_y": window[0], "window_x": window[1], "pixels": pixels,
+              "stride_y": stride_y, "stride_x": stride_x, "pad_y": pad_y, "pad_x": pad_x}
+    vectors = []
+    for y, x, g, place, row in read:
+        byte = g * acc.requant_lanes
+        vectors.append(PassVector(
+            0 <= y < lines and 0 <= x < line_pixels,
+            (first + (y * line_pixels + x) * pitch + byte // 8) % (1 << layout["from"].width), byte // 4 % 2,
+            place == (0, 0), place == (window[0] - 1, window[1] - 1), row))
+    return fields, vectors
+
+
 def _pass_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     layout = packets.unit(Geometry(acc))
-    most = {name: (1 << layout[name].width) - 1 for name in ("lines", "pixels", "from_pitch")}
-    words = 1 << layout["from"].width
     for _ in range(100):
-        # One of the extents may be large.
-        reach, extents = 300, {}
-        for name in rng.permutation(["width", "height", "groups", "window_y", "window_x"]):
-            extents[str(name)] = extent(rng, min(reach, most["lines"]))
-            reach //= extents[str(name)]
-        width, groups = extents["width"], extents["groups"]
-        pixels = min(width * extents["height"], most["pixels"])
-        # Windows begin in the map or its padding.
-        stride_y, stride_x = (extent(rng, min(15, 1 + most["lines"] // extents[name]))
-                              for name in ("height", "width"))
-        pad_y, pad_x = (below(rng, 16) if chance(rng, 0.3) else below(rng, 3) for _ in range(2))
-        first, pitch = number(rng, layout["from"].width), 1 + below(rng, most["from_pitch"])
-        vectors: list[tuple[int, int, int, dict[str, int]]] = []
-        last = extents["window_y"] - 1, extents["window_x"] - 1
-        for pixel in range(pixels):
-            top, left = (pixel // width) * stride_y - pad_y, (pixel % width) * stride_x - pad_x
-            for group in range(groups):
-                vectors += [(top + y, left + x, group * acc.requant_lanes,
-                             {"first": int(y == x == 0), "last": int((y, x) == last)})
-                            for y, x in np.ndindex(extents["window_y"], extents["window_x"])]
-        vectors[-1][3]["complete"] = 1
-        # The map ends anywhere, or next to one of the vectors.
-        lines, line_pixels = (
-            below(rng, most["lines"] + 1) if chance(rng, 0.3)
-            else min(most["lines"], max(0, place + below(rng, 3)))
-            for place in vectors[below(rng, len(vectors))][:2])
-        unit = packet(layout, rng, **{
-            "from": first, "from_pitch": pitch, "lines": lines, "line_pixels": line_pixels, "width": width,
-            "groups": groups, "window_y": extents["window_y"], "window_x": extents["window_x"],
-            "pixels": pixels, "stride_y": stride_y, "stride_x": stride_x, "pad_y": pad_y, "pad_x": pad_x})
+        fields, vectors = pass_vectors(layout, acc, rng, 300)
+        unit = packet(layout, rng, **fields)
         yield {"unit": unit}, {}
         yield {"unit": unit, "start": 1}, {}
         end = below(rng, len(vectors)) + 1 if chance(rng, 0.2) else len(vectors)
-        for y, x, byte, flags in vectors[:end]:
-            inside = 0 <= y < lines and 0 <= x < line_pixels
-            expected = {"inside": inside, "complete": 0} | flags
-            if inside:
-                expected |= {"word": (first + (y * line_pixels + x) * pitch + byte // 8) % words,
-                             "half": byte // 4 % 2}
+        for n, vector in enumerate(vectors[:end]):
+            expected: Expected = {
+                "inside": vector.inside, "complete": n == len(vectors) - 1, "first": vector.first,
+                "last": vector.last}
+            if vector.inside:
+                expected = dict(expected) | {"word": vector.word, "half": vector.half}
             while not chance(rng, 0.8):
                 yield {"unit": unit}, expected
             yield {"unit": unit, "step": 1}, expected

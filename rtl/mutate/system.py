@@ -12,7 +12,7 @@ from pathlib import Path
 from rtl import verilog
 from rtl.block import Block, module_name
 from rtl.mutate.mutants import DESIGN, SELECTOR, SELECTOR_BITS
-from rtl.mutate.suite import TIMEOUT_S, ports
+from rtl.mutate.suite import LIMIT_S, ports
 from rtl.top import Top
 from rtl.verify import shells
 from rtl.verify.bench import bench
@@ -83,7 +83,7 @@ class SystemSuite:
             limit = (cycles if stalls is None else 2 * cycles) + SLACK
             try:
                 run = run_built(built, case.image, case.images[0], limit, "verilator", Conditions(stalls),
-                                [f"+{SELECTOR}={number}"], TIMEOUT_S)
+                                [f"+{SELECTOR}={number}"], LIMIT_S)
             except subprocess.TimeoutExpired:
                 return "hangs"
             except RuntimeError as error:

@@ -175,7 +175,8 @@ def _read(
         memory, [values[0] for kind, values in found if kind == "begin"],
         [values[0] for kind, values in found if kind == "layer"],
         [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
-        dict(zip((*READ_BACK, *_COUNTS), (values[1] for kind, values in found if kind == "read"), strict=False)),
+        dict(zip((*READ_BACK, *_COUNTS), (values[1] for kind, values in found if kind == "read"),
+                 strict=False)),
         cycles, last == "limit", strays(image, before, memory),
         sum(kind == "protocol" for kind, _ in found), build_s, run_s)
 

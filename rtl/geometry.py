@@ -37,8 +37,6 @@ class Geometry:
              "set psum_ports = 1"),
             ("edge_registers", not acc.edge_registers, "the RTL has these registers",
              "set edge_registers = true"),
-            ("l1_bytes", self.psum_rows > 1 << COUNT_BITS, "its psum group has more rows than addresses",
-             "lower it"),
             ("rom_ports", acc.rom_ports > 2, "a ROM macro has two read ports at most", "raise rom_banks"),
         ):
             if missing:

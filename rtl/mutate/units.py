@@ -200,7 +200,7 @@ SUITES = (
         "ADDRESS_BITS": 10, "WORD_ADDRESS_BITS": 8, "PIXEL_BITS": 3, "CHANNEL_BITS": 4, "COUNT_BITS": 5,
         "DEMAND_BITS": 4}),
     # Rows in two parts, wide ones in four.
-    VectorSuite("row_intake", partial(RowIntake, accelerator=_HALF), partial(_row_intake, _HALF)),
+    VectorSuite("row_intake", partial(RowIntake, accelerator=_HALF), partial(_row_intake, _HALF), view=None),
     VectorSuite("pass_walk", partial(PassWalk, accelerator=_TINY), partial(_pass_walk, _TINY), view=None,
                 small=_SHORT),
 )

@@ -53,7 +53,7 @@ def _single_port_sram(rng: np.random.Generator) -> Vectors:
 def _signs(rng: np.random.Generator) -> Vectors:
     columns = 3
     for _ in range(200):
-        magnitudes, signs = rng.integers(0, 256, columns), number(rng, columns)
+        magnitudes, signs = rng.integers(0, 256, columns) * (rng.random(columns) < 0.9), number(rng, columns)
         yield ({"magnitudes": pack(magnitudes, 8), "signs": signs},
                {"weights": pack([-m if signs >> n & 1 else m for n, m in enumerate(magnitudes)], 8)})
 

@@ -45,7 +45,7 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     loaded = waiting = 0  # units whose parameters are there; whose rows have not left
     turn = 0  # bank of the next chunk
     token: Expected = {"valid": 0}
-    for layer in range(70):
+    for layer in range(160):
         chunks = [_chunk(acc, rng, *limits) for _ in range(1 + below(rng, 5))]
         for n, chunk in enumerate(chunks):
             chunk["ends"] = n == len(chunks) - 1

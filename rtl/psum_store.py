@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, address_bits, place
-from rtl.geometry import PSUM_BITS, Geometry
+from rtl.geometry import COUNT_BITS, PSUM_BITS, Geometry
 from rtl.sram import SinglePortSram
 from sim.accelerator import Accelerator
 from sim.errors import InputError
@@ -34,6 +34,9 @@ class PsumStore(Block):
             raise InputError("psum_banks", accelerator.psum_banks, "a row of psums must take one cycle",
                              f"use at least {needed} for {accelerator.columns} columns")
         self.rows = Geometry(accelerator).psum_rows
+        if self.rows > 1 << COUNT_BITS:
+            raise InputError("l1_bytes", accelerator.l1_bytes, "its psum group has more rows than addresses",
+                             "lower it")
         self.row_bits = PSUM_BITS * accelerator.columns
         row = address_bits(self.rows)
         super().__init__({

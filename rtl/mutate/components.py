@@ -8,16 +8,21 @@ from rtl.mutate import (
     control,
     datapath,
     fetching,
+    finishing,
+    loading,
     mask_path,
     memories,
     reading,
     rows,
+    sequencing,
     storing,
     system,
+    units,
     writing,
 )
 from rtl.mutate.suite import Suite
 
-SUITES: tuple[Suite, ...] = (*mask_path.SUITES, *datapath.SUITES, *control.SUITES,
-                             *memories.SUITES, *rows.SUITES, *fetching.SUITES, *storing.SUITES, *bus.SUITES,
-                             *reading.SUITES, *writing.SUITES, *commanding.SUITES, *system.SUITES)
+SUITES: tuple[Suite, ...] = (
+    *mask_path.SUITES, *datapath.SUITES, *control.SUITES, *memories.SUITES, *rows.SUITES, *fetching.SUITES,
+    *storing.SUITES, *units.SUITES, *finishing.SUITES, *loading.SUITES, *sequencing.SUITES, *bus.SUITES,
+    *reading.SUITES, *writing.SUITES, *commanding.SUITES, *system.SUITES)

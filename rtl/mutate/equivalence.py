@@ -36,7 +36,8 @@ def _same_logic(module: str, number: int, directory: Path) -> bool:
     """With registers and the ports of placed modules as further inputs and outputs."""
     selected = [f"connect -set {SELECTOR} {SELECTOR_BITS}'d{n}" for n in (0, number)]
     log = yosys.run([
-        f"read_verilog {DESIGN}", f"hierarchy -top {module}", "proc", "opt_clean", f"dffunmap {module}",
+        f"read_verilog {DESIGN}", f"hierarchy -top {module}",
+        *(f"{command} {module}" for command in ("proc", "opt_clean", "dffunmap")),
         f"expose -evert -evert-dff {module}/c:*", f"copy {module} original", f"copy {module} changed",
         f"delete -port original/{SELECTOR} changed/{SELECTOR}",
         "cd original", selected[0], "cd changed", selected[1], "cd ..",

@@ -51,6 +51,8 @@ def measure(suite: Suite, scale: float, seed: int, kinds: Collection[str] = ()) 
     chosen = [kind for kind in suite.kinds if not kinds or kind in kinds]
     with tempfile.TemporaryDirectory() as scratch, constants(suite.small):
         directory = Path(scratch)
+        for name, text in suite.files.items():
+            (directory / name).write_text(text)
         changes = mutants.build(suite.top(), chosen, scale, seed, directory)
         fault = suite.run(directory, [0])
         if fault:

@@ -8,10 +8,12 @@ import numpy as np
 
 from rtl.arf import Arf
 from rtl.map_group import MapGroup
-from rtl.mutate.suite import Vectors, VectorSuite
+from rtl.mutate.suite import Expected, Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
 from rtl.psum_store import PsumStore
+from rtl.rom import Rom, init_files
 from rtl.rom_arbiter import RomArbiter
+from rtl.rom_bank import RomBank
 from rtl.signs import Signs
 from rtl.sram import SinglePortSram, Sram
 from sim.accelerator import Accelerator, load
@@ -51,7 +53,7 @@ def _single_port_sram(rng: np.random.Generator) -> Vectors:
 def _signs(rng: np.random.Generator) -> Vectors:
     columns = 3
     for _ in range(200):
-        magnitudes, signs = rng.integers(0, 256, columns), number(rng, columns)
+        magnitudes, signs = rng.integers(0, 256, columns) * (rng.random(columns) < 0.9), number(rng, columns)
         yield ({"magnitudes": pack(magnitudes, 8), "signs": signs},
                {"weights": pack([-m if signs >> n & 1 else m for n, m in enumerate(magnitudes)], 8)})
 
@@ -67,6 +69,47 @@ def _rom_arbiter(rng: np.random.Generator) -> Vectors:
                 "read_enable": (1 << len(served)) - 1,
                 "read_address": pack([addresses[record] for record in served], bits),
                 "rest": sum(1 << record for record in asking[reads:])})
+
+
+def _rom(acc: Accelerator, contents: np.ndarray, rng: np.random.Generator) -> Vectors:
+    banks, length = acc.rom_banks, acc.codeword_length
+    records, entries = acc.columns // length, acc.codebook_entries
+    shown: Expected = {}
+    for _ in range(300):
+        pending = [record for record in range(records) if chance(rng, 0.7)]
+        indices = rng.integers(0, entries, records)
+        if chance(rng, 0.3):
+            indices = indices[:1].repeat(records)
+        inputs = {"requests": pack([record in pending for record in range(records)], 1),
+                  "indices": pack(indices, (entries - 1).bit_length())}
+        look = chance(rng, 0.9)
+        given_up = chance(rng, 0.05)
+        while True:
+            taken = [[r for r in pending if indices[r] % banks == bank][: acc.rom_ports]
+                     for bank in range(banks)]
+            served = [r for of_bank in taken for r in of_bank] if look else []
+            done = len(served) == len(pending)
+            yield (inputs | {"look": look, "rst": given_up}, dict(shown) | ({"done": done} if look else {}))
+            read = [contents[indices[r]].tobytes() if r in served else None for r in range(records)]
+            shown = {"hits": pack([word is not None for word in read], 1), "codewords": (
+                pack([int.from_bytes(word or b"", "little") for word in read], 8 * length),
+                pack([0 if word is None else -1 for word in read], 8 * length))}
+            if given_up:
+                shown = {"hits": 0}
+            if done or given_up or not look:
+                break
+            pending = [r for r in pending if r not in served]
+
+
+def _rom_bank(words: list[int], ports: int, rng: np.random.Generator) -> Vectors:
+    bits, width = (len(words) - 1).bit_length(), 16
+    shown: list[int | None] = [None] * ports
+    for _ in range(200):
+        addresses, enable = rng.integers(0, len(words), ports), number(rng, ports)
+        yield ({"read_enable": enable, "read_address": pack(addresses, bits)},
+               {"read_data": (pack([word or 0 for word in shown], width),
+                              pack([0 if word is None else -1 for word in shown], width))})
+        shown = [words[addresses[n]] if enable >> n & 1 else shown[n] for n in range(ports)]
 
 
 def _arf(rng: np.random.Generator) -> Vectors:
@@ -132,6 +175,9 @@ def _map_group(words: int, banks: int, rng: np.random.Generator) -> Vectors:
 
 
 _TINY = load("ews-4", {"l1_bytes": 1024})
+_WITH_ROM = load("rom-8", {"codeword_length": 2, "rom_banks": 3, "rom_ports": 2})
+_CODEBOOK = np.random.default_rng(2).integers(-128, 128, (_WITH_ROM.codebook_entries, 2)).astype(np.int8)
+_WORDS = [0x1234, 0x8001, 0, 0xFFFF, 0xA5C3]
 SUITES = (
     VectorSuite("arf", lambda: Arf(depth=8, width=6), _arf),
     VectorSuite("psum_store", partial(PsumStore, accelerator=_TINY), partial(_psum_store, _TINY)),
@@ -143,4 +189,8 @@ SUITES = (
                   partial(_map_group, words, banks), view=None) for words, banks in ((21, 4), (16, 1))),
     VectorSuite("signs", lambda: Signs(columns=3), _signs),
     VectorSuite("rom_arbiter", lambda: RomArbiter(records=5, ports=2, address_bits=3), _rom_arbiter),
+    VectorSuite("rom", partial(Rom, accelerator=_WITH_ROM, contents=_CODEBOOK),
+                partial(_rom, _WITH_ROM, _CODEBOOK), files=init_files(_WITH_ROM, _CODEBOOK)),
+    VectorSuite("rom_bank", partial(RomBank, depth=5, length=2, ports=2, file="words.hex", words=_WORDS),
+                partial(_rom_bank, _WORDS, 2), files={"words.hex": "".join(f"{w:04x}\n" for w in _WORDS)}),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from rtl.block import Block, module_name
 from rtl.mutate.mutants import DESIGN, SELECTOR, SELECTOR_BITS
 from rtl.verify.simulators import environment
 
-TIMEOUT_S = 20
-"""A mutant that hangs the simulation is killed."""
+LIMIT_S = 20
+"""A mutant that hangs the simulation is killed after so much of the processor's time."""
 
 
 class Suite(Protocol):
@@ -28,7 +29,11 @@ class Suite(Protocol):
         configuration: which one of several suites for them, or empty.
         view: what the contract leaves open; see `rtl.mutate.equivalence`.
         small: other values for constants of `rtl`; see `rtl.constants`.
+        files: text by name of what the Verilog of the design reads.
     """
+
+    @property
+    def files(self) -> Mapping[str, str]: ...
 
     @property
     def kinds(self) -> Sequence[str]: ...
@@ -72,6 +77,7 @@ class VectorSuite:
     view: str | None = ""
     configuration: str = ""
     small: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kinds(self) -> Sequence[str]:
@@ -124,10 +130,9 @@ def ports(block: Block) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _simulate(directory: Path, number: int) -> str:
-    try:
-        done = subprocess.run(["vvp", "-n", "bench.vvp", f"+{SELECTOR}={number}"], cwd=directory, text=True,
-                              capture_output=True, check=True, timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+    command = f"ulimit -t {LIMIT_S}; exec vvp -n bench.vvp +{SELECTOR}={number}"
+    done = subprocess.run(["sh", "-c", command], cwd=directory, text=True, capture_output=True, check=False)
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return "hangs"
     verdict = done.stdout.partition("\n")[0]
     if verdict == "passed":

@@ -12,7 +12,7 @@ from pathlib import Path
 from rtl import verilog
 from rtl.block import Block, module_name
 from rtl.mutate.mutants import DESIGN, SELECTOR, SELECTOR_BITS
-from rtl.mutate.suite import TIMEOUT_S, ports
+from rtl.mutate.suite import LIMIT_S, ports
 from rtl.top import Top
 from rtl.verify import shells
 from rtl.verify.bench import bench
@@ -45,7 +45,8 @@ class SystemSuite:
     seeds: tuple[tuple[int, int | None], ...]
     changes: Mapping[str, int] = field(default_factory=dict)
     small: Mapping[str, int] = field(default_factory=dict)
-    view: str = ""
+    view: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def configuration(self) -> str:
@@ -82,7 +83,7 @@ class SystemSuite:
             limit = (cycles if stalls is None else 2 * cycles) + SLACK
             try:
                 run = run_built(built, case.image, case.images[0], limit, "verilator", Conditions(stalls),
-                                [f"+{SELECTOR}={number}"], TIMEOUT_S)
+                                [f"+{SELECTOR}={number}"], LIMIT_S)
             except subprocess.TimeoutExpired:
                 return "hangs"
             except RuntimeError as error:
@@ -139,6 +140,4 @@ _SMALL = {"COUNT_BITS": 7, "DEMAND_BITS": 6, "WORD_ADDRESS_BITS": 8, "PIXEL_BITS
           "OFFSET_BITS": 5, "KERNEL_BITS": 3, "TIME_BITS": 8, "BYTE_BITS": 7, "COORDINATE_BITS": 7}
 # Ten networks of 235 to 1,558 cycles; the last run is on a bus that stalls.
 _NETWORKS = (*((seed, None) for seed in (8, 3, 1, 2, 4, 6, 7, 9, 10, 5)), (2, 1))
-_CORE = ("sequencer", "loader", "ifmap_loader", "vector_walk", "arf_window", "core", "storer", "storer_lanes",
-         "pass_walk", "row_intake", "row_entries", "unit_buffer")
-SUITES = (SystemSuite(_CORE, "ews-4", _NETWORKS, {"l1_bytes": 4096}, _SMALL),)
+SUITES = (SystemSuite(("accelerator", "core"), "ews-4", _NETWORKS, {"l1_bytes": 4096}, _SMALL),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from amaranth.lib.data import StructLayout
 
 
 def pack(values: Iterable[int], width: int) -> int:
@@ -31,3 +32,18 @@ def int8(rng: np.random.Generator, *shape: int) -> np.ndarray:
 def below(rng: np.random.Generator, limit: int) -> int:
     """A random number from 0 to `limit` - 1."""
     return int(rng.integers(limit))
+
+
+def extent(rng: np.random.Generator, most: int) -> int:
+    """At least 1; mostly small, sometimes anything up to `most`, or just that."""
+    return most if chance(rng, 0.05) else 1 + below(rng, most if chance(rng, 0.3) else min(most, 4))
+
+
+def packet(layout: StructLayout, rng: np.random.Generator, **values: int) -> int:
+    """A packet with these fields, the others anything."""
+    word = number(rng, layout.size)
+    for name, value in values.items():
+        field = layout[name]
+        full = (1 << field.width) - 1
+        word = word & ~(full << field.offset) | (value & full) << field.offset
+    return word

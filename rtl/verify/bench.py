@@ -86,7 +86,10 @@ module {bench} (input clk, input rst, output reg over);
     if (write)
       for (n = 0; n < 8; n = n + 1)
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
-    if (~rst & (overflow | misplaced | (write & write_address[31:3] >= {words})))
+    if (~rst & (overflow | misplaced | (write & write_address[31:3] >= {words})
+                | (m_axi_commands_arvalid & m_axi_commands_araddr[31:3] >= {words})
+                | (m_axi_weights_arvalid & m_axi_weights_araddr[31:3] >= {words})
+                | (m_axi_maps_arvalid & m_axi_maps_araddr[31:3] >= {words})))
       $display("protocol %0d", now);
     // What happened in the last cycle of a layer is in the counters one cycle later.
     ended <= ~rst & end_layer;

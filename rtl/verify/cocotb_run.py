@@ -122,8 +122,11 @@ def _job(attempt: Attempt) -> dict[str, Any]:
 def _outcome(left: Path, image: Image, before: np.ndarray, found: dict[str, Any],
              seconds: tuple[float, float]) -> Outcome:
     memory = np.frombuffer(left.read_bytes(), "<u8")[: len(before)].astype(np.uint64)
+    registers = {name: found[name] for name in READ_BACK}
+    for name, count in found["counters"].items():
+        registers |= {f"count_{name}_lo": count & 0xFFFF_FFFF, f"count_{name}_hi": count >> 32}
     run = Run(memory, found["begins"], [layer["cycle"] for layer in found["ends"]],
-              [layer["counters"] for layer in found["ends"]], {name: found[name] for name in READ_BACK},
+              [layer["counters"] for layer in found["ends"]], registers,
               found["cycles"], found["limited"], strays(image, before, memory), found["beyond"], *seconds)
     return Outcome(run, found["counters"], found["irq_after"], found["overflows"], found["beats"],
                    found["failed"], found.get("addresses_after", 0), found.get("status_after"))

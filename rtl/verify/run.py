@@ -22,6 +22,7 @@ from rtl.verify.shells import FILES, RESULT
 START_WITH_INTERRUPT = 0b101
 """Of the register `control`."""
 READ_BACK = ("status", "error_address", "layers")
+_COUNTS = tuple(f"count_{name}_{half}" for name in COUNTERS for half in ("lo", "hi"))
 POISON = 0x5AA5_5AA5_5AA5_5AA5
 """In memory where the accelerator has to write."""
 
@@ -51,7 +52,7 @@ class Run:
         cycles: of the simulation, reset and software included.
         limited: it did not end in the cycles given.
         strays: words beyond the maps that the run changed.
-        protocol_errors: cycles with a write burst that ends elsewhere than its length says, a write beyond
+        protocol_errors: cycles with a write burst that ends elsewhere than its length says, an address beyond
             memory, or a row that the storer lost.
         build_s, run_s: seconds.
     """
@@ -151,7 +152,7 @@ def _software(image: Image) -> list[int]:
     at = offsets(image)
     operations = [(WRITE, at[name], value) for name, value in programming(image).items()]
     operations += [(WRITE, at["control"], START_WITH_INTERRUPT), (WAIT, 0, 0),
-                   *((READ, at[name], 0) for name in READ_BACK), (END, 0, 0)]
+                   *((READ, at[name], 0) for name in (*READ_BACK, *_COUNTS)), (END, 0, 0)]
     return [kind << 44 | offset << 32 | value for kind, offset, value in operations]
 
 
@@ -174,7 +175,8 @@ def _read(
         memory, [values[0] for kind, values in found if kind == "begin"],
         [values[0] for kind, values in found if kind == "layer"],
         [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
-        dict(zip(READ_BACK, (values[1] for kind, values in found if kind == "read"), strict=False)),
+        dict(zip((*READ_BACK, *_COUNTS), (values[1] for kind, values in found if kind == "read"),
+                 strict=False)),
         cycles, last == "limit", strays(image, before, memory),
         sum(kind == "protocol" for kind, _ in found), build_s, run_s)
 

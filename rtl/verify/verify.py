@@ -126,12 +126,17 @@ def compare(
         if last.get(name) != total[name]:
             mismatches += 1
             first = first or f"counter {name}: expected {total[name]}, found {last.get(name, 0)}"
+    for name, count in last.items():
+        read = found.registers.get(f"count_{name}_lo", 0) | found.registers.get(f"count_{name}_hi", 0) << 32
+        if not found.limited and read != count:
+            mismatches += 1
+            first = first or f"register of counter {name}: expected {count}, found {read}"
     if found.protocol_errors or found.limited or found.strays:
         mismatches += found.protocol_errors + found.limited + found.strays
         first = first or ("the run did not end" if found.limited else
                           "a word beyond the maps has changed" if found.strays else
-                          "a write burst ends elsewhere than its length says or lies beyond memory, or "
-                          "the storer lost a row")
+                          "a write burst ends elsewhere than its length says, an address lies beyond memory, "
+                          "or the storer lost a row")
     return VerifyResult(
         words, mismatches, sum(layer.cycles_model for layer in layers),
         sum(layer.cycles_rtl for layer in layers), total, last, tuple(layers), first, simulator,

@@ -99,6 +99,7 @@ def test_other_files_are_not_taken_away(name, tmp_path):
     ("ews-8", {"dma_setup": 2}, r"dma_setup = 2: .*dma_setup >= 3"),
     ("ews-8", {"dma_burst_gap": 1}, r"dma_burst_gap = 1: .*dma_burst_gap = 0"),
     ("ews-8", {"l2_latency": 20}, r"l2_latency = 20: .*l2_latency <= 13"),
+    ("ews-4", {"l1_bytes": 1 << 30}, r"l1_bytes = 1073741824: .*psum group.*lower it"),
     ("rom-8", {"rom_ports": 3}, r"rom_ports = 3: .*raise rom_banks"),
 ])
 def test_what_the_rtl_cannot_build_is_refused(name, changes, message, tmp_path):

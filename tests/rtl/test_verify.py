@@ -186,6 +186,15 @@ def test_wrong_times_are_found_and_named(fault, case, tmp_path):
     assert re.search(expected, result.first_mismatch), result.first_mismatch
 
 
+def test_a_counter_that_software_reads_wrongly_is_found(case, tmp_path):
+    directory = _export(preset("ews-cms-8"), tmp_path / "rtl")
+    _edit(directory, "accelerator", r"\.count_psum\(\{ 24'h000000, count_psum \}",
+          ".count_psum({ 24'h000000, count_store }")
+    result = _verify(case, directory)
+    assert result.mismatches > 0
+    assert "register of counter psum: expected" in result.first_mismatch
+
+
 def test_an_error_response_stops_the_run_and_is_reported(case):
     """The first word of the second layer's weights, on port 1."""
     job = case.image.streams["jobs"]

@@ -73,8 +73,7 @@ def markdown(found: list[dict[str, Any]] | None = None) -> str:
         "## Area ratios by synthesis",
         "Area over that of EWS at the same size. Ours: array with WRF, ARF, PRF, weight loader and codebook "
         "RF, without storer, control and memories; the paper does not say what its array holds. The label is "
-        "that of the least sure part: the codebook RF is a *fit* to smaller ones, and 32x32 lies on a "
-        "straight line through 16x16 and 64x64.",
+        "that of the least sure part: the codebook RF is a *fit* to other sizes.",
         "\n".join(lines), "Unknown: " + "; ".join(missing) + "." if missing else ""]))
 
 

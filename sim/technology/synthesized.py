@@ -173,7 +173,8 @@ class Price(_Sourced):
         known = sorted(self.at)
         if not known[0] <= size <= known[-1]:
             return missing(f"evaluated for {self.by} {known[0]} to {known[-1]}, not {size}")
-        return Figure(_log_log(self.at, size), self.label if size in known else "fit", self.source, self.uncertainty)
+        label = self.label if size in known else "fit"
+        return Figure(_log_log(self.at, size), label, self.source, self.uncertainty)
 
 
 class _Memory(_Sourced):

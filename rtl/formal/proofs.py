@@ -68,6 +68,7 @@ _GEOMETRY = Geometry(preset("ews-4"))
 _UNIT_BITS = packets.unit(_GEOMETRY).size
 _JOB, _TILE, _CHUNK = packets.job(_GEOMETRY), packets.tile(_GEOMETRY), packets.chunk(_GEOMETRY)
 _READ_RULES = ("stream_rules", "burst_rules", "read_memory")
+_WRITE_RULES = ("stream_rules", "burst_rules", "write_rules")
 _WEIGHT_QUEUES = {"WAITING_JOBS": 8, "BUFFER_BEATS": 32, "OUTSTANDING": 32}
 _QUICK_DMA = preset("ews-4").model_copy(update={"dma_setup": 2})
 _SHALLOW = preset("ews-4").model_copy(update={"prf_depth": 2})
@@ -136,19 +137,19 @@ PROOFS = (
           checkers=("stream_rules", "burst_rules"), engine="correspondence",
           prepare=_expose("read_port_64", *(f"channel.{name}" for name in (*_CHANNEL, "dropping")))),
     Proof("AXI write port, small", lambda: WritePort(data_bits=8), "write_port",
-          {"STRENGTHENED": 1}, checkers=("stream_rules", "burst_rules"), small=_SMALL_WRITES,
+          {"STRENGTHENED": 1}, checkers=_WRITE_RULES, small=_SMALL_WRITES,
           engine="correspondence",
           prepare=_expose("write_port_8", "owed", "coming", "sent", "queue_level", "lengths.level",
                           "channel.underway_level", "channel.waiting", "channel.begun",
                           "channel.rest_beats")),
     Proof("AXI write port", lambda: WritePort(data_bits=8), "write_port", _AXI,
-          checkers=("stream_rules", "burst_rules"), engine="bounded", cycles=10),
+          checkers=_WRITE_RULES, engine="bounded", cycles=10),
     Proof("weight port", lambda: WeightPort(accelerator=preset("ews-4")), "weight_port",
           {"JOB_BITS": _JOB.size, "ADDRESS": _JOB["address"].offset, "WAIT": _JOB["wait"].offset,
            "BEATS": _JOB["beats"].offset, "BEAT_COUNT_BITS": _JOB["beats"].width, **_WEIGHT_QUEUES},
           checkers=(*_READ_RULES, "queue_rules"), engine="bounded", cycles=8),
-    Proof("row mover", RowMover, "row_mover", checkers=("stream_rules", "burst_rules", "queue_rules"),
-          engine="bounded", cycles=8),
+    Proof("row mover", RowMover, "row_mover", checkers=(*_WRITE_RULES, "queue_rules"), engine="bounded",
+          cycles=8),
     Proof("tile mover", lambda: TileMover(accelerator=_QUICK_DMA), "tile_mover",
           {"TILE_BITS": _TILE.size, "IFMAP": _TILE["ifmap_address"].offset, "OUTSTANDING": 32},
           checkers=_READ_RULES, engine="bounded", cycles=8),

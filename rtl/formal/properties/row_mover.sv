@@ -23,13 +23,10 @@ module row_mover (
   stream_rules #(111, 1) rows (clk, clear, row_valid, row_ready, row);
   burst_rules bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
   stream_rules #(73) w_rules (clk, 1'b0, wvalid, wready, {wdata, wstrb, wlast});
-  reg aw_waits = 0;
-  wire begins = awvalid && !aw_waits, w = wvalid && wready, w_ends = w && wlast, b = bvalid && bready;
-
-  // Bursts whose beats are not all out; of the followed one `ahead` bursts go before it.
-  reg [6:0] owing = 0, ahead, written = 0, taken = 0;
-  reg followed = 0;
-  reg [7:0] length, sent = 0;
+  wire begins;
+  write_rules writes (
+      .clk(clk), .awvalid(awvalid), .awready(awready), .awlen(awlen), .wvalid(wvalid), .wready(wready), .wlast(wlast),
+      .bvalid(bvalid), .bready(bready), .pick(pick_burst), .begins(begins));
   // The row at hand: words read of it.
   reg [5:0] number = 0;
   reg read = 0, cleared = 0;
@@ -44,20 +41,6 @@ module row_mover (
   endgenerate
   wire ends = 8 * (number + 1) >= to;
   always @(posedge clk) begin
-    aw_waits <= awvalid && !awready;
-    owing <= owing + begins - w_ends;
-    taken <= taken + (awvalid && awready) - b;
-    written <= written + w_ends - b;
-    if (w) sent <= wlast ? 0 : sent + 1;
-    if (followed && w_ends) begin
-      ahead <= ahead - 1;
-      if (ahead == 0) followed <= 0;
-    end
-    if (begins && pick_burst && !followed) begin
-      followed <= 1;
-      ahead <= owing - w_ends;
-      length <= awlen;
-    end
     cleared <= cleared || clear;
     read <= read_enable;
     strobe <= bytes;
@@ -67,13 +50,10 @@ module row_mover (
   wire [4:0] held;
   // After `clear` words without strobes fill what was begun.
   queue_rules #(72, 5) order (
-      clk, clear || cleared, pick_word, read, {read_data, strobe}, w && !cleared, {wdata, wstrb}, held);
+      clk, clear || cleared, pick_word, read, {read_data, strobe}, wvalid && wready && !cleared, {wdata, wstrb}, held);
   always @* begin
     assume (row_bytes != 0 && row_bytes <= 256 && row_address[2:0] == row_offset);
     assume (row_ring != 0 && row_ring <= 17'h10000 && row_word < 2 * row_ring);
-    assume (!bvalid || written != 0 && taken != 0);
-    if (wvalid) assert (owing != 0);
-    if (followed && ahead == 0 && wvalid) assert (wlast == (sent == length));
     if (stop) assert (!begins);
     if (read_enable) begin
       assert (row_valid && read_map == row_map && read_word < row_ring);

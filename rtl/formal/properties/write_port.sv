@@ -23,34 +23,21 @@ module write_port (
       .\channel.rest_beats (rest_beats)
 `endif
       );
-  reg aw_waits = 0;
-  always @(posedge clk) aw_waits <= awvalid && !awready;
-  wire begins = awvalid && !aw_waits;
   burst_rules #(0, `ADDRESS_BITS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
   stream_rules #(`ADDRESS_BITS + `REQUEST_BITS, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
   stream_rules #(10) w_rules (clk, 1'b0, wvalid, wready, {wdata, wstrb, wlast});
 
-  // Bursts whose beats are not all out; one of them, any, is followed: `ahead` bursts go before it.
-  reg [6:0] owing = 0, ahead, written = 0, taken = 0, awaited = 0;
-  reg followed = 0;
-  reg [7:0] length, sent = 0;
-  wire w = wvalid && wready, w_ends = w && wlast, b = bvalid && bready;
-  always @(posedge clk) begin
-    owing <= owing + begins - w_ends;
-    awaited <= awaited + begins - b;
-    taken <= taken + (awvalid && awready) - b;
-    written <= written + w_ends - b;
-    if (w) sent <= wlast ? 0 : sent + 1;
-    if (followed && w_ends) begin
-      ahead <= ahead - 1;
-      if (ahead == 0) followed <= 0;
-    end
-    if (begins && pick && !followed) begin
-      followed <= 1;
-      ahead <= owing - w_ends;
-      length <= awlen;
-    end
-  end
+  wire begins, w_ends, aw_waits, followed;
+  wire [6:0] owing, ahead, written, taken;
+  wire [7:0] length, sent;
+  write_rules writes (
+      .clk(clk), .awvalid(awvalid), .awready(awready), .awlen(awlen), .wvalid(wvalid), .wready(wready), .wlast(wlast),
+      .bvalid(bvalid), .bready(bready), .pick(pick), .begins(begins), .w_ends(w_ends), .aw_waits(aw_waits),
+      .followed(followed), .owing(owing), .ahead(ahead), .written(written), .taken(taken), .length(length),
+      .sent(sent));
+  // Bursts without their response.
+  reg [6:0] awaited = 0;
+  always @(posedge clk) awaited <= awaited + begins - (bvalid && bready);
 `ifdef STRENGTHENED
   // For two outstanding bursts: what the registers inside hold. `first` and `second` are the lengths that wait.
   wire [$clog2(2*`BURST_BEATS+1)-1:0] owed;
@@ -80,9 +67,6 @@ module write_port (
 `endif
   always @* begin
     assume (!request_valid || beats != 0);
-    assume (!bvalid || written != 0 && taken != 0);
-    if (wvalid) assert (owing != 0);
-    if (followed && ahead == 0 && wvalid) assert (wlast == (sent == length));
     assert (bready);
     assert (idle == (awaited == 0));
     assert (awaited <= `OUTSTANDING);

@@ -46,7 +46,8 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
                        va="bottom", fontsize=8)
     upper.set_title(f"{layers_of.name}: energy of one image by accelerator", loc="left")
     upper.margins(y=0.12)
-    upper.legend(loc="upper right", ncols=4, frameon=False, fontsize=8)
+    _, names = upper.get_legend_handles_labels()
+    upper.legend(loc="upper right", ncols=len(names), frameon=False, fontsize=8)
     _bars(lower, [layer.counts.name for layer in layers_of.layers],
           [_grouped(layer.cost.energy_pj) for layer in layers_of.layers])
     lower.set_title(f"by layer on {layers_of.accelerator.name}", loc="left")

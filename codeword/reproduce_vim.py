@@ -6,16 +6,13 @@ file as it is.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeword.comparison import machines
-from codeword.comparison.report import COST_COLUMNS, cost_cells
+from codeword.comparison import machines, priced
+from codeword.comparison.report import COST_COLUMNS, PRICES, cost_cells
 from sim import markdown
-from sim.files import write_json, write_whole
 
 VERIFIED = {"vim": "block0.out", "deit": "block0.fc2"}
 """The linear layer of each network that runs on the RTL: its inputs are products of the others."""
@@ -29,16 +26,13 @@ PUBLISHED = {("2 bit", "kmeans"): 33.18, ("2 bit", "convex"): 71.42, ("2 bit", "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder of the networks of integers")
-    parser.add_argument("--out", type=Path, default=Path("reports/vim_vq.json"))
-    options = parser.parse_args()
-    found = json.loads(options.out.read_text())
-    if options.work:
-        for name, layer in VERIFIED.items():
-            found["exports"][name]["cost"] = machines.cost(options.work / f"{name}.safetensors", "vq", layer)
-        write_json(options.out, found)
-    write_whole(options.out.with_suffix(".md"), text(found))
+    priced.main(__doc__, Path("reports/vim_vq.json"), price, text)
+
+
+def price(found: dict[str, Any], work: Path) -> None:
+    """Adds what the exports cost."""
+    for name, layer in VERIFIED.items():
+        found["exports"][name]["cost"] = machines.cost(work / f"{name}.safetensors", "vq", layer)
 
 
 def text(found: dict[str, Any]) -> str:
@@ -68,8 +62,7 @@ def text(found: dict[str, Any]) -> str:
         "far less than on Vim-T, whose gap the paper closes.",
         "## On the machine",
         "ViM-VQ at 2 bits with sub-vectors of outputs, as the machines read them, in integers throughout "
-        "(INT8 activations). DeiT is the same search on a vision transformer. Energy and area follow from "
-        "the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ.",
+        "(INT8 activations). DeiT is the same search on a vision transformer. " + PRICES,
         markdown.table(("network", "bits a weight", "float", "compressed", "in integers", *COST_COLUMNS),
                        (_export(name, export) for name, export in found["exports"].items())),
         "\"Every tensor\": one image through the cycle engine, scan, softmax and norms included. The layer "

@@ -6,33 +6,27 @@ from that file as it is.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codeword.comparison import machines
-from codeword.comparison.report import COST_COLUMNS, cost_cells
+from codeword.comparison import machines, priced
+from codeword.comparison.report import COST_COLUMNS, PRICES, cost_cells
 from sim import markdown
-from sim.files import write_json, write_whole
 
 WAYS = {"universal": "vq4all", "own": "vq"}
 """Where a network's codewords come from, and the method whose machine runs it."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, help="folder of the networks of integers")
-    parser.add_argument("--out", type=Path, default=Path("reports/vq4all_resnets.json"))
-    options = parser.parse_args()
-    found = json.loads(options.out.read_text())
-    if options.work:
-        for name, ways in found["networks"].items():
-            for way, method in WAYS.items():
-                ways[way]["cost"] = machines.cost(options.work / f"{name}-{way}.safetensors", method)
-        write_json(options.out, found)
-    write_whole(options.out.with_suffix(".md"), text(found))
+    priced.main(__doc__, Path("reports/vq4all_resnets.json"), price, text)
+
+
+def price(found: dict[str, Any], work: Path) -> None:
+    """Adds what the networks cost, built either way."""
+    for name, ways in found["networks"].items():
+        for way, method in WAYS.items():
+            ways[way]["cost"] = machines.cost(work / f"{name}-{way}.safetensors", method)
 
 
 def text(found: dict[str, Any]) -> str:
@@ -45,8 +39,7 @@ def text(found: dict[str, Any]) -> str:
         "Made by `make reproduce-vq4all`. VQ4ALL (arXiv 2412.06875) draws one codebook from the weights of "
         "all networks; a ROM of the chip holds it. Here it meets codebooks of their own, one a layer: the "
         "same construction uses them, and with their indices they take at most the bits of the indices into "
-        "the universal one. Accuracies are *measured*, bits and cycles *counted*; energy and area follow "
-        "from the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ; the area of a ROM is not known.",
+        "the universal one. Accuracies are *measured*, bits *counted*. " + PRICES,
         f"{found['data']}, one seed. ResNet-8 and ResNet-14 are trained here, {recipe['epochs']} epochs; "
         f"ResNet-20 is the shipped one. Universal: k = {config['k']:,}, d = {config['d']}. Epochs of each "
         f"construction: {config['epochs']}. Stem and classifier stay dense INT8, outside the ratios.",

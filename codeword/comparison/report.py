@@ -30,6 +30,11 @@ CLAIMS = (
     ("freezing by majority over average", "ssvq-1.5", "ssvq-1.5 average"),
 )
 """What the papers say gains, the method that should be better, and the other."""
+PRICES = (
+    "Cycles and accesses are *counted* by the cycle engine on one image; energies and areas of `mvq40` "
+    "follow from the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ, those of `sg13g2` from our own "
+    "RTL at 130 nm, *measured* but for its SRAM, with a clock that is never gated (README, Limits).")
+"""Where the cost columns come from, for the reports that have them."""
 MARKERS = {"float": "*", "vq": "o", "mvq": "s", "ssvq": "^", "vq4all": "D"}
 """Of a method in the picture, by its family."""
 
@@ -76,10 +81,8 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "# Accuracy against cost",
         "Made by `make compare`. Accuracy is *measured*: integer networks (INT8 activations), all 10,000 "
         "test images of Fashion-MNIST. Bits are *counted*: assignments, masks, signs and codebooks over the "
-        "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. Cycles and "
-        "accesses are *counted* by the cycle engine on one image; energies and areas of `mvq40` "
-        "follow from the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ, those of `sg13g2` from our "
-        "own RTL at 130 nm, *measured* but for its SRAM, with a clock that is never gated (README, Limits).",
+        "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. "
+        + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
         f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. Spread is "
         "half of what lies between the best and the worst of the seeds.",

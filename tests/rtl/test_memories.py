@@ -190,6 +190,7 @@ def test_psum_store_tells_when_a_write_is_lost():
     (lambda: MapGroup(words=64, banks=3), "banks"),
     (lambda: MapGroup(words=1 << 17, banks=4), "words"),
     (lambda: PsumStore(accelerator=load("ews-16", {"psum_banks": 7})), "psum_banks"),
+    (lambda: PsumStore(accelerator=load("ews-4", {"l1_bytes": 1 << 30})), "l1_bytes"),
 ])
 def test_impossible_memories_are_refused(make, field):
     with pytest.raises(InputError) as error:

@@ -115,8 +115,8 @@ def test_strobes():
         for n, name in enumerate(STREAMS):
             assert ctx.get(getattr(dut, f"{name}_base")) == values[0x40 + 8 * n]
             assert ctx.get(getattr(dut, f"{name}_count")) == values[0x44 + 8 * n]
-        await bus.write(LAYER_COUNT, 0xFFFF1234)
-        assert await bus.value(LAYER_COUNT) == ctx.get(dut.layer_count) == 0x1234
+        await bus.write(LAYER_COUNT, 0xFFFF9234)
+        assert await bus.value(LAYER_COUNT) == ctx.get(dut.layer_count) == 0x9234
         await bus.write(CONTROL, 1, 0b1110)
         assert bus.pulses == {"start": 0, "clear": 0}
 

@@ -72,7 +72,8 @@ class Machine:
         self.maps = [np.zeros(size // 4, np.uint8), np.zeros(size // 8, np.uint8)]
         self.residual = np.zeros(size // 8, np.uint8)
         self.codebook = None if rom is None else rom.astype(np.int64)
-        self.waiting = []  # finished rows: group, words of L1, bytes, address
+        self.waiting = []  # finished rows: pixel, group, bytes of L1, address
+        self.finished = 0  # pixels of units so far
         self.masks = legal_masks(accelerator.keep, accelerator.group)
         self.waits = {"jobs": 0, "tiles": 0}
         self.layers = 0
@@ -254,6 +255,7 @@ class Machine:
         shift = np.array([word >> 48 & 0x3F for word in words], np.int64)
         size = 4 if u.wide else 1
         for p in range(u.pixels):
+            self.finished += 1
             for s in range(u.a):
                 used = u.columns_tail if s == u.a - 1 else u.columns
                 part = slice(s * columns, s * columns + used)
@@ -273,7 +275,7 @@ class Machine:
                 if not u.wide:
                     row = row.astype(np.int8).view(np.uint8)
                 self.finish(u, p, u.channel + s * columns * size, row)
-            self.leave(max(u.ring // max(u.to_pitch, 1) - 1, 0) * u.a)
+            self.leave(max(u.ring // max(u.to_pitch, 1) - 1, 0))
 
     def finish(self, u, pixel, offset, row):
         """A row into L1, from where it has yet to go to memory."""
@@ -281,12 +283,12 @@ class Machine:
         place = place // 8 % u.ring * 8 + place % 8
         assert place.max() < len(self.maps[u.map]), "rows beyond their group"
         self.maps[u.map][place] = row
-        self.waiting.append((u.map, place, u.address + pixel * u.stride + offset))
+        self.waiting.append((self.finished, u.map, place, u.address + pixel * u.stride + offset))
 
     def leave(self, most):
-        """The oldest rows go to memory until at most so many wait."""
-        while len(self.waiting) > most:
-            group, place, address = self.waiting.pop(0)
+        """The oldest rows go to memory until only those of at most so many pixels wait."""
+        while self.waiting and self.waiting[0][0] <= self.finished - most:
+            _, group, place, address = self.waiting.pop(0)
             self.memory[address : address + len(place)] = self.maps[group][place]
 
     # ---- passes

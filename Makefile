@@ -57,9 +57,10 @@ reproduce-vq4all: $(READY)
 	$(BIN)/python -m algos.reproduce_vq4all --work runs/vq4all
 	$(BIN)/python -m codeword.reproduce_vq4all --work runs/vq4all
 
-# 9 minutes of one core; the weights and pictures come out of packages of the Python index.
+# The weights and pictures come out of packages of the Python index.
 reproduce-imagenet: $(READY)
-	$(BIN)/python -m algos.reproduce_imagenet
+	$(BIN)/python -m algos.reproduce_imagenet --work runs/imagenet
+	$(BIN)/python -m codeword.reproduce_imagenet --work runs/imagenet
 
 # Hours: the queue of trainings goes on where it was.
 compare: $(READY)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 import torch
 from torch import nn
 
 from algos.codebook import attached
 from algos.models.inverted_residual import InvertedResidualNet
 from algos.models.resnet import ResNet
+from algos.models.tokens import TokenNet
 from algos.norms import absorb_gain_signs
 from sim.errors import InputError
 
-Compressible = ResNet | InvertedResidualNet
-"""Networks whose `body()` names the convolutions that are compressed."""
+Compressible = ResNet | InvertedResidualNet | TokenNet
+"""Networks whose `body()` names the layers that are compressed."""
+
+Trainable = ResNet | TokenNet
+"""Those for grey 28x28 pictures, which the methods train and export."""
+
+Layer: TypeAlias = nn.Conv2d | nn.Linear
 
 
-def layers_to_compress(model: Compressible) -> dict[str, nn.Conv2d]:
-    """The convolutions of a model's body, by name, with batch-norm gains made positive.
+def layers_to_compress(model: Compressible) -> Mapping[str, Layer]:
+    """The layers of a model's body, by name, with batch-norm gains made positive.
 
     All others and the classifier stay dense.
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from algos.codebook import attached
 from algos.data.fashion_mnist import Images
-from algos.lowering import SIGNED, Lowering
+from algos.lowering import PIXELS, SIGNED, Lowering, require_calibration
 from algos.models.resnet import ResNet
 from algos.norms import absorb_gain_signs
 from algos.pruning import densify
@@ -23,9 +23,6 @@ from algos.quantize import Activation
 from algos.training import normalize
 from sim.errors import InputError
 from sim.network import Network, TensorSpec
-
-PIXELS = Activation(1 / 255, -128)
-"""The input of a network for grey pictures: byte - 128, real values 0..1."""
 
 RESNET_NAMES = {
     r"^conv$": "stem", r"^mean$": "pool", r"^blocks\.(\d+)": r"block\1", r"shortcut\.0": "shortcut"}
@@ -35,27 +32,12 @@ CLAMPS = {nn.ReLU: (0.0, math.inf), nn.ReLU6: (0.0, 6.0), F.relu: (0.0, math.inf
 
 
 def export(
-    model: ResNet, calibration: Images, *, name: str,
-    metadata: dict[str, object] | None = None,
+    model: ResNet, calibration: Images, *, name: str, metadata: dict[str, object] | None = None,
 ) -> Network:
-    """Quantizes a (compressed) ResNet to integers.
-
-    Args:
-        calibration: images that set the activation scales; a few hundred.
-
-    Raises:
-        InputError: no calibration images; a tensor of the model is not finite; a psum may exceed
-            32 bits.
-    """
+    """`algos.export.export` of a ResNet."""
     require_calibration(calibration)
     return export_module(model, normalize(calibration.pixels), PIXELS, name=name, metadata=metadata,
                          compressible=list(model.body()), rename=RESNET_NAMES)
-
-
-def require_calibration(images: Images) -> None:
-    """Raises InputError where there are none."""
-    if not len(images):
-        raise InputError("calibration", 0, "no images", "give a few hundred training images")
 
 
 def export_module(

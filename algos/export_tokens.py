@@ -1,12 +1,13 @@
 """Trained Vim and DeiT become a `sim.network.Network`: maps (channels, tokens, 1), static INT8 scales.
 
-Weights quantized by `algos.vim_vq` along the outputs stay codebooks, the others become dense INT8.
+Weights quantized along the outputs stay codebooks, the others become dense INT8.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,18 +16,16 @@ from torch.nn import functional as F
 
 from algos.codebook import attached
 from algos.data.fashion_mnist import Images
-from algos.export import PIXELS, require_calibration
-from algos.lowering import SIGNED, Lowering
+from algos.lowering import PIXELS, SIGNED, Lowering, require_calibration
 from algos.models import deit, vim
-from algos.models.deit import DeiT
 from algos.models.patches import TOKENS, Patches
 from algos.models.scan import selective_scan
-from algos.models.vim import RANK, STATES, Vim
+from algos.models.tokens import TokenNet
+from algos.models.vim import RANK, STATES
 from algos.quantize import Activation, calibrate, int8_weight, requantization
 from algos.training import normalize
 from sim.errors import InputError
 from sim.network import (
-    CodebookWeight,
     Conv,
     DenseWeight,
     LayerNorm,
@@ -52,15 +51,10 @@ PROBABILITY = Activation(1 / 256, -128)
 Function = Callable[[Tensor], Tensor]
 
 
-def export(model: Vim | DeiT, calibration: Images, *, name: str) -> Network:
-    """Quantizes a (compressed) model to integers.
-
-    Args:
-        calibration: images that set the activation scales; a few hundred.
-
-    Raises:
-        InputError: no calibration images; codewords along the inputs; a psum may exceed 32 bits.
-    """
+def export(
+    model: TokenNet, calibration: Images, *, name: str, metadata: dict[str, object] | None = None,
+) -> Network:
+    """`algos.export.export` of a Vim or DeiT."""
     require_calibration(calibration)
     emitter = _Emitter(normalize(calibration.pixels), PIXELS)
     with torch.no_grad():
@@ -71,7 +65,8 @@ def export(model: Vim | DeiT, calibration: Images, *, name: str) -> Network:
         last = emitter.norm("norm", last, model.norm)
         last = emitter.pool("mean", last)
         emitter.linear("head", last, model.head, wide=True)
-    return Network(name, TensorSpec((1, 28, 28), PIXELS.scale, PIXELS.zero_point), tuple(emitter.layers))
+    return Network(name, TensorSpec((1, 28, 28), PIXELS.scale, PIXELS.zero_point), tuple(emitter.layers),
+                   metadata or {})
 
 
 def _vim_block(emit: _Emitter, name: str, source: str, block: vim.Block) -> str:
@@ -147,8 +142,9 @@ class _Emitter(Lowering):
         first, last, _ = outputs.indices(whole.shape[0])
         if first % whole.d or last % whole.d:
             raise InputError("d", whole.d, f"does not divide outputs {first} to {last}", "use a smaller d")
-        rows = whole.assignments[first // whole.d : last // whole.d]
-        return CodebookWeight(whole.codebook, rows), scales
+        rows = slice(first // whole.d, last // whole.d)
+        masks, signs = (None if part is None else part[rows] for part in (whole.mask_codes, whole.signs))
+        return replace(whole, assignments=whole.assignments[rows], mask_codes=masks, signs=signs), scales
 
     def _conv(
         self, name: str, source: str, real: Tensor, bias: Tensor | None, *, stride: tuple[int, int] = (1, 1),

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from algos.codebook import attached
+from algos.data.fashion_mnist import Images
 from algos.norms import fold_norm
 from algos.quantize import (
     Activation,
@@ -21,6 +22,15 @@ from sim.network import Add, AveragePool, Conv, DenseWeight, Layer, Weight
 
 SIGNED = (-math.inf, math.inf)
 """Range of a value that no activation clamps."""
+
+PIXELS = Activation(1 / 255, -128)
+"""The input of a network for grey pictures: byte - 128, real values 0..1."""
+
+
+def require_calibration(images: Images) -> None:
+    """Raises InputError where there are none."""
+    if not len(images):
+        raise InputError("calibration", 0, "no images", "give a few hundred training images")
 
 
 class Lowering:

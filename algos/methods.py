@@ -1,19 +1,25 @@
-"""The methods by name, with one way to call them: a trained ResNet in, a network of integers out."""
+"""The methods by name, with one way to call them: a trained network in, a network of integers out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from algos import mvq, ssvq, vq4all
+from algos import mvq, ssvq, vim_vq, vq4all
+from algos.body import Trainable
 from algos.data.fashion_mnist import Images
-from algos.models.resnet import ResNet
+from algos.export import export
+from algos.lowering import require_calibration
+from algos.models.tokens import TokenNet
 from algos.training import Report, silent
 from sim.errors import InputError, nearest
 from sim.network import Network
 
-Method = Literal["vq", "mvq", "ssvq", "vq4all"]
+Method = Literal["vq", "mvq", "ssvq", "vq4all", "vim-vq"]
 METHODS = get_args(Method)
+
+VIM_VQ = vim_vq.VimVqConfig(k=256, d=4, axis="output")
+"""2 bits an index; sub-vectors of outputs, as the machines read them."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +29,15 @@ class Options:
     Attributes:
         k, d: codewords of a codebook and their length; None for the method's own.
         pattern: N:M, of MVQ alone.
-        epochs: of fine-tuning; 0 for none, which VQ4ALL cannot do without.
+        epochs: of fine-tuning; 0 for none, which VQ4ALL cannot do without; None for 1, or none with ViM-VQ,
+            which has no fine-tuning.
         many: as many images as a whole data set has; with a few thousand MVQ's rate is lower.
     """
 
     k: int | None = None
     d: int | None = None
     pattern: tuple[int, int] | None = None
-    epochs: int = 1
+    epochs: int | None = None
     many: bool = False
 
 
@@ -46,7 +53,7 @@ def starts_sparse(method: str) -> bool:
 
 
 def compress(
-    model: ResNet, method: str, options: Options, calibration: Images, training: Images, *, name: str,
+    model: Trainable, method: str, options: Options, calibration: Images, training: Images, *, name: str,
     report: Report = silent,
 ) -> Network:
     """Compresses a model in place and exports it.
@@ -65,20 +72,35 @@ def compress(
                          "leave it out, or choose mvq")
     given: dict[str, Any] = {field: value for field, value in (("k", options.k), ("d", options.d))
                              if value is not None}
+    if method == "vim-vq":
+        if options.epochs:
+            raise InputError("--epochs", options.epochs, "ViM-VQ searches without labels and does not "
+                             "fine-tune", "leave it out")
+        return _searched(model, replace(VIM_VQ, **given), calibration, name)
+    epochs = 1 if options.epochs is None else options.epochs
     if method == "vq4all":
-        if not options.epochs:
+        if not epochs:
             raise InputError("--epochs", 0, "VQ4ALL builds a network while it trains", "give 1 or more")
-        config = replace(vq4all.Vq4allConfig(), epochs=options.epochs, **given)
+        config = replace(vq4all.Vq4allConfig(), epochs=epochs, **given)
         return vq4all.compress({name: model}, calibration, config, training=training,
                                report=lambda name, *progress: report(*progress))[name]
-    images = training if options.epochs else None
+    images = training if epochs else None
     if method == "ssvq":
-        recipe = replace(ssvq.FINE_TUNING, epochs=options.epochs)
+        recipe = replace(ssvq.FINE_TUNING, epochs=epochs)
         return ssvq.compress(model, calibration, replace(ssvq.SsvqConfig(), **given), name=name,
                              training=images, recipe=recipe, report=report)
     tuning = mvq.FINE_TUNING if options.many else mvq.SHORT_FINE_TUNING
-    masked = mvq.MvqConfig() if sparse else mvq.MvqConfig(k=176, d=8, case="A")
+    masked = mvq.MvqConfig() if sparse else mvq.MvqConfig(k=176, d=8, n=1, m=2, case="A")
     if options.pattern is not None:
         given |= dict(zip("nm", options.pattern, strict=True))
     return mvq.compress(model, calibration, replace(masked, **given), name=name, training=images,
-                        recipe=replace(tuning, epochs=options.epochs), report=report)
+                        recipe=replace(tuning, epochs=epochs), report=report)
+
+
+def _searched(model: Trainable, config: vim_vq.VimVqConfig, calibration: Images, name: str) -> Network:
+    if not isinstance(model, TokenNet):
+        raise InputError("--method", "vim-vq", "compresses Vim and DeiT, block by block, and not a ResNet",
+                         "choose vq, mvq, ssvq or vq4all")
+    require_calibration(calibration)
+    vim_vq.calibrate(model, calibration, config)
+    return export(model, calibration, name=name)

@@ -6,21 +6,22 @@ with masked gradients while assignments and masks stay.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from algos.bits import Bits, codebook_bits, record_bits
-from algos.body import Compressible, layers_to_compress
+from algos.body import Compressible, Layer, Trainable, layers_to_compress
 from algos.codebook import Codebook, MaskedWeight, attach, tie
 from algos.data.fashion_mnist import Images
-from algos.export import export, require_calibration
+from algos.export import export
 from algos.grouping import group
 from algos.kmeans import masked_kmeans
-from algos.models.resnet import ResNet
+from algos.lowering import require_calibration
 from algos.norms import gains_kept_positive
 from algos.pruning import weight_mask
 from algos.training import Recipe, Report, fit, silent
@@ -45,7 +46,7 @@ class MvqConfig:
         k: codewords of a codebook; for fewer than 2k sub-vectors it has half as many codewords as these.
         d: codeword length.
         n, m: kept and all elements of the N:M pattern: 4:16 for ResNets, 1:2 with d = 8 for light
-            networks (MVQ sec. 6.2).
+            networks (MVQ sec. 6.2); in case A they only say which elements `masked_sse` counts.
         case: of the paper's Table 3: A dense weights, common k-means, dense reconstruction;
             B the same on sparse weights; C sparse weights, common k-means, sparse
             reconstruction; D masked k-means, sparse reconstruction: MVQ.
@@ -94,7 +95,7 @@ class LayerReport:
 
 
 def cluster(model: Compressible, config: MvqConfig) -> dict[str, LayerReport]:
-    """Clusters every convolution of the body, in place; the other layers stay dense.
+    """Clusters every layer of the body, in place; the other layers stay dense.
 
     Raises:
         InputError: d does not divide the output channels of a layer, a weight is not finite, or
@@ -117,7 +118,7 @@ def _pruned(weight: Tensor, config: MvqConfig) -> tuple[Tensor, Tensor]:
 
 
 def _cluster_together(
-    layers: dict[str, nn.Conv2d], pruned: dict[str, tuple[Tensor, Tensor]], config: MvqConfig
+    layers: Mapping[str, Layer], pruned: dict[str, tuple[Tensor, Tensor]], config: MvqConfig
 ) -> dict[str, LayerReport]:
     """Replaces the weights of layers by one codebook, assignments and masks, ready to fine-tune."""
     target, kept = (torch.cat(parts) for parts in zip(*pruned.values(), strict=True))
@@ -139,9 +140,9 @@ def _cluster_together(
 
 
 def fine_tune(
-    model: ResNet, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
+    model: Trainable, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
     report: Report = silent,
-) -> ResNet:
+) -> Trainable:
     """Trains codebooks and their scales (MVQ eq. 6, LSQ), norms and dense layers, in place.
 
     Assignments and masks stay.
@@ -151,7 +152,7 @@ def fine_tune(
 
 
 def compress(
-    model: ResNet, calibration: Images, config: MvqConfig, *, name: str = "mvq",
+    model: Trainable, calibration: Images, config: MvqConfig, *, name: str = "mvq",
     training: Images | None = None, recipe: Recipe = FINE_TUNING, report: Report = silent,
 ) -> Network:
     """Float (or sparse) model to integer network; the model is changed in place.

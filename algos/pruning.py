@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import torch
@@ -83,7 +84,7 @@ class PrunedWeight(nn.Module):
         return weight * self.mask
 
 
-def sparsify(layers: list[nn.Conv2d], d: int, n: int, m: int, method: Method = "sr-ste") -> None:
+def sparsify(layers: Iterable[nn.Module], d: int, n: int, m: int, method: Method = "sr-ste") -> None:
     """Puts the layers into sparse training.
 
     Args:
@@ -97,7 +98,7 @@ def sparsify(layers: list[nn.Conv2d], d: int, n: int, m: int, method: Method = "
         parametrize.register_parametrization(layer, "weight", part)
 
 
-def densify(layers: list[nn.Conv2d]) -> None:
+def densify(layers: Iterable[nn.Module]) -> None:
     """Ends sparse training; the masked weights remain."""
     for layer in layers:
         if parametrize.is_parametrized(layer, "weight"):

@@ -1,6 +1,7 @@
 """ImageNet networks compressed without fine-tuning, on 20 pictures: `python -m algos.reproduce_imagenet`.
 
-Resumable: the work folder keeps every row.
+Resumable: the work folder keeps every row and its network of integers, which `python -m
+codeword.reproduce_imagenet` runs on machines before it writes the report.
 
 Twenty pictures are no accuracy. What they do tell is how far the logits move: the signal-to-noise ratio of
 20,000 numbers against the float network's, and whether the first class stays.
@@ -13,7 +14,7 @@ import copy
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,14 @@ from torch import Tensor
 from algos import integer, mvq, ssvq
 from algos.bits import network_bits
 from algos.data import imagenet
-from algos.export import export_module
+from algos.export_convs import export_module
 from algos.lowering import SIGNED
 from algos.models.inverted_residual import SOURCES, InvertedResidualNet, pretrained
 from algos.mvq import MvqConfig
 from algos.quantize import Activation, calibrate
 from algos.ssvq import SsvqConfig
-from sim import markdown
-from sim.files import write_json, write_whole
+from sim import artifact
+from sim.files import write_json
 
 RATES: dict[str, tuple[MvqConfig | SsvqConfig, ...]] = {
     "vq": tuple(MvqConfig(k, d, n=1, m=2, case="A") for k, d in ((256, 4), (1024, 4), (256, 2))),
@@ -64,8 +65,12 @@ class Bench:
                 "right": int((classes == self.labels).sum()),
                 "sqnr_db": sqnr(self.logits, found)}
 
-    def row(self, method: str, config: MvqConfig | SsvqConfig | None) -> dict[str, Any]:
-        """The network by one method, None for none, with float activations and in integers."""
+    def row(self, method: str, config: MvqConfig | SsvqConfig | None, path: Path) -> dict[str, Any]:
+        """The network by one method, None for none, with float activations and in integers, which it keeps.
+
+        Args:
+            path: file of the network of integers.
+        """
         model = copy.deepcopy(self.model)
         if isinstance(config, MvqConfig):
             mvq.cluster(model, config)
@@ -74,13 +79,14 @@ class Bench:
         quantized = Activation(calibrate(self.inputs, SIGNED).scale)
         network = export_module(model, self.inputs, quantized, name=self.name,
                                 compressible=list(self.model.body()))
+        artifact.save(network, path)
         pixels = (self.inputs / quantized.scale).round().clamp(-128, 127).long()
         whole = torch.cat([integer.run(network, one)[network.layers[-1].name].flatten(1)
                            for one in pixels.split(1)])
         with torch.no_grad():
             real = model(self.inputs)
         storage = network_bits(network)
-        return {"network": self.name, "method": method,
+        return {"network": self.name, "method": method, "file": path.name,
                 **({"k": config.k, "d": config.d, "bits_per_weight": storage.per_weight,
                     "compression_ratio": storage.ratio} if config else {}),
                 "float_activations": self.measure(real), "integers": self.measure(whole)}
@@ -113,46 +119,8 @@ def rows(measured: Bench, work: Path) -> Iterator[dict[str, Any]]:
         of = f"-{config.k}-{config.d}" if config else ""
         kept = work / f"{measured.name}-{method}{of}.json".replace(" ", "-").replace(":", "-")
         if not kept.exists():
-            write_json(kept, measured.row(method, config))
+            write_json(kept, measured.row(method, config, kept.with_suffix(".safetensors")))
         yield json.loads(kept.read_text())
-
-
-def text(found: Mapping[str, Any]) -> str:
-    """The report."""
-    count = found["pictures"]
-    surviving = "; ".join(f"{row['network']}, {row['method']}, {row['bits_per_weight']:.2f} bits"
-                          for row in found["rows"] if "k" in row and 2 * row["integers"]["agree"] >= count)
-    float_right = ", ".join(f"{name} {right}" for name, right in found["float_right"].items())
-    return "\n\n".join((
-        "# Compressed ImageNet networks beside the float ones",
-        f"Made by `make reproduce-imagenet`: {' and '.join(found['float_right'])} with published weights, "
-        "1x1 convolutions compressed, the others and the classifier dense INT8, **no fine-tuning and no "
-        f"sparse training**. There are {count} labelled pictures: too few for an accuracy. The same {count} "
-        f"set the activation scales. Of them the float networks get right: {float_right}.",
-        "\"Agree\": pictures whose first class is the float network's. \"SQNR\": of the "
-        f"{count} x 1,000 logits against the float network's, up to one factor, *measured*; 0 dB means that "
-        "nothing is left of them. Bits are *counted*, codebooks included.",
-        markdown.table(("network", "method", "k, d", "bits a weight", "ratio", "agree", "right", "SQNR, dB",
-                        "integers: agree", "right", "SQNR, dB"), map(_line, found["rows"])),
-        "At least half of the first classes survive, in integers and without fine-tuning, in "
-        f"{surviving or 'no compressed network'}.",
-        "MVQ 1:2 sets half of the weights to 0 that were never trained for it, which the paper does before "
-        "it clusters; its rows show what that step is worth, not what MVQ reaches. The published accuracies "
-        "at 16x (SSVQ 65.9 %, MVQ 65.1 % on MobileNetV2) come after fine-tuning on ImageNet.",
-    )) + "\n"
-
-
-def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
-    storage = (f"{row['k']}, {row['d']}", f"{row['bits_per_weight']:.2f}",
-               f"{row['compression_ratio']:.1f}x") if "k" in row else ("", "8", "4.0x")
-    measured = [cell for where in ("float_activations", "integers") for cell in (
-        str(row[where]["agree"]), str(row[where]["right"]), _db(row[where]["sqnr_db"]))]
-    return (row["network"], row["method"], *storage, *measured)
-
-
-def _db(value: float) -> str:
-    """Beyond the digits of float32 nothing differs."""
-    return f"{value:.1f}" if value < 150 else "no noise"
 
 
 def main() -> None:
@@ -175,7 +143,6 @@ def main() -> None:
             found["rows"].append(row)
             print(json.dumps(row), flush=True)
     write_json(options.out, found)
-    write_whole(options.out.with_suffix(".md"), text(found))
 
 
 if __name__ == "__main__":

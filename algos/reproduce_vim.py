@@ -25,7 +25,7 @@ from torch import nn
 from algos import integer
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
-from algos.export_tokens import export
+from algos.export import export
 from algos.models.deit import DeiT
 from algos.models.vim import Vim
 from algos.soft import SoftAssignment

@@ -9,16 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import nn
-
 from algos.bits import Bits, bits
-from algos.body import Compressible, layers_to_compress
+from algos.body import Compressible, Layer, Trainable, layers_to_compress
 from algos.codebook import Codebook, attach, attached
 from algos.data.fashion_mnist import Images
-from algos.export import export, require_calibration
+from algos.export import export
 from algos.grouping import group
 from algos.kmeans import masked_kmeans
-from algos.models.resnet import ResNet
+from algos.lowering import require_calibration
 from algos.norms import gains_kept_positive
 from algos.signs import Freezing, SignedWeight
 from algos.training import Recipe, Report, fit, silent
@@ -65,7 +63,7 @@ class LayerReport:
     bits: Bits
 
 
-def cluster_layer(layer: nn.Conv2d, config: SsvqConfig) -> LayerReport:
+def cluster_layer(layer: Layer, config: SsvqConfig) -> LayerReport:
     """Replaces a layer's weight by codebook, assignments and signs, ready to fine-tune."""
     weight = layer.weight.detach()
     vectors = group(weight, config.d)
@@ -79,7 +77,7 @@ def cluster_layer(layer: nn.Conv2d, config: SsvqConfig) -> LayerReport:
 
 
 def cluster(model: Compressible, config: SsvqConfig) -> dict[str, LayerReport]:
-    """Clusters every convolution of the body, in place; the other layers stay dense.
+    """Clusters every layer of the body, in place; the other layers stay dense.
 
     Raises:
         InputError: d does not divide the output channels of a layer, a weight is not finite, or
@@ -88,13 +86,13 @@ def cluster(model: Compressible, config: SsvqConfig) -> dict[str, LayerReport]:
     return {name: cluster_layer(layer, config) for name, layer in layers_to_compress(model).items()}
 
 
-def signed_weights(model: ResNet) -> list[SignedWeight]:
+def signed_weights(model: Compressible) -> list[SignedWeight]:
     """Of the compressed layers, in order."""
     weights = (attached(layer) for layer in model.body().values())
     return [weight for weight in weights if isinstance(weight, SignedWeight)]
 
 
-def frozen_share(model: ResNet) -> float:
+def frozen_share(model: Compressible) -> float:
     """Share of all signs that are frozen."""
     freezers = [weight.freezer for weight in signed_weights(model) if weight.freezer is not None]
     signs = sum(freezer.frozen.numel() for freezer in freezers)
@@ -102,9 +100,9 @@ def frozen_share(model: ResNet) -> float:
 
 
 def fine_tune(
-    model: ResNet, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
+    model: Trainable, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
     report: Report = silent,
-) -> ResNet:
+) -> Trainable:
     """Trains codebooks, their scales, signs, norms and dense layers, in place; assignments stay."""
     weights, positive = signed_weights(model), gains_kept_positive(model)
     total = recipe.steps(len(images))
@@ -119,7 +117,7 @@ def fine_tune(
 
 
 def compress(
-    model: ResNet, calibration: Images, config: SsvqConfig, *, name: str = "ssvq",
+    model: Trainable, calibration: Images, config: SsvqConfig, *, name: str = "ssvq",
     training: Images | None = None, recipe: Recipe = FINE_TUNING, report: Report = silent,
 ) -> Network:
     """Float model to integer network; the model is changed in place.

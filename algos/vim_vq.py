@@ -23,8 +23,7 @@ from algos.codebook import Codebook, CodedWeight, attach
 from algos.data.fashion_mnist import Images
 from algos.grouping import Axis, group, ungroup
 from algos.kmeans import masked_kmeans
-from algos.models.deit import DeiT
-from algos.models.vim import Vim
+from algos.models.tokens import TokenNet
 from algos.soft import SoftAssignment, inverse_distance_logits, uniform_logits
 from algos.training import normalize
 from sim.errors import InputError
@@ -126,7 +125,7 @@ def projections(block: nn.Module) -> list[nn.Linear]:
     return [layer for layer in block.modules() if isinstance(layer, nn.Linear)]
 
 
-def calibrate(model: Vim | DeiT, images: Images, config: VimVqConfig) -> Bits:
+def calibrate(model: TokenNet, images: Images, config: VimVqConfig) -> Bits:
     """Compresses a float model in place; labels are not used.
 
     Raises:
@@ -137,7 +136,7 @@ def calibrate(model: Vim | DeiT, images: Images, config: VimVqConfig) -> Bits:
     return storage(model)
 
 
-def soften(model: Vim | DeiT, images: Images, config: VimVqConfig) -> None:
+def soften(model: TokenNet, images: Images, config: VimVqConfig) -> None:
     """All of `calibrate` but the truncation of what is still open."""
     if len(images) < config.batch:
         raise InputError("images", len(images), f"fewer than a batch of {config.batch}",

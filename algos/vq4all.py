@@ -24,11 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from algos.body import layers_to_compress
+from algos.body import Trainable, layers_to_compress
 from algos.codebook import attach, attached
 from algos.data.fashion_mnist import Images
-from algos.export import export, require_calibration
-from algos.models.resnet import ResNet
+from algos.export import export
+from algos.lowering import require_calibration
 from algos.norms import gains_kept_positive
 from algos.training import Report, augment, normalize, save_atomically, silent
 from algos.universal import FrozenCodebook, UniversalWeight, sample_codebook
@@ -239,13 +239,13 @@ class _Outputs:
             handle.remove()
 
 
-def blocks(model: ResNet) -> list[str]:
-    """Names of the modules of a ResNet whose outputs are distilled."""
+def blocks(model: Trainable) -> list[str]:
+    """Names of the modules whose outputs are distilled."""
     return [f"blocks.{number}" for number in range(len(model.blocks))]
 
 
 def compress(
-    models: Mapping[str, ResNet], calibration: Images, config: Vq4allConfig, *, training: Images,
+    models: Mapping[str, Trainable], calibration: Images, config: Vq4allConfig, *, training: Images,
     codebook: FrozenCodebook | None = None, work: Path | None = None,
     report: Callable[[str, int, float, float], None] = lambda name, epoch, loss, seconds: None,
 ) -> dict[str, Network]:

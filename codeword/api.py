@@ -164,16 +164,17 @@ def verify(
 
 def compress(
     model: str, *, method: str = "mvq", k: int | None = None, d: int | None = None,
-    pattern: tuple[int, int] | None = None, epochs: int = 1, data: str | Path | None = None,
+    pattern: tuple[int, int] | None = None, epochs: int | None = None, data: str | Path | None = None,
     pad: bool = False, threads: int = 1, report: Callable[[int, float, float], None] = lambda *_: None,
 ) -> Network:
-    """Compresses a trained ResNet for 28x28 images into a network of integers.
+    """Compresses a trained network for grey 28x28 images into a network of integers.
 
     Args:
-        model: a shipped network (for mvq its pruned weights), or a .safetensors checkpoint of a ResNet.
-        method: vq, mvq, ssvq or vq4all.
+        model: resnet20-fashion (for mvq its pruned weights), vim-fashion, deit-fashion, or a .safetensors
+            checkpoint of a ResNet.
+        method: vq, mvq, ssvq, vq4all, or for Vim and DeiT vim-vq.
         k, d, pattern: codewords of a codebook, codeword length, N:M of mvq; None for what the method takes.
-        epochs: of fine-tuning; 0 for none.
+        epochs: of fine-tuning; 0 for none, None for what the method takes: 1, with vim-vq none.
         data: folder of the Fashion-MNIST IDX files; None for the shipped subset.
         threads: of PyTorch; 1 gives the same result every time.
         pad: widen layers whose output channels d does not divide, with channels of value 0.
@@ -182,7 +183,7 @@ def compress(
     Raises:
         InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.
     """
-    if epochs < 0:
+    if epochs is not None and epochs < 0:
         raise InputError("--epochs", epochs, "negative", "give 0 for no fine-tuning")
     if threads < 1:
         raise InputError("--threads", threads, "not positive", "give 1 or more")
@@ -191,12 +192,15 @@ def compress(
 
         from algos import checkpoint, methods, zoo
         from algos.data import fashion_mnist
-        from algos.models.resnet import widened
+        from algos.models.resnet import ResNet, widened
 
         torch.set_num_threads(threads)
-        shipped = zoo.load_sparse if methods.starts_sparse(method) else zoo.load_float
-        trained = shipped() if model in inputs.EXPORTED else checkpoint.load(model)
-        trained = widened(trained, d or PADDED_TO) if pad else trained
+        sparse = methods.starts_sparse(method)
+        trained = zoo.load(model, sparse=sparse) if model in zoo.NAMES else checkpoint.load(model)
+        if pad:
+            if not isinstance(trained, ResNet):
+                raise InputError("--pad", model, "only ResNets are widened", "choose a -d that fits")
+            trained = widened(trained, d or PADDED_TO)
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
         options = methods.Options(k, d, pattern, epochs, many=data is not None)
         return methods.compress(trained, method, options, training.first(CALIBRATION_IMAGES), training,

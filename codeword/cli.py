@@ -52,13 +52,15 @@ def main() -> None:
 @app.command()
 def compress(
     model: Annotated[str, typer.Argument(
-        metavar="MODEL", help="resnet20-fashion, or a .safetensors checkpoint of a ResNet")],
+        metavar="MODEL", help="resnet20-fashion, vim-fashion, deit-fashion, or a .safetensors checkpoint of "
+        "a ResNet")],
     output: Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")],
-    method: Annotated[str, typer.Option(help="vq, mvq, ssvq or vq4all")] = "mvq",
+    method: Annotated[str, typer.Option(help="vq, mvq, ssvq, vq4all, or for Vim and DeiT vim-vq")] = "mvq",
     k: Annotated[int | None, typer.Option("-k", help="codewords of a codebook")] = None,
     d: Annotated[int | None, typer.Option("-d", help="codeword length")] = None,
     pattern: Annotated[str | None, typer.Option(help="N:M of mvq, kept of every M weights")] = None,
-    epochs: Annotated[int, typer.Option(help="of fine-tuning, 0 for none")] = 1,
+    epochs: Annotated[int | None, typer.Option(
+        help="of fine-tuning, 0 for none; by default 1, with vim-vq none")] = None,
     data: Annotated[Path | None, typer.Option(
         help="folder of the Fashion-MNIST IDX files; without it the shipped subset")] = None,
     pad: Annotated[bool, typer.Option(

@@ -14,8 +14,6 @@ from codeword.comparison import machines, priced
 from codeword.comparison.report import COST_COLUMNS, PRICES, cost_cells
 from sim import markdown
 
-VERIFIED = {"vim": "block0.out", "deit": "block0.fc2"}
-"""The linear layer of each network that runs on the RTL: its inputs are products of the others."""
 SEEN = 0.005
 """Least difference in accuracy that counts: some 1.5 standard errors of 10,000 images."""
 NAMES = {"kmeans": "plain VQ (k-means)", "convex": "convex combination", "vim-vq": "ViM-VQ", "dkm": "DKM",
@@ -31,8 +29,8 @@ def main() -> None:
 
 def price(found: dict[str, Any], work: Path) -> None:
     """Adds what the exports cost."""
-    for name, layer in VERIFIED.items():
-        found["exports"][name]["cost"] = machines.cost(work / f"{name}.safetensors", "vq", layer)
+    for name, export in found["exports"].items():
+        export["cost"] = machines.cost(work / f"{name}.safetensors", "vim-vq")
 
 
 def text(found: dict[str, Any]) -> str:
@@ -66,7 +64,8 @@ def text(found: dict[str, Any]) -> str:
         markdown.table(("network", "bits a weight", "float", "compressed", "in integers", *COST_COLUMNS),
                        (_export(name, export) for name, export in found["exports"].items())),
         "\"Every tensor\": one image through the cycle engine, scan, softmax and norms included. The layer "
-        "on the RTL is " + " and ".join(f"`{layer}` of {name}" for name, layer in VERIFIED.items()) +
+        "on the RTL is "
+        + " and ".join(f"`{machines.VERIFIED[name]}` of {name}" for name in found["exports"]) +
         ". All linear layers run there but those whose requantization has a table (SiLU, GELU, softplus), "
         "which the Verilog's storer lacks and refuses.",
     )) + "\n"

@@ -56,7 +56,8 @@ def text(found: dict[str, Any]) -> str:
         markdown.table(("network", "codebook", *COST_COLUMNS),
                        ((name, way, *cost_cells(ways[way]["cost"]))
                         for name, ways in found["networks"].items() for way in WAYS)),
-        f"\"Every tensor\": one image through the cycle engine. The layer on the RTL: `{machines.VERIFIED}`.",
+        "\"Every tensor\": one image through the cycle engine. The layer on the RTL: "
+        f"`{machines.VERIFIED['resnet']}`.",
     )) + "\n"
 
 

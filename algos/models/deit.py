@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from algos.models.patches import Patches
+from algos.models.tokens import TokenNet
 
 EXPANSION = 4
 """Inner over outer channels of the perceptron."""
@@ -42,8 +42,8 @@ class Block(nn.Module):
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
-class DeiT(nn.Module):
-    """Pixels in 0..1, [batch, 1, 28, 28] -> logits [batch, 10]; 16 tokens.
+class DeiT(TokenNet):
+    """The network.
 
     Args:
         dim: channels of a token, a multiple of `heads`.
@@ -51,14 +51,4 @@ class DeiT(nn.Module):
     """
 
     def __init__(self, dim: int = 64, depth: int = 3, heads: int = 4) -> None:
-        super().__init__()
-        self.patches = Patches(dim)
-        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(dim)
-        self.head = nn.Linear(dim, 10)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        x = self.patches(pixels)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x).mean(1))
+        super().__init__(dim, (Block(dim, heads) for _ in range(depth)), nn.LayerNorm(dim))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from algos.models.patches import Patches
 from algos.models.scan import selective_scan
+from algos.models.tokens import TokenNet
 
 EXPANSION, STATES, RANK, KERNEL = 2, 8, 8, 3
 """Inner over outer channels, N of the scan, inner size of the step projection, tokens of a convolution."""
@@ -56,8 +56,8 @@ class Block(nn.Module):
         return x + self.out_proj(sum(way(u) for way in self.ways) * F.silu(z))
 
 
-class Vim(nn.Module):
-    """Pixels in 0..1, [batch, 1, 28, 28] -> logits [batch, 10]; 16 tokens.
+class Vim(TokenNet):
+    """The network.
 
     Args:
         dim: channels of a token.
@@ -65,14 +65,4 @@ class Vim(nn.Module):
     """
 
     def __init__(self, dim: int = 64, depth: int = 3) -> None:
-        super().__init__()
-        self.patches = Patches(dim)
-        self.blocks = nn.ModuleList(Block(dim) for _ in range(depth))
-        self.norm = nn.RMSNorm(dim, eps=1e-5)
-        self.head = nn.Linear(dim, 10)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        x = self.patches(pixels)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x).mean(1))
+        super().__init__(dim, (Block(dim) for _ in range(depth)), nn.RMSNorm(dim, eps=1e-5))

@@ -1,4 +1,4 @@
-"""Trained networks that ship with the package: ResNet-20 on Fashion-MNIST, see its README.md."""
+"""Trained networks that ship with the package: ResNet-20, Vim and DeiT on Fashion-MNIST, see the READMEs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,28 @@ import numpy as np
 import torch
 
 from algos import checkpoint
+from algos.body import Trainable
 from algos.data.fashion_mnist import Images
 from algos.models.resnet import ResNet
+from algos.zoo.tokens import load_deit, load_vim
 from sim import artifact
 from sim.network import Network
 
 FOLDER = Path(__file__).with_name("resnet20_fashion")
+
+
+NAMES = ("resnet20-fashion", "vim-fashion", "deit-fashion")
+
+
+def load(name: str, *, sparse: bool = False) -> Trainable:
+    """A float network of NAMES.
+
+    Args:
+        sparse: where MVQ starts, if there is such a one.
+    """
+    if name == NAMES[0]:
+        return load_sparse() if sparse else load_float()
+    return load_vim() if name == NAMES[1] else load_deit()
 
 
 def load_float() -> ResNet:

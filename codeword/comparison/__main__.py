@@ -14,6 +14,9 @@ from codeword.comparison import machines, report
 from sim.errors import InputError
 from sim.files import write_json, write_whole
 
+NETWORKS = ("resnet8", "resnet20", "deit", "vim")
+"""In the order of the report."""
+
 
 def collect(work: Path) -> list[report.Run]:
     """The finished runs, those of the first seed with their cost.
@@ -31,11 +34,12 @@ def collect(work: Path) -> list[report.Run]:
         runs.append(run)
     if not runs:
         raise InputError("--work", str(work), "holds no finished run", "run python -m algos.comparison first")
-    return sorted(runs, key=lambda run: (run["network"] != "resnet8", _place(run["method"]), run["seed"]))
+    return sorted(runs, key=lambda run: (
+        NETWORKS.index(run["network"]), _place(run["method"]), run["seed"]))
 
 
 def _place(method: str) -> tuple[int, str]:
-    return list(machines.FAMILIES).index(method.split("-")[0]), method
+    return list(machines.FAMILIES).index(machines.family(method)), method
 
 
 def main() -> None:

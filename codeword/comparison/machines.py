@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,49 +11,58 @@ import numpy as np
 import codeword
 from codeword import inputs
 from sim import artifact
+from sim.accelerator import Accelerator
 from sim.estimate import assemble
 from sim.network import CodebookWeight, Conv, Network
 
-FAMILIES = {"float": "ews", "vq": "ews-c", "mvq": "ews-cms", "ssvq": "ssvq", "vq4all": "rom"}
-"""Machine of each method; that of the float network runs dense INT8 weights."""
+FAMILIES = {"float": "ews", "INT8": "ews", "vq": "ews-c", "vim-vq": "ews-c", "mvq": "ews-cms",
+            "ssvq": "ssvq", "vq4all": "rom"}
+"""Machine of each method; the first two have dense INT8 weights."""
 SIZE = 16
 TECHNOLOGIES = ("mvq40", "sg13g2")
 """What each machine is priced by: the tables of MVQ, and our own RTL on a cell library."""
-VERIFIED = "block2.conv2"
-"""The layer of a ResNet that runs on the RTL as well: the last and smallest map of ResNet-8."""
+VERIFIED = {"resnet": "block2.conv2", "vim": "block0.out", "deit": "block0.fc2",
+            "mobilenet": "blocks.6.project.0", "efficientnet": "blocks.5.project.0"}
+"""The layer that runs on the RTL as well, by how the network's name begins. Of a ResNet the last and smallest
+map of ResNet-8; of Vim and DeiT a linear layer whose inputs are products of others; of the ImageNet networks
+a projection with few cycles."""
 
 
 def family(method: str) -> str:
-    """Of a method as `algos.comparison` names it: "ssvq-1.5 fixed signs" runs on ssvq."""
-    return FAMILIES[method.split("-")[0]]
+    """Of a method by its name in a report: "ssvq-1.5 fixed signs" is of ssvq, "vim-vq-1.5" of vim-vq."""
+    return max((name for name in FAMILIES if re.match(rf"{name}\b", method)), key=len)
 
 
-def settings(network: Network, machine: str) -> list[str]:
-    """What the machine must hold: codewords of this length, and in a ROM this many."""
+def settings(network: Network, accelerator: Accelerator) -> list[str]:
+    """What a machine must have other than it has, to hold a network's codewords, patterns and codebooks."""
     codebooks = [layer.weight for layer in network.layers
                  if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
     if not codebooks:
         return []
-    found = [f"codeword_length={codebooks[0].d}"]
-    if machine == "rom":
-        found.append(f"codebook_entries={len(codebooks[0].codebook)}")
-    return found
+    most = max(len(weight.codebook) for weight in codebooks)
+    of = codebooks[0]
+    wanted = {"codeword_length": of.d, "codebook_entries": most if accelerator.loader == "rom" else
+              max(most, accelerator.codebook_entries)}
+    if accelerator.loader == "masked":
+        wanted |= {"keep": of.keep, "group": of.group}
+    if accelerator.sparse_tile:
+        wanted["tile_columns"] = of.d
+    return [f"{field}={value}" for field, value in wanted.items() if getattr(accelerator, field) != value]
 
 
-def cost(path: Path, method: str, layer: str = VERIFIED) -> dict[str, Any]:
+def cost(path: Path, method: str) -> dict[str, Any]:
     """One random image through the cycle engine, every tensor compared; one layer through the RTL.
 
     Args:
-        path: of the integer network.
-        layer: the one that runs on the RTL.
+        path: of the integer network; its name begins with one of VERIFIED.
 
     Raises:
         InputError: the machine cannot run the network.
     """
     network = artifact.load(path)
-    machine = family(method)
-    fields = settings(network, machine)
-    name = f"{machine}-{SIZE}"
+    name = f"{FAMILIES[family(method)]}-{SIZE}"
+    fields = settings(network, inputs.accelerator(name))
+    layer = next(layer for kind, layer in VERIFIED.items() if network.name.startswith(kind))
     images = np.random.default_rng(0).integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
     accelerator = inputs.accelerator(name, fields)
     run = codeword.simulate(network, accelerator, images)

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from codeword.comparison.machines import TECHNOLOGIES
+from codeword.comparison.machines import TECHNOLOGIES, family
 from codeword.tables import number
 from sim import markdown
 
@@ -35,7 +35,7 @@ PRICES = (
     "follow from the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ, those of `sg13g2` from our own "
     "RTL at 130 nm, *measured* but for its SRAM, with a clock that is never gated (README, Limits).")
 """Where the cost columns come from, for the reports that have them."""
-MARKERS = {"float": "*", "vq": "o", "mvq": "s", "ssvq": "^", "vq4all": "D"}
+MARKERS = {"float": "*", "vq": "o", "vim-vq": "v", "mvq": "s", "ssvq": "^", "vq4all": "D"}
 """Of a method in the picture, by its family."""
 
 
@@ -166,7 +166,7 @@ def picture(found: Sequence[Row], path: Path) -> None:
                 if place is not None:
                     axes.errorbar(place, 100 * row.mean, 100 * row.spread or None, capsize=3,
                                   linestyle="none", color=f"C{methods.index(row.method)}",
-                                  marker=MARKERS[row.method.split("-")[0]], label=row.method)
+                                  marker=MARKERS[family(row.method)], label=row.method)
             front = pareto(points)
             axes.step([x for x, _ in front], [y for _, y in front], where="post", color="0.7", zorder=0)
             axes.locator_params(nbins=6)

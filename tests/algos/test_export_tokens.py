@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from algos import integer
-from algos.export_tokens import export
+from algos.export import export
+from algos.methods import Options, compress
 from algos.models.deit import DeiT
 from algos.models.vim import Vim
 from algos.vim_vq import VimVqConfig, calibrate
+from codeword import inputs
+from codeword.comparison.machines import settings
 from sim import accelerator
 from sim.engine import simulate
 from sim.errors import InputError
@@ -80,6 +83,31 @@ def test_the_cycle_engine_is_bit_exact(kind: str) -> None:
         model({"vim": Vim, "deit": DeiT}[kind]), images(16), name=kind)
     pixels = network.input.quantize(images(2, seed=7).pixels.numpy() / 255)
     assert simulate(network, machine(kind == "vim-vq"), pixels).bit_exact
+
+
+@pytest.mark.parametrize(("kind", "method", "options", "preset"), [
+    (DeiT, "vq", Options(k=16, d=8, epochs=0), "ews-c-16"),
+    (DeiT, "mvq", Options(k=16, epochs=0), "ews-cms-16"),
+    (DeiT, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
+    (Vim, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
+    (Vim, "vq4all", Options(k=64, epochs=1), "rom-16"),
+])
+def test_codebooks_of_every_method_are_cut_where_a_projection_is(
+    kind: type[nn.Module], method: str, options: Options, preset: str
+) -> None:
+    """The rows of q, k and v (u and gate) together are the projection's weight, at the scale of a row."""
+    found = model(kind)
+    network = compress(found, method, options, images(32), images(128), name=method)
+    block = found.blocks[0]
+    whole, names = ((block.attention.qkv, "qkv") if kind is DeiT else (block.in_proj, ("u", "gate")))
+    layers = [network[f"block0.{name}"] for name in names]
+    integers = torch.cat([torch.from_numpy(layer.weight.decode()).double().flatten(1) for layer in layers])
+    real = whole.weight.detach().double()
+    factor = (real * integers).sum(1, keepdim=True) / integers.square().sum(1, keepdim=True)
+    torch.testing.assert_close(real, factor * integers, rtol=0, atol=1e-6)
+    pixels = network.input.quantize(images(1, seed=7).pixels.numpy() / 255)
+    machine = inputs.accelerator(preset, settings(network, accelerator.load(preset)))
+    assert simulate(network, machine, pixels).bit_exact
 
 
 def test_codewords_along_the_inputs_are_refused() -> None:

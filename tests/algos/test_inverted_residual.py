@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from algos import integer
-from algos.export import export_module
+from algos.export_convs import export_module
 from algos.lowering import Lowering
 from algos.models.inverted_residual import EFFICIENTNET_LITE0, MOBILENET_V2, InvertedResidualNet, Stage
 from algos.quantize import Activation

@@ -5,19 +5,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codeword import inputs
 from codeword.comparison import machines, report
-from codeword.comparison.__main__ import collect
-from sim import artifact
+from codeword.comparison.__main__ import NETWORKS, collect
+from sim import accelerator, artifact, engine
 from sim.errors import InputError
+from sim.network import CodebookWeight, Conv, Network, TensorSpec
 
 COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234,
         "prices": {"mvq40": {"energy_uj": 1.5, "area_mm2": None},
                    "sg13g2": {"energy_uj": 70.0, "area_mm2": 9.0}},
         "verified_words": 10, "verify_mismatches": 0, "verify_cycles": [7, 7]}
+
+
+def words(k: int, d: int) -> np.ndarray:
+    return np.ones((k, d), np.int8)
+
+
+def places(groups: int) -> np.ndarray:
+    return np.zeros((groups, 3, 1, 1), np.uint16)
 
 
 def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:
@@ -58,13 +69,13 @@ def test_a_network_is_costed_on_its_machine_and_verified(tmp_path: Path) -> None
 
     model = resnet8()
     ssvq.cluster(model, SsvqConfig(k=8, d=8))
-    artifact.save(export(model, images(16), name="small"), tmp_path / "a.safetensors")
+    artifact.save(export(model, images(16), name="resnet8"), tmp_path / "a.safetensors")
     (tmp_path / "a.json").write_text(json.dumps(run("ssvq-1.5", 0, 0.5)))
     (tmp_path / "b.json").write_text(json.dumps(run("ssvq-1.5", 1, 0.6)))
     first, second = collect(tmp_path)
     assert "cost" not in second
     cost = first["cost"]
-    assert (cost["accelerator"], cost["settings"]) == ("ssvq-16", ["codeword_length=8"])
+    assert (cost["accelerator"], cost["settings"]) == ("ssvq-16", [])
     assert cost["bit_exact"]
     assert cost["verify_mismatches"] == 0
     assert cost["verify_cycles"][0] == cost["verify_cycles"][1] > 0
@@ -77,10 +88,27 @@ def test_nothing_finished(tmp_path: Path) -> None:
 
 
 def test_every_method_has_a_machine() -> None:
-    from algos.comparison import METHODS
+    from algos.contenders import METHODS
 
-    assert {machines.family(method) for method in METHODS} == {"ews-c", "ews-cms", "ssvq", "rom"}
-    assert set(report.MARKERS) == set(machines.FAMILIES)
+    named = {method for methods in METHODS.values() for method in methods}
+    assert {machines.family(method) for method in named} == {"vq", "vim-vq", "mvq", "ssvq", "vq4all"}
+    assert set(report.MARKERS) == {machines.family(method) for method in ("float", *named)}
+    assert set(METHODS) == set(NETWORKS)
+
+
+@pytest.mark.parametrize(("preset", "weight", "expected"), [
+    ("ews-c-16", CodebookWeight(words(16, 4), places(4)), ["codeword_length=4"]),
+    ("ews-c-16", CodebookWeight(words(2048, 8), places(2)), ["codebook_entries=2048"]),
+    ("rom-16", CodebookWeight(words(8, 8), places(2), universal=True), ["codebook_entries=8"]),
+    ("ews-cms-16", CodebookWeight(words(8, 4), places(4), np.zeros((4, 3, 1, 1, 2), np.uint16), 1, 2),
+     ["codeword_length=4", "keep=1", "group=2", "tile_columns=4"]),
+])
+def test_a_machine_is_set_to_the_format(preset: str, weight: CodebookWeight, expected: list[str]) -> None:
+    layer = Conv("a", "input", weight, np.zeros(16, np.int32))
+    network = Network("a", TensorSpec((3, 2, 2), 1.0, 0), (layer,))
+    assert machines.settings(network, accelerator.load(preset)) == expected
+    machine = inputs.accelerator(preset, expected)
+    assert engine.simulate(network, machine, np.ones((1, 3, 2, 2), np.int8)).bit_exact
 
 
 def test_claims_are_told_seed_by_seed() -> None:

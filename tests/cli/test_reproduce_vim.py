@@ -21,7 +21,7 @@ def row(method: str, accuracy: float, setting: str = "2 bit") -> dict[str, objec
 def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from algos.export_tokens import export
+    from algos.export import export
     from algos.models.deit import DeiT
     from algos.models.vim import Vim
     from algos.vim_vq import calibrate

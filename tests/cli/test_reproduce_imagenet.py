@@ -1,0 +1,49 @@
+"""The report on ImageNet networks, and the machines of their exports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from codeword import reproduce_imagenet
+from tests.cli.test_comparison import COST
+
+MEASURED = {"agree": 2, "right": 1, "sqnr_db": 3000.0}
+
+
+def row(method: str, agree: int, **more: object) -> dict[str, object]:
+    return {"network": "mobilenet-v2", "method": method, "file": f"{method}.safetensors",
+            "float_activations": MEASURED, "integers": {"agree": agree, "right": 1, "sqnr_db": 12.34}, **more}
+
+
+def test_every_network_is_costed_on_the_machine_of_its_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, str]] = []
+
+    def cost(path: Path, method: str) -> dict[str, object]:
+        ran.append((path.name, method))
+        return COST
+
+    monkeypatch.setattr(reproduce_imagenet.machines, "cost", cost)
+    coded = {"k": 64, "d": 4, "bits_per_weight": 2.5, "compression_ratio": 12.8}
+    out = tmp_path / "imagenet.json"
+    out.write_text(json.dumps({"pictures": 4, "float_right": {"mobilenet-v2": 3}, "rows": [
+        row("INT8", 4), row("ssvq", 2, **coded), row("mvq 1:2", 1, **coded)]}))
+    monkeypatch.setattr(sys, "argv", ["", "--work", str(tmp_path), "--out", str(out)])
+    reproduce_imagenet.main()
+    assert ran == [("INT8.safetensors", "INT8"), ("ssvq.safetensors", "ssvq"),
+                   ("mvq 1:2.safetensors", "mvq 1:2")]
+    text = out.with_suffix(".md").read_text()
+    assert "| mobilenet-v2 | INT8 |  | 8 | 4.0x | 2 | 1 | no noise | 4 | 1 | 12.3 |" in text
+    assert "| mobilenet-v2 | ssvq | 64, 4 | 2.50 | 12.8x |" in text
+    assert "| mobilenet-v2 | mvq 1:2 | 64, 4 | ews-16 | 1,234 |" in text
+    assert "survive, in integers and without fine-tuning, in mobilenet-v2, ssvq, 2.50 bits." in text
+    assert "`blocks.6.project.0` of mobilenet-v2" in text
+    monkeypatch.setattr(sys, "argv", ["", "--out", str(out)])
+    reproduce_imagenet.main()  # from the file alone
+    assert len(ran) == 3
+    assert out.with_suffix(".md").read_text() == text

@@ -124,6 +124,8 @@ def checkpoint(tmp_path: Path) -> Path:
     (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
     (["--method", "ssvq", "--pattern", "4:16"], ("--pattern = '4:16'", "ssvq")),
     (["--method", "vq4all", "--epochs", "0"], ("--epochs = 0",)),
+    (["--method", "vim-vq"], ("--method = 'vim-vq'", "Vim and DeiT")),
+    (["--method", "vim-vq", "--epochs", "2"], ("--epochs = 2", "leave it out")),
     (["--epochs", "-1"], ("--epochs = -1",)),
     (["--data", "nowhere"], ("nowhere", "idx3")),
 ])
@@ -132,6 +134,19 @@ def test_compress(
 ) -> None:
     output = tmp_path / "out.safetensors"
     assert_refused(codeword("compress", checkpoint, "-o", output, *options), *parts)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(("options", "parts"), [
+    (["--pad"], ("--pad = 'vim-fashion'", "-d")),
+    (["--method", "mvq", "--epochs", 0], ("d = 16", "24 output channels")),
+    (["--method", "vim-vq", "-d", 16], ("d = 16", "24 output channels")),
+])
+def test_compress_vim(
+    codeword: Command, tmp_path: Path, options: list[object], parts: tuple[str, ...]
+) -> None:
+    output = tmp_path / "out.safetensors"
+    assert_refused(codeword("compress", "vim-fashion", "-o", output, *options), *parts)
     assert not output.exists()
 
 

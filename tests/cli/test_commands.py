@@ -198,6 +198,15 @@ def test_other_methods_run_on_their_machines(
     assert run["bit_exact"]
 
 
+def test_vim_vq_compresses_deit(codeword: Command, tmp_path: Path) -> None:
+    file = tmp_path / "net.safetensors"
+    fields = json.loads(codeword("compress", "deit-fashion", "--method", "vim-vq", "-k", 16, "-d", 8,
+                                 "-o", file, "--json").out)
+    assert 4 / 8 < fields["bits_per_weight"] < 1
+    assert fields["accuracy"] > 0.5
+    assert json.loads(codeword("simulate", file, "-a", "ews-c-16", "--json").out)["bit_exact"]
+
+
 def test_help_names_every_verb(codeword: Command) -> None:
     result = codeword("--help")
     assert result.status == 0

@@ -22,7 +22,7 @@ import torch
 from algos import contenders, integer, vq4all, zoo
 from algos.bits import network_bits
 from algos.body import Trainable, layers_to_compress
-from algos.contenders import METHODS, Start
+from algos.contenders import METHODS, Hulls, Start
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.export import export
@@ -72,10 +72,10 @@ class Queue:
     def _run(self, name: str, network: str, seed: int, method: str) -> dict[str, Any]:
         begin = time.perf_counter()
         start = self._start(network, seed)
-        model = start.dense
-        if method != "float":
+        model, way = start.dense, METHODS[network].get(method)
+        if way is not None:
             images = self.training.first(TUNED)
-            model = METHODS[network][method](start, seed, images, self.work / f"{name}.pt", _printed(name))
+            model = way(start, seed, images, self.work / f"{name}.pt", _printed(name))
         exported = export(model, self.training.first(contenders.CALIBRATION), name=name)
         artifact.save(exported, self.work / f"{name}.safetensors")
         storage = network_bits(exported)
@@ -83,9 +83,10 @@ class Queue:
                   "accuracy": accuracy(model, self.test),
                   "accuracy_integer": integer.accuracy(exported, self.test),
                   "seconds": round(time.perf_counter() - begin, 1), "torch": torch.__version__}
-        if method != "float":
-            result |= {"config": asdict(METHODS[network][method].config),
-                       "images": TUNED, "epochs": contenders.EPOCHS, "bits": asdict(storage),
+        if way is not None:
+            seen = (contenders.CALIBRATION, 0) if isinstance(way, Hulls) else (TUNED, contenders.EPOCHS)
+            result |= {"config": asdict(way.config), "images": seen[0], "epochs": seen[1],
+                       "bits": asdict(storage),
                        "bits_per_weight": storage.in_rom.per_weight,
                        "compression_ratio": storage.in_rom.ratio}
         print(name, f"{result['accuracy_integer']:.2%}", f"{result['seconds']} s", flush=True)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from algos.codebook import attached
 from algos.data.fashion_mnist import Images
-from algos.lowering import PIXELS, SIGNED, Lowering, require_calibration
+from algos.lowering import PIXELS, SIGNED, Lowering, require_calibration, require_finite
 from algos.models.resnet import ResNet
 from algos.norms import absorb_gain_signs
 from algos.pruning import densify
@@ -59,10 +59,7 @@ def export_module(
         InputError: an operation that is none of the above; a tensor of the model is not finite; a psum may
             exceed 32 bits.
     """
-    for field, tensor in model.state_dict().items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(field, float("nan"), "holds NaN or infinity",
-                             "repair the checkpoint before exporting it")
+    require_finite(model)
     model = copy.deepcopy(model).eval()
     dense = [layer for layer in map(model.get_submodule, compressible)
              if isinstance(layer, nn.Conv2d) and attached(layer) is None]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from algos.codebook import attached
 from algos.data.fashion_mnist import Images
-from algos.lowering import PIXELS, SIGNED, Lowering, require_calibration
+from algos.lowering import PIXELS, SIGNED, Lowering, require_calibration, require_finite
 from algos.models import deit, vim
 from algos.models.patches import TOKENS, Patches
 from algos.models.scan import selective_scan
@@ -56,6 +56,7 @@ def export(
 ) -> Network:
     """`algos.export.export` of a Vim or DeiT."""
     require_calibration(calibration)
+    require_finite(model)
     emitter = _Emitter(normalize(calibration.pixels), PIXELS)
     with torch.no_grad():
         last = emitter.patches(model.patches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from algos.codebook import attached
@@ -31,6 +32,14 @@ def require_calibration(images: Images) -> None:
     """Raises InputError where there are none."""
     if not len(images):
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
+
+
+def require_finite(model: nn.Module) -> None:
+    """Raises InputError where a tensor of the model is not."""
+    for field, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(field, float("nan"), "holds NaN or infinity",
+                             "repair the checkpoint before exporting it")
 
 
 class Lowering:

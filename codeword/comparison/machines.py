@@ -30,7 +30,7 @@ a projection with few cycles."""
 
 def family(method: str) -> str:
     """Of a method by its name in a report: "ssvq-1.5 fixed signs" is of ssvq, "vim-vq-1.5" of vim-vq."""
-    return max((name for name in FAMILIES if re.match(rf"{name}\b", method)), key=len)
+    return next(name for name in FAMILIES if re.match(rf"{name}\b", method))
 
 
 def settings(network: Network, accelerator: Accelerator) -> list[str]:

@@ -118,6 +118,14 @@ def test_codewords_along_the_inputs_are_refused() -> None:
         export(found, images(16), name="input")
 
 
+def test_weights_that_are_not_numbers_are_refused() -> None:
+    found = model(DeiT)
+    with torch.no_grad():
+        found.blocks[0].fc1.weight[1, 2] = float("nan")
+    with pytest.raises(InputError, match=r"fc1\.weight = nan"):
+        export(found, images(16), name="nan")
+
+
 def test_calibration_images_are_needed() -> None:
     with pytest.raises(InputError, match="calibration = 0"):
         export(model(DeiT), images(4).first(0), name="none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import count
 
 import numpy as np
 
@@ -80,15 +81,29 @@ def _packet_assembler(rng: np.random.Generator) -> Vectors:
             packet, collected = None, []
 
 
+_RUN_COUNT_BITS = 10
+
+
 def _runs(rng: np.random.Generator) -> Vectors:
     left: deque[int] = deque()
-    for _ in range(1500):
+    random_cycles = 1500
+    # Transfers that are let through, so that the upper bits of both counts tell.
+    counts = [(1 << _RUN_COUNT_BITS) - 1, *(1 + number(rng, _RUN_COUNT_BITS - 1) for _ in range(8))]
+    whole = deque([*((lines, 2) for lines in counts), *((1, planes) for planes in counts)])
+    for n in count():
         load = int(not left and chance(rng, 0.7))
-        lines, planes = (1 + below(rng, 4) for _ in range(2))
         start, line_stride, plane_stride = (number(rng, 32) for _ in range(3))
-        if chance(rng, 0.3):  # more than `clear` lets pass
-            lines += 1 << below(rng, 16)
-        ready, clear, reset = chance(rng, 0.8), chance(rng, 0.04), chance(rng, 0.005)
+        if n < random_cycles:
+            lines, planes = (1 + below(rng, 4) for _ in range(2))
+            if chance(rng, 0.3):  # more than `clear` lets pass
+                lines += 1 << below(rng, _RUN_COUNT_BITS)
+            ready, clear = chance(rng, 0.8), chance(rng, 0.04)
+            reset = int(n == random_cycles - 1 or chance(rng, 0.005))
+        elif whole or left:
+            ready, clear, reset = 1, 0, 0
+            lines, planes = whole.popleft() if load else (1, 1)
+        else:
+            break
         expected: dict[str, int] = {"valid": bool(left)}
         if left:
             expected |= {"address": left[0], "last": len(left) == 1}
@@ -263,7 +278,7 @@ SUITES = (
                 view="    if (!out_valid) seen_out_data = 0;"),
     VectorSuite("runs", Runs, _runs, view="""
     legal = !(load && valid) && lines != 0 && planes != 0;
-    if (!valid) begin seen_address = 0; seen_last = 0; end"""),
+    if (!valid) begin seen_address = 0; seen_last = 0; end""", small={"WORD_ADDRESS_BITS": _RUN_COUNT_BITS}),
     VectorSuite("address_channel_64", lambda: AddressChannel(data_bits=64), _address_channel, view="""
     legal = address[2:0] == 0 && beats != 0 && beats <= 17'h10000 && room <= 32 && (!finish || !idle)
             && (fresh || was_rst || was_clear || !was_request_valid || was_request_ready

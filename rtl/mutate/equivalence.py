@@ -24,8 +24,8 @@ def proven(top: Block, kind: str, number: int, view: str | None, directory: Path
         view: what the contract leaves open: Verilog statements over the ports of `top` that assign `legal`
             (these inputs are allowed now) and may change `seen_NAME`, the part of output NAME that counts.
             `was_NAME` is a port in the cycle before, `fresh` the first cycle, `note` what the statements put
-            into `next_note` then (16 bits, 0 at first). Once an input was not legal, anything goes. Empty: all
-            inputs, all outputs. None: `top` is too large for this proof.
+            into `next_note` then (16 bits, 0 at first). Once an input was not legal, anything goes. Empty:
+            all inputs, all outputs. None: `top` is too large for this proof.
         zero: by input of `top`, the bits that the contract keeps at 0. They are constants in the proof, which
             makes it easier than `legal` would.
     """
@@ -83,6 +83,6 @@ def _miter(top: Block, number: int, view: str, zero: Mapping[str, int]) -> str:
         "  reg [15:0] note = 0, next_note; always @(posedge clk) note <= next_note;",
         *(f"  reg [{width - 1}:0] was_{name}; always @(posedge clk) was_{name} <= \\{name} ;"
           for name, width in everything.items()),
-        "  always @* begin", "    legal = 1; next_note = note;", *(f"    seen_{name} = \\{name} ;" for name in outs), view,
-        "  end", "endmodule", ""]
+        "  always @* begin", "    legal = 1; next_note = note;",
+        *(f"    seen_{name} = \\{name} ;" for name in outs), view, "  end", "endmodule", ""]
     return "\n".join(lines)

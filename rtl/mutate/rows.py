@@ -49,7 +49,7 @@ def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 
 def _extents(acc: Accelerator) -> str:
-    """Legal extents of `group_counter`; they stay while an entry lasts, and it restarts behind its last row."""
+    """Legal extents of `group_counter`; they stay while an entry lasts, which ends with its last row."""
     rows = " || ".join(f"inputs == {i} && outputs == {o} && (!step || restart || note < {rows - 1})"
                        for i, o, rows in _entries(acc))
     return f"""

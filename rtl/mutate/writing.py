@@ -163,5 +163,5 @@ SUITES = (
     if (!awvalid) begin seen_awaddr = 0; seen_awlen = 0; end
     if (!wvalid) begin seen_wdata = 0; seen_wstrb = 0; seen_wlast = 0; end
     if (!error) seen_error_address = 0;"""),
-    VectorSuite("row_mover", RowMover, _row_mover, view=None),
+    VectorSuite("row_mover", RowMover, _row_mover, view="    legal = row_bytes != 0;"),
 )

@@ -310,19 +310,18 @@ def _registers(rng: np.random.Generator) -> Vectors:
 def _layer_controller(rng: np.random.Generator) -> Vectors:
     tail = _CONTROLLED.dma_setup + _CONTROLLED.l2_latency
     state, left, at, rests, passes, gone = "idle", 0, 0, 0, 0, 0
-    for n in range(_RANDOM_CYCLES + 120_000):
-        long = n > _RANDOM_CYCLES  # one run of so many layers that the upper bits of their number count
-        layers = below(rng, 5) if chance(rng, 0.7) else 1 << below(rng, 16)
-        if chance(rng, 0.2):
-            layers = number(rng, 6)
-        if long:
-            layers = 0x2117
+    for n in range(_RANDOM_CYCLES + 12_000):
+        long = n > _RANDOM_CYCLES  # runs to the end, so that the upper bits of the number of layers count
+        layers = below(rng, 5) if chance(rng, 0.7) else 1 << below(rng, _LAYER_COUNT_BITS)
+        if long or chance(rng, 0.2):
+            layers = number(rng, _LAYER_COUNT_BITS)
         fast = n // 1500 % 2
         often = 1.0 if long else 0.95 if fast else 0.4
         pass_waiting = chance(rng, 0.4)
+        halts = 0.05 if state in ("prime", "gap") else 0.0005 if fast else 0.01
         inputs = {
             "start": chance(rng, 0.3), "layers": layers, "primed": chance(rng, often),
-            "halt": chance(rng, 0.0005 if fast else 0.004), "rst": chance(rng, 0.0005),
+            "halt": chance(rng, halts), "rst": chance(rng, 0.0005),
             "pass_waiting": pass_waiting, "rows_waiting": int(not pass_waiting and chance(rng, often)),
             "chunk_valid": chance(rng, often), "settled": chance(rng, often), "active": chance(rng, 0.5),
             "pass_busy": chance(rng, 0.5), "sent": chance(rng, 0.3), "idle": chance(rng, often)}
@@ -375,6 +374,7 @@ def _layer_controller(rng: np.random.Generator) -> Vectors:
 
 
 _RANDOM_CYCLES = 12_000
+_LAYER_COUNT_BITS = 8
 _CONTROLLED = load("ews-4", {"dma_setup": 3, "l2_latency": 1})
 SUITES = (
     VectorSuite("command_buffer", CommandBuffer, _command_buffer,
@@ -387,5 +387,5 @@ SUITES = (
     if (!bvalid) seen_bresp = 0;
     if (!rvalid) begin seen_rdata = 0; seen_rresp = 0; end"""),
     VectorSuite("layer_controller", partial(LayerController, accelerator=_CONTROLLED), _layer_controller,
-                view=None),
+                small={"LAYER_COUNT_BITS": _LAYER_COUNT_BITS}),
 )

@@ -67,8 +67,8 @@ def _score(suite: Suite, kind: str, changes: Mapping[int, str], killed: Collecti
            directory: Path) -> Score:
     started = time.monotonic()
     left = [n for n in changes if n not in killed]
-    block = suite.block(kind)
-    same = {n for n in left if equivalence.proven(block, kind, n, suite.view, directory)}
+    block, zero = suite.block(kind), suite.zero()
+    same = {n for n in left if equivalence.proven(block, kind, n, suite.view, directory, zero)}
     return Score(f"{kind} ({suite.configuration})" if suite.configuration else kind, len(changes),
                  len(changes) - len(left), tuple(changes[n] for n in left if n in same),
                  tuple(changes[n] for n in left if n not in same),

@@ -18,7 +18,7 @@ from rtl.mutate.words import below, chance, number
 from sim.accelerator import load
 
 _ACC = load("ews-4", {"wrf_depth": 4, "codebook_entries": 16, "dma_setup": 3})
-_WORD_ADDRESS_BITS, _CREDIT_BITS = 9, 3
+_WORD_ADDRESS_BITS, _CREDIT_BITS = 6, 3
 _MOST_CREDITS = 7
 
 
@@ -27,14 +27,21 @@ def _shown(expected: dict[str, int]) -> dict[str, int]:
 
 
 def _transfer(rng: np.random.Generator, word_bits: int) -> dict[str, int]:
-    """Few words, or so many that `clear` ends it."""
-    sizes = {name: 1 + below(rng, limit) for name, limit in (("beats", 24), ("lines", 4), ("planes", 3))}
+    """Few words, or many in one direction; they fit into L1."""
+    sizes = {name: 1 + below(rng, limit) for name, limit in (("beats", 10), ("lines", 3), ("planes", 2))}
     if chance(rng, 0.4):
-        sizes[("beats", "lines", "planes")[below(rng, 3)]] = 1 << below(rng, word_bits) | below(rng, 4)
+        many = ("beats", "lines", "planes")[below(rng, 3)]
+        sizes = dict.fromkeys(sizes, 1) | {many: 1 + below(rng, (1 << word_bits) - 1)}
     if chance(rng, 0.35):
         sizes = dict.fromkeys(sizes, 0)
     return sizes | {"address": number(rng, 32) & ~7, "line_stride": number(rng, 32) & ~7,
                     "plane_stride": number(rng, 32) & ~7, "to": number(rng, word_bits)}
+
+
+def _below_a_word(layout: StructLayout) -> int:
+    """The bits of addresses and strides in a tile packet that are 0: everything lies in words."""
+    fields = [field for name, field in layout if name.endswith(("_address", "_stride"))]
+    return sum(packets.WORD_BITS // 8 - 1 << field.offset for field in fields)
 
 
 def _packed(layout: StructLayout, values: dict[str, int]) -> int:
@@ -114,7 +121,7 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
     mover = _Tiles(_ACC.dma_setup)
     visit: dict[str, int] | None = None
     halves: list[dict[str, int]] = []
-    for n in range(16000):
+    for n in range(24000):
         if visit is None and chance(rng, 0.9):
             visit = {"begins": chance(rng, 0.3), "wait": chance(rng, 0.4), "buffers": 1 + below(rng, 2)}
             halves = [_transfer(rng, word_bits) for _ in range(2)]
@@ -207,7 +214,8 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
 
 
 SUITES = (
-    VectorSuite("tile_mover", partial(TileMover, accelerator=_ACC), _tile_mover, view=None,
+    VectorSuite("tile_mover", partial(TileMover, accelerator=_ACC), _tile_mover,
+                zero=lambda: {"tile_packet": _below_a_word(packets.tile(Geometry(_ACC)))},
                 small={"WORD_ADDRESS_BITS": _WORD_ADDRESS_BITS, "CREDIT_BITS": _CREDIT_BITS}),
     VectorSuite("weight_port", partial(WeightPort, accelerator=_ACC), _weight_port, view=None,
                 small={"CREDIT_BITS": _CREDIT_BITS}),

@@ -20,13 +20,16 @@ from sim.accelerator import Accelerator, preset
 # ---- weights
 
 
-def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+def _entries(acc: Accelerator) -> list[tuple[int, int, int]]:
+    """Extents of a group, inputs and outputs, and how many rows its entry has at most."""
     width = acc.codeword_length if acc.sparse_tile else acc.columns
     most = acc.multipliers_per_codeword if acc.sparse_tile else acc.columns
-    legal = [(i, o) for i, o in product(range(1, acc.rows + 1), range(1, most + 1)) if width % o == 0]
-    for n in rng.permutation(len(legal)):
-        inputs, outputs = legal[n]
-        rows = inputs * min(acc.rows // inputs, acc.columns // outputs)
+    return [(i, o, i * min(acc.rows // i, acc.columns // o))
+            for i, o in product(range(1, acc.rows + 1), range(1, most + 1)) if width % o == 0]
+
+
+def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    for inputs, outputs, rows in rng.permutation(_entries(acc)):
         row = 0
         # Twice around and a bit; the reset goes back to row 0 as well.
         for count in range(3 * rows + 2):
@@ -46,14 +49,13 @@ def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 
 def _extents(acc: Accelerator) -> str:
-    """Legal extents of `group_counter`; they stay while an entry lasts."""
-    width = acc.codeword_length if acc.sparse_tile else acc.columns
-    most = acc.multipliers_per_codeword if acc.sparse_tile else acc.columns
-    outputs = " || ".join(f"outputs == {n}" for n in range(1, most + 1) if width % n == 0)
+    """Legal extents of `group_counter`; they stay while an entry lasts, which ends with its last row."""
+    rows = " || ".join(f"inputs == {i} && outputs == {o} && (!step || restart || note < {rows - 1})"
+                       for i, o, rows in _entries(acc))
     return f"""
-    legal = inputs != 0 && inputs <= {acc.rows} && ({outputs})
-            && (fresh || was_rst || was_step && was_restart
-                || {{inputs, outputs}} == {{was_inputs, was_outputs}});
+    legal = ({rows}) && (fresh || was_rst || was_step && was_restart
+                         || {{inputs, outputs}} == {{was_inputs, was_outputs}});
+    next_note = rst || step && restart ? 0 : note + step;
 """
 
 

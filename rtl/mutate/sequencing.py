@@ -16,7 +16,7 @@ from sim.accelerator import Accelerator, preset
 
 
 def _chunk(acc: Accelerator, rng: np.random.Generator, most_pixels: int, most_cycles: int) -> dict[str, int]:
-    fields, room = {}, acc.wrf_depth
+    fields, room = {}, 1 if chance(rng, 0.1) else acc.wrf_depth
     for name in rng.permutation(["a", "b", "u", "d"]):
         fields[str(name)] = extent(rng, room)
         room //= fields[str(name)]
@@ -51,6 +51,7 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             chunk["ends"] = n == len(chunks) - 1
         words = [packet(layout, rng, **chunk) for chunk in chunks]
         eager = (0.9, 0.5, 0.2)[layer % 3]
+        leaves = eager / 3 if layer % 2 else 0.01  # so rarely that units wait for room
         given_up = below(rng, 200) if chance(rng, 0.1) else -1
         at = -1  # chunk at work; before the first one the layer has not begun
         current: dict[str, int] = {}
@@ -67,7 +68,7 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 "load": load, "chunk_valid": head_there, "full": full,
                 "chunk": words[at + 1] if head_there else number(rng, layout.size),
                 "ready": chance(rng, eager), "unit_loaded": int(loaded < 5 and chance(rng, eager / 3)),
-                "unit_sent": int(waiting > 0 and chance(rng, eager / 3)),
+                "unit_sent": int(waiting > 0 and chance(rng, leaves)),
                 **{name: chance(rng, 0.5) for name in ("missing", "again", "tile_missing")}}
             expected = dict(token) | {"active": at >= 0, "settled": at < 0 and waiting == 0,
                                       "unit_there": loaded > 0}

@@ -28,6 +28,7 @@ class Suite(Protocol):
         kinds: the modules that are changed.
         configuration: which one of several suites for them, or empty.
         view: what the contract leaves open; see `rtl.mutate.equivalence`.
+        zero: bits of inputs that the contract keeps at 0; called with the constants in `small`.
         small: other values for constants of `rtl`; see `rtl.constants`.
         files: text by name of what the Verilog of the design reads.
     """
@@ -43,6 +44,9 @@ class Suite(Protocol):
 
     @property
     def view(self) -> str | None: ...
+
+    @property
+    def zero(self) -> Callable[[], Mapping[str, int]]: ...
 
     @property
     def small(self) -> Mapping[str, int]: ...
@@ -76,6 +80,7 @@ class VectorSuite:
     vectors: Callable[[np.random.Generator], Vectors]
     view: str | None = ""
     configuration: str = ""
+    zero: Callable[[], Mapping[str, int]] = dict
     small: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,11 +106,14 @@ class VectorSuite:
 
     def _write_vectors(self, directory: Path) -> int:
         ins, outs = ports(self.top())
-        lines = []
+        lines, zero = [], self.zero()
         for inputs, expected in self.vectors(np.random.default_rng(1)):
             unknown = (set(inputs) - set(ins) - {"rst"}) | (set(expected) - set(outs))
             if unknown:
                 raise RuntimeError(f"{self.kind} has no port {sorted(unknown)}")
+            broken = [name for name, mask in zero.items() if inputs.get(name, 0) & mask]
+            if broken:
+                raise RuntimeError(f"{self.kind}: vectors set bits of {broken} that the contract keeps at 0")
             word = inputs.get("rst", 0) & 1
             low = 1
             for name, width in ins.items():

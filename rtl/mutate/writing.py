@@ -8,7 +8,7 @@ import numpy as np
 
 from rtl.bus.row_mover import RowMover
 from rtl.bus.write_port import WritePort
-from rtl.mutate.bus import Channel, draw_request
+from rtl.mutate.bus import REQUEST_BITS, Channel, draw_request
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number
 
@@ -87,14 +87,15 @@ class Writes:
 def _write_port(rng: np.random.Generator) -> Vectors:
     port = Writes()
     request: tuple[int, int] | None = None
-    for n in range(4000):
-        if request is None and chance(rng, 0.8):
+    for n in range(8000):
+        # Many requests, or so few that every word that is owed goes out.
+        if request is None and chance(rng, 0.8 if n // 200 % 3 == 0 else 0.03):
             request = draw_request(rng)
         address, beats = request or (number(rng, 32) & ~7, 1 + below(rng, 50))
         # Many bursts without their words, then words again.
         hungry = n // 100 % 3 == 2
         inputs = port.memory(rng, n) | {
-            "stop": int(n % 150 > 140), "rst": chance(rng, 0.002), "clear": int(n % 400 == 399),
+            "stop": int(n % 150 > 140), "rst": chance(rng, 0.002), "clear": int(n % 1000 == 399),
             "request_valid": int(request is not None), "address": address, "beats": beats,
             "word_valid": chance(rng, 0.05 if hungry else 0.9), "word_data": number(rng, 64),
             "word_strobe": number(rng, _LANES)}
@@ -156,6 +157,11 @@ def _row_mover(rng: np.random.Generator) -> Vectors:
 
 
 SUITES = (
-    VectorSuite("write_port_64", lambda: WritePort(data_bits=64), _write_port, view=None),
-    VectorSuite("row_mover", RowMover, _row_mover, view=None),
+    VectorSuite("write_port_64", lambda: WritePort(data_bits=64), _write_port,
+                zero=lambda: {"address": 7}, small={"REQUEST_BITS": REQUEST_BITS}, view="""
+    legal = beats != 0;
+    if (!awvalid) begin seen_awaddr = 0; seen_awlen = 0; end
+    if (!wvalid) begin seen_wdata = 0; seen_wstrb = 0; seen_wlast = 0; end
+    if (!error) seen_error_address = 0;"""),
+    VectorSuite("row_mover", RowMover, _row_mover, view="    legal = row_bytes != 0;"),
 )

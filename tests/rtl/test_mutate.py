@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtl.group_counter import GroupCounter
 from rtl.lzc import Lzc
 from rtl.mutate import equivalence, mutants
 from rtl.mutate.components import SUITES
 from rtl.mutate.measure import measure, table
 from rtl.mutate.suite import VectorSuite
 from rtl.mutate.system import SystemSuite
+from sim.accelerator import preset
 
 
 def _suite(kind):
@@ -80,6 +82,40 @@ def test_killed_mutants_are_not_equivalent(tmp_path):
     killed = suite.run(tmp_path, range(1, len(changes) + 1))
     assert killed
     assert not any(equivalence.proven(suite.top(), suite.kind, n, suite.view, tmp_path) for n in killed)
+
+
+def test_a_proof_knows_what_the_contract_keeps_at_zero(tmp_path):
+    suite = _suite("lzc")
+    changes = mutants.build(suite.top(), ["lzc"], 1.0, 1, tmp_path)
+    every = (1 << suite.top().width) - 1
+    killed = suite.run(tmp_path, range(1, len(changes) + 1))
+    same = {n for n in killed if equivalence.proven(suite.top(), suite.kind, n, suite.view, tmp_path,
+                                                    {"mask": every})}
+    assert same  # a swapped bit of 0
+    assert same < set(killed)  # a stuck 1
+
+
+def test_vectors_keep_to_the_contract():
+    suite = VectorSuite("lzc", lambda: Lzc(width=4), lambda rng: iter([({"mask": 6}, {})]),
+                        zero=lambda: {"mask": 3})
+    with pytest.raises(RuntimeError, match=r"vectors set bits of \['mask'\]"):
+        measure(suite, 1.0, 1)
+
+
+def test_a_view_may_note_what_was(tmp_path):
+    """With groups of one row and one column the lane is 4 in row 4, and its bit 2 counts for row 5."""
+    counter = GroupCounter(accelerator=preset("ews-8"))
+    changes = mutants.build(counter, [counter.kind], 100.0, 1, tmp_path)
+    [stuck] = [n for n, (_, change) in enumerate(changes, 1)
+               if change.startswith("const0 $add") and change.endswith("(lane[2])")]
+
+    def same(rows: int) -> bool:
+        return equivalence.proven(counter, counter.kind, stuck, f"""
+    legal = inputs == 1 && outputs == 1 && (!step || restart || note < {rows - 1});
+    next_note = rst || step && restart ? 0 : note + step;""", tmp_path)
+
+    assert same(5)
+    assert not same(6)
 
 
 def test_a_weak_suite_leaves_survivors():

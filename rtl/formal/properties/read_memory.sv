@@ -2,15 +2,16 @@
 // of the beat on the bus. `discards`: the master wants nothing of it, between `clear` and the end of all bursts.
 module read_memory #(parameter SIZE = 3, BITS = 32, DEPTH = 32) (
     input clk, input clear, input arvalid, input arready, input [BITS-1:0] araddr, input [7:0] arlen, input rvalid,
-    input rready, input rlast, output [BITS-1:0] address, output discards);
+    input rready, input rlast, output [BITS-1:0] address, output discards, output reg waits, output reg drops,
+    output reg [$clog2(DEPTH+1)-1:0] begun, output reg [$clog2(DEPTH+1)-1:0] taken, output reg [7:0] beat,
+    output [7:0] length, output [7:0] next_length);
   reg [BITS+7:0] bursts [0:DEPTH-1];
   reg [$clog2(DEPTH)-1:0] head = 0, tail = 0;
-  reg [$clog2(DEPTH+1)-1:0] taken = 0, begun = 0;
-  reg [7:0] beat = 0;
-  reg waits = 0, drops = 0;
+  wire [$clog2(DEPTH)-1:0] next = head + 1;
+  initial {waits, drops, begun, taken, beat} = 0;
   wire [BITS-1:0] first;
-  wire [7:0] length;
   assign {first, length} = bursts[head];
+  assign next_length = bursts[next];
   assign address = first + (beat << SIZE);
   assign discards = clear || drops;
   wire takes = arvalid && arready, gives = rvalid && rready, finishes = gives && rlast;

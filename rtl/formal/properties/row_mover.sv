@@ -21,10 +21,11 @@ module row_mover (
       .wlast(wlast), .wvalid(wvalid), .wready(wready), .bresp(bresp), .bid(1'b0), .bvalid(bvalid), .bready(bready),
       .stop(stop), .clear(clear), .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
-      , .requested(requested), .rest(rest), .rest_word(rest_word), .port_word_strobe(word_strobe), .\port.owed (owed),
-      .\port.coming (coming), .\port.sent (sent_inside), .\port.queue_level (queue_level),
+      , .requested(requested), .rest(rest), .rest_word(rest_word), .port_word_strobe(word_strobe),
+      .\port.owed (owed), .\port.coming (coming), .\port.sent (sent_inside), .\port.queue_level (queue_level),
       .\port.lengths.level (lengths_level), .\port.channel.underway_level (level),
-      .\port.channel.waiting (waiting), .\port.channel.begun (in_request), .\port.channel.rest_beats (rest_beats), .\port.channel.dropping (dropping),
+      .\port.channel.waiting (waiting), .\port.channel.begun (in_request),
+      .\port.channel.rest_beats (rest_beats), .\port.channel.dropping (dropping),
       .\port.queue.read__addr (head), .\port.queue.storage[0] (words[0 +: 72]),
       .\port.queue.storage[1] (words[72 +: 72])
 `endif

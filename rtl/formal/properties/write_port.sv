@@ -23,8 +23,10 @@ module write_port (
       .\channel.rest_beats (rest_beats)
 `endif
       );
-  burst_rules #(0, `ADDRESS_BITS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
-  stream_rules #(`ADDRESS_BITS + `REQUEST_BITS, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
+  burst_rules #(0, `ADDRESS_BITS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (
+      clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
+  stream_rules #(`ADDRESS_BITS + `REQUEST_BITS, 1) requests (
+      clk, clear, request_valid, request_ready, {address, beats});
   stream_rules #(10) w_rules (clk, 1'b0, wvalid, wready, {wdata, wstrb, wlast});
 
   wire begins, w_ends, aw_waits, followed;

@@ -43,6 +43,9 @@ _WORDS = {**_SHORT_BURSTS, "PAGE_BYTES": 32, "ADDRESS_BITS": 6, "WORD_ADDRESS_BI
 _SMALL_WEIGHTS = {**_BYTES, "ADDRESS_BITS": 3, "ROOM_BITS": 3, "WAITING_JOBS": 2, "BUFFER_BEATS": 4,
                   "CREDIT_BITS": 2, "ANNOUNCE": 3}
 _SMALL_TILES = {**_WORDS, "CREDIT_BITS": 2}
+_SMALL_COMMANDS = {**_WORDS, "ADDRESS_BITS": 10, "LENGTH_BITS": 4, "COMMAND_WORDS": 4, "COMMAND_BURST": 2,
+                   "FETCHES": 2}
+_MEDIUM_COMMANDS = {"COMMAND_WORDS": 8, "COMMAND_BURST": 4, "FETCHES": 4, "OUTSTANDING": 4}
 # Invariants of what the registers inside hold, of small components.
 _STRENGTHENED = {"STRENGTHENED": 1}
 
@@ -61,11 +64,12 @@ def _tiles(small: Mapping[str, int]) -> dict[str, int]:
     return {"TILE_BITS": tile.size, "IFMAP": tile["ifmap_address"].offset}
 
 
-def _commands() -> dict[str, int]:
+def _commands(small: Mapping[str, int]) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for name in ("job", "tile", "chunk"):
-        layout = packets.LAYOUTS[f"{name}s"](Geometry(_DENSE))
-        sizes |= {f"{name.upper()}_BITS": layout.size, f"{name.upper()}_WORDS": packets.words(layout)}
+    with constants(small):
+        for name in ("job", "tile", "chunk"):
+            layout = packets.LAYOUTS[f"{name}s"](Geometry(_DENSE))
+            sizes |= {f"{name.upper()}_BITS": layout.size, f"{name.upper()}_WORDS": packets.words(layout)}
     return sizes
 
 
@@ -122,7 +126,21 @@ BUS_PROOFS = (
                          *_PORT_CHANNEL)),
     Proof("tile mover", lambda: TileMover(accelerator=_QUICK_DMA), "tile_mover",
           _tiles({}) | _AXI | {"WORD_ADDRESS_BITS": 16}, checkers=_READ_RULES, engine="bounded", cycles=8),
-    Proof("command port, small", lambda: CommandPort(accelerator=_DENSE), "command_port", _commands(),
-          checkers=_READ_RULES, engine="bounded", cycles=10,
-          small={"COMMAND_WORDS": 8, "COMMAND_BURST": 4, "FETCHES": 4, "OUTSTANDING": 4}),
+    Proof("command port, small", lambda: CommandPort(accelerator=_DENSE), "command_port",
+          _commands(_SMALL_COMMANDS) | _STRENGTHENED | {"APART": 8, "ALIGNED": 4, "MOST_WORDS": 12},
+          checkers=(*_READ_RULES, "read_lemma"), engine="induction", small=_SMALL_COMMANDS,
+          prepare=expose("command_port", "waits", "size", "port_address", "count", "order.level",
+                         "order.read__addr", "order.?signature__addr", *_PORT_CHANNEL,
+                         *(f"{stream}.{name}" for stream in packets.STREAMS
+                           for name in ("left", "address", "reserved",
+                                        *(f"fifo.{register}" for register in (
+                                            "level", "head", "?signature__addr", "out_valid", "out_data")))),
+                         *(f"{stream}_assembler.{name}" for stream in packets.STREAMS[:3]
+                           for name in ("count", "collected")),
+                         memories={"order.storage": 2} | {f"{stream}.fifo.storage": 4
+                                                          for stream in packets.STREAMS})),
+    Proof("command port, medium", lambda: CommandPort(accelerator=_DENSE), "command_port",
+          _commands({}) | _AXI | _MEDIUM_COMMANDS
+          | {"LENGTH_BITS": 32, "APART": 16, "ALIGNED": 3, "MOST_WORDS": 32},
+          checkers=_READ_RULES, engine="bounded", cycles=10, small=_MEDIUM_COMMANDS),
 )

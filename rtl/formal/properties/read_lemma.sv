@@ -2,8 +2,7 @@
 module read_lemma (
     input clk, input arvalid, input [7:0] arlen, input finishes, input waits, input drops, input [1:0] begun,
     input [1:0] taken, input [7:0] beat, input [7:0] length, input [7:0] next_length, input [1:0] level,
-    input waiting, input dropping, output [7:0] due);
-  reg [7:0] one, other;
+    input waiting, input dropping, output [7:0] due, output reg [7:0] one, output reg [7:0] other);
   wire [1:0] kept = begun - finishes;
   wire begins = arvalid && !waits;
   assign due = (begun != 0 ? one + 1 - beat : 0) + (begun == 2 ? other + 1 : 0);
@@ -13,7 +12,8 @@ module read_lemma (
     if (begins && kept == 1) other <= arlen;
   end
   always @* begin
-    assert (level == begun && waiting == waits && dropping == drops && begun == taken + waits);
+    assert (level == begun && waiting == waits && dropping == drops);
+    assert (taken <= begun && begun == taken + waits);
     if (taken != 0) assert (length == one && beat <= one);
     else assert (beat == 0);
     if (taken == 2) assert (next_length == other);

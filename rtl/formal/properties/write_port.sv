@@ -1,9 +1,9 @@
 // AXI4 write master: rules of AW and W, WLAST with the last beat of each burst, no beat
 // before its burst, no response without need.
 module write_port (
-    input clk, input request_valid, input [`ADDRESS_BITS-1:0] address, input [`REQUEST_BITS-1:0] beats, input word_valid,
-    input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp, input bvalid,
-    input stop, input clear, input pick);
+    input clk, input request_valid, input [`ADDRESS_BITS-1:0] address, input [`REQUEST_BITS-1:0] beats,
+    input word_valid, input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp,
+    input bvalid, input stop, input clear, input pick);
   wire request_ready, word_ready, awvalid, awid, wvalid, wlast, bready, idle, error;
   wire [`ADDRESS_BITS-1:0] awaddr, error_address;
   wire [7:0] awlen, wdata;

@@ -73,6 +73,7 @@ def _commands(small: Mapping[str, int]) -> dict[str, int]:
     return sizes
 
 
+# In names of registers: Amaranth calls head and tail of most queues `read__addr` and `$signature__addr`.
 BUS_PROOFS = (
     Proof("FIFO", lambda: Fifo(width=3, depth=4), "fifo",
           checkers=("stream_rules", "queue_rules"), fast=True),

@@ -7,7 +7,7 @@ module tile_mover (
   wire tile_ready, tile_there, write_enable, write_group, arvalid, arid, rready, idle, error, waits, drops, discards;
   wire [`WORD_ADDRESS_BITS-1:0] write_word;
   wire [63:0] write_data;
-  wire [`ADDRESS_BITS-1:0] araddr, error_address, address, first_address, next_address;
+  wire [`ADDRESS_BITS-1:0] araddr, error_address, address;
   wire [7:0] arlen;
   wire [2:0] arsize;
   wire [1:0] arburst;
@@ -31,7 +31,7 @@ module tile_mover (
   wire [7:0] beat, length, next_length;
   read_memory #(3, `ADDRESS_BITS, `OUTSTANDING) memory (
       clk, clear, arvalid, arready, araddr, arlen, rvalid, rready, rlast, address, discards, waits, drops, begun, taken,
-      beat, length, next_length, first_address, next_address);
+      beat, length, next_length);
   stream_rules #(`TILE_BITS, 1) tiles (clk, clear, tile_valid, tile_ready, tile_packet);
   // Address, beats, lines, line stride, planes, plane stride, first word, of both transfers.
   wire [`ADDRESS_BITS-1:0] i_address, i_line, i_plane, r_address, r_line, r_plane;
@@ -71,10 +71,10 @@ module tile_mover (
   wire [`ADDRESS_BITS-1:0] l_address, l_line, l_plane;
   wire [`WORD_ADDRESS_BITS-1:0] l_beats, l_lines, l_planes, l_to;
   assign {l_to, l_plane, l_planes, l_line, l_lines, l_beats, l_address} = later;
-  wire [7:0] due, one, other;
+  wire [7:0] due;
   read_lemma port_inside (
       clk, arvalid, arlen, rvalid && rready && rlast, waits, drops, begun, taken, beat, length, next_length, level,
-      waiting, dropping, due, one, other);
+      waiting, dropping, due);
   wire [7:0] coming = drops ? 0 : due, asked = in_request ? beats - rest_beats : 0;
   wire [7:0] runs = run_valid ? lines_left + (planes_left == 2 ? lines : 0) : 0;
   wire [7:0] rest = residual ? r_left : i_left;

@@ -11,7 +11,7 @@ module weight_port (
   wire in_ready, out_valid, weight_valid, arvalid, arid, rready, idle, error, discards;
   wire [`JOB_BITS-1:0] out_job;
   wire [`BEAT_BITS-1:0] weight_data;
-  wire [`ADDRESS_BITS-1:0] araddr, error_address, address, first_address, next_address;
+  wire [`ADDRESS_BITS-1:0] araddr, error_address, address;
   wire [7:0] arlen;
   wire [2:0] arsize;
   wire [1:0] arburst;
@@ -41,7 +41,7 @@ module weight_port (
       clk, arvalid, arready, araddr, arlen, arsize, arburst, arid);
   read_memory #(SIZE, `ADDRESS_BITS, `OUTSTANDING) memory (
       clk, clear, arvalid, arready, araddr, arlen, rvalid, rready, rlast, address, discards, waits, drops,
-      begun, taken, beat_number, length, next_length, first_address, next_address);
+      begun, taken, beat_number, length, next_length);
   stream_rules #(`JOB_BITS) job_rules (clk, clear, out_valid, out_ready, out_job);
   stream_rules #(`BEAT_BITS) beat_rules (clk, clear, weight_valid, weight_ready, weight_data);
   wire [6:0] jobs, beats, jobs_ahead, beats_ahead;
@@ -72,10 +72,10 @@ module weight_port (
   wire [$clog2(`OUTSTANDING+1)-1:0] level;
   wire waiting, in_request, dropping;
   wire [`REQUEST_BITS-1:0] rest_beats;
-  wire [7:0] due, one, other;
+  wire [7:0] due;
   read_lemma port_inside (
       clk, arvalid, arlen, rvalid && rready && rlast, waits, drops, begun, taken, beat_number, length, next_length,
-      level, waiting, dropping, due, one, other);
+      level, waiting, dropping, due);
   queue_lemma #(`JOB_BITS, 2, 7) jobs_inside (
       job_words, jobs_head, jobs_level, jobs, job_followed, jobs_ahead, job);
   queue_lemma #(`BEAT_BITS, 4, 7) beats_inside (

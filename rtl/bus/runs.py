@@ -30,7 +30,8 @@ class Runs(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lines, lines_left, planes_left = (Signal(WORD_ADDRESS_BITS) for _ in range(3))
+        line_count, lines_left, planes_left = (
+            Signal(WORD_ADDRESS_BITS, name=name) for name in ("line_count", "lines_left", "planes_left"))
         line_stride, plane_stride, plane, next_plane = (Signal(ADDRESS_BITS) for _ in range(4))
         line_ends = Signal()
         m.d.comb += [line_ends.eq(lines_left == 1), next_plane.eq(plane + plane_stride),
@@ -39,14 +40,14 @@ class Runs(Block):
             m.d.sync += [
                 self.valid.eq(~self.last),
                 self.address.eq(Mux(line_ends, next_plane, self.address + line_stride)),
-                lines_left.eq(Mux(line_ends, lines, lines_left - 1)),
+                lines_left.eq(Mux(line_ends, line_count, lines_left - 1)),
             ]
             with m.If(line_ends):
                 m.d.sync += [plane.eq(next_plane), planes_left.eq(planes_left - 1)]
         with m.If(self.load):
             m.d.sync += [
                 self.valid.eq(1), self.address.eq(self.start), plane.eq(self.start),
-                lines.eq(self.lines), lines_left.eq(self.lines), planes_left.eq(self.planes),
+                line_count.eq(self.lines), lines_left.eq(self.lines), planes_left.eq(self.planes),
                 line_stride.eq(self.line_stride), plane_stride.eq(self.plane_stride),
             ]
         with m.If(self.clear):

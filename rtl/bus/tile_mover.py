@@ -95,7 +95,8 @@ class TileMover(Block):
     def _transfers(self, m: Module, port: ReadPort, starts: Value, packet: View, busy: Signal,
                    visit_done: Signal) -> None:
         runs = place(m, "runs", Runs())
-        ifmap, residual, later, chosen = (Signal(self.transfer) for _ in range(4))
+        ifmap, residual, later, chosen = (
+            Signal(self.transfer, name=name) for name in ("ifmap", "residual", "later", "chosen"))
         only_residual = packet.ifmap_beats == 0
         follows = Signal()  # a residual, behind the ifmap at hand
         wait = Signal(range(self.setup + 1))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtl import verilog, yosys
-from rtl.block import Block
+from rtl.block import Block, module_name
 from rtl.constants import constants
 
 PROPERTIES = Path(__file__).parent / "properties"
@@ -62,6 +62,19 @@ class Result:
     @property
     def holds(self) -> bool:
         return self.status in ("proven", "bounded") and self.twin == "refuted"
+
+
+def expose(kind: str, *registers: str, memories: Mapping[str, int] | None = None) -> tuple[str, ...]:
+    """Makes registers of a component outputs, for invariants that name them.
+
+    `memories`: number of words by name; word n of memory M becomes the output `M[n]`.
+    """
+    module = module_name(kind)
+    # Yosys would take brackets for a class of characters.
+    words = [f"{memory}?{n}?" for memory, depth in (memories or {}).items() for n in range(depth)]
+    as_registers = ("memory -nomap", "memory_map -formal") if words else ()
+    return ("proc", f"flatten {module}", *as_registers,
+            *(f"expose {module}/w:{name}" for name in (*registers, *words)))
 
 
 def prove(proof: Proof) -> Result:

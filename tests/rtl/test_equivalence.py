@@ -40,7 +40,7 @@ def test_component(machine, kind, bits, path):
 @pytest.mark.parametrize(("machine", "kind"), [
     ("wide", "mask_decoder"), ("sparse", "codebook"), ("sparse", "row_decoder"),
     ("dense", "pe"), ("sparse", "sparse_pe"), ("dense", "sequencer"),
-    ("dense", "counters"), ("sparse", "beat_buffer"),
+    ("dense", "counters"), ("sparse", "beat_buffer"), ("sparse", "loader"),
 ])
 def test_large_component(machine, kind):
     assert _prove(machine, kind, MINI).holds

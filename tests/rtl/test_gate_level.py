@@ -13,6 +13,7 @@ from rtl.array import Array
 from rtl.block import Block, module_name
 from rtl.compactor import Compactor
 from rtl.dense_tile import DenseTile
+from rtl.loader import Loader
 from rtl.row_decoder import RowDecoder
 from rtl.sparse_tile import SparseTile
 from rtl.synth.flow import reached
@@ -21,6 +22,7 @@ from rtl.synth.liberty import read
 from rtl.synth.models import models
 from sim.accelerator import Accelerator
 from sim.encoding import mask_table
+from tests.rtl.loader_bench import check, drive, events_of, network
 from tests.rtl.simulate import fields, int8, pack
 from tests.rtl.synthesis import LIBRARIES, MINI, accelerator, broken, library, synthesis
 
@@ -206,6 +208,41 @@ def test_compactor(path):
         expected.append({"words": pack([int(w) & 0xFF | int(p) << 8 for w, p in chosen], 12)})
     assert run_rtl(machine, block, stimulus) == expected
     assert run_netlist(machine, block, path, stimulus) == expected
+
+
+LOADERS = {
+    "ews-4": ({}, ("dense", "block")),
+    "ews-cms-4": ({"codebook_entries": 8}, ("mvq", "mvq", "split", "block")),
+}
+
+
+def loader_case(name):
+    """Machine, loader, what docs demand, and inputs: those of a bench around Amaranth's simulator."""
+    overrides, forms = LOADERS[name]
+    machine = accelerator(name, **overrides)
+    rng = np.random.default_rng(16)
+    jobs = network(machine, forms, rng, None)
+    late, delays, holds = (rng.integers(low, high, len(jobs)).tolist()
+                           for low, high in ((0, 40), (0, 12), (1, 60)))
+    events = events_of(machine, jobs, late, delays, holds)
+    inputs, _ = drive(machine, jobs, events, delays, holds)
+    return machine, Loader(accelerator=machine), events, inputs
+
+
+@pytest.mark.parametrize("path", LIBRARIES)
+@pytest.mark.parametrize("name", LOADERS)
+def test_loader(name, path):
+    machine, block, events, inputs = loader_case(name)
+    assert len({bank for bank, *_ in events.full}) == 2
+    for outputs in (run_rtl(machine, block, inputs), run_netlist(machine, block, path, inputs)):
+        check(machine, events, inputs, outputs)
+
+
+def test_a_wrong_gate_of_the_loader_shows():
+    machine, block, events, inputs = loader_case("ews-4")
+    outputs = run_netlist(machine, block, MINI, inputs, lambda text: broken(text, "codeword_loader"))
+    with pytest.raises(AssertionError):
+        check(machine, events, inputs, outputs)
 
 
 FLOP = """library (one) {

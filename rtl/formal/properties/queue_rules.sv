@@ -2,11 +2,9 @@
 // it. `held` words are inside.
 module queue_rules #(parameter WIDTH = 1, parameter BITS = 4) (
     input clk, input clear, input pick, input enters, input [WIDTH-1:0] in_data, input leaves,
-    input [WIDTH-1:0] out_data, output reg [BITS-1:0] held);
-  reg [BITS-1:0] ahead;
-  reg [WIDTH-1:0] word;
-  reg followed = 0;
-  initial held = 0;
+    input [WIDTH-1:0] out_data, output reg [BITS-1:0] held, output reg followed, output reg [BITS-1:0] ahead,
+    output reg [WIDTH-1:0] word);
+  initial {held, followed} = 0;
   always @(posedge clk) begin
     held <= held + enters - leaves;
     if (followed && leaves) begin

@@ -2,27 +2,42 @@
 // decoded, wherever it lies in beats and rows. Against a plain shift register of all bits that wait; one record of each
 // row, one codeword, any of them. A row holds one or two records.
 module unpacking (
-    input clk, input clear, input write, input [3:0] data, input look, input one, input write_enable,
-    input [3:0] write_address, input [31:0] write_data);
-  localparam RECORDS = 2;
+    input clk, input clear, input write, input [`BEAT_BITS-1:0] data, input look, input one, input [2:0] index_bits,
+    input write_enable, input [3:0] write_address, input [31:0] write_data);
+  localparam RING = 2 * `RING_BITS, BITS = $clog2(RING), LOW = $clog2(`BEAT_BITS);
   wire ready, done;
-  wire [5:0] fill;
+  wire [BITS:0] fill;
   wire [11:0] row;
   wire [63:0] values;
   wire [7:0] masks;
-  wire [2:0] index_bits = `INDEX_BITS;
-  wire [3:0] size = 2 + index_bits, width = one ? size : RECORDS * size;
+  wire [3:0] size = 2 + index_bits, width = one ? size : 2 * size;
+  // What the registers inside hold: bits of the ring `from` .. `to`, and the codewords.
+  wire [RING-1:0] ring;
+  wire [BITS-1:0] from, to, used = to - from;
+  wire [511:0] words;
+  assign to[LOW-1:0] = 0;
   codeword_beat_buffer buffer (
       .clk(clk), .rst(1'b0), .clear(clear), .write(write), .data(data), .ready(ready), .fill(fill), .row(row),
-      .consume(look), .width(width));
+      .consume(look), .width(width), .\low__addr (from[BITS-1]), .offset(from[BITS-2:0]),
+      .\write__addr (to[BITS-1]), .lane(to[BITS-2:LOW]), .\ring[0] (ring[0 +: `RING_BITS]),
+      .\ring[1] (ring[`RING_BITS +: `RING_BITS]));
   codeword_row_decoder decoder (
-      .clk(clk), .rst(1'b0), .look(look), .row({52'd0, row}), .index_bits(index_bits), .raw(1'b0), .done(done),
+      .clk(clk), .rst(1'b0), .look(look), .row({20'd0, row}), .index_bits(index_bits), .raw(1'b0), .done(done),
       .write_enable(write_enable), .write_address(write_address), .write_data(write_data), .values(values),
-      .masks(masks));
+      .masks(masks),
+      .\codebook.words[0] (words[0 +: 32]), .\codebook.words[1] (words[32 +: 32]),
+      .\codebook.words[2] (words[64 +: 32]), .\codebook.words[3] (words[96 +: 32]),
+      .\codebook.words[4] (words[128 +: 32]), .\codebook.words[5] (words[160 +: 32]),
+      .\codebook.words[6] (words[192 +: 32]), .\codebook.words[7] (words[224 +: 32]),
+      .\codebook.words[8] (words[256 +: 32]), .\codebook.words[9] (words[288 +: 32]),
+      .\codebook.words[10] (words[320 +: 32]), .\codebook.words[11] (words[352 +: 32]),
+      .\codebook.words[12] (words[384 +: 32]), .\codebook.words[13] (words[416 +: 32]),
+      .\codebook.words[14] (words[448 +: 32]), .\codebook.words[15] (words[480 +: 32]));
 
-  reg [31:0] bits = 0;
-  reg [5:0] held = 0;
+  reg [RING-1:0] bits = 0;
+  reg [BITS:0] held = 0;
   wire [3:0] gone = look ? width : 0;
+  wire [RING-1:0] beat = write ? data : 0;
   (* anyconst *) reg [3:0] address;
   (* anyconst *) reg n;
   reg known = 0, mask_shown = 0, vector_shown = 0;
@@ -31,14 +46,14 @@ module unpacking (
   wire [5:0] record = bits >> (n ? size : 0);
   wire [3:0] index = record[5:2] & ~(4'b1111 << index_bits);
 `ifdef FALSE_TWIN
-  wire [1:0] code = one && held > 9 ? 0 : record[1:0];
+  wire [1:0] code = one && held > 7 ? 0 : record[1:0];
 `else
   wire [1:0] code = record[1:0];
 `endif
   wire [31:0] kept = 32'hff << 8 * code;
   always @(posedge clk) begin
-    bits <= clear ? 0 : bits >> gone | (write ? {28'd0, data} << held - gone : 0);
-    held <= clear ? 0 : held + (write ? 4 : 0) - gone;
+    bits <= clear ? 0 : bits >> gone | beat << held - gone;
+    held <= clear ? 0 : held + (write ? `BEAT_BITS : 0) - gone;
     if (write_enable && write_address == address) {known, codeword} <= {1'b1, write_data};
     if (look) begin
       mask_shown <= !(one && n);
@@ -47,12 +62,16 @@ module unpacking (
       vector <= codeword & kept;
     end
   end
-  wire [31:0] found = values >> 32 * n;
+  wire [31:0] found = values >> 32 * n, inside = words >> 32 * address;
   wire [3:0] found_mask = masks >> 4 * n;
+  wire [RING-1:0] there = {ring, ring} >> from;
   always @* begin
+    assume (index_bits != 0 && index_bits <= 4);
     assume (!write || ready);
     assume (!look || held >= width);
-    assert (done && fill == held);
+    assert (done && fill == held && held < RING && used == held);
+    assert (bits == (there & ~(~{RING{1'b0}} << held)));
+    if (known) assert (inside == codeword);
     if (mask_shown) assert (found_mask == mask);
     if (vector_shown) assert (found == vector);
   end

@@ -1,9 +1,9 @@
 // AXI4 write master: rules of AW and W, WLAST with the last beat of each burst, no beat
 // before its burst, no response without need.
 module write_port (
-    input clk, input request_valid, input [`ADDRESS_BITS-1:0] address, input [`REQUEST_BITS-1:0] beats, input word_valid,
-    input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp, input bvalid,
-    input stop, input clear, input pick);
+    input clk, input request_valid, input [`ADDRESS_BITS-1:0] address, input [`REQUEST_BITS-1:0] beats,
+    input word_valid, input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp,
+    input bvalid, input stop, input clear, input pick);
   wire request_ready, word_ready, awvalid, awid, wvalid, wlast, bready, idle, error;
   wire [`ADDRESS_BITS-1:0] awaddr, error_address;
   wire [7:0] awlen, wdata;
@@ -23,8 +23,10 @@ module write_port (
       .\channel.rest_beats (rest_beats)
 `endif
       );
-  burst_rules #(0, `ADDRESS_BITS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
-  stream_rules #(`ADDRESS_BITS + `REQUEST_BITS, 1) requests (clk, clear, request_valid, request_ready, {address, beats});
+  burst_rules #(0, `ADDRESS_BITS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (
+      clk, awvalid, awready, awaddr, awlen, awsize, awburst, awid);
+  stream_rules #(`ADDRESS_BITS + `REQUEST_BITS, 1) requests (
+      clk, clear, request_valid, request_ready, {address, beats});
   stream_rules #(10) w_rules (clk, 1'b0, wvalid, wready, {wdata, wstrb, wlast});
 
   wire begins, w_ends, aw_waits, followed;
@@ -39,31 +41,16 @@ module write_port (
   reg [6:0] awaited = 0;
   always @(posedge clk) awaited <= awaited + begins - (bvalid && bready);
 `ifdef STRENGTHENED
-  // For two outstanding bursts: what the registers inside hold. `first` and `second` are the lengths that wait.
   wire [$clog2(2*`BURST_BEATS+1)-1:0] owed;
   wire coming, waiting, in_request;
   wire [7:0] sent_inside;
   wire [$clog2(`WAITING_WORDS+1)-1:0] queue_level;
   wire [1:0] lengths_level, level;
   wire [`REQUEST_BITS-1:0] rest_beats;
-  reg [7:0] first, second;
-  wire [1:0] kept = owing - w_ends;
-  always @(posedge clk) begin
-    if (w_ends) first <= second;
-    if (begins && kept == 0) first <= awlen;
-    if (begins && kept == 1) second <= awlen;
-  end
-  wire [7:0] due = (owing != 0 ? first + 1 - sent : 0) + (owing == 2 ? second + 1 : 0);
-  always @* begin
-    assert (owing <= awaited && awaited == level && lengths_level == owing);
-    assert (written == awaited - owing && taken + aw_waits == awaited && waiting == aw_waits);
-    assert (sent_inside == sent && (owing == 0 ? sent == 0 : sent <= first && first < `BURST_BEATS));
-    if (owing == 2) assert (second < `BURST_BEATS);
-    assert (due == owed + coming + queue_level);
-    if (in_request) assert (request_valid && rest_beats != 0);
-    if (wvalid) assert (wlast == (sent == first));
-    if (followed) assert (ahead < owing && length == (ahead == 0 ? first : second));
-  end
+  write_lemma inside (
+      clk, begins, w_ends, bvalid && bready, awlen, wvalid, wlast, aw_waits, followed, owing, ahead, written, taken,
+      length, sent, owed, coming, sent_inside, queue_level, lengths_level, level, waiting, in_request, request_valid,
+      rest_beats);
 `endif
   always @* begin
     assume (!request_valid || beats != 0);

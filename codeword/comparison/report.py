@@ -143,7 +143,9 @@ def on_rtl(cost: dict[str, Any]) -> str:
 
 
 def _unit(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value:.3g} {unit}"
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
 
 
 def picture(found: Sequence[Row], path: Path) -> None:

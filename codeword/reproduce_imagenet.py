@@ -50,8 +50,8 @@ def text(found: dict[str, Any]) -> str:
         "it clusters; its rows show what that step is worth, not what MVQ reaches. The published accuracies "
         "at 16x (SSVQ 65.9 %, MVQ 65.1 % on MobileNetV2) come after fine-tuning on ImageNet.",
         "## On the machines",
-        PRICES + " *Unknown*: some part has no price, such as a sparse tile of 1:2 on SG13G2; `codeword estimate` "
-        "says which.",
+        PRICES + " *Unknown*: some part has no price, such as a sparse tile of 1:2 on SG13G2; `codeword "
+        "estimate` says which.",
         markdown.table(("network", "method", "k, d", *COST_COLUMNS),
                        ((row["network"], row["method"], _codebook(row), *cost_cells(row["cost"]))
                         for row in rows)),

@@ -63,7 +63,8 @@ def load(path: str | Path) -> ResNet:
         InputError: the file is missing, unreadable, or holds another network.
     """
     if not Path(path).is_file():
-        raise InputError("model", str(path), "no such file", "give a .safetensors checkpoint")
+        raise InputError("model", str(path), "no such file",
+                         "give a .safetensors checkpoint or the name of a shipped network")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

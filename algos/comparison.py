@@ -2,8 +2,8 @@
 
 One float ResNet-8 a seed; from it plain VQ, MVQ, SSVQ and VQ4ALL at about 1.5 and 2 bits a weight, codebooks
 included, and SSVQ's ablations, all with the same number of updates; ResNet-20, DeiT and Vim from one float
-network each, and there ViM-VQ as well, which has neither labels nor updates. Each finished run leaves a JSON
-file and its integer network; what is there is not run again.
+network each; on the last two ViM-VQ as well, which has neither labels nor updates. Each finished run leaves a
+JSON file and its integer network; what is there is not run again.
 """
 
 from __future__ import annotations

@@ -123,7 +123,8 @@ METHODS: dict[str, dict[str, Way]] = {
     },
     "resnet20": _MAIN,
     "deit": _MAIN | _SIGNS | {"vim-vq-1.5": Hulls(VimVqConfig(k=96, d=8))},
-    # 16 divides neither the step projection nor B and C; the codebooks of small layers weigh more.
+    # 4:16 of MVQ does not fit: 16 divides neither the step projection nor B and C. The codebooks of small
+    # layers weigh more.
     "vim": {
         "vq-1.5": Masked(MvqConfig(k=64, d=8, n=1, m=2, case="A")),
         "ssvq-1.5": _MAIN["ssvq-1.5"],

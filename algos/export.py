@@ -21,5 +21,5 @@ def export(
         InputError: no calibration images; a tensor of the model is not finite; codewords along the inputs or
             across tensors that the network tells apart; a psum may exceed 32 bits.
     """
-    of = export_tokens if isinstance(model, TokenNet) else export_convs
-    return of.export(model, calibration, name=name, metadata=metadata)
+    lowered = export_tokens if isinstance(model, TokenNet) else export_convs
+    return lowered.export(model, calibration, name=name, metadata=metadata)

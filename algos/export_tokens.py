@@ -144,7 +144,7 @@ class _Emitter(Lowering):
         if first % whole.d or last % whole.d:
             raise InputError("d", whole.d, f"does not divide outputs {first} to {last}", "use a smaller d")
         rows = slice(first // whole.d, last // whole.d)
-        masks, signs = (None if part is None else part[rows] for part in (whole.mask_codes, whole.signs))
+        masks, signs = (None if codes is None else codes[rows] for codes in (whole.mask_codes, whole.signs))
         return replace(whole, assignments=whole.assignments[rows], mask_codes=masks, signs=signs), scales
 
     def _conv(

@@ -11,6 +11,8 @@ from sim.errors import InputError
 
 Axis = Literal["output", "input"]
 
+_PAD = ", or pad them"
+
 
 def group(weight: Tensor, d: int, axis: Axis = "output") -> Tensor:
     """Weight [K, ...] of a convolution [K, C, Ky, Kx] or a linear layer [K, C] -> sub-vectors [n, d].
@@ -21,15 +23,17 @@ def group(weight: Tensor, d: int, axis: Axis = "output") -> Tensor:
             row-major order, cut into pieces of d; the outputs follow one another.
 
     Raises:
-        InputError: d does not divide the axis, or the weight is not finite.
+        InputError: d is not positive or does not divide the axis, or the weight is not finite.
     """
     if axis not in get_args(Axis):
         raise InputError("axis", axis, "is no axis of a weight", "use output or input")
+    if d < 1:
+        raise InputError("d", d, "is no length of a codeword", "use 8")
     length, what = ((weight.shape[0], "output channels") if axis == "output" else
                     (weight[0].numel(), "weights of an output"))
     if length % d:
         raise InputError("d", d, f"does not divide the {length} {what}",
-                         f"choose a divisor of {length}, or pad the {what}")
+                         f"choose a divisor of {length}{_PAD if weight.ndim == 4 else ''}")
     if not torch.isfinite(weight).all():
         raise InputError("weight", float("nan"), "holds NaN or infinity",
                          "repair the checkpoint before compressing it")

@@ -19,7 +19,7 @@ Method = Literal["vq", "mvq", "ssvq", "vq4all", "vim-vq"]
 METHODS = get_args(Method)
 
 VIM_VQ = vim_vq.VimVqConfig(k=256, d=4, axis="output")
-"""2 bits an index; sub-vectors of outputs, as the machines read them."""
+"""2 bits a weight without codebooks; sub-vectors of outputs, as the machines read them."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,26 @@ class Options:
     Attributes:
         k, d: codewords of a codebook and their length; None for the method's own.
         pattern: N:M, of MVQ alone.
-        epochs: of fine-tuning; 0 for none, which VQ4ALL cannot do without; None for 1, or none with ViM-VQ,
-            which has no fine-tuning.
+        epochs: of fine-tuning; 0 for none, which VQ4ALL cannot do without; ViM-VQ has none.
         many: as many images as a whole data set has; with a few thousand MVQ's rate is lower.
     """
 
     k: int | None = None
     d: int | None = None
     pattern: tuple[int, int] | None = None
-    epochs: int | None = None
+    epochs: int = 1
     many: bool = False
 
 
+def epochs(method: str, given: int | None) -> int:
+    """Of fine-tuning: what is given, or what the method takes without."""
+    if given is None:
+        return 0 if method == "vim-vq" else 1
+    return given
+
+
 def starts_sparse(method: str) -> bool:
-    """Whether the method compresses a network that N:M pruning has trained.
+    """Whether the method compresses a network that N:M pruning has trained, if there is one.
 
     Raises:
         InputError: no such method.
@@ -77,16 +83,15 @@ def compress(
             raise InputError("--epochs", options.epochs, "ViM-VQ searches without labels and does not "
                              "fine-tune", "leave it out")
         return _searched(model, replace(VIM_VQ, **given), calibration, name)
-    epochs = 1 if options.epochs is None else options.epochs
     if method == "vq4all":
-        if not epochs:
+        if not options.epochs:
             raise InputError("--epochs", 0, "VQ4ALL builds a network while it trains", "give 1 or more")
-        config = replace(vq4all.Vq4allConfig(), epochs=epochs, **given)
+        config = replace(vq4all.Vq4allConfig(), epochs=options.epochs, **given)
         return vq4all.compress({name: model}, calibration, config, training=training,
                                report=lambda name, *progress: report(*progress))[name]
-    images = training if epochs else None
+    images = training if options.epochs else None
     if method == "ssvq":
-        recipe = replace(ssvq.FINE_TUNING, epochs=epochs)
+        recipe = replace(ssvq.FINE_TUNING, epochs=options.epochs)
         return ssvq.compress(model, calibration, replace(ssvq.SsvqConfig(), **given), name=name,
                              training=images, recipe=recipe, report=report)
     tuning = mvq.FINE_TUNING if options.many else mvq.SHORT_FINE_TUNING
@@ -94,7 +99,7 @@ def compress(
     if options.pattern is not None:
         given |= dict(zip("nm", options.pattern, strict=True))
     return mvq.compress(model, calibration, replace(masked, **given), name=name, training=images,
-                        recipe=replace(tuning, epochs=epochs), report=report)
+                        recipe=replace(tuning, epochs=options.epochs), report=report)
 
 
 def _searched(model: Trainable, config: vim_vq.VimVqConfig, calibration: Images, name: str) -> Network:

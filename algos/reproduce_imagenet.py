@@ -118,8 +118,9 @@ def rows(measured: Bench, work: Path) -> Iterator[dict[str, Any]]:
     for method, config in (("INT8", None), *((m, c) for m, configs in RATES.items() for c in configs)):
         of = f"-{config.k}-{config.d}" if config else ""
         kept = work / f"{measured.name}-{method}{of}.json".replace(" ", "-").replace(":", "-")
-        if not kept.exists():
-            write_json(kept, measured.row(method, config, kept.with_suffix(".safetensors")))
+        network = kept.with_suffix(".safetensors")
+        if not (kept.exists() and network.exists()):
+            write_json(kept, measured.row(method, config, network))
         yield json.loads(kept.read_text())
 
 

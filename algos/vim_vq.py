@@ -67,6 +67,11 @@ class VimVqConfig:
     threshold: float = 0.99
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.k < max(2, self.candidates):
+            raise InputError("k", self.k, f"a hull has {self.candidates or 'all'} vertices, and a codebook "
+                             "at least two codewords", f"use {max(2, self.candidates)} or more")
+
 
 def variant(method: Method, config: VimVqConfig) -> VimVqConfig:
     """The method itself, its ablations (Table 4) and the methods it is compared with.
@@ -120,11 +125,6 @@ class HardWeight(CodedWeight):
         return CodebookWeight(self.codebook.integers(), self.stored_assignments())
 
 
-def projections(block: nn.Module) -> list[nn.Linear]:
-    """The linear projections of a block: those that are compressed."""
-    return [layer for layer in block.modules() if isinstance(layer, nn.Linear)]
-
-
 def calibrate(model: TokenNet, images: Images, config: VimVqConfig) -> Bits:
     """Compresses a float model in place; labels are not used.
 
@@ -147,17 +147,16 @@ def soften(model: TokenNet, images: Images, config: VimVqConfig) -> None:
     for number, block in enumerate(model.blocks):
         with torch.no_grad():
             after = block(stream)
-        weights = [_clustered(layer, config) for layer in projections(block)]
+        weights = [_clustered(layer, config) for name, layer in model.body().items()
+                   if name.startswith(f"blocks.{number}.")]
         generator = torch.Generator().manual_seed(config.seed + number)
         _search(block, weights, stream, after, config, generator)
         stream = after
 
 
-def harden(model: nn.Module) -> None:
+def harden(model: TokenNet) -> None:
     """Gives every sub-vector still open the codeword of its largest ratio; soft weights become hard."""
-    for layer in projections(model):
-        if not parametrize.is_parametrized(layer, "weight"):
-            continue
+    for layer in model.body().values():
         weight = layer.parametrizations.weight[0]
         assert isinstance(weight, SoftWeight)
         weight.mix.confirm_top(1)

@@ -202,9 +202,18 @@ def compress(
                 raise InputError("--pad", model, "only ResNets are widened", "choose a -d that fits")
             trained = widened(trained, d or PADDED_TO)
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
+        epochs = methods.epochs(method, epochs)
         options = methods.Options(k, d, pattern, epochs, many=data is not None)
         return methods.compress(trained, method, options, training.first(CALIBRATION_IMAGES), training,
                                 name=f"{Path(model).stem}-{method}", report=report)
+
+
+def fine_tuning_epochs(method: str, epochs: int | None) -> int:
+    """What `compress` makes of its argument."""
+    with inputs.extra():
+        from algos import methods
+
+        return methods.epochs(method, epochs)
 
 
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:

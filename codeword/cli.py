@@ -80,7 +80,8 @@ def compress(
     readable = (f"{output}: {quality['bits_per_weight']:.3f} bits a weight, "
                 f"{quality['compression_ratio']:.1f}x; {quality['accuracy']:.2%} of "
                 f"{quality['test_images']:,} test images")
-    fields = {"network": net.name, "file": str(output), "fine_tuning_epochs": epochs}
+    fields = {"network": net.name, "file": str(output),
+              "fine_tuning_epochs": api.fine_tuning_epochs(method, epochs)}
     _print(as_json, fields | quality, [readable])
 
 

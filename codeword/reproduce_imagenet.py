@@ -31,8 +31,7 @@ def text(found: dict[str, Any]) -> str:
     surviving = "; ".join(f"{row['network']}, {row['method']}, {row['bits_per_weight']:.2f} bits"
                           for row in rows if "k" in row and 2 * row["integers"]["agree"] >= count)
     float_right = ", ".join(f"{name} {right}" for name, right in found["float_right"].items())
-    layers = ", ".join(f"`{layer}` of {name}" for name in found["float_right"]
-                       for kind, layer in machines.VERIFIED.items() if name.startswith(kind))
+    layers = ", ".join(f"`{machines.verified_layer(name)}` of {name}" for name in found["float_right"])
     return "\n\n".join((
         "# Compressed ImageNet networks beside the float ones",
         f"Made by `make reproduce-imagenet`: {' and '.join(found['float_right'])} with published weights, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +17,6 @@ from sim import artifact
 from sim.network import Network
 
 FOLDER = Path(__file__).with_name("resnet20_fashion")
-
-
-NAMES = ("resnet20-fashion", "vim-fashion", "deit-fashion")
-
-
-def load(name: str, *, sparse: bool = False) -> Trainable:
-    """A float network of NAMES.
-
-    Args:
-        sparse: where MVQ starts, if there is such a one.
-    """
-    if name == NAMES[0]:
-        return load_sparse() if sparse else load_float()
-    return load_vim() if name == NAMES[1] else load_deit()
 
 
 def load_float() -> ResNet:
@@ -64,3 +51,19 @@ def load_images() -> tuple[Images, Images]:
                           torch.from_numpy(file[f"{split}_labels"]).long())
 
         return part("training"), part("test")
+
+
+_LOADERS: dict[str, Callable[[], Trainable]] = {
+    "resnet20-fashion": load_float, "vim-fashion": load_vim, "deit-fashion": load_deit}
+NAMES = tuple(_LOADERS)
+
+
+def load(name: str, *, sparse: bool = False) -> Trainable:
+    """A float network of `NAMES`.
+
+    Args:
+        sparse: where MVQ starts, if the network has been pruned and trained on, as ResNet-20 alone.
+    """
+    if sparse and name == "resnet20-fashion":
+        return load_sparse()
+    return _LOADERS[name]()

@@ -38,6 +38,17 @@ def collect(work: Path) -> list[report.Run]:
         NETWORKS.index(run["network"]), _place(run["method"]), run["seed"]))
 
 
+def settings(runs: list[report.Run]) -> dict[str, int | None]:
+    """What the runs say of their trainings: epochs and images, ViM-VQ's images, updates between freezings."""
+    def first(method: str) -> report.Run:
+        return next((run for run in runs if machines.family(run["method"]) == method), {})
+
+    trained = next(run for run in runs if machines.family(run["method"]) not in ("float", "vim-vq"))
+    freezing = first("ssvq").get("config", {}).get("freezing") or {}
+    return {"epochs": trained["epochs"], "images": trained["images"],
+            "unlabelled": first("vim-vq").get("images"), "interval": freezing.get("interval")}
+
+
 def _place(method: str) -> tuple[int, str]:
     return list(machines.FAMILIES).index(machines.family(method)), method
 
@@ -52,9 +63,8 @@ def main() -> None:
         write_json(options.out, collect(options.work))
     runs = json.loads(options.out.read_text())
     found = report.rows(runs)
-    trained = next(run for run in runs if run["method"] != "float")
     report.picture(found, options.out.with_suffix(".png"))
-    write_whole(options.out.with_suffix(".md"), report.text(found, trained))
+    write_whole(options.out.with_suffix(".md"), report.text(found, settings(runs)))
 
 
 if __name__ == "__main__":

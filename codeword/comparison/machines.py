@@ -12,6 +12,7 @@ import codeword
 from codeword import inputs
 from sim import artifact
 from sim.accelerator import Accelerator
+from sim.errors import InputError
 from sim.estimate import assemble
 from sim.network import CodebookWeight, Conv, Network
 
@@ -30,7 +31,19 @@ a projection with few cycles."""
 
 def family(method: str) -> str:
     """Of a method by its name in a report: "ssvq-1.5 fixed signs" is of ssvq, "vim-vq-1.5" of vim-vq."""
-    return next(name for name in FAMILIES if re.match(rf"{name}\b", method))
+    for name in FAMILIES:
+        if re.match(rf"{name}\b", method):
+            return name
+    raise InputError("method", method, "has no machine", f"begin its name with one of {', '.join(FAMILIES)}")
+
+
+def verified_layer(network: str) -> str:
+    """The layer of VERIFIED, by the network's name."""
+    for kind, layer in VERIFIED.items():
+        if network.startswith(kind):
+            return layer
+    raise InputError("network", network, "has no layer to verify", f"begin its name with one of "
+                     f"{', '.join(VERIFIED)}")
 
 
 def settings(network: Network, accelerator: Accelerator) -> list[str]:
@@ -62,7 +75,7 @@ def cost(path: Path, method: str) -> dict[str, Any]:
     network = artifact.load(path)
     name = f"{FAMILIES[family(method)]}-{SIZE}"
     fields = settings(network, inputs.accelerator(name))
-    layer = next(layer for kind, layer in VERIFIED.items() if network.name.startswith(kind))
+    layer = verified_layer(network.name)
     images = np.random.default_rng(0).integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
     accelerator = inputs.accelerator(name, fields)
     run = codeword.simulate(network, accelerator, images)

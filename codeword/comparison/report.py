@@ -84,10 +84,8 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. "
         + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
-        f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. ViM-VQ has no "
-        "epochs: it sees 512 images without labels. DeiT and Vim have one float network for all seeds, which "
-        "four more epochs of anything still improve. Freezing examines the signs every 25 updates or as "
-        "the name says. Spread is half of what lies between the best and the worst of the seeds.",
+        f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. "
+        f"{_exceptions(settings)}Spread is half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(_table(network, [row for row in found if row.network == network])
           for network in dict.fromkeys(row.network for row in found)),
@@ -96,6 +94,15 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "## What the papers say\n\n" + "\n".join(f"* {where}: {what}" for where, what in PUBLISHED),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _exceptions(settings: dict[str, Any]) -> str:
+    said = []
+    if settings.get("unlabelled"):
+        said.append(f"ViM-VQ has no epochs: it sees {settings['unlabelled']} images without labels. ")
+    if settings.get("interval"):
+        said.append(f"Freezing examines signs every {settings['interval']} updates, or as the name says. ")
+    return "".join(said)
 
 
 def _differences(network: str, found: Sequence[Row]) -> str:

@@ -20,7 +20,7 @@ from tests.algos.models import images
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    """Two methods, one seed, a few small images."""
+    """A few methods on two networks, one seed, a few small images."""
     monkeypatch.setattr(comparison, "TUNED", 64)
     monkeypatch.setattr(contenders, "CALIBRATION", 32)
     monkeypatch.setattr(contenders, "EPOCHS", 1)

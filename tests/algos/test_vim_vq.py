@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from algos import vim_vq
 from algos.models.vim import Vim
 from algos.soft import SoftAssignment
-from algos.vim_vq import HardWeight, VimVqConfig, calibrate, harden, projections, soften, storage, variant
+from algos.vim_vq import HardWeight, VimVqConfig, calibrate, harden, soften, storage, variant
 from sim.errors import InputError
 from tests.algos.models import images
 
@@ -61,7 +61,7 @@ def test_without_confirmation_something_is_truncated() -> None:
 def test_weights_are_codewords_along_the_axis(axis: str) -> None:
     model = tiny()
     calibrate(model, images(8), replace(CONFIG, axis=axis))
-    for layer in projections(model):
+    for layer in model.body().values():
         if layer is model.head:
             continue
         weight = layer.weight if axis == "input" else layer.weight.T

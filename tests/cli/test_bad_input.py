@@ -121,6 +121,7 @@ def checkpoint(tmp_path: Path) -> Path:
     (["--pattern", "5:3"], ("5:3",)),
     (["--pattern", "half"], ("--pattern = 'half'", "4:16")),
     (["-k", "1"], ("k = 1",)),
+    (["--method", "vq", "-d", "0"], ("d = 0",)),
     (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
     (["--method", "ssvq", "--pattern", "4:16"], ("--pattern = '4:16'", "ssvq")),
     (["--method", "vq4all", "--epochs", "0"], ("--epochs = 0",)),
@@ -139,6 +140,8 @@ def test_compress(
 
 @pytest.mark.parametrize(("options", "parts"), [
     (["--pad"], ("--pad = 'vim-fashion'", "-d")),
+    (["--method", "vim-vq", "-d", 0], ("d = 0", "use 8")),
+    (["--method", "vim-vq", "-k", 2], ("k = 2", "use 3")),
     (["--method", "mvq", "--epochs", 0], ("d = 16", "24 output channels")),
     (["--method", "vim-vq", "-d", 16], ("d = 16", "24 output channels")),
 ])

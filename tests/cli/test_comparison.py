@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from codeword import inputs
 from codeword.comparison import machines, report
-from codeword.comparison.__main__ import NETWORKS, collect
+from codeword.comparison.__main__ import NETWORKS, collect, settings
 from sim import accelerator, artifact, engine
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, Network, TensorSpec
@@ -109,6 +109,35 @@ def test_a_machine_is_set_to_the_format(preset: str, weight: CodebookWeight, exp
     assert machines.settings(network, accelerator.load(preset)) == expected
     machine = inputs.accelerator(preset, expected)
     assert engine.simulate(network, machine, np.ones((1, 3, 2, 2), np.int8)).bit_exact
+
+
+def test_imagenet_networks_have_machines_and_the_layers_that_are_verified() -> None:
+    from algos.models.inverted_residual import SOURCES, InvertedResidualNet
+    from algos.reproduce_imagenet import RATES
+
+    assert {method: machines.FAMILIES[machines.family(method)] for method in ("INT8", *RATES)} == {
+        "INT8": "ews", "vq": "ews-c", "ssvq": "ssvq", "mvq 1:2": "ews-cms"}
+    for name, source in SOURCES.items():
+        assert machines.verified_layer(name) in InvertedResidualNet(source).body()
+
+
+def test_methods_and_networks_of_other_names() -> None:
+    with pytest.raises(InputError, match="method = 'awq-4'"):
+        machines.family("awq-4")
+    with pytest.raises(InputError, match="network = 'alexnet'"):
+        machines.verified_layer("alexnet")
+
+
+def test_the_report_says_how_the_runs_were_trained() -> None:
+    runs = [run("float", 0, 0.9), run("vim-vq-1.5", 0, 0.8, images=512, epochs=0),
+            run("ssvq-1.5", 0, 0.8, images=20000, epochs=4, config={"freezing": {"interval": 25}})]
+    text = report.text(report.rows(runs), settings(runs))
+    assert "has 4 epochs of 20,000 images" in text
+    assert "sees 512 images without labels. Freezing examines signs every 25 updates" in text
+    runs = [runs[0], runs[2] | {"config": {"freezing": None}}]
+    text = report.text(report.rows(runs), settings(runs))
+    assert "ViM-VQ" not in text
+    assert "Freezing" not in text
 
 
 def test_claims_are_told_seed_by_seed() -> None:

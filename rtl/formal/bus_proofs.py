@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rtl import packets
-from rtl.bus.address_channel import AddressChannel
-from rtl.bus.command_buffer import CommandBuffer
+from rtl.bus.address_channel import REQUEST_BITS, AddressChannel
+from rtl.bus.axi import BURST_BEATS, OUTSTANDING, PAGE_BYTES
+from rtl.bus.command_buffer import LENGTH_BITS, CommandBuffer
 from rtl.bus.command_port import CommandPort
 from rtl.bus.fifo import Fifo
 from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
 from rtl.bus.registers import Registers
-from rtl.bus.row_mover import RowMover
+from rtl.bus.row_mover import ROW_BYTES, RowMover
 from rtl.bus.runs import Runs
 from rtl.bus.sram_fifo import SramFifo
 from rtl.bus.tile_mover import TileMover
-from rtl.bus.weight_port import WeightPort
+from rtl.bus.weight_port import BUFFER_BEATS, WAITING_JOBS, WeightPort
 from rtl.bus.write_port import WritePort
 from rtl.constants import constants
 from rtl.formal.prove import Proof, expose
@@ -36,7 +37,9 @@ _WRITES = ("owed", "coming", "sent", "queue_level", "lengths.level",
            *(f"channel.{name}" for name in _CHANNEL))
 _PORT_CHANNEL = tuple(f"port.channel.{name}" for name in (*_CHANNEL, "dropping"))
 
-_AXI = {"ADDRESS_BITS": 32, "REQUEST_BITS": 17, "BURST_BEATS": 16, "PAGE_BYTES": 4096, "OUTSTANDING": 32}
+_AXI = {"ADDRESS_BITS": packets.ADDRESS_BITS, "REQUEST_BITS": REQUEST_BITS, "BURST_BEATS": BURST_BEATS,
+        "PAGE_BYTES": PAGE_BYTES, "OUTSTANDING": OUTSTANDING}
+_L1 = {"WORD_ADDRESS_BITS": packets.WORD_ADDRESS_BITS}
 _SHORT_BURSTS = {"REQUEST_BITS": 3, "BURST_BEATS": 2, "OUTSTANDING": 2}
 _BYTES = {**_SHORT_BURSTS, "PAGE_BYTES": 4}
 _WORDS = {**_SHORT_BURSTS, "PAGE_BYTES": 32, "ADDRESS_BITS": 6, "WORD_ADDRESS_BITS": 2}
@@ -109,7 +112,8 @@ BUS_PROOFS = (
                          "jobs.read__addr", "transfers.read__addr", "buffer.head",
                          memories={"jobs.storage": 2, "transfers.storage": 2, "buffer.storage": 4})),
     Proof("weight port", lambda: WeightPort(accelerator=_DENSE), "weight_port",
-          _weights(_DENSE, {}, pulses=200) | _AXI | {"WAITING_JOBS": 8, "BUFFER_BEATS": 32},
+          _weights(_DENSE, {}, pulses=200) | _AXI
+          | {"WAITING_JOBS": WAITING_JOBS, "BUFFER_BEATS": BUFFER_BEATS},
           checkers=(*_READ_RULES, "queue_rules"), engine="bounded", cycles=8),
     Proof("row mover, small", RowMover, "row_mover", _STRENGTHENED,
           checkers=(*_WRITE_RULES, "queue_rules", "queue_lemma", "write_lemma"), engine="correspondence",
@@ -117,7 +121,7 @@ BUS_PROOFS = (
           prepare=expose("row_mover", "requested", "rest", "rest_word", "port_word_strobe",
                          *(f"port.{name}" for name in (*_WRITES, "channel.dropping", "queue.read__addr")),
                          memories={"port.queue.storage": 2})),
-    Proof("row mover", RowMover, "row_mover", _AXI | {"WORD_ADDRESS_BITS": 16, "ROW_BYTES": 256},
+    Proof("row mover", RowMover, "row_mover", _AXI | _L1 | {"ROW_BYTES": ROW_BYTES},
           checkers=(*_WRITE_RULES, "queue_rules"), engine="bounded", cycles=8),
     Proof("tile mover, small", lambda: TileMover(accelerator=_QUICK_DMA), "tile_mover",
           _tiles(_SMALL_TILES) | _STRENGTHENED,
@@ -126,7 +130,7 @@ BUS_PROOFS = (
                          "runs.valid", "runs.line_count", "runs.lines_left", "runs.planes_left",
                          *_PORT_CHANNEL)),
     Proof("tile mover", lambda: TileMover(accelerator=_QUICK_DMA), "tile_mover",
-          _tiles({}) | _AXI | {"WORD_ADDRESS_BITS": 16}, checkers=_READ_RULES, engine="bounded", cycles=8),
+          _tiles({}) | _AXI | _L1, checkers=_READ_RULES, engine="bounded", cycles=8),
     Proof("command port, small", lambda: CommandPort(accelerator=_DENSE), "command_port",
           _commands(_SMALL_COMMANDS) | _STRENGTHENED | {"APART": 8, "ALIGNED": 4, "MOST_WORDS": 12},
           checkers=(*_READ_RULES, "read_lemma"), engine="induction", small=_SMALL_COMMANDS,
@@ -142,6 +146,6 @@ BUS_PROOFS = (
                                                           for stream in packets.STREAMS})),
     Proof("command port, medium", lambda: CommandPort(accelerator=_DENSE), "command_port",
           _commands({}) | _AXI | _MEDIUM_COMMANDS
-          | {"LENGTH_BITS": 32, "APART": 16, "ALIGNED": 3, "MOST_WORDS": 32},
+          | {"LENGTH_BITS": LENGTH_BITS, "APART": 16, "ALIGNED": 3, "MOST_WORDS": 32},
           checkers=_READ_RULES, engine="bounded", cycles=10, small=_MEDIUM_COMMANDS),
 )

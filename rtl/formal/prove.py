@@ -1,7 +1,8 @@
-"""Runs proofs: Verilog of a component, properties around it, and the false twin that must fail."""
+"""Runs proofs: Verilog of a component, properties around it, and the false twins that must fail."""
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -11,10 +12,13 @@ from pathlib import Path
 from rtl import verilog, yosys
 from rtl.block import Block, module_name
 from rtl.constants import constants
+from sim.errors import InputError
 
 PROPERTIES = Path(__file__).parent / "properties"
-FALSE_TWIN = "FALSE_TWIN"
 SECONDS = 120
+TWIN_CYCLES = 20
+"""Of twins of proofs by induction: that engine looks for counterexamples in three cycles only, when no packet
+of the command port is complete yet."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,10 @@ class Proof:
     Attributes:
         name: of the proof.
         block: makes the component.
-        properties: a file and module of that name in `properties/`; with the macro FALSE_TWIN it states
+        properties: a file and module of that name in `properties/`; with the macro FALSE_<FILE> it states
             something false that only a proof which looks at the component can refute.
         defines: macros for it.
-        checkers: further files.
+        checkers: further files; they may have mistakes of their own.
         prepare: Yosys commands on the component before the properties meet it.
         engine: see `rtl.yosys.engines`.
         small: smaller values for constants of `rtl`, by name, wherever they are used; macros of the same name
@@ -52,7 +56,10 @@ class Proof:
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome: `status` should be "proven" (or "bounded", where no more is tried), `twin` "refuted"."""
+    """Outcome: `status` should be "proven" (or "bounded", where no more is tried), `twin` "refuted".
+
+    `twin` names the mistakes that were not refuted, if there are any.
+    """
 
     name: str
     status: str
@@ -78,21 +85,32 @@ def expose(kind: str, *registers: str, memories: Mapping[str, int] | None = None
 
 
 def prove(proof: Proof) -> Result:
-    """Tries the properties and their false twin, for all inputs and all time."""
+    """Tries the properties for all inputs and all time, and the false twin of each mistake alone.
+
+    Raises:
+        InputError: no file of the proof states a mistake.
+    """
     started = time.monotonic()
+    files = [f"{name}.sv" for name in (*proof.checkers, proof.properties)]
+    texts = {name: (PROPERTIES / name).read_text() for name in files}
+    mistakes = sorted(set(re.findall(r"`ifdef (FALSE_\w+)", "".join(texts.values()))))
+    if not mistakes:
+        raise InputError("proof", proof.name, "has no false twin", "guard a mistake with `ifdef FALSE_<FILE>")
+    with constants(proof.small):
+        component = "\n".join(text for block in (proof.block, *proof.beside)
+                              for _, text in verilog.hierarchy(block()).values())
+    texts = {"component.v": component, **texts}
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        with constants(proof.small):
-            component = "\n".join(text for block in (proof.block, *proof.beside)
-                                  for _, text in verilog.hierarchy(block()).values())
-        (directory / "component.v").write_text(component)
-        sources = ["component.v"]
-        for name in (*proof.checkers, proof.properties):
-            sources.append(f"{name}.sv")
-            (directory / sources[-1]).write_text((PROPERTIES / sources[-1]).read_text())
-        known = {**proof.small, **proof.defines}
-        status, twin = (
-            yosys.prove(sources, proof.properties, directory, SECONDS, defines, proof.prepare,
-                        proof.engine, proof.cycles)
-            for defines in (known, {**known, FALSE_TWIN: 1}))
-    return Result(proof.name, status, twin, time.monotonic() - started)
+        for name, text in texts.items():
+            (directory / name).write_text(text)
+
+        def attempt(macros: Mapping[str, int], engine: str, cycles: int) -> str:
+            return yosys.prove(texts, proof.properties, directory, SECONDS,
+                               {**proof.small, **proof.defines, **macros}, proof.prepare, engine, cycles)
+
+        status = attempt({}, proof.engine, proof.cycles)
+        search = ("bounded", TWIN_CYCLES) if proof.engine == "induction" else (proof.engine, proof.cycles)
+        twins = {mistake: attempt({mistake: 1}, *search) for mistake in mistakes}
+    missed = ", ".join(f"{mistake} {found}" for mistake, found in twins.items() if found != "refuted")
+    return Result(proof.name, status, missed or "refuted", time.monotonic() - started)

@@ -25,7 +25,7 @@ module beat_buffer (
     end
     if (clear) followed <= 0;
   end
-`ifdef FALSE_TWIN
+`ifdef FALSE_BEAT_BUFFER
   wire [4:0] place = ahead == 3 ? 2 : ahead;
 `else
   wire [4:0] place = ahead;

@@ -4,7 +4,7 @@ module burst_rules #(parameter SIZE = 3, BITS = 32, BEATS = 16, PAGE_BITS = 12) 
     input clk, input valid, input ready, input [BITS-1:0] address, input [7:0] length, input [2:0] size,
     input [1:0] burst, input id);
   stream_rules #(BITS + 14) rules (clk, 1'b0, valid, ready, {address, length, size, burst, id});
-`ifdef FALSE_TWIN
+`ifdef FALSE_BURST_RULES
   localparam LAST = BEATS - 2;
 `else
   localparam LAST = BEATS - 1;

@@ -64,7 +64,7 @@ module command_port (
 `endif
       );
   localparam ADDRESS = `ADDRESS_BITS, LENGTH = `LENGTH_BITS;
-  burst_rules #(3, ADDRESS, `BURST_BEATS, $clog2(`PAGE_BYTES)) bursts (
+  burst_rules #(3, ADDRESS, `COMMAND_BURST, $clog2(`PAGE_BYTES)) bursts (
       clk, arvalid, arready, araddr, arlen, arsize, arburst, arid);
   wire [$clog2(`OUTSTANDING+1)-1:0] begun, taken;
   wire [7:0] beat, length, next_length;
@@ -90,7 +90,7 @@ module command_port (
   wire [5:0] bits = stream == 0 ? `JOB_BITS % 64 : stream == 1 ? `TILE_BITS % 64 : stream == 2 ? `CHUNK_BITS % 64 : 0;
   wire [63:0] known = place + 1 == words && bits != 0 ? ~(~64'd0 << bits) : ~64'd0;
   wire [63:0] shown = packet >> 64 * place;
-`ifdef FALSE_TWIN
+`ifdef FALSE_COMMAND_PORT
   wire there = left != number;
 `else
   wire there = left == number;

@@ -29,7 +29,7 @@ module compactor (input [8*`LENGTH-1:0] values, input [`LENGTH-1:0] mask, input 
         expected[n*WORD +: 8] = values[8*n +: 8];
         expected[n*WORD + 8 +: WORD - 8] = base + sub * COUNT + n;
       end
-`ifdef FALSE_TWIN
+`ifdef FALSE_COMPACTOR
     if (words[7:0] == 8'ha5) expected[0] = 0;
 `endif
     if (legal || raw) assert (words == expected);

@@ -11,7 +11,7 @@ module entry_counter (input clk, input step);
   // Eight bits hold every product of two that are at most 8.
   wire [7:0] ab = a * b, abu = ab * u, size = abu * d;
   reg [$clog2(`DEPTH):0] e = 0;
-`ifdef FALSE_TWIN
+`ifdef FALSE_ENTRY_COUNTER
   always @(posedge clk) if (step) e <= e + 1 == size && u != 2 ? 0 : e + 1;
 `else
   always @(posedge clk) if (step) e <= e + 1 == size ? 0 : e + 1;

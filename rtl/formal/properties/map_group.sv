@@ -23,7 +23,7 @@ module map_group (
     end
     if (read_enable) begin
       // Nobody reads the word that is written in the same cycle.
-`ifdef FALSE_TWIN
+`ifdef FALSE_MAP_GROUP
       shows <= known && word >= read_word && from < `BANKS;
       expected <= hit ? write_data >> 8 * written : value;
 `else

@@ -24,7 +24,7 @@ module mask_decoder (input [`GROUP-1:0] mask, input [`CODE_BITS-1:0] any_code);
   codeword_mask_decoder dut (.code(code[`CODE_BITS-1:0]), .mask(found));
   codeword_mask_decoder any (.code(any_code), .mask(other));
   always @* begin
-`ifdef FALSE_TWIN
+`ifdef FALSE_MASK_DECODER
     if (kept == `KEEP) assert (found == mask && mask != {`KEEP{1'b1}} << 1);
 `else
     if (kept == `KEEP) assert (found == mask && code < choose(`GROUP, `KEEP));

@@ -37,7 +37,7 @@ module packet_assembler (
   always @* begin
     assert (out_valid == waiting);
     if (number != 2) assert (in_ready);
-`ifdef FALSE_TWIN
+`ifdef FALSE_PACKET_ASSEMBLER
     if (followed && out_valid) assert (shown == word);
 `else
     if (followed && out_valid && !before) assert (shown == word);

@@ -13,7 +13,7 @@ module pe (
       known <= 1;
       weight <= write_data;
     end
-`ifdef FALSE_TWIN
+`ifdef FALSE_PE
   wire signed [8:0] operand = {1'b0, weight};
 `else
   wire signed [7:0] operand = weight;

@@ -18,7 +18,7 @@ module positions (input [`GROUP-1:0] mask);
     for (j = 0; j < `GROUP; j = j + 1) begin
       below = 0;
       for (n = 0; n < j; n = n + 1) below = below + mask[n];
-`ifdef FALSE_TWIN
+`ifdef FALSE_POSITIONS
       below = below + (j == `GROUP - 1);
 `endif
       for (n = 0; n < `KEEP; n = n + 1)

@@ -18,7 +18,7 @@ module prf (
       last <= word == address;
       if (word == address) begin
         known <= known || first;
-`ifdef FALSE_TWIN
+`ifdef FALSE_PRF
         psum <= (first ? begins : psum) + {26'b0, sum};
 `else
         psum <= (first ? begins : psum) + {{26{sum[5]}}, sum};

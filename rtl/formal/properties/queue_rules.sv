@@ -21,17 +21,13 @@ module queue_rules #(parameter WIDTH = 1, parameter BITS = 4) (
       followed <= 0;
     end
   end
-`ifdef FALSE_TWIN
-  wire right = out_data == word && ahead == 0;
+`ifdef FALSE_QUEUE_RULES
+  wire next = 1;
 `else
-  wire right = out_data == word;
+  wire next = ahead == 0;
 `endif
   always @* begin
     if (leaves) assert (held != 0);
-`ifdef FALSE_TWIN
-    if (followed && leaves) assert (right);
-`else
-    if (followed && leaves && ahead == 0) assert (right);
-`endif
+    if (followed && leaves && next) assert (out_data == word);
   end
 endmodule

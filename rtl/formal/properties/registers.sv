@@ -41,7 +41,7 @@ module registers (
       if (wstrb[0]) value[7:0] <= wdata[7:0];
       if (wstrb[1]) value[15:8] <= wdata[15:8];
       if (wstrb[2]) value[23:16] <= wdata[23:16];
-`ifdef FALSE_TWIN
+`ifdef FALSE_REGISTERS
       if (wstrb[3] || wdata == 32'hc0dec0de) value[31:24] <= wdata[31:24];
 `else
       if (wstrb[3]) value[31:24] <= wdata[31:24];

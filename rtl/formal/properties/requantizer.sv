@@ -16,7 +16,7 @@ module requantizer (
   reg ready = 0;
   // All of it signed: a concatenation would not be.
   wire signed [63:0] half = 64'sd1 <<< (`SHIFT - 1);
-`ifdef FALSE_TWIN
+`ifdef FALSE_REQUANTIZER
   wire signed [63:0] rounded = (product + half - 64'sd1) >>> `SHIFT;
 `else
   wire signed [63:0] rounded = (product + half) >>> `SHIFT;

@@ -38,7 +38,7 @@ module row_decoder (
       vector_shown <= !raw && known && index == address;
       bytes <= row;
       mask <= 4'b0001 << code; // the masks with one element of four, in order
-`ifdef FALSE_TWIN
+`ifdef FALSE_ROW_DECODER
       vector <= codeword & {24'h0, kept} << (index_bits == 3 ? 0 : 8 * code);
 `else
       vector <= codeword & {24'h0, kept} << 8 * code;

@@ -31,7 +31,7 @@ module row_entries (
     assume (!holds || unit == packet);
     assume (waiting < 1 << (`COUNT_BITS - 1));
     assert (level == waiting);
-`ifdef FALSE_TWIN
+`ifdef FALSE_ROW_ENTRIES
     assert (out_valid == (waiting != 0 || handed != 0));
 `else
     assert (out_valid == (waiting != 0));

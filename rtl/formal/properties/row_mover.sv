@@ -49,11 +49,16 @@ module row_mover (
   reg read = 0, cleared = 0;
   reg [7:0] strobe;
   wire [8:0] from = row_offset, to = row_offset + row_bytes;
+`ifdef FALSE_ROW_MOVER
+  wire [8:0] strobes_to = to + 1;
+`else
+  wire [8:0] strobes_to = to;
+`endif
   wire [7:0] bytes;
   genvar lane;
   generate
     for (lane = 0; lane < 8; lane = lane + 1) begin : lanes
-      assign bytes[lane] = 8 * number + lane >= from && 8 * number + lane < to;
+      assign bytes[lane] = 8 * number + lane >= from && 8 * number + lane < strobes_to;
     end
   endgenerate
   wire ends = 8 * (number + 1) >= to;

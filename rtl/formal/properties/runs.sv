@@ -21,7 +21,7 @@ module runs (
       line_bytes <= line_end ? 0 : line_bytes + step;
       if (line_end) begin
         planes_now <= planes_now - 1;
-`ifdef FALSE_TWIN
+`ifdef FALSE_RUNS
         if (planes_now != 2)
 `endif
         origin <= origin + plane_step;

@@ -54,7 +54,7 @@ module tile_mover (
     if (tile_ready) {i_left, i_next, r_left, r_next} <= {i_words, i_to, r_words, r_to};
     if (clear) {i_left, r_left} <= 0;
   end
-`ifdef FALSE_TWIN
+`ifdef FALSE_TILE_MOVER
   wire last = write_enable && left <= 2;
 `else
   wire last = write_enable && left == 1;

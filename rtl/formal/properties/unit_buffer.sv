@@ -47,7 +47,7 @@ module unit_buffer (
     if (`OF_PACKET ? left && gone == number : unit_done && run == number) followed <= 0;
     if (enters && here && pick && !followed) {followed, number, kept} <= {1'b1, complete, word[`WHICH]};
   end
-`ifdef FALSE_TWIN
+`ifdef FALSE_UNIT_BUFFER
   wire runs = 1;
 `else
   wire runs = number == run;

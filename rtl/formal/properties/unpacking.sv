@@ -45,7 +45,7 @@ module unpacking (
   reg [3:0] mask;
   wire [5:0] record = bits >> (n ? size : 0);
   wire [3:0] index = record[5:2] & ~(4'b1111 << index_bits);
-`ifdef FALSE_TWIN
+`ifdef FALSE_UNPACKING
   wire [1:0] code = one && held > 7 ? 0 : record[1:0];
 `else
   wire [1:0] code = record[1:0];

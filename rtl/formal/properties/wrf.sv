@@ -12,7 +12,7 @@ module wrf (input clk, input write_enable, input [1:0] write_address, input [9:0
       known <= 1;
       word <= write_data;
     end
-`ifdef FALSE_TWIN
+`ifdef FALSE_WRF
   wire seen = known || write_enable && write_address == address;
 `else
   wire seen = known;

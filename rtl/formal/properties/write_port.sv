@@ -52,10 +52,15 @@ module write_port (
       length, sent, owed, coming, sent_inside, queue_level, lengths_level, level, waiting, in_request, request_valid,
       rest_beats);
 `endif
+`ifdef FALSE_WRITE_PORT
+  wire rests = owing == 0;
+`else
+  wire rests = awaited == 0;
+`endif
   always @* begin
     assume (!request_valid || beats != 0);
     assert (bready);
-    assert (idle == (awaited == 0));
+    assert (idle == rests);
     assert (awaited <= `OUTSTANDING);
     if (stop) assert (!begins);
   end

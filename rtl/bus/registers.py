@@ -32,9 +32,9 @@ class Registers(Block):
 
     Function: `start` and `clear` are pulses. A run is `busy` from the cycle after `start` to `finished`
         (pulse), or to the first P_error of a port P, from which on `stop` is 1 until `clear`; after `clear`
-        it is `busy` until `ports_idle`. `layer_end` (pulse) counts layers, of which a run has `layer_count`.
-        `interrupt` stays until software clears it. S_base and S_count are the streams; `count_X` are the
-        counters, which live elsewhere. An address without a register answers SLVERR.
+        it is `busy` until `ports_idle`. `layer_end` (pulse) counts layers while the run goes on, of which it
+        has `layer_count`. `interrupt` stays until software clears it. S_base and S_count are the streams;
+        `count_X` are the counters, which live elsewhere. An address without a register answers SLVERR.
     Throughput: one read and one write a cycle. A response comes in the cycle after its request; a write acts
         in the cycle after it, `start` and `clear` in the cycle of the handshake.
     Handshake: AXI4-Lite; a write is taken when its address and its data are there.
@@ -136,7 +136,7 @@ class Registers(Block):
             self.clear.eq(written["clear"]), self.stop.eq(error),
             self.irq.eq(pending & values["interrupt_enable"]),
         ]
-        m.d.sync += [layers.eq(layers + self.layer_end), clearing.eq(clearing & ~self.ports_idle)]
+        m.d.sync += [layers.eq(layers + (self.layer_end & running)), clearing.eq(clearing & ~self.ports_idle)]
         with m.If(written["interrupt"]):
             m.d.sync += pending.eq(0)
         with m.If(running & self.finished):

@@ -288,7 +288,7 @@ def _registers(rng: np.random.Generator) -> Vectors:
                 now.values[write] = (now.values[write] & ~mask | bits) & kept
             if write == 0x20 and mask & 1:
                 now.enable = bits >> 2 & 1
-        now.layers = (now.layers + inputs["layer_end"]) % (1 << 32)
+        now.layers = (now.layers + (inputs["layer_end"] & now.running)) % (1 << 32)
         if now.clearing and inputs["ports_idle"]:
             now.clearing = 0
         if write == 0x24 and bits >> 8 & 1:

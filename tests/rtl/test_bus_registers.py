@@ -172,6 +172,8 @@ def test_the_first_error_stops_the_run(port, number):
         other = "weights" if port == "commands" else "commands"
         ctx.set(getattr(dut, f"{other}_error_address"), 0x9999)
         await bus.pulse(f"{other}_error")
+        await bus.pulse("layer_end")  # the response that failed was the last of its layer
+        assert await bus.value(LAYERS) == 0
         assert await bus.value(STATUS) == 0x104 | number << 4
         assert await bus.value(ERROR_ADDRESS) == 0x1234
         await bus.write(CONTROL, 1)

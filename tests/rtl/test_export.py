@@ -158,7 +158,7 @@ def test_lint_clean(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [f"{family}-{size}" for family in FAMILIES
-                                  for size in ("8", "16", "64", "8x24")])
+                                  for size in ("8", "16", "64", "8x32")])
 def test_lint_clean_at_every_size(name, tmp_path):
     _lint(name, tmp_path / "out")
 

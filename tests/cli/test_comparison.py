@@ -31,6 +31,18 @@ def places(groups: int) -> np.ndarray:
     return np.zeros((groups, 3, 1, 1), np.uint16)
 
 
+def recorded_costs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Puts COST in place of every run on a machine; file and method of each are in the list."""
+    ran: list[tuple[str, str]] = []
+
+    def cost(path: Path, method: str) -> dict[str, object]:
+        ran.append((path.name, method))
+        return COST
+
+    monkeypatch.setattr(machines, "cost", cost)
+    return ran
+
+
 def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:
     return {"network": "resnet8", "method": method, "seed": seed, "accuracy_integer": accuracy,
             "bits_per_weight": 1.5, "compression_ratio": 32 / 1.5, **more}

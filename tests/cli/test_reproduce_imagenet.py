@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codeword import reproduce_imagenet
-from tests.cli.test_comparison import COST
+from tests.cli.test_comparison import recorded_costs
 
 MEASURED = {"agree": 2, "right": 1, "sqnr_db": 3000.0}
 
@@ -22,13 +22,7 @@ def row(method: str, agree: int, **more: object) -> dict[str, object]:
 def test_every_network_is_costed_on_the_machine_of_its_method(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[tuple[str, str]] = []
-
-    def cost(path: Path, method: str) -> dict[str, object]:
-        ran.append((path.name, method))
-        return COST
-
-    monkeypatch.setattr(reproduce_imagenet.machines, "cost", cost)
+    ran = recorded_costs(monkeypatch)
     coded = {"k": 64, "d": 4, "bits_per_weight": 2.5, "compression_ratio": 12.8}
     out = tmp_path / "imagenet.json"
     out.write_text(json.dumps({"pictures": 4, "float_right": {"mobilenet-v2": 3}, "rows": [
@@ -38,6 +32,8 @@ def test_every_network_is_costed_on_the_machine_of_its_method(
     assert ran == [("INT8.safetensors", "INT8"), ("ssvq.safetensors", "ssvq"),
                    ("mvq 1:2.safetensors", "mvq 1:2")]
     text = out.with_suffix(".md").read_text()
+    assert "too few for an accuracy" in text
+    assert text.count("| mobilenet-v2 |") == 2 * 3  # what was measured, and the machines
     assert "| mobilenet-v2 | INT8 |  | 8 | 4.0x | 2 | 1 | no noise | 4 | 1 | 12.3 |" in text
     assert "| mobilenet-v2 | ssvq | 64, 4 | 2.50 | 12.8x |" in text
     assert "| mobilenet-v2 | mvq 1:2 | 64, 4 | ews-16 | 1,234 |" in text

@@ -10,7 +10,7 @@ import pytest
 
 from codeword import reproduce_vq4all
 from sim.errors import InputError
-from tests.cli.test_comparison import COST
+from tests.cli.test_comparison import recorded_costs
 
 FOUND = {
     "data": "few images", "config": {"k": 2048, "d": 8, "epochs": 3}, "float_recipe": {"epochs": 4},
@@ -34,13 +34,7 @@ def run(out: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
 def test_networks_run_on_the_machines_of_their_codebooks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[tuple[str, str]] = []
-
-    def cost(path: Path, method: str) -> dict[str, object]:
-        ran.append((path.name, method))
-        return COST
-
-    monkeypatch.setattr(reproduce_vq4all.machines, "cost", cost)
+    ran = recorded_costs(monkeypatch)
     out = tmp_path / "vq4all.json"
     out.write_text(json.dumps(FOUND))
     text = run(out, monkeypatch, "--work", str(tmp_path))

@@ -8,12 +8,12 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
-from rtl.array import Array
+from rtl.array.array import Array
+from rtl.array.prf import Prf
 from rtl.block import Block, place
+from rtl.control.sequencer import CAUSES, Sequencer
 from rtl.geometry import COUNT_BITS, PSUM_BITS, Geometry
-from rtl.loader import Loader
-from rtl.prf import Prf
-from rtl.sequencer import CAUSES, Sequencer
+from rtl.weights.loader import Loader
 from sim.accelerator import Accelerator
 
 EVENTS = ("vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows")

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from rtl import rom, verilog
+from rtl import verilog
 from rtl.bus import register_map
-from rtl.counters import COUNTERS
+from rtl.control.counters import COUNTERS
+from rtl.weights import rom
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 

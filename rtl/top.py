@@ -14,15 +14,15 @@ from rtl.bus.registers import Registers, lite_signals
 from rtl.bus.row_mover import RowMover
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import WeightPort
+from rtl.control.counters import COUNTER_BITS, COUNTERS, Counters
+from rtl.control.layer_controller import LayerController
+from rtl.control.sequencer import CAUSES
 from rtl.core import EVENTS, Core
-from rtl.counters import COUNTER_BITS, COUNTERS, Counters
 from rtl.geometry import Geometry
-from rtl.ifmap_loader import IfmapLoader
-from rtl.layer_controller import LayerController
-from rtl.map_group import MapGroup
-from rtl.psum_store import PsumStore
-from rtl.sequencer import CAUSES
-from rtl.storer import Storer
+from rtl.ifmap.ifmap_loader import IfmapLoader
+from rtl.l1.map_group import MapGroup
+from rtl.l1.psum_store import PsumStore
+from rtl.storer.storer import Storer
 from sim.accelerator import Accelerator
 
 MASTERS = ("commands", "weights", "maps")

@@ -5,22 +5,22 @@ from __future__ import annotations
 from math import comb
 
 from rtl import packets
-from rtl.beat_buffer import BeatBuffer
-from rtl.compactor import Compactor
-from rtl.entry_counter import EntryCounter
+from rtl.array.pe import Pe
+from rtl.array.prf import Prf
+from rtl.array.wrf import Wrf
+from rtl.control.entry_counter import EntryCounter
 from rtl.formal.bus_proofs import BUS_PROOFS
 from rtl.formal.prove import Proof, expose
 from rtl.geometry import COUNT_BITS, Geometry
-from rtl.map_group import MapGroup
-from rtl.mask_decoder import MaskDecoder
-from rtl.pe import Pe
-from rtl.positions import Positions
-from rtl.prf import Prf
-from rtl.requantizer import Requantizer
-from rtl.row_decoder import RowDecoder
-from rtl.row_entries import RowEntries
-from rtl.unit_buffer import UnitBuffer
-from rtl.wrf import Wrf
+from rtl.l1.map_group import MapGroup
+from rtl.storer.finished_rows import RowEntries
+from rtl.storer.requantizer import Requantizer
+from rtl.storer.unit_buffer import UnitBuffer
+from rtl.weights.beat_buffer import BeatBuffer
+from rtl.weights.compactor import Compactor
+from rtl.weights.mask_decoder import MaskDecoder
+from rtl.weights.positions import Positions
+from rtl.weights.row_decoder import RowDecoder
 from sim.accelerator import preset
 
 

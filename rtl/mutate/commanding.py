@@ -11,8 +11,8 @@ from rtl import packets
 from rtl.bus.command_buffer import CommandBuffer
 from rtl.bus.command_port import CommandPort
 from rtl.bus.registers import Registers
+from rtl.control.layer_controller import LayerController
 from rtl.geometry import Geometry
-from rtl.layer_controller import LayerController
 from rtl.mutate.bus import Reads
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack

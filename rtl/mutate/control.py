@@ -6,11 +6,11 @@ from itertools import product
 
 import numpy as np
 
-from rtl.beat_buffer import BeatBuffer
-from rtl.counters import COUNTERS, Counters
-from rtl.entry_counter import EntryCounter
+from rtl.control.counters import COUNTERS, Counters
+from rtl.control.entry_counter import EntryCounter
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import chance, number
+from rtl.weights.beat_buffer import BeatBuffer
 
 
 def _entry_counter(rng: np.random.Generator) -> Vectors:

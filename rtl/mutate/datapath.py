@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtl.array import Array
-from rtl.demux import Demux
-from rtl.dense_tile import DenseTile
+from rtl.array.array import Array
+from rtl.array.demux import Demux
+from rtl.array.dense_tile import DenseTile
+from rtl.array.pe import Pe
+from rtl.array.prf import Prf
+from rtl.array.sparse_pe import SparsePe
+from rtl.array.sparse_tile import SparseTile
+from rtl.array.wrf import Wrf
 from rtl.geometry import Geometry
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, int8, number, pack
-from rtl.pe import Pe
-from rtl.prf import Prf
-from rtl.sparse_pe import SparsePe
-from rtl.sparse_tile import SparseTile
-from rtl.wrf import Wrf
 from sim.accelerator import Accelerator, load
 
 

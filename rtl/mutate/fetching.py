@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from rtl import packets
-from rtl.arf_window import ArfWindow
 from rtl.geometry import Geometry
-from rtl.ifmap_loader import IfmapLoader
+from rtl.ifmap.arf_window import ArfWindow
+from rtl.ifmap.ifmap_loader import IfmapLoader
+from rtl.ifmap.segments import FIRST, LAST, MIDDLE, Segments
+from rtl.ifmap.vector_walk import VectorWalk
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, extent, number, packet
-from rtl.segments import FIRST, LAST, MIDDLE, Segments
-from rtl.vector_walk import VectorWalk
 from sim.accelerator import Accelerator, preset
 
 _WORDS, _EXTENT_BITS, _KERNEL_BITS = 16, 5, 4

@@ -15,8 +15,8 @@ from rtl.mutate.storing import bounds, requantized, scale, signed, sum_near
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.units import PassVector, pass_vectors
 from rtl.mutate.words import below, chance, extent, int8, number, pack, packet
-from rtl.storer import Storer
-from rtl.unit_buffer import SLOTS
+from rtl.storer.storer import Storer
+from rtl.storer.unit_buffer import SLOTS
 from sim.accelerator import Accelerator, load
 
 _FIELDS = ("zero", "low", "high", "own_zero", "own_multiplier", "other_zero", "other_multiplier", "shift",

@@ -10,9 +10,9 @@ import numpy as np
 
 from rtl import packets
 from rtl.geometry import Geometry
-from rtl.loader import Loader
 from rtl.mutate.suite import Expected, Vectors, VectorSuite
 from rtl.mutate.words import below, chance, extent, number, pack, packet
+from rtl.weights.loader import Loader
 from sim.accelerator import Accelerator, preset
 
 

@@ -7,14 +7,14 @@ from itertools import combinations
 
 import numpy as np
 
-from rtl.codebook import Codebook
-from rtl.compactor import Compactor
-from rtl.lzc import Lzc
-from rtl.mask_decoder import MaskDecoder
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
-from rtl.positions import Positions
-from rtl.row_decoder import RowDecoder
+from rtl.weights.codebook import Codebook
+from rtl.weights.compactor import Compactor
+from rtl.weights.lzc import Lzc
+from rtl.weights.mask_decoder import MaskDecoder
+from rtl.weights.positions import Positions
+from rtl.weights.row_decoder import RowDecoder
 from sim.accelerator import Accelerator, preset
 
 

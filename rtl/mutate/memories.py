@@ -6,16 +6,16 @@ from functools import partial
 
 import numpy as np
 
-from rtl.arf import Arf
-from rtl.map_group import MapGroup
+from rtl.ifmap.arf import Arf
+from rtl.l1.map_group import MapGroup
+from rtl.l1.psum_store import PsumStore
+from rtl.l1.sram import SinglePortSram, Sram
 from rtl.mutate.suite import Expected, Vectors, VectorSuite
 from rtl.mutate.words import below, chance, number, pack
-from rtl.psum_store import PsumStore
-from rtl.rom import Rom, init_files
-from rtl.rom_arbiter import RomArbiter
-from rtl.rom_bank import RomBank
-from rtl.signs import Signs
-from rtl.sram import SinglePortSram, Sram
+from rtl.weights.rom import Rom, init_files
+from rtl.weights.rom_arbiter import RomArbiter
+from rtl.weights.rom_bank import RomBank
+from rtl.weights.signs import Signs
 from sim.accelerator import Accelerator, load
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from rtl import packets
 from rtl.geometry import Geometry
-from rtl.group_counter import GroupCounter
 from rtl.mutate.suite import Vectors, VectorSuite
 from rtl.mutate.words import below, chance, extent, number, pack, packet
-from rtl.row_entries import RowEntries
-from rtl.row_places import RowPlaces
-from rtl.row_words import RowWords
+from rtl.storer.finished_rows import RowEntries
+from rtl.storer.places import RowPlaces
+from rtl.weights.group_counter import GroupCounter
+from rtl.weights.row_words import RowWords
 from sim.accelerator import Accelerator, preset
 
 # ---- weights

@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 
 from rtl import packets
+from rtl.control.sequencer import CAUSES, Sequencer
 from rtl.geometry import Geometry
 from rtl.mutate.suite import Expected, Vectors, VectorSuite
 from rtl.mutate.words import below, chance, extent, number, packet
-from rtl.sequencer import CAUSES, Sequencer
 from sim.accelerator import Accelerator, preset
 
 

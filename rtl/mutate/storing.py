@@ -10,10 +10,10 @@ from rtl import packets
 from rtl.geometry import Geometry
 from rtl.mutate.suite import Expected, Vectors, VectorSuite
 from rtl.mutate.words import below, chance, int8, number, pack, packet
-from rtl.pass_operand import PassOperand
-from rtl.requantizer import Requantizer
-from rtl.residual_lane import ResidualLane
-from rtl.storer_lanes import StorerLanes
+from rtl.storer.pass_operand import PassOperand
+from rtl.storer.requantizer import Requantizer
+from rtl.storer.residual_lane import ResidualLane
+from rtl.storer.storer_lanes import StorerLanes
 from sim.accelerator import Accelerator, load
 
 

@@ -12,9 +12,9 @@ from rtl import packets
 from rtl.geometry import Geometry
 from rtl.mutate.suite import Expected, Vectors, VectorSuite
 from rtl.mutate.words import below, chance, extent, number, pack, packet
-from rtl.pass_walk import PassWalk
-from rtl.row_intake import RowIntake
-from rtl.unit_buffer import SLOTS, UnitBuffer
+from rtl.storer.intake import RowIntake
+from rtl.storer.pass_walk import PassWalk
+from rtl.storer.unit_buffer import SLOTS, UnitBuffer
 from sim.accelerator import Accelerator, load, preset
 
 _ROWS = packets.PASS_KINDS["rows"]

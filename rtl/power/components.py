@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtl.arf import Arf
+from rtl.array.dense_tile import DenseTile
+from rtl.array.prf import Prf
+from rtl.array.sparse_tile import SparseTile
 from rtl.block import Block
-from rtl.codebook import Codebook
-from rtl.dense_tile import DenseTile
 from rtl.geometry import PSUM_BITS, Geometry
+from rtl.ifmap.arf import Arf
 from rtl.power.evaluator import LANES, words
 from rtl.power.rom_logic import RomLogic
 from rtl.power.streams import Sample, toggle_rate, zero_rate
-from rtl.prf import Prf
-from rtl.requantizer import MULTIPLIER_BITS, Requantizer
-from rtl.rounding import SHIFT_BITS
-from rtl.row_decoder import RowDecoder
-from rtl.row_words import RowWords
-from rtl.sparse_tile import SparseTile
+from rtl.storer.requantizer import MULTIPLIER_BITS, Requantizer
+from rtl.storer.rounding import SHIFT_BITS
+from rtl.weights.codebook import Codebook
+from rtl.weights.row_decoder import RowDecoder
+from rtl.weights.row_words import RowWords
 from sim import encoding
 from sim.accelerator import Accelerator, load
 

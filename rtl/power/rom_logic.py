@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtl.rom_bank import RomBank
+from rtl.weights.rom_bank import RomBank
 
 _BYTES = 8
 

@@ -6,7 +6,7 @@ layer, read, protocol, and at last end or limit (`LINES`).
 
 from __future__ import annotations
 
-from rtl.counters import COUNTER_BITS, COUNTERS
+from rtl.control.counters import COUNTER_BITS, COUNTERS
 from rtl.packets import ANNOUNCE
 from rtl.verify.memory import MODULES
 from rtl.verilog import TOP

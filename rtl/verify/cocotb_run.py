@@ -19,13 +19,13 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from rtl.compiler import Image
-from rtl.counters import COUNTERS
-from rtl.rom import init_files
+from rtl.control.counters import COUNTERS
 from rtl.verify.build import cached, sources
 from rtl.verify.dram import transfers
 from rtl.verify.run import READ_BACK, Run, memory_before, offsets, programming, strays
 from rtl.verify.simulators import environment
 from rtl.verilog import TOP
+from rtl.weights.rom import init_files
 
 SIMULATOR = "icarus"
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from rtl.bus.register_map import register_map
 from rtl.compiler import Image
-from rtl.counters import COUNTERS
-from rtl.rom import init_files
+from rtl.control.counters import COUNTERS
 from rtl.verify import build
 from rtl.verify.bench import END, LINES, READ, WAIT, WRITE
 from rtl.verify.dram import transfers
 from rtl.verify.shells import FILES, RESULT
+from rtl.weights.rom import init_files
 
 START_WITH_INTERRUPT = 0b101
 """Of the register `control`."""

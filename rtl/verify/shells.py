@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rtl.rom import init_files
 from rtl.verify.bench import BENCH
+from rtl.weights.rom import init_files
 from sim.accelerator import Accelerator
 
 FILES = {"run": "run.hex", "memory": "memory.hex", "software": "software.hex", "dram.table_": "dram.hex"}

@@ -1,7 +1,7 @@
 """The array and the PRF, register by register (docs/timing.md section 1).
 
-Every register of `rtl.array`, `rtl.tile` and `rtl.prf` has its value here in every cycle: operands move
-right and psums move down by one tile a cycle, and each tile reads its WRF words in the cycle in which it
+Every register of the array, the tiles and the PRF of `rtl.array` has its value here in every cycle: operands
+move right and psums move down by one tile a cycle, and each tile reads its WRF words in the cycle in which it
 uses them, so weights that change too early spoil the sums as they would in silicon. A tile is
 combinational inside; sparse tiles compute with the decoded rows of the WRF, zeros where pruned, which
 gives the same psums. Psums inside the array have 32 bits here, more than `16 + ceil(log2 H)`.

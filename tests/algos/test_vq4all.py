@@ -20,7 +20,7 @@ from algos.models.resnet import ResNet
 from algos.universal import FrozenCodebook, UniversalWeight, normalized, rounded, sample_codebook
 from algos.vq4all import Vq4allConfig, confirmed, construct, universal_weights
 from rtl.compiler import universal_codebook
-from rtl.rom import init_files
+from rtl.weights.rom import init_files
 from sim import accelerator, artifact
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, DenseWeight, Network

@@ -7,22 +7,22 @@ from itertools import product
 import numpy as np
 import pytest
 
-from rtl.array import Array
-from rtl.beat_buffer import BeatBuffer
+from rtl.array.array import Array
+from rtl.array.dense_tile import DenseTile
+from rtl.array.pe import Pe
+from rtl.array.prf import Prf
+from rtl.array.sparse_tile import SparseTile
+from rtl.array.wrf import Wrf
 from rtl.block import Block
-from rtl.codebook import Codebook
-from rtl.compactor import Compactor
-from rtl.dense_tile import DenseTile
-from rtl.entry_counter import EntryCounter
+from rtl.control.entry_counter import EntryCounter
 from rtl.geometry import Geometry
-from rtl.lzc import Lzc
-from rtl.mask_decoder import MaskDecoder
-from rtl.pe import Pe
-from rtl.positions import Positions
-from rtl.prf import Prf
-from rtl.row_decoder import RowDecoder
-from rtl.sparse_tile import SparseTile
-from rtl.wrf import Wrf
+from rtl.weights.beat_buffer import BeatBuffer
+from rtl.weights.codebook import Codebook
+from rtl.weights.compactor import Compactor
+from rtl.weights.lzc import Lzc
+from rtl.weights.mask_decoder import MaskDecoder
+from rtl.weights.positions import Positions
+from rtl.weights.row_decoder import RowDecoder
 from sim.accelerator import load, preset
 from sim.errors import InputError
 from tests.rtl.simulate import fields, int8, pack, run

@@ -7,7 +7,7 @@ import pytest
 from rtl.verify import coverage
 from rtl.verify.random_network import random_case
 from sim.accelerator import load, preset
-from tests.rtl.test_conformance import AWAY, FAMILIES
+from tests.rtl.verify.test_conformance import AWAY, FAMILIES
 
 REGRESSION = [
     *((preset(f"{family}-4"), range(100, 110)) for family in FAMILIES),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtl.group_counter import GroupCounter
-from rtl.lzc import Lzc
 from rtl.mutate import equivalence, mutants
 from rtl.mutate.components import SUITES
 from rtl.mutate.measure import measure, table
 from rtl.mutate.suite import VectorSuite
 from rtl.mutate.system import SystemSuite
+from rtl.weights.group_counter import GroupCounter
+from rtl.weights.lzc import Lzc
 from sim.accelerator import preset
 
 

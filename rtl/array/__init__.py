@@ -1,0 +1,1 @@
+"""The array: tiles of PEs with their WRF, and the PRF below it."""

@@ -1,0 +1,41 @@
+"""Processing element of a dense tile."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module
+from amaranth.lib.wiring import In, Out
+
+from rtl.array.wrf import Wrf
+from rtl.block import Block, address_bits, check_positive, place
+
+
+class Pe(Block):
+    """WRF, INT8 multiplier and adder of one array position.
+
+    Function: psum_out = psum_in + activation * WRF[read_address], two's complement.
+    Throughput: one multiply-accumulate a cycle.
+    Handshake: none. Combinational from the read side; a write is visible one cycle later.
+    """
+
+    kind = "pe"
+
+    def __init__(self, *, depth: int, sum_bits: int) -> None:
+        check_positive(depth=depth, sum_bits=sum_bits)
+        self.depth = depth
+        address = address_bits(depth)
+        super().__init__({
+            "write_enable": In(1), "write_address": In(address), "write_data": In(8),
+            "read_address": In(address), "activation": In(8),
+            "psum_in": In(sum_bits), "psum_out": Out(sum_bits),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=8))
+        m.d.comb += [
+            wrf.write_enable.eq(self.write_enable), wrf.write_address.eq(self.write_address),
+            wrf.write_data.eq(self.write_data), wrf.read_address.eq(self.read_address),
+            self.psum_out.eq(self.psum_in.as_signed()
+                             + self.activation.as_signed() * wrf.read_data.as_signed()),
+        ]
+        return m

@@ -1,0 +1,44 @@
+"""Processing element of a sparse tile."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module
+from amaranth.lib.wiring import In, Out
+
+from rtl.array.demux import Demux
+from rtl.array.wrf import Wrf
+from rtl.block import Block, address_bits, check_positive, place
+
+
+class SparsePe(Block):
+    """WRF, MRF, INT8 multiplier and DEMUX: one of the Q kept weights of a codeword.
+
+    Function: lane MRF[read_address] = activation * WRF[read_address], the other lanes 0.
+    Throughput: one multiplication a cycle.
+    Handshake: none. Combinational from the read side; a write is visible one cycle later.
+    """
+
+    kind = "sparse_pe"
+
+    def __init__(self, *, depth: int, lanes: int) -> None:
+        check_positive(depth=depth, lanes=lanes)
+        self.depth, self.count = depth, lanes
+        self.word_bits = 8 + address_bits(lanes)
+        address = address_bits(depth)
+        super().__init__({
+            "write_enable": In(1), "write_address": In(address), "write_data": In(self.word_bits),
+            "read_address": In(address), "activation": In(8), "lanes": Out(16 * lanes),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=self.word_bits))
+        demux = place(m, "demux", Demux(lanes=self.count))
+        m.d.comb += [
+            wrf.write_enable.eq(self.write_enable), wrf.write_address.eq(self.write_address),
+            wrf.write_data.eq(self.write_data), wrf.read_address.eq(self.read_address),
+            demux.product.eq(self.activation.as_signed() * wrf.read_data[:8].as_signed()),
+            demux.position.eq(wrf.read_data[8:]),
+            self.lanes.eq(demux.lanes),
+        ]
+        return m

@@ -1,0 +1,1 @@
+"""What says which token comes next: sequencer, layer controller, counters."""

@@ -1,0 +1,1 @@
+"""L1: SRAM wrappers, the map groups and the psum store."""

@@ -1,0 +1,1 @@
+"""The storer: from psums and pass operands to finished rows in L1."""

@@ -1,0 +1,66 @@
+"""Finished rows in L1, offered to the row mover."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib.data import View
+from amaranth.lib.wiring import In, Out
+
+from rtl import packets
+from rtl.block import Block, place
+from rtl.geometry import COUNT_BITS, Geometry
+from rtl.storer.places import RowPlaces
+from sim.accelerator import Accelerator
+
+ENTRY = {"map": 1, "word": packets.WORD_ADDRESS_BITS, "offset": 3, "bytes": 9,
+         "address": packets.ADDRESS_BITS, "ring": packets.WORD_ADDRESS_BITS + 1, "ends_unit": 1, "ends": 1}
+"""A row: L1 group, first word and byte in it, length, place in memory, words of the ring; whether it is the
+last of a unit, of a layer."""
+
+
+class RowEntries(Block):
+    """One entry for each row, in order.
+
+    Function: `handed` rows more are in L1 at the end of the cycle. `unit` is the packet of the oldest unit
+        that has rows to offer; `left` goes on to the next one.
+    Throughput: one entry a cycle.
+    Handshake: an entry is offered from the cycle after it was handed over (or after the one before it was
+        taken) until `out_valid` and `out_ready`.
+    """
+
+    kind = "row_entries"
+
+    def __init__(self, *, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        geometry = Geometry(accelerator)
+        self.layout = packets.unit(geometry)
+        super().__init__({
+            "unit": In(self.layout.size), "left": Out(1), "handed": In(geometry.extent_bits),
+            "out_valid": Out(1), "out_ready": In(1),
+            **{f"out_{name}": Out(width) for name, width in ENTRY.items()},
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        unit = View(self.layout, self.unit)
+        places = place(m, "row_places", RowPlaces(accelerator=self.accelerator))
+        waiting = Signal(COUNT_BITS)
+        later = Signal(packets.ADDRESS_BITS)
+        pixel = Signal(packets.ADDRESS_BITS)
+        byte = Signal(len(unit.channel) + 1)
+        taken = Signal()
+        m.d.comb += [
+            places.unit.eq(self.unit), places.step.eq(taken),
+            self.out_valid.eq(waiting != 0), taken.eq(self.out_valid & self.out_ready),
+            self.left.eq(taken & places.unit_end),
+            pixel.eq(Mux(places.first_pixel, unit.address, later)), byte.eq(unit.channel + places.offset),
+            self.out_map.eq(unit.map), self.out_ring.eq(unit.ring),
+            self.out_word.eq(places.word + (byte >> 3)), self.out_offset.eq(byte),
+            self.out_bytes.eq(Mux(unit.wide, places.columns << 2, places.columns)),
+            self.out_address.eq(pixel + byte),
+            self.out_ends_unit.eq(places.unit_end), self.out_ends.eq(places.unit_end & unit.ends),
+        ]
+        m.d.sync += waiting.eq(waiting + self.handed - taken)
+        with m.If(taken & places.pixel_end):
+            m.d.sync += later.eq(pixel + unit.stride)
+        return m

@@ -1,0 +1,201 @@
+"""Storer: finished psum rows become finished rows of a map; passes over maps on the same lanes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib.data import StructLayout, View
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, ceil_log2
+
+from rtl import packets
+from rtl.block import Block, place
+from rtl.bus.fifo import Fifo
+from rtl.geometry import PSUM_BITS, Geometry
+from rtl.packets import WORD_ADDRESS_BITS, WORD_BITS
+from rtl.storer.finished_rows import ENTRY, RowEntries
+from rtl.storer.intake import TIME_BITS, RowIntake
+from rtl.storer.pass_walk import PassWalk
+from rtl.storer.places import BYTE_BITS, RowPlaces
+from rtl.storer.storer_lanes import StorerLanes
+from rtl.storer.unit_buffer import UnitBuffer
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+
+HALF_WORD = WORD_BITS // 2
+
+
+class Storer(Block):
+    """Bias, requantization and residual of finished rows, and passes (docs/timing.md section 7).
+
+    Function: runs the units of rtl.packets in order. Of a unit of rows it takes `row` for s = 0..a-1 of each
+        pixel, `requant_lanes` outputs a cycle (of 32-bit values `wide_lanes`), writes them
+        to L1 and offers them to the row mover. Of a pass it reads `requant_lanes` channels of a map a cycle.
+        Units of one layer differ in place and extent only; between layers everything must have left.
+    Throughput: the rows of a pixel may come in consecutive cycles. From the first one to that of the next
+        pixel there must be as many cycles as the lanes need: the store term of timing.md is enough, for wide
+        rows with `wide_lanes` in the place of requant_lanes. `overflow` stays 1 once a row was lost.
+    Handshake: `word` moves when valid and ready. `unit_loaded` is a pulse; the rows of the unit may come from
+        the cycle after it on. `row_valid` knows no ready.
+        With the last row of a pixel in cycle t, all its rows are in L1 and offered from t + 3 + store on, in
+        order; later if wide rows take longer, or if L > lanes and the rows of a unit with larger a came
+        just before. Entries `out_*` (rtl.row_entries) have valid and ready and stay until taken.
+        `write_data` holds map_banks words from `write_word` on, of which `write_enable` selects bytes. A row
+        begins at a multiple of 4 bytes and fits one write together with the bytes before it in its first
+        word; a wide row begins at a multiple of 8 and takes several writes.
+        `residual_read` and `residual_word` in cycle t, map_banks words from there in `residual_data` in t+1;
+        likewise `pass_read`, `pass_map`, `pass_word` and `pass_data`.
+        `pass_waiting`: the next unit is a pass. `pass_start` begins it: `pass_busy` is 1 from the next cycle
+        on, one cycle for each vector; a result whose last vector is read in cycle t is offered from t+5 on.
+    """
+
+    kind = "storer"
+
+    def __init__(self, *, accelerator: Accelerator) -> None:
+        self.geometry = geometry = Geometry(accelerator)
+        lanes, columns = accelerator.requant_lanes, accelerator.columns
+        if columns % lanes or lanes % 4:
+            raise InputError("requant_lanes", lanes, f"the storer takes the {columns} columns of a row in "
+                             "equal parts of whole half words", "choose a multiple of 4 that divides columns")
+        self.layout = packets.unit(geometry)
+        data = WORD_BITS * accelerator.map_banks
+        self.write_layout = StructLayout({
+            "valid": 1, "word": WORD_ADDRESS_BITS, "half": 1, "bytes": bits_for(data // 8),
+            "handed": geometry.extent_bits, "due": TIME_BITS})
+        super().__init__({
+            "word_valid": In(1), "word_ready": Out(1), "word": In(WORD_BITS), "unit_loaded": Out(1),
+            "row_valid": In(1), "row": In(PSUM_BITS * columns), "overflow": Out(1),
+            "write_map": Out(1), "write_enable": Out(data // 8), "write_word": Out(WORD_ADDRESS_BITS),
+            "write_data": Out(data),
+            "residual_read": Out(1), "residual_word": Out(WORD_ADDRESS_BITS), "residual_data": In(data),
+            "out_valid": Out(1), "out_ready": In(1),
+            **{f"out_{name}": Out(width) for name, width in ENTRY.items()},
+            "pass_waiting": Out(1), "pass_start": In(1), "pass_busy": Out(1),
+            "pass_read": Out(1), "pass_map": Out(1), "pass_word": Out(WORD_ADDRESS_BITS),
+            "pass_data": In(data),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        acc = self.geometry.accelerator
+        units = place(m, "unit_buffer", UnitBuffer(accelerator=acc))
+        places = place(m, "row_places", RowPlaces(accelerator=acc))
+        intake = place(m, "row_intake", RowIntake(accelerator=acc))
+        lanes = place(m, "lanes", StorerLanes(accelerator=acc))
+        entries = place(m, "row_entries", RowEntries(accelerator=acc))
+        unit = View(self.layout, units.unit)
+        is_pass = Signal()
+        result = self._pass(m, units, lanes, is_pass)
+        now = Signal(TIME_BITS)
+        m.d.sync += now.eq(now + 1)
+        m.d.comb += [
+            units.word_valid.eq(self.word_valid), units.word.eq(self.word),
+            self.word_ready.eq(units.word_ready), self.unit_loaded.eq(units.unit_loaded),
+            units.group.eq(places.following), units.unit_done.eq(places.step & places.unit_end),
+            units.left.eq(entries.left),
+            is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
+            places.unit.eq(units.unit), places.step.eq(intake.row_done | result),
+            intake.row_valid.eq(self.row_valid), intake.row.eq(self.row), intake.now.eq(now),
+            intake.enable.eq(units.unit_valid & ~is_pass), intake.unit.eq(units.unit),
+            intake.columns.eq(places.columns), self.overflow.eq(intake.overflow),
+            lanes.unit.eq(units.unit), lanes.parameters.eq(units.parameters),
+            lanes.operand.eq(intake.operand), lanes.index.eq(intake.index),
+            entries.unit.eq(units.leaving),
+            self.out_valid.eq(entries.out_valid), entries.out_ready.eq(self.out_ready),
+            *(getattr(self, f"out_{name}").eq(getattr(entries, f"out_{name}")) for name in ENTRY),
+        ]
+
+        # What goes beside the values through the lanes: n cycles old in `writes[n]`.
+        writes = [Signal(self.write_layout, name=f"write_{age}") for age in range(5)]
+        enters = writes[0]
+        byte = Signal(BYTE_BITS)
+        m.d.comb += [
+            byte.eq(unit.channel + places.offset + Mux(unit.wide, intake.column << 2, intake.column)),
+            enters.valid.eq(intake.issue | result), enters.word.eq(places.word + (byte >> 3)),
+            enters.half.eq(byte[2]), enters.bytes.eq(Mux(unit.wide, intake.count << 2, intake.count)),
+        ]
+        # Results of a pass are handed over one by one, rows with the last one of their pixel.
+        with m.If(result):
+            m.d.comb += [enters.handed.eq(1), enters.due.eq(now)]
+        with m.Elif(intake.row_done & places.pixel_end):
+            m.d.comb += [enters.handed.eq(unit.a), enters.due.eq(intake.arrival + unit.store + 2)]
+        m.d.sync += [older.eq(younger) for younger, older in pairwise(writes)]
+
+        # The packet of what entered last.
+        held = Signal(self.layout.size, reset_less=True)
+        issued = View(self.layout, held)
+        m.d.comb += lanes.issued.eq(held)
+        with m.If(enters.valid):
+            m.d.sync += held.eq(units.unit)
+        written, soon = Signal(self.write_layout), Signal(self.write_layout)
+        m.d.comb += [written.eq(Mux(issued.residual, writes[4].as_value(), writes[3].as_value())),
+                     soon.eq(Mux(issued.residual, writes[3].as_value(), writes[2].as_value()))]
+        self._residual(m, lanes, unit, places, intake.column, writes[1].valid & issued.residual)
+        self._write(m, lanes.data, written, issued.map)
+        self._hand_over(m, entries, soon, now)
+        return m
+
+    def _pass(self, m: Module, units: UnitBuffer, lanes: StorerLanes, is_pass: Signal) -> Signal:
+        """Reads vectors; returns whether the last one of a window enters the lanes."""
+        walk = place(m, "pass_walk", PassWalk(accelerator=self.geometry.accelerator))
+        begun, enters, last, half = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            walk.unit.eq(units.unit), walk.start.eq(self.pass_start), walk.step.eq(self.pass_busy),
+            self.pass_read.eq(self.pass_busy & walk.inside), self.pass_word.eq(walk.word),
+            self.pass_map.eq(~View(self.layout, units.unit).map),
+            lanes.value.eq(_from_half(self.pass_data, half)),
+        ]
+        m.d.sync += [
+            self.pass_waiting.eq(units.unit_valid & is_pass & ~begun & ~self.pass_start),
+            enters.eq(self.pass_busy), last.eq(walk.last), half.eq(walk.half),
+            lanes.inside.eq(self.pass_read), lanes.first.eq(walk.first),
+        ]
+        with m.If(self.pass_start):
+            m.d.sync += [begun.eq(1), self.pass_busy.eq(1)]
+        with m.If(self.pass_busy & walk.complete):
+            m.d.sync += self.pass_busy.eq(0)
+        with m.If(units.unit_done):
+            m.d.sync += begun.eq(0)
+        return enters & last
+
+    def _residual(self, m: Module, lanes: StorerLanes, unit: View, places: RowPlaces, column: Signal,
+                  read: Value) -> None:
+        """Reads the operand in the cycle after its row entered the lanes."""
+        pixel, later = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
+        byte = Signal(BYTE_BITS)
+        half = Signal(2)
+        m.d.comb += [
+            pixel.eq(Mux(places.first_pixel, unit["from"], later)),
+            byte.eq(unit.from_channel + places.offset + column),
+            self.residual_read.eq(read), lanes.other.eq(_from_half(self.residual_data, half[1])),
+        ]
+        m.d.sync += [self.residual_word.eq(pixel + (byte >> 3)), half.eq(Cat(byte[2], half[0]))]
+        with m.If(places.step & places.pixel_end):
+            m.d.sync += later.eq(pixel + unit.from_pitch)
+
+    def _write(self, m: Module, data: Value, write: View, group: Value) -> None:
+        enable = Cat(write.valid & (write.bytes > n) for n in range(len(self.write_enable)))
+        m.d.comb += [
+            self.write_map.eq(group), self.write_word.eq(write.word),
+            self.write_enable.eq(Mux(write.half, enable << HALF_WORD // 8, enable)),
+            self.write_data.eq(Mux(write.half, data << HALF_WORD, data)),
+        ]
+
+    def _hand_over(self, m: Module, entries: RowEntries, write: View, now: Signal) -> None:
+        """What is written in the next cycle waits until it is due."""
+        # Pixels of smaller a may come while the last one of a larger a waits for its store cycles.
+        depth = 1 << ceil_log2(self.geometry.accelerator.prf_depth + 2)
+        queue = place(m, "handed", Fifo(width=len(write.handed) + TIME_BITS, depth=depth))
+        handed, due = Signal.like(write.handed), Signal(TIME_BITS)
+        m.d.comb += [
+            queue.in_valid.eq(write.valid & (write.handed != 0)),
+            queue.in_data.eq(Cat(write.handed, write.due)),
+            Cat(handed, due).eq(queue.out_data), queue.out_ready.eq(~(now - due)[TIME_BITS - 1]),
+            entries.handed.eq(Mux(queue.out_valid & queue.out_ready, handed, 0)),
+        ]
+
+
+def _from_half(data: Signal, half: Signal) -> Value:
+    """Words from their first or second half on."""
+    return Mux(half, data >> HALF_WORD, data)

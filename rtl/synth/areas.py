@@ -1,0 +1,119 @@
+"""`python -m rtl.synth.areas --liberty FILE...`: areas of components, for a technology file.
+
+Synthesizes each component of the presets at several sizes and prints the sections that a technology
+of a cell library has under `area`. Minutes for each component.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rtl import verilog
+from rtl.array.array import Array
+from rtl.array.prf import Prf
+from rtl.block import Block, module_name
+from rtl.geometry import Geometry
+from rtl.ifmap.arf import Arf
+from rtl.storer.storer import Storer
+from rtl.synth import Library, Synthesis, read, synthesize_modules
+from rtl.weights.codebook import Codebook
+from rtl.weights.loader import Loader
+from rtl.weights.rom_bank import RomBank
+from sim import accelerator
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+from sim.technology.synthesized import Unit, units_of
+
+SIZES = (16, 32, 64)
+
+
+class Component(NamedTuple):
+    """What makes it, of which preset family, and the unit of its size."""
+
+    family: str
+    unit: Unit
+    block: Callable[[Accelerator], Block]
+
+
+def _array(acc: Accelerator) -> Block:
+    return Array(accelerator=acc)
+
+
+def _loader(acc: Accelerator) -> Block:
+    return Loader(accelerator=acc)
+
+
+COMPONENTS = {
+    "array.ws": Component("ws", "PE", _array),
+    "array.ws-sparse": Component("ws-cms", "PE", _array),
+    "array.ews": Component("ews", "PE", _array),
+    "array.ews-sparse": Component("ews-cms", "PE", _array),
+    "loader.dense": Component("ews", "column", _loader),
+    "loader.codebook": Component("ews-c", "column", _loader),
+    "loader.masked": Component("ews-cm", "column", _loader),
+    "loader.masked-sparse": Component("ews-cms", "column", _loader),
+    "loader.signed": Component("ssvq", "column", _loader),
+    "loader.rom": Component("rom", "column", _loader),
+    "arf": Component("ews", "row", lambda acc: Arf(depth=acc.arf_depth, width=8 * acc.rows)),
+    "prf": Component("ews", "column", lambda acc: Prf(depth=acc.prf_depth, columns=acc.columns,
+                                                      sum_bits=Geometry(acc).sum_bits)),
+    "storer": Component("ews", "column", lambda acc: Storer(accelerator=acc)),
+}
+
+
+def synthesis(name: str, size: int, library: Library) -> Synthesis:
+    """A component at a size; codebook RF and ROM banks in a loader are black boxes, whose area is apart."""
+    component = COMPONENTS[name]
+    acc = accelerator.preset(f"{component.family}-{size}")
+    block = component.block(acc)
+    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(block).items()}
+    for kind in (Codebook.kind, RomBank.kind):
+        # Modules of that name stay outside.
+        inside, outside = module_name(kind), module_name(f"sram_{kind}")
+        texts = {name.replace(inside, outside): text.replace(inside, outside)
+                 for name, text in texts.items()}
+    return synthesize_modules(texts, module_name(block.kind), library, 1e9 / acc.clock_hz)
+
+
+def section(name: str, sizes: list[int], library: Library) -> str:
+    """TOML of a component: um2 and flip-flops by its units."""
+    component = COMPONENTS[name]
+    areas, registers, units = [], [], []
+    for size in sizes:
+        found = synthesis(name, size, library)
+        units.append(units_of(component.unit, accelerator.preset(f"{component.family}-{size}")))
+        areas.append(f"{units[-1]} = {found.area:.6g}")
+        registers.append(f"{units[-1]} = {found.flip_flops}")
+    return "\n".join([
+        f"[area.{name}]", f'unit = "{component.unit}"', f"um2 = {{ {', '.join(areas)} }}",
+        f"flip_flops = {{ {', '.join(registers)} }}", f"valid = [{min(units)}, {max(units)}]",
+        'label = "measured"',
+        f'source = "synthesis of our RTL for 300 MHz on {library.name}, {datetime.date.today().isoformat()}"',
+        'uncertainty = "before placement, no wires; 5 % between runs of the mapper"', ""])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(prog="python -m rtl.synth.areas",
+                                     description=__doc__.splitlines()[0])
+    parser.add_argument("--liberty", nargs="+", required=True, metavar="FILE",
+                        help=".lib or .lib.gz files of one library, or a folder of them")
+    parser.add_argument("--component", action="append", choices=COMPONENTS, help="default all")
+    parser.add_argument("--size", type=int, action="append", help=f"default {SIZES}")
+    given = parser.parse_args(arguments)
+    try:
+        library = read(*given.liberty)
+        for name in given.component or COMPONENTS:
+            print(section(name, given.size or list(SIZES), library), flush=True)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Weight loader."""
+
+from __future__ import annotations
+
+import numpy as np
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib.data import View
+from amaranth.lib.wiring import In, Out
+
+from rtl import packets
+from rtl.block import Block, place
+from rtl.control.entry_counter import EntryCounter
+from rtl.geometry import Geometry
+from rtl.weights.beat_buffer import BeatBuffer
+from rtl.weights.group_counter import GroupCounter
+from rtl.weights.row_decoder import RowDecoder
+from rtl.weights.row_words import RowWords
+from sim.accelerator import Accelerator
+
+
+class Loader(Block):
+    """Weight stream to codebook and WRF rows (docs/timing.md section 3).
+
+    Function: runs the jobs of `packets.job` one after the other. A row is looked up (beat buffer,
+        codebook or ROM, mask LUT, AND) in one cycle, with conflicts in a ROM in several (`again` in
+        all but the last), and written in the next (signs, or LZC and MUX on a sparse tile). A
+        weight job takes the bank that the one before it did not take, bank 0 after a serial job; a serial
+        job takes both and counts as bank 0. `full` tells which banks hold a chunk; `take` (with
+        `take_bank` or `take_serial`) withdraws that, `retire` (with `retire_bank` or `retire_serial`)
+        in cycle t frees the bank, or both, for a job that starts in t+1.
+    Throughput: one beat and one row a cycle; jobs without a gap.
+    Handshake: a job moves when `job_valid` and `job_ready`, in its first cycle, in which its first
+        beat may move; `idle`: no job is at hand. A beat moves when `weight_valid` and
+        `weight_ready`; a job has at least one. `row_written`: of a chunk; `job_written`: the
+        last row of a job, of a codebook too, is written.
+    """
+
+    kind = "loader"
+
+    def __init__(self, *, accelerator: Accelerator, rom: np.ndarray | None = None) -> None:
+        """`rom`: contents of the codebook ROM, int8 [k, d]."""
+        self.geometry = geometry = Geometry(accelerator)
+        self.layout = packets.job(geometry)
+        self.rom = rom
+        self.fills = accelerator.coded and accelerator.loader != "rom"
+        super().__init__({
+            "job_valid": In(1), "job_ready": Out(1), "job": In(self.layout.size), "idle": Out(1),
+            "weight_valid": In(1), "weight_ready": Out(1), "weight_data": In(accelerator.weight_port_bits),
+            "full": Out(2), "take": In(1), "take_bank": In(1), "take_serial": In(1),
+            "retire": In(1), "retire_bank": In(1), "retire_serial": In(1),
+            "write_enable": Out(accelerator.rows), "write_address": Out(geometry.wrf_address_bits),
+            "write_data": Out(geometry.row_word_bits),
+            "beat_accepted": Out(1), "row_written": Out(1), "job_written": Out(1), "again": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        acc, geometry = self.geometry.accelerator, self.geometry
+        held = Signal(self.layout.size, reset_less=True)
+        job = View(self.layout, held)
+        buffer = place(m, "beat_buffer", BeatBuffer(
+            port_bits=acc.weight_port_bits, ring_bits=geometry.buffer_row_bits,
+            rows=geometry.buffer_rows, row_bits=geometry.row_bits))
+        entries = place(m, "entry_counter", EntryCounter(depth=acc.wrf_depth))
+        words = place(m, "row_words", RowWords(accelerator=acc))
+
+        filling = job.codebook if self.fills else Const(0)
+        row = Signal(range(max(acc.rows, acc.codebook_entries if self.fills else 1)))
+        rows = Signal(len(row) + 1)
+        width = Signal(len(buffer.width))
+        m.d.comb += [
+            rows.eq(Mux(entries.group_tail, job.rows_tail, job.rows)),
+            width.eq(Mux(entries.column_tail, job.row_bits_tail, job.row_bits)),
+        ]
+        if self.fills:
+            with m.If(filling):
+                m.d.comb += [rows.eq(job.entries), width.eq(8 * acc.codeword_length)]
+
+        # A row is in the buffer, looked up for the last cycle, written.
+        present, looks, written = Signal(), Signal(), Signal()
+        loading, begins, row_end = Signal(), Signal(), Signal()
+        sent = Signal.like(job.beats)
+        m.d.comb += [
+            self.idle.eq(~loading), begins.eq(self.job_valid & self.job_ready),
+            self.weight_ready.eq((begins | (loading & (sent < job.beats))) & buffer.ready),
+            self.beat_accepted.eq(self.weight_ready & self.weight_valid),
+            buffer.write.eq(self.beat_accepted), buffer.data.eq(self.weight_data),
+            present.eq(loading & (buffer.fill >= width) & ~self.job_written),
+            buffer.consume.eq(looks), buffer.width.eq(width), buffer.clear.eq(self.job_written),
+            row_end.eq(row + 1 == rows),
+            entries.step.eq(looks & row_end & ~filling),
+            entries.a.eq(job.a), entries.b.eq(job.b), entries.u.eq(job.u), entries.d.eq(job.d),
+            self.again.eq(present & ~looks), self.row_written.eq(written & ~filling),
+        ]
+        m.d.sync += [
+            written.eq(looks), sent.eq(sent + self.beat_accepted),
+            self.job_written.eq(looks & row_end & (filling | entries.complete)),
+        ]
+        with m.If(looks):
+            m.d.sync += row.eq(Mux(row_end, 0, row + 1))
+        with m.If(begins):
+            m.d.sync += [loading.eq(1), held.eq(self.job)]
+        with m.If(self.job_written):
+            m.d.sync += [loading.eq(0), sent.eq(0)]
+        bank = self._banks(m, job, begins, loading, filling)
+
+        # Registers between look-up and write.
+        target = Signal.like(row, reset_less=True)
+        address = Signal(geometry.wrf_address_bits, reset_less=True)
+        with m.If(looks):
+            m.d.sync += [target.eq(row), address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0))]
+        if acc.loader == "dense":
+            values = Signal.like(words.values, reset_less=True)
+            with m.If(looks):
+                m.d.sync += values.eq(buffer.row)
+            m.d.comb += [looks.eq(present), words.values.eq(values)]
+        else:
+            decoder = self._decode(m, buffer.row, width, job, filling)
+            m.d.comb += [decoder.look.eq(present), looks.eq(present & decoder.done)]
+            for port in ("values", "signs", "masks"):
+                if port in words.signature.members:
+                    m.d.comb += getattr(words, port).eq(getattr(decoder, port))
+            if self.fills:
+                m.d.comb += [decoder.write_enable.eq(written & filling),
+                             decoder.write_address.eq(target), decoder.write_data.eq(decoder.values)]
+        self._place_row(m, words, entries, job, looks, row_end)
+        m.d.comb += [
+            self.write_enable.eq(self.row_written << target),
+            self.write_address.eq(address), self.write_data.eq(words.words),
+        ]
+        return m
+
+    def _banks(self, m: Module, job: View, begins: Signal, loading: Signal, filling: Value) -> Value:
+        """Claims a bank when a job begins; returns that of the job at hand."""
+        offered = View(self.layout, self.job)
+        owned = Signal(2)
+        turn = Signal()  # bank of the next job
+        claim = Mux(offered.serial, 0b11, 1 << turn)
+        if self.fills:
+            claim = Mux(offered.codebook, 0, claim)
+        m.d.comb += self.job_ready.eq(~loading & ((owned & claim) == 0))
+        released = Mux(self.retire_serial, 0b11, 1 << self.retire_bank)
+        m.d.sync += owned.eq((owned | Mux(begins, claim, 0)) & ~Mux(self.retire, released, 0))
+        bank = turn & ~job.serial
+        with m.If(self.take):
+            m.d.sync += self.full.bit_select(self.take_bank & ~self.take_serial, 1).eq(0)
+        with m.If(self.job_written & ~filling):
+            m.d.sync += [self.full.bit_select(bank, 1).eq(1), turn.eq(~bank & ~job.serial)]
+        return bank
+
+    def _decode(self, m: Module, row: Signal, width: Signal, job: View, filling: Value) -> RowDecoder:
+        decoder = RowDecoder(accelerator=self.geometry.accelerator, rom=self.rom)
+        place(m, "row_decoder", decoder)
+        m.d.comb += [decoder.row.eq(row), decoder.index_bits.eq(job.index_bits),
+                     decoder.raw.eq(job.raw | filling)]
+        if not self.fills:
+            m.d.comb += decoder.row_width.eq(width)
+        return decoder
+
+    def _place_row(self, m: Module, words: RowWords, entries: EntryCounter, job: View, looks: Signal,
+                   row_end: Signal) -> None:
+        """Where the row's raw weights belong, from its look-up to its write."""
+        groups = GroupCounter(accelerator=self.geometry.accelerator)
+        place(m, "group_counter", groups)
+        m.d.comb += [
+            groups.step.eq(looks), groups.restart.eq(row_end),
+            groups.inputs.eq(job.block_inputs), groups.outputs.eq(job.block_outputs),
+            words.diagonal.eq(job.diagonal), words.outputs.eq(job.block_outputs),
+        ]
+        kept = {"lane": groups.lane}
+        if self.geometry.accelerator.sparse_tile:
+            kept |= {"base": groups.base, "sub": entries.sub}
+            m.d.comb += words.raw.eq(job.raw)
+        for port, value in kept.items():
+            register = Signal.like(getattr(words, port), name=f"{port}_register", reset_less=True)
+            with m.If(looks):
+                m.d.sync += register.eq(value)
+            m.d.comb += getattr(words, port).eq(register)

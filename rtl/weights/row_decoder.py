@@ -1,0 +1,121 @@
+"""From a weight row to d-vectors: look-up of codewords, masks and signs."""
+
+from __future__ import annotations
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from rtl.block import Block, place
+from rtl.geometry import Geometry
+from rtl.weights.codebook import Codebook
+from rtl.weights.mask_decoder import MaskDecoder
+from rtl.weights.rom import Rom
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+
+
+class RowDecoder(Block):
+    """The look-up of one weight row in a codebook machine (MVQ sec. 5.2).
+
+    Function: the row holds up to L/d records of `row_width` bits together, each a codeword index of
+        `index_bits` bits above its mask codes (masked machines) or d sign bits (signed machines).
+        `values` (L bytes) are the codewords, pruned elements ANDed to 0; `masks` (sparse tiles) and
+        `signs` (L bits) go with them. With `raw` the row's own bytes pass. `write_*` fill the codebook.
+    Throughput: one row a cycle; with a codebook ROM as its banks allow.
+    Handshake: `look` with a row until `done`, which is 1 in the row's last cycle; `values`, `masks`
+        and `signs` belong to it in the next one. A codeword written in cycle t is found in t+1.
+    """
+
+    kind = "row_decoder"
+
+    def __init__(self, *, accelerator: Accelerator, rom: np.ndarray | None = None) -> None:
+        """`rom`: contents of the codebook ROM, int8 [k, d]."""
+        if accelerator.loader == "dense":
+            raise InputError("loader", "dense", "has nothing to decode", "pass the row through")
+        self.geometry = geometry = Geometry(accelerator)
+        self.rom = rom
+        columns, index = accelerator.columns, geometry.index_bits
+        ports = {
+            "look": In(1), "row": In(geometry.row_bits), "index_bits": In(range(index + 1)), "raw": In(1),
+            "done": Out(1), "values": Out(8 * columns),
+        }
+        if accelerator.loader == "rom":
+            ports |= {"row_width": In(bits_for(geometry.row_bits))}
+        else:
+            ports |= {"write_enable": In(1), "write_address": In(index),
+                      "write_data": In(8 * accelerator.codeword_length)}
+        if accelerator.loader == "signed":
+            ports |= {"signs": Out(columns)}
+        if accelerator.sparse_tile:
+            ports |= {"masks": Out(columns)}
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        acc, geometry = self.geometry.accelerator, self.geometry
+        indices = Signal(geometry.records * geometry.index_bits)
+        low_bits = acc.record_bits(2) - 1  # below the index
+        lows = Signal(max(1, geometry.records * low_bits))
+        valid = Signal(geometry.records)
+        with m.Switch(self.index_bits):
+            for width in range(1, geometry.index_bits + 1):
+                size = low_bits + width
+                fields = [self.row[n * size : (n + 1) * size] for n in range(geometry.records)]
+                with m.Case(width):
+                    m.d.comb += [
+                        indices.eq(Cat(Cat(field[low_bits:], Const(0, geometry.index_bits - width))
+                                       for field in fields)),
+                        lows.eq(Cat(field[:low_bits] for field in fields)),
+                    ]
+                    if acc.loader == "rom":
+                        m.d.comb += valid.eq(Cat(self.row_width >= (n + 1) * size
+                                                 for n in range(geometry.records)))
+        if acc.loader == "rom":
+            self._read_rom(m, indices, valid)
+        else:
+            self._read_codebook(m, indices, lows)
+        return m
+
+    def _read_codebook(self, m: Module, indices: Signal, lows: Signal) -> None:
+        acc = self.geometry.accelerator
+        codebook = place(m, "codebook", Codebook(
+            entries=acc.codebook_entries, length=acc.codeword_length, ports=self.geometry.records))
+        m.d.comb += [
+            codebook.write_enable.eq(self.write_enable),
+            codebook.write_address.eq(self.write_address),
+            codebook.write_data.eq(self.write_data),
+            codebook.read_address.eq(indices), self.done.eq(1),
+        ]
+        vectors: Value = codebook.read_data
+        if acc.loader == "masked":
+            masks = Signal(acc.columns)
+            for n in range(acc.columns // acc.group):
+                decoder = place(m, f"mask_decoder_{n}", MaskDecoder(keep=acc.keep, group=acc.group))
+                m.d.comb += [decoder.code.eq(lows.word_select(n, decoder.code_bits)),
+                             masks.word_select(n, acc.group).eq(decoder.mask)]
+            vectors = vectors & Cat(bit.replicate(8) for bit in masks)
+            if acc.sparse_tile:
+                self._keep(m, self.masks, masks)
+        if acc.loader == "signed":
+            self._keep(m, self.signs, Mux(self.raw, 0, lows))
+        self._keep(m, self.values, Mux(self.raw, self.row, vectors))
+
+    def _keep(self, m: Module, port: Signal, value: Value) -> None:
+        register = Signal.like(port, name=f"{port.name}_register", reset_less=True)
+        with m.If(self.look):
+            m.d.sync += register.eq(value)
+        m.d.comb += port.eq(register)
+
+    def _read_rom(self, m: Module, indices: Signal, valid: Signal) -> None:
+        """Codewords arrive in the cycle after their read; earlier ones of the row wait in `held`."""
+        bits = 8 * self.geometry.accelerator.codeword_length
+        rom = place(m, "rom", Rom(accelerator=self.geometry.accelerator, contents=self.rom))
+        held = Signal.like(self.values, reset_less=True)
+        m.d.comb += [rom.look.eq(self.look & ~self.raw), rom.requests.eq(valid), rom.indices.eq(indices),
+                     self.done.eq(self.raw | rom.done)]
+        for n in range(self.geometry.records):
+            m.d.comb += self.values.word_select(n, bits).eq(Mux(
+                rom.hits[n], rom.codewords.word_select(n, bits), held.word_select(n, bits)))
+        m.d.sync += held.eq(Mux(self.look & self.raw, self.row, self.values))

@@ -17,7 +17,7 @@ test-all: lint tools
 	$(BIN)/python -m pytest -q -n 2 -m ""
 
 lint: $(READY)
-	$(BIN)/ruff check sim codeword algos rtl tests examples
+	$(BIN)/ruff check sim codeword algos rtl evidence tests examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

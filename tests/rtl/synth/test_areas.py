@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from codeword.hardware.synthesized_areas import LIBRARIES, SETTINGS, SIZES, markdown, printed, rows
+from rtl.synth import areas
 from sim import accelerator, technology
 from sim.technology.synthesized import Sized
 from tests.rtl.synth.synthesis import MINI, library

@@ -1,0 +1,1 @@
+"""What the RTL is held against: proofs, mutants, coverage bins. Not in the wheel; imported by tests alone."""

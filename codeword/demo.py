@@ -18,7 +18,7 @@ from algos.bits import network_bits
 from algos.data.fashion_mnist import Images
 from algos.training import accuracy
 from codeword import tables
-from codeword.figure import energy_figure
+from codeword.reports.render.figure import energy_figure
 from sim import accelerator
 from sim.engine import simulate
 from sim.estimate import Estimate, estimate

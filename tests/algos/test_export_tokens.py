@@ -15,7 +15,7 @@ from algos.models.deit import DeiT
 from algos.models.vim import Vim
 from algos.vim_vq import VimVqConfig, calibrate
 from codeword import inputs
-from codeword.comparison.machines import settings
+from codeword.reports.machines import settings
 from sim import accelerator
 from sim.engine import simulate
 from sim.errors import InputError

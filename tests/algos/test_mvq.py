@@ -14,8 +14,8 @@ from algos.grouping import group
 from algos.kmeans import masked_kmeans
 from algos.models.resnet import ResNet
 from algos.norms import absorb_gain_signs
-from algos.reproduce import CASES
 from algos.training import Recipe
+from codeword.reports.mvq_accuracy.train import CASES
 from sim import artifact
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, run

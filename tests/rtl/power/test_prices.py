@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codeword.hardware.synthesized_areas import LIBRARIES
+from codeword.reports.mvq_hardware.synthesized_areas import LIBRARIES
 from rtl.power.prices import prices
 from sim import accelerator
 from sim.technology.synthesized import Price

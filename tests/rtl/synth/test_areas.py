@@ -6,7 +6,14 @@ import tomllib
 
 import pytest
 
-from codeword.hardware.synthesized_areas import LIBRARIES, SETTINGS, SIZES, markdown, printed, rows
+from codeword.reports.mvq_hardware.synthesized_areas import (
+    LIBRARIES,
+    SETTINGS,
+    SIZES,
+    markdown,
+    printed,
+    rows,
+)
 from rtl.synth import areas
 from sim import accelerator, technology
 from sim.technology.synthesized import Sized

@@ -1,0 +1,5 @@
+"""`python -m codeword.bench`."""
+
+from codeword.bench.suite import main
+
+main()

@@ -1,0 +1,1 @@
+"""Reports: `train` makes runs, `text` renders what they found."""

@@ -1,0 +1,1 @@
+"""MVQ Table 3 on ResNet-20, and the shipped networks."""

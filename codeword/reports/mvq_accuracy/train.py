@@ -1,0 +1,180 @@
+"""The whole MVQ experiment on ResNet-20: `python -m codeword.reports.mvq_accuracy.train` (resumable).
+
+Float training, 4:16 sparse training (SR-STE), then the four cases of MVQ Table 3, each clustered and
+fine-tuned with one schedule; integer accuracy on all 10,000 test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from algos import integer, mvq
+from algos.bits import Bits
+from algos.data import fashion_mnist
+from algos.data.fashion_mnist import Images
+from algos.export import export
+from algos.models.resnet import ResNet
+from algos.pruning import densify, sparsify
+from algos.training import Recipe, accuracy, fit, history
+from sim import artifact
+from sim.files import write_json
+from sim.network import Network
+
+FLOAT = Recipe(epochs=16, rate=0.1)
+SPARSE = Recipe(epochs=4, rate=0.02)
+CASES = {
+    # The cases without a mask get slightly more bits, codebooks included, than those with one.
+    "D": mvq.MvqConfig(k=64, d=16, case="D"),
+    "A": mvq.MvqConfig(k=176, d=8, case="A"),
+    "B": mvq.MvqConfig(k=176, d=8, case="B"),
+    "C": mvq.MvqConfig(k=64, d=16, case="C"),
+}
+SHORT_IMAGES = 3000
+CALIBRATION = 512  # training images that set the activation scales
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """The stages; each resumes from its checkpoint in the folder `work`, and is skipped when done."""
+
+    training: Images
+    work: Path
+
+    def dense(self) -> ResNet:
+        """Float training from scratch."""
+        torch.manual_seed(0)
+        model = ResNet()
+        fit(model, self.training, FLOAT, self.work / "float.pt", progress("float"))
+        return model
+
+    def sparse(self, dense: ResNet) -> ResNet:
+        """4:16 sparse training (SR-STE) of the float network."""
+        model = copy.deepcopy(dense)
+        layers = list(model.body().values())
+        sparsify(layers, 16, 4, 16)
+        fit(model, self.training, SPARSE, self.work / "sparse.pt", progress("sparse"))
+        densify(layers)
+        return model
+
+    def clustered(self, case: str, start: ResNet) -> tuple[ResNet, dict[str, mvq.LayerReport]]:
+        """One case of Table 3 before fine-tuning."""
+        model = copy.deepcopy(start)
+        return model, mvq.cluster(model, CASES[case])
+
+    def fine_tuned(self, case: str, clustered: ResNet) -> Network:
+        """Fine-tunes the model in place and exports it."""
+        mvq.fine_tune(clustered, self.training, mvq.FINE_TUNING, self.work / f"case_{case}.pt",
+                      progress(f"case_{case}"))
+        return export(clustered, self.training.first(CALIBRATION), name=f"resnet20-fashion-{case}")
+
+
+def progress(stage: str) -> Callable[[int, float, float], None]:
+    """Prints one line an epoch."""
+    return lambda epoch, loss, seconds: print(
+        f"{stage}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True)
+
+
+def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
+    """Runs what is not yet done and writes the results after every case."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    training, test = fashion_mnist.load(data)
+    experiment = Experiment(training, work)
+    dense = experiment.dense()
+    results: dict[str, Any] = {
+        "data": "Fashion-MNIST, 60,000 training and 10,000 test images",
+        "model": "ResNet-20, width 16, 272,186 parameters; stem and classifier dense INT8",
+        "versions": {"torch": torch.__version__, "numpy": np.__version__,
+                     "python": platform.python_version()},
+        "machine": platform.machine(),
+        "float": _measured(work / "float.pt", FLOAT, lambda: {"accuracy": accuracy(dense, test)}),
+    }
+    sparse = experiment.sparse(dense)
+    results["sparse"] = _measured(work / "sparse.pt", SPARSE, lambda: {
+        "pattern": "4:16", "start": "float", "accuracy": accuracy(sparse, test)})
+    results["cases"] = {}
+    for case in cases:
+        results["cases"][case] = _case(experiment, case, dense, sparse, test)
+        write_json(out, results)
+        print(json.dumps(results["cases"][case], indent=2), flush=True)
+
+
+def _case(
+    experiment: Experiment, case: str, dense: ResNet, sparse: ResNet, test: Images
+) -> dict[str, Any]:
+    config, work = CASES[case], experiment.work
+    before, reports = experiment.clustered(case, dense if case == "A" else sparse)
+    model = copy.deepcopy(before)
+    network = experiment.fine_tuned(case, model)
+    artifact.save(network, work / f"case_{case}.safetensors")
+
+    def measure() -> dict[str, Any]:
+        untuned = export(before, experiment.training.first(CALIBRATION), name="untuned")
+        storage = sum((r.bits for r in reports.values()), Bits())
+        return {
+            "start": "float" if case == "A" else "sparse", "k": config.k, "d": config.d,
+            "pattern": f"{config.n}:{config.m}" if config.masked else None,
+            "bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio,
+            "bits": asdict(storage),
+            "total_sse": sum(r.total_sse for r in reports.values()),
+            "masked_sse": sum(r.masked_sse for r in reports.values()),
+            "accuracy_before_fine_tuning": accuracy(before, test),
+            "accuracy_integer_before_fine_tuning": integer.accuracy(untuned, test),
+            "accuracy_float_activations": accuracy(model, test),
+            "accuracy_integer": integer.accuracy(network, test),
+            "short_fine_tuning": _short(before, experiment.training, test),
+        }
+
+    return _measured(work / f"case_{case}.pt", mvq.FINE_TUNING, measure)
+
+
+def _short(clustered: ResNet, training: Images, test: Images) -> dict[str, Any]:
+    """The same with little data and time: how much of the accuracy depends on fine-tuning."""
+    model, few = copy.deepcopy(clustered), training.first(SHORT_IMAGES)
+    mvq.fine_tune(model, few, mvq.SHORT_FINE_TUNING)
+    network = export(model, training.first(CALIBRATION), name="short")
+    return {"images": SHORT_IMAGES, "recipe": asdict(mvq.SHORT_FINE_TUNING),
+            "accuracy_float_activations": accuracy(model, test),
+            "accuracy_integer": integer.accuracy(network, test)}
+
+
+def _measured(
+    checkpoint: Path, recipe: Recipe, measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What was measured of a finished stage, kept beside its checkpoint as long as that stays."""
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    kept = checkpoint.with_suffix(".json")
+    if kept.exists():
+        found: dict[str, Any] = json.loads(kept.read_text())
+        if found["checkpoint_sha256"] == digest:
+            return found
+    result = {**measure(), "recipe": asdict(recipe), "epochs": history(checkpoint),
+              "checkpoint_sha256": digest}
+    write_json(kept, result)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="folder of the IDX files")
+    parser.add_argument("--work", type=Path, default=Path("runs/mvq"), help="checkpoints")
+    parser.add_argument("--out", type=Path, default=Path("reports/mvq_resnet20.json"))
+    parser.add_argument("--cases", default="DABC", help="which cases of MVQ Table 3, in order")
+    parser.add_argument("--threads", type=int, default=1, help="1 repeats to the bit")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    reproduce(options.data, options.work, options.out, options.cases)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One body of rows and text, several outputs."""

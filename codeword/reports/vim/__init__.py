@@ -1,0 +1,1 @@
+"""ViM-VQ beside its ablations."""

@@ -1,0 +1,180 @@
+"""ViM-VQ and what it is compared with on the small Vim: `python -m codeword.reports.vim.train` (resumable).
+
+Each row runs in a process of its own, so that its peak memory is its own, and is kept in the work folder.
+There also lie Vim and DeiT in integers, which `text` runs on a machine before it
+writes the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from algos import integer
+from algos.data import fashion_mnist
+from algos.data.fashion_mnist import Images
+from algos.export import export
+from algos.models.deit import DeiT
+from algos.models.vim import Vim
+from algos.soft import SoftAssignment
+from algos.training import accuracy, normalize
+from algos.vim_vq import Method, VimVqConfig, calibrate, harden, soften, storage, variant
+from algos.zoo.tokens import FOLDER, load_deit, load_vim
+from sim import artifact
+from sim.files import write_json
+
+SETTINGS = {
+    "2 bit": VimVqConfig(k=256, d=4),
+    "1 bit": VimVqConfig(k=16, d=4),
+    "3 bit": VimVqConfig(k=64, d=2),
+}
+EXPORTED = "2 bit"
+CALIBRATION = 256  # training images
+
+
+def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
+    """Calibrates one model; seconds and peak memory are of the calibration alone.
+
+    `truncated` is the share of sub-vectors that the end of the calibration left open.
+    """
+    training, test = fashion_mnist.load(data)
+    config = variant(method, SETTINGS[setting])
+    reference = load_vim()
+    model = copy.deepcopy(reference)
+    calibration = training.first(CALIBRATION)
+    base, start, cpu = _begin_peak(), time.perf_counter(), time.process_time()
+    soften(model, calibration, config)
+    seconds, cpu, peak = time.perf_counter() - start, time.process_time() - cpu, _peak()
+    probe = normalize(test.first(500).pixels)
+    mixes = [part for part in model.modules() if isinstance(part, SoftAssignment)]
+    truncated = sum(len(mix.open()) for mix in mixes) / sum(len(mix.code) for mix in mixes)
+    soft = accuracy(model, test) if truncated else None
+    with torch.no_grad():
+        before = model(probe)
+        harden(model)
+        equal = torch.equal(model(probe), before)
+    found, bits = accuracy(model, test), storage(model)
+    return {"setting": setting, "method": method, **_origin("vim", config), "bits": asdict(bits),
+            "index_bits_per_weight": bits.assignments / bits.weights, "bits_per_weight": bits.per_weight,
+            "accuracy": found, "accuracy_before_truncation": found if soft is None else soft,
+            "truncated": truncated, "soft_equals_hard": equal,
+            "block_error": block_error(reference, model, test.first(500)),
+            "seconds": seconds, "cpu_seconds": cpu, "peak_rss_bytes": peak,
+            "peak_rss_growth_bytes": max(0, peak - base)}  # the kernel counts in lots of pages
+
+
+def exported(name: str, data: str | None, path: Path) -> dict[str, Any]:
+    """Vim or DeiT by ViM-VQ in integers, written to a file; sub-vectors of outputs, as machines read them."""
+    training, test = fashion_mnist.load(data)
+    calibration = training.first(CALIBRATION)
+    model: Vim | DeiT = load_vim() if name == "vim" else load_deit()
+    before, config = accuracy(model, test), _export_config()
+    bits = calibrate(model, calibration, config)
+    network = export(model, calibration, name=f"{name}-fashion-vq")
+    artifact.save(network, path)
+    return {**_origin(name, config), "bits_per_weight": bits.per_weight, "accuracy_float": before,
+            "accuracy": accuracy(model, test), "accuracy_integer": integer.accuracy(network, test)}
+
+
+def _export_config() -> VimVqConfig:
+    return replace(SETTINGS[EXPORTED], axis="output")
+
+
+def _origin(name: str, config: VimVqConfig) -> dict[str, Any]:
+    """Of a result: the configuration and the float network."""
+    checkpoint = (FOLDER / f"{name}.safetensors").read_bytes()
+    return {"config": asdict(config), "checkpoint_sha256": hashlib.sha256(checkpoint).hexdigest()}
+
+
+@torch.no_grad()
+def block_error(reference: Vim, model: nn.Module, images: Images) -> list[float]:
+    """Mean square error of each block on the float stream, against the mean square of what it adds."""
+    stream, errors = reference.patches(normalize(images.pixels)), []
+    for ours, theirs in zip(model.blocks, reference.blocks, strict=True):
+        after = theirs(stream)
+        errors.append(float((ours(stream) - after).square().mean() / (after - stream).square().mean()))
+        stream = after
+    return errors
+
+
+def _begin_peak() -> int:
+    """Forgets the peak so far (Linux); returns the memory in use, bytes."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak() -> int:
+    """Most memory in use since then, bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def reproduce(data: str | None, work: Path, out: Path) -> None:
+    """Runs what is not yet done and writes the results after every row."""
+    work.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {
+        "data": f"Fashion-MNIST: {CALIBRATION} training images without labels, 10,000 test images",
+        "model": "Vim, 3 blocks of 64 channels; projections of the blocks compressed, the rest float32",
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "machine": platform.machine(),
+        "float": {"accuracy": accuracy(load_vim(), fashion_mnist.load(data)[1])},
+        "rows": [], "exports": {},
+    }
+    for name in ("vim", "deit"):
+        kept = work / f"{name}.json"
+        if not _made(kept, name, _export_config()):
+            write_json(kept, exported(name, data, work / f"{name}.safetensors"))
+        results["exports"][name] = json.loads(kept.read_text())
+        write_json(out, results)
+    for setting in SETTINGS:
+        for method in get_args(Method):
+            kept = work / f"{setting}-{method}.json".replace(" ", "")
+            if not _made(kept, "vim", variant(method, SETTINGS[setting])):
+                subprocess.run([sys.executable, "-m", "codeword.reports.vim.train", "--row", setting, method,
+                                "--out", str(kept), *(["--data", data] if data else [])], check=True)
+            results["rows"].append(json.loads(kept.read_text()))
+            write_json(out, results)
+            print(_line(results["rows"][-1]), flush=True)
+
+
+def _made(kept: Path, name: str, config: VimVqConfig) -> bool:
+    """Whether a result is there, of this configuration and of the network as it now is."""
+    return kept.exists() and json.loads(kept.read_text()).items() >= _origin(name, config).items()
+
+
+def _line(found: dict[str, Any]) -> str:
+    return (f"{found['setting']} {found['method']:7} {found['bits_per_weight']:.2f} bit, "
+            f"{found['accuracy_before_truncation']:.2%} -> {found['accuracy']:.2%}, "
+            f"{found['seconds']:.0f} s, {found['peak_rss_growth_bytes'] / 1e6:.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="folder of the IDX files")
+    parser.add_argument("--work", type=Path, default=Path("runs/vim_vq"), help="finished rows")
+    parser.add_argument("--out", type=Path, default=Path("reports/vim_vq.json"))
+    parser.add_argument("--row", nargs=2, metavar=("SETTING", "METHOD"), help="only this row")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.row:
+        setting, method = options.row
+        write_json(options.out, row(setting, method, options.data))
+    else:
+        reproduce(options.data, options.work, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One codebook for three networks."""

@@ -1,0 +1,76 @@
+"""The experiment's script, in miniature: a small network, a few images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from algos import checkpoint, integer, mvq
+from algos.data.fashion_mnist import Images
+from algos.models.resnet import ResNet
+from algos.training import Recipe, history
+from codeword.reports.mvq_accuracy import build_zoo, train
+from sim import artifact
+from tests.algos.models import images
+from tests.algos.test_data import write_idx
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for split, part in (("train", images(40)), ("t10k", images(20, seed=1))):
+        write_idx(folder / f"{split}-images-idx3-ubyte", part.pixels[:, 0].numpy())
+        write_idx(folder / f"{split}-labels-idx1-ubyte", part.labels.numpy())
+    tiny = Recipe(epochs=1, rate=0.01, batch=16)
+    monkeypatch.setattr(train, "FLOAT", tiny)
+    monkeypatch.setattr(train, "SPARSE", tiny)
+    monkeypatch.setattr(mvq, "SHORT_FINE_TUNING", tiny)
+    monkeypatch.setattr(mvq, "FINE_TUNING", replace(tiny, optimizer="adamw"))
+    monkeypatch.setattr(train, "ResNet", lambda: ResNet(8))
+    return folder
+
+
+def run(monkeypatch: pytest.MonkeyPatch, module, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
+    module.main()
+
+
+def test_experiment_and_zoo(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                            capsys: pytest.CaptureFixture[str]) -> None:
+    work, out = tmp_path / "work", tmp_path / "reports" / "mvq.json"
+    arguments = ("--data", data, "--work", work, "--out", out, "--cases", "DA")
+    run(monkeypatch, train, *arguments)
+    results = json.loads(out.read_text())
+    assert list(results["cases"]) == ["D", "A"]
+    case = results["cases"]["D"]
+    assert case["pattern"] == "4:16"
+    assert case["total_sse"] == pytest.approx(case["masked_sse"])
+    assert case["compression_ratio"] == pytest.approx(32 / case["bits_per_weight"])
+    assert [set(epoch) for epoch in case["epochs"]] == [{"loss", "seconds"}]
+    assert results["cases"]["A"]["pattern"] is None
+    assert 0 <= case["short_fine_tuning"]["accuracy_integer"] <= 1
+    assert "epoch 1" in capsys.readouterr().out
+
+    seconds = history(work / "case_D.pt")
+    run(monkeypatch, train, *arguments)
+    assert "epoch 1" not in capsys.readouterr().out  # every stage was finished
+    assert json.loads(out.read_text()) == results
+    assert history(work / "case_D.pt") == seconds
+
+    zoo = tmp_path / "zoo"
+    monkeypatch.setattr(build_zoo, "TEST", 10)
+    run(monkeypatch, build_zoo, "--data", data, "--work", work, "--out", zoo)
+    assert {path.name for path in zoo.iterdir()} == {
+        "float.safetensors", "sparse.safetensors", "mvq.safetensors", "network.safetensors",
+        "images.npz"}
+    test: Images = images(20, seed=1)
+    network = artifact.load(zoo / "network.safetensors")
+    assert integer.accuracy(network, test) == case["accuracy_integer"]
+    model = checkpoint.load(zoo / "mvq.safetensors")
+    again = mvq.export(model, images(40), name="again")
+    assert (integer.logits(again, test.pixels) == integer.logits(network, test.pixels)).all()

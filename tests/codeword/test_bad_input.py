@@ -1,0 +1,185 @@
+"""Bad input: exit status 2, nothing on stdout, and one line that names field, value and fix."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from tests.codeword.conftest import Command, Result
+from tests.sim.test_artifact import edit
+
+
+def assert_refused(result: Result, *parts: str) -> None:
+    assert result.status == 2
+    assert result.out == ""
+    assert result.err.startswith("codeword: ")
+    assert result.err.count("\n") == 1
+    assert "Fix: " in result.err
+    for part in parts:
+        assert part in result.err
+
+
+@pytest.mark.parametrize("verb", ["estimate", "simulate"])
+def test_wrong_schema_version(codeword: Command, network: Path, verb: str) -> None:
+    edit(network, header=lambda fields: fields.update(schema_version=7))
+    assert_refused(codeword(verb, network, "-a", "ews-cms-16"), "schema_version = 7", "reads 1")
+
+
+def test_truncated_file(codeword: Command, network: Path) -> None:
+    network.write_bytes(network.read_bytes()[:-100])
+    assert_refused(codeword("estimate", network, "-a", "ews-cms-16"), str(network), "truncated")
+
+
+@pytest.mark.parametrize(("tensor", "value", "parts"), [
+    ("a.mask_codes", np.full((1, 16, 3, 3, 1), 1820, np.uint16), ("mask code = 1820", "0..1819")),
+    ("b.assignments", np.full((1, 16, 3, 3), 5, np.uint16), ("assignments = 5", "k = 5", "0..4")),
+    ("fc.weight", np.full((3, 16, 1, 1), np.nan, np.float32), ("fc.weight", "NaN")),
+])
+def test_damaged_tensors(
+    codeword: Command, network: Path, tensor: str, value: np.ndarray, parts: tuple[str, ...]
+) -> None:
+    edit(network, tensors={tensor: value})
+    assert_refused(codeword("estimate", network, "-a", "ews-cms-16"), *parts)
+
+
+@pytest.mark.parametrize(("accelerator", "settings", "parts"), [
+    ("ews-cmz-64", [], ("'ews-cmz-64'", "'ews-cm'")),
+    ("ews-cms", [], ("ews-cms-64",)),
+    ("ews-65", [], ("rows = 65", "4 to 64")),
+    ("ews-16", ["wrf_dpth=8"], ("wrf_dpth", "'wrf_depth'")),
+    ("ews-16", ["wrf_depth=0"], ("wrf_depth = 0",)),
+    ("ews-16", ["wrf_depth=deep"], ("wrf_depth = 'deep'",)),
+    ("ews-16", ["extension=[4, 4, 2]"], ("extension = (4, 4, 2)", "A*B*D = 32", "<= 16")),
+    ("ews-16", ["wrf_depth"], ("write --set field=value",)),
+    ("ews-cms-16", ["wrf_depth=3"], ("wrf_depth = 3", "4 sub-records", "wrf_depth >= 4")),
+    ("ews-16", ["technology='mvq41'"], ("technology = 'mvq41'", "'mvq40'")),
+    ("none.toml", [], ("none.toml", "No such file")),
+])
+def test_accelerators(
+    codeword: Command, accelerator: str, settings: list[str], parts: tuple[str, ...]
+) -> None:
+    options = [word for setting in settings for word in ("--set", setting)]
+    assert_refused(codeword("estimate", "resnet18", "-a", accelerator, *options), *parts)
+
+
+def test_networks(codeword: Command, tmp_path: Path) -> None:
+    assert_refused(codeword("estimate", "resnet19", "-a", "ews-16"), "'resnet19'", "'resnet18'")
+    assert_refused(codeword("estimate", "net.xyz", "-a", "ews-16"), "net.xyz", ".safetensors")
+    assert_refused(codeword("simulate", "resnet18", "-a", "ews-16"), "no weights")
+    missing = tmp_path / "none.safetensors"
+    assert_refused(codeword("estimate", missing, "-a", "ews-16"), "none.safetensors")
+
+
+def test_a_machine_that_cannot_run_the_file(codeword: Command, network: Path) -> None:
+    assert_refused(codeword("simulate", network, "-a", "ews-c-16"), "a.d = 16",
+                   "codeword_length is 8")
+    assert_refused(codeword("simulate", network, "-a", "ews-cms-16", "--set", "keep=8"),
+                   "a.weight = 'masked 4:16'", "8:16")
+
+
+@pytest.mark.parametrize(("images", "parts"), [
+    (np.zeros((1, 1, 5, 6), np.int8), ("[1, 1, 5, 6]", "[1, 6, 6]")),
+    (np.zeros((1, 1, 6, 6), np.int32), ("int32", "int8")),
+    (np.full((1, 1, 6, 6), np.nan), ("float64", "NaN")),
+])
+def test_images(
+    codeword: Command, network: Path, tmp_path: Path, images: np.ndarray, parts: tuple[str, ...]
+) -> None:
+    np.save(tmp_path / "x.npy", images)
+    assert_refused(codeword("simulate", network, "-a", "ews-cms-16", "--input",
+                            tmp_path / "x.npy"), "--input", *parts)
+    (tmp_path / "y.npy").write_text(json.dumps([1]))
+    assert_refused(codeword("simulate", network, "-a", "ews-cms-16", "--input",
+                            tmp_path / "y.npy"), "--input", ".npy")
+
+
+def test_objective(codeword: Command) -> None:
+    assert_refused(codeword("estimate", "resnet18", "-a", "ews-16", "--objective", "beauty"),
+                   "objective = 'beauty'", "edp")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """The smallest ResNet, untrained."""
+    from algos import checkpoint
+    from algos.models.resnet import ResNet
+
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(ResNet(depth=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("options", "parts"), [
+    (["-d", "12", "--pattern", "4:12"], ("16", "d = 12", "pad")),
+    (["--pattern", "5:3"], ("5:3",)),
+    (["--pattern", "half"], ("--pattern = 'half'", "4:16")),
+    (["-k", "1"], ("k = 1",)),
+    (["--method", "vq", "-d", "0"], ("d = 0",)),
+    (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
+    (["--method", "ssvq", "--pattern", "4:16"], ("--pattern = '4:16'", "ssvq")),
+    (["--method", "vq4all", "--epochs", "0"], ("--epochs = 0",)),
+    (["--method", "vim-vq"], ("--method = 'vim-vq'", "Vim and DeiT")),
+    (["--method", "vim-vq", "--epochs", "2"], ("--epochs = 2", "leave it out")),
+    (["--epochs", "-1"], ("--epochs = -1",)),
+    (["--data", "nowhere"], ("nowhere", "idx3")),
+])
+def test_compress(
+    codeword: Command, checkpoint: Path, tmp_path: Path, options: list[str], parts: tuple[str, ...]
+) -> None:
+    output = tmp_path / "out.safetensors"
+    assert_refused(codeword("compress", checkpoint, "-o", output, *options), *parts)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(("options", "parts"), [
+    (["--pad"], ("--pad = 'vim-fashion'", "-d")),
+    (["--method", "vim-vq", "-d", 0], ("d = 0", "use 8")),
+    (["--method", "vim-vq", "-k", 2], ("k = 2", "use 3")),
+    (["--method", "mvq", "--epochs", 0], ("d = 16", "24 output channels")),
+    (["--method", "vim-vq", "-d", 16], ("d = 16", "24 output channels")),
+])
+def test_compress_vim(
+    codeword: Command, tmp_path: Path, options: list[object], parts: tuple[str, ...]
+) -> None:
+    output = tmp_path / "out.safetensors"
+    assert_refused(codeword("compress", "vim-fashion", "-o", output, *options), *parts)
+    assert not output.exists()
+
+
+def test_compress_nan_weight(codeword: Command, checkpoint: Path, tmp_path: Path) -> None:
+    with safe_open(checkpoint, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["blocks.0.conv1.weight"][3, 2, 1, 0] = np.nan
+    save_file(tensors, checkpoint)
+    assert_refused(codeword("compress", checkpoint, "-o", tmp_path / "out.safetensors"),
+                   "blocks.0.conv1", "nan")
+
+
+def test_compress_missing_model(codeword: Command, tmp_path: Path) -> None:
+    assert_refused(codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x"),
+                   "none.safetensors")
+
+
+@pytest.mark.parametrize(("options", "parts"), [
+    (["--layer", "join"], ("join", "convolution")),
+    (["--layer", "aa"], ("'aa'", "'a'")),
+    (["--simulator", "vcs"], ("simulator = 'vcs'",)),
+])
+def test_verify(codeword: Command, network: Path, options: list[str], parts: tuple[str, ...]) -> None:
+    assert_refused(codeword("verify", "-a", "ews-cms-16", "--network", network, *options), *parts)
+
+
+def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
+    code = ("import sys; sys.modules['amaranth'] = None; "
+            f"sys.argv = ['codeword', 'verilog', '-a', 'ews-8', '-o', {str(tmp_path / 'rtl')!r}]; "
+            "from codeword.cli import main; main()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert_refused(Result(done.returncode, done.stdout, done.stderr),
+                   "'amaranth'", "pip install 'codeword[rtl]'")

@@ -8,11 +8,11 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from algos.codebook import attached
 from algos.models.inverted_residual import InvertedResidualNet
 from algos.models.resnet import ResNet
 from algos.models.tokens import TokenNet
 from algos.norms import absorb_gain_signs
+from algos.weights.codebook import attached
 from sim.errors import InputError
 
 Compressible = ResNet | InvertedResidualNet | TokenNet

@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from algos.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, attached, tie
 from algos.models.resnet import ResNet
-from algos.signs import SignedWeight
-from algos.universal import FrozenCodebook, UniversalWeight
+from algos.weights.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, attached, tie
+from algos.weights.signs import SignedWeight
+from algos.weights.universal import FrozenCodebook, UniversalWeight
 from sim.errors import InputError
 
 

@@ -190,30 +190,31 @@ def compress(
     with inputs.extra():
         import torch
 
-        from algos import checkpoint, methods, zoo
+        from algos import checkpoint, zoo
         from algos.data import fashion_mnist
+        from algos.methods import registry
         from algos.models.resnet import ResNet, widened
 
         torch.set_num_threads(threads)
-        sparse = methods.starts_sparse(method)
+        sparse = registry.starts_sparse(method)
         trained = zoo.load(model, sparse=sparse) if model in zoo.NAMES else checkpoint.load(model)
         if pad:
             if not isinstance(trained, ResNet):
                 raise InputError("--pad", model, "only ResNets are widened", "choose a -d that fits")
             trained = widened(trained, d or PADDED_TO)
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
-        epochs = methods.epochs(method, epochs)
-        options = methods.Options(k, d, pattern, epochs, many=data is not None)
-        return methods.compress(trained, method, options, training.first(CALIBRATION_IMAGES), training,
+        epochs = registry.epochs(method, epochs)
+        options = registry.Options(k, d, pattern, epochs, many=data is not None)
+        return registry.compress(trained, method, options, training.first(CALIBRATION_IMAGES), training,
                                 name=f"{Path(model).stem}-{method}", report=report)
 
 
 def fine_tuning_epochs(method: str, epochs: int | None) -> int:
     """What `compress` makes of its argument."""
     with inputs.extra():
-        from algos import methods
+        from algos.methods import registry
 
-        return methods.epochs(method, epochs)
+        return registry.epochs(method, epochs)
 
 
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
@@ -223,12 +224,12 @@ def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
         data: folder of the Fashion-MNIST IDX files; None for the shipped test images.
     """
     with inputs.extra():
-        from algos import integer, zoo
-        from algos.bits import network_bits
+        from algos import reference, zoo
         from algos.data import fashion_mnist
+        from algos.weights.bits import network_bits
 
         test = (fashion_mnist.load(data) if data else zoo.load_images())[1]
         storage = network_bits(net)
         universal = {"bits_per_weight_beside_rom": storage.in_rom.per_weight} if storage.universal else {}
         return {"bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio, **universal,
-                "accuracy": integer.accuracy(net, test), "test_images": len(test)}
+                "accuracy": reference.accuracy(net, test), "test_images": len(test)}

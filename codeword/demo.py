@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 import codeword
-from algos import integer, mvq, zoo
-from algos.bits import network_bits
+from algos import reference, zoo
 from algos.data.fashion_mnist import Images
+from algos.methods import mvq
 from algos.training import accuracy
+from algos.weights.bits import network_bits
 from codeword import tables
 from codeword.reports.render.figure import energy_figure
 from sim import accelerator
@@ -74,12 +75,12 @@ def show_network(network: Network, test: Images) -> bool:
           f"codebooks included")
     shown = test.first(IMAGES)
     labels = shown.labels.numpy()
-    reference = integer.logits(network, shown.pixels).numpy()
+    expected = reference.logits(network, shown.pixels).numpy()
     logits, layers, seconds = simulated(network, shown.pixels.numpy())
     closed = [layer.counts for layer in estimate(network, accelerator.preset(MACHINE)).layers]
-    wrong = int((logits != reference).sum())
+    wrong = int((logits != expected).sum())
     print(f"   {f'accuracy of {len(shown):,} images, PyTorch':34}"
-          f"{(reference.argmax(1) == labels).mean():.2%}\n"
+          f"{(expected.argmax(1) == labels).mean():.2%}\n"
           f"   {f'simulated on {MACHINE}':34}{(logits.argmax(1) == labels).mean():.2%}   "
           f"({seconds:.0f} s)\n"
           f"   {logits.size:,} logits compared, {wrong} differ\n"

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import codeword
-from algos.importer import import_module
+from algos.frontend.shapes import import_module
 
 block = nn.Sequential(
     nn.Conv2d(16, 64, 1), nn.ReLU6(),

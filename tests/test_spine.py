@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algos import integer, zoo
+from algos import reference, zoo
 from sim import accelerator
 from sim.engine import simulate
 from sim.estimate import estimate
@@ -20,7 +20,7 @@ def test_resnet20_equals_the_pytorch_reference_tensor_by_tensor(preset):
     machine = accelerator.preset(preset)
     run = simulate(network, machine, (pixels.numpy().astype(np.int16) - 128).astype(np.int8))
     assert run.bit_exact
-    expected = integer.run(network, pixels.long() - 128)
+    expected = reference.run(network, pixels.long() - 128)
     assert set(expected) == set(run.tensors)
     for name, tensor in expected.items():
         np.testing.assert_array_equal(run.tensors[name], tensor.numpy(), err_msg=name)

@@ -32,7 +32,7 @@ def layers() -> Iterator[tuple[Tensor, Tensor]]:
     """Random sub-vectors float [n, 16], 4:16 pruned, and their masks, bool, of each layer in turn."""
     import torch
 
-    from algos.pruning import magnitude_mask
+    from algos.weights.pruning import magnitude_mask
 
     shapes = workload("resnet50").shapes
     excluded = exclusions(shapes, D)
@@ -46,14 +46,14 @@ def layers() -> Iterator[tuple[Tensor, Tensor]]:
 
 def masked(vectors: Tensor, masks: Tensor) -> None:
     """Ours, masked."""
-    from algos.kmeans import masked_kmeans
+    from algos.weights.kmeans import masked_kmeans
 
     masked_kmeans(vectors, masks, min(K, len(vectors) // 2), iterations=ITERATIONS, tolerance=0)
 
 
 def plain(vectors: Tensor, masks: Tensor) -> None:
     """Ours without masks."""
-    from algos.kmeans import masked_kmeans
+    from algos.weights.kmeans import masked_kmeans
 
     masked_kmeans(vectors, None, min(K, len(vectors) // 2), iterations=ITERATIONS, tolerance=0)
 

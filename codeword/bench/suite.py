@@ -130,7 +130,7 @@ def two_gemm_distance() -> Iterator[Figure]:
         return
     import torch
 
-    from algos.kmeans import assign
+    from algos.weights.kmeans import assign
 
     generator = torch.Generator().manual_seed(0)
     masks = (torch.rand(20_000, 16, generator=generator) < 0.25).float()

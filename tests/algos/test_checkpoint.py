@@ -8,15 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from algos import checkpoint, mvq, vq4all
+from algos import checkpoint
 from algos.body import layers_to_compress
-from algos.codebook import attach, attached
-from algos.export import export
+from algos.frontend.export import export
+from algos.methods import mvq, vq4all
 from algos.models.resnet import ResNet
-from algos.universal import FrozenCodebook, UniversalWeight, rounded
+from algos.weights.codebook import attach, attached
+from algos.weights.universal import FrozenCodebook, UniversalWeight, rounded
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv
-from tests.algos.models import images, resnet8
+from tests.algos.small_models import images, resnet8
 
 
 @pytest.mark.parametrize("depth", [8, 14])

@@ -13,7 +13,7 @@ from algos.data.fashion_mnist import Images
 from algos.models.resnet import ResNet
 from algos.training import Recipe, accuracy, augment, fit, history, normalize
 from sim.errors import InputError
-from tests.algos.models import images
+from tests.algos.small_models import images
 
 RECIPE = Recipe(epochs=3, rate=0.05, batch=16)
 

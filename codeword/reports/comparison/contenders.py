@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from algos import mvq, ssvq, vim_vq, vq4all
 from algos.body import Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
+from algos.methods import mvq, ssvq, vim_vq, vq4all
+from algos.methods.mvq import MvqConfig
+from algos.methods.ssvq import SsvqConfig
+from algos.methods.vim_vq import VimVqConfig
+from algos.methods.vq4all import Vq4allConfig
 from algos.models.tokens import TokenNet
-from algos.mvq import MvqConfig
-from algos.signs import Freezing
-from algos.ssvq import SsvqConfig
 from algos.training import Report
-from algos.universal import FrozenCodebook
-from algos.vim_vq import VimVqConfig
-from algos.vq4all import Vq4allConfig
+from algos.weights.signs import Freezing
+from algos.weights.universal import FrozenCodebook
 
 EPOCHS = 4
 CALIBRATION = 512

@@ -19,17 +19,18 @@ from typing import Any
 
 import torch
 
-from algos import integer, vq4all, zoo
-from algos.bits import network_bits
+from algos import reference, zoo
 from algos.body import Trainable, layers_to_compress
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
-from algos.export import export
+from algos.frontend.export import export
+from algos.methods import vq4all
+from algos.methods.vq4all import Vq4allConfig
 from algos.models.resnet import ResNet
-from algos.pruning import densify, sparsify
 from algos.training import Recipe, Report, accuracy, fit
-from algos.universal import FrozenCodebook
-from algos.vq4all import Vq4allConfig
+from algos.weights.bits import network_bits
+from algos.weights.pruning import densify, sparsify
+from algos.weights.universal import FrozenCodebook
 from codeword.reports.comparison import contenders
 from codeword.reports.comparison.contenders import METHODS, Hulls, Start
 from sim import artifact
@@ -82,7 +83,7 @@ class Queue:
         storage = network_bits(exported)
         result = {"network": network, "seed": seed, "method": method,
                   "accuracy": accuracy(model, self.test),
-                  "accuracy_integer": integer.accuracy(exported, self.test),
+                  "accuracy_integer": reference.accuracy(exported, self.test),
                   "seconds": round(time.perf_counter() - begin, 1), "torch": torch.__version__}
         if way is not None:
             seen = (contenders.CALIBRATION, 0) if isinstance(way, Hulls) else (TUNED, contenders.EPOCHS)

@@ -22,15 +22,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algos import integer, mvq, ssvq
-from algos.bits import network_bits
+from algos import reference
 from algos.data import imagenet
-from algos.export_convs import export_module
-from algos.lowering import SIGNED
+from algos.frontend.export_convs import export_module
+from algos.frontend.lowering import SIGNED
+from algos.frontend.quantize import Activation, calibrate
+from algos.methods import mvq, ssvq
+from algos.methods.mvq import MvqConfig
+from algos.methods.ssvq import SsvqConfig
 from algos.models.inverted_residual import SOURCES, InvertedResidualNet, pretrained
-from algos.mvq import MvqConfig
-from algos.quantize import Activation, calibrate
-from algos.ssvq import SsvqConfig
+from algos.weights.bits import network_bits
 from sim import artifact
 from sim.files import write_json
 
@@ -81,7 +82,7 @@ class Bench:
                                 compressible=list(self.model.body()))
         artifact.save(network, path)
         pixels = (self.inputs / quantized.scale).round().clamp(-128, 127).long()
-        whole = torch.cat([integer.run(network, one)[network.layers[-1].name].flatten(1)
+        whole = torch.cat([reference.run(network, one)[network.layers[-1].name].flatten(1)
                            for one in pixels.split(1)])
         with torch.no_grad():
             real = model(self.inputs)

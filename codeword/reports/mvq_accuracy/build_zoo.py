@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from algos import checkpoint, integer, zoo
+from algos import checkpoint, reference, zoo
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.training import accuracy
@@ -42,7 +42,7 @@ def build(data: str | None, work: Path, folder: Path) -> None:
     checkpoint.save(model, folder / "mvq.safetensors")
     print(f"MVQ, float activations: {accuracy(model, test):.2%}")
     artifact.save(network, folder / "network.safetensors")
-    print(f"MVQ, integers: {integer.accuracy(network, test):.2%}")
+    print(f"MVQ, integers: {reference.accuracy(network, test):.2%}")
 
 
 def save_images(training: Images, test: Images, path: Path) -> None:

@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from algos import integer, mvq
-from algos.bits import Bits
+from algos import reference
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
-from algos.export import export
+from algos.frontend.export import export
+from algos.methods import mvq
 from algos.models.resnet import ResNet
-from algos.pruning import densify, sparsify
 from algos.training import Recipe, accuracy, fit, history
+from algos.weights.bits import Bits
+from algos.weights.pruning import densify, sparsify
 from sim import artifact
 from sim.files import write_json
 from sim.network import Network
@@ -129,9 +130,9 @@ def _case(
             "total_sse": sum(r.total_sse for r in reports.values()),
             "masked_sse": sum(r.masked_sse for r in reports.values()),
             "accuracy_before_fine_tuning": accuracy(before, test),
-            "accuracy_integer_before_fine_tuning": integer.accuracy(untuned, test),
+            "accuracy_integer_before_fine_tuning": reference.accuracy(untuned, test),
             "accuracy_float_activations": accuracy(model, test),
-            "accuracy_integer": integer.accuracy(network, test),
+            "accuracy_integer": reference.accuracy(network, test),
             "short_fine_tuning": _short(before, experiment.training, test),
         }
 
@@ -145,7 +146,7 @@ def _short(clustered: ResNet, training: Images, test: Images) -> dict[str, Any]:
     network = export(model, training.first(CALIBRATION), name="short")
     return {"images": SHORT_IMAGES, "recipe": asdict(mvq.SHORT_FINE_TUNING),
             "accuracy_float_activations": accuracy(model, test),
-            "accuracy_integer": integer.accuracy(network, test)}
+            "accuracy_integer": reference.accuracy(network, test)}
 
 
 def _measured(

@@ -104,8 +104,8 @@ def _head(found: Mapping[str, Any]) -> str:
 Made by `make reproduce-hardware`; our side is in `mvq_reproduction.json`, the published side in
 `codeword/reports/mvq_hardware/published.toml`. The deviation is ours over published minus 1. One machine
 serves all cells; none is fitted on its own. Nothing here is measured: ours are accesses and cycles
-*counted* by the closed form of the simulator, energies that are counts times MVQ's Table 8 (*table*) with four *assumed*
-parameters, and areas *fitted* to Table 7.
+*counted* by the closed form of the simulator, energies that are counts times MVQ's Table 8 (*table*) with
+four *assumed* parameters, and areas *fitted* to Table 7.
 
 * Figures 15, 17, 19 and 20, {len(moved)} cells: median deviation **{middle:.1%}**, worst {worst:.0%},
   {off} cells off by more than 25 %, each with runs that show what moves it and what that breaks.

@@ -22,15 +22,15 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from algos import integer
+from algos import reference
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
-from algos.export import export
+from algos.frontend.export import export
+from algos.methods.vim_vq import Method, VimVqConfig, calibrate, harden, soften, storage, variant
 from algos.models.deit import DeiT
 from algos.models.vim import Vim
-from algos.soft import SoftAssignment
 from algos.training import accuracy, normalize
-from algos.vim_vq import Method, VimVqConfig, calibrate, harden, soften, storage, variant
+from algos.weights.soft import SoftAssignment
 from algos.zoo.tokens import FOLDER, load_deit, load_vim
 from sim import artifact
 from sim.files import write_json
@@ -85,7 +85,7 @@ def exported(name: str, data: str | None, path: Path) -> dict[str, Any]:
     network = export(model, calibration, name=f"{name}-fashion-vq")
     artifact.save(network, path)
     return {**_origin(name, config), "bits_per_weight": bits.per_weight, "accuracy_float": before,
-            "accuracy": accuracy(model, test), "accuracy_integer": integer.accuracy(network, test)}
+            "accuracy": accuracy(model, test), "accuracy_integer": reference.accuracy(network, test)}
 
 
 def _export_config() -> VimVqConfig:

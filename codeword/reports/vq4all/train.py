@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from algos import integer, zoo
-from algos.bits import Bits, bits, network_bits
+from algos import reference, zoo
 from algos.body import layers_to_compress
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
-from algos.export import export
-from algos.kmeans import masked_kmeans
+from algos.frontend.export import export
+from algos.methods.vq4all import Vq4allConfig, blocks, construct, universal_codebook
 from algos.models.resnet import ResNet
 from algos.training import Recipe, accuracy, fit
-from algos.universal import FrozenCodebook, normalized, rounded
-from algos.vq4all import Vq4allConfig, blocks, construct, universal_codebook
+from algos.weights.bits import Bits, bits, network_bits
+from algos.weights.kmeans import masked_kmeans
+from algos.weights.universal import FrozenCodebook, normalized, rounded
 from codeword.reports.mvq_accuracy.train import CALIBRATION, progress
 from sim import artifact
 from sim.encoding import index_bits
@@ -121,7 +121,8 @@ def _built(
     artifact.save(net, work / f"{name}.safetensors")
     storage = network_bits(net)
     return net, {
-        "accuracy_float_activations": accuracy(model, test), "accuracy_integer": integer.accuracy(net, test),
+        "accuracy_float_activations": accuracy(model, test),
+        "accuracy_integer": reference.accuracy(net, test),
         "bits_per_weight": storage.in_rom.per_weight, "compression_ratio": storage.in_rom.ratio,
         "compression_ratio_with_rom": storage.ratio,
     }

@@ -75,10 +75,10 @@ def test_a_difference_shows_in_the_table() -> None:
 
 
 def test_a_network_is_costed_on_its_machine_and_verified(tmp_path: Path) -> None:
-    from algos import ssvq
-    from algos.export import export
-    from algos.ssvq import SsvqConfig
-    from tests.algos.models import images, resnet8
+    from algos.frontend.export import export
+    from algos.methods import ssvq
+    from algos.methods.ssvq import SsvqConfig
+    from tests.algos.small_models import images, resnet8
 
     model = resnet8()
     ssvq.cluster(model, SsvqConfig(k=8, d=8))

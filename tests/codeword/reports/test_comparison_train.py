@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from algos.mvq import MvqConfig
-from algos.vim_vq import VimVqConfig
+from algos.methods.mvq import MvqConfig
+from algos.methods.vim_vq import VimVqConfig
 from codeword.reports.comparison import contenders, train
 from codeword.reports.comparison.contenders import METHODS
 from codeword.reports.comparison.train import SEVERAL_SEEDS, Queue
 from sim import artifact
 from sim.network import CodebookWeight
-from tests.algos.models import images
+from tests.algos.small_models import images
 
 
 @pytest.fixture

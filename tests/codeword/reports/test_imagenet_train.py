@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from algos.mvq import MvqConfig
-from algos.ssvq import SsvqConfig
+from algos.methods.mvq import MvqConfig
+from algos.methods.ssvq import SsvqConfig
 from codeword.reports.imagenet import train
 from codeword.reports.imagenet.train import Bench, rows, sqnr
 from sim import artifact
-from tests.algos.test_inverted_residual import small
+from tests.algos.models.test_inverted_residual import small
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from algos import checkpoint, integer, mvq
+from algos import checkpoint, reference
 from algos.data.fashion_mnist import Images
+from algos.methods import mvq
 from algos.models.resnet import ResNet
 from algos.training import Recipe, history
 from codeword.reports.mvq_accuracy import build_zoo, train
 from sim import artifact
-from tests.algos.models import images
-from tests.algos.test_data import write_idx
+from tests.algos.data.test_data import write_idx
+from tests.algos.small_models import images
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_experiment_and_zoo(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
         "images.npz"}
     test: Images = images(20, seed=1)
     network = artifact.load(zoo / "network.safetensors")
-    assert integer.accuracy(network, test) == case["accuracy_integer"]
+    assert reference.accuracy(network, test) == case["accuracy_integer"]
     model = checkpoint.load(zoo / "mvq.safetensors")
     again = mvq.export(model, images(40), name="again")
-    assert (integer.logits(again, test.pixels) == integer.logits(network, test.pixels)).all()
+    assert (reference.logits(again, test.pixels) == reference.logits(network, test.pixels)).all()

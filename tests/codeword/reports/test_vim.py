@@ -21,12 +21,12 @@ def row(method: str, accuracy: float, setting: str = "2 bit") -> dict[str, objec
 def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from algos.export import export
+    from algos.frontend.export import export
+    from algos.methods.vim_vq import calibrate
     from algos.models.deit import DeiT
     from algos.models.vim import Vim
-    from algos.vim_vq import calibrate
-    from tests.algos.models import images
-    from tests.algos.test_export_tokens import CONFIG, model
+    from tests.algos.frontend.test_export_tokens import CONFIG, model
+    from tests.algos.small_models import images
 
     for name, kind in (("vim", Vim), ("deit", DeiT)):
         made = model(kind)

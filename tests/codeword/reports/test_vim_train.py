@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
+from algos.methods.vim_vq import VimVqConfig
 from algos.models.deit import DeiT
 from algos.models.vim import Vim
-from algos.vim_vq import VimVqConfig
 from codeword.reports.vim import train
 from sim import artifact
 from sim.network import CodebookWeight, Conv
-from tests.algos.models import images
-from tests.algos.test_data import write_idx
+from tests.algos.data.test_data import write_idx
+from tests.algos.small_models import images
 
 TINY = VimVqConfig(k=8, d=4, steps=4, batch=4)
 

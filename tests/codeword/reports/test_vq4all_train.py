@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from algos.body import layers_to_compress
-from algos.vq4all import Vq4allConfig
+from algos.methods.vq4all import Vq4allConfig
 from codeword.reports.vq4all.train import compare, own_codebooks, used
 from sim.network import CodebookWeight, Conv, Network, TensorSpec
-from tests.algos.models import images, resnet8
+from tests.algos.small_models import images, resnet8
 
 CONFIG = Vq4allConfig(k=256, d=8, candidates=4, epochs=1, batch=16)
 

@@ -1,0 +1,1 @@
+"""From PyTorch modules to shapes and to layers of integers."""

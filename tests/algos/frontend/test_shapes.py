@@ -1,0 +1,174 @@
+"""Torch modules, and the layer shapes they must become."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from algos.frontend import aten
+from algos.frontend.shapes import import_module
+from algos.models.resnet import ResNet
+from sim.errors import InputError
+from sim.shapes import ConvShape, PassShape
+from sim.workloads import workload
+
+
+class Mobile(nn.Module):
+    """Inverted residual with squeeze-and-excite, then a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(4, 8, 1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.depth = nn.Conv2d(8, 8, 3, padding="same", dilation=2, groups=8)
+        self.squeeze = nn.Linear(8, 2)
+        self.excite = nn.Linear(2, 8)
+        self.project = nn.Conv2d(8, 4, 1)
+        self.classify = nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.hardswish(self.norm(self.expand(x)))
+        y = F.silu(self.depth(y))
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(y.mean((2, 3))))))
+        y = x + self.project(y * gate[:, :, None, None])
+        return self.classify(F.adaptive_avg_pool2d(y, 1).flatten(1))
+
+
+class Attention(nn.Module):
+    """One block of two heads over an embedding, causal, with a gated linear unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(20, 8)
+        self.norm = nn.LayerNorm(8)
+        self.qkv = nn.Linear(8, 24)
+        self.out = nn.Linear(8, 8)
+        self.up = nn.Linear(8, 12)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        q, k, v = self.qkv(self.norm(x)).view(1, 5, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).reshape(1, 5, 8))
+        left, right = self.up(x).chunk(2, -1)
+        return left * F.silu(right)
+
+
+def test_a_mobile_block() -> None:
+    module = Mobile().train()
+    assert import_module(module, (torch.rand(1, 4, 6, 6),)) == [
+        ConvShape("expand", 4, 8, size=(6, 6), chained=False),
+        ConvShape("depth", 8, 8, (3, 3), padding=(2, 2), size=(6, 6), dilation=(2, 2), groups=8),
+        PassShape("mean", "pool", 288, 1, 8),
+        ConvShape("squeeze", 8, 2), ConvShape("excite", 2, 8),
+        PassShape("mul", "multiply", 288, 2, 288, chained=False, reads=296),
+        ConvShape("project", 8, 4, size=(6, 6), residual="add"),
+        PassShape("adaptive_avg_pool2d", "pool", 144, 1, 4),
+        ConvShape("classify", 4, 10),
+    ]
+    assert module.training
+    assert module.norm.training
+
+
+def test_attention() -> None:
+    name = "scaled_dot_product_attention"
+    assert import_module(Attention(), (torch.arange(5)[None],)) == [
+        PassShape("norm", "layernorm", 40, 1, 40, chained=False),
+        ConvShape("qkv", 8, 24, size=(5, 1)),
+        ConvShape(f"{name}.scores", 8, 10, size=(5, 1), groups=2, dynamic=True),
+        PassShape(f"{name}.softmax", "softmax", 50, 1, 50),
+        ConvShape(f"{name}.values", 10, 8, size=(5, 1), groups=2, dynamic=True),
+        ConvShape("out", 8, 8, size=(5, 1), residual="add"),
+        ConvShape("up", 8, 12, size=(5, 1)),
+        PassShape("silu", "table", 30, 1, 30),
+        PassShape("mul", "multiply", 30, 2, 30, chained=False),
+    ]
+
+
+def test_encoder_of_torch() -> None:
+    """Its fused path, which the operation counter does not see, is recorded and counted in parts."""
+    layer = nn.TransformerEncoderLayer(16, 4, 32, activation="gelu", batch_first=True)
+    shapes = import_module(layer, (torch.rand(1, 6, 16),))
+    assert sum(shape.macs for shape in shapes) == 6 * (4 * 16 * 16 + 2 * 16 * 32) + 2 * 6 * 6 * 16
+    assert [shape.residual for shape in shapes if isinstance(shape, ConvShape)].count("") == 4
+
+
+def test_the_projects_resnet_equals_the_built_in_one() -> None:
+    """The same layers but for names, order of the shortcuts, and so who carries the addition.
+
+    An importer does not know which axis of a pass holds the channels.
+    """
+    def plain(shape: ConvShape | PassShape) -> ConvShape | PassShape:
+        if isinstance(shape, ConvShape):
+            return replace(shape, name="", chained=True, residual="")
+        return replace(shape, name="", chained=True, channels=0)
+
+    ours, built_in = import_module(ResNet(20), (torch.rand(1, 1, 28, 28),)), workload("resnet20").shapes
+    key = repr
+    assert sorted(map(plain, ours), key=key) == sorted(map(plain, built_in), key=key)
+    assert sum(shape.macs for shape in ours) == 31_021_952
+    assert sum(bool(shape.residual) for shape in ours if isinstance(shape, ConvShape)) == 9
+
+
+def test_products_of_all_kinds() -> None:
+    class Products(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.rand(6, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = torch.einsum("bnc,bmc->bnm", x, x)
+            return torch.baddbmm(y, x, x.transpose(1, 2)) + (self.table @ x.transpose(1, 2)).sum()
+
+    shapes = import_module(Products(), (torch.rand(1, 5, 4),))
+    assert sum(shape.macs for shape in shapes) == 2 * 100 + 120
+    assert [shape.dynamic for shape in shapes if isinstance(shape, ConvShape)] == [True, True, False]
+
+
+class Cumulative(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cumsum(1) + 1
+
+
+def test_an_unknown_operator_names_its_node_and_the_way_out() -> None:
+    x = torch.rand(1, 5, 4)
+    with pytest.raises(InputError, match=r"node cumsum = 'aten.cumsum': .*operators=\['aten.cumsum'\]"):
+        import_module(Cumulative(), (x,))
+    assert import_module(Cumulative(), (x,), ["aten.cumsum"]) == [
+        PassShape("cumsum", "other", 20, 1, 20, chained=False)]
+    with pytest.raises(InputError, match=r"'aten.cumsun': not in the network. Fix: use 'aten.cumsum'"):
+        import_module(Cumulative(), (x,), ["aten.cumsun"])
+
+
+@pytest.mark.parametrize(("module", "size", "message"), [
+    (nn.Conv2d(1, 2, 3), (4, 1, 8, 8), "batch = 4: layer shapes describe one image. Fix: .* batch of 1"),
+    (nn.ConvTranspose2d(1, 2, 3), (1, 1, 8, 8), "= 'aten.conv_transpose2d': .* Fix: use nn.Upsample"),
+    (nn.Conv3d(1, 2, 3), (1, 1, 8, 8, 8), "= 'aten.conv3d': .* Fix: give a network of 1-D or 2-D"),
+    (nn.Identity(), (1, 4), "network = 'Identity': has no layer. Fix: "),
+    (nn.Linear(3, 4), (1, 5), "module = 'Linear': torch.export cannot record it: .* Fix: "),
+])
+def test_refusals(module: nn.Module, size: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        import_module(module, (torch.rand(size),))
+
+
+def test_a_dropped_layer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), torch.rand(1, 4)
+    with monkeypatch.context() as patch:
+        patch.setitem(aten.OPERATORS, "aten.linear", aten.OPERATORS["aten.view"])
+        with pytest.raises(InputError, match="network = 'Sequential': has no layer"):
+            import_module(module, (x,))
+    with monkeypatch.context() as patch:
+        patch.setitem(aten.OPERATORS, "aten.relu", lambda call: [])
+        with pytest.raises(InputError, match=r"tensor relu = '2': .*no layer before writes it"):
+            import_module(module, (x,))
+    whole = aten.OPERATORS["aten.linear"]
+    with monkeypatch.context() as patch:
+        patch.setitem(aten.OPERATORS, "aten.linear",
+                      lambda call: whole(call) if call.name == "0" else aten.OPERATORS["aten.view"](call))
+        with pytest.raises(InputError, match=r"Sequential: MACs = 16: torch\S+ counts 24. Fix: report"):
+            import_module(module, (x,))

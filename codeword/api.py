@@ -19,7 +19,7 @@ from sim.shapes import Shape
 if TYPE_CHECKING:
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
-    from sim.engine import Simulation
+    from sim.systolic.engine import Simulation
 
 AcceleratorLike = str | Accelerator
 CALIBRATION_IMAGES = 512
@@ -73,7 +73,7 @@ def simulate(
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
-    from sim import engine
+    from sim.systolic import engine
 
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine) if isinstance(network, str) else network

@@ -21,10 +21,10 @@ from algos.weights.bits import network_bits
 from codeword import tables
 from codeword.reports.render.figure import energy_figure
 from sim import accelerator
-from sim.engine import simulate
 from sim.estimate import Estimate, estimate
 from sim.network import Network
-from sim.results import LayerCounts
+from sim.systolic.engine import simulate
+from sim.systolic.results import LayerCounts
 
 MACHINE = "ews-cms-16"
 MACHINES = [f"{family}-{size}" for size in (16, 64)

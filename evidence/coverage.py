@@ -12,10 +12,10 @@ from cocotb_coverage.coverage import CoverCross, CoverPoint, coverage_db, covera
 from rtl.compiler import Layer
 from rtl.verify.random_network import Case
 from sim import network as functional
-from sim.engine import simulate
 from sim.network import Add, AveragePool, Conv, Network, Pool, TensorSpec
-from sim.results import CAUSES
-from sim.schedule import Schedule
+from sim.systolic.engine import simulate
+from sim.systolic.results import CAUSES
+from sim.systolic.schedule import Schedule
 
 ROOT = "accelerator"
 AXES = ("neither", "y", "x", "both")

@@ -9,9 +9,9 @@ from amaranth.lib.data import StructLayout
 from amaranth.utils import bits_for, ceil_log2
 
 from rtl.block import address_bits
-from sim import encoding
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats import encoding
 
 COUNT_BITS = 24
 """Pixels, chunk numbers and psum addresses."""

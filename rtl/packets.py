@@ -77,7 +77,7 @@ def tile(geometry: Geometry) -> StructLayout:
 
 
 def chunk(geometry: Geometry) -> StructLayout:
-    """One chunk for sequencer and ifmap loader; the first fields are those of `sim.program.CHUNK`.
+    """One chunk for sequencer and ifmap loader; the first fields are those of `sim.systolic.program.CHUNK`.
 
     `serial`: the WRF is one bank. `opens`: the first chunk of a visit. `begins`, `ends`: first, last of a
     layer. `double`: two units may wait for the row mover.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sim.accelerator import Accelerator
-from sim.results import CAUSES, LayerCounts
+from sim.systolic.results import CAUSES, LayerCounts
 from sim.technology import Figure, Technology
 
 _PJ_OF_MW_SECOND = 1e9

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from sim import technology
 from sim.accelerator import Accelerator
 from sim.cost import Cost, Prices
-from sim.counts import layer_counts, pass_counts
 from sim.errors import InputError
-from sim.formats import native_formats, network_formats
 from sim.network import Network
-from sim.plan import plan
-from sim.results import Handover, LayerCounts, expected_gated, with_output
-from sim.schedule import Format, Schedule
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
+from sim.systolic.closed_form.counts import layer_counts, pass_counts
+from sim.systolic.plan import plan
+from sim.systolic.results import Handover, LayerCounts, expected_gated, with_output
+from sim.systolic.schedule import Format, Schedule
+from sim.systolic.streams import native_formats, network_formats
 from sim.workloads import Workload
 
 
@@ -92,7 +92,7 @@ def estimate(
     Args:
         network: a network of integers, whose weights decide the formats, or shapes alone, which
             take the machine's native format. All passes of a workload count.
-        objective: of the mapping search; see `sim.mapping.best_schedule`.
+        objective: of the mapping search; see `sim.systolic.mapping.best_schedule`.
         name: of a network given as shapes.
         zeros: shares of zero activations and zero stored weights, for the expected number of gated
             multiplications; without them it stays unknown, since only the engine sees operands.

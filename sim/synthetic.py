@@ -18,9 +18,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from sim.accelerator import Accelerator, Loader
-from sim.encoding import mask_table
 from sim.errors import InputError, nearest
-from sim.formats import exclusions, own_codewords
+from sim.formats.encoding import mask_table
 from sim.network import (
     Add,
     AveragePool,
@@ -38,6 +37,7 @@ from sim.network import (
     run_layer,
 )
 from sim.shapes import ConvShape
+from sim.systolic.streams import exclusions, own_codewords
 from sim.workloads import resnet
 from sim.workloads.builder import BATCHNORM, Builder, Pair, Tensor
 
@@ -68,7 +68,7 @@ def synthetic(
     Args:
         name: resnet18, resnet50 (3 x 224 x 224, 1000 classes) or resnet20 (1 x 28 x 28, 10 classes), with
             "-synthetic" behind or not.
-        weight: format of the layers that a machine of it would compress (`sim.formats.exclusions`), the
+        weight: format of the layers that a machine of it would compress (`sim.systolic.streams.exclusions`), the
             others stay dense INT8. A layer has a codebook of its own; with "rom" all share one.
         k, d: codewords (at most half the sub-vectors of a layer) and their length.
         keep, group: N:M of "mvq".

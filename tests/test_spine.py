@@ -7,8 +7,8 @@ import pytest
 
 from algos import reference, zoo
 from sim import accelerator
-from sim.engine import simulate
 from sim.estimate import estimate
+from sim.systolic.engine import simulate
 
 IMAGES = 8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from sim.encoding import index_bits, mask_bits
+from sim.formats.encoding import index_bits, mask_bits
 from sim.network import CodebookWeight, Conv, Network
 
 FLOAT_BITS = 32

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from algos.weights.grouping import ungroup
-from sim.encoding import mask_rank
+from sim.formats.encoding import mask_rank
 from sim.network import CodebookWeight
 
 LOW, HIGH = -128, 127  # q_b = 8 (MVQ eq. 5)

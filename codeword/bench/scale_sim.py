@@ -2,7 +2,7 @@
 
 Both run in processes of their own, for time and peak memory; each uses one core. SCALE-Sim writes no
 traces, its faster mode. Ours computes every value besides; it runs on `examples/scale-sim-ws.toml`, where
-both give the same cycles (tests/sim/test_conformance.py).
+both give the same cycles (tests/sim/systolic/test_conformance.py).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import numpy as np
 
 from codeword import tables
 from sim import accelerator
-from sim.counts import core_cycles
-from sim.engine import run_program
 from sim.errors import InputError
 from sim.importers.scalesim import serial
 from sim.network import Conv, DenseWeight
-from sim.program import lower, token_ifmap
 from sim.shapes import ConvShape
+from sim.systolic.closed_form.counts import core_cycles
+from sim.systolic.engine import run_program
+from sim.systolic.program import lower, token_ifmap
 from sim.workloads import workload
 
 ROOT = Path(__file__).resolve().parents[2]

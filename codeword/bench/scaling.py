@@ -16,12 +16,13 @@ import numba
 import numpy as np
 
 from codeword.bench.suite import MACHINE, random_images, timed
-from sim import accelerator, mapping
-from sim.engine import simulate
+from sim import accelerator
 from sim.estimate import estimate
 from sim.network import Network
 from sim.shapes import ConvShape
 from sim.synthetic import one_layer
+from sim.systolic import mapping
+from sim.systolic.engine import simulate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,11 +24,12 @@ import numpy as np
 
 from codeword import inputs, tables
 from codeword.bench import kmeans
-from sim import accelerator, mapping
-from sim.engine import simulate
+from sim import accelerator
 from sim.estimate import estimate
 from sim.network import Network
 from sim.synthetic import native
+from sim.systolic import mapping
+from sim.systolic.engine import simulate
 from sim.workloads import workload
 
 MACHINE = "ews-cms-64"

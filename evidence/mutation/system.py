@@ -22,7 +22,7 @@ from rtl.verify.run import Conditions, run_built
 from rtl.verify.simulators import environment
 from rtl.verify.verify import compare
 from sim.accelerator import Accelerator, load
-from sim.engine import Simulation, simulate
+from sim.systolic.engine import Simulation, simulate
 
 MEMORY_WORDS = 1 << 14
 SLACK = 1_000

@@ -10,7 +10,7 @@ from rtl.compiler.packing import pack
 from rtl.compiler.tiles import Visit
 from rtl.geometry import Geometry
 from sim.errors import InputError
-from sim.program import Program
+from sim.systolic.program import Program
 
 _SAME = ("a", "b", "u", "d", "rows", "rows_tail", "pixels", "width", "fetch_row", "fetch_in", "psum_read",
          "psum_write", "store", "fence", "first", "last")

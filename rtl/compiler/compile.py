@@ -19,11 +19,11 @@ from rtl.geometry import Geometry
 from rtl.packets import STREAMS
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.formats import network_formats
 from sim.network import CodebookWeight, Conv, Network, TensorSpec
-from sim.plan import plan
-from sim.program import lower
-from sim.schedule import Schedule, Source
+from sim.systolic.plan import plan
+from sim.systolic.program import lower
+from sim.systolic.schedule import Schedule, Source
+from sim.systolic.streams import network_formats
 
 Packets = dict[str, list[np.ndarray]]
 Copies = dict[tuple[Fold | None, tuple[int, int, int]], InputMap]
@@ -37,7 +37,7 @@ def compile(
     """The memory image of a network.
 
     Args:
-        plans: how each of `network.shapes` runs; by default what `sim.plan` says.
+        plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
 
     Raises:
         InputError: the hardware cannot run a layer; the message names the layer, why, and what would do.

@@ -11,8 +11,8 @@ from rtl.compiler.inputs import InputMap
 from rtl.compiler.memory import Map
 from sim.accelerator import Accelerator
 from sim.network import Network
-from sim.program import Program
-from sim.schedule import Schedule, Source
+from sim.systolic.program import Program
+from sim.systolic.schedule import Schedule, Source
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Layer:
     """One layer of the accelerator, as the engine counts it.
 
     Attributes:
-        name: as in `sim.engine.simulate`.
+        name: as in `sim.systolic.engine.simulate`.
         tensor: what it writes; another name where an addition rides on it.
         how: schedule of a convolution, source of a pass.
         program: of a convolution.

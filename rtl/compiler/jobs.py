@@ -8,9 +8,9 @@ from rtl import packets
 from rtl.compiler.memory import Memory
 from rtl.compiler.packing import pack
 from rtl.geometry import Geometry
-from sim import encoding
-from sim.program import Program
-from sim.schedule import CODED
+from sim.formats import encoding
+from sim.systolic.program import Program
+from sim.systolic.schedule import CODED
 
 _SAME = ("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")
 """Fields that a chunk has under the same name."""

@@ -11,8 +11,8 @@ from rtl.compiler.image import Layer, Stream
 from rtl.geometry import Geometry
 from rtl.packets import COMMAND_WORDS
 from sim.accelerator import Accelerator
-from sim.program import Program
-from sim.results import CONTROL_CYCLES, STORER_STAGES
+from sim.systolic.program import Program
+from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
 
 _SLOWER = "the run is slower than docs/timing.md says"
 

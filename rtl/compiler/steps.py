@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import Add, AveragePool, Conv, Network, Pool, Reshape
-from sim.schedule import Schedule, Source
 from sim.shapes import ConvShape, Shape
+from sim.systolic.schedule import Schedule, Source
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from rtl.compiler.memory import Map
 from rtl.compiler.packing import pack
 from rtl.compiler.steps import group_words
 from rtl.geometry import Geometry
-from sim.program import Program
+from sim.systolic.program import Program
 
 
 @dataclass(frozen=True)

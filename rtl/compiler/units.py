@@ -14,8 +14,8 @@ from rtl.geometry import Geometry
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import Add, AveragePool, Conv, Network, Pool
-from sim.program import Program
-from sim.schedule import Schedule
+from sim.systolic.program import Program
+from sim.systolic.schedule import Schedule
 
 
 def units(

@@ -9,7 +9,7 @@ from rtl.block import Block
 from rtl.packets import LAYER_COUNT_BITS
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.results import CONTROL_CYCLES
+from sim.systolic.results import CONTROL_CYCLES
 
 
 class LayerController(Block):

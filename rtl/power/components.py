@@ -21,8 +21,8 @@ from rtl.storer.rounding import SHIFT_BITS
 from rtl.weights.codebook import Codebook
 from rtl.weights.row_decoder import RowDecoder
 from rtl.weights.row_words import RowWords
-from sim import encoding
 from sim.accelerator import Accelerator, load
+from sim.formats import encoding
 
 Words = dict[str, np.ndarray]
 Statistics = dict[str, float]

@@ -12,12 +12,12 @@ from safetensors.numpy import load_file
 from rtl.power.evaluator import LANES
 from sim import artifact
 from sim.accelerator import Accelerator
-from sim.engine import simulate
-from sim.formats import network_formats
 from sim.network import CodebookWeight, Conv, Network
-from sim.plan import plan
-from sim.program import chunk_table, lower, token_ifmap
-from sim.schedule import Schedule
+from sim.systolic.engine import simulate
+from sim.systolic.plan import plan
+from sim.systolic.program import chunk_table, lower, token_ifmap
+from sim.systolic.schedule import Schedule
+from sim.systolic.streams import network_formats
 
 NETWORK = "resnet20-fashion"
 _FOLDER = Path(__file__).parents[2] / "algos" / "zoo" / "resnet20_fashion"

@@ -1,4 +1,4 @@
-"""What DRAM has to bring for a run, in its fixed order (docs/timing.md section 7). Not from `sim.engine`."""
+"""What DRAM has to bring for a run, in its fixed order (docs/timing.md section 7). Not from `sim.systolic.engine`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rtl.compiler import Image
 from rtl.packets import ANNOUNCE
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.program import Program
+from sim.systolic.program import Program
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from rtl.compiler import Image, compile
 from rtl.verify.random_weight import random_codebook, random_weight
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.formats import stream_format
 from sim.network import Add, AveragePool, Conv, Network, Pool, Requantization, TensorSpec
 from sim.network.layers import Map
-from sim.schedule import Format, Schedule, Source, fold, spills
 from sim.shapes import ConvShape, PassShape
+from sim.systolic.schedule import Format, Schedule, Source, fold, spills
+from sim.systolic.streams import stream_format
 
 ATTEMPTS = 1000
 

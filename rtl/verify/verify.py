@@ -17,10 +17,10 @@ from rtl.verify.result import LayerResult, VerifyResult
 from rtl.verify.run import Conditions, Run, run_image
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.engine import Simulation, simulate
 from sim.errors import InputError
 from sim.network import Conv, Network, TensorSpec
-from sim.schedule import Schedule, Source
+from sim.systolic.engine import Simulation, simulate
+from sim.systolic.schedule import Schedule, Source
 
 TIMED = ("cycles", "drain", "dma", "rom", "weight", "psum", "store", "ifmap")
 """Counters that a bus which stalls changes."""
@@ -37,7 +37,7 @@ def verify_network(
         images: int8 [batch, C, H, W]; the first one runs.
         simulator: "icarus", "verilator", "cxxrtl", or "auto" for what is done sooner.
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
-        plans: how each of `network.shapes` runs; by default what `sim.plan` says.
+        plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
         stalls: seed of random stalls on every channel of the bus; cycles are then not compared.
 
     Raises:

@@ -13,8 +13,8 @@ from pathlib import Path
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.importers.result import Imported
-from sim.schedule import Schedule
 from sim.shapes import ConvShape, Shape
+from sim.systolic.schedule import Schedule
 
 _CONV = ("IFMAP height", "IFMAP width", "filter height", "filter width", "channels", "num filter",
          "stride height", "stride width")

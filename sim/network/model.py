@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sim import integer
+from sim.network import integer
 from sim.network.graph import Layer, Network
 from sim.network.layers import Conv, MatMul
 from sim.network.passes import (

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sim import encoding
+from sim.formats import encoding
 from sim.network.check import require
 
 

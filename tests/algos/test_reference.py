@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from algos import reference
 from algos.data.fashion_mnist import Images
-from sim.integer import square_root
 from sim.network import (
     Add,
     AveragePool,
@@ -22,7 +21,8 @@ from sim.network import (
     TensorSpec,
 )
 from sim.network import run as sim_run
-from tests.sim.networks import every_layer, random_images
+from sim.network.integer import square_root
+from tests.sim.network.networks import every_layer, random_images
 
 MASKS = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]  # 2:4, in the order of their codes
 

@@ -11,7 +11,7 @@ import pytest
 
 from codeword import cli
 from sim import artifact
-from tests.sim.networks import small_network
+from tests.sim.network.networks import small_network
 
 
 class Result(NamedTuple):

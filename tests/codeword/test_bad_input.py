@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tests.codeword.conftest import Command, Result
-from tests.sim.test_artifact import edit
+from tests.sim.artifact.test_artifact import edit
 
 
 def assert_refused(result: Result, *parts: str) -> None:

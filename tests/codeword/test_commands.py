@@ -227,7 +227,7 @@ def loaded_by(statement: str) -> set[str]:
     ("import codeword.cli", {"torch", "amaranth", "cocotb", "numba", "matplotlib"}),
     ("import codeword; codeword.estimate('resnet18', 'ews-cms-64')", {"torch", "numba"}),
     ("import sim.estimate, sim.artifact, sim.workloads", {"torch", "amaranth", "numba"}),
-    ("import sim.engine", {"torch", "amaranth"}),
+    ("import sim.systolic.engine", {"torch", "amaranth"}),
 ])
 def test_heavy_packages_load_only_where_used(statement: str, absent: set[str]) -> None:
     assert not loaded_by(statement) & absent

@@ -11,7 +11,7 @@ import pytest
 
 from tests.codeword.conftest import Command, Result
 from tests.codeword.test_bad_input import assert_refused
-from tests.sim.test_importers_onnx import node, save
+from tests.sim.importers.test_importers_onnx import node, save
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from sim import accelerator, technology
 from sim.cost import cost
 from sim.errors import InputError
-from sim.results import CAUSES, MEMORIES, LayerCounts
+from sim.systolic.results import CAUSES, MEMORIES, LayerCounts
 
 MVQ40 = technology.load("mvq40")
 

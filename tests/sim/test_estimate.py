@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from sim import accelerator
-from sim.engine import simulate
 from sim.errors import InputError
 from sim.estimate import Estimate, estimate
-from sim.formats import native_formats, stream_format
 from sim.network import CodebookWeight, Conv
 from sim.shapes import ConvShape
+from sim.systolic.engine import simulate
+from sim.systolic.streams import native_formats, stream_format
 from sim.workloads import WORKLOADS, workload
-from tests.sim.networks import masked_weight, small_network
+from tests.sim.network.networks import masked_weight, small_network
 
 
 def resnet18(preset: str, **options: str) -> Estimate:

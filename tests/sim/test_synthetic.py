@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from sim import accelerator, artifact
-from sim.engine import simulate
 from sim.errors import InputError
 from sim.estimate import estimate
-from sim.formats import native_formats, network_formats
 from sim.network import CodebookWeight, Conv, run
 from sim.shapes import with_logits
 from sim.synthetic import native, synthetic
+from sim.systolic.engine import simulate
+from sim.systolic.streams import native_formats, network_formats
 from sim.workloads import workload
 
 FORMATS = ("mvq", "vq", "ssvq", "dense", "rom")

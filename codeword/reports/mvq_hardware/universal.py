@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from codeword.reports.mvq_hardware.machine import Setup, run
 from sim import accelerator, technology
-from sim.encoding import index_bits
-from sim.formats import exclusions, own_codewords
+from sim.formats.encoding import index_bits
 from sim.shapes import ConvShape
+from sim.systolic.streams import exclusions, own_codewords
 from sim.technology.published import Published
 from sim.workloads import WORKLOADS, workload
 

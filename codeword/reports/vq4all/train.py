@@ -33,8 +33,8 @@ from algos.weights.kmeans import masked_kmeans
 from algos.weights.universal import FrozenCodebook, normalized, rounded
 from codeword.reports.mvq_accuracy.train import CALIBRATION, progress
 from sim import artifact
-from sim.encoding import index_bits
 from sim.files import write_json
+from sim.formats.encoding import index_bits
 from sim.network import CodebookWeight, Conv, Network
 
 FLOAT = Recipe(epochs=3, rate=0.1)

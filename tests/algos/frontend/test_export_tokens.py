@@ -17,9 +17,9 @@ from algos.models.vim import Vim
 from codeword import inputs
 from codeword.reports.machines import settings
 from sim import accelerator
-from sim.engine import simulate
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, Network, run
+from sim.systolic.engine import simulate
 from tests.algos.small_models import images
 
 CONFIG = VimVqConfig(k=16, d=4, axis="output", steps=4, batch=4)

@@ -21,10 +21,10 @@ from algos.weights.grouping import group
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.signs import Freezing
 from sim import accelerator, artifact
-from sim.engine import simulate
 from sim.errors import InputError
-from sim.formats import network_formats
 from sim.network import CodebookWeight, Conv, Network, run
+from sim.systolic.engine import simulate
+from sim.systolic.streams import network_formats
 from tests.algos.small_models import images, resnet8
 
 TUNING = Recipe(epochs=3, rate=2e-2, optimizer="adamw", decay=0.0, batch=16)

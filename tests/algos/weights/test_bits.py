@@ -10,7 +10,7 @@ import pytest
 
 from algos.weights.bits import Bits, bits, network_bits
 from sim.network import CodebookWeight, Conv, Network, TensorSpec
-from tests.sim.networks import requantization, small_network
+from tests.sim.network.networks import requantization, small_network
 
 ASSIGNMENTS = np.zeros((1, 4, 3, 3), np.uint16)
 PLACES = 2 * 36  # of two layers

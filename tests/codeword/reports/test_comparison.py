@@ -14,9 +14,10 @@ from codeword import inputs
 from codeword.reports import machines
 from codeword.reports.comparison import report
 from codeword.reports.comparison.command import NETWORKS, collect, settings
-from sim import accelerator, artifact, engine
+from sim import accelerator, artifact
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, Network, TensorSpec
+from sim.systolic import engine
 
 COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234,
         "prices": {"mvq40": {"energy_uj": 1.5, "area_mm2": None},

@@ -13,7 +13,7 @@ from rtl.array.array import Array
 from rtl.array.prf import Prf
 from rtl.geometry import PSUM_BITS, Geometry
 from sim.accelerator import load
-from sim.engine import registers as model
+from sim.systolic.engine import registers as model
 from tests.rtl.simulate import fields, int8, pack, run
 
 

@@ -28,8 +28,8 @@ from sim.network import (
     Table,
     TensorSpec,
 )
-from sim.program import token_ifmap
-from sim.schedule import Schedule, fold
+from sim.systolic.program import token_ifmap
+from sim.systolic.schedule import Schedule, fold
 from tests.rtl.compiler.interpreter import Machine
 
 

@@ -12,8 +12,8 @@ from rtl import packets
 from rtl.geometry import Geometry
 from rtl.ifmap.ifmap_loader import IfmapLoader
 from sim.accelerator import Accelerator, load
-from sim.engine import kernel
 from sim.errors import InputError
+from sim.systolic.engine import kernel
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16

@@ -21,7 +21,7 @@ from rtl.weights.compactor import Compactor
 from rtl.weights.loader import Loader
 from rtl.weights.row_decoder import RowDecoder
 from sim.accelerator import Accelerator
-from sim.encoding import mask_table
+from sim.formats.encoding import mask_table
 from tests.rtl.simulate import fields, int8, pack
 from tests.rtl.synth.synthesis import LIBRARIES, MINI, accelerator, broken, library, synthesis
 from tests.rtl.weights.loader_bench import check, drive, events_of, network

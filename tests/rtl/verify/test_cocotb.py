@@ -14,7 +14,7 @@ from rtl.verify.cocotb_run import Attempt, Fault, run_attempts
 from rtl.verify.random_network import random_case
 from rtl.verify.verify import compare
 from sim.accelerator import load, preset
-from sim.engine import simulate
+from sim.systolic.engine import simulate
 
 FAMILIES = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms", "ssvq", "rom")
 LIMIT = 200_000

@@ -10,11 +10,11 @@ from amaranth.lib.wiring import In, Out
 from rtl import packets
 from rtl.geometry import Geometry
 from rtl.weights.loader import Loader
-from sim import encoding
+from sim.formats import encoding
 from sim.network import CodebookWeight, Conv, DenseWeight
-from sim.program import lower
-from sim.schedule import Schedule
 from sim.shapes import ConvShape
+from sim.systolic.program import lower
+from sim.systolic.schedule import Schedule
 from tests.rtl.simulate import fields, int8, pack, run
 
 RAW = ("dense", "split", "block")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sim.accelerator import load, preset
-from sim.schedule import packs
 from sim.shapes import ConvShape
+from sim.systolic.schedule import packs
 from tests.rtl.simulate import int8
 from tests.rtl.weights.loader_bench import check, check_rows, drive, events_of, layer_jobs, network
 

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import Out
 from rtl.weights.compactor import Compactor
 from rtl.weights.mask_decoder import MaskDecoder
 from rtl.weights.positions import Positions
-from sim import encoding
+from sim.formats import encoding
 from tests.rtl.simulate import fields, int8, pack, run
 
 

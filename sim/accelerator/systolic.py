@@ -1,0 +1,261 @@
+"""The accelerator description: one frozen, validated object for sim, cost and RTL alike."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sim.errors import InputError
+from sim.formats import encoding
+
+Loader = Literal["dense", "codebook", "masked", "signed", "rom"]
+
+
+class Accelerator(BaseModel):
+    """An H x L systolic array with its memories.
+
+    Defaults marked *assumed* are not published (MVQ reference, "not public, and our defaults").
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["systolic"] = "systolic"
+    rows: int = Field(ge=1, le=64, description="H, input channels")
+    columns: int = Field(ge=1, le=64, description="L, output channels")
+    tile_rows: int = Field(4, ge=1, description="TH, rows of a combinational tile; assumed")
+    tile_columns: int = Field(16, ge=1, description="TL, columns of a tile (d on a sparse array)")
+    dataflow: Literal["ws", "ews"] = Field("ews", description="ws fixes A = B = D = 1")
+    extension: tuple[int, int, int] | None = Field(
+        None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses")
+    loader: Loader = Field("dense", description="what the weight stream carries")
+    sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
+    codeword_length: int = Field(16, ge=1, description="d")
+    codebook_entries: int = Field(512, ge=2, le=65536, description="k, depth of the codebook RF")
+    keep: int = Field(4, ge=1, description="N of N:M")
+    group: int = Field(16, ge=1, le=16, description="M of N:M")
+    wrf_depth: int = Field(16, ge=1, description="words per PE (MVQ Table 2)")
+    arf_depth: int = Field(32, ge=1, description="activations per row; assumed")
+    arf_reuse: bool = Field(True, description="sliding-window reuse along x")
+    prf_depth: int = Field(16, ge=1, description="psums per column; assumed")
+    weight_port_bits: int = Field(64, ge=64, description="L2 to loader; MVQ sec. 7.1")
+    weight_overlap: bool = Field(True, description="a chunk may load while the one before it computes; "
+                                 "without it the whole WRF serves one chunk, whose load is exposed")
+    ifmap_banks: int = Field(8, ge=1, description="64-bit L1 banks a fetch reads at once; assumed")
+    psum_banks: int = Field(32, ge=1, description="64-bit L1 banks of the psum group; assumed")
+    psum_ports: Literal[1, 2] = Field(1, description="2: stored psums are read and written at once")
+    psum_store_bits: Literal[32] = Field(32, description="width of a stored psum")
+    requant_lanes: int = Field(64, ge=1, description="storer lanes; assumed")
+    l1_bytes: int = Field(256 * 1024, ge=1024, description="128 KB at 16x16 (MVQ sec. 7.1)")
+    l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="MVQ sec. 7.1")
+    l2_weight_bytes: int | None = Field(None, ge=1, description="of L2, for weights that are needed again; "
+                                        "the rest holds maps; by default a quarter, assumed")
+    dma_bits: int = Field(64, ge=8, description="L2 to L1 and back, each way; MVQ sec. 3.1")
+    dma_setup: int = Field(8, ge=0, description="cycles of a DMA descriptor before its first beat; assumed")
+    l2_latency: int = Field(4, ge=0, description="cycles; assumed")
+    dma_burst_gap: int = Field(0, ge=0, description="cycles between bursts of 16 beats; assumed")
+    dram_bits: int = Field(64, ge=1, description="a cycle: 2.4 GB/s; assumed, sweep it")
+    dram_latency: int = Field(100, ge=0, description="cycles; assumed")
+    dram_row_bytes: int = Field(2048, ge=64, description="of a DRAM row buffer; assumed")
+    dram_row_cycles: int = Field(9, ge=0, description="to open a row, 30 ns; assumed")
+    rom_banks: int = Field(16, ge=1, description="of the codebook ROM, codeword index mod banks; assumed")
+    rom_ports: int = Field(1, ge=1, description="reads a cycle and bank; assumed")
+    edge_registers: bool = Field(True, description="registers in loader, operand edge, deskew and PRF; "
+                                 "without them an idealised array, as SCALE-Sim assumes")
+    clock_hz: float = Field(300e6, gt=0, description="MVQ sec. 7.1")
+    technology: str = Field("mvq40", description="coefficients of energy and area; sim/technology")
+    dram: str = Field("", description="type for its energy, such as lpddr4; by default the technology's")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Accelerator:
+        self._divides("rows", "tile_rows")
+        self._divides("columns", "tile_columns")
+        if self.loader != "dense":
+            self._divides("columns", "codeword_length")
+        if self.loader == "masked":
+            if self.keep > self.group:
+                raise InputError("keep", self.keep, f"more than group = {self.group}", "keep fewer")
+            self._divides("codeword_length", "group")
+        if self.sparse_tile:
+            if self.loader != "masked":
+                raise InputError("sparse_tile", True, f"needs masked weights, not {self.loader}",
+                                 "set loader = 'masked'")
+            if self.tile_columns != self.codeword_length:
+                raise InputError("tile_columns", self.tile_columns, "a sparse tile spans one "
+                                 "codeword", f"set tile_columns = {self.codeword_length}")
+            self._divides("group", "keep")
+            if self.split > self.wrf_depth:
+                raise InputError("wrf_depth", self.wrf_depth, "a dense weight needs "
+                                 f"{self.split} sub-records", f"set wrf_depth >= {self.split}")
+        if self.extension is not None:
+            product = prod(self.extension)
+            if min(self.extension) < 1 or product > self.wrf_depth:
+                raise InputError("extension", self.extension, f"A*B*D = {product} does not fit "
+                                 f"wrf_depth = {self.wrf_depth}", "choose positive factors with A*B*D <= "
+                                 f"{self.wrf_depth}")
+        if self.weight_bytes >= self.l2_bytes:
+            raise InputError("l2_weight_bytes", self.l2_weight_bytes, "leaves no room for maps in the "
+                             f"{self.l2_bytes} bytes of L2", "keep less")
+        if self.weight_port_bits.bit_count() != 1:
+            raise InputError("weight_port_bits", self.weight_port_bits, "not a power of two",
+                             "use 64, 128, 256 or 512")
+        return self
+
+    def _divides(self, whole: str, part: str) -> None:
+        a, b = getattr(self, whole), getattr(self, part)
+        if a % b:
+            raise InputError(whole, a, f"not a multiple of {part} = {b}",
+                             f"choose {part} from the divisors of {a}")
+
+    @property
+    def row_stages(self) -> int:
+        """Rv, tile stages that a psum passes."""
+        return self.rows // self.tile_rows
+
+    @property
+    def column_stages(self) -> int:
+        """Rh, tile stages that an activation passes."""
+        return self.columns // self.tile_columns
+
+    @property
+    def latency(self) -> int:
+        """LAT, cycles from the issue of a token to its visible psum row."""
+        return self.row_stages + self.column_stages + (1 if self.edge_registers else -2)
+
+    @property
+    def release(self) -> int:
+        """Cycles from a chunk's last token until its WRF bank may be loaded again."""
+        return self.row_stages + self.column_stages - (0 if self.edge_registers else 1)
+
+    @property
+    def loader_stages(self) -> int:
+        """Cycles from a beat to the row it completes: look-up and write."""
+        return 2 if self.edge_registers else 0
+
+    @property
+    def multipliers_per_codeword(self) -> int:
+        """Q = d N / M on a sparse tile, else d."""
+        if not self.sparse_tile:
+            return self.codeword_length
+        return self.codeword_length * self.keep // self.group
+
+    @property
+    def split(self) -> int:
+        """U, sub-records of a dense weight: M/N on a sparse tile, else 1."""
+        return self.group // self.keep if self.sparse_tile else 1
+
+    @property
+    def multipliers(self) -> int:
+        """Physical multipliers of the array."""
+        return self.rows * self.columns // self.split
+
+    @property
+    def ifmap_bytes(self) -> int:
+        """Quarter of L1 that holds ifmap tiles; assumed."""
+        return self.l1_bytes // 4
+
+    @property
+    def ofmap_bytes(self) -> int:
+        """Eighth of L1 that holds finished rows on their way to L2; assumed."""
+        return self.l1_bytes // 8
+
+    @property
+    def residual_bytes(self) -> int:
+        """Eighth of L1 that holds residual tiles; assumed."""
+        return self.l1_bytes // 8
+
+    @property
+    def weight_bytes(self) -> int:
+        """Part of L2 that keeps weights for the next spatial tile."""
+        return self.l2_bytes // 4 if self.l2_weight_bytes is None else self.l2_weight_bytes
+
+    @property
+    def map_bytes(self) -> int:
+        """The rest of L2, which holds a layer's feature maps."""
+        return self.l2_bytes - self.weight_bytes
+
+    @property
+    def coded(self) -> bool:
+        """Whether the weight stream carries records."""
+        return self.loader != "dense"
+
+    @property
+    def psum_bytes(self) -> int:
+        """Half of L1 that holds the psums of a spatial tile; assumed."""
+        return self.l1_bytes // 2
+
+    @property
+    def map_banks(self) -> int:
+        """64-bit banks of an L1 group that holds maps: H activations or L outputs at once, a power of two."""
+        return 1 << (-(-max(self.rows, self.columns) // 8) - 1).bit_length()
+
+    @property
+    def wide_lanes(self) -> int:
+        """32-bit outputs that the storer writes in a cycle: what `map_banks` hold, in parts of its lanes."""
+        return max(n for n in range(1, 2 * self.map_banks + 1) if self.requant_lanes % n == 0)
+
+    @property
+    def peak_tops(self) -> float:
+        """Dense-equivalent peak, 2 H L f, as the paper counts it (MVQ Table 9)."""
+        return 2 * self.rows * self.columns * self.clock_hz / 1e12
+
+    @property
+    def mask_code_bits(self) -> int:
+        """Bits of one mask code, 0 without masks."""
+        return encoding.mask_bits(self.keep, self.group) if self.loader == "masked" else 0
+
+    def record_bits(self, k: int) -> int:
+        """Bits of a codebook record whose layer has k codewords."""
+        codes = self.codeword_length // self.group if self.loader == "masked" else 0
+        signs = self.codeword_length if self.loader == "signed" else 0
+        return codes * self.mask_code_bits + signs + encoding.index_bits(k)
+
+
+def _largest_divisor(n: int, limit: int) -> int:
+    return max(q for q in range(1, min(n, limit) + 1) if n % q == 0)
+
+
+def base(rows: int, columns: int) -> dict[str, object]:
+    """What all families share at a size. L1 is 128 KB up to 16x16 (MVQ sec. 7.1)."""
+    return dict(
+        rows=rows, columns=columns, tile_rows=_largest_divisor(rows, 4),
+        tile_columns=_largest_divisor(columns, 16),
+        l1_bytes=(128 if rows * columns <= 256 else 256) * 1024,
+        ifmap_banks=-(-rows // 8), psum_banks=-(-columns // 2), requant_lanes=columns,
+    )
+
+
+_WS = dict(dataflow="ws", wrf_depth=2, arf_reuse=False)
+
+
+def _codebook(columns: int, d: int, k: int) -> dict[str, object]:
+    return dict(codeword_length=min(d, columns), codebook_entries=k if columns >= 16 else 16)
+
+
+def _masked(columns: int) -> dict[str, object]:
+    d = min(16, columns)
+    return dict(loader="masked", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
+
+
+def _sparse(columns: int) -> dict[str, object]:
+    return dict(_masked(columns), sparse_tile=True, tile_columns=min(16, columns))
+
+
+# The six settings of MVQ sec. 7.1, SSVQ and VQ4ALL. WS holds one weight a PE, and a second while it loads;
+# on WS-CMS that is one dense weight of M/N = 4 sub-records.
+FAMILIES = {
+    "ws": lambda columns: _WS,
+    "ws-cms": lambda columns: dict(_sparse(columns), **dict(_WS, wrf_depth=8)),
+    "ews": lambda columns: {},
+    "ews-c": lambda columns: dict(loader="codebook", **_codebook(columns, 8, 1024)),
+    "ews-cm": _masked,
+    "ews-cms": _sparse,
+    # SSVQ on EWS: a 7-bit magnitude and d sign bits a record (SSVQ reference, sec. 7: d = 8, k up to 256).
+    "ssvq": lambda columns: dict(loader="signed", **_codebook(columns, 8, 256)),
+    # VQ4ALL: one codebook of 2^16 x 8 for all networks (16 entries below 16 columns, for tests), in
+    # 2 L/d banks of one port; assumed.
+    "rom": lambda columns: dict(loader="rom", **_codebook(columns, 8, 65536),
+                                rom_banks=2 * -(-columns // min(8, columns))),
+}

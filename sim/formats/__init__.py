@@ -1,0 +1,1 @@
+"""Weight formats: what a record of the stream holds, bit by bit."""

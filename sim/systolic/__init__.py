@@ -1,0 +1,1 @@
+"""The systolic machine: schedule, mapping, weight streams, engine and closed form."""

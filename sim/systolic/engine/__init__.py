@@ -1,0 +1,6 @@
+"""The cycle engine: values, cycles by cause and accesses, as `docs/timing.md` says."""
+
+from sim.systolic.engine.core import LayerRun, run_program
+from sim.systolic.engine.simulate import Simulation, simulate
+
+__all__ = ["LayerRun", "Simulation", "run_program", "simulate"]

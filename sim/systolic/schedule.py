@@ -1,0 +1,441 @@
+"""How one layer runs: extension factors, loop order, spatial tile, weight format, and the slot demands.
+
+Symbols follow MVQ Fig. 7: A output-channel groups, B input-channel groups, D kernel positions
+resident at once. `docs/timing.md` sections 2, 4 and 7 say what each quantity means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from math import ceil
+from typing import Literal
+
+import numpy as np
+
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+from sim.shapes import WORD, ConvShape, PassShape, Shape, map_bytes, words
+
+Format = Literal["dense", "split", "block", "vq", "mvq", "ssvq", "rom"]
+CODED = ("vq", "mvq", "ssvq", "rom")
+Source = Literal["l1", "l2", "dram"]
+
+
+def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
+    """Kernel columns folded into channels, as many as the array's rows hold.
+
+    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
+    columns stay as kernel columns; each output column has its own G, so the stride along x is G.
+    A codebook has no record of zeros to fill up a last group: there the width divides the kernel.
+    Grouped, dilated and dynamic layers are not folded.
+    """
+    kx = shape.kernel[1]
+    most = min(kx, max(1, accelerator.rows // shape.channels))
+    width = ceil(kx / ceil(kx / most))
+    if form in CODED:
+        width = max(f for f in range(1, most + 1) if kx % f == 0)
+    if width == 1 or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
+        return shape
+    groups = ceil(kx / width)
+    end = None if shape.padding_end is None else (shape.padding_end[0], 0)
+    return replace(
+        shape, channels=shape.channels * width, kernel=(shape.kernel[0], groups),
+        stride=(shape.stride[0], groups), padding=(shape.padding[0], 0), padding_end=end,
+        size=(shape.size[0], shape.out_w * groups), line_bytes=shape.size[1] * shape.channels)
+
+
+def packs(shape: ConvShape, accelerator: Accelerator) -> int:
+    """Groups of a grouped layer that lie on the array's diagonal at once; 1 where they do not fit.
+
+    A sparse tile keeps Q weights of a codeword: there a group's outputs must fit into them.
+    """
+    inputs, outputs = shape.channels // shape.groups, shape.outputs // shape.groups
+    if accelerator.sparse_tile and (outputs > accelerator.multipliers_per_codeword
+                                    or accelerator.codeword_length % outputs):
+        return 1
+    return max(1, min(accelerator.rows // inputs, accelerator.columns // outputs, shape.groups))
+
+
+def ifmap_lines(shape: ConvShape, tile_rows: int) -> int:
+    """Ifmap rows that all spatial tiles of `tile_rows` output rows read, halos included, padding not."""
+    first = np.arange(0, shape.out_h, tile_rows)
+    last = np.minimum(first + tile_rows, shape.out_h) - 1
+    low = first * shape.stride[0] - shape.padding[0]
+    high = last * shape.stride[0] - shape.padding[0] + (shape.kernel[0] - 1) * shape.dilation[0] + 1
+    return int(np.maximum(0, np.minimum(high, shape.size[0]) - np.maximum(low, 0)).sum())
+
+
+def spills(shape: Shape, accelerator: Accelerator) -> bool:
+    """Whether a layer's maps, both operands of a matrix product among them, exceed L2."""
+    if isinstance(shape, PassShape):
+        return shape.ifmap_bytes + shape.ofmap_bytes > accelerator.map_bytes
+    ifmap = shape.size[0] * shape.line_bytes or shape.ifmap_bytes
+    operands = shape.weights if shape.dynamic else 0
+    residual = map_bytes(shape.outputs, shape.out_h * shape.out_w) if shape.residual else 0
+    return ifmap + operands + residual + shape.ofmap_bytes > accelerator.map_bytes
+
+
+@lru_cache(maxsize=4096)
+def _step_words(parts: int, channels: int, tail: int, step: int, size: int) -> tuple[int, int]:
+    """Words of a pixel that each step over channels touches: the most of them and their sum.
+
+    Args:
+        channels, tail: of a part and of the last one.
+        step: channels at a time, fewer at the end of a part.
+        size: bytes of an element.
+    """
+    touched = [words(part * channels + first, min(step, count - first), size)
+               for part in range(parts)
+               for count in (tail if part == parts - 1 else channels,)
+               for first in range(0, count, step)]
+    return max(touched), sum(touched)
+
+
+def _row_words(first: int, outputs: int, columns: int, size: int) -> list[int]:
+    """Words of the finished rows of a pixel, whose output channels begin with `first`."""
+    return [words(first + s, min(columns, outputs - s), size) for s in range(0, outputs, columns)]
+
+
+def _beats(row_words: list[int], dma_bits: int) -> int:
+    """DMA beats of finished rows, each for itself."""
+    return sum(-(-8 * WORD * count // dma_bits) for count in row_words)
+
+
+@lru_cache(maxsize=4096)
+def _unit_beats(
+    parts: int, outputs: int, tail: int, columns: int, a: int, size: int, dma_bits: int
+) -> frozenset[tuple[int, int]]:
+    """(output groups, DMA beats of a pixel) of every unit; `outputs` of a part, `tail` of the last one."""
+    found = set()
+    for part in {*range(min(parts, WORD)), parts - 1}:  # places in a word repeat after so many
+        count = tail if part == parts - 1 else outputs
+        steps = -(-count // (a * columns))
+        for i in {*range(min(steps, WORD)), steps - 1}:
+            first = i * a * columns
+            row_words = _row_words(part * outputs + first, min(a * columns, count - first), columns, size)
+            found.add((len(row_words), _beats(row_words, dma_bits)))
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One convolution on one accelerator.
+
+    A grouped layer runs in **parts**: one group after the other, each an ordinary convolution, or as
+    many groups at once as the array's diagonal holds (format "block").
+
+    Attributes:
+        shape: the layer as the array sees it, folded or not.
+        format: what a row of the weight stream carries; see `sim.formats.encoding`.
+        codewords: k of the layer's codebook, 0 without one.
+        a, b, d: extension factors.
+        overlap: two WRF banks, the next chunk loads while this one computes.
+        tile_rows: output rows of a spatial tile.
+        outputs_outer: the loop over output groups lies outside that over spatial tiles: weights are
+            read from DRAM once and ifmap tiles again for each of its steps.
+        split_channels: an ifmap tile holds the channels of one step over input-channel groups only, and
+            comes again for each step over output groups.
+        source: where the ifmap is when the layer starts. In "l1" the layer before left it.
+
+    Raises:
+        InputError: a factor, a register file or L1 does not hold what is asked of it.
+    """
+
+    accelerator: Accelerator
+    shape: ConvShape
+    format: Format = "dense"
+    codewords: int = 0
+    a: int = 1
+    b: int = 1
+    d: int = 1
+    overlap: bool = True
+    tile_rows: int = 1
+    outputs_outer: bool = False
+    split_channels: bool = False
+    source: Source = "l2"
+
+    def __post_init__(self) -> None:
+        acc, layer = self.accelerator, self.shape
+        if acc.dataflow == "ws" and (self.a, self.b, self.d) != (1, 1, 1):
+            raise InputError("A, B, D", (self.a, self.b, self.d), "a weight-stationary array holds "
+                             "one weight a PE", "use 1, 1, 1 or dataflow = 'ews'")
+        if self.overlap and not acc.weight_overlap:
+            raise InputError("overlap", True, "the accelerator loads and computes in turn",
+                             "use overlap = False or weight_overlap = true")
+        tokens = self.a * self.b * self.d * self.split
+        depth = acc.wrf_depth // 2 if self.overlap else acc.wrf_depth
+        if tokens > depth:
+            product = f"{self.a}*{self.b}*{self.d}*{self.split}"
+            raise InputError("A*B*D*U", product, f"{tokens} entries exceed the {depth} of a WRF bank",
+                             f"choose factors whose product is at most {depth}, or raise wrf_depth")
+        if self.a > acc.prf_depth:
+            raise InputError("A", self.a, f"prf_depth is {acc.prf_depth}", "lower A")
+        if 2 * self.b * self.d > acc.arf_depth:
+            raise InputError("B*D", self.b * self.d, "window and next pixel exceed arf_depth = "
+                             f"{acc.arf_depth}", "lower B or D, or raise arf_depth")
+        if self.format == "block" and (self.a, self.b) != (1, 1):
+            raise InputError("A, B", (self.a, self.b), "groups on the diagonal fill the array",
+                             "use A = B = 1")
+        if not 1 <= self.tile_rows <= layer.out_h:
+            raise InputError("tile_rows", self.tile_rows, f"the ofmap has {layer.out_h} rows",
+                             f"use 1..{layer.out_h}")
+        limits = (("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
+                  ("residual tile", self.residual_tile_bytes, acc.residual_bytes, "residual"),
+                  ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
+                  ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"))
+        for what, size, limit, group in limits:
+            if size > limit:
+                raise InputError(what, size, f"bytes exceed the {limit} of the {group} "
+                                 "group", "lower tile_rows or raise l1_bytes")
+        if self.spills and self.source != "dram":
+            raise InputError("source", self.source, "the layer's maps exceed L2", "use 'dram'")
+        if self.source == "l1" and (self.tiles > 1 or self.split_channels):
+            raise InputError("source", "l1", "the ifmap in L1 is one tile", "use tile_rows = "
+                             f"{layer.out_h} and do not split channels")
+
+    # ---- parts
+
+    @cached_property
+    def packed(self) -> int:
+        """Groups of the layer in one part."""
+        return packs(self.shape, self.accelerator) if self.format == "block" else 1
+
+    @cached_property
+    def parts(self) -> int:
+        return -(-self.shape.groups // self.packed)
+
+    @property
+    def tail_groups(self) -> int:
+        """Groups in the last part."""
+        return self.shape.groups - (self.parts - 1) * self.packed
+
+    @cached_property
+    def channels(self) -> int:
+        """Input channels of a full part."""
+        return self.shape.channels // self.shape.groups * self.packed
+
+    @cached_property
+    def outputs(self) -> int:
+        """Output channels of a full part."""
+        return self.shape.outputs // self.shape.groups * self.packed
+
+    def part_of(self, part: int) -> tuple[int, int]:
+        """Input and output channels of part number `part`."""
+        share = self.tail_groups if part == self.parts - 1 else self.packed
+        return self.channels * share // self.packed, self.outputs * share // self.packed
+
+    # ---- loops
+
+    @cached_property
+    def split(self) -> int:
+        """U, sub-records of a weight."""
+        return self.accelerator.split if self.format == "split" else 1
+
+    @cached_property
+    def output_groups(self) -> int:
+        return -(-self.outputs // self.accelerator.columns)
+
+    @cached_property
+    def channel_groups(self) -> int:
+        return -(-self.channels // self.accelerator.rows)
+
+    @cached_property
+    def positions(self) -> int:
+        return self.shape.kernel[0] * self.shape.kernel[1]
+
+    @cached_property
+    def trips(self) -> tuple[int, int, int]:
+        """Trips of the loops over i (output groups), j (channel groups), k (positions) of a part."""
+        return (-(-self.output_groups // self.a), -(-self.channel_groups // self.b),
+                -(-self.positions // self.d))
+
+    @cached_property
+    def tiles(self) -> int:
+        return -(-self.shape.out_h // self.tile_rows)
+
+    @property
+    def ifmap_passes(self) -> int:
+        """How often a part's whole ifmap is brought into L1."""
+        return self.trips[0] if self.split_channels or (self.outputs_outer and self.tiles > 1) else 1
+
+    def tile_lines(self, tile: int) -> int:
+        """Output rows of tile number `tile`."""
+        return min(self.tile_rows, self.shape.out_h - tile * self.tile_rows)
+
+    def tile_ifmap_lines(self, tile: int) -> int:
+        """Ifmap rows that one tile reads, halo included, padding not."""
+        layer = self.shape
+        first = tile * self.tile_rows * layer.stride[0] - layer.padding[0]
+        reach = (self.tile_lines(tile) - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0]
+        return max(0, min(first + reach + 1, layer.size[0]) - max(first, 0))
+
+    # ---- memory
+
+    @property
+    def tile_channels(self) -> int:
+        """Channels in an ifmap tile; fewer at the end of a part."""
+        return min(self.channels, self.b * self.accelerator.rows) if self.split_channels else self.channels
+
+    @property
+    def tile_outputs(self) -> int:
+        """Output channels in a residual tile; fewer at the end of a part."""
+        return min(self.outputs, self.a * self.accelerator.columns) if self.ifmap_passes > 1 else self.outputs
+
+    def ifmap_words(self, step: int) -> tuple[int, int]:
+        """Words of an ifmap pixel, brought in `step` channels at a time: the most at once, and in all."""
+        return _step_words(self.parts, self.channels, self.part_of(self.parts - 1)[0], step, 1)
+
+    def residual_words(self, step: int) -> tuple[int, int]:
+        """The same of the residual operand; none without one."""
+        if not self.shape.residual:
+            return 0, 0
+        return _step_words(self.parts, self.outputs, self.part_of(self.parts - 1)[1], step, 1)
+
+    @property
+    def ofmap_words(self) -> int:
+        """Words that the finished rows of a pixel touch; two rows may share one."""
+        return _step_words(self.parts, self.outputs, self.part_of(self.parts - 1)[1],
+                           self.accelerator.columns, self.shape.output_size)[1]
+
+    @cached_property
+    def ifmap_tile_bytes(self) -> int:
+        """Of the largest tile."""
+        layer = self.shape
+        reach = (self.tile_rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
+        return WORD * min(reach, layer.size[0]) * layer.size[1] * self.ifmap_words(self.tile_channels)[0]
+
+    @cached_property
+    def residual_tile_bytes(self) -> int:
+        """Of the largest tile."""
+        return WORD * self.tile_rows * self.shape.out_w * self.residual_words(self.tile_outputs)[0]
+
+    @cached_property
+    def spills(self) -> bool:
+        """The layer's maps exceed L2: they come from DRAM and go there."""
+        return spills(self.shape, self.accelerator)
+
+    @property
+    def loads_codebook(self) -> bool:
+        """Whether a codebook job precedes the weights; a ROM needs none."""
+        return self.format in CODED and self.format != "rom"
+
+    @property
+    def ifmap_buffers(self) -> int:
+        """Tiles that L1 holds: the next one loads while this one computes, or not."""
+        acc = self.accelerator
+        twice = (2 * self.ifmap_tile_bytes <= acc.ifmap_bytes
+                 and 2 * self.residual_tile_bytes <= acc.residual_bytes)
+        return 2 if twice else 1
+
+    @cached_property
+    def psum_tile_bytes(self) -> int:
+        """Stored psums of a tile; none when one chunk finishes an output group."""
+        if self.trips[1] * self.trips[2] == 1:
+            return 0
+        columns = min(self.a * self.accelerator.columns, self.outputs)
+        return (self.tile_rows * self.shape.out_w * columns * self.accelerator.psum_store_bits) // 8
+
+    @cached_property
+    def backlog_bytes(self) -> int:
+        """Finished bytes of one output group and tile that wait in L1 for the DMA, at most."""
+        tokens = ((self.channel_groups - (self.trips[1] - 1) * self.b)
+                  * (self.positions - (self.trips[2] - 1) * self.d) * self.split)
+        return self.tile_rows * self.shape.out_w * self.waiting_bytes(self.a, tokens)
+
+    def waiting_bytes(self, a: int, tokens: int) -> int:
+        """Finished bytes of a pixel that wait, if a last chunk has `tokens` for each output group."""
+        acc, (_, tail) = self.accelerator, self.part_of(self.parts - 1)
+        units = _unit_beats(self.parts, self.outputs, tail, acc.columns, a, self.shape.output_size,
+                            acc.dma_bits)
+        return max(0, *(beats - rows * tokens for rows, beats in units)) * acc.dma_bits // 8
+
+    @property
+    def ofmap_buffers(self) -> int:
+        """Output groups whose finished rows may wait in L1 at once."""
+        return 2 if 2 * self.backlog_bytes <= self.accelerator.ofmap_bytes else 1
+
+    @cached_property
+    def keeps_weights(self) -> bool:
+        """Whether L2 keeps the weights that the next spatial tile needs again."""
+        groups = range(self.a) if self.outputs_outer else range(self.output_groups)
+        bits = sum(self.row_bits(self.columns_of(g, self.outputs)) for g in groups
+                   if g < self.output_groups)
+        return bits * self.channels * self.positions * self.split <= 8 * self.accelerator.weight_bytes
+
+    def write_words(self, part: int, i: int) -> list[int]:
+        """Words of the finished rows of one pixel, step i of a part."""
+        columns, first = self.accelerator.columns, i * self.a * self.accelerator.columns
+        outputs = min(self.a * columns, self.part_of(part)[1] - first)
+        return _row_words(part * self.outputs + first, outputs, columns, self.shape.output_size)
+
+    def write_beats(self, part: int, i: int) -> int:
+        """DMA beats of the finished rows of one pixel, step i of a part."""
+        return _beats(self.write_words(part, i), self.accelerator.dma_bits)
+
+    def phase(self, part: int, i: int = 0) -> tuple[int, int]:
+        """Where in a word the channels of a part begin, and the outputs of its step i."""
+        first = part * self.outputs + i * self.a * self.accelerator.columns
+        return part * self.channels % WORD, first % WORD
+
+    # ---- demands
+
+    def rows_of(self, group: int, channels: int) -> int:
+        """Channels of input-channel group number `group` of a part with `channels` channels."""
+        return min(self.accelerator.rows, channels - group * self.accelerator.rows)
+
+    def columns_of(self, group: int, outputs: int) -> int:
+        """Output channels of output-channel group number `group` of a part with `outputs` outputs."""
+        return min(self.accelerator.columns, outputs - group * self.accelerator.columns)
+
+    def row_bits(self, columns: int) -> int:
+        """Bits of a weight row that serves `columns` output channels."""
+        acc = self.accelerator
+        if self.format == "dense":
+            return 8 * columns
+        if self.format == "block":
+            return 8 * (self.shape.outputs // self.shape.groups)
+        records = -(-columns // acc.codeword_length)
+        if self.format == "split":
+            return records * acc.multipliers_per_codeword * 8
+        return records * acc.record_bits(self.codewords)
+
+    def fetch_cycles(self, first_group: int, groups: int, channels: int) -> int:
+        """Fetch cycles of one activation vector of each of some input-channel groups."""
+        words = self.vector_words(first_group, groups, channels)
+        return sum(ceil(n / self.accelerator.ifmap_banks) for n in words)
+
+    def vector_words(self, first_group: int, groups: int, channels: int) -> list[int]:
+        """64-bit words of one activation vector of each of some input-channel groups."""
+        return [ceil(self.rows_of(g, channels) / 8) for g in range(first_group, first_group + groups)]
+
+    @cached_property
+    def reuses(self) -> bool:
+        """Whether the ARF keeps a sliding window; a dilated one would not slide onto itself."""
+        return self.accelerator.arf_reuse and self.shape.dilation[1] == 1
+
+    def new_vectors(self, first_position: int, row_start: bool) -> int:
+        """Vectors fetched for a pixel and channel group, of the positions from `first_position`."""
+        _, kx = self.shape.kernel
+        last = min(first_position + self.d, self.positions)
+        total, position = 0, first_position
+        while position < last:
+            end = min(last, (position // kx + 1) * kx)
+            resident = end - position
+            reuse = self.reuses and not row_start
+            total += min(self.shape.stride[1], resident) if reuse else resident
+            position = end
+        return total
+
+    def psum_cycles(self, a: int) -> int:
+        """Cycles to read or write the stored psums of one pixel, `a` output groups."""
+        acc = self.accelerator
+        words = ceil(acc.columns * acc.psum_store_bits / 64)
+        return a * ceil(words / acc.psum_banks)
+
+    def store_cycles(self, a: int) -> int:
+        """Storer cycles of one pixel, `a` output groups."""
+        acc = self.accelerator
+        residual = ceil(ceil(acc.columns / 8) / acc.ifmap_banks) if self.shape.residual else 0
+        lanes = acc.wide_lanes if self.shape.wide else acc.requant_lanes
+        return a * (ceil(acc.columns / lanes) + residual)

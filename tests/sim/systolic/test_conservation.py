@@ -1,0 +1,164 @@
+"""What leaves one memory arrives in the next: every hop against a count that knows only the layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from sim.systolic.closed_form.counts import layer_counts
+from sim.systolic.engine import memory, run_program
+from sim.systolic.program import lower, token_ifmap
+from tests.sim.systolic.cases import layer_cases
+
+SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+
+def weight_bits(case, outputs: int) -> int:
+    """Bits of the weights of `outputs` output channels of one part, without codebook."""
+    schedule, machine = case.schedule, case.schedule.accelerator
+    layer = schedule.shape
+    inputs = layer.channels // layer.groups * layer.kernel[0] * layer.kernel[1]
+    d = machine.codeword_length
+    if schedule.format == "block":
+        return 8 * inputs * outputs
+    whole, rest = divmod(outputs, machine.columns)
+    padded = whole * machine.columns + -(-rest // d) * d
+    if schedule.format == "dense":
+        return 8 * inputs * outputs
+    if schedule.format == "split":  # every sub-record of every codeword: d weights in all
+        return 8 * inputs * padded
+    index = max(1, int(np.ceil(np.log2(schedule.codewords))))
+    extra = {"vq": 0, "rom": 0, "ssvq": d, "mvq": (d // machine.group) * machine.mask_code_bits}
+    return inputs * padded // d * (index + extra[schedule.format])
+
+
+def touched(places, size: int = 1) -> int:
+    """Bytes of the 64-bit words of a pixel in which some channels lie, of `size` bytes each."""
+    return 8 * len({byte // 8 for place in places for byte in range(place * size, (place + 1) * size)})
+
+
+def runs(schedule, total: int, step: int, whole: bool) -> list[range]:
+    """Channels that move together, of `total` in all: those of a part, or `step` of them at a time."""
+    part = total // schedule.shape.groups * (schedule.packed if schedule.format == "block" else 1)
+    step = part if whole else min(step, part)
+    return [range(first + n, min(first + n + step, first + part, total))
+            for first in range(0, total, part) for n in range(0, min(part, total - first), step)]
+
+
+def books(case, program) -> dict[str, int]:
+    """Bytes of every hop."""
+    schedule, machine, shape = case.schedule, case.schedule.accelerator, case.shape
+    layer, port = schedule.shape, machine.weight_port_bits // 8
+    codebook, stream = len(program.codebook) * port, len(program.beats) * port
+    # An output group of the loop, or the whole part, must fit to be read from DRAM once.
+    outputs = schedule.outputs
+    if schedule.outputs_outer:
+        outputs = min(outputs, schedule.a * machine.columns)
+    fits = weight_bits(case, outputs) <= 8 * (machine.l2_bytes // 4)
+    times = 1 if fits else schedule.tiles
+    weights = codebook + times * stream
+    if shape.dynamic and not schedule.spills:
+        weights = 0
+    groups = -(-schedule.outputs // machine.columns)
+    comes_again = schedule.split_channels or (schedule.outputs_outer and schedule.tiles > 1)
+    again = -(-groups // schedule.a) if comes_again else 1
+    inward = runs(schedule, layer.channels, schedule.b * machine.rows, not schedule.split_channels)
+    added = runs(schedule, shape.outputs, schedule.a * machine.columns, again == 1)
+    outward = runs(schedule, shape.outputs, machine.columns, False)
+    pixels, folded = shape.out_h * shape.out_w, shape.channels != layer.channels
+    lines = 0
+    for first in range(0, layer.out_h, schedule.tile_rows):
+        rows = [oy * layer.stride[0] + ky * layer.dilation[0] - layer.padding[0]
+                for oy in range(first, min(first + schedule.tile_rows, layer.out_h))
+                for ky in range(layer.kernel[0])]
+        lines += sum(0 <= y < layer.size[0] for y in range(min(rows), max(rows) + 1))
+    tile_bytes = lines * layer.size[1] * sum(touched(run) for run in inward)
+    from_l2 = lines * shape.size[1] * shape.channels if folded else tile_bytes
+    residual = pixels * sum(touched(run) for run in added) * bool(shape.residual)
+    size = 4 if shape.wide else 1
+    rows_out = pixels * sum(touched(run, size) for run in outward)
+    return {
+        "dram to l2, weights": weights,
+        "dram to l2, maps": again * from_l2 + residual if schedule.source == "dram" else 0,
+        "l2 to dram": pixels * touched(range(shape.outputs), size) if schedule.spills else 0,
+        "l2 to loader": codebook + schedule.tiles * stream,
+        "l2 to l1, ifmap": 0 if schedule.source == "l1" else again * tile_bytes,
+        "l2 to l1, residual": residual,
+        "l1 to l2": rows_out,
+        "l1 to storer": rows_out if shape.residual else 0,
+    }
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@given(layer_cases(sizes=(4, 8)))
+def test_bytes_sent_are_bytes_received(case):
+    program = lower(case.layer, case.schedule)
+    run = run_program(program, token_ifmap(case.ifmap, case.layer, program, 0), found=case.found)
+    counters, accesses = run.counters, memory.layer_counts(program, case.shape, run.counters).accesses
+    hop = books(case, program)
+    chunks, visits = program.chunks, program.visits
+
+    assert chunks["dram_bytes"].sum() == hop["dram to l2, weights"]
+    assert visits["dram_bytes"].sum() == hop["dram to l2, maps"]
+    assert visits["ifmap_bytes"].sum() == hop["l2 to l1, ifmap"]
+    assert visits["residual_bytes"].sum() == hop["l2 to l1, residual"]
+    assert counters["beats"] * case.schedule.accelerator.weight_port_bits // 8 == hop["l2 to loader"]
+
+    into_l2 = hop["dram to l2, weights"] + hop["dram to l2, maps"] + hop["l1 to l2"]
+    out_of_l2 = sum(hop[name] for name in hop if name.startswith("l2 to "))
+    assert accesses["l2"] == into_l2 + out_of_l2
+    assert accesses["dram"] == hop["dram to l2, weights"] + hop["dram to l2, maps"] + hop["l2 to dram"]
+    into_l1 = hop["l2 to l1, ifmap"] + hop["l2 to l1, residual"] + hop["l1 to l2"]  # the storer's rows
+    out_of_l1 = counters["l1_ifmap_read"] + hop["l1 to storer"] + hop["l1 to l2"]
+    psums = counters["l1_psum_read"] + counters["l1_psum_write"]
+    assert accesses["l1"] == into_l1 + out_of_l1 + psums
+    assert counters["l1_psum_read"] == counters["l1_psum_write"]
+    assert layer_counts(case.schedule, case.shape, case.found)[0].accesses == accesses
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@given(layer_cases(sizes=(4, 8)))
+def test_inside_the_core(case):
+    """The stream holds the weights and less than a beat of filling a chunk; every weight is multiplied."""
+    schedule, machine, shape = case.schedule, case.schedule.accelerator, case.shape
+    program = lower(case.layer, schedule)
+    counters = run_program(program, token_ifmap(case.ifmap, case.layer, program, 0)).counters
+    whole = schedule.parts - 1
+    bits = whole * weight_bits(case, schedule.outputs)
+    bits += weight_bits(case, schedule.part_of(whole)[1])
+    jobs = len(np.unique(program.chunks["beat"]))
+    assert bits <= len(program.beats) * machine.weight_port_bits < bits + jobs * machine.weight_port_bits
+
+    pixels = shape.out_h * shape.out_w
+    rows = sum(-(-schedule.part_of(p)[1] // machine.columns) for p in range(schedule.parts))
+    assert counters["finished_rows"] == pixels * rows
+    assert counters["psum_rows_read"] == counters["psum_rows_written"]
+    assert counters["wrf_read"] == counters["mac"]
+    taps = schedule.shape.channels * schedule.shape.kernel[0] * schedule.shape.kernel[1]
+    if not machine.sparse_tile:
+        assert counters["mac"] == pixels * taps * shape.outputs // shape.groups
+        if schedule.shape == shape:
+            assert counters["mac"] == shape.macs
+    if schedule.format == "mvq" and machine.sparse_tile:
+        dense = pixels * taps * shape.outputs // shape.groups
+        assert counters["mac"] * machine.group == dense * machine.keep
+    loaded = schedule.format in ("vq", "mvq", "ssvq")
+    assert counters["crf_write"] == loaded * schedule.codewords * machine.codeword_length
+    assert len(program.codebook) * machine.weight_port_bits >= 8 * counters["crf_write"]
+
+
+@pytest.mark.parametrize("registers", [False, True])
+@settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
+@given(case=layer_cases(sizes=(4, 8)))
+def test_every_counter_is_the_same_for_every_image(registers, case):
+    """What is counted depends on the schedule, never on values, but for gating."""
+    if not case.schedule.accelerator.edge_registers:
+        registers = False
+    program = lower(case.layer, case.schedule)
+    ifmaps = [token_ifmap(x, case.layer, program, 0) for x in (case.ifmap, np.zeros_like(case.ifmap))]
+    runs = [run_program(program, ifmap, found=case.found, registers=registers) for ifmap in ifmaps]
+    gated = [run.counters.pop("gated") for run in runs]
+    assert runs[0].counters == runs[1].counters
+    assert runs[0].handover == runs[1].handover
+    assert gated[0] <= gated[1] == runs[1].counters["mac"]

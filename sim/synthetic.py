@@ -68,7 +68,7 @@ def synthetic(
     Args:
         name: resnet18, resnet50 (3 x 224 x 224, 1000 classes) or resnet20 (1 x 28 x 28, 10 classes), with
             "-synthetic" behind or not.
-        weight: format of the layers that a machine of it would compress (`sim.systolic.streams.exclusions`), the
+        weight: format of the layers that a machine of it would compress (`streams.exclusions`), the
             others stay dense INT8. A layer has a codebook of its own; with "rom" all share one.
         k, d: codewords (at most half the sub-vectors of a layer) and their length.
         keep, group: N:M of "mvq".

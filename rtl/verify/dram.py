@@ -1,4 +1,4 @@
-"""What DRAM has to bring for a run, in its fixed order (docs/timing.md section 7). Not from `sim.systolic.engine`."""
+"""What DRAM has to bring for a run, in its fixed order (docs/timing.md section 7). Not from the engine."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from sim.formats import encoding
 class MaskDecoder(Block):
     """Code of a legal N:M mask to the mask itself (MVQ sec. 5.2, LUT).
 
-    Function: bit j of `mask` = element j is kept; codes as in `sim.formats.encoding.mask_table`. An
+    Function: bit j of `mask` = element j is kept; codes as in `sim.encoding.mask_table`. An
         illegal code gives an empty mask.
     Throughput: combinational.
     Handshake: none.

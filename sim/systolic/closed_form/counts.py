@@ -1,6 +1,6 @@
 """The closed form of the machine: accesses from a Schedule, without running it.
 
-Formulas, never a loop over cycles or pixels; the cycles are in `sim.systolic.closed_form.recurrence`. Written from
+Formulas, never a loop over cycles or pixels; the cycles are in `recurrence`. Written from
 docs/timing.md, sharing nothing with the engine but the Schedule; tests hold the two equal.
 """
 

@@ -1,7 +1,7 @@
 """The machine, one cycle after another (docs/timing.md).
 
 Two depths share this loop. At value level a token's psum row is computed when it issues, from what the
-loader has written into the WRF by then; at register level `sim.systolic.engine.registers` clocks every register.
+loader has written into the WRF by then; at register level `engine.registers` clocks every register.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
 def pass_counts(
     shape: PassShape, accelerator: Accelerator, source: str, found: Handover
 ) -> tuple[LayerCounts, Handover]:
-    """Runs the vector unit's share of a pass, cycle by cycle; its values come from `sim.systolic.engine.storer`."""
+    """Runs the vector unit's share of a pass, cycle by cycle; its values come from `engine.storer`."""
     acc = accelerator
     read, written = shape.ifmap_bytes, shape.ofmap_bytes
     start = acc.dma_setup + acc.l2_latency

@@ -17,6 +17,7 @@ test-all: lint tools
 	$(BIN)/python -m pytest -q -n 2 -m ""
 
 lint: $(READY)
+	$(BIN)/ruff format --check sim codeword algos rtl evidence tests examples
 	$(BIN)/ruff check sim codeword algos rtl evidence tests examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -34,10 +34,18 @@ def layers_to_compress(model: Compressible) -> Mapping[str, Layer]:
     """
     for name, layer in model.body().items():
         if attached(layer) is not None:
-            raise InputError(f"{name}.weight", "codebook", "is compressed already",
-                             "start from the float or the sparse model")
+            raise InputError(
+                f"{name}.weight",
+                "codebook",
+                "is compressed already",
+                "start from the float or the sparse model",
+            )
         if not torch.isfinite(layer.weight).all():
-            raise InputError(f"{name}.weight", float("nan"), "holds NaN or infinity",
-                             "repair the checkpoint before compressing it")
+            raise InputError(
+                f"{name}.weight",
+                float("nan"),
+                "holds NaN or infinity",
+                "repair the checkpoint before compressing it",
+            )
     absorb_gain_signs(model)
     return model.body()

@@ -63,23 +63,29 @@ def load(path: str | Path) -> ResNet:
         InputError: the file is missing, unreadable, or holds another network.
     """
     if not Path(path).is_file():
-        raise InputError("model", str(path), "no such file",
-                         "give a .safetensors checkpoint or the name of a shipped network")
+        raise InputError(
+            "model",
+            str(path),
+            "no such file",
+            "give a .safetensors checkpoint or the name of a shipped network",
+        )
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
     except SafetensorError as error:
-        raise InputError("model", str(path), f"not a safetensors file ({error})",
-                         "save the state_dict with safetensors") from None
+        raise InputError(
+            "model", str(path), f"not a safetensors file ({error})", "save the state_dict with safetensors"
+        ) from None
     return _restore(state, metadata.get("pattern", "0:0"), str(path))
 
 
 def _restore(state: dict[str, Tensor], pattern: str, path: str) -> ResNet:
     numbers = [int(key.split(".")[1]) for key in state if key.startswith("blocks.")]
     if not numbers or "conv.weight" not in state:
-        raise InputError("model", path, "is not a ResNet of algos.models.resnet",
-                         "give the state_dict of such a model")
+        raise InputError(
+            "model", path, "is not a ResNet of algos.models.resnet", "give the state_dict of such a model"
+        )
     model = ResNet(2 * max(numbers) + 4, len(state["conv.weight"]))
     together = _codebook(state, "")
     coded: list[CodedWeight] = []
@@ -97,8 +103,9 @@ def _restore(state: dict[str, Tensor], pattern: str, path: str) -> ResNet:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError("model", path, f"does not fit {error}",
-                         "give the state_dict of a ResNet of algos.models.resnet") from None
+        raise InputError(
+            "model", path, f"does not fit {error}", "give the state_dict of a ResNet of algos.models.resnet"
+        ) from None
     return model.eval()
 
 

@@ -20,15 +20,22 @@ def fold_norm(norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
     """
     gain = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
     if (gain < 0).any():
-        raise InputError("batch norm gain", float(gain.min()), "negative",
-                         "flip the filter first: algos.norms.absorb_gain_signs")
+        raise InputError(
+            "batch norm gain",
+            float(gain.min()),
+            "negative",
+            "flip the filter first: algos.norms.absorb_gain_signs",
+        )
     return gain.numpy(), (norm.bias.detach().double() - norm.running_mean.double() * gain).numpy()
 
 
 def _norms(model: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     layers = list(model.modules())
-    return [(conv, norm) for conv, norm in pairwise(layers)
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)]
+    return [
+        (conv, norm)
+        for conv, norm in pairwise(layers)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    ]
 
 
 @torch.no_grad()

@@ -52,8 +52,12 @@ def predict(network: Network, pixels: Tensor, batch: int = 50) -> Tensor:
 
 def logits(network: Network, pixels: Tensor, batch: int = 50) -> Tensor:
     """Integer logits of uint8 images [n, C, H, W], int64 [n, classes]."""
-    return torch.cat([run(network, part.long() + network.input.zero_point)[network.layers[-1].name].flatten(1)
-                      for part in pixels.split(batch)])
+    return torch.cat(
+        [
+            run(network, part.long() + network.input.zero_point)[network.layers[-1].name].flatten(1)
+            for part in pixels.split(batch)
+        ]
+    )
 
 
 def run(network: Network, images: Tensor) -> dict[str, Tensor]:
@@ -83,8 +87,13 @@ def _run(layer: Layer, tensors: dict[str, Tensor], zeros: dict[str, int]) -> Ten
     if isinstance(layer, Pool):
         return _pool(layer, x, real[0])
     if isinstance(layer, Concat):
-        return torch.cat([_scaled(part, multiplier, layer.shift, layer)
-                          for part, multiplier in zip(real, layer.multipliers, strict=True)], 1 + layer.axis)
+        return torch.cat(
+            [
+                _scaled(part, multiplier, layer.shift, layer)
+                for part, multiplier in zip(real, layer.multipliers, strict=True)
+            ],
+            1 + layer.axis,
+        )
     if isinstance(layer, Multiply):
         return _scaled(real[0] * real[1], layer.multiplier, layer.shift, layer)
     if isinstance(layer, MatMul):
@@ -153,6 +162,7 @@ def _layer_norm(layer: LayerNorm, u: Tensor) -> Tensor:
 
 def _scan(layer: Scan, x: Tensor, delta: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """int64 [n, C, L, 1]; decays and steps of all tokens first, then the recurrence."""
+
     def rounded(value: Tensor, shift: int) -> Tensor:
         return torch.div(value + 2 ** (shift - 1), 2**shift, rounding_mode="floor")
 
@@ -214,8 +224,11 @@ def _conv(layer: Conv, x: Tensor, zero_point: int) -> Tensor:
         columns = F.unfold(padded.to(exact), (ky, kx), stride=layer.stride, dilation=layer.dilation)
         acc = (weight.flatten(1).to(exact) @ columns).long().unflatten(2, (height, -1))
     else:
-        acc = F.conv2d(padded.double(), weight.double(), None, layer.stride, 0, layer.dilation,
-                       layer.groups).round().long()
+        acc = (
+            F.conv2d(padded.double(), weight.double(), None, layer.stride, 0, layer.dilation, layer.groups)
+            .round()
+            .long()
+        )
     total = acc + torch.from_numpy(layer.bias).long()[:, None, None]
     q = layer.requantization
     if q is None:

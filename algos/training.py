@@ -77,7 +77,10 @@ def accuracy(model: Callable[[Tensor], Tensor], images: Images, batch: int = 500
 
 
 def fit(
-    model: nn.Module, images: Images, recipe: Recipe, checkpoint: Path | None = None,
+    model: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    checkpoint: Path | None = None,
     report: Report = silent,
     after_step: Callable[[], None] = lambda: None,
 ) -> nn.Module:
@@ -92,27 +95,34 @@ def fit(
             not finite.
     """
     if len(images) < recipe.batch:
-        raise InputError("images", len(images), f"fewer than a batch of {recipe.batch}",
-                         "give more images or a smaller batch")
+        raise InputError(
+            "images",
+            len(images),
+            f"fewer than a batch of {recipe.batch}",
+            "give more images or a smaller batch",
+        )
     model.to(memory_format=torch.channels_last).train()
     generator = torch.Generator().manual_seed(recipe.seed)
     per_epoch = len(images) // recipe.batch
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(learned, recipe.rate, momentum=0.9, nesterov=True,
-                                    weight_decay=recipe.decay)
+        optimizer = torch.optim.SGD(
+            learned, recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
+        )
     else:
         optimizer = torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.rate, total_steps=recipe.steps(len(images)), pct_start=recipe.warm_up)
+        optimizer, recipe.rate, total_steps=recipe.steps(len(images)), pct_start=recipe.warm_up
+    )
     first = 0
     epochs: list[dict[str, float]] = []
     if checkpoint and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         if state.get("recipe", asdict(recipe)) != asdict(recipe):
-            raise InputError("checkpoint", str(checkpoint), f"was made by {state['recipe']}",
-                             "delete it or use its recipe")
+            raise InputError(
+                "checkpoint", str(checkpoint), f"was made by {state['recipe']}", "delete it or use its recipe"
+            )
         model.load_state_dict(state["model"])
         if state["epoch"] == recipe.epochs:
             return model.eval()
@@ -140,10 +150,18 @@ def fit(
         report(epoch + 1, mean, seconds)
         model.train()
         if checkpoint:
-            save_atomically({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                             "schedule": schedule.state_dict(), "generator": generator.get_state(),
-                             "epoch": epoch + 1, "recipe": asdict(recipe),
-                             "history": epochs}, checkpoint)
+            save_atomically(
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "generator": generator.get_state(),
+                    "epoch": epoch + 1,
+                    "recipe": asdict(recipe),
+                    "history": epochs,
+                },
+                checkpoint,
+            )
     return model.eval()
 
 

@@ -28,9 +28,14 @@ PADDED_TO = 16
 
 
 def estimate(
-    network: str | Network | Sequence[Shape], accelerator: AcceleratorLike, *,
-    technology: str | None = None, dram: str | None = None, objective: str = "edp",
-    settings: Sequence[str] = (), vector_operators: Sequence[str] = (),
+    network: str | Network | Sequence[Shape],
+    accelerator: AcceleratorLike,
+    *,
+    technology: str | None = None,
+    dram: str | None = None,
+    objective: str = "edp",
+    settings: Sequence[str] = (),
+    vector_operators: Sequence[str] = (),
     report: Callable[[str], None] = lambda _: None,
     zeros: tuple[float, float] | None = None,
 ) -> Estimate:
@@ -54,14 +59,20 @@ def estimate(
     machine = inputs.accelerator(accelerator, settings)
     chosen = {"technology": technology, "dram": dram}
     machine = machine.model_copy(update={field: name for field, name in chosen.items() if name is not None})
-    found = (inputs.network(network, machine, vector_operators, report) if isinstance(network, str)
-             else network)
+    found = (
+        inputs.network(network, machine, vector_operators, report) if isinstance(network, str) else network
+    )
     return estimate_shapes(found, machine, objective=objective, name=name, zeros=zeros)
 
 
 def simulate(
-    network: str | Network, accelerator: AcceleratorLike, images: np.ndarray, *,
-    objective: str = "edp", settings: Sequence[str] = (), registers: bool = False,
+    network: str | Network,
+    accelerator: AcceleratorLike,
+    images: np.ndarray,
+    *,
+    objective: str = "edp",
+    settings: Sequence[str] = (),
+    registers: bool = False,
     arbitrated: bool = False,
 ) -> Simulation:
     """Runs int8 images [batch, C, H, W] through the cycle engine, bit for bit.
@@ -77,12 +88,16 @@ def simulate(
 
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-    return engine.simulate(net, machine, images, objective=objective, registers=registers,
-                           arbitrated=arbitrated)
+    return engine.simulate(
+        net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated
+    )
 
 
 def verilog(
-    accelerator: AcceleratorLike, directory: str | Path, *, network: str | Network | None = None,
+    accelerator: AcceleratorLike,
+    directory: str | Path,
+    *,
+    network: str | Network | None = None,
     settings: Sequence[str] = (),
 ) -> list[Path]:
     """Writes the accelerator's Verilog, one file a module, and what a hardware flow needs beside it.
@@ -108,7 +123,10 @@ def verilog(
 
 
 def synth(
-    accelerator: AcceleratorLike, liberty: Sequence[str | Path], *, component: str | None = None,
+    accelerator: AcceleratorLike,
+    liberty: Sequence[str | Path],
+    *,
+    component: str | None = None,
     settings: Sequence[str] = (),
 ) -> list[Synthesis]:
     """Synthesizes an accelerator's RTL onto cell libraries; one result for each.
@@ -129,9 +147,16 @@ def synth(
 
 
 def verify(
-    accelerator: AcceleratorLike, *, network: str | Network | None = None, layer: str = "",
-    image: np.ndarray | None = None, simulator: str = "auto", seed: int = 0,
-    rtl_dir: str | Path | None = None, stalls: bool = False, settings: Sequence[str] = (),
+    accelerator: AcceleratorLike,
+    *,
+    network: str | Network | None = None,
+    layer: str = "",
+    image: np.ndarray | None = None,
+    simulator: str = "auto",
+    seed: int = 0,
+    rtl_dir: str | Path | None = None,
+    stalls: bool = False,
+    settings: Sequence[str] = (),
 ) -> VerifyResult:
     """Runs a network on the RTL and on the cycle engine and compares every word, cycle and counter.
 
@@ -163,9 +188,17 @@ def verify(
 
 
 def compress(
-    model: str, *, method: str = "mvq", k: int | None = None, d: int | None = None,
-    pattern: tuple[int, int] | None = None, epochs: int | None = None, data: str | Path | None = None,
-    pad: bool = False, threads: int = 1, report: Callable[[int, float, float], None] = lambda *_: None,
+    model: str,
+    *,
+    method: str = "mvq",
+    k: int | None = None,
+    d: int | None = None,
+    pattern: tuple[int, int] | None = None,
+    epochs: int | None = None,
+    data: str | Path | None = None,
+    pad: bool = False,
+    threads: int = 1,
+    report: Callable[[int, float, float], None] = lambda *_: None,
 ) -> Network:
     """Compresses a trained network for grey 28x28 images into a network of integers.
 
@@ -205,8 +238,15 @@ def compress(
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
         epochs = registry.epochs(method, epochs)
         options = registry.Options(k, d, pattern, epochs, many=data is not None)
-        return registry.compress(trained, method, options, training.first(CALIBRATION_IMAGES), training,
-                                name=f"{Path(model).stem}-{method}", report=report)
+        return registry.compress(
+            trained,
+            method,
+            options,
+            training.first(CALIBRATION_IMAGES),
+            training,
+            name=f"{Path(model).stem}-{method}",
+            report=report,
+        )
 
 
 def fine_tuning_epochs(method: str, epochs: int | None) -> int:
@@ -231,5 +271,10 @@ def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
         test = (fashion_mnist.load(data) if data else zoo.load_images())[1]
         storage = network_bits(net)
         universal = {"bits_per_weight_beside_rom": storage.in_rom.per_weight} if storage.universal else {}
-        return {"bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio, **universal,
-                "accuracy": reference.accuracy(net, test), "test_images": len(test)}
+        return {
+            "bits_per_weight": storage.per_weight,
+            "compression_ratio": storage.ratio,
+            **universal,
+            "accuracy": reference.accuracy(net, test),
+            "test_images": len(test),
+        }

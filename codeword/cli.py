@@ -21,21 +21,42 @@ from sim.errors import InputError
 
 app = typer.Typer(
     help="Co-design of compressed networks and the accelerators that run them.",
-    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
-NetworkName = Annotated[str, typer.Argument(
-    metavar="NETWORK", help="a name (resnet18, resnet18-synthetic, resnet20-fashion, ...) or a .safetensors "
-    "file; for an estimate also .onnx, or .csv of SCALE-Sim")]
-AcceleratorName = Annotated[str, typer.Option(
-    "--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")]
-Settings = Annotated[list[str], typer.Option(
-    "--set", metavar="FIELD=VALUE", help="replace a field of the accelerator; repeatable")]
-TechnologyName = Annotated[str | None, typer.Option(
-    "--technology", metavar="NAME", help="mvq40 (of the paper), sg13g2, sky130hd, asap7 (our RTL "
-    "synthesized), mvq40@NODE (65, 45, 28 or 16 nm), or a TOML file; by default the accelerator's")]
-Dram = Annotated[str | None, typer.Option(
-    metavar="TYPE", help="ddr3, lpddr4, hbm2, hbm3: energy of off-chip memory; by default the technology's")]
+NetworkName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        help="a name (resnet18, resnet18-synthetic, resnet20-fashion, ...) or a .safetensors "
+        "file; for an estimate also .onnx, or .csv of SCALE-Sim",
+    ),
+]
+AcceleratorName = Annotated[
+    str, typer.Option("--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")
+]
+Settings = Annotated[
+    list[str],
+    typer.Option("--set", metavar="FIELD=VALUE", help="replace a field of the accelerator; repeatable"),
+]
+TechnologyName = Annotated[
+    str | None,
+    typer.Option(
+        "--technology",
+        metavar="NAME",
+        help="mvq40 (of the paper), sg13g2, sky130hd, asap7 (our RTL "
+        "synthesized), mvq40@NODE (65, 45, 28 or 16 nm), or a TOML file; by default the accelerator's",
+    ),
+]
+Dram = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        help="ddr3, lpddr4, hbm2, hbm3: energy of off-chip memory; by default the technology's",
+    ),
+]
 Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
 
@@ -51,20 +72,27 @@ def main() -> None:
 
 @app.command()
 def compress(
-    model: Annotated[str, typer.Argument(
-        metavar="MODEL", help="resnet20-fashion, vim-fashion, deit-fashion, or a .safetensors checkpoint of "
-        "a ResNet")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="resnet20-fashion, vim-fashion, deit-fashion, or a .safetensors checkpoint of a ResNet",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")],
     method: Annotated[str, typer.Option(help="vq, mvq, ssvq, vq4all, or for Vim and DeiT vim-vq")] = "mvq",
     k: Annotated[int | None, typer.Option("-k", help="codewords of a codebook")] = None,
     d: Annotated[int | None, typer.Option("-d", help="codeword length")] = None,
     pattern: Annotated[str | None, typer.Option(help="N:M of mvq, kept of every M weights")] = None,
-    epochs: Annotated[int | None, typer.Option(
-        help="of fine-tuning, 0 for none; by default 1, with vim-vq none")] = None,
-    data: Annotated[Path | None, typer.Option(
-        help="folder of the Fashion-MNIST IDX files; without it the shipped subset")] = None,
-    pad: Annotated[bool, typer.Option(
-        "--pad", help="widen layers whose output channels d does not divide")] = False,
+    epochs: Annotated[
+        int | None, typer.Option(help="of fine-tuning, 0 for none; by default 1, with vim-vq none")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="folder of the Fashion-MNIST IDX files; without it the shipped subset")
+    ] = None,
+    pad: Annotated[
+        bool, typer.Option("--pad", help="widen layers whose output channels d does not divide")
+    ] = False,
     threads: Annotated[int, typer.Option(help="of PyTorch; 1 repeats to the bit")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -72,16 +100,31 @@ def compress(
     from sim import artifact
 
     net = api.compress(
-        model, method=method, k=k, d=d, pattern=None if pattern is None else _pattern(pattern),
-        epochs=epochs, data=data, pad=pad, threads=threads, report=lambda epoch, loss, seconds: print(
-            f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr))
+        model,
+        method=method,
+        k=k,
+        d=d,
+        pattern=None if pattern is None else _pattern(pattern),
+        epochs=epochs,
+        data=data,
+        pad=pad,
+        threads=threads,
+        report=lambda epoch, loss, seconds: print(
+            f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr
+        ),
+    )
     artifact.save(net, output)
     quality = api.quality(net, data)
-    readable = (f"{output}: {quality['bits_per_weight']:.3f} bits a weight, "
-                f"{quality['compression_ratio']:.1f}x; {quality['accuracy']:.2%} of "
-                f"{quality['test_images']:,} test images")
-    fields = {"network": net.name, "file": str(output),
-              "fine_tuning_epochs": api.fine_tuning_epochs(method, epochs)}
+    readable = (
+        f"{output}: {quality['bits_per_weight']:.3f} bits a weight, "
+        f"{quality['compression_ratio']:.1f}x; {quality['accuracy']:.2%} of "
+        f"{quality['test_images']:,} test images"
+    )
+    fields = {
+        "network": net.name,
+        "file": str(output),
+        "fine_tuning_epochs": api.fine_tuning_epochs(method, epochs),
+    }
     _print(as_json, fields | quality, [readable])
 
 
@@ -102,39 +145,63 @@ def _shares(text: str) -> tuple[float, float]:
 
 @app.command()
 def estimate(
-    network: NetworkName, accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
-    technology: TechnologyName = None, dram: Dram = None, objective: Objective = "edp",
-    vector_operators: Annotated[list[str], typer.Option(
-        "--treat-as-vector", metavar="OP", help="count an unknown operator of an .onnx file as one "
-        "operation an element on the vector unit; repeatable")] = [],  # noqa: B006
-    zeros: Annotated[str | None, typer.Option(
-        metavar="A,W", help="shares of zero activations and weights, for the expected gating")] = None,
+    network: NetworkName,
+    accelerator: AcceleratorName,
+    settings: Settings = [],  # noqa: B006
+    technology: TechnologyName = None,
+    dram: Dram = None,
+    objective: Objective = "edp",
+    vector_operators: Annotated[
+        list[str],
+        typer.Option(
+            "--treat-as-vector",
+            metavar="OP",
+            help="count an unknown operator of an .onnx file as one "
+            "operation an element on the vector unit; repeatable",
+        ),
+    ] = [],  # noqa: B006
+    zeros: Annotated[
+        str | None,
+        typer.Option(metavar="A,W", help="shares of zero activations and weights, for the expected gating"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Cycles, energy, area and TOPS/W from the closed form."""
-    found = api.estimate(network, accelerator, objective=objective, settings=settings,
-                         technology=technology, dram=dram,
-                         vector_operators=vector_operators,
-                         report=lambda line: print(line, file=sys.stderr),
-                         zeros=None if zeros is None else _shares(zeros))
+    found = api.estimate(
+        network,
+        accelerator,
+        objective=objective,
+        settings=settings,
+        technology=technology,
+        dram=dram,
+        vector_operators=vector_operators,
+        report=lambda line: print(line, file=sys.stderr),
+        zeros=None if zeros is None else _shares(zeros),
+    )
     _print(as_json, found.to_json(), tables.estimate_tables(found))
 
 
 @app.command()
 def simulate(
-    network: NetworkName, accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
+    network: NetworkName,
+    accelerator: AcceleratorName,
+    settings: Settings = [],  # noqa: B006
     objective: Objective = "edp",
-    source: Annotated[Path | None, typer.Option(
-        "--input", help=".npy images, int8 or float [batch, C, H, W]")] = None,
-    count: Annotated[int, typer.Option(
-        "--images", help="how many random ones, without --input")] = 1,
+    source: Annotated[
+        Path | None, typer.Option("--input", help=".npy images, int8 or float [batch, C, H, W]")
+    ] = None,
+    count: Annotated[int, typer.Option("--images", help="how many random ones, without --input")] = 1,
     seed: Annotated[int, typer.Option(help="of the random images")] = 0,
-    output: Annotated[Path | None, typer.Option(
-        "--output", "-o", help="write the network's outputs as .npy")] = None,
-    registers: Annotated[bool, typer.Option(
-        "--registers", help="clock every register of the array; same counts, more slowly")] = False,
-    arbitrated: Annotated[bool, typer.Option(
-        "--arbitrated", help="an L1 whose banks all clients share, instead of a group for each")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write the network's outputs as .npy")
+    ] = None,
+    registers: Annotated[
+        bool, typer.Option("--registers", help="clock every register of the array; same counts, more slowly")
+    ] = False,
+    arbitrated: Annotated[
+        bool,
+        typer.Option("--arbitrated", help="an L1 whose banks all clients share, instead of a group for each"),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run images through the cycle engine and compare every tensor with the functional model."""
@@ -145,17 +212,23 @@ def simulate(
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine)
     images = inputs.images(net, source, count, seed)
-    run = api.simulate(net, machine, images, objective=objective, registers=registers,
-                       arbitrated=arbitrated)
+    run = api.simulate(net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated)
     if output is not None:
         np.save(output, run.outputs)
     found = assemble(net.name, machine, run.layers)
     synthetic = bool(net.metadata.get("synthetic"))
     notes = [f"synthetic network: weights {net.metadata['weights']}"] if synthetic else []
-    fields = found.to_json() | {"images": len(images), "bit_exact": run.bit_exact,
-                                "wall_s": run.wall_s, "synthetic": synthetic}
-    verdict = (f"{len(images)} images in {run.wall_s:.2f} s; every tensor "
-               + ("equals" if run.bit_exact else "DOES NOT equal") + " the functional model")
+    fields = found.to_json() | {
+        "images": len(images),
+        "bit_exact": run.bit_exact,
+        "wall_s": run.wall_s,
+        "synthetic": synthetic,
+    }
+    verdict = (
+        f"{len(images)} images in {run.wall_s:.2f} s; every tensor "
+        + ("equals" if run.bit_exact else "DOES NOT equal")
+        + " the functional model"
+    )
     _print(as_json, fields, [*tables.estimate_tables(found), *notes, verdict])
     if not run.bit_exact:
         raise typer.Exit(1)
@@ -165,9 +238,11 @@ def simulate(
 def verilog(
     accelerator: AcceleratorName,
     directory: Annotated[Path, typer.Option("--output", "-o", help="directory to write")],
-    network: Annotated[str | None, typer.Option(
-        help="network whose universal codebook goes into the ROM of a rom machine")] = None,
-    settings: Settings = [], as_json: Json = False,  # noqa: B006
+    network: Annotated[
+        str | None, typer.Option(help="network whose universal codebook goes into the ROM of a rom machine")
+    ] = None,
+    settings: Settings = [],  # noqa: B006
+    as_json: Json = False,
 ) -> None:
     """Write the accelerator's Verilog, one file a module, with registers, FuseSoC core and lint waivers."""
     files = api.verilog(accelerator, directory, network=network, settings=settings)
@@ -178,22 +253,34 @@ def verilog(
 @app.command()
 def synth(
     accelerator: AcceleratorName,
-    liberty: Annotated[list[str], typer.Option(
-        "--liberty", metavar="PATH", help="cell library, .lib or .lib.gz, or a folder with the files of one; "
-        "repeatable to compare libraries")],
+    liberty: Annotated[
+        list[str],
+        typer.Option(
+            "--liberty",
+            metavar="PATH",
+            help="cell library, .lib or .lib.gz, or a folder with the files of one; "
+            "repeatable to compare libraries",
+        ),
+    ],
     settings: Settings = [],  # noqa: B006
-    component: Annotated[str | None, typer.Option(
-        metavar="KIND", help="synthesize one kind of component, such as sparse_pe")] = None,
-    directory: Annotated[Path | None, typer.Option(
-        "--output", "-o", help="directory to write the netlists to, LIBRARY.v")] = None,
+    component: Annotated[
+        str | None, typer.Option(metavar="KIND", help="synthesize one kind of component, such as sparse_pe")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--output", "-o", help="directory to write the netlists to, LIBRARY.v")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Map the accelerator's Verilog onto a cell library: cells, area and longest path by component."""
     found = api.synth(accelerator, liberty, component=component, settings=settings)
     if directory is not None:
         if len({result.library for result in found}) < len(found):
-            raise InputError("--liberty", liberty[-1], "two libraries have the same name",
-                             "write their netlists one at a time")
+            raise InputError(
+                "--liberty",
+                liberty[-1],
+                "two libraries have the same name",
+                "write their netlists one at a time",
+            )
         directory.mkdir(parents=True, exist_ok=True)
         for result in found:
             (directory / f"{result.library}.v").write_text(result.netlist)
@@ -202,21 +289,39 @@ def synth(
 
 @app.command()
 def verify(
-    accelerator: AcceleratorName, settings: Settings = [],  # noqa: B006
-    network: Annotated[str | None, typer.Option(
-        help="run this network from input to output; without it a random small one")] = None,
+    accelerator: AcceleratorName,
+    settings: Settings = [],  # noqa: B006
+    network: Annotated[
+        str | None, typer.Option(help="run this network from input to output; without it a random small one")
+    ] = None,
     layer: Annotated[str, typer.Option(help="run one convolution of the network alone")] = "",
     simulator: Annotated[str, typer.Option(help="icarus, verilator, cxxrtl or auto")] = "auto",
     seed: Annotated[int, typer.Option(help="of the random network, image and stalls")] = 0,
-    rtl: Annotated[Path | None, typer.Option(
-        help="check this folder of `codeword verilog`, edited or not, instead of a fresh export")] = None,
-    stalls: Annotated[bool, typer.Option(
-        "--stalls", help="the bus waits in a quarter of the cycles; compares values, not cycles")] = False,
+    rtl: Annotated[
+        Path | None,
+        typer.Option(
+            help="check this folder of `codeword verilog`, edited or not, instead of a fresh export"
+        ),
+    ] = None,
+    stalls: Annotated[
+        bool,
+        typer.Option(
+            "--stalls", help="the bus waits in a quarter of the cycles; compares values, not cycles"
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
-    found = api.verify(accelerator, network=network, layer=layer, simulator=simulator, seed=seed,
-                       rtl_dir=rtl, stalls=stalls, settings=settings)
+    found = api.verify(
+        accelerator,
+        network=network,
+        layer=layer,
+        simulator=simulator,
+        seed=seed,
+        rtl_dir=rtl,
+        stalls=stalls,
+        settings=settings,
+    )
     _print(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found)])
     if not found.equal:
         raise typer.Exit(1)

@@ -27,8 +27,7 @@ from sim.systolic.engine import simulate
 from sim.systolic.results import LayerCounts
 
 MACHINE = "ews-cms-16"
-MACHINES = [f"{family}-{size}" for size in (16, 64)
-            for family in ("ws", "ews", "ews-cm", "ews-cms")]
+MACHINES = [f"{family}-{size}" for size in (16, 64) for family in ("ws", "ews", "ews-cm", "ews-cms")]
 IMAGES = 1000
 BATCH = 250
 SHORT = mvq.SHORT_FINE_TUNING
@@ -62,51 +61,59 @@ def show_compression(training: Images, test: Images) -> None:
     print(f"   after masked k-means              {accuracy(model, test):.2%}")
     begin = time.perf_counter()
     mvq.fine_tune(model, training, SHORT)
-    print(f"   after a short fine-tuning         {accuracy(model, test):.2%}   "
-          f"({SHORT.epochs} epochs of {len(training):,} images, "
-          f"{time.perf_counter() - begin:.0f} s)")
+    print(
+        f"   after a short fine-tuning         {accuracy(model, test):.2%}   "
+        f"({SHORT.epochs} epochs of {len(training):,} images, "
+        f"{time.perf_counter() - begin:.0f} s)"
+    )
 
 
 def show_network(network: Network, test: Images) -> bool:
     """The shipped network of integers: reference, then every image through the cycle engine."""
     storage = network_bits(network)
-    print(f"\n2. The shipped network, fine-tuned on all 60,000 images, in integers\n"
-          f"   {storage.per_weight:.3f} bits a weight, {storage.ratio:.1f}x smaller than float32, "
-          f"codebooks included")
+    print(
+        f"\n2. The shipped network, fine-tuned on all 60,000 images, in integers\n"
+        f"   {storage.per_weight:.3f} bits a weight, {storage.ratio:.1f}x smaller than float32, "
+        f"codebooks included"
+    )
     shown = test.first(IMAGES)
     labels = shown.labels.numpy()
     expected = reference.logits(network, shown.pixels).numpy()
     logits, layers, seconds = simulated(network, shown.pixels.numpy())
     closed = [layer.counts for layer in estimate(network, accelerator.preset(MACHINE)).layers]
     wrong = int((logits != expected).sum())
-    print(f"   {f'accuracy of {len(shown):,} images, PyTorch':34}"
-          f"{(expected.argmax(1) == labels).mean():.2%}\n"
-          f"   {f'simulated on {MACHINE}':34}{(logits.argmax(1) == labels).mean():.2%}   "
-          f"({seconds:.0f} s)\n"
-          f"   {logits.size:,} logits compared, {wrong} differ\n"
-          f"   cycles and accesses of every layer "
-          f"{'equal' if list(layers) == closed else 'DIFFER FROM'} the closed form")
+    print(
+        f"   {f'accuracy of {len(shown):,} images, PyTorch':34}"
+        f"{(expected.argmax(1) == labels).mean():.2%}\n"
+        f"   {f'simulated on {MACHINE}':34}{(logits.argmax(1) == labels).mean():.2%}   "
+        f"({seconds:.0f} s)\n"
+        f"   {logits.size:,} logits compared, {wrong} differ\n"
+        f"   cycles and accesses of every layer "
+        f"{'equal' if list(layers) == closed else 'DIFFER FROM'} the closed form"
+    )
     return wrong == 0 and list(layers) == closed
 
 
-def simulated(
-    network: Network, pixels: np.ndarray
-) -> tuple[np.ndarray, tuple[LayerCounts, ...], float]:
+def simulated(network: Network, pixels: np.ndarray) -> tuple[np.ndarray, tuple[LayerCounts, ...], float]:
     """Logits [n, classes] of uint8 images, counts of one image, and seconds in the engine."""
     machine = accelerator.preset(MACHINE)
     images = network.input.quantize(pixels / 255)
-    runs = [simulate(network, machine, images[first : first + BATCH], compare=False)
-            for first in range(0, len(images), BATCH)]
-    return (np.concatenate([run.outputs for run in runs]), runs[0].layers,
-            sum(run.wall_s for run in runs))
+    runs = [
+        simulate(network, machine, images[first : first + BATCH], compare=False)
+        for first in range(0, len(images), BATCH)
+    ]
+    return (np.concatenate([run.outputs for run in runs]), runs[0].layers, sum(run.wall_s for run in runs))
 
 
 def show_machines(network: Network, machines: list[Estimate]) -> None:
     """One table and one figure."""
     print("\n3. What an image costs")
-    tables.show(tables.comparison(
-        f"{network.name}; TOPS dense-equivalent, TOPS/W without DRAM",
-        {found.accelerator.name: found.cost for found in machines}))
+    tables.show(
+        tables.comparison(
+            f"{network.name}; TOPS dense-equivalent, TOPS/W without DRAM",
+            {found.accelerator.name: found.cost for found in machines},
+        )
+    )
     shown = next(found for found in machines if found.accelerator.name == MACHINE)
     energy_figure(machines, shown, FIGURE)
     print(f"   energy by component and layer: {FIGURE}")

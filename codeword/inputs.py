@@ -22,12 +22,20 @@ from sim.workloads import WORKLOADS, Workload, workload
 EXPORTED = {"resnet20-fashion": "resnet20_fashion"}
 """Networks of integers that ship with the package, by name: their folder in algos/zoo."""
 
-_FLOORS = {"torch": "algos", "amaranth": "rtl", "cocotb": "rtl", "cocotb_tools": "rtl",
-           "matplotlib": "plot", "onnx": "onnx"}
+_FLOORS = {
+    "torch": "algos",
+    "amaranth": "rtl",
+    "cocotb": "rtl",
+    "cocotb_tools": "rtl",
+    "matplotlib": "plot",
+    "onnx": "onnx",
+}
 
 
 def network(
-    name: str, machine: Accelerator, vector_operators: Sequence[str] = (),
+    name: str,
+    machine: Accelerator,
+    vector_operators: Sequence[str] = (),
     report: Callable[[str], None] = lambda _: None,
 ) -> Network | Workload | list[Shape]:
     """A network of integers (file, shipped or synthetic), or the shapes of a built-in or imported one.
@@ -42,8 +50,12 @@ def network(
     """
     suffix = Path(name).suffix
     if vector_operators and suffix != ".onnx":
-        raise InputError("--treat-as-vector", vector_operators[0], f"{name} has no such operators",
-                         "give an .onnx network or leave the option out")
+        raise InputError(
+            "--treat-as-vector",
+            vector_operators[0],
+            f"{name} has no such operators",
+            "give an .onnx network or leave the option out",
+        )
     if name in EXPORTED:
         return shipped(name)
     if name in synthetic.NAMES:
@@ -58,8 +70,12 @@ def network(
             report(line)
         return found.shapes
     if suffix:
-        raise InputError("network", name, f"{suffix} files cannot be read",
-                         "give a .safetensors, .onnx or .csv network or a built-in name")
+        raise InputError(
+            "network",
+            name,
+            f"{suffix} files cannot be read",
+            "give a .safetensors, .onnx or .csv network or a built-in name",
+        )
     raise InputError("network", name, "unknown", nearest(name, [*WORKLOADS, *EXPORTED, *synthetic.NAMES]))
 
 
@@ -80,8 +96,12 @@ def integer_network(name: str, machine: Accelerator) -> Network:
     """
     found = network(name, machine)
     if not isinstance(found, Network):
-        raise InputError("network", name, "only its shapes are known, it has no weights",
-                         f"give a .safetensors network, or use {', '.join((*EXPORTED, *synthetic.NAMES))}")
+        raise InputError(
+            "network",
+            name,
+            "only its shapes are known, it has no weights",
+            f"give a .safetensors network, or use {', '.join((*EXPORTED, *synthetic.NAMES))}",
+        )
     return found
 
 
@@ -138,14 +158,19 @@ def images(net: Network, source: str | Path | None, count: int, seed: int) -> np
     except (OSError, ValueError, EOFError) as error:
         raise InputError("--input", str(source), str(error), "give a .npy file") from None
     if values.shape[-3:] != shape or values.ndim not in (3, 4):
-        raise InputError("--input", list(values.shape), f"the network takes {list(shape)}",
-                         "give images [batch, C, H, W]")
+        raise InputError(
+            "--input", list(values.shape), f"the network takes {list(shape)}", "give images [batch, C, H, W]"
+        )
     values = values.reshape(-1, *shape)
     if values.dtype == np.int8:
         return values
     if values.dtype.kind != "f" or not np.isfinite(values).all():
-        raise InputError("--input", str(values.dtype), "must be int8, or float without NaN",
-                         "quantize the images or give real values")
+        raise InputError(
+            "--input",
+            str(values.dtype),
+            "must be int8, or float without NaN",
+            "quantize the images or give real values",
+        )
     return net.input.quantize(values)
 
 
@@ -158,5 +183,6 @@ def extra() -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in _FLOORS:
             raise
-        raise InputError("package", package, "is not installed",
-                         f"pip install 'codeword[{_FLOORS[package]}]'") from None
+        raise InputError(
+            "package", package, "is not installed", f"pip install 'codeword[{_FLOORS[package]}]'"
+        ) from None

@@ -16,14 +16,20 @@ if TYPE_CHECKING:
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
 
-_UNITS = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"),
-          (1e-15, "f"))
+_UNITS = (
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "u"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+    (1e-15, "f"),
+)
 _PLAIN_WIDTH = 120
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1
-) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> Table:
     """A table whose first `text` columns are names and whose others are numbers.
 
     A last column called "why" holds prose.
@@ -33,8 +39,12 @@ def table(
         if column == "why":
             made.add_column(column)
         else:
-            made.add_column(column, justify="left" if number < text else "right", no_wrap=True,
-                            min_width=max(len(row[number]) for row in (columns, *rows)))
+            made.add_column(
+                column,
+                justify="left" if number < text else "right",
+                no_wrap=True,
+                min_width=max(len(row[number]) for row in (columns, *rows)),
+            )
     for row in rows:
         made.add_row(*row)
     return made
@@ -54,23 +64,46 @@ def estimate_tables(found: Estimate) -> list[Table | str]:
     where = f"{found.name} on {found.accelerator.name}"
     reasons = ["uncompressed"] if found.exclusions else []
     layers = table(
-        f"{where}: layers", ["layer", "MACs", "cycles", "utilization", "energy", *reasons],
-        [_layer_row(layer.counts.name, layer.cost) + (layer.exclusion,) * len(reasons)
-         for layer in found.layers],
+        f"{where}: layers",
+        ["layer", "MACs", "cycles", "utilization", "energy", *reasons],
+        [
+            _layer_row(layer.counts.name, layer.cost) + (layer.exclusion,) * len(reasons)
+            for layer in found.layers
+        ],
     )
-    energy = table("Energy", ["component", "energy", "share", "why"], [
-        (name, _joule(pj), share(pj, cost.total_pj), cost.energy_sources[name].why)
-        for name, pj in cost.energy_pj.items()
-    ])
-    area = table("Area", ["component", "mm2", "share", "why"], [
-        (name, "unknown" if part.value is None else f"{part.value:.3f}", share(part.value, cost.total_mm2),
-         part.why) for name, part in cost.area_mm2.items()
-    ])
-    cycles = table("Cycles by cause", ["cause", "cycles", "share"], [
-        (cause, f"{count:,}", f"{count / cost.cycles:.1%}")
-        for cause, count in (("compute", cost.cycles - sum(cost.stall_cycles.values())),
-                             *cost.stall_cycles.items()) if count
-    ])
+    energy = table(
+        "Energy",
+        ["component", "energy", "share", "why"],
+        [
+            (name, _joule(pj), share(pj, cost.total_pj), cost.energy_sources[name].why)
+            for name, pj in cost.energy_pj.items()
+        ],
+    )
+    area = table(
+        "Area",
+        ["component", "mm2", "share", "why"],
+        [
+            (
+                name,
+                "unknown" if part.value is None else f"{part.value:.3f}",
+                share(part.value, cost.total_mm2),
+                part.why,
+            )
+            for name, part in cost.area_mm2.items()
+        ],
+    )
+    cycles = table(
+        "Cycles by cause",
+        ["cause", "cycles", "share"],
+        [
+            (cause, f"{count:,}", f"{count / cost.cycles:.1%}")
+            for cause, count in (
+                ("compute", cost.cycles - sum(cost.stall_cycles.values())),
+                *cost.stall_cycles.items(),
+            )
+            if count
+        ],
+    )
     return [layers, cycles, energy, area, _sums(where, found), *_notes(found)]
 
 
@@ -78,21 +111,24 @@ def _notes(found: Estimate) -> list[str]:
     """What a reader of the sums must know."""
     cost, notes = found.cost, []
     if cost.unknown_energy:
-        notes.append(f"Energy: unknown, since nobody knows that of {', '.join(cost.unknown_energy)}; the "
-                     f"other parts add up to {_joule(cost.known_pj)}.")
+        notes.append(
+            f"Energy: unknown, since nobody knows that of {', '.join(cost.unknown_energy)}; the "
+            f"other parts add up to {_joule(cost.known_pj)}."
+        )
     if cost.unknown_area:
         notes.append(f"Area: unknown, since nobody knows that of {', '.join(cost.unknown_area)}.")
     if cost.clock_hz < found.accelerator.clock_hz:
-        notes.append(f"Clock: {engineering(cost.clock_hz, 'Hz')} instead of the requested "
-                     f"{engineering(found.accelerator.clock_hz, 'Hz')}; {cost.clock_source.why}.")
+        notes.append(
+            f"Clock: {engineering(cost.clock_hz, 'Hz')} instead of the requested "
+            f"{engineering(found.accelerator.clock_hz, 'Hz')}; {cost.clock_source.why}."
+        )
     if found.mapping_energies != found.accelerator.technology:
         notes.append(f"Mapping: chosen by the energies of {found.mapping_energies}, since some are unknown.")
     return notes
 
 
 def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:
-    return (name, f"{cost.macs:,}", f"{cost.cycles:,}", f"{cost.utilization:.1%}",
-            _joule(cost.total_pj))
+    return (name, f"{cost.macs:,}", f"{cost.cycles:,}", f"{cost.utilization:.1%}", _joule(cost.total_pj))
 
 
 def _joule(pj: float | None) -> str:
@@ -125,7 +161,8 @@ def _sums(title: str, found: Estimate) -> Table:
         ("TOPS/W without DRAM", number(cost.tops_per_watt)),
         ("TOPS/W with DRAM", number(cost.tops_per_watt_with_dram)),
         ("area", "unknown" if total is None else f"{total:.3f} mm2"),
-        ("technology", found.accelerator.technology), ("clock", engineering(cost.clock_hz, "Hz")),
+        ("technology", found.accelerator.technology),
+        ("clock", engineering(cost.clock_hz, "Hz")),
     ]
     return table(title, ["", ""], rows)
 
@@ -133,34 +170,71 @@ def _sums(title: str, found: Estimate) -> Table:
 def comparison(title: str, costs: Mapping[str, Cost]) -> Table:
     """One row a machine."""
     rows = [
-        (name, f"{cost.cycles:,}", f"{cost.utilization:.1%}",
-         _joule(cost.total_pj), number(cost.total_mm2), f"{cost.tops:.3f}", number(cost.tops_per_watt),
-         number(cost.tops_per_watt_with_dram))
+        (
+            name,
+            f"{cost.cycles:,}",
+            f"{cost.utilization:.1%}",
+            _joule(cost.total_pj),
+            number(cost.total_mm2),
+            f"{cost.tops:.3f}",
+            number(cost.tops_per_watt),
+            number(cost.tops_per_watt_with_dram),
+        )
         for name, cost in costs.items()
     ]
-    columns = ["accelerator", "cycles", "utilization", "energy", "mm2", "TOPS", "TOPS/W",
-               "with DRAM"]
+    columns = ["accelerator", "cycles", "utilization", "energy", "mm2", "TOPS", "TOPS/W", "with DRAM"]
     return table(title, columns, rows)
 
 
 def synthesis_tables(found: Sequence[Synthesis]) -> list[Table | str]:
     """The components for each library, and the libraries in one table."""
-    components = [table(
-        f"{result.top} in {result.library}, for a clock of {result.period_ns:.3g} ns",
-        ["component", "instances", "cells each", "um2 each", "flip-flops each", "mm2 in all", "share",
-         "path ns"],
-        [(c.kind, f"{c.instances:,}", "black box" if c.black_box else f"{sum(c.cells.values()):,}",
-          f"{c.area:,.0f}", f"{c.flip_flops:,}", f"{c.total_area * 1e-6:.4f}",
-          f"{c.total_area / result.area:.1%}", "" if c.path_ns is None else f"{c.path_ns:.2f}")
-         for c in result.components]) for result in found]
+    components = [
+        table(
+            f"{result.top} in {result.library}, for a clock of {result.period_ns:.3g} ns",
+            [
+                "component",
+                "instances",
+                "cells each",
+                "um2 each",
+                "flip-flops each",
+                "mm2 in all",
+                "share",
+                "path ns",
+            ],
+            [
+                (
+                    c.kind,
+                    f"{c.instances:,}",
+                    "black box" if c.black_box else f"{sum(c.cells.values()):,}",
+                    f"{c.area:,.0f}",
+                    f"{c.flip_flops:,}",
+                    f"{c.total_area * 1e-6:.4f}",
+                    f"{c.total_area / result.area:.1%}",
+                    "" if c.path_ns is None else f"{c.path_ns:.2f}",
+                )
+                for c in result.components
+            ],
+        )
+        for result in found
+    ]
     sums = table(
-        "Libraries", ["library", "cells", "mm2", "of it flip-flops", "path ns"],
-        [(result.library, f"{result.cells:,}", f"{result.area * 1e-6:.4f}",
-          f"{result.flip_flop_area / result.area:.1%}",
-          "" if result.path_ns is None else f"{result.path_ns:.2f}") for result in found])
-    depth = {"opensta": "paths by OpenSTA, through the components inside; nets between components "
-                        "have no buffers",
-             "abc": "paths by abc, within one component only (install OpenSTA for whole paths)"}
+        "Libraries",
+        ["library", "cells", "mm2", "of it flip-flops", "path ns"],
+        [
+            (
+                result.library,
+                f"{result.cells:,}",
+                f"{result.area * 1e-6:.4f}",
+                f"{result.flip_flop_area / result.area:.1%}",
+                "" if result.path_ns is None else f"{result.path_ns:.2f}",
+            )
+            for result in found
+        ],
+    )
+    depth = {
+        "opensta": "paths by OpenSTA, through the components inside; nets between components have no buffers",
+        "abc": "paths by abc, within one component only (install OpenSTA for whole paths)",
+    }
     return [*components, sums, f"Before placement, without wires and clock tree; {depth[found[0].timing]}."]
 
 
@@ -176,7 +250,9 @@ def show(*parts: Table | str) -> None:
 def verify_verdict(found: VerifyResult) -> str:
     """What a comparison of RTL and engine found, in two lines."""
     verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
-    return (f"1 image, {len(found.layers)} layers: {found.words_compared:,} words compared, "
-            f"{found.mismatches} mismatches; cycles: model {found.cycles_model:,}, RTL {found.cycles_rtl:,}. "
-            f"{verdict}.\n{found.wall_s:.1f} s with {found.simulator}, {found.build_s:.1f} s to build; "
-            f"{found.cycles_per_second:,.0f} cycles a second.")
+    return (
+        f"1 image, {len(found.layers)} layers: {found.words_compared:,} words compared, "
+        f"{found.mismatches} mismatches; cycles: model {found.cycles_model:,}, RTL {found.cycles_rtl:,}. "
+        f"{verdict}.\n{found.wall_s:.1f} s with {found.simulator}, {found.build_s:.1f} s to build; "
+        f"{found.cycles_per_second:,.0f} cycles a second."
+    )

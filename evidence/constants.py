@@ -19,8 +19,11 @@ def constants(values: Mapping[str, int]) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for name, value in values.items():
-            owners = [module for title, module in tuple(sys.modules.items())
-                      if title.startswith("rtl.") and hasattr(module, name)]
+            owners = [
+                module
+                for title, module in tuple(sys.modules.items())
+                if title.startswith("rtl.") and hasattr(module, name)
+            ]
             if not owners:
                 raise InputError("small", name, "is no constant of a loaded module", "correct the name")
             for module in owners:

@@ -53,10 +53,7 @@ BINS: Mapping[str, tuple[str, ...]] = {
     "cause": CAUSES,
 }
 """Points and their bins. A point of one layer has the bins that the layer is in, maybe several."""
-CROSSES = {
-    "format_banks": ("format", "banks"),
-    "order_channels": ("order", "channels"),
-}
+CROSSES = {"format_banks": ("format", "banks"), "order_channels": ("order", "channels")}
 UNREACHABLE = {
     ("addition", "own pass"): "the compiler refuses an addition that rides on no convolution",
     ("pass_source", "l2"): "the compiler refuses a pass whose operand is not in L1",
@@ -66,10 +63,16 @@ Seen = Mapping[str, set[str]]
 
 
 def _section() -> Callable[[Seen], None]:
-    points = [CoverPoint(f"{ROOT}.{name}", xf=_of(name), rel=lambda seen, label: label in seen,
-                         bins=list(bins), inj=False) for name, bins in BINS.items()]
-    crosses = [CoverCross(f"{ROOT}.{name}", items=[f"{ROOT}.{item}" for item in items])
-               for name, items in CROSSES.items()]
+    points = [
+        CoverPoint(
+            f"{ROOT}.{name}", xf=_of(name), rel=lambda seen, label: label in seen, bins=list(bins), inj=False
+        )
+        for name, bins in BINS.items()
+    ]
+    crosses = [
+        CoverCross(f"{ROOT}.{name}", items=[f"{ROOT}.{item}" for item in items])
+        for name, items in CROSSES.items()
+    ]
 
     @coverage_section(*points, *crosses)
     def sample_layer(seen: Seen) -> None:
@@ -150,27 +153,40 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
     ridden = layer.tensor != layer.name
     adds = case.network[layer.tensor] if ridden else None
     seen |= {
-        "format": {schedule.format}, "banks": {"overlap" if schedule.overlap else "serial"},
-        "A": {str(n) for n in chunks["a"]}, "B": {str(n) for n in chunks["b"]},
+        "format": {schedule.format},
+        "banks": {"overlap" if schedule.overlap else "serial"},
+        "A": {str(n) for n in chunks["a"]},
+        "B": {str(n) for n in chunks["b"]},
         "D": {str(n) if n < 4 else "4 and more" for n in chunks["d"]},
         "U": {"more" if schedule.split > 1 else "1"},
         "tails": set(_tails(schedule, chunks)),
         "kernel": {("point", "row", "column", "window")[2 * (shape.kernel[0] > 1) + (shape.kernel[1] > 1)]},
-        "stride": _axes(n > 1 for n in shape.stride), "padding": _axes(n > 0 for n in shape.padding),
+        "stride": _axes(n > 1 for n in shape.stride),
+        "padding": _axes(n > 0 for n in shape.padding),
         "dilation": _axes(n > 1 for n in shape.dilation),
         "folded": {"yes" if shape.line_bytes else "no"},
-        "parts": {"groups on the diagonal" if schedule.format == "block" else
-                  "one group each" if schedule.parts > 1 else "one"},
-        "tiles": set(_tiles(schedule)), "halo": set(_halo(schedule)),
+        "parts": {
+            "groups on the diagonal"
+            if schedule.format == "block"
+            else "one group each"
+            if schedule.parts > 1
+            else "one"
+        },
+        "tiles": set(_tiles(schedule)),
+        "halo": set(_halo(schedule)),
         "order": {"outputs outside" if schedule.outputs_outer else "tiles outside"},
         "channels": {"split" if schedule.split_channels else "whole"},
-        "ifmap_buffers": {str(schedule.ifmap_buffers)}, "ofmap_buffers": {str(schedule.ofmap_buffers)},
+        "ifmap_buffers": {str(schedule.ifmap_buffers)},
+        "ofmap_buffers": {str(schedule.ofmap_buffers)},
         "source": {schedule.source},
         "psums": {"stored" if schedule.trips[1] * schedule.trips[2] > 1 else "finished by one chunk"},
         "fence": {"yes" if fence else "no" for fence in chunks["fence"]},
         "weights": set(_weights(schedule, chunks)),
-        "addition": {("first operand", "second operand")[adds.inputs.index(layer.name)]
-                     if isinstance(adds, Add) else "none"},
+        "addition": {
+            ("first operand", "second operand")[adds.inputs.index(layer.name)]
+            if isinstance(adds, Add)
+            else "none"
+        },
         "output": {"32 bits" if node.requantization is None else "8 bits"},
     }
 
@@ -230,7 +246,11 @@ def _values(network: Network, layer: Conv, ifmap: np.ndarray, seen: dict[str, se
     y = ((product + half) >> shift) + rule.zero_point
     clamps = {(-128, 127): "INT8", (rule.zero_point, 127): "ReLU"}
     seen["clamp"] = {clamps.get((rule.low, rule.high), "narrower")}
-    events = {"inside": (y >= rule.low) & (y <= rule.high), "saturates low": y < rule.low,
-              "saturates high": y > rule.high, "tie below zero": tie & (product < 0),
-              "tie above zero": tie & (product > 0)}
+    events = {
+        "inside": (y >= rule.low) & (y <= rule.high),
+        "saturates low": y < rule.low,
+        "saturates high": y > rule.high,
+        "tie below zero": tie & (product < 0),
+        "tie above zero": tie & (product > 0),
+    }
     seen["requantization"] = {name for name, event in events.items() if event.any()}

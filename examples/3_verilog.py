@@ -9,5 +9,7 @@ with tempfile.TemporaryDirectory() as folder:
     print(f"{len(files)} modules, top {files[0].name}")
     for seed in range(3):
         found = codeword.verify("ews-cms-8", seed=seed, rtl_dir=f"{folder}/rtl")
-        print(f"network {seed}: {found.words_compared} words, {found.mismatches} mismatches, "
-              f"cycles {found.cycles_rtl} (model {found.cycles_model})")
+        print(
+            f"network {seed}: {found.words_compared} words, {found.mismatches} mismatches, "
+            f"cycles {found.cycles_rtl} (model {found.cycles_model})"
+        )

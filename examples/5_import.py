@@ -7,8 +7,10 @@ import codeword
 from algos.frontend.shapes import import_module
 
 block = nn.Sequential(
-    nn.Conv2d(16, 64, 1), nn.ReLU6(),
-    nn.Conv2d(64, 64, 3, padding=1, groups=64), nn.ReLU6(),
+    nn.Conv2d(16, 64, 1),
+    nn.ReLU6(),
+    nn.Conv2d(64, 64, 3, padding=1, groups=64),
+    nn.ReLU6(),
     nn.Conv2d(64, 16, 1),
 ).eval()
 shapes = import_module(block, (torch.rand(1, 16, 28, 28),))

@@ -42,21 +42,41 @@ class Core(Block):
         self.rom = rom
         self.geometry = geometry = Geometry(accelerator)
         row_bits = PSUM_BITS * accelerator.columns
-        super().__init__({
-            "job_valid": In(1), "job_ready": Out(1), "job": In(packets.job(geometry).size),
-            "job_written": Out(1),
-            "weight_valid": In(1), "weight_ready": Out(1),
-            "weight_data": In(accelerator.weight_port_bits),
-            "load": In(1), "chunk_valid": In(1), "chunk_ready": Out(1),
-            "chunk": In(packets.chunk(geometry).size), "active": Out(1), "settled": Out(1),
-            "starts": Out(1), "visit_end": Out(1), "ready": In(1), "tile_missing": In(1),
-            "unit_loaded": In(1), "unit_sent": In(1), "unit_there": Out(1),
-            "request": Out(1), "activation": In(8 * accelerator.rows),
-            "psum_read": Out(1), "psum_read_address": Out(COUNT_BITS), "psum_read_data": In(row_bits),
-            "row": Out(row_bits), "row_address": Out(COUNT_BITS), "psum_write": Out(1),
-            "finished": Out(1),
-            "causes": Out(len(CAUSES)), "events": Out(len(EVENTS)),
-        })
+        super().__init__(
+            {
+                "job_valid": In(1),
+                "job_ready": Out(1),
+                "job": In(packets.job(geometry).size),
+                "job_written": Out(1),
+                "weight_valid": In(1),
+                "weight_ready": Out(1),
+                "weight_data": In(accelerator.weight_port_bits),
+                "load": In(1),
+                "chunk_valid": In(1),
+                "chunk_ready": Out(1),
+                "chunk": In(packets.chunk(geometry).size),
+                "active": Out(1),
+                "settled": Out(1),
+                "starts": Out(1),
+                "visit_end": Out(1),
+                "ready": In(1),
+                "tile_missing": In(1),
+                "unit_loaded": In(1),
+                "unit_sent": In(1),
+                "unit_there": Out(1),
+                "request": Out(1),
+                "activation": In(8 * accelerator.rows),
+                "psum_read": Out(1),
+                "psum_read_address": Out(COUNT_BITS),
+                "psum_read_data": In(row_bits),
+                "row": Out(row_bits),
+                "row_address": Out(COUNT_BITS),
+                "psum_write": Out(1),
+                "finished": Out(1),
+                "causes": Out(len(CAUSES)),
+                "events": Out(len(EVENTS)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -64,45 +84,71 @@ class Core(Block):
         loader = place(m, "loader", Loader(accelerator=acc, rom=self.rom))
         sequencer = place(m, "sequencer", Sequencer(accelerator=acc))
         array = place(m, "array", Array(accelerator=acc))
-        prf = place(m, "prf", Prf(depth=acc.prf_depth, columns=acc.columns,
-                                  sum_bits=geometry.sum_bits))
+        prf = place(m, "prf", Prf(depth=acc.prf_depth, columns=acc.columns, sum_bits=geometry.sum_bits))
         ahead, tag = View(geometry.tag, array.tag_ahead), View(geometry.tag, array.tag_out)
         row_tag_bits = Signal(geometry.tag.size)
         row_tag = View(geometry.tag, row_tag_bits)
         m.d.sync += row_tag_bits.eq(array.tag_out)
         for name in ("load", "chunk_valid", "chunk", "ready", "tile_missing", "unit_loaded", "unit_sent"):
             m.d.comb += getattr(sequencer, name).eq(getattr(self, name))
-        for name in ("chunk_ready", "active", "settled", "starts", "visit_end", "unit_there", "request",
-                     "causes"):
+        for name in (
+            "chunk_ready",
+            "active",
+            "settled",
+            "starts",
+            "visit_end",
+            "unit_there",
+            "request",
+            "causes",
+        ):
             m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         m.d.comb += [
-            loader.job_valid.eq(self.job_valid), loader.job.eq(self.job), self.job_ready.eq(loader.job_ready),
+            loader.job_valid.eq(self.job_valid),
+            loader.job.eq(self.job),
+            self.job_ready.eq(loader.job_ready),
             self.job_written.eq(loader.job_written),
-            loader.weight_valid.eq(self.weight_valid), loader.weight_data.eq(self.weight_data),
+            loader.weight_valid.eq(self.weight_valid),
+            loader.weight_data.eq(self.weight_data),
             self.weight_ready.eq(loader.weight_ready),
-            loader.take.eq(sequencer.take), loader.take_bank.eq(sequencer.take_bank),
+            loader.take.eq(sequencer.take),
+            loader.take_bank.eq(sequencer.take_bank),
             loader.take_serial.eq(sequencer.take_serial),
-            loader.retire.eq(ahead.valid & ahead.retire), loader.retire_bank.eq(ahead.bank),
+            loader.retire.eq(ahead.valid & ahead.retire),
+            loader.retire_bank.eq(ahead.bank),
             loader.retire_serial.eq(ahead.serial),
-            sequencer.full.eq(loader.full), sequencer.again.eq(loader.again),
+            sequencer.full.eq(loader.full),
+            sequencer.again.eq(loader.again),
             sequencer.missing.eq(~self.job_valid & loader.idle),
-
-            array.valid.eq(sequencer.valid), array.address.eq(sequencer.address),
+            array.valid.eq(sequencer.valid),
+            array.address.eq(sequencer.address),
             array.tag.eq(sequencer.tag),
             # Array rows without a channel take no part.
             array.activation.eq(self.activation & Cat(bit.replicate(8) for bit in sequencer.lanes)),
             array.write_enable.eq(loader.write_enable),
-            array.write_address.eq(loader.write_address), array.write_data.eq(loader.write_data),
-
-            self.psum_read.eq(ahead.valid & ahead.stored), self.psum_read_address.eq(ahead.address),
-            prf.valid.eq(tag.valid), prf.word.eq(tag.word), prf.first.eq(tag.first),
-            prf.use_stored.eq(tag.stored), prf.stored.eq(self.psum_read_data),
+            array.write_address.eq(loader.write_address),
+            array.write_data.eq(loader.write_data),
+            self.psum_read.eq(ahead.valid & ahead.stored),
+            self.psum_read_address.eq(ahead.address),
+            prf.valid.eq(tag.valid),
+            prf.word.eq(tag.word),
+            prf.first.eq(tag.first),
+            prf.use_stored.eq(tag.stored),
+            prf.stored.eq(self.psum_read_data),
             prf.sums.eq(array.sums),
-            self.row.eq(prf.row), self.row_address.eq(row_tag.address),
+            self.row.eq(prf.row),
+            self.row_address.eq(row_tag.address),
             self.psum_write.eq(row_tag.valid & row_tag.last & ~row_tag.final),
             self.finished.eq(row_tag.valid & row_tag.last & row_tag.final),
             # In the order of EVENTS.
-            self.events.eq(Cat(sequencer.request, loader.row_written, loader.beat_accepted, self.psum_read,
-                               self.psum_write, self.finished)),
+            self.events.eq(
+                Cat(
+                    sequencer.request,
+                    loader.row_written,
+                    loader.beat_accepted,
+                    self.psum_read,
+                    self.psum_write,
+                    self.finished,
+                )
+            ),
         ]
         return m

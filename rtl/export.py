@@ -71,33 +71,49 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
     """
     has_rom = accelerator.loader == "rom"
     if has_rom and codebook is None:
-        raise InputError("codebook", None, "the ROM needs its contents",
-                         "give a network with a universal codebook")
+        raise InputError(
+            "codebook", None, "the ROM needs its contents", "give a network with a universal codebook"
+        )
     if codebook is not None and not has_rom:
-        raise InputError("codebook", list(codebook.shape), f"{accelerator.name} has no codebook ROM",
-                         "leave the network out, or choose a rom machine")
+        raise InputError(
+            "codebook",
+            list(codebook.shape),
+            f"{accelerator.name} has no codebook ROM",
+            "leave the network out, or choose a rom machine",
+        )
     sources = {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
     contents = rom.init_files(accelerator, codebook) if has_rom else {}
     registers = register_map.register_map(accelerator, COUNTERS)
-    return sources | contents | {
-        "lint.vlt": lint(),
-        "registers.md": register_map.markdown(registers),
-        "codeword_registers.h": register_map.header(registers),
-        "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
-    }
+    return (
+        sources
+        | contents
+        | {
+            "lint.vlt": lint(),
+            "registers.md": register_map.markdown(registers),
+            "codeword_registers.h": register_map.header(registers),
+            "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
+        }
+    )
 
 
 def _check_target(directory: Path) -> None:
     """An export replaces its directory; it must not take other files with it."""
     if not directory.exists():
         return
-    strange = (sorted(path.name for path in directory.iterdir() if path.suffix not in _SUFFIXES)
-               if directory.is_dir() else ["."])
+    strange = (
+        sorted(path.name for path in directory.iterdir() if path.suffix not in _SUFFIXES)
+        if directory.is_dir()
+        else ["."]
+    )
     ours = directory.is_dir() and ((directory / f"{verilog.TOP}.v").exists() or not any(directory.iterdir()))
     if strange or not ours:
         name = strange[0] if strange else next(iter(sorted(path.name for path in directory.iterdir())))
-        raise InputError("directory", str(directory), f"holds {name!r}, which is no export's",
-                         "give a new or empty directory")
+        raise InputError(
+            "directory",
+            str(directory),
+            f"holds {name!r}, which is no export's",
+            "give a new or empty directory",
+        )
 
 
 def lint() -> str:
@@ -124,8 +140,12 @@ def _fusesoc(accelerator: Accelerator, sources: list[str], contents: list[str]) 
         "filesets": sets,
         "targets": {
             "default": {"filesets": main, "toplevel": verilog.TOP},
-            "lint": {"filesets": [*main, "lint"], "toplevel": verilog.TOP, "default_tool": "verilator",
-                     "tools": {"verilator": {"mode": "lint-only", "verilator_options": ["-Wall"]}}},
+            "lint": {
+                "filesets": [*main, "lint"],
+                "toplevel": verilog.TOP,
+                "default_tool": "verilator",
+                "tools": {"verilator": {"mode": "lint-only", "verilator_options": ["-Wall"]}},
+            },
         },
     }
     return "CAPI=2:\n" + yaml.safe_dump(core, sort_keys=False)

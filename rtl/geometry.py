@@ -33,18 +33,27 @@ class Geometry:
     def __post_init__(self) -> None:
         acc = self.accelerator
         for field, missing, problem, fix in (
-            ("psum_ports", acc.psum_ports == 2, "the RTL reads and writes stored psums through one port",
-             "set psum_ports = 1"),
-            ("edge_registers", not acc.edge_registers, "the RTL has these registers",
-             "set edge_registers = true"),
+            (
+                "psum_ports",
+                acc.psum_ports == 2,
+                "the RTL reads and writes stored psums through one port",
+                "set psum_ports = 1",
+            ),
+            (
+                "edge_registers",
+                not acc.edge_registers,
+                "the RTL has these registers",
+                "set edge_registers = true",
+            ),
             ("rom_ports", acc.rom_ports > 2, "a ROM macro has two read ports at most", "raise rom_banks"),
         ):
             if missing:
                 raise InputError(field, getattr(acc, field), problem, fix)
         port = self.accelerator.weight_port_bits
         if port & (port - 1):
-            raise InputError("weight_port_bits", port, "the beat buffer addresses it in binary",
-                             "use 64, 128, 256 or 512")
+            raise InputError(
+                "weight_port_bits", port, "the beat buffer addresses it in binary", "use 64, 128, 256 or 512"
+            )
 
     @property
     def records(self) -> int:
@@ -150,6 +159,17 @@ class Geometry:
         `final` to the storer; `retire` marks the last token of the chunk in `bank` (`serial`: in both);
         `address` is the psum address.
         """
-        return StructLayout({
-            "valid": 1, "word": self.word_select_bits, "first": 1, "stored": 1, "last": 1,
-            "final": 1, "retire": 1, "bank": 1, "serial": 1, "address": COUNT_BITS})
+        return StructLayout(
+            {
+                "valid": 1,
+                "word": self.word_select_bits,
+                "first": 1,
+                "stored": 1,
+                "last": 1,
+                "final": 1,
+                "retire": 1,
+                "bank": 1,
+                "serial": 1,
+                "address": COUNT_BITS,
+            }
+        )

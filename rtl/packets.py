@@ -53,10 +53,19 @@ def job(geometry: Geometry) -> StructLayout:
     return StructLayout(
         {"codebook": 1, "raw": 1, "diagonal": 1, "serial": 1, "wait": 1}
         | dict.fromkeys(("a", "b", "u", "d"), geometry.extent_bits)
-        | {"rows": row_count, "rows_tail": row_count, "row_bits": width, "row_bits_tail": width,
-           "block_inputs": row_count, "block_outputs": bits_for(acc.columns),
-           "index_bits": bits_for(geometry.index_bits), "entries": bits_for(acc.codebook_entries),
-           "beats": bits_for(most_beats), "address": ADDRESS_BITS})
+        | {
+            "rows": row_count,
+            "rows_tail": row_count,
+            "row_bits": width,
+            "row_bits_tail": width,
+            "block_inputs": row_count,
+            "block_outputs": bits_for(acc.columns),
+            "index_bits": bits_for(geometry.index_bits),
+            "entries": bits_for(acc.codebook_entries),
+            "beats": bits_for(most_beats),
+            "address": ADDRESS_BITS,
+        }
+    )
 
 
 def tile(geometry: Geometry) -> StructLayout:
@@ -67,13 +76,20 @@ def tile(geometry: Geometry) -> StructLayout:
     nothing to bring. `begins`: the first visit of a layer. `buffers`: tiles that the group holds (1 or 2).
     `wait`: for `maps_there`.
     """
-    transfer = {"address": ADDRESS_BITS, "beats": WORD_ADDRESS_BITS, "lines": WORD_ADDRESS_BITS,
-                "line_stride": ADDRESS_BITS, "planes": WORD_ADDRESS_BITS, "plane_stride": ADDRESS_BITS,
-                "to": WORD_ADDRESS_BITS}
+    transfer = {
+        "address": ADDRESS_BITS,
+        "beats": WORD_ADDRESS_BITS,
+        "lines": WORD_ADDRESS_BITS,
+        "line_stride": ADDRESS_BITS,
+        "planes": WORD_ADDRESS_BITS,
+        "plane_stride": ADDRESS_BITS,
+        "to": WORD_ADDRESS_BITS,
+    }
     return StructLayout(
         {"begins": 1, "wait": 1, "buffers": 2}
         | {f"ifmap_{name}": width for name, width in transfer.items()}
-        | {f"residual_{name}": width for name, width in transfer.items()})
+        | {f"residual_{name}": width for name, width in transfer.items()}
+    )
 
 
 def chunk(geometry: Geometry) -> StructLayout:
@@ -96,11 +112,27 @@ def chunk(geometry: Geometry) -> StructLayout:
         | dict.fromkeys(("pixels", "width"), COUNT_BITS)
         | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"), DEMAND_BITS)
         | dict.fromkeys(("fence", "first", "last", "serial", "opens", "begins", "ends", "double"), 1)
-        | {"map": 1, "base": WORD_ADDRESS_BITS, "pitch": PIXEL_BITS, "line": WORD_ADDRESS_BITS,
-           "lines": PIXEL_BITS, "line_pixels": PIXEL_BITS,
-           "channel": CHANNEL_BITS, "y": OFFSET_BITS, "x": OFFSET_BITS,
-           "ky": KERNEL_BITS, "kx": KERNEL_BITS, "kernel_x": KERNEL_BITS, "stride_y": 4, "stride_x": 4,
-           "dilation_y": KERNEL_BITS, "dilation_x": KERNEL_BITS, "zero": 8, "reuse": 1})
+        | {
+            "map": 1,
+            "base": WORD_ADDRESS_BITS,
+            "pitch": PIXEL_BITS,
+            "line": WORD_ADDRESS_BITS,
+            "lines": PIXEL_BITS,
+            "line_pixels": PIXEL_BITS,
+            "channel": CHANNEL_BITS,
+            "y": OFFSET_BITS,
+            "x": OFFSET_BITS,
+            "ky": KERNEL_BITS,
+            "kx": KERNEL_BITS,
+            "kernel_x": KERNEL_BITS,
+            "stride_y": 4,
+            "stride_x": 4,
+            "dilation_y": KERNEL_BITS,
+            "dilation_x": KERNEL_BITS,
+            "zero": 8,
+            "reuse": 1,
+        }
+    )
 
 
 PASS_KINDS = {"rows": 0, "average": 1, "max": 2}
@@ -126,19 +158,49 @@ def unit(geometry: Geometry) -> StructLayout:
     """
     acc = geometry.accelerator
     return StructLayout(
-        {"pass": 2, "ends": 1, "wide": 1, "residual": 1, "map": 1,
-         "a": geometry.extent_bits, "columns": bits_for(acc.columns), "columns_tail": bits_for(acc.columns),
-         "pixels": COUNT_BITS, "store": DEMAND_BITS,
-         "zero": 8, "low": 8, "high": 8,
-         "to": WORD_ADDRESS_BITS, "to_pitch": PIXEL_BITS, "ring": WORD_ADDRESS_BITS + 1,
-         "channel": CHANNEL_BITS,
-         "address": ADDRESS_BITS, "stride": ADDRESS_BITS,
-         "from": WORD_ADDRESS_BITS, "from_pitch": PIXEL_BITS, "from_channel": CHANNEL_BITS,
-         "own_zero": 8, "own_multiplier": 16, "other_zero": 8, "other_multiplier": 16, "shift": 6,
-         "add_zero": 8,
-         "add_low": 8, "add_high": 8,
-         "window_y": PIXEL_BITS, "window_x": PIXEL_BITS, "stride_y": 4, "stride_x": 4, "pad_y": 4, "pad_x": 4,
-         "lines": PIXEL_BITS, "line_pixels": PIXEL_BITS, "width": PIXEL_BITS, "groups": PIXEL_BITS})
+        {
+            "pass": 2,
+            "ends": 1,
+            "wide": 1,
+            "residual": 1,
+            "map": 1,
+            "a": geometry.extent_bits,
+            "columns": bits_for(acc.columns),
+            "columns_tail": bits_for(acc.columns),
+            "pixels": COUNT_BITS,
+            "store": DEMAND_BITS,
+            "zero": 8,
+            "low": 8,
+            "high": 8,
+            "to": WORD_ADDRESS_BITS,
+            "to_pitch": PIXEL_BITS,
+            "ring": WORD_ADDRESS_BITS + 1,
+            "channel": CHANNEL_BITS,
+            "address": ADDRESS_BITS,
+            "stride": ADDRESS_BITS,
+            "from": WORD_ADDRESS_BITS,
+            "from_pitch": PIXEL_BITS,
+            "from_channel": CHANNEL_BITS,
+            "own_zero": 8,
+            "own_multiplier": 16,
+            "other_zero": 8,
+            "other_multiplier": 16,
+            "shift": 6,
+            "add_zero": 8,
+            "add_low": 8,
+            "add_high": 8,
+            "window_y": PIXEL_BITS,
+            "window_x": PIXEL_BITS,
+            "stride_y": 4,
+            "stride_x": 4,
+            "pad_y": 4,
+            "pad_x": 4,
+            "lines": PIXEL_BITS,
+            "line_pixels": PIXEL_BITS,
+            "width": PIXEL_BITS,
+            "groups": PIXEL_BITS,
+        }
+    )
 
 
 PARAMETER = StructLayout({"bias": 32, "multiplier": 16, "shift": 6})

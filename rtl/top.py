@@ -69,15 +69,25 @@ class Top(Block):
         self.core = Core(accelerator=acc, rom=rom)
         self.ifmap, self.storer = IfmapLoader(accelerator=acc), Storer(accelerator=acc)
         self.psums = PsumStore(accelerator=acc)
-        super().__init__({
-            **{f"s_axil_{name}": member for name, member in lite_signals().items()},
-            **{f"m_axi_{master}_{name}": member
-               for master, members in self.masters.items() for name, member in members.items()},
-            "irq": Out(1), "weights_there": In(1), "maps_there": In(1),
-            "begin_layer": Out(1), "end_layer": Out(1), "job_written": Out(1), "tile_there": Out(1),
-            "overflow": Out(1),
-            **{f"count_{name}": Out(COUNTER_BITS) for name in COUNTERS},
-        })
+        super().__init__(
+            {
+                **{f"s_axil_{name}": member for name, member in lite_signals().items()},
+                **{
+                    f"m_axi_{master}_{name}": member
+                    for master, members in self.masters.items()
+                    for name, member in members.items()
+                },
+                "irq": Out(1),
+                "weights_there": In(1),
+                "maps_there": In(1),
+                "begin_layer": Out(1),
+                "end_layer": Out(1),
+                "job_written": Out(1),
+                "tile_there": Out(1),
+                "overflow": Out(1),
+                **{f"count_{name}": Out(COUNTER_BITS) for name in COUNTERS},
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -95,48 +105,78 @@ class Top(Block):
         ifmap = place(m, "ifmap_loader", self.ifmap, reset)
         storer = place(m, "storer", self.storer, reset)
         psums = place(m, "psum_store", self.psums, reset)
-        groups = [place(m, f"map_{n}", MapGroup(words=words, banks=acc.map_banks))
-                  for n, words in enumerate(geometry.map_words)]
+        groups = [
+            place(m, f"map_{n}", MapGroup(words=words, banks=acc.map_banks))
+            for n, words in enumerate(geometry.map_words)
+        ]
         residual = place(m, "residual", MapGroup(words=geometry.residual_words, banks=acc.map_banks))
 
         self._ports(m, registers, {"commands": commands, "weights": weights, "maps": tiles}, rows)
-        self._supervise(m, registers, control, commands,
-                        {"commands": commands, "weights": weights, "maps_read": tiles, "maps_write": rows})
+        self._supervise(
+            m,
+            registers,
+            control,
+            commands,
+            {"commands": commands, "weights": weights, "maps_read": tiles, "maps_write": rows},
+        )
         self._packets(m, commands, weights, tiles, core, ifmap, storer)
         self._l1(m, groups, residual, tiles, rows, ifmap, storer)
         m.d.comb += [
-            control.chunk_valid.eq(commands.chunks_valid), control.settled.eq(core.settled),
-            control.rows_waiting.eq(core.unit_there), control.pass_waiting.eq(storer.pass_waiting),
-            control.active.eq(core.active), control.pass_busy.eq(storer.pass_busy),
-            control.sent.eq(rows.unit_sent), control.idle.eq(rows.idle & ~storer.out_valid),
-            core.load.eq(control.load), ifmap.load.eq(control.load), ifmap.allowed.eq(control.allowed),
-            storer.pass_start.eq(control.pass_start), tiles.begin.eq(control.begin & ~storer.pass_waiting),
-            tiles.visit_end.eq(core.visit_end), tiles.maps_there.eq(self.maps_there),
-            weights.weights_there.eq(self.weights_there), ifmap.tile_there.eq(tiles.tile_there),
-            core.unit_loaded.eq(storer.unit_loaded), core.unit_sent.eq(rows.unit_sent & ~control.passing),
-            ifmap.starts.eq(core.starts), ifmap.request.eq(core.request),
-            core.ready.eq(ifmap.ready), core.tile_missing.eq(ifmap.tile_missing),
+            control.chunk_valid.eq(commands.chunks_valid),
+            control.settled.eq(core.settled),
+            control.rows_waiting.eq(core.unit_there),
+            control.pass_waiting.eq(storer.pass_waiting),
+            control.active.eq(core.active),
+            control.pass_busy.eq(storer.pass_busy),
+            control.sent.eq(rows.unit_sent),
+            control.idle.eq(rows.idle & ~storer.out_valid),
+            core.load.eq(control.load),
+            ifmap.load.eq(control.load),
+            ifmap.allowed.eq(control.allowed),
+            storer.pass_start.eq(control.pass_start),
+            tiles.begin.eq(control.begin & ~storer.pass_waiting),
+            tiles.visit_end.eq(core.visit_end),
+            tiles.maps_there.eq(self.maps_there),
+            weights.weights_there.eq(self.weights_there),
+            ifmap.tile_there.eq(tiles.tile_there),
+            core.unit_loaded.eq(storer.unit_loaded),
+            core.unit_sent.eq(rows.unit_sent & ~control.passing),
+            ifmap.starts.eq(core.starts),
+            ifmap.request.eq(core.request),
+            core.ready.eq(ifmap.ready),
+            core.tile_missing.eq(ifmap.tile_missing),
             core.activation.eq(ifmap.activation),
-            psums.read.eq(core.psum_read), psums.read_row.eq(core.psum_read_address),
-            core.psum_read_data.eq(psums.read_data), psums.write.eq(core.psum_write),
-            psums.write_row.eq(core.row_address), psums.write_data.eq(core.row),
-            storer.row_valid.eq(core.finished), storer.row.eq(core.row),
-            rows.row_valid.eq(storer.out_valid), storer.out_ready.eq(rows.row_ready),
+            psums.read.eq(core.psum_read),
+            psums.read_row.eq(core.psum_read_address),
+            core.psum_read_data.eq(psums.read_data),
+            psums.write.eq(core.psum_write),
+            psums.write_row.eq(core.row_address),
+            psums.write_data.eq(core.row),
+            storer.row_valid.eq(core.finished),
+            storer.row.eq(core.row),
+            rows.row_valid.eq(storer.out_valid),
+            storer.out_ready.eq(rows.row_ready),
             *(getattr(rows, f"row_{name}").eq(getattr(storer, f"out_{name}")) for name in MOVED),
-            self.begin_layer.eq(control.begin), self.end_layer.eq(control.end),
+            self.begin_layer.eq(control.begin),
+            self.end_layer.eq(control.end),
             self.overflow.eq(storer.overflow | psums.overflow),
-            self.job_written.eq(core.job_written), self.tile_there.eq(tiles.tile_there),
+            self.job_written.eq(core.job_written),
+            self.tile_there.eq(tiles.tile_there),
         ]
         causes = dict(zip(CAUSES, core.causes, strict=True))
         causes["control"] = causes["control"] | control.control
         events = causes | {"cycles": control.running, "vector": storer.pass_busy, "drain": control.drain}
         events |= dict(zip(EVENTS, core.events, strict=True))
-        m.d.comb += [counters.clear.eq(registers.start),
-                     counters.events.eq(Cat(events[name] for name in COUNTERS))]
+        m.d.comb += [
+            counters.clear.eq(registers.start),
+            counters.events.eq(Cat(events[name] for name in COUNTERS)),
+        ]
         for name in COUNTERS:
             count = getattr(counters, f"count_{name}")
-            m.d.comb += [getattr(registers, f"count_{name}").eq(count),
-                         getattr(self, f"count_{name}").eq(count)]
+            m.d.comb += [
+                getattr(registers, f"count_{name}").eq(count),
+                getattr(self, f"count_{name}").eq(count),
+            ]
         return m
 
     def _ports(self, m: Module, registers: Registers, readers: dict[str, Block], rows: RowMover) -> None:
@@ -149,44 +189,81 @@ class Top(Block):
                 _join(m, getattr(self, f"m_axi_{master}_{name}"), getattr(owner, name), member)
         m.d.comb += self.irq.eq(registers.irq)
 
-    def _supervise(self, m: Module, registers: Registers, control: LayerController, commands: CommandPort,
-                   ports: dict[str, Block]) -> None:
+    def _supervise(
+        self,
+        m: Module,
+        registers: Registers,
+        control: LayerController,
+        commands: CommandPort,
+        ports: dict[str, Block],
+    ) -> None:
         m.d.comb += [
-            control.start.eq(registers.start), control.layers.eq(registers.layer_count),
-            control.primed.eq(commands.primed), control.halt.eq(registers.stop),
-            registers.finished.eq(control.done), registers.layer_end.eq(control.end),
+            control.start.eq(registers.start),
+            control.layers.eq(registers.layer_count),
+            control.primed.eq(commands.primed),
+            control.halt.eq(registers.stop),
+            registers.finished.eq(control.done),
+            registers.layer_end.eq(control.end),
             registers.ports_idle.eq(Cat(port.idle for port in ports.values()).all()),
             commands.start.eq(registers.start),
-            *(getattr(commands, f"{stream}_{what}").eq(getattr(registers, f"{stream}_{what}"))
-              for stream in packets.STREAMS for what in ("base", "count")),
+            *(
+                getattr(commands, f"{stream}_{what}").eq(getattr(registers, f"{stream}_{what}"))
+                for stream in packets.STREAMS
+                for what in ("base", "count")
+            ),
         ]
         for name, port in ports.items():
             m.d.comb += [
-                port.stop.eq(registers.stop), port.clear.eq(registers.clear),
+                port.stop.eq(registers.stop),
+                port.clear.eq(registers.clear),
                 getattr(registers, f"{name}_error").eq(port.error),
                 getattr(registers, f"{name}_error_address").eq(port.error_address),
             ]
 
-    def _packets(self, m: Module, commands: CommandPort, weights: WeightPort, tiles: TileMover, core: Core,
-                 ifmap: IfmapLoader, storer: Storer) -> None:
+    def _packets(
+        self,
+        m: Module,
+        commands: CommandPort,
+        weights: WeightPort,
+        tiles: TileMover,
+        core: Core,
+        ifmap: IfmapLoader,
+        storer: Storer,
+    ) -> None:
         m.d.comb += [
-            weights.in_valid.eq(commands.jobs_valid), weights.in_job.eq(commands.jobs_packet),
+            weights.in_valid.eq(commands.jobs_valid),
+            weights.in_job.eq(commands.jobs_packet),
             commands.jobs_ready.eq(weights.in_ready),
-            core.job_valid.eq(weights.out_valid), core.job.eq(weights.out_job),
+            core.job_valid.eq(weights.out_valid),
+            core.job.eq(weights.out_job),
             weights.out_ready.eq(core.job_ready),
-            core.weight_valid.eq(weights.weight_valid), core.weight_data.eq(weights.weight_data),
+            core.weight_valid.eq(weights.weight_valid),
+            core.weight_data.eq(weights.weight_data),
             weights.weight_ready.eq(core.weight_ready),
-            tiles.tile_valid.eq(commands.tiles_valid), tiles.tile_packet.eq(commands.tiles_packet),
+            tiles.tile_valid.eq(commands.tiles_valid),
+            tiles.tile_packet.eq(commands.tiles_packet),
             commands.tiles_ready.eq(tiles.tile_ready),
-            *(getattr(unit, f"chunk{suffix}").eq(getattr(commands, f"chunks_{port}"))
-              for unit in (core, ifmap) for suffix, port in (("_valid", "valid"), ("", "packet"))),
+            *(
+                getattr(unit, f"chunk{suffix}").eq(getattr(commands, f"chunks_{port}"))
+                for unit in (core, ifmap)
+                for suffix, port in (("_valid", "valid"), ("", "packet"))
+            ),
             commands.chunks_ready.eq(core.chunk_ready),
-            storer.word_valid.eq(commands.units_valid), storer.word.eq(commands.units_word),
+            storer.word_valid.eq(commands.units_valid),
+            storer.word.eq(commands.units_word),
             commands.units_ready.eq(storer.word_ready),
         ]
 
-    def _l1(self, m: Module, groups: list[MapGroup], residual: MapGroup, tiles: TileMover, rows: RowMover,
-            ifmap: IfmapLoader, storer: Storer) -> None:
+    def _l1(
+        self,
+        m: Module,
+        groups: list[MapGroup],
+        residual: MapGroup,
+        tiles: TileMover,
+        rows: RowMover,
+        ifmap: IfmapLoader,
+        storer: Storer,
+    ) -> None:
         """Each group has one reader and one writer at a time (docs/hardware.md section 2)."""
         # Which group the ifmap loader has read.
         fetched_map = Signal()
@@ -204,15 +281,18 @@ class Top(Block):
                 group.write_data.eq(Mux(filled, tiles.write_data, storer.write_data)),
                 group.read_enable.eq(fetched | passed | moved),
                 group.read_word.eq(
-                    Mux(fetched, ifmap.read_word, Mux(passed, storer.pass_word, rows.read_word))),
+                    Mux(fetched, ifmap.read_word, Mux(passed, storer.pass_word, rows.read_word))
+                ),
             ]
         m.d.comb += [
             ifmap.read_data.eq(Mux(fetched_map, groups[1].read_data, groups[0].read_data)),
             storer.pass_data.eq(Mux(storer.pass_map, groups[1].read_data, groups[0].read_data)),
             rows.read_data.eq(Mux(moved_map, groups[1].read_data, groups[0].read_data)),
             residual.write_enable.eq(Mux(tiles.write_enable & tiles.write_group, WORD, 0)),
-            residual.write_word.eq(tiles.write_word), residual.write_data.eq(tiles.write_data),
-            residual.read_enable.eq(storer.residual_read), residual.read_word.eq(storer.residual_word),
+            residual.write_word.eq(tiles.write_word),
+            residual.write_data.eq(tiles.write_data),
+            residual.read_enable.eq(storer.residual_read),
+            residual.read_word.eq(storer.residual_word),
             storer.residual_data.eq(residual.read_data),
         ]
 

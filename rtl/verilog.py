@@ -16,11 +16,14 @@ from sim.accelerator import Accelerator
 
 TOP = module_name(Top.kind)
 
+
 @cache
 def modules(accelerator: Accelerator) -> dict[str, str]:
     """Verilog text by module name, top module first."""
-    return {module_name(kind): _header(block, accelerator) + text
-            for kind, (block, text) in hierarchy(Top(accelerator=accelerator)).items()}
+    return {
+        module_name(kind): _header(block, accelerator) + text
+        for kind, (block, text) in hierarchy(Top(accelerator=accelerator)).items()
+    }
 
 
 def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
@@ -39,8 +42,7 @@ def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
             if text is not None:
                 texts[block.kind] = text
             else:
-                intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind),
-                                                         emit_src=False)
+                intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind), emit_src=False)
             pending = [new for kind, new in found.items() if kind not in blocks]
     texts |= _verilog(intermediate)
     return {kind: (block, texts[kind]) for kind, block in blocks.items()}
@@ -54,8 +56,11 @@ def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
         passes = ["proc", "opt_expr", "opt_clean", "opt_dff", "memory_collect", "opt_clean -purge"]
         script = [*(f"read_rtlil {kind}.il" for kind in intermediate), *passes]
         for kind in intermediate:
-            script += [f"select {module_name(kind)}", f"write_verilog -noattr -selected {kind}.v",
-                       "select -clear"]
+            script += [
+                f"select {module_name(kind)}",
+                f"write_verilog -noattr -selected {kind}.v",
+                "select -clear",
+            ]
         yosys.run(script, Path(scratch))
         return {kind: _tidy(Path(scratch, f"{kind}.v").read_text()) for kind in intermediate}
 
@@ -63,7 +68,7 @@ def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
 def _tidy(text: str) -> str:
     """Drops the generator's banner and the second declaration of each port."""
     lines = text.splitlines()
-    lines = lines[next(n for n, line in enumerate(lines) if line.startswith("module ")):]
+    lines = lines[next(n for n, line in enumerate(lines) if line.startswith("module ")) :]
     kept, port = [], ""
     for line in lines:
         words = line.split()
@@ -82,14 +87,15 @@ def _header(block: Block, acc: Accelerator) -> str:
         "dense": "dense INT8",
         "codebook": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}",
         "masked": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, "
-                  f"mask {acc.keep}:{acc.group}",
+        f"mask {acc.keep}:{acc.group}",
         "signed": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, and signs",
         "rom": f"codebook ROM k = {acc.codebook_entries}, d = {acc.codeword_length}, "
-               f"{acc.rom_banks} banks with {acc.rom_ports} reads a cycle",
+        f"{acc.rom_banks} banks with {acc.rom_ports} reads a cycle",
     }[acc.loader]
     configuration = (
         f"Configuration: {acc.name}, {acc.rows} x {acc.columns}, {tile}, {weights}, "
-        f"WRF {acc.wrf_depth}, PRF {acc.prf_depth}, weight port {acc.weight_port_bits} bits.")
+        f"WRF {acc.wrf_depth}, PRF {acc.prf_depth}, weight port {acc.weight_port_bits} bits."
+    )
     contract = inspect.cleandoc(type(block).__doc__ or "").splitlines()
     lines = [f"{module_name(block.kind)}: {contract[0]}", *contract[1:], "", configuration]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"

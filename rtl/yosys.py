@@ -23,8 +23,14 @@ def run(commands: Iterable[str], directory: Path) -> str:
     """
     (directory / "script.ys").write_text("\n".join(commands) + "\n")
     # ABC keeps a copy of every library it has read in the temporary directory; this one goes away.
-    done = subprocess.run([sys.executable, "-c", _RUN], cwd=directory, text=True, capture_output=True,
-                          check=False, env=os.environ | {"TMPDIR": str(directory)})
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN],
+        cwd=directory,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=os.environ | {"TMPDIR": str(directory)},
+    )
     log = directory / "yosys.log"
     text = log.read_text() if log.exists() else ""
     if done.returncode:
@@ -56,9 +62,16 @@ def engines(name: str, seconds: int, cycles: int) -> list[list[str]]:
     }[name]
 
 
-def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
-          defines: Mapping[str, int] | None = None, prepare: Iterable[str] = (),
-          engine: str = "mixed", cycles: int = 0) -> str:
+def prove(
+    sources: Iterable[str],
+    top: str,
+    directory: Path,
+    seconds: int,
+    defines: Mapping[str, int] | None = None,
+    prepare: Iterable[str] = (),
+    engine: str = "mixed",
+    cycles: int = 0,
+) -> str:
     """Proves the assertions of SystemVerilog files in `directory` by ABC.
 
     Power-up values are those of the registers; `assume` binds in the cycle and all before it. `prepare`:
@@ -71,13 +84,31 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
     """
     macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
     first, *others = (f"read_verilog -sv -formal{macros} {source}" for source in sources)
-    run([
-        first, *prepare, *others,
-        f"hierarchy -check -top {top}", "proc", "flatten", "opt_expr", "opt_clean", "memory -nomap",
-        "memory_map -formal", "opt -full", "chformal -lower", "async2sync",
-        "formalff -clk2ff -ff2anyinit", "techmap", "opt -fast", "setundef -undriven -anyseq",
-        "aigmap", "opt_clean", "write_aiger -zinit property.aig",
-    ], directory)
+    run(
+        [
+            first,
+            *prepare,
+            *others,
+            f"hierarchy -check -top {top}",
+            "proc",
+            "flatten",
+            "opt_expr",
+            "opt_clean",
+            "memory -nomap",
+            "memory_map -formal",
+            "opt -full",
+            "chformal -lower",
+            "async2sync",
+            "formalff -clk2ff -ff2anyinit",
+            "techmap",
+            "opt -fast",
+            "setundef -undriven -anyseq",
+            "aigmap",
+            "opt_clean",
+            "write_aiger -zinit property.aig",
+        ],
+        directory,
+    )
     text = ""
     for attempt in engines(engine, seconds, cycles):
         text = _abc(["read_aiger property.aig", "fold", "strash", *attempt, "print_status"], directory)
@@ -92,6 +123,7 @@ def prove(sources: Iterable[str], top: str, directory: Path, seconds: int,
 def _abc(commands: Iterable[str], directory: Path) -> str:
     """Runs ABC commands in `directory` and returns what they print."""
     tool = installed() / "yosys-abc"
-    done = subprocess.run([tool, "-q", "; ".join(commands)], cwd=directory, text=True, capture_output=True,
-                          check=False)
+    done = subprocess.run(
+        [tool, "-q", "; ".join(commands)], cwd=directory, text=True, capture_output=True, check=False
+    )
     return done.stdout + done.stderr

@@ -102,8 +102,8 @@ class Cost:
             "cycles": self.cycles,
             "stall_cycles": self.stall_cycles,
             "utilization": self.utilization,
-            "energy_pj": self.energy_pj | {"total": self.total_pj,
-                                           "total_without_dram": self.total_without_dram_pj},
+            "energy_pj": self.energy_pj
+            | {"total": self.total_pj, "total_without_dram": self.total_without_dram_pj},
             "time_s": self.time_s,
             "tops": self.tops,
             "tops_per_watt": self.tops_per_watt,
@@ -116,11 +116,15 @@ class Cost:
         return self.layer_json() | {
             "area_mm2": areas | {"total": self.total_mm2},
             "area_sources": {name: area.to_json() for name, area in self.area_mm2.items()},
-            "energy_sources": {name: figure.to_json() | {"each": figure.value}
-                               for name, figure in self.energy_sources.items()},
-            "unknown_energy": self.unknown_energy, "unknown_area": self.unknown_area,
+            "energy_sources": {
+                name: figure.to_json() | {"each": figure.value}
+                for name, figure in self.energy_sources.items()
+            },
+            "unknown_energy": self.unknown_energy,
+            "unknown_area": self.unknown_area,
             "counts_source": {"label": "counted", "source": "docs/timing.md", "uncertainty": ""},
-            "clock_hz": self.clock_hz, "clock_source": self.clock_source.to_json(),
+            "clock_hz": self.clock_hz,
+            "clock_source": self.clock_source.to_json(),
             "peak_tops": self.peak_tops,
             "physical_tops": self.physical_tops,
         }
@@ -139,28 +143,42 @@ class Prices:
 
     @classmethod
     def of(cls, accelerator: Accelerator, technology: Technology) -> Prices:
-        return cls(accelerator, technology.energies(accelerator), technology.per_cycle(accelerator),
-                   technology.standing(accelerator), technology.areas(accelerator),
-                   technology.clock_limit(accelerator))
+        return cls(
+            accelerator,
+            technology.energies(accelerator),
+            technology.per_cycle(accelerator),
+            technology.standing(accelerator),
+            technology.areas(accelerator),
+            technology.clock_limit(accelerator),
+        )
 
     def cost(self, layers: Sequence[LayerCounts]) -> Cost:
         """Cost of some layers, one after the other: one, or all of a network; at least one."""
         acc = self.accelerator
         cycles = sum(layer.total_cycles for layer in layers)
         macs = sum(layer.macs for layer in layers)
-        stalls = {cause: sum(layer.cycles[cause] for layer in layers)
-                  for cause in CAUSES if cause != "compute"}
+        stalls = {
+            cause: sum(layer.cycles[cause] for layer in layers) for cause in CAUSES if cause != "compute"
+        }
         clock_hz = min(acc.clock_hz, self.clock_limit.value or acc.clock_hz)
         time_s = cycles / clock_hz
-        energy = {what: _product(price, sum(layer.accesses[what] for layer in layers))
-                  for what, price in self.accesses.items()}
+        energy = {
+            what: _product(price, sum(layer.accesses[what] for layer in layers))
+            for what, price in self.accesses.items()
+        }
         energy |= {what: _product(price, cycles) for what, price in self.per_cycle.items()}
         energy |= {what: _product(power, time_s * _PJ_OF_MW_SECOND) for what, power in self.standing.items()}
         return Cost(
-            macs=macs, multiplications=sum(layer.accesses["mac"] for layer in layers),
-            cycles=cycles, stall_cycles=stalls, energy_pj=energy,
-            energy_sources=self.accesses | self.per_cycle | self.standing, area_mm2=self.areas,
-            time_s=time_s, clock_hz=clock_hz, clock_source=self.clock_limit,
+            macs=macs,
+            multiplications=sum(layer.accesses["mac"] for layer in layers),
+            cycles=cycles,
+            stall_cycles=stalls,
+            energy_pj=energy,
+            energy_sources=self.accesses | self.per_cycle | self.standing,
+            area_mm2=self.areas,
+            time_s=time_s,
+            clock_hz=clock_hz,
+            clock_source=self.clock_limit,
             peak_tops=2 * acc.rows * acc.columns * clock_hz / 1e12,
             utilization=macs / (acc.rows * acc.columns * cycles),
         )

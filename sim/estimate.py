@@ -29,8 +29,12 @@ class LayerEstimate:
 
     def to_json(self) -> dict[str, object]:
         schedule = self.counts.schedule
-        return {"name": self.counts.name, "schedule": _schedule_json(schedule),
-                "accesses": self.counts.accesses, "gated": self.counts.gated} | self.cost.layer_json()
+        return {
+            "name": self.counts.name,
+            "schedule": _schedule_json(schedule),
+            "accesses": self.counts.accesses,
+            "gated": self.counts.gated,
+        } | self.cost.layer_json()
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,32 @@ class Estimate:
         return {layer.counts.name: layer.exclusion for layer in self.layers if layer.exclusion}
 
     def to_json(self) -> dict[str, object]:
-        names = {"network": self.name, "accelerator": self.accelerator.name,
-                 "technology": self.accelerator.technology, "mapping_energies": self.mapping_energies,
-                 "passes": self.passes}
-        return names | self.cost.to_json() | {
-            "uncompressed": self.exclusions, "gated": self.gated, "rom_expected": self.rom_expected,
-            "layers": [layer.to_json() for layer in self.layers],
+        names = {
+            "network": self.name,
+            "accelerator": self.accelerator.name,
+            "technology": self.accelerator.technology,
+            "mapping_energies": self.mapping_energies,
+            "passes": self.passes,
         }
+        return (
+            names
+            | self.cost.to_json()
+            | {
+                "uncompressed": self.exclusions,
+                "gated": self.gated,
+                "rom_expected": self.rom_expected,
+                "layers": [layer.to_json() for layer in self.layers],
+            }
+        )
 
 
 def estimate(
-    network: Network | Workload | Sequence[Shape], accelerator: Accelerator, *, objective: str = "edp",
-    name: str = "network", zeros: tuple[float, float] | None = None,
+    network: Network | Workload | Sequence[Shape],
+    accelerator: Accelerator,
+    *,
+    objective: str = "edp",
+    name: str = "network",
+    zeros: tuple[float, float] | None = None,
     formats: Mapping[str, tuple[Format, int]] | None = None,
 ) -> Estimate:
     """Maps every layer and adds up what the closed form says.
@@ -130,28 +148,45 @@ def estimate(
             assert isinstance(shape, PassShape)
             layer, found = pass_counts(shape, accelerator, how, found)
         counts.append(layer)
-    return assemble(name, accelerator, with_output(counts, shapes[-1], accelerator), reasons, passes,
-                    closed_form=True)
+    return assemble(
+        name, accelerator, with_output(counts, shapes[-1], accelerator), reasons, passes, closed_form=True
+    )
 
 
 def assemble(
-    name: str, accelerator: Accelerator, counts: Sequence[LayerCounts],
-    exclusions: Mapping[str, str] | None = None, passes: int = 1, closed_form: bool = False,
+    name: str,
+    accelerator: Accelerator,
+    counts: Sequence[LayerCounts],
+    exclusions: Mapping[str, str] | None = None,
+    passes: int = 1,
+    closed_form: bool = False,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
     prices = Prices.of(accelerator, technology.load(accelerator.technology))
     return Estimate(
-        name, accelerator,
-        tuple(LayerEstimate(layer, prices.cost([layer]), (exclusions or {}).get(layer.name, ""))
-              for layer in counts),
-        prices.cost([layer.repeated(passes) for layer in counts]), passes, closed_form,
+        name,
+        accelerator,
+        tuple(
+            LayerEstimate(layer, prices.cost([layer]), (exclusions or {}).get(layer.name, ""))
+            for layer in counts
+        ),
+        prices.cost([layer.repeated(passes) for layer in counts]),
+        passes,
+        closed_form,
     )
 
 
 def _schedule_json(schedule: Schedule | None) -> dict[str, object] | None:
     if schedule is None:
         return None
-    return {"format": schedule.format, "codewords": schedule.codewords, "a": schedule.a,
-            "b": schedule.b, "d": schedule.d, "overlap": schedule.overlap,
-            "tile_rows": schedule.tile_rows, "outputs_outer": schedule.outputs_outer,
-            "ifmap_from": schedule.source}
+    return {
+        "format": schedule.format,
+        "codewords": schedule.codewords,
+        "a": schedule.a,
+        "b": schedule.b,
+        "d": schedule.d,
+        "overlap": schedule.overlap,
+        "tile_rows": schedule.tile_rows,
+        "outputs_outer": schedule.outputs_outer,
+        "ifmap_from": schedule.source,
+    }

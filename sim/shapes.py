@@ -81,19 +81,32 @@ class ConvShape:
 
     def __post_init__(self) -> None:
         if self.wide and self.residual:
-            raise InputError(f"{self.name}.wide", True, f"the addition {self.residual} requantizes",
-                             "use wide = False")
+            raise InputError(
+                f"{self.name}.wide", True, f"the addition {self.residual} requantizes", "use wide = False"
+            )
         for field in ("channels", "outputs", "groups"):
             if getattr(self, field) < 1:
-                raise InputError(f"{self.name}.{field}", getattr(self, field), "must be positive",
-                                 "give the layer's real count")
+                raise InputError(
+                    f"{self.name}.{field}",
+                    getattr(self, field),
+                    "must be positive",
+                    "give the layer's real count",
+                )
         for field in ("channels", "outputs"):
             if getattr(self, field) % self.groups:
-                raise InputError(f"{self.name}.groups", self.groups, "does not divide "
-                                 f"{field} = {getattr(self, field)}", "use a divisor of both")
+                raise InputError(
+                    f"{self.name}.groups",
+                    self.groups,
+                    f"does not divide {field} = {getattr(self, field)}",
+                    "use a divisor of both",
+                )
         if self.out_h < 1 or self.out_w < 1:
-            raise InputError(f"{self.name}.kernel", self.kernel,
-                             f"larger than the padded ifmap {self.size}", "pad the ifmap")
+            raise InputError(
+                f"{self.name}.kernel",
+                self.kernel,
+                f"larger than the padded ifmap {self.size}",
+                "pad the ifmap",
+            )
 
     def _out(self, axis: int) -> int:
         end = self.padding if self.padding_end is None else self.padding_end
@@ -182,7 +195,8 @@ class PassShape:
             return -(-self.results // lanes), (words(0, min(lanes, self.results)),)
         groups = range(0, self.channels, lanes)
         return -(-self.results // self.channels), tuple(
-            words(first, min(lanes, self.channels - first)) for first in groups)
+            words(first, min(lanes, self.channels - first)) for first in groups
+        )
 
     @property
     def ifmap_bytes(self) -> int:

@@ -55,13 +55,24 @@ _NETWORKS: dict[str, Callable[[Builder, int], object]] = {
     "resnet20": lambda net, size: resnet.small(net, size=size),
 }
 _KINDS: dict[Loader, Kind] = {
-    "dense": "dense", "codebook": "vq", "masked": "mvq", "signed": "ssvq", "rom": "rom"}
+    "dense": "dense",
+    "codebook": "vq",
+    "masked": "mvq",
+    "signed": "ssvq",
+    "rom": "rom",
+}
 NAMES = tuple(name + SUFFIX for name in _NETWORKS)
 
 
 def synthetic(
-    name: str, weight: Kind = "mvq", k: int = 512, d: int = 16, keep: int = 4, group: int = 16,
-    seed: int = 0, size: int | None = None,
+    name: str,
+    weight: Kind = "mvq",
+    k: int = 512,
+    d: int = 16,
+    keep: int = 4,
+    group: int = 16,
+    seed: int = 0,
+    size: int | None = None,
 ) -> Network:
     """A network with random weights in one format.
 
@@ -91,8 +102,9 @@ def synthetic(
     assert first is not None
     spec = TensorSpec((first.channels, *first.size), scale=1 / 64)
     readers = Counter(source for step in graph.steps for source in step.inputs)
-    only_added = {source for step in graph.steps if step.kind == "add" for source in step.inputs
-                  if readers[source] == 1}
+    only_added = {
+        source for step in graph.steps if step.kind == "add" for source in step.inputs if readers[source] == 1
+    }
     tensors = {"input": rng.integers(-128, 128, (1, *spec.shape)).astype(np.int8)}
     layers: list[Layer] = []
     for step in graph.steps:
@@ -114,22 +126,39 @@ def synthetic(
             layer = Pool(step.name, step.inputs[0], "max", step.kernel, step.stride, step.padding)
         layers.append(layer)
         tensors[step.name] = run_layer(Network(name, spec, tuple(layers)), layer, tensors)
-    return Network(name + SUFFIX, spec, tuple(layers), metadata={
-        "synthetic": True, "weights": f"random, not trained: {weight}, seed {seed}"})
+    return Network(
+        name + SUFFIX,
+        spec,
+        tuple(layers),
+        metadata={"synthetic": True, "weights": f"random, not trained: {weight}, seed {seed}"},
+    )
 
 
 def native(name: str, accelerator: Accelerator, seed: int = 0) -> Network:
     """A synthetic network in the format that an accelerator is made for."""
-    return synthetic(name, _KINDS[accelerator.loader], accelerator.codebook_entries,
-                     accelerator.codeword_length, accelerator.keep, accelerator.group, seed)
+    return synthetic(
+        name,
+        _KINDS[accelerator.loader],
+        accelerator.codebook_entries,
+        accelerator.codeword_length,
+        accelerator.keep,
+        accelerator.group,
+        seed,
+    )
 
 
 def one_layer(channels: int, size: int, accelerator: Accelerator, seed: int = 0) -> Network:
     """A 3x3 convolution of as many outputs as channels, on maps of size x size, in the native format."""
     shape = ConvShape("conv", channels, channels, (3, 3), padding=(1, 1), size=(size, size))
     rng = np.random.default_rng(seed)
-    draw = _Draw(rng, _KINDS[accelerator.loader], accelerator.codebook_entries,
-                 accelerator.codeword_length, accelerator.keep, accelerator.group)
+    draw = _Draw(
+        rng,
+        _KINDS[accelerator.loader],
+        accelerator.codebook_entries,
+        accelerator.codeword_length,
+        accelerator.keep,
+        accelerator.group,
+    )
     conv = _conv(_Step("conv", "conv", ("input",), shape), draw.weight(shape, compressed=True))
     image = rng.integers(-128, 128, (1, channels, size, size)).astype(np.int8)
     conv, _ = _calibrated(conv, image, 0, False, rng)
@@ -171,8 +200,18 @@ class _Graph(Builder):
         y = super().pool(name, x, kernel, stride, padding)
         assert isinstance(kernel, int)
         assert isinstance(stride, int)
-        return self._step(y, _Step("max", name, (self._names[x.layer],), None, (kernel, kernel),
-                                   (stride, stride), (padding, padding)))
+        return self._step(
+            y,
+            _Step(
+                "max",
+                name,
+                (self._names[x.layer],),
+                None,
+                (kernel, kernel),
+                (stride, stride),
+                (padding, padding),
+            ),
+        )
 
     def global_pool(self, name: str, x: Tensor) -> Tensor:
         return self._step(super().pool(name, x, x.size), _Step("average", name, (self._names[x.layer],)))
@@ -208,12 +247,16 @@ class _Draw:
         k = self.k if self.kind == "rom" else own_codewords(shape, self.k, self.d)
         assignments = self.rng.integers(0, k, places, np.uint16)
         if self.kind == "mvq":
-            codes = self.rng.integers(0, len(mask_table(self.keep, self.group)),
-                                      (*places, self.d // self.group), np.uint16)
+            codes = self.rng.integers(
+                0, len(mask_table(self.keep, self.group)), (*places, self.d // self.group), np.uint16
+            )
             return CodebookWeight(self._normal(k, self.d), assignments, codes, self.keep, self.group)
         if self.kind == "ssvq":
-            return CodebookWeight(np.abs(self._normal(k, self.d)), assignments,
-                                  signs=self.rng.integers(0, 2**self.d, places, np.uint16))
+            return CodebookWeight(
+                np.abs(self._normal(k, self.d)),
+                assignments,
+                signs=self.rng.integers(0, 2**self.d, places, np.uint16),
+            )
         if self.kind == "vq":
             return CodebookWeight(self._normal(k, self.d), assignments)
         if self.shared is None:
@@ -228,8 +271,16 @@ class _Draw:
 def _conv(step: _Step, weight: Weight) -> Conv:
     shape = step.shape
     assert shape is not None
-    return Conv(step.name, step.inputs[0], weight, np.zeros(shape.outputs, np.int32), shape.stride,
-                shape.padding, groups=shape.groups, dilation=shape.dilation)
+    return Conv(
+        step.name,
+        step.inputs[0],
+        weight,
+        np.zeros(shape.outputs, np.int32),
+        shape.stride,
+        shape.padding,
+        groups=shape.groups,
+        dilation=shape.dilation,
+    )
 
 
 def _calibrated(

@@ -48,8 +48,9 @@ def _split(root: Path, name: str) -> Images:
     pixels = _idx(root, f"{name}-images-idx3-ubyte")
     labels = _idx(root, f"{name}-labels-idx1-ubyte")
     if len(pixels) != len(labels):
-        raise InputError("labels", len(labels), f"for {len(pixels)} images in {root}",
-                         "use the files of one release")
+        raise InputError(
+            "labels", len(labels), f"for {len(pixels)} images in {root}", "use the files of one release"
+        )
     return Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels).long())
 
 
@@ -57,11 +58,16 @@ def _idx(root: Path, name: str) -> np.ndarray:
     """IDX: two zero bytes, type 8 (uint8), number of dimensions, big-endian sizes, data."""
     packed, plain = root / f"{name}.gz", root / name
     if not packed.exists() and not plain.exists():
-        raise InputError("data", str(root), f"{name}[.gz] is not there",
-                         "apt install dataset-fashion-mnist, or give the folder of the IDX files")
+        raise InputError(
+            "data",
+            str(root),
+            f"{name}[.gz] is not there",
+            "apt install dataset-fashion-mnist, or give the folder of the IDX files",
+        )
     raw = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
     sizes = np.frombuffer(raw, ">u4", raw[3], 4) if raw[:3] == b"\0\0\x08" else None
     if sizes is None or len(raw) != 4 + 4 * len(sizes) + sizes.prod(dtype=np.int64):
-        raise InputError("data", str(root / name), "not an IDX file of bytes, or cut short",
-                         "download it again")
+        raise InputError(
+            "data", str(root / name), "not an IDX file of bytes, or cut short", "download it again"
+        )
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes).copy()

@@ -16,8 +16,11 @@ from torch import Tensor
 
 from algos.data.packages import Wheel
 
-FOOLBOX = Wheel("foolbox==3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb",
-                "MIT; pictures of ImageNet for research use")
+FOOLBOX = Wheel(
+    "foolbox==3.3.4",
+    "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb",
+    "MIT; pictures of ImageNet for research use",
+)
 FOLDER = "foolbox/data/imagenet_"
 
 

@@ -55,14 +55,37 @@ class Wheel:
         base.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=base) as scratch:
             done = subprocess.run(
-                [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
-                 "-d", scratch, self.requirement], capture_output=True, text=True, check=False)
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "download",
+                    "-q",
+                    "--no-deps",
+                    "--only-binary",
+                    ":all:",
+                    "-d",
+                    scratch,
+                    self.requirement,
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             found = list(Path(scratch).glob("*.whl"))
             if done.returncode or not found:
-                raise InputError("package", self.requirement, f"pip did not get it: {done.stderr[-300:]}",
-                                 "check the connection to the package index")
+                raise InputError(
+                    "package",
+                    self.requirement,
+                    f"pip did not get it: {done.stderr[-300:]}",
+                    "check the connection to the package index",
+                )
             if hashlib.sha256(found[0].read_bytes()).hexdigest() != self.sha256:
-                raise InputError("package", self.requirement, "is another file than the pinned one",
-                                 "check where pip takes it from")
+                raise InputError(
+                    "package",
+                    self.requirement,
+                    "is another file than the pinned one",
+                    "check where pip takes it from",
+                )
             os.replace(found[0], kept)
         return kept

@@ -40,9 +40,26 @@ class Call:
         return next(value for value in self.arguments.values() if isinstance(value, Tensor))
 
 
-SAME = tuple(f"aten.{name}" for name in (
-    "contiguous", "clone", "detach", "detach_", "alias", "lift_fresh_copy", "dropout", "dropout_",
-    "feature_dropout", "to", "_to_copy", "type_as", "float", "positive", "copy"))
+SAME = tuple(
+    f"aten.{name}"
+    for name in (
+        "contiguous",
+        "clone",
+        "detach",
+        "detach_",
+        "alias",
+        "lift_fresh_copy",
+        "dropout",
+        "dropout_",
+        "feature_dropout",
+        "to",
+        "_to_copy",
+        "type_as",
+        "float",
+        "positive",
+        "copy",
+    )
+)
 """Operators whose result is their first input."""
 
 PARTS = tuple(f"aten.{name}" for name in ("chunk", "split", "split_with_sizes", "unbind", "tensor_split"))
@@ -59,39 +76,145 @@ HIDDEN = {
 }
 """Operators with products inside: what to do instead."""
 
-_CLAMPS = ("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "clamp", "clamp_min", "clamp_max", "clamp_",
-           "neg")
-_TABLES = ("abs", "ceil", "celu", "cos", "elu", "elu_", "erf", "exp", "floor", "gelu", "hardsigmoid",
-           "hardsigmoid_", "hardswish", "hardswish_", "leaky_relu", "leaky_relu_", "log", "log_sigmoid",
-           "mish", "mish_", "reciprocal", "round", "rsqrt", "selu", "selu_", "sigmoid", "sigmoid_", "sign",
-           "silu", "silu_", "sin", "softplus", "sqrt", "square", "tanh", "tanh_")
-_VIEWS = ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "transpose", "permute", "t", "squeeze",
-          "unsqueeze", "expand", "expand_as", "slice", "select", "narrow",
-          "repeat", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "movedim",
-          "numpy_T", "swapaxes", "view_as", "roll", "flip", "unfold", "index_select", "embedding")
-_ARITHMETIC = {"add": "add", "add_": "add", "sub": "subtract", "sub_": "subtract", "rsub": "subtract",
-               "mul": "multiply", "mul_": "multiply", "div": "divide", "div_": "divide",
-               "maximum": "compare", "minimum": "compare"}
+_CLAMPS = (
+    "relu",
+    "relu_",
+    "relu6",
+    "hardtanh",
+    "hardtanh_",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "clamp_",
+    "neg",
+)
+_TABLES = (
+    "abs",
+    "ceil",
+    "celu",
+    "cos",
+    "elu",
+    "elu_",
+    "erf",
+    "exp",
+    "floor",
+    "gelu",
+    "hardsigmoid",
+    "hardsigmoid_",
+    "hardswish",
+    "hardswish_",
+    "leaky_relu",
+    "leaky_relu_",
+    "log",
+    "log_sigmoid",
+    "mish",
+    "mish_",
+    "reciprocal",
+    "round",
+    "rsqrt",
+    "selu",
+    "selu_",
+    "sigmoid",
+    "sigmoid_",
+    "sign",
+    "silu",
+    "silu_",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "tanh",
+    "tanh_",
+)
+_VIEWS = (
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "flatten",
+    "unflatten",
+    "transpose",
+    "permute",
+    "t",
+    "squeeze",
+    "unsqueeze",
+    "expand",
+    "expand_as",
+    "slice",
+    "select",
+    "narrow",
+    "repeat",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    "movedim",
+    "numpy_T",
+    "swapaxes",
+    "view_as",
+    "roll",
+    "flip",
+    "unfold",
+    "index_select",
+    "embedding",
+)
+_ARITHMETIC = {
+    "add": "add",
+    "add_": "add",
+    "sub": "subtract",
+    "sub_": "subtract",
+    "rsub": "subtract",
+    "mul": "multiply",
+    "mul_": "multiply",
+    "div": "divide",
+    "div_": "divide",
+    "maximum": "compare",
+    "minimum": "compare",
+}
 _REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "min", "var", "std")
 _WINDOWS = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "max_pool2d_with_indices")
-_ADAPTIVE = ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool1d",
-             "adaptive_max_pool2d")
-_NORMALIZATIONS = {"softmax": "softmax", "_softmax": "softmax", "log_softmax": "softmax",
-                   "_log_softmax": "softmax", "layer_norm": "layernorm", "native_layer_norm": "layernorm",
-                   "group_norm": "layernorm", "instance_norm": "layernorm", "rms_norm": "rmsnorm"}
-_UPSAMPLING = {"upsample_nearest1d": 1, "upsample_nearest2d": 1, "upsample_linear1d": 2,
-               "upsample_bilinear2d": 4, "upsample_bicubic2d": 16}  # elements a result is made of
+_ADAPTIVE = (
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "_adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+)
+_NORMALIZATIONS = {
+    "softmax": "softmax",
+    "_softmax": "softmax",
+    "log_softmax": "softmax",
+    "_log_softmax": "softmax",
+    "layer_norm": "layernorm",
+    "native_layer_norm": "layernorm",
+    "group_norm": "layernorm",
+    "instance_norm": "layernorm",
+    "rms_norm": "rmsnorm",
+}
+_UPSAMPLING = {
+    "upsample_nearest1d": 1,
+    "upsample_nearest2d": 1,
+    "upsample_linear1d": 2,
+    "upsample_bilinear2d": 4,
+    "upsample_bicubic2d": 16,
+}  # elements a result is made of
 
 
 def _convolution(call: Call) -> list[Step]:
     weight = call["weight"]
     axes = len(weight.extent) - 2
     if call.arguments.get("transposed"):
-        raise InputError(f"node {call.name}", call.operator, "transposed convolutions are not supported",
-                         "use nn.Upsample and a convolution")
+        raise InputError(
+            f"node {call.name}",
+            call.operator,
+            "transposed convolutions are not supported",
+            "use nn.Upsample and a convolution",
+        )
     if not weight.constant:
-        raise InputError(f"node {call.name}", weight.name, "the weights are computed by the network",
-                         "make them a parameter")
+        raise InputError(
+            f"node {call.name}",
+            weight.name,
+            "the weights are computed by the network",
+            "make them a parameter",
+        )
 
     def each(argument: str) -> list[int]:
         """One number an axis; torch lets one stand for all."""
@@ -101,13 +224,25 @@ def _convolution(call: Call) -> list[Step]:
 
     dilation, padding = each("dilation"), call["padding"]
     if isinstance(padding, str):  # "same" has the odd row at the end
-        total = [(k - 1) * d if padding == "same" else 0
-                 for k, d in zip(weight.extent[2:], dilation, strict=True)]
+        total = [
+            (k - 1) * d if padding == "same" else 0 for k, d in zip(weight.extent[2:], dilation, strict=True)
+        ]
         begin, end = [t // 2 for t in total], [t - t // 2 for t in total]
     else:
         begin = end = each("padding")
-    return [convolution(call.name, call["input"], weight.extent, call.out, stride=each("stride"),
-                        dilation=dilation, begin=begin, end=end, groups=call["groups"])]
+    return [
+        convolution(
+            call.name,
+            call["input"],
+            weight.extent,
+            call.out,
+            stride=each("stride"),
+            dilation=dilation,
+            begin=begin,
+            end=end,
+            groups=call["groups"],
+        )
+    ]
 
 
 def _linear(call: Call) -> list[Step]:
@@ -134,8 +269,10 @@ def _biased(call: Call, left: Tensor, right: Tensor, bias: Tensor | None) -> lis
     if bias is None or bias.constant:
         return [product(call.name, left, right, call.out)]
     inner = Tensor(f"{call.out.name}/product", call.out.extent)
-    return [product(call.name, left, right, inner),
-            arithmetic(f"{call.name}.add", "add", inner, bias, call.out)]
+    return [
+        product(call.name, left, right, inner),
+        arithmetic(f"{call.name}.add", "add", inner, bias, call.out),
+    ]
 
 
 def _attention(call: Call) -> list[Step]:
@@ -144,8 +281,10 @@ def _attention(call: Call) -> list[Step]:
 
 def _arithmetic(call: Call) -> list[Step]:
     operation = _ARITHMETIC[call.operator.removeprefix("aten.")]
-    left, right = (value if isinstance(value, Tensor) else Tensor("", (), True)  # a number
-                   for value in list(call.arguments.values())[:2])
+    left, right = (
+        value if isinstance(value, Tensor) else Tensor("", (), True)  # a number
+        for value in list(call.arguments.values())[:2]
+    )
     if call.operator == "aten.rsub":
         left, right = right, left
     return [arithmetic(call.name, operation, left, right, call.out)]
@@ -154,8 +293,9 @@ def _arithmetic(call: Call) -> list[Step]:
 def _power(call: Call) -> list[Step]:
     exponent = call["exponent"]
     if not isinstance(call["self"], Tensor) or (isinstance(exponent, Tensor) and not exponent.constant):
-        raise InputError(f"node {call.name}", call.operator, "the exponent is computed by the network",
-                         "make it a number")
+        raise InputError(
+            f"node {call.name}", call.operator, "the exponent is computed by the network", "make it a number"
+        )
     return _table(call)
 
 

@@ -10,7 +10,7 @@ from sim.network import Network
 
 
 def export(
-    model: Trainable, calibration: Images, *, name: str, metadata: dict[str, object] | None = None,
+    model: Trainable, calibration: Images, *, name: str, metadata: dict[str, object] | None = None
 ) -> Network:
     """Quantizes weights and activations to INT8; codebooks, assignments, masks and signs stay as they are.
 

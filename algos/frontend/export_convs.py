@@ -25,24 +25,41 @@ from sim.errors import InputError
 from sim.network import Network, TensorSpec
 
 RESNET_NAMES = {
-    r"^conv$": "stem", r"^mean$": "pool", r"^blocks\.(\d+)": r"block\1", r"shortcut\.0": "shortcut"}
+    r"^conv$": "stem",
+    r"^mean$": "pool",
+    r"^blocks\.(\d+)": r"block\1",
+    r"shortcut\.0": "shortcut",
+}
 ADDITIONS = (operator.add, torch.add)
 CLAMPS = {nn.ReLU: (0.0, math.inf), nn.ReLU6: (0.0, 6.0), F.relu: (0.0, math.inf), F.relu6: (0.0, 6.0)}
 """Activations, as modules and as functions, by the range of their values."""
 
 
 def export(
-    model: ResNet, calibration: Images, *, name: str, metadata: dict[str, object] | None = None,
+    model: ResNet, calibration: Images, *, name: str, metadata: dict[str, object] | None = None
 ) -> Network:
     """`algos.frontend.export.export` of a ResNet."""
     require_calibration(calibration)
-    return export_module(model, normalize(calibration.pixels), PIXELS, name=name, metadata=metadata,
-                         compressible=list(model.body()), rename=RESNET_NAMES)
+    return export_module(
+        model,
+        normalize(calibration.pixels),
+        PIXELS,
+        name=name,
+        metadata=metadata,
+        compressible=list(model.body()),
+        rename=RESNET_NAMES,
+    )
 
 
 def export_module(
-    model: nn.Module, inputs: Tensor, quantized: Activation, *, name: str, compressible: Sequence[str],
-    metadata: dict[str, object] | None = None, rename: Mapping[str, str] | None = None,
+    model: nn.Module,
+    inputs: Tensor,
+    quantized: Activation,
+    *,
+    name: str,
+    compressible: Sequence[str],
+    metadata: dict[str, object] | None = None,
+    rename: Mapping[str, str] | None = None,
 ) -> Network:
     """Quantizes a network of convolutions with batch norm and ReLU or ReLU6, additions, a mean over the
     picture and a linear classifier.
@@ -61,8 +78,11 @@ def export_module(
     """
     require_finite(model)
     model = copy.deepcopy(model).eval()
-    dense = [layer for layer in map(model.get_submodule, compressible)
-             if isinstance(layer, nn.Conv2d) and attached(layer) is None]
+    dense = [
+        layer
+        for layer in map(model.get_submodule, compressible)
+        if isinstance(layer, nn.Conv2d) and attached(layer) is None
+    ]
     densify(dense)
     if len(dense) == len(compressible):
         absorb_gain_signs(model)
@@ -106,17 +126,25 @@ class _Walk:
         elif isinstance(module, nn.Dropout):
             name = sources[0]
         else:
-            raise InputError("operation", str(node.target), "has no integer layer here",
-                             "use convolutions with batch norm, ReLU, ReLU6, additions, a mean over the "
-                             "picture and a linear classifier")
+            raise InputError(
+                "operation",
+                str(node.target),
+                "has no integer layer here",
+                "use convolutions with batch norm, ReLU, ReLU6, additions, a mean over the "
+                "picture and a linear classifier",
+            )
         self.tensor |= dict.fromkeys(inside, name)
 
     def _norm(self, node: fx.Node) -> fx.Node:
         """The batch norm that alone takes a convolution's value."""
         after = next(iter(node.users))
         if len(node.users) > 1 or not isinstance(self._module(after), nn.BatchNorm2d):
-            raise InputError(str(node.target), after.name, "takes the convolution's value, which no batch "
-                             "norm takes alone", "put a BatchNorm2d behind it, gain 1 and offset the bias")
+            raise InputError(
+                str(node.target),
+                after.name,
+                "takes the convolution's value, which no batch norm takes alone",
+                "put a BatchNorm2d behind it, gain 1 and offset the bias",
+            )
         return after
 
     def _clamp(self, inside: list[fx.Node]) -> tuple[float, float]:

@@ -52,7 +52,7 @@ Function = Callable[[Tensor], Tensor]
 
 
 def export(
-    model: TokenNet, calibration: Images, *, name: str, metadata: dict[str, object] | None = None,
+    model: TokenNet, calibration: Images, *, name: str, metadata: dict[str, object] | None = None
 ) -> Network:
     """`algos.frontend.export.export` of a Vim or DeiT."""
     require_calibration(calibration)
@@ -66,8 +66,9 @@ def export(
         last = emitter.norm("norm", last, model.norm)
         last = emitter.pool("mean", last)
         emitter.linear("head", last, model.head, wide=True)
-    return Network(name, TensorSpec((1, 28, 28), PIXELS.scale, PIXELS.zero_point), tuple(emitter.layers),
-                   metadata or {})
+    return Network(
+        name, TensorSpec((1, 28, 28), PIXELS.scale, PIXELS.zero_point), tuple(emitter.layers), metadata or {}
+    )
 
 
 def _vim_block(emit: _Emitter, name: str, source: str, block: vim.Block) -> str:
@@ -75,8 +76,10 @@ def _vim_block(emit: _Emitter, name: str, source: str, block: vim.Block) -> str:
     inner = block.in_proj.out_features // 2
     u = emit.linear(f"{name}.u", normed, block.in_proj, slice(0, inner))
     gate = emit.linear(f"{name}.gate", normed, block.in_proj, slice(inner, 2 * inner), function=F.silu)
-    forward, backward = (_direction(emit, f"{name}.{label}", u, way)
-                         for label, way in zip(("forward", "backward"), block.ways, strict=True))
+    forward, backward = (
+        _direction(emit, f"{name}.{label}", u, way)
+        for label, way in zip(("forward", "backward"), block.ways, strict=True)
+    )
     both = emit.add(f"{name}.both", forward, backward)
     gated = emit.multiply(f"{name}.gated", both, gate)
     return emit.add(f"{name}.add", emit.linear(f"{name}.out", gated, block.out_proj), source)
@@ -94,14 +97,17 @@ def _direction(emit: _Emitter, name: str, source: str, way: vim.Direction) -> st
 def _deit_block(emit: _Emitter, name: str, source: str, block: deit.Block) -> str:
     attention, dim = block.attention, block.fc1.in_features
     normed = emit.norm(f"{name}.norm1", source, block.norm1)
-    q, k, v = (emit.linear(f"{name}.{part}", normed, attention.qkv, slice(i * dim, (i + 1) * dim))
-               for i, part in enumerate("qkv"))
+    q, k, v = (
+        emit.linear(f"{name}.{part}", normed, attention.qkv, slice(i * dim, (i + 1) * dim))
+        for i, part in enumerate("qkv")
+    )
     heads = attention.heads
     logits = emit.matmul(f"{name}.logits", q, k, heads, True, math.sqrt(heads / dim))
     mixed = emit.matmul(f"{name}.mixed", emit.softmax(f"{name}.softmax", logits, heads), v, heads, False)
     middle = emit.add(f"{name}.add1", emit.linear(f"{name}.proj", mixed, attention.proj), source)
-    hidden = emit.linear(f"{name}.fc1", emit.norm(f"{name}.norm2", middle, block.norm2), block.fc1,
-                         function=F.gelu)
+    hidden = emit.linear(
+        f"{name}.fc1", emit.norm(f"{name}.norm2", middle, block.norm2), block.fc1, function=F.gelu
+    )
     return emit.add(f"{name}.add2", emit.linear(f"{name}.fc2", hidden, block.fc2), middle)
 
 
@@ -124,16 +130,38 @@ class _Emitter(Lowering):
         placed = self._conv("place", flat, ones, place.T.flatten(), groups=place.numel(), weight=weight)
         return self._reshape("tokens", placed, (place.shape[1], TOKENS, 1))
 
-    def linear(self, name: str, source: str, layer: nn.Linear, outputs: slice = slice(None), *,
-               function: Function | None = None, wide: bool = False) -> str:
+    def linear(
+        self,
+        name: str,
+        source: str,
+        layer: nn.Linear,
+        outputs: slice = slice(None),
+        *,
+        function: Function | None = None,
+        wide: bool = False,
+    ) -> str:
         """Some outputs of a linear layer, as a 1x1 convolution over the tokens."""
         bias = None if layer.bias is None else layer.bias[outputs]
-        return self._conv(name, source, layer.weight[outputs, :, None, None], bias, function=function,
-                          weight=self._codebook(layer, outputs), wide=wide)
+        return self._conv(
+            name,
+            source,
+            layer.weight[outputs, :, None, None],
+            bias,
+            function=function,
+            weight=self._codebook(layer, outputs),
+            wide=wide,
+        )
 
     def token_conv(self, name: str, source: str, layer: nn.Conv1d, function: Function) -> str:
-        return self._conv(name, source, layer.weight[..., None], layer.bias, padding=(layer.padding[0], 0),
-                          groups=layer.groups, function=function)
+        return self._conv(
+            name,
+            source,
+            layer.weight[..., None],
+            layer.bias,
+            padding=(layer.padding[0], 0),
+            groups=layer.groups,
+            function=function,
+        )
 
     def _codebook(self, layer: nn.Linear, outputs: slice) -> tuple[Weight, np.ndarray] | None:
         part = attached(layer)
@@ -148,9 +176,18 @@ class _Emitter(Lowering):
         return replace(whole, assignments=whole.assignments[rows], mask_codes=masks, signs=signs), scales
 
     def _conv(
-        self, name: str, source: str, real: Tensor, bias: Tensor | None, *, stride: tuple[int, int] = (1, 1),
-        padding: tuple[int, int] = (0, 0), groups: int = 1, function: Function | None = None,
-        weight: tuple[Weight, np.ndarray] | None = None, wide: bool = False,
+        self,
+        name: str,
+        source: str,
+        real: Tensor,
+        bias: Tensor | None,
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+        groups: int = 1,
+        function: Function | None = None,
+        weight: tuple[Weight, np.ndarray] | None = None,
+        wide: bool = False,
     ) -> str:
         before = F.conv2d(self.float[source], real, bias, stride, padding, groups=groups)
         if weight is None:
@@ -166,17 +203,24 @@ class _Emitter(Lowering):
         self.layers.append(Conv(name, source, stored, whole, stride, padding, requantized, groups))
         return name
 
-    def _requantization(self, name: str, before: Tensor, steps: np.ndarray,
-                        function: Function | None) -> Requantization:
+    def _requantization(
+        self, name: str, before: Tensor, steps: np.ndarray, function: Function | None
+    ) -> Requantization:
         if function is None:
             out = self._put(name, before)
             return requantization(steps / out.scale, out)
         inner, out = calibrate(before, SIGNED), self._put(name, function(before))
         plain = requantization(steps / inner.scale, inner)
-        table = activation_table(lambda v: float(function(torch.tensor(v, dtype=torch.float64))),
-                                 inner.scale, inner.zero_point, out.scale, out.zero_point)
-        return Requantization(plain.multiplier, plain.shift, inner.zero_point, inner.low, inner.high,
-                              table, out.zero_point)
+        table = activation_table(
+            lambda v: float(function(torch.tensor(v, dtype=torch.float64))),
+            inner.scale,
+            inner.zero_point,
+            out.scale,
+            out.zero_point,
+        )
+        return Requantization(
+            plain.multiplier, plain.shift, inner.zero_point, inner.low, inner.high, table, out.zero_point
+        )
 
     def _reshape(self, name: str, source: str, to: tuple[int, int, int]) -> str:
         self.float[name] = self.float[source].reshape(-1, *to)
@@ -227,10 +271,24 @@ class _Emitter(Lowering):
         shift = min(47, 15 - math.floor(math.log2(decay.max())))
         skip = way.skip.double().numpy() / (of_delta * of_b * of_c)
         m, s = self._ratio(of_delta * of_x * of_b * of_c / out.scale)
-        self.layers.append(Scan(
-            name, (x, delta, b, c), np.minimum(np.round(decay * 2.0**shift), 65535).astype(np.uint16),
-            exponent_table(TABLE_STEP), np.round(skip).astype(np.int32), shift, 2, 1, m, s, reverse,
-            out.zero_point, out.low, out.high))
+        self.layers.append(
+            Scan(
+                name,
+                (x, delta, b, c),
+                np.minimum(np.round(decay * 2.0**shift), 65535).astype(np.uint16),
+                exponent_table(TABLE_STEP),
+                np.round(skip).astype(np.int32),
+                shift,
+                2,
+                1,
+                m,
+                s,
+                reverse,
+                out.zero_point,
+                out.low,
+                out.high,
+            )
+        )
         return name
 
     def _put(self, name: str, value: Tensor, clamp: tuple[float, float] = SIGNED) -> Activation:

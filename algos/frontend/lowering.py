@@ -32,8 +32,9 @@ def require_finite(model: nn.Module) -> None:
     """Raises InputError where a tensor of the model is not."""
     for field, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise InputError(field, float("nan"), "holds NaN or infinity",
-                             "repair the checkpoint before exporting it")
+            raise InputError(
+                field, float("nan"), "holds NaN or infinity", "repair the checkpoint before exporting it"
+            )
 
 
 class Lowering:
@@ -51,7 +52,11 @@ class Lowering:
         self.layers: list[Layer] = []
 
     def conv(
-        self, name: str, source: str, conv: nn.Conv2d, norm: nn.BatchNorm2d,
+        self,
+        name: str,
+        source: str,
+        conv: nn.Conv2d,
+        norm: nn.BatchNorm2d,
         clamp: tuple[float, float] = SIGNED,
     ) -> None:
         """A convolution, its batch norm and its activation."""
@@ -64,16 +69,27 @@ class Lowering:
         real = np.maximum(real, 1e-30)
         bias = self._bias(name, weight, source, offset / real)
         assert isinstance(conv.padding, tuple)
-        self.layers.append(Conv(name, source, weight, bias, conv.stride, conv.padding,
-                                requantization(real / out.scale, out), conv.groups))
+        self.layers.append(
+            Conv(
+                name,
+                source,
+                weight,
+                bias,
+                conv.stride,
+                conv.padding,
+                requantization(real / out.scale, out),
+                conv.groups,
+            )
+        )
 
     def add(self, name: str, left: str, right: str, clamp: tuple[float, float] = SIGNED) -> str:
         out = self._put(name, self.float[left] + self.float[right], clamp)
         ratios = np.array([self.scale[t].scale / out.scale for t in (left, right)])
         shift = self._ratio(float(ratios.max()))[1]
         first, second = (round(float(r) * 2**shift) for r in ratios)
-        self.layers.append(Add(name, (left, right), (first, second), shift,
-                               out.zero_point, out.low, out.high))
+        self.layers.append(
+            Add(name, (left, right), (first, second), shift, out.zero_point, out.low, out.high)
+        )
         return name
 
     def pool(self, name: str, source: str) -> str:
@@ -98,8 +114,12 @@ class Lowering:
         sums = weight.decode().astype(np.int64).sum((1, 2, 3))
         bias = np.round(offset) - self.scale[source].zero_point * sums
         if np.abs(bias).max() >= 2**31:
-            raise InputError(f"{name}.bias", float(np.abs(bias).max()), "exceeds 32 bits",
-                             "check the batch norm's running variance, or use larger activation scales")
+            raise InputError(
+                f"{name}.bias",
+                float(np.abs(bias).max()),
+                "exceeds 32 bits",
+                "check the batch norm's running variance, or use larger activation scales",
+            )
         return bias.astype(np.int32)
 
     @staticmethod

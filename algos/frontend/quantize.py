@@ -55,8 +55,9 @@ def multiplier_and_shift(ratios: np.ndarray, bits: int = 16) -> tuple[np.ndarray
         if round(ratio * 2**shift) >= 2**bits:
             shift -= 1
         if shift < 1:
-            raise InputError("scale ratio", float(ratio), f"above 2^{bits - 1}",
-                             "recalibrate the activations")
+            raise InputError(
+                "scale ratio", float(ratio), f"above 2^{bits - 1}", "recalibrate the activations"
+            )
         m[i], s[i] = round(ratio * 2**shift), shift
     return m, s
 

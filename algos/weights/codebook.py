@@ -136,7 +136,11 @@ class MaskedWeight(CodedWeight):
     """
 
     def __init__(
-        self, codebook: Codebook, assignments: Tensor, masks: Tensor, shape: torch.Size,
+        self,
+        codebook: Codebook,
+        assignments: Tensor,
+        masks: Tensor,
+        shape: torch.Size,
         pattern: tuple[int, int],
     ) -> None:
         super().__init__(codebook, assignments, shape)

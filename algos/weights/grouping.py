@@ -29,14 +29,22 @@ def group(weight: Tensor, d: int, axis: Axis = "output") -> Tensor:
         raise InputError("axis", axis, "is no axis of a weight", "use output or input")
     if d < 1:
         raise InputError("d", d, "is no length of a codeword", "use 8")
-    length, what = ((weight.shape[0], "output channels") if axis == "output" else
-                    (weight[0].numel(), "weights of an output"))
+    length, what = (
+        (weight.shape[0], "output channels")
+        if axis == "output"
+        else (weight[0].numel(), "weights of an output")
+    )
     if length % d:
-        raise InputError("d", d, f"does not divide the {length} {what}",
-                         f"choose a divisor of {length}{_PAD if weight.ndim == 4 else ''}")
+        raise InputError(
+            "d",
+            d,
+            f"does not divide the {length} {what}",
+            f"choose a divisor of {length}{_PAD if weight.ndim == 4 else ''}",
+        )
     if not torch.isfinite(weight).all():
-        raise InputError("weight", float("nan"), "holds NaN or infinity",
-                         "repair the checkpoint before compressing it")
+        raise InputError(
+            "weight", float("nan"), "holds NaN or infinity", "repair the checkpoint before compressing it"
+        )
     if axis == "input":
         return weight.reshape(-1, d)
     return weight.reshape(length // d, d, -1).transpose(1, 2).reshape(-1, d)

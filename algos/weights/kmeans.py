@@ -84,8 +84,14 @@ def masked_sse(vectors: Tensor, masks: Tensor | None, codebook: Tensor, assignme
 
 
 def masked_kmeans(
-    vectors: Tensor, masks: Tensor | None, k: int, *, seed: int = 0, iterations: int = 100,
-    tolerance: float = 1e-3, start: Start = "random",
+    vectors: Tensor,
+    masks: Tensor | None,
+    k: int,
+    *,
+    seed: int = 0,
+    iterations: int = 100,
+    tolerance: float = 1e-3,
+    start: Start = "random",
 ) -> Clustering:
     """Clusters sub-vectors; without masks this is plain k-means.
 
@@ -100,8 +106,12 @@ def masked_kmeans(
         InputError: k exceeds half of the sub-vectors: such a codebook compresses nothing.
     """
     if not 0 < k <= len(vectors) // 2:
-        raise InputError("k", k, f"the layer has {len(vectors)} sub-vectors",
-                         f"use at most {len(vectors) // 2}, or share the codebook across layers")
+        raise InputError(
+            "k",
+            k,
+            f"the layer has {len(vectors)} sub-vectors",
+            f"use at most {len(vectors) // 2}, or share the codebook across layers",
+        )
     if start not in get_args(Start):
         raise InputError("start", start, "is no start of k-means", "use random or k-means++")
     m = None if masks is None else masks.to(vectors.dtype)

@@ -22,8 +22,12 @@ def magnitude_mask(vectors: Tensor, n: int, m: int) -> Tensor:
         InputError: m does not divide d, or n exceeds m.
     """
     if not 0 < n <= m or vectors.shape[1] % m:
-        raise InputError("N:M", f"{n}:{m}", f"does not fit sub-vectors of d = {vectors.shape[1]}",
-                         "choose M that divides d and N <= M")
+        raise InputError(
+            "N:M",
+            f"{n}:{m}",
+            f"does not fit sub-vectors of d = {vectors.shape[1]}",
+            "choose M that divides d and N <= M",
+        )
     groups = vectors.abs().reshape(-1, m)
     mask = torch.zeros_like(groups, dtype=torch.bool)
     mask.scatter_(1, groups.topk(n, dim=1).indices, True)
@@ -93,8 +97,11 @@ def sparsify(layers: Iterable[nn.Module], d: int, n: int, m: int, method: Method
     if method not in get_args(Method):
         raise InputError("method", method, "is no sparse training", "use sr-ste or asp")
     for layer in layers:
-        part = (SparseWeight(d, n, m) if method == "sr-ste" else
-                PrunedWeight(weight_mask(layer.weight.detach(), d, n, m)))
+        part = (
+            SparseWeight(d, n, m)
+            if method == "sr-ste"
+            else PrunedWeight(weight_mask(layer.weight.detach(), d, n, m))
+        )
         parametrize.register_parametrization(layer, "weight", part)
 
 

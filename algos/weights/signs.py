@@ -140,7 +140,11 @@ class SignedWeight(CodedWeight):
     """
 
     def __init__(
-        self, codebook: Codebook, assignments: Tensor, latent: Tensor, shape: torch.Size,
+        self,
+        codebook: Codebook,
+        assignments: Tensor,
+        latent: Tensor,
+        shape: torch.Size,
         freezing: Freezing | None = None,
     ) -> None:
         super().__init__(codebook, assignments, shape)
@@ -166,5 +170,6 @@ class SignedWeight(CodedWeight):
     def stored(self) -> CodebookWeight:
         negative = (self.signs() < 0).cpu().numpy().astype(np.uint16)
         words = (negative << np.arange(negative.shape[1], dtype=np.uint16)).sum(1, dtype=np.uint16)
-        return CodebookWeight(self.codebook.integers(), self.stored_assignments(),
-                              signs=words.reshape(self.places))
+        return CodebookWeight(
+            self.codebook.integers(), self.stored_assignments(), signs=words.reshape(self.places)
+        )

@@ -56,8 +56,9 @@ class SoftAssignment(nn.Module):
         super().__init__()
         self.logits = nn.Parameter(logits.detach().clone())
         self.register_buffer("candidates", candidates.clone())
-        self.register_buffer("confirmed", torch.zeros(len(candidates), dtype=torch.bool,
-                                                      device=candidates.device))
+        self.register_buffer(
+            "confirmed", torch.zeros(len(candidates), dtype=torch.bool, device=candidates.device)
+        )
         self.register_buffer("code", candidates[:, 0].clone())
 
     def open(self) -> Tensor:
@@ -77,8 +78,9 @@ class SoftAssignment(nn.Module):
         open = self.open()
         if not len(open):
             return hard
-        soft = F.embedding_bag(self.candidates[open], codebook, mode="sum",
-                               per_sample_weights=self.logits[open].softmax(1))
+        soft = F.embedding_bag(
+            self.candidates[open], codebook, mode="sum", per_sample_weights=self.logits[open].softmax(1)
+        )
         return hard.index_copy(0, open, soft)
 
     def quadratic_penalty(self) -> Tensor:

@@ -82,8 +82,12 @@ def sample_codebook(
     share = min(10 * k, *map(len, vectors))
     pool = torch.cat([v[torch.randperm(len(v), generator=generator)[:share]] for v in vectors])
     if len(pool) < k:
-        raise InputError("k", k, f"the networks give {len(pool)} sub-vectors in equal shares",
-                         "choose a smaller k or d, or give more or larger networks")
+        raise InputError(
+            "k",
+            k,
+            f"the networks give {len(pool)} sub-vectors in equal shares",
+            "choose a smaller k or d, or give more or larger networks",
+        )
     observed = pool[torch.randperm(len(pool), generator=generator)[:k]]
     return rounded(observed + bandwidth * torch.randn(k, d, generator=generator))
 
@@ -146,5 +150,6 @@ class UniversalWeight(CodedWeight):
             InputError: a sub-vector is not confirmed yet.
         """
         self.require_confirmed()
-        return CodebookWeight(self.codebook.integers.cpu().numpy(), self.stored_assignments(),
-                              universal=self.codebook.universal)
+        return CodebookWeight(
+            self.codebook.integers.cpu().numpy(), self.stored_assignments(), universal=self.codebook.universal
+        )

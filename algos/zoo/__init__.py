@@ -46,15 +46,20 @@ def load_images() -> tuple[Images, Images]:
     the data set itself.
     """
     with np.load(FOLDER / "images.npz") as file:
+
         def part(split: str) -> Images:
-            return Images(torch.from_numpy(file[f"{split}_pixels"]),
-                          torch.from_numpy(file[f"{split}_labels"]).long())
+            return Images(
+                torch.from_numpy(file[f"{split}_pixels"]), torch.from_numpy(file[f"{split}_labels"]).long()
+            )
 
         return part("training"), part("test")
 
 
 _LOADERS: dict[str, Callable[[], Trainable]] = {
-    "resnet20-fashion": load_float, "vim-fashion": load_vim, "deit-fashion": load_deit}
+    "resnet20-fashion": load_float,
+    "vim-fashion": load_vim,
+    "deit-fashion": load_deit,
+}
 NAMES = tuple(_LOADERS)
 
 

@@ -45,8 +45,15 @@ def build(name: str, data: str | None, work: Path) -> None:
     training, test = fashion_mnist.load(data)
     torch.manual_seed(0)
     model = MODELS[name]()
-    fit(model, training, RECIPE, work / f"{name}.pt", lambda epoch, loss, seconds: print(
-        f"{name}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True))
+    fit(
+        model,
+        training,
+        RECIPE,
+        work / f"{name}.pt",
+        lambda epoch, loss, seconds: print(
+            f"{name}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True
+        ),
+    )
     FOLDER.mkdir(parents=True, exist_ok=True)
     state = {key: value.contiguous() for key, value in model.state_dict().items()}
     save_file(state, FOLDER / f"{name}.safetensors")

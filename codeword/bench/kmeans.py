@@ -76,8 +76,15 @@ def minibatch(vectors: Tensor, masks: Tensor) -> None:
     """scikit-learn's MiniBatchKMeans, plain."""
     from sklearn.cluster import MiniBatchKMeans
 
-    MiniBatchKMeans(min(K, len(vectors) // 2), init="random", n_init=1, max_iter=ITERATIONS, tol=0,
-                    max_no_improvement=None, random_state=0).fit(vectors.numpy())
+    MiniBatchKMeans(
+        min(K, len(vectors) // 2),
+        init="random",
+        n_init=1,
+        max_iter=ITERATIONS,
+        tol=0,
+        max_no_improvement=None,
+        random_state=0,
+    ).fit(vectors.numpy())
 
 
 VARIANTS: dict[str, tuple[str, Callable[[Tensor, Tensor], None]]] = {
@@ -105,23 +112,43 @@ def measure(variant: str) -> dict[str, float]:
         seconds += time.process_time() - start
         count += len(vectors)
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
-    return {"seconds": seconds, "sub_vectors": count,
-            "peak_mb": (getrusage(RUSAGE_SELF).ru_maxrss - before) / unit}
+    return {
+        "seconds": seconds,
+        "sub_vectors": count,
+        "peak_mb": (getrusage(RUSAGE_SELF).ru_maxrss - before) / unit,
+    }
 
 
 def measured(threads: int) -> dict[str, dict[str, float]]:
     """What can run here, by variant: without scikit-learn (extra `bench`) its variant is left out."""
     present = [name for name in VARIANTS if name != "minibatch" or find_spec("sklearn")]
-    return {name: json.loads(subprocess.run(
-        [sys.executable, "-m", "codeword.bench.kmeans", name], check=True, capture_output=True, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)}).stdout) for name in present}
+    return {
+        name: json.loads(
+            subprocess.run(
+                [sys.executable, "-m", "codeword.bench.kmeans", name],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            ).stdout
+        )
+        for name in present
+    }
 
 
 def rows(found: dict[str, dict[str, float]]) -> list[tuple[str, ...]]:
     """Of a table: variant, processor seconds, ratio to ours masked, peak memory, ratio."""
     ours = found["masked"]
-    return [(VARIANTS[name][0], f"{f['seconds']:.3g}", f"{f['seconds'] / ours['seconds']:.2f}",
-             f"{f['peak_mb']:.0f}", f"{f['peak_mb'] / ours['peak_mb']:.1f}") for name, f in found.items()]
+    return [
+        (
+            VARIANTS[name][0],
+            f"{f['seconds']:.3g}",
+            f"{f['seconds'] / ours['seconds']:.2f}",
+            f"{f['peak_mb']:.0f}",
+            f"{f['peak_mb'] / ours['peak_mb']:.1f}",
+        )
+        for name, f in found.items()
+    ]
 
 
 def main() -> None:

@@ -70,10 +70,14 @@ InterfaceBandwidth: CALC
 UseRamulatorTrace: False
 """
 
-_SCALE_SIM = ("from scalesim.scale_sim import scalesim; scalesim(save_disk_space=True, verbose=False, "
-              "config='array.cfg', topology='layers.csv', layout='layout.csv').run_scale('out')")
-_ENGINE = ("import sys; from codeword.bench import scale_sim as c; name, rows, columns, *layers = "
-           "sys.argv[1:]; print(*c.engine_cycles(c.layers_of(name, layers), int(rows), int(columns)))")
+_SCALE_SIM = (
+    "from scalesim.scale_sim import scalesim; scalesim(save_disk_space=True, verbose=False, "
+    "config='array.cfg', topology='layers.csv', layout='layout.csv').run_scale('out')"
+)
+_ENGINE = (
+    "import sys; from codeword.bench import scale_sim as c; name, rows, columns, *layers = "
+    "sys.argv[1:]; print(*c.engine_cycles(c.layers_of(name, layers), int(rows), int(columns)))"
+)
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,23 @@ def topology(shapes: Sequence[ConvShape]) -> str:
     Raises:
         InputError: a layer that the format does not know.
     """
-    lines = ["Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, "
-             "Strides,"]
+    lines = [
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
+    ]
     for shape in shapes:
         if shape.groups > 1 or shape.dilation != (1, 1) or shape.stride[0] != shape.stride[1]:
-            raise InputError(f"{shape.name}: groups, dilation, stride",
-                             (shape.groups, shape.dilation, shape.stride),
-                             "a SCALE-Sim topology has one group, no dilation and one stride",
-                             "leave the layer out")
-        height, width = ((out - 1) * stride + kernel for out, stride, kernel in
-                         zip((shape.out_h, shape.out_w), shape.stride, shape.kernel, strict=True))
+            raise InputError(
+                f"{shape.name}: groups, dilation, stride",
+                (shape.groups, shape.dilation, shape.stride),
+                "a SCALE-Sim topology has one group, no dilation and one stride",
+                "leave the layer out",
+            )
+        height, width = (
+            (out - 1) * stride + kernel
+            for out, stride, kernel in zip(
+                (shape.out_h, shape.out_w), shape.stride, shape.kernel, strict=True
+            )
+        )
         numbers = (height, width, *shape.kernel, shape.channels, shape.outputs, shape.stride[0])
         lines.append(", ".join((shape.name, *map(str, numbers))) + ",")
     return "\n".join(lines) + "\n"
@@ -171,8 +182,9 @@ def _run(command: Sequence[str], folder: Path) -> tuple[Process, str]:
         seconds = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            raise InputError("command", command[0], f"ended with status {child.returncode}",
-                             "see its message above")
+            raise InputError(
+                "command", command[0], f"ended with status {child.returncode}", "see its message above"
+            )
         out.seek(0)
         unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
         cpu = usage.ru_utime + usage.ru_stime
@@ -182,7 +194,8 @@ def _run(command: Sequence[str], folder: Path) -> tuple[Process, str]:
 def _median(runs: Sequence[Process]) -> Process:
     seconds, cpu, megabytes = (
         statistics.median(getattr(run, field) for run in runs)
-        for field in ("seconds", "cpu_seconds", "megabytes"))
+        for field in ("seconds", "cpu_seconds", "megabytes")
+    )
     return Process(seconds, cpu, megabytes, runs[0].cycles)
 
 
@@ -207,17 +220,41 @@ def main() -> None:
     }
     rows = {name: _median(several) for name, several in runs.items()}
     theirs, *ours = rows.values()
-    tables.show(tables.table(
-        f"{given.network}, {len(shapes)} layers, {size[0]}x{size[1]} weight-stationary",
-        ["what", "N", "seconds", "CPU seconds", "peak MB", "cycles", "times less CPU", "times less memory"],
-        [tuple("-" if text == "nan" else text for text in (
-            name, str(len(runs[name])), f"{run.seconds:.3g}", f"{run.cpu_seconds:.3g}",
-            f"{run.megabytes:.0f}", f"{sum(run.cycles):,}", f"{theirs.cpu_seconds / run.cpu_seconds:.0f}",
-            f"{theirs.megabytes / run.megabytes:.1f}"))
-         for name, run in rows.items()]))
+    tables.show(
+        tables.table(
+            f"{given.network}, {len(shapes)} layers, {size[0]}x{size[1]} weight-stationary",
+            [
+                "what",
+                "N",
+                "seconds",
+                "CPU seconds",
+                "peak MB",
+                "cycles",
+                "times less CPU",
+                "times less memory",
+            ],
+            [
+                tuple(
+                    "-" if text == "nan" else text
+                    for text in (
+                        name,
+                        str(len(runs[name])),
+                        f"{run.seconds:.3g}",
+                        f"{run.cpu_seconds:.3g}",
+                        f"{run.megabytes:.0f}",
+                        f"{sum(run.cycles):,}",
+                        f"{theirs.cpu_seconds / run.cpu_seconds:.0f}",
+                        f"{theirs.megabytes / run.megabytes:.1f}",
+                    )
+                )
+                for name, run in rows.items()
+            ],
+        )
+    )
     last = [cycles + 1 for cycles in theirs.cycles]  # SCALE-Sim prints the index of the last cycle
-    equal = sum(cycles == [end] * len(ours) for end, *cycles in
-                zip(last, *(run.cycles for run in ours), strict=True))
+    equal = sum(
+        cycles == [end] * len(ours) for end, *cycles in zip(last, *(run.cycles for run in ours), strict=True)
+    )
     print(f"{equal} of {len(shapes)} layers take SCALE-Sim's cycles (the index that it prints, plus 1)")
 
 

@@ -59,8 +59,12 @@ def engine(repeats: int = 5) -> Series:
 
     for network in networks:
         run(network)  # compiles, and maps the layer
-    return Series(f"cycle engine, one layer on {MACHINE}", "MACs", tuple(n.macs for n in networks),
-                  tuple(timed(lambda: run(n), repeats) for n in networks))  # noqa: B023
+    return Series(
+        f"cycle engine, one layer on {MACHINE}",
+        "MACs",
+        tuple(n.macs for n in networks),
+        tuple(timed(lambda: run(n), repeats) for n in networks),  # noqa: B023
+    )
 
 
 def closed_form() -> Series:
@@ -72,8 +76,12 @@ def closed_form() -> Series:
         estimate(chain(layers), machine)
 
     run(LAYERS[0])
-    return Series(f"closed form and mapping search, {MACHINE}", "distinct layers", LAYERS,
-                  tuple(timed(lambda: run(n), 3 if n < 200 else 1) for n in LAYERS))  # noqa: B023
+    return Series(
+        f"closed form and mapping search, {MACHINE}",
+        "distinct layers",
+        LAYERS,
+        tuple(timed(lambda: run(n), 3 if n < 200 else 1) for n in LAYERS),  # noqa: B023
+    )
 
 
 def chain(layers: int) -> list[ConvShape]:
@@ -88,8 +96,17 @@ def chain(layers: int) -> list[ConvShape]:
         place = number - -(-stage * layers // 4)
         outputs = (64 << stage) + 16 * (1 + place % 16)
         extra = place // 16  # columns more, once the channels have gone around
-        shapes.append(ConvShape(f"conv{number}", channels, outputs, (3, 3), (1, 1), (1, 1),
-                                (56 >> stage, (56 >> stage) + extra)))
+        shapes.append(
+            ConvShape(
+                f"conv{number}",
+                channels,
+                outputs,
+                (3, 3),
+                (1, 1),
+                (1, 1),
+                (56 >> stage, (56 >> stage) + extra),
+            )
+        )
         channels = outputs
     return shapes
 
@@ -110,8 +127,9 @@ def figure(series: Sequence[Series], path: str | Path) -> None:
 def _plot(axes: Axes, series: Series) -> None:
     slope, offset = series.line
     ends = np.array([min(series.sizes), max(series.sizes)])
-    axes.loglog(ends, np.exp(offset) * ends**slope, color="#7fb6d6", zorder=1,
-                label=f"fit, slope {slope:.2f}")
+    axes.loglog(
+        ends, np.exp(offset) * ends**slope, color="#7fb6d6", zorder=1, label=f"fit, slope {slope:.2f}"
+    )
     axes.loglog(series.sizes, series.seconds, "o", color="#1b3a57", markersize=5, label="measured")
     axes.set_title(series.what, loc="left", fontsize=10)
     axes.set_xlabel(series.unit)
@@ -127,13 +145,17 @@ def main() -> None:
     numba.set_num_threads(1)
     found = (engine(), closed_form())
     REPORTS.mkdir(exist_ok=True)
-    data = {"accelerator": MACHINE,
-            "series": [asdict(series) | {"slope": round(series.line[0], 3)} for series in found]}
+    data = {
+        "accelerator": MACHINE,
+        "series": [asdict(series) | {"slope": round(series.line[0], 3)} for series in found],
+    }
     (REPORTS / "scaling.json").write_text(json.dumps(data, indent=1) + "\n")
     figure(found, REPORTS / "scaling.png")
     for series in found:
-        print(f"{series.what}: seconds ~ {series.unit} ^ {series.line[0]:.2f}, "
-              f"{series.seconds[0]:.3g} to {series.seconds[-1]:.3g} s")
+        print(
+            f"{series.what}: seconds ~ {series.unit} ^ {series.line[0]:.2f}, "
+            f"{series.seconds[0]:.3g} to {series.seconds[-1]:.3g} s"
+        )
 
 
 if __name__ == "__main__":

@@ -48,8 +48,10 @@ class Figure:
     macs: int | None = None
 
     def to_json(self) -> dict[str, object]:
-        return asdict(self) | {"macs_per_s": self.macs and self.macs / self.seconds,
-                               "ratio": self.reference_s and self.seconds / self.reference_s}
+        return asdict(self) | {
+            "macs_per_s": self.macs and self.macs / self.seconds,
+            "ratio": self.reference_s and self.seconds / self.reference_s,
+        }
 
     def row(self) -> tuple[str, ...]:
         found = (self.seconds, self.reference_s, self.reference_s and self.seconds / self.reference_s)
@@ -99,15 +101,23 @@ def engine() -> Iterator[Figure]:
         network = native(name, machine)
         image, reference = random_images(network), torch_float(network, 1)
         for registers in levels:
-            seconds = median(lambda: simulate(
-                network, machine, image, compare=False, registers=registers))  # noqa: B023
-            yield Figure(f"{network.name}, {'registers' if registers else 'values'}", seconds,
-                         "torch float", reference, network.macs)
+            seconds = median(lambda: simulate(network, machine, image, compare=False, registers=registers))  # noqa: B023
+            yield Figure(
+                f"{network.name}, {'registers' if registers else 'values'}",
+                seconds,
+                "torch float",
+                reference,
+                network.macs,
+            )
     network, small = inputs.shipped("resnet20-fashion"), accelerator.preset("ews-cms-16")
     images = random_images(network, IMAGES)
-    yield Figure(f"{IMAGES} resnet20-fashion on ews-cms-16",
-                 median(lambda: simulate(network, small, images, compare=False)),
-                 "torch float", torch_float(network, IMAGES), IMAGES * network.macs)
+    yield Figure(
+        f"{IMAGES} resnet20-fashion on ews-cms-16",
+        median(lambda: simulate(network, small, images, compare=False)),
+        "torch float",
+        torch_float(network, IMAGES),
+        IMAGES * network.macs,
+    )
 
 
 def closed_form() -> Iterator[Figure]:
@@ -121,8 +131,7 @@ def closed_form() -> Iterator[Figure]:
             mapping.forget()
             estimate(found, machine)  # noqa: B023
 
-        yield Figure(f"estimate {name}, afresh", median(search),
-                     "torch float, resnet18", reference)
+        yield Figure(f"estimate {name}, afresh", median(search), "torch float, resnet18", reference)
 
 
 def two_gemm_distance() -> Iterator[Figure]:
@@ -142,19 +151,36 @@ def two_gemm_distance() -> Iterator[Figure]:
         parts = zip(vectors.split(2000), masks.split(2000), strict=True)
         return torch.cat([((w[:, None] - codebook * m[:, None]) ** 2).sum(-1).argmin(1) for w, m in parts])
 
-    yield Figure("20,000 x 128 masked assignments",
-                 median(lambda: assign(vectors, masks, codebook)), "broadcast", median(broadcast))
+    yield Figure(
+        "20,000 x 128 masked assignments",
+        median(lambda: assign(vectors, masks, codebook)),
+        "broadcast",
+        median(broadcast),
+    )
 
 
 def in_fresh_processes() -> dict[str, object]:
     """Simulating ResNet-18 for the first time: with nothing compiled, then with all compiled on disk."""
     with tempfile.TemporaryDirectory() as folder:
-        first, later = (json.loads(subprocess.run(
-            [sys.executable, "-m", "codeword.bench", "--once"], check=True, capture_output=True, text=True,
-            env=os.environ | {"NUMBA_CACHE_DIR": folder}).stdout) for _ in range(2))
-    return {"bit_exact": first["bit_exact"] and later["bit_exact"],
-            "first_run_s": first["wall_s"], "first_run_compiled_s": later["wall_s"],
-            "peak_rss_mb": later["peak_rss_mb"], "peak_rss_mb_compiling": first["peak_rss_mb"]}
+        first, later = (
+            json.loads(
+                subprocess.run(
+                    [sys.executable, "-m", "codeword.bench", "--once"],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    env=os.environ | {"NUMBA_CACHE_DIR": folder},
+                ).stdout
+            )
+            for _ in range(2)
+        )
+    return {
+        "bit_exact": first["bit_exact"] and later["bit_exact"],
+        "first_run_s": first["wall_s"],
+        "first_run_compiled_s": later["wall_s"],
+        "peak_rss_mb": later["peak_rss_mb"],
+        "peak_rss_mb_compiling": first["peak_rss_mb"],
+    }
 
 
 def once() -> dict[str, object]:
@@ -167,8 +193,11 @@ def once() -> dict[str, object]:
     wall_s = simulate(network, machine, image, compare=False).wall_s
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
     peak = getrusage(RUSAGE_SELF).ru_maxrss / unit
-    return {"wall_s": wall_s, "peak_rss_mb": round(peak),
-            "bit_exact": simulate(network, machine, image).bit_exact}
+    return {
+        "wall_s": wall_s,
+        "peak_rss_mb": round(peak),
+        "bit_exact": simulate(network, machine, image).bit_exact,
+    }
 
 
 def main() -> None:
@@ -187,22 +216,39 @@ def main() -> None:
     figures = [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench()]
     if options.json:
         system = {"threads": numba.get_num_threads(), "machine": platform.machine(), "accelerator": MACHINE}
-        print(json.dumps(system | {"resnet18": fresh, "resnet50_kmeans": clustering,
-                                   "figures": [f.to_json() for f in figures]}, indent=1))
+        print(
+            json.dumps(
+                system
+                | {
+                    "resnet18": fresh,
+                    "resnet50_kmeans": clustering,
+                    "figures": [f.to_json() for f in figures],
+                },
+                indent=1,
+            )
+        )
         return
     columns = ["what", "seconds", "speed", "ratio to", "seconds", "reference"]
     if clustering:
-        tables.show(tables.table(
-            f"{kmeans.WHAT}, threads: {options.threads}",
-            ["what", "processor s", "ratio", "peak MB", "ratio"], kmeans.rows(clustering)))
+        tables.show(
+            tables.table(
+                f"{kmeans.WHAT}, threads: {options.threads}",
+                ["what", "processor s", "ratio", "peak MB", "ratio"],
+                kmeans.rows(clustering),
+            )
+        )
     tables.show(
-        tables.table(f"On {MACHINE} unless named, threads: {options.threads}", columns,
-                     [figure.row() for figure in figures]),
+        tables.table(
+            f"On {MACHINE} unless named, threads: {options.threads}",
+            columns,
+            [figure.row() for figure in figures],
+        ),
         f"resnet18-synthetic, one image: every tensor "
         f"{'equals' if fresh['bit_exact'] else 'DOES NOT equal'} the functional model.",
         f"In a fresh process: {fresh['first_run_s']:.1f} s with nothing compiled, "
         f"{fresh['first_run_compiled_s']:.1f} s after that; peak resident memory "
-        f"{fresh['peak_rss_mb']} MB ({fresh['peak_rss_mb_compiling']} MB while compiling).")
+        f"{fresh['peak_rss_mb']} MB ({fresh['peak_rss_mb_compiling']} MB while compiling).",
+    )
 
 
 if __name__ == "__main__":

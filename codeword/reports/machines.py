@@ -16,14 +16,26 @@ from sim.errors import InputError
 from sim.estimate import assemble
 from sim.network import CodebookWeight, Conv, Network
 
-FAMILIES = {"float": "ews", "INT8": "ews", "vq": "ews-c", "vim-vq": "ews-c", "mvq": "ews-cms",
-            "ssvq": "ssvq", "vq4all": "rom"}
+FAMILIES = {
+    "float": "ews",
+    "INT8": "ews",
+    "vq": "ews-c",
+    "vim-vq": "ews-c",
+    "mvq": "ews-cms",
+    "ssvq": "ssvq",
+    "vq4all": "rom",
+}
 """Machine of each method; the first two have dense INT8 weights."""
 SIZE = 16
 TECHNOLOGIES = ("mvq40", "sg13g2")
 """What each machine is priced by: the tables of MVQ, and our own RTL on a cell library."""
-VERIFIED = {"resnet": "block2.conv2", "vim": "block0.out", "deit": "block0.fc2",
-            "mobilenet": "blocks.6.project.0", "efficientnet": "blocks.5.project.0"}
+VERIFIED = {
+    "resnet": "block2.conv2",
+    "vim": "block0.out",
+    "deit": "block0.fc2",
+    "mobilenet": "blocks.6.project.0",
+    "efficientnet": "blocks.5.project.0",
+}
 """The layer that runs on the RTL as well, by how the network's name begins. Of a ResNet the last and smallest
 map of ResNet-8; of Vim and DeiT a linear layer whose inputs are products of others; of the ImageNet networks
 a projection with few cycles."""
@@ -42,20 +54,26 @@ def verified_layer(network: str) -> str:
     for kind, layer in VERIFIED.items():
         if network.startswith(kind):
             return layer
-    raise InputError("network", network, "has no layer to verify", f"begin its name with one of "
-                     f"{', '.join(VERIFIED)}")
+    raise InputError(
+        "network", network, "has no layer to verify", f"begin its name with one of {', '.join(VERIFIED)}"
+    )
 
 
 def settings(network: Network, accelerator: Accelerator) -> list[str]:
     """What a machine must have other than it has, to hold a network's codewords, patterns and codebooks."""
-    codebooks = [layer.weight for layer in network.layers
-                 if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    codebooks = [
+        layer.weight
+        for layer in network.layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    ]
     if not codebooks:
         return []
     most = max(len(weight.codebook) for weight in codebooks)
     of = codebooks[0]
-    wanted = {"codeword_length": of.d, "codebook_entries": most if accelerator.loader == "rom" else
-              max(most, accelerator.codebook_entries)}
+    wanted = {
+        "codeword_length": of.d,
+        "codebook_entries": most if accelerator.loader == "rom" else max(most, accelerator.codebook_entries),
+    }
     if accelerator.loader == "masked":
         wanted |= {"keep": of.keep, "group": of.group}
     if accelerator.sparse_tile:
@@ -84,15 +102,19 @@ def cost(path: Path, method: str) -> dict[str, Any]:
         priced = inputs.accelerator(name, [*fields, f"technology={technology}"])
         found = assemble(network.name, priced, run.layers).cost
         energy = found.total_pj
-        prices[technology] = {"energy_uj": None if energy is None else energy * 1e-6,
-                              "area_mm2": found.total_mm2}
+        prices[technology] = {
+            "energy_uj": None if energy is None else energy * 1e-6,
+            "area_mm2": found.total_mm2,
+        }
     checked = codeword.verify(accelerator, network=network, layer=layer, simulator="icarus")
     return {
-        "accelerator": name, "settings": fields, "bit_exact": run.bit_exact,
+        "accelerator": name,
+        "settings": fields,
+        "bit_exact": run.bit_exact,
         "cycles": sum(layer.total_cycles for layer in run.layers),
         "prices": prices,
-        "verified_layer": layer, "verified_words": checked.words_compared,
+        "verified_layer": layer,
+        "verified_words": checked.words_compared,
         "verify_mismatches": checked.mismatches,
         "verify_cycles": [checked.cycles_model, checked.cycles_rtl],
     }
-

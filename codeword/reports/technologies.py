@@ -30,8 +30,12 @@ TABLES = Path(rtl.power.__file__).parent / "tables"
 
 def main() -> None:
     """Writes the report and its picture."""
-    found = {(network, machine, name): codeword.estimate(network, machine, technology=name)
-             for network in NETWORKS for machine in MACHINES for name in NAMES}
+    found = {
+        (network, machine, name): codeword.estimate(network, machine, technology=name)
+        for network in NETWORKS
+        for machine in MACHINES
+        for name in NAMES
+    }
     parts = [
         "# One machine in four technologies",
         "Made by `codeword report technologies`; cycles and accesses are *counted* by the closed form, "
@@ -43,12 +47,19 @@ def main() -> None:
         "have not built.",
         "![Energy by component](technologies.png)",
         *(_network(network, found) for network in NETWORKS),
-        _areas(found), _provenance(), _evaluated(), _macros(), _mvq_against_cacti(), _dram(), _scaling(),
+        _areas(found),
+        _provenance(),
+        _evaluated(),
+        _macros(),
+        _mvq_against_cacti(),
+        _dram(),
+        _scaling(),
     ]
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     write_whole(REPORT, "\n\n".join(parts) + "\n")
-    technologies_figure({network: [found[network, MACHINES[-1], name] for name in NAMES]
-                         for network in NETWORKS}, FIGURE)
+    technologies_figure(
+        {network: [found[network, MACHINES[-1], name] for name in NAMES] for network in NETWORKS}, FIGURE
+    )
     print(f"{REPORT}, {FIGURE}")
 
 
@@ -57,22 +68,58 @@ def _network(network: str, found: dict[tuple[str, str, str], Estimate]) -> str:
     for machine in MACHINES:
         for name in NAMES:
             cost = found[network, machine, name].cost
-            rows.append((
-                machine, name, engineering(cost.clock_hz, "Hz"), engineering(cost.time_s, "s"),
-                _joule(cost.total_pj), _joule(cost.total_without_dram_pj), _joule(cost.known_pj),
-                number(cost.tops_per_watt), number(cost.tops_per_watt_with_dram),
-                ", ".join(cost.unknown_energy)))
-    gated = [(machine, name, *_gated(found[network, machine, name]))
-             for machine in MACHINES for name in NAMES
-             if isinstance(technology.load(name), Synthesized)]
-    clocks = markdown.table(("machine", "technology", "clock, as built", "with clock gating, derived",
-                     "known energy, as built", "with clock gating, derived"), gated)
-    whole = markdown.table(("machine", "technology", "clock", "time", "energy", "without DRAM", "known",
-                    "TOPS/W without DRAM", "with DRAM", "no figure for"), rows)
+            rows.append(
+                (
+                    machine,
+                    name,
+                    engineering(cost.clock_hz, "Hz"),
+                    engineering(cost.time_s, "s"),
+                    _joule(cost.total_pj),
+                    _joule(cost.total_without_dram_pj),
+                    _joule(cost.known_pj),
+                    number(cost.tops_per_watt),
+                    number(cost.tops_per_watt_with_dram),
+                    ", ".join(cost.unknown_energy),
+                )
+            )
+    gated = [
+        (machine, name, *_gated(found[network, machine, name]))
+        for machine in MACHINES
+        for name in NAMES
+        if isinstance(technology.load(name), Synthesized)
+    ]
+    clocks = markdown.table(
+        (
+            "machine",
+            "technology",
+            "clock, as built",
+            "with clock gating, derived",
+            "known energy, as built",
+            "with clock gating, derived",
+        ),
+        gated,
+    )
+    whole = markdown.table(
+        (
+            "machine",
+            "technology",
+            "clock",
+            "time",
+            "energy",
+            "without DRAM",
+            "known",
+            "TOPS/W without DRAM",
+            "with DRAM",
+            "no figure for",
+        ),
+        rows,
+    )
     costs = [found[network, MACHINES[-1], name].cost for name in NAMES]
     components = list(dict.fromkeys(component for cost in costs for component in cost.energy_pj))
-    by_part = markdown.table(("component", *NAMES), [
-        (component, *(_part(cost, component) for cost in costs)) for component in components])
+    by_part = markdown.table(
+        ("component", *NAMES),
+        [(component, *(_part(cost, component) for cost in costs)) for component in components],
+    )
     return f"## {network}\n\n{whole}\n\n{clocks}\n\nEnergy by component on {MACHINES[-1]}:\n\n{by_part}"
 
 
@@ -82,8 +129,9 @@ def _gated(found: Estimate) -> tuple[str, str, str, str]:
     kept = technology.load(found.accelerator.technology)
     assert isinstance(kept, Synthesized)
     counts = [layer.counts.accesses for layer in found.layers]
-    gated = kept.gated_clock(found.accelerator, {what: sum(layer[what] for layer in counts)
-                                                 for what in counts[0]}, cost.cycles)
+    gated = kept.gated_clock(
+        found.accelerator, {what: sum(layer[what] for layer in counts) for what in counts[0]}, cost.cycles
+    )
     clock = cost.energy_pj["clock"]
     less = None if clock is None or gated.value is None else cost.known_pj - clock + gated.value
     return _joule(clock), _joule(gated.value), _joule(cost.known_pj), _joule(less)
@@ -103,8 +151,10 @@ def _areas(found: dict[tuple[str, str, str], Estimate]) -> str:
     components = list(dict.fromkeys(component for cost in costs for component in cost.area_mm2))
     rows = [(component, *(_area(cost, component) for cost in costs)) for component in components]
     rows.append(("total", *(number(cost.total_mm2, 3) for cost in costs)))
-    return (f"## Area of {MACHINES[-1]}, mm2\n\nmvq40 counts ARF, PRF and loader to the array, and storer, "
-            f"control and buffers to the others.\n\n{markdown.table(('component', *NAMES), rows)}")
+    return (
+        f"## Area of {MACHINES[-1]}, mm2\n\nmvq40 counts ARF, PRF and loader to the array, and storer, "
+        f"control and buffers to the others.\n\n{markdown.table(('component', *NAMES), rows)}"
+    )
 
 
 def _area(cost: Cost, component: str) -> str:
@@ -120,14 +170,29 @@ def _provenance() -> str:
     rows = []
     for name in NAMES:
         found = technology.load(name)
-        units = (("pJ", found.energies(machine)), ("pJ a cycle", found.per_cycle(machine)),
-                 ("mW", found.standing(machine)), ("mm2", found.areas(machine)))
-        rows += [(name, what, "unknown" if figure.value is None else f"{figure.value:.4g} {unit}",
-                  figure.label, figure.source, figure.uncertainty)
-                 for unit, figures in units for what, figure in figures.items()]
+        units = (
+            ("pJ", found.energies(machine)),
+            ("pJ a cycle", found.per_cycle(machine)),
+            ("mW", found.standing(machine)),
+            ("mm2", found.areas(machine)),
+        )
+        rows += [
+            (
+                name,
+                what,
+                "unknown" if figure.value is None else f"{figure.value:.4g} {unit}",
+                figure.label,
+                figure.source,
+                figure.uncertainty,
+            )
+            for unit, figures in units
+            for what, figure in figures.items()
+        ]
     columns = ("technology", "figure", "value", "label", "source", "uncertainty")
-    return (f"## Every coefficient of {MACHINES[-1]}\n\nEnergies of an access are those of one 8-bit word, "
-            f"at the PRF of one psum.\n\n{markdown.table(columns, rows)}")
+    return (
+        f"## Every coefficient of {MACHINES[-1]}\n\nEnergies of an access are those of one 8-bit word, "
+        f"at the PRF of one psum.\n\n{markdown.table(columns, rows)}"
+    )
 
 
 def _evaluated() -> str:
@@ -139,18 +204,27 @@ def _evaluated() -> str:
     for kind, part in next(iter(tables.values()))["components"].items():
         for event in part["events"]:
             found = [table["components"][kind]["events"][event] for table in tables.values()]
-            rows.append((kind, event, found[0]["per"], *(
-                f"{engineering(fit['mean_j'], 'J')}, {fit['error_mean']:.1%} ({fit['error_max']:.0%})"
-                for fit in found)))
+            rows.append(
+                (
+                    kind,
+                    event,
+                    found[0]["per"],
+                    *(
+                        f"{engineering(fit['mean_j'], 'J')}, {fit['error_mean']:.1%} ({fit['error_max']:.0%})"
+                        for fit in found
+                    ),
+                )
+            )
     means = [event["error_mean"] for event in events]
-    return ("## Evaluated events\n\nNetlists of our components on operands of "
-            f"{max(part['layers'] for part in parts)} layers of a trained network; joules are fitted to zero "
-            "and toggle rates of the operands, and each layer is predicted by a fit without it. Given are "
-            "the mean energy of an event and the mean error of the predictions, the largest in brackets. "
-            f"Mean errors are {min(means):.1%} to {max(means):.1%}; single layers miss by up to "
-            f"{max(event['error_max'] for event in events):.0%}. Coefficients: `rtl/power/tables`; "
-            "no glitches, no wires.\n\n"
-            + markdown.table(("component", "event", "per", *tables), rows))
+    return (
+        "## Evaluated events\n\nNetlists of our components on operands of "
+        f"{max(part['layers'] for part in parts)} layers of a trained network; joules are fitted to zero "
+        "and toggle rates of the operands, and each layer is predicted by a fit without it. Given are "
+        "the mean energy of an event and the mean error of the predictions, the largest in brackets. "
+        f"Mean errors are {min(means):.1%} to {max(means):.1%}; single layers miss by up to "
+        f"{max(event['error_max'] for event in events):.0%}. Coefficients: `rtl/power/tables`; "
+        "no glitches, no wires.\n\n" + markdown.table(("component", "event", "per", *tables), rows)
+    )
 
 
 def _macros() -> str:
@@ -161,17 +235,34 @@ def _macros() -> str:
     for kib in (2, 4, 8, 16):
         macro, cacti = real.memory(node, 1024 * kib, 64), model.memory(nearest_node, 1024 * kib, 64)
         line, square = node / nearest_node, (node / nearest_node) ** 2
-        rows.append((f"{kib} KiB x 64", f"{macro.read_pj:.4g}", f"{cacti.read_pj:.4g}",
-                     f"{macro.read_pj / cacti.read_pj / line:.2f}",
-                     f"{macro.write_pj / cacti.write_pj / line:.2f}",
-                     f"{macro.area_mm2:.4g}", f"{cacti.area_mm2:.4g}",
-                     f"{macro.area_mm2 / cacti.area_mm2 / square:.2f}"))
-    columns = ("SRAM", "macro read pJ", "CACTI read pJ", "read ratio", "write ratio", "macro mm2",
-               "CACTI mm2", "area ratio")
-    return ("## Real macros against CACTI 7\n\nSG13G2 macros (130 nm, 1.2 V) against the largest node of the "
-            "table, 90 nm. The ratios take the node out: energy in proportion to it, area to its square. A "
-            "real macro takes 2 to 3 times the energy that CACTI says; figures from CACTI are lower ends.\n\n"
-            + markdown.table(columns, rows))
+        rows.append(
+            (
+                f"{kib} KiB x 64",
+                f"{macro.read_pj:.4g}",
+                f"{cacti.read_pj:.4g}",
+                f"{macro.read_pj / cacti.read_pj / line:.2f}",
+                f"{macro.write_pj / cacti.write_pj / line:.2f}",
+                f"{macro.area_mm2:.4g}",
+                f"{cacti.area_mm2:.4g}",
+                f"{macro.area_mm2 / cacti.area_mm2 / square:.2f}",
+            )
+        )
+    columns = (
+        "SRAM",
+        "macro read pJ",
+        "CACTI read pJ",
+        "read ratio",
+        "write ratio",
+        "macro mm2",
+        "CACTI mm2",
+        "area ratio",
+    )
+    return (
+        "## Real macros against CACTI 7\n\nSG13G2 macros (130 nm, 1.2 V) against the largest node of the "
+        "table, 90 nm. The ratios take the node out: energy in proportion to it, area to its square. A "
+        "real macro takes 2 to 3 times the energy that CACTI says; figures from CACTI are lower ends.\n\n"
+        + markdown.table(columns, rows)
+    )
 
 
 def _mvq_against_cacti() -> str:
@@ -182,19 +273,30 @@ def _mvq_against_cacti() -> str:
     for name, size in (("l1", machine.ifmap_bytes // machine.map_banks), ("l2", machine.l2_bytes)):
         sram = model.memory(40, size, 64)
         printed = mvq.energies(machine)[name].value or 0.0
-        rows.append((name, f"{printed:.3g}", f"{sram.access_pj / 8:.3g}", f"{size // 1024} KiB, 64 bits",
-                     sram.source))
-    return ("## L1 and L2 at 40 nm: MVQ Table 8 against CACTI 7\n\npJ a byte; MVQ in units of an assumed "
-            "0.23 pJ MAC. CACTI for one bank of L1 and for L2 in one piece, mean of read and write.\n\n"
-            + markdown.table(("memory", "mvq40", "CACTI", "shape", "source"), rows))
+        rows.append(
+            (name, f"{printed:.3g}", f"{sram.access_pj / 8:.3g}", f"{size // 1024} KiB, 64 bits", sram.source)
+        )
+    return (
+        "## L1 and L2 at 40 nm: MVQ Table 8 against CACTI 7\n\npJ a byte; MVQ in units of an assumed "
+        "0.23 pJ MAC. CACTI for one bank of L1 and for L2 in one piece, mean of read and write.\n\n"
+        + markdown.table(("memory", "mvq40", "CACTI", "shape", "source"), rows)
+    )
 
 
 def _dram() -> str:
     rows = []
     for name, kind in dram.types().items():
         figure = dram.energy(name)
-        rows.append((name, "unknown" if kind.pj_per_bit is None else f"{kind.pj_per_bit:g}",
-                     number(kind.activation_pj), number(kind.background_mw), figure.label, figure.source))
+        rows.append(
+            (
+                name,
+                "unknown" if kind.pj_per_bit is None else f"{kind.pj_per_bit:g}",
+                number(kind.activation_pj),
+                number(kind.background_mw),
+                figure.label,
+                figure.source,
+            )
+        )
     columns = ("type", "pJ/bit", "activation pJ", "background mW", "label", "source")
     return "## DRAM\n\n" + markdown.table(columns, rows)
 
@@ -202,11 +304,15 @@ def _dram() -> str:
 def _scaling() -> str:
     base = technology.load(technology.DEFAULT)
     assert isinstance(base, Published)
-    rows = [(f"{base.name}@{node}", f"{factor.energy:g}", factor.label, factor.source, factor.uncertainty)
-            for node, factor in base.scaling.items()]
+    rows = [
+        (f"{base.name}@{node}", f"{factor.energy:g}", factor.label, factor.source, factor.uncertainty)
+        for node, factor in base.scaling.items()
+    ]
     columns = ("technology", "energy x", "label", "source", "uncertainty")
-    return ("## Other nodes\n\nOnly the factors that follow from printed pairs; energy on the chip, not DRAM "
-            "and not area.\n\n" + markdown.table(columns, rows))
+    return (
+        "## Other nodes\n\nOnly the factors that follow from printed pairs; energy on the chip, not DRAM "
+        "and not area.\n\n" + markdown.table(columns, rows)
+    )
 
 
 def _joule(pj: float | None) -> str:

@@ -11,7 +11,8 @@ from evidence.formal.prove import prove
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m evidence.formal", description="Proofs of the components.")
+        prog="python -m evidence.formal", description="Proofs of the components."
+    )
     parser.add_argument("names", nargs="*", help="parts of names of proofs; all if none is given")
     names = parser.parse_args().names
     print("| proof | property | false twin | s |\n|---|---|---|---|")

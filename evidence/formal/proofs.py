@@ -25,21 +25,37 @@ from sim.accelerator import preset
 
 
 def _positions(keep: int, group: int) -> Proof:
-    return Proof(f"positions {keep}:{group}", lambda: Positions(keep=keep, group=group), "positions",
-                 {"KEEP": keep, "GROUP": group}, fast=group == 4)
+    return Proof(
+        f"positions {keep}:{group}",
+        lambda: Positions(keep=keep, group=group),
+        "positions",
+        {"KEEP": keep, "GROUP": group},
+        fast=group == 4,
+    )
 
 
 def _mask_decoder(keep: int, group: int) -> Proof:
     bits = max(1, (comb(group, keep) - 1).bit_length())
-    return Proof(f"mask decoder {keep}:{group}", lambda: MaskDecoder(keep=keep, group=group), "mask_decoder",
-                 {"KEEP": keep, "GROUP": group, "CODE_BITS": bits})
+    return Proof(
+        f"mask decoder {keep}:{group}",
+        lambda: MaskDecoder(keep=keep, group=group),
+        "mask_decoder",
+        {"KEEP": keep, "GROUP": group, "CODE_BITS": bits},
+    )
 
 
 def _compactor(length: int, keep: int, group: int) -> Proof:
-    return Proof(f"compactor {keep}:{group}, d = {length}",
-                 lambda: Compactor(length=length, keep=keep, group=group), "compactor",
-                 {"LENGTH": length, "KEEP": keep, "GROUP": group,
-                  "SUB_BITS": max(1, (group // keep - 1).bit_length())})
+    return Proof(
+        f"compactor {keep}:{group}, d = {length}",
+        lambda: Compactor(length=length, keep=keep, group=group),
+        "compactor",
+        {
+            "LENGTH": length,
+            "KEEP": keep,
+            "GROUP": group,
+            "SUB_BITS": max(1, (group // keep - 1).bit_length()),
+        },
+    )
 
 
 _GEOMETRY = Geometry(preset("ews-4"))
@@ -50,43 +66,80 @@ _TWO_RECORDS = preset("ews-cms-4").model_copy(update={"columns": 8})
 
 def _requantizer(shift: int) -> Proof:
     product = "codeword_requantizer/w:product"
-    return Proof(f"requantizer, any product, shift {shift}", Requantizer, "requantizer", {"SHIFT": shift},
-                 prepare=("proc", f"cutpoint {product}", f"expose {product}"), engine="sweeping")
+    return Proof(
+        f"requantizer, any product, shift {shift}",
+        Requantizer,
+        "requantizer",
+        {"SHIFT": shift},
+        prepare=("proc", f"cutpoint {product}", f"expose {product}"),
+        engine="sweeping",
+    )
 
 
 def _unit_buffer(what: str, of_packet: int, place: int, bit: int) -> Proof:
-    return Proof(f"unit buffer, {what}", lambda: UnitBuffer(accelerator=_SHALLOW), "unit_buffer",
-                 {"UNIT_BITS": _UNIT_BITS, "UNIT_WORDS": packets.words(packets.unit(_GEOMETRY)),
-                  "WORD_BITS": 64, "COLUMNS": _GEOMETRY.accelerator.columns, "GROUP_BITS": 1,
-                  "EXTENT_BITS": _GEOMETRY.extent_bits, "PARAMETER_BITS": packets.PARAMETER.size,
-                  "A": packets.unit(_GEOMETRY)["a"].offset,
-                  "OF_PACKET": of_packet, "PLACE": place, "WHICH": bit},
-                 engine="correspondence")
+    return Proof(
+        f"unit buffer, {what}",
+        lambda: UnitBuffer(accelerator=_SHALLOW),
+        "unit_buffer",
+        {
+            "UNIT_BITS": _UNIT_BITS,
+            "UNIT_WORDS": packets.words(packets.unit(_GEOMETRY)),
+            "WORD_BITS": 64,
+            "COLUMNS": _GEOMETRY.accelerator.columns,
+            "GROUP_BITS": 1,
+            "EXTENT_BITS": _GEOMETRY.extent_bits,
+            "PARAMETER_BITS": packets.PARAMETER.size,
+            "A": packets.unit(_GEOMETRY)["a"].offset,
+            "OF_PACKET": of_packet,
+            "PLACE": place,
+            "WHICH": bit,
+        },
+        engine="correspondence",
+    )
 
 
 PROOFS = (
     *(_positions(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
     *(_mask_decoder(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
     *(_compactor(*sizes) for sizes in ((8, 2, 4), (16, 4, 16))),
-    Proof("row decoder", lambda: RowDecoder(accelerator=preset("ews-cms-4")), "row_decoder",
-          {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1}),
+    Proof(
+        "row decoder",
+        lambda: RowDecoder(accelerator=preset("ews-cms-4")),
+        "row_decoder",
+        {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1},
+    ),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf", fast=True),
     Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe"),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
     Proof("entry counter, depth 4", lambda: EntryCounter(depth=4), "entry_counter", {"DEPTH": 4}),
     Proof("beat buffer", lambda: BeatBuffer(port_bits=4, ring_bits=8, rows=2, row_bits=5), "beat_buffer"),
-    Proof("map group", lambda: MapGroup(words=8, banks=4), "map_group", {"WORDS": 8, "BANKS": 4},
-          engine="correspondence",
-          small={"WORD_ADDRESS_BITS": 4, "WORD_BITS": 16, "WORD_BYTES": 2}),
-    Proof("row entries", lambda: RowEntries(accelerator=preset("ews-4")), "row_entries",
-          {"UNIT_BITS": _UNIT_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits, "COUNT_BITS": COUNT_BITS},
-          checkers=("stream_rules",), engine="induction",
-          prepare=expose("row_entries", "waiting")),
-    Proof("record unpacking", lambda: RowDecoder(accelerator=_TWO_RECORDS), "unpacking",
-          {"BEAT_BITS": 8, "RING_BITS": 32}, engine="induction",
-          prepare=expose("row_decoder", memories={"codebook.words": 16})
-          + expose("beat_buffer", "low__addr", "write__addr", "lane", "offset", memories={"ring": 2}),
-          beside=(lambda: BeatBuffer(port_bits=8, ring_bits=32, rows=2, row_bits=12),)),
+    Proof(
+        "map group",
+        lambda: MapGroup(words=8, banks=4),
+        "map_group",
+        {"WORDS": 8, "BANKS": 4},
+        engine="correspondence",
+        small={"WORD_ADDRESS_BITS": 4, "WORD_BITS": 16, "WORD_BYTES": 2},
+    ),
+    Proof(
+        "row entries",
+        lambda: RowEntries(accelerator=preset("ews-4")),
+        "row_entries",
+        {"UNIT_BITS": _UNIT_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits, "COUNT_BITS": COUNT_BITS},
+        checkers=("stream_rules",),
+        engine="induction",
+        prepare=expose("row_entries", "waiting"),
+    ),
+    Proof(
+        "record unpacking",
+        lambda: RowDecoder(accelerator=_TWO_RECORDS),
+        "unpacking",
+        {"BEAT_BITS": 8, "RING_BITS": 32},
+        engine="induction",
+        prepare=expose("row_decoder", memories={"codebook.words": 16})
+        + expose("beat_buffer", "low__addr", "write__addr", "lane", "offset", memories={"ring": 2}),
+        beside=(lambda: BeatBuffer(port_bits=8, ring_bits=32, rows=2, row_bits=12),),
+    ),
     *BUS_PROOFS,
     _unit_buffer("packet", 1, 1, 5),
     _unit_buffer("parameters", 0, 2, 7),

@@ -80,8 +80,12 @@ def expose(kind: str, *registers: str, memories: Mapping[str, int] | None = None
     # Yosys would take brackets for a class of characters.
     words = [f"{memory}?{n}?" for memory, depth in (memories or {}).items() for n in range(depth)]
     as_registers = ("memory -nomap", "memory_map -formal") if words else ()
-    return ("proc", f"flatten {module}", *as_registers,
-            *(f"expose {module}/w:{name}" for name in (*registers, *words)))
+    return (
+        "proc",
+        f"flatten {module}",
+        *as_registers,
+        *(f"expose {module}/w:{name}" for name in (*registers, *words)),
+    )
 
 
 def prove(proof: Proof) -> Result:
@@ -97,8 +101,9 @@ def prove(proof: Proof) -> Result:
     if not mistakes:
         raise InputError("proof", proof.name, "has no false twin", "guard a mistake with `ifdef FALSE_<FILE>")
     with constants(proof.small):
-        component = "\n".join(text for block in (proof.block, *proof.beside)
-                              for _, text in verilog.hierarchy(block()).values())
+        component = "\n".join(
+            text for block in (proof.block, *proof.beside) for _, text in verilog.hierarchy(block()).values()
+        )
     texts = {"component.v": component, **texts}
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
@@ -106,8 +111,16 @@ def prove(proof: Proof) -> Result:
             (directory / name).write_text(text)
 
         def attempt(macros: Mapping[str, int], engine: str, cycles: int) -> str:
-            return yosys.prove(texts, proof.properties, directory, SECONDS,
-                               {**proof.small, **proof.defines, **macros}, proof.prepare, engine, cycles)
+            return yosys.prove(
+                texts,
+                proof.properties,
+                directory,
+                SECONDS,
+                {**proof.small, **proof.defines, **macros},
+                proof.prepare,
+                engine,
+                cycles,
+            )
 
         status = attempt({}, proof.engine, proof.cycles)
         search = ("bounded", TWIN_CYCLES) if proof.engine == "induction" else (proof.engine, proof.cycles)

@@ -14,10 +14,16 @@ from evidence.mutation.measure import measure, row, table
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m evidence.mutation", description="Mutation scores.")
     kinds = sorted({kind for suite in SUITES for kind in suite.kinds})
-    parser.add_argument("components", nargs="*", choices=[[], *kinds], metavar="component",
-                        help=f"all, or some of {', '.join(kinds)}")
-    parser.add_argument("--scale", type=float, default=1.0,
-                        help="mutants for the square root of possible ones")
+    parser.add_argument(
+        "components",
+        nargs="*",
+        choices=[[], *kinds],
+        metavar="component",
+        help=f"all, or some of {', '.join(kinds)}",
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="mutants for the square root of possible ones"
+    )
     parser.add_argument("--seed", type=int, default=1, help="choice of the mutants")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args()

@@ -24,8 +24,11 @@ def _fifo(rng: np.random.Generator) -> Vectors:
         full_phase = n // 40 % 2
         valid, ready = chance(rng, 0.9 if full_phase else 0.4), chance(rng, 0.3 if full_phase else 0.9)
         data, clear, reset = number(rng, width), chance(rng, 0.03), chance(rng, 0.01)
-        expected: dict[str, int] = {"in_ready": len(inside) < depth, "out_valid": bool(inside),
-                                    "level": len(inside)}
+        expected: dict[str, int] = {
+            "in_ready": len(inside) < depth,
+            "out_valid": bool(inside),
+            "level": len(inside),
+        }
         if inside:
             expected["out_data"] = inside[0]
         yield {"clear": clear, "rst": reset, "in_valid": valid, "in_data": data, "out_ready": ready}, expected
@@ -107,13 +110,28 @@ def _runs(rng: np.random.Generator) -> Vectors:
         expected: dict[str, int] = {"valid": bool(left)}
         if left:
             expected |= {"address": left[0], "last": len(left) == 1}
-        yield ({"load": load, "clear": clear, "rst": reset, "start": start, "lines": lines, "planes": planes,
-                "line_stride": line_stride, "plane_stride": plane_stride, "ready": ready}, expected)
+        yield (
+            {
+                "load": load,
+                "clear": clear,
+                "rst": reset,
+                "start": start,
+                "lines": lines,
+                "planes": planes,
+                "line_stride": line_stride,
+                "plane_stride": plane_stride,
+                "ready": ready,
+            },
+            expected,
+        )
         if left and ready:
             left.popleft()
         if load:
-            left.extend((start + p * plane_stride + k * line_stride) % (1 << 32)
-                        for p in range(planes) for k in range(lines))
+            left.extend(
+                (start + p * plane_stride + k * line_stride) % (1 << 32)
+                for p in range(planes)
+                for k in range(lines)
+            )
         if clear or reset:
             left.clear()
 
@@ -134,14 +152,22 @@ class Channel:
     def outputs(self, inputs: dict[str, int]) -> dict[str, int]:
         address, beats = self.rest or (inputs["address"], inputs["beats"])
         size = min(beats, 16, (4096 - address % 4096) // self.beat_bytes)
-        self.offered = bool(inputs["request_valid"] and self.waiting is None and len(self.underway) < 32
-                            and size <= inputs["room"]
-                            and not (inputs["stop"] or inputs["clear"] or self.dropping))
+        self.offered = bool(
+            inputs["request_valid"]
+            and self.waiting is None
+            and len(self.underway) < 32
+            and size <= inputs["room"]
+            and not (inputs["stop"] or inputs["clear"] or self.dropping)
+        )
         self.burst = self.waiting or (address, size)
         self.after = (address + size * self.beat_bytes) % (1 << 32), beats - size
-        expected = {"request_ready": self.offered and size == beats, "asked": size if self.offered else 0,
-                    "burst_valid": self.offered or self.waiting is not None, "idle": not self.underway,
-                    "dropping": self.dropping}
+        expected = {
+            "request_ready": self.offered and size == beats,
+            "asked": size if self.offered else 0,
+            "burst_valid": self.offered or self.waiting is not None,
+            "idle": not self.underway,
+            "dropping": self.dropping,
+        }
         if expected["burst_valid"]:
             expected |= {"burst_address": self.burst[0], "burst_length": self.burst[1] - 1}
         if self.underway:
@@ -176,8 +202,11 @@ def draw_request(rng: np.random.Generator) -> tuple[int, int]:
 
 def _traffic(rng: np.random.Generator, n: int) -> dict[str, int]:
     """Inputs of a port that depend on nothing."""
-    return {"room": below(rng, 33) if chance(rng, 0.3) else 32, "stop": int(n % 150 > 140),
-            "rst": chance(rng, 0.003)}
+    return {
+        "room": below(rng, 33) if chance(rng, 0.3) else 32,
+        "stop": int(n % 150 > 140),
+        "rst": chance(rng, 0.003),
+    }
 
 
 def _address_channel(rng: np.random.Generator) -> Vectors:
@@ -191,8 +220,13 @@ def _address_channel(rng: np.random.Generator) -> Vectors:
         slow = n // 100 % 3 == 0
         finish = int(out > 0 and chance(rng, 0.05 if slow else 0.6))
         inputs = _traffic(rng, n) | {
-            "clear": int(n % 60 == 59 or chance(rng, 0.01)), "request_valid": int(request is not None),
-            "address": address, "beats": beats, "burst_ready": chance(rng, 0.7), "finish": finish}
+            "clear": int(n % 60 == 59 or chance(rng, 0.01)),
+            "request_valid": int(request is not None),
+            "address": address,
+            "beats": beats,
+            "burst_ready": chance(rng, 0.7),
+            "finish": finish,
+        }
         expected = channel.outputs(inputs)
         yield inputs, expected
         accepted = bool(expected["burst_valid"] and inputs["burst_ready"])
@@ -218,23 +252,37 @@ class Reads:
     def memory(self, rng: np.random.Generator, n: int) -> dict[str, int]:
         """What memory drives in cycle n."""
         valid = int(bool(self.bursts) and chance(rng, 0.2 if n // 150 % 3 == 0 else 0.9))
-        return {"arready": chance(rng, 0.7), "rvalid": valid,
-                "rlast": int(bool(self.bursts) and self.bursts[0] == 1),
-                "rdata": number(rng, 8 * self.channel.beat_bytes),
-                "rresp": below(rng, 4) if chance(rng, 0.5) else 0, "rid": 0}
+        return {
+            "arready": chance(rng, 0.7),
+            "rvalid": valid,
+            "rlast": int(bool(self.bursts) and self.bursts[0] == 1),
+            "rdata": number(rng, 8 * self.channel.beat_bytes),
+            "rresp": below(rng, 4) if chance(rng, 0.5) else 0,
+            "rid": 0,
+        }
 
     def outputs(self, inputs: dict[str, int]) -> dict[str, int]:
         self.found = found = self.channel.outputs(inputs)
         discard = self.channel.dropping or bool(inputs["clear"])
         ready = inputs["data_ready"] or discard
         self.moves = bool(inputs["rvalid"] and ready)
-        expected = {"request_ready": found["request_ready"], "asked": found["asked"],
-                    "arvalid": found["burst_valid"], "idle": found["idle"], "rready": ready,
-                    "data_valid": inputs["rvalid"] and not discard,
-                    "error": bool(self.moves and inputs["rresp"] and not discard)}
+        expected = {
+            "request_ready": found["request_ready"],
+            "asked": found["asked"],
+            "arvalid": found["burst_valid"],
+            "idle": found["idle"],
+            "rready": ready,
+            "data_valid": inputs["rvalid"] and not discard,
+            "error": bool(self.moves and inputs["rresp"] and not discard),
+        }
         if expected["arvalid"]:
-            expected |= {"araddr": found["burst_address"], "arlen": found["burst_length"],
-                         "arsize": self.channel.beat_bytes.bit_length() - 1, "arburst": 1, "arid": 0}
+            expected |= {
+                "araddr": found["burst_address"],
+                "arlen": found["burst_length"],
+                "arsize": self.channel.beat_bytes.bit_length() - 1,
+                "arburst": 1,
+                "arid": 0,
+            }
         if expected["data_valid"]:
             expected["data"] = inputs["rdata"]
         if expected["error"]:
@@ -262,9 +310,17 @@ def _read_port(rng: np.random.Generator) -> Vectors:
         if request is None and chance(rng, 0.8):
             request = draw_request(rng)
         address, beats = request or (number(rng, 32) & ~7, 1 + below(rng, 50))
-        inputs = _traffic(rng, n) | port.memory(rng, n) | {
-            "clear": int(n % 500 == 499), "request_valid": int(request is not None), "address": address,
-            "beats": beats, "data_ready": chance(rng, 0.8)}
+        inputs = (
+            _traffic(rng, n)
+            | port.memory(rng, n)
+            | {
+                "clear": int(n % 500 == 499),
+                "request_valid": int(request is not None),
+                "address": address,
+                "beats": beats,
+                "data_ready": chance(rng, 0.8),
+            }
+        )
         expected = port.outputs(inputs)
         yield inputs, expected
         port.tick(inputs)
@@ -273,26 +329,53 @@ def _read_port(rng: np.random.Generator) -> Vectors:
 
 
 SUITES = (
-    VectorSuite("fifo_4x6", lambda: Fifo(width=6, depth=4), _fifo,
-                view="    if (!out_valid) seen_out_data = 0;"),
-    VectorSuite("sram_fifo_4x6", lambda: SramFifo(width=6, depth=4), _sram_fifo,
-                view="    legal = !write || level < 4; if (!out_valid) seen_out_data = 0;"),
-    VectorSuite("packet_assembler_3", lambda: PacketAssembler(words=3), _packet_assembler,
-                view="    if (!out_valid) seen_out_data = 0;"),
-    VectorSuite("runs", Runs, _runs, view="""
+    VectorSuite(
+        "fifo_4x6", lambda: Fifo(width=6, depth=4), _fifo, view="    if (!out_valid) seen_out_data = 0;"
+    ),
+    VectorSuite(
+        "sram_fifo_4x6",
+        lambda: SramFifo(width=6, depth=4),
+        _sram_fifo,
+        view="    legal = !write || level < 4; if (!out_valid) seen_out_data = 0;",
+    ),
+    VectorSuite(
+        "packet_assembler_3",
+        lambda: PacketAssembler(words=3),
+        _packet_assembler,
+        view="    if (!out_valid) seen_out_data = 0;",
+    ),
+    VectorSuite(
+        "runs",
+        Runs,
+        _runs,
+        view="""
     legal = !(load && valid) && lines != 0 && planes != 0;
-    if (!valid) begin seen_address = 0; seen_last = 0; end""", small={"WORD_ADDRESS_BITS": _RUN_COUNT_BITS}),
-    VectorSuite("address_channel_64", lambda: AddressChannel(data_bits=64), _address_channel,
-                zero=lambda: {"address": 7}, small={"REQUEST_BITS": REQUEST_BITS}, view=f"""
+    if (!valid) begin seen_address = 0; seen_last = 0; end""",
+        small={"WORD_ADDRESS_BITS": _RUN_COUNT_BITS},
+    ),
+    VectorSuite(
+        "address_channel_64",
+        lambda: AddressChannel(data_bits=64),
+        _address_channel,
+        zero=lambda: {"address": 7},
+        small={"REQUEST_BITS": REQUEST_BITS},
+        view=f"""
     legal = beats != 0 && beats <= {MOST_BEATS} && room <= 32 && (!finish || !idle)
             && (fresh || was_rst || was_clear || !was_request_valid || was_request_ready
                 || request_valid && address == was_address && beats == was_beats);
     if (!burst_valid) begin seen_burst_address = 0; seen_burst_length = 0; end
-    if (idle) seen_oldest = 0;"""),
-    VectorSuite("read_port_64", lambda: ReadPort(data_bits=64), _read_port,
-                zero=lambda: {"address": 7}, small={"REQUEST_BITS": REQUEST_BITS}, view="""
+    if (idle) seen_oldest = 0;""",
+    ),
+    VectorSuite(
+        "read_port_64",
+        lambda: ReadPort(data_bits=64),
+        _read_port,
+        zero=lambda: {"address": 7},
+        small={"REQUEST_BITS": REQUEST_BITS},
+        view="""
     legal = beats != 0 && !(rvalid && idle);
     if (!arvalid) begin seen_araddr = 0; seen_arlen = 0; seen_arsize = 0; seen_arburst = 0; seen_arid = 0; end
     if (!data_valid) seen_data = 0;
-    if (!error) seen_error_address = 0;"""),
+    if (!error) seen_error_address = 0;""",
+    ),
 )

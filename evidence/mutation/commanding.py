@@ -41,9 +41,11 @@ class Stream:
         wants = self.left > 0 and self.underway + len(self.inside) <= _BUFFER_WORDS - 8
         self.shows = bool(self.inside) and self.inside[0][1] + 2 <= n
         self.leaves = self.shows and ready
-        found: dict[str, int] = {"wants": wants, "out_valid": self.shows, "settled": not wants
-                                 and not self.underway
-                                 and (not self.inside or (self.shows and not ready))}
+        found: dict[str, int] = {
+            "wants": wants,
+            "out_valid": self.shows,
+            "settled": not wants and not self.underway and (not self.inside or (self.shows and not ready)),
+        }
         if wants:
             found |= {"address": self.address, "words": min(8, self.left)}
         if self.shows:
@@ -75,8 +77,20 @@ def _command_buffer(rng: np.random.Generator) -> Vectors:
         expected = stream.outputs(n, bool(ready))
         take = int(expected["wants"] and chance(rng, 0.5))
         write = int(stream.underway > 0 and chance(rng, 0.2 if n // 100 % 2 else 0.8))
-        yield {"start": start, "base": base, "count": count, "clear": clear, "rst": reset, "take": take,
-               "write": write, "write_data": data, "out_ready": ready}, expected
+        yield (
+            {
+                "start": start,
+                "base": base,
+                "count": count,
+                "clear": clear,
+                "rst": reset,
+                "take": take,
+                "write": write,
+                "write_data": data,
+                "out_ready": ready,
+            },
+            expected,
+        )
         stream.tick(n, bool(take), data if write else None)
         if start:
             stream.start(base, count)
@@ -120,19 +134,34 @@ def _command_port(rng: np.random.Generator) -> Vectors:
         over = not any(stream.left or stream.underway or stream.inside for stream in streams.values())
         start = over and chance(rng, 0.2)
         bases = {name: number(rng, 32) & ~7 for name in _STREAMS}
-        counts = {name: below(rng, (1 << _LENGTH_BITS) // size) * size for name in _STREAMS
-                  for size in (assemblers[name].words if name in assemblers else 1,)}
+        counts = {
+            name: below(rng, (1 << _LENGTH_BITS) // size) * size
+            for name in _STREAMS
+            for size in (assemblers[name].words if name in assemblers else 1,)
+        }
         if chance(rng, 0.3):
             counts |= dict.fromkeys(_STREAMS[: 1 + below(rng, 4)], 0)
         rests = n // 150 % 3 == 0
         readies = {name: bool(chance(rng, 0.0 if rests else 0.7)) for name in _STREAMS}
-        inputs = port.memory(rng, n) | {
-            "stop": int(n % 150 > 147), "rst": chance(rng, 0.0005), "clear": chance(rng, 0.003),
-            "start": int(start)} | {f"{name}_ready": ready for name, ready in readies.items()}
+        inputs = (
+            port.memory(rng, n)
+            | {
+                "stop": int(n % 150 > 147),
+                "rst": chance(rng, 0.0005),
+                "clear": chance(rng, 0.003),
+                "start": int(start),
+            }
+            | {f"{name}_ready": ready for name, ready in readies.items()}
+        )
         for name in _STREAMS:
             inputs |= {f"{name}_base": bases[name], f"{name}_count": counts[name]}
-        inner = inputs | {"request_valid": request is not None, "data_ready": 1, "room": 16,
-                          "address": request[0] if request else 0, "beats": request[1] if request else 1}
+        inner = inputs | {
+            "request_valid": request is not None,
+            "data_ready": 1,
+            "room": 16,
+            "address": request[0] if request else 0,
+            "beats": request[1] if request else 1,
+        }
         found = port.outputs(inner)
         expected: dict[str, int] = {name: value for name, value in found.items() if name not in Reads.INSIDE}
         expected["primed"] = primed
@@ -153,8 +182,12 @@ def _command_port(rng: np.random.Generator) -> Vectors:
 
         settled = all(outputs["settled"] for outputs in shown.values())
         wanting = [k for k in (*range(turn + 1, 4), *range(turn + 1)) if shown[_STREAMS[k]]["wants"]]
-        takes = bool(wanting and (request is None or found["request_ready"]) and len(order) < _FETCHES
-                     and not inputs["clear"])
+        takes = bool(
+            wanting
+            and (request is None or found["request_ready"])
+            and len(order) < _FETCHES
+            and not inputs["clear"]
+        )
         to = order[0][0] if found["data_valid"] else -1
         if found["data_valid"]:
             order[0][1] -= 1
@@ -189,11 +222,13 @@ def _command_port(rng: np.random.Generator) -> Vectors:
 _COUNTERS = ("cycles", "beats")
 _PORTS = ("commands", "weights", "maps_read", "maps_write")
 _CONSTANTS = {  # as sim.accelerator describes ews-4
-    0x00: 0x44574443, 0x04: 0x00010000,
+    0x00: 0x44574443,
+    0x04: 0x00010000,
     0x08: _ACC.rows | _ACC.columns << 8 | _ACC.tile_rows << 16 | _ACC.tile_columns << 24,
     0x0C: _ACC.sparse_tile << 4 | _ACC.codeword_length << 5 | _ACC.keep << 13 | _ACC.group << 18,
     0x10: _ACC.wrf_depth | _ACC.prf_depth << 16,
-    0x14: _ACC.codebook_entries | _ACC.weight_port_bits << 17, 0x18: _ACC.l1_bytes,
+    0x14: _ACC.codebook_entries | _ACC.weight_port_bits << 17,
+    0x18: _ACC.l1_bytes,
 }
 
 
@@ -208,10 +243,18 @@ class _Software:
         self.response: int | None = None
 
     def value(self, address: int, counts: list[int]) -> int | None:
-        status = ((self.running | self.clearing) | self.done << 1 | self.error << 2 | self.port << 4
-                  | self.pending << 8)
-        known = _CONSTANTS | self.values | {0x20: self.enable << 2, 0x24: status, 0x28: self.error_address,
-                                            0x2C: self.layers}
+        status = (
+            (self.running | self.clearing)
+            | self.done << 1
+            | self.error << 2
+            | self.port << 4
+            | self.pending << 8
+        )
+        known = (
+            _CONSTANTS
+            | self.values
+            | {0x20: self.enable << 2, 0x24: status, 0x28: self.error_address, 0x2C: self.layers}
+        )
         for n, count in enumerate(counts):
             known |= {0x100 + 8 * n: count & 0xFFFFFFFF, 0x104 + 8 * n: self.upper}
         return known.get(address)
@@ -219,8 +262,12 @@ class _Software:
 
 def _address(rng: np.random.Generator) -> int:
     """A register, or an address that differs from one in a bit."""
-    known = [*_CONSTANTS, *range(0x20, 0x34, 4), *range(0x40, 0x60, 4),
-             *range(0x100, 0x100 + 8 * len(_COUNTERS), 4)]
+    known = [
+        *_CONSTANTS,
+        *range(0x20, 0x34, 4),
+        *range(0x40, 0x60, 4),
+        *range(0x100, 0x100 + 8 * len(_COUNTERS), 4),
+    ]
     address = known[below(rng, len(known))]
     return address ^ 1 << 2 + below(rng, 10) if chance(rng, 0.5) else address
 
@@ -243,13 +290,22 @@ def _registers(rng: np.random.Generator) -> Vectors:
             fails = [chance(rng, 0.5) for _ in _PORTS]
         addresses = [number(rng, 32) for _ in _PORTS]
         inputs = {
-            "awaddr": write | below(rng, 4), "awvalid": chance(rng, 0.6), "awprot": below(rng, 8),
-            "wdata": data, "wstrb": 15 if chance(rng, 0.5) else below(rng, 16), "wvalid": chance(rng, 0.7),
-            "bready": chance(rng, 0.7), "araddr": read | below(rng, 4), "arprot": below(rng, 8),
-            "arvalid": chance(rng, 0.7), "rready": chance(rng, 0.7), "rst": chance(rng, 0.002),
+            "awaddr": write | below(rng, 4),
+            "awvalid": chance(rng, 0.6),
+            "awprot": below(rng, 8),
+            "wdata": data,
+            "wstrb": 15 if chance(rng, 0.5) else below(rng, 16),
+            "wvalid": chance(rng, 0.7),
+            "bready": chance(rng, 0.7),
+            "araddr": read | below(rng, 4),
+            "arprot": below(rng, 8),
+            "arvalid": chance(rng, 0.7),
+            "rready": chance(rng, 0.7),
+            "rst": chance(rng, 0.002),
             "finished": chance(rng, 0.02 if busy_phase else 0.3),
             "layer_end": chance(rng, 0.9 if busy_phase else 0.3),
-            "ports_idle": chance(rng, 0.4)}
+            "ports_idle": chance(rng, 0.4),
+        }
         inputs |= {f"{port}_error": fail for port, fail in zip(_PORTS, fails, strict=True)}
         inputs |= {f"{port}_error_address": at for port, at in zip(_PORTS, addresses, strict=True)}
         inputs |= {f"count_{name}": count for name, count in zip(_COUNTERS, counts, strict=True)}
@@ -261,9 +317,18 @@ def _registers(rng: np.random.Generator) -> Vectors:
         start = write == 0x20 and bits & 1 and not busy and not now.error and not clear
         accepts = now.read is None or inputs["rready"]
         outputs = {
-            "awready": takes, "wready": takes, "bvalid": now.response is not None, "arready": accepts,
-            "rvalid": now.read is not None, "layer_count": now.values[0x30], "start": bool(start),
-            "clear": bool(clear), "stop": now.error, "busy": busy, "irq": now.pending & now.enable}
+            "awready": takes,
+            "wready": takes,
+            "bvalid": now.response is not None,
+            "arready": accepts,
+            "rvalid": now.read is not None,
+            "layer_count": now.values[0x30],
+            "start": bool(start),
+            "clear": bool(clear),
+            "stop": now.error,
+            "busy": busy,
+            "irq": now.pending & now.enable,
+        }
         for s, name in enumerate(_STREAMS):
             outputs |= {f"{name}_base": now.values[0x40 + 8 * s], f"{name}_count": now.values[0x44 + 8 * s]}
         if now.response is not None:
@@ -320,19 +385,29 @@ def _layer_controller(rng: np.random.Generator) -> Vectors:
         pass_waiting = chance(rng, 0.4)
         halts = 0.05 if state in ("prime", "gap") else 0.0005 if fast else 0.01
         inputs = {
-            "start": chance(rng, 0.3), "layers": layers, "primed": chance(rng, often),
-            "halt": chance(rng, halts), "rst": chance(rng, 0.0005),
-            "pass_waiting": pass_waiting, "rows_waiting": int(not pass_waiting and chance(rng, often)),
-            "chunk_valid": chance(rng, often), "settled": chance(rng, often), "active": chance(rng, 0.5),
-            "pass_busy": chance(rng, 0.5), "sent": chance(rng, 0.3), "idle": chance(rng, often)}
+            "start": chance(rng, 0.3),
+            "layers": layers,
+            "primed": chance(rng, often),
+            "halt": chance(rng, halts),
+            "rst": chance(rng, 0.0005),
+            "pass_waiting": pass_waiting,
+            "rows_waiting": int(not pass_waiting and chance(rng, often)),
+            "chunk_valid": chance(rng, often),
+            "settled": chance(rng, often),
+            "active": chance(rng, 0.5),
+            "pass_busy": chance(rng, 0.5),
+            "sent": chance(rng, 0.3),
+            "idle": chance(rng, often),
+        }
         if long:
             inputs |= {"halt": 0, "rst": 0, "rows_waiting": int(not pass_waiting), "sent": 1}
         elif n == _RANDOM_CYCLES:
             inputs["rst"] = 1
         kind_known = bool(inputs["pass_waiting"] or inputs["rows_waiting"])
         known = bool(inputs["pass_waiting"] or (inputs["rows_waiting"] and inputs["chunk_valid"]))
-        outputs = dict.fromkeys(("begin", "load", "pass_start", "allowed", "end", "done", "control", "drain",
-                                 "running"), 0)
+        outputs = dict.fromkeys(
+            ("begin", "load", "pass_start", "allowed", "end", "done", "control", "drain", "running"), 0
+        )
         outputs |= {"passing": passes, "busy": state not in ("idle", "halted")}
         then = state
         if state == "idle" and inputs["start"]:
@@ -377,15 +452,34 @@ _RANDOM_CYCLES = 12_000
 _LAYER_COUNT_BITS = 8
 _CONTROLLED = load("ews-4", {"dma_setup": 3, "l2_latency": 1})
 SUITES = (
-    VectorSuite("command_buffer", CommandBuffer, _command_buffer,
-                small={"COMMAND_WORDS": _BUFFER_WORDS, "LENGTH_BITS": _LENGTH_BITS}, view="""
+    VectorSuite(
+        "command_buffer",
+        CommandBuffer,
+        _command_buffer,
+        small={"COMMAND_WORDS": _BUFFER_WORDS, "LENGTH_BITS": _LENGTH_BITS},
+        view="""
     if (!wants) begin seen_address = 0; seen_words = 0; end
-    if (!out_valid) seen_out_data = 0;"""),
-    VectorSuite("command_port", partial(CommandPort, accelerator=_ACC), _command_port, view=None,
-                small={"COMMAND_WORDS": _BUFFER_WORDS, "LENGTH_BITS": _LENGTH_BITS, "FETCHES": _FETCHES}),
-    VectorSuite("registers", partial(Registers, accelerator=_ACC, counters=_COUNTERS), _registers, view="""
+    if (!out_valid) seen_out_data = 0;""",
+    ),
+    VectorSuite(
+        "command_port",
+        partial(CommandPort, accelerator=_ACC),
+        _command_port,
+        view=None,
+        small={"COMMAND_WORDS": _BUFFER_WORDS, "LENGTH_BITS": _LENGTH_BITS, "FETCHES": _FETCHES},
+    ),
+    VectorSuite(
+        "registers",
+        partial(Registers, accelerator=_ACC, counters=_COUNTERS),
+        _registers,
+        view="""
     if (!bvalid) seen_bresp = 0;
-    if (!rvalid) begin seen_rdata = 0; seen_rresp = 0; end"""),
-    VectorSuite("layer_controller", partial(LayerController, accelerator=_CONTROLLED), _layer_controller,
-                small={"LAYER_COUNT_BITS": _LAYER_COUNT_BITS}),
+    if (!rvalid) begin seen_rdata = 0; seen_rresp = 0; end""",
+    ),
+    VectorSuite(
+        "layer_controller",
+        partial(LayerController, accelerator=_CONTROLLED),
+        _layer_controller,
+        small={"LAYER_COUNT_BITS": _LAYER_COUNT_BITS},
+    ),
 )

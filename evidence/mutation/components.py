@@ -23,6 +23,20 @@ from evidence.mutation import (
 from evidence.mutation.suite import Suite
 
 SUITES: tuple[Suite, ...] = (
-    *mask_path.SUITES, *datapath.SUITES, *control.SUITES, *memories.SUITES, *rows.SUITES, *fetching.SUITES,
-    *storing.SUITES, *units.SUITES, *finishing.SUITES, *loading.SUITES, *sequencing.SUITES, *bus.SUITES,
-    *reading.SUITES, *writing.SUITES, *commanding.SUITES, *system.SUITES)
+    *mask_path.SUITES,
+    *datapath.SUITES,
+    *control.SUITES,
+    *memories.SUITES,
+    *rows.SUITES,
+    *fetching.SUITES,
+    *storing.SUITES,
+    *units.SUITES,
+    *finishing.SUITES,
+    *loading.SUITES,
+    *sequencing.SUITES,
+    *bus.SUITES,
+    *reading.SUITES,
+    *writing.SUITES,
+    *commanding.SUITES,
+    *system.SUITES,
+)

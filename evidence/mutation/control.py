@@ -24,9 +24,17 @@ def _entry_counter(rng: np.random.Generator) -> Vectors:
         # Once around and a bit; the reset puts the next chunk at entry 0.
         for step in (*(chance(rng, 0.7) for _ in range(a * b * u * d + 3)), None):
             q, r, k, s = entries[e]
-            expected = {"entry": e, "sub": k, "word": s, "vector": k == s == 0, "first": q == r == k == 0,
-                        "last": (q, r, k) == (d - 1, b - 1, u - 1), "group_tail": r == b - 1,
-                        "column_tail": s == a - 1, "complete": e == len(entries) - 1}
+            expected = {
+                "entry": e,
+                "sub": k,
+                "word": s,
+                "vector": k == s == 0,
+                "first": q == r == k == 0,
+                "last": (q, r, k) == (d - 1, b - 1, u - 1),
+                "group_tail": r == b - 1,
+                "column_tail": s == a - 1,
+                "complete": e == len(entries) - 1,
+            }
             yield chunk | {"step": 1 if step is None else step, "rst": step is None}, expected
             e = 0 if step is None else (e + step) % len(entries)
 
@@ -43,9 +51,10 @@ def _beat_buffer(rng: np.random.Generator) -> Vectors:
         consume = int(fill >= width and chance(rng, 0.3 if fast else 0.9))
         clear, reset = chance(rng, 0.02), chance(rng, 0.01)
         shown = (1 << min(fill, row_bits)) - 1
-        yield ({"rst": reset, "clear": clear, "write": write, "data": beat, "consume": consume,
-                "width": width},
-               {"ready": ready, "fill": fill, "row": (stream & shown, shown)})
+        yield (
+            {"rst": reset, "clear": clear, "write": write, "data": beat, "consume": consume, "width": width},
+            {"ready": ready, "fill": fill, "row": (stream & shown, shown)},
+        )
         if write:
             stream |= beat << fill
             fill += port
@@ -61,10 +70,14 @@ def _counters(rng: np.random.Generator) -> Vectors:
     counts = [0] * len(COUNTERS)
     for n in range(600):
         clear, reset, events = int(n % 150 == 140), chance(rng, 0.005), number(rng, len(COUNTERS))
-        yield ({"clear": clear, "rst": reset, "events": events},
-               {f"count_{name}": count for name, count in zip(COUNTERS, counts, strict=True)})
-        counts = [0 if clear or reset else (count + (events >> i & 1)) % (1 << width)
-                  for i, count in enumerate(counts)]
+        yield (
+            {"clear": clear, "rst": reset, "events": events},
+            {f"count_{name}": count for name, count in zip(COUNTERS, counts, strict=True)},
+        )
+        counts = [
+            0 if clear or reset else (count + (events >> i & 1)) % (1 << width)
+            for i, count in enumerate(counts)
+        ]
 
 
 _EXTENTS = """
@@ -79,7 +92,11 @@ _BUFFER = """
 
 SUITES = (
     VectorSuite("entry_counter", lambda: EntryCounter(depth=8), _entry_counter, view=_EXTENTS),
-    VectorSuite("beat_buffer", lambda: BeatBuffer(port_bits=8, ring_bits=16, rows=4, row_bits=13),
-                _beat_buffer, view=_BUFFER),
+    VectorSuite(
+        "beat_buffer",
+        lambda: BeatBuffer(port_bits=8, ring_bits=16, rows=4, row_bits=13),
+        _beat_buffer,
+        view=_BUFFER,
+    ),
     VectorSuite("counters", lambda: Counters(width=6), _counters),
 )

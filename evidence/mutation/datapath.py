@@ -22,8 +22,10 @@ def _demux(rng: np.random.Generator) -> Vectors:
     lanes, width = 5, 6
     for n in range(100):
         product, position = number(rng, width), n % 8
-        yield ({"product": product, "position": position},
-               {"lanes": product << position * width if position < lanes else 0})
+        yield (
+            {"product": product, "position": position},
+            {"lanes": product << position * width if position < lanes else 0},
+        )
 
 
 def _wrf(rng: np.random.Generator) -> Vectors:
@@ -31,8 +33,10 @@ def _wrf(rng: np.random.Generator) -> Vectors:
     words = [0] * depth
     for _ in range(200):
         writes, write, read, data = chance(rng, 0.5), below(rng, depth), below(rng, depth), number(rng, bits)
-        yield ({"write_enable": writes, "write_address": write, "write_data": data, "read_address": read},
-               {"read_data": words[read]})
+        yield (
+            {"write_enable": writes, "write_address": write, "write_data": data, "read_address": read},
+            {"read_data": words[read]},
+        )
         if writes:
             words[write] = data
 
@@ -44,8 +48,17 @@ def _pe(rng: np.random.Generator) -> Vectors:
         writes, write, read = chance(rng, 0.5), below(rng, depth), below(rng, depth)
         data, activation = int8(rng, 2).tolist()
         psum = int(rng.integers(-1 << bits - 1, 1 << bits - 1))
-        yield ({"write_enable": writes, "write_address": write, "write_data": data, "read_address": read,
-                "activation": activation, "psum_in": psum}, {"psum_out": psum + activation * words[read]})
+        yield (
+            {
+                "write_enable": writes,
+                "write_address": write,
+                "write_data": data,
+                "read_address": read,
+                "activation": activation,
+                "psum_in": psum,
+            },
+            {"psum_out": psum + activation * words[read]},
+        )
         if writes:
             words[write] = data
 
@@ -57,9 +70,16 @@ def _sparse_pe(rng: np.random.Generator) -> Vectors:
         writes, write, read = chance(rng, 0.5), below(rng, depth), below(rng, depth)
         (weight, activation), position = int8(rng, 2).tolist(), int(rng.integers(lanes))
         found, lane = words[read]
-        yield ({"write_enable": writes, "write_address": write, "read_address": read,
-                "write_data": weight & 0xFF | position << 8, "activation": activation},
-               {"lanes": (activation * found & 0xFFFF) << 16 * lane})
+        yield (
+            {
+                "write_enable": writes,
+                "write_address": write,
+                "read_address": read,
+                "write_data": weight & 0xFF | position << 8,
+                "activation": activation,
+            },
+            {"lanes": (activation * found & 0xFFFF) << 16 * lane},
+        )
         if writes:
             words[write] = weight, position
 
@@ -85,12 +105,25 @@ def _tile(columns: int, kept: int | None, rng: np.random.Generator) -> Vectors:
         word, data = _tile_row(rng, columns, kept)
         activation = int8(rng, rows)
         above = rng.integers(-1 << bits - 1, 1 << bits - 1, columns)
-        yield ({"rst": reset, "valid_in": valid, "address_in": read, "activation_in": pack(activation, 8),
-                "psum_in": pack(above, bits), "write_enable": enable, "write_address": write,
-                "write_data": data}, dict(state))
+        yield (
+            {
+                "rst": reset,
+                "valid_in": valid,
+                "address_in": read,
+                "activation_in": pack(activation, 8),
+                "psum_in": pack(above, bits),
+                "write_enable": enable,
+                "write_address": write,
+                "write_data": data,
+            },
+            dict(state),
+        )
         if valid:
-            state = {"address_out": read, "activation_out": pack(activation, 8),
-                     "psum_out": pack(above + activation @ weights[read], bits)}
+            state = {
+                "address_out": read,
+                "activation_out": pack(activation, 8),
+                "psum_out": pack(above + activation @ weights[read], bits),
+            }
         state["valid_out"] = valid and not reset
         for row in range(rows):
             if enable >> row & 1:
@@ -105,8 +138,17 @@ def _prf(rng: np.random.Generator) -> Vectors:
         valid, first, use_stored, word = *(chance(rng, 0.6) for _ in range(3)), int(rng.integers(depth))
         stored = rng.integers(-1 << 31, 1 << 31, columns)
         sums = rng.integers(-1 << bits - 1, 1 << bits - 1, columns)
-        yield ({"valid": valid, "word": word, "first": first, "use_stored": use_stored,
-                "stored": pack(stored, 32), "sums": pack(sums, bits)}, {"row": row})
+        yield (
+            {
+                "valid": valid,
+                "word": word,
+                "first": first,
+                "use_stored": use_stored,
+                "stored": pack(stored, 32),
+                "sums": pack(sums, bits),
+            },
+            {"row": row},
+        )
         if valid:
             words[word] = ((stored if use_stored else 0) if first else words[word]) + sums
             row = pack(words[word], 32)
@@ -140,10 +182,20 @@ def _array(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         expected = {"tag_ahead": tokens[down + right - 2][3], "tag_out": out[3]}
         if out[0]:
             expected["sums"] = pack(partial[down + right - 1], bits)
-        yield ({"valid": valid, "address": address, "activation": pack(activation, 8), "tag": tag,
-                "write_enable": enable, "write_address": write,
-                "write_data": sum(data << geometry.row_word_bits // groups * n
-                                  for n, (_, data) in enumerate(rows))}, expected)
+        yield (
+            {
+                "valid": valid,
+                "address": address,
+                "activation": pack(activation, 8),
+                "tag": tag,
+                "write_enable": enable,
+                "write_address": write,
+                "write_data": sum(
+                    data << geometry.row_word_bits // groups * n for n, (_, data) in enumerate(rows)
+                ),
+            },
+            expected,
+        )
         for v in range(down):
             for h in range(right):
                 _, a, x, _ = tokens[v + h]
@@ -160,13 +212,24 @@ SUITES = (
     VectorSuite("wrf", lambda: Wrf(depth=4, word_bits=11), _wrf),
     VectorSuite("pe", lambda: Pe(depth=4, sum_bits=20), _pe),
     VectorSuite("sparse_pe", lambda: SparsePe(depth=4, lanes=4), _sparse_pe),
-    VectorSuite("dense_tile", lambda: DenseTile(rows=2, columns=2, depth=2, sum_bits=18),
-                lambda rng: _tile(2, None, rng)),
-    VectorSuite("sparse_tile", lambda: SparseTile(rows=2, columns=4, multipliers=2, word_bits=10, depth=2,
-                                                  sum_bits=18), lambda rng: _tile(4, 2, rng)),
+    VectorSuite(
+        "dense_tile",
+        lambda: DenseTile(rows=2, columns=2, depth=2, sum_bits=18),
+        lambda rng: _tile(2, None, rng),
+    ),
+    VectorSuite(
+        "sparse_tile",
+        lambda: SparseTile(rows=2, columns=4, multipliers=2, word_bits=10, depth=2, sum_bits=18),
+        lambda rng: _tile(4, 2, rng),
+    ),
     VectorSuite("prf", lambda: Prf(depth=4, columns=2, sum_bits=18), _prf),
-    VectorSuite("array", lambda: Array(accelerator=_DENSE), lambda rng: _array(_DENSE, rng),
-                configuration=_DENSE.name),
-    VectorSuite("array", lambda: Array(accelerator=_SPARSE), lambda rng: _array(_SPARSE, rng),
-                configuration=_SPARSE.name),
+    VectorSuite(
+        "array", lambda: Array(accelerator=_DENSE), lambda rng: _array(_DENSE, rng), configuration=_DENSE.name
+    ),
+    VectorSuite(
+        "array",
+        lambda: Array(accelerator=_SPARSE),
+        lambda rng: _array(_SPARSE, rng),
+        configuration=_SPARSE.name,
+    ),
 )

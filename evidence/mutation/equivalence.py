@@ -13,8 +13,14 @@ from rtl.block import Block, module_name
 SECONDS = 10
 
 
-def proven(top: Block, kind: str, number: int, view: str | None, directory: Path,
-           zero: Mapping[str, int] | None = None) -> bool:
+def proven(
+    top: Block,
+    kind: str,
+    number: int,
+    view: str | None,
+    directory: Path,
+    zero: Mapping[str, int] | None = None,
+) -> bool:
     """True if original and mutant of `kind` give equal outputs in every cycle, whatever the inputs.
 
     The logic between registers and placed modules of `kind` may be the same by itself. If not, ABC looks at
@@ -40,49 +46,90 @@ def proven(top: Block, kind: str, number: int, view: str | None, directory: Path
 def _same_logic(module: str, number: int, directory: Path) -> bool:
     """With registers and the ports of placed modules as further inputs and outputs."""
     selected = [f"connect -set {SELECTOR} {SELECTOR_BITS}'d{n}" for n in (0, number)]
-    log = yosys.run([
-        f"read_verilog {DESIGN}", f"hierarchy -top {module}",
-        *(f"{command} {module}" for command in ("proc", "opt_clean", "dffunmap")),
-        f"expose -evert -evert-dff {module}/c:*", f"copy {module} original", f"copy {module} changed",
-        f"delete -port original/{SELECTOR} changed/{SELECTOR}",
-        "cd original", selected[0], "cd changed", selected[1], "cd ..",
-        "miter -equiv -flatten original changed same", "opt -full same",
-        f"sat -prove trigger 0 -set-def-inputs -timeout {SECONDS} same"], directory)
+    log = yosys.run(
+        [
+            f"read_verilog {DESIGN}",
+            f"hierarchy -top {module}",
+            *(f"{command} {module}" for command in ("proc", "opt_clean", "dffunmap")),
+            f"expose -evert -evert-dff {module}/c:*",
+            f"copy {module} original",
+            f"copy {module} changed",
+            f"delete -port original/{SELECTOR} changed/{SELECTOR}",
+            "cd original",
+            selected[0],
+            "cd changed",
+            selected[1],
+            "cd ..",
+            "miter -equiv -flatten original changed same",
+            "opt -full same",
+            f"sat -prove trigger 0 -set-def-inputs -timeout {SECONDS} same",
+        ],
+        directory,
+    )
     return "SAT proof finished - no model found: SUCCESS!" in log
 
 
 def _miter(top: Block, number: int, view: str, zero: Mapping[str, int]) -> str:
     # Names are escaped: some ports are called like keywords.
     ins, outs = ports(top)
-    inputs = {"clk": "clk"} | ({"rst": "rst"} if top.clocked else {}) | {
-        name: f"\\{name} & {width}'h{(1 << width) - 1 & ~zero.get(name, 0):x}" for name, width in ins.items()}
-    declared = ["input clk", *(["input rst"] if top.clocked else []),
-                *(f"input [{width - 1}:0] \\{name} " for name, width in ins.items())]
+    inputs = (
+        {"clk": "clk"}
+        | ({"rst": "rst"} if top.clocked else {})
+        | {
+            name: f"\\{name} & {width}'h{(1 << width) - 1 & ~zero.get(name, 0):x}"
+            for name, width in ins.items()
+        }
+    )
+    declared = [
+        "input clk",
+        *(["input rst"] if top.clocked else []),
+        *(f"input [{width - 1}:0] \\{name} " for name, width in ins.items()),
+    ]
     lines = [f"module miter({', '.join(declared)});"]
     for side, selected in (("original", 0), ("changed", number)):
         lines += [f"  wire [{width - 1}:0] {side}_{name};" for name, width in outs.items()]
-        connections = [f".\\{name} ({value})" for name, value in inputs.items()
-                       if top.clocked or name != "clk"]
+        connections = [
+            f".\\{name} ({value})" for name, value in inputs.items() if top.clocked or name != "clk"
+        ]
         connections += [f".\\{name} ({side}_{name})" for name in outs]
-        lines.append(f"  {module_name(top.kind)} {side} ({', '.join(connections)}, "
-                     f".{SELECTOR}({SELECTOR_BITS}'d{selected}));")
-        lines += [f"  wire {side}_legal;",
-                  *(f"  wire [{width - 1}:0] {side}_seen_{name};" for name, width in outs.items())]
-        seen = [*(f".\\{name} ({value})" for name, value in inputs.items()),
-                *(f".\\{name} ({side}_{name}), .seen_{name}({side}_seen_{name})" for name in outs)]
+        lines.append(
+            f"  {module_name(top.kind)} {side} ({', '.join(connections)}, "
+            f".{SELECTOR}({SELECTOR_BITS}'d{selected}));"
+        )
+        lines += [
+            f"  wire {side}_legal;",
+            *(f"  wire [{width - 1}:0] {side}_seen_{name};" for name, width in outs.items()),
+        ]
+        seen = [
+            *(f".\\{name} ({value})" for name, value in inputs.items()),
+            *(f".\\{name} ({side}_{name}), .seen_{name}({side}_seen_{name})" for name in outs),
+        ]
         lines.append(f"  view {side}_view ({', '.join(seen)}, .legal({side}_legal));")
     same = " && ".join(f"original_seen_{name} == changed_seen_{name}" for name in outs)
-    lines += ["  reg allowed = 1;", "  always @(posedge clk) allowed <= allowed && original_legal;",
-              f"  always @* if (allowed && original_legal) assert ({same});", "endmodule"]
+    lines += [
+        "  reg allowed = 1;",
+        "  always @(posedge clk) allowed <= allowed && original_legal;",
+        f"  always @* if (allowed && original_legal) assert ({same});",
+        "endmodule",
+    ]
     everything = ({"rst": 1} if top.clocked else {}) | ins | outs
     declared += [f"input [{width - 1}:0] \\{name} " for name, width in outs.items()]
     declared += [f"output reg [{width - 1}:0] seen_{name}" for name, width in outs.items()]
     lines += [
-        f"module view({', '.join(declared)}, output reg legal);", "  reg fresh = 1;",
+        f"module view({', '.join(declared)}, output reg legal);",
+        "  reg fresh = 1;",
         "  always @(posedge clk) fresh <= 0;",
         "  reg [15:0] note = 0, next_note; always @(posedge clk) note <= next_note;",
-        *(f"  reg [{width - 1}:0] was_{name}; always @(posedge clk) was_{name} <= \\{name} ;"
-          for name, width in everything.items()),
-        "  always @* begin", "    legal = 1; next_note = note;",
-        *(f"    seen_{name} = \\{name} ;" for name in outs), view, "  end", "endmodule", ""]
+        *(
+            f"  reg [{width - 1}:0] was_{name}; always @(posedge clk) was_{name} <= \\{name} ;"
+            for name, width in everything.items()
+        ),
+        "  always @* begin",
+        "    legal = 1; next_note = note;",
+        *(f"    seen_{name} = \\{name} ;" for name in outs),
+        view,
+        "  end",
+        "endmodule",
+        "",
+    ]
     return "\n".join(lines)

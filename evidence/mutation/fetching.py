@@ -34,9 +34,17 @@ def _segments(rng: np.random.Generator) -> Vectors:
         while n < end:
             kind, column, positions = cuts[n]
             final, step = n == len(cuts) - 1, chance(rng, 0.7)
-            yield (chunk | {"restart": restart, "step": step}, {
-                "positions": positions, "start": column, "words": positions * b,
-                "origin": b * sum(count for _, _, count in cuts[:n]), "final": final, "segment": kind})
+            yield (
+                chunk | {"restart": restart, "step": step},
+                {
+                    "positions": positions,
+                    "start": column,
+                    "words": positions * b,
+                    "origin": b * sum(count for _, _, count in cuts[:n]),
+                    "final": final,
+                    "segment": kind,
+                },
+            )
             n, restart = n + step, 0
         yield {"b": number(rng, 5), "d": number(rng, 5)}, {}
 
@@ -64,8 +72,9 @@ def _window_cuts(rng: np.random.Generator, words: int) -> list[tuple[int, int, i
             lengths[-1] = 1 + below(rng, inner)
     origins = np.cumsum([0, *lengths])
     kinds = [FIRST, *[MIDDLE] * (len(lengths) - 2), LAST][: len(lengths)]
-    return [(kind, int(origin), length)
-            for kind, origin, length in zip(kinds, origins[:-1], lengths, strict=True)]
+    return [
+        (kind, int(origin), length) for kind, origin, length in zip(kinds, origins[:-1], lengths, strict=True)
+    ]
 
 
 def _arf_window(words: int, rng: np.random.Generator) -> Vectors:
@@ -85,14 +94,24 @@ def _arf_window(words: int, rng: np.random.Generator) -> Vectors:
             new = length if full else min(news[kind], length)
             for column in columns[:new]:
                 planes[column] ^= 1
-                stores.append(({"store_segment": kind, "store_origin": origin, "store_words": length},
-                               column + words * planes[column]))
+                stores.append(
+                    (
+                        {"store_segment": kind, "store_origin": origin, "store_words": length},
+                        column + words * planes[column],
+                    )
+                )
             stores[-1][0]["store_end"] = 1
             window = columns[new:] + columns[:new]
             following.append(((kind, origin, length), [column + words * planes[column] for column in window]))
-        reads = [({"read_segment": kind, "read_origin": origin, "read_words": length}, address,
-                  address == window[-1])
-                 for (kind, origin, length), window in shown for address in window]
+        reads = [
+            (
+                {"read_segment": kind, "read_origin": origin, "read_words": length},
+                address,
+                address == window[-1],
+            )
+            for (kind, origin, length), window in shown
+            for address in window
+        ]
         first, slow = 1, chance(rng, 0.3)
         given_up = chance(rng, 0.04)
         while stores or reads or first:
@@ -132,8 +151,10 @@ class _Vector(NamedTuple):
 def _chunk(acc: Accelerator, rng: np.random.Generator, **flags: int) -> tuple[int, list[list[_Vector]]]:
     """A packet, and the windows of its pixels in order."""
     layout = packets.chunk(Geometry(acc))
-    most = {name: (1 << layout[name].width) - 1 for name in (
-        "kernel_x", "ky", "pixels", "lines", "pitch", "dilation_x", "dilation_y")}
+    most = {
+        name: (1 << layout[name].width) - 1
+        for name in ("kernel_x", "ky", "pixels", "lines", "pitch", "dilation_x", "dilation_y")
+    }
     words = acc.arf_depth // 2
     b = extent(rng, words)
     d = extent(rng, words // b)
@@ -152,36 +173,77 @@ def _chunk(acc: Accelerator, rng: np.random.Generator, **flags: int) -> tuple[in
     base, line_words = number(rng, layout["base"].width), number(rng, layout["line"].width)
     pitch = 1 + below(rng, most["pitch"])
     cuts = _cuts(kx, kernel_x, d)
-    lines_read = [y0 + row * stride_y + (ky + n) * dilation_y
-                  for row in range(pixels // width) for n in range(len(cuts))]
-    columns_read = [x0 + column * stride_x + (start + n) * dilation_x
-                    for column in range(width) for _, start, positions in cuts for n in range(positions)]
+    lines_read = [
+        y0 + row * stride_y + (ky + n) * dilation_y
+        for row in range(pixels // width)
+        for n in range(len(cuts))
+    ]
+    columns_read = [
+        x0 + column * stride_x + (start + n) * dilation_x
+        for column in range(width)
+        for _, start, positions in cuts
+        for n in range(positions)
+    ]
     # The tile ends anywhere, or next to what is read.
     lines, line_pixels = (
-        below(rng, most["lines"] + 1) if chance(rng, 0.3)
+        below(rng, most["lines"] + 1)
+        if chance(rng, 0.3)
         else min(most["lines"], max(0, near[below(rng, len(near))] + below(rng, 3)))
-        for near in (lines_read, columns_read))
+        for near in (lines_read, columns_read)
+    )
     windows = []
     for row, column in np.ndindex(pixels // width, width):
         full = int(column == 0 or not reuse)
         window = []
         for n, (kind, start, positions) in enumerate(cuts):
-            segment = {"full": full, "segment": kind, "words": b * positions,
-                       "origin": b * sum(count for _, _, count in cuts[:n])}
+            segment = {
+                "full": full,
+                "segment": kind,
+                "words": b * positions,
+                "origin": b * sum(count for _, _, count in cuts[:n]),
+            }
             for position, group in np.ndindex(positions, b):
                 y = y0 + row * stride_y + (ky + n) * dilation_y
                 x = x0 + column * stride_x + (start + position) * dilation_x
                 byte = channel + group * acc.rows
                 ends = position == positions - 1 and group == b - 1
-                window.append(_Vector(
-                    bool(full or position >= positions - stride_x), 0 <= y < lines and 0 <= x < line_pixels,
-                    (base + y * line_words + x * pitch + byte // 8) % (1 << layout["base"].width),
-                    byte >> 2 & 1, segment, ends, ends and n == len(cuts) - 1))
+                window.append(
+                    _Vector(
+                        bool(full or position >= positions - stride_x),
+                        0 <= y < lines and 0 <= x < line_pixels,
+                        (base + y * line_words + x * pitch + byte // 8) % (1 << layout["base"].width),
+                        byte >> 2 & 1,
+                        segment,
+                        ends,
+                        ends and n == len(cuts) - 1,
+                    )
+                )
         windows.append(window)
-    return packet(layout, rng, b=b, d=d, kernel_x=kernel_x, kx=kx, ky=ky, width=width, pixels=pixels,
-                  stride_y=stride_y, stride_x=stride_x, dilation_y=dilation_y, dilation_x=dilation_x,
-                  channel=channel, reuse=reuse, y=y0, x=x0, lines=lines, line_pixels=line_pixels, base=base,
-                  line=line_words, pitch=pitch, **flags), windows
+    return packet(
+        layout,
+        rng,
+        b=b,
+        d=d,
+        kernel_x=kernel_x,
+        kx=kx,
+        ky=ky,
+        width=width,
+        pixels=pixels,
+        stride_y=stride_y,
+        stride_x=stride_x,
+        dilation_y=dilation_y,
+        dilation_x=dilation_x,
+        channel=channel,
+        reuse=reuse,
+        y=y0,
+        x=x0,
+        lines=lines,
+        line_pixels=line_pixels,
+        base=base,
+        line=line_words,
+        pitch=pitch,
+        **flags,
+    ), windows
 
 
 def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
@@ -200,8 +262,11 @@ def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             while vectors and not reset:
                 vector, step = vectors[0], chance(rng, 0.8)
                 expected = vector.segment | {
-                    "in_tile": vector.inside, "segment_end": step and vector.segment_end,
-                    "pixel_end": step and vector.pixel_end, "exhausted": exhausted}
+                    "in_tile": vector.inside,
+                    "segment_end": step and vector.segment_end,
+                    "pixel_end": step and vector.pixel_end,
+                    "exhausted": exhausted,
+                }
                 if vector.inside:
                     expected |= {"word": vector.word, "upper": vector.upper}
                 reset = int(pixel == given_up)
@@ -223,8 +288,13 @@ def _ifmap_loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         chunks = []
         count = 1 + below(rng, 4)
         for n in range(count):
-            flags = {"ends": n == count - 1, "begins": n == 0, "opens": int(n == 0 or chance(rng, 0.4)),
-                     "map": number(rng, 1), "zero": number(rng, 8)}
+            flags = {
+                "ends": n == count - 1,
+                "begins": n == 0,
+                "opens": int(n == 0 or chance(rng, 0.4)),
+                "map": number(rng, 1),
+                "zero": number(rng, 8),
+            }
             chunks.append((flags, *_chunk(acc, rng, **flags)))
         eager = (0.9, 0.6, 0.3)[layer % 3]
         given_up = below(rng, 300) if chance(rng, 0.1) else -1
@@ -242,12 +312,21 @@ def _ifmap_loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             starts = int(ready and not given and chance(rng, eager))
             allowed, tile_there = chance(rng, eager), int(tiles < 3 and chance(rng, eager / 4))
             exhausted = at >= 0 and pixel == len(chunks[at][2])
-            expected: dict[str, int] = {"ready": ready, "read_enable": 0, "tile_missing": int(
-                waits and chunks[at][0]["opens"] and tiles == 0)}
+            expected: dict[str, int] = {
+                "ready": ready,
+                "read_enable": 0,
+                "tile_missing": int(waits and chunks[at][0]["opens"] and tiles == 0),
+            }
             word = chunks[at + 1][1] if head_there else number(rng, packets.chunk(Geometry(acc)).size)
-            inputs = {"chunk_valid": head_there, "chunk": word, "load": load, "allowed": allowed,
-                      "starts": starts, "tile_there": tile_there,
-                      "read_data": number(rng, word_bits) if arrives is None else arrives}
+            inputs = {
+                "chunk_valid": head_there,
+                "chunk": word,
+                "load": load,
+                "allowed": allowed,
+                "starts": starts,
+                "tile_there": tile_there,
+                "read_data": number(rng, word_bits) if arrives is None else arrives,
+            }
             if starts:
                 given, ready = fetched, False
                 seeks = exhausted and at < count - 1
@@ -262,8 +341,9 @@ def _ifmap_loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             if first or (starts and not exhausted and not waits and not seeks and at >= 0 and pixel):
                 flags, _, windows = chunks[at]
                 fetch = [vector for vector in windows[pixel] if vector.fetched]
-                fetched = [_activation(contents, rng, flags, vector, word_bits, lanes)
-                           for vector in windows[pixel]]
+                fetched = [
+                    _activation(contents, rng, flags, vector, word_bits, lanes) for vector in windows[pixel]
+                ]
                 pixel += 1
             arrives = None
             if fetch:
@@ -287,8 +367,14 @@ def _ifmap_loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 break
 
 
-def _activation(contents: dict[tuple[int, int], int], rng: np.random.Generator, flags: dict[str, int],
-                vector: _Vector, word_bits: int, lanes: int) -> int:
+def _activation(
+    contents: dict[tuple[int, int], int],
+    rng: np.random.Generator,
+    flags: dict[str, int],
+    vector: _Vector,
+    word_bits: int,
+    lanes: int,
+) -> int:
     """What the array gets of a vector; the map is drawn where it is read."""
     if not vector.inside:
         return sum(flags["zero"] << n for n in range(0, lanes, 8))
@@ -299,13 +385,32 @@ def _activation(contents: dict[tuple[int, int], int], rng: np.random.Generator, 
 _TINY = preset("ews-4")
 _SHORT = {"COUNT_BITS": 6, "PIXEL_BITS": 6, "OFFSET_BITS": 7, "COORDINATE_BITS": 11}
 SUITES = (
-    VectorSuite("segments", lambda: Segments(words=_WORDS, extent_bits=_EXTENT_BITS,
-                                             kernel_bits=_KERNEL_BITS), _segments, view="""
-    legal = kx < kernel_x && b != 0 && d != 0 && {5'b0, b} * d <= 10'd16;"""),
-    VectorSuite("arf_window", lambda: ArfWindow(words=12), partial(_arf_window, 12), view="""
-    legal = store_segment != 3 && read_segment != 3;"""),
-    VectorSuite("vector_walk", partial(VectorWalk, accelerator=_TINY), partial(_vector_walk, _TINY),
-                view=None, small=_SHORT),
-    VectorSuite("ifmap_loader", partial(IfmapLoader, accelerator=_TINY), partial(_ifmap_loader, _TINY),
-                view=None, small=_SHORT),
+    VectorSuite(
+        "segments",
+        lambda: Segments(words=_WORDS, extent_bits=_EXTENT_BITS, kernel_bits=_KERNEL_BITS),
+        _segments,
+        view="""
+    legal = kx < kernel_x && b != 0 && d != 0 && {5'b0, b} * d <= 10'd16;""",
+    ),
+    VectorSuite(
+        "arf_window",
+        lambda: ArfWindow(words=12),
+        partial(_arf_window, 12),
+        view="""
+    legal = store_segment != 3 && read_segment != 3;""",
+    ),
+    VectorSuite(
+        "vector_walk",
+        partial(VectorWalk, accelerator=_TINY),
+        partial(_vector_walk, _TINY),
+        view=None,
+        small=_SHORT,
+    ),
+    VectorSuite(
+        "ifmap_loader",
+        partial(IfmapLoader, accelerator=_TINY),
+        partial(_ifmap_loader, _TINY),
+        view=None,
+        small=_SHORT,
+    ),
 )

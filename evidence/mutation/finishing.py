@@ -19,8 +19,19 @@ from rtl.storer.storer import Storer
 from rtl.storer.unit_buffer import SLOTS
 from sim.accelerator import Accelerator, load
 
-_FIELDS = ("zero", "low", "high", "own_zero", "own_multiplier", "other_zero", "other_multiplier", "shift",
-           "add_zero", "add_low", "add_high")
+_FIELDS = (
+    "zero",
+    "low",
+    "high",
+    "own_zero",
+    "own_multiplier",
+    "other_zero",
+    "other_multiplier",
+    "shift",
+    "add_zero",
+    "add_low",
+    "add_high",
+)
 
 
 @dataclass
@@ -51,44 +62,87 @@ def _layer(acc: Accelerator, rng: np.random.Generator, kind: str) -> list[_Unit]
     step = acc.requant_lanes if is_pass else acc.columns * (4 if wide else 1)
     per_cycle = acc.wide_lanes if wide else acc.requant_lanes
     f = {name: int(int8(rng, 1)[0]) for name in _FIELDS} | {"shift": 1 + below(rng, 22)}
-    f |= {name: number(rng, min(16, f["shift"] + below(rng, 3))) for name in ("own_multiplier",
-                                                                              "other_multiplier")}
+    f |= {
+        name: number(rng, min(16, f["shift"] + below(rng, 3)))
+        for name in ("own_multiplier", "other_multiplier")
+    }
     f["low"], f["high"] = bounds(rng, 0)
     f["add_low"], f["add_high"] = bounds(rng, 0)
-    f |= {"wide": wide, "residual": residual, "map": number(rng, 1),
-          "pass": packets.PASS_KINDS.get(kind, packets.PASS_KINDS["rows"])}
+    f |= {
+        "wide": wide,
+        "residual": residual,
+        "map": number(rng, 1),
+        "pass": packets.PASS_KINDS.get(kind, packets.PASS_KINDS["rows"]),
+    }
     units = []
     number_of_units = 1 if is_pass else 1 + below(rng, 4)
     for n in range(number_of_units):
         fields, vectors = ({}, []) if not is_pass else pass_vectors(layout, acc, rng, 60)
         rows_each = fields["groups"] if is_pass else extent(rng, 6)
         pixels = fields["pixels"] if is_pass else extent(rng, 6)
-        columns, tail = ((acc.requant_lanes, 1 + below(rng, acc.requant_lanes)) if is_pass
-                         else (1 + below(rng, acc.columns) for _ in range(2)))
+        columns, tail = (
+            (acc.requant_lanes, 1 + below(rng, acc.requant_lanes))
+            if is_pass
+            else (1 + below(rng, acc.columns) for _ in range(2))
+        )
         parts = (rows_each - 1) * -(-columns // per_cycle) - (-tail // per_cycle)
         pitch = 1 + below(rng, 60)
         ring = pitch * extent(rng, (1 << 16) // pitch)
-        fields = dict(f) | fields | {
-            "ends": n == number_of_units - 1, "a": rows_each, "columns": columns, "columns_tail": tail,
-            "pixels": pixels, "store": parts + below(rng, 9) * chance(rng, 0.5), "to": below(rng, ring),
-            "to_pitch": pitch, "ring": ring, "channel": (8 if wide else 4) * below(rng, 64),
-            "address": number(rng, 32), "stride": number(rng, 32)}
+        fields = (
+            dict(f)
+            | fields
+            | {
+                "ends": n == number_of_units - 1,
+                "a": rows_each,
+                "columns": columns,
+                "columns_tail": tail,
+                "pixels": pixels,
+                "store": parts + below(rng, 9) * chance(rng, 0.5),
+                "to": below(rng, ring),
+                "to_pitch": pitch,
+                "ring": ring,
+                "channel": (8 if wide else 4) * below(rng, 64),
+                "address": number(rng, 32),
+                "stride": number(rng, 32),
+            }
+        )
         if not is_pass:
-            fields |= {"from": number(rng, 16), "from_pitch": number(rng, 12),
-                       "from_channel": 4 * below(rng, 64)}
+            fields |= {
+                "from": number(rng, 16),
+                "from_pitch": number(rng, 12),
+                "from_channel": 4 * below(rng, 64),
+            }
         rows = []
         for p, s in np.ndindex(pixels, rows_each):
             byte = fields["channel"] + s * step
             outputs = tail if s == rows_each - 1 else columns
             word = (fields["to"] + p * pitch) % ring
             last = (p, s) == (pixels - 1, rows_each - 1)
-            rows.append(_Row(p, s, outputs, byte, word, {
-                "out_map": f["map"], "out_word": (word + byte // 8) % (1 << 16), "out_offset": byte % 8,
-                "out_bytes": outputs * (4 if wide else 1), "out_ring": ring,
-                "out_address": (fields["address"] + p * fields["stride"] + byte) % (1 << 32),
-                "out_ends_unit": last, "out_ends": last and fields["ends"]}, s == rows_each - 1))
-        parameters = [] if is_pass else [
-            (signed(number(rng, 32), 32), *scale(rng)) for _ in range(rows_each * acc.columns)]
+            rows.append(
+                _Row(
+                    p,
+                    s,
+                    outputs,
+                    byte,
+                    word,
+                    {
+                        "out_map": f["map"],
+                        "out_word": (word + byte // 8) % (1 << 16),
+                        "out_offset": byte % 8,
+                        "out_bytes": outputs * (4 if wide else 1),
+                        "out_ring": ring,
+                        "out_address": (fields["address"] + p * fields["stride"] + byte) % (1 << 32),
+                        "out_ends_unit": last,
+                        "out_ends": last and fields["ends"],
+                    },
+                    s == rows_each - 1,
+                )
+            )
+        parameters = (
+            []
+            if is_pass
+            else [(signed(number(rng, 32), 32), *scale(rng)) for _ in range(rows_each * acc.columns)]
+        )
         units.append(_Unit(packet(layout, rng, **fields), fields, rows, parameters, vectors))
     return units
 
@@ -97,8 +151,10 @@ def _stream(acc: Accelerator, unit: _Unit, rng: np.random.Generator) -> tuple[li
     """Words of a unit, and how many of them are parameters."""
     layout, bits = packets.unit(Geometry(acc)), packets.WORD_BITS
     words = [unit.packet >> bits * n & (1 << bits) - 1 for n in range(packets.words(layout))]
-    words += [bias & 0xFFFFFFFF | multiplier << 32 | shift << 48 | number(rng, 10) << 54
-              for bias, multiplier, shift in unit.parameters]
+    words += [
+        bias & 0xFFFFFFFF | multiplier << 32 | shift << 48 | number(rng, 10) << 54
+        for bias, multiplier, shift in unit.parameters
+    ]
     return words, len(unit.parameters)
 
 
@@ -131,11 +187,21 @@ def _storer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         if cycle % 200 == 0:
             eager = (0.95, 0.5, 0.25)[below(rng, 3)]
         expected: dict[str, int | tuple[int, int]] = {
-            "overflow": 0, "write_enable": 0, "residual_read": 0, "unit_loaded": loaded,
-            "out_valid": waiting > 0, "pass_waiting": pass_waiting, "pass_busy": len(walk) > 0,
-            "pass_read": 0, **later.pop(cycle, {})}
-        inputs = {"residual_data": number(rng, data_bits), "pass_data": number(rng, data_bits),
-                  "row": number(rng, 32 * acc.columns)} | inputs_later.pop(cycle, {})
+            "overflow": 0,
+            "write_enable": 0,
+            "residual_read": 0,
+            "unit_loaded": loaded,
+            "out_valid": waiting > 0,
+            "pass_waiting": pass_waiting,
+            "pass_busy": len(walk) > 0,
+            "pass_read": 0,
+            **later.pop(cycle, {}),
+        }
+        inputs = {
+            "residual_data": number(rng, data_bits),
+            "pass_data": number(rng, data_bits),
+            "row": number(rng, 32 * acc.columns),
+        } | inputs_later.pop(cycle, {})
         # Packets and parameters.
         loaded = 0
         if pending:
@@ -201,13 +267,25 @@ def _storer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                     continue
                 y = requantized(total, multiplier, shift, f["zero"], f["low"], f["high"])
                 if f["residual"]:
-                    y = requantized((y - f["own_zero"]) * f["own_multiplier"]
-                                    + (others[n] - f["other_zero"]) * f["other_multiplier"], 1, f["shift"],
-                                    f["add_zero"], f["add_low"], f["add_high"])
+                    y = requantized(
+                        (y - f["own_zero"]) * f["own_multiplier"]
+                        + (others[n] - f["other_zero"]) * f["other_multiplier"],
+                        1,
+                        f["shift"],
+                        f["add_zero"],
+                        f["add_low"],
+                        f["add_high"],
+                    )
                 data.append(y)
             width = 32 if f["wide"] else 8
-            _write(later.setdefault(cycle + 3 + f["residual"], {}), f["map"], row,
-                   column * width // 8, pack(data, width), outputs * width // 8)
+            _write(
+                later.setdefault(cycle + 3 + f["residual"], {}),
+                f["map"],
+                row,
+                column * width // 8,
+                pack(data, width),
+                outputs * width // 8,
+            )
             column += outputs
             if column == row.columns:
                 column = 0
@@ -227,12 +305,20 @@ def _storer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 totals = [total + value - f["own_zero"] for total, value in zip(totals, values, strict=True)]
             if vector.last:
                 row = unit.rows[vector.row]
-                results = [min(max(total, f["low"]), f["high"]) if f["pass"] == packets.PASS_KINDS["max"]
-                           else requantized(total, f["own_multiplier"], f["shift"], f["zero"], f["low"],
-                                            f["high"])
-                           for total in totals]
-                _write(later.setdefault(cycle + 3, {}), f["map"], row, 0, pack(results[: row.columns], 8),
-                       row.columns)
+                results = [
+                    min(max(total, f["low"]), f["high"])
+                    if f["pass"] == packets.PASS_KINDS["max"]
+                    else requantized(total, f["own_multiplier"], f["shift"], f["zero"], f["low"], f["high"])
+                    for total in totals
+                ]
+                _write(
+                    later.setdefault(cycle + 3, {}),
+                    f["map"],
+                    row,
+                    0,
+                    pack(results[: row.columns], 8),
+                    row.columns,
+                )
                 handed.append((cycle + 3, cycle, 1))
                 done = row is unit.rows[-1]
             entering = None
@@ -244,7 +330,8 @@ def _storer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 expected |= {"pass_read": 1, "pass_map": 1 - current.f["map"], "pass_word": vector.word}
                 inputs_later.setdefault(cycle + 1, {})["pass_data"] = (
                     number(rng, data_bits) & ~((1 << 8 * lanes) - 1 << 32 * vector.half)
-                    | pack(values, 8) << 32 * vector.half) & (1 << data_bits) - 1
+                    | pack(values, 8) << 32 * vector.half
+                ) & (1 << data_bits) - 1
             entering = current, vector, values
         if start:
             inputs["pass_start"] = 1
@@ -283,16 +370,18 @@ def _storer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             break
 
 
-def _write(expected: dict[str, int | tuple[int, int]], group: int, row: _Row, offset: int, data: int,
-           length: int) -> None:
+def _write(
+    expected: dict[str, int | tuple[int, int]], group: int, row: _Row, offset: int, data: int, length: int
+) -> None:
     byte = row.byte + offset
     low = byte & 4
-    expected.update(write_map=group, write_word=(row.word + byte // 8) % (1 << 16),
-                    write_enable=(1 << length) - 1 << low,
-                    write_data=(data << 8 * low, (1 << 8 * length) - 1 << 8 * low))
+    expected.update(
+        write_map=group,
+        write_word=(row.word + byte // 8) % (1 << 16),
+        write_enable=(1 << length) - 1 << low,
+        write_data=(data << 8 * low, (1 << 8 * length) - 1 << 8 * low),
+    )
 
 
 _HALF = load("ews-8", {"requant_lanes": 4})
-SUITES = (
-    VectorSuite("storer", partial(Storer, accelerator=_HALF), partial(_storer, _HALF), view=None),
-)
+SUITES = (VectorSuite("storer", partial(Storer, accelerator=_HALF), partial(_storer, _HALF), view=None),)

@@ -16,8 +16,9 @@ from rtl.weights.loader import Loader
 from sim.accelerator import Accelerator, preset
 
 
-def _job(acc: Accelerator, rng: np.random.Generator
-         ) -> tuple[dict[str, int], list[tuple[Expected, int, int]]]:
+def _job(
+    acc: Accelerator, rng: np.random.Generator
+) -> tuple[dict[str, int], list[tuple[Expected, int, int]]]:
     """Fields, and for each row what is written (address within the bank), its weights and their bits."""
     serial, diagonal = chance(rng, 0.3), chance(rng, 0.4)
     f, room = {"serial": serial, "diagonal": diagonal}, acc.wrf_depth // (1 if serial else 2)
@@ -29,9 +30,12 @@ def _job(acc: Accelerator, rng: np.random.Generator
     if diagonal:
         outputs = [n for n in range(1, acc.columns + 1) if acc.columns % n == 0][below(rng, 3)]
         inputs = 1 + below(rng, acc.rows // (acc.columns // outputs))
-        f |= {"block_inputs": inputs, "block_outputs": outputs,
-              "rows": inputs * (1 + below(rng, acc.columns // outputs)),
-              "rows_tail": inputs * (1 + below(rng, acc.columns // outputs))}
+        f |= {
+            "block_inputs": inputs,
+            "block_outputs": outputs,
+            "rows": inputs * (1 + below(rng, acc.columns // outputs)),
+            "rows_tail": inputs * (1 + below(rng, acc.columns // outputs)),
+        }
         columns = [outputs, outputs]
     f |= {"row_bits": 8 * columns[0], "row_bits_tail": 8 * columns[1]}
     rows: list[tuple[Expected, int, int]] = []
@@ -43,8 +47,13 @@ def _job(acc: Accelerator, rng: np.random.Generator
             written = pack(weights, 8), (1 << 8 * width) - 1
             if diagonal:
                 written = written[0] << h // f["block_inputs"] * width * 8, (1 << 8 * acc.columns) - 1
-            rows.append(({"write_enable": 1 << h, "write_address": entry, "write_data": written},
-                         pack(weights, 8), 8 * width))
+            rows.append(
+                (
+                    {"write_enable": 1 << h, "write_address": entry, "write_data": written},
+                    pack(weights, 8),
+                    8 * width,
+                )
+            )
     f["beats"] = -(-sum(bits for _, _, bits in rows) // acc.weight_port_bits)
     return f, rows
 
@@ -88,18 +97,34 @@ def _loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             retires = [c for c in claims if c.state == "taken" and chance(rng, 0.2)][:1]
             reset = cycle == given_up
             inputs = {
-                "weight_valid": valid, "rst": reset, "job_valid": offered,
+                "weight_valid": valid,
+                "rst": reset,
+                "job_valid": offered,
                 "weight_data": stream >> port * sent & (1 << port) - 1 if accepted else number(rng, port),
-                "job": word if offered else number(rng, layout.size)}
+                "job": word if offered else number(rng, layout.size),
+            }
             for name, chosen in (("take", takes), ("retire", retires)):
                 serial = len(chosen[0].numbers) == 2 if chosen else chance(rng, 0.5)
-                inputs |= {name: len(chosen), f"{name}_serial": serial,
-                           f"{name}_bank": chosen[0].numbers[0] if chosen and not serial else below(rng, 2)}
-            yield inputs, {
-                "idle": not loading, "weight_ready": ready, "beat_accepted": accepted, "job_written": last,
-                "row_written": bool(writes), "again": 0, "write_enable": 0,
-                "full": sum(1 << c.numbers[0] for c in claims if c.state == "full"),
-                **({"job_ready": free} if offered else {}), **writes}
+                inputs |= {
+                    name: len(chosen),
+                    f"{name}_serial": serial,
+                    f"{name}_bank": chosen[0].numbers[0] if chosen and not serial else below(rng, 2),
+                }
+            yield (
+                inputs,
+                {
+                    "idle": not loading,
+                    "weight_ready": ready,
+                    "beat_accepted": accepted,
+                    "job_written": last,
+                    "row_written": bool(writes),
+                    "again": 0,
+                    "write_enable": 0,
+                    "full": sum(1 << c.numbers[0] for c in claims if c.state == "full"),
+                    **({"job_ready": free} if offered else {}),
+                    **writes,
+                },
+            )
             if reset:
                 claims, turn = [], 0
                 break
@@ -128,6 +153,11 @@ def _loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 _TINY = preset("ews-4")
 SUITES = (
-    VectorSuite("loader", partial(Loader, accelerator=_TINY), partial(_loader, _TINY), configuration="ews-4",
-                view="    if (write_enable == 0) begin seen_write_address = 0; seen_write_data = 0; end"),
+    VectorSuite(
+        "loader",
+        partial(Loader, accelerator=_TINY),
+        partial(_loader, _TINY),
+        configuration="ews-4",
+        view="    if (write_enable == 0) begin seen_write_address = 0; seen_write_data = 0; end",
+    ),
 )

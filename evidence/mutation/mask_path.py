@@ -25,16 +25,28 @@ def _set_bits(mask: int) -> list[int]:
 def _lzc(rng: np.random.Generator) -> Vectors:
     for mask in range(1 << 8):
         first = _set_bits(mask)[:1]
-        yield {"mask": mask}, {"onehot": sum(1 << n for n in first), "position": sum(first),
-                               "rest": mask - sum(1 << n for n in first)}
+        yield (
+            {"mask": mask},
+            {
+                "onehot": sum(1 << n for n in first),
+                "position": sum(first),
+                "rest": mask - sum(1 << n for n in first),
+            },
+        )
 
 
 def _positions(rng: np.random.Generator) -> Vectors:
     keep, group = 3, 6
     for mask in range(1 << group):
         found = _set_bits(mask)[:keep]
-        yield {"mask": mask}, {"onehots": pack([1 << n for n in found], group), "positions": pack(found, 3),
-                               "rest": mask - sum(1 << n for n in found)}
+        yield (
+            {"mask": mask},
+            {
+                "onehots": pack([1 << n for n in found], group),
+                "positions": pack(found, 3),
+                "rest": mask - sum(1 << n for n in found),
+            },
+        )
 
 
 def _legal_masks(keep: int, group: int) -> list[int]:
@@ -58,8 +70,10 @@ def _compactor(rng: np.random.Generator) -> Vectors:
         chosen = [(values[n], n) for n in kept]
         if raw:
             chosen = [(values[n], (base + sub * count + n) % length) for n in range(count)]
-        yield ({"values": pack(values, 8), "mask": pack(masks, group), "sub": sub, "base": base, "raw": raw},
-               {"words": pack([position << 8 | int(value) for value, position in chosen], 11)})
+        yield (
+            {"values": pack(values, 8), "mask": pack(masks, group), "sub": sub, "base": base, "raw": raw},
+            {"words": pack([position << 8 | int(value) for value, position in chosen], 11)},
+        )
 
 
 def _codebook(rng: np.random.Generator) -> Vectors:
@@ -68,8 +82,15 @@ def _codebook(rng: np.random.Generator) -> Vectors:
     for _ in range(250):
         writes, address, data = chance(rng, 0.5), int(rng.integers(entries)), number(rng, bits)
         asked = rng.integers(0, entries, 2)
-        yield ({"write_enable": writes, "write_address": address, "write_data": data,
-                "read_address": pack(asked, 2)}, {"read_data": pack([book[a] for a in asked], bits)})
+        yield (
+            {
+                "write_enable": writes,
+                "write_address": address,
+                "write_data": data,
+                "read_address": pack(asked, 2),
+            },
+            {"read_data": pack([book[a] for a in asked], bits)},
+        )
         if writes:
             book[address] = data
 
@@ -94,13 +115,24 @@ def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             row |= (pack(codes, code_bits) | index << codes_each * code_bits) << low
             low += codes_each * code_bits + index_bits
             lows.append(pack([masks[code] for code in codes], acc.group) if groups else int(sum(codes)))
-            values.append(sum(book[index] & 0xFF << 8 * j for j in range(length)
-                              if not groups or lows[-1] >> j & 1))
+            values.append(
+                sum(book[index] & 0xFF << 8 * j for j in range(length) if not groups or lows[-1] >> j & 1)
+            )
         row = (number(rng, row_bits) if raw else row | number(rng, row_bits) << low) & (1 << row_bits) - 1
         writes, address = int(fills or chance(rng, 0.3)), n if fills else int(rng.integers(len(book)))
         data = number(rng, 8 * length)
-        yield ({"look": look, "row": row, "index_bits": index_bits, "raw": raw, "write_enable": writes,
-                "write_address": address, "write_data": data}, shown | {"done": 1})
+        yield (
+            {
+                "look": look,
+                "row": row,
+                "index_bits": index_bits,
+                "raw": raw,
+                "write_enable": writes,
+                "write_address": address,
+                "write_data": data,
+            },
+            shown | {"done": 1},
+        )
         if look:
             shown = {"values": row & (1 << 8 * acc.columns) - 1 if raw else pack(values, 8 * length)}
             if acc.sparse_tile and not raw:
@@ -120,10 +152,18 @@ SUITES = (
     VectorSuite("lzc", lambda: Lzc(width=8), _lzc),
     VectorSuite("positions", lambda: Positions(keep=3, group=6), _positions),
     VectorSuite("mask_decoder", lambda: MaskDecoder(keep=2, group=7), _mask_decoder),
-    VectorSuite("compactor", lambda: Compactor(length=8, keep=2, group=4), _compactor,
-                view=_TWO_OF_EACH_FOUR),
+    VectorSuite(
+        "compactor", lambda: Compactor(length=8, keep=2, group=4), _compactor, view=_TWO_OF_EACH_FOUR
+    ),
     VectorSuite("codebook", lambda: Codebook(entries=4, length=2, ports=2), _codebook),
-    *(VectorSuite("row_decoder", partial(RowDecoder, accelerator=acc), partial(_row_decoder, acc),
-                  configuration=acc.name, view=_INDEX_BITS)
-      for acc in (preset("ews-cms-8"), preset("ews-c-4"), preset("ssvq-4"))),
+    *(
+        VectorSuite(
+            "row_decoder",
+            partial(RowDecoder, accelerator=acc),
+            partial(_row_decoder, acc),
+            configuration=acc.name,
+            view=_INDEX_BITS,
+        )
+        for acc in (preset("ews-cms-8"), preset("ews-c-4"), preset("ssvq-4"))
+    ),
 )

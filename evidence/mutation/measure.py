@@ -59,34 +59,62 @@ def measure(suite: Suite, scale: float, seed: int, kinds: Collection[str] = ()) 
             raise RuntimeError(f"{chosen}: the unchanged design fails, {fault[0]}")
         killed = suite.run(directory, range(1, len(changes) + 1))
         share = (time.monotonic() - started) / max(1, len(changes))
-        return [_score(suite, kind, {n: change for n, (of, change) in enumerate(changes, 1) if of == kind},
-                       killed, share, directory) for kind in chosen]
+        return [
+            _score(
+                suite,
+                kind,
+                {n: change for n, (of, change) in enumerate(changes, 1) if of == kind},
+                killed,
+                share,
+                directory,
+            )
+            for kind in chosen
+        ]
 
 
-def _score(suite: Suite, kind: str, changes: Mapping[int, str], killed: Collection[int], share: float,
-           directory: Path) -> Score:
+def _score(
+    suite: Suite,
+    kind: str,
+    changes: Mapping[int, str],
+    killed: Collection[int],
+    share: float,
+    directory: Path,
+) -> Score:
     started = time.monotonic()
     left = [n for n in changes if n not in killed]
     block, zero = suite.block(kind), suite.zero()
     same = {n for n in left if equivalence.proven(block, kind, n, suite.view, directory, zero)}
-    return Score(f"{kind} ({suite.configuration})" if suite.configuration else kind, len(changes),
-                 len(changes) - len(left), tuple(changes[n] for n in left if n in same),
-                 tuple(changes[n] for n in left if n not in same),
-                 share * len(changes) + time.monotonic() - started)
+    return Score(
+        f"{kind} ({suite.configuration})" if suite.configuration else kind,
+        len(changes),
+        len(changes) - len(left),
+        tuple(changes[n] for n in left if n in same),
+        tuple(changes[n] for n in left if n not in same),
+        share * len(changes) + time.monotonic() - started,
+    )
 
 
 def row(score: Score) -> str:
     """A row of the table."""
-    return (f"| {score.component} | {score.mutants} | {score.killed} | {len(score.equivalent)} "
-            f"| {len(score.survivors)} | {score.score:.1%} | {score.seconds:.1f} |")
+    return (
+        f"| {score.component} | {score.mutants} | {score.killed} | {len(score.equivalent)} "
+        f"| {len(score.survivors)} | {score.score:.1%} | {score.seconds:.1f} |"
+    )
 
 
 def table(scores: Iterable[Score]) -> str:
     """The scores in Markdown."""
-    lines = ["| component | mutants | killed | equivalent | survivors | score | s |",
-             "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| component | mutants | killed | equivalent | survivors | score | s |",
+        "|---|---|---|---|---|---|---|",
+    ]
     scores = list(scores)
-    total = Score("all", sum(s.mutants for s in scores), sum(s.killed for s in scores),
-                  sum((s.equivalent for s in scores), ()), sum((s.survivors for s in scores), ()),
-                  sum(s.seconds for s in scores))
+    total = Score(
+        "all",
+        sum(s.mutants for s in scores),
+        sum(s.killed for s in scores),
+        sum((s.equivalent for s in scores), ()),
+        sum((s.survivors for s in scores), ()),
+        sum(s.seconds for s in scores),
+    )
     return "\n".join((*lines, *map(row, scores), row(total)))

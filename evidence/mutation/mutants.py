@@ -38,26 +38,43 @@ def build(top: Block, kinds: Sequence[str], scale: float, seed: int, directory: 
     for name, (_, text) in texts.items():
         (directory / f"{name}.v").write_text(text)
     targets = [module_name(kind) for kind in kinds]
-    parameters = " ".join(f"-chparam {name} {8 * len(value)}'b{_bits(value)}"
-                          for name, value in top.verilog_parameters.items())
-    yosys.run([
-        *(f"read_verilog -defer {name}.v" for name in texts),
-        f"hierarchy -top {module_name(top.kind)} {parameters}",
-        "proc", "pmuxtree", "opt_expr", "opt_clean", "memory -nomap",
-        *(f"memory_map {target}" for target in targets), "opt_clean",
-        *(f"{command} {target}" for target in targets for command in ("opt -full", "pmuxtree")),
-        "write_rtlil design.il", "write_json design.json",
-        *(f"mutate -list {_ALL} -seed {seed} -o {target}.txt {target}" for target in targets),
-    ], directory)
+    parameters = " ".join(
+        f"-chparam {name} {8 * len(value)}'b{_bits(value)}" for name, value in top.verilog_parameters.items()
+    )
+    yosys.run(
+        [
+            *(f"read_verilog -defer {name}.v" for name in texts),
+            f"hierarchy -top {module_name(top.kind)} {parameters}",
+            "proc",
+            "pmuxtree",
+            "opt_expr",
+            "opt_clean",
+            "memory -nomap",
+            *(f"memory_map {target}" for target in targets),
+            "opt_clean",
+            *(f"{command} {target}" for target in targets for command in ("opt -full", "pmuxtree")),
+            "write_rtlil design.il",
+            "write_json design.json",
+            *(f"mutate -list {_ALL} -seed {seed} -o {target}.txt {target}" for target in targets),
+        ],
+        directory,
+    )
     reach = Reach(json.loads((directory / "design.json").read_text())["modules"])
-    chosen = [(kind, words) for kind in kinds
-              for words in _draw(directory, module_name(kind), reach, scale, seed)]
-    yosys.run([
-        "read_rtlil design.il",
-        *(" ".join([words[0], "-ctrl", SELECTOR, str(SELECTOR_BITS), str(n), *words[1:]])
-          for n, (_, words) in enumerate(chosen, 1)),
-        "opt_clean", f"write_verilog -noattr {DESIGN}",
-    ], directory)
+    chosen = [
+        (kind, words) for kind in kinds for words in _draw(directory, module_name(kind), reach, scale, seed)
+    ]
+    yosys.run(
+        [
+            "read_rtlil design.il",
+            *(
+                " ".join([words[0], "-ctrl", SELECTOR, str(SELECTOR_BITS), str(n), *words[1:]])
+                for n, (_, words) in enumerate(chosen, 1)
+            ),
+            "opt_clean",
+            f"write_verilog -noattr {DESIGN}",
+        ],
+        directory,
+    )
     return [Mutant(kind, _describe(words)) for kind, words in chosen]
 
 
@@ -124,8 +141,9 @@ def _influenced(cell: Mapping[str, Any], port: str, bit: int) -> list[int | str]
         return connections["Y"][bit : bit + 1]
     if cell["type"] in ("$add", "$sub", "$mul"):
         return connections["Y"][bit:]
-    return [net for name, bits in connections.items() if cell["port_directions"][name] == "output"
-            for net in bits]
+    return [
+        net for name, bits in connections.items() if cell["port_directions"][name] == "output" for net in bits
+    ]
 
 
 def _draw(directory: Path, module: str, reach: Reach, scale: float, seed: int) -> list[list[str]]:
@@ -134,7 +152,8 @@ def _draw(directory: Path, module: str, reach: Reach, scale: float, seed: int) -
         words = line.split()
         option = dict(pairwise(words))
         if option["-port"].lstrip("\\") not in _LEFT_OUT and reach.counts(
-                module, option["-cell"].lstrip("\\"), option["-port"].lstrip("\\"), int(option["-portbit"])):
+            module, option["-cell"].lstrip("\\"), option["-port"].lstrip("\\"), int(option["-portbit"])
+        ):
             candidates.append(words)
     count = min(len(candidates), round(scale * len(candidates) ** 0.5))
     drawn = np.random.default_rng(seed).choice(len(candidates), count, replace=False)

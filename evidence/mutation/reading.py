@@ -34,8 +34,12 @@ def _transfer(rng: np.random.Generator, word_bits: int) -> dict[str, int]:
         sizes = dict.fromkeys(sizes, 1) | {many: 1 + below(rng, (1 << word_bits) - 1)}
     if chance(rng, 0.35):
         sizes = dict.fromkeys(sizes, 0)
-    return sizes | {"address": number(rng, 32) & ~7, "line_stride": number(rng, 32) & ~7,
-                    "plane_stride": number(rng, 32) & ~7, "to": number(rng, word_bits)}
+    return sizes | {
+        "address": number(rng, 32) & ~7,
+        "line_stride": number(rng, 32) & ~7,
+        "plane_stride": number(rng, 32) & ~7,
+        "to": number(rng, word_bits),
+    }
 
 
 def _below_a_word(layout: StructLayout) -> int:
@@ -45,8 +49,9 @@ def _below_a_word(layout: StructLayout) -> int:
 
 
 def _packed(layout: StructLayout, values: dict[str, int]) -> int:
-    return sum((value & (1 << layout[name].width) - 1) << layout[name].offset
-               for name, value in values.items())
+    return sum(
+        (value & (1 << layout[name].width) - 1) << layout[name].offset for name, value in values.items()
+    )
 
 
 class _Tiles:
@@ -67,18 +72,25 @@ class _Tiles:
         _, transfer = self.transfers[0]
         self.wait = self.setup
         self.runs = deque(
-            (transfer["address"] + plane * transfer["plane_stride"]
-             + line * transfer["line_stride"]) % (1 << 32)
-            for plane in range(transfer["planes"]) for line in range(transfer["lines"]))
+            (transfer["address"] + plane * transfer["plane_stride"] + line * transfer["line_stride"])
+            % (1 << 32)
+            for plane in range(transfer["planes"])
+            for line in range(transfer["lines"])
+        )
         self.missing, self.word = len(self.runs) * transfer["beats"], transfer["to"]
 
-    def cycle(self, inputs: dict[str, int], visit: dict[str, int], halves: list[dict[str, int]],
-              word_bits: int) -> tuple[dict[str, int], bool]:
+    def cycle(
+        self, inputs: dict[str, int], visit: dict[str, int], halves: list[dict[str, int]], word_bits: int
+    ) -> tuple[dict[str, int], bool]:
         """Outputs, and whether the visit was taken; then the clock ticks."""
         moved = [(group, half) for group, half in enumerate(halves) if half["beats"]]
-        request = inputs | {"request_valid": bool(self.runs) and self.wait == 0, "data_ready": 1, "room": 16,
-                            "address": self.runs[0] if self.runs else 0,
-                            "beats": self.transfers[0][1]["beats"] if self.transfers else 1}
+        request = inputs | {
+            "request_valid": bool(self.runs) and self.wait == 0,
+            "data_ready": 1,
+            "room": 16,
+            "address": self.runs[0] if self.runs else 0,
+            "beats": self.transfers[0][1]["beats"] if self.transfers else 1,
+        }
         found = self.port.outputs(request)
         arrives = bool(found["data_valid"])
         transfer_ends = arrives and self.missing == 1
@@ -88,11 +100,17 @@ class _Tiles:
         allowed = (self.begun or inputs["begin"]) if visit["begins"] else stays < visit["buffers"]
         credited = not visit["wait"] or self.credits or inputs["maps_there"]
         starts = bool(inputs["tile_valid"] and free and allowed and credited and not inputs["clear"])
-        outputs = _shown(found) | {"tile_ready": starts, "write_enable": arrives,
-                                   "tile_there": visit_ends or (starts and not moved)}
+        outputs = _shown(found) | {
+            "tile_ready": starts,
+            "write_enable": arrives,
+            "tile_there": visit_ends or (starts and not moved),
+        }
         if arrives:
-            outputs |= {"write_group": self.transfers[0][0], "write_word": self.word % (1 << word_bits),
-                        "write_data": inputs["rdata"]}
+            outputs |= {
+                "write_group": self.transfers[0][0],
+                "write_word": self.word % (1 << word_bits),
+                "write_data": inputs["rdata"],
+            }
         self.port.tick(request)
         self.wait = max(0, self.wait - 1)
         if found["request_ready"]:
@@ -128,15 +146,22 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
         shown = visit or {"begins": below(rng, 2), "wait": below(rng, 2), "buffers": 1 + below(rng, 2)}
         if visit is None:
             halves = [_transfer(rng, word_bits) for _ in range(2)]
-        fields = shown | {f"{name}_{field}": value
-                          for name, half in zip(("ifmap", "residual"), halves, strict=True)
-                          for field, value in half.items()}
+        fields = shown | {
+            f"{name}_{field}": value
+            for name, half in zip(("ifmap", "residual"), halves, strict=True)
+            for field, value in half.items()
+        }
         rich = n // 300 % 2
         inputs = mover.port.memory(rng, n) | {
-            "stop": int(n % 150 > 145), "rst": chance(rng, 0.001), "clear": int(n % 400 == 399),
-            "tile_valid": int(visit is not None), "tile_packet": _packed(layout, fields),
-            "begin": chance(rng, 0.1), "visit_end": chance(rng, 0.1),
-            "maps_there": int(mover.credits < _MOST_CREDITS and chance(rng, 0.3 if rich else 0.03))}
+            "stop": int(n % 150 > 145),
+            "rst": chance(rng, 0.001),
+            "clear": int(n % 400 == 399),
+            "tile_valid": int(visit is not None),
+            "tile_packet": _packed(layout, fields),
+            "begin": chance(rng, 0.1),
+            "visit_end": chance(rng, 0.1),
+            "maps_there": int(mover.credits < _MOST_CREDITS and chance(rng, 0.3 if rich else 0.03)),
+        }
         outputs, taken = mover.cycle(inputs, shown, halves, word_bits)
         yield inputs, outputs
         if taken or inputs["clear"] or inputs["rst"]:
@@ -156,8 +181,11 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
     for n in range(6000):
         if offer is None and chance(rng, 0.5):
             top = (1 << layout["beats"].width) - 1
-            offer = {"wait": chance(rng, 0.4), "beats": 1 + below(rng, top),
-                     "address": number(rng, 32) & -beat}
+            offer = {
+                "wait": chance(rng, 0.4),
+                "beats": 1 + below(rng, top),
+                "address": number(rng, 32) & -beat,
+            }
             if chance(rng, 0.6):
                 offer["beats"] = 1 + below(rng, min(top, 8))
         fields = offer or {"wait": below(rng, 2), "beats": 1, "address": 0}
@@ -168,20 +196,31 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
         slow = n // 200 % 3 == 1
         request = bool(transfers) and (not transfers[0][2] or bool(pulses[0]))
         inputs = port.memory(rng, n) | {
-            "stop": int(n % 150 > 145), "rst": chance(rng, 0.001), "clear": int(n % 500 == 499),
-            "in_valid": int(offer is not None), "in_job": packet,
+            "stop": int(n % 150 > 145),
+            "rst": chance(rng, 0.001),
+            "clear": int(n % 500 == 499),
+            "in_valid": int(offer is not None),
+            "in_job": packet,
             "out_ready": chance(rng, 0.2 if slow else 0.8),
             "weights_there": int(max(map(len, pulses)) < _MOST_CREDITS and chance(rng, 0.2)),
-            "weight_ready": chance(rng, 0.2 if slow else 0.9)}
-        inner = inputs | {"request_valid": request, "data_ready": 1, "room": 32 - reserved,
-                          "address": transfers[0][0] if transfers else 0,
-                          "beats": transfers[0][1] if transfers else 1}
+            "weight_ready": chance(rng, 0.2 if slow else 0.9),
+        }
+        inner = inputs | {
+            "request_valid": request,
+            "data_ready": 1,
+            "room": 32 - reserved,
+            "address": transfers[0][0] if transfers else 0,
+            "beats": transfers[0][1] if transfers else 1,
+        }
         found = port.outputs(inner)
         ripe = bool(pulses[1]) and pulses[1][0] + 16 <= n
         job_there = bool(jobs) and (not jobs[0][1] or ripe)
         beat_there = bool(buffer) and buffer[0][1] + 2 <= n
-        outputs = _shown(found) | {"in_ready": len(jobs) < 8 and len(transfers) < 8, "out_valid": job_there,
-                                   "weight_valid": beat_there}
+        outputs = _shown(found) | {
+            "in_ready": len(jobs) < 8 and len(transfers) < 8,
+            "out_valid": job_there,
+            "weight_valid": beat_there,
+        }
         if job_there:
             outputs["out_job"] = jobs[0][0]
         if beat_there:
@@ -214,9 +253,18 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
 
 
 SUITES = (
-    VectorSuite("tile_mover", partial(TileMover, accelerator=_ACC), _tile_mover,
-                zero=lambda: {"tile_packet": _below_a_word(packets.tile(Geometry(_ACC)))},
-                small={"WORD_ADDRESS_BITS": _WORD_ADDRESS_BITS, "CREDIT_BITS": _CREDIT_BITS}),
-    VectorSuite("weight_port", partial(WeightPort, accelerator=_ACC), _weight_port, view=None,
-                small={"CREDIT_BITS": _CREDIT_BITS}),
+    VectorSuite(
+        "tile_mover",
+        partial(TileMover, accelerator=_ACC),
+        _tile_mover,
+        zero=lambda: {"tile_packet": _below_a_word(packets.tile(Geometry(_ACC)))},
+        small={"WORD_ADDRESS_BITS": _WORD_ADDRESS_BITS, "CREDIT_BITS": _CREDIT_BITS},
+    ),
+    VectorSuite(
+        "weight_port",
+        partial(WeightPort, accelerator=_ACC),
+        _weight_port,
+        view=None,
+        small={"CREDIT_BITS": _CREDIT_BITS},
+    ),
 )

@@ -24,8 +24,11 @@ def _entries(acc: Accelerator) -> list[tuple[int, int, int]]:
     """Extents of a group, inputs and outputs, and how many rows its entry has at most."""
     width = acc.codeword_length if acc.sparse_tile else acc.columns
     most = acc.multipliers_per_codeword if acc.sparse_tile else acc.columns
-    return [(i, o, i * min(acc.rows // i, acc.columns // o))
-            for i, o in product(range(1, acc.rows + 1), range(1, most + 1)) if width % o == 0]
+    return [
+        (i, o, i * min(acc.rows // i, acc.columns // o))
+        for i, o in product(range(1, acc.rows + 1), range(1, most + 1))
+        if width % o == 0
+    ]
 
 
 def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
@@ -36,12 +39,16 @@ def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             column = row // inputs * outputs
             expected = {"lane": column}
             if acc.sparse_tile:
-                expected = {"lane": column // acc.codeword_length * acc.multipliers_per_codeword,
-                            "base": column % acc.codeword_length}
+                expected = {
+                    "lane": column // acc.codeword_length * acc.multipliers_per_codeword,
+                    "base": column % acc.codeword_length,
+                }
             reset, step = int(count == 3 * rows + 1), chance(rng, 0.8)
             restart = int(row == rows - 1 or chance(rng, 0.05))
-            yield {"inputs": inputs, "outputs": outputs, "step": step, "restart": restart,
-                   "rst": reset}, expected
+            yield (
+                {"inputs": inputs, "outputs": outputs, "step": step, "restart": restart, "rst": reset},
+                expected,
+            )
             if reset or (step and restart):
                 row = 0
             elif step:
@@ -50,8 +57,10 @@ def _group_counter(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 def _extents(acc: Accelerator) -> str:
     """Legal extents of `group_counter`; they stay while an entry lasts, which ends with its last row."""
-    rows = " || ".join(f"inputs == {i} && outputs == {o} && (!step || restart || note < {rows - 1})"
-                       for i, o, rows in _entries(acc))
+    rows = " || ".join(
+        f"inputs == {i} && outputs == {o} && (!step || restart || note < {rows - 1})"
+        for i, o, rows in _entries(acc)
+    )
     return f"""
     legal = ({rows}) && (fresh || was_rst || was_step && was_restart
                          || {{inputs, outputs}} == {{was_inputs, was_outputs}});
@@ -77,15 +86,18 @@ def _row_words(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         if not acc.sparse_tile:
             yield inputs, {"words": pack(row, 8)}
             continue
-        kept = [sorted(rng.choice(acc.group, acc.keep, replace=False) + first)
-                for first in range(0, columns, acc.group)]
+        kept = [
+            sorted(rng.choice(acc.group, acc.keep, replace=False) + first)
+            for first in range(0, columns, acc.group)
+        ]
         where = [int(n) for group in kept for n in group]
         inputs |= {"masks": sum(1 << n for n in where), "raw": raw, "sub": sub, "base": base}
         if not raw:
             words = [(row[n], n % length) for n in where]
         else:
-            words = [(row[n], ((base if diagonal else 0) + sub * lanes + n % lanes) % length)
-                     for n in range(width)]
+            words = [
+                (row[n], ((base if diagonal else 0) + sub * lanes + n % lanes) % length) for n in range(width)
+            ]
         bits = (length - 1).bit_length()
         yield inputs, {"words": pack([place << 8 | value for value, place in words], 8 + bits)}
 
@@ -108,23 +120,53 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     to = below(rng, ring)
     columns, tail = (1 + below(rng, acc.columns) for _ in range(2))
     address, stride = number(rng, 32), number(rng, 32)
-    bits = packet(layout, rng, **{
-        "pass": kind, "wide": wide, "ends": ends, "map": group, "a": others if kind else count,
-        "groups": count if kind else others, "columns": columns, "columns_tail": tail, "pixels": pixels,
-        "to": to, "to_pitch": pitch, "ring": ring, "channel": channel, "address": address, "stride": stride})
+    bits = packet(
+        layout,
+        rng,
+        **{
+            "pass": kind,
+            "wide": wide,
+            "ends": ends,
+            "map": group,
+            "a": others if kind else count,
+            "groups": count if kind else others,
+            "columns": columns,
+            "columns_tail": tail,
+            "pixels": pixels,
+            "to": to,
+            "to_pitch": pitch,
+            "ring": ring,
+            "channel": channel,
+            "address": address,
+            "stride": stride,
+        },
+    )
     step = acc.requant_lanes if kind else acc.columns * (4 if wide else 1)
     rows = []
     for n in range(pixels * count):
         p, s = divmod(n, count)
         outputs = tail if s == count - 1 else columns
         word, byte = (to + p * pitch) % ring, channel + s * step
-        rows.append({
-            "columns": outputs, "offset": s * step, "word": word, "s": s, "next": (s + 1) % count,
-            "first_pixel": p == 0, "pixel_end": s == count - 1, "unit_end": n == pixels * count - 1,
-            "out_map": group, "out_ring": ring, "out_word": (word + byte // 8) % words,
-            "out_offset": byte % 8, "out_bytes": outputs * (4 if wide else 1),
-            "out_address": (address + p * stride + byte) % (1 << 32),
-            "out_ends_unit": n == pixels * count - 1, "out_ends": n == pixels * count - 1 and ends})
+        rows.append(
+            {
+                "columns": outputs,
+                "offset": s * step,
+                "word": word,
+                "s": s,
+                "next": (s + 1) % count,
+                "first_pixel": p == 0,
+                "pixel_end": s == count - 1,
+                "unit_end": n == pixels * count - 1,
+                "out_map": group,
+                "out_ring": ring,
+                "out_word": (word + byte // 8) % words,
+                "out_offset": byte % 8,
+                "out_bytes": outputs * (4 if wide else 1),
+                "out_address": (address + p * stride + byte) % (1 << 32),
+                "out_ends_unit": n == pixels * count - 1,
+                "out_ends": n == pixels * count - 1 and ends,
+            }
+        )
     # Some units are given up before their end.
     return bits, rows[: below(rng, len(rows)) + 1 if chance(rng, 0.15) else None]
 
@@ -140,8 +182,10 @@ def _row_places(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             while not step:
                 step = chance(rng, 0.8)
                 reset = int(step and row is rows[-1] and not row["unit_end"])
-                yield ({"unit": unit, "step": step, "rst": reset},
-                       {name: row[name] for name in _PLACES} | {"following": row["next" if step else "s"]})
+                yield (
+                    {"unit": unit, "step": step, "rst": reset},
+                    {name: row[name] for name in _PLACES} | {"following": row["next" if step else "s"]},
+                )
 
 
 def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
@@ -158,8 +202,7 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             handed = min(handed, most - waiting)
             ready = chance(rng, 0.8)
             takes = int(waiting and ready)
-            expected: dict[str, int] = {"out_valid": waiting > 0,
-                                        "left": int(takes and row["unit_end"])}
+            expected: dict[str, int] = {"out_valid": waiting > 0, "left": int(takes and row["unit_end"])}
             if waiting:
                 expected |= {name: value for name, value in row.items() if name.startswith("out_")}
             reset = int(takes and len(rows) == 1 and not row["unit_end"])
@@ -171,15 +214,37 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 _SMALL = preset("ews-4")
 # Fields of a packet are so small there that walks of 300 rows reach the ends of counters.
-_WEIGHTS = ((GroupCounter, _group_counter, _extents, ("ews-8", "ews-cms-8")),
-            (RowWords, _row_words, lambda acc: "    legal = outputs != 0 || !diagonal;",
-             ("ews-4", "ssvq-4", "ews-cms-8")))
+_WEIGHTS = (
+    (GroupCounter, _group_counter, _extents, ("ews-8", "ews-cms-8")),
+    (
+        RowWords,
+        _row_words,
+        lambda acc: "    legal = outputs != 0 || !diagonal;",
+        ("ews-4", "ssvq-4", "ews-cms-8"),
+    ),
+)
 SUITES = (
-    *(VectorSuite(block.kind, partial(block, accelerator=preset(name)), partial(vectors, preset(name)),
-                  configuration=name, view=view(preset(name)))
-      for block, vectors, view, names in _WEIGHTS for name in names),
-    VectorSuite("row_places", partial(RowPlaces, accelerator=_SMALL), partial(_row_places, _SMALL),
-                small={"COUNT_BITS": 6, "PIXEL_BITS": 6, "WORD_ADDRESS_BITS": 8, "BYTE_BITS": 8}),
-    VectorSuite("row_entries", partial(RowEntries, accelerator=_SMALL), partial(_row_entries, _SMALL),
-                small={"COUNT_BITS": 6, "PIXEL_BITS": 6}),
+    *(
+        VectorSuite(
+            block.kind,
+            partial(block, accelerator=preset(name)),
+            partial(vectors, preset(name)),
+            configuration=name,
+            view=view(preset(name)),
+        )
+        for block, vectors, view, names in _WEIGHTS
+        for name in names
+    ),
+    VectorSuite(
+        "row_places",
+        partial(RowPlaces, accelerator=_SMALL),
+        partial(_row_places, _SMALL),
+        small={"COUNT_BITS": 6, "PIXEL_BITS": 6, "WORD_ADDRESS_BITS": 8, "BYTE_BITS": 8},
+    ),
+    VectorSuite(
+        "row_entries",
+        partial(RowEntries, accelerator=_SMALL),
+        partial(_row_entries, _SMALL),
+        small={"COUNT_BITS": 6, "PIXEL_BITS": 6},
+    ),
 )

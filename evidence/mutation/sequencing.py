@@ -21,21 +21,37 @@ def _chunk(acc: Accelerator, rng: np.random.Generator, most_pixels: int, most_cy
         fields[str(name)] = extent(rng, room)
         room //= fields[str(name)]
     width = extent(rng, most_pixels // fields["a"])
-    cycles = {name: below(rng, most_cycles + 1) if chance(rng, 0.1) else below(rng, 12) * chance(rng, 0.6)
-              for name in ("fetch_row", "fetch_in", "psum_read", "psum_write", "store")}
-    return fields | cycles | {
-        "width": width, "pixels": width * extent(rng, most_pixels // fields["a"] // width),
-        "rows": 1 + below(rng, acc.rows), "rows_tail": 1 + below(rng, acc.rows)} | {
-        name: chance(rng, 0.4) for name in ("fence", "first", "last", "serial", "opens", "double")}
+    cycles = {
+        name: below(rng, most_cycles + 1) if chance(rng, 0.1) else below(rng, 12) * chance(rng, 0.6)
+        for name in ("fetch_row", "fetch_in", "psum_read", "psum_write", "store")
+    }
+    return (
+        fields
+        | cycles
+        | {
+            "width": width,
+            "pixels": width * extent(rng, most_pixels // fields["a"] // width),
+            "rows": 1 + below(rng, acc.rows),
+            "rows_tail": 1 + below(rng, acc.rows),
+        }
+        | {name: chance(rng, 0.4) for name in ("fence", "first", "last", "serial", "opens", "double")}
+    )
 
 
 def _tokens(acc: Accelerator, chunk: dict[str, int]) -> list[dict[str, int]]:
     """What every token of a pixel carries."""
     d, b, u, a = (chunk[name] for name in "dbua")
-    return [{
-        "vector": k == s == 0, "entry": entry, "rows": chunk["rows_tail"] if r == b - 1 else chunk["rows"],
-        "word": s, "first": q == r == k == 0, "last": (q, r, k) == (d - 1, b - 1, u - 1)}
-        for entry, (q, r, k, s) in enumerate(product(range(d), range(b), range(u), range(a)))]
+    return [
+        {
+            "vector": k == s == 0,
+            "entry": entry,
+            "rows": chunk["rows_tail"] if r == b - 1 else chunk["rows"],
+            "word": s,
+            "first": q == r == k == 0,
+            "last": (q, r, k) == (d - 1, b - 1, u - 1),
+        }
+        for entry, (q, r, k, s) in enumerate(product(range(d), range(b), range(u), range(a)))
+    ]
 
 
 def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
@@ -65,13 +81,20 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             load = int(at < 0 and head_there and chance(rng, 0.5))
             full = sum(chance(rng, eager) << n for n in range(2))
             inputs = {
-                "load": load, "chunk_valid": head_there, "full": full,
+                "load": load,
+                "chunk_valid": head_there,
+                "full": full,
                 "chunk": words[at + 1] if head_there else number(rng, layout.size),
-                "ready": chance(rng, eager), "unit_loaded": int(loaded < 5 and chance(rng, eager / 3)),
+                "ready": chance(rng, eager),
+                "unit_loaded": int(loaded < 5 and chance(rng, eager / 3)),
                 "unit_sent": int(waiting > 0 and chance(rng, leaves)),
-                **{name: chance(rng, 0.5) for name in ("missing", "again", "tile_missing")}}
-            expected = dict(token) | {"active": at >= 0, "settled": at < 0 and waiting == 0,
-                                      "unit_there": loaded > 0}
+                **{name: chance(rng, 0.5) for name in ("missing", "again", "tile_missing")},
+            }
+            expected = dict(token) | {
+                "active": at >= 0,
+                "settled": at < 0 and waiting == 0,
+                "unit_there": loaded > 0,
+            }
             token = {"valid": 0, "tag": (0, 1)}
             begins = issues = ends_chunk = over = False
             cause = ""
@@ -80,13 +103,29 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 known = not last_pixel or current["ends"] or head_there
                 room = waiting <= current["double"]
                 if age < 0:
-                    waits = "" if pixel else (
-                        ("dma" if inputs["missing"] else "rom" if inputs["again"] else "weight")
-                        if not full >> bank & 1 else "psum" if cycle < fence
-                        else "store" if current["last"] and not room
-                        else "dma" if inputs["tile_missing"] else "ifmap" if not inputs["ready"] else "")
-                    may = pixel or (full >> bank & 1 and cycle >= fence and inputs["ready"]
-                                    and (not current["last"] or (room and loaded)))
+                    waits = (
+                        ""
+                        if pixel
+                        else (
+                            ("dma" if inputs["missing"] else "rom" if inputs["again"] else "weight")
+                            if not full >> bank & 1
+                            else "psum"
+                            if cycle < fence
+                            else "store"
+                            if current["last"] and not room
+                            else "dma"
+                            if inputs["tile_missing"]
+                            else "ifmap"
+                            if not inputs["ready"]
+                            else ""
+                        )
+                    )
+                    may = pixel or (
+                        full >> bank & 1
+                        and cycle >= fence
+                        and inputs["ready"]
+                        and (not current["last"] or (room and loaded))
+                    )
                     begins = bool(may and known)
                     cause = waits or "control"
                 if begins:
@@ -96,36 +135,61 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                     fetch = "fetch_row" if last_pixel or row_end else "fetch_in"
                     demands = {
                         "fetch": 0 if then is None else then[fetch],
-                        "psum": current["psum_write"] + (
-                            0 if then is None or (last_pixel and then["fence"]) else then["psum_read"]),
-                        "store": current["store"]}
+                        "psum": current["psum_write"]
+                        + (0 if then is None or (last_pixel and then["fence"]) else then["psum_read"]),
+                        "store": current["store"],
+                    }
                     longest = max(len(tokens), *demands.values())
                 if age >= 0:
                     issues = age < len(tokens)
                     left = {name: max(0, demand - age) for name, demand in demands.items()}
                     top = max(left.values())
-                    cause = "compute" if issues else next(
-                        name for demand, name in (("psum", "psum"), ("store", "store"), ("fetch", "ifmap"))
-                        if left[demand] == top)
+                    cause = (
+                        "compute"
+                        if issues
+                        else next(
+                            name
+                            for demand, name in (("psum", "psum"), ("store", "store"), ("fetch", "ifmap"))
+                            if left[demand] == top
+                        )
+                    )
                     over = age == longest - 1
                 if issues:
                     one = tokens[age]
                     final = last_pixel and age == len(tokens) - 1
-                    tag = packet(tag_layout, rng, valid=1, word=one["word"], first=one["first"],
-                                 stored=one["first"] and not current["first"], last=one["last"],
-                                 final=current["last"], retire=final, bank=bank, serial=current["serial"],
-                                 address=pixel * current["a"] + one["word"])
-                    token = {"valid": 1, "address": one["entry"] + bank * acc.wrf_depth // 2,
-                             "lanes": (1 << one["rows"]) - 1, "tag": tag}
+                    tag = packet(
+                        tag_layout,
+                        rng,
+                        valid=1,
+                        word=one["word"],
+                        first=one["first"],
+                        stored=one["first"] and not current["first"],
+                        last=one["last"],
+                        final=current["last"],
+                        retire=final,
+                        bank=bank,
+                        serial=current["serial"],
+                        address=pixel * current["a"] + one["word"],
+                    )
+                    token = {
+                        "valid": 1,
+                        "address": one["entry"] + bank * acc.wrf_depth // 2,
+                        "lanes": (1 << one["rows"]) - 1,
+                        "tag": tag,
+                    }
                     if final and following is not None and following["fence"]:
                         fence = cycle + current["psum_write"] + following["psum_read"] + acc.latency
                     ends_chunk = bool(final and current["ends"])
             takes = begins and pixel == 0
             moves = bool(load or (over and last_pixel and following is not None))
             expected |= {
-                "starts": begins, "take": takes, "request": bool(issues and tokens[age]["vector"]),
-                "causes": 1 << CAUSES.index(cause) if cause else 0, "chunk_ready": moves,
-                "visit_end": bool(moves and not load and following and following["opens"])}
+                "starts": begins,
+                "take": takes,
+                "request": bool(issues and tokens[age]["vector"]),
+                "causes": 1 << CAUSES.index(cause) if cause else 0,
+                "chunk_ready": moves,
+                "visit_end": bool(moves and not load and following and following["opens"]),
+            }
             if takes:
                 expected |= {"take_bank": bank, "take_serial": current["serial"]}
             reset = cycle == given_up
@@ -153,6 +217,11 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 _TINY = preset("ews-4")
 SUITES = (
-    VectorSuite("sequencer", partial(Sequencer, accelerator=_TINY), partial(_sequencer, _TINY), view=None,
-                small={"COUNT_BITS": 6, "DEMAND_BITS": 6}),
+    VectorSuite(
+        "sequencer",
+        partial(Sequencer, accelerator=_TINY),
+        partial(_sequencer, _TINY),
+        view=None,
+        small={"COUNT_BITS": 6, "DEMAND_BITS": 6},
+    ),
 )

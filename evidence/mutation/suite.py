@@ -95,8 +95,12 @@ class VectorSuite:
         environment("icarus")
         count = self._write_vectors(directory)
         (directory / "bench.v").write_text(_bench(self.top(), count))
-        subprocess.run(["iverilog", "-g2005", "-o", "bench.vvp", "bench.v", DESIGN], cwd=directory,
-                       check=True, capture_output=True)
+        subprocess.run(
+            ["iverilog", "-g2005", "-o", "bench.vvp", "bench.v", DESIGN],
+            cwd=directory,
+            check=True,
+            capture_output=True,
+        )
         killed = {}
         for number in numbers:
             found = _simulate(directory, number)
@@ -162,8 +166,10 @@ def _bench(block: Block, count: int) -> str:
         wires.append(f"  wire [{width - 1}:0] \\{name} ;")
         fields[name] = f"\\{name} "
         value, mask = f"at[{low + width - 1}:{low}]", f"at[{low + 2 * width - 1}:{low + width}]"
-        checks.append(f'      if ((\\{name}  & {mask}) !== ({value} & {mask})) begin\n'
-                      f'        $display("cycle %0d: {name}", n); $finish(0); n = {count};\n      end')
+        checks.append(
+            f"      if ((\\{name}  & {mask}) !== ({value} & {mask})) begin\n"
+            f'        $display("cycle %0d: {name}", n); $finish(0); n = {count};\n      end'
+        )
         low += 2 * width
     if block.clocked:
         fields["clk"] = "clk"
@@ -171,13 +177,29 @@ def _bench(block: Block, count: int) -> str:
         del fields["rst"]
     end = "$finish(0);"
     connections = ", ".join(f".\\{name} ({value})" for name, value in (fields | {SELECTOR: SELECTOR}).items())
-    return "\n".join([
-        "module bench;", "  reg clk = 0;", f"  reg [{SELECTOR_BITS - 1}:0] {SELECTOR};",
-        f"  reg [{low - 1}:0] vectors [0:{count - 1}];", f"  reg [{low - 1}:0] at;", "  integer n;", *wires,
-        f"  {module_name(block.kind)} dut ({connections});", "  initial begin",
-        '    $readmemh("vectors.hex", vectors);',
-        f'    if (!$value$plusargs("{SELECTOR}=%d", {SELECTOR})) {end}',
-        f"    for (n = 0; n < {count}; n = n + 1) begin", "      at = vectors[n];", "      #4;", *checks,
-        "      #1 clk = 1; #5 clk = 0;", "    end", f'    if (n == {count}) $display("passed");',
-        f"    {end}",
-        "  end", "endmodule", ""])
+    return "\n".join(
+        [
+            "module bench;",
+            "  reg clk = 0;",
+            f"  reg [{SELECTOR_BITS - 1}:0] {SELECTOR};",
+            f"  reg [{low - 1}:0] vectors [0:{count - 1}];",
+            f"  reg [{low - 1}:0] at;",
+            "  integer n;",
+            *wires,
+            f"  {module_name(block.kind)} dut ({connections});",
+            "  initial begin",
+            '    $readmemh("vectors.hex", vectors);',
+            f'    if (!$value$plusargs("{SELECTOR}=%d", {SELECTOR})) {end}',
+            f"    for (n = 0; n < {count}; n = n + 1) begin",
+            "      at = vectors[n];",
+            "      #4;",
+            *checks,
+            "      #1 clk = 1; #5 clk = 0;",
+            "    end",
+            f'    if (n == {count}) $display("passed");',
+            f"    {end}",
+            "  end",
+            "endmodule",
+            "",
+        ]
+    )

@@ -70,8 +70,10 @@ class SystemSuite:
     @cached_property
     def _cases(self) -> list[tuple[Case, Simulation]]:
         cases = [random_case(self.accelerator, seed) for seed, _ in self.seeds]
-        return [(case, simulate(case.network, self.accelerator, case.images, compare=False, plans=case.plans))
-                for case in cases]
+        return [
+            (case, simulate(case.network, self.accelerator, case.images, compare=False, plans=case.plans))
+            for case in cases
+        ]
 
     def run(self, directory: Path, numbers: Iterable[int]) -> dict[int, str]:
         built = self._build(directory)
@@ -83,8 +85,16 @@ class SystemSuite:
             cycles = sum(layer.total_cycles for layer in expected.layers)
             limit = (cycles if stalls is None else 2 * cycles) + SLACK
             try:
-                run = run_built(built, case.image, case.images[0], limit, "verilator", Conditions(stalls),
-                                [f"+{SELECTOR}={number}"], LIMIT_S)
+                run = run_built(
+                    built,
+                    case.image,
+                    case.images[0],
+                    limit,
+                    "verilator",
+                    Conditions(stalls),
+                    [f"+{SELECTOR}={number}"],
+                    LIMIT_S,
+                )
             except subprocess.TimeoutExpired:
                 return "hangs"
             except RuntimeError as error:
@@ -111,8 +121,14 @@ class SystemSuite:
         for file, text in files.items():
             (built / file).write_text(text)
         # Short runs: what the compiler saves by not optimizing, they do not take more.
-        done = subprocess.run([*RECIPE["verilator"], "-CFLAGS", "-O0", *files], cwd=built, text=True,
-                              env=os.environ | settings, capture_output=True, check=False)
+        done = subprocess.run(
+            [*RECIPE["verilator"], "-CFLAGS", "-O0", *files],
+            cwd=built,
+            text=True,
+            env=os.environ | settings,
+            capture_output=True,
+            check=False,
+        )
         if done.returncode:
             raise RuntimeError(f"Verilator failed:\n{(done.stdout + done.stderr)[-3000:]}")
         return built
@@ -125,20 +141,38 @@ def _wrapper(block: Block) -> str:
     """
     ins, outs = ports(block)
     clock = ["clk", "rst"] if block.clocked else []
-    declared = [*(f"input {name}" for name in clock),
-                *(f"input [{width - 1}:0] \\{name} " for name, width in ins.items()),
-                *(f"output [{width - 1}:0] \\{name} " for name, width in outs.items())]
+    declared = [
+        *(f"input {name}" for name in clock),
+        *(f"input [{width - 1}:0] \\{name} " for name, width in ins.items()),
+        *(f"output [{width - 1}:0] \\{name} " for name, width in outs.items()),
+    ]
     name = module_name(block.kind)
     connections = ", ".join(f".\\{port} (\\{port} )" for port in (*clock, *ins, *outs, SELECTOR))
-    return "\n".join([
-        f"module {name}({', '.join(declared)});", f"  reg [{SELECTOR_BITS - 1}:0] {SELECTOR};",
-        f'  initial if (!$value$plusargs("{SELECTOR}=%d", {SELECTOR})) {SELECTOR} = 0;',
-        f"  {name}_changed changed ({connections});", "endmodule", ""])
+    return "\n".join(
+        [
+            f"module {name}({', '.join(declared)});",
+            f"  reg [{SELECTOR_BITS - 1}:0] {SELECTOR};",
+            f'  initial if (!$value$plusargs("{SELECTOR}=%d", {SELECTOR})) {SELECTOR} = 0;',
+            f"  {name}_changed changed ({connections});",
+            "endmodule",
+            "",
+        ]
+    )
 
 
 # Counters so small that the networks reach their high bits; no network may exceed them.
-_SMALL = {"COUNT_BITS": 7, "DEMAND_BITS": 6, "WORD_ADDRESS_BITS": 8, "PIXEL_BITS": 4, "CHANNEL_BITS": 5,
-          "OFFSET_BITS": 5, "KERNEL_BITS": 3, "TIME_BITS": 8, "BYTE_BITS": 7, "COORDINATE_BITS": 7}
+_SMALL = {
+    "COUNT_BITS": 7,
+    "DEMAND_BITS": 6,
+    "WORD_ADDRESS_BITS": 8,
+    "PIXEL_BITS": 4,
+    "CHANNEL_BITS": 5,
+    "OFFSET_BITS": 5,
+    "KERNEL_BITS": 3,
+    "TIME_BITS": 8,
+    "BYTE_BITS": 7,
+    "COORDINATE_BITS": 7,
+}
 # Fifty networks; the last run is on a bus that stalls.
 _NETWORKS = (*((seed, None) for seed in range(1, 51)), (2, 1))
 SUITES = (SystemSuite(("accelerator", "core"), "ews-4", _NETWORKS, {"l1_bytes": 4096}, _SMALL),)

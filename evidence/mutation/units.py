@@ -25,8 +25,14 @@ def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     size, bits = packets.PARAMETER.size, packets.WORD_BITS
     for episode in range(6):
         # Some streams are fast and some users slow, and the other way round.
-        offers, runs, leaves = ((0.95, 0.5, 0.5), (0.95, 0.9, 0.02), (0.95, 0.03, 0.5), (0.5, 0.9, 0.9),
-                                (0.8, 0.2, 0.2), (0.95, 0.95, 0.95))[episode]
+        offers, runs, leaves = (
+            (0.95, 0.5, 0.5),
+            (0.95, 0.9, 0.02),
+            (0.95, 0.03, 0.5),
+            (0.5, 0.9, 0.9),
+            (0.8, 0.2, 0.2),
+            (0.95, 0.95, 0.95),
+        )[episode]
         kept: list[tuple[int, list[int]]] = []  # packet and parameters of complete units that have not left
         running = 0  # which of them
         stream: list[int] = []
@@ -48,8 +54,11 @@ def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             in_packet = len(stream) > parameters
             ready = len(kept) < SLOTS if in_packet else len(kept) - running <= 1
             valid = chance(rng, offers)
-            expected = dict(shown) | {"word_ready": ready, "unit_valid": running < len(kept),
-                                      "unit_loaded": loaded}
+            expected = dict(shown) | {
+                "word_ready": ready,
+                "unit_valid": running < len(kept),
+                "unit_loaded": loaded,
+            }
             if running < len(kept):
                 expected["unit"] = kept[running][0]
             if kept:
@@ -62,11 +71,20 @@ def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             # Parameters whose last word came in an earlier cycle.
             if following < len(kept):
                 there = kept[following][1][group * columns :][:columns]
-                if len(there) == columns and not (recent and following == len(kept) - 1
-                                                  and (group + 1) * columns == len(kept[following][1])):
+                if len(there) == columns and not (
+                    recent and following == len(kept) - 1 and (group + 1) * columns == len(kept[following][1])
+                ):
                     shown = {"parameters": pack(there, size)}
-            yield {"word_valid": valid, "word": stream[0] if valid else number(rng, bits), "unit_done": done,
-                   "group": group, "left": left}, expected
+            yield (
+                {
+                    "word_valid": valid,
+                    "word": stream[0] if valid else number(rng, bits),
+                    "unit_done": done,
+                    "group": group,
+                    "left": left,
+                },
+                expected,
+            )
             running += done
             loaded = recent = 0
             if valid and ready:
@@ -104,10 +122,24 @@ def _row_intake(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             done = int(issue and taken + most >= columns)
             expected |= {"issue": issue, "row_done": done}
             if issue:
-                expected |= {"arrival": at_hand[0], "operand": at_hand[1], "index": taken // most,
-                             "column": taken, "count": min(most, columns - taken)}
-            yield {"row_valid": comes, "row": row, "now": now, "enable": enable, "unit": unit,
-                   "columns": columns}, expected
+                expected |= {
+                    "arrival": at_hand[0],
+                    "operand": at_hand[1],
+                    "index": taken // most,
+                    "column": taken,
+                    "count": min(most, columns - taken),
+                }
+            yield (
+                {
+                    "row_valid": comes,
+                    "row": row,
+                    "now": now,
+                    "enable": enable,
+                    "unit": unit,
+                    "columns": columns,
+                },
+                expected,
+            )
             if comes and (not enable or (waiting and not room)):
                 overflow = 1
             if comes and room and (waiting or not done):
@@ -134,8 +166,9 @@ class PassVector(NamedTuple):
     row: int
 
 
-def pass_vectors(layout: StructLayout, acc: Accelerator, rng: np.random.Generator, most_vectors: int
-                 ) -> tuple[dict[str, int], list[PassVector]]:
+def pass_vectors(
+    layout: StructLayout, acc: Accelerator, rng: np.random.Generator, most_vectors: int
+) -> tuple[dict[str, int], list[PassVector]]:
     """Fields of a pass, and its vectors in order, up to `most_vectors`."""
     most = {name: (1 << layout[name].width) - 1 for name in ("lines", "pixels", "from_pitch")}
     # One of the extents may be large.
@@ -146,28 +179,53 @@ def pass_vectors(layout: StructLayout, acc: Accelerator, rng: np.random.Generato
     width, groups = extents["width"], extents["groups"]
     pixels = min(width * extents["height"], most["pixels"])
     # Windows begin in the map or its padding.
-    stride_y, stride_x = (extent(rng, min(15, 1 + min(most["lines"], 4000) // extents[name]))
-                          for name in ("height", "width"))
+    stride_y, stride_x = (
+        extent(rng, min(15, 1 + min(most["lines"], 4000) // extents[name])) for name in ("height", "width")
+    )
     pad_y, pad_x = (below(rng, 16) if chance(rng, 0.3) else below(rng, 3) for _ in range(2))
     window = extents["window_y"], extents["window_x"]
-    read = [(p // width * stride_y - pad_y + y, p % width * stride_x - pad_x + x, g, (y, x), p * groups + g)
-            for p in range(pixels) for g in range(groups) for y, x in np.ndindex(*window)]
+    read = [
+        (p // width * stride_y - pad_y + y, p % width * stride_x - pad_x + x, g, (y, x), p * groups + g)
+        for p in range(pixels)
+        for g in range(groups)
+        for y, x in np.ndindex(*window)
+    ]
     # The map ends anywhere, or next to one of the vectors.
     lines, line_pixels = (
-        below(rng, most["lines"] + 1) if chance(rng, 0.3)
+        below(rng, most["lines"] + 1)
+        if chance(rng, 0.3)
         else min(most["lines"], max(0, place + below(rng, 3)))
-        for place in read[below(rng, len(read))][:2])
+        for place in read[below(rng, len(read))][:2]
+    )
     first, pitch = number(rng, layout["from"].width), 1 + below(rng, most["from_pitch"])
-    fields = {"from": first, "from_pitch": pitch, "lines": lines, "line_pixels": line_pixels, "width": width,
-              "groups": groups, "window_y": window[0], "window_x": window[1], "pixels": pixels,
-              "stride_y": stride_y, "stride_x": stride_x, "pad_y": pad_y, "pad_x": pad_x}
+    fields = {
+        "from": first,
+        "from_pitch": pitch,
+        "lines": lines,
+        "line_pixels": line_pixels,
+        "width": width,
+        "groups": groups,
+        "window_y": window[0],
+        "window_x": window[1],
+        "pixels": pixels,
+        "stride_y": stride_y,
+        "stride_x": stride_x,
+        "pad_y": pad_y,
+        "pad_x": pad_x,
+    }
     vectors = []
     for y, x, g, place, row in read:
         byte = g * acc.requant_lanes
-        vectors.append(PassVector(
-            0 <= y < lines and 0 <= x < line_pixels,
-            (first + (y * line_pixels + x) * pitch + byte // 8) % (1 << layout["from"].width), byte // 4 % 2,
-            place == (0, 0), place == (window[0] - 1, window[1] - 1), row))
+        vectors.append(
+            PassVector(
+                0 <= y < lines and 0 <= x < line_pixels,
+                (first + (y * line_pixels + x) * pitch + byte // 8) % (1 << layout["from"].width),
+                byte // 4 % 2,
+                place == (0, 0),
+                place == (window[0] - 1, window[1] - 1),
+                row,
+            )
+        )
     return fields, vectors
 
 
@@ -181,8 +239,11 @@ def _pass_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         end = below(rng, len(vectors)) + 1 if chance(rng, 0.2) else len(vectors)
         for n, vector in enumerate(vectors[:end]):
             expected: Expected = {
-                "inside": vector.inside, "complete": n == len(vectors) - 1, "first": vector.first,
-                "last": vector.last}
+                "inside": vector.inside,
+                "complete": n == len(vectors) - 1,
+                "first": vector.first,
+                "last": vector.last,
+            }
             if vector.inside:
                 expected = dict(expected) | {"word": vector.word, "half": vector.half}
             while not chance(rng, 0.8):
@@ -196,11 +257,22 @@ _SHORT = {"COUNT_BITS": 6, "PIXEL_BITS": 6}
 """Fields so small that walks of 300 vectors reach the ends of counters."""
 SUITES = (
     # A memory of narrow packets: as registers it is large.
-    VectorSuite("unit_buffer", partial(UnitBuffer, accelerator=_TINY), partial(_unit_buffer, _TINY), small={
-        "ADDRESS_BITS": 10, "WORD_ADDRESS_BITS": 8, "PIXEL_BITS": 3, "CHANNEL_BITS": 4, "COUNT_BITS": 5,
-        "DEMAND_BITS": 4}),
+    VectorSuite(
+        "unit_buffer",
+        partial(UnitBuffer, accelerator=_TINY),
+        partial(_unit_buffer, _TINY),
+        small={
+            "ADDRESS_BITS": 10,
+            "WORD_ADDRESS_BITS": 8,
+            "PIXEL_BITS": 3,
+            "CHANNEL_BITS": 4,
+            "COUNT_BITS": 5,
+            "DEMAND_BITS": 4,
+        },
+    ),
     # Rows in two parts, wide ones in four.
     VectorSuite("row_intake", partial(RowIntake, accelerator=_HALF), partial(_row_intake, _HALF), view=None),
-    VectorSuite("pass_walk", partial(PassWalk, accelerator=_TINY), partial(_pass_walk, _TINY), view=None,
-                small=_SHORT),
+    VectorSuite(
+        "pass_walk", partial(PassWalk, accelerator=_TINY), partial(_pass_walk, _TINY), view=None, small=_SHORT
+    ),
 )

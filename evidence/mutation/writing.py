@@ -37,9 +37,13 @@ class Writes:
         """What memory drives in cycle n."""
         answer = min(self.addresses, self.complete) > 0
         stalls, rests = n // 100 % 4 == 1, n // 300 % 3 == 1
-        return {"awready": chance(rng, 0.8), "wready": chance(rng, 0.1 if stalls else 0.9),
-                "bvalid": int(answer and chance(rng, 0.02 if rests else 0.8)),
-                "bresp": below(rng, 4) if chance(rng, 0.5) else 0, "bid": 0}
+        return {
+            "awready": chance(rng, 0.8),
+            "wready": chance(rng, 0.1 if stalls else 0.9),
+            "bvalid": int(answer and chance(rng, 0.02 if rests else 0.8)),
+            "bresp": below(rng, 4) if chance(rng, 0.5) else 0,
+            "bid": 0,
+        }
 
     def outputs(self, inputs: dict[str, int]) -> dict[str, int]:
         dropping = self.channel.dropping
@@ -47,14 +51,23 @@ class Writes:
         room = bool(self.owed or found["asked"]) and len(self.words) + self.coming < 8
         self.announced = room and (bool(inputs["word_valid"]) or dropping)
         last = bool(self.words) and self.sent == self.lengths[0] - 1
-        expected = {"request_ready": found["request_ready"], "word_ready": room and not dropping,
-                    "awvalid": found["burst_valid"], "wvalid": bool(self.words), "bready": 1,
-                    "idle": found["idle"],
-                    "error": bool(inputs["bvalid"] and inputs["bresp"]
-                                  and not (dropping or inputs["clear"]))}
+        expected = {
+            "request_ready": found["request_ready"],
+            "word_ready": room and not dropping,
+            "awvalid": found["burst_valid"],
+            "wvalid": bool(self.words),
+            "bready": 1,
+            "idle": found["idle"],
+            "error": bool(inputs["bvalid"] and inputs["bresp"] and not (dropping or inputs["clear"])),
+        }
         if expected["awvalid"]:
-            expected |= {"awaddr": found["burst_address"], "awlen": found["burst_length"], "awsize": 3,
-                         "awburst": 1, "awid": 0}
+            expected |= {
+                "awaddr": found["burst_address"],
+                "awlen": found["burst_length"],
+                "awsize": 3,
+                "awburst": 1,
+                "awid": 0,
+            }
         if self.words:
             expected |= {"wdata": self.words[0][0], "wstrb": self.words[0][1], "wlast": last}
         if expected["error"]:
@@ -95,10 +108,16 @@ def _write_port(rng: np.random.Generator) -> Vectors:
         # Many bursts without their words, then words again.
         hungry = n // 100 % 3 == 2
         inputs = port.memory(rng, n) | {
-            "stop": int(n % 150 > 140), "rst": chance(rng, 0.002), "clear": int(n % 1000 == 399),
-            "request_valid": int(request is not None), "address": address, "beats": beats,
-            "word_valid": chance(rng, 0.05 if hungry else 0.9), "word_data": number(rng, 64),
-            "word_strobe": number(rng, _LANES)}
+            "stop": int(n % 150 > 140),
+            "rst": chance(rng, 0.002),
+            "clear": int(n % 1000 == 399),
+            "request_valid": int(request is not None),
+            "address": address,
+            "beats": beats,
+            "word_valid": chance(rng, 0.05 if hungry else 0.9),
+            "word_data": number(rng, 64),
+            "word_strobe": number(rng, _LANES),
+        }
         expected = port.outputs(inputs)
         yield inputs, expected
         port.tick(inputs)
@@ -117,8 +136,15 @@ def _row(rng: np.random.Generator) -> dict[str, int]:
     word = below(rng, min(2 * ring, 1 << 16))
     if chance(rng, 0.3):  # across the end of the ring
         word = max(0, ring - 1 - below(rng, 4))
-    return {"map": below(rng, 2), "word": word, "offset": address % 8, "bytes": size, "address": address,
-            "ends_unit": below(rng, 2), "ring": ring}
+    return {
+        "map": below(rng, 2),
+        "word": word,
+        "offset": address % 8,
+        "bytes": size,
+        "address": address,
+        "ends_unit": below(rng, 2),
+        "ring": ring,
+    }
 
 
 def _row_mover(rng: np.random.Generator) -> Vectors:
@@ -130,25 +156,43 @@ def _row_mover(rng: np.random.Generator) -> Vectors:
             row = _row(rng)
         shown = row or _row(rng)
         count = (shown["offset"] + shown["bytes"] + 7) // 8
-        inputs = port.memory(rng, n) | {
-            "stop": int(n % 150 > 145), "rst": chance(rng, 0.001), "clear": int(n % 300 == 299),
-            "row_valid": int(row is not None), "read_data": number(rng, 64)
-        } | {f"row_{name}": value for name, value in shown.items()}
-        expected = port.outputs(inputs | {
-            "request_valid": row is not None and not requested, "address": shown["address"] // 8 * 8,
-            "beats": count, "word_valid": row is not None})
+        inputs = (
+            port.memory(rng, n)
+            | {
+                "stop": int(n % 150 > 145),
+                "rst": chance(rng, 0.001),
+                "clear": int(n % 300 == 299),
+                "row_valid": int(row is not None),
+                "read_data": number(rng, 64),
+            }
+            | {f"row_{name}": value for name, value in shown.items()}
+        )
+        expected = port.outputs(
+            inputs
+            | {
+                "request_valid": row is not None and not requested,
+                "address": shown["address"] // 8 * 8,
+                "beats": count,
+                "word_valid": row is not None,
+            }
+        )
         reads = row is not None and expected["word_ready"]
         ends = reads and done == count - 1
-        moved = inputs | {"word_data": inputs["read_data"], "word_strobe": strobe,
-                          "request_valid": row is not None and not requested}
+        moved = inputs | {
+            "word_data": inputs["read_data"],
+            "word_strobe": strobe,
+            "request_valid": row is not None and not requested,
+        }
         requested = requested or bool(expected["request_ready"])
         expected = {name: value for name, value in expected.items() if name not in Writes.INSIDE}
         expected |= {"read_enable": reads, "row_ready": ends, "unit_sent": ends and shown["ends_unit"]}
         if reads:
             expected |= {"read_map": shown["map"], "read_word": (shown["word"] + done) % shown["ring"]}
-            strobe = sum(1 << byte - 8 * done
-                         for byte in range(shown["offset"], shown["offset"] + shown["bytes"])
-                         if byte // 8 == done)
+            strobe = sum(
+                1 << byte - 8 * done
+                for byte in range(shown["offset"], shown["offset"] + shown["bytes"])
+                if byte // 8 == done
+            )
         yield inputs, expected
         port.tick(moved)
         done += reads
@@ -157,11 +201,17 @@ def _row_mover(rng: np.random.Generator) -> Vectors:
 
 
 SUITES = (
-    VectorSuite("write_port_64", lambda: WritePort(data_bits=64), _write_port,
-                zero=lambda: {"address": 7}, small={"REQUEST_BITS": REQUEST_BITS}, view="""
+    VectorSuite(
+        "write_port_64",
+        lambda: WritePort(data_bits=64),
+        _write_port,
+        zero=lambda: {"address": 7},
+        small={"REQUEST_BITS": REQUEST_BITS},
+        view="""
     legal = beats != 0;
     if (!awvalid) begin seen_awaddr = 0; seen_awlen = 0; end
     if (!wvalid) begin seen_wdata = 0; seen_wstrb = 0; seen_wlast = 0; end
-    if (!error) seen_error_address = 0;"""),
+    if (!error) seen_error_address = 0;""",
+    ),
     VectorSuite("row_mover", RowMover, _row_mover, view="    legal = row_bytes != 0;"),
 )

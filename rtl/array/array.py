@@ -29,14 +29,20 @@ class Array(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.geometry = geometry = Geometry(accelerator)
         address = geometry.wrf_address_bits
-        super().__init__({
-            "valid": In(1), "address": In(address), "activation": In(8 * accelerator.rows),
-            "tag": In(geometry.tag.size), "tag_ahead": Out(geometry.tag.size),
-            "tag_out": Out(geometry.tag.size),
-            "sums": Out(geometry.sum_bits * accelerator.columns),
-            "write_enable": In(accelerator.rows), "write_address": In(address),
-            "write_data": In(geometry.row_word_bits),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "address": In(address),
+                "activation": In(8 * accelerator.rows),
+                "tag": In(geometry.tag.size),
+                "tag_ahead": Out(geometry.tag.size),
+                "tag_out": Out(geometry.tag.size),
+                "sums": Out(geometry.sum_bits * accelerator.columns),
+                "write_enable": In(accelerator.rows),
+                "write_address": In(address),
+                "write_data": In(geometry.row_word_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -47,12 +53,12 @@ class Array(Block):
         for v in range(stages):
             valid = delay(m, self.valid, v, f"valid_{v}", reset_less=False)
             address = delay(m, self.address, v, f"address_{v}")
-            activation = delay(m, self.activation.word_select(v, 8 * acc.tile_rows), v,
-                               f"activation_{v}")
+            activation = delay(m, self.activation.word_select(v, 8 * acc.tile_rows), v, f"activation_{v}")
             for h in range(columns):
                 tile = place(m, f"tile_{v}_{h}", self._tile())
                 m.d.comb += [
-                    tile.valid_in.eq(valid), tile.address_in.eq(address),
+                    tile.valid_in.eq(valid),
+                    tile.address_in.eq(address),
                     tile.activation_in.eq(activation),
                     tile.write_enable.eq(self.write_enable.word_select(v, acc.tile_rows)),
                     tile.write_address.eq(self.write_address),
@@ -61,21 +67,24 @@ class Array(Block):
                 ]
                 valid, address, activation = tile.valid_out, tile.address_out, tile.activation_out
                 psums[h] = tile.psum_out
-        m.d.comb += self.sums.eq(Cat(
-            delay(m, psum, columns - 1 - h, f"sums_{h}") for h, psum in enumerate(psums)))
+        m.d.comb += self.sums.eq(
+            Cat(delay(m, psum, columns - 1 - h, f"sums_{h}") for h, psum in enumerate(psums))
+        )
         ahead = delay(m, self.tag, stages + columns - 2, "tag_ahead", reset_less=False)
-        m.d.comb += [self.tag_ahead.eq(ahead),
-                     self.tag_out.eq(delay(m, ahead, 1, "tag_out", reset_less=False))]
+        m.d.comb += [
+            self.tag_ahead.eq(ahead),
+            self.tag_out.eq(delay(m, ahead, 1, "tag_out", reset_less=False)),
+        ]
         return m
 
     def _tile(self) -> Tile:
         acc, geometry = self.geometry.accelerator, self.geometry
-        sizes = dict(rows=acc.tile_rows, columns=acc.tile_columns, depth=acc.wrf_depth,
-                     sum_bits=geometry.sum_bits)
+        sizes = dict(
+            rows=acc.tile_rows, columns=acc.tile_columns, depth=acc.wrf_depth, sum_bits=geometry.sum_bits
+        )
         if not acc.sparse_tile:
             return DenseTile(**sizes)
-        return SparseTile(multipliers=acc.multipliers_per_codeword, word_bits=geometry.word_bits,
-                          **sizes)
+        return SparseTile(multipliers=acc.multipliers_per_codeword, word_bits=geometry.word_bits, **sizes)
 
 
 def delay(m: Module, value: Signal, cycles: int, name: str, *, reset_less: bool = True) -> Signal:

@@ -22,10 +22,9 @@ class Demux(Block):
     def __init__(self, *, lanes: int, width: int = 16) -> None:
         check_positive(lanes=lanes, width=width)
         self.count, self.width = lanes, width
-        super().__init__({
-            "product": In(width), "position": In(address_bits(lanes)),
-            "lanes": Out(lanes * width),
-        })
+        super().__init__(
+            {"product": In(width), "position": In(address_bits(lanes)), "lanes": Out(lanes * width)}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

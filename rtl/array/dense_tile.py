@@ -20,8 +20,9 @@ class DenseTile(Tile):
     kind = "dense_tile"
 
     def __init__(self, *, rows: int, columns: int, depth: int, sum_bits: int) -> None:
-        super().__init__(rows=rows, columns=columns, words=columns, word_bits=8, depth=depth,
-                         sum_bits=sum_bits)
+        super().__init__(
+            rows=rows, columns=columns, words=columns, word_bits=8, depth=depth, sum_bits=sum_bits
+        )
 
     def _row(self, m: Module, row: int, psums: list[Value]) -> list[Value]:
         below = []

@@ -23,19 +23,28 @@ class Pe(Block):
         check_positive(depth=depth, sum_bits=sum_bits)
         self.depth = depth
         address = address_bits(depth)
-        super().__init__({
-            "write_enable": In(1), "write_address": In(address), "write_data": In(8),
-            "read_address": In(address), "activation": In(8),
-            "psum_in": In(sum_bits), "psum_out": Out(sum_bits),
-        })
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(address),
+                "write_data": In(8),
+                "read_address": In(address),
+                "activation": In(8),
+                "psum_in": In(sum_bits),
+                "psum_out": Out(sum_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=8))
         m.d.comb += [
-            wrf.write_enable.eq(self.write_enable), wrf.write_address.eq(self.write_address),
-            wrf.write_data.eq(self.write_data), wrf.read_address.eq(self.read_address),
-            self.psum_out.eq(self.psum_in.as_signed()
-                             + self.activation.as_signed() * wrf.read_data.as_signed()),
+            wrf.write_enable.eq(self.write_enable),
+            wrf.write_address.eq(self.write_address),
+            wrf.write_data.eq(self.write_data),
+            wrf.read_address.eq(self.read_address),
+            self.psum_out.eq(
+                self.psum_in.as_signed() + self.activation.as_signed() * wrf.read_data.as_signed()
+            ),
         ]
         return m

@@ -25,11 +25,17 @@ class Prf(Block):
     def __init__(self, *, depth: int, columns: int, sum_bits: int) -> None:
         check_positive(depth=depth, columns=columns, sum_bits=sum_bits)
         self.depth, self.columns, self.sum_bits = depth, columns, sum_bits
-        super().__init__({
-            "valid": In(1), "word": In(address_bits(depth)), "first": In(1), "use_stored": In(1),
-            "stored": In(PSUM_BITS * columns), "sums": In(sum_bits * columns),
-            "row": Out(PSUM_BITS * columns),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "word": In(address_bits(depth)),
+                "first": In(1),
+                "use_stored": In(1),
+                "stored": In(PSUM_BITS * columns),
+                "sums": In(sum_bits * columns),
+                "row": Out(PSUM_BITS * columns),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -40,13 +46,20 @@ class Prf(Block):
         start = Signal(width)
         total = Signal(width)
         m.d.comb += [
-            read.addr.eq(self.word), write.addr.eq(self.word), write.en.eq(self.valid),
+            read.addr.eq(self.word),
+            write.addr.eq(self.word),
+            write.en.eq(self.valid),
             write.data.eq(total),
             start.eq(Mux(self.first, Mux(self.use_stored, self.stored, 0), read.data)),
-            total.eq(Cat(
-                (start.word_select(c, PSUM_BITS).as_signed()
-                 + self.sums.word_select(c, self.sum_bits).as_signed())[:PSUM_BITS]
-                for c in range(self.columns))),
+            total.eq(
+                Cat(
+                    (
+                        start.word_select(c, PSUM_BITS).as_signed()
+                        + self.sums.word_select(c, self.sum_bits).as_signed()
+                    )[:PSUM_BITS]
+                    for c in range(self.columns)
+                )
+            ),
         ]
         row = Signal(width, reset_less=True)
         with m.If(self.valid):

@@ -25,18 +25,26 @@ class SparsePe(Block):
         self.depth, self.count = depth, lanes
         self.word_bits = 8 + address_bits(lanes)
         address = address_bits(depth)
-        super().__init__({
-            "write_enable": In(1), "write_address": In(address), "write_data": In(self.word_bits),
-            "read_address": In(address), "activation": In(8), "lanes": Out(16 * lanes),
-        })
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(address),
+                "write_data": In(self.word_bits),
+                "read_address": In(address),
+                "activation": In(8),
+                "lanes": Out(16 * lanes),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=self.word_bits))
         demux = place(m, "demux", Demux(lanes=self.count))
         m.d.comb += [
-            wrf.write_enable.eq(self.write_enable), wrf.write_address.eq(self.write_address),
-            wrf.write_data.eq(self.write_data), wrf.read_address.eq(self.read_address),
+            wrf.write_enable.eq(self.write_enable),
+            wrf.write_address.eq(self.write_address),
+            wrf.write_data.eq(self.write_data),
+            wrf.read_address.eq(self.read_address),
             demux.product.eq(self.activation.as_signed() * wrf.read_data[:8].as_signed()),
             demux.position.eq(wrf.read_data[8:]),
             self.lanes.eq(demux.lanes),

@@ -24,10 +24,12 @@ class SparseTile(Tile):
 
     kind = "sparse_tile"
 
-    def __init__(self, *, rows: int, columns: int, multipliers: int, word_bits: int, depth: int,
-                 sum_bits: int) -> None:
-        super().__init__(rows=rows, columns=columns, words=multipliers, word_bits=word_bits,
-                         depth=depth, sum_bits=sum_bits)
+    def __init__(
+        self, *, rows: int, columns: int, multipliers: int, word_bits: int, depth: int, sum_bits: int
+    ) -> None:
+        super().__init__(
+            rows=rows, columns=columns, words=multipliers, word_bits=word_bits, depth=depth, sum_bits=sum_bits
+        )
 
     def _row(self, m: Module, row: int, psums: list[Value]) -> list[Value]:
         lanes = []
@@ -43,4 +45,3 @@ class SparseTile(Tile):
             m.d.comb += total.eq(psum.as_signed() + merged.word_select(column, 16).as_signed())
             below.append(total)
         return below
-

@@ -11,19 +11,28 @@ from rtl.block import Block, address_bits, check_positive
 class Tile(Block):
     """TH rows by TL columns of combinational PEs with registers at the right and lower edge."""
 
-    def __init__(self, *, rows: int, columns: int, words: int, word_bits: int, depth: int,
-                 sum_bits: int) -> None:
+    def __init__(
+        self, *, rows: int, columns: int, words: int, word_bits: int, depth: int, sum_bits: int
+    ) -> None:
         check_positive(rows=rows, columns=columns, words=words, depth=depth, sum_bits=sum_bits)
         self.rows, self.columns, self.words = rows, columns, words
         self.word_bits, self.depth, self.sum_bits = word_bits, depth, sum_bits
         address = address_bits(depth)
-        super().__init__({
-            "valid_in": In(1), "address_in": In(address), "activation_in": In(8 * rows),
-            "valid_out": Out(1), "address_out": Out(address), "activation_out": Out(8 * rows),
-            "psum_in": In(columns * sum_bits), "psum_out": Out(columns * sum_bits),
-            "write_enable": In(rows), "write_address": In(address),
-            "write_data": In(words * word_bits),
-        })
+        super().__init__(
+            {
+                "valid_in": In(1),
+                "address_in": In(address),
+                "activation_in": In(8 * rows),
+                "valid_out": Out(1),
+                "address_out": Out(address),
+                "activation_out": Out(8 * rows),
+                "psum_in": In(columns * sum_bits),
+                "psum_out": Out(columns * sum_bits),
+                "write_enable": In(rows),
+                "write_address": In(address),
+                "write_data": In(words * word_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -33,13 +42,12 @@ class Tile(Block):
         # Registers of the datapath need no reset: `valid` decides what counts.
         address, activation, psum = (
             Signal.like(port, name=f"{port.name}_register", reset_less=True)
-            for port in (self.address_out, self.activation_out, self.psum_out))
+            for port in (self.address_out, self.activation_out, self.psum_out)
+        )
         m.d.sync += self.valid_out.eq(self.valid_in)
         with m.If(self.valid_in):
-            m.d.sync += [address.eq(self.address_in), activation.eq(self.activation_in),
-                         psum.eq(Cat(psums))]
-        m.d.comb += [self.address_out.eq(address), self.activation_out.eq(activation),
-                     self.psum_out.eq(psum)]
+            m.d.sync += [address.eq(self.address_in), activation.eq(self.activation_in), psum.eq(Cat(psums))]
+        m.d.comb += [self.address_out.eq(address), self.activation_out.eq(activation), self.psum_out.eq(psum)]
         return m
 
     def _row(self, m: Module, row: int, psums: list[Value]) -> list[Value]:
@@ -48,7 +56,8 @@ class Tile(Block):
 
     def _connect(self, m: Module, pe: Block, row: int, word: int) -> None:
         m.d.comb += [
-            pe.write_enable.eq(self.write_enable[row]), pe.write_address.eq(self.write_address),
+            pe.write_enable.eq(self.write_enable[row]),
+            pe.write_address.eq(self.write_address),
             pe.write_data.eq(self.write_data.word_select(word, self.word_bits)),
             pe.read_address.eq(self.address_in),
             pe.activation.eq(self.activation_in.word_select(row, 8)),

@@ -23,10 +23,15 @@ class Wrf(Block):
         check_positive(depth=depth, word_bits=word_bits)
         self.depth, self.word_bits = depth, word_bits
         address = address_bits(depth)
-        super().__init__({
-            "write_enable": In(1), "write_address": In(address), "write_data": In(word_bits),
-            "read_address": In(address), "read_data": Out(word_bits),
-        })
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(address),
+                "write_data": In(word_bits),
+                "read_address": In(address),
+                "read_data": Out(word_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -34,8 +39,10 @@ class Wrf(Block):
         read = words.read_port(domain="comb")
         write = words.write_port()
         m.d.comb += [
-            write.en.eq(self.write_enable), write.addr.eq(self.write_address),
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
-            read.addr.eq(self.read_address), self.read_data.eq(read.data),
+            read.addr.eq(self.read_address),
+            self.read_data.eq(read.data),
         ]
         return m

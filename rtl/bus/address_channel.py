@@ -32,13 +32,26 @@ class AddressChannel(Block):
     def __init__(self, *, data_bits: int) -> None:
         self.shift = beat_shift(data_bits)
         self.kind = f"address_channel_{data_bits}"
-        super().__init__({
-            "request_valid": In(1), "request_ready": Out(1), "address": In(ADDRESS_BITS),
-            "beats": In(REQUEST_BITS), "room": In(ROOM_BITS), "stop": In(1), "clear": In(1),
-            "burst_valid": Out(1), "burst_ready": In(1), "burst_address": Out(ADDRESS_BITS),
-            "burst_length": Out(8), "asked": Out(bits_for(BURST_BEATS)),
-            "finish": In(1), "oldest": Out(ADDRESS_BITS), "idle": Out(1), "dropping": Out(1),
-        })
+        super().__init__(
+            {
+                "request_valid": In(1),
+                "request_ready": Out(1),
+                "address": In(ADDRESS_BITS),
+                "beats": In(REQUEST_BITS),
+                "room": In(ROOM_BITS),
+                "stop": In(1),
+                "clear": In(1),
+                "burst_valid": Out(1),
+                "burst_ready": In(1),
+                "burst_address": Out(ADDRESS_BITS),
+                "burst_length": Out(8),
+                "asked": Out(bits_for(BURST_BEATS)),
+                "finish": In(1),
+                "oldest": Out(ADDRESS_BITS),
+                "idle": Out(1),
+                "dropping": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -49,8 +62,10 @@ class AddressChannel(Block):
         rest_address = Signal(ADDRESS_BITS)
         rest_beats = Signal(REQUEST_BITS)
         address, left = Signal.like(rest_address), Signal.like(rest_beats)
-        m.d.comb += [address.eq(Mux(begun, rest_address, self.address)),
-                     left.eq(Mux(begun, rest_beats, self.beats))]
+        m.d.comb += [
+            address.eq(Mux(begun, rest_address, self.address)),
+            left.eq(Mux(begun, rest_beats, self.beats)),
+        ]
 
         block_bits = self.shift + exact_log2(BURST_BEATS)
         limit, size = Signal.like(self.asked), Signal.like(self.asked)
@@ -61,24 +76,39 @@ class AddressChannel(Block):
         waiting_length = Signal(8)
         m.d.comb += [
             # A page ends where its last block of 16 beats does.
-            limit.eq(BURST_BEATS - Mux(address[block_bits:exact_log2(PAGE_BYTES)].all(),
-                                       address[self.shift:block_bits], 0)),
-            size.eq(Mux(left < limit, left, limit)), last.eq(left == size),
-            offered.eq(self.request_valid & ~waiting & underway.in_ready & (size <= self.room)
-                       & ~(self.stop | self.clear | self.dropping)),
-            self.request_ready.eq(offered & last), self.asked.eq(Mux(offered, size, 0)),
+            limit.eq(
+                BURST_BEATS
+                - Mux(address[block_bits : exact_log2(PAGE_BYTES)].all(), address[self.shift : block_bits], 0)
+            ),
+            size.eq(Mux(left < limit, left, limit)),
+            last.eq(left == size),
+            offered.eq(
+                self.request_valid
+                & ~waiting
+                & underway.in_ready
+                & (size <= self.room)
+                & ~(self.stop | self.clear | self.dropping)
+            ),
+            self.request_ready.eq(offered & last),
+            self.asked.eq(Mux(offered, size, 0)),
             self.burst_valid.eq(waiting | offered),
             self.burst_address.eq(Mux(waiting, waiting_address, address)),
             self.burst_length.eq(Mux(waiting, waiting_length, size - 1)),
-            underway.in_valid.eq(offered), underway.in_data.eq(address),
-            underway.out_ready.eq(self.finish), self.oldest.eq(underway.out_data),
+            underway.in_valid.eq(offered),
+            underway.in_data.eq(address),
+            underway.out_ready.eq(self.finish),
+            self.oldest.eq(underway.out_data),
             self.idle.eq(underway.level == 0),
         ]
         m.d.sync += waiting.eq(self.burst_valid & ~self.burst_ready)
         with m.If(offered):
-            m.d.sync += [begun.eq(~last), rest_address.eq(address + (size << self.shift)),
-                         rest_beats.eq(left - size), waiting_address.eq(address),
-                         waiting_length.eq(size - 1)]
+            m.d.sync += [
+                begun.eq(~last),
+                rest_address.eq(address + (size << self.shift)),
+                rest_beats.eq(left - size),
+                waiting_address.eq(address),
+                waiting_length.eq(size - 1),
+            ]
         reset(m, self.clear, begun)
         with m.If(self.clear):
             m.d.sync += self.dropping.eq(1)

@@ -21,26 +21,51 @@ OUTSTANDING = 32
 
 
 def _address(letters: str) -> dict[str, Member]:
-    return {f"{letters}addr": Out(ADDRESS_BITS), f"{letters}len": Out(8), f"{letters}size": Out(3),
-            f"{letters}burst": Out(2), f"{letters}id": Out(1), f"{letters}valid": Out(1),
-            f"{letters}ready": In(1)}
+    return {
+        f"{letters}addr": Out(ADDRESS_BITS),
+        f"{letters}len": Out(8),
+        f"{letters}size": Out(3),
+        f"{letters}burst": Out(2),
+        f"{letters}id": Out(1),
+        f"{letters}valid": Out(1),
+        f"{letters}ready": In(1),
+    }
 
 
 def read_signals(data_bits: int) -> dict[str, Member]:
     """Channels AR and R of a master."""
-    return _address("ar") | {"rdata": In(data_bits), "rresp": In(2), "rlast": In(1), "rid": In(1),
-                             "rvalid": In(1), "rready": Out(1)}
+    return _address("ar") | {
+        "rdata": In(data_bits),
+        "rresp": In(2),
+        "rlast": In(1),
+        "rid": In(1),
+        "rvalid": In(1),
+        "rready": Out(1),
+    }
 
 
 def write_signals(data_bits: int) -> dict[str, Member]:
     """Channels AW, W and B of a master."""
-    return _address("aw") | {"wdata": Out(data_bits), "wstrb": Out(data_bits // 8), "wlast": Out(1),
-                             "wvalid": Out(1), "wready": In(1), "bresp": In(2), "bid": In(1),
-                             "bvalid": In(1), "bready": Out(1)}
+    return _address("aw") | {
+        "wdata": Out(data_bits),
+        "wstrb": Out(data_bits // 8),
+        "wlast": Out(1),
+        "wvalid": Out(1),
+        "wready": In(1),
+        "bresp": In(2),
+        "bid": In(1),
+        "bvalid": In(1),
+        "bready": Out(1),
+    }
 
 
 SUPERVISION: dict[str, Member] = {
-    "stop": In(1), "clear": In(1), "idle": Out(1), "error": Out(1), "error_address": Out(ADDRESS_BITS)}
+    "stop": In(1),
+    "clear": In(1),
+    "idle": Out(1),
+    "error": Out(1),
+    "error_address": Out(ADDRESS_BITS),
+}
 """Every port has these. `stop`: no further address. `clear`: forgets everything; responses that are still to
 come are swallowed, and nothing new is asked for before `idle` (no response outstanding). `error`: pulse for
 each response other than OKAY, with the address of its burst."""

@@ -29,11 +29,24 @@ class CommandBuffer(Block):
     kind = "command_buffer"
 
     def __init__(self) -> None:
-        super().__init__({
-            "start": In(1), "base": In(ADDRESS_BITS), "count": In(LENGTH_BITS), "clear": In(1),
-            "wants": Out(1), "address": Out(ADDRESS_BITS), "words": Out(bits_for(COMMAND_BURST)), "take":
-            In(1), "write": In(1), "write_data": In(WORD_BITS), "out_valid": Out(1), "out_ready": In(1),
-            "out_data": Out(WORD_BITS), "settled": Out(1), })
+        super().__init__(
+            {
+                "start": In(1),
+                "base": In(ADDRESS_BITS),
+                "count": In(LENGTH_BITS),
+                "clear": In(1),
+                "wants": Out(1),
+                "address": Out(ADDRESS_BITS),
+                "words": Out(bits_for(COMMAND_BURST)),
+                "take": In(1),
+                "write": In(1),
+                "write_data": In(WORD_BITS),
+                "out_valid": Out(1),
+                "out_ready": In(1),
+                "out_data": Out(WORD_BITS),
+                "settled": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -45,14 +58,23 @@ class CommandBuffer(Block):
             self.wants.eq((left != 0) & (reserved <= COMMAND_WORDS - COMMAND_BURST)),
             self.words.eq(Mux(left < COMMAND_BURST, left, COMMAND_BURST)),
             taken.eq(Mux(self.take, self.words, 0)),
-            fifo.write.eq(self.write), fifo.write_data.eq(self.write_data), fifo.clear.eq(self.clear),
-            self.out_valid.eq(fifo.out_valid), fifo.out_ready.eq(self.out_ready),
+            fifo.write.eq(self.write),
+            fifo.write_data.eq(self.write_data),
+            fifo.clear.eq(self.clear),
+            self.out_valid.eq(fifo.out_valid),
+            fifo.out_ready.eq(self.out_ready),
             self.out_data.eq(fifo.out_data),
-            self.settled.eq(~self.wants & (reserved == fifo.level)
-                            & ((fifo.level == 0) | (self.out_valid & ~self.out_ready))),
+            self.settled.eq(
+                ~self.wants
+                & (reserved == fifo.level)
+                & ((fifo.level == 0) | (self.out_valid & ~self.out_ready))
+            ),
         ]
-        m.d.sync += [reserved.eq(reserved + taken - (self.out_valid & self.out_ready)),
-                     left.eq(left - taken), self.address.eq(self.address + (taken << 3))]
+        m.d.sync += [
+            reserved.eq(reserved + taken - (self.out_valid & self.out_ready)),
+            left.eq(left - taken),
+            self.address.eq(self.address + (taken << 3)),
+        ]
         with m.If(self.start):
             m.d.sync += [left.eq(self.count), self.address.eq(self.base)]
         reset(m, self.clear, left, reserved)

@@ -48,7 +48,9 @@ class CommandPort(Block):
             | {f"{name}_ready": In(1) for name in STREAMS}
             | {f"{name}_packet": Out(layout.size) for name, layout in self.layouts.items()}
             | {"units_word": Out(WORD_BITS)}
-            | read_signals(WORD_BITS) | SUPERVISION)
+            | read_signals(WORD_BITS)
+            | SUPERVISION
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -74,9 +76,13 @@ class CommandPort(Block):
         wanted = Cat(buffer.wants for buffer in buffers).any()
         m.d.comb += [
             take.eq(wanted & (~waits | port.request_ready) & order.in_ready & ~self.clear),
-            port.request_valid.eq(waits), port.address.eq(address), port.beats.eq(size),
-            port.room.eq(BURST_BEATS), port.data_ready.eq(1),
-            order.in_valid.eq(take), order.clear.eq(self.clear),
+            port.request_valid.eq(waits),
+            port.address.eq(address),
+            port.beats.eq(size),
+            port.room.eq(BURST_BEATS),
+            port.data_ready.eq(1),
+            order.in_valid.eq(take),
+            order.clear.eq(self.clear),
         ]
         with m.If(port.request_ready):
             m.d.sync += waits.eq(0)
@@ -84,16 +90,21 @@ class CommandPort(Block):
             m.d.sync += [waits.eq(1), turn.eq(choice)]
         returning, returned_size = Signal.like(turn), Signal.like(size)
         count = Signal.like(size)
-        m.d.comb += [Cat(returned_size, returning).eq(order.out_data),
-                     order.out_ready.eq(port.data_valid & (count + 1 == returned_size))]
+        m.d.comb += [
+            Cat(returned_size, returning).eq(order.out_data),
+            order.out_ready.eq(port.data_valid & (count + 1 == returned_size)),
+        ]
         with m.If(port.data_valid):
             m.d.sync += count.eq(count + 1)
         with m.If(order.out_ready):
             m.d.sync += count.eq(0)
         for n, buffer in enumerate(buffers):
             chosen = choice == n
-            m.d.comb += [buffer.take.eq(take & chosen),
-                         buffer.write.eq(port.data_valid & (returning == n)), buffer.write_data.eq(port.data)]
+            m.d.comb += [
+                buffer.take.eq(take & chosen),
+                buffer.write.eq(port.data_valid & (returning == n)),
+                buffer.write_data.eq(port.data),
+            ]
             with m.If(chosen):
                 m.d.comb += order.in_data.eq(Cat(buffer.words, choice))
                 with m.If(take):
@@ -109,16 +120,26 @@ class CommandPort(Block):
 
     def _stream(self, m: Module, name: str) -> CommandBuffer:
         buffer = place(m, name, CommandBuffer())
-        m.d.comb += [buffer.start.eq(self.start), buffer.clear.eq(self.clear),
-                     buffer.base.eq(getattr(self, f"{name}_base")),
-                     buffer.count.eq(getattr(self, f"{name}_count"))]
+        m.d.comb += [
+            buffer.start.eq(self.start),
+            buffer.clear.eq(self.clear),
+            buffer.base.eq(getattr(self, f"{name}_base")),
+            buffer.count.eq(getattr(self, f"{name}_count")),
+        ]
         out, data = buffer, self.units_word
         if name in PACKETS:
             layout = self.layouts[name]
             out = place(m, f"{name}_assembler", PacketAssembler(words=words(layout)))
             data = getattr(self, f"{name}_packet")
-            m.d.comb += [out.clear.eq(self.clear), out.in_valid.eq(buffer.out_valid),
-                         out.in_data.eq(buffer.out_data), buffer.out_ready.eq(out.in_ready)]
-        m.d.comb += [getattr(self, f"{name}_valid").eq(out.out_valid), data.eq(out.out_data),
-                     out.out_ready.eq(getattr(self, f"{name}_ready"))]
+            m.d.comb += [
+                out.clear.eq(self.clear),
+                out.in_valid.eq(buffer.out_valid),
+                out.in_data.eq(buffer.out_data),
+                buffer.out_ready.eq(out.in_ready),
+            ]
+        m.d.comb += [
+            getattr(self, f"{name}_valid").eq(out.out_valid),
+            data.eq(out.out_data),
+            out.out_ready.eq(getattr(self, f"{name}_ready")),
+        ]
         return buffer

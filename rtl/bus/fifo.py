@@ -34,8 +34,9 @@ class Fifo(Block):
         outputs = queue_outputs(width, depth)
         self.width, self.depth = width, depth
         self.kind = f"fifo_{depth}x{width}"
-        super().__init__({
-            "clear": In(1), "in_valid": In(1), "in_ready": Out(1), "in_data": In(width), **outputs})
+        super().__init__(
+            {"clear": In(1), "in_valid": In(1), "in_ready": Out(1), "in_data": In(width), **outputs}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -45,12 +46,19 @@ class Fifo(Block):
         head = Signal.like(tail)
         enters, leaves = self.in_valid & self.in_ready, self.out_valid & self.out_ready
         m.d.comb += [
-            self.in_ready.eq(self.level != self.depth), self.out_valid.eq(self.level != 0),
-            write.addr.eq(tail), write.data.eq(self.in_data), write.en.eq(enters),
-            read.addr.eq(head), self.out_data.eq(read.data),
+            self.in_ready.eq(self.level != self.depth),
+            self.out_valid.eq(self.level != 0),
+            write.addr.eq(tail),
+            write.data.eq(self.in_data),
+            write.en.eq(enters),
+            read.addr.eq(head),
+            self.out_data.eq(read.data),
         ]
-        m.d.sync += [tail.eq(tail + enters), head.eq(head + leaves),
-                     self.level.eq(self.level + enters - leaves)]
+        m.d.sync += [
+            tail.eq(tail + enters),
+            head.eq(head + leaves),
+            self.level.eq(self.level + enters - leaves),
+        ]
         with m.If(self.clear):
             m.d.sync += [tail.eq(0), head.eq(0), self.level.eq(0)]
         return m

@@ -22,24 +22,36 @@ class PacketAssembler(Block):
         check_positive(words=words)
         self.words = words
         self.kind = f"packet_assembler_{words}"
-        super().__init__({
-            "clear": In(1), "in_valid": In(1), "in_ready": Out(1), "in_data": In(WORD_BITS),
-            "out_valid": Out(1), "out_ready": In(1), "out_data": Out(WORD_BITS * words),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "in_valid": In(1),
+                "in_ready": Out(1),
+                "in_data": In(WORD_BITS),
+                "out_valid": Out(1),
+                "out_ready": In(1),
+                "out_data": Out(WORD_BITS * words),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         collected = Signal(WORD_BITS * (self.words - 1))
         count = Signal(range(self.words))
         complete = Signal()
-        m.d.comb += [complete.eq(count == self.words - 1),
-                     self.in_ready.eq(~complete | ~self.out_valid | self.out_ready)]
+        m.d.comb += [
+            complete.eq(count == self.words - 1),
+            self.in_ready.eq(~complete | ~self.out_valid | self.out_ready),
+        ]
         with m.If(self.out_ready):
             m.d.sync += self.out_valid.eq(0)
         with m.If(self.in_valid & self.in_ready):
             with m.If(complete):
-                m.d.sync += [self.out_data.eq(Cat(collected, self.in_data)), self.out_valid.eq(1),
-                             count.eq(0)]
+                m.d.sync += [
+                    self.out_data.eq(Cat(collected, self.in_data)),
+                    self.out_valid.eq(1),
+                    count.eq(0),
+                ]
             with m.Else():
                 m.d.sync += [collected.eq(Cat(collected, self.in_data)[WORD_BITS:]), count.eq(count + 1)]
         with m.If(self.clear):

@@ -28,12 +28,21 @@ class ReadPort(Block):
         self.data_bits = data_bits
         self.size = beat_shift(data_bits)
         self.kind = f"read_port_{data_bits}"
-        super().__init__({
-            "request_valid": In(1), "request_ready": Out(1), "address": In(ADDRESS_BITS),
-            "beats": In(REQUEST_BITS), "room": In(ROOM_BITS), "asked": Out(bits_for(BURST_BEATS)),
-            "data_valid": Out(1), "data_ready": In(1), "data": Out(data_bits),
-            **read_signals(data_bits), **SUPERVISION,
-        })
+        super().__init__(
+            {
+                "request_valid": In(1),
+                "request_ready": Out(1),
+                "address": In(ADDRESS_BITS),
+                "beats": In(REQUEST_BITS),
+                "room": In(ROOM_BITS),
+                "asked": Out(bits_for(BURST_BEATS)),
+                "data_valid": Out(1),
+                "data_ready": In(1),
+                "data": Out(data_bits),
+                **read_signals(data_bits),
+                **SUPERVISION,
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -41,15 +50,27 @@ class ReadPort(Block):
         discard = channel.dropping | self.clear
         beat = self.rvalid & self.rready
         m.d.comb += [
-            channel.request_valid.eq(self.request_valid), self.request_ready.eq(channel.request_ready),
-            channel.address.eq(self.address), channel.beats.eq(self.beats), channel.room.eq(self.room),
-            self.asked.eq(channel.asked), channel.stop.eq(self.stop), channel.clear.eq(self.clear),
-            self.arvalid.eq(channel.burst_valid), channel.burst_ready.eq(self.arready),
-            self.araddr.eq(channel.burst_address), self.arlen.eq(channel.burst_length),
-            self.arsize.eq(self.size), self.arburst.eq(INCREMENT), self.arid.eq(0),
-            self.data_valid.eq(self.rvalid & ~discard), self.data.eq(self.rdata),
+            channel.request_valid.eq(self.request_valid),
+            self.request_ready.eq(channel.request_ready),
+            channel.address.eq(self.address),
+            channel.beats.eq(self.beats),
+            channel.room.eq(self.room),
+            self.asked.eq(channel.asked),
+            channel.stop.eq(self.stop),
+            channel.clear.eq(self.clear),
+            self.arvalid.eq(channel.burst_valid),
+            channel.burst_ready.eq(self.arready),
+            self.araddr.eq(channel.burst_address),
+            self.arlen.eq(channel.burst_length),
+            self.arsize.eq(self.size),
+            self.arburst.eq(INCREMENT),
+            self.arid.eq(0),
+            self.data_valid.eq(self.rvalid & ~discard),
+            self.data.eq(self.rdata),
             self.rready.eq(self.data_ready | discard),
-            channel.finish.eq(beat & self.rlast), self.idle.eq(channel.idle),
-            self.error.eq(beat & (self.rresp != OKAY) & ~discard), self.error_address.eq(channel.oldest),
+            channel.finish.eq(beat & self.rlast),
+            self.idle.eq(channel.idle),
+            self.error.eq(beat & (self.rresp != OKAY) & ~discard),
+            self.error_address.eq(channel.oldest),
         ]
         return m

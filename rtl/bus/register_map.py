@@ -84,68 +84,127 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
     """
     acc = Geometry(accelerator).accelerator
     if COUNTERS_OFFSET + 8 * len(counters) > BYTES:
-        raise InputError("counters", len(counters), "the address range does not hold them",
-                         f"give {(BYTES - COUNTERS_OFFSET) // 8} at most")
+        raise InputError(
+            "counters",
+            len(counters),
+            "the address range does not hold them",
+            f"give {(BYTES - COUNTERS_OFFSET) // 8} at most",
+        )
     registers = [
         _single("id", 0x00, "constant", "The letters CDWD", IDENTITY),
         _single("version", 0x04, "constant", "Of this map: major in the upper half, minor below", VERSION),
-        _constants("array", 0x08, "The array",
-                   ("rows", 8, acc.rows, "H, input channels"),
-                   ("columns", 8, acc.columns, "L, output channels"),
-                   ("tile_rows", 8, acc.tile_rows, "TH"), ("tile_columns", 8, acc.tile_columns, "TL")),
-        _constants("weights", 0x0C, "Weight formats",
-                   ("loader", 4, LOADERS.index(acc.loader),
-                    ", ".join(f"{n} {name}" for n, name in enumerate(LOADERS))),
-                   ("sparse_tile", 1, int(acc.sparse_tile), "Q multipliers for each codeword"),
-                   ("codeword_length", 8, acc.codeword_length, "d"),
-                   ("keep", 5, acc.keep, "N of N:M"), ("group", 5, acc.group, "M of N:M")),
-        _constants("register_files", 0x10, "Depths of the register files",
-                   ("wrf_depth", 16, acc.wrf_depth, "weights of a PE"),
-                   ("prf_depth", 16, acc.prf_depth, "psums of a column")),
-        _constants("memory", 0x14, "Codebook and weight port",
-                   ("codebook_entries", 17, acc.codebook_entries, "k"),
-                   ("weight_port_bits", 12, acc.weight_port_bits, "bits of a beat")),
+        _constants(
+            "array",
+            0x08,
+            "The array",
+            ("rows", 8, acc.rows, "H, input channels"),
+            ("columns", 8, acc.columns, "L, output channels"),
+            ("tile_rows", 8, acc.tile_rows, "TH"),
+            ("tile_columns", 8, acc.tile_columns, "TL"),
+        ),
+        _constants(
+            "weights",
+            0x0C,
+            "Weight formats",
+            (
+                "loader",
+                4,
+                LOADERS.index(acc.loader),
+                ", ".join(f"{n} {name}" for n, name in enumerate(LOADERS)),
+            ),
+            ("sparse_tile", 1, int(acc.sparse_tile), "Q multipliers for each codeword"),
+            ("codeword_length", 8, acc.codeword_length, "d"),
+            ("keep", 5, acc.keep, "N of N:M"),
+            ("group", 5, acc.group, "M of N:M"),
+        ),
+        _constants(
+            "register_files",
+            0x10,
+            "Depths of the register files",
+            ("wrf_depth", 16, acc.wrf_depth, "weights of a PE"),
+            ("prf_depth", 16, acc.prf_depth, "psums of a column"),
+        ),
+        _constants(
+            "memory",
+            0x14,
+            "Codebook and weight port",
+            ("codebook_entries", 17, acc.codebook_entries, "k"),
+            ("weight_port_bits", 12, acc.weight_port_bits, "bits of a beat"),
+        ),
         _single("l1_bytes", 0x18, "constant", "Bytes of L1", acc.l1_bytes),
-        Register("control", 0x20, "Control", (
-            Field("start", 0, 1, "pulse", "runs the packet streams; ignored while busy and after an error"),
-            Field("clear", 1, 1, "pulse", "resets units and status; busy until all ports are idle"),
-            Field("interrupt_enable", 2, 1, "rw", "lets the interrupt out"))),
-        Register("status", 0x24, "Status", (
-            Field("busy", 0, 1, "ro", "a run, or clear, goes on"),
-            Field("done", 1, 1, "ro", "the run has ended; until start or clear"),
-            Field("error", 2, 1, "ro", "a response other than OKAY has stopped the run; until clear"),
-            Field("error_port", 4, 2, "ro",
-                  "which: " + ", ".join(f"{n} {name}" for n, name in enumerate(PORTS))),
-            Field("interrupt", 8, 1, "w1c", "set by done and error"))),
+        Register(
+            "control",
+            0x20,
+            "Control",
+            (
+                Field(
+                    "start", 0, 1, "pulse", "runs the packet streams; ignored while busy and after an error"
+                ),
+                Field("clear", 1, 1, "pulse", "resets units and status; busy until all ports are idle"),
+                Field("interrupt_enable", 2, 1, "rw", "lets the interrupt out"),
+            ),
+        ),
+        Register(
+            "status",
+            0x24,
+            "Status",
+            (
+                Field("busy", 0, 1, "ro", "a run, or clear, goes on"),
+                Field("done", 1, 1, "ro", "the run has ended; until start or clear"),
+                Field("error", 2, 1, "ro", "a response other than OKAY has stopped the run; until clear"),
+                Field(
+                    "error_port",
+                    4,
+                    2,
+                    "ro",
+                    "which: " + ", ".join(f"{n} {name}" for n, name in enumerate(PORTS)),
+                ),
+                Field("interrupt", 8, 1, "w1c", "set by done and error"),
+            ),
+        ),
         _single("error_address", 0x28, "ro", "First byte of the burst that failed first"),
         _single("layers", 0x2C, "ro", "Layers that have ended since start"),
-        Register("layer_count", 0x30, "Length of a run", (
-            Field("layer_count", 0, LAYER_COUNT_BITS, "rw", "layers of a run"),)),
+        Register(
+            "layer_count",
+            0x30,
+            "Length of a run",
+            (Field("layer_count", 0, LAYER_COUNT_BITS, "rw", "layers of a run"),),
+        ),
     ]
     for n, name in enumerate(STREAMS):
-        registers += [_single(f"{name}_base", 0x40 + 8 * n, "rw", f"First byte of the stream `{name}`"),
-                      _single(f"{name}_count", 0x44 + 8 * n, "rw", f"64-bit words of the stream `{name}`")]
+        registers += [
+            _single(f"{name}_base", 0x40 + 8 * n, "rw", f"First byte of the stream `{name}`"),
+            _single(f"{name}_count", 0x44 + 8 * n, "rw", f"64-bit words of the stream `{name}`"),
+        ]
     for n, name in enumerate(counters):
         offset = COUNTERS_OFFSET + 8 * n
         registers += [
             _single(f"count_{name}_lo", offset, "ro", f"Counter `{name}`, bits 0 to 31"),
-            _single(f"count_{name}_hi", offset + 4, "ro", "Bits 32 to 63 of the counter read last")]
+            _single(f"count_{name}_hi", offset + 4, "ro", "Bits 32 to 63 of the counter read last"),
+        ]
     return tuple(registers)
 
 
 def markdown(registers: Sequence[Register]) -> str:
     """The map as a page of documentation."""
-    lines = ["# Registers", "",
-             "AXI4-Lite, 32 bits. An address without a register answers SLVERR. Writes respect their "
-             "strobes; what is read only ignores them.", "",
-             "| offset | register | bits | field | access | reset | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "# Registers",
+        "",
+        "AXI4-Lite, 32 bits. An address without a register answers SLVERR. Writes respect their "
+        "strobes; what is read only ignores them.",
+        "",
+        "| offset | register | bits | field | access | reset | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for register in registers:
         for n, field in enumerate(register.fields):
             high = field.low + field.width - 1
             bits = f"{high}:{field.low}" if field.width > 1 else f"{field.low}"
             place = f"0x{register.offset:03x} | {register.name}" if n == 0 else " | "
-            lines.append(f"| {place} | {bits} | {'' if register.whole else field.name} | "
-                         f"{ACCESSES[field.access]} | 0x{field.reset:x} | {field.description} |")
+            lines.append(
+                f"| {place} | {bits} | {'' if register.whole else field.name} | "
+                f"{ACCESSES[field.access]} | 0x{field.reset:x} | {field.description} |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -154,8 +213,10 @@ def header(registers: Sequence[Register]) -> str:
     lines = [*_HEADER_START, *_defines(registers), *_HEADER_FUNCTIONS]
     for name in STREAMS:
         upper = name.upper()
-        lines += [f"    codeword_write(registers, CODEWORD_{upper}_BASE, run->{name}_base);",
-                  f"    codeword_write(registers, CODEWORD_{upper}_COUNT, run->{name}_count);"]
+        lines += [
+            f"    codeword_write(registers, CODEWORD_{upper}_BASE, run->{name}_base);",
+            f"    codeword_write(registers, CODEWORD_{upper}_COUNT, run->{name}_count);",
+        ]
     return "\n".join([*lines, *_HEADER_END]) + "\n"
 
 
@@ -192,10 +253,14 @@ _HEADER_START = """\
 #include <stdint.h>
 """.splitlines()
 
-_HEADER_FUNCTIONS = ["", "/* Layers; byte addresses and 64-bit words of the packet streams. */",
-                     "struct codeword_run {",
-                     "    uint32_t layers;",
-                     *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS), "};", *"""
+_HEADER_FUNCTIONS = [
+    "",
+    "/* Layers; byte addresses and 64-bit words of the packet streams. */",
+    "struct codeword_run {",
+    "    uint32_t layers;",
+    *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS),
+    "};",
+    *"""
 static inline uint32_t codeword_read(volatile uint32_t *registers, uint32_t offset)
 {
     return registers[offset / 4];
@@ -233,7 +298,8 @@ static inline int codeword_start(volatile uint32_t *registers, const struct code
         codeword_read(registers, CODEWORD_VERSION) >> 16 != CODEWORD_VERSION_VALUE >> 16 ||
         codeword_status(registers) & (CODEWORD_STATUS_BUSY | CODEWORD_STATUS_ERROR))
         return 0;
-    codeword_write(registers, CODEWORD_LAYER_COUNT, run->layers);""".splitlines()]
+    codeword_write(registers, CODEWORD_LAYER_COUNT, run->layers);""".splitlines(),
+]
 
 _HEADER_END = """\
     codeword_write(registers, CODEWORD_CONTROL,

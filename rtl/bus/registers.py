@@ -20,11 +20,26 @@ def lite_signals() -> dict[str, Member]:
     """AXI4-Lite, slave."""
     address = exact_log2(BYTES)
     return {
-        "awaddr": In(address), "awprot": In(3), "awvalid": In(1), "awready": Out(1),
-        "wdata": In(32), "wstrb": In(4), "wvalid": In(1), "wready": Out(1),
-        "bresp": Out(2), "bvalid": Out(1), "bready": In(1),
-        "araddr": In(address), "arprot": In(3), "arvalid": In(1), "arready": Out(1),
-        "rdata": Out(32), "rresp": Out(2), "rvalid": Out(1), "rready": In(1)}
+        "awaddr": In(address),
+        "awprot": In(3),
+        "awvalid": In(1),
+        "awready": Out(1),
+        "wdata": In(32),
+        "wstrb": In(4),
+        "wvalid": In(1),
+        "wready": Out(1),
+        "bresp": Out(2),
+        "bvalid": Out(1),
+        "bready": In(1),
+        "araddr": In(address),
+        "arprot": In(3),
+        "arvalid": In(1),
+        "arready": Out(1),
+        "rdata": Out(32),
+        "rresp": Out(2),
+        "rvalid": Out(1),
+        "rready": In(1),
+    }
 
 
 class Registers(Block):
@@ -47,13 +62,22 @@ class Registers(Block):
         self.counters = counters
         super().__init__(
             lite_signals()
-            | {"layer_count": Out(LAYER_COUNT_BITS), "start": Out(1), "clear": Out(1), "stop": Out(1),
-               "busy": Out(1), "irq": Out(1),
-               "finished": In(1), "layer_end": In(1), "ports_idle": In(1)}
+            | {
+                "layer_count": Out(LAYER_COUNT_BITS),
+                "start": Out(1),
+                "clear": Out(1),
+                "stop": Out(1),
+                "busy": Out(1),
+                "irq": Out(1),
+                "finished": In(1),
+                "layer_end": In(1),
+                "ports_idle": In(1),
+            }
             | {f"{port}_error": In(1) for port in PORTS}
             | {f"{port}_error_address": In(ADDRESS_BITS) for port in PORTS}
             | {f"{name}_{what}": Out(32) for name in STREAMS for what in ("base", "count")}
-            | {f"count_{name}": In(COUNTER_BITS) for name in counters})
+            | {f"count_{name}": In(COUNTER_BITS) for name in counters}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -101,8 +125,11 @@ class Registers(Block):
 
     def _writes(self, m: Module, values: dict[str, Value], written: dict[str, Signal]) -> None:
         takes = Signal()
-        m.d.comb += [takes.eq(self.awvalid & self.wvalid & (~self.bvalid | self.bready)),
-                     self.awready.eq(takes), self.wready.eq(takes)]
+        m.d.comb += [
+            takes.eq(self.awvalid & self.wvalid & (~self.bvalid | self.bready)),
+            self.awready.eq(takes),
+            self.wready.eq(takes),
+        ]
         with m.If(self.bready):
             m.d.sync += self.bvalid.eq(0)
         lanes = Cat(self.wstrb[n].replicate(8) for n in range(4))
@@ -128,12 +155,17 @@ class Registers(Block):
         address = Signal(ADDRESS_BITS)
         for n, port in reversed(tuple(enumerate(PORTS))):
             with m.If(getattr(self, f"{port}_error")):
-                m.d.comb += [fails.eq(~error), failing.eq(n),
-                             address.eq(getattr(self, f"{port}_error_address"))]
+                m.d.comb += [
+                    fails.eq(~error),
+                    failing.eq(n),
+                    address.eq(getattr(self, f"{port}_error_address")),
+                ]
         m.d.comb += [
-            self.busy.eq(running | clearing), values["busy"].eq(self.busy),
+            self.busy.eq(running | clearing),
+            values["busy"].eq(self.busy),
             self.start.eq(written["start"] & ~self.busy & ~error & ~self.clear),
-            self.clear.eq(written["clear"]), self.stop.eq(error),
+            self.clear.eq(written["clear"]),
+            self.stop.eq(error),
             self.irq.eq(pending & values["interrupt_enable"]),
         ]
         m.d.sync += [layers.eq(layers + (self.layer_end & running)), clearing.eq(clearing & ~self.ports_idle)]
@@ -142,8 +174,13 @@ class Registers(Block):
         with m.If(running & self.finished):
             m.d.sync += [running.eq(0), done.eq(1), pending.eq(1)]
         with m.If(fails):
-            m.d.sync += [running.eq(0), error.eq(1), pending.eq(1), values["error_port"].eq(failing),
-                         values["error_address"].eq(address)]
+            m.d.sync += [
+                running.eq(0),
+                error.eq(1),
+                pending.eq(1),
+                values["error_port"].eq(failing),
+                values["error_address"].eq(address),
+            ]
         with m.If(self.start):
             m.d.sync += [running.eq(1), done.eq(0), pending.eq(0), layers.eq(0)]
         with m.If(self.clear):

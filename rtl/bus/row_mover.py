@@ -32,14 +32,26 @@ class RowMover(Block):
     kind = "row_mover"
 
     def __init__(self) -> None:
-        super().__init__({
-            "row_valid": In(1), "row_ready": Out(1), "row_map": In(1), "row_word": In(WORD_ADDRESS_BITS),
-            "row_offset": In(3), "row_bytes": In(bits_for(ROW_BYTES)), "row_address": In(ADDRESS_BITS),
-            "row_ends_unit": In(1), "row_ring": In(WORD_ADDRESS_BITS + 1),
-            "read_enable": Out(1), "read_map": Out(1), "read_word": Out(WORD_ADDRESS_BITS),
-            "read_data": In(WORD_BITS), "unit_sent": Out(1),
-            **write_signals(WORD_BITS), **SUPERVISION,
-        })
+        super().__init__(
+            {
+                "row_valid": In(1),
+                "row_ready": Out(1),
+                "row_map": In(1),
+                "row_word": In(WORD_ADDRESS_BITS),
+                "row_offset": In(3),
+                "row_bytes": In(bits_for(ROW_BYTES)),
+                "row_address": In(ADDRESS_BITS),
+                "row_ends_unit": In(1),
+                "row_ring": In(WORD_ADDRESS_BITS + 1),
+                "read_enable": Out(1),
+                "read_map": Out(1),
+                "read_word": Out(WORD_ADDRESS_BITS),
+                "read_data": In(WORD_BITS),
+                "unit_sent": Out(1),
+                **write_signals(WORD_BITS),
+                **SUPERVISION,
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -57,12 +69,16 @@ class RowMover(Block):
         last = Signal()
         m.d.comb += [
             port.request_valid.eq(self.row_valid & ~requested),
-            port.address.eq(Cat(Const(0, 3), self.row_address[3:])), port.beats.eq(count),
+            port.address.eq(Cat(Const(0, 3), self.row_address[3:])),
+            port.beats.eq(count),
             word.eq(Mux(begun, rest_word, self.row_word)),
             folded.eq(Mux(word < self.row_ring, word, word - self.row_ring)),
-            left.eq(Mux(begun, rest, count)), last.eq(left == 1),
-            port.word_valid.eq(self.row_valid), self.read_enable.eq(self.row_valid & port.word_ready),
-            self.read_map.eq(self.row_map), self.read_word.eq(folded),
+            left.eq(Mux(begun, rest, count)),
+            last.eq(left == 1),
+            port.word_valid.eq(self.row_valid),
+            self.read_enable.eq(self.row_valid & port.word_ready),
+            self.read_map.eq(self.row_map),
+            self.read_word.eq(folded),
             self.row_ready.eq(self.read_enable & last),
             self.unit_sent.eq(self.row_ready & self.row_ends_unit),
             port.word_data.eq(self.read_data),
@@ -72,9 +88,13 @@ class RowMover(Block):
             m.d.sync += requested.eq(1)
         with m.If(self.read_enable):
             m.d.sync += [
-                begun.eq(~last), rest_word.eq(folded + 1), rest.eq(left - 1),
-                port.word_strobe.eq((every << Mux(begun, 0, self.row_offset))
-                                    & ~(every << Mux(last & end[:3].any(), end[:3], LANES))),
+                begun.eq(~last),
+                rest_word.eq(folded + 1),
+                rest.eq(left - 1),
+                port.word_strobe.eq(
+                    (every << Mux(begun, 0, self.row_offset))
+                    & ~(every << Mux(last & end[:3].any(), end[:3], LANES))
+                ),
             ]
         with m.If(self.row_ready):
             m.d.sync += requested.eq(0)

@@ -33,13 +33,20 @@ class SramFifo(Block):
         leaves = Signal()
         m.d.comb += [
             leaves.eq(self.out_valid & self.out_ready),
-            write.addr.eq(tail), write.data.eq(self.write_data), write.en.eq(self.write),
+            write.addr.eq(tail),
+            write.data.eq(self.write_data),
+            write.en.eq(self.write),
             # The next head is read ahead; it stands at the output of the SRAM until it leaves.
-            read.addr.eq(head + leaves), read.en.eq(leaves | ~self.out_valid), self.out_data.eq(read.data),
+            read.addr.eq(head + leaves),
+            read.en.eq(leaves | ~self.out_valid),
+            self.out_data.eq(read.data),
         ]
-        m.d.sync += [tail.eq(tail + self.write), head.eq(head + leaves),
-                     self.level.eq(self.level + self.write - leaves),
-                     self.out_valid.eq(self.level != leaves)]
+        m.d.sync += [
+            tail.eq(tail + self.write),
+            head.eq(head + leaves),
+            self.level.eq(self.level + self.write - leaves),
+            self.out_valid.eq(self.level != leaves),
+        ]
         with m.If(self.clear):
             m.d.sync += [tail.eq(0), head.eq(0), self.level.eq(0), self.out_valid.eq(0)]
         return m

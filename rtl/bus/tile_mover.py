@@ -39,27 +39,54 @@ class TileMover(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         for field, missing, problem, fix in (
             # A layer ends dma_setup + l2_latency after its last row has left L1.
-            ("dma_setup", accelerator.dma_setup < 2, "a row takes two cycles from L1 to the port",
-             "set dma_setup >= 2"),
-            ("l2_latency", accelerator.l2_latency < 1, "AXI answers in the cycle after at best",
-             "set l2_latency >= 1"),
-            ("dma_burst_gap", accelerator.dma_burst_gap != 0, "bursts follow one another",
-             "set dma_burst_gap = 0"),
+            (
+                "dma_setup",
+                accelerator.dma_setup < 2,
+                "a row takes two cycles from L1 to the port",
+                "set dma_setup >= 2",
+            ),
+            (
+                "l2_latency",
+                accelerator.l2_latency < 1,
+                "AXI answers in the cycle after at best",
+                "set l2_latency >= 1",
+            ),
+            (
+                "dma_burst_gap",
+                accelerator.dma_burst_gap != 0,
+                "bursts follow one another",
+                "set dma_burst_gap = 0",
+            ),
             ("dma_bits", accelerator.dma_bits != WORD_BITS, "L1 has words of 64 bits", "set dma_bits = 64"),
         ):
             if missing:
                 raise InputError(field, getattr(accelerator, field), problem, fix)
         self.setup = accelerator.dma_setup
         self.layout = tile(Geometry(accelerator))
-        self.transfer = StructLayout({name.removeprefix("ifmap_"): field.shape for name, field in self.layout
-                                      if name.startswith("ifmap_")})
-        super().__init__({
-            "tile_valid": In(1), "tile_ready": Out(1), "tile_packet": In(self.layout.size),
-            "begin": In(1), "visit_end": In(1), "maps_there": In(1), "tile_there": Out(1),
-            "write_enable": Out(1), "write_group": Out(1), "write_word": Out(WORD_ADDRESS_BITS),
-            "write_data": Out(WORD_BITS),
-            **read_signals(WORD_BITS), **SUPERVISION,
-        })
+        self.transfer = StructLayout(
+            {
+                name.removeprefix("ifmap_"): field.shape
+                for name, field in self.layout
+                if name.startswith("ifmap_")
+            }
+        )
+        super().__init__(
+            {
+                "tile_valid": In(1),
+                "tile_ready": Out(1),
+                "tile_packet": In(self.layout.size),
+                "begin": In(1),
+                "visit_end": In(1),
+                "maps_there": In(1),
+                "tile_there": Out(1),
+                "write_enable": Out(1),
+                "write_group": Out(1),
+                "write_word": Out(WORD_ADDRESS_BITS),
+                "write_data": Out(WORD_BITS),
+                **read_signals(WORD_BITS),
+                **SUPERVISION,
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -77,10 +104,15 @@ class TileMover(Block):
         starts = Signal()
         m.d.comb += [
             still.eq(resident - (self.visit_end & resident.any())),
-            starts.eq(self.tile_valid & (~busy | (visit_done & ~empty)) & ~self.clear
-                      & Mux(packet.begins, begun | self.begin, still < packet.buffers)
-                      & (~packet.wait | (credits != 0) | self.maps_there)),
-            self.tile_ready.eq(starts), self.tile_there.eq(visit_done | (starts & empty)),
+            starts.eq(
+                self.tile_valid
+                & (~busy | (visit_done & ~empty))
+                & ~self.clear
+                & Mux(packet.begins, begun | self.begin, still < packet.buffers)
+                & (~packet.wait | (credits != 0) | self.maps_there)
+            ),
+            self.tile_ready.eq(starts),
+            self.tile_there.eq(visit_done | (starts & empty)),
         ]
         m.d.sync += [
             begun.eq((begun | self.begin) & ~(starts & packet.begins)),
@@ -92,11 +124,13 @@ class TileMover(Block):
         reset(m, self.clear, busy, begun, credits, resident)
         return m
 
-    def _transfers(self, m: Module, port: ReadPort, starts: Value, packet: View, busy: Signal,
-                   visit_done: Signal) -> None:
+    def _transfers(
+        self, m: Module, port: ReadPort, starts: Value, packet: View, busy: Signal, visit_done: Signal
+    ) -> None:
         runs = place(m, "runs", Runs())
         ifmap, residual, later, chosen = (
-            Signal(self.transfer, name=name) for name in ("ifmap", "residual", "later", "chosen"))
+            Signal(self.transfer, name=name) for name in ("ifmap", "residual", "later", "chosen")
+        )
         only_residual = packet.ifmap_beats == 0
         follows = Signal()  # a residual, behind the ifmap at hand
         wait = Signal(range(self.setup + 1))
@@ -105,22 +139,33 @@ class TileMover(Block):
         all_asked = Signal()
         done = Signal()
         for name in self.transfer.members:
-            m.d.comb += [getattr(ifmap, name).eq(getattr(packet, f"ifmap_{name}")),
-                         getattr(residual, name).eq(getattr(packet, f"residual_{name}"))]
+            m.d.comb += [
+                getattr(ifmap, name).eq(getattr(packet, f"ifmap_{name}")),
+                getattr(residual, name).eq(getattr(packet, f"residual_{name}")),
+            ]
         m.d.comb += [
             chosen.eq(Mux(starts, Mux(only_residual, residual, ifmap), later)),
-            runs.load.eq(starts | (done & follows)), runs.start.eq(chosen.address),
-            runs.lines.eq(chosen.lines), runs.line_stride.eq(chosen.line_stride),
-            runs.planes.eq(chosen.planes), runs.plane_stride.eq(chosen.plane_stride),
+            runs.load.eq(starts | (done & follows)),
+            runs.start.eq(chosen.address),
+            runs.lines.eq(chosen.lines),
+            runs.line_stride.eq(chosen.line_stride),
+            runs.planes.eq(chosen.planes),
+            runs.plane_stride.eq(chosen.plane_stride),
             runs.clear.eq(self.clear),
-            port.request_valid.eq(runs.valid & (wait == 0)), port.address.eq(runs.address),
-            port.beats.eq(beats), runs.ready.eq(port.request_ready),
-            port.room.eq(BURST_BEATS), port.data_ready.eq(1),
-            done.eq(port.data_valid & all_asked & (awaited == 1)), visit_done.eq(done & ~follows),
-            self.write_enable.eq(port.data_valid), self.write_data.eq(port.data),
+            port.request_valid.eq(runs.valid & (wait == 0)),
+            port.address.eq(runs.address),
+            port.beats.eq(beats),
+            runs.ready.eq(port.request_ready),
+            port.room.eq(BURST_BEATS),
+            port.data_ready.eq(1),
+            done.eq(port.data_valid & all_asked & (awaited == 1)),
+            visit_done.eq(done & ~follows),
+            self.write_enable.eq(port.data_valid),
+            self.write_data.eq(port.data),
         ]
         m.d.sync += [
-            wait.eq(Mux(wait == 0, 0, wait - 1)), self.write_word.eq(self.write_word + port.data_valid),
+            wait.eq(Mux(wait == 0, 0, wait - 1)),
+            self.write_word.eq(self.write_word + port.data_valid),
             # Words of a run may come before the whole run is asked for; once all is, the number is right.
             awaited.eq(awaited + Mux(port.request_ready, beats, 0) - port.data_valid),
         ]
@@ -129,8 +174,15 @@ class TileMover(Block):
         with m.If(visit_done):
             m.d.sync += busy.eq(0)
         with m.If(runs.load):
-            m.d.sync += [busy.eq(1), wait.eq(self.setup), beats.eq(chosen.beats), awaited.eq(0),
-                         all_asked.eq(0), self.write_word.eq(chosen.to),
-                         self.write_group.eq(~starts | only_residual), follows.eq(0)]
+            m.d.sync += [
+                busy.eq(1),
+                wait.eq(self.setup),
+                beats.eq(chosen.beats),
+                awaited.eq(0),
+                all_asked.eq(0),
+                self.write_word.eq(chosen.to),
+                self.write_group.eq(~starts | only_residual),
+                follows.eq(0),
+            ]
         with m.If(starts):
             m.d.sync += [later.eq(residual), follows.eq((packet.residual_beats != 0) & ~only_residual)]

@@ -42,20 +42,37 @@ class WeightPort(Block):
 
     def __init__(self, *, accelerator: Accelerator) -> None:
         if accelerator.l2_latency > MOST_LATENCY:
-            raise InputError("l2_latency", accelerator.l2_latency, "the weight port fetches 16 cycles ahead",
-                             f"set l2_latency <= {MOST_LATENCY}")
+            raise InputError(
+                "l2_latency",
+                accelerator.l2_latency,
+                "the weight port fetches 16 cycles ahead",
+                f"set l2_latency <= {MOST_LATENCY}",
+            )
         self.layout = job(Geometry(accelerator))
         self.port_bits = accelerator.weight_port_bits
         if self.layout["beats"].width > REQUEST_BITS:
-            raise InputError("wrf_depth", accelerator.wrf_depth, "a job has more beats than a request can",
-                             "set a smaller wrf_depth or a wider weight_port_bits")
-        super().__init__({
-            "in_valid": In(1), "in_ready": Out(1), "in_job": In(self.layout.size),
-            "out_valid": Out(1), "out_ready": In(1), "out_job": Out(self.layout.size),
-            "weights_there": In(1),
-            "weight_valid": Out(1), "weight_ready": In(1), "weight_data": Out(self.port_bits),
-            **read_signals(self.port_bits), **SUPERVISION,
-        })
+            raise InputError(
+                "wrf_depth",
+                accelerator.wrf_depth,
+                "a job has more beats than a request can",
+                "set a smaller wrf_depth or a wider weight_port_bits",
+            )
+        super().__init__(
+            {
+                "in_valid": In(1),
+                "in_ready": Out(1),
+                "in_job": In(self.layout.size),
+                "out_valid": Out(1),
+                "out_ready": In(1),
+                "out_job": Out(self.layout.size),
+                "weights_there": In(1),
+                "weight_valid": Out(1),
+                "weight_ready": In(1),
+                "weight_data": Out(self.port_bits),
+                **read_signals(self.port_bits),
+                **SUPERVISION,
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -70,10 +87,12 @@ class WeightPort(Block):
         head = View(transfer, transfers.out_data)
         m.d.comb += [
             self.in_ready.eq(jobs.in_ready & transfers.in_ready),
-            jobs.in_valid.eq(self.in_valid & transfers.in_ready), jobs.in_data.eq(self.in_job),
+            jobs.in_valid.eq(self.in_valid & transfers.in_ready),
+            jobs.in_data.eq(self.in_job),
             transfers.in_valid.eq(self.in_valid & jobs.in_ready),
             transfers.in_data.eq(Cat(job_in.wait, job_in.beats, job_in.address)),
-            jobs.clear.eq(self.clear), transfers.clear.eq(self.clear),
+            jobs.clear.eq(self.clear),
+            transfers.clear.eq(self.clear),
         ]
 
         there = Signal(CREDIT_BITS)  # for addresses
@@ -81,7 +100,8 @@ class WeightPort(Block):
         ripening = Signal(ANNOUNCE - 1)
         m.d.comb += [
             port.request_valid.eq(transfers.out_valid & (~head.wait | (there != 0))),
-            port.address.eq(head.address), port.beats.eq(head.beats),
+            port.address.eq(head.address),
+            port.beats.eq(head.beats),
             transfers.out_ready.eq(port.request_ready),
             self.out_job.eq(jobs.out_data),
             self.out_valid.eq(jobs.out_valid & (~job_out.wait | (ripe != 0))),
@@ -96,9 +116,13 @@ class WeightPort(Block):
         buffer = place(m, "buffer", SramFifo(width=self.port_bits, depth=BUFFER_BEATS))
         reserved = Signal(bits_for(BUFFER_BEATS))
         m.d.comb += [
-            port.room.eq(BUFFER_BEATS - reserved), port.data_ready.eq(1),
-            buffer.write.eq(port.data_valid), buffer.write_data.eq(port.data), buffer.clear.eq(self.clear),
-            self.weight_valid.eq(buffer.out_valid), buffer.out_ready.eq(self.weight_ready),
+            port.room.eq(BUFFER_BEATS - reserved),
+            port.data_ready.eq(1),
+            buffer.write.eq(port.data_valid),
+            buffer.write_data.eq(port.data),
+            buffer.clear.eq(self.clear),
+            self.weight_valid.eq(buffer.out_valid),
+            buffer.out_ready.eq(self.weight_ready),
             self.weight_data.eq(buffer.out_data),
         ]
         m.d.sync += reserved.eq(reserved + port.asked - (self.weight_valid & self.weight_ready))

@@ -32,12 +32,20 @@ class WritePort(Block):
         self.data_bits = data_bits
         self.size = beat_shift(data_bits)
         self.kind = f"write_port_{data_bits}"
-        super().__init__({
-            "request_valid": In(1), "request_ready": Out(1), "address": In(ADDRESS_BITS),
-            "beats": In(REQUEST_BITS), "word_ready": Out(1), "word_valid": In(1),
-            "word_data": In(data_bits), "word_strobe": In(data_bits // 8),
-            **write_signals(data_bits), **SUPERVISION,
-        })
+        super().__init__(
+            {
+                "request_valid": In(1),
+                "request_ready": Out(1),
+                "address": In(ADDRESS_BITS),
+                "beats": In(REQUEST_BITS),
+                "word_ready": Out(1),
+                "word_valid": In(1),
+                "word_data": In(data_bits),
+                "word_strobe": In(data_bits // 8),
+                **write_signals(data_bits),
+                **SUPERVISION,
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -53,26 +61,37 @@ class WritePort(Block):
         sent = Signal(8)
         response = Signal()
         m.d.comb += [
-            channel.request_valid.eq(self.request_valid), self.request_ready.eq(channel.request_ready),
-            channel.address.eq(self.address), channel.beats.eq(self.beats), channel.room.eq(BURST_BEATS),
-            channel.stop.eq(self.stop), channel.clear.eq(self.clear),
-            self.awvalid.eq(channel.burst_valid), channel.burst_ready.eq(self.awready),
-            self.awaddr.eq(channel.burst_address), self.awlen.eq(channel.burst_length),
-            self.awsize.eq(self.size), self.awburst.eq(INCREMENT), self.awid.eq(0),
+            channel.request_valid.eq(self.request_valid),
+            self.request_ready.eq(channel.request_ready),
+            channel.address.eq(self.address),
+            channel.beats.eq(self.beats),
+            channel.room.eq(BURST_BEATS),
+            channel.stop.eq(self.stop),
+            channel.clear.eq(self.clear),
+            self.awvalid.eq(channel.burst_valid),
+            channel.burst_ready.eq(self.awready),
+            self.awaddr.eq(channel.burst_address),
+            self.awlen.eq(channel.burst_length),
+            self.awsize.eq(self.size),
+            self.awburst.eq(INCREMENT),
+            self.awid.eq(0),
             # As many lengths wait as responses are outstanding, never more.
-            lengths.in_valid.eq(channel.asked != 0), lengths.in_data.eq(channel.asked - 1),
-
+            lengths.in_valid.eq(channel.asked != 0),
+            lengths.in_data.eq(channel.asked - 1),
             room.eq(((owed != 0) | (channel.asked != 0)) & (words.level + coming < WAITING_WORDS)),
             self.word_ready.eq(room & ~channel.dropping),
             announced.eq(room & (self.word_valid | channel.dropping)),
             strobe.eq(Mux(channel.dropping, 0, self.word_strobe)),
-            words.in_valid.eq(coming), words.in_data.eq(Cat(self.word_data, strobe)),
-
-            self.wvalid.eq(words.out_valid), words.out_ready.eq(self.wready),
-            Cat(self.wdata, self.wstrb).eq(words.out_data), self.wlast.eq(sent == lengths.out_data),
+            words.in_valid.eq(coming),
+            words.in_data.eq(Cat(self.word_data, strobe)),
+            self.wvalid.eq(words.out_valid),
+            words.out_ready.eq(self.wready),
+            Cat(self.wdata, self.wstrb).eq(words.out_data),
+            self.wlast.eq(sent == lengths.out_data),
             lengths.out_ready.eq(self.wvalid & self.wready & self.wlast),
-
-            self.bready.eq(1), response.eq(self.bvalid & self.bready), channel.finish.eq(response),
+            self.bready.eq(1),
+            response.eq(self.bvalid & self.bready),
+            channel.finish.eq(response),
             self.idle.eq(channel.idle),
             self.error.eq(response & (self.bresp != OKAY) & ~(channel.dropping | self.clear)),
             self.error_address.eq(channel.oldest),

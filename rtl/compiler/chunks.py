@@ -12,8 +12,24 @@ from rtl.geometry import Geometry
 from sim.errors import InputError
 from sim.systolic.program import Program
 
-_SAME = ("a", "b", "u", "d", "rows", "rows_tail", "pixels", "width", "fetch_row", "fetch_in", "psum_read",
-         "psum_write", "store", "fence", "first", "last")
+_SAME = (
+    "a",
+    "b",
+    "u",
+    "d",
+    "rows",
+    "rows_tail",
+    "pixels",
+    "width",
+    "fetch_row",
+    "fetch_in",
+    "psum_read",
+    "psum_write",
+    "store",
+    "fence",
+    "first",
+    "last",
+)
 
 
 def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: int) -> list[np.ndarray]:
@@ -21,10 +37,18 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
     schedule, shape, acc = program.schedule, program.schedule.shape, program.schedule.accelerator
     layout = packets.chunk(Geometry(acc))
     shared = {
-        "serial": not schedule.overlap, "double": schedule.ofmap_buffers == 2, "reuse": schedule.reuses,
-        "map": group, "zero": zero, "kernel_x": shape.kernel[1],
-        "stride_y": shape.stride[0], "stride_x": shape.stride[1],
-        "dilation_y": shape.dilation[0], "dilation_x": shape.dilation[1], "x": -shape.padding[1]}
+        "serial": not schedule.overlap,
+        "double": schedule.ofmap_buffers == 2,
+        "reuse": schedule.reuses,
+        "map": group,
+        "zero": zero,
+        "kernel_x": shape.kernel[1],
+        "stride_y": shape.stride[0],
+        "stride_x": shape.stride[1],
+        "dilation_y": shape.dilation[0],
+        "dilation_x": shape.dilation[1],
+        "x": -shape.padding[1],
+    }
     _check_psums(name, program)
     found, before = [], -1
     for number, chunk in enumerate(program.chunks):
@@ -32,15 +56,37 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
         tile = visits[visit].ifmap
         channel = int(chunk["channel"]) - tile.first
         for r in range(chunk["b"]):
-            check_lanes(name, "channel", acc, channel + r * acc.rows,
-                        int(chunk["rows_tail"] if r == chunk["b"] - 1 else chunk["rows"]))
+            check_lanes(
+                name,
+                "channel",
+                acc,
+                channel + r * acc.rows,
+                int(chunk["rows_tail"] if r == chunk["b"] - 1 else chunk["rows"]),
+            )
         ky, kx = divmod(int(chunk["position"]), shape.kernel[1])
-        found.append(pack(name, "chunk", layout, shared | {field: chunk[field] for field in _SAME} | {
-            "opens": visit != before, "begins": number == 0, "ends": number == len(program.chunks) - 1,
-            "base": tile.to, "pitch": tile.pitch, "line": tile.pitch * tile.map.shape[2],
-            "lines": tile.lines, "line_pixels": tile.map.shape[2],
-            "channel": channel, "ky": ky, "kx": kx,
-            "y": int(chunk["tile"]) * shape.stride[0] - shape.padding[0] - tile.line}))
+        found.append(
+            pack(
+                name,
+                "chunk",
+                layout,
+                shared
+                | {field: chunk[field] for field in _SAME}
+                | {
+                    "opens": visit != before,
+                    "begins": number == 0,
+                    "ends": number == len(program.chunks) - 1,
+                    "base": tile.to,
+                    "pitch": tile.pitch,
+                    "line": tile.pitch * tile.map.shape[2],
+                    "lines": tile.lines,
+                    "line_pixels": tile.map.shape[2],
+                    "channel": channel,
+                    "ky": ky,
+                    "kx": kx,
+                    "y": int(chunk["tile"]) * shape.stride[0] - shape.padding[0] - tile.line,
+                },
+            )
+        )
         before = visit
     return found
 
@@ -52,5 +98,9 @@ def _check_psums(name: str, program: Program) -> None:
     rows = int((stored["pixels"].astype(np.int64) * stored["a"]).max(initial=0))
     held = 8 * acc.psum_bytes // (acc.columns * acc.psum_store_bits)
     if rows > held:
-        raise InputError(f"{name}: psum rows", rows, f"exceed the {held} of the psum group",
-                         "lower tile_rows or raise l1_bytes")
+        raise InputError(
+            f"{name}: psum rows",
+            rows,
+            f"exceed the {held} of the psum group",
+            "lower tile_rows or raise l1_bytes",
+        )

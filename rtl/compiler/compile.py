@@ -31,7 +31,9 @@ Copies = dict[tuple[Fold | None, tuple[int, int, int]], InputMap]
 
 
 def compile(
-    network: Network, accelerator: Accelerator, objective: str = "edp",
+    network: Network,
+    accelerator: Accelerator,
+    objective: str = "edp",
     plans: Sequence[Schedule | Source] | None = None,
 ) -> Image:
     """The memory image of a network.
@@ -58,9 +60,17 @@ def compile(
             streams[name] += found[1][name]
     placed = {name: np.concatenate([np.zeros(0, np.uint64), *found]) for name, found in streams.items()}
     ranges = {name: Stream(memory.place(words), len(words)) for name, words in placed.items()}
-    return Image(network, accelerator, memory.words(), ranges, maps, tuple(copies.values()), tuple(layers),
-                 universal_codebook(network) if accelerator.loader == "rom" else None,
-                 slow_packets(accelerator, layers, list(ranges.values())))
+    return Image(
+        network,
+        accelerator,
+        memory.words(),
+        ranges,
+        maps,
+        tuple(copies.values()),
+        tuple(layers),
+        universal_codebook(network) if accelerator.loader == "rom" else None,
+        slow_packets(accelerator, layers, list(ranges.values())),
+    )
 
 
 def universal_codebook(network: Network) -> np.ndarray | None:
@@ -76,9 +86,12 @@ def universal_codebook(network: Network) -> np.ndarray | None:
         if found is None:
             found = layer.weight.codebook
         elif not np.array_equal(found, layer.weight.codebook):
-            raise InputError(f"{layer.name}.codebook", list(layer.weight.codebook.shape), "another one than "
-                             "in the layers before it, and the ROM holds one",
-                             "compress with a universal codebook")
+            raise InputError(
+                f"{layer.name}.codebook",
+                list(layer.weight.codebook.shape),
+                "another one than in the layers before it, and the ROM holds one",
+                "compress with a universal codebook",
+            )
     return found
 
 
@@ -90,7 +103,11 @@ def compile_layer(layer: Conv, schedule: Schedule, size: tuple[int, int], zero: 
 
 
 def _packets(
-    network: Network, step: Step, accelerator: Accelerator, memory: Memory, maps: dict[str, Map],
+    network: Network,
+    step: Step,
+    accelerator: Accelerator,
+    memory: Memory,
+    maps: dict[str, Map],
     copies: Copies,
 ) -> tuple[Layer, Packets]:
     ofmap = maps[step.tensor]
@@ -113,13 +130,20 @@ def _packets(
     found["chunks"] = chunks(step.name, program, brought, step.reads, zero)
     found["units"] = units(network, step, program, brought, ofmap)
     # A packet of each unit has its parameters behind it.
-    return Layer(step.name, step.tensor, step.how, program, len(found["jobs"]), len(found["tiles"]),
-                 len(found["chunks"]), len(found["units"]) // 2), found
+    return Layer(
+        step.name,
+        step.tensor,
+        step.how,
+        program,
+        len(found["jobs"]),
+        len(found["tiles"]),
+        len(found["chunks"]),
+        len(found["units"]) // 2,
+    ), found
 
 
 def _map(
-    network: Network, reader: Step | None, tensor: str, memory: Memory, maps: dict[str, Map],
-    copies: Copies,
+    network: Network, reader: Step | None, tensor: str, memory: Memory, maps: dict[str, Map], copies: Copies
 ) -> Map:
     """Where a tensor lies as a layer (None: the storer) reads it; the input may lie folded."""
     shape = network.maps[tensor]

@@ -28,8 +28,11 @@ class Fold:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """int8 [C, H, W] -> int8 [width*C, H, columns*groups], horizontal padding in it."""
         channels, height, wide = image.shape
-        source = (np.arange(self.columns)[:, None] * self.stride + np.arange(self.groups * self.width)
-                  - self.padding)
+        source = (
+            np.arange(self.columns)[:, None] * self.stride
+            + np.arange(self.groups * self.width)
+            - self.padding
+        )
         inside = (source >= 0) & (source < wide)
         taken = np.where(inside, image[:, :, source.clip(0, wide - 1)], np.int8(self.zero))
         split = taken.reshape(channels, height, self.columns * self.groups, self.width)
@@ -53,5 +56,6 @@ def fold_of(layer: Conv, shape: ConvShape, channels: int, zero: int) -> Fold | N
     """How a scheduled layer, `shape` as the array sees it, folds an ifmap of `channels`; None: not."""
     if shape.channels == channels:
         return None
-    return Fold(shape.channels // channels, shape.kernel[1], layer.stride[1], layer.padding[1], shape.out_w,
-                zero)
+    return Fold(
+        shape.channels // channels, shape.kernel[1], layer.stride[1], layer.padding[1], shape.out_w, zero
+    )

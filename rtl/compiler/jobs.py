@@ -31,19 +31,43 @@ def jobs(name: str, program: Program, memory: Memory) -> list[np.ndarray]:
         shared["index_bits"] = encoding.index_bits(schedule.codewords)
     if schedule.format == "block":
         layer = schedule.shape
-        shared |= {"diagonal": 1, "block_inputs": layer.channels // layer.groups,
-                   "block_outputs": layer.outputs // layer.groups}
+        shared |= {
+            "diagonal": 1,
+            "block_inputs": layer.channels // layer.groups,
+            "block_outputs": layer.outputs // layer.groups,
+        }
     found = []
     if schedule.loads_codebook:
-        found.append(pack(name, "job", layout, {
-            "codebook": 1, "serial": shared["serial"], "wait": program.chunks[0]["dram_bytes"] > 0,
-            "entries": schedule.codewords, "beats": len(program.codebook),
-            "address": memory.place(program.codebook.ravel())}))
+        found.append(
+            pack(
+                name,
+                "job",
+                layout,
+                {
+                    "codebook": 1,
+                    "serial": shared["serial"],
+                    "wait": program.chunks[0]["dram_bytes"] > 0,
+                    "entries": schedule.codewords,
+                    "beats": len(program.codebook),
+                    "address": memory.place(program.codebook.ravel()),
+                },
+            )
+        )
     waited = bool(found)
     beat_bytes = schedule.accelerator.weight_port_bits // 8
     for chunk in program.chunks:
-        found.append(pack(name, "job", layout, shared | {field: chunk[field] for field in _SAME} | {
-            "wait": chunk["dram_bytes"] > 0 and not waited,
-            "address": weights + int(chunk["beat"]) * beat_bytes}))
+        found.append(
+            pack(
+                name,
+                "job",
+                layout,
+                shared
+                | {field: chunk[field] for field in _SAME}
+                | {
+                    "wait": chunk["dram_bytes"] > 0 and not waited,
+                    "address": weights + int(chunk["beat"]) * beat_bytes,
+                },
+            )
+        )
         waited = False
     return found

@@ -19,8 +19,16 @@ def check_lanes(
     """
     width = 8 << ceil_log2(-(-max(accelerator.rows, accelerator.columns) // 8))
     if first % step:
-        raise InputError(f"{name}: {what}", first, f"L1 is accessed at multiples of {step} bytes",
-                         f"use parts and array sizes that are multiples of {step}, or simulate")
+        raise InputError(
+            f"{name}: {what}",
+            first,
+            f"L1 is accessed at multiples of {step} bytes",
+            f"use parts and array sizes that are multiples of {step}, or simulate",
+        )
     if first % 8 + count > width:
-        raise InputError(f"{name}: {what}", first, f"{count} bytes from there lie in more than {width // 8} "
-                         "words", "use groups of a multiple of 8, or simulate")
+        raise InputError(
+            f"{name}: {what}",
+            first,
+            f"{count} bytes from there lie in more than {width // 8} words",
+            "use groups of a multiple of 8, or simulate",
+        )

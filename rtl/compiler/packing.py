@@ -10,8 +10,19 @@ from amaranth.lib.data import StructLayout
 from rtl.packets import WORD_BITS, words
 from sim.errors import InputError
 
-SIGNED = {"y", "x", "bias", "zero", "low", "high", "own_zero", "other_zero", "add_zero", "add_low",
-          "add_high"}
+SIGNED = {
+    "y",
+    "x",
+    "bias",
+    "zero",
+    "low",
+    "high",
+    "own_zero",
+    "other_zero",
+    "add_zero",
+    "add_low",
+    "add_high",
+}
 """Fields in two's complement."""
 
 
@@ -28,8 +39,12 @@ def pack(layer: str, packet: str, layout: StructLayout, values: Mapping[str, int
         value = int(values.get(name, 0))
         low = -1 << field.width - 1 if name in SIGNED else 0
         if not low <= value < low + (1 << field.width):
-            raise InputError(f"{layer}: {packet}.{name}", value, f"exceeds the {field.width} bits of the "
-                             "hardware's field", "use a smaller layer or another schedule")
+            raise InputError(
+                f"{layer}: {packet}.{name}",
+                value,
+                f"exceeds the {field.width} bits of the hardware's field",
+                "use a smaller layer or another schedule",
+            )
         packed |= (value & (1 << field.width) - 1) << field.offset
     count = words(layout)
     return np.frombuffer(packed.to_bytes(count * WORD_BITS // 8, "little"), "<u8")

@@ -48,8 +48,9 @@ def _port(accelerator: Accelerator, layers: Sequence[Layer], sizes: dict[str, in
 def _parameters(accelerator: Accelerator, layers: Sequence[Layer], sizes: dict[str, int]) -> list[str]:
     """The storer takes a word a cycle: the packet and parameters of a unit, while the unit before it runs."""
     found = []
-    between = (CONTROL_CYCLES + accelerator.latency + STORER_STAGES + accelerator.dma_setup
-               + accelerator.l2_latency)
+    between = (
+        CONTROL_CYCLES + accelerator.latency + STORER_STAGES + accelerator.dma_setup + accelerator.l2_latency
+    )
     room = 0  # cycles of the unit before; the first one is there before the run begins
     known = False
     for layer in layers:
@@ -75,16 +76,16 @@ def _unit_words(accelerator: Accelerator, program: Program, sizes: dict[str, int
 def _words(accelerator: Accelerator, program: Program, sizes: dict[str, int]) -> np.ndarray:
     """int64 [chunks]: packet words that each chunk needs."""
     opens = np.diff(program.chunks["visit"], prepend=-1) > 0
-    return (sizes["jobs"] + sizes["chunks"] + opens * sizes["tiles"]
-            + _unit_words(accelerator, program, sizes))
+    return sizes["jobs"] + sizes["chunks"] + opens * sizes["tiles"] + _unit_words(accelerator, program, sizes)
 
 
 def _cycles(program: Program) -> np.ndarray:
     """int64 [chunks]: cycles until the end of each chunk, at least."""
     chunks = program.chunks
     tokens = chunks["a"] * chunks["b"] * chunks["u"] * chunks["d"]
-    slots = chunks["pixels"].astype(np.int64) * np.maximum(tokens, np.maximum(chunks["store"],
-                                                                             chunks["psum_write"]))
+    slots = chunks["pixels"].astype(np.int64) * np.maximum(
+        tokens, np.maximum(chunks["store"], chunks["psum_write"])
+    )
     beats = np.cumsum(chunks["beats"], dtype=np.int64)
     if not program.schedule.overlap:
         return np.cumsum(slots) + beats

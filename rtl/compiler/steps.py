@@ -87,28 +87,47 @@ def _check(network: Network, layer: object, how: Schedule | Source) -> None:
         assert isinstance(how, Schedule)
         q = layer.requantization
         if q is not None and q.table is not None:
-            raise InputError(f"{name}.table", "given", "the storer has no table",
-                             "use an activation that is a clamp, or simulate")
+            raise InputError(
+                f"{name}.table",
+                "given",
+                "the storer has no table",
+                "use an activation that is a clamp, or simulate",
+            )
         folded = how.shape.channels != layer.weight.shape[1] * layer.groups
         if folded and resolve(network, layer.input) != "input":
-            raise InputError(f"{name}.kernel", layer.weight.shape[2:], "the schedule folds kernel columns "
-                             "into channels; only the network's input comes folded",
-                             "give the layer more channels, or fix A, B, D with `extension`")
+            raise InputError(
+                f"{name}.kernel",
+                layer.weight.shape[2:],
+                "the schedule folds kernel columns into channels; only the network's input comes folded",
+                "give the layer more channels, or fix A, B, D with `extension`",
+            )
         return
     if isinstance(layer, AveragePool) or (isinstance(layer, Pool) and layer.mode == "max"):
         if how != "l1":
-            raise InputError(f"{name}", kind, f"its operand comes from {how}, and a pass reads L1",
-                             "put it right behind the layer that it reads, with a map that L1 keeps")
+            raise InputError(
+                f"{name}",
+                kind,
+                f"its operand comes from {how}, and a pass reads L1",
+                "put it right behind the layer that it reads, with a map that L1 keeps",
+            )
         return
     ridden = "an addition runs only on the convolution right before it, as its only reader"
-    raise InputError(f"{name}", kind, ridden if isinstance(layer, Add) else "the hardware has no such layer",
-                     "use convolutions, additions on them, global average and max pools, or simulate")
+    raise InputError(
+        f"{name}",
+        kind,
+        ridden if isinstance(layer, Add) else "the hardware has no such layer",
+        "use convolutions, additions on them, global average and max pools, or simulate",
+    )
 
 
 def _check_reshape(network: Network, layer: Reshape) -> None:
     if layer.to[0] != network.maps[layer.input][0]:
-        raise InputError(layer.name, layer.to, "moves values between channels and places, which lie apart "
-                         "in memory", "reshape H and W only")
+        raise InputError(
+            layer.name,
+            layer.to,
+            "moves values between channels and places, which lie apart in memory",
+            "reshape H and W only",
+        )
 
 
 def resolve(network: Network, tensor: str) -> str:

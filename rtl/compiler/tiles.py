@@ -37,8 +37,14 @@ class Tile:
     def transfer(self, prefix: str) -> dict[str, int]:
         """Fields of the packet that bring it."""
         pixels = self.lines * self.map.shape[2]
-        values = {"address": self.map.at(self.line, self.first), "beats": self.pitch, "lines": pixels,
-                  "line_stride": 8 * self.map.pitch, "planes": 1, "to": self.to}
+        values = {
+            "address": self.map.at(self.line, self.first),
+            "beats": self.pitch,
+            "lines": pixels,
+            "line_stride": 8 * self.map.pitch,
+            "planes": 1,
+            "to": self.to,
+        }
         if self.pitch == self.map.pitch:
             values |= {"beats": pixels * self.pitch, "lines": 1, "line_stride": 0}
         if self.whole or not pixels:
@@ -65,16 +71,26 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
             tile = Tile(ifmap, 0, shape.size[0], 0, ifmap.pitch, 0, whole=True)
         else:
             ends = chunks["channel"] + (chunks["b"] - 1) * acc.rows + chunks["rows_tail"]
-            tile = _tile(ifmap, max(0, first * shape.stride[0] - shape.padding[0]),
-                         schedule.tile_ifmap_lines(first // schedule.tile_rows),
-                         int(chunks["channel"].min()), int(ends.max()),
-                         buffer * (group_words(acc, 0) // schedule.ifmap_buffers))
+            tile = _tile(
+                ifmap,
+                max(0, first * shape.stride[0] - shape.padding[0]),
+                schedule.tile_ifmap_lines(first // schedule.tile_rows),
+                int(chunks["channel"].min()),
+                int(ends.max()),
+                buffer * (group_words(acc, 0) // schedule.ifmap_buffers),
+            )
         last = chunks[chunks["last"] == 1]
         added = None
         if residual is not None and len(last):
             ends = last["output"] + (last["a"] - 1) * acc.columns + last["columns_tail"]
-            added = _tile(residual, first, int(last["pixels"][0]) // shape.out_w, int(last["output"].min()),
-                          int(ends.max()), buffer * (acc.l1_bytes // 8 // 8 // schedule.ifmap_buffers))
+            added = _tile(
+                residual,
+                first,
+                int(last["pixels"][0]) // shape.out_w,
+                int(last["output"].min()),
+                int(ends.max()),
+                buffer * (acc.l1_bytes // 8 // 8 // schedule.ifmap_buffers),
+            )
         found.append(Visit(tile, added))
     return found
 
@@ -89,9 +105,17 @@ def tiles(name: str, program: Program, found: list[Visit]) -> list[np.ndarray]:
     schedule = program.schedule
     layout = packets.tile(Geometry(schedule.accelerator))
     return [
-        pack(name, "tile", layout, {
-            "begins": number == 0, "wait": program.visits[number]["dram_bytes"] > 0,
-            "buffers": schedule.ifmap_buffers}
+        pack(
+            name,
+            "tile",
+            layout,
+            {
+                "begins": number == 0,
+                "wait": program.visits[number]["dram_bytes"] > 0,
+                "buffers": schedule.ifmap_buffers,
+            }
             | visit.ifmap.transfer("ifmap")
-            | (visit.residual.transfer("residual") if visit.residual else {}))
-        for number, visit in enumerate(found)]
+            | (visit.residual.transfer("residual") if visit.residual else {}),
+        )
+        for number, visit in enumerate(found)
+    ]

@@ -37,8 +37,12 @@ def units(
         values |= {"ends": number == len(last) - 1}
         residual = visits[int(unit["visit"])].residual
         if residual is not None:
-            values |= {"residual": 1, "from": residual.to, "from_pitch": residual.pitch,
-                       "from_channel": int(unit["output"]) - residual.first}
+            values |= {
+                "residual": 1,
+                "from": residual.to,
+                "from_pitch": residual.pitch,
+                "from_channel": int(unit["output"]) - residual.first,
+            }
         found.append(pack(layer.name, "unit", layout, shared | values | room[number]))
         found.append(_parameters(layer, unit, acc))
     return found
@@ -54,19 +58,32 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
     pixel = units["tile"].astype(np.int64) * ofmap.shape[2]
     whole = {"to_pitch": ofmap.pitch, "ring": group}
     if ofmap.words <= group:
-        return [whole | {"to": p * ofmap.pitch, "channel": c, "address": ofmap.address + 8 * p * ofmap.pitch}
-                for p, c in zip(pixel.tolist(), first.tolist(), strict=True)]
+        return [
+            whole | {"to": p * ofmap.pitch, "channel": c, "address": ofmap.address + 8 * p * ofmap.pitch}
+            for p, c in zip(pixel.tolist(), first.tolist(), strict=True)
+        ]
     if step.stays:
-        raise InputError(f"{step.name}: ofmap", 8 * ofmap.words, f"bytes do not stay in the {8 * group} of "
-                         "the L1 group", "let the next layer read L2")
+        raise InputError(
+            f"{step.name}: ofmap",
+            8 * ofmap.words,
+            f"bytes do not stay in the {8 * group} of the L1 group",
+            "let the next layer read L2",
+        )
     bytes_each = size * ((units["a"] - 1) * acc.columns + units["columns_tail"])
     pitch = int((-(-(first % 8 + bytes_each) // 8)).max())
     ring = group // pitch
     _check_ring(step, units, ring)
     places = np.concatenate([[0], np.cumsum(units["pixels"], dtype=np.int64)[:-1]]) % ring
-    return [{"to": int(place) * pitch, "to_pitch": pitch, "ring": ring * pitch, "channel": int(c) % 8,
-             "address": ofmap.address + 8 * int(p) * ofmap.pitch + int(c) // 8 * 8}
-            for place, p, c in zip(places, pixel, first, strict=True)]
+    return [
+        {
+            "to": int(place) * pitch,
+            "to_pitch": pitch,
+            "ring": ring * pitch,
+            "channel": int(c) % 8,
+            "address": ofmap.address + 8 * int(p) * ofmap.pitch + int(c) // 8 * 8,
+        }
+        for place, p, c in zip(places, pixel, first, strict=True)
+    ]
 
 
 def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
@@ -77,8 +94,12 @@ def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
     waiting = -(-units["pixels"].astype(np.int64) * slower // units["write_beats"])
     needed = int(waiting.max()) * step.how.ofmap_buffers + 2
     if needed > pixels:
-        raise InputError(f"{step.name}: finished rows", needed, "pixels wait for the DMA; the L1 group "
-                         f"holds {pixels}", "lower tile_rows or raise l1_bytes")
+        raise InputError(
+            f"{step.name}: finished rows",
+            needed,
+            f"pixels wait for the DMA; the L1 group holds {pixels}",
+            "lower tile_rows or raise l1_bytes",
+        )
 
 
 def _check_rows(step: Step, unit: np.void, acc: Accelerator) -> None:
@@ -100,9 +121,15 @@ def _requantization(layer: Conv) -> dict[str, int]:
 def _addition(network: Network, convolution: str, add: Add) -> dict[str, int]:
     own = add.inputs.index(convolution)
     return {
-        "own_zero": network.zero_point(convolution), "own_multiplier": add.multipliers[own],
-        "other_zero": network.zero_point(add.inputs[1 - own]), "other_multiplier": add.multipliers[1 - own],
-        "shift": add.shift, "add_zero": add.zero_point, "add_low": add.low, "add_high": add.high}
+        "own_zero": network.zero_point(convolution),
+        "own_multiplier": add.multipliers[own],
+        "other_zero": network.zero_point(add.inputs[1 - own]),
+        "other_multiplier": add.multipliers[1 - own],
+        "shift": add.shift,
+        "add_zero": add.zero_point,
+        "add_low": add.low,
+        "add_high": add.high,
+    }
 
 
 def _parameters(layer: Conv, unit: np.void, acc: Accelerator) -> np.ndarray:
@@ -127,20 +154,45 @@ def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap:
     lanes = acc.requant_lanes
     groups = -(-channels // lanes)
     if group_words(acc, step.writes) < ofmap.words:
-        raise InputError(f"{step.name}: ofmap", 8 * ofmap.words, "bytes exceed the L1 group of the pass",
-                         "pool more, or raise l1_bytes")
+        raise InputError(
+            f"{step.name}: ofmap",
+            8 * ofmap.words,
+            "bytes exceed the L1 group of the pass",
+            "pool more, or raise l1_bytes",
+        )
     values = {
-        "ends": 1, "map": step.writes, "a": 1,
-        "columns": min(channels, lanes), "columns_tail": channels - (groups - 1) * lanes,
-        "pixels": ofmap.shape[1] * ofmap.shape[2], "width": ofmap.shape[2], "groups": groups,
-        "zero": layer.zero_point, "low": layer.low, "high": layer.high,
-        "to": 0, "to_pitch": ofmap.pitch, "ring": group_words(acc, step.writes),
-        "address": ofmap.address, "stride": 8 * ofmap.pitch,
-        "from": 0, "from_pitch": ifmap.pitch, "lines": lines, "line_pixels": line_pixels}
+        "ends": 1,
+        "map": step.writes,
+        "a": 1,
+        "columns": min(channels, lanes),
+        "columns_tail": channels - (groups - 1) * lanes,
+        "pixels": ofmap.shape[1] * ofmap.shape[2],
+        "width": ofmap.shape[2],
+        "groups": groups,
+        "zero": layer.zero_point,
+        "low": layer.low,
+        "high": layer.high,
+        "to": 0,
+        "to_pitch": ofmap.pitch,
+        "ring": group_words(acc, step.writes),
+        "address": ofmap.address,
+        "stride": 8 * ofmap.pitch,
+        "from": 0,
+        "from_pitch": ifmap.pitch,
+        "lines": lines,
+        "line_pixels": line_pixels,
+    }
     if isinstance(layer, AveragePool):
-        values |= {"pass": packets.PASS_KINDS["average"], "window_y": lines, "window_x": line_pixels,
-                   "stride_y": 1, "stride_x": 1, "own_zero": network.zero_point(layer.input),
-                   "own_multiplier": layer.multiplier, "shift": layer.shift}
+        values |= {
+            "pass": packets.PASS_KINDS["average"],
+            "window_y": lines,
+            "window_x": line_pixels,
+            "stride_y": 1,
+            "stride_x": 1,
+            "own_zero": network.zero_point(layer.input),
+            "own_multiplier": layer.multiplier,
+            "shift": layer.shift,
+        }
     else:
         values |= {"pass": packets.PASS_KINDS["max"]}
         for name, pair in (("window", layer.kernel), ("stride", layer.stride), ("pad", layer.padding)):

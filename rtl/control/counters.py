@@ -7,8 +7,25 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, check_positive
 
-COUNTERS = ("cycles", "compute", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "vector",
-            "drain", "vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows")
+COUNTERS = (
+    "cycles",
+    "compute",
+    "dma",
+    "rom",
+    "weight",
+    "psum",
+    "store",
+    "ifmap",
+    "control",
+    "vector",
+    "drain",
+    "vectors",
+    "wrf_rows",
+    "beats",
+    "psum_rows_read",
+    "psum_rows_written",
+    "finished_rows",
+)
 """Cycles, cycles by cause (docs/timing.md section 5), and the core's events (section 6)."""
 COUNTER_BITS = 40
 
@@ -26,8 +43,13 @@ class Counters(Block):
 
     def __init__(self, *, width: int = COUNTER_BITS) -> None:
         check_positive(width=width)
-        super().__init__({"clear": In(1), "events": In(len(COUNTERS)),
-                          **{f"count_{name}": Out(width) for name in COUNTERS}})
+        super().__init__(
+            {
+                "clear": In(1),
+                "events": In(len(COUNTERS)),
+                **{f"count_{name}": Out(width) for name in COUNTERS},
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

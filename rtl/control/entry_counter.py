@@ -24,12 +24,24 @@ class EntryCounter(Block):
     def __init__(self, *, depth: int) -> None:
         check_positive(depth=depth)
         extent = bits_for(depth)
-        super().__init__({
-            "step": In(1), "a": In(extent), "b": In(extent), "u": In(extent), "d": In(extent),
-            "entry": Out(extent), "sub": Out(extent), "word": Out(extent),
-            "vector": Out(1), "first": Out(1), "last": Out(1),
-            "group_tail": Out(1), "column_tail": Out(1), "complete": Out(1),
-        })
+        super().__init__(
+            {
+                "step": In(1),
+                "a": In(extent),
+                "b": In(extent),
+                "u": In(extent),
+                "d": In(extent),
+                "entry": Out(extent),
+                "sub": Out(extent),
+                "word": Out(extent),
+                "vector": Out(1),
+                "first": Out(1),
+                "last": Out(1),
+                "group_tail": Out(1),
+                "column_tail": Out(1),
+                "complete": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -38,8 +50,10 @@ class EntryCounter(Block):
         sub_end = Signal()
         position_end = Signal()
         m.d.comb += [
-            self.column_tail.eq(self.word + 1 == self.a), sub_end.eq(self.sub + 1 == self.u),
-            self.group_tail.eq(group + 1 == self.b), position_end.eq(position + 1 == self.d),
+            self.column_tail.eq(self.word + 1 == self.a),
+            sub_end.eq(self.sub + 1 == self.u),
+            self.group_tail.eq(group + 1 == self.b),
+            position_end.eq(position + 1 == self.d),
             self.vector.eq((self.word == 0) & (self.sub == 0)),
             self.first.eq((self.sub == 0) & (group == 0) & (position == 0)),
             self.last.eq(sub_end & self.group_tail & position_end),
@@ -48,8 +62,7 @@ class EntryCounter(Block):
         with m.If(self.step):
             carry = self.column_tail
             m.d.sync += [self.entry.eq(self.entry + 1), self.word.eq(self.word + 1)]
-            for counter, at_end in ((self.sub, sub_end), (group, self.group_tail),
-                                    (position, position_end)):
+            for counter, at_end in ((self.sub, sub_end), (group, self.group_tail), (position, position_end)):
                 with m.If(carry):
                     m.d.sync += counter.eq(counter + 1)
                 with m.If(carry & at_end):

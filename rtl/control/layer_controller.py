@@ -31,15 +31,39 @@ class LayerController(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.tail = accelerator.dma_setup + accelerator.l2_latency
         if accelerator.dma_setup < 3:
-            raise InputError("dma_setup", accelerator.dma_setup, "the last row needs longer to reach L2",
-                             "set dma_setup >= 3")
-        super().__init__({
-            "start": In(1), "layers": In(LAYER_COUNT_BITS), "primed": In(1), "halt": In(1), "busy": Out(1),
-            "rows_waiting": In(1), "pass_waiting": In(1), "chunk_valid": In(1),
-            "settled": In(1), "active": In(1), "pass_busy": In(1), "sent": In(1), "idle": In(1),
-            "begin": Out(1), "load": Out(1), "pass_start": Out(1), "allowed": Out(1), "passing": Out(1),
-            "end": Out(1), "done": Out(1), "control": Out(1), "drain": Out(1), "running": Out(1),
-        })
+            raise InputError(
+                "dma_setup",
+                accelerator.dma_setup,
+                "the last row needs longer to reach L2",
+                "set dma_setup >= 3",
+            )
+        super().__init__(
+            {
+                "start": In(1),
+                "layers": In(LAYER_COUNT_BITS),
+                "primed": In(1),
+                "halt": In(1),
+                "busy": Out(1),
+                "rows_waiting": In(1),
+                "pass_waiting": In(1),
+                "chunk_valid": In(1),
+                "settled": In(1),
+                "active": In(1),
+                "pass_busy": In(1),
+                "sent": In(1),
+                "idle": In(1),
+                "begin": Out(1),
+                "load": Out(1),
+                "pass_start": Out(1),
+                "allowed": Out(1),
+                "passing": Out(1),
+                "end": Out(1),
+                "done": Out(1),
+                "control": Out(1),
+                "drain": Out(1),
+                "running": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -82,8 +106,12 @@ class LayerController(Block):
                 with m.If(self.halt):
                     m.next = "HALTED"
             with m.State("WORK"):
-                m.d.comb += [self.busy.eq(1), self.running.eq(1), self.allowed.eq(1),
-                             self.drain.eq(~self.active & ~self.pass_busy)]
+                m.d.comb += [
+                    self.busy.eq(1),
+                    self.running.eq(1),
+                    self.allowed.eq(1),
+                    self.drain.eq(~self.active & ~self.pass_busy),
+                ]
                 with m.If(self.sent):
                     m.d.sync += gone.eq(1)
                 with m.If(~at_work & (tail != self.tail - 1)):

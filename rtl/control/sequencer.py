@@ -38,17 +38,35 @@ class Sequencer(Block):
 
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.geometry = geometry = Geometry(accelerator)
-        super().__init__({
-            "load": In(1), "chunk_valid": In(1), "chunk_ready": Out(1),
-            "chunk": In(packets.chunk(geometry).size), "active": Out(1), "settled": Out(1),
-            "full": In(2), "take": Out(1), "take_bank": Out(1), "take_serial": Out(1),
-            "missing": In(1), "again": In(1),
-            "starts": Out(1), "visit_end": Out(1), "ready": In(1), "tile_missing": In(1),
-            "unit_loaded": In(1), "unit_sent": In(1), "unit_there": Out(1),
-            "request": Out(1), "valid": Out(1), "address": Out(geometry.wrf_address_bits),
-            "lanes": Out(accelerator.rows), "tag": Out(geometry.tag.size),
-            "causes": Out(len(CAUSES)),
-        })
+        super().__init__(
+            {
+                "load": In(1),
+                "chunk_valid": In(1),
+                "chunk_ready": Out(1),
+                "chunk": In(packets.chunk(geometry).size),
+                "active": Out(1),
+                "settled": Out(1),
+                "full": In(2),
+                "take": Out(1),
+                "take_bank": Out(1),
+                "take_serial": Out(1),
+                "missing": In(1),
+                "again": In(1),
+                "starts": Out(1),
+                "visit_end": Out(1),
+                "ready": In(1),
+                "tile_missing": In(1),
+                "unit_loaded": In(1),
+                "unit_sent": In(1),
+                "unit_there": Out(1),
+                "request": Out(1),
+                "valid": Out(1),
+                "address": Out(geometry.wrf_address_bits),
+                "lanes": Out(accelerator.rows),
+                "tag": Out(geometry.tag.size),
+                "causes": Out(len(CAUSES)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -91,30 +109,49 @@ class Sequencer(Block):
             row_end.eq((column + 1 == current.width) | last_pixel),
             # A chunk's last slot prefetches for the next one, whose packet must be there.
             known.eq(~last_pixel | ~more | self.chunk_valid),
-            chunk_starts.eq(self.full.bit_select(bank, 1) & (fence == 0) & self.ready
-                            & (~current.last | (room & self.unit_there))),
+            chunk_starts.eq(
+                self.full.bit_select(bank, 1)
+                & (fence == 0)
+                & self.ready
+                & (~current.last | (room & self.unit_there))
+            ),
             starts.eq(active & ~in_slot & known & ((pixel != 0) | chunk_starts)),
             issue.eq(starts | (in_slot & ~issued & active)),
             final_token.eq(issue & entries.complete & last_pixel),
             entries.step.eq(issue),
-            entries.a.eq(current.a), entries.b.eq(current.b), entries.u.eq(current.u),
+            entries.a.eq(current.a),
+            entries.b.eq(current.b),
+            entries.u.eq(current.u),
             entries.d.eq(current.d),
-            self.take.eq(starts & (pixel == 0)), self.take_bank.eq(bank),
+            self.take.eq(starts & (pixel == 0)),
+            self.take_bank.eq(bank),
             self.take_serial.eq(current.serial),
             self.request.eq(issue & entries.vector),
-            fetch_now.eq(fetch), psum_now.eq(psum), store_now.eq(store),
+            fetch_now.eq(fetch),
+            psum_now.eq(psum),
+            store_now.eq(store),
         ]
         with m.If(starts):
-            prefetch = Mux(last_pixel, Mux(more & ~following.fence, following.psum_read, 0),
-                           current.psum_read)
+            prefetch = Mux(
+                last_pixel, Mux(more & ~following.fence, following.psum_read, 0), current.psum_read
+            )
             m.d.comb += [
-                fetch_now.eq(Mux(last_pixel, Mux(more, following.fetch_row, 0),
-                                 Mux(row_end, current.fetch_row, current.fetch_in))),
+                fetch_now.eq(
+                    Mux(
+                        last_pixel,
+                        Mux(more, following.fetch_row, 0),
+                        Mux(row_end, current.fetch_row, current.fetch_in),
+                    )
+                ),
                 psum_now.eq(current.psum_write + prefetch),
                 store_now.eq(current.store),
             ]
-        m.d.comb += over.eq(((issue & entries.complete) | (in_slot & issued))
-                            & (fetch_now <= 1) & (psum_now <= 1) & (store_now <= 1))
+        m.d.comb += over.eq(
+            ((issue & entries.complete) | (in_slot & issued))
+            & (fetch_now <= 1)
+            & (psum_now <= 1)
+            & (store_now <= 1)
+        )
         for register, now in ((fetch, fetch_now), (psum, psum_now), (store, store_now), (fence, fence)):
             m.d.sync += register.eq(Mux(now == 0, 0, now - 1))
         with m.If(starts):
@@ -122,8 +159,12 @@ class Sequencer(Block):
         with m.If(issue & entries.complete):
             m.d.sync += issued.eq(1)
         with m.If(over):
-            m.d.sync += [in_slot.eq(0), pixel.eq(pixel + 1), base.eq(base + current.a),
-                         column.eq(Mux(row_end, 0, column + 1))]
+            m.d.sync += [
+                in_slot.eq(0),
+                pixel.eq(pixel + 1),
+                base.eq(base + current.a),
+                column.eq(Mux(row_end, 0, column + 1)),
+            ]
             with m.If(last_pixel):
                 m.d.comb += [self.chunk_ready.eq(more), self.visit_end.eq(more & following.opens)]
         with m.If(final_token & more & following.fence):
@@ -135,8 +176,14 @@ class Sequencer(Block):
             m.d.sync += [active.eq(1), in_slot.eq(0), fence.eq(0), fetch.eq(0), psum.eq(0), store.eq(0)]
         with m.If(self.chunk_ready):
             chosen = Mux(following.serial, 0, ~last_bank)
-            m.d.sync += [held.eq(self.chunk), pixel.eq(0), column.eq(0), base.eq(0), bank.eq(chosen),
-                         last_bank.eq(chosen | following.serial)]
+            m.d.sync += [
+                held.eq(self.chunk),
+                pixel.eq(0),
+                column.eq(0),
+                base.eq(0),
+                bank.eq(chosen),
+                last_bank.eq(chosen | following.serial),
+            ]
 
         self._token(m, current, entries, issue, final_token, bank, base)
         self._cause(m, current, known, issue, in_slot, pixel, bank, fence, room, (fetch, psum, store))
@@ -146,15 +193,28 @@ class Sequencer(Block):
         """Whether enough of earlier units' rows have left for a unit's last chunk."""
         loaded = Signal(3)
         waiting = Signal(2)
-        m.d.sync += [loaded.eq(loaded + self.unit_loaded - unit_starts),
-                     waiting.eq(waiting + unit_starts - self.unit_sent)]
+        m.d.sync += [
+            loaded.eq(loaded + self.unit_loaded - unit_starts),
+            waiting.eq(waiting + unit_starts - self.unit_sent),
+        ]
         room = Signal()
-        m.d.comb += [self.unit_there.eq(loaded != 0), room.eq(waiting <= current.double),
-                     self.settled.eq(~self.active & (waiting == 0))]
+        m.d.comb += [
+            self.unit_there.eq(loaded != 0),
+            room.eq(waiting <= current.double),
+            self.settled.eq(~self.active & (waiting == 0)),
+        ]
         return room
 
-    def _token(self, m: Module, current: View, entries: EntryCounter, issue: Signal,
-               final_token: Signal, bank: Signal, base: Signal) -> None:
+    def _token(
+        self,
+        m: Module,
+        current: View,
+        entries: EntryCounter,
+        issue: Signal,
+        final_token: Signal,
+        bank: Signal,
+        base: Signal,
+    ) -> None:
         acc = self.geometry.accelerator
         tag = View(self.geometry.tag, self.tag)
         rows = Mux(entries.group_tail, current.rows_tail, current.rows)
@@ -162,16 +222,31 @@ class Sequencer(Block):
         with m.If(issue):
             m.d.sync += [
                 self.address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0)),
-                tag.word.eq(entries.word), tag.first.eq(entries.first),
+                tag.word.eq(entries.word),
+                tag.first.eq(entries.first),
                 tag.stored.eq(entries.first & ~current.first),
-                tag.last.eq(entries.last), tag.final.eq(current.last), tag.bank.eq(bank),
-                tag.serial.eq(current.serial), tag.address.eq(base + entries.word),
+                tag.last.eq(entries.last),
+                tag.final.eq(current.last),
+                tag.bank.eq(bank),
+                tag.serial.eq(current.serial),
+                tag.address.eq(base + entries.word),
             ]
             for n in range(acc.rows):
                 m.d.sync += self.lanes[n].eq(rows > n)
 
-    def _cause(self, m: Module, current: View, known: Signal, issue: Signal, in_slot: Signal, pixel: Signal,
-               bank: Signal, fence: Signal, room: Signal, demands: tuple[Signal, Signal, Signal]) -> None:
+    def _cause(
+        self,
+        m: Module,
+        current: View,
+        known: Signal,
+        issue: Signal,
+        in_slot: Signal,
+        pixel: Signal,
+        bank: Signal,
+        fence: Signal,
+        room: Signal,
+        demands: tuple[Signal, Signal, Signal],
+    ) -> None:
         fetch, psum, store = demands
         cause = {name: Signal(name=f"cause_{name}") for name in CAUSES}
         with m.If(self.active):

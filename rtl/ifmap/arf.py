@@ -24,10 +24,16 @@ class Arf(Block):
         check_positive(depth=depth, width=width)
         self.depth, self.width = depth, width
         address = address_bits(depth)
-        super().__init__({
-            "write_enable": In(1), "write_address": In(address), "write_data": In(width),
-            "read_enable": In(1), "read_address": In(address), "read_data": Out(width),
-        })
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(address),
+                "write_data": In(width),
+                "read_enable": In(1),
+                "read_address": In(address),
+                "read_data": Out(width),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -36,9 +42,11 @@ class Arf(Block):
         read = words.read_port(domain="comb")
         given = Signal(self.width, reset_less=True)
         m.d.comb += [
-            write.en.eq(self.write_enable), write.addr.eq(self.write_address),
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
-            read.addr.eq(self.read_address), self.read_data.eq(given),
+            read.addr.eq(self.read_address),
+            self.read_data.eq(given),
         ]
         with m.If(self.read_enable):
             m.d.sync += given.eq(read.data)

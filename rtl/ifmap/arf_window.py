@@ -33,20 +33,28 @@ class ArfWindow(Block):
         self.columns = words
         column = address_bits(words)
         side = {"segment": In(range(KINDS)), "origin": In(column), "words": In(range(words + 1))}
-        super().__init__({
-            "starts": In(1), "full": In(1),
-            "store": In(1), "store_end": In(1), "store_address": Out(address_bits(2 * words)),
-            **{f"store_{name}": port for name, port in side.items()},
-            "read": In(1), "read_end": Out(1), "read_address": Out(address_bits(2 * words)),
-            **{f"read_{name}": port for name, port in side.items()},
-        })
+        super().__init__(
+            {
+                "starts": In(1),
+                "full": In(1),
+                "store": In(1),
+                "store_end": In(1),
+                "store_address": Out(address_bits(2 * words)),
+                **{f"store_{name}": port for name, port in side.items()},
+                "read": In(1),
+                "read_end": Out(1),
+                "read_address": Out(address_bits(2 * words)),
+                **{f"read_{name}": port for name, port in side.items()},
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Plane of each column and head of each kind of segment: of the next window, of the one that is read.
         next_planes, planes = self._window(m, "planes", self.columns)
-        next_heads, heads = zip(*(self._window(m, f"head_{kind}", bits_for(self.columns))
-                                  for kind in range(KINDS)), strict=True)
+        next_heads, heads = zip(
+            *(self._window(m, f"head_{kind}", bits_for(self.columns)) for kind in range(KINDS)), strict=True
+        )
         head = Array(heads)
         stored, new_head = self._ring(m, "store", Mux(self.full, 0, head[self.store_segment]))
         read, _ = self._ring(m, "read", head[self.read_segment])
@@ -79,7 +87,8 @@ class ArfWindow(Block):
         column = Signal.like(origin, name=f"{side}_column")
         end = self.store_end if side == "store" else self.read_end
         m.d.comb += [
-            reach.eq(head + done), offset.eq(Mux(reach >= words, reach - words, reach)),
+            reach.eq(head + done),
+            offset.eq(Mux(reach >= words, reach - words, reach)),
             column.eq(origin + offset),
         ]
         if side == "read":

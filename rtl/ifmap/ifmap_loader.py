@@ -45,24 +45,44 @@ class IfmapLoader(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         needed = -(-accelerator.rows // 8)
         if accelerator.rows % 4:
-            raise InputError("rows", accelerator.rows, "the ifmap loader shifts activations by 4 bytes",
-                             "use a multiple of 4")
+            raise InputError(
+                "rows",
+                accelerator.rows,
+                "the ifmap loader shifts activations by 4 bytes",
+                "use a multiple of 4",
+            )
         if accelerator.ifmap_banks < needed:
-            raise InputError("ifmap_banks", accelerator.ifmap_banks, "a vector must take one cycle",
-                             f"use at least {needed} for {accelerator.rows} rows")
+            raise InputError(
+                "ifmap_banks",
+                accelerator.ifmap_banks,
+                "a vector must take one cycle",
+                f"use at least {needed} for {accelerator.rows} rows",
+            )
         if accelerator.arf_depth < 2:
-            raise InputError("arf_depth", accelerator.arf_depth, "a window and the next one do not fit",
-                             "use at least 2")
+            raise InputError(
+                "arf_depth", accelerator.arf_depth, "a window and the next one do not fit", "use at least 2"
+            )
         self.accelerator = accelerator
         geometry = Geometry(accelerator)
         self.layout = packets.chunk(geometry)
-        super().__init__({
-            "chunk_valid": In(1), "chunk": In(self.layout.size), "load": In(1), "allowed": In(1),
-            "starts": In(1), "tile_there": In(1), "ready": Out(1), "tile_missing": Out(1),
-            "read_enable": Out(1), "read_map": Out(1), "read_word": Out(packets.WORD_ADDRESS_BITS),
-            "read_data": In(packets.WORD_BITS * accelerator.map_banks),
-            "request": In(1), "activation": Out(8 * accelerator.rows),
-        })
+        super().__init__(
+            {
+                "chunk_valid": In(1),
+                "chunk": In(self.layout.size),
+                "load": In(1),
+                "allowed": In(1),
+                "starts": In(1),
+                "tile_there": In(1),
+                "ready": Out(1),
+                "tile_missing": Out(1),
+                "read_enable": Out(1),
+                "read_map": Out(1),
+                "read_word": Out(packets.WORD_ADDRESS_BITS),
+                "read_data": In(packets.WORD_BITS * accelerator.map_banks),
+                "request": In(1),
+                "activation": Out(8 * accelerator.rows),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -101,7 +121,8 @@ class IfmapLoader(Block):
             self.tile_missing.eq(opening & held.opens & (tiles == 0)),
         ]
         m.d.sync += [
-            sought.eq(seeks & ~self.chunk_valid), opening.eq(opens & ~opened),
+            sought.eq(seeks & ~self.chunk_valid),
+            opening.eq(opens & ~opened),
             tiles.eq(tiles + self.tile_there - (opened & chunk.opens)),
             fetching.eq(walk.step & ~walk.pixel_end),
             self.ready.eq(walk.pixel_end | (self.ready & ~self.starts)),
@@ -114,18 +135,32 @@ class IfmapLoader(Block):
         upper = Signal()
         target = Signal.like(arf.write_address)
         m.d.comb += [
-            self.read_enable.eq(walk.step & walk.in_tile), self.read_word.eq(walk.word),
+            self.read_enable.eq(walk.step & walk.in_tile),
+            self.read_word.eq(walk.word),
             self.read_map.eq(View(self.layout, walk.chunk).map),
-            window.starts.eq(self.starts), window.full.eq(walk.full),
-            window.store.eq(walk.step), window.store_end.eq(walk.segment_end),
-            window.store_segment.eq(walk.segment), window.store_origin.eq(walk.origin),
+            window.starts.eq(self.starts),
+            window.full.eq(walk.full),
+            window.store.eq(walk.step),
+            window.store_end.eq(walk.segment_end),
+            window.store_segment.eq(walk.segment),
+            window.store_origin.eq(walk.origin),
             window.store_words.eq(walk.words),
-            arf.write_enable.eq(arrives), arf.write_address.eq(target),
-            arf.write_data.eq(Mux(in_tile, Mux(upper, self.read_data >> 32, self.read_data),
-                                  held.zero.replicate(self.accelerator.rows))),
+            arf.write_enable.eq(arrives),
+            arf.write_address.eq(target),
+            arf.write_data.eq(
+                Mux(
+                    in_tile,
+                    Mux(upper, self.read_data >> 32, self.read_data),
+                    held.zero.replicate(self.accelerator.rows),
+                )
+            ),
         ]
-        m.d.sync += [arrives.eq(walk.step), in_tile.eq(walk.in_tile), upper.eq(walk.upper),
-                     target.eq(window.store_address)]
+        m.d.sync += [
+            arrives.eq(walk.step),
+            in_tile.eq(walk.in_tile),
+            upper.eq(walk.upper),
+            target.eq(window.store_address),
+        ]
 
     def _give(self, m: Module, window: ArfWindow, arf: Arf, held: View) -> None:
         """The vectors of the slot; the loader may fetch from the next chunk already."""
@@ -134,13 +169,18 @@ class IfmapLoader(Block):
             kept = Signal.like(held[field], name=f"given_{field}")
             layout[field] = Mux(self.starts, held[field], kept)
             m.d.sync += kept.eq(layout[field])
-        segments = place(m, "segments", Segments(
-            words=window.columns, extent_bits=len(held.b), kernel_bits=len(held.kx)))
+        segments = place(
+            m, "segments", Segments(words=window.columns, extent_bits=len(held.b), kernel_bits=len(held.kx))
+        )
         m.d.comb += [getattr(segments, field).eq(value) for field, value in layout.items()]
         m.d.comb += [
-            segments.restart.eq(self.starts), segments.step.eq(self.request & window.read_end),
-            window.read.eq(self.request), window.read_segment.eq(segments.segment),
-            window.read_origin.eq(segments.origin), window.read_words.eq(segments.words),
-            arf.read_enable.eq(self.request), arf.read_address.eq(window.read_address),
+            segments.restart.eq(self.starts),
+            segments.step.eq(self.request & window.read_end),
+            window.read.eq(self.request),
+            window.read_segment.eq(segments.segment),
+            window.read_origin.eq(segments.origin),
+            window.read_words.eq(segments.words),
+            arf.read_enable.eq(self.request),
+            arf.read_address.eq(window.read_address),
             self.activation.eq(arf.read_data),
         ]

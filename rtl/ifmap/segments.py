@@ -26,12 +26,22 @@ class Segments(Block):
 
     def __init__(self, *, words: int, extent_bits: int, kernel_bits: int) -> None:
         check_positive(words=words, extent_bits=extent_bits, kernel_bits=kernel_bits)
-        super().__init__({
-            "restart": In(1), "step": In(1),
-            "b": In(extent_bits), "d": In(extent_bits), "kx": In(kernel_bits), "kernel_x": In(kernel_bits),
-            "positions": Out(extent_bits), "start": Out(kernel_bits), "words": Out(range(words + 1)),
-            "origin": Out(address_bits(words)), "segment": Out(range(KINDS)), "final": Out(1),
-        })
+        super().__init__(
+            {
+                "restart": In(1),
+                "step": In(1),
+                "b": In(extent_bits),
+                "d": In(extent_bits),
+                "kx": In(kernel_bits),
+                "kernel_x": In(kernel_bits),
+                "positions": Out(extent_bits),
+                "start": Out(kernel_bits),
+                "words": Out(range(words + 1)),
+                "origin": Out(address_bits(words)),
+                "segment": Out(range(KINDS)),
+                "final": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -40,7 +50,8 @@ class Segments(Block):
         origin = Signal.like(self.origin)
         room = Signal.like(self.kernel_x)
         m.d.comb += [
-            left_now.eq(Mux(self.restart, self.d, left)), first_now.eq(self.restart | first),
+            left_now.eq(Mux(self.restart, self.d, left)),
+            first_now.eq(self.restart | first),
             self.origin.eq(Mux(self.restart, 0, origin)),
             self.start.eq(Mux(first_now, self.kx, 0)),
             room.eq(self.kernel_x - self.start),
@@ -51,6 +62,5 @@ class Segments(Block):
         ]
         m.d.sync += [left.eq(left_now), first.eq(first_now), origin.eq(self.origin)]
         with m.If(self.step):
-            m.d.sync += [left.eq(left_now - self.positions), first.eq(0),
-                         origin.eq(self.origin + self.words)]
+            m.d.sync += [left.eq(left_now - self.positions), first.eq(0), origin.eq(self.origin + self.words)]
         return m

@@ -29,15 +29,24 @@ class MapGroup(Block):
         if banks & (banks - 1):
             raise InputError("banks", banks, "not a power of two", "round it up")
         if words > 1 << WORD_ADDRESS_BITS:
-            raise InputError("words", words, f"a word address has {WORD_ADDRESS_BITS} bits",
-                             f"lower l1_bytes: a group holds at most {1 << WORD_ADDRESS_BITS} words")
+            raise InputError(
+                "words",
+                words,
+                f"a word address has {WORD_ADDRESS_BITS} bits",
+                f"lower l1_bytes: a group holds at most {1 << WORD_ADDRESS_BITS} words",
+            )
         self.words, self.banks = words, banks
         self.kind = f"map_group_{words}x{banks}"
-        super().__init__({
-            "write_enable": In(WORD_BYTES * banks), "write_word": In(WORD_ADDRESS_BITS),
-            "write_data": In(WORD_BITS * banks),
-            "read_enable": In(1), "read_word": In(WORD_ADDRESS_BITS), "read_data": Out(WORD_BITS * banks),
-        })
+        super().__init__(
+            {
+                "write_enable": In(WORD_BYTES * banks),
+                "write_word": In(WORD_ADDRESS_BITS),
+                "write_data": In(WORD_BITS * banks),
+                "read_enable": In(1),
+                "read_word": In(WORD_ADDRESS_BITS),
+                "read_data": Out(WORD_BITS * banks),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -55,8 +64,9 @@ class MapGroup(Block):
         ]
         read = []
         for n in range(self.banks):
-            bank = place(m, f"bank_{n}", Sram(
-                depth=-(-self.words // self.banks), width=WORD_BITS, granularity=8))
+            bank = place(
+                m, f"bank_{n}", Sram(depth=-(-self.words // self.banks), width=WORD_BITS, granularity=8)
+            )
             # Of the words from the first one on, a bank below the first one's holds that of the next row.
             after = self.banks - 1 - n
             m.d.comb += [

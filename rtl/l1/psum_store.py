@@ -31,19 +31,30 @@ class PsumStore(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         needed = -(-accelerator.columns * PSUM_BITS // 64)
         if accelerator.psum_banks < needed:
-            raise InputError("psum_banks", accelerator.psum_banks, "a row of psums must take one cycle",
-                             f"use at least {needed} for {accelerator.columns} columns")
+            raise InputError(
+                "psum_banks",
+                accelerator.psum_banks,
+                "a row of psums must take one cycle",
+                f"use at least {needed} for {accelerator.columns} columns",
+            )
         self.rows = Geometry(accelerator).psum_rows
         if self.rows > 1 << COUNT_BITS:
-            raise InputError("l1_bytes", accelerator.l1_bytes, "its psum group has more rows than addresses",
-                             "lower it")
+            raise InputError(
+                "l1_bytes", accelerator.l1_bytes, "its psum group has more rows than addresses", "lower it"
+            )
         self.row_bits = PSUM_BITS * accelerator.columns
         row = address_bits(self.rows)
-        super().__init__({
-            "read": In(1), "read_row": In(row), "read_data": Out(self.row_bits),
-            "write": In(1), "write_row": In(row), "write_data": In(self.row_bits),
-            "overflow": Out(1),
-        })
+        super().__init__(
+            {
+                "read": In(1),
+                "read_row": In(row),
+                "read_data": Out(self.row_bits),
+                "write": In(1),
+                "write_row": In(row),
+                "write_data": In(self.row_bits),
+                "overflow": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -72,7 +83,8 @@ class PsumStore(Block):
             writes = stored & (row[0] == n)
             m.d.comb += [
                 half.enable.eq(writes | (self.read & (self.read_row[0] == n))),
-                half.write.eq(writes), half.write_data.eq(data),
+                half.write.eq(writes),
+                half.write_data.eq(data),
                 half.address.eq(Mux(writes, row[1:], self.read_row[1:])),
             ]
             halves.append(half)

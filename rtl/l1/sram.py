@@ -24,15 +24,22 @@ class Sram(Block):
     def __init__(self, *, depth: int, width: int, granularity: int) -> None:
         check_positive(depth=depth, width=width, granularity=granularity)
         if width % granularity:
-            raise InputError("granularity", granularity, f"does not divide the word of {width} bits",
-                             "choose a divisor")
+            raise InputError(
+                "granularity", granularity, f"does not divide the word of {width} bits", "choose a divisor"
+            )
         self.depth, self.width, self.granularity = depth, width, granularity
         self.kind = f"sram_{depth}x{width}_by_{granularity}"
         address = address_bits(depth)
-        super().__init__({
-            "write_enable": In(width // granularity), "write_address": In(address), "write_data": In(width),
-            "read_enable": In(1), "read_address": In(address), "read_data": Out(width),
-        })
+        super().__init__(
+            {
+                "write_enable": In(width // granularity),
+                "write_address": In(address),
+                "write_data": In(width),
+                "read_enable": In(1),
+                "read_address": In(address),
+                "read_data": Out(width),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -40,9 +47,12 @@ class Sram(Block):
         write = words.write_port(granularity=self.granularity)
         read = words.read_port()
         m.d.comb += [
-            write.en.eq(self.write_enable), write.addr.eq(self.write_address),
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
-            read.en.eq(self.read_enable), read.addr.eq(self.read_address), self.read_data.eq(read.data),
+            read.en.eq(self.read_enable),
+            read.addr.eq(self.read_address),
+            self.read_data.eq(read.data),
         ]
         return m
 
@@ -61,10 +71,15 @@ class SinglePortSram(Block):
         check_positive(depth=depth, width=width)
         self.depth, self.width = depth, width
         self.kind = f"sram_{depth}x{width}_single"
-        super().__init__({
-            "enable": In(1), "write": In(1), "address": In(address_bits(depth)),
-            "write_data": In(width), "read_data": Out(width),
-        })
+        super().__init__(
+            {
+                "enable": In(1),
+                "write": In(1),
+                "address": In(address_bits(depth)),
+                "write_data": In(width),
+                "read_data": Out(width),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -72,9 +87,11 @@ class SinglePortSram(Block):
         write = words.write_port()
         read = words.read_port()
         m.d.comb += [
-            write.en.eq(self.enable & self.write), write.addr.eq(self.address),
+            write.en.eq(self.enable & self.write),
+            write.addr.eq(self.address),
             write.data.eq(self.write_data),
-            read.en.eq(self.enable & ~self.write), read.addr.eq(self.address),
+            read.en.eq(self.enable & ~self.write),
+            read.addr.eq(self.address),
             self.read_data.eq(read.data),
         ]
         return m

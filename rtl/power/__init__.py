@@ -6,5 +6,16 @@ from rtl.power.evaluator import Activity, Evaluator
 from rtl.power.netlist import Netlist, flatten
 from rtl.power.tables import Tables
 
-__all__ = ["Activity", "Characterization", "Energy", "EnergyModel", "Evaluator", "Fit", "Netlist", "Tables",
-           "characterize", "flatten", "to_toml"]
+__all__ = [
+    "Activity",
+    "Characterization",
+    "Energy",
+    "EnergyModel",
+    "Evaluator",
+    "Fit",
+    "Netlist",
+    "Tables",
+    "characterize",
+    "flatten",
+    "to_toml",
+]

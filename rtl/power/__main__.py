@@ -1,6 +1,6 @@
 """Coefficient tables of a cell library, written after each component; minutes for each.
 
-    python -m rtl.power --liberty FILE... --out TABLE.toml
+python -m rtl.power --liberty FILE... --out TABLE.toml
 """
 
 from __future__ import annotations
@@ -19,14 +19,28 @@ from sim.files import write_whole
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl.power", description=__doc__.splitlines()[0])
-    parser.add_argument("--liberty", nargs="+", required=True, metavar="FILE",
-                        help=".lib or .lib.gz files of one library, or a folder of them")
+    parser.add_argument(
+        "--liberty",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help=".lib or .lib.gz files of one library, or a folder of them",
+    )
     parser.add_argument("--out", required=True, type=Path, help="the table, TOML")
     parser.add_argument("--layers", type=int, help="of the network, evenly spread; default all")
-    parser.add_argument("--component", action="append", choices=[bench.name for bench in benches()],
-                        help="only this one, beside those that the table has; may be repeated")
-    parser.add_argument("--wire-farads", type=float, default=0.0, metavar="C",
-                        help="of a net's wire for each input on it, an assumption; default 0")
+    parser.add_argument(
+        "--component",
+        action="append",
+        choices=[bench.name for bench in benches()],
+        help="only this one, beside those that the table has; may be repeated",
+    )
+    parser.add_argument(
+        "--wire-farads",
+        type=float,
+        default=0.0,
+        metavar="C",
+        help="of a net's wire for each input on it, an assumption; default 0",
+    )
     given = parser.parse_args(arguments)
     try:
         if not given.out.parent.is_dir():

@@ -61,7 +61,10 @@ class Characterization:
 
 
 def characterize(
-    library: Library, *, kinds: Iterable[str] | None = None, layers: int | None = None,
+    library: Library,
+    *,
+    kinds: Iterable[str] | None = None,
+    layers: int | None = None,
     wire_farads: float = 0.0,
 ) -> Iterator[Characterization]:
     """All components on one library, one after the other.
@@ -80,8 +83,9 @@ def characterize(
             yield _component(bench, library, tables, source, layers, wire_farads)
 
 
-def _component(bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None,
-               wire_farads: float) -> Characterization:
+def _component(
+    bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None, wire_farads: float
+) -> Characterization:
     texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(bench.block).items()}
     top = module_name(bench.block.kind)
     synthesis = synthesize_modules(texts, top, library, 1e9 / bench.machine.clock_hz)
@@ -106,20 +110,22 @@ def _component(bench: Bench, library: Library, tables: Tables, source: Layers, l
                 of_layer.append(name)
                 clocks.append(runs[-1].clock.sum() / runs[-1].cycles)
                 leakages.append(runs[-1].leakage.sum())
-    fits = tuple(_fit(event, np.array(energies[event.name]), statistics, of_layer)
-                 for event in bench.events)
-    return Characterization(bench, synthesis, tuple(names), float(np.mean(clocks)),
-                            float(np.mean(leakages)), fits)
+    fits = tuple(_fit(event, np.array(energies[event.name]), statistics, of_layer) for event in bench.events)
+    return Characterization(
+        bench, synthesis, tuple(names), float(np.mean(clocks)), float(np.mean(leakages)), fits
+    )
 
 
-def _runs(bench: Bench, model: EnergyModel, phases: Iterable[tuple[Words, Mapping[str, int]]],
-          ) -> tuple[list[Energy], list[Mapping[str, int]]]:
+def _runs(
+    bench: Bench, model: EnergyModel, phases: Iterable[tuple[Words, Mapping[str, int]]]
+) -> tuple[list[Energy], list[Mapping[str, int]]]:
     """Energy of the stimulus up to the end of each phase; ports keep what they had, but enables end."""
     stimuli, counts = zip(*phases, strict=True)
     ends = np.cumsum([len(next(iter(stimulus.values()))) for stimulus in stimuli]).tolist()
     measured = min(event.phase for event in bench.events)
-    activities = model.evaluator.runs(_joined(list(stimuli), model.netlist.inputs), ends,
-                                      first=ends[measured - 1] if measured else 1)
+    activities = model.evaluator.runs(
+        _joined(list(stimuli), model.netlist.inputs), ends, first=ends[measured - 1] if measured else 1
+    )
     return [model.energy(activity) for activity in activities], list(counts)
 
 
@@ -146,10 +152,12 @@ def _spent(energy: Energy, event: Event, bench: Bench) -> float:
     return whole - sum(energy.part(text) for text in others)
 
 
-def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float]],
-         of_layer: list[str]) -> Fit:
+def _fit(
+    event: Event, energies: np.ndarray, statistics: list[Mapping[str, float]], of_layer: list[str]
+) -> Fit:
     seen = np.array([[found[name] for name in event.statistics] for found in statistics]).reshape(
-        len(statistics), -1)
+        len(statistics), -1
+    )
     varies = np.ptp(seen, 0) >= LEAST_RANGE
     seen, names = seen[:, varies], [name for name, kept in zip(event.statistics, varies, strict=True) if kept]
     matrix = np.column_stack([np.ones(len(seen)), seen])
@@ -163,12 +171,18 @@ def _fit(event: Event, energies: np.ndarray, statistics: list[Mapping[str, float
         without = np.linalg.lstsq(matrix[~out], energies[~out], rcond=None)[0]
         errors += (np.abs(matrix[out] @ without - energies[out]) / energies[out]).tolist()
     return Fit(
-        event, float(solution[0]), dict(zip(names, map(float, solution[1:]), strict=True)),
+        event,
+        float(solution[0]),
+        dict(zip(names, map(float, solution[1:]), strict=True)),
         float(energies.mean()),
-        {name: (float(column.min()), float(column.mean()), float(column.max()))
-         for name, column in zip(names, seen.T, strict=True)},
-        float(np.mean(errors)) if errors else float("nan"), float(np.max(errors)) if errors else float("nan"),
-        len(energies))
+        {
+            name: (float(column.min()), float(column.mean()), float(column.max()))
+            for name, column in zip(names, seen.T, strict=True)
+        },
+        float(np.mean(errors)) if errors else float("nan"),
+        float(np.max(errors)) if errors else float("nan"),
+        len(energies),
+    )
 
 
 def to_toml(library: Library, found: list[Characterization], *, wire_farads: float = 0.0) -> str:
@@ -244,8 +258,10 @@ def _component_lines(part: Characterization) -> list[str]:
             f"mean_j = {fit.mean_j:.4g}",
             f"intercept_j = {fit.intercept_j:.4g}",
             *(f"{name}_j = {value:.4g}" for name, value in fit.coefficients_j.items()),
-            *(f"{name}_seen = [{', '.join(f'{value:.3g}' for value in values)}]  # least, mean, greatest"
-              for name, values in fit.ranges.items()),
+            *(
+                f"{name}_seen = [{', '.join(f'{value:.3g}' for value in values)}]  # least, mean, greatest"
+                for name, values in fit.ranges.items()
+            ),
             f"error_mean = {fit.error_mean:.3g}",
             f"error_max = {fit.error_max:.3g}",
             f"samples = {fit.samples}",

@@ -101,47 +101,113 @@ def benches() -> list[Bench]:
         Event("wrf_read", 2, "words", ("weight_toggle_rate",), ".wrf."),
     )
     return [
-        Bench({"rows": 4, "columns": 4, "wrf_depth": dense.wrf_depth}, dense, dense,
-              DenseTile(rows=dense.tile_rows, columns=dense.tile_columns, depth=dense.wrf_depth,
-                        sum_bits=Geometry(dense).sum_bits),
-              (*tile, Event("mac", 2, "words", ACTIVATION + WEIGHT)), _tile, _tile_statistics, dense=True),
-        Bench({"rows": 4, "columns": 16, "multipliers": lanes, "wrf_depth": sparse.wrf_depth}, sparse, sparse,
-              SparseTile(rows=sparse.tile_rows, columns=sparse.tile_columns, multipliers=lanes,
-                         word_bits=Geometry(sparse).word_bits, depth=sparse.wrf_depth,
-                         sum_bits=Geometry(sparse).sum_bits),
-              # Kept weights are hardly ever 0.
-              (*tile, Event("mac", 2, "words", (*ACTIVATION, "weight_toggle_rate"))),
-              _tile, _tile_statistics),
-        Bench({"codebook_entries": few.codebook_entries, "codeword_length": few.codeword_length,
-               "records": 1}, sparse, few, RowDecoder(accelerator=few),
-              (Event("crf_write", 1, "codewords", ("written_toggle_rate",)),
-               Event("crf_read", 2, "codewords", ("codeword_toggle_rate",), "codebook."),
-               Event("mask", 2, "rows", ("codeword_toggle_rate",))),
-              _decoder, _decoder_statistics),
-        Bench({"codeword_length": few.codeword_length, "multipliers": lanes, "records": 1},
-              sparse, few, RowWords(accelerator=few),
-              (Event("compact", 0, "rows", ("value_toggle_rate",)),),
-              _compactor, _compactor_statistics),
-        Bench({"depth": dense.prf_depth, "columns": dense.columns}, dense, dense,
-              Prf(depth=dense.prf_depth, columns=dense.columns, sum_bits=Geometry(dense).sum_bits),
-              (Event("prf_access", 1, "words", ("psum_toggle_rate", "word_toggle_rate")),),
-              _prf, _psum_statistics),
-        Bench({"lanes": 1}, dense, dense, Requantizer(),
-              (Event("requantize", 0, "values", ("acc_toggle_rate",)),), _requantizer,
-              _acc_statistics),
-        Bench({"depth": dense.arf_depth, "width": 8 * dense.tile_rows}, dense, dense,
-              Arf(depth=dense.arf_depth, width=8 * dense.tile_rows),
-              (Event("arf_write", 1, "bytes", ACTIVATION), Event("arf_read", 2, "bytes", ACTIVATION)),
-              _arf, _arf_statistics),
-        *(Bench({"entries": machine.codebook_entries, "bytes": SLICE, "ports": 1}, sparse, machine,
+        Bench(
+            {"rows": 4, "columns": 4, "wrf_depth": dense.wrf_depth},
+            dense,
+            dense,
+            DenseTile(
+                rows=dense.tile_rows,
+                columns=dense.tile_columns,
+                depth=dense.wrf_depth,
+                sum_bits=Geometry(dense).sum_bits,
+            ),
+            (*tile, Event("mac", 2, "words", ACTIVATION + WEIGHT)),
+            _tile,
+            _tile_statistics,
+            dense=True,
+        ),
+        Bench(
+            {"rows": 4, "columns": 16, "multipliers": lanes, "wrf_depth": sparse.wrf_depth},
+            sparse,
+            sparse,
+            SparseTile(
+                rows=sparse.tile_rows,
+                columns=sparse.tile_columns,
+                multipliers=lanes,
+                word_bits=Geometry(sparse).word_bits,
+                depth=sparse.wrf_depth,
+                sum_bits=Geometry(sparse).sum_bits,
+            ),
+            # Kept weights are hardly ever 0.
+            (*tile, Event("mac", 2, "words", (*ACTIVATION, "weight_toggle_rate"))),
+            _tile,
+            _tile_statistics,
+        ),
+        Bench(
+            {"codebook_entries": few.codebook_entries, "codeword_length": few.codeword_length, "records": 1},
+            sparse,
+            few,
+            RowDecoder(accelerator=few),
+            (
+                Event("crf_write", 1, "codewords", ("written_toggle_rate",)),
+                Event("crf_read", 2, "codewords", ("codeword_toggle_rate",), "codebook."),
+                Event("mask", 2, "rows", ("codeword_toggle_rate",)),
+            ),
+            _decoder,
+            _decoder_statistics,
+        ),
+        Bench(
+            {"codeword_length": few.codeword_length, "multipliers": lanes, "records": 1},
+            sparse,
+            few,
+            RowWords(accelerator=few),
+            (Event("compact", 0, "rows", ("value_toggle_rate",)),),
+            _compactor,
+            _compactor_statistics,
+        ),
+        Bench(
+            {"depth": dense.prf_depth, "columns": dense.columns},
+            dense,
+            dense,
+            Prf(depth=dense.prf_depth, columns=dense.columns, sum_bits=Geometry(dense).sum_bits),
+            (Event("prf_access", 1, "words", ("psum_toggle_rate", "word_toggle_rate")),),
+            _prf,
+            _psum_statistics,
+        ),
+        Bench(
+            {"lanes": 1},
+            dense,
+            dense,
+            Requantizer(),
+            (Event("requantize", 0, "values", ("acc_toggle_rate",)),),
+            _requantizer,
+            _acc_statistics,
+        ),
+        Bench(
+            {"depth": dense.arf_depth, "width": 8 * dense.tile_rows},
+            dense,
+            dense,
+            Arf(depth=dense.arf_depth, width=8 * dense.tile_rows),
+            (Event("arf_write", 1, "bytes", ACTIVATION), Event("arf_read", 2, "bytes", ACTIVATION)),
+            _arf,
+            _arf_statistics,
+        ),
+        *(
+            Bench(
+                {"entries": machine.codebook_entries, "bytes": SLICE, "ports": 1},
+                sparse,
+                machine,
                 Codebook(entries=machine.codebook_entries, length=SLICE, ports=1),
                 (Event("crf_read", 1, "bytes", ("codeword_toggle_rate",)),),
-                _codebook, _codebook_statistics, variant=str(machine.codebook_entries))
-          for machine in map(_sparse, CODEBOOKS)),
-        *(Bench({"depth": block.depth, "bytes": block.length, "ports": 1}, sparse, sparse, block,
+                _codebook,
+                _codebook_statistics,
+                variant=str(machine.codebook_entries),
+            )
+            for machine in map(_sparse, CODEBOOKS)
+        ),
+        *(
+            Bench(
+                {"depth": block.depth, "bytes": block.length, "ports": 1},
+                sparse,
+                sparse,
+                block,
                 (Event("rom_read", 0, "bytes", ("codeword_toggle_rate",)),),
-                _rom, _rom_statistics, variant=str(block.depth * block.length))
-          for block in (RomLogic(depth=depth) for depth in ROMS)),
+                _rom,
+                _rom_statistics,
+                variant=str(block.depth * block.length),
+            )
+            for block in (RomLogic(depth=depth) for depth in ROMS)
+        ),
     ]
 
 
@@ -165,12 +231,15 @@ def _tile(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, in
     tokens = len(sample.entry)
     above = sample.sums[:, patterns, rows[:, :1]][:, :, 0]
     address = np.broadcast_to(sample.entry[:, None, None], (tokens, LANES, 1))
-    yield {
-        "valid_in": _ones(tokens),
-        "address_in": words(address, _bits(machine.wrf_depth)),
-        "activation_in": words(sample.activations[:, patterns, rows], 8),
-        "psum_in": words(above, 16 + _bits(machine.rows)),
-    }, {"words": tokens * size * used * LANES}
+    yield (
+        {
+            "valid_in": _ones(tokens),
+            "address_in": words(address, _bits(machine.wrf_depth)),
+            "activation_in": words(sample.activations[:, patterns, rows], 8),
+            "psum_in": words(above, 16 + _bits(machine.rows)),
+        },
+        {"words": tokens * size * used * LANES},
+    )
 
 
 def _stored(weights: np.ndarray, machine: Accelerator) -> tuple[np.ndarray, int]:
@@ -189,11 +258,14 @@ def _writes(stored: np.ndarray, bits: int, machine: Accelerator) -> Words:
     data = stored.transpose(0, 2, 1, 3).reshape(entries * rows, LANES, count)
     entry, row = np.divmod(np.arange(entries * rows), rows)
     shape = (entries * rows, LANES, 1)
-    return _with_rest({
-        "write_enable": words(np.broadcast_to((1 << row)[:, None, None], shape), machine.tile_rows),
-        "write_address": words(np.broadcast_to(entry[:, None, None], shape), _bits(machine.wrf_depth)),
-        "write_data": words(data, bits),
-    }, "write_enable")
+    return _with_rest(
+        {
+            "write_enable": words(np.broadcast_to((1 << row)[:, None, None], shape), machine.tile_rows),
+            "write_address": words(np.broadcast_to(entry[:, None, None], shape), _bits(machine.wrf_depth)),
+            "write_data": words(data, bits),
+        },
+        "write_enable",
+    )
 
 
 def _tile_statistics(bench: Bench, sample: Sample) -> Statistics:
@@ -202,12 +274,15 @@ def _tile_statistics(bench: Bench, sample: Sample) -> Statistics:
     seen = sample.activations[:, patterns, rows]
     stored, bits = _stored(sample.weights[:, patterns, rows], bench.machine)
     order = stored.transpose(0, 2, 1, 3).reshape(-1, LANES, stored.shape[-1])
-    return {"activation_zero_rate": zero_rate(seen), "activation_toggle_rate": toggle_rate(seen, 8),
-            "weight_zero_rate": zero_rate(stored & 0xFF),
-            "weight_toggle_rate": toggle_rate(stored[sample.entry], bits),
-            "written_toggle_rate": toggle_rate(order, bits),
-            # A load has a start and an end, however few entries it writes.
-            "load_rate": 1 / len(stored)}
+    return {
+        "activation_zero_rate": zero_rate(seen),
+        "activation_toggle_rate": toggle_rate(seen, 8),
+        "weight_zero_rate": zero_rate(stored & 0xFF),
+        "weight_toggle_rate": toggle_rate(stored[sample.entry], bits),
+        "written_toggle_rate": toggle_rate(order, bits),
+        # A load has a start and an end, however few entries it writes.
+        "load_rate": 1 / len(stored),
+    }
 
 
 def _records(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -226,24 +301,37 @@ def _decoder(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str,
     address = np.broadcast_to(np.arange(entries)[:, None, None], (entries, LANES, 1))
     for contents in (np.roll(codebook, 1, 0), codebook):
         data = np.broadcast_to(contents[:, None], (entries, LANES, machine.codeword_length))
-        yield _with_rest({
-            "write_enable": _ones(entries), "write_address": words(address, bits),
-            "write_data": words(data, 8),
-        }, "write_enable"), {"codewords": entries * LANES}
+        yield (
+            _with_rest(
+                {
+                    "write_enable": _ones(entries),
+                    "write_address": words(address, bits),
+                    "write_data": words(data, 8),
+                },
+                "write_enable",
+            ),
+            {"codewords": entries * LANES},
+        )
     index, codes = _records(bench, sample)
     row = codes | index << machine.mask_code_bits
     count = len(row)
-    yield {
-        "look": _ones(count), "row": words(row[..., None], 8 * machine.columns),
-        "index_bits": words(np.full((count, LANES, 1), bits), int(bits).bit_length()),
-    }, {"codewords": count * LANES, "rows": count * LANES}
+    yield (
+        {
+            "look": _ones(count),
+            "row": words(row[..., None], 8 * machine.columns),
+            "index_bits": words(np.full((count, LANES, 1), bits), int(bits).bit_length()),
+        },
+        {"codewords": count * LANES, "rows": count * LANES},
+    )
 
 
 def _decoder_statistics(bench: Bench, sample: Sample) -> Statistics:
     index, _ = _records(bench, sample)
     assert sample.codebook is not None
-    return {"codeword_toggle_rate": toggle_rate(sample.codebook[index], 8),
-            "written_toggle_rate": toggle_rate(sample.codebook[: bench.machine.codebook_entries], 8)}
+    return {
+        "codeword_toggle_rate": toggle_rate(sample.codebook[index], 8),
+        "written_toggle_rate": toggle_rate(sample.codebook[: bench.machine.codebook_entries], 8),
+    }
 
 
 def _decoded(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -260,8 +348,10 @@ def _decoded(bench: Bench, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
 def _compactor(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int]]]:
     values, masks = _decoded(bench, sample)
     # The first row only sets the state.
-    yield ({"values": words(values, 8), "masks": words(masks[..., None], bench.machine.columns)},
-           {"rows": (len(values) - 1) * LANES})
+    yield (
+        {"values": words(values, 8), "masks": words(masks[..., None], bench.machine.columns)},
+        {"rows": (len(values) - 1) * LANES},
+    )
 
 
 def _compactor_statistics(bench: Bench, sample: Sample) -> Statistics:
@@ -278,7 +368,8 @@ def _prf(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int
     def rows(chosen: slice) -> Words:
         shape = (len(sums[chosen]), LANES, 1)
         return {
-            "valid": _ones(shape[0]), "sums": words(sums[chosen], 16 + _bits(machine.rows)),
+            "valid": _ones(shape[0]),
+            "sums": words(sums[chosen], 16 + _bits(machine.rows)),
             "word": words(np.broadcast_to(word[chosen, None, None], shape), _bits(machine.prf_depth)),
             "first": words(np.broadcast_to(first[chosen, None, None], shape).astype(int), 1),
         }
@@ -319,13 +410,18 @@ def _requantizer(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[
     def byte(value: int) -> np.ndarray:
         return words(np.full((count, LANES, 1), value), 8)
 
-    yield {
-        "acc": words(acc[..., None], PSUM_BITS),
-        "bias": words(layer.bias[channels][..., None].astype(np.int64), PSUM_BITS),
-        "multiplier": words(parameters.multiplier[channels][..., None].astype(np.int64), MULTIPLIER_BITS),
-        "shift": words(parameters.shift[channels][..., None].astype(np.int64), SHIFT_BITS),
-        "zero": byte(parameters.zero_point), "low": byte(parameters.low), "high": byte(parameters.high),
-    }, {"values": (count - 1) * LANES}
+    yield (
+        {
+            "acc": words(acc[..., None], PSUM_BITS),
+            "bias": words(layer.bias[channels][..., None].astype(np.int64), PSUM_BITS),
+            "multiplier": words(parameters.multiplier[channels][..., None].astype(np.int64), MULTIPLIER_BITS),
+            "shift": words(parameters.shift[channels][..., None].astype(np.int64), SHIFT_BITS),
+            "zero": byte(parameters.zero_point),
+            "low": byte(parameters.low),
+            "high": byte(parameters.high),
+        },
+        {"values": (count - 1) * LANES},
+    )
 
 
 def _acc_statistics(bench: Bench, sample: Sample) -> Statistics:
@@ -345,8 +441,13 @@ def _arf(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int
     address = words(np.broadcast_to(np.arange(count)[:, None, None], (count, LANES, 1)), bits)
     number = {"bytes": vectors.size}
     for contents in (np.roll(vectors, 7, 1), vectors):
-        yield _with_rest({"write_enable": _ones(count), "write_address": address,
-                          "write_data": words(contents, 8)}, "write_enable"), number
+        yield (
+            _with_rest(
+                {"write_enable": _ones(count), "write_address": address, "write_data": words(contents, 8)},
+                "write_enable",
+            ),
+            number,
+        )
     yield _with_rest({"read_enable": _ones(count), "read_address": address}, "read_enable"), number
 
 
@@ -373,11 +474,19 @@ def _codebook(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str
     """The codebook; reads."""
     entries, bits = bench.size["entries"], _bits(bench.size["entries"])
     contents, index = _looked_up(bench, sample, entries, SLICE)
-    yield _with_rest({
-        "write_enable": _ones(entries),
-        "write_address": words(np.broadcast_to(np.arange(entries)[:, None, None], (entries, LANES, 1)), bits),
-        "write_data": words(np.broadcast_to(contents[:, None], (entries, LANES, SLICE)), 8),
-    }, "write_enable"), {}
+    yield (
+        _with_rest(
+            {
+                "write_enable": _ones(entries),
+                "write_address": words(
+                    np.broadcast_to(np.arange(entries)[:, None, None], (entries, LANES, 1)), bits
+                ),
+                "write_data": words(np.broadcast_to(contents[:, None], (entries, LANES, SLICE)), 8),
+            },
+            "write_enable",
+        ),
+        {},
+    )
     yield {"read_address": words(index[..., None], bits)}, {"bytes": index.size * SLICE}
 
 
@@ -390,8 +499,10 @@ def _rom(bench: Bench, sample: Sample) -> Iterator[tuple[Words, Mapping[str, int
     """Reads; the first only sets the state."""
     depth, length = bench.size["depth"], bench.size["bytes"]
     _, index = _looked_up(bench, sample, depth, length)
-    yield ({"read_enable": _ones(len(index)), "read_address": words(index[..., None], _bits(depth))},
-           {"bytes": (index.size - LANES) * length})
+    yield (
+        {"read_enable": _ones(len(index)), "read_address": words(index[..., None], _bits(depth))},
+        {"bytes": (index.size - LANES) * length},
+    )
 
 
 def _rom_statistics(bench: Bench, sample: Sample) -> Statistics:

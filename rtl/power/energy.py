@@ -55,8 +55,12 @@ class Energy:
     def part(self, text: str) -> float:
         """Joules without leakage and clock: instances with `text` in their path, and the nets they drive."""
         chosen = np.array([text in instance.name for instance in self.netlist.instances], bool)
-        nets = [instance.pins[pin] for instance, here in zip(self.netlist.instances, chosen, strict=True)
-                if here for pin in instance.cell.outputs]
+        nets = [
+            instance.pins[pin]
+            for instance, here in zip(self.netlist.instances, chosen, strict=True)
+            if here
+            for pin in instance.cell.outputs
+        ]
         return float(self.internal[chosen].sum() + self.switching[nets].sum())
 
 
@@ -95,11 +99,15 @@ class _Choices:
     def by_instance(self, events: np.ndarray, probes: np.ndarray) -> np.ndarray:
         happened = events[self.events]
         counts = probes[self.probes]
-        seen, spent = (np.bincount(self.choice, weights, len(self.events))
-                       for weights in (counts, counts * self.energies))
+        seen, spent = (
+            np.bincount(self.choice, weights, len(self.events))
+            for weights in (counts, counts * self.energies)
+        )
         joules = np.where(
-            self.shared & (seen > 0), happened * spent / np.maximum(1, seen),
-            spent + np.maximum(0, happened - seen) * self.defaults)
+            self.shared & (seen > 0),
+            happened * spent / np.maximum(1, seen),
+            spent + np.maximum(0, happened - seen) * self.defaults,
+        )
         return np.bincount(self.owners, joules, self.instances)
 
 
@@ -117,8 +125,9 @@ class EnergyModel:
         evaluator: of the netlist, with the probes that `energy` needs.
     """
 
-    def __init__(self, netlist: Netlist, tables: Tables, *, wire_farads: float = 0.0,
-                 input_slew: float | None = None) -> None:
+    def __init__(
+        self, netlist: Netlist, tables: Tables, *, wire_farads: float = 0.0, input_slew: float | None = None
+    ) -> None:
         """`wire_farads`: of a net's wire for each input on it, an assumption; 0 leaves wires out.
 
         `input_slew`: of all inputs and the clock, in the library's unit.
@@ -139,13 +148,17 @@ class EnergyModel:
         leakage: list[list[_Choice]] = []
         for instance in netlist.instances:
             self._slew(instance)
-            edges = [self._output(instance, pin, rising) for pin in instance.cell.outputs
-                     for rising in (True, False)]
+            edges = [
+                self._output(instance, pin, rising)
+                for pin in instance.cell.outputs
+                for rising in (True, False)
+            ]
             clocks: list[_Choice] = []
             for pin in instance.cell.inputs:
                 if tables.power(instance.cell, pin):
                     (clocks if self._is_clock(instance, pin) else edges).extend(
-                        self._input(instance, pin, rising) for rising in (True, False))
+                        self._input(instance, pin, rising) for rising in (True, False)
+                    )
             internal.append(edges)
             clock.append(clocks)
             leakage.append([self._leak(instance)])
@@ -157,8 +170,10 @@ class EnergyModel:
         volts = self.tables.volts
         events = _events(activity)
         switching = 0.5 * self.loads * volts**2 * activity.toggles
-        internal, clock, leakage = (choices.by_instance(events, activity.probes)
-                                    for choices in (self._internal, self._clock, self._leakage))
+        internal, clock, leakage = (
+            choices.by_instance(events, activity.probes)
+            for choices in (self._internal, self._clock, self._leakage)
+        )
         for n in self.netlist.registers:
             instance = self.netlist.instances[n]
             pins = [pin for pin in instance.cell.inputs if self._is_clock(instance, pin)]
@@ -166,8 +181,9 @@ class EnergyModel:
             clock[n] += load * volts**2 * activity.cycles
         if self.netlist.clock is not None:
             switching[self.netlist.clock] = 0
-        return Energy(self.netlist, activity.cycles, switching, internal, clock,
-                      leakage / max(1, activity.cycles))
+        return Energy(
+            self.netlist, activity.cycles, switching, internal, clock, leakage / max(1, activity.cycles)
+        )
 
     def _pin_load(self, instance: Instance, pin: str) -> float:
         return instance.cell.pins[pin].capacitance + self.wire_farads
@@ -184,9 +200,16 @@ class EnergyModel:
             load = self.loads[net] / self.tables.farads
             arcs = self.tables.transitions(instance.cell, pin)
             if arcs:
-                rise, fall = (_mean([table.at(self._cause(instance, arc.related, arc.sense, rising), load)
-                                     for arc in arcs if (table := arc.edge(rising))])
-                              for rising in (True, False))
+                rise, fall = (
+                    _mean(
+                        [
+                            table.at(self._cause(instance, arc.related, arc.sense, rising), load)
+                            for arc in arcs
+                            if (table := arc.edge(rising))
+                        ]
+                    )
+                    for rising in (True, False)
+                )
                 self.slews[net] = rise, fall
 
     def _cause(self, instance: Instance, related: tuple[str, ...], sense: str, rising: bool) -> float:
@@ -211,8 +234,11 @@ class EnergyModel:
             return _Choice(self._event(net, rising), default=energies[0] if energies else 0.0)
         choice = _Choice(self._event(net, rising), default=_mean(energies), shared=True)
         for (arc, _), energy in zip(arcs, energies, strict=True):
-            causes = [] if any(self._is_clock(instance, p) for p in arc.related) else [
-                _joined("|", [_changed(p) for p in arc.related or instance.cell.inputs])]
+            causes = (
+                []
+                if any(self._is_clock(instance, p) for p in arc.related)
+                else [_joined("|", [_changed(p) for p in arc.related or instance.cell.inputs])]
+            )
             self._ask(choice, energy, instance, [_edge(pin, rising), *causes], arc.when)
         return choice
 
@@ -230,8 +256,15 @@ class EnergyModel:
                 continue
             edges = [] if clock else [_edge(pin, rising)]
             # The rising clock edge finds what the registers held before it.
-            self._ask(choice, energy, instance, edges, arc.when, before=clock and rising,
-                      clock=not (clock and rising))
+            self._ask(
+                choice,
+                energy,
+                instance,
+                edges,
+                arc.when,
+                before=clock and rising,
+                clock=not (clock and rising),
+            )
         return choice
 
     def _leak(self, instance: Instance) -> _Choice:
@@ -250,8 +283,17 @@ class EnergyModel:
                 self._ask(choice, watts, instance, [], leakage.when, clock=clock)
         return choice
 
-    def _ask(self, choice: _Choice, energy: float, instance: Instance, conditions: list[Expression],
-             when: Expression | None, *, before: bool = False, clock: bool = True) -> None:
+    def _ask(
+        self,
+        choice: _Choice,
+        energy: float,
+        instance: Instance,
+        conditions: list[Expression],
+        when: Expression | None,
+        *,
+        before: bool = False,
+        clock: bool = True,
+    ) -> None:
         """Counts how often an energy applies; a state that never comes is left out.
 
         `before`: `when` asks for the state before the cycle; `clock`: the clock's level there.

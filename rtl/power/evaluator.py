@@ -138,16 +138,21 @@ class Evaluator:
                 function = instance.cell.pins[pin].function
                 assert function is not None  # checked when the netlist was read
                 gates.expression(function, slots, instance.pins[pin])
-        sampled = [gates.expression(instance.cell.flip_flop.next_state, slots)  # type: ignore[union-attr]
-                   for instance, slots in zip(registers, inside, strict=True)]
+        sampled = [
+            gates.expression(instance.cell.flip_flop.next_state, slots)  # type: ignore[union-attr]
+            for instance, slots in zip(registers, inside, strict=True)
+        ]
         questions = _Program(gates.slots)
-        self._asked = np.array([questions.expression(probe.condition, probe.nets) for probe in probes],
-                               np.int32)
+        self._asked = np.array(
+            [questions.expression(probe.condition, probe.nets) for probe in probes], np.int32
+        )
         self._slots = questions.slots
         self._gates, self._questions = gates.array(), questions.array()
         self._sampled = np.array(sampled, np.int32)
-        inputs, outputs = ([net for nets in ports.values() for net in nets if net != netlist.clock]
-                           for ports in (netlist.inputs, netlist.outputs))
+        inputs, outputs = (
+            [net for nets in ports.values() for net in nets if net != netlist.clock]
+            for ports in (netlist.inputs, netlist.outputs)
+        )
         self._inputs, self._outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
 
     def run(self, stimulus: Mapping[str, np.ndarray], lanes: int = LANES) -> Activity:
@@ -163,15 +168,19 @@ class Evaluator:
         """
         return self.runs(stimulus, [len(next(iter(stimulus.values())))], lanes)[0]
 
-    def runs(self, stimulus: Mapping[str, np.ndarray], ends: Sequence[int], lanes: int = LANES,
-             first: int = 1) -> list[Activity]:
+    def runs(
+        self, stimulus: Mapping[str, np.ndarray], ends: Sequence[int], lanes: int = LANES, first: int = 1
+    ) -> list[Activity]:
         """What `run` would give for the stimulus up to each of the cycles `ends`, in rising order.
 
         Cycles before `first` only set the state: without counts they are several times faster.
         """
         cycles = ends[-1]
-        columns = [np.broadcast_to(np.asarray(stimulus.get(name, 0), np.uint64), (cycles, len(nets)))
-                   for name, nets in self.netlist.inputs.items() if nets != (self.netlist.clock,)]
+        columns = [
+            np.broadcast_to(np.asarray(stimulus.get(name, 0), np.uint64), (cycles, len(nets)))
+            for name, nets in self.netlist.inputs.items()
+            if nets != (self.netlist.clock,)
+        ]
         inputs = np.ascontiguousarray(np.concatenate([np.zeros((cycles, 0), np.uint64), *columns], 1))
         values = np.zeros(self._slots, np.uint64)
         values[[HIGH, self.netlist.nets + HIGH]] = _ALL
@@ -180,16 +189,36 @@ class Evaluator:
         outputs = np.zeros((cycles, len(self._outputs)), np.uint64)
         activities, start, first = [], 0, max(1, first)
         for end in ends:
-            _run(values, self.netlist.nets, self._gates, self._questions, self._asked, self._sampled,
-                 self._inputs, inputs, self._outputs, outputs, np.uint64(_ALL >> (LANES - lanes)), rising,
-                 falling, counts, start, end, first)
-            activities.append(self._activity(max(0, end - first) * lanes, rising.copy(), falling.copy(),
-                                             counts.copy(), outputs[:end]))
+            _run(
+                values,
+                self.netlist.nets,
+                self._gates,
+                self._questions,
+                self._asked,
+                self._sampled,
+                self._inputs,
+                inputs,
+                self._outputs,
+                outputs,
+                np.uint64(_ALL >> (LANES - lanes)),
+                rising,
+                falling,
+                counts,
+                start,
+                end,
+                first,
+            )
+            activities.append(
+                self._activity(
+                    max(0, end - first) * lanes, rising.copy(), falling.copy(), counts.copy(), outputs[:end]
+                )
+            )
             start = end
         return activities
 
-    def _activity(self, counted: int, rising: np.ndarray, falling: np.ndarray, counts: np.ndarray,
-                  outputs: np.ndarray) -> Activity:
+    def _activity(
+        self, counted: int, rising: np.ndarray, falling: np.ndarray, counts: np.ndarray, outputs: np.ndarray
+    ) -> Activity:
         if self.netlist.clock is not None:
             rising[self.netlist.clock] = falling[self.netlist.clock] = counted
         found, at = {}, 0
@@ -231,8 +260,25 @@ def _execute(values, code):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _run(values, nets, gates, questions, asked, sampled, ports, inputs, watched, outputs,  # type: ignore[no-untyped-def]
-         lanes, rising, falling, counts, start, end, first):
+def _run(
+    values,
+    nets,
+    gates,
+    questions,
+    asked,
+    sampled,
+    ports,
+    inputs,
+    watched,
+    outputs,  # type: ignore[no-untyped-def]
+    lanes,
+    rising,
+    falling,
+    counts,
+    start,
+    end,
+    first,
+):
     states = values[2 * nets : 2 * nets + len(sampled)]
     following = np.zeros(len(sampled), np.uint64)
     for cycle in range(start, end):

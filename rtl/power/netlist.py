@@ -67,8 +67,16 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         (directory / "netlist.v").write_text(verilog)
-        yosys.run(["read_verilog netlist.v", f"hierarchy -top {top}", "flatten -noscopeinfo", "opt_clean",
-                   "write_json flat.json"], directory)
+        yosys.run(
+            [
+                "read_verilog netlist.v",
+                f"hierarchy -top {top}",
+                "flatten -noscopeinfo",
+                "opt_clean",
+                "write_json flat.json",
+            ],
+            directory,
+        )
         module = json.loads((directory / "flat.json").read_text())["modules"][top]
     numbers: dict[int | str, int] = {"0": LOW, "1": HIGH, "x": LOW, "z": LOW}
 
@@ -82,14 +90,25 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
     for name, found in module["cells"].items():
         cell = library.cells.get(found["type"])
         if cell is None:
-            raise InputError("netlist", found["type"], f"is no cell of {library.name}",
-                             "leave memories out, or give the library the netlist was mapped to")
+            raise InputError(
+                "netlist",
+                found["type"],
+                f"is no cell of {library.name}",
+                "leave memories out, or give the library the netlist was mapped to",
+            )
         if any(cell.pins[pin].function is None for pin in cell.outputs):
             raise InputError("netlist", cell.name, "an output has no function", "map without this cell")
         connections = {pin: bits for pin, bits in found["connections"].items() if bits}
-        instances.append(Instance(name, cell, {
-            pin: nets(connections.get(pin, ["0"] if pin in cell.inputs else [f"{name}.{pin}"]))[0]
-            for pin in cell.inputs + cell.outputs}))
+        instances.append(
+            Instance(
+                name,
+                cell,
+                {
+                    pin: nets(connections.get(pin, ["0"] if pin in cell.inputs else [f"{name}.{pin}"]))[0]
+                    for pin in cell.inputs + cell.outputs
+                },
+            )
+        )
     for found in module["netnames"].values():
         nets(found["bits"])
     names = ["" for _ in range(len(numbers) - 2)]
@@ -98,29 +117,45 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
             names[net] = names[net] or (f"{name}[{bit}]" if len(found["bits"]) > 1 else name)
     constants = {LOW: 0, HIGH: 1} | {
         instance.pins[pin]: instance.cell.pins[pin].function.evaluate({})  # type: ignore[union-attr]
-        for instance in instances if not instance.cell.inputs for pin in instance.cell.outputs}
+        for instance in instances
+        if not instance.cell.inputs
+        for pin in instance.cell.outputs
+    }
     clocks = {_clock(instance, constants) for instance in instances if instance.cell.flip_flop}
     clock = next(iter(clocks), None)
     if len(clocks) > 1 or not clocks <= {net for found in ports["input"].values() for net in found}:
-        raise InputError("netlist", top, "has registers that no common clock port drives directly",
-                         "give a netlist with one clock")
+        raise InputError(
+            "netlist",
+            top,
+            "has registers that no common clock port drives directly",
+            "give a netlist with one clock",
+        )
     ordered = _ordered(instances, top)
-    return Netlist(tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock,
-                   constants)
+    return Netlist(
+        tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock, constants
+    )
 
 
 def _clock(instance: Instance, constants: dict[int, int]) -> int:
     state = instance.cell.flip_flop
     assert state is not None
     if state.clocked_on.operator != "pin":
-        raise InputError("netlist", instance.cell.name, "is clocked by more than a rising edge of one pin",
-                         "map to flip-flops with a rising edge")
+        raise InputError(
+            "netlist",
+            instance.cell.name,
+            "is clocked by more than a rising edge of one pin",
+            "map to flip-flops with a rising edge",
+        )
     for name, expression in (("clear", state.clear), ("preset", state.preset)):
         if expression is not None:
             values = {pin: constants.get(instance.pins[pin]) for pin in expression.pins}
             if None in values.values() or expression.evaluate(values):
-                raise InputError("netlist", instance.name, f"its {name} is in use",
-                                 "give a netlist with synchronous resets")
+                raise InputError(
+                    "netlist",
+                    instance.name,
+                    f"its {name} is in use",
+                    "give a netlist with synchronous resets",
+                )
     return instance.pins[state.clocked_on.pin]
 
 

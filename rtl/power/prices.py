@@ -20,60 +20,101 @@ def prices(power: Mapping[str, Any]) -> str:
     """TOML of `energy`, `sparse`, `clock_pj_per_flip_flop`, `leakage_mw_per_mm2` and `area.rom`."""
     parts, made = power["components"], power["provenance"]
     layers, dates = ({part[what] for part in parts.values()} for what in ("layers", "date"))
-    source = (f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
-              f"{'at least ' if len(layers) > 1 else ''}{min(layers)} layers, {max(dates)}")
+    source = (
+        f"evaluation of our netlists on {made['library']}, operands of {made['operands']}, "
+        f"{'at least ' if len(layers) > 1 else ''}{min(layers)} layers, {max(dates)}"
+    )
     lines = []
     for section, kind in _TILES.items():
         events = parts[kind]["events"]
         lines += _price(f"{section}.mac", events["mac"], 1, f"{kind}, {source}")
-        lines += _price(f"{section}.wrf", events["wrf_read"], 1,
-                        f"{kind}, a read; writes at the same price, {source}")
-    lines += _price("energy.prf", parts["prf"]["events"]["prf_access"], 0.5,
-                    f"half of a read and a write with the addition, {source}")
+        lines += _price(
+            f"{section}.wrf", events["wrf_read"], 1, f"{kind}, a read; writes at the same price, {source}"
+        )
+    lines += _price(
+        "energy.prf",
+        parts["prf"]["events"]["prf_access"],
+        0.5,
+        f"half of a read and a write with the addition, {source}",
+    )
     arf = parts["arf"]["events"]
     both = {what: (arf["arf_read"][what] + arf["arf_write"][what]) / 2 for what in ("mean_j", "error_mean")}
     lines += _price("energy.arf", both, 1, f"mean of a read and a write, {source}")
-    lines += _price_by_size("energy.crf", "codebook_entries", _sizes(parts, "codebook_", "crf_read"),
-                            f"codebook RF, a read by one port; writes at the same price, {source}")
-    lines += _price_by_size("energy.rom", "rom_bank_bytes", _sizes(parts, _ROM, "rom_read"),
-                            f"ROM as logic of random contents, a read, {source}")
-    clock = [part["clock_j_per_cycle"] / part["flip_flops"]
-             for part in parts.values() if part["flip_flops"]]
+    lines += _price_by_size(
+        "energy.crf",
+        "codebook_entries",
+        _sizes(parts, "codebook_", "crf_read"),
+        f"codebook RF, a read by one port; writes at the same price, {source}",
+    )
+    lines += _price_by_size(
+        "energy.rom",
+        "rom_bank_bytes",
+        _sizes(parts, _ROM, "rom_read"),
+        f"ROM as logic of random contents, a read, {source}",
+    )
+    clock = [part["clock_j_per_cycle"] / part["flip_flops"] for part in parts.values() if part["flip_flops"]]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
-    lines += ["[clock_pj_per_flip_flop]", f"value = {1e12 * sum(clock) / len(clock):.4g}",
-              'label = "measured"',
-              f'source = "mean of components, clock pins of flip-flops, {source}"',
-              f'uncertainty = "{1e12 * min(clock):.3g} to {1e12 * max(clock):.3g} pJ; no clock tree"', "",
-              "[leakage_mw_per_mm2]", f"value = {1e9 * leakage / area:.4g}", 'label = "measured"',
-              f'source = "mean of components, {source}"', ""]
-    roms = ", ".join(f"{size} = {parts[f'{_ROM}{size}']['area_um2']}" for size in sorted(
-        int(name.removeprefix(_ROM)) for name in parts if name.startswith(_ROM)))
-    lines += ["[area.rom]", f"um2 = {{ {roms} }}", 'label = "measured"',
-              f'source = "logic of random contents, with its read registers: synthesis on {made["library"]}"',
-              ""]
+    lines += [
+        "[clock_pj_per_flip_flop]",
+        f"value = {1e12 * sum(clock) / len(clock):.4g}",
+        'label = "measured"',
+        f'source = "mean of components, clock pins of flip-flops, {source}"',
+        f'uncertainty = "{1e12 * min(clock):.3g} to {1e12 * max(clock):.3g} pJ; no clock tree"',
+        "",
+        "[leakage_mw_per_mm2]",
+        f"value = {1e9 * leakage / area:.4g}",
+        'label = "measured"',
+        f'source = "mean of components, {source}"',
+        "",
+    ]
+    roms = ", ".join(
+        f"{size} = {parts[f'{_ROM}{size}']['area_um2']}"
+        for size in sorted(int(name.removeprefix(_ROM)) for name in parts if name.startswith(_ROM))
+    )
+    lines += [
+        "[area.rom]",
+        f"um2 = {{ {roms} }}",
+        'label = "measured"',
+        f'source = "logic of random contents, with its read registers: synthesis on {made["library"]}"',
+        "",
+    ]
     return "\n".join(lines)
 
 
 def _sizes(parts: Mapping[str, Any], kind: str, event: str) -> dict[int, Mapping[str, Any]]:
     """An event of the components `kind` + size, by size."""
-    return {int(name.removeprefix(kind)): part["events"][event]
-            for name, part in parts.items() if name.startswith(kind)}
+    return {
+        int(name.removeprefix(kind)): part["events"][event]
+        for name, part in parts.items()
+        if name.startswith(kind)
+    }
 
 
 def _price(name: str, event: Mapping[str, Any], factor: float, source: str) -> list[str]:
-    return [f"[{name}]", f"value = {1e12 * factor * event['mean_j']:.4g}",
-            *_origin(source, event["error_mean"])]
+    return [
+        f"[{name}]",
+        f"value = {1e12 * factor * event['mean_j']:.4g}",
+        *_origin(source, event["error_mean"]),
+    ]
 
 
 def _price_by_size(name: str, by: str, events: Mapping[int, Mapping[str, Any]], source: str) -> list[str]:
     at = ", ".join(f"{size} = {1e12 * event['mean_j']:.4g}" for size, event in sorted(events.items()))
-    return [f"[{name}]", f'by = "{by}"', f"at = {{ {at} }}",
-            *_origin(source, max(event["error_mean"] for event in events.values()))]
+    return [
+        f"[{name}]",
+        f'by = "{by}"',
+        f"at = {{ {at} }}",
+        *_origin(source, max(event["error_mean"] for event in events.values())),
+    ]
 
 
 def _origin(source: str, error: float) -> list[str]:
-    return ['label = "measured"', f'source = "{source}"',
-            f'uncertainty = "{error:.0%} mean error on other layers; no glitches, no wires"', ""]
+    return [
+        'label = "measured"',
+        f'source = "{source}"',
+        f'uncertainty = "{error:.0%} mean error on other layers; no glitches, no wires"',
+        "",
+    ]
 
 
 if __name__ == "__main__":

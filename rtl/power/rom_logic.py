@@ -21,8 +21,13 @@ class RomLogic(RomBank):
 
     def __init__(self, *, depth: int) -> None:
         self.contents = np.random.default_rng(depth).integers(-128, 128, (depth, _BYTES), np.int8)
-        super().__init__(depth=depth, length=_BYTES, ports=1, file="", words=[
-            int.from_bytes(codeword.tobytes(), "little") for codeword in self.contents])
+        super().__init__(
+            depth=depth,
+            length=_BYTES,
+            ports=1,
+            file="",
+            words=[int.from_bytes(codeword.tobytes(), "little") for codeword in self.contents],
+        )
 
     def verilog(self) -> str | None:
         return None

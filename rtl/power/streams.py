@@ -66,10 +66,16 @@ class Layers:
             images = self.network.input.quantize(file["test_pixels"][:_IMAGES] / 255.0)
         plans = plan(self.network.shapes, network_formats(self.network, machine), machine)
         self.tensors = simulate(self.network, machine, images, compare=False, plans=plans).tensors
-        schedules = {shape.name: how for shape, how in zip(self.network.shapes, plans, strict=True)
-                     if isinstance(how, Schedule)}
-        self.layers = {layer.name: (layer, schedules[layer.name]) for layer in self.network.layers
-                       if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)}
+        schedules = {
+            shape.name: how
+            for shape, how in zip(self.network.shapes, plans, strict=True)
+            if isinstance(how, Schedule)
+        }
+        self.layers = {
+            layer.name: (layer, schedules[layer.name])
+            for layer in self.network.layers
+            if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+        }
         trained = load_file(_FOLDER / "float.safetensors")
         self._float = {name: _quantized(trained[_float_name(name)]) for name in self.layers}
 
@@ -84,8 +90,15 @@ class Layers:
         for _ in range(count):
             yield self._sample(layer, chunks[rng.integers(len(chunks))], values, ifmap, tokens, rng)
 
-    def _sample(self, layer: Conv, chunk: np.void, values: np.ndarray, ifmap: np.ndarray, tokens: int,
-                rng: np.random.Generator) -> Sample:
+    def _sample(
+        self,
+        layer: Conv,
+        chunk: np.void,
+        values: np.ndarray,
+        ifmap: np.ndarray,
+        tokens: int,
+        rng: np.random.Generator,
+    ) -> Sample:
         rows, columns = self.machine.rows, self.machine.columns
         outputs, inputs, _, kernel_x = values.shape
         a, b, d = int(chunk["a"]), int(chunk["b"]), int(chunk["d"])
@@ -100,16 +113,22 @@ class Layers:
         ky, kx = np.divmod(chunk["position"] + q, kernel_x)
         there = (output < outputs)[:, :, None] & (channel < inputs)[:, None, :, None]
         known = np.minimum(channel, inputs - 1)
-        place = (np.minimum(output, outputs - 1)[:, :, None], known[:, None, :, None],
-                 ky[:, None, None, None], kx[:, None, None, None])
+        place = (
+            np.minimum(output, outputs - 1)[:, :, None],
+            known[:, None, :, None],
+            ky[:, None, None, None],
+            kx[:, None, None, None],
+        )
         weights = np.where(there, values[place], 0)
         records = None
         if isinstance(layer.weight, CodebookWeight) and columns == layer.weight.d:
             assert layer.weight.mask_codes is not None
             first = place[0][..., 0] // layer.weight.d
             where = (first, place[1][..., 0], place[2][..., 0], place[3][..., 0])
-            records = tuple(array[where].transpose(0, 2, 1).reshape(-1, LANES) for array in (
-                layer.weight.assignments, layer.weight.mask_codes[..., 0]))
+            records = tuple(
+                array[where].transpose(0, 2, 1).reshape(-1, LANES)
+                for array in (layer.weight.assignments, layer.weight.mask_codes[..., 0])
+            )
         pixels = max(1, min(int(chunk["pixels"]), -(-tokens // entries)))
         start = rng.integers(chunk["pixels"] - pixels + 1, size=LANES)
         y, x = np.divmod(start + np.arange(pixels)[:, None], chunk["width"])
@@ -119,9 +138,15 @@ class Layers:
         found = ifmap[image[None, None, :, None], known[None, :, None], line[..., None], pixel[..., None]]
         found = np.where((channel < inputs)[None, :, None], found, 0)
         return Sample(
-            layer, weights, found.reshape(-1, LANES, rows), np.tile(np.arange(entries), pixels), a,
-            np.where(output < outputs, output, -1)[:a], records,
-            layer.weight.codebook if isinstance(layer.weight, CodebookWeight) else None)
+            layer,
+            weights,
+            found.reshape(-1, LANES, rows),
+            np.tile(np.arange(entries), pixels),
+            a,
+            np.where(output < outputs, output, -1)[:a],
+            records,
+            layer.weight.codebook if isinstance(layer.weight, CodebookWeight) else None,
+        )
 
 
 def _float_name(layer: str) -> str:

@@ -38,8 +38,10 @@ class Table:
         """Bilinear; beyond the table the line goes on."""
         row, down = _place(self.slews, slew)
         column, right = _place(self.loads, load)
-        across = [line[column] + (line[column + 1] - line[column]) * right if right else line[column]
-                  for line in (self.values[row : row + 2] if down else self.values[row : row + 1])]
+        across = [
+            line[column] + (line[column + 1] - line[column]) * right if right else line[column]
+            for line in (self.values[row : row + 2] if down else self.values[row : row + 1])
+        ]
         return across[0] + (across[1] - across[0]) * down if down else across[0]
 
 
@@ -90,16 +92,23 @@ class Tables:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.files = ", ".join(str(file) for file in library.files)
-        heads = [tree(text[: _end(text)] + "}", file)
-                 for text, file in zip(library.texts, library.files, strict=True)]
-        self._templates = {group.arguments[0]: group for head in heads
-                           for kind in ("lu_table_template", "power_lut_template")
-                           for group in head.all(kind)}
-        self.volts = self._same(heads, "nom_voltage", lambda head: head.number("nom_voltage")
-                                * _unit(head.get("voltage_unit")))
+        heads = [
+            tree(text[: _end(text)] + "}", file)
+            for text, file in zip(library.texts, library.files, strict=True)
+        ]
+        self._templates = {
+            group.arguments[0]: group
+            for head in heads
+            for kind in ("lu_table_template", "power_lut_template")
+            for group in head.all(kind)
+        }
+        self.volts = self._same(
+            heads, "nom_voltage", lambda head: head.number("nom_voltage") * _unit(head.get("voltage_unit"))
+        )
         self.farads = self._same(heads, "capacitive_load_unit", _farads)
-        self._leak_watts = self._same(heads, "leakage_power_unit", lambda head: _unit(
-            head.get("leakage_power_unit", "1nW")))
+        self._leak_watts = self._same(
+            heads, "leakage_power_unit", lambda head: _unit(head.get("leakage_power_unit", "1nW"))
+        )
         self.seconds = self._same(heads, "time_unit", lambda head: _unit(head.get("time_unit", "1ns")))
         self.revision = " ".join(heads[0].get(name) for name in ("revision", "date") if heads[0].get(name))
         if not any(cell.has_power for cell in library.cells.values()):
@@ -135,11 +144,14 @@ class Tables:
     def leakage(self, cell: Cell) -> tuple[Leakage, ...]:
         if cell.name not in self._leakage:
             groups = [group for group in cell.group.all("leakage_power") if not self._ground(cell, group)]
-            found = [Leakage(group.expression("when"), group.number("value") * self._leak_watts)
-                     for group in groups]
+            found = [
+                Leakage(group.expression("when"), group.number("value") * self._leak_watts)
+                for group in groups
+            ]
             if not any(leakage.when is None for leakage in found):
-                watts = (cell.group.number("cell_leakage_power") * self._leak_watts
-                         or float(np.mean([leakage.watts for leakage in found] or [0.0])))
+                watts = cell.group.number("cell_leakage_power") * self._leak_watts or float(
+                    np.mean([leakage.watts for leakage in found] or [0.0])
+                )
                 found.append(Leakage(None, watts))
             self._leakage[cell.name] = tuple(found)
         return self._leakage[cell.name]
@@ -147,8 +159,9 @@ class Tables:
     def _ground(self, cell: Cell, group: Group) -> bool:
         """Of the ground: its charge is that of the supply once more."""
         pin = group.get("related_pg_pin")
-        return bool(pin) and any("ground" in found.get("pg_type") for found in cell.group.all("pg_pin")
-                                 if pin in found.arguments)
+        return bool(pin) and any(
+            "ground" in found.get("pg_type") for found in cell.group.all("pg_pin") if pin in found.arguments
+        )
 
     def _arcs(self, cell: Cell, groups: Iterable[Group], suffix: str, both: str) -> Iterator[Arc]:
         for group in groups:
@@ -158,8 +171,12 @@ class Tables:
             for edge in ("rise", "fall"):
                 found = next(group.all(edge + suffix), None) or next(group.all(both or edge + suffix), None)
                 edges.append(self._table(cell, found) if found else None)
-            yield Arc(tuple(group.get("related_pin").split()), group.expression("when"),
-                      group.get("timing_sense"), *edges)
+            yield Arc(
+                tuple(group.get("related_pin").split()),
+                group.expression("when"),
+                group.get("timing_sense"),
+                *edges,
+            )
 
     def _table(self, cell: Cell, group: Group) -> Table:
         template = self._templates.get(group.arguments[0] if group.arguments else "", Group("", ()))
@@ -171,36 +188,52 @@ class Tables:
                 index = _numbers(group.list(f"index_{n}") or template.list(f"index_{n}"))
                 name = "slew" if variable in _SLEW else "load" if variable in _LOAD else ""
                 if not name or name in order:
-                    raise InputError("liberty", self.files, f"cell {cell.name}: a table over {variable} "
-                                     "cannot be looked up", "give tables over input slew and output load")
+                    raise InputError(
+                        "liberty",
+                        self.files,
+                        f"cell {cell.name}: a table over {variable} cannot be looked up",
+                        "give tables over input slew and output load",
+                    )
                 axes[name] = np.array(index)
                 order.append(name)
         shape = [max(1, len(axes[name])) for name in order or ("slew",)]
         found = np.array(_numbers(group.list("values")))
         if found.size != np.prod(shape):
-            raise InputError("liberty", self.files, f"cell {cell.name}: a table has {found.size} values, its "
-                             f"indices say {int(np.prod(shape))}", "correct it, or fetch the file again")
+            raise InputError(
+                "liberty",
+                self.files,
+                f"cell {cell.name}: a table has {found.size} values, its indices say {int(np.prod(shape))}",
+                "correct it, or fetch the file again",
+            )
         found = found.reshape(shape)
         if order == ["load", "slew"]:
             found = found.T
         if order == ["load"]:
             found = found[None]
-        return Table(axes["slew"].tolist(), axes["load"].tolist(),
-                     found.reshape(max(1, len(axes["slew"])), -1).tolist())
+        return Table(
+            axes["slew"].tolist(),
+            axes["load"].tolist(),
+            found.reshape(max(1, len(axes["slew"])), -1).tolist(),
+        )
 
     def _same(self, heads, name, read):  # type: ignore[no-untyped-def]
         found = {read(head) for head in heads}
         if len(found) > 1:
-            raise InputError("liberty", self.files, f"its files differ in {name}",
-                             "give files of one library")
+            raise InputError(
+                "liberty", self.files, f"its files differ in {name}", "give files of one library"
+            )
         value = found.pop()
         if not value:
             raise self._lacks(name)
         return value
 
     def _lacks(self, what: str) -> InputError:
-        return InputError("liberty", self.files, f"lacks {what}, without which energy is not known",
-                          "give a library characterized for power")
+        return InputError(
+            "liberty",
+            self.files,
+            f"lacks {what}, without which energy is not known",
+            "give a library characterized for power",
+        )
 
     @cached_property
     def input_slew(self) -> float:

@@ -12,8 +12,16 @@ from rtl.geometry import COUNT_BITS, Geometry
 from rtl.storer.places import RowPlaces
 from sim.accelerator import Accelerator
 
-ENTRY = {"map": 1, "word": packets.WORD_ADDRESS_BITS, "offset": 3, "bytes": 9,
-         "address": packets.ADDRESS_BITS, "ring": packets.WORD_ADDRESS_BITS + 1, "ends_unit": 1, "ends": 1}
+ENTRY = {
+    "map": 1,
+    "word": packets.WORD_ADDRESS_BITS,
+    "offset": 3,
+    "bytes": 9,
+    "address": packets.ADDRESS_BITS,
+    "ring": packets.WORD_ADDRESS_BITS + 1,
+    "ends_unit": 1,
+    "ends": 1,
+}
 """A row: L1 group, first word and byte in it, length, place in memory, words of the ring; whether it is the
 last of a unit, of a layer."""
 
@@ -34,11 +42,16 @@ class RowEntries(Block):
         self.accelerator = accelerator
         geometry = Geometry(accelerator)
         self.layout = packets.unit(geometry)
-        super().__init__({
-            "unit": In(self.layout.size), "left": Out(1), "handed": In(geometry.extent_bits),
-            "out_valid": Out(1), "out_ready": In(1),
-            **{f"out_{name}": Out(width) for name, width in ENTRY.items()},
-        })
+        super().__init__(
+            {
+                "unit": In(self.layout.size),
+                "left": Out(1),
+                "handed": In(geometry.extent_bits),
+                "out_valid": Out(1),
+                "out_ready": In(1),
+                **{f"out_{name}": Out(width) for name, width in ENTRY.items()},
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -50,15 +63,21 @@ class RowEntries(Block):
         byte = Signal(len(unit.channel) + 1)
         taken = Signal()
         m.d.comb += [
-            places.unit.eq(self.unit), places.step.eq(taken),
-            self.out_valid.eq(waiting != 0), taken.eq(self.out_valid & self.out_ready),
+            places.unit.eq(self.unit),
+            places.step.eq(taken),
+            self.out_valid.eq(waiting != 0),
+            taken.eq(self.out_valid & self.out_ready),
             self.left.eq(taken & places.unit_end),
-            pixel.eq(Mux(places.first_pixel, unit.address, later)), byte.eq(unit.channel + places.offset),
-            self.out_map.eq(unit.map), self.out_ring.eq(unit.ring),
-            self.out_word.eq(places.word + (byte >> 3)), self.out_offset.eq(byte),
+            pixel.eq(Mux(places.first_pixel, unit.address, later)),
+            byte.eq(unit.channel + places.offset),
+            self.out_map.eq(unit.map),
+            self.out_ring.eq(unit.ring),
+            self.out_word.eq(places.word + (byte >> 3)),
+            self.out_offset.eq(byte),
             self.out_bytes.eq(Mux(unit.wide, places.columns << 2, places.columns)),
             self.out_address.eq(pixel + byte),
-            self.out_ends_unit.eq(places.unit_end), self.out_ends.eq(places.unit_end & unit.ends),
+            self.out_ends_unit.eq(places.unit_end),
+            self.out_ends.eq(places.unit_end & unit.ends),
         ]
         m.d.sync += waiting.eq(waiting + self.handed - taken)
         with m.If(taken & places.pixel_end):

@@ -36,13 +36,24 @@ class RowIntake(Block):
         columns = accelerator.columns
         self.layout = packets.unit(geometry)
         self.wide = accelerator.wide_lanes
-        super().__init__({
-            "row_valid": In(1), "row": In(PSUM_BITS * columns), "now": In(TIME_BITS), "overflow": Out(1),
-            "enable": In(1), "unit": In(self.layout.size), "columns": In(bits_for(columns)),
-            "operand": Out(PSUM_BITS * columns), "arrival": Out(TIME_BITS),
-            "issue": Out(1), "row_done": Out(1), "index": Out(range(max(2, columns // self.wide))),
-            "column": Out(bits_for(columns)), "count": Out(bits_for(columns)),
-        })
+        super().__init__(
+            {
+                "row_valid": In(1),
+                "row": In(PSUM_BITS * columns),
+                "now": In(TIME_BITS),
+                "overflow": Out(1),
+                "enable": In(1),
+                "unit": In(self.layout.size),
+                "columns": In(bits_for(columns)),
+                "operand": Out(PSUM_BITS * columns),
+                "arrival": Out(TIME_BITS),
+                "issue": Out(1),
+                "row_done": Out(1),
+                "index": Out(range(max(2, columns // self.wide))),
+                "column": Out(bits_for(columns)),
+                "count": Out(bits_for(columns)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -57,14 +68,18 @@ class RowIntake(Block):
         m.d.comb += [
             Cat(self.arrival, self.operand).eq(Mux(queue.out_valid, queue.out_data, arriving)),
             self.issue.eq(self.enable & (queue.out_valid | self.row_valid)),
-            last.eq(self.column + most >= self.columns), self.row_done.eq(self.issue & last),
+            last.eq(self.column + most >= self.columns),
+            self.row_done.eq(self.issue & last),
             self.count.eq(Mux(last, self.columns - self.column, most)),
             queue.in_valid.eq(self.row_valid & (queue.out_valid | ~self.row_done)),
-            queue.in_data.eq(arriving), queue.out_ready.eq(self.row_done),
+            queue.in_data.eq(arriving),
+            queue.out_ready.eq(self.row_done),
         ]
         with m.If(self.issue):
-            m.d.sync += [self.column.eq(Mux(last, 0, self.column + most)),
-                         self.index.eq(Mux(last, 0, self.index + 1))]
+            m.d.sync += [
+                self.column.eq(Mux(last, 0, self.column + most)),
+                self.index.eq(Mux(last, 0, self.index + 1)),
+            ]
         with m.If(self.row_valid & ~self.issue | queue.in_valid & ~queue.in_ready):
             m.d.sync += self.overflow.eq(1)
         return m

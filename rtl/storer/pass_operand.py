@@ -22,20 +22,24 @@ class PassOperand(Block):
     clocked = False
 
     def __init__(self) -> None:
-        super().__init__({
-            "total": In(PSUM_BITS), "value": In(8), "zero": In(8),
-            "inside": In(1), "first": In(1), "largest": In(1),
-            "acc": Out(PSUM_BITS), "bias": Out(PSUM_BITS),
-        })
+        super().__init__(
+            {
+                "total": In(PSUM_BITS),
+                "value": In(8),
+                "zero": In(8),
+                "inside": In(1),
+                "first": In(1),
+                "largest": In(1),
+                "acc": Out(PSUM_BITS),
+                "bias": Out(PSUM_BITS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         value = self.value.as_signed()
         before = Signal(signed(PSUM_BITS))
-        m.d.comb += [
-            before.eq(Mux(self.first, Mux(self.largest, -128, 0), self.total)),
-            self.acc.eq(before),
-        ]
+        m.d.comb += [before.eq(Mux(self.first, Mux(self.largest, -128, 0), self.total)), self.acc.eq(before)]
         with m.If(self.inside):
             with m.If(~self.largest):
                 m.d.comb += self.bias.eq(value - self.zero.as_signed())

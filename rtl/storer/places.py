@@ -32,12 +32,19 @@ class RowPlaces(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
         self.layout = packets.unit(Geometry(accelerator))
-        super().__init__({
-            "unit": In(self.layout.size), "step": In(1),
-            "columns": Out(bits_for(accelerator.columns)), "offset": Out(BYTE_BITS),
-            "word": Out(packets.WORD_ADDRESS_BITS), "following": Out(self.layout.members["groups"]),
-            "first_pixel": Out(1), "pixel_end": Out(1), "unit_end": Out(1),
-        })
+        super().__init__(
+            {
+                "unit": In(self.layout.size),
+                "step": In(1),
+                "columns": Out(bits_for(accelerator.columns)),
+                "offset": Out(BYTE_BITS),
+                "word": Out(packets.WORD_ADDRESS_BITS),
+                "following": Out(self.layout.members["groups"]),
+                "first_pixel": Out(1),
+                "pixel_end": Out(1),
+                "unit_end": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -65,7 +72,9 @@ class RowPlaces(Block):
             m.d.sync += [group.eq(self.following), self.offset.eq(self.offset + row_bytes)]
             with m.If(self.pixel_end):
                 m.d.sync += [
-                    self.offset.eq(0), later.eq(~self.unit_end), pixel.eq(Mux(self.unit_end, 0, pixel + 1)),
+                    self.offset.eq(0),
+                    later.eq(~self.unit_end),
+                    pixel.eq(Mux(self.unit_end, 0, pixel + 1)),
                     place.eq(Mux(onwards < unit.ring, onwards, onwards - unit.ring)),
                 ]
         return m

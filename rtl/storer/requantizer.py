@@ -26,11 +26,20 @@ class Requantizer(Block):
     kind = "requantizer"
 
     def __init__(self) -> None:
-        super().__init__({
-            "acc": In(PSUM_BITS), "bias": In(PSUM_BITS), "multiplier": In(MULTIPLIER_BITS),
-            "shift": In(SHIFT_BITS), "zero": In(8), "low": In(8), "high": In(8),
-            "total": Out(PSUM_BITS), "scaled": Out(PSUM_BITS), "y": Out(8),
-        })
+        super().__init__(
+            {
+                "acc": In(PSUM_BITS),
+                "bias": In(PSUM_BITS),
+                "multiplier": In(MULTIPLIER_BITS),
+                "shift": In(SHIFT_BITS),
+                "zero": In(8),
+                "low": In(8),
+                "high": In(8),
+                "total": Out(PSUM_BITS),
+                "scaled": Out(PSUM_BITS),
+                "y": Out(8),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -41,8 +50,11 @@ class Requantizer(Block):
         y = Signal(8, reset_less=True)
         rounded = rounding_shift(product, shift[1]) + self.zero.as_signed()
         m.d.sync += [
-            total.eq(self.acc + self.bias), multiplier.eq(self.multiplier), shift[0].eq(self.shift),
-            product.eq(total * multiplier), shift[1].eq(shift[0]),
+            total.eq(self.acc + self.bias),
+            multiplier.eq(self.multiplier),
+            shift[0].eq(self.shift),
+            product.eq(total * multiplier),
+            shift[1].eq(shift[0]),
             y.eq(clamp(rounded, self.low, self.high)),
         ]
         m.d.comb += [self.total.eq(total), self.scaled.eq(product), self.y.eq(y)]

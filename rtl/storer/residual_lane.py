@@ -22,11 +22,21 @@ class ResidualLane(Block):
     kind = "residual_lane"
 
     def __init__(self) -> None:
-        super().__init__({
-            "own": In(8), "own_zero": In(8), "own_multiplier": In(MULTIPLIER_BITS),
-            "other": In(8), "other_zero": In(8), "other_multiplier": In(MULTIPLIER_BITS),
-            "shift": In(SHIFT_BITS), "zero": In(8), "low": In(8), "high": In(8), "y": Out(8),
-        })
+        super().__init__(
+            {
+                "own": In(8),
+                "own_zero": In(8),
+                "own_multiplier": In(MULTIPLIER_BITS),
+                "other": In(8),
+                "other_zero": In(8),
+                "other_multiplier": In(MULTIPLIER_BITS),
+                "shift": In(SHIFT_BITS),
+                "zero": In(8),
+                "low": In(8),
+                "high": In(8),
+                "y": Out(8),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -56,25 +56,52 @@ class Storer(Block):
         self.geometry = geometry = Geometry(accelerator)
         lanes, columns = accelerator.requant_lanes, accelerator.columns
         if columns % lanes or lanes % 4:
-            raise InputError("requant_lanes", lanes, f"the storer takes the {columns} columns of a row in "
-                             "equal parts of whole half words", "choose a multiple of 4 that divides columns")
+            raise InputError(
+                "requant_lanes",
+                lanes,
+                f"the storer takes the {columns} columns of a row in equal parts of whole half words",
+                "choose a multiple of 4 that divides columns",
+            )
         self.layout = packets.unit(geometry)
         data = WORD_BITS * accelerator.map_banks
-        self.write_layout = StructLayout({
-            "valid": 1, "word": WORD_ADDRESS_BITS, "half": 1, "bytes": bits_for(data // 8),
-            "handed": geometry.extent_bits, "due": TIME_BITS})
-        super().__init__({
-            "word_valid": In(1), "word_ready": Out(1), "word": In(WORD_BITS), "unit_loaded": Out(1),
-            "row_valid": In(1), "row": In(PSUM_BITS * columns), "overflow": Out(1),
-            "write_map": Out(1), "write_enable": Out(data // 8), "write_word": Out(WORD_ADDRESS_BITS),
-            "write_data": Out(data),
-            "residual_read": Out(1), "residual_word": Out(WORD_ADDRESS_BITS), "residual_data": In(data),
-            "out_valid": Out(1), "out_ready": In(1),
-            **{f"out_{name}": Out(width) for name, width in ENTRY.items()},
-            "pass_waiting": Out(1), "pass_start": In(1), "pass_busy": Out(1),
-            "pass_read": Out(1), "pass_map": Out(1), "pass_word": Out(WORD_ADDRESS_BITS),
-            "pass_data": In(data),
-        })
+        self.write_layout = StructLayout(
+            {
+                "valid": 1,
+                "word": WORD_ADDRESS_BITS,
+                "half": 1,
+                "bytes": bits_for(data // 8),
+                "handed": geometry.extent_bits,
+                "due": TIME_BITS,
+            }
+        )
+        super().__init__(
+            {
+                "word_valid": In(1),
+                "word_ready": Out(1),
+                "word": In(WORD_BITS),
+                "unit_loaded": Out(1),
+                "row_valid": In(1),
+                "row": In(PSUM_BITS * columns),
+                "overflow": Out(1),
+                "write_map": Out(1),
+                "write_enable": Out(data // 8),
+                "write_word": Out(WORD_ADDRESS_BITS),
+                "write_data": Out(data),
+                "residual_read": Out(1),
+                "residual_word": Out(WORD_ADDRESS_BITS),
+                "residual_data": In(data),
+                "out_valid": Out(1),
+                "out_ready": In(1),
+                **{f"out_{name}": Out(width) for name, width in ENTRY.items()},
+                "pass_waiting": Out(1),
+                "pass_start": In(1),
+                "pass_busy": Out(1),
+                "pass_read": Out(1),
+                "pass_map": Out(1),
+                "pass_word": Out(WORD_ADDRESS_BITS),
+                "pass_data": In(data),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -90,19 +117,30 @@ class Storer(Block):
         now = Signal(TIME_BITS)
         m.d.sync += now.eq(now + 1)
         m.d.comb += [
-            units.word_valid.eq(self.word_valid), units.word.eq(self.word),
-            self.word_ready.eq(units.word_ready), self.unit_loaded.eq(units.unit_loaded),
-            units.group.eq(places.following), units.unit_done.eq(places.step & places.unit_end),
+            units.word_valid.eq(self.word_valid),
+            units.word.eq(self.word),
+            self.word_ready.eq(units.word_ready),
+            self.unit_loaded.eq(units.unit_loaded),
+            units.group.eq(places.following),
+            units.unit_done.eq(places.step & places.unit_end),
             units.left.eq(entries.left),
             is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
-            places.unit.eq(units.unit), places.step.eq(intake.row_done | result),
-            intake.row_valid.eq(self.row_valid), intake.row.eq(self.row), intake.now.eq(now),
-            intake.enable.eq(units.unit_valid & ~is_pass), intake.unit.eq(units.unit),
-            intake.columns.eq(places.columns), self.overflow.eq(intake.overflow),
-            lanes.unit.eq(units.unit), lanes.parameters.eq(units.parameters),
-            lanes.operand.eq(intake.operand), lanes.index.eq(intake.index),
+            places.unit.eq(units.unit),
+            places.step.eq(intake.row_done | result),
+            intake.row_valid.eq(self.row_valid),
+            intake.row.eq(self.row),
+            intake.now.eq(now),
+            intake.enable.eq(units.unit_valid & ~is_pass),
+            intake.unit.eq(units.unit),
+            intake.columns.eq(places.columns),
+            self.overflow.eq(intake.overflow),
+            lanes.unit.eq(units.unit),
+            lanes.parameters.eq(units.parameters),
+            lanes.operand.eq(intake.operand),
+            lanes.index.eq(intake.index),
             entries.unit.eq(units.leaving),
-            self.out_valid.eq(entries.out_valid), entries.out_ready.eq(self.out_ready),
+            self.out_valid.eq(entries.out_valid),
+            entries.out_ready.eq(self.out_ready),
             *(getattr(self, f"out_{name}").eq(getattr(entries, f"out_{name}")) for name in ENTRY),
         ]
 
@@ -112,8 +150,10 @@ class Storer(Block):
         byte = Signal(BYTE_BITS)
         m.d.comb += [
             byte.eq(unit.channel + places.offset + Mux(unit.wide, intake.column << 2, intake.column)),
-            enters.valid.eq(intake.issue | result), enters.word.eq(places.word + (byte >> 3)),
-            enters.half.eq(byte[2]), enters.bytes.eq(Mux(unit.wide, intake.count << 2, intake.count)),
+            enters.valid.eq(intake.issue | result),
+            enters.word.eq(places.word + (byte >> 3)),
+            enters.half.eq(byte[2]),
+            enters.bytes.eq(Mux(unit.wide, intake.count << 2, intake.count)),
         ]
         # Results of a pass are handed over one by one, rows with the last one of their pixel.
         with m.If(result):
@@ -129,8 +169,10 @@ class Storer(Block):
         with m.If(enters.valid):
             m.d.sync += held.eq(units.unit)
         written, soon = Signal(self.write_layout), Signal(self.write_layout)
-        m.d.comb += [written.eq(Mux(issued.residual, writes[4].as_value(), writes[3].as_value())),
-                     soon.eq(Mux(issued.residual, writes[3].as_value(), writes[2].as_value()))]
+        m.d.comb += [
+            written.eq(Mux(issued.residual, writes[4].as_value(), writes[3].as_value())),
+            soon.eq(Mux(issued.residual, writes[3].as_value(), writes[2].as_value())),
+        ]
         self._residual(m, lanes, unit, places, intake.column, writes[1].valid & issued.residual)
         self._write(m, lanes.data, written, issued.map)
         self._hand_over(m, entries, soon, now)
@@ -141,15 +183,21 @@ class Storer(Block):
         walk = place(m, "pass_walk", PassWalk(accelerator=self.geometry.accelerator))
         begun, enters, last, half = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            walk.unit.eq(units.unit), walk.start.eq(self.pass_start), walk.step.eq(self.pass_busy),
-            self.pass_read.eq(self.pass_busy & walk.inside), self.pass_word.eq(walk.word),
+            walk.unit.eq(units.unit),
+            walk.start.eq(self.pass_start),
+            walk.step.eq(self.pass_busy),
+            self.pass_read.eq(self.pass_busy & walk.inside),
+            self.pass_word.eq(walk.word),
             self.pass_map.eq(~View(self.layout, units.unit).map),
             lanes.value.eq(_from_half(self.pass_data, half)),
         ]
         m.d.sync += [
             self.pass_waiting.eq(units.unit_valid & is_pass & ~begun & ~self.pass_start),
-            enters.eq(self.pass_busy), last.eq(walk.last), half.eq(walk.half),
-            lanes.inside.eq(self.pass_read), lanes.first.eq(walk.first),
+            enters.eq(self.pass_busy),
+            last.eq(walk.last),
+            half.eq(walk.half),
+            lanes.inside.eq(self.pass_read),
+            lanes.first.eq(walk.first),
         ]
         with m.If(self.pass_start):
             m.d.sync += [begun.eq(1), self.pass_busy.eq(1)]
@@ -159,8 +207,9 @@ class Storer(Block):
             m.d.sync += begun.eq(0)
         return enters & last
 
-    def _residual(self, m: Module, lanes: StorerLanes, unit: View, places: RowPlaces, column: Signal,
-                  read: Value) -> None:
+    def _residual(
+        self, m: Module, lanes: StorerLanes, unit: View, places: RowPlaces, column: Signal, read: Value
+    ) -> None:
         """Reads the operand in the cycle after its row entered the lanes."""
         pixel, later = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
         byte = Signal(BYTE_BITS)
@@ -168,7 +217,8 @@ class Storer(Block):
         m.d.comb += [
             pixel.eq(Mux(places.first_pixel, unit["from"], later)),
             byte.eq(unit.from_channel + places.offset + column),
-            self.residual_read.eq(read), lanes.other.eq(_from_half(self.residual_data, half[1])),
+            self.residual_read.eq(read),
+            lanes.other.eq(_from_half(self.residual_data, half[1])),
         ]
         m.d.sync += [self.residual_word.eq(pixel + (byte >> 3)), half.eq(Cat(byte[2], half[0]))]
         with m.If(places.step & places.pixel_end):
@@ -177,7 +227,8 @@ class Storer(Block):
     def _write(self, m: Module, data: Value, write: View, group: Value) -> None:
         enable = Cat(write.valid & (write.bytes > n) for n in range(len(self.write_enable)))
         m.d.comb += [
-            self.write_map.eq(group), self.write_word.eq(write.word),
+            self.write_map.eq(group),
+            self.write_word.eq(write.word),
             self.write_enable.eq(Mux(write.half, enable << HALF_WORD // 8, enable)),
             self.write_data.eq(Mux(write.half, data << HALF_WORD, data)),
         ]
@@ -191,7 +242,8 @@ class Storer(Block):
         m.d.comb += [
             queue.in_valid.eq(write.valid & (write.handed != 0)),
             queue.in_data.eq(Cat(write.handed, write.due)),
-            Cat(handed, due).eq(queue.out_data), queue.out_ready.eq(~(now - due)[TIME_BITS - 1]),
+            Cat(handed, due).eq(queue.out_data),
+            queue.out_ready.eq(~(now - due)[TIME_BITS - 1]),
             entries.handed.eq(Mux(queue.out_valid & queue.out_ready, handed, 0)),
         ]
 

@@ -33,24 +33,35 @@ class StorerLanes(Block):
         self.lanes, self.columns = accelerator.requant_lanes, accelerator.columns
         self.wide = accelerator.wide_lanes
         self.layout = packets.unit(geometry)
-        super().__init__({
-            "unit": In(self.layout.size), "issued": In(self.layout.size),
-            "operand": In(PSUM_BITS * self.columns), "parameters": In(packets.PARAMETER.size * self.columns),
-            "index": In(range(max(2, self.columns // self.wide))),
-            "value": In(8 * self.lanes), "inside": In(1), "first": In(1), "other": In(8 * self.lanes),
-            "data": Out(packets.WORD_BITS * accelerator.map_banks),
-        })
+        super().__init__(
+            {
+                "unit": In(self.layout.size),
+                "issued": In(self.layout.size),
+                "operand": In(PSUM_BITS * self.columns),
+                "parameters": In(packets.PARAMETER.size * self.columns),
+                "index": In(range(max(2, self.columns // self.wide))),
+                "value": In(8 * self.lanes),
+                "inside": In(1),
+                "first": In(1),
+                "other": In(8 * self.lanes),
+                "data": Out(packets.WORD_BITS * accelerator.map_banks),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         unit, issued = View(self.layout, self.unit), View(self.layout, self.issued)
         is_pass, largest = Signal(), Signal()
-        m.d.comb += [is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
-                     largest.eq(unit["pass"] == packets.PASS_KINDS["max"])]
+        m.d.comb += [
+            is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
+            largest.eq(unit["pass"] == packets.PASS_KINDS["max"]),
+        ]
         operand = Signal(PSUM_BITS * self.lanes)
         parameters = Signal(packets.PARAMETER.size * self.lanes)
-        m.d.comb += [operand.eq(self._part(self.operand, PSUM_BITS, unit.wide)),
-                     parameters.eq(self._part(self.parameters, packets.PARAMETER.size, unit.wide))]
+        m.d.comb += [
+            operand.eq(self._part(self.operand, PSUM_BITS, unit.wide)),
+            parameters.eq(self._part(self.parameters, packets.PARAMETER.size, unit.wide)),
+        ]
         finished, added, scaled = [], [], []
         for n in range(self.lanes):
             lane = place(m, f"requantizer_{n}", Requantizer())
@@ -58,21 +69,32 @@ class StorerLanes(Block):
             residual = place(m, f"residual_{n}", ResidualLane())
             parameter = View(packets.PARAMETER, parameters.word_select(n, packets.PARAMETER.size))
             m.d.comb += [
-                turn.total.eq(lane.total), turn.value.eq(self.value.word_select(n, 8)),
-                turn.zero.eq(unit.own_zero), turn.inside.eq(self.inside), turn.first.eq(self.first),
+                turn.total.eq(lane.total),
+                turn.value.eq(self.value.word_select(n, 8)),
+                turn.zero.eq(unit.own_zero),
+                turn.inside.eq(self.inside),
+                turn.first.eq(self.first),
                 turn.largest.eq(largest),
                 lane.acc.eq(Mux(is_pass, turn.acc, operand.word_select(n, PSUM_BITS))),
                 lane.bias.eq(Mux(is_pass, turn.bias, parameter.bias)),
                 # A maximum passes through as (2x + 1) >> 1, a wide value as its product with 1.
-                lane.multiplier.eq(Mux(largest, 2, Mux(is_pass, unit.own_multiplier, Mux(
-                    unit.wide, 1, parameter.multiplier)))),
+                lane.multiplier.eq(
+                    Mux(
+                        largest, 2, Mux(is_pass, unit.own_multiplier, Mux(unit.wide, 1, parameter.multiplier))
+                    )
+                ),
                 lane.shift.eq(Mux(largest, 1, Mux(is_pass, unit.shift, parameter.shift))),
                 lane.zero.eq(Mux(issued["pass"] == packets.PASS_KINDS["max"], 0, issued.zero)),
-                lane.low.eq(issued.low), lane.high.eq(issued.high),
-                residual.own.eq(lane.y), residual.other.eq(self.other.word_select(n, 8)),
-                *(getattr(residual, name).eq(issued[name]) for name in
-                  ("own_zero", "own_multiplier", "other_zero", "other_multiplier", "shift")),
-                residual.zero.eq(issued.add_zero), residual.low.eq(issued.add_low),
+                lane.low.eq(issued.low),
+                lane.high.eq(issued.high),
+                residual.own.eq(lane.y),
+                residual.other.eq(self.other.word_select(n, 8)),
+                *(
+                    getattr(residual, name).eq(issued[name])
+                    for name in ("own_zero", "own_multiplier", "other_zero", "other_multiplier", "shift")
+                ),
+                residual.zero.eq(issued.add_zero),
+                residual.low.eq(issued.add_low),
                 residual.high.eq(issued.add_high),
             ]
             finished.append(lane.y)

@@ -38,24 +38,34 @@ class UnitBuffer(Block):
         geometry = Geometry(accelerator)
         self.layout = packets.unit(geometry)
         self.group_bits = geometry.word_select_bits
-        super().__init__({
-            "word_valid": In(1), "word_ready": Out(1), "word": In(packets.WORD_BITS),
-            "unit": Out(self.layout.size), "unit_valid": Out(1), "unit_done": In(1), "unit_loaded": Out(1),
-            "group": In(self.group_bits),
-            "parameters": Out(packets.PARAMETER.size * accelerator.columns),
-            "leaving": Out(self.layout.size), "left": In(1),
-        })
+        super().__init__(
+            {
+                "word_valid": In(1),
+                "word_ready": Out(1),
+                "word": In(packets.WORD_BITS),
+                "unit": Out(self.layout.size),
+                "unit_valid": Out(1),
+                "unit_done": In(1),
+                "unit_loaded": Out(1),
+                "group": In(self.group_bits),
+                "parameters": Out(packets.PARAMETER.size * accelerator.columns),
+                "leaving": Out(self.layout.size),
+                "left": In(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         columns, length = self.accelerator.columns, packets.words(self.layout)
         parameter_bits = packets.PARAMETER.size
-        m.submodules.units = units = Memory(
-            shape=unsigned(length * packets.WORD_BITS), depth=SLOTS, init=[])
+        m.submodules.units = units = Memory(shape=unsigned(length * packets.WORD_BITS), depth=SLOTS, init=[])
         packet_write = units.write_port(granularity=packets.WORD_BITS)
         running, leaving = units.read_port(domain="comb"), units.read_port(domain="comb")
-        parameters = place(m, "parameter_rows", Sram(
-            depth=2 << self.group_bits, width=parameter_bits * columns, granularity=parameter_bits))
+        parameters = place(
+            m,
+            "parameter_rows",
+            Sram(depth=2 << self.group_bits, width=parameter_bits * columns, granularity=parameter_bits),
+        )
 
         # Numbers of the units that load, run and leave; a bit more than a slot number tells full from empty.
         slot_bits = ceil_log2(SLOTS)
@@ -66,8 +76,11 @@ class UnitBuffer(Block):
             run_next.eq(run + self.unit_done),
             slot_free.eq((load - leave)[: slot_bits + 1] != SLOTS),
             half_free.eq((load - run)[: slot_bits + 1] <= 1),
-            running.addr.eq(run), leaving.addr.eq(leave),
-            self.unit.eq(running.data), self.leaving.eq(leaving.data), self.unit_valid.eq(load != run),
+            running.addr.eq(run),
+            leaving.addr.eq(leave),
+            self.unit.eq(running.data),
+            self.leaving.eq(leaving.data),
+            self.unit_valid.eq(load != run),
         ]
         m.d.sync += [run.eq(run_next), leave.eq(leave + self.left)]
 
@@ -83,22 +96,27 @@ class UnitBuffer(Block):
         m.d.comb += [
             self.word_ready.eq(Mux(in_packet, slot_free, half_free)),
             taken.eq(self.word_valid & self.word_ready),
-            packet_end.eq(in_packet & (index == length - 1)), column_end.eq(column == columns - 1),
+            packet_end.eq(in_packet & (index == length - 1)),
+            column_end.eq(column == columns - 1),
             complete.eq(taken & Mux(in_packet, packet_end & ~rows, column_end & (group == last_group))),
-            packet_write.addr.eq(load), packet_write.data.eq(self.word.replicate(length)),
+            packet_write.addr.eq(load),
+            packet_write.data.eq(self.word.replicate(length)),
             packet_write.en.eq((taken & in_packet) << index),
             parameters.write_address.eq(Cat(group, load[0])),
             parameters.write_data.eq(self.word[:parameter_bits].replicate(columns)),
             parameters.write_enable.eq((taken & ~in_packet) << column),
-            parameters.read_enable.eq(1), parameters.read_address.eq(Cat(self.group, run_next[0])),
+            parameters.read_enable.eq(1),
+            parameters.read_address.eq(Cat(self.group, run_next[0])),
             self.parameters.eq(parameters.read_data),
         ]
         m.d.sync += [self.unit_loaded.eq(complete & rows), load.eq(load + complete)]
         with m.If(taken & in_packet):
             m.d.sync += index.eq(Mux(packet_end, 0, index + 1))
             with m.If(index == 0):
-                m.d.sync += [rows.eq(begins["pass"] == packets.PASS_KINDS["rows"]),
-                             last_group.eq(begins.a - 1)]
+                m.d.sync += [
+                    rows.eq(begins["pass"] == packets.PASS_KINDS["rows"]),
+                    last_group.eq(begins.a - 1),
+                ]
             with m.If(packet_end & rows):
                 m.d.sync += in_packet.eq(0)
         with m.If(taken & ~in_packet):

@@ -59,8 +59,11 @@ COMPONENTS = {
     "loader.signed": Component("ssvq", "column", _loader),
     "loader.rom": Component("rom", "column", _loader),
     "arf": Component("ews", "row", lambda acc: Arf(depth=acc.arf_depth, width=8 * acc.rows)),
-    "prf": Component("ews", "column", lambda acc: Prf(depth=acc.prf_depth, columns=acc.columns,
-                                                      sum_bits=Geometry(acc).sum_bits)),
+    "prf": Component(
+        "ews",
+        "column",
+        lambda acc: Prf(depth=acc.prf_depth, columns=acc.columns, sum_bits=Geometry(acc).sum_bits),
+    ),
     "storer": Component("ews", "column", lambda acc: Storer(accelerator=acc)),
 }
 
@@ -74,8 +77,7 @@ def synthesis(name: str, size: int, library: Library) -> Synthesis:
     for kind in (Codebook.kind, RomBank.kind):
         # Modules of that name stay outside.
         inside, outside = module_name(kind), module_name(f"sram_{kind}")
-        texts = {name.replace(inside, outside): text.replace(inside, outside)
-                 for name, text in texts.items()}
+        texts = {name.replace(inside, outside): text.replace(inside, outside) for name, text in texts.items()}
     return synthesize_modules(texts, module_name(block.kind), library, 1e9 / acc.clock_hz)
 
 
@@ -88,20 +90,31 @@ def section(name: str, sizes: list[int], library: Library) -> str:
         units.append(units_of(component.unit, accelerator.preset(f"{component.family}-{size}")))
         areas.append(f"{units[-1]} = {found.area:.6g}")
         registers.append(f"{units[-1]} = {found.flip_flops}")
-    return "\n".join([
-        f"[area.{name}]", f'unit = "{component.unit}"', f"um2 = {{ {', '.join(areas)} }}",
-        f"flip_flops = {{ {', '.join(registers)} }}", f"valid = [{min(units)}, {max(units)}]",
-        'label = "measured"',
-        f'source = "synthesis of our RTL for 300 MHz on {library.name}, {datetime.date.today().isoformat()}"',
-        'uncertainty = "before placement, no wires; 5 % between runs of the mapper"', ""])
+    return "\n".join(
+        [
+            f"[area.{name}]",
+            f'unit = "{component.unit}"',
+            f"um2 = {{ {', '.join(areas)} }}",
+            f"flip_flops = {{ {', '.join(registers)} }}",
+            f"valid = [{min(units)}, {max(units)}]",
+            'label = "measured"',
+            f'source = "synthesis of our RTL for 300 MHz on {library.name}, {datetime.date.today().isoformat()}"',
+            'uncertainty = "before placement, no wires; 5 % between runs of the mapper"',
+            "",
+        ]
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     assert __doc__ is not None
-    parser = argparse.ArgumentParser(prog="python -m rtl.synth.areas",
-                                     description=__doc__.splitlines()[0])
-    parser.add_argument("--liberty", nargs="+", required=True, metavar="FILE",
-                        help=".lib or .lib.gz files of one library, or a folder of them")
+    parser = argparse.ArgumentParser(prog="python -m rtl.synth.areas", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--liberty",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help=".lib or .lib.gz files of one library, or a folder of them",
+    )
     parser.add_argument("--component", action="append", choices=COMPONENTS, help="default all")
     parser.add_argument("--size", type=int, action="append", help=f"default {SIZES}")
     given = parser.parse_args(arguments)

@@ -42,15 +42,35 @@ def prove(texts: Mapping[str, str], top: str, netlist: str, library: Library) ->
         files = yosys.write(reached(texts, top), directory)
         libraries = yosys.write_library(library, directory)
         (directory / "netlist.v").write_text(netlist)
-        log = yosys.run([
-            *(f"read_verilog {file}" for file in files), f"hierarchy -check -top {top}", "proc", "flatten",
-            "memory -nomap", "opt_clean", "memory_map", "opt_clean", "design -stash gold",
-            *(f"read_liberty -ignore_miss_func {name}" for name in libraries), "read_verilog netlist.v",
-            f"hierarchy -check -top {top}", "flatten", "opt_clean", "design -stash gate",
-            f"design -copy-from gold -as gold {top}", f"design -copy-from gate -as gate {top}",
-            "equiv_make gold gate equiv", "hierarchy -top equiv", "async2sync", "opt_clean",
-            "equiv_simple", "equiv_induct -seq 2", "equiv_status",
-        ], directory)
+        log = yosys.run(
+            [
+                *(f"read_verilog {file}" for file in files),
+                f"hierarchy -check -top {top}",
+                "proc",
+                "flatten",
+                "memory -nomap",
+                "opt_clean",
+                "memory_map",
+                "opt_clean",
+                "design -stash gold",
+                *(f"read_liberty -ignore_miss_func {name}" for name in libraries),
+                "read_verilog netlist.v",
+                f"hierarchy -check -top {top}",
+                "flatten",
+                "opt_clean",
+                "design -stash gate",
+                f"design -copy-from gold -as gold {top}",
+                f"design -copy-from gate -as gate {top}",
+                "equiv_make gold gate equiv",
+                "hierarchy -top equiv",
+                "async2sync",
+                "opt_clean",
+                "equiv_simple",
+                "equiv_induct -seq 2",
+                "equiv_status",
+            ],
+            directory,
+        )
     counts = _COUNT.findall(log)
     if not counts:
         raise RuntimeError(f"Yosys compared nothing:\n{log[-2000:]}")

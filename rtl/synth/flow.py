@@ -115,21 +115,32 @@ class Synthesis:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "top": self.top, "library": self.library, "period_ns": self.period_ns,
-            "timing": self.timing, "path_ns": self.path_ns, "cells": self.cells,
+            "top": self.top,
+            "library": self.library,
+            "period_ns": self.period_ns,
+            "timing": self.timing,
+            "path_ns": self.path_ns,
+            "cells": self.cells,
             "area_mm2": {component.kind: component.total_area * 1e-6 for component in self.components}
             | {"total": self.area * 1e-6},
             "flip_flop_area_mm2": self.flip_flop_area * 1e-6,
             "components": [
-                {"kind": c.kind, "instances": c.instances, "cells": sum(c.cells.values()),
-                 "area_um2": c.area, "flip_flops": c.flip_flops, "flip_flop_area_um2": c.flip_flop_area,
-                 "path_ns": c.path_ns, "black_box": c.black_box} for c in self.components],
+                {
+                    "kind": c.kind,
+                    "instances": c.instances,
+                    "cells": sum(c.cells.values()),
+                    "area_um2": c.area,
+                    "flip_flops": c.flip_flops,
+                    "flip_flop_area_um2": c.flip_flop_area,
+                    "path_ns": c.path_ns,
+                    "black_box": c.black_box,
+                }
+                for c in self.components
+            ],
         }
 
 
-def synthesize(
-    accelerator: Accelerator, library: Library, *, component: str | None = None,
-) -> Synthesis:
+def synthesize(accelerator: Accelerator, library: Library, *, component: str | None = None) -> Synthesis:
     """Synthesizes an accelerator, or one kind of its components with all that is in it, for its clock.
 
     Args:
@@ -141,15 +152,14 @@ def synthesize(
     texts = verilog.modules(accelerator)
     kinds = [name.removeprefix(_PREFIX) for name in texts]
     if component is not None and component not in kinds:
-        raise InputError("component", component, f"{accelerator.name} has no such component",
-                         nearest(component, kinds))
+        raise InputError(
+            "component", component, f"{accelerator.name} has no such component", nearest(component, kinds)
+        )
     top = verilog.TOP if component is None else module_name(component)
     return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz)
 
 
-def synthesize_modules(
-    texts: Mapping[str, str], top: str, library: Library, period_ns: float,
-) -> Synthesis:
+def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, period_ns: float) -> Synthesis:
     """Synthesizes the module `top` of Verilog texts, each module once.
 
     Memories become flip-flops; modules whose names begin with `codeword_sram` stay black boxes.
@@ -175,10 +185,16 @@ def synthesize_modules(
     netlist = "\n".join(kind.netlist for kind in found.values())
     instances = _instances(cells, top)
     return Synthesis(
-        top.removeprefix(_PREFIX), library.name, period_ns,
-        tuple(_component(name, instances[name], cells[name], library, paths.get(name), name in boxes)
-              for name in texts),
-        "opensta" if timing.available() else "abc", netlist)
+        top.removeprefix(_PREFIX),
+        library.name,
+        period_ns,
+        tuple(
+            _component(name, instances[name], cells[name], library, paths.get(name), name in boxes)
+            for name in texts
+        ),
+        "opensta" if timing.available() else "abc",
+        netlist,
+    )
 
 
 def reached(texts: Mapping[str, str], top: str) -> dict[str, str]:
@@ -204,16 +220,25 @@ def _body(text: str) -> str:
 
 
 def _paths(
-    directory: Path, found: Mapping[str, kinds.Mapped], cells: Mapping[str, Mapping[str, int]],
-    period_ns: float, library: Library, load_ff: float,
+    directory: Path,
+    found: Mapping[str, kinds.Mapped],
+    cells: Mapping[str, Mapping[str, int]],
+    period_ns: float,
+    library: Library,
+    load_ff: float,
 ) -> dict[str, float]:
     """OpenSTA's longest path of each module; it reads only what is in it."""
     for name, kind in found.items():
         (directory / f"{name}.mapped.v").write_text(kind.netlist)
-    tops = {name: [f"{part}.mapped.v" for part in _instances(cells, name) if part in found]
-            for name in found}
-    return timing.longest_paths(directory, yosys.write_library(library, directory), tops,
-                                period_ns=period_ns, driver=library.driver.name, load_ff=load_ff)
+    tops = {name: [f"{part}.mapped.v" for part in _instances(cells, name) if part in found] for name in found}
+    return timing.longest_paths(
+        directory,
+        yosys.write_library(library, directory),
+        tops,
+        period_ns=period_ns,
+        driver=library.driver.name,
+        load_ff=load_ff,
+    )
 
 
 def _instances(cells: Mapping[str, Mapping[str, int]], top: str) -> Counter[str]:
@@ -230,7 +255,11 @@ def _instances(cells: Mapping[str, Mapping[str, int]], top: str) -> Counter[str]
 
 
 def _component(
-    name: str, instances: int, found: Mapping[str, int], library: Library, path_ns: float | None,
+    name: str,
+    instances: int,
+    found: Mapping[str, int],
+    library: Library,
+    path_ns: float | None,
     black_box: bool,
 ) -> Component:
     cells = {cell: count for cell, count in found.items() if cell in library.cells}
@@ -241,5 +270,13 @@ def _component(
         return sum(count * library.cells[cell].area for cell, count in counts.items())
 
     return Component(
-        name.removeprefix(_PREFIX), instances, cells, parts, area(cells), sum(registers.values()),
-        area(registers), path_ns, black_box)
+        name.removeprefix(_PREFIX),
+        instances,
+        cells,
+        parts,
+        area(cells),
+        sum(registers.values()),
+        area(registers),
+        path_ns,
+        black_box,
+    )

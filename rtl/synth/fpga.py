@@ -1,6 +1,6 @@
 """A core on an FPGA: synthesis by Yosys, placement and routing by nextpnr, for Lattice ECP5.
 
-    make fpga
+make fpga
 """
 
 from __future__ import annotations
@@ -39,8 +39,13 @@ module harness(input clk, input rst, input serial, output reg parity);
 endmodule
 """
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", re.M)
-_KINDS = {"LUTs": ("TRELLIS_COMB", "LUT4"), "flip-flops": ("TRELLIS_FF",), "LUT RAM": ("TRELLIS_RAMW",
-          "TRELLIS_DPR16X4"), "multipliers": ("MULT18X18D",), "block RAM": ("DP16KD",)}
+_KINDS = {
+    "LUTs": ("TRELLIS_COMB", "LUT4"),
+    "flip-flops": ("TRELLIS_FF",),
+    "LUT RAM": ("TRELLIS_RAMW", "TRELLIS_DPR16X4"),
+    "multipliers": ("MULT18X18D",),
+    "block RAM": ("DP16KD",),
+}
 
 
 @dataclass(frozen=True)
@@ -75,15 +80,24 @@ def place_and_route(accelerator: Accelerator, nextpnr: str | Path, limit_s: floa
         InputError: there is no such program.
     """
     texts = verilog.modules(accelerator)
-    ports = [(direction, name, int(last or 0) + 1)
-             for direction, last, name in _PORT.findall(texts[verilog.TOP]) if name not in ("clk", "rst")]
+    ports = [
+        (direction, name, int(last or 0) + 1)
+        for direction, last, name in _PORT.findall(texts[verilog.TOP])
+        if name not in ("clk", "rst")
+    ]
     harness, registers = _harness(ports)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         begin = time.perf_counter()
         files = yosys.write(texts | {"harness": harness}, directory)
-        yosys.run([*(f"read_verilog {file}" for file in files), "synth_ecp5 -top harness -json design.json",
-                   "tee -q -o cells.json stat -json"], directory)
+        yosys.run(
+            [
+                *(f"read_verilog {file}" for file in files),
+                "synth_ecp5 -top harness -json design.json",
+                "tee -q -o cells.json stat -json",
+            ],
+            directory,
+        )
         synthesized = time.perf_counter()
         cells = json.loads((directory / "cells.json").read_text())["modules"]["\\harness"]
         problem = _nextpnr(nextpnr, directory, limit_s)
@@ -96,8 +110,14 @@ def place_and_route(accelerator: Accelerator, nextpnr: str | Path, limit_s: floa
             found = json.loads(report.read_text())
     clocks = [clock["achieved"] for clock in found["fmax"].values()]
     return FpgaResult(
-        _counts(found["utilization"], "used"), _counts(found["utilization"], "available"),
-        min(clocks) if clocks else None, registers, synthesized - begin, end - synthesized, problem)
+        _counts(found["utilization"], "used"),
+        _counts(found["utilization"], "available"),
+        min(clocks) if clocks else None,
+        registers,
+        synthesized - begin,
+        end - synthesized,
+        problem,
+    )
 
 
 def _harness(ports: list[tuple[str, str, int]]) -> tuple[str, int]:
@@ -108,19 +128,34 @@ def _harness(ports: list[tuple[str, str, int]]) -> tuple[str, int]:
         first = at[direction]
         connections += f",\n    .{name}({signals[direction]}[{first + width - 1}:{first}])"
         at[direction] += width
-    text = _HARNESS.format(top=verilog.TOP, connections=connections, last_input=at["input"] - 1,
-                           last_output=at["output"] - 1)
+    text = _HARNESS.format(
+        top=verilog.TOP, connections=connections, last_input=at["input"] - 1, last_output=at["output"] - 1
+    )
     return text, at["input"] + at["output"] + 1
 
 
 def _nextpnr(program: str | Path, directory: Path, limit_s: float) -> str:
     """Runs it; returns what went wrong."""
-    command = [str(Path(program).absolute() if "/" in str(program) else program), *DEVICE, "--seed", "1",
-               "--freq", "50", "--timing-allow-fail", "--json", "design.json", "--report", "report.json",
-               "--log", "nextpnr.log", "--quiet"]
+    command = [
+        str(Path(program).absolute() if "/" in str(program) else program),
+        *DEVICE,
+        "--seed",
+        "1",
+        "--freq",
+        "50",
+        "--timing-allow-fail",
+        "--json",
+        "design.json",
+        "--report",
+        "report.json",
+        "--log",
+        "nextpnr.log",
+        "--quiet",
+    ]
     try:
-        done = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False,
-                              timeout=limit_s)
+        done = subprocess.run(
+            command, cwd=directory, text=True, capture_output=True, check=False, timeout=limit_s
+        )
     except FileNotFoundError:
         raise InputError("nextpnr", str(program), "not found", "run `make fpga`, which installs it") from None
     except subprocess.TimeoutExpired:
@@ -129,8 +164,11 @@ def _nextpnr(program: str | Path, directory: Path, limit_s: float) -> str:
 
 
 def _counts(utilization: Mapping[str, Mapping[str, int]], key: str) -> dict[str, int]:
-    return {kind: sum(utilization[name].get(key, 0) for name in names if name in utilization)
-            for kind, names in _KINDS.items() if any(key in utilization.get(name, {}) for name in names)}
+    return {
+        kind: sum(utilization[name].get(key, 0) for name in names if name in utilization)
+        for kind, names in _KINDS.items()
+        if any(key in utilization.get(name, {}) for name in names)
+    }
 
 
 def main() -> None:
@@ -140,11 +178,16 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds of placement and routing")
     arguments = parser.parse_args()
     result = place_and_route(load(arguments.accelerator), arguments.nextpnr, arguments.limit)
-    print(f"{arguments.accelerator} on LFE5U-25F, speed 6; synthesis {result.synthesis_s:.0f} s, "
-          f"placement and routing {result.placement_s:.0f} s")
+    print(
+        f"{arguments.accelerator} on LFE5U-25F, speed 6; synthesis {result.synthesis_s:.0f} s, "
+        f"placement and routing {result.placement_s:.0f} s"
+    )
     for kind, count in result.used.items():
-        print(f"{kind:12} {count:7,} of {result.available[kind]:,}" if kind in result.available
-              else f"{kind:12} {count:7,}")
+        print(
+            f"{kind:12} {count:7,} of {result.available[kind]:,}"
+            if kind in result.available
+            else f"{kind:12} {count:7,}"
+        )
     print(f"of the flip-flops {result.harness_flip_flops:,} belong to the harness around the core")
     print(result.problem or f"clock {result.clock_mhz:.1f} MHz")
 

@@ -62,8 +62,9 @@ class Expression:
 
     def truth(self, pins: tuple[str, ...]) -> tuple[int, ...]:
         """Values for all combinations of `pins`, the last one changing fastest."""
-        return tuple(self.evaluate(dict(zip(pins, bits, strict=True)))
-                     for bits in product((0, 1), repeat=len(pins)))
+        return tuple(
+            self.evaluate(dict(zip(pins, bits, strict=True))) for bits in product((0, 1), repeat=len(pins))
+        )
 
     def verilog(self) -> str:
         """The same expression in Verilog."""
@@ -99,8 +100,12 @@ class _Parser:
         return self.text[self.at :].lstrip()
 
     def error(self) -> InputError:
-        return InputError("function", self.text, f"cannot be read from {self.rest()[:10]!r} on",
-                          "write it with pins, 0, 1, ! ' ^ * & + | and parentheses")
+        return InputError(
+            "function",
+            self.text,
+            f"cannot be read from {self.rest()[:10]!r} on",
+            "write it with pins, 0, 1, ! ' ^ * & + | and parentheses",
+        )
 
     def take(self, symbols: str) -> bool:
         rest = self.rest()

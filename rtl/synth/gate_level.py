@@ -43,7 +43,7 @@ endmodule
 
 
 def simulate(
-    block: Block, sources: Sequence[str], stimulus: Sequence[Mapping[str, int]],
+    block: Block, sources: Sequence[str], stimulus: Sequence[Mapping[str, int]]
 ) -> list[dict[str, int | None]]:
     """Outputs of a component in every cycle, None where a bit is unknown.
 
@@ -61,16 +61,21 @@ def simulate(
     outputs = {name: _width(block, name) for name in members if name not in inputs}
     connections = [f".{name}({name})" for name in (*(("clk", "rst") if block.clocked else ()), *members)]
     bench = _BENCH.format(
-        last_input=sum(inputs.values()) - 1, last_output=sum(outputs.values()) - 1,
+        last_input=sum(inputs.values()) - 1,
+        last_output=sum(outputs.values()) - 1,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in (inputs | outputs).items()),
-        inputs=", ".join(reversed(inputs)), outputs=", ".join(reversed(outputs)),
-        top=module_name(block.kind), connections=", ".join(connections))
+        inputs=", ".join(reversed(inputs)),
+        outputs=", ".join(reversed(outputs)),
+        top=module_name(block.kind),
+        connections=", ".join(connections),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         for number, text in enumerate([*sources, bench]):
             (directory / f"{number}.v").write_text(text)
-        (directory / "stimulus.hex").write_text("".join(
-            f"{_pack(values, inputs):x}\n" for values in stimulus))
+        (directory / "stimulus.hex").write_text(
+            "".join(f"{_pack(values, inputs):x}\n" for values in stimulus)
+        )
         files = [f"{number}.v" for number in range(len(sources) + 1)]
         _run(["iverilog", "-g2005", "-s", "bench", "-o", "bench", *files], directory)
         _run(["vvp", "-n", "bench"], directory)

@@ -32,9 +32,7 @@ class Mapped:
     path_ns: float | None
 
 
-def map_kind(
-    texts: Mapping[str, str], name: str, library: Library, period_ns: float, limits: str,
-) -> Mapped:
+def map_kind(texts: Mapping[str, str], name: str, library: Library, period_ns: float, limits: str) -> Mapped:
     """Maps the module `name`; the other texts are of the modules in it.
 
     Args:
@@ -53,9 +51,7 @@ def map_kind(
     return mapped
 
 
-def _run(
-    texts: Mapping[str, str], name: str, library: Library, script: list[str], limits: str
-) -> Mapped:
+def _run(texts: Mapping[str, str], name: str, library: Library, script: list[str], limits: str) -> Mapped:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         yosys.write(texts, directory)
@@ -64,9 +60,11 @@ def _run(
         yosys.run(script, directory)
         found = json.loads((directory / "cells.json").read_text())["modules"]
         delays = _DELAY.findall((directory / "abc.log").read_text())
-        return Mapped((directory / "netlist.v").read_text(),
-                      found.get(f"\\{name}", {}).get("num_cells_by_type", {}),
-                      float(delays[-1]) / 1000 if delays else None)
+        return Mapped(
+            (directory / "netlist.v").read_text(),
+            found.get(f"\\{name}", {}).get("num_cells_by_type", {}),
+            float(delays[-1]) / 1000 if delays else None,
+        )
 
 
 def _script(texts: Mapping[str, str], name: str, library: Library, period_ns: float) -> list[str]:
@@ -83,7 +81,9 @@ def _script(texts: Mapping[str, str], name: str, library: Library, period_ns: fl
         f"synth -noabc -booth -top {name}",
         f"dfflibmap {given}{unused}",
         f"tee -q -o abc.log abc {given}{unused} -D {round(period_ns * 1000)} -constr limits.txt {name}",
-        "setundef -zero", *ties, "opt_clean -purge",
+        "setundef -zero",
+        *ties,
+        "opt_clean -purge",
         # Private names stay private, so that none meets a name of the RTL by accident.
         "write_verilog -noattr -norename netlist.v",
         "tee -q -o cells.json stat -json",

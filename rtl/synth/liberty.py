@@ -14,13 +14,16 @@ from rtl.synth.function import Expression, parse
 from sim.errors import InputError
 
 # One statement: `name : value;`, `name (arguments);` or the head of a group, `name (arguments) {`.
-_STATEMENT = re.compile(r"""
+_STATEMENT = re.compile(
+    r"""
     (?P<skip> (?: \s++ | ; | \\\r?\n | /\*.*?\*/ | //[^\n]*+ )++ )
   | (?P<close> \} )
   | (?P<name> [A-Za-z_][\w.\-]*+ ) \s*+ (?:
         : \s*+ (?P<value> "[^"]*+" | [^;\n{}"]*+ )
       | \( (?P<arguments> (?: [^()"]++ | "[^"]*+" )*+ ) \) \s*+ (?P<open> \{ )?
-    )""", re.X | re.S)
+    )""",
+    re.X | re.S,
+)
 _ARGUMENT = re.compile(r'"([^"]*)"|([^\s,"\\]+)')
 _SUFFIXES = (".lib", ".lib.gz")
 _UNMAPPED = {"latch", "statetable", "ff_bank", "latch_bank", "bus", "bundle"}
@@ -42,8 +45,9 @@ class Group:
 
     def get(self, name: str, default: str = "") -> str:
         """Value of an attribute without quotes; the last one counts."""
-        return next((value.strip().strip('"') for found, value in reversed(self.attributes)
-                     if found == name), default)
+        return next(
+            (value.strip().strip('"') for found, value in reversed(self.attributes) if found == name), default
+        )
 
     def number(self, name: str, default: float = 0.0) -> float:
         return float(self.get(name, str(default)))
@@ -127,8 +131,12 @@ class Cell:
         if not self.usable or self.flip_flop or len(self.outputs) != 1:
             return False
         function = self.pins[self.outputs[0]].function
-        return (function is not None and set(function.pins) <= set(self.inputs)
-                and 2 ** len(self.inputs) == len(truths[0]) and function.truth(self.inputs) in truths)
+        return (
+            function is not None
+            and set(function.pins) <= set(self.inputs)
+            and 2 ** len(self.inputs) == len(truths[0])
+            and function.truth(self.inputs) in truths
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +172,13 @@ class Library:
         return (low, high) if low and high else None
 
     def _tie(self, value: str) -> tuple[Cell, str] | None:
-        found = [(cell, pin) for cell in self.cells.values() if cell.usable and not cell.inputs
-                 for pin in cell.outputs if cell.pins[pin].function == Expression(value)]
+        found = [
+            (cell, pin)
+            for cell in self.cells.values()
+            if cell.usable and not cell.inputs
+            for pin in cell.outputs
+            if cell.pins[pin].function == Expression(value)
+        ]
         return min(found, key=lambda tie: (tie[0].area, tie[0].name)) if found else None
 
 
@@ -208,8 +221,9 @@ def _text(file: Path) -> str:
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         problem = getattr(error, "strerror", None) or str(error)
-        raise InputError("liberty", str(file), problem.lower(),
-                         "give a readable and complete .lib or .lib.gz file") from None
+        raise InputError(
+            "liberty", str(file), problem.lower(), "give a readable and complete .lib or .lib.gz file"
+        ) from None
     return data.decode(errors="replace")
 
 
@@ -248,15 +262,23 @@ def _unreadable(text: str, at: int, file: Path) -> InputError:
     rest = text[at:]
     # A last statement that is cut off cannot be told from a broken one.
     if "}" not in rest:
-        return InputError("liberty", str(file), f"ends inside a statement (line {line}, {words!r})",
-                          "the file is truncated; fetch it again")
+        return InputError(
+            "liberty",
+            str(file),
+            f"ends inside a statement (line {line}, {words!r})",
+            "the file is truncated; fetch it again",
+        )
     return InputError("liberty", str(file), f"line {line} cannot be read: {words!r}", "correct it")
 
 
 def _truncated(open_groups: Iterable[Group], file: Path) -> InputError:
     inner = [group for group in open_groups if group.kind][-1]
-    return InputError("liberty", str(file), f"ends inside {inner.kind} ({', '.join(inner.arguments)})",
-                      "the file is truncated; fetch it again")
+    return InputError(
+        "liberty",
+        str(file),
+        f"ends inside {inner.kind} ({', '.join(inner.arguments)})",
+        "the file is truncated; fetch it again",
+    )
 
 
 def _cells(library: Group, file: Path) -> Iterator[Cell]:
@@ -273,17 +295,20 @@ def _cells(library: Group, file: Path) -> Iterator[Cell]:
 def _cell(group: Group, name: str, farad: float) -> Cell:
     pins = {pin: _pin(found, pin, farad) for found in group.all("pin") for pin in found.arguments}
     flip_flop = next((_flip_flop(found) for found in group.all("ff")), None)
-    usable = group.get("dont_use") != "true" and not any(
-        found.kind in _UNMAPPED for found in group.groups)
+    usable = group.get("dont_use") != "true" and not any(found.kind in _UNMAPPED for found in group.groups)
     return Cell(name, group.number("area"), pins, flip_flop, usable, group)
 
 
 def _pin(group: Group, name: str, farad: float) -> Pin:
     return Pin(
-        name, group.get("direction"), group.number("capacitance") * farad,
+        name,
+        group.get("direction"),
+        group.number("capacitance") * farad,
         group.get("clock") == "true",
         None if group.get("three_state") else group.expression("function"),
-        tuple(group.all("timing")), tuple(group.all("internal_power")))
+        tuple(group.all("timing")),
+        tuple(group.all("internal_power")),
+    )
 
 
 def _flip_flop(group: Group) -> FlipFlop:
@@ -291,9 +316,13 @@ def _flip_flop(group: Group) -> FlipFlop:
     if clocked_on is None or next_state is None or len(group.arguments) != 2:
         raise ValueError("its ff group lacks clocked_on, next_state or a name")
     return FlipFlop(
-        *group.arguments, clocked_on, next_state, group.expression("clear"),
+        *group.arguments,
+        clocked_on,
+        next_state,
+        group.expression("clear"),
         group.expression("preset"),
-        (group.get("clear_preset_var1", "X"), group.get("clear_preset_var2", "X")))
+        (group.get("clear_preset_var1", "X"), group.get("clear_preset_var2", "X")),
+    )
 
 
 def _check(library: Library) -> None:
@@ -306,8 +335,12 @@ def _check(library: Library) -> None:
     for what, cell in needed.items():
         if cell is None:
             names = ", ".join(str(file) for file in library.files)
-            raise InputError("liberty", names, f"lacks {what}, without which nothing can be mapped",
-                             "add the library's other files, or give a standard-cell library")
+            raise InputError(
+                "liberty",
+                names,
+                f"lacks {what}, without which nothing can be mapped",
+                "add the library's other files, or give a standard-cell library",
+            )
 
 
 def _is_register(cell: Cell) -> bool:

@@ -51,14 +51,25 @@ def _model(cell: Cell) -> str:
 def _state(flip_flop: FlipFlop) -> list[str]:
     state, inverse = flip_flop.state, flip_flop.inverse
     following = flip_flop.next_state.verilog()
-    lines = [f"  reg {state}, {inverse};", f"  wire clock = {flip_flop.clocked_on.verilog()};",
-             f"  initial begin {state} = $random; {inverse} = ~{state}; end"]
-    active = [(name, expression, value) for name, expression, value in (
-        ("clear", flip_flop.clear, "1'b0"), ("preset", flip_flop.preset, "1'b1")) if expression is not None]
+    lines = [
+        f"  reg {state}, {inverse};",
+        f"  wire clock = {flip_flop.clocked_on.verilog()};",
+        f"  initial begin {state} = $random; {inverse} = ~{state}; end",
+    ]
+    active = [
+        (name, expression, value)
+        for name, expression, value in (
+            ("clear", flip_flop.clear, "1'b0"),
+            ("preset", flip_flop.preset, "1'b1"),
+        )
+        if expression is not None
+    ]
     lines += [f"  wire {name} = {expression.verilog()};" for name, expression, _ in active]
     held = " | ".join(name for name, _, _ in active)
-    lines += [f"  always @(posedge clock){f' if (!({held}))' if active else ''}",
-              f"    begin {state} <= {following}; {inverse} <= ~{following}; end"]
+    lines += [
+        f"  always @(posedge clock){f' if (!({held}))' if active else ''}",
+        f"    begin {state} <= {following}; {inverse} <= ~{following}; end",
+    ]
     if active:
         cases = [(name, value, f"~{value}") for name, _, value in active]
         if len(active) == 2:
@@ -66,7 +77,10 @@ def _state(flip_flop: FlipFlop) -> list[str]:
             cases.insert(0, ("clear & preset", both[0], both[1]))
         # By level, so that one still rules when the other ends.
         lines.append(f"  always @({' or '.join(name for name, _, _ in active)})")
-        lines.append(" else\n".join(
-            f"    if ({condition}) begin {state} <= {value}; {inverse} <= {inverted}; end"
-            for condition, value, inverted in cases))
+        lines.append(
+            " else\n".join(
+                f"    if ({condition}) begin {state} <= {value}; {inverse} <= {inverted}; end"
+                for condition, value, inverted in cases
+            )
+        )
     return lines

@@ -27,8 +27,13 @@ def available() -> bool:
 
 
 def longest_paths(
-    directory: Path, libraries: Sequence[str], tops: Mapping[str, Sequence[str]], *, period_ns: float,
-    driver: str, load_ff: float,
+    directory: Path,
+    libraries: Sequence[str],
+    tops: Mapping[str, Sequence[str]],
+    *,
+    period_ns: float,
+    driver: str,
+    load_ff: float,
 ) -> dict[str, float]:
     """Nanoseconds of the longest path of each module with all that is in it, setup times included.
 
@@ -44,8 +49,13 @@ def longest_paths(
         script += [f"read_verilog {file}" for file in files]
         script += [f"link_design {top}", limits, f'puts "path {top}"', "report_worst_slack -digits 4"]
     (directory / "timing.tcl").write_text("\n".join(script) + "\n")
-    done = subprocess.run(["sta", "-no_splash", "-exit", "timing.tcl"], cwd=directory, text=True,
-                          capture_output=True, check=False)
+    done = subprocess.run(
+        ["sta", "-no_splash", "-exit", "timing.tcl"],
+        cwd=directory,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     found = dict(_SLACK.findall(done.stdout))
     if done.returncode or not set(tops) <= set(found):
         raise RuntimeError(f"OpenSTA failed:\n{(done.stdout + done.stderr)[-2000:]}")

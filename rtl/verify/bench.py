@@ -106,23 +106,63 @@ module {bench} (input clk, input rst, output reg over);
 endmodule
 """
 
-_LITE = {"awaddr": 12, "awprot": 3, "awvalid": 1, "awready": 1, "wdata": 32, "wstrb": 4, "wvalid": 1,
-         "wready": 1, "bresp": 2, "bvalid": 1, "bready": 1, "araddr": 12, "arprot": 3, "arvalid": 1,
-         "arready": 1, "rdata": 32, "rresp": 2, "rvalid": 1, "rready": 1}
+_LITE = {
+    "awaddr": 12,
+    "awprot": 3,
+    "awvalid": 1,
+    "awready": 1,
+    "wdata": 32,
+    "wstrb": 4,
+    "wvalid": 1,
+    "wready": 1,
+    "bresp": 2,
+    "bvalid": 1,
+    "bready": 1,
+    "araddr": 12,
+    "arprot": 3,
+    "arvalid": 1,
+    "arready": 1,
+    "rdata": 32,
+    "rresp": 2,
+    "rvalid": 1,
+    "rready": 1,
+}
 _ADDRESS = {"addr": 32, "len": 8, "size": 3, "burst": 2, "id": 1, "valid": 1, "ready": 1}
-_EVENTS = ("irq", "weights_there", "maps_there", "begin_layer", "end_layer", "job_written",
-           "tile_there", "overflow")
+_EVENTS = (
+    "irq",
+    "weights_there",
+    "maps_there",
+    "begin_layer",
+    "end_layer",
+    "job_written",
+    "tile_there",
+    "overflow",
+)
 
 
 def _reads(bits: int) -> dict[str, int]:
     return {f"ar{name}": width for name, width in _ADDRESS.items()} | {
-        "rdata": bits, "rresp": 2, "rlast": 1, "rid": 1, "rvalid": 1, "rready": 1}
+        "rdata": bits,
+        "rresp": 2,
+        "rlast": 1,
+        "rid": 1,
+        "rvalid": 1,
+        "rready": 1,
+    }
 
 
 def _writes() -> dict[str, int]:
     return {f"aw{name}": width for name, width in _ADDRESS.items()} | {
-        "wdata": 64, "wstrb": 8, "wlast": 1, "wvalid": 1, "wready": 1, "bresp": 2, "bid": 1, "bvalid": 1,
-        "bready": 1}
+        "wdata": 64,
+        "wstrb": 8,
+        "wlast": 1,
+        "wvalid": 1,
+        "wready": 1,
+        "bresp": 2,
+        "bid": 1,
+        "bvalid": 1,
+        "bready": 1,
+    }
 
 
 def ports(accelerator: Accelerator) -> dict[str, int]:
@@ -133,7 +173,8 @@ def ports(accelerator: Accelerator) -> dict[str, int]:
         | {f"m_axi_weights_{name}": width for name, width in _reads(accelerator.weight_port_bits).items()}
         | {f"m_axi_maps_{name}": width for name, width in (_reads(64) | _writes()).items()}
         | dict.fromkeys(_EVENTS, 1)
-        | {f"count_{name}": COUNTER_BITS for name in COUNTERS})
+        | {f"count_{name}": COUNTER_BITS for name in COUNTERS}
+    )
 
 
 def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
@@ -142,15 +183,32 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
     shift = (accelerator.weight_port_bits // 8).bit_length() - 1
     lanes = range(accelerator.weight_port_bits // 64)
     text = _TEMPLATE.format(
-        top=TOP, bench=BENCH, words=words, latency=accelerator.l2_latency, announce=ANNOUNCE,
-        dram_latency=accelerator.dram_latency, weight_shift=shift,
+        top=TOP,
+        bench=BENCH,
+        words=words,
+        latency=accelerator.l2_latency,
+        announce=ANNOUNCE,
+        dram_latency=accelerator.dram_latency,
+        weight_shift=shift,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
         connections=", ".join(f".{name}({name})" for name in ("clk", "rst", *signals)),
-        commands=_slave("commands"), weights=_slave("weights"), maps=_slave("maps"), writes=_write_slave(),
-        weight_words=", ".join(f"memory[{{weights_address[31:{shift}], {shift - 3}'d{lane}}}]" if shift > 3
-                               else "memory[weights_address[31:3]]" for lane in reversed(lanes)),
-        formats=" %0d" * len(COUNTERS), counters=", ".join(f"count_{name}" for name in COUNTERS),
-        write_op=WRITE, read_op=READ, wait_op=WAIT, end_op=END)
+        commands=_slave("commands"),
+        weights=_slave("weights"),
+        maps=_slave("maps"),
+        writes=_write_slave(),
+        weight_words=", ".join(
+            f"memory[{{weights_address[31:{shift}], {shift - 3}'d{lane}}}]"
+            if shift > 3
+            else "memory[weights_address[31:3]]"
+            for lane in reversed(lanes)
+        ),
+        formats=" %0d" * len(COUNTERS),
+        counters=", ".join(f"count_{name}" for name in COUNTERS),
+        write_op=WRITE,
+        read_op=READ,
+        wait_op=WAIT,
+        end_op=END,
+    )
     return {BENCH: text} | MODULES
 
 
@@ -159,13 +217,38 @@ _SHARED = ".clk(clk), .rst(rst), .now(now), .stalls(run[2][0]), .seed(run[3])"
 
 def _slave(master: str) -> str:
     names = ("araddr", "arlen", "arid", "arvalid", "arready", "rlast", "rid", "rvalid", "rready")
-    return ", ".join([_SHARED, f".address({master}_address)",
-                      *(f".{name}(m_axi_{master}_{name})" for name in names)])
+    return ", ".join(
+        [_SHARED, f".address({master}_address)", *(f".{name}(m_axi_{master}_{name})" for name in names)]
+    )
 
 
 def _write_slave() -> str:
-    names = ("awaddr", "awlen", "awid", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready",
-             "bresp", "bid", "bvalid", "bready")
-    return ", ".join([_SHARED, ".faulty(run[4][0])", ".fault(run[5])", ".write(write)",
-                      ".address(write_address)", ".data(write_data)", ".strobe(write_strobe)",
-                      ".misplaced(misplaced)", *(f".{name}(m_axi_maps_{name})" for name in names)])
+    names = (
+        "awaddr",
+        "awlen",
+        "awid",
+        "awvalid",
+        "awready",
+        "wdata",
+        "wstrb",
+        "wlast",
+        "wvalid",
+        "wready",
+        "bresp",
+        "bid",
+        "bvalid",
+        "bready",
+    )
+    return ", ".join(
+        [
+            _SHARED,
+            ".faulty(run[4][0])",
+            ".fault(run[5])",
+            ".write(write)",
+            ".address(write_address)",
+            ".data(write_data)",
+            ".strobe(write_strobe)",
+            ".misplaced(misplaced)",
+            *(f".{name}(m_axi_maps_{name})" for name in names),
+        ]
+    )

@@ -19,15 +19,35 @@ from sim.errors import InputError
 
 RECIPE = {
     "icarus": ["iverilog", "-g2012", "-s", "bench_clock", "-o", "bench"],
-    "verilator": ["verilator", "--cc", "--exe", "--build", "-O3", "--noassert", "-Wno-fatal", "-Wno-lint",
-                  "--top-module", "bench_files", "-CFLAGS", "-O2", "-o", "../bench"],
+    "verilator": [
+        "verilator",
+        "--cc",
+        "--exe",
+        "--build",
+        "-O3",
+        "--noassert",
+        "-Wno-fatal",
+        "-Wno-lint",
+        "--top-module",
+        "bench_files",
+        "-CFLAGS",
+        "-O2",
+        "-o",
+        "../bench",
+    ],
     # -O2 builds longer than it saves in the runs for which `simulators.choose` takes CXXRTL.
     "cxxrtl": ["g++", "-std=c++17", "-O1", "-DNDEBUG", "-o", "bench"],
 }
 """Commands that make `bench` of the source files; changing one makes new entries in the cache."""
 # One C++ class a module: a flattened design is one function, for which the compiler needs minutes.
-_TO_CPP = [f"hierarchy -check -top {BENCH}", "proc", "opt_expr", "opt_merge", "opt_clean",
-           "write_cxxrtl -noflatten -g1 bench.cc"]
+_TO_CPP = [
+    f"hierarchy -check -top {BENCH}",
+    "proc",
+    "opt_expr",
+    "opt_merge",
+    "opt_clean",
+    "write_cxxrtl -noflatten -g1 bench.cc",
+]
 MEMORY_WORDS = 1 << 16
 """64-bit words of the bench's memory at least."""
 
@@ -37,7 +57,8 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
     settings = environment(simulator)
     size = max(MEMORY_WORDS, 1 << (words - 1).bit_length())
     texts = sources(accelerator, rtl_dir) | {
-        f"{name}.v": text for name, text in bench(accelerator, size).items()}
+        f"{name}.v": text for name, text in bench(accelerator, size).items()
+    }
     shell = shells.texts(simulator, accelerator)
 
     def make(directory: Path) -> None:
@@ -78,8 +99,9 @@ def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[
     return target
 
 
-def run(built: Path, simulator: str, directory: Path, arguments: Sequence[str] = (),
-        seconds: float | None = None) -> str:
+def run(
+    built: Path, simulator: str, directory: Path, arguments: Sequence[str] = (), seconds: float | None = None
+) -> str:
     """Runs the bench on the files in `directory` and returns what it prints.
 
     Raises:
@@ -90,10 +112,18 @@ def run(built: Path, simulator: str, directory: Path, arguments: Sequence[str] =
     return _run([*command, *arguments], directory, environment(simulator), seconds)
 
 
-def _run(command: Sequence[str], directory: Path, settings: dict[str, str],
-         seconds: float | None = None) -> str:
-    done = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False,
-                          env=os.environ | settings, timeout=seconds)
+def _run(
+    command: Sequence[str], directory: Path, settings: dict[str, str], seconds: float | None = None
+) -> str:
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=os.environ | settings,
+        timeout=seconds,
+    )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
@@ -101,8 +131,11 @@ def _run(command: Sequence[str], directory: Path, settings: dict[str, str],
 
 def _version(simulator: str) -> str:
     """Of what is installed; a newer one builds anew."""
-    tools = {"icarus": shutil.which("iverilog"), "verilator": environment(simulator).get("VERILATOR_ROOT"),
-             "cxxrtl": environment(simulator).get("CPLUS_INCLUDE_PATH")}
+    tools = {
+        "icarus": shutil.which("iverilog"),
+        "verilator": environment(simulator).get("VERILATOR_ROOT"),
+        "cxxrtl": environment(simulator).get("CPLUS_INCLUDE_PATH"),
+    }
     tool = tools[simulator]
     assert tool is not None
     return f"{tool} {os.stat(tool).st_mtime_ns}"

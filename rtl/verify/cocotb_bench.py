@@ -44,7 +44,7 @@ class Side:
         self._burst = 0
         self._response = AxiResp.SLVERR
         self._dut, self._size, self._rng = dut, size, rng
-        address, responses = (("aw", slave.b_channel) if name == "_write" else ("ar", slave.r_channel))
+        address, responses = ("aw", slave.b_channel) if name == "_write" else ("ar", slave.r_channel)
         requests = getattr(slave, f"{address}_channel")
         setattr(slave, name, self._access(getattr(slave, name)))
         requests.recv = self._note(requests.recv, f"{address}addr")
@@ -97,10 +97,15 @@ class Bench:
         weights = AxiRamRead(AxiReadBus.from_prefix(dut, "m_axi_weights"), *arguments, mem=self.content)
         maps = AxiRam(AxiBus.from_prefix(dut, "m_axi_maps"), *arguments, mem=self.content)
         self.host = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), *arguments)
-        slaves = {"commands": (commands, "_read"), "weights": (weights, "_read"),
-                  "maps_read": (maps.read_if, "_read"), "maps_write": (maps.write_if, "_write")}
-        self.sides = {port: Side(dut, slave, name, job["size"], self.rng)
-                      for port, (slave, name) in slaves.items()}
+        slaves = {
+            "commands": (commands, "_read"),
+            "weights": (weights, "_read"),
+            "maps_read": (maps.read_if, "_read"),
+            "maps_write": (maps.write_if, "_write"),
+        }
+        self.sides = {
+            port: Side(dut, slave, name, job["size"], self.rng) for port, (slave, name) in slaves.items()
+        }
         for side in (*(slave for slave, _ in slaves.values()), self.host.write_if, self.host.read_if):
             for name in CHANNELS:
                 if hasattr(side, name):
@@ -141,11 +146,14 @@ class Bench:
         for name in self.job["counters"]:
             low = await self._read(f"count_{name}_lo")
             found["counters"][name] = await self._read(f"count_{name}_hi") << 32 | low
-        found |= {"begins": self.begins, "ends": self.layers, "overflows": self.overflows,
-                  "beats": {port: side.beats for port, side in self.sides.items()},
-                  "beyond": sum(side.beyond for side in self.sides.values()),
-                  "failed": next((side.failed for side in self.sides.values()
-                                  if side.failed is not None), -1)}
+        found |= {
+            "begins": self.begins,
+            "ends": self.layers,
+            "overflows": self.overflows,
+            "beats": {port: side.beats for port, side in self.sides.items()},
+            "beyond": sum(side.beyond for side in self.sides.values()),
+            "failed": next((side.failed for side in self.sides.values() if side.failed is not None), -1),
+        }
         dram.cancel()
         self.dut.weights_there.value = self.dut.maps_there.value = 0
         if found["status"] & ERROR:
@@ -163,8 +171,10 @@ class Bench:
         await ClockCycles(self.dut.clk, 60)
         for _ in range(100):
             await RisingEdge(self.dut.clk)
-            found += any(int(getattr(self.dut, f"m_axi_{name}").value) for name in (
-                "commands_arvalid", "weights_arvalid", "maps_arvalid", "maps_awvalid"))
+            found += any(
+                int(getattr(self.dut, f"m_axi_{name}").value)
+                for name in ("commands_arvalid", "weights_arvalid", "maps_arvalid", "maps_awvalid")
+            )
         return found
 
     async def _watch(self) -> None:
@@ -215,5 +225,6 @@ async def attempts(dut: Any) -> None:
     await Timer(2, "ns")  # All inputs have values before the first edge.
     Clock(dut.clk, 2, "ns", impl="gpi").start()
     await bench.release()
-    Path("results.json").write_text(json.dumps(
-        [await bench.attempt(n, attempt) for n, attempt in enumerate(job["attempts"])]))
+    Path("results.json").write_text(
+        json.dumps([await bench.attempt(n, attempt) for n, attempt in enumerate(job["attempts"])])
+    )

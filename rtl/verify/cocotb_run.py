@@ -101,35 +101,65 @@ def run_attempts(attempts: Sequence[Attempt], seed: int, rtl_dir: Path | None = 
             (directory / f"memory_{n}.bin").write_bytes(padded.astype("<u8").tobytes())
         for name, text in init_files(attempts[0].image.accelerator, attempts[0].image.rom).items():
             (directory / name).write_text(text)
-        (directory / "job.json").write_text(json.dumps({
-            "seed": seed, "size": 8 * size, "counters": COUNTERS, "offsets": offsets(attempts[0].image),
-            "attempts": [_job(attempt) for attempt in attempts]}))
+        (directory / "job.json").write_text(
+            json.dumps(
+                {
+                    "seed": seed,
+                    "size": 8 * size,
+                    "counters": COUNTERS,
+                    "offsets": offsets(attempts[0].image),
+                    "attempts": [_job(attempt) for attempt in attempts],
+                }
+            )
+        )
         run_module(built, directory, "rtl.verify.cocotb_bench", TOP)
         results = json.loads((directory / "results.json").read_text())
         seconds = (ready - begin, time.perf_counter() - ready)
-        return [_outcome(directory / f"after_{n}.bin", attempt.image, memories[n], results[n], seconds)
-                for n, attempt in enumerate(attempts)]
+        return [
+            _outcome(directory / f"after_{n}.bin", attempt.image, memories[n], results[n], seconds)
+            for n, attempt in enumerate(attempts)
+        ]
 
 
 def _job(attempt: Attempt) -> dict[str, Any]:
     fault = attempt.fault
     return {
-        "limit": attempt.limit, "registers": programming(attempt.image),
+        "limit": attempt.limit,
+        "registers": programming(attempt.image),
         "fault": [fault.port, fault.beat, fault.response] if fault else None,
-        "transfers": [[int(t.is_map), t.jobs, t.layers, t.tiles] for t in transfers(attempt.image)]}
+        "transfers": [[int(t.is_map), t.jobs, t.layers, t.tiles] for t in transfers(attempt.image)],
+    }
 
 
-def _outcome(left: Path, image: Image, before: np.ndarray, found: dict[str, Any],
-             seconds: tuple[float, float]) -> Outcome:
+def _outcome(
+    left: Path, image: Image, before: np.ndarray, found: dict[str, Any], seconds: tuple[float, float]
+) -> Outcome:
     memory = np.frombuffer(left.read_bytes(), "<u8")[: len(before)].astype(np.uint64)
     registers = {name: found[name] for name in READ_BACK}
     for name, count in found["counters"].items():
         registers |= {f"count_{name}_lo": count & 0xFFFF_FFFF, f"count_{name}_hi": count >> 32}
-    run = Run(memory, found["begins"], [layer["cycle"] for layer in found["ends"]],
-              [layer["counters"] for layer in found["ends"]], registers,
-              found["cycles"], found["limited"], strays(image, before, memory), found["beyond"], *seconds)
-    return Outcome(run, found["counters"], found["irq_after"], found["overflows"], found["beats"],
-                   found["failed"], found.get("addresses_after", 0), found.get("status_after"))
+    run = Run(
+        memory,
+        found["begins"],
+        [layer["cycle"] for layer in found["ends"]],
+        [layer["counters"] for layer in found["ends"]],
+        registers,
+        found["cycles"],
+        found["limited"],
+        strays(image, before, memory),
+        found["beyond"],
+        *seconds,
+    )
+    return Outcome(
+        run,
+        found["counters"],
+        found["irq_after"],
+        found["overflows"],
+        found["beats"],
+        found["failed"],
+        found.get("addresses_after", 0),
+        found.get("status_after"),
+    )
 
 
 def _build(image: Image, rtl_dir: Path | None) -> Path:
@@ -139,8 +169,12 @@ def _build(image: Image, rtl_dir: Path | None) -> Path:
     def make(directory: Path) -> None:
         with quiet(directory / "build.log"):
             get_runner(SIMULATOR).build(
-                sources=[directory / name for name in texts], hdl_toplevel=TOP, build_dir=directory,
-                timescale=("1ns", "1ns"), log_file=directory / "build.log")
+                sources=[directory / name for name in texts],
+                hdl_toplevel=TOP,
+                build_dir=directory,
+                timescale=("1ns", "1ns"),
+                log_file=directory / "build.log",
+            )
 
     return cached("cocotb", (SIMULATOR, importlib.metadata.version("cocotb")), texts, make)
 
@@ -150,8 +184,14 @@ def run_module(built: Path, directory: Path, module: str, top: str) -> None:
     log, report = directory / "run.log", directory / "results.xml"
     with quiet(log):
         get_runner(SIMULATOR).test(
-            test_module=module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=built,
-            test_dir=directory, log_file=log, results_xml=str(report))
+            test_module=module,
+            hdl_toplevel=top,
+            hdl_toplevel_lang="verilog",
+            build_dir=built,
+            test_dir=directory,
+            log_file=log,
+            results_xml=str(report),
+        )
         count, failed = get_results(report)
         if failed or not count:
             raise RuntimeError(f"{failed} of {count} tests of {module} failed")

@@ -49,8 +49,12 @@ def transfers(image: Image) -> list[Transfer]:
     """
     acc = image.accelerator
     if acc.dram_latency < ANNOUNCE:
-        raise InputError("dram_latency", acc.dram_latency, f"weights are announced {ANNOUNCE} cycles ahead",
-                         f"set dram_latency >= {ANNOUNCE}")
+        raise InputError(
+            "dram_latency",
+            acc.dram_latency,
+            f"weights are announced {ANNOUNCE} cycles ahead",
+            f"set dram_latency >= {ANNOUNCE}",
+        )
     found: list[Transfer] = []
     written: list[int] = []  # for each chunk so far: jobs in the stream up to its own
     jobs = tiles = 0

@@ -89,8 +89,15 @@ def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
     return Network("random", spec, tuple(layers))
 
 
-def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, ifmap: Map,
-          wide: bool, rom: np.ndarray) -> Conv:
+def _conv(
+    acc: Accelerator,
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    ifmap: Map,
+    wide: bool,
+    rom: np.ndarray,
+) -> Conv:
     channels = ifmap[0]
     kernel, stride = _pair(rng, (1, 1), (4, 4)), _pair(rng, (1, 1), (3, 3))
     padding = _pair(rng, (0, 0), kernel)
@@ -119,7 +126,7 @@ def _conv(acc: Accelerator, rng: np.random.Generator, name: str, source: str, if
         requantization = None
     else:
         requantization = _requantization(rng, weight.shape[0], channels // groups * kernel[0] * kernel[1])
-    bias = rng.integers(-2**12, 2**12, weight.shape[0]).astype(np.int32)
+    bias = rng.integers(-(2**12), 2**12, weight.shape[0]).astype(np.int32)
     return Conv(name, source, weight, bias, stride, padding, requantization, groups, dilation)
 
 
@@ -186,8 +193,9 @@ def _plans(acc: Accelerator, network: Network, rng: np.random.Generator) -> list
     return plans
 
 
-def _schedule(acc: Accelerator, layer: Conv, shape: ConvShape, rng: np.random.Generator, first: bool,
-              resident: bool) -> Schedule:
+def _schedule(
+    acc: Accelerator, layer: Conv, shape: ConvShape, rng: np.random.Generator, first: bool, resident: bool
+) -> Schedule:
     form, codewords = stream_format(layer.weight, acc, shape)
     seen = shape
     if first and rng.random() < 0.5:

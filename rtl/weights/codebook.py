@@ -23,21 +23,30 @@ class Codebook(Block):
         check_positive(entries=entries, length=length, ports=ports)
         self.entries, self.length, self.count = entries, length, ports
         self.address_bits = address_bits(entries)
-        super().__init__({
-            "write_enable": In(1), "write_address": In(self.address_bits),
-            "write_data": In(8 * length),
-            "read_address": In(ports * self.address_bits), "read_data": Out(ports * 8 * length),
-        })
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(self.address_bits),
+                "write_data": In(8 * length),
+                "read_address": In(ports * self.address_bits),
+                "read_data": Out(ports * 8 * length),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = 8 * self.length
         m.submodules.words = words = Memory(shape=unsigned(width), depth=self.entries, init=[])
         write = words.write_port()
-        m.d.comb += [write.en.eq(self.write_enable), write.addr.eq(self.write_address),
-                     write.data.eq(self.write_data)]
+        m.d.comb += [
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+        ]
         for n in range(self.count):
             read = words.read_port(domain="comb")
-            m.d.comb += [read.addr.eq(self.read_address.word_select(n, self.address_bits)),
-                         self.read_data.word_select(n, width).eq(read.data)]
+            m.d.comb += [
+                read.addr.eq(self.read_address.word_select(n, self.address_bits)),
+                self.read_data.word_select(n, width).eq(read.data),
+            ]
         return m

@@ -27,16 +27,25 @@ class Compactor(Block):
     def __init__(self, *, length: int, keep: int, group: int) -> None:
         check_positive(length=length, keep=keep, group=group)
         if length % group or group % keep:
-            raise InputError("group", group, f"does not tile d = {length} with {keep} kept each",
-                             "choose M that divides d and N that divides M")
+            raise InputError(
+                "group",
+                group,
+                f"does not tile d = {length} with {keep} kept each",
+                "choose M that divides d and N that divides M",
+            )
         self.length, self.keep, self.group = length, keep, group
         self.count = length * keep // group
         self.position_bits = address_bits(length)
-        super().__init__({
-            "values": In(8 * length), "mask": In(length), "raw": In(1),
-            "sub": In(address_bits(group // keep)), "base": In(self.position_bits),
-            "words": Out(self.count * (8 + self.position_bits)),
-        })
+        super().__init__(
+            {
+                "values": In(8 * length),
+                "mask": In(length),
+                "raw": In(1),
+                "sub": In(address_bits(group // keep)),
+                "base": In(self.position_bits),
+                "words": Out(self.count * (8 + self.position_bits)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -56,8 +65,7 @@ class Compactor(Block):
             byte = self.values.word_select(first + element, 8)
             kept = kept | Mux(onehot[element], byte, 0)
         found = first + finder.positions.word_select(n, address_bits(self.group))
-        weight, position = Signal(8, name=f"weight_{i}"), Signal(self.position_bits,
-                                                                name=f"position_{i}")
+        weight, position = Signal(8, name=f"weight_{i}"), Signal(self.position_bits, name=f"position_{i}")
         m.d.comb += [
             weight.eq(Mux(self.raw, self.values.word_select(i, 8), kept)),
             position.eq(Mux(self.raw, self.base + self.sub * self.count + i, found)),

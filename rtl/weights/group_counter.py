@@ -26,11 +26,16 @@ class GroupCounter(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.accelerator = acc = accelerator
         sparse = {"base": Out(address_bits(acc.codeword_length))} if acc.sparse_tile else {}
-        super().__init__({
-            "step": In(1), "restart": In(1), "inputs": In(bits_for(acc.rows)),
-            "outputs": In(bits_for(acc.columns)), "lane": Out(address_bits(acc.columns // acc.split)),
-            **sparse,
-        })
+        super().__init__(
+            {
+                "step": In(1),
+                "restart": In(1),
+                "inputs": In(bits_for(acc.rows)),
+                "outputs": In(bits_for(acc.columns)),
+                "lane": Out(address_bits(acc.columns // acc.split)),
+                **sparse,
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -45,8 +50,7 @@ class GroupCounter(Block):
                 else:
                     m.d.sync += self.base.eq(self.base + self.outputs)
                     with m.If(self.base + self.outputs == acc.codeword_length):
-                        m.d.sync += [self.base.eq(0),
-                                     self.lane.eq(self.lane + acc.multipliers_per_codeword)]
+                        m.d.sync += [self.base.eq(0), self.lane.eq(self.lane + acc.multipliers_per_codeword)]
             with m.If(self.restart):
                 m.d.sync += [row.eq(0), self.lane.eq(0)]
                 if acc.sparse_tile:

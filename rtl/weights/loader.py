@@ -43,24 +43,47 @@ class Loader(Block):
         self.layout = packets.job(geometry)
         self.rom = rom
         self.fills = accelerator.coded and accelerator.loader != "rom"
-        super().__init__({
-            "job_valid": In(1), "job_ready": Out(1), "job": In(self.layout.size), "idle": Out(1),
-            "weight_valid": In(1), "weight_ready": Out(1), "weight_data": In(accelerator.weight_port_bits),
-            "full": Out(2), "take": In(1), "take_bank": In(1), "take_serial": In(1),
-            "retire": In(1), "retire_bank": In(1), "retire_serial": In(1),
-            "write_enable": Out(accelerator.rows), "write_address": Out(geometry.wrf_address_bits),
-            "write_data": Out(geometry.row_word_bits),
-            "beat_accepted": Out(1), "row_written": Out(1), "job_written": Out(1), "again": Out(1),
-        })
+        super().__init__(
+            {
+                "job_valid": In(1),
+                "job_ready": Out(1),
+                "job": In(self.layout.size),
+                "idle": Out(1),
+                "weight_valid": In(1),
+                "weight_ready": Out(1),
+                "weight_data": In(accelerator.weight_port_bits),
+                "full": Out(2),
+                "take": In(1),
+                "take_bank": In(1),
+                "take_serial": In(1),
+                "retire": In(1),
+                "retire_bank": In(1),
+                "retire_serial": In(1),
+                "write_enable": Out(accelerator.rows),
+                "write_address": Out(geometry.wrf_address_bits),
+                "write_data": Out(geometry.row_word_bits),
+                "beat_accepted": Out(1),
+                "row_written": Out(1),
+                "job_written": Out(1),
+                "again": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
         held = Signal(self.layout.size, reset_less=True)
         job = View(self.layout, held)
-        buffer = place(m, "beat_buffer", BeatBuffer(
-            port_bits=acc.weight_port_bits, ring_bits=geometry.buffer_row_bits,
-            rows=geometry.buffer_rows, row_bits=geometry.row_bits))
+        buffer = place(
+            m,
+            "beat_buffer",
+            BeatBuffer(
+                port_bits=acc.weight_port_bits,
+                ring_bits=geometry.buffer_row_bits,
+                rows=geometry.buffer_rows,
+                row_bits=geometry.row_bits,
+            ),
+        )
         entries = place(m, "entry_counter", EntryCounter(depth=acc.wrf_depth))
         words = place(m, "row_words", RowWords(accelerator=acc))
 
@@ -81,19 +104,28 @@ class Loader(Block):
         loading, begins, row_end = Signal(), Signal(), Signal()
         sent = Signal.like(job.beats)
         m.d.comb += [
-            self.idle.eq(~loading), begins.eq(self.job_valid & self.job_ready),
+            self.idle.eq(~loading),
+            begins.eq(self.job_valid & self.job_ready),
             self.weight_ready.eq((begins | (loading & (sent < job.beats))) & buffer.ready),
             self.beat_accepted.eq(self.weight_ready & self.weight_valid),
-            buffer.write.eq(self.beat_accepted), buffer.data.eq(self.weight_data),
+            buffer.write.eq(self.beat_accepted),
+            buffer.data.eq(self.weight_data),
             present.eq(loading & (buffer.fill >= width) & ~self.job_written),
-            buffer.consume.eq(looks), buffer.width.eq(width), buffer.clear.eq(self.job_written),
+            buffer.consume.eq(looks),
+            buffer.width.eq(width),
+            buffer.clear.eq(self.job_written),
             row_end.eq(row + 1 == rows),
             entries.step.eq(looks & row_end & ~filling),
-            entries.a.eq(job.a), entries.b.eq(job.b), entries.u.eq(job.u), entries.d.eq(job.d),
-            self.again.eq(present & ~looks), self.row_written.eq(written & ~filling),
+            entries.a.eq(job.a),
+            entries.b.eq(job.b),
+            entries.u.eq(job.u),
+            entries.d.eq(job.d),
+            self.again.eq(present & ~looks),
+            self.row_written.eq(written & ~filling),
         ]
         m.d.sync += [
-            written.eq(looks), sent.eq(sent + self.beat_accepted),
+            written.eq(looks),
+            sent.eq(sent + self.beat_accepted),
             self.job_written.eq(looks & row_end & (filling | entries.complete)),
         ]
         with m.If(looks):
@@ -121,12 +153,16 @@ class Loader(Block):
                 if port in words.signature.members:
                     m.d.comb += getattr(words, port).eq(getattr(decoder, port))
             if self.fills:
-                m.d.comb += [decoder.write_enable.eq(written & filling),
-                             decoder.write_address.eq(target), decoder.write_data.eq(decoder.values)]
+                m.d.comb += [
+                    decoder.write_enable.eq(written & filling),
+                    decoder.write_address.eq(target),
+                    decoder.write_data.eq(decoder.values),
+                ]
         self._place_row(m, words, entries, job, looks, row_end)
         m.d.comb += [
             self.write_enable.eq(self.row_written << target),
-            self.write_address.eq(address), self.write_data.eq(words.words),
+            self.write_address.eq(address),
+            self.write_data.eq(words.words),
         ]
         return m
 
@@ -151,21 +187,28 @@ class Loader(Block):
     def _decode(self, m: Module, row: Signal, width: Signal, job: View, filling: Value) -> RowDecoder:
         decoder = RowDecoder(accelerator=self.geometry.accelerator, rom=self.rom)
         place(m, "row_decoder", decoder)
-        m.d.comb += [decoder.row.eq(row), decoder.index_bits.eq(job.index_bits),
-                     decoder.raw.eq(job.raw | filling)]
+        m.d.comb += [
+            decoder.row.eq(row),
+            decoder.index_bits.eq(job.index_bits),
+            decoder.raw.eq(job.raw | filling),
+        ]
         if not self.fills:
             m.d.comb += decoder.row_width.eq(width)
         return decoder
 
-    def _place_row(self, m: Module, words: RowWords, entries: EntryCounter, job: View, looks: Signal,
-                   row_end: Signal) -> None:
+    def _place_row(
+        self, m: Module, words: RowWords, entries: EntryCounter, job: View, looks: Signal, row_end: Signal
+    ) -> None:
         """Where the row's raw weights belong, from its look-up to its write."""
         groups = GroupCounter(accelerator=self.geometry.accelerator)
         place(m, "group_counter", groups)
         m.d.comb += [
-            groups.step.eq(looks), groups.restart.eq(row_end),
-            groups.inputs.eq(job.block_inputs), groups.outputs.eq(job.block_outputs),
-            words.diagonal.eq(job.diagonal), words.outputs.eq(job.block_outputs),
+            groups.step.eq(looks),
+            groups.restart.eq(row_end),
+            groups.inputs.eq(job.block_inputs),
+            groups.outputs.eq(job.block_outputs),
+            words.diagonal.eq(job.diagonal),
+            words.outputs.eq(job.block_outputs),
         ]
         kept = {"lane": groups.lane}
         if self.geometry.accelerator.sparse_tile:

@@ -23,8 +23,14 @@ class Lzc(Block):
     def __init__(self, *, width: int) -> None:
         check_positive(width=width)
         self.width = width
-        super().__init__({"mask": In(width), "onehot": Out(width),
-                          "position": Out(address_bits(width)), "rest": Out(width)})
+        super().__init__(
+            {
+                "mask": In(width),
+                "onehot": Out(width),
+                "position": Out(address_bits(width)),
+                "rest": Out(width),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

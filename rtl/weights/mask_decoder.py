@@ -31,8 +31,7 @@ class MaskDecoder(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         table = encoding.mask_table(self.keep, self.group).tolist()
-        m.submodules.masks = masks = Memory(shape=unsigned(self.group), depth=1 << self.code_bits,
-                                            init=table)
+        m.submodules.masks = masks = Memory(shape=unsigned(self.group), depth=1 << self.code_bits, init=table)
         read = masks.read_port(domain="comb")
         m.d.comb += [read.addr.eq(self.code), self.mask.eq(read.data)]
         return m

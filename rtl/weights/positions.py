@@ -24,8 +24,14 @@ class Positions(Block):
     def __init__(self, *, keep: int, group: int) -> None:
         check_pattern(keep, group)
         self.keep, self.group = keep, group
-        super().__init__({"mask": In(group), "onehots": Out(keep * group),
-                          "positions": Out(keep * address_bits(group)), "rest": Out(group)})
+        super().__init__(
+            {
+                "mask": In(group),
+                "onehots": Out(keep * group),
+                "positions": Out(keep * address_bits(group)),
+                "rest": Out(group),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -36,11 +36,16 @@ class Rom(Block):
         self.banks, self.ports, self.length = acc.rom_banks, acc.rom_ports, acc.codeword_length
         self.depth = len(self.words[0])
         self.index_bits = address_bits(acc.codebook_entries)
-        super().__init__({
-            "look": In(1), "requests": In(self.records), "indices": In(self.records * self.index_bits),
-            "done": Out(1), "hits": Out(self.records),
-            "codewords": Out(8 * self.length * self.records),
-        })
+        super().__init__(
+            {
+                "look": In(1),
+                "requests": In(self.records),
+                "indices": In(self.records * self.index_bits),
+                "done": Out(1),
+                "hits": Out(self.records),
+                "codewords": Out(8 * self.length * self.records),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -51,11 +56,22 @@ class Rom(Block):
         arriving: list[tuple[Value, Value]] = []
         left: list[Value] = []
         for number in range(self.banks):
-            bank = place(m, f"bank_{number}", RomBank(
-                depth=self.depth, length=self.length, ports=self.ports, file=file_name(number),
-                words=self.words[number]))
-            arbiter = place(m, f"arbiter_{number}", RomArbiter(
-                records=self.records, ports=self.ports, address_bits=bank.address_bits))
+            bank = place(
+                m,
+                f"bank_{number}",
+                RomBank(
+                    depth=self.depth,
+                    length=self.length,
+                    ports=self.ports,
+                    file=file_name(number),
+                    words=self.words[number],
+                ),
+            )
+            arbiter = place(
+                m,
+                f"arbiter_{number}",
+                RomArbiter(records=self.records, ports=self.ports, address_bits=bank.address_bits),
+            )
             granted = Signal(self.ports * self.records, name=f"granted_{number}")
             m.d.comb += [
                 arbiter.requests.eq(pending & Cat(where == number for where, _ in places)),
@@ -64,8 +80,10 @@ class Rom(Block):
                 bank.read_address.eq(arbiter.read_address),
             ]
             m.d.sync += granted.eq(Mux(self.look, arbiter.granted, 0))
-            arriving += [(granted.word_select(port, self.records),
-                          bank.read_data.word_select(port, 8 * self.length)) for port in range(self.ports)]
+            arriving += [
+                (granted.word_select(port, self.records), bank.read_data.word_select(port, 8 * self.length))
+                for port in range(self.ports)
+            ]
             left.append(arbiter.rest)
         remain = _merge(left)
         m.d.comb += self.done.eq(remain == 0)
@@ -74,8 +92,9 @@ class Rom(Block):
         for n in range(self.records):
             m.d.comb += [
                 self.hits[n].eq(Cat(granted[n] for granted, _ in arriving).any()),
-                self.codewords.word_select(n, 8 * self.length).eq(_merge(
-                    Mux(granted[n], data, 0) for granted, data in arriving)),
+                self.codewords.word_select(n, 8 * self.length).eq(
+                    _merge(Mux(granted[n], data, 0) for granted, data in arriving)
+                ),
             ]
         return m
 
@@ -89,7 +108,8 @@ class Rom(Block):
         quotient = Signal(self.index_bits, name=f"quotient_{n}")
         m.d.comb += [
             quotient.eq(index * -(-(1 << shift) // self.banks) >> shift),
-            address.eq(quotient), bank.eq(index - quotient * self.banks),
+            address.eq(quotient),
+            bank.eq(index - quotient * self.banks),
         ]
         return bank, address
 
@@ -117,11 +137,17 @@ def bank_words(accelerator: Accelerator, contents: np.ndarray | None) -> list[li
     codewords = np.zeros((-(-k // banks) * banks, d), np.int8)
     if contents is not None:
         if contents.dtype != np.int8 or contents.ndim != 2 or contents.shape[1] != d or len(contents) > k:
-            raise InputError("rom", f"{contents.dtype}{list(contents.shape)}",
-                             f"the codebook ROM holds int8 [{k}, {d}]", "give the codebook of this machine")
+            raise InputError(
+                "rom",
+                f"{contents.dtype}{list(contents.shape)}",
+                f"the codebook ROM holds int8 [{k}, {d}]",
+                "give the codebook of this machine",
+            )
         codewords[: len(contents)] = contents
-    return [[int.from_bytes(codeword.tobytes(), "little") for codeword in codewords[bank::banks]]
-            for bank in range(banks)]
+    return [
+        [int.from_bytes(codeword.tobytes(), "little") for codeword in codewords[bank::banks]]
+        for bank in range(banks)
+    ]
 
 
 def init_files(accelerator: Accelerator, contents: np.ndarray | None) -> dict[str, str]:
@@ -129,5 +155,7 @@ def init_files(accelerator: Accelerator, contents: np.ndarray | None) -> dict[st
     if accelerator.loader != "rom":
         return {}
     digits = 2 * accelerator.codeword_length
-    return {file_name(bank): "".join(f"{word:0{digits}x}\n" for word in words)
-            for bank, words in enumerate(bank_words(accelerator, contents))}
+    return {
+        file_name(bank): "".join(f"{word:0{digits}x}\n" for word in words)
+        for bank, words in enumerate(bank_words(accelerator, contents))
+    }

@@ -27,11 +27,16 @@ class RomArbiter(Block):
     def __init__(self, *, records: int, ports: int, address_bits: int) -> None:
         check_positive(records=records, ports=ports, address_bits=address_bits)
         self.records, self.count, self.address_bits = records, ports, address_bits
-        super().__init__({
-            "requests": In(records), "addresses": In(records * address_bits),
-            "granted": Out(ports * records), "read_enable": Out(ports),
-            "read_address": Out(ports * address_bits), "rest": Out(records),
-        })
+        super().__init__(
+            {
+                "requests": In(records),
+                "addresses": In(records * address_bits),
+                "granted": Out(ports * records),
+                "read_enable": Out(ports),
+                "read_address": Out(ports * address_bits),
+                "rest": Out(records),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -39,11 +44,18 @@ class RomArbiter(Block):
         for port in range(self.count):
             first = place(m, f"first_{port}", Lzc(width=self.records))
             m.d.comb += [
-                first.mask.eq(rest), self.read_enable[port].eq(rest.any()),
+                first.mask.eq(rest),
+                self.read_enable[port].eq(rest.any()),
                 self.granted.word_select(port, self.records).eq(first.onehot),
-                self.read_address.word_select(port, self.address_bits).eq(reduce(or_, (
-                    Mux(first.onehot[n], self.addresses.word_select(n, self.address_bits), 0)
-                    for n in range(self.records)))),
+                self.read_address.word_select(port, self.address_bits).eq(
+                    reduce(
+                        or_,
+                        (
+                            Mux(first.onehot[n], self.addresses.word_select(n, self.address_bits), 0)
+                            for n in range(self.records)
+                        ),
+                    )
+                ),
             ]
             rest = first.rest
         m.d.comb += self.rest.eq(rest)

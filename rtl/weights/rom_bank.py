@@ -27,10 +27,13 @@ class RomBank(Block):
         self.depth, self.length, self.count, self.words = depth, length, ports, words
         self.address_bits = address_bits(depth)
         self.verilog_parameters = {"FILE": file}
-        super().__init__({
-            "read_enable": In(ports), "read_address": In(ports * self.address_bits),
-            "read_data": Out(ports * 8 * length),
-        })
+        super().__init__(
+            {
+                "read_enable": In(ports),
+                "read_address": In(ports * self.address_bits),
+                "read_data": Out(ports * 8 * length),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -38,9 +41,11 @@ class RomBank(Block):
         m.submodules.words = words = Memory(shape=unsigned(width), depth=self.depth, init=self.words)
         for n in range(self.count):
             read = words.read_port()
-            m.d.comb += [read.en.eq(self.read_enable[n]),
-                         read.addr.eq(self.read_address.word_select(n, self.address_bits)),
-                         self.read_data.word_select(n, width).eq(read.data)]
+            m.d.comb += [
+                read.en.eq(self.read_enable[n]),
+                read.addr.eq(self.read_address.word_select(n, self.address_bits)),
+                self.read_data.word_select(n, width).eq(read.data),
+            ]
         return m
 
     def verilog(self) -> str | None:
@@ -49,7 +54,8 @@ class RomBank(Block):
             f"    if (read_enable[{n}])\n"
             f"      read_data[{n * width} +: {width}] <= "
             f"words[read_address[{n * self.address_bits} +: {self.address_bits}]];\n"
-            for n in range(self.count))
+            for n in range(self.count)
+        )
         return f"""\
 module {module_name(self.kind)} #(
   parameter FILE = ""

@@ -38,14 +38,21 @@ class RowDecoder(Block):
         self.rom = rom
         columns, index = accelerator.columns, geometry.index_bits
         ports = {
-            "look": In(1), "row": In(geometry.row_bits), "index_bits": In(range(index + 1)), "raw": In(1),
-            "done": Out(1), "values": Out(8 * columns),
+            "look": In(1),
+            "row": In(geometry.row_bits),
+            "index_bits": In(range(index + 1)),
+            "raw": In(1),
+            "done": Out(1),
+            "values": Out(8 * columns),
         }
         if accelerator.loader == "rom":
             ports |= {"row_width": In(bits_for(geometry.row_bits))}
         else:
-            ports |= {"write_enable": In(1), "write_address": In(index),
-                      "write_data": In(8 * accelerator.codeword_length)}
+            ports |= {
+                "write_enable": In(1),
+                "write_address": In(index),
+                "write_data": In(8 * accelerator.codeword_length),
+            }
         if accelerator.loader == "signed":
             ports |= {"signs": Out(columns)}
         if accelerator.sparse_tile:
@@ -65,13 +72,18 @@ class RowDecoder(Block):
                 fields = [self.row[n * size : (n + 1) * size] for n in range(geometry.records)]
                 with m.Case(width):
                     m.d.comb += [
-                        indices.eq(Cat(Cat(field[low_bits:], Const(0, geometry.index_bits - width))
-                                       for field in fields)),
+                        indices.eq(
+                            Cat(
+                                Cat(field[low_bits:], Const(0, geometry.index_bits - width))
+                                for field in fields
+                            )
+                        ),
                         lows.eq(Cat(field[:low_bits] for field in fields)),
                     ]
                     if acc.loader == "rom":
-                        m.d.comb += valid.eq(Cat(self.row_width >= (n + 1) * size
-                                                 for n in range(geometry.records)))
+                        m.d.comb += valid.eq(
+                            Cat(self.row_width >= (n + 1) * size for n in range(geometry.records))
+                        )
         if acc.loader == "rom":
             self._read_rom(m, indices, valid)
         else:
@@ -80,21 +92,27 @@ class RowDecoder(Block):
 
     def _read_codebook(self, m: Module, indices: Signal, lows: Signal) -> None:
         acc = self.geometry.accelerator
-        codebook = place(m, "codebook", Codebook(
-            entries=acc.codebook_entries, length=acc.codeword_length, ports=self.geometry.records))
+        codebook = place(
+            m,
+            "codebook",
+            Codebook(entries=acc.codebook_entries, length=acc.codeword_length, ports=self.geometry.records),
+        )
         m.d.comb += [
             codebook.write_enable.eq(self.write_enable),
             codebook.write_address.eq(self.write_address),
             codebook.write_data.eq(self.write_data),
-            codebook.read_address.eq(indices), self.done.eq(1),
+            codebook.read_address.eq(indices),
+            self.done.eq(1),
         ]
         vectors: Value = codebook.read_data
         if acc.loader == "masked":
             masks = Signal(acc.columns)
             for n in range(acc.columns // acc.group):
                 decoder = place(m, f"mask_decoder_{n}", MaskDecoder(keep=acc.keep, group=acc.group))
-                m.d.comb += [decoder.code.eq(lows.word_select(n, decoder.code_bits)),
-                             masks.word_select(n, acc.group).eq(decoder.mask)]
+                m.d.comb += [
+                    decoder.code.eq(lows.word_select(n, decoder.code_bits)),
+                    masks.word_select(n, acc.group).eq(decoder.mask),
+                ]
             vectors = vectors & Cat(bit.replicate(8) for bit in masks)
             if acc.sparse_tile:
                 self._keep(m, self.masks, masks)
@@ -113,9 +131,14 @@ class RowDecoder(Block):
         bits = 8 * self.geometry.accelerator.codeword_length
         rom = place(m, "rom", Rom(accelerator=self.geometry.accelerator, contents=self.rom))
         held = Signal.like(self.values, reset_less=True)
-        m.d.comb += [rom.look.eq(self.look & ~self.raw), rom.requests.eq(valid), rom.indices.eq(indices),
-                     self.done.eq(self.raw | rom.done)]
+        m.d.comb += [
+            rom.look.eq(self.look & ~self.raw),
+            rom.requests.eq(valid),
+            rom.indices.eq(indices),
+            self.done.eq(self.raw | rom.done),
+        ]
         for n in range(self.geometry.records):
-            m.d.comb += self.values.word_select(n, bits).eq(Mux(
-                rom.hits[n], rom.codewords.word_select(n, bits), held.word_select(n, bits)))
+            m.d.comb += self.values.word_select(n, bits).eq(
+                Mux(rom.hits[n], rom.codewords.word_select(n, bits), held.word_select(n, bits))
+            )
         m.d.sync += held.eq(Mux(self.look & self.raw, self.row, self.values))

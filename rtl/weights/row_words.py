@@ -31,13 +31,22 @@ class RowWords(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.geometry = geometry = Geometry(accelerator)
         columns = accelerator.columns
-        ports = {"values": In(8 * columns), "diagonal": In(1), "outputs": In(bits_for(columns)),
-                 "lane": In(address_bits(geometry.words)), "words": Out(geometry.row_word_bits)}
+        ports = {
+            "values": In(8 * columns),
+            "diagonal": In(1),
+            "outputs": In(bits_for(columns)),
+            "lane": In(address_bits(geometry.words)),
+            "words": Out(geometry.row_word_bits),
+        }
         if accelerator.loader == "signed":
             ports |= {"signs": In(columns)}
         if accelerator.sparse_tile:
-            ports |= {"masks": In(columns), "raw": In(1), "sub": In(address_bits(accelerator.split)),
-                      "base": In(geometry.position_bits)}
+            ports |= {
+                "masks": In(columns),
+                "raw": In(1),
+                "sub": In(address_bits(accelerator.split)),
+                "base": In(geometry.position_bits),
+            }
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
@@ -57,10 +66,13 @@ class RowWords(Block):
         for n in range(geometry.records):
             compactor = place(m, f"compactor_{n}", Compactor(length=d, keep=acc.keep, group=acc.group))
             m.d.comb += [
-                compactor.values.eq(Mux(self.raw, raw.word_select(n, 8 * lanes),
-                                        values.word_select(n, 8 * d))),
-                compactor.mask.eq(self.masks.word_select(n, d)), compactor.raw.eq(self.raw),
-                compactor.sub.eq(self.sub), compactor.base.eq(Mux(self.diagonal, self.base, 0)),
+                compactor.values.eq(
+                    Mux(self.raw, raw.word_select(n, 8 * lanes), values.word_select(n, 8 * d))
+                ),
+                compactor.mask.eq(self.masks.word_select(n, d)),
+                compactor.raw.eq(self.raw),
+                compactor.sub.eq(self.sub),
+                compactor.base.eq(Mux(self.diagonal, self.base, 0)),
                 self.words.word_select(n, lanes * geometry.word_bits).eq(compactor.words),
             ]
         return m
@@ -69,8 +81,9 @@ class RowWords(Block):
         """The weights of a group, from byte `lane` on."""
         count = self.geometry.words
         group = Signal(8 * count, name="group")
-        m.d.comb += group.eq(Cat(Mux(self.outputs > n, self.values.word_select(n, 8), 0)
-                                 for n in range(count)))
+        m.d.comb += group.eq(
+            Cat(Mux(self.outputs > n, self.values.word_select(n, 8), 0) for n in range(count))
+        )
         for bit in range(len(self.lane)):
             moved = Signal(8 * count, name=f"moved_{bit}")
             m.d.comb += moved.eq(Mux(self.lane[bit], group << (8 << bit), group))

@@ -22,8 +22,7 @@ class Signs(Block):
     def __init__(self, *, columns: int) -> None:
         check_positive(columns=columns)
         self.columns = columns
-        super().__init__({"magnitudes": In(8 * columns), "signs": In(columns),
-                          "weights": Out(8 * columns)})
+        super().__init__({"magnitudes": In(8 * columns), "signs": In(columns), "weights": Out(8 * columns)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -24,8 +24,12 @@ def preset(name: str) -> Accelerator:
     match = re.fullmatch(r"(.+)-(\d+)(?:x(\d+))?", name)
     family = match.group(1) if match else name
     if family not in FAMILIES:
-        raise InputError("accelerator", name, "no such preset",
-                         nearest(family, FAMILIES) + ", followed by a size: for example ews-cms-64")
+        raise InputError(
+            "accelerator",
+            name,
+            "no such preset",
+            nearest(family, FAMILIES) + ", followed by a size: for example ews-cms-64",
+        )
     if match is None:
         raise InputError("accelerator", name, "size missing", f"write {name}-64")
     rows, columns = int(match.group(2)), int(match.group(3) or match.group(2))
@@ -69,6 +73,9 @@ def build(fields: Mapping[str, object]) -> Accelerator:
         if isinstance(cause, InputError):
             raise cause from None
         field = ".".join(str(part) for part in first["loc"]) or "accelerator"
-        fix = (nearest(field, Accelerator.model_fields) if first["type"] == "extra_forbidden"
-               else "see the field's description in sim/accelerator/systolic.py")
+        fix = (
+            nearest(field, Accelerator.model_fields)
+            if first["type"] == "extra_forbidden"
+            else "see the field's description in sim/accelerator/systolic.py"
+        )
         raise InputError(field, first.get("input"), first["msg"], fix) from None

@@ -29,7 +29,8 @@ class Accelerator(BaseModel):
     tile_columns: int = Field(16, ge=1, description="TL, columns of a tile (d on a sparse array)")
     dataflow: Literal["ws", "ews"] = Field("ews", description="ws fixes A = B = D = 1")
     extension: tuple[int, int, int] | None = Field(
-        None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses")
+        None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses"
+    )
     loader: Loader = Field("dense", description="what the weight stream carries")
     sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
     codeword_length: int = Field(16, ge=1, description="d")
@@ -41,8 +42,11 @@ class Accelerator(BaseModel):
     arf_reuse: bool = Field(True, description="sliding-window reuse along x")
     prf_depth: int = Field(16, ge=1, description="psums per column; assumed")
     weight_port_bits: int = Field(64, ge=64, description="L2 to loader; MVQ sec. 7.1")
-    weight_overlap: bool = Field(True, description="a chunk may load while the one before it computes; "
-                                 "without it the whole WRF serves one chunk, whose load is exposed")
+    weight_overlap: bool = Field(
+        True,
+        description="a chunk may load while the one before it computes; "
+        "without it the whole WRF serves one chunk, whose load is exposed",
+    )
     ifmap_banks: int = Field(8, ge=1, description="64-bit L1 banks a fetch reads at once; assumed")
     psum_banks: int = Field(32, ge=1, description="64-bit L1 banks of the psum group; assumed")
     psum_ports: Literal[1, 2] = Field(1, description="2: stored psums are read and written at once")
@@ -50,8 +54,12 @@ class Accelerator(BaseModel):
     requant_lanes: int = Field(64, ge=1, description="storer lanes; assumed")
     l1_bytes: int = Field(256 * 1024, ge=1024, description="128 KB at 16x16 (MVQ sec. 7.1)")
     l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="MVQ sec. 7.1")
-    l2_weight_bytes: int | None = Field(None, ge=1, description="of L2, for weights that are needed again; "
-                                        "the rest holds maps; by default a quarter, assumed")
+    l2_weight_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="of L2, for weights that are needed again; "
+        "the rest holds maps; by default a quarter, assumed",
+    )
     dma_bits: int = Field(64, ge=8, description="L2 to L1 and back, each way; MVQ sec. 3.1")
     dma_setup: int = Field(8, ge=0, description="cycles of a DMA descriptor before its first beat; assumed")
     l2_latency: int = Field(4, ge=0, description="cycles; assumed")
@@ -62,8 +70,11 @@ class Accelerator(BaseModel):
     dram_row_cycles: int = Field(9, ge=0, description="to open a row, 30 ns; assumed")
     rom_banks: int = Field(16, ge=1, description="of the codebook ROM, codeword index mod banks; assumed")
     rom_ports: int = Field(1, ge=1, description="reads a cycle and bank; assumed")
-    edge_registers: bool = Field(True, description="registers in loader, operand edge, deskew and PRF; "
-                                 "without them an idealised array, as SCALE-Sim assumes")
+    edge_registers: bool = Field(
+        True,
+        description="registers in loader, operand edge, deskew and PRF; "
+        "without them an idealised array, as SCALE-Sim assumes",
+    )
     clock_hz: float = Field(300e6, gt=0, description="MVQ sec. 7.1")
     technology: str = Field("mvq40", description="coefficients of energy and area; sim/technology")
     dram: str = Field("", description="type for its energy, such as lpddr4; by default the technology's")
@@ -80,34 +91,52 @@ class Accelerator(BaseModel):
             self._divides("codeword_length", "group")
         if self.sparse_tile:
             if self.loader != "masked":
-                raise InputError("sparse_tile", True, f"needs masked weights, not {self.loader}",
-                                 "set loader = 'masked'")
+                raise InputError(
+                    "sparse_tile", True, f"needs masked weights, not {self.loader}", "set loader = 'masked'"
+                )
             if self.tile_columns != self.codeword_length:
-                raise InputError("tile_columns", self.tile_columns, "a sparse tile spans one "
-                                 "codeword", f"set tile_columns = {self.codeword_length}")
+                raise InputError(
+                    "tile_columns",
+                    self.tile_columns,
+                    "a sparse tile spans one codeword",
+                    f"set tile_columns = {self.codeword_length}",
+                )
             self._divides("group", "keep")
             if self.split > self.wrf_depth:
-                raise InputError("wrf_depth", self.wrf_depth, "a dense weight needs "
-                                 f"{self.split} sub-records", f"set wrf_depth >= {self.split}")
+                raise InputError(
+                    "wrf_depth",
+                    self.wrf_depth,
+                    f"a dense weight needs {self.split} sub-records",
+                    f"set wrf_depth >= {self.split}",
+                )
         if self.extension is not None:
             product = prod(self.extension)
             if min(self.extension) < 1 or product > self.wrf_depth:
-                raise InputError("extension", self.extension, f"A*B*D = {product} does not fit "
-                                 f"wrf_depth = {self.wrf_depth}", "choose positive factors with A*B*D <= "
-                                 f"{self.wrf_depth}")
+                raise InputError(
+                    "extension",
+                    self.extension,
+                    f"A*B*D = {product} does not fit wrf_depth = {self.wrf_depth}",
+                    f"choose positive factors with A*B*D <= {self.wrf_depth}",
+                )
         if self.weight_bytes >= self.l2_bytes:
-            raise InputError("l2_weight_bytes", self.l2_weight_bytes, "leaves no room for maps in the "
-                             f"{self.l2_bytes} bytes of L2", "keep less")
+            raise InputError(
+                "l2_weight_bytes",
+                self.l2_weight_bytes,
+                f"leaves no room for maps in the {self.l2_bytes} bytes of L2",
+                "keep less",
+            )
         if self.weight_port_bits.bit_count() != 1:
-            raise InputError("weight_port_bits", self.weight_port_bits, "not a power of two",
-                             "use 64, 128, 256 or 512")
+            raise InputError(
+                "weight_port_bits", self.weight_port_bits, "not a power of two", "use 64, 128, 256 or 512"
+            )
         return self
 
     def _divides(self, whole: str, part: str) -> None:
         a, b = getattr(self, whole), getattr(self, part)
         if a % b:
-            raise InputError(whole, a, f"not a multiple of {part} = {b}",
-                             f"choose {part} from the divisors of {a}")
+            raise InputError(
+                whole, a, f"not a multiple of {part} = {b}", f"choose {part} from the divisors of {a}"
+            )
 
     @property
     def row_stages(self) -> int:
@@ -220,10 +249,14 @@ def _largest_divisor(n: int, limit: int) -> int:
 def base(rows: int, columns: int) -> dict[str, object]:
     """What all families share at a size. L1 is 128 KB up to 16x16 (MVQ sec. 7.1)."""
     return dict(
-        rows=rows, columns=columns, tile_rows=_largest_divisor(rows, 4),
+        rows=rows,
+        columns=columns,
+        tile_rows=_largest_divisor(rows, 4),
         tile_columns=_largest_divisor(columns, 16),
         l1_bytes=(128 if rows * columns <= 256 else 256) * 1024,
-        ifmap_banks=-(-rows // 8), psum_banks=-(-columns // 2), requant_lanes=columns,
+        ifmap_banks=-(-rows // 8),
+        psum_banks=-(-columns // 2),
+        requant_lanes=columns,
     )
 
 
@@ -256,6 +289,7 @@ FAMILIES = {
     "ssvq": lambda columns: dict(loader="signed", **_codebook(columns, 8, 256)),
     # VQ4ALL: one codebook of 2^16 x 8 for all networks (16 entries below 16 columns, for tests), in
     # 2 L/d banks of one port; assumed.
-    "rom": lambda columns: dict(loader="rom", **_codebook(columns, 8, 65536),
-                                rom_banks=2 * -(-columns // min(8, columns))),
+    "rom": lambda columns: dict(
+        loader="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
+    ),
 }

@@ -41,7 +41,8 @@ def save(network: Network, path: str | Path) -> None:
     header = NetworkHeader(
         name=network.name,
         input=InputHeader(shape=source.shape, scale=source.scale, zero_point=source.zero_point),
-        layers=layers, metadata=dict(network.metadata),
+        layers=layers,
+        metadata=dict(network.metadata),
     )
     text = json.dumps(header.model_dump(mode="json"), separators=(",", ":"), sort_keys=True)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in writer.tensors.items()}
@@ -73,7 +74,8 @@ def load(path: str | Path) -> Network:
 
     reader = Reader(tensors, universal)
     return Network(
-        name=header.name, input=TensorSpec(source.shape, source.scale, source.zero_point),
+        name=header.name,
+        input=TensorSpec(source.shape, source.scale, source.zero_point),
         layers=tuple(reader.layer(layer) for layer in header.layers),
         metadata=header.metadata,
     )
@@ -85,11 +87,13 @@ def _read(path: str | Path, what: str) -> tuple[dict[str, str], dict[str, np.nda
         with safe_open(path, framework="numpy") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
-        raise InputError(what, str(path), error.strerror or str(error),
-                         "give a readable .safetensors file") from None
+        raise InputError(
+            what, str(path), error.strerror or str(error), "give a readable .safetensors file"
+        ) from None
     except SafetensorError as error:
-        raise InputError(what, str(path), f"truncated or not a safetensors file ({error})",
-                         "write the file again") from None
+        raise InputError(
+            what, str(path), f"truncated or not a safetensors file ({error})", "write the file again"
+        ) from None
 
 
 def _codebook_path(path: str | Path, digest: str) -> Path:
@@ -98,13 +102,21 @@ def _codebook_path(path: str | Path, digest: str) -> Path:
 
 def _read_codebook(path: Path, digest: str) -> np.ndarray:
     if not path.exists():
-        raise InputError("universal codebook", str(path), "No such file",
-                         "copy the codebook file that was written beside the network")
+        raise InputError(
+            "universal codebook",
+            str(path),
+            "No such file",
+            "copy the codebook file that was written beside the network",
+        )
     _, tensors = _read(path, "universal codebook")
     codebook = tensors.get("codebook")
     if codebook is None or codebook.dtype != np.int8 or codebook_hash(codebook) != digest:
-        raise InputError("universal codebook", str(path), f"is not the one with SHA-256 {digest}",
-                         "copy the codebook file that was written beside the network")
+        raise InputError(
+            "universal codebook",
+            str(path),
+            f"is not the one with SHA-256 {digest}",
+            "copy the codebook file that was written beside the network",
+        )
     return codebook
 
 
@@ -113,18 +125,22 @@ def _parse(metadata: Mapping[str, str], path: str | Path) -> NetworkHeader:
         fields = json.loads(metadata[_ENTRY])
         version = fields.get("schema_version")
     except (KeyError, AttributeError, json.JSONDecodeError):
-        raise InputError("network", str(path), "a safetensors file without a Codeword header",
-                         "export a network with sim.artifact.save") from None
+        raise InputError(
+            "network",
+            str(path),
+            "a safetensors file without a Codeword header",
+            "export a network with sim.artifact.save",
+        ) from None
     if version != SCHEMA_VERSION:
-        raise InputError("schema_version", version, f"this version reads {SCHEMA_VERSION}",
-                         "export the network again")
+        raise InputError(
+            "schema_version", version, f"this version reads {SCHEMA_VERSION}", "export the network again"
+        )
     try:
         return NetworkHeader.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise InputError(field, first.get("input"), first["msg"],
-                         "see docs/network.schema.json") from None
+        raise InputError(field, first.get("input"), first["msg"], "see docs/network.schema.json") from None
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

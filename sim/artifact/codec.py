@@ -84,15 +84,26 @@ class Writer:
         requantization = None
         if (q := layer.requantization) is not None:
             requantization = RequantizationHeader(
-                zero_point=q.zero_point, low=q.low, high=q.high, table=q.table is not None,
-                table_zero_point=q.table_zero_point)
+                zero_point=q.zero_point,
+                low=q.low,
+                high=q.high,
+                table=q.table is not None,
+                table_zero_point=q.table_zero_point,
+            )
             self.tensors[f"{layer.name}.multiplier"] = q.multiplier
             self.tensors[f"{layer.name}.shift"] = q.shift
             if q.table is not None:
                 self.tensors[f"{layer.name}.table"] = q.table
-        return ConvHeader(name=layer.name, input=layer.input, weight=weight, stride=layer.stride,
-                          padding=layer.padding, requantization=requantization, groups=layer.groups,
-                          dilation=layer.dilation)
+        return ConvHeader(
+            name=layer.name,
+            input=layer.input,
+            weight=weight,
+            stride=layer.stride,
+            padding=layer.padding,
+            requantization=requantization,
+            groups=layer.groups,
+            dilation=layer.dilation,
+        )
 
     def _weight(self, name: str, weight: network.Weight) -> DenseHeader | CodebookHeader:
         if isinstance(weight, DenseWeight):
@@ -113,8 +124,13 @@ class Writer:
             self.tensors[f"{name}.mask_codes"] = weight.mask_codes
         if weight.signs is not None:
             self.tensors[f"{name}.signs"] = weight.signs
-        return CodebookHeader(codebook=place, keep=weight.keep, group=weight.group,
-                              signs=weight.signs is not None, codebook_sha256=digest)
+        return CodebookHeader(
+            codebook=place,
+            keep=weight.keep,
+            group=weight.group,
+            signs=weight.signs is not None,
+            codebook_sha256=digest,
+        )
 
 
 @dataclass(frozen=True)
@@ -144,12 +160,26 @@ class Reader:
         requantization = None
         if out is not None:
             table = self._tensor(f"{name}.table", np.int8) if out.table else None
-            requantization = Requantization(self._tensor(f"{name}.multiplier", np.uint16),
-                                            self._tensor(f"{name}.shift", np.uint8), out.zero_point,
-                                            out.low, out.high, table, out.table_zero_point)
-        return Conv(name, header.input, self._weight(name, header.weight),
-                    self._tensor(f"{name}.bias", np.int32), header.stride, header.padding,
-                    requantization, header.groups, header.dilation)
+            requantization = Requantization(
+                self._tensor(f"{name}.multiplier", np.uint16),
+                self._tensor(f"{name}.shift", np.uint8),
+                out.zero_point,
+                out.low,
+                out.high,
+                table,
+                out.table_zero_point,
+            )
+        return Conv(
+            name,
+            header.input,
+            self._weight(name, header.weight),
+            self._tensor(f"{name}.bias", np.int32),
+            header.stride,
+            header.padding,
+            requantization,
+            header.groups,
+            header.dilation,
+        )
 
     def _weight(self, name: str, header: DenseHeader | CodebookHeader) -> network.Weight:
         if isinstance(header, DenseHeader):
@@ -157,12 +187,20 @@ class Reader:
         digest = header.codebook_sha256
         codebook = self.universal(digest) if digest else self._tensor(header.codebook, np.int8)
         if codebook.ndim != 2:
-            raise InputError(header.codebook, list(codebook.shape), "a codebook is [k, d]",
-                             "export the network again")
+            raise InputError(
+                header.codebook, list(codebook.shape), "a codebook is [k, d]", "export the network again"
+            )
         masks = self._tensor(f"{name}.mask_codes", np.uint16) if header.group else None
         signs = self._tensor(f"{name}.signs", np.uint16, np.uint32) if header.signs else None
-        return CodebookWeight(codebook, self._tensor(f"{name}.assignments", np.uint16), masks,
-                              header.keep, header.group, signs, digest is not None)
+        return CodebookWeight(
+            codebook,
+            self._tensor(f"{name}.assignments", np.uint16),
+            masks,
+            header.keep,
+            header.group,
+            signs,
+            digest is not None,
+        )
 
     def _tensor(self, name: str, *dtypes: type[np.generic]) -> np.ndarray:
         if name not in self.tensors:
@@ -172,6 +210,10 @@ class Reader:
             broken = tensor.dtype.kind == "f" and not np.isfinite(tensor).all()
             problem = "holds NaN or infinity and" if broken else "has the wrong type:"
             wanted = " or ".join(str(np.dtype(dtype)) for dtype in dtypes)
-            raise InputError(name, str(tensor.dtype), f"{problem} must be {wanted}",
-                             "quantize finite weights to integers before the export")
+            raise InputError(
+                name,
+                str(tensor.dtype),
+                f"{problem} must be {wanted}",
+                "quantize finite weights to integers before the export",
+            )
         return tensor

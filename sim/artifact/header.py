@@ -26,8 +26,11 @@ class _Header(BaseModel):
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        return {name: value for name, value in handler(self).items()
-                if name not in self.OPTIONAL or getattr(self, name) != fields[name].default}
+        return {
+            name: value
+            for name, value in handler(self).items()
+            if name not in self.OPTIONAL or getattr(self, name) != fields[name].default
+        }
 
 
 class DenseHeader(_Header):
@@ -47,8 +50,10 @@ class CodebookHeader(_Header):
     group: int = Field(0, ge=0, description="M of N:M, 0 without a mask")
     signs: bool = Field(False, description="bit j of a word of LAYER.signs: element j is negative")
     codebook_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
-        None, description="of the universal codebook: k and d as little-endian uint32, then its bytes; it "
-        "is tensor `codebook` of the file <first 16 digits>.codebook.safetensors beside this one")
+        None,
+        description="of the universal codebook: k and d as little-endian uint32, then its bytes; it "
+        "is tensor `codebook` of the file <first 16 digits>.codebook.safetensors beside this one",
+    )
 
 
 class OutputHeader(_Header):
@@ -223,8 +228,18 @@ class InputHeader(_Header):
 
 
 LayerHeader = (
-    ConvHeader | MatMulHeader | AddHeader | AveragePoolHeader | PoolHeader | ConcatHeader
-    | UpsampleHeader | ReshapeHeader | TableHeader | MultiplyHeader | SoftmaxHeader | LayerNormHeader
+    ConvHeader
+    | MatMulHeader
+    | AddHeader
+    | AveragePoolHeader
+    | PoolHeader
+    | ConcatHeader
+    | UpsampleHeader
+    | ReshapeHeader
+    | TableHeader
+    | MultiplyHeader
+    | SoftmaxHeader
+    | LayerNormHeader
     | ScanHeader
 )
 

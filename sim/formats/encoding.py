@@ -69,8 +69,12 @@ def mask_rank(mask: np.ndarray, n: int, m: int) -> np.ndarray:
     mask = np.asarray(mask, bool)
     kept = mask.sum(-1)
     if mask.shape[-1] != m or (kept != n).any():
-        raise InputError("mask", f"{int(kept.min())}..{int(kept.max())} kept of {mask.shape[-1]}",
-                         f"every group must keep exactly {n} of {m}", "prune with the same N:M")
+        raise InputError(
+            "mask",
+            f"{int(kept.min())}..{int(kept.max())} kept of {mask.shape[-1]}",
+            f"every group must keep exactly {n} of {m}",
+            "prune with the same N:M",
+        )
     order = np.cumsum(mask, -1)
     binomials = np.array([[comb(p, i) for i in range(n + 1)] for p in range(m)], np.int64)
     return np.where(mask, binomials[np.arange(m), order * mask], 0).sum(-1)
@@ -86,8 +90,9 @@ def mask_unrank(code: np.ndarray, n: int, m: int) -> np.ndarray:
     legal = comb(m, n)
     if code.size and (code.min() < 0 or code.max() >= legal):
         bad = code.max() if code.max() >= legal else code.min()
-        raise InputError("mask code", int(bad), f"{n}:{m} has {legal} legal masks",
-                         f"use codes 0..{legal - 1}")
+        raise InputError(
+            "mask code", int(bad), f"{n}:{m} has {legal} legal masks", f"use codes 0..{legal - 1}"
+        )
     words = mask_table(n, m)[code.astype(np.int64)]
     return (words[..., None] >> np.arange(m, dtype=np.uint32) & 1).astype(bool)
 

@@ -39,8 +39,12 @@ def _require_written(tensors: Collection[str], written: Collection[str], reader:
     """What no multiply-accumulate counts must not get lost either."""
     for tensor in tensors:
         if tensor not in written:
-            raise InputError(f"tensor {tensor}", reader, "is read here, but no layer before writes it",
-                             "report this network: a layer was lost")
+            raise InputError(
+                f"tensor {tensor}",
+                reader,
+                "is read here, but no layer before writes it",
+                "report this network: a layer was lost",
+            )
 
 
 class _Assembly:
@@ -67,7 +71,8 @@ class _Assembly:
     def _stored(self, tensor: str) -> bool:
         root = self.roots[tensor]
         return tensor in self.outputs or any(
-            self.roots[reader.output] != root for reader in self.readers.get(tensor, ()))
+            self.roots[reader.output] != root for reader in self.readers.get(tensor, ())
+        )
 
     def _take(self, step: Step) -> None:
         source, output = step.inputs[0] if step.inputs else "", step.output
@@ -114,8 +119,7 @@ class _Assembly:
         return False
 
     def _emit(self, shape: Shape, source: str, output: str) -> None:
-        self.shapes.append(replace(shape, name=self._unique(shape.name),
-                                   chained=self._written_last(source)))
+        self.shapes.append(replace(shape, name=self._unique(shape.name), chained=self._written_last(source)))
         self.writer[output] = len(self.shapes) - 1
         if isinstance(shape, ConvShape):
             self.sole.add(output)

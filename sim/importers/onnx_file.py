@@ -56,6 +56,7 @@ def _steps(node: Node, vector_operators: Collection[str]) -> list[Step]:
 
 def _renamed(node: Node, names: dict[str, str]) -> Node:
     """Inputs by the name of the tensor that they are the same as."""
+
     def rename(tensor: Tensor | None) -> Tensor | None:
         return tensor and replace(tensor, name=names.get(tensor.name, tensor.name))
 

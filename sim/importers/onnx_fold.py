@@ -27,7 +27,8 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
         graph = model.graph
         for node in folded:
             graph.initializer.extend(
-                numpy_helper.from_array(values[name], name) for name in node.output if name in values)
+                numpy_helper.from_array(values[name], name) for name in node.output if name in values
+            )
             graph.node.remove(node)
         names = {name for node in folded for name in node.output}
         unknown = [v for v in graph.value_info if v.name in names or _symbolic(v)]
@@ -38,11 +39,16 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
 def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """Small constants that nodes compute, by name."""
     graph = model.graph
-    known = {t.name: numpy_helper.to_array(t) for t in graph.initializer
-             if prod(t.dims) <= _LARGEST and t.data_location != onnx.TensorProto.EXTERNAL}
-    extents = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
-               for v in (*graph.input, *graph.value_info)
-               if v.type.tensor_type.HasField("shape") and not _symbolic(v)}
+    known = {
+        t.name: numpy_helper.to_array(t)
+        for t in graph.initializer
+        if prod(t.dims) <= _LARGEST and t.data_location != onnx.TensorProto.EXTERNAL
+    }
+    extents = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*graph.input, *graph.value_info)
+        if v.type.tensor_type.HasField("shape") and not _symbolic(v)
+    }
     extents |= {t.name: list(t.dims) for t in graph.initializer}
     found: dict[str, np.ndarray] = {}
     outputs = {value.name for value in graph.output}
@@ -64,8 +70,11 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def _run(node: onnx.NodeProto, inputs: dict[str, np.ndarray], model: onnx.ModelProto) -> list[object]:
     """The results of one node; none where the reference cannot run it."""
     try:
-        return list(ReferenceEvaluator(node, opsets={o.domain: o.version for o in model.opset_import})
-                    .run(None, inputs))
+        return list(
+            ReferenceEvaluator(node, opsets={o.domain: o.version for o in model.opset_import}).run(
+                None, inputs
+            )
+        )
     except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError, IndexError):
         return []
 

@@ -42,8 +42,9 @@ class Node:
         """
         found = self.inputs[position] if position < len(self.inputs) else None
         if found is None:
-            raise InputError(f"node {self.name}", self.operator, f"lacks input {position}",
-                             "export the network again")
+            raise InputError(
+                f"node {self.name}", self.operator, f"lacks input {position}", "export the network again"
+            )
         return found
 
     @property
@@ -67,12 +68,15 @@ class Graph:
         try:
             self.model = infer(model)
         except (shape_inference.InferenceError, ValueError) as error:
-            raise InputError("network", str(path), f"shapes do not fit: {_line(error)}",
-                             "export the network again") from None
+            raise InputError(
+                "network", str(path), f"shapes do not fit: {_line(error)}", "export the network again"
+            ) from None
         graph = self.model.graph
         self.extents: dict[str, list[int | str]] = {
-            value.name: _dimensions(value) for value in (*graph.value_info, *graph.input, *graph.output)
-            if value.type.tensor_type.HasField("shape")}
+            value.name: _dimensions(value)
+            for value in (*graph.value_info, *graph.input, *graph.output)
+            if value.type.tensor_type.HasField("shape")
+        }
         weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
         weights |= {tensor.values.name: list(tensor.dims) for tensor in graph.sparse_initializer}
         self.extents |= weights
@@ -113,10 +117,12 @@ class Graph:
             if all(not output or output in self.constants for output in node.output):
                 continue
             yield Node(
-                name, _operator(node),
+                name,
+                _operator(node),
                 tuple(self._tensor(n, name) if n else None for n in node.input),
                 tuple(self._tensor(n, name) for n in node.output if n),
-                {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute})
+                {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+            )
 
     def _tensor(self, name: str, node: str) -> Tensor:
         constant = name in self.constants
@@ -124,13 +130,20 @@ class Graph:
         if extent is None:
             if constant:
                 return Tensor(name, (), True)
-            raise InputError(f"tensor {name}", "no shape", f"unknown at node {node}",
-                             "simplify the network with onnxsim or export it with fixed sizes")
+            raise InputError(
+                f"tensor {name}",
+                "no shape",
+                f"unknown at node {node}",
+                "simplify the network with onnxsim or export it with fixed sizes",
+            )
         unknown = [d for d in extent if not isinstance(d, int)]
         if unknown and not constant:
-            raise InputError(f"tensor {name}", extent, f"dimension {unknown[0]!r} at node {node} is unknown",
-                             "export the network with fixed sizes, or set them with "
-                             "onnx.tools.update_model_dims")
+            raise InputError(
+                f"tensor {name}",
+                extent,
+                f"dimension {unknown[0]!r} at node {node} is unknown",
+                "export the network with fixed sizes, or set them with onnx.tools.update_model_dims",
+            )
         return Tensor(name, tuple(d if isinstance(d, int) else 0 for d in extent), constant)
 
 
@@ -150,8 +163,9 @@ def _load(path: str | Path) -> onnx.ModelProto:
             checker.check_model(model)  # which would look for the files of external weights
         return inliner.inline_local_functions(model) if model.functions else model
     except (checker.ValidationError, RuntimeError) as error:
-        raise InputError("network", str(path), f"is no valid ONNX model: {_line(error)}",
-                         "export the network again") from None
+        raise InputError(
+            "network", str(path), f"is no valid ONNX model: {_line(error)}", "export the network again"
+        ) from None
 
 
 def _line(error: Exception) -> str:
@@ -176,5 +190,7 @@ def _fix_batch(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def _dimensions(value: onnx.ValueInfoProto) -> list[int | str]:
-    return [dim.dim_value if dim.dim_value > 0 else dim.dim_param or "?"
-            for dim in value.type.tensor_type.shape.dim]
+    return [
+        dim.dim_value if dim.dim_value > 0 else dim.dim_param or "?"
+        for dim in value.type.tensor_type.shape.dim
+    ]

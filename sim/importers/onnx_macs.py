@@ -20,8 +20,10 @@ def count(model: onnx.ModelProto) -> int:
         model: with inferred, fixed shapes.
     """
     graph = model.graph
-    extents = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
-               for v in (*graph.input, *graph.value_info, *graph.output)}
+    extents = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*graph.input, *graph.value_info, *graph.output)
+    }
     extents |= {t.name: list(t.dims) for t in graph.initializer}
     reached = {v.name for v in graph.input} - {t.name for t in graph.initializer}
     total = 0

@@ -7,20 +7,17 @@ from math import ceil, prod
 
 from sim.errors import InputError
 from sim.importers.onnx_graph import Node
-from sim.importers.steps import (
-    Form,
-    Step,
-    Tensor,
-    arithmetic,
-    convolution,
-    pointwise,
-    product,
-    view,
-    work,
-)
+from sim.importers.steps import Form, Step, Tensor, arithmetic, convolution, pointwise, product, view, work
 
-SAME = ("Identity", "Dropout", "Cast", "CastLike", "QuantizeLinear", "DequantizeLinear",
-        "DynamicQuantizeLinear")
+SAME = (
+    "Identity",
+    "Dropout",
+    "Cast",
+    "CastLike",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+)
 """Operators whose first result is their first input: the number format is the accelerator's own."""
 
 HIDDEN = {
@@ -38,27 +35,90 @@ HIDDEN = {
 """Operators with products inside: what to do instead."""
 
 _CLAMPS = ("Relu", "Clip", "Neg")
-_TABLES = ("Abs", "Ceil", "Celu", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
-           "LeakyRelu", "Log", "Mish", "Reciprocal", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus",
-           "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu")
-_VIEWS = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Expand", "Tile",
-          "Gather", "DepthToSpace", "SpaceToDepth")
-_ARITHMETIC = {"Add": "add", "Sum": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide",
-               "Max": "compare", "Min": "compare"}
-_REDUCTIONS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
-               "ReduceL1", "ReduceL2", "ReduceSumSquare")
-_NORMALIZATIONS = {"Softmax": "softmax", "LogSoftmax": "softmax", "LayerNormalization": "layernorm",
-                   "InstanceNormalization": "layernorm", "GroupNormalization": "layernorm",
-                   "RMSNormalization": "rmsnorm", "SimplifiedLayerNormalization": "rmsnorm",
-                   "RotaryEmbedding": "rotate"}
+_TABLES = (
+    "Abs",
+    "Ceil",
+    "Celu",
+    "Cos",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Reciprocal",
+    "Round",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tanh",
+    "ThresholdedRelu",
+)
+_VIEWS = (
+    "Reshape",
+    "Transpose",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Slice",
+    "Split",
+    "Expand",
+    "Tile",
+    "Gather",
+    "DepthToSpace",
+    "SpaceToDepth",
+)
+_ARITHMETIC = {
+    "Add": "add",
+    "Sum": "add",
+    "Sub": "subtract",
+    "Mul": "multiply",
+    "Div": "divide",
+    "Max": "compare",
+    "Min": "compare",
+}
+_REDUCTIONS = (
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+)
+_NORMALIZATIONS = {
+    "Softmax": "softmax",
+    "LogSoftmax": "softmax",
+    "LayerNormalization": "layernorm",
+    "InstanceNormalization": "layernorm",
+    "GroupNormalization": "layernorm",
+    "RMSNormalization": "rmsnorm",
+    "SimplifiedLayerNormalization": "rmsnorm",
+    "RotaryEmbedding": "rotate",
+}
 _UPSAMPLING = {"nearest": 1, "linear": 4, "cubic": 16}  # elements a result is made of
 
 
 def _convolution(node: Node) -> list[Step]:
     source, weight = node.input(0), node.input(3 if node.operator == "QLinearConv" else 1)
     if not weight.constant:
-        raise InputError(f"node {node.name}", weight.name, "the weights are computed by the network",
-                         "make them an initializer")
+        raise InputError(
+            f"node {node.name}",
+            weight.name,
+            "the weights are computed by the network",
+            "make them an initializer",
+        )
     axes = len(weight.extent) - 2
     get = node.attributes.get
     stride, dilation = get("strides", [1] * axes), get("dilations", [1] * axes)
@@ -67,19 +127,38 @@ def _convolution(node: Node) -> list[Step]:
     automatic = get("auto_pad", b"NOTSET").decode()
     if automatic.startswith("SAME"):
         reach = [(k - 1) * d + 1 for k, d in zip(weight.extent[2:], dilation, strict=True)]
-        total = [max(0, (ceil(n / s) - 1) * s + r - n)
-                 for n, s, r in zip(source.extent[2:], stride, reach, strict=True)]
+        total = [
+            max(0, (ceil(n / s) - 1) * s + r - n)
+            for n, s, r in zip(source.extent[2:], stride, reach, strict=True)
+        ]
         less, more = [t // 2 for t in total], [t - t // 2 for t in total]
         begin, end = (less, more) if automatic == "SAME_UPPER" else (more, less)
-    return [convolution(node.name, source, weight.extent, node.outputs[0], stride=stride,
-                        dilation=dilation, begin=begin, end=end, groups=get("group", 1))]
+    return [
+        convolution(
+            node.name,
+            source,
+            weight.extent,
+            node.outputs[0],
+            stride=stride,
+            dilation=dilation,
+            begin=begin,
+            end=end,
+            groups=get("group", 1),
+        )
+    ]
 
 
 def _product(node: Node) -> list[Step]:
     left, right = node.input(0), node.input(3 if node.operator == "QLinearMatMul" else 1)
     a, b = left.extent, right.extent
-    return [product(node.name, Tensor(left.name, (1,) * (2 - len(a)) + a, left.constant),
-                    Tensor(right.name, (*b, 1) if len(b) == 1 else b, right.constant), node.outputs[0])]
+    return [
+        product(
+            node.name,
+            Tensor(left.name, (1,) * (2 - len(a)) + a, left.constant),
+            Tensor(right.name, (*b, 1) if len(b) == 1 else b, right.constant),
+            node.outputs[0],
+        )
+    ]
 
 
 def _gemm(node: Node) -> list[Step]:
@@ -92,8 +171,7 @@ def _gemm(node: Node) -> list[Step]:
     if added is None or added.constant:
         return [product(node.name, left, right, out)]
     inner = Tensor(f"{out.name}/product", out.extent)
-    return [product(node.name, left, right, inner),
-            arithmetic(f"{node.name}.add", "add", inner, added, out)]
+    return [product(node.name, left, right, inner), arithmetic(f"{node.name}.add", "add", inner, added, out)]
 
 
 def _arithmetic(node: Node) -> list[Step]:
@@ -104,8 +182,11 @@ def _arithmetic(node: Node) -> list[Step]:
         return [view(node.name, left, out)]
     steps = []
     for number, right in enumerate(rest, 1):
-        result = out if number == len(rest) else Tensor(f"{out.name}/{number}", out.extent,
-                                                        left.constant and right.constant)
+        result = (
+            out
+            if number == len(rest)
+            else Tensor(f"{out.name}/{number}", out.extent, left.constant and right.constant)
+        )
         if not result.constant:
             steps.append(arithmetic(node.name, operation, left, right, result))
         left = result
@@ -114,8 +195,12 @@ def _arithmetic(node: Node) -> list[Step]:
 
 def _power(node: Node) -> list[Step]:
     if not node.input(1).constant:
-        raise InputError(f"node {node.name}", node.operator, "the exponent is computed by the network",
-                         "make it an initializer")
+        raise InputError(
+            f"node {node.name}",
+            node.operator,
+            "the exponent is computed by the network",
+            "make it an initializer",
+        )
     return [pointwise(node.name, Form.TABLE, node.input(0), node.outputs[0])]
 
 
@@ -178,6 +263,9 @@ OPERATORS: dict[str, Callable[[Node], list[Step]]] = {
     **dict.fromkeys(("Concat", "Pad"), _concat),  # padding is copying next to constants
     **dict.fromkeys(("Resize", "Upsample"), _upsample),
     **dict.fromkeys(_NORMALIZATIONS, _normalization),
-    "Gemm": _gemm, "Pow": _power, "PRelu": _slopes, "BatchNormalization": _affine,
+    "Gemm": _gemm,
+    "Pow": _power,
+    "PRelu": _slopes,
+    "BatchNormalization": _affine,
 }
 """Steps of a node, by operator."""

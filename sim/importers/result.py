@@ -31,8 +31,10 @@ class Imported:
 
     def summary(self) -> list[str]:
         """Lines for people: both totals and the notes."""
-        line = (f"{self.source}: {len(self.shapes)} layers, {self.macs:,} MACs; "
-                f"the source counts {self.source_macs:,}")
+        line = (
+            f"{self.source}: {len(self.shapes)} layers, {self.macs:,} MACs; "
+            f"the source counts {self.source_macs:,}"
+        )
         return [line, *self.notes]
 
 
@@ -49,6 +51,10 @@ def checked(source: str, shapes: Sequence[Shape], source_macs: int, counter: str
         raise InputError("network", source, "has no layer", "give a network that computes something")
     found = Imported(source, list(shapes), source_macs)
     if found.macs != source_macs:
-        raise InputError(f"{source}: MACs", found.macs, f"{counter} counts {source_macs}",
-                         "report this network: a layer was lost or misread")
+        raise InputError(
+            f"{source}: MACs",
+            found.macs,
+            f"{counter} counts {source_macs}",
+            "report this network: a layer was lost or misread",
+        )
     return found

@@ -16,8 +16,16 @@ from sim.importers.result import Imported
 from sim.shapes import ConvShape, Shape
 from sim.systolic.schedule import Schedule
 
-_CONV = ("IFMAP height", "IFMAP width", "filter height", "filter width", "channels", "num filter",
-         "stride height", "stride width")
+_CONV = (
+    "IFMAP height",
+    "IFMAP width",
+    "filter height",
+    "filter width",
+    "channels",
+    "num filter",
+    "stride height",
+    "stride width",
+)
 _GEMM = ("M", "N", "K")
 
 
@@ -42,8 +50,12 @@ class _Row:
         """
         text = self.cells[column] if column < len(self.cells) else ""
         if not text.isdecimal() or int(text) < 1:
-            raise InputError(f"{self.file}, line {self.line}, column {column + 2} ({title})", text,
-                             "must be a positive whole number", "write the layer's real size")
+            raise InputError(
+                f"{self.file}, line {self.line}, column {column + 2} ({title})",
+                text,
+                "must be a positive whole number",
+                "write the layer's real size",
+            )
         return int(text)
 
 
@@ -72,8 +84,10 @@ def read(path: str | Path) -> Imported:
         shapes.append(replace(shape, chained=_follows(shapes, shape)))
     notes = []
     if larger:
-        notes.append("SCALE-Sim counts windows that reach beyond the map, which no convolution computes; "
-                     f"MACs left out: {', '.join(larger)}")
+        notes.append(
+            "SCALE-Sim counts windows that reach beyond the map, which no convolution computes; "
+            f"MACs left out: {', '.join(larger)}"
+        )
     if ignored:
         notes.append("words behind the numbers are ignored; sparsity is the accelerator's pattern here")
     return Imported(str(path), shapes, source_macs, tuple(notes))
@@ -91,8 +105,14 @@ def as_matrix_product(shape: ConvShape, accelerator: Accelerator) -> ConvShape:
     """
     depth = shape.channels // shape.groups * shape.kernel[0] * shape.kernel[1]
     filled = -(-depth // accelerator.rows) * accelerator.rows
-    return ConvShape(shape.name, shape.groups * filled, shape.outputs,
-                     size=(shape.out_h * shape.out_w, 1), groups=shape.groups, chained=shape.chained)
+    return ConvShape(
+        shape.name,
+        shape.groups * filled,
+        shape.outputs,
+        size=(shape.out_h * shape.out_w, 1),
+        groups=shape.groups,
+        chained=shape.chained,
+    )
 
 
 def serial(shape: ConvShape, accelerator: Accelerator) -> Schedule:
@@ -111,18 +131,28 @@ def _rows(file: str) -> tuple[bool, list[_Row]]:
     header = [cell.lower() for cell in lines[0]] if lines else []
     gemm = header[1:4] == ["m", "n", "k"]
     if not gemm and not (len(header) > 6 and "ifmap" in header[1]):
-        raise InputError(f"{file}, line 1", ", ".join(lines[0]) if lines else "",
-                         "is no SCALE-Sim header",
-                         f"start with Layer name, {', '.join(_CONV)}, or with Layer, {', '.join(_GEMM)}")
-    rows = [_Row(file, number, cells[0], _without_commas(cells[1:]))
-            for number, cells in enumerate(lines[1:], 2) if any(cells)]
+        raise InputError(
+            f"{file}, line 1",
+            ", ".join(lines[0]) if lines else "",
+            "is no SCALE-Sim header",
+            f"start with Layer name, {', '.join(_CONV)}, or with Layer, {', '.join(_GEMM)}",
+        )
+    rows = [
+        _Row(file, number, cells[0], _without_commas(cells[1:]))
+        for number, cells in enumerate(lines[1:], 2)
+        if any(cells)
+    ]
     seen: dict[str, int] = {}
     for row in rows:
         first = seen.setdefault(row.name, row.line)
         if not row.name or first != row.line:
             problem = f"also the name of line {first}" if row.name else "the layer has no name"
-            raise InputError(f"{file}, line {row.line}, column 1 (layer name)", row.name, problem,
-                             "give every layer a name of its own")
+            raise InputError(
+                f"{file}, line {row.line}, column 1 (layer name)",
+                row.name,
+                problem,
+                "give every layer a name of its own",
+            )
     if not rows:
         raise InputError("network", file, "has no layer", "write a line for each layer below the header")
     return gemm, rows
@@ -136,16 +166,27 @@ def _without_commas(cells: Sequence[str]) -> tuple[str, ...]:
 
 def _convolution(row: _Row) -> ConvShape:
     height, width, kernel_h, kernel_w, channels, outputs, stride_h = (
-        row.number(column, title) for column, title in enumerate(_CONV[:-1]))
+        row.number(column, title) for column, title in enumerate(_CONV[:-1])
+    )
     if kernel_h > height or kernel_w > width:
         column = 2 if kernel_h > height else 3
-        raise InputError(f"{row.file}, line {row.line}, column {column + 2} ({_CONV[column]})",
-                         row.cells[column], f"larger than the IFMAP of {height}x{width}",
-                         "give the size of the IFMAP with its padding")
+        raise InputError(
+            f"{row.file}, line {row.line}, column {column + 2} ({_CONV[column]})",
+            row.cells[column],
+            f"larger than the IFMAP of {height}x{width}",
+            "give the size of the IFMAP with its padding",
+        )
     stride_w = row.number(7, _CONV[7]) if row.has_number(7) else stride_h
     groups = channels if "DP" in row.name else 1
-    return ConvShape(row.name, channels, groups * outputs, (kernel_h, kernel_w), (stride_h, stride_w),
-                     size=(height, width), groups=groups)
+    return ConvShape(
+        row.name,
+        channels,
+        groups * outputs,
+        (kernel_h, kernel_w),
+        (stride_h, stride_w),
+        size=(height, width),
+        groups=groups,
+    )
 
 
 def _product(row: _Row) -> ConvShape:
@@ -157,8 +198,10 @@ def _product(row: _Row) -> ConvShape:
 
 def _scalesim_macs(shape: ConvShape) -> int:
     """As SCALE-Sim counts them, with ceil((H - F + S) / S) rows of windows."""
-    rows, columns = (-(-(shape.size[axis] - shape.kernel[axis] + shape.stride[axis]) // shape.stride[axis])
-                     for axis in (0, 1))
+    rows, columns = (
+        -(-(shape.size[axis] - shape.kernel[axis] + shape.stride[axis]) // shape.stride[axis])
+        for axis in (0, 1)
+    )
     return rows * columns * shape.weights
 
 

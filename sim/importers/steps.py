@@ -72,12 +72,16 @@ def work(
     name: str, kind: str, sources: Sequence[Tensor], out: Tensor, elements: int = 0, operands: int = 1
 ) -> Step:
     """A pass of the vector unit over `elements`, by default as many as it writes."""
-    return Step(name, Form.WORK, tuple(source.name for source in sources), out.name,
-                PassShape(name, kind, elements or out.elements, operands, out.elements))
+    return Step(
+        name,
+        Form.WORK,
+        tuple(source.name for source in sources),
+        out.name,
+        PassShape(name, kind, elements or out.elements, operands, out.elements),
+    )
 
 
-_KINDS = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "multiply",
-          "compare": "pool"}
+_KINDS = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "multiply", "compare": "pool"}
 
 
 def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tensor) -> Step:
@@ -96,9 +100,20 @@ def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tens
             return pointwise(name, Form.AFFINE, value, out)
         left, right = value, constant
     reads = left.elements + right.elements
-    return Step(name, Form.BINARY, (left.name, right.name), out.name, PassShape(
-        name, _KINDS[operation], out.elements, 2, out.elements,
-        reads=0 if reads == 2 * out.elements else reads))
+    return Step(
+        name,
+        Form.BINARY,
+        (left.name, right.name),
+        out.name,
+        PassShape(
+            name,
+            _KINDS[operation],
+            out.elements,
+            2,
+            out.elements,
+            reads=0 if reads == 2 * out.elements else reads,
+        ),
+    )
 
 
 def _a_channel(constant: Tensor, out: Tensor) -> bool:
@@ -109,8 +124,16 @@ def _a_channel(constant: Tensor, out: Tensor) -> bool:
 
 
 def convolution(
-    name: str, source: Tensor, weight: tuple[int, ...], out: Tensor, *, stride: Sequence[int],
-    dilation: Sequence[int], begin: Sequence[int], end: Sequence[int], groups: int,
+    name: str,
+    source: Tensor,
+    weight: tuple[int, ...],
+    out: Tensor,
+    *,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    begin: Sequence[int],
+    end: Sequence[int],
+    groups: int,
 ) -> Step:
     """A convolution of one or two dimensions.
 
@@ -124,14 +147,23 @@ def convolution(
     """
     batch, channels, *size = source.extent
     if len(size) not in (1, 2):
-        raise InputError(f"{name}: ifmap", list(source.extent), f"a convolution of {len(size)} dimensions",
-                         "give a network of 1-D or 2-D convolutions")
+        raise InputError(
+            f"{name}: ifmap",
+            list(source.extent),
+            f"a convolution of {len(size)} dimensions",
+            "give a network of 1-D or 2-D convolutions",
+        )
     if weight[1] * groups != channels:
-        raise InputError(f"node {name}", list(source.extent), f"the weights are for {weight[1] * groups} "
-                         f"channels in {groups} groups", "export the network again")
+        raise InputError(
+            f"node {name}",
+            list(source.extent),
+            f"the weights are for {weight[1] * groups} channels in {groups} groups",
+            "export the network again",
+        )
     if batch != 1:
-        raise InputError(f"{name}: batch", batch, "layer shapes describe one image",
-                         "export the network with a batch of 1")
+        raise InputError(
+            f"{name}: batch", batch, "layer shapes describe one image", "export the network with a batch of 1"
+        )
 
     def pair(values: Sequence[int], missing: int) -> tuple[int, int]:
         """(y, x) of a 2-D map; one dimension lies along y, as tokens do."""
@@ -139,9 +171,24 @@ def convolution(
         return y, x
 
     first, last = pair(begin, 0), pair(end, 0)
-    return Step(name, Form.WORK, (source.name,), out.name, ConvShape(
-        name, channels, weight[0], pair(weight[2:], 1), pair(stride, 1), first, pair(size, 1),
-        dilation=pair(dilation, 1), groups=groups, padding_end=None if first == last else last))
+    return Step(
+        name,
+        Form.WORK,
+        (source.name,),
+        out.name,
+        ConvShape(
+            name,
+            channels,
+            weight[0],
+            pair(weight[2:], 1),
+            pair(stride, 1),
+            first,
+            pair(size, 1),
+            dilation=pair(dilation, 1),
+            groups=groups,
+            padding_end=None if first == last else last,
+        ),
+    )
 
 
 def product(name: str, left: Tensor, right: Tensor, out: Tensor) -> Step:
@@ -157,9 +204,15 @@ def product(name: str, left: Tensor, right: Tensor, out: Tensor) -> Step:
     shared = prod(b[:-2]) == 1  # all matrices on the left meet the same one on the right
     groups, tokens = (1, batch * rows) if shared else (batch, rows)
     sources = tuple(tensor.name for tensor in (left, right) if not tensor.constant)
-    return Step(name, Form.WORK, sources, out.name, ConvShape(
-        name, groups * inner, groups * columns, size=(tokens, 1), groups=groups,
-        dynamic=len(sources) == 2))
+    return Step(
+        name,
+        Form.WORK,
+        sources,
+        out.name,
+        ConvShape(
+            name, groups * inner, groups * columns, size=(tokens, 1), groups=groups, dynamic=len(sources) == 2
+        ),
+    )
 
 
 def _broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> int:
@@ -184,5 +237,8 @@ def attention(
     if mask is not None:
         masked, scores = scores, Tensor(f"{out.name}/masked", scores.extent)
         steps.append(arithmetic(f"{name}.mask", "add", masked, Tensor(mask.name, mask.extent), scores))
-    return [*steps, work(f"{name}.softmax", "softmax", [scores], softmax),
-            product(f"{name}.values", softmax, Tensor(value.name, (*heads, keys, values)), out)]
+    return [
+        *steps,
+        work(f"{name}.softmax", "softmax", [scores], softmax),
+        product(f"{name}.values", softmax, Tensor(value.name, (*heads, keys, values)), out),
+    ]

@@ -11,7 +11,10 @@ OPTION = "--treat-as-vector"
 
 
 def vector(
-    name: str, operator: str, sources: Sequence[Tensor], outs: Sequence[Tensor],
+    name: str,
+    operator: str,
+    sources: Sequence[Tensor],
+    outs: Sequence[Tensor],
     vector_operators: Collection[str],
 ) -> list[Step]:
     """One lane operation for each element read or written, whichever are more.
@@ -20,9 +23,13 @@ def vector(
         InputError: the user has not said that the operator is work of the vector unit.
     """
     if operator not in vector_operators:
-        raise InputError(f"node {name}", operator, "this operator is not supported",
-                         f"{OPTION} {operator} (vector_operators={[operator]!r} in Python) counts it as "
-                         "one operation an element on the vector unit, or leave it out of the network")
+        raise InputError(
+            f"node {name}",
+            operator,
+            "this operator is not supported",
+            f"{OPTION} {operator} (vector_operators={[operator]!r} in Python) counts it as "
+            "one operation an element on the vector unit, or leave it out of the network",
+        )
     active = [source for source in sources if not source.constant]
     largest = max(tensor.elements for tensor in (*active, *outs))
     first, *others = outs
@@ -32,8 +39,13 @@ def vector(
 
 def hidden_products(name: str, operator: str, fix: str) -> InputError:
     """The refusal of an operator whose multiply-accumulates would be lost on the vector unit."""
-    return InputError(f"node {name}", operator, "this operator computes matrix products or convolutions "
-                      "in a form that is not supported, and is no vector work", fix)
+    return InputError(
+        f"node {name}",
+        operator,
+        "this operator computes matrix products or convolutions "
+        "in a form that is not supported, and is no vector work",
+        fix,
+    )
 
 
 def check_options(
@@ -48,5 +60,6 @@ def check_options(
         if operator not in present:
             raise InputError(OPTION, operator, "not in the network", nearest(operator, present))
         if operator in known:
-            raise InputError(OPTION, operator, "this operator has a meaning of its own",
-                             "leave the option out")
+            raise InputError(
+                OPTION, operator, "this operator has a meaning of its own", "leave the option out"
+            )

@@ -26,8 +26,21 @@ from sim.network.passes import (
 )
 from sim.shapes import ConvShape, Shape
 
-Layer = (Conv | MatMul | Add | AveragePool | Pool | Concat | Upsample | Reshape | Table | Multiply
-         | Softmax | LayerNorm | Scan)
+Layer = (
+    Conv
+    | MatMul
+    | Add
+    | AveragePool
+    | Pool
+    | Concat
+    | Upsample
+    | Reshape
+    | Table
+    | Multiply
+    | Softmax
+    | LayerNorm
+    | Scan
+)
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,29 @@ class Network:
         for layer in self.layers:
             require(layer.name not in zeros, "layer name", layer.name, "used twice", "rename it")
             for source in layer.inputs:
-                require(source in zeros, f"{layer.name}.input", source,
-                        "no earlier layer has this name", "put layers in execution order")
-                require(source not in wide, f"{layer.name}.input", source,
-                        "is int32, since its layer has no requantization", "requantize it")
+                require(
+                    source in zeros,
+                    f"{layer.name}.input",
+                    source,
+                    "no earlier layer has this name",
+                    "put layers in execution order",
+                )
+                require(
+                    source not in wide,
+                    f"{layer.name}.input",
+                    source,
+                    "is int32, since its layer has no requantization",
+                    "requantize it",
+                )
             if getattr(layer, "keeps_zero_point", False):
                 given = zeros[layer.inputs[0]]
-                require(layer.zero_point == given, f"{layer.name}.zero_point", layer.zero_point,
-                        f"the input's is {given} and no value changes", f"use {given}")
+                require(
+                    layer.zero_point == given,
+                    f"{layer.name}.zero_point",
+                    layer.zero_point,
+                    f"the input's is {given} and no value changes",
+                    f"use {given}",
+                )
             zeros[layer.name] = layer.zero_point
             if isinstance(layer, Conv) and layer.requantization is None:
                 wide.add(layer.name)

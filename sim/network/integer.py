@@ -18,8 +18,13 @@ def rounding_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
 
 
 def requantize(
-    acc: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray,
-    zero_point: int, low: int, high: int,
+    acc: np.ndarray,
+    bias: np.ndarray,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    zero_point: int,
+    low: int,
+    high: int,
 ) -> np.ndarray:
     """y = clamp((((acc + bias) * m + 2^(s-1)) >> s) + z_y, low, high), per output channel.
 
@@ -39,8 +44,14 @@ def requantize(
 
 
 def add(
-    a: np.ndarray, b: np.ndarray, multipliers: tuple[int, int], shift: int,
-    zeros: tuple[int, int], zero_point: int, low: int, high: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    multipliers: tuple[int, int],
+    shift: int,
+    zeros: tuple[int, int],
+    zero_point: int,
+    low: int,
+    high: int,
 ) -> np.ndarray:
     """Residual: clamp((((a-z_a) m_a + (b-z_b) m_b + 2^(s-1)) >> s) + z_y), one rounding; int8."""
     total = (np.asarray(a, np.int64) - zeros[0]) * multipliers[0]
@@ -63,9 +74,7 @@ def average_pool(
     return scale(total, multiplier, shift, zero_point, low, high)
 
 
-def scale(
-    total: np.ndarray, multiplier: int, shift: int, zero_point: int, low: int, high: int
-) -> np.ndarray:
+def scale(total: np.ndarray, multiplier: int, shift: int, zero_point: int, low: int, high: int) -> np.ndarray:
     """clamp(((total * m + 2^(s-1)) >> s) + z_y, low, high) of one m and s; int8."""
     scaled = rounding_shift(np.asarray(total, np.int64) * multiplier, shift)
     return np.clip(scaled + zero_point, low, high).astype(np.int8)
@@ -108,8 +117,16 @@ def square_root(value: np.ndarray) -> np.ndarray:
 
 
 def layer_norm(
-    x: np.ndarray, gain: np.ndarray, bias: np.ndarray, shift: int, epsilon: int, rms: bool,
-    zero_in: int, zero_point: int, low: int, high: int,
+    x: np.ndarray,
+    gain: np.ndarray,
+    bias: np.ndarray,
+    shift: int,
+    epsilon: int,
+    rms: bool,
+    zero_in: int,
+    zero_point: int,
+    low: int,
+    high: int,
 ) -> np.ndarray:
     """Normalization over channels; see `sim.network.LayerNorm`.
 

@@ -63,18 +63,37 @@ def run_layer(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray])
             return integer.average_pool(x, *limits[:2], zero, *limits[2:])
         return integer.scale((x.astype(np.int64) - zero) * (operands[1].astype(np.int64) - zeros[1]), *limits)
     if isinstance(layer, Add):
-        return integer.add(x, operands[1], layer.multipliers, layer.shift, (zeros[0], zeros[1]),
-                           layer.zero_point, layer.low, layer.high)
+        return integer.add(
+            x,
+            operands[1],
+            layer.multipliers,
+            layer.shift,
+            (zeros[0], zeros[1]),
+            layer.zero_point,
+            layer.low,
+            layer.high,
+        )
     if isinstance(layer, Concat):
-        parts = [integer.scale(part.astype(np.int64) - z, m, layer.shift, layer.zero_point, layer.low,
-                               layer.high)
-                 for part, z, m in zip(operands, zeros, layer.multipliers, strict=True)]
+        parts = [
+            integer.scale(part.astype(np.int64) - z, m, layer.shift, layer.zero_point, layer.low, layer.high)
+            for part, z, m in zip(operands, zeros, layer.multipliers, strict=True)
+        ]
         return np.concatenate(parts, 1 + layer.axis)
     if isinstance(layer, Softmax):
         return integer.softmax(x, layer.table, layer.groups, layer.zero_point, layer.low, layer.high)
     if isinstance(layer, LayerNorm):
-        return integer.layer_norm(x, layer.gain, layer.bias, layer.shift, layer.epsilon, layer.rms, zero,
-                                  layer.zero_point, layer.low, layer.high)
+        return integer.layer_norm(
+            x,
+            layer.gain,
+            layer.bias,
+            layer.shift,
+            layer.epsilon,
+            layer.rms,
+            zero,
+            layer.zero_point,
+            layer.low,
+            layer.high,
+        )
     if isinstance(layer, Scan):
         return scan(layer, [part.astype(np.int64) - z for part, z in zip(operands, zeros, strict=True)])
     return x.repeat(layer.factor[0], 2).repeat(layer.factor[1], 3)
@@ -121,12 +140,14 @@ def scan(layer: Scan, operands: list[np.ndarray]) -> np.ndarray:
     for t in reversed(order) if layer.reverse else order:
         index = np.minimum(integer.rounding_shift(delta[:, :, t, None] * decay, layer.decay_shift), 255)
         step = (delta[:, :, t] * x[:, :, t])[:, :, None] * b[:, None, :, t] * layer.step_multiplier
-        state = (integer.rounding_shift(state * table[index], 16)
-                 + integer.rounding_shift(step, layer.step_shift))
+        state = integer.rounding_shift(state * table[index], 16) + integer.rounding_shift(
+            step, layer.step_shift
+        )
         state = np.clip(state, -(2**31 - 1), 2**31 - 1)
         sums[:, :, t] = (state * c[:, None, :, t]).sum(2) + x[:, :, t] * layer.skip
-    return integer.scale(sums, layer.multiplier, layer.shift, layer.zero_point, layer.low,
-                         layer.high)[..., None]
+    return integer.scale(sums, layer.multiplier, layer.shift, layer.zero_point, layer.low, layer.high)[
+        ..., None
+    ]
 
 
 def convolve(ifmap: np.ndarray, layer: Conv, zero_point: int) -> np.ndarray:
@@ -155,11 +176,11 @@ def convolve(ifmap: np.ndarray, layer: Conv, zero_point: int) -> np.ndarray:
             for i in range(ky):
                 for j in range(kx):
                     y = top * sy + i * dy
-                    columns[:, i, j] = image[:, y : y + (rows - 1) * sy + 1 : sy,
-                                             j * dx : j * dx + (ow - 1) * sx + 1 : sx]
+                    columns[:, i, j] = image[
+                        :, y : y + (rows - 1) * sy + 1 : sy, j * dx : j * dx + (ow - 1) * sx + 1 : sx
+                    ]
             flat = columns.reshape(groups, c * ky * kx, rows * ow)
-            parts = [matrix[:, :, low:high] @ flat[:, low:high]
-                     for low, high in pairwise(cuts)]
+            parts = [matrix[:, :, low:high] @ flat[:, low:high] for low, high in pairwise(cuts)]
             total = parts[0].astype(np.int32)
             for part in parts[1:]:
                 total += part.astype(np.int32)
@@ -189,8 +210,9 @@ def _depthwise(x: np.ndarray, taps: np.ndarray, layer: Conv, oh: int, ow: int) -
     groups, each, _ = taps.shape
     acc = np.zeros((len(x), groups, each, oh, ow), np.int32)
     for place, (i, j) in enumerate(np.ndindex(*layer.weight.shape[2:])):
-        window = x[:, :, i * dy : i * dy + (oh - 1) * sy + 1 : sy,
-                   j * dx : j * dx + (ow - 1) * sx + 1 : sx].astype(np.int32)
+        window = x[
+            :, :, i * dy : i * dy + (oh - 1) * sy + 1 : sy, j * dx : j * dx + (ow - 1) * sx + 1 : sx
+        ].astype(np.int32)
         acc += window[:, :, None] * taps[:, :, place].astype(np.int32)[:, :, None, None]
     return acc.reshape(len(x), groups * each, oh, ow)
 

@@ -103,29 +103,41 @@ class Pool(_Single):
     high: int = 127
 
     def __post_init__(self) -> None:
-        require(self.mode in ("max", "average"), f"{self.name}.mode", self.mode, "unknown",
-                "use 'max' or 'average'")
+        require(
+            self.mode in ("max", "average"),
+            f"{self.name}.mode",
+            self.mode,
+            "unknown",
+            "use 'max' or 'average'",
+        )
         require_output(self.name, [self.multiplier], self.shift, self.low, self.high)
         require_window(self.name, self.kernel, self.stride, (1, 1), self.padding)
         fits = all(2 * p <= k for p, k in zip(self.padding, self.kernel, strict=True))
-        require(fits, f"{self.name}.padding", self.padding, f"more than half the kernel {self.kernel}",
-                "pad less")
+        require(
+            fits, f"{self.name}.padding", self.padding, f"more than half the kernel {self.kernel}", "pad less"
+        )
 
     @property
     def keeps_zero_point(self) -> bool:
         return self.mode == "max"
 
     def ofmap(self, x: Map) -> Map:
-        h, w = ((n + 2 * p - k) // s + 1 for n, p, k, s in
-                zip(x[1:], self.padding, self.kernel, self.stride, strict=True))
-        require(h >= 1 and w >= 1, f"{self.name}.kernel", self.kernel,
-                f"larger than the padded ifmap {x[1:]}", "pad the ifmap")
+        h, w = (
+            (n + 2 * p - k) // s + 1
+            for n, p, k, s in zip(x[1:], self.padding, self.kernel, self.stride, strict=True)
+        )
+        require(
+            h >= 1 and w >= 1,
+            f"{self.name}.kernel",
+            self.kernel,
+            f"larger than the padded ifmap {x[1:]}",
+            "pad the ifmap",
+        )
         return x[0], h, w
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         results = prod(self.ofmap(x))
-        return PassShape(self.name, "pool", results * prod(self.kernel), 1, results, chained,
-                         channels=x[0])
+        return PassShape(self.name, "pool", results * prod(self.kernel), 1, results, chained, channels=x[0])
 
 
 @dataclass(frozen=True)
@@ -146,14 +158,24 @@ class Concat:
 
     def __post_init__(self) -> None:
         require_output(self.name, self.multipliers, self.shift, self.low, self.high)
-        require(len(self.inputs) == len(self.multipliers) >= 1, f"{self.name}.multipliers",
-                self.multipliers, f"there are {len(self.inputs)} inputs", "give one for each input")
+        require(
+            len(self.inputs) == len(self.multipliers) >= 1,
+            f"{self.name}.multipliers",
+            self.multipliers,
+            f"there are {len(self.inputs)} inputs",
+            "give one for each input",
+        )
         require(self.axis in (0, 1), f"{self.name}.axis", self.axis, "unknown", "use 0 (C) or 1 (H)")
 
     def ofmap(self, *maps: Map) -> Map:
         rest = {m[: self.axis] + m[self.axis + 1 :] for m in maps}
-        require(len(rest) == 1, f"{self.name}.inputs", maps, "shapes differ beside the axis",
-                "concatenate tensors that match")
+        require(
+            len(rest) == 1,
+            f"{self.name}.inputs",
+            maps,
+            "shapes differ beside the axis",
+            "concatenate tensors that match",
+        )
         total = sum(m[self.axis] for m in maps)
         c, h, w = maps[0]
         return (total, h, w) if self.axis == 0 else (c, total, w)
@@ -161,8 +183,9 @@ class Concat:
     def shape(self, *maps: Map, chained: bool = True) -> PassShape:
         ofmap = self.ofmap(*maps)
         total, reads = prod(ofmap), _bytes(*maps)
-        return PassShape(self.name, "concat", total, 1, total, chained,
-                         0 if reads == _bytes(ofmap) else reads, ofmap[0])
+        return PassShape(
+            self.name, "concat", total, 1, total, chained, 0 if reads == _bytes(ofmap) else reads, ofmap[0]
+        )
 
 
 @dataclass(frozen=True)
@@ -199,8 +222,13 @@ class Reshape(_Single):
     keeps_zero_point = True
 
     def ofmap(self, x: Map) -> Map:
-        require(min(self.to) >= 1 and prod(self.to) == prod(x), f"{self.name}.to", self.to,
-                f"has not the {prod(x)} elements of {x}", "keep the count")
+        require(
+            min(self.to) >= 1 and prod(self.to) == prod(x),
+            f"{self.name}.to",
+            self.to,
+            f"has not the {prod(x)} elements of {x}",
+            "keep the count",
+        )
         return self.to
 
     def shape(self, x: Map, *, chained: bool = True) -> None:
@@ -242,8 +270,13 @@ class Multiply:
         require_output(self.name, [self.multiplier], self.shift, self.low, self.high)
 
     def ofmap(self, a: Map, b: Map) -> Map:
-        require(b in (a, (a[0], 1, 1)), f"{self.name}.inputs", b, f"neither {a} nor {(a[0], 1, 1)}",
-                "give a second operand of the same shape or one value a channel")
+        require(
+            b in (a, (a[0], 1, 1)),
+            f"{self.name}.inputs",
+            b,
+            f"neither {a} nor {(a[0], 1, 1)}",
+            "give a second operand of the same shape or one value a channel",
+        )
         return a
 
     def shape(self, a: Map, b: Map, *, chained: bool = True) -> PassShape:
@@ -272,14 +305,24 @@ class Softmax(_Single):
 
     def __post_init__(self) -> None:
         require_array(f"{self.name}.table", self.table, np.uint16, (256,))
-        require(self.table[0] > 0, f"{self.name}.table", int(self.table[0]),
-                "the entry of the largest value must be positive", "make it with exponent_table")
+        require(
+            self.table[0] > 0,
+            f"{self.name}.table",
+            int(self.table[0]),
+            "the entry of the largest value must be positive",
+            "make it with exponent_table",
+        )
         require(self.groups >= 1, f"{self.name}.groups", self.groups, "must be positive", "use 1")
         require_clamp(self.name, self.low, self.high)
 
     def ofmap(self, x: Map) -> Map:
-        require(x[0] % self.groups == 0, f"{self.name}.groups", self.groups,
-                f"does not divide {x[0]} channels", "use the number of heads")
+        require(
+            x[0] % self.groups == 0,
+            f"{self.name}.groups",
+            self.groups,
+            f"does not divide {x[0]} channels",
+            "use the number of heads",
+        )
         return x
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
@@ -317,15 +360,30 @@ class LayerNorm(_Single):
     def __post_init__(self) -> None:
         require_array(f"{self.name}.gain", self.gain, np.int16, (self.gain.size,))
         require_array(f"{self.name}.bias", self.bias, np.int32, (self.gain.size,))
-        require(1 <= self.gain.size <= 32768, f"{self.name}.gain", self.gain.size,
-                "channels must be 1 to 32768", "normalize fewer channels")
-        require(1 <= self.epsilon < 2**38, f"{self.name}.epsilon", self.epsilon,
-                "must be from 1 to 2^38 - 1", "make it with norm_constants")
+        require(
+            1 <= self.gain.size <= 32768,
+            f"{self.name}.gain",
+            self.gain.size,
+            "channels must be 1 to 32768",
+            "normalize fewer channels",
+        )
+        require(
+            1 <= self.epsilon < 2**38,
+            f"{self.name}.epsilon",
+            self.epsilon,
+            "must be from 1 to 2^38 - 1",
+            "make it with norm_constants",
+        )
         require_output(self.name, [], self.shift, self.low, self.high)
 
     def ofmap(self, x: Map) -> Map:
-        require(x[0] == self.gain.size, f"{self.name}.gain", self.gain.size,
-                f"the ifmap has {x[0]} channels", "store one gain for each channel")
+        require(
+            x[0] == self.gain.size,
+            f"{self.name}.gain",
+            self.gain.size,
+            f"the ifmap has {x[0]} channels",
+            "store one gain for each channel",
+        )
         return x
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
@@ -366,24 +424,51 @@ class Scan:
     high: int = 127
 
     def __post_init__(self) -> None:
-        require(self.decay.dtype == np.uint16 and self.decay.ndim == 2, f"{self.name}.decay",
-                f"{self.decay.dtype}{list(self.decay.shape)}", "must be uint16 [C, N]", "store it so")
-        require(1 <= self.decay.shape[1] <= 64, f"{self.name}.decay", self.decay.shape[1],
-                "states must be 1 to 64", "split the states")
+        require(
+            self.decay.dtype == np.uint16 and self.decay.ndim == 2,
+            f"{self.name}.decay",
+            f"{self.decay.dtype}{list(self.decay.shape)}",
+            "must be uint16 [C, N]",
+            "store it so",
+        )
+        require(
+            1 <= self.decay.shape[1] <= 64,
+            f"{self.name}.decay",
+            self.decay.shape[1],
+            "states must be 1 to 64",
+            "split the states",
+        )
         require_array(f"{self.name}.table", self.table, np.uint16, (256,))
         require_array(f"{self.name}.skip", self.skip, np.int32, self.decay.shape[:1])
         require_output(self.name, [self.multiplier], self.shift, self.low, self.high)
         require_output(f"{self.name}.step", [self.step_multiplier], self.step_shift, -128, 127)
-        require(1 <= self.decay_shift <= 47, f"{self.name}.decay_shift", self.decay_shift,
-                "must be from 1 to 47", "rescale decay")
+        require(
+            1 <= self.decay_shift <= 47,
+            f"{self.name}.decay_shift",
+            self.decay_shift,
+            "must be from 1 to 47",
+            "rescale decay",
+        )
 
     def ofmap(self, x: Map, delta: Map, b: Map, c: Map) -> Map:
         channels, states = self.decay.shape
-        require(x == delta == (channels, x[1], 1) and b == c == (states, x[1], 1), f"{self.name}.inputs",
-                (x, delta, b, c), f"must be ({channels}, L, 1) twice and ({states}, L, 1) twice",
-                "match the sizes of decay")
+        require(
+            x == delta == (channels, x[1], 1) and b == c == (states, x[1], 1),
+            f"{self.name}.inputs",
+            (x, delta, b, c),
+            f"must be ({channels}, L, 1) twice and ({states}, L, 1) twice",
+            "match the sizes of decay",
+        )
         return x
 
     def shape(self, x: Map, delta: Map, b: Map, c: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "scan", x[1] * self.decay.size, 1, prod(x), chained,
-                         reads=_bytes(x, delta, b, c), channels=x[0])
+        return PassShape(
+            self.name,
+            "scan",
+            x[1] * self.decay.size,
+            1,
+            prod(x),
+            chained,
+            reads=_bytes(x, delta, b, c),
+            channels=x[0],
+        )

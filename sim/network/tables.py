@@ -22,8 +22,7 @@ def exponent_table(scale: float) -> np.ndarray:
 
 
 def activation_table(
-    function: Callable[[float], float], scale: float, zero_point: int, out_scale: float,
-    out_zero_point: int,
+    function: Callable[[float], float], scale: float, zero_point: int, out_scale: float, out_zero_point: int
 ) -> np.ndarray:
     """int8 [256] for `Table` and `Requantization`: q = floor(f(x) / out_scale + 1/2) + zero, clamped.
 
@@ -35,7 +34,7 @@ def activation_table(
 
 
 def norm_constants(
-    gain: np.ndarray, bias: np.ndarray, epsilon: float, scale: float, out_scale: float,
+    gain: np.ndarray, bias: np.ndarray, epsilon: float, scale: float, out_scale: float
 ) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Gain int16 [C], bias int32 [C], shift and epsilon of `LayerNorm`, with the largest shift that fits.
 
@@ -57,6 +56,7 @@ def norm_constants(
     whole_gain, whole_bias = rounded
     added = max(floor(epsilon / scale**2 * channels**2 + 0.5), 1)
     if added >= 2**38:
-        raise InputError("epsilon", epsilon, f"is {added} in integer units, beyond 2^38",
-                         "use a larger input scale")
+        raise InputError(
+            "epsilon", epsilon, f"is {added} in integer units, beyond 2^38", "use a larger input scale"
+        )
     return whole_gain.astype(np.int16), whole_bias.astype(np.int32), shift, added

@@ -18,9 +18,13 @@ class DenseWeight:
     values: np.ndarray
 
     def __post_init__(self) -> None:
-        require(self.values.dtype == np.int8 and self.values.ndim == 4, "weight",
-                f"{self.values.dtype}{list(self.values.shape)}", "must be int8 [K,C,Ky,Kx]",
-                 "quantize to INT8 and give a linear layer as a 1x1 kernel")
+        require(
+            self.values.dtype == np.int8 and self.values.ndim == 4,
+            "weight",
+            f"{self.values.dtype}{list(self.values.shape)}",
+            "must be int8 [K,C,Ky,Kx]",
+            "quantize to INT8 and give a linear layer as a 1x1 kernel",
+        )
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -59,44 +63,87 @@ class CodebookWeight:
     universal: bool = False
 
     def __post_init__(self) -> None:
-        require(self.codebook.ndim == 2, "codebook", list(self.codebook.shape), "must be [k, d]",
-                "store one codeword a row")
+        require(
+            self.codebook.ndim == 2,
+            "codebook",
+            list(self.codebook.shape),
+            "must be [k, d]",
+            "store one codeword a row",
+        )
         k, d = self.codebook.shape
-        require(self.codebook.dtype == np.int8, "codebook", self.codebook.dtype, "must be int8",
-                 "quantize the codebook to INT8")
-        require(self.assignments.ndim == 4, "assignments", list(self.assignments.shape),
-                 "must be [K/d, C, Ky, Kx]", "group output-channel-wise")
+        require(
+            self.codebook.dtype == np.int8,
+            "codebook",
+            self.codebook.dtype,
+            "must be int8",
+            "quantize the codebook to INT8",
+        )
+        require(
+            self.assignments.ndim == 4,
+            "assignments",
+            list(self.assignments.shape),
+            "must be [K/d, C, Ky, Kx]",
+            "group output-channel-wise",
+        )
         top = int(self.assignments.max(initial=0))
-        require(top < k, "assignments", top, f"beyond the codebook of k = {k}",
-                f"use indices 0..{k - 1} or store the whole codebook")
+        require(
+            top < k,
+            "assignments",
+            top,
+            f"beyond the codebook of k = {k}",
+            f"use indices 0..{k - 1} or store the whole codebook",
+        )
         if self.signs is not None:
             self._check_signs(self.signs, d)
         if self.mask_codes is None:
             return
-        require(0 < self.keep <= self.group and d % self.group == 0, "mask",
-                f"{self.keep}:{self.group}", f"does not tile a codeword of d = {d}",
-                 "choose M that divides d and N <= M")
+        require(
+            0 < self.keep <= self.group and d % self.group == 0,
+            "mask",
+            f"{self.keep}:{self.group}",
+            f"does not tile a codeword of d = {d}",
+            "choose M that divides d and N <= M",
+        )
         expected = (*self.assignments.shape, d // self.group)
-        require(self.mask_codes.shape == expected, "mask_codes", list(self.mask_codes.shape),
-                f"must be {list(expected)}", "store one code for each group of M elements")
+        require(
+            self.mask_codes.shape == expected,
+            "mask_codes",
+            list(self.mask_codes.shape),
+            f"must be {list(expected)}",
+            "store one code for each group of M elements",
+        )
         encoding.mask_unrank(np.array([self.mask_codes.max(initial=0)]), self.keep, self.group)
 
     def _check_signs(self, signs: np.ndarray, d: int) -> None:
-        require(self.mask_codes is None, "signs", "beside mask_codes", "a weight has signs or masks",
-                "drop one of them")
+        require(
+            self.mask_codes is None,
+            "signs",
+            "beside mask_codes",
+            "a weight has signs or masks",
+            "drop one of them",
+        )
         require(d <= 16, "signs", d, "codewords with signs have d of at most 16", "choose a smaller d")
-        require(signs.dtype in (np.uint16, np.uint32) and signs.shape == self.assignments.shape, "signs",
-                f"{signs.dtype}{list(signs.shape)}", f"must be uint16 {list(self.assignments.shape)}",
-                "store one word of signs for each codeword")
+        require(
+            signs.dtype in (np.uint16, np.uint32) and signs.shape == self.assignments.shape,
+            "signs",
+            f"{signs.dtype}{list(signs.shape)}",
+            f"must be uint16 {list(self.assignments.shape)}",
+            "store one word of signs for each codeword",
+        )
         top = int(signs.max(initial=0))
         require(top < 2**d, "signs", top, f"has bits beyond d = {d}", "use bit j for element j")
         low = int(self.codebook.min(initial=0))
-        require(low >= 0, "codebook", low, "holds magnitudes where there are signs",
-                "store 0..127 and put signs into `signs`")
+        require(
+            low >= 0,
+            "codebook",
+            low,
+            "holds magnitudes where there are signs",
+            "store 0..127 and put signs into `signs`",
+        )
 
     @property
     def kind(self) -> str:
-        """"vq", "mvq" (with masks) or "ssvq" (with signs)."""
+        """ "vq", "mvq" (with masks) or "ssvq" (with signs)."""
         if self.signs is not None:
             return "ssvq"
         return "vq" if self.mask_codes is None else "mvq"

@@ -29,8 +29,13 @@ TILES = (1, 2)
 
 
 def best_schedule(
-    shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int = 0, *,
-    objective: str = "edp", source: Source = "l2",
+    shape: ConvShape,
+    accelerator: Accelerator,
+    form: Format,
+    codewords: int = 0,
+    *,
+    objective: str = "edp",
+    source: Source = "l2",
 ) -> Schedule:
     """The schedule with the least energy-delay product (or energy, or cycles) of the layer alone.
 
@@ -78,8 +83,9 @@ def _search(
     _, energy = technology.mapping_energy(accelerator)
     spaces = _spaces(shape, accelerator, form, codewords, source)
     bounds = [_bounds(space, shape, energy, objective) for space in spaces]
-    ranked = sorted((bound, number, n)
-                    for number, found in enumerate(bounds) for n, bound in enumerate(found))
+    ranked = sorted(
+        (bound, number, n) for number, found in enumerate(bounds) for n, bound in enumerate(found)
+    )
     best: tuple[tuple[float, float], Schedule] | None = None
     for bound, number, n in ranked:
         if best is not None and bound > best[0][0]:
@@ -117,10 +123,16 @@ class _Space:
     def schedule(self, n: int) -> Schedule:
         one_tile = self.rows[n] == self.base.shape.out_h
         return replace(
-            self.base, a=int(self.a[n]), b=int(self.b[n]), d=int(self.d[n]), overlap=bool(self.overlap[n]),
-            tile_rows=int(self.rows[n]), outputs_outer=bool(self.outer[n]),
+            self.base,
+            a=int(self.a[n]),
+            b=int(self.b[n]),
+            d=int(self.d[n]),
+            overlap=bool(self.overlap[n]),
+            tile_rows=int(self.rows[n]),
+            outputs_outer=bool(self.outer[n]),
             split_channels=bool(self.split[n]),
-            source="l1" if self.stays and one_tile and not self.split[n] else self.base.source)
+            source="l1" if self.stays and one_tile and not self.split[n] else self.base.source,
+        )
 
 
 def _spaces(
@@ -132,9 +144,11 @@ def _spaces(
         try:
             # The smallest tiles, of the residual operand too.
             split = -(-seen.channels // seen.groups // accelerator.rows) > 1 or (
-                bool(seen.residual) and -(-seen.outputs // seen.groups // accelerator.columns) > 1)
-            one = Schedule(accelerator, seen, form, codewords, overlap=False, split_channels=split,
-                           source=base)
+                bool(seen.residual) and -(-seen.outputs // seen.groups // accelerator.columns) > 1
+            )
+            one = Schedule(
+                accelerator, seen, form, codewords, overlap=False, split_channels=split, source=base
+            )
         except InputError as error:
             problem = problem or error
             continue
@@ -158,19 +172,26 @@ def _space(one: Schedule, stays: bool) -> _Space:
     columns = np.minimum(a * acc.columns, one.outputs)
     psum_line = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
     last = (one.channel_groups - (trips_j - 1) * b) * (one.positions - (trips_k - 1) * d) * one.split
-    backlog = shape.out_w * np.array([one.waiting_bytes(*pair) for pair in
-                                      zip(a.tolist(), last.tolist(), strict=True)], np.int64)
+    backlog = shape.out_w * np.array(
+        [one.waiting_bytes(*pair) for pair in zip(a.tolist(), last.tolist(), strict=True)], np.int64
+    )
     trips_i = -(-one.output_groups // a)
     parts = []
     for buffers, outer, split in product((1, 2), (False, True), (False, True)):
         line = WORD * shape.size[1] * _per_step(one.ifmap_words, one.channels, b * acc.rows, split)[0]
         room = acc.ifmap_bytes // buffers // line
-        residual = WORD * shape.out_w * _per_step(
-            one.residual_words, one.outputs, a * acc.columns, split or outer)[0]
+        residual = (
+            WORD
+            * shape.out_w
+            * _per_step(one.residual_words, one.outputs, a * acc.columns, split or outer)[0]
+        )
         rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
         rows = np.where(room >= shape.size[0], shape.out_h, rows)
-        for size, limit in ((psum_line, acc.psum_bytes), (backlog, acc.ofmap_bytes),
-                            (residual, acc.residual_bytes // buffers)):
+        for size, limit in (
+            (psum_line, acc.psum_bytes),
+            (backlog, acc.ofmap_bytes),
+            (residual, acc.residual_bytes // buffers),
+        ):
             rows = np.minimum(rows, limit // np.maximum(size, 1))
         for finer in TILES:
             tiles = np.minimum(-(-shape.out_h // np.maximum(rows, 1)) * finer, shape.out_h)
@@ -180,8 +201,12 @@ def _space(one: Schedule, stays: bool) -> _Space:
                 fits &= (trips_j > 1) | ((trips_i > 1) & bool(shape.residual))
             if outer:
                 fits &= (tiles > 1) & (trips_i > 1)
-            parts.append([field[fits] for field in (a, b, d, overlap, even, np.full(len(a), outer),
-                                                    np.full(len(a), split))])
+            parts.append(
+                [
+                    field[fits]
+                    for field in (a, b, d, overlap, even, np.full(len(a), outer), np.full(len(a), split))
+                ]
+            )
     rows = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])
     a, b, d, overlap, even, outer, split = np.unique(rows, axis=1)
     return _Space(one, stays, a, b, d, overlap.astype(bool), even, outer.astype(bool), split.astype(bool))
@@ -209,11 +234,13 @@ def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
         rows = []
         for overlap in (True, False) if acc.weight_overlap else (False,):
             depth = acc.wrf_depth // (2 if overlap else 1) // one.split
-            rows += [(a, b, d, overlap)
-                     for a in range(1, min(limits[0], depth, acc.prf_depth) + 1)
-                     for b in range(1, min(limits[1], depth // a) + 1)
-                     for d in range(1, min(limits[2], depth // (a * b)) + 1)
-                     if 2 * b * d <= acc.arf_depth]
+            rows += [
+                (a, b, d, overlap)
+                for a in range(1, min(limits[0], depth, acc.prf_depth) + 1)
+                for b in range(1, min(limits[1], depth // a) + 1)
+                for d in range(1, min(limits[2], depth // (a * b)) + 1)
+                if 2 * b * d <= acc.arf_depth
+            ]
     a, b, d, overlap = np.array(rows, np.int64).T
     return a, b, d, overlap.astype(bool)
 
@@ -273,8 +300,9 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     share = np.where(space.outer, stored * space.a // one.output_groups, stored) // one.parts
     times = np.where(share <= acc.weight_bytes, 1, tiles) * (not layer.dynamic or one.spills)
     spent += energy["l2"] * stored * tiles + (energy["dram"] + energy["l2"]) * stored * times
-    loaded = energy["wrf"] * core["wrf_write"] + energy["rom" if one.format == "rom" else "crf"] * core[
-        "crf_read"]
+    loaded = (
+        energy["wrf"] * core["wrf_write"] + energy["rom" if one.format == "rom" else "crf"] * core["crf_read"]
+    )
     spent += loaded * (tiles / one.tiles - 1)
 
     rows_out = pixels * one.parts * one.output_groups

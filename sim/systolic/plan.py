@@ -11,7 +11,9 @@ from sim.systolic.schedule import Format, Schedule, Source, spills
 
 
 def plan(
-    shapes: Sequence[Shape], formats: Mapping[str, tuple[Format, int]], accelerator: Accelerator,
+    shapes: Sequence[Shape],
+    formats: Mapping[str, tuple[Format, int]],
+    accelerator: Accelerator,
     objective: str = "edp",
 ) -> list[Schedule | Source]:
     """A schedule of each convolution, the source of the operands of each pass.
@@ -33,8 +35,9 @@ def plan(
             source = "dram"
         if isinstance(shape, ConvShape):
             form, codewords = formats[shape.name]
-            plans.append(best_schedule(shape, accelerator, form, codewords, objective=objective,
-                                       source=source))
+            plans.append(
+                best_schedule(shape, accelerator, form, codewords, objective=objective, source=source)
+            )
         else:
             plans.append(_of_pass(shape, accelerator, source))
         left = shape.ofmap_bytes

@@ -17,15 +17,48 @@ from sim.network import CodebookWeight, Conv, pad
 from sim.shapes import WORD, ConvShape, words
 from sim.systolic.schedule import CODED, Schedule
 
-CHUNK = np.dtype([(name, np.int32) for name in (
-    # extents and loader
-    "a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beat", "beats", "dram_bytes",
-    # slots
-    "pixels", "width", "fetch_row", "fetch_in", "words_row", "words_in", "psum_read", "psum_write", "store",
-    "write_beats", "write_words", "fence", "first", "last",
-    # where the chunk lies in the layer
-    "visit", "tile", "output", "channel", "position", "columns", "columns_tail",
-)])
+CHUNK = np.dtype(
+    [
+        (name, np.int32)
+        for name in (
+            # extents and loader
+            "a",
+            "b",
+            "u",
+            "d",
+            "rows",
+            "rows_tail",
+            "row_bits",
+            "row_bits_tail",
+            "beat",
+            "beats",
+            "dram_bytes",
+            # slots
+            "pixels",
+            "width",
+            "fetch_row",
+            "fetch_in",
+            "words_row",
+            "words_in",
+            "psum_read",
+            "psum_write",
+            "store",
+            "write_beats",
+            "write_words",
+            "fence",
+            "first",
+            "last",
+            # where the chunk lies in the layer
+            "visit",
+            "tile",
+            "output",
+            "channel",
+            "position",
+            "columns",
+            "columns_tail",
+        )
+    ]
+)
 """One chunk. `rows_tail` is the row count of its last channel group (r = b-1), `row_bits_tail` the
 row width of its last output group (s = a-1), likewise columns; `beat`, `beats` locate its weights in
 the stream; `dram_bytes` of them come from DRAM this time; `fetch_row`, `fetch_in` are fetch(p) at an
@@ -110,18 +143,42 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
             inside = schedule.new_vectors(k * schedule.d, row_start=False)
             first, last = (j, k) == steps[0], (j, k) == steps[-1]
             psum = schedule.psum_cycles(a)
-            rows.append((
-                a, b, schedule.split, d, full_rows, rows_tail, bits, bits_tail, at, beats,
-                from_dram * (beats * port // 8 + (not rows) * -(-codebook * 8 // port) * port // 8),
-                pixels, layer.out_w,
-                vectors * at_start, vectors * inside, vector_words * at_start, vector_words * inside,
-                0 if first else psum, 0 if last else psum, schedule.store_cycles(a) if last else 0,
-                schedule.write_beats(part, i) if last else 0,
-                sum(schedule.write_words(part, i)) if last else 0,
-                not first and pixels - 1 < acc.latency + psum, first, last,
-                len(visits) - 1, tile * schedule.tile_rows, output0 + i * schedule.a * acc.columns,
-                channel0 + j * schedule.b * acc.rows, k * schedule.d, columns, columns_tail,
-            ))
+            rows.append(
+                (
+                    a,
+                    b,
+                    schedule.split,
+                    d,
+                    full_rows,
+                    rows_tail,
+                    bits,
+                    bits_tail,
+                    at,
+                    beats,
+                    from_dram * (beats * port // 8 + (not rows) * -(-codebook * 8 // port) * port // 8),
+                    pixels,
+                    layer.out_w,
+                    vectors * at_start,
+                    vectors * inside,
+                    vector_words * at_start,
+                    vector_words * inside,
+                    0 if first else psum,
+                    0 if last else psum,
+                    schedule.store_cycles(a) if last else 0,
+                    schedule.write_beats(part, i) if last else 0,
+                    sum(schedule.write_words(part, i)) if last else 0,
+                    not first and pixels - 1 < acc.latency + psum,
+                    first,
+                    last,
+                    len(visits) - 1,
+                    tile * schedule.tile_rows,
+                    output0 + i * schedule.a * acc.columns,
+                    channel0 + j * schedule.b * acc.rows,
+                    k * schedule.d,
+                    columns,
+                    columns_tail,
+                )
+            )
             at += beats
         beat = max(beat, at)
     return np.array(rows, CHUNK), np.array(visits, VISIT)
@@ -172,9 +229,9 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
         values, width = layer.weight.decode(), 8
     values = _folded(values, shape)
     _, once = np.unique(chunks["beat"], return_index=True)
-    beats = np.concatenate([
-        encoding.pack_bits(_stream(values, chunk, schedule), width, port) for chunk in chunks[once]
-    ])
+    beats = np.concatenate(
+        [encoding.pack_bits(_stream(values, chunk, schedule), width, port) for chunk in chunks[once]]
+    )
     folded = shape.channels != layer.weight.shape[1] * layer.groups
     top, left = shape.padding
     bottom, right = shape.padding if shape.padding_end is None else shape.padding_end

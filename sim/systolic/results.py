@@ -70,10 +70,12 @@ class LayerCounts:
     def repeated(self, times: int) -> LayerCounts:
         """The counts of the layer run `times` times."""
         return replace(
-            self, macs=times * self.macs,
+            self,
+            macs=times * self.macs,
             cycles={cause: times * n for cause, n in self.cycles.items()},
             accesses={memory: times * n for memory, n in self.accesses.items()},
-            gated=None if self.gated is None else times * self.gated)
+            gated=None if self.gated is None else times * self.gated,
+        )
 
 
 def expected_gated(

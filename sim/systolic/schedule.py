@@ -40,9 +40,15 @@ def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
     groups = ceil(kx / width)
     end = None if shape.padding_end is None else (shape.padding_end[0], 0)
     return replace(
-        shape, channels=shape.channels * width, kernel=(shape.kernel[0], groups),
-        stride=(shape.stride[0], groups), padding=(shape.padding[0], 0), padding_end=end,
-        size=(shape.size[0], shape.out_w * groups), line_bytes=shape.size[1] * shape.channels)
+        shape,
+        channels=shape.channels * width,
+        kernel=(shape.kernel[0], groups),
+        stride=(shape.stride[0], groups),
+        padding=(shape.padding[0], 0),
+        padding_end=end,
+        size=(shape.size[0], shape.out_w * groups),
+        line_bytes=shape.size[1] * shape.channels,
+    )
 
 
 def packs(shape: ConvShape, accelerator: Accelerator) -> int:
@@ -51,8 +57,9 @@ def packs(shape: ConvShape, accelerator: Accelerator) -> int:
     A sparse tile keeps Q weights of a codeword: there a group's outputs must fit into them.
     """
     inputs, outputs = shape.channels // shape.groups, shape.outputs // shape.groups
-    if accelerator.sparse_tile and (outputs > accelerator.multipliers_per_codeword
-                                    or accelerator.codeword_length % outputs):
+    if accelerator.sparse_tile and (
+        outputs > accelerator.multipliers_per_codeword or accelerator.codeword_length % outputs
+    ):
         return 1
     return max(1, min(accelerator.rows // inputs, accelerator.columns // outputs, shape.groups))
 
@@ -85,10 +92,12 @@ def _step_words(parts: int, channels: int, tail: int, step: int, size: int) -> t
         step: channels at a time, fewer at the end of a part.
         size: bytes of an element.
     """
-    touched = [words(part * channels + first, min(step, count - first), size)
-               for part in range(parts)
-               for count in (tail if part == parts - 1 else channels,)
-               for first in range(0, count, step)]
+    touched = [
+        words(part * channels + first, min(step, count - first), size)
+        for part in range(parts)
+        for count in (tail if part == parts - 1 else channels,)
+        for first in range(0, count, step)
+    ]
     return max(touched), sum(touched)
 
 
@@ -158,41 +167,69 @@ class Schedule:
     def __post_init__(self) -> None:
         acc, layer = self.accelerator, self.shape
         if acc.dataflow == "ws" and (self.a, self.b, self.d) != (1, 1, 1):
-            raise InputError("A, B, D", (self.a, self.b, self.d), "a weight-stationary array holds "
-                             "one weight a PE", "use 1, 1, 1 or dataflow = 'ews'")
+            raise InputError(
+                "A, B, D",
+                (self.a, self.b, self.d),
+                "a weight-stationary array holds one weight a PE",
+                "use 1, 1, 1 or dataflow = 'ews'",
+            )
         if self.overlap and not acc.weight_overlap:
-            raise InputError("overlap", True, "the accelerator loads and computes in turn",
-                             "use overlap = False or weight_overlap = true")
+            raise InputError(
+                "overlap",
+                True,
+                "the accelerator loads and computes in turn",
+                "use overlap = False or weight_overlap = true",
+            )
         tokens = self.a * self.b * self.d * self.split
         depth = acc.wrf_depth // 2 if self.overlap else acc.wrf_depth
         if tokens > depth:
             product = f"{self.a}*{self.b}*{self.d}*{self.split}"
-            raise InputError("A*B*D*U", product, f"{tokens} entries exceed the {depth} of a WRF bank",
-                             f"choose factors whose product is at most {depth}, or raise wrf_depth")
+            raise InputError(
+                "A*B*D*U",
+                product,
+                f"{tokens} entries exceed the {depth} of a WRF bank",
+                f"choose factors whose product is at most {depth}, or raise wrf_depth",
+            )
         if self.a > acc.prf_depth:
             raise InputError("A", self.a, f"prf_depth is {acc.prf_depth}", "lower A")
         if 2 * self.b * self.d > acc.arf_depth:
-            raise InputError("B*D", self.b * self.d, "window and next pixel exceed arf_depth = "
-                             f"{acc.arf_depth}", "lower B or D, or raise arf_depth")
+            raise InputError(
+                "B*D",
+                self.b * self.d,
+                f"window and next pixel exceed arf_depth = {acc.arf_depth}",
+                "lower B or D, or raise arf_depth",
+            )
         if self.format == "block" and (self.a, self.b) != (1, 1):
-            raise InputError("A, B", (self.a, self.b), "groups on the diagonal fill the array",
-                             "use A = B = 1")
+            raise InputError(
+                "A, B", (self.a, self.b), "groups on the diagonal fill the array", "use A = B = 1"
+            )
         if not 1 <= self.tile_rows <= layer.out_h:
-            raise InputError("tile_rows", self.tile_rows, f"the ofmap has {layer.out_h} rows",
-                             f"use 1..{layer.out_h}")
-        limits = (("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
-                  ("residual tile", self.residual_tile_bytes, acc.residual_bytes, "residual"),
-                  ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
-                  ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"))
+            raise InputError(
+                "tile_rows", self.tile_rows, f"the ofmap has {layer.out_h} rows", f"use 1..{layer.out_h}"
+            )
+        limits = (
+            ("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
+            ("residual tile", self.residual_tile_bytes, acc.residual_bytes, "residual"),
+            ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
+            ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"),
+        )
         for what, size, limit, group in limits:
             if size > limit:
-                raise InputError(what, size, f"bytes exceed the {limit} of the {group} "
-                                 "group", "lower tile_rows or raise l1_bytes")
+                raise InputError(
+                    what,
+                    size,
+                    f"bytes exceed the {limit} of the {group} group",
+                    "lower tile_rows or raise l1_bytes",
+                )
         if self.spills and self.source != "dram":
             raise InputError("source", self.source, "the layer's maps exceed L2", "use 'dram'")
         if self.source == "l1" and (self.tiles > 1 or self.split_channels):
-            raise InputError("source", "l1", "the ifmap in L1 is one tile", "use tile_rows = "
-                             f"{layer.out_h} and do not split channels")
+            raise InputError(
+                "source",
+                "l1",
+                "the ifmap in L1 is one tile",
+                f"use tile_rows = {layer.out_h} and do not split channels",
+            )
 
     # ---- parts
 
@@ -247,8 +284,11 @@ class Schedule:
     @cached_property
     def trips(self) -> tuple[int, int, int]:
         """Trips of the loops over i (output groups), j (channel groups), k (positions) of a part."""
-        return (-(-self.output_groups // self.a), -(-self.channel_groups // self.b),
-                -(-self.positions // self.d))
+        return (
+            -(-self.output_groups // self.a),
+            -(-self.channel_groups // self.b),
+            -(-self.positions // self.d),
+        )
 
     @cached_property
     def tiles(self) -> int:
@@ -295,8 +335,13 @@ class Schedule:
     @property
     def ofmap_words(self) -> int:
         """Words that the finished rows of a pixel touch; two rows may share one."""
-        return _step_words(self.parts, self.outputs, self.part_of(self.parts - 1)[1],
-                           self.accelerator.columns, self.shape.output_size)[1]
+        return _step_words(
+            self.parts,
+            self.outputs,
+            self.part_of(self.parts - 1)[1],
+            self.accelerator.columns,
+            self.shape.output_size,
+        )[1]
 
     @cached_property
     def ifmap_tile_bytes(self) -> int:
@@ -324,8 +369,10 @@ class Schedule:
     def ifmap_buffers(self) -> int:
         """Tiles that L1 holds: the next one loads while this one computes, or not."""
         acc = self.accelerator
-        twice = (2 * self.ifmap_tile_bytes <= acc.ifmap_bytes
-                 and 2 * self.residual_tile_bytes <= acc.residual_bytes)
+        twice = (
+            2 * self.ifmap_tile_bytes <= acc.ifmap_bytes
+            and 2 * self.residual_tile_bytes <= acc.residual_bytes
+        )
         return 2 if twice else 1
 
     @cached_property
@@ -339,15 +386,19 @@ class Schedule:
     @cached_property
     def backlog_bytes(self) -> int:
         """Finished bytes of one output group and tile that wait in L1 for the DMA, at most."""
-        tokens = ((self.channel_groups - (self.trips[1] - 1) * self.b)
-                  * (self.positions - (self.trips[2] - 1) * self.d) * self.split)
+        tokens = (
+            (self.channel_groups - (self.trips[1] - 1) * self.b)
+            * (self.positions - (self.trips[2] - 1) * self.d)
+            * self.split
+        )
         return self.tile_rows * self.shape.out_w * self.waiting_bytes(self.a, tokens)
 
     def waiting_bytes(self, a: int, tokens: int) -> int:
         """Finished bytes of a pixel that wait, if a last chunk has `tokens` for each output group."""
         acc, (_, tail) = self.accelerator, self.part_of(self.parts - 1)
-        units = _unit_beats(self.parts, self.outputs, tail, acc.columns, a, self.shape.output_size,
-                            acc.dma_bits)
+        units = _unit_beats(
+            self.parts, self.outputs, tail, acc.columns, a, self.shape.output_size, acc.dma_bits
+        )
         return max(0, *(beats - rows * tokens for rows, beats in units)) * acc.dma_bits // 8
 
     @property
@@ -359,8 +410,7 @@ class Schedule:
     def keeps_weights(self) -> bool:
         """Whether L2 keeps the weights that the next spatial tile needs again."""
         groups = range(self.a) if self.outputs_outer else range(self.output_groups)
-        bits = sum(self.row_bits(self.columns_of(g, self.outputs)) for g in groups
-                   if g < self.output_groups)
+        bits = sum(self.row_bits(self.columns_of(g, self.outputs)) for g in groups if g < self.output_groups)
         return bits * self.channels * self.positions * self.split <= 8 * self.accelerator.weight_bytes
 
     def write_words(self, part: int, i: int) -> list[int]:

@@ -32,23 +32,38 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
         return dense_format(shape, accelerator), 0
     k, d = weight.codebook.shape
     if d != accelerator.codeword_length:
-        raise InputError(f"{name}.d", d, "the accelerator's codeword_length is "
-                         f"{accelerator.codeword_length}", "compress with that d, or set "
-                         f"codeword_length = {d}")
+        raise InputError(
+            f"{name}.d",
+            d,
+            f"the accelerator's codeword_length is {accelerator.codeword_length}",
+            f"compress with that d, or set codeword_length = {d}",
+        )
     if k > accelerator.codebook_entries:
         memory = "ROM" if accelerator.loader == "rom" else "RF"
-        raise InputError(f"{name}.k", k, f"the codebook {memory} holds {accelerator.codebook_entries}",
-                         f"compress with a smaller k, or set codebook_entries = {k}")
+        raise InputError(
+            f"{name}.k",
+            k,
+            f"the codebook {memory} holds {accelerator.codebook_entries}",
+            f"compress with a smaller k, or set codebook_entries = {k}",
+        )
     own = _pattern(accelerator.loader, accelerator.keep, accelerator.group)
     found = _pattern(_LOADER[weight.kind], weight.keep, weight.group)
     if accelerator.loader == "rom" and weight.kind == "vq":
         found = own
     if own != found:
-        raise InputError(f"{name}.weight", found, f"the accelerator runs {own}",
-                         "compress in its format, or choose a machine of this one")
+        raise InputError(
+            f"{name}.weight",
+            found,
+            f"the accelerator runs {own}",
+            "compress in its format, or choose a machine of this one",
+        )
     if shape.groups > 1 and shape.outputs // shape.groups % d:
-        raise InputError(f"{name}.groups", shape.groups, f"a codeword of d = {d} spans two groups",
-                         "leave grouped layers uncompressed")
+        raise InputError(
+            f"{name}.groups",
+            shape.groups,
+            f"a codeword of d = {d} spans two groups",
+            "leave grouped layers uncompressed",
+        )
     return _FORMAT[accelerator.loader], k
 
 
@@ -60,18 +75,20 @@ def _pattern(loader: str, keep: int, group: int) -> str:
     return f"masked {keep}:{group}" if loader == "masked" else loader
 
 
-def network_formats(
-    network: Network, accelerator: Accelerator
-) -> dict[str, tuple[Format, int]]:
+def network_formats(network: Network, accelerator: Accelerator) -> dict[str, tuple[Format, int]]:
     """Stream format and k of every convolution and matrix product of a network, by name.
 
     Raises:
         InputError: the machine cannot run a layer's weights.
     """
     return {
-        shape.name: ((dense_format(shape, accelerator), 0) if shape.dynamic
-                     else stream_format(_weight(network, shape), accelerator, shape))
-        for shape in network.shapes if isinstance(shape, ConvShape)
+        shape.name: (
+            (dense_format(shape, accelerator), 0)
+            if shape.dynamic
+            else stream_format(_weight(network, shape), accelerator, shape)
+        )
+        for shape in network.shapes
+        if isinstance(shape, ConvShape)
     }
 
 
@@ -91,21 +108,30 @@ def exclusions(shapes: Sequence[Shape], d: int) -> dict[str, str]:
     convs = [shape for shape in shapes if isinstance(shape, ConvShape)]
     maps = any(shape.size[1] > 1 for shape in convs)
     return {
-        shape.name: _exclusion(shape, d, shape is convs[0],
-                               shape is convs[-1] or (maps and shape.size == (1, 1)))
+        shape.name: _exclusion(
+            shape, d, shape is convs[0], shape is convs[-1] or (maps and shape.size == (1, 1))
+        )
         for shape in convs
     }
 
 
 def _exclusion(shape: ConvShape, d: int, first: bool, classifier: bool) -> str:
     subvectors = shape.weights // d
-    return ("two activations" if shape.dynamic
-            else "first convolution" if first
-            else "classifier" if classifier
-            else "grouped" if shape.groups > 1
-            else f"{shape.outputs} output channels, not a multiple of d = {d}" if shape.outputs % d
-            else f"only {subvectors} sub-vectors" if subvectors < 4
-            else "")
+    return (
+        "two activations"
+        if shape.dynamic
+        else "first convolution"
+        if first
+        else "classifier"
+        if classifier
+        else "grouped"
+        if shape.groups > 1
+        else f"{shape.outputs} output channels, not a multiple of d = {d}"
+        if shape.outputs % d
+        else f"only {subvectors} sub-vectors"
+        if subvectors < 4
+        else ""
+    )
 
 
 def own_codewords(shape: ConvShape, k: int, d: int) -> int:
@@ -113,9 +139,7 @@ def own_codewords(shape: ConvShape, k: int, d: int) -> int:
     return min(k, shape.weights // d // 2)
 
 
-def native_formats(
-    shapes: Sequence[Shape], accelerator: Accelerator
-) -> dict[str, tuple[Format, int, str]]:
+def native_formats(shapes: Sequence[Shape], accelerator: Accelerator) -> dict[str, tuple[Format, int, str]]:
     """Stream formats of a network of which only the shapes are known: what the machine is made for.
 
     Returns:

@@ -44,8 +44,12 @@ def load(name: str) -> Technology:
     if not at:
         return found
     if isinstance(found, Synthesized):
-        raise InputError("technology", name, f"no factor from {found.node_nm} nm is at hand",
-                         f"use {base} itself, or {DEFAULT} with another node")
+        raise InputError(
+            "technology",
+            name,
+            f"no factor from {found.node_nm} nm is at hand",
+            f"use {base} itself, or {DEFAULT} with another node",
+        )
     return scaled(found, node)
 
 
@@ -68,8 +72,9 @@ def _read(path: Path) -> Published | Synthesized:
         raise InputError("technology", str(path), str(error), "give a readable TOML file") from None
     kind = fields.get("kind")
     if kind not in _KINDS:
-        raise InputError(f"{path.name}: kind", kind, "unknown" if kind else "missing",
-                         nearest(str(kind), _KINDS))
+        raise InputError(
+            f"{path.name}: kind", kind, "unknown" if kind else "missing", nearest(str(kind), _KINDS)
+        )
     try:
         return _KINDS[kind].model_validate(fields)
     except ValidationError as error:

@@ -49,6 +49,9 @@ def energy(kind: str) -> Figure:
     found = known[kind]
     if found.pj_per_bit is None:
         return missing(found.missing)
-    return Figure(8 * found.pj_per_bit, found.label,
-                  f"{found.source}: {kind.upper()} {found.pj_per_bit} pJ/bit",
-                  "activation and background not known on their own")
+    return Figure(
+        8 * found.pj_per_bit,
+        found.label,
+        f"{found.source}: {kind.upper()} {found.pj_per_bit} pJ/bit",
+        "activation and background not known on their own",
+    )

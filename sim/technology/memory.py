@@ -63,8 +63,11 @@ class Table:
             width = int(row["width_bits"])
             key = int(row["node_nm"]), width, int(row["ports"])
             found.setdefault(key, {})[int(row["words"]) * width // 8] = (
-                float(row["read_pj"]), float(row["write_pj"]), 1e-3 * float(row["leakage_uw"]),
-                1e-6 * float(row["area_um2"]))
+                float(row["read_pj"]),
+                float(row["write_pj"]),
+                1e-3 * float(row["leakage_uw"]),
+                1e-6 * float(row["area_um2"]),
+            )
         return {key: dict(sorted(sizes.items())) for key, sizes in found.items()}
 
     def memory(self, node_nm: float, size: int, width: int, ports: int = 1) -> Sram:
@@ -86,12 +89,20 @@ class Table:
         one = self._macro(node_nm, part, part_width, ports)
         count = parallel * stacked
         leakage = None if one.leakage_mw is None else count * one.leakage_mw
-        whole = replace(one, read_pj=parallel * one.read_pj, write_pj=parallel * one.write_pj,
-                        leakage_mw=leakage, area_mm2=count * one.area_mm2)
+        whole = replace(
+            one,
+            read_pj=parallel * one.read_pj,
+            write_pj=parallel * one.write_pj,
+            leakage_mw=leakage,
+            area_mm2=count * one.area_mm2,
+        )
         if count == 1 and part == size:
             return whole
-        return replace(whole, label="assumed",
-                       source=f"{count} x {one.source}, {parallel} at a time, without what joins them")
+        return replace(
+            whole,
+            label="assumed",
+            source=f"{count} x {one.source}, {parallel} at a time, without what joins them",
+        )
 
     def _macro(self, node_nm: float, size: float, width: int, ports: int) -> Sram:
         nodes = _around(sorted({n for n, _, p in self.points if p == ports}), node_nm)
@@ -120,20 +131,39 @@ class Table:
             what += f", log-log between {nodes[0]} and {nodes[1]} nm"
         elif not exact:
             what += ", log-log between its sizes"
-        return Sram(read, write, leakage if len(nodes) == 1 else None, area, "table" if exact else "fit",
-                    what, self.uncertainty)
+        return Sram(
+            read,
+            write,
+            leakage if len(nodes) == 1 else None,
+            area,
+            "table" if exact else "fit",
+            what,
+            self.uncertainty,
+        )
 
     def _outside(self, field: str, value: float, known: list[int]) -> InputError:
-        return InputError(field, value, f"outside the table {self.name}",
-                          f"stay within {known[0]} to {known[-1]}")
+        return InputError(
+            field, value, f"outside the table {self.name}", f"stay within {known[0]} to {known[-1]}"
+        )
 
 
-_TABLES = {table.name: table for table in (
-    Table("cacti7", "CACTI 7, single-ported, low-standby-power cells",
-          "an analytical model; real macros are 2 to 3 times above it", composes=False),
-    Table("sg13g2", "SRAM macro of SG13G2, typical corner, Liberty", "data pins and wires not counted",
-          composes=True),
-)}
+_TABLES = {
+    table.name: table
+    for table in (
+        Table(
+            "cacti7",
+            "CACTI 7, single-ported, low-standby-power cells",
+            "an analytical model; real macros are 2 to 3 times above it",
+            composes=False,
+        ),
+        Table(
+            "sg13g2",
+            "SRAM macro of SG13G2, typical corner, Liberty",
+            "data pins and wires not counted",
+            composes=True,
+        ),
+    )
+}
 
 
 @lru_cache

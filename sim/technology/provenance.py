@@ -66,4 +66,5 @@ def total(parts: Mapping[str, Figure]) -> Figure:
         sum(part.value for part in parts.values() if part.value is not None),
         next((label for label in _LEAST_SURE_FIRST if label in labels), "counted"),
         "; ".join(dict.fromkeys(part.source for part in parts.values())),
-        "; ".join(dict.fromkeys(part.uncertainty for part in parts.values() if part.uncertainty)))
+        "; ".join(dict.fromkeys(part.uncertainty for part in parts.values() if part.uncertainty)),
+    )

@@ -51,10 +51,13 @@ class Part(Strict):
         size = _square_size(accelerator)
         if size in self.table:
             return Figure(self.table[size], self.label, self.source)
-        units = (accelerator.rows * accelerator.columns if self.fit.unit == "PE"
-                 else accelerator.columns / 16)
-        return Figure(self.fit.constant + self.fit.slope * units, "fit", f"fit to {self.source}",
-                      f"within {self.fit.deviation:.0%} of it")
+        units = accelerator.rows * accelerator.columns if self.fit.unit == "PE" else accelerator.columns / 16
+        return Figure(
+            self.fit.constant + self.fit.slope * units,
+            "fit",
+            f"fit to {self.source}",
+            f"within {self.fit.deviation:.0%} of it",
+        )
 
 
 class Memory(Strict):
@@ -125,8 +128,10 @@ class Published(Strict):
         """pJ of one access; the absolute scale is that of a MAC."""
         mac = self.energy.mac_pj
         scale = "" if mac.label == "table" else f"in units of a MAC; {mac.value} pJ {mac.label}: {mac.source}"
-        found = {name: Figure(pj, self.energy.ratio[name].label, self.energy.ratio[name].source, scale)
-                 for name, pj in self.access_pj.items()}
+        found = {
+            name: Figure(pj, self.energy.ratio[name].label, self.energy.ratio[name].source, scale)
+            for name, pj in self.access_pj.items()
+        }
         if accelerator.dram:
             found["dram"] = dram.energy(accelerator.dram)
         return found

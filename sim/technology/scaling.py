@@ -24,18 +24,26 @@ class Scaled:
 
     @property
     def description(self) -> str:
-        return (f"{self.base.description}; energies scaled to {self.node_nm} nm by {self.factor.energy}, "
-                f"{self.factor.label}: {self.factor.source}")
+        return (
+            f"{self.base.description}; energies scaled to {self.node_nm} nm by {self.factor.energy}, "
+            f"{self.factor.label}: {self.factor.source}"
+        )
 
     def energies(self, accelerator: Accelerator) -> dict[str, Figure]:
-        return {name: figure if name == "dram" else self._scaled(figure)
-                for name, figure in self.base.energies(accelerator).items()}
+        return {
+            name: figure if name == "dram" else self._scaled(figure)
+            for name, figure in self.base.energies(accelerator).items()
+        }
 
     def _scaled(self, figure: Figure) -> Figure:
         by = f"x {self.factor.energy} to {self.node_nm} nm, {self.factor.source}"
         label = "assumed" if figure.label == "assumed" else self.factor.label
-        return replace(figure.times(self.factor.energy), label=label, source=f"{figure.source}; {by}",
-                       uncertainty="; ".join(filter(None, (figure.uncertainty, self.factor.uncertainty))))
+        return replace(
+            figure.times(self.factor.energy),
+            label=label,
+            source=f"{figure.source}; {by}",
+            uncertainty="; ".join(filter(None, (figure.uncertainty, self.factor.uncertainty))),
+        )
 
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
         return self.base.per_cycle(accelerator)
@@ -60,6 +68,7 @@ def scaled(base: Published, node: str) -> Scaled:
     factors = {str(nm): factor for nm, factor in base.scaling.items()}
     if node not in factors:
         known = ", ".join(f"{base.name}@{nm}" for nm in base.scaling) or f"{base.name} itself"
-        raise InputError("technology", f"{base.name}@{node}", f"no published factor from {base.node_nm} nm",
-                         f"use {known}")
+        raise InputError(
+            "technology", f"{base.name}@{node}", f"no published factor from {base.node_nm} nm", f"use {known}"
+        )
     return Scaled(base, int(node), factors[node])

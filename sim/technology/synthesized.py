@@ -91,13 +91,17 @@ class Sized(_Sourced):
         if units in sizes:
             return Figure(sizes[units], self.label, self.source, self.uncertainty)
         if len(sizes) == 1:
-            (size, of_it), = sizes.items()
+            ((size, of_it),) = sizes.items()
             value = of_it * units / size
         else:
             known = sorted(sizes)
             value = float(np.interp(units, known, [sizes[size] for size in known]))
-        return Figure(value, "fit", f"straight line through {' and '.join(map(str, sizes))} {self.unit}s: "
-                                    f"{self.source}", self.uncertainty)
+        return Figure(
+            value,
+            "fit",
+            f"straight line through {' and '.join(map(str, sizes))} {self.unit}s: {self.source}",
+            self.uncertainty,
+        )
 
 
 class RegisterFile(_Sourced):
@@ -113,8 +117,12 @@ class RegisterFile(_Sourced):
         for value, (low, high), what in ((size, self.bytes, "bytes"), (ports, self.ports, "read ports")):
             if not low <= value <= high:
                 return missing(f"measured for {low} to {high} {what}, not {value}")
-        return Figure(1e-6 * size * (self.cell_um2 + self.port_um2 * ports), "fit",
-                      f"fit to {self.source}", self.uncertainty)
+        return Figure(
+            1e-6 * size * (self.cell_um2 + self.port_um2 * ports),
+            "fit",
+            f"fit to {self.source}",
+            self.uncertainty,
+        )
 
 
 class Rom(_Sourced):
@@ -138,8 +146,12 @@ class Rom(_Sourced):
         if sram.value is None:
             return sram
         ends = sorted((1e-6 * bank.count * _log_log(self.um2, bank.bytes), sram.value))
-        return Figure(ends[1], "assumed", f"upper end of a band, logic ({self.label}: {self.source}) to SRAM",
-                      f"{ends[0]:.3g} to {ends[1]:.3g} mm2")
+        return Figure(
+            ends[1],
+            "assumed",
+            f"upper end of a band, logic ({self.label}: {self.source}) to SRAM",
+            f"{ends[0]:.3g} to {ends[1]:.3g} mm2",
+        )
 
 
 class Price(_Sourced):
@@ -195,8 +207,12 @@ class _Memory(_Sourced):
     def adapted(self, sram: Sram) -> Sram:
         leakage = None if sram.leakage_mw is None else self.leakage_factor * sram.leakage_mw
         return replace(
-            sram, read_pj=self.energy_factor * sram.read_pj, write_pj=self.energy_factor * sram.write_pj,
-            leakage_mw=leakage, area_mm2=self.area_factor * sram.area_mm2)
+            sram,
+            read_pj=self.energy_factor * sram.read_pj,
+            write_pj=self.energy_factor * sram.write_pj,
+            leakage_mw=leakage,
+            area_mm2=self.area_factor * sram.area_mm2,
+        )
 
 
 class _Clock(_Sourced):
@@ -235,8 +251,12 @@ class Synthesized(Strict):
     def _complete(self) -> Synthesized:
         absent = sorted(set(get_args(Access)) - set(self.energy))
         if absent:
-            raise InputError("energy", list(self.energy), f"{absent[0]} is missing",
-                             f"add [energy.{absent[0]}] with pj, or with the reason in missing")
+            raise InputError(
+                "energy",
+                list(self.energy),
+                f"{absent[0]} is missing",
+                f"add [energy.{absent[0]}] with pj, or with the reason in missing",
+            )
         dram.energy(self.dram)
         if self.memory.table is not None:
             memory.table(self.memory.table)
@@ -257,9 +277,11 @@ class Synthesized(Strict):
 
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
         """The clock of all registers; none is gated."""
-        return {"clock": _product(
-            total(self._parts(accelerator, "registers")),
-            self.clock_pj_per_flip_flop.figure(accelerator))}
+        return {
+            "clock": _product(
+                total(self._parts(accelerator, "registers")), self.clock_pj_per_flip_flop.figure(accelerator)
+            )
+        }
 
     def gated_clock(self, accelerator: Accelerator, accesses: Mapping[str, int], cycles: int) -> Figure:
         """pJ of the clock if every word of a register file had a clock gate of its own; nothing measured.
@@ -270,26 +292,46 @@ class Synthesized(Strict):
         cycle. The gates themselves weigh nothing here, which makes it a lower end.
         """
         acc = accelerator
-        held = {"wrf": acc.multipliers * acc.wrf_depth * _wrf_bits(acc), "arf": 8 * acc.arf_depth * acc.rows,
-                "prf": 32 * acc.prf_depth * acc.columns}
+        held = {
+            "wrf": acc.multipliers * acc.wrf_depth * _wrf_bits(acc),
+            "arf": 8 * acc.arf_depth * acc.rows,
+            "prf": 32 * acc.prf_depth * acc.columns,
+        }
         if acc.coded and acc.loader != "rom":
             held["crf"] = 8 * acc.codebook_entries * acc.codeword_length
-        edges = (_wrf_bits(acc) * (accesses["wrf"] - accesses["mac"]) + 32 * accesses["prf"]
-                 + 8 * (accesses["arf"] + accesses["crf"]))
+        edges = (
+            _wrf_bits(acc) * (accesses["wrf"] - accesses["mac"])
+            + 32 * accesses["prf"]
+            + 8 * (accesses["arf"] + accesses["crf"])
+        )
         registers = total(self._parts(acc, "registers"))
         if registers.value is None:
             return registers
         count = Figure((registers.value - sum(held.values())) * cycles + edges, "derived", "counted writes")
-        return replace(_product(count, self.clock_pj_per_flip_flop.figure(acc)),
-                       uncertainty="an assumption of our own design: one ideal gate a word")
+        return replace(
+            _product(count, self.clock_pj_per_flip_flop.figure(acc)),
+            uncertainty="an assumption of our own design: one ideal gate a word",
+        )
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Leakage of cells and SRAM."""
-        leakage = _product(total(self._parts(accelerator, "area")),
-                           self.leakage_mw_per_mm2.figure(accelerator))
+        leakage = _product(
+            total(self._parts(accelerator, "area")), self.leakage_mw_per_mm2.figure(accelerator)
+        )
         banks = [*_l1(accelerator), *_l2(accelerator), *_buffers(accelerator)]
-        return {"leakage": total({"cells": leakage, "SRAM": total({
-            str(bank): self._bank(bank, lambda sram: sram.leakage_mw).times(bank.count) for bank in banks})})}
+        return {
+            "leakage": total(
+                {
+                    "cells": leakage,
+                    "SRAM": total(
+                        {
+                            str(bank): self._bank(bank, lambda sram: sram.leakage_mw).times(bank.count)
+                            for bank in banks
+                        }
+                    ),
+                }
+            )
+        }
 
     def areas(self, accelerator: Accelerator) -> dict[str, Figure]:
         """By component; register files, which MVQ counts to the array, stand by themselves."""
@@ -298,23 +340,33 @@ class Synthesized(Strict):
         if acc.loader == "rom":
             bank = _rom_bank(acc)
             found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
-        return found | {"buffers": self._bank_area(_buffers(acc)), "l1": self._bank_area(_l1(acc)),
-                        "l2": self._bank_area(_l2(acc))}
+        return found | {
+            "buffers": self._bank_area(_buffers(acc)),
+            "l1": self._bank_area(_l1(acc)),
+            "l2": self._bank_area(_l2(acc)),
+        }
 
     def _parts(self, accelerator: Accelerator, what: Literal["area", "registers"]) -> dict[str, Figure]:
         """mm2 or flip-flops of what consists of cells."""
         acc, area = accelerator, self.area
         sparse = "-sparse" if acc.sparse_tile else ""
         chosen = {"array": (area.array, acc.dataflow + sparse), "loader": (area.loader, acc.loader + sparse)}
-        parts = {name: known[kind] if kind in known else missing(f"{kind} was not synthesized")
-                 for name, (known, kind) in chosen.items()}
+        parts = {
+            name: known[kind] if kind in known else missing(f"{kind} was not synthesized")
+            for name, (known, kind) in chosen.items()
+        }
         parts |= {"arf": area.arf, "prf": area.prf, "storer": area.storer, "control": area.control}
-        found = {name: part if isinstance(part, Figure) else getattr(part, what)(acc)
-                 for name, part in parts.items()}
+        found = {
+            name: part if isinstance(part, Figure) else getattr(part, what)(acc)
+            for name, part in parts.items()
+        }
         if acc.coded and acc.loader != "rom":
             size = acc.codebook_entries * acc.codeword_length
-            found["crf"] = (area.crf.area(size, acc.columns // acc.codeword_length) if what == "area"
-                            else Figure(8 * size, "counted", "bits of the codebook"))
+            found["crf"] = (
+                area.crf.area(size, acc.columns // acc.codeword_length)
+                if what == "area"
+                else Figure(8 * size, "counted", "bits of the codebook")
+            )
         return found
 
     def clock_limit(self, accelerator: Accelerator) -> Figure:
@@ -326,8 +378,9 @@ class Synthesized(Strict):
         whole = total({str(bank): figure for bank, figure in zip(banks, found, strict=True)})
         if whole.value is None:
             return whole
-        return replace(whole, value=whole.value / len(banks),
-                       uncertainty=f"{whole.uncertainty}; words fully used{note}")
+        return replace(
+            whole, value=whole.value / len(banks), uncertainty=f"{whole.uncertainty}; words fully used{note}"
+        )
 
     def _rom_band(self, accelerator: Accelerator, logic: Figure) -> Figure:
         """pJ of a byte of the codebook: the upper end, from logic of the same size to a read of an SRAM."""
@@ -336,12 +389,17 @@ class Synthesized(Strict):
         if logic.value is None or sram.value is None:
             return logic if logic.value is None else sram
         low, high = sorted((logic.value, sram.value))
-        return Figure(high, "assumed", f"upper end of a band, logic ({logic.label}: {logic.source}) to SRAM",
-                      f"{low:.3g} to {high:.3g} pJ")
+        return Figure(
+            high,
+            "assumed",
+            f"upper end of a band, logic ({logic.label}: {logic.source}) to SRAM",
+            f"{low:.3g} to {high:.3g} pJ",
+        )
 
     def _bank_area(self, banks: Sequence[Bank]) -> Figure:
-        return total({str(bank): self._bank(bank, lambda sram: sram.area_mm2).times(bank.count)
-                      for bank in banks})
+        return total(
+            {str(bank): self._bank(bank, lambda sram: sram.area_mm2).times(bank.count) for bank in banks}
+        )
 
     def _bank(self, bank: Bank, of: Callable[[Sram], float | None]) -> Figure:
         """One figure of a bank."""
@@ -349,15 +407,20 @@ class Synthesized(Strict):
             return missing(self.memory.missing)
         try:
             sram = memory.table(self.memory.table).memory(
-                self.memory.node_nm or self.node_nm, bank.bytes, bank.width, bank.ports)
+                self.memory.node_nm or self.node_nm, bank.bytes, bank.width, bank.ports
+            )
         except InputError as error:
             return missing(str(error))
         value = of(self.memory.adapted(sram))
         if value is None:
             return missing(f"not interpolated between nodes: {sram.source}")
         borrowed = self.memory.source  # beside the uncertainty, where a sum says it once
-        return Figure(value, self.memory.label if borrowed else sram.label, sram.source,
-                      "; ".join(filter(None, (borrowed, sram.uncertainty, self.memory.uncertainty))))
+        return Figure(
+            value,
+            self.memory.label if borrowed else sram.label,
+            sram.source,
+            "; ".join(filter(None, (borrowed, sram.uncertainty, self.memory.uncertainty))),
+        )
 
 
 def _log_log(points: Mapping[int, float], at: float) -> float:
@@ -367,8 +430,12 @@ def _log_log(points: Mapping[int, float], at: float) -> float:
 
 def units_of(unit: Unit, accelerator: Accelerator) -> int:
     """How many of them an accelerator has."""
-    return {"PE": accelerator.rows * accelerator.columns, "row": accelerator.rows,
-            "column": accelerator.columns, "accelerator": 1}[unit]
+    return {
+        "PE": accelerator.rows * accelerator.columns,
+        "row": accelerator.rows,
+        "column": accelerator.columns,
+        "accelerator": 1,
+    }[unit]
 
 
 def _product(count: Figure, price: Figure) -> Figure:
@@ -376,8 +443,7 @@ def _product(count: Figure, price: Figure) -> Figure:
     whole = total({"count": count, "price": price})
     if count.value is None or price.value is None:
         return price if price.value is None else count
-    return replace(whole, value=count.value * price.value, source=price.source,
-                   uncertainty=price.uncertainty)
+    return replace(whole, value=count.value * price.value, source=price.source, uncertainty=price.uncertainty)
 
 
 def _wrf_bits(acc: Accelerator) -> int:
@@ -386,15 +452,20 @@ def _wrf_bits(acc: Accelerator) -> int:
 
 
 def _rom_bank(acc: Accelerator) -> Bank:
-    return Bank(acc.rom_banks, ceil(acc.codebook_entries * acc.codeword_length / acc.rom_banks), _WORD,
-                acc.rom_ports)
+    return Bank(
+        acc.rom_banks, ceil(acc.codebook_entries * acc.codeword_length / acc.rom_banks), _WORD, acc.rom_ports
+    )
 
 
 def _l1(acc: Accelerator) -> list[Bank]:
     """Map groups and residual group with two ports, psums in even and odd rows (docs/hardware.md)."""
     halves = 2 * ceil(acc.columns / 2)
-    groups = ((acc.ifmap_bytes, acc.map_banks, 2), (acc.ofmap_bytes, acc.map_banks, 2),
-              (acc.residual_bytes, acc.map_banks, 2), (acc.psum_bytes, halves, 1))
+    groups = (
+        (acc.ifmap_bytes, acc.map_banks, 2),
+        (acc.ofmap_bytes, acc.map_banks, 2),
+        (acc.residual_bytes, acc.map_banks, 2),
+        (acc.psum_bytes, halves, 1),
+    )
     return [Bank(count, ceil(size / count), _WORD, ports) for size, count, ports in groups]
 
 
@@ -404,5 +475,8 @@ def _l2(acc: Accelerator) -> list[Bank]:
 
 def _buffers(acc: Accelerator) -> list[Bank]:
     """SRAM of the four command streams, the weight port and the storer's parameters (docs/hardware.md)."""
-    return [Bank(4, 256 * 8, 64, 2), Bank(1, 32 * acc.weight_port_bits // 8, acc.weight_port_bits, 2),
-            Bank(1, 4 * _PARAMETER_BITS * acc.columns, _PARAMETER_BITS * acc.columns, 2)]
+    return [
+        Bank(4, 256 * 8, 64, 2),
+        Bank(1, 32 * acc.weight_port_bits // 8, acc.weight_port_bits, 2),
+        Bank(1, 4 * _PARAMETER_BITS * acc.columns, _PARAMETER_BITS * acc.columns, 2),
+    ]

@@ -72,16 +72,35 @@ class Builder:
         return Workload(self.name, tuple(self.shapes), self.parameters, passes)
 
     def conv(
-        self, name: str, x: Tensor, outputs: int, kernel: Pair = 1, stride: Pair = 1, *,
-        padding: Pair | None = None, padding_end: tuple[int, int] | None = None, dilation: Pair = 1,
-        groups: int = 1, affine: int | None = None,
+        self,
+        name: str,
+        x: Tensor,
+        outputs: int,
+        kernel: Pair = 1,
+        stride: Pair = 1,
+        *,
+        padding: Pair | None = None,
+        padding_end: tuple[int, int] | None = None,
+        dilation: Pair = 1,
+        groups: int = 1,
+        affine: int | None = None,
     ) -> Tensor:
         """A convolution, padded to keep the size divided by the stride unless told otherwise."""
         kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
         same = (kernel[0] // 2 * dilation[0], kernel[1] // 2 * dilation[1])
         shape = ConvShape(
-            name, x.channels, outputs, kernel, stride, same if padding is None else _pair(padding),
-            x.size, dilation=dilation, groups=groups, chained=self._chained(x), padding_end=padding_end)
+            name,
+            x.channels,
+            outputs,
+            kernel,
+            stride,
+            same if padding is None else _pair(padding),
+            x.size,
+            dilation=dilation,
+            groups=groups,
+            chained=self._chained(x),
+            padding_end=padding_end,
+        )
         self.parameters += shape.weights + outputs * (self.affine if affine is None else affine)
         return self._write(shape, outputs, (shape.out_h, shape.out_w))
 
@@ -93,8 +112,9 @@ class Builder:
 
     def product(self, name: str, x: Tensor, outputs: int, groups: int) -> Tensor:
         """A matrix product of x, with its heads as groups of channels, and another activation."""
-        shape = ConvShape(name, x.channels, outputs, size=x.size, groups=groups, dynamic=True,
-                          chained=self._chained(x))
+        shape = ConvShape(
+            name, x.channels, outputs, size=x.size, groups=groups, dynamic=True, chained=self._chained(x)
+        )
         return self._write(shape, outputs, x.size)
 
     def pool(
@@ -170,8 +190,15 @@ class Builder:
         elements = elements or results.elements
         count = 2 if kind in ("add", "multiply") else 1
         read = sum(map_bytes(operand.channels, operand.pixels) for operand in operands)
-        shape = PassShape(name, kind, elements, count, results.elements, self._chained(operands[0]),
-                          channels=results.channels)
+        shape = PassShape(
+            name,
+            kind,
+            elements,
+            count,
+            results.elements,
+            self._chained(operands[0]),
+            channels=results.channels,
+        )
         if kind != "pool" and read != shape.ifmap_bytes:
             shape = replace(shape, reads=read)
         return self._write(shape, results.channels, results.size)

@@ -6,19 +6,44 @@ from sim.workloads.builder import BATCHNORM, BIAS, Builder, Tensor
 from sim.workloads.resnet import classified
 from sim.workloads.workload import Workload
 
-_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
-       (6, 320, 1, 1))
+_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 """(expansion, outputs, blocks, stride) a stage: table 2 of MobileNetV2."""
 
-_LITE0 = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5),
-          (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+_LITE0 = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
 """The same and the kernel, of EfficientNet-Lite0."""
 
 _V3_LARGE = (
-    (16, 16, 3, 1, False), (64, 24, 3, 2, False), (72, 24, 3, 1, False), (72, 40, 5, 2, True),
-    (120, 40, 5, 1, True), (120, 40, 5, 1, True), (240, 80, 3, 2, False), (200, 80, 3, 1, False),
-    (184, 80, 3, 1, False), (184, 80, 3, 1, False), (480, 112, 3, 1, True), (672, 112, 3, 1, True),
-    (672, 160, 5, 2, True), (960, 160, 5, 1, True), (960, 160, 5, 1, True),
+    (16, 16, 3, 1, False),
+    (64, 24, 3, 2, False),
+    (72, 24, 3, 1, False),
+    (72, 40, 5, 2, True),
+    (120, 40, 5, 1, True),
+    (120, 40, 5, 1, True),
+    (240, 80, 3, 2, False),
+    (200, 80, 3, 1, False),
+    (184, 80, 3, 1, False),
+    (184, 80, 3, 1, False),
+    (480, 112, 3, 1, True),
+    (672, 112, 3, 1, True),
+    (672, 160, 5, 2, True),
+    (960, 160, 5, 1, True),
+    (960, 160, 5, 1, True),
 )
 """(expanded channels, outputs, kernel, stride, squeeze-excite) a block: table 1 of MobileNetV3."""
 
@@ -27,8 +52,17 @@ def v1() -> Workload:
     """MobileNet of Howard et al., arXiv 1704.04861, table 1; 1000 classes."""
     net = Builder("mobilenet-v1", affine=BATCHNORM)
     x = net.conv("stem", Tensor(3, (224, 224)), 32, 3, 2)
-    widths = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *5 * [(512, 1)], (1024, 2),
-              (1024, 1))
+    widths = (
+        (64, 1),
+        (128, 2),
+        (128, 1),
+        (256, 2),
+        (256, 1),
+        (512, 2),
+        *5 * [(512, 1)],
+        (1024, 2),
+        (1024, 1),
+    )
     for number, (outputs, stride) in enumerate(widths, 1):
         x = net.depthwise(f"block{number}.depthwise", x, 3, stride)
         x = net.conv(f"block{number}.pointwise", x, outputs)
@@ -66,8 +100,15 @@ def efficientnet_lite0() -> Workload:
     x = net.conv("stem", Tensor(3, (224, 224)), 32, 3, 2)
     for stage, (expansion, outputs, blocks, stride, kernel) in enumerate(_LITE0, 1):
         for number in range(blocks):
-            x = _inverted(net, f"stage{stage}.{number}", x, x.channels * expansion, outputs, kernel,
-                          stride if number == 0 else 1)
+            x = _inverted(
+                net,
+                f"stage{stage}.{number}",
+                x,
+                x.channels * expansion,
+                outputs,
+                kernel,
+                stride if number == 0 else 1,
+            )
     return classified(net, net.conv("last", x, 1280), 1000)
 
 
@@ -87,8 +128,15 @@ def v3_facepad() -> Workload:
 
 
 def _inverted(
-    net: Builder, name: str, x: Tensor, expanded: int, outputs: int, kernel: int, stride: int,
-    dilation: int = 1, squeeze: bool = False,
+    net: Builder,
+    name: str,
+    x: Tensor,
+    expanded: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    dilation: int = 1,
+    squeeze: bool = False,
 ) -> Tensor:
     """Inverted residual block: expand, depth-wise, squeeze-excite, project."""
     y = x

@@ -32,8 +32,11 @@ def stages(net: Builder, x: Tensor, blocks: tuple[int, int, int, int], bottlenec
         width = 64 << stage
         for number in range(count):
             stride = 2 if stage > 0 and number == 0 else 1
-            convs = ([(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)] if bottleneck
-                     else [(width, 3, stride), (width, 3, 1)])
+            convs = (
+                [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
+                if bottleneck
+                else [(width, 3, stride), (width, 3, 1)]
+            )
             x = _block(net, f"layer{stage + 1}.{number}", x, convs)
         maps.append(x)
     return maps

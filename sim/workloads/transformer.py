@@ -124,8 +124,9 @@ class Llama:
     def _pass(self, name: str, tokens: int, cached: int) -> Workload:
         net = Builder(name, affine=NONE)
         net.parameters += 0 if self.tied else self.vocabulary * self.width
-        attention = Attention(self.heads, self.width // self.heads, self.kv_heads, NONE, rotary=True,
-                              cached=cached)
+        attention = Attention(
+            self.heads, self.width // self.heads, self.kv_heads, NONE, rotary=True, cached=cached
+        )
         x = Tensor(self.width, (tokens, 1))
         for number in range(self.layers):
             block = f"layer{number}"

@@ -103,14 +103,19 @@ class _Layers:
     def attend(self, name: str, x: Tensor) -> Tensor:
         """A transformer within each frame that reads the text, then in a video one over time."""
         heads = x.channels // self.head_size if self.head_size else 8
-        x = self._transformer(f"{name}.space", x, Attention(
-            heads, x.channels // heads, affine=NONE, sequences=self.frames), self.text)
+        x = self._transformer(
+            f"{name}.space",
+            x,
+            Attention(heads, x.channels // heads, affine=NONE, sequences=self.frames),
+            self.text,
+        )
         return self.over_time(f"{name}.time", x, heads) if self.head_size else x
 
     def over_time(self, name: str, x: Tensor, heads: int) -> Tensor:
         """Each place attends to itself in all frames."""
-        return self._transformer(name, x, Attention(
-            heads, self.head_size, affine=NONE, sequences=x.pixels // self.frames))
+        return self._transformer(
+            name, x, Attention(heads, self.head_size, affine=NONE, sequences=x.pixels // self.frames)
+        )
 
     def _transformer(self, name: str, x: Tensor, attention: Attention, text: Tensor | None = None) -> Tensor:
         """One block as wide as its heads; the second attention reads the text, which all frames share."""

@@ -11,7 +11,11 @@ EDIT_PASSES = 49 * 2 * 2
 
 
 def wan(
-    name: str, layers: int, width: int, hidden: int, video: tuple[int, int, int] = (25, 512, 512),
+    name: str,
+    layers: int,
+    width: int,
+    hidden: int,
+    video: tuple[int, int, int] = (25, 512, 512),
     passes: int = 1,
 ) -> Workload:
     """Wan2.1 text to video (arXiv 2503.20314): self- and cross-attention with heads of 128 channels.

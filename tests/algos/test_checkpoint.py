@@ -42,8 +42,9 @@ def test_compressed_model(tmp_path: Path, case: str) -> None:
     back = checkpoint.load(path)
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(back(x), model(x))
-    for one, two in zip(export(back, images(8), name="x").layers,
-                        export(model, images(8), name="x").layers, strict=True):
+    for one, two in zip(
+        export(back, images(8), name="x").layers, export(model, images(8), name="x").layers, strict=True
+    ):
         if isinstance(one, Conv) and isinstance(one.weight, CodebookWeight):
             assert isinstance(two, Conv)
             assert (one.weight.decode() == two.weight.decode()).all()

@@ -38,21 +38,33 @@ def network(seed: int = 0) -> Network:
         return rng.integers(-3000, 3000, k).astype(np.int32)
 
     def requantization(k: int, z: int, low: int) -> Requantization:
-        return Requantization(rng.integers(1, 65536, k).astype(np.uint16),
-                              rng.integers(20, 26, k).astype(np.uint8), z, low)
+        return Requantization(
+            rng.integers(1, 65536, k).astype(np.uint16), rng.integers(20, 26, k).astype(np.uint8), z, low
+        )
 
-    masked = CodebookWeight(int8(3, 4), rng.integers(0, 3, (1, 4, 3, 2)).astype(np.uint16),
-                            rng.integers(0, 6, (1, 4, 3, 2, 1)).astype(np.uint16), 2, 4)
-    return Network("loops", TensorSpec((2, 5, 6), 1 / 255, -128), (
-        Conv("a", "input", DenseWeight(int8(4, 2, 3, 3)), bias(4), (1, 2), (1, 1),
-             requantization(4, 5, 5)),
-        Conv("b", "a", masked, bias(4), (1, 1), (1, 0), requantization(4, -7, -128)),
-        Conv("c", "a", DenseWeight(int8(4, 4, 1, 2)), bias(4), (1, 1), (0, 0),
-             requantization(4, 0, -128)),
-        Add("d", ("b", "c"), (300, 40_000), 15, 3, -100, 90),
-        AveragePool("e", "d", 6554, 16, -2, -128, 127),
-        Conv("f", "e", DenseWeight(int8(3, 4, 1, 1)), bias(3)),
-    ))
+    masked = CodebookWeight(
+        int8(3, 4),
+        rng.integers(0, 3, (1, 4, 3, 2)).astype(np.uint16),
+        rng.integers(0, 6, (1, 4, 3, 2, 1)).astype(np.uint16),
+        2,
+        4,
+    )
+    return Network(
+        "loops",
+        TensorSpec((2, 5, 6), 1 / 255, -128),
+        (
+            Conv(
+                "a", "input", DenseWeight(int8(4, 2, 3, 3)), bias(4), (1, 2), (1, 1), requantization(4, 5, 5)
+            ),
+            Conv("b", "a", masked, bias(4), (1, 1), (1, 0), requantization(4, -7, -128)),
+            Conv(
+                "c", "a", DenseWeight(int8(4, 4, 1, 2)), bias(4), (1, 1), (0, 0), requantization(4, 0, -128)
+            ),
+            Add("d", ("b", "c"), (300, 40_000), 15, 3, -100, 90),
+            AveragePool("e", "d", 6554, 16, -2, -128, 127),
+            Conv("f", "e", DenseWeight(int8(3, 4, 1, 1)), bias(3)),
+        ),
+    )
 
 
 def floor_shift(value: int, shift: int) -> int:
@@ -68,15 +80,26 @@ def loops(net: Network, image: np.ndarray) -> dict[str, np.ndarray]:
         elif isinstance(layer, Add):
             a, b = (out[n].astype(object) - zeros[n] for n in layer.inputs)
             total = a * layer.multipliers[0] + b * layer.multipliers[1]
-            out[layer.name] = np.array([
-                min(max(floor_shift(v, layer.shift) + layer.zero_point, layer.low), layer.high)
-                for v in total.ravel()]).reshape(total.shape)
+            out[layer.name] = np.array(
+                [
+                    min(max(floor_shift(v, layer.shift) + layer.zero_point, layer.low), layer.high)
+                    for v in total.ravel()
+                ]
+            ).reshape(total.shape)
         else:
             x = out[layer.input].astype(object) - zeros[layer.input]
-            out[layer.name] = np.array([
-                min(max(floor_shift(plane.sum() * layer.multiplier, layer.shift)
-                        + layer.zero_point, layer.low), layer.high)
-                for plane in x])[:, None, None]
+            out[layer.name] = np.array(
+                [
+                    min(
+                        max(
+                            floor_shift(plane.sum() * layer.multiplier, layer.shift) + layer.zero_point,
+                            layer.low,
+                        ),
+                        layer.high,
+                    )
+                    for plane in x
+                ]
+            )[:, None, None]
         zeros[layer.name] = layer.zero_point
     return out
 
@@ -152,8 +175,9 @@ def test_roots_are_exact_around_squares(root: int) -> None:
     assert square_root(values.numpy()).tolist() == [root - 1, root, root]
 
 
-@pytest.mark.parametrize(("value", "expected"), [(3, 2), (2, 1), (1, 1), (-1, 0), (-2, -1),
-                                                 (-3, -1), (1000, 127), (-1000, -128)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(3, 2), (2, 1), (1, 1), (-1, 0), (-2, -1), (-3, -1), (1000, 127), (-1000, -128)]
+)
 def test_halves_round_up_and_extremes_clamp(value: int, expected: int) -> None:
     q = Requantization(np.ones(1, np.uint16), np.ones(1, np.uint8))
     assert int(reference._shifted(torch.tensor([value]), torch.tensor([1]), q)) == expected
@@ -165,15 +189,21 @@ def test_extreme_sums_are_exact(channels: int) -> None:
     rng = np.random.default_rng(0)
     weight = rng.integers(-128, -119, (1, channels, 3, 3)).astype(np.int8)
     image = rng.integers(-128, -119, (channels, 3, 3))
-    net = Network("sum", TensorSpec((channels, 3, 3)), (
-        Conv("a", "input", DenseWeight(weight), np.array([7], np.int32)),))
+    net = Network(
+        "sum",
+        TensorSpec((channels, 3, 3)),
+        (Conv("a", "input", DenseWeight(weight), np.array([7], np.int32)),),
+    )
     assert int(reference.run(net, torch.from_numpy(image)[None])["a"]) == int((weight * image).sum()) + 7
 
 
 def test_pixels_are_shifted_by_the_zero_point_and_answers_counted() -> None:
     weight = np.array([1, -1], np.int8).reshape(2, 1, 1, 1)
-    net = Network("sign", TensorSpec((1, 1, 1), 1 / 255, -128),
-                  (Conv("a", "input", DenseWeight(weight), np.zeros(2, np.int32)),))
+    net = Network(
+        "sign",
+        TensorSpec((1, 1, 1), 1 / 255, -128),
+        (Conv("a", "input", DenseWeight(weight), np.zeros(2, np.int32)),),
+    )
     pixels = torch.tensor([0, 127, 129, 255], dtype=torch.uint8).reshape(4, 1, 1, 1)
     assert reference.logits(net, pixels)[:, 0].tolist() == [-128, -1, 1, 127]
     assert reference.accuracy(net, Images(pixels, torch.tensor([1, 1, 0, 1]))) == 0.75

@@ -65,8 +65,12 @@ def test_training_learns() -> None:
         pixel[0, 4:24, 4:24] += 20 * label.to(torch.uint8)  # brightness tells the class
     data = Images(pixels, labels)
     losses: list[float] = []
-    fit(net(), data, Recipe(epochs=12, rate=0.1, batch=32),
-        report=lambda epoch, loss, seconds: losses.append(loss))
+    fit(
+        net(),
+        data,
+        Recipe(epochs=12, rate=0.1, batch=32),
+        report=lambda epoch, loss, seconds: losses.append(loss),
+    )
     assert losses[-1] < 0.8 * losses[0]
 
 

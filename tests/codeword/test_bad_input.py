@@ -37,11 +37,14 @@ def test_truncated_file(codeword: Command, network: Path) -> None:
     assert_refused(codeword("estimate", network, "-a", "ews-cms-16"), str(network), "truncated")
 
 
-@pytest.mark.parametrize(("tensor", "value", "parts"), [
-    ("a.mask_codes", np.full((1, 16, 3, 3, 1), 1820, np.uint16), ("mask code = 1820", "0..1819")),
-    ("b.assignments", np.full((1, 16, 3, 3), 5, np.uint16), ("assignments = 5", "k = 5", "0..4")),
-    ("fc.weight", np.full((3, 16, 1, 1), np.nan, np.float32), ("fc.weight", "NaN")),
-])
+@pytest.mark.parametrize(
+    ("tensor", "value", "parts"),
+    [
+        ("a.mask_codes", np.full((1, 16, 3, 3, 1), 1820, np.uint16), ("mask code = 1820", "0..1819")),
+        ("b.assignments", np.full((1, 16, 3, 3), 5, np.uint16), ("assignments = 5", "k = 5", "0..4")),
+        ("fc.weight", np.full((3, 16, 1, 1), np.nan, np.float32), ("fc.weight", "NaN")),
+    ],
+)
 def test_damaged_tensors(
     codeword: Command, network: Path, tensor: str, value: np.ndarray, parts: tuple[str, ...]
 ) -> None:
@@ -49,19 +52,22 @@ def test_damaged_tensors(
     assert_refused(codeword("estimate", network, "-a", "ews-cms-16"), *parts)
 
 
-@pytest.mark.parametrize(("accelerator", "settings", "parts"), [
-    ("ews-cmz-64", [], ("'ews-cmz-64'", "'ews-cm'")),
-    ("ews-cms", [], ("ews-cms-64",)),
-    ("ews-65", [], ("rows = 65", "4 to 64")),
-    ("ews-16", ["wrf_dpth=8"], ("wrf_dpth", "'wrf_depth'")),
-    ("ews-16", ["wrf_depth=0"], ("wrf_depth = 0",)),
-    ("ews-16", ["wrf_depth=deep"], ("wrf_depth = 'deep'",)),
-    ("ews-16", ["extension=[4, 4, 2]"], ("extension = (4, 4, 2)", "A*B*D = 32", "<= 16")),
-    ("ews-16", ["wrf_depth"], ("write --set field=value",)),
-    ("ews-cms-16", ["wrf_depth=3"], ("wrf_depth = 3", "4 sub-records", "wrf_depth >= 4")),
-    ("ews-16", ["technology='mvq41'"], ("technology = 'mvq41'", "'mvq40'")),
-    ("none.toml", [], ("none.toml", "No such file")),
-])
+@pytest.mark.parametrize(
+    ("accelerator", "settings", "parts"),
+    [
+        ("ews-cmz-64", [], ("'ews-cmz-64'", "'ews-cm'")),
+        ("ews-cms", [], ("ews-cms-64",)),
+        ("ews-65", [], ("rows = 65", "4 to 64")),
+        ("ews-16", ["wrf_dpth=8"], ("wrf_dpth", "'wrf_depth'")),
+        ("ews-16", ["wrf_depth=0"], ("wrf_depth = 0",)),
+        ("ews-16", ["wrf_depth=deep"], ("wrf_depth = 'deep'",)),
+        ("ews-16", ["extension=[4, 4, 2]"], ("extension = (4, 4, 2)", "A*B*D = 32", "<= 16")),
+        ("ews-16", ["wrf_depth"], ("write --set field=value",)),
+        ("ews-cms-16", ["wrf_depth=3"], ("wrf_depth = 3", "4 sub-records", "wrf_depth >= 4")),
+        ("ews-16", ["technology='mvq41'"], ("technology = 'mvq41'", "'mvq40'")),
+        ("none.toml", [], ("none.toml", "No such file")),
+    ],
+)
 def test_accelerators(
     codeword: Command, accelerator: str, settings: list[str], parts: tuple[str, ...]
 ) -> None:
@@ -78,31 +84,41 @@ def test_networks(codeword: Command, tmp_path: Path) -> None:
 
 
 def test_a_machine_that_cannot_run_the_file(codeword: Command, network: Path) -> None:
-    assert_refused(codeword("simulate", network, "-a", "ews-c-16"), "a.d = 16",
-                   "codeword_length is 8")
-    assert_refused(codeword("simulate", network, "-a", "ews-cms-16", "--set", "keep=8"),
-                   "a.weight = 'masked 4:16'", "8:16")
+    assert_refused(codeword("simulate", network, "-a", "ews-c-16"), "a.d = 16", "codeword_length is 8")
+    assert_refused(
+        codeword("simulate", network, "-a", "ews-cms-16", "--set", "keep=8"),
+        "a.weight = 'masked 4:16'",
+        "8:16",
+    )
 
 
-@pytest.mark.parametrize(("images", "parts"), [
-    (np.zeros((1, 1, 5, 6), np.int8), ("[1, 1, 5, 6]", "[1, 6, 6]")),
-    (np.zeros((1, 1, 6, 6), np.int32), ("int32", "int8")),
-    (np.full((1, 1, 6, 6), np.nan), ("float64", "NaN")),
-])
+@pytest.mark.parametrize(
+    ("images", "parts"),
+    [
+        (np.zeros((1, 1, 5, 6), np.int8), ("[1, 1, 5, 6]", "[1, 6, 6]")),
+        (np.zeros((1, 1, 6, 6), np.int32), ("int32", "int8")),
+        (np.full((1, 1, 6, 6), np.nan), ("float64", "NaN")),
+    ],
+)
 def test_images(
     codeword: Command, network: Path, tmp_path: Path, images: np.ndarray, parts: tuple[str, ...]
 ) -> None:
     np.save(tmp_path / "x.npy", images)
-    assert_refused(codeword("simulate", network, "-a", "ews-cms-16", "--input",
-                            tmp_path / "x.npy"), "--input", *parts)
+    assert_refused(
+        codeword("simulate", network, "-a", "ews-cms-16", "--input", tmp_path / "x.npy"), "--input", *parts
+    )
     (tmp_path / "y.npy").write_text(json.dumps([1]))
-    assert_refused(codeword("simulate", network, "-a", "ews-cms-16", "--input",
-                            tmp_path / "y.npy"), "--input", ".npy")
+    assert_refused(
+        codeword("simulate", network, "-a", "ews-cms-16", "--input", tmp_path / "y.npy"), "--input", ".npy"
+    )
 
 
 def test_objective(codeword: Command) -> None:
-    assert_refused(codeword("estimate", "resnet18", "-a", "ews-16", "--objective", "beauty"),
-                   "objective = 'beauty'", "edp")
+    assert_refused(
+        codeword("estimate", "resnet18", "-a", "ews-16", "--objective", "beauty"),
+        "objective = 'beauty'",
+        "edp",
+    )
 
 
 @pytest.fixture
@@ -116,20 +132,23 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("options", "parts"), [
-    (["-d", "12", "--pattern", "4:12"], ("16", "d = 12", "pad")),
-    (["--pattern", "5:3"], ("5:3",)),
-    (["--pattern", "half"], ("--pattern = 'half'", "4:16")),
-    (["-k", "1"], ("k = 1",)),
-    (["--method", "vq", "-d", "0"], ("d = 0",)),
-    (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
-    (["--method", "ssvq", "--pattern", "4:16"], ("--pattern = '4:16'", "ssvq")),
-    (["--method", "vq4all", "--epochs", "0"], ("--epochs = 0",)),
-    (["--method", "vim-vq"], ("--method = 'vim-vq'", "Vim and DeiT")),
-    (["--method", "vim-vq", "--epochs", "2"], ("--epochs = 2", "leave it out")),
-    (["--epochs", "-1"], ("--epochs = -1",)),
-    (["--data", "nowhere"], ("nowhere", "idx3")),
-])
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["-d", "12", "--pattern", "4:12"], ("16", "d = 12", "pad")),
+        (["--pattern", "5:3"], ("5:3",)),
+        (["--pattern", "half"], ("--pattern = 'half'", "4:16")),
+        (["-k", "1"], ("k = 1",)),
+        (["--method", "vq", "-d", "0"], ("d = 0",)),
+        (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
+        (["--method", "ssvq", "--pattern", "4:16"], ("--pattern = '4:16'", "ssvq")),
+        (["--method", "vq4all", "--epochs", "0"], ("--epochs = 0",)),
+        (["--method", "vim-vq"], ("--method = 'vim-vq'", "Vim and DeiT")),
+        (["--method", "vim-vq", "--epochs", "2"], ("--epochs = 2", "leave it out")),
+        (["--epochs", "-1"], ("--epochs = -1",)),
+        (["--data", "nowhere"], ("nowhere", "idx3")),
+    ],
+)
 def test_compress(
     codeword: Command, checkpoint: Path, tmp_path: Path, options: list[str], parts: tuple[str, ...]
 ) -> None:
@@ -138,13 +157,16 @@ def test_compress(
     assert not output.exists()
 
 
-@pytest.mark.parametrize(("options", "parts"), [
-    (["--pad"], ("--pad = 'vim-fashion'", "-d")),
-    (["--method", "vim-vq", "-d", 0], ("d = 0", "use 8")),
-    (["--method", "vim-vq", "-k", 2], ("k = 2", "use 3")),
-    (["--method", "mvq", "--epochs", 0], ("d = 16", "24 output channels")),
-    (["--method", "vim-vq", "-d", 16], ("d = 16", "24 output channels")),
-])
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--pad"], ("--pad = 'vim-fashion'", "-d")),
+        (["--method", "vim-vq", "-d", 0], ("d = 0", "use 8")),
+        (["--method", "vim-vq", "-k", 2], ("k = 2", "use 3")),
+        (["--method", "mvq", "--epochs", 0], ("d = 16", "24 output channels")),
+        (["--method", "vim-vq", "-d", 16], ("d = 16", "24 output channels")),
+    ],
+)
 def test_compress_vim(
     codeword: Command, tmp_path: Path, options: list[object], parts: tuple[str, ...]
 ) -> None:
@@ -158,28 +180,36 @@ def test_compress_nan_weight(codeword: Command, checkpoint: Path, tmp_path: Path
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     tensors["blocks.0.conv1.weight"][3, 2, 1, 0] = np.nan
     save_file(tensors, checkpoint)
-    assert_refused(codeword("compress", checkpoint, "-o", tmp_path / "out.safetensors"),
-                   "blocks.0.conv1", "nan")
+    assert_refused(
+        codeword("compress", checkpoint, "-o", tmp_path / "out.safetensors"), "blocks.0.conv1", "nan"
+    )
 
 
 def test_compress_missing_model(codeword: Command, tmp_path: Path) -> None:
-    assert_refused(codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x"),
-                   "none.safetensors")
+    assert_refused(
+        codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x"), "none.safetensors"
+    )
 
 
-@pytest.mark.parametrize(("options", "parts"), [
-    (["--layer", "join"], ("join", "convolution")),
-    (["--layer", "aa"], ("'aa'", "'a'")),
-    (["--simulator", "vcs"], ("simulator = 'vcs'",)),
-])
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--layer", "join"], ("join", "convolution")),
+        (["--layer", "aa"], ("'aa'", "'a'")),
+        (["--simulator", "vcs"], ("simulator = 'vcs'",)),
+    ],
+)
 def test_verify(codeword: Command, network: Path, options: list[str], parts: tuple[str, ...]) -> None:
     assert_refused(codeword("verify", "-a", "ews-cms-16", "--network", network, *options), *parts)
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
-    code = ("import sys; sys.modules['amaranth'] = None; "
-            f"sys.argv = ['codeword', 'verilog', '-a', 'ews-8', '-o', {str(tmp_path / 'rtl')!r}]; "
-            "from codeword.cli import main; main()")
+    code = (
+        "import sys; sys.modules['amaranth'] = None; "
+        f"sys.argv = ['codeword', 'verilog', '-a', 'ews-8', '-o', {str(tmp_path / 'rtl')!r}]; "
+        "from codeword.cli import main; main()"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert_refused(Result(done.returncode, done.stdout, done.stderr),
-                   "'amaranth'", "pip install 'codeword[rtl]'")
+    assert_refused(
+        Result(done.returncode, done.stdout, done.stderr), "'amaranth'", "pip install 'codeword[rtl]'"
+    )

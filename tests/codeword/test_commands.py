@@ -56,13 +56,20 @@ def test_accelerator_from_toml(codeword: Command, tmp_path: Path) -> None:
     assert fields["cycles"] < narrow["cycles"]
 
 
-def test_simulate_equals_the_functional_model(
-    codeword: Command, network: Path, tmp_path: Path
-) -> None:
+def test_simulate_equals_the_functional_model(codeword: Command, network: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(5).integers(-128, 128, (3, 1, 6, 6)).astype(np.int8)
     np.save(tmp_path / "x.npy", images)
-    result = codeword("simulate", network, "-a", "ews-cms-16", "--input", tmp_path / "x.npy",
-                      "-o", tmp_path / "y.npy", "--json")
+    result = codeword(
+        "simulate",
+        network,
+        "-a",
+        "ews-cms-16",
+        "--input",
+        tmp_path / "x.npy",
+        "-o",
+        tmp_path / "y.npy",
+        "--json",
+    )
     fields = json.loads(result.out)
     assert (result.status, fields["bit_exact"], fields["images"]) == (0, True, 3)
     assert fields["wall_s"] > 0
@@ -78,8 +85,7 @@ def test_simulate_takes_float_images_and_random_ones(
 ) -> None:
     real = np.linspace(-1, 1, 36).reshape(1, 6, 6)
     np.save(tmp_path / "x.npy", real)
-    codeword("simulate", network, "-a", "ews-16", "--input", tmp_path / "x.npy",
-             "-o", tmp_path / "y.npy")
+    codeword("simulate", network, "-a", "ews-16", "--input", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
     quantized = np.clip(np.rint(real * 128), -128, 127).astype(np.int8)[None]
     logits = functional(artifact.load(network), quantized)["fc"].reshape(1, -1)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), logits)
@@ -157,9 +163,7 @@ def test_verify_a_network(codeword: Command, network: Path) -> None:
     assert all(layer["cycles_rtl"] == layer["cycles_model"] for layer in fields["layers"])
 
 
-def test_a_mismatch_is_status_one_and_named(
-    codeword: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mismatch_is_status_one_and_named(codeword: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from rtl import verify
 
     original = verify.verify_random
@@ -185,14 +189,16 @@ def test_compress_then_simulate(codeword: Command, tmp_path: Path) -> None:
     assert run["bit_exact"]
 
 
-@pytest.mark.parametrize(("method", "machine", "bits"), [
-    ("vq", "ews-c-16", 8 / 8), ("ssvq", "ssvq-16", 4 / 8 + 1)])
+@pytest.mark.parametrize(
+    ("method", "machine", "bits"), [("vq", "ews-c-16", 8 / 8), ("ssvq", "ssvq-16", 4 / 8 + 1)]
+)
 def test_other_methods_run_on_their_machines(
     codeword: Command, tmp_path: Path, method: str, machine: str, bits: float
 ) -> None:
     file = tmp_path / "net.safetensors"
-    fields = json.loads(codeword("compress", "resnet20-fashion", "--method", method, "--epochs", 0,
-                                 "-o", file, "--json").out)
+    fields = json.loads(
+        codeword("compress", "resnet20-fashion", "--method", method, "--epochs", 0, "-o", file, "--json").out
+    )
     assert bits < fields["bits_per_weight"] < bits + 0.8  # and codebooks
     run = json.loads(codeword("simulate", file, "-a", machine, "--set", "codeword_length=8", "--json").out)
     assert run["bit_exact"]
@@ -200,8 +206,11 @@ def test_other_methods_run_on_their_machines(
 
 def test_vim_vq_compresses_deit(codeword: Command, tmp_path: Path) -> None:
     file = tmp_path / "net.safetensors"
-    fields = json.loads(codeword("compress", "deit-fashion", "--method", "vim-vq", "-k", 16, "-d", 8,
-                                 "-o", file, "--json").out)
+    fields = json.loads(
+        codeword(
+            "compress", "deit-fashion", "--method", "vim-vq", "-k", 16, "-d", 8, "-o", file, "--json"
+        ).out
+    )
     assert 4 / 8 < fields["bits_per_weight"] < 1
     assert fields["fine_tuning_epochs"] == 0
     assert fields["accuracy"] > 0.5
@@ -222,13 +231,16 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize(("statement", "absent"), [
-    ("import codeword", {"torch", "amaranth", "numba", "numpy", "typer", "matplotlib"}),
-    ("import codeword.cli", {"torch", "amaranth", "cocotb", "numba", "matplotlib"}),
-    ("import codeword; codeword.estimate('resnet18', 'ews-cms-64')", {"torch", "numba"}),
-    ("import sim.estimate, sim.artifact, sim.workloads", {"torch", "amaranth", "numba"}),
-    ("import sim.systolic.engine", {"torch", "amaranth"}),
-])
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import codeword", {"torch", "amaranth", "numba", "numpy", "typer", "matplotlib"}),
+        ("import codeword.cli", {"torch", "amaranth", "cocotb", "numba", "matplotlib"}),
+        ("import codeword; codeword.estimate('resnet18', 'ews-cms-64')", {"torch", "numba"}),
+        ("import sim.estimate, sim.artifact, sim.workloads", {"torch", "amaranth", "numba"}),
+        ("import sim.systolic.engine", {"torch", "amaranth"}),
+    ],
+)
 def test_heavy_packages_load_only_where_used(statement: str, absent: set[str]) -> None:
     assert not loaded_by(statement) & absent
 

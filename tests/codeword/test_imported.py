@@ -17,8 +17,12 @@ from tests.sim.importers.test_importers_onnx import node, save
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
     """A convolution and an operator that nobody knows."""
-    return save(tmp_path / "net.onnx", [node("Conv", "x w", "c"), node("Hardmax", "c", "odd")],
-                {"w": (4, 3, 1, 1)}, dims=("N", 3, 8, 8))
+    return save(
+        tmp_path / "net.onnx",
+        [node("Conv", "x w", "c"), node("Hardmax", "c", "odd")],
+        {"w": (4, 3, 1, 1)},
+        dims=("N", 3, 8, 8),
+    )
 
 
 def test_estimate_of_an_onnx_file(codeword: Command, tmp_path: Path) -> None:
@@ -38,13 +42,18 @@ def test_estimate_of_a_topology(codeword: Command, tmp_path: Path) -> None:
 
 
 def test_unknown_operators(codeword: Command, odd: Path) -> None:
-    assert_refused(codeword("estimate", odd, "-a", "ews-16"), "node odd = 'Hardmax'",
-                   "--treat-as-vector Hardmax")
+    assert_refused(
+        codeword("estimate", odd, "-a", "ews-16"), "node odd = 'Hardmax'", "--treat-as-vector Hardmax"
+    )
     result = codeword("estimate", odd, "-a", "ews-16", "--treat-as-vector", "Hardmax", "--json")
     assert [layer["name"] for layer in json.loads(result.out)["layers"]][:2] == ["c", "odd"]
     assert "batch N taken as 1" in result.err
-    assert_refused(codeword("estimate", "resnet18", "-a", "ews-16", "--treat-as-vector", "Hardmax"),
-                   "--treat-as-vector = 'Hardmax'", "resnet18 has no such operators", ".onnx")
+    assert_refused(
+        codeword("estimate", "resnet18", "-a", "ews-16", "--treat-as-vector", "Hardmax"),
+        "--treat-as-vector = 'Hardmax'",
+        "resnet18 has no such operators",
+        ".onnx",
+    )
 
 
 def test_only_shapes_are_known(codeword: Command, odd: Path, tmp_path: Path) -> None:
@@ -53,9 +62,12 @@ def test_only_shapes_are_known(codeword: Command, odd: Path, tmp_path: Path) -> 
 
 
 def test_without_onnx_the_message_says_what_to_install(odd: Path) -> None:
-    code = ("import sys; sys.modules['onnx'] = None; "
-            f"sys.argv = ['codeword', 'estimate', {str(odd)!r}, '-a', 'ews-8']; "
-            "from codeword.cli import main; main()")
+    code = (
+        "import sys; sys.modules['onnx'] = None; "
+        f"sys.argv = ['codeword', 'estimate', {str(odd)!r}, '-a', 'ews-8']; "
+        "from codeword.cli import main; main()"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert_refused(Result(done.returncode, done.stdout, done.stderr), "'onnx'",
-                   "pip install 'codeword[onnx]'")
+    assert_refused(
+        Result(done.returncode, done.stdout, done.stderr), "'onnx'", "pip install 'codeword[onnx]'"
+    )

@@ -11,8 +11,10 @@ from tests.rtl.verify.test_conformance import AWAY, FAMILIES
 
 REGRESSION = [
     *((preset(f"{family}-4"), range(100, 110)) for family in FAMILIES),
-    *((load(*AWAY[name]), range(10, 20)) for name in (
-        "small L1", "small L1, sparse", "small L2", "ROM banks that conflict")),
+    *(
+        (load(*AWAY[name]), range(10, 20))
+        for name in ("small L1", "small L1, sparse", "small L2", "ROM banks that conflict")
+    ),
 ]
 """Accelerators and seeds, a part of those that test_conformance.py runs."""
 

@@ -30,8 +30,11 @@ def test_mutants_are_found(kind):
 @pytest.mark.slow
 def test_score():
     """A third of the mutants of docs/verification.md, drawn anew: every suite, every component."""
-    scores = [score for suite in SUITES
-              for score in measure(suite, 0.05 if isinstance(suite, SystemSuite) else 0.33, 2)]
+    scores = [
+        score
+        for suite in SUITES
+        for score in measure(suite, 0.05 if isinstance(suite, SystemSuite) else 0.33, 2)
+    ]
     killed = sum(score.killed for score in scores)
     told_apart = sum(score.mutants - len(score.equivalent) for score in scores)
     print(table(scores))
@@ -48,20 +51,27 @@ def test_the_draw_is_repeatable(tmp_path):
 
 
 def _cell(kind, **connections):
-    return {"type": kind, "connections": connections,
-            "port_directions": {port: "output" if port in "YQ" else "input" for port in connections}}
+    return {
+        "type": kind,
+        "connections": connections,
+        "port_directions": {port: "output" if port in "YQ" else "input" for port in connections},
+    }
 
 
 def test_what_reaches_no_output_is_left_out():
     inner = {
         "ports": {"A": {"direction": "input", "bits": [2, 3]}, "Y": {"direction": "output", "bits": [4]}},
-        "cells": {"gate": _cell("$not", A=[3], Y=[4])}}
+        "cells": {"gate": _cell("$not", A=[3], Y=[4])},
+    }
     outer = {
         "ports": {"x": {"direction": "input", "bits": [2, 3]}, "y": {"direction": "output", "bits": [8]}},
-        "cells": {"placed": _cell("inner", A=[5, 6], Y=[7]),
-                  "register": _cell("$dff", D=[2, 3], Q=[5, 6]),
-                  "sum": _cell("$add", A=[7, 2], B=[7, 3], Y=[8, 9]),
-                  "choice": _cell("$mux", A=[2, 3], B=[3, 2], S=[7], Y=[10, 11])}}
+        "cells": {
+            "placed": _cell("inner", A=[5, 6], Y=[7]),
+            "register": _cell("$dff", D=[2, 3], Q=[5, 6]),
+            "sum": _cell("$add", A=[7, 2], B=[7, 3], Y=[8, 9]),
+            "choice": _cell("$mux", A=[2, 3], B=[3, 2], S=[7], Y=[10, 11]),
+        },
+    }
     reach = mutants.Reach({"inner": inner, "outer": outer})
 
     def counted(name, port, bits=2):
@@ -89,15 +99,19 @@ def test_a_proof_knows_what_the_contract_keeps_at_zero(tmp_path):
     changes = mutants.build(suite.top(), ["lzc"], 1.0, 1, tmp_path)
     every = (1 << suite.top().width) - 1
     killed = suite.run(tmp_path, range(1, len(changes) + 1))
-    same = {n for n in killed if equivalence.proven(suite.top(), suite.kind, n, suite.view, tmp_path,
-                                                    {"mask": every})}
+    same = {
+        n
+        for n in killed
+        if equivalence.proven(suite.top(), suite.kind, n, suite.view, tmp_path, {"mask": every})
+    }
     assert same  # a swapped bit of 0
     assert same < set(killed)  # a stuck 1
 
 
 def test_vectors_keep_to_the_contract():
-    suite = VectorSuite("lzc", lambda: Lzc(width=4), lambda rng: iter([({"mask": 6}, {})]),
-                        zero=lambda: {"mask": 3})
+    suite = VectorSuite(
+        "lzc", lambda: Lzc(width=4), lambda rng: iter([({"mask": 6}, {})]), zero=lambda: {"mask": 3}
+    )
     with pytest.raises(RuntimeError, match=r"vectors set bits of \['mask'\]"):
         measure(suite, 1.0, 1)
 
@@ -106,13 +120,22 @@ def test_a_view_may_note_what_was(tmp_path):
     """With groups of one row and one column the lane is 4 in row 4, and its bit 2 counts for row 5."""
     counter = GroupCounter(accelerator=preset("ews-8"))
     changes = mutants.build(counter, [counter.kind], 100.0, 1, tmp_path)
-    [stuck] = [n for n, (_, change) in enumerate(changes, 1)
-               if change.startswith("const0 $add") and change.endswith("(lane[2])")]
+    [stuck] = [
+        n
+        for n, (_, change) in enumerate(changes, 1)
+        if change.startswith("const0 $add") and change.endswith("(lane[2])")
+    ]
 
     def same(rows: int) -> bool:
-        return equivalence.proven(counter, counter.kind, stuck, f"""
+        return equivalence.proven(
+            counter,
+            counter.kind,
+            stuck,
+            f"""
     legal = inputs == 1 && outputs == 1 && (!step || restart || note < {rows - 1});
-    next_note = rst || step && restart ? 0 : note + step;""", tmp_path)
+    next_note = rst || step && restart ? 0 : note + step;""",
+            tmp_path,
+        )
 
     assert same(5)
     assert not same(6)

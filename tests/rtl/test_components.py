@@ -57,8 +57,9 @@ def test_tile_adds_products_of_its_rows(sparse):
         dense = np.zeros_like(weights)
         np.put_along_axis(dense, positions, np.take_along_axis(weights, positions, -1), -1)
         weights = dense
-        dut = SparseTile(rows=rows, columns=columns, multipliers=kept, word_bits=11, depth=depth,
-                         sum_bits=bits)
+        dut = SparseTile(
+            rows=rows, columns=columns, multipliers=kept, word_bits=11, depth=depth, sum_bits=bits
+        )
     else:
         dut = DenseTile(rows=rows, columns=columns, depth=depth, sum_bits=bits)
 
@@ -78,7 +79,7 @@ def test_tile_adds_products_of_its_rows(sparse):
         held = None
         for _ in range(100):
             address, valid = int(rng.integers(depth)), bool(rng.random() < 0.8)
-            activation, above = int8(rng, rows), rng.integers(-2**18, 2**18, columns)
+            activation, above = int8(rng, rows), rng.integers(-(2**18), 2**18, columns)
             ctx.set(dut.valid_in, valid)
             ctx.set(dut.address_in, address)
             ctx.set(dut.activation_in, pack(activation, 8))
@@ -105,11 +106,16 @@ def test_prf_replaces_accumulates_and_wraps():
         for _ in range(300):
             word = int(rng.integers(depth))
             first, use_stored, valid = (bool(b) for b in rng.random(3) < 0.5)
-            stored = rng.integers(-2**31, 2**31, columns)
-            sums = rng.integers(-2**17, 2**17, columns)
-            for port, value in (("word", word), ("first", first), ("use_stored", use_stored),
-                                ("valid", valid), ("stored", pack(stored, 32)),
-                                ("sums", pack(sums, bits))):
+            stored = rng.integers(-(2**31), 2**31, columns)
+            sums = rng.integers(-(2**17), 2**17, columns)
+            for port, value in (
+                ("word", word),
+                ("first", first),
+                ("use_stored", use_stored),
+                ("valid", valid),
+                ("stored", pack(stored, 32)),
+                ("sums", pack(sums, bits)),
+            ):
                 ctx.set(getattr(dut, port), value)
             await ctx.tick()
             if valid:
@@ -178,19 +184,22 @@ def test_beat_buffer_keeps_the_bit_stream():
     run(dut, bench)
 
 
-@pytest.mark.parametrize(("build", "field"), [
-    (lambda: Wrf(depth=0, word_bits=8), "depth"),
-    (lambda: Pe(depth=4, sum_bits=0), "sum_bits"),
-    (lambda: Lzc(width=0), "width"),
-    (lambda: Codebook(entries=4, length=4, ports=0), "ports"),
-    (lambda: MaskDecoder(keep=5, group=4), "keep"),
-    (lambda: Positions(keep=0, group=4), "keep"),
-    (lambda: Compactor(length=16, keep=3, group=16), "group"),
-    (lambda: BeatBuffer(port_bits=64, ring_bits=192, rows=4, row_bits=64), "ring_bits"),
-    (lambda: BeatBuffer(port_bits=64, ring_bits=64, rows=4, row_bits=65), "ring_bits"),
-    (lambda: RowDecoder(accelerator=preset("ews-4")), "loader"),
-    (lambda: Array(accelerator=load("ews-4", {"weight_port_bits": 192})), "weight_port_bits"),
-])
+@pytest.mark.parametrize(
+    ("build", "field"),
+    [
+        (lambda: Wrf(depth=0, word_bits=8), "depth"),
+        (lambda: Pe(depth=4, sum_bits=0), "sum_bits"),
+        (lambda: Lzc(width=0), "width"),
+        (lambda: Codebook(entries=4, length=4, ports=0), "ports"),
+        (lambda: MaskDecoder(keep=5, group=4), "keep"),
+        (lambda: Positions(keep=0, group=4), "keep"),
+        (lambda: Compactor(length=16, keep=3, group=16), "group"),
+        (lambda: BeatBuffer(port_bits=64, ring_bits=192, rows=4, row_bits=64), "ring_bits"),
+        (lambda: BeatBuffer(port_bits=64, ring_bits=64, rows=4, row_bits=65), "ring_bits"),
+        (lambda: RowDecoder(accelerator=preset("ews-4")), "loader"),
+        (lambda: Array(accelerator=load("ews-4", {"weight_port_bits": 192})), "weight_port_bits"),
+    ],
+)
 def test_constructors_check_first(build, field):
     with pytest.raises(InputError) as error:
         build()

@@ -45,15 +45,35 @@ def test_every_file_is_readable_and_says_what_it_is(name, tmp_path):
 
 def test_ports_of_the_accelerator_are_stable():
     text = verilog.modules(preset("ews-cms-4"))["codeword_accelerator"]
-    channels = {"ar": ("addr", "len", "size", "burst", "id", "valid", "ready"),
-                "r": ("data", "resp", "last", "id", "valid", "ready"),
-                "aw": ("addr", "len", "size", "burst", "id", "valid", "ready"),
-                "w": ("data", "strb", "last", "valid", "ready"), "b": ("resp", "id", "valid", "ready")}
+    channels = {
+        "ar": ("addr", "len", "size", "burst", "id", "valid", "ready"),
+        "r": ("data", "resp", "last", "id", "valid", "ready"),
+        "aw": ("addr", "len", "size", "burst", "id", "valid", "ready"),
+        "w": ("data", "strb", "last", "valid", "ready"),
+        "b": ("resp", "id", "valid", "ready"),
+    }
     masters = {"commands": "ar r", "weights": "ar r", "maps": "ar r aw w b"}
-    expected = [f"m_axi_{master}_{channel}{name}" for master, used in masters.items()
-                for channel in used.split() for name in channels[channel]]
-    expected += ["clk", "rst", "irq", "s_axil_awaddr", "s_axil_rdata", "weights_there", "maps_there",
-                 "begin_layer", "end_layer", "job_written", "tile_there", "count_cycles", "count_dma"]
+    expected = [
+        f"m_axi_{master}_{channel}{name}"
+        for master, used in masters.items()
+        for channel in used.split()
+        for name in channels[channel]
+    ]
+    expected += [
+        "clk",
+        "rst",
+        "irq",
+        "s_axil_awaddr",
+        "s_axil_rdata",
+        "weights_there",
+        "maps_there",
+        "begin_layer",
+        "end_layer",
+        "job_written",
+        "tile_there",
+        "count_cycles",
+        "count_dma",
+    ]
     for port in expected:
         assert re.search(rf"^  (input|output) (\[\d+:0\] )?{port};", text, re.M), port
 
@@ -88,20 +108,23 @@ def test_other_files_are_not_taken_away(name, tmp_path):
     assert (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize(("name", "changes", "message"), [
-    ("ews-8", {"psum_ports": 2}, r"psum_ports = 2: .*psum_ports = 1"),
-    ("ews-8", {"edge_registers": False}, r"edge_registers = False: .*edge_registers = true"),
-    ("ews-8", {"rows": 6, "tile_rows": 2}, r"rows = 6: .*multiple of 4"),
-    ("ews-8", {"psum_banks": 1}, r"psum_banks = 1: .*at least 4"),
-    ("ews-16", {"ifmap_banks": 1}, r"ifmap_banks = 1: .*at least 2"),
-    ("ews-8", {"requant_lanes": 3}, r"requant_lanes = 3: .*divides columns"),
-    ("ews-8", {"dma_bits": 128}, r"dma_bits = 128: .*dma_bits = 64"),
-    ("ews-8", {"dma_setup": 2}, r"dma_setup = 2: .*dma_setup >= 3"),
-    ("ews-8", {"dma_burst_gap": 1}, r"dma_burst_gap = 1: .*dma_burst_gap = 0"),
-    ("ews-8", {"l2_latency": 20}, r"l2_latency = 20: .*l2_latency <= 13"),
-    ("ews-4", {"l1_bytes": 1 << 30}, r"l1_bytes = 1073741824: .*psum group.*lower it"),
-    ("rom-8", {"rom_ports": 3}, r"rom_ports = 3: .*raise rom_banks"),
-])
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("ews-8", {"psum_ports": 2}, r"psum_ports = 2: .*psum_ports = 1"),
+        ("ews-8", {"edge_registers": False}, r"edge_registers = False: .*edge_registers = true"),
+        ("ews-8", {"rows": 6, "tile_rows": 2}, r"rows = 6: .*multiple of 4"),
+        ("ews-8", {"psum_banks": 1}, r"psum_banks = 1: .*at least 4"),
+        ("ews-16", {"ifmap_banks": 1}, r"ifmap_banks = 1: .*at least 2"),
+        ("ews-8", {"requant_lanes": 3}, r"requant_lanes = 3: .*divides columns"),
+        ("ews-8", {"dma_bits": 128}, r"dma_bits = 128: .*dma_bits = 64"),
+        ("ews-8", {"dma_setup": 2}, r"dma_setup = 2: .*dma_setup >= 3"),
+        ("ews-8", {"dma_burst_gap": 1}, r"dma_burst_gap = 1: .*dma_burst_gap = 0"),
+        ("ews-8", {"l2_latency": 20}, r"l2_latency = 20: .*l2_latency <= 13"),
+        ("ews-4", {"l1_bytes": 1 << 30}, r"l1_bytes = 1073741824: .*psum group.*lower it"),
+        ("rom-8", {"rom_ports": 3}, r"rom_ports = 3: .*raise rom_banks"),
+    ],
+)
 def test_what_the_rtl_cannot_build_is_refused(name, changes, message, tmp_path):
     acc = load(name, changes)
     with pytest.raises(InputError, match=message):
@@ -144,9 +167,21 @@ def _lint(name, directory):
     settings = environment("verilator")
     files = export.export(acc, directory, codebook=codebook(acc))
     tool = shutil.which("verilator", path=settings["PATH"])
-    done = subprocess.run([tool, "--lint-only", "-Wall", "--top-module", verilog.TOP,
-                           str(directory / "lint.vlt"), *map(str, files)], check=False,
-                          env=os.environ | settings, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            tool,
+            "--lint-only",
+            "-Wall",
+            "--top-module",
+            verilog.TOP,
+            str(directory / "lint.vlt"),
+            *map(str, files),
+        ],
+        check=False,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[:2000]
     assert "%Warning" not in done.stderr
 
@@ -157,8 +192,9 @@ def test_lint_clean(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [f"{family}-{size}" for family in FAMILIES
-                                  for size in ("8", "16", "64", "8x32")])
+@pytest.mark.parametrize(
+    "name", [f"{family}-{size}" for family in FAMILIES for size in ("8", "16", "64", "8x32")]
+)
 def test_lint_clean_at_every_size(name, tmp_path):
     _lint(name, tmp_path / "out")
 

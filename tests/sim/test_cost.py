@@ -19,18 +19,26 @@ MVQ40 = technology.load("mvq40")
 def counts(name: str = "x", scale: int = 1) -> LayerCounts:
     """Every counter different, so that a swapped coefficient shows."""
     return LayerCounts(
-        name, macs=1000 * scale,
+        name,
+        macs=1000 * scale,
         cycles={cause: (n + 1) * scale for n, cause in enumerate(CAUSES)},
         accesses={what: 10**n * scale for n, what in enumerate((*MEMORIES, "mac"))},
     )
 
 
-@pytest.mark.parametrize(("preset", "total"), [
-    # MVQ Table 7, added up
-    ("ews-cms-16", 8.664), ("ews-cms-32", 10.023), ("ews-cms-64", 11.680),
-    ("ews-64", 4.236 + 0.968 + 6.924 + 1.659), ("ews-c-32", 1.505 + 0.968 + 6.924 + 1.303),
-    ("ews-cm-16", 0.650 + 0.484 + 6.924 + 0.787), ("ws-16", 0.188 + 0.484 + 6.924 + 0.787),
-])
+@pytest.mark.parametrize(
+    ("preset", "total"),
+    [
+        # MVQ Table 7, added up
+        ("ews-cms-16", 8.664),
+        ("ews-cms-32", 10.023),
+        ("ews-cms-64", 11.680),
+        ("ews-64", 4.236 + 0.968 + 6.924 + 1.659),
+        ("ews-c-32", 1.505 + 0.968 + 6.924 + 1.303),
+        ("ews-cm-16", 0.650 + 0.484 + 6.924 + 0.787),
+        ("ws-16", 0.188 + 0.484 + 6.924 + 0.787),
+    ],
+)
 def test_area_of_published_machines(preset: str, total: float) -> None:
     machine = accelerator.preset(preset)
     found = cost([counts()], machine, MVQ40)
@@ -42,9 +50,13 @@ def test_area_of_published_machines(preset: str, total: float) -> None:
 def test_fits_deviate_as_stated(name: str) -> None:
     part = MVQ40.area.crf if name == "crf" else MVQ40.area.array[name]
     assert part.fit is not None
-    worst = max(abs((part.fit.constant + part.fit.slope * (size**2 if part.fit.unit == "PE"
-                                                           else size / 16)) / printed - 1)
-                for size, printed in part.table.items())
+    worst = max(
+        abs(
+            (part.fit.constant + part.fit.slope * (size**2 if part.fit.unit == "PE" else size / 16)) / printed
+            - 1
+        )
+        for size, printed in part.table.items()
+    )
     assert part.fit.deviation / 4 < worst <= part.fit.deviation + 0.005
 
 
@@ -56,11 +68,14 @@ def test_off_the_table_is_labelled() -> None:
     assert 1.303 < (areas["others"].value or 0) < 1.659
 
 
-@pytest.mark.parametrize(("preset", "settings", "component", "reason"), [
-    ("ws-cms-64", {}, "array", "no area of WS-CMS"),
-    ("ews-64", {"wrf_depth": 32}, "array", "holds for wrf_depth = 16, not 32"),
-    ("ews-cms-64", {"codebook_entries": 256}, "crf", "codebook_bytes = 8192, not 4096"),
-])
+@pytest.mark.parametrize(
+    ("preset", "settings", "component", "reason"),
+    [
+        ("ws-cms-64", {}, "array", "no area of WS-CMS"),
+        ("ews-64", {"wrf_depth": 32}, "array", "holds for wrf_depth = 16, not 32"),
+        ("ews-cms-64", {"codebook_entries": 256}, "crf", "codebook_bytes = 8192, not 4096"),
+    ],
+)
 def test_what_nobody_published_is_unknown_with_the_reason(
     preset: str, settings: dict[str, object], component: str, reason: str
 ) -> None:
@@ -72,8 +87,17 @@ def test_what_nobody_published_is_unknown_with_the_reason(
 
 def test_energy_by_hand() -> None:
     found = cost([counts()], accelerator.preset("ews-16"), MVQ40)
-    ratios = {"dram": 200, "l2": 15, "l1": 6, "arf": 0.11, "wrf": 0.02, "prf": 0.22, "crf": 0.02,
-              "rom": 6, "mac": 1}
+    ratios = {
+        "dram": 200,
+        "l2": 15,
+        "l1": 6,
+        "arf": 0.11,
+        "wrf": 0.02,
+        "prf": 0.22,
+        "crf": 0.02,
+        "rom": 6,
+        "mac": 1,
+    }
     accesses = counts().accesses
     assert found.energy_pj == pytest.approx({k: 0.23 * r * accesses[k] for k, r in ratios.items()})
     assert found.total_pj == pytest.approx(math.fsum(found.energy_pj.values()))

@@ -24,8 +24,11 @@ def resnet18(preset: str, **options: str) -> Estimate:
 
 
 def formats(found: Estimate) -> dict[str, tuple[str, int]]:
-    return {layer.counts.name: (layer.counts.schedule.format, layer.counts.schedule.codewords)
-            for layer in found.layers if layer.counts.schedule}
+    return {
+        layer.counts.name: (layer.counts.schedule.format, layer.counts.schedule.codewords)
+        for layer in found.layers
+        if layer.counts.schedule
+    }
 
 
 def test_resnet18_published_figures() -> None:
@@ -37,8 +40,17 @@ def test_resnet18_published_figures() -> None:
 
 def test_json_has_the_common_names_and_survives_the_trip() -> None:
     found = json.loads(json.dumps(resnet18("ews-64").to_json(), allow_nan=False))
-    common = {"macs", "cycles", "stall_cycles", "utilization", "energy_pj", "time_s", "tops",
-              "tops_per_watt", "tops_per_watt_with_dram"}
+    common = {
+        "macs",
+        "cycles",
+        "stall_cycles",
+        "utilization",
+        "energy_pj",
+        "time_s",
+        "tops",
+        "tops_per_watt",
+        "tops_per_watt_with_dram",
+    }
     assert common | {"area_mm2", "layers"} <= found.keys()
     assert all(common | {"name"} <= layer.keys() for layer in found["layers"])
     for field in ("macs", "cycles"):
@@ -130,14 +142,20 @@ def test_codebook_machine_runs_its_own_format_and_dense_layers() -> None:
     assert stream_format(dense.weight, accelerator.preset("ews-cm-16"), X) == ("dense", 0)
 
 
-@pytest.mark.parametrize(("preset", "weight", "message"), [
-    ("ews-cms-16", masked(d=8), r"x\.d = 8.*codeword_length is 16"),
-    ("ews-cms-16", masked(keep=8), r"x\.weight = 'masked 8:16'.*runs masked 4:16"),
-    ("ews-cms-16", CodebookWeight(masked().codebook, masked().assignments),
-     r"x\.weight = 'codebook'.*runs masked 4:16"),
-    ("ews-cm-16", masked(k=600), r"x\.k = 600.*holds 512"),
-    ("ews-c-16", masked(d=8), r"x\.weight = 'masked 4:8'.*runs codebook"),
-])
+@pytest.mark.parametrize(
+    ("preset", "weight", "message"),
+    [
+        ("ews-cms-16", masked(d=8), r"x\.d = 8.*codeword_length is 16"),
+        ("ews-cms-16", masked(keep=8), r"x\.weight = 'masked 8:16'.*runs masked 4:16"),
+        (
+            "ews-cms-16",
+            CodebookWeight(masked().codebook, masked().assignments),
+            r"x\.weight = 'codebook'.*runs masked 4:16",
+        ),
+        ("ews-cm-16", masked(k=600), r"x\.k = 600.*holds 512"),
+        ("ews-c-16", masked(d=8), r"x\.weight = 'masked 4:8'.*runs codebook"),
+    ],
+)
 def test_other_formats_are_refused(preset: str, weight: CodebookWeight, message: str) -> None:
     with pytest.raises(InputError, match=message):
         stream_format(weight, accelerator.preset(preset), X)

@@ -27,8 +27,10 @@ def test_shapes_are_those_of_the_built_in_network(name):
     assert network.metadata["synthetic"]
 
 
-@pytest.mark.parametrize(("name", "weight", "size"), [
-    *(("resnet20", weight, None) for weight in FORMATS), ("resnet18", "mvq", 128), ("resnet50", "rom", 128)])
+@pytest.mark.parametrize(
+    ("name", "weight", "size"),
+    [*(("resnet20", weight, None) for weight in FORMATS), ("resnet18", "mvq", 128), ("resnet50", "rom", 128)],
+)
 def test_tensors_use_their_range_and_hardly_saturate(name, weight, size):
     network = synthetic(name, weight, k=256, d=8, keep=2, group=8, size=size)
     images = np.random.default_rng(9).integers(-128, 128, (2, *network.input.shape)).astype(np.int8)
@@ -45,8 +47,11 @@ def test_same_seed_same_network(tmp_path):
         artifact.save(network, tmp_path / f"{number}.safetensors")
     written = [(tmp_path / f"{number}.safetensors").read_bytes() for number in range(3)]
     assert written[0] == written[1] != written[2]
-    codebooks = {id(layer.weight.codebook) for layer in first.layers
-                 if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)}
+    codebooks = {
+        id(layer.weight.codebook)
+        for layer in first.layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    }
     assert len(codebooks) == 1
 
 

@@ -34,21 +34,29 @@ def collect(work: Path) -> list[report.Run]:
             write_json(path, run)
         runs.append(run)
     if not runs:
-        raise InputError("--work", str(work), "holds no finished run",
-                         "run python -m codeword.reports.comparison.train first")
-    return sorted(runs, key=lambda run: (
-        NETWORKS.index(run["network"]), _place(run["method"]), run["seed"]))
+        raise InputError(
+            "--work",
+            str(work),
+            "holds no finished run",
+            "run python -m codeword.reports.comparison.train first",
+        )
+    return sorted(runs, key=lambda run: (NETWORKS.index(run["network"]), _place(run["method"]), run["seed"]))
 
 
 def settings(runs: list[report.Run]) -> dict[str, int | None]:
     """What the runs say of their trainings: epochs and images, ViM-VQ's images, updates between freezings."""
+
     def first(method: str) -> report.Run:
         return next((run for run in runs if machines.family(run["method"]) == method), {})
 
     trained = next(run for run in runs if machines.family(run["method"]) not in ("float", "vim-vq"))
     freezing = first("ssvq").get("config", {}).get("freezing") or {}
-    return {"epochs": trained["epochs"], "images": trained["images"],
-            "unlabelled": first("vim-vq").get("images"), "interval": freezing.get("interval")}
+    return {
+        "epochs": trained["epochs"],
+        "images": trained["images"],
+        "unlabelled": first("vim-vq").get("images"),
+        "interval": freezing.get("interval"),
+    }
 
 
 def _place(method: str) -> tuple[int, str]:

@@ -46,8 +46,9 @@ class Masked:
 
     config: MvqConfig
 
-    def __call__(self, start: Start, seed: int, images: Images, checkpoint: Path,
-                 report: Report) -> Trainable:
+    def __call__(
+        self, start: Start, seed: int, images: Images, checkpoint: Path, report: Report
+    ) -> Trainable:
         model = copy.deepcopy(start.dense if self.config.case == "A" else start.sparse())
         mvq.cluster(model, replace(self.config, seed=seed))
         recipe = replace(mvq.FINE_TUNING, epochs=EPOCHS, seed=seed)
@@ -60,8 +61,9 @@ class Signed:
 
     config: SsvqConfig
 
-    def __call__(self, start: Start, seed: int, images: Images, checkpoint: Path,
-                 report: Report) -> Trainable:
+    def __call__(
+        self, start: Start, seed: int, images: Images, checkpoint: Path, report: Report
+    ) -> Trainable:
         model = copy.deepcopy(start.dense)
         ssvq.cluster(model, replace(self.config, seed=seed))
         recipe = replace(ssvq.FINE_TUNING, epochs=EPOCHS, seed=seed)
@@ -74,12 +76,21 @@ class Universal:
 
     config: Vq4allConfig
 
-    def __call__(self, start: Start, seed: int, images: Images, checkpoint: Path,
-                 report: Report) -> Trainable:
+    def __call__(
+        self, start: Start, seed: int, images: Images, checkpoint: Path, report: Report
+    ) -> Trainable:
         model = copy.deepcopy(start.dense)
         config = replace(self.config, seed=seed, epochs=EPOCHS)
-        vq4all.construct(model, layers_to_compress(model), vq4all.blocks(model), start.universal(self.config),
-                         images, config, checkpoint, report)
+        vq4all.construct(
+            model,
+            layers_to_compress(model),
+            vq4all.blocks(model),
+            start.universal(self.config),
+            images,
+            config,
+            checkpoint,
+            report,
+        )
         return model
 
 
@@ -89,8 +100,9 @@ class Hulls:
 
     config: VimVqConfig
 
-    def __call__(self, start: Start, seed: int, images: Images, checkpoint: Path,
-                 report: Report) -> Trainable:
+    def __call__(
+        self, start: Start, seed: int, images: Images, checkpoint: Path, report: Report
+    ) -> Trainable:
         model = copy.deepcopy(start.dense)
         assert isinstance(model, TokenNet)
         vim_vq.calibrate(model, images.first(CALIBRATION), replace(self.config, axis="output", seed=seed))

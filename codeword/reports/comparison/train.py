@@ -38,8 +38,10 @@ from sim.files import write_json
 
 SEEDS = (0, 1, 2)
 FLOAT = Recipe(epochs=4, rate=0.1)
-SPARSE = {"resnet8": Recipe(epochs=1, rate=0.02),
-          "deit": Recipe(epochs=1, rate=1e-3, optimizer="adamw", batch=64, decay=0.05)}
+SPARSE = {
+    "resnet8": Recipe(epochs=1, rate=0.02),
+    "deit": Recipe(epochs=1, rate=1e-3, optimizer="adamw", batch=64, decay=0.05),
+}
 """One epoch of all images, with the optimizer that trained the network."""
 TUNED = 20_000
 """Images of the fine-tuning, the first ones."""
@@ -81,16 +83,25 @@ class Queue:
         exported = export(model, self.training.first(contenders.CALIBRATION), name=name)
         artifact.save(exported, self.work / f"{name}.safetensors")
         storage = network_bits(exported)
-        result = {"network": network, "seed": seed, "method": method,
-                  "accuracy": accuracy(model, self.test),
-                  "accuracy_integer": reference.accuracy(exported, self.test),
-                  "seconds": round(time.perf_counter() - begin, 1), "torch": torch.__version__}
+        result = {
+            "network": network,
+            "seed": seed,
+            "method": method,
+            "accuracy": accuracy(model, self.test),
+            "accuracy_integer": reference.accuracy(exported, self.test),
+            "seconds": round(time.perf_counter() - begin, 1),
+            "torch": torch.__version__,
+        }
         if way is not None:
             seen = (contenders.CALIBRATION, 0) if isinstance(way, Hulls) else (TUNED, contenders.EPOCHS)
-            result |= {"config": asdict(way.config), "images": seen[0], "epochs": seen[1],
-                       "bits": asdict(storage),
-                       "bits_per_weight": storage.in_rom.per_weight,
-                       "compression_ratio": storage.in_rom.ratio}
+            result |= {
+                "config": asdict(way.config),
+                "images": seen[0],
+                "epochs": seen[1],
+                "bits": asdict(storage),
+                "bits_per_weight": storage.in_rom.per_weight,
+                "compression_ratio": storage.in_rom.ratio,
+            }
         print(name, f"{result['accuracy_integer']:.2%}", f"{result['seconds']} s", flush=True)
         return result
 
@@ -99,8 +110,11 @@ class Queue:
             return Start(zoo.load_float(), zoo.load_sparse, self.universal)
         tokens = network != "resnet8"
         model = zoo.load(f"{network}-fashion") if tokens else self.dense(seed)
-        return Start(model, lambda: self.sparse(copy.deepcopy(model), network, seed),
-                     universal_of_tokens if tokens else self.universal)
+        return Start(
+            model,
+            lambda: self.sparse(copy.deepcopy(model), network, seed),
+            universal_of_tokens if tokens else self.universal,
+        )
 
     def dense(self, seed: int) -> ResNet:
         """ResNet-8 of width 16, trained in float."""
@@ -133,12 +147,14 @@ class Queue:
 def universal_of_tokens(config: Vq4allConfig) -> FrozenCodebook:
     """One codebook for DeiT and Vim."""
     return vq4all.universal_codebook(
-        [layers_to_compress(zoo.load(f"{name}-fashion")) for name in ("deit", "vim")], config)
+        [layers_to_compress(zoo.load(f"{name}-fashion")) for name in ("deit", "vim")], config
+    )
 
 
 def _printed(name: str) -> Report:
     return lambda epoch, loss, seconds: print(
-        f"{name}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True)
+        f"{name}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True
+    )
 
 
 def main() -> None:

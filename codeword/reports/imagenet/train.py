@@ -62,9 +62,11 @@ class Bench:
     def measure(self, found: Tensor) -> dict[str, Any]:
         """Of other logits [n, 1000], which may have a factor of their own."""
         classes = found.argmax(1)
-        return {"agree": int((classes == self.logits.argmax(1)).sum()),
-                "right": int((classes == self.labels).sum()),
-                "sqnr_db": sqnr(self.logits, found)}
+        return {
+            "agree": int((classes == self.logits.argmax(1)).sum()),
+            "right": int((classes == self.labels).sum()),
+            "sqnr_db": sqnr(self.logits, found),
+        }
 
     def row(self, method: str, config: MvqConfig | SsvqConfig | None, path: Path) -> dict[str, Any]:
         """The network by one method, None for none, with float activations and in integers, which it keeps.
@@ -78,19 +80,34 @@ class Bench:
         elif config is not None:
             ssvq.cluster(model, config)
         quantized = Activation(calibrate(self.inputs, SIGNED).scale)
-        network = export_module(model, self.inputs, quantized, name=self.name,
-                                compressible=list(self.model.body()))
+        network = export_module(
+            model, self.inputs, quantized, name=self.name, compressible=list(self.model.body())
+        )
         artifact.save(network, path)
         pixels = (self.inputs / quantized.scale).round().clamp(-128, 127).long()
-        whole = torch.cat([reference.run(network, one)[network.layers[-1].name].flatten(1)
-                           for one in pixels.split(1)])
+        whole = torch.cat(
+            [reference.run(network, one)[network.layers[-1].name].flatten(1) for one in pixels.split(1)]
+        )
         with torch.no_grad():
             real = model(self.inputs)
         storage = network_bits(network)
-        return {"network": self.name, "method": method, "file": path.name,
-                **({"k": config.k, "d": config.d, "bits_per_weight": storage.per_weight,
-                    "compression_ratio": storage.ratio} if config else {}),
-                "float_activations": self.measure(real), "integers": self.measure(whole)}
+        return {
+            "network": self.name,
+            "method": method,
+            "file": path.name,
+            **(
+                {
+                    "k": config.k,
+                    "d": config.d,
+                    "bits_per_weight": storage.per_weight,
+                    "compression_ratio": storage.ratio,
+                }
+                if config
+                else {}
+            ),
+            "float_activations": self.measure(real),
+            "integers": self.measure(whole),
+        }
 
 
 def sqnr(reference: Tensor, found: Tensor) -> float:
@@ -136,7 +153,10 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "pictures": 0, "float_right": {}, "rows": []}
+        "pictures": 0,
+        "float_right": {},
+        "rows": [],
+    }
     for name in options.networks:
         measured = bench(name)
         found["pictures"] = len(measured.labels)

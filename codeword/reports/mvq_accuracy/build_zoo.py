@@ -48,14 +48,18 @@ def build(data: str | None, work: Path, folder: Path) -> None:
 def save_images(training: Images, test: Images, path: Path) -> None:
     """uint8 pixels and labels, compressed."""
     np.savez_compressed(
-        path, training_pixels=training.pixels.numpy(), test_pixels=test.pixels.numpy(),
+        path,
+        training_pixels=training.pixels.numpy(),
+        test_pixels=test.pixels.numpy(),
         training_labels=training.labels.to(torch.uint8).numpy(),
-        test_labels=test.labels.to(torch.uint8).numpy())
+        test_labels=test.labels.to(torch.uint8).numpy(),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", help="folder of the IDX files")
     parser.add_argument("--work", type=Path, default=Path("runs/mvq"), help="checkpoints")
     parser.add_argument("--out", type=Path, default=zoo.FOLDER)

@@ -75,15 +75,17 @@ class Experiment:
 
     def fine_tuned(self, case: str, clustered: ResNet) -> Network:
         """Fine-tunes the model in place and exports it."""
-        mvq.fine_tune(clustered, self.training, mvq.FINE_TUNING, self.work / f"case_{case}.pt",
-                      progress(f"case_{case}"))
+        mvq.fine_tune(
+            clustered, self.training, mvq.FINE_TUNING, self.work / f"case_{case}.pt", progress(f"case_{case}")
+        )
         return export(clustered, self.training.first(CALIBRATION), name=f"resnet20-fashion-{case}")
 
 
 def progress(stage: str) -> Callable[[int, float, float], None]:
     """Prints one line an epoch."""
     return lambda epoch, loss, seconds: print(
-        f"{stage}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True)
+        f"{stage}: epoch {epoch}, loss {loss:.4f}, {seconds:.0f} s", flush=True
+    )
 
 
 def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
@@ -95,14 +97,20 @@ def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
     results: dict[str, Any] = {
         "data": "Fashion-MNIST, 60,000 training and 10,000 test images",
         "model": "ResNet-20, width 16, 272,186 parameters; stem and classifier dense INT8",
-        "versions": {"torch": torch.__version__, "numpy": np.__version__,
-                     "python": platform.python_version()},
+        "versions": {
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
         "machine": platform.machine(),
         "float": _measured(work / "float.pt", FLOAT, lambda: {"accuracy": accuracy(dense, test)}),
     }
     sparse = experiment.sparse(dense)
-    results["sparse"] = _measured(work / "sparse.pt", SPARSE, lambda: {
-        "pattern": "4:16", "start": "float", "accuracy": accuracy(sparse, test)})
+    results["sparse"] = _measured(
+        work / "sparse.pt",
+        SPARSE,
+        lambda: {"pattern": "4:16", "start": "float", "accuracy": accuracy(sparse, test)},
+    )
     results["cases"] = {}
     for case in cases:
         results["cases"][case] = _case(experiment, case, dense, sparse, test)
@@ -110,9 +118,7 @@ def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
         print(json.dumps(results["cases"][case], indent=2), flush=True)
 
 
-def _case(
-    experiment: Experiment, case: str, dense: ResNet, sparse: ResNet, test: Images
-) -> dict[str, Any]:
+def _case(experiment: Experiment, case: str, dense: ResNet, sparse: ResNet, test: Images) -> dict[str, Any]:
     config, work = CASES[case], experiment.work
     before, reports = experiment.clustered(case, dense if case == "A" else sparse)
     model = copy.deepcopy(before)
@@ -123,9 +129,12 @@ def _case(
         untuned = export(before, experiment.training.first(CALIBRATION), name="untuned")
         storage = sum((r.bits for r in reports.values()), Bits())
         return {
-            "start": "float" if case == "A" else "sparse", "k": config.k, "d": config.d,
+            "start": "float" if case == "A" else "sparse",
+            "k": config.k,
+            "d": config.d,
             "pattern": f"{config.n}:{config.m}" if config.masked else None,
-            "bits_per_weight": storage.per_weight, "compression_ratio": storage.ratio,
+            "bits_per_weight": storage.per_weight,
+            "compression_ratio": storage.ratio,
             "bits": asdict(storage),
             "total_sse": sum(r.total_sse for r in reports.values()),
             "masked_sse": sum(r.masked_sse for r in reports.values()),
@@ -144,14 +153,15 @@ def _short(clustered: ResNet, training: Images, test: Images) -> dict[str, Any]:
     model, few = copy.deepcopy(clustered), training.first(SHORT_IMAGES)
     mvq.fine_tune(model, few, mvq.SHORT_FINE_TUNING)
     network = export(model, training.first(CALIBRATION), name="short")
-    return {"images": SHORT_IMAGES, "recipe": asdict(mvq.SHORT_FINE_TUNING),
-            "accuracy_float_activations": accuracy(model, test),
-            "accuracy_integer": reference.accuracy(network, test)}
+    return {
+        "images": SHORT_IMAGES,
+        "recipe": asdict(mvq.SHORT_FINE_TUNING),
+        "accuracy_float_activations": accuracy(model, test),
+        "accuracy_integer": reference.accuracy(network, test),
+    }
 
 
-def _measured(
-    checkpoint: Path, recipe: Recipe, measure: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
+def _measured(checkpoint: Path, recipe: Recipe, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What was measured of a finished stage, kept beside its checkpoint as long as that stays."""
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     kept = checkpoint.with_suffix(".json")
@@ -159,8 +169,12 @@ def _measured(
         found: dict[str, Any] = json.loads(kept.read_text())
         if found["checkpoint_sha256"] == digest:
             return found
-    result = {**measure(), "recipe": asdict(recipe), "epochs": history(checkpoint),
-              "checkpoint_sha256": digest}
+    result = {
+        **measure(),
+        "recipe": asdict(recipe),
+        "epochs": history(checkpoint),
+        "checkpoint_sha256": digest,
+    }
     write_json(kept, result)
     return result
 

@@ -12,8 +12,14 @@ from codeword.reports.mvq_hardware.published import Rows, published
 from sim import accelerator, technology
 from sim.technology.published import Part, Published
 
-LABELS = {"WS": "ws", "WS-CMS": "ws-cms", "EWS": "ews", "EWS-C": "ews-c", "EWS-CM": "ews-cm",
-          "EWS-CMS": "ews-cms"}
+LABELS = {
+    "WS": "ws",
+    "WS-CMS": "ws-cms",
+    "EWS": "ews",
+    "EWS-C": "ews-c",
+    "EWS-CM": "ews-cm",
+    "EWS-CMS": "ews-cms",
+}
 
 
 class Runs:
@@ -47,37 +53,48 @@ def data_access(runs: Runs, only: str = "", base: str = "ews") -> Rows:
         only: one row of the figure, by default all.
         base: the 8-bit machine; the paper does not say which of the two.
     """
+
     def spent(network: str, family: str, size: int) -> float:
         return runs("figure15", network, family, size).data_access
 
-    return {network: [spent(network, base, size) / spent(network, "ews-cms", size) for size in SIZES]
-            for network in _rows("figure15", only)}
+    return {
+        network: [spent(network, base, size) / spent(network, "ews-cms", size) for size in SIZES]
+        for network in _rows("figure15", only)
+    }
 
 
 def speed(runs: Runs, only: str = "") -> Rows:
     """Figure 17."""
+
     def cycles(network: str, label: str) -> int:
         return runs("figure17", network, LABELS[label], 64).cycles
 
     labels = published()["figure17"].columns
-    return {network: [cycles(network, "WS") / cycles(network, label) for label in labels]
-            for network in _rows("figure17", only)}
+    return {
+        network: [cycles(network, "WS") / cycles(network, label) for label in labels]
+        for network in _rows("figure17", only)
+    }
 
 
 def efficiency(runs: Runs, only: str = "") -> Rows:
     """Figure 19."""
     labels = published()["figure19"].columns
-    return {row: [runs.efficiency("figure19", *_machine(row, label)) for label in labels]
-            for row in _rows("figure19", only)}
+    return {
+        row: [runs.efficiency("figure19", *_machine(row, label)) for label in labels]
+        for row in _rows("figure19", only)
+    }
 
 
 def efficiency_gain(runs: Runs, only: str = "") -> Rows:
     """Figure 20."""
+
     def found(row: str, label: str) -> float:
         return runs.efficiency("figure20", *_machine(row, label))
 
-    return {row: [found(row, label) / found(row, "WS") for label in published()["figure20"].columns]
-            for row in _rows("figure20", only)}
+    return {
+        row: [found(row, label) / found(row, "WS") for label in published()["figure20"].columns]
+        for row in _rows("figure20", only)
+    }
 
 
 def _rows(key: str, only: str) -> list[str]:
@@ -91,20 +108,25 @@ def _machine(row: str, column: str) -> tuple[str, str, int]:
 
 def ews_over_ws_by_network(runs: Runs) -> dict[str, Rows]:
     """Throughput and energy efficiency of EWS over WS: by network a value for each of SIZES."""
+
     def faster(network: str, size: int) -> float:
         return runs("ews", network, "ws", size).cycles / runs("ews", network, "ews", size).cycles
 
     def better(network: str, size: int) -> float:
         return runs.efficiency("ews", network, "ews", size) / runs.efficiency("ews", network, "ws", size)
 
-    return {what: {network: [gain(network, size) for size in SIZES] for network in runs.using.networks}
-            for what, gain in (("throughput", faster), ("energy efficiency", better))}
+    return {
+        what: {network: [gain(network, size) for size in SIZES] for network in runs.using.networks}
+        for what, gain in (("throughput", faster), ("energy efficiency", better))
+    }
 
 
 def ews_over_ws(runs: Runs) -> Rows:
     """The ranges of the EWS abstract, over MVQ's networks and all sizes."""
-    every = {what: [value for row in rows.values() for value in row if value is not None]
-             for what, rows in ews_over_ws_by_network(runs).items()}
+    every = {
+        what: [value for row in rows.values() for value in row if value is not None]
+        for what, rows in ews_over_ws_by_network(runs).items()
+    }
     return {what: [min(values), max(values)] for what, values in every.items()}
 
 
@@ -121,9 +143,16 @@ def shares(runs: Runs) -> Rows:
     for network in runs.using.networks:
         for size in SIZES:
             spent = [runs("figure15", network, family, size) for family in ("ews", "ews-cms")]
-            parts = [part for one in spent for part in (
-                one.units["dram"], one.units["l2"], one.units["l1"],
-                one.data_access - one.units["dram"] - one.units["l2"] - one.units["l1"])]
+            parts = [
+                part
+                for one in spent
+                for part in (
+                    one.units["dram"],
+                    one.units["l2"],
+                    one.units["l1"],
+                    one.data_access - one.units["dram"] - one.units["l2"] - one.units["l1"],
+                )
+            ]
             found[f"{network}-{size}"] = [100 * part / spent[0].data_access for part in parts]
     return found
 
@@ -140,8 +169,10 @@ def areas() -> Rows:
         return [part.fit.constant + part.fit.slope * n for n in units]
 
     crf = fitted(tech.area.crf)
-    rows: Rows = {name: [area[key].value for area in found]
-                      for name, key in (("L1", "l1"), ("L2", "l2"), ("Others", "others"))}
+    rows: Rows = {
+        name: [area[key].value for area in found]
+        for name, key in (("L1", "l1"), ("L2", "l2"), ("Others", "others"))
+    }
     for name, key in (("WS", "ws"), ("EWS", "ews")):
         rows[name] = [*fitted(arrays[key])]
     for name, key in (("EWS-C, EWS-CM", "ews"), ("EWS-CMS", "ews-sparse")):
@@ -153,8 +184,10 @@ def summary(runs: Runs) -> Rows:
     """Table 9, MVQ on ResNet-18."""
     machines = [runs.using.accelerator("ews-cms", size) for size in SIZES]
     fits = areas()
-    total = [sum(value for row in ("EWS-CMS", "L1", "L2", "Others") if (value := fits[row][n]) is not None)
-             for n in range(len(SIZES))]
+    total = [
+        sum(value for row in ("EWS-CMS", "L1", "L2", "Others") if (value := fits[row][n]) is not None)
+        for n in range(len(SIZES))
+    ]
     return {
         "MACs": [float(machine.multipliers) for machine in machines],
         "peak TOPS": [machine.peak_tops for machine in machines],
@@ -170,17 +203,24 @@ def summary_alexnet(runs: Runs, only: str = "") -> Rows:
         only: "TOPS/W" or all.
     """
     half = {"keep": 8}
-    efficiencies: list[float | None] = [runs.efficiency("table9alexnet", "alexnet", "ews-cms", 64),
-                                        runs.efficiency("table9alexnet", "alexnet", "ews-cms", 64, **half)]
+    efficiencies: list[float | None] = [
+        runs.efficiency("table9alexnet", "alexnet", "ews-cms", 64),
+        runs.efficiency("table9alexnet", "alexnet", "ews-cms", 64, **half),
+    ]
     if only:
         return {only: efficiencies}
     machines = [runs.using.accelerator("ews-cms", 64, changes=change) for change in ({}, half)]
     areas = [technology.load("mvq40").areas(machine).values() for machine in machines]
-    totals = [None if any(part.value is None for part in parts) else sum(part.value or 0.0 for part in parts)
-              for parts in areas]
-    return {"MACs": [float(machine.multipliers) for machine in machines],
-            "peak TOPS": [machine.peak_tops for machine in machines],
-            "area mm2": list(totals), "TOPS/W": efficiencies}
+    totals = [
+        None if any(part.value is None for part in parts) else sum(part.value or 0.0 for part in parts)
+        for parts in areas
+    ]
+    return {
+        "MACs": [float(machine.multipliers) for machine in machines],
+        "peak TOPS": [machine.peak_tops for machine in machines],
+        "area mm2": list(totals),
+        "TOPS/W": efficiencies,
+    }
 
 
 def claims(runs: Runs) -> Rows:
@@ -195,7 +235,8 @@ def claims(runs: Runs) -> Rows:
         "energy efficiency over EWS": [cms / ews],
         "array smaller than EWS, %": [100 * (1 - small / base)],
         "energy efficiency over sparse accelerators": [
-            runs.efficiency("table9alexnet", "alexnet", "ews-cms", 64, keep=8) / s2ta],
+            runs.efficiency("table9alexnet", "alexnet", "ews-cms", 64, keep=8) / s2ta
+        ],
     }
 
 
@@ -207,20 +248,30 @@ def printed_claims() -> dict[str, tuple[float, str]]:
     alexnet = tables["table9alexnet"].rows["TOPS/W"][1]
     s2ta = tables["normalised"].rows["S2TA, 65 nm"][0]
     return {
-        "energy efficiency over EWS": (best[5] / best[2],
-                                       f"{best[5]} / {best[2]} TOPS/W, ResNet-18 at 64x64"),
-        "array smaller than EWS": (1 - area["EWS-CMS"] / area["EWS"],
-                                   f"1 - {area['EWS-CMS']} / {area['EWS']} mm2: the claim as worded"),
-        "array smaller than EWS-C or EWS-CM": (1 - area["EWS-CMS"] / area["EWS-C, EWS-CM"],
-                                               f"1 - {area['EWS-CMS']} / {area['EWS-C, EWS-CM']} mm2: "
-                                               "what 55 % fits"),
-        "energy efficiency over S2TA at 65 nm": (alexnet / s2ta, f"{alexnet} / {s2ta} TOPS/W, AlexNet, "
-                                                 "50 % sparsity"),
+        "energy efficiency over EWS": (
+            best[5] / best[2],
+            f"{best[5]} / {best[2]} TOPS/W, ResNet-18 at 64x64",
+        ),
+        "array smaller than EWS": (
+            1 - area["EWS-CMS"] / area["EWS"],
+            f"1 - {area['EWS-CMS']} / {area['EWS']} mm2: the claim as worded",
+        ),
+        "array smaller than EWS-C or EWS-CM": (
+            1 - area["EWS-CMS"] / area["EWS-C, EWS-CM"],
+            f"1 - {area['EWS-CMS']} / {area['EWS-C, EWS-CM']} mm2: what 55 % fits",
+        ),
+        "energy efficiency over S2TA at 65 nm": (
+            alexnet / s2ta,
+            f"{alexnet} / {s2ta} TOPS/W, AlexNet, 50 % sparsity",
+        ),
     }
 
 
 FIGURES: dict[str, Callable[..., Rows]] = {
-    "figure15": data_access, "figure17": speed, "figure19": efficiency, "figure20": efficiency_gain,
+    "figure15": data_access,
+    "figure17": speed,
+    "figure19": efficiency,
+    "figure20": efficiency_gain,
 }
 """Those that the machine's free parameters move."""
 
@@ -228,9 +279,14 @@ FIGURES: dict[str, Callable[..., Rows]] = {
 def all_tables(runs: Runs) -> dict[str, Rows]:
     """Every table that has a counterpart of ours, by key of published.toml."""
     return {
-        "claims": claims(runs), "table7": areas(), "table9": summary(runs),
-        "table9alexnet": summary_alexnet(runs), "normalised": normalised.comparators(),
+        "claims": claims(runs),
+        "table7": areas(),
+        "table9": summary(runs),
+        "table9alexnet": summary_alexnet(runs),
+        "normalised": normalised.comparators(),
         **{key: figure(runs) for key, figure in FIGURES.items()},
-        "ews": ews_over_ws(runs), "macs": storage.dense_macs(), "pruned": storage.pruned_macs(),
+        "ews": ews_over_ws(runs),
+        "macs": storage.dense_macs(),
+        "pruned": storage.pruned_macs(),
         "ratios": storage.ratios(),
     }

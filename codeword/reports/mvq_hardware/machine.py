@@ -101,14 +101,19 @@ class Setup:
         networks = self.networks
         if "layers" in change:
             always = dict.fromkeys(published(), change["layers"])
-            networks = {key: replace(net, layers=always) if change.get("of", key) == key else net
-                        for key, net in networks.items()}
+            networks = {
+                key: replace(net, layers=always) if change.get("of", key) == key else net
+                for key, net in networks.items()
+            }
         if change.get("masked") is False:
             networks = {key: replace(net, masked={}) for key, net in networks.items()}
         return replace(
-            self, description={**self.description, **change.get("description", {})}, networks=networks,
+            self,
+            description={**self.description, **change.get("description", {})},
+            networks=networks,
             energy=replace(self.energy, **change.get("energy", {})),
-            objective=change.get("objective", self.objective))
+            objective=change.get("objective", self.objective),
+        )
 
 
 def setup() -> Setup:
@@ -149,7 +154,11 @@ class Run:
 
 
 def run(
-    network: str, family: str, size: int, using: Setup, changes: Mapping[str, Any] | None = None,
+    network: str,
+    family: str,
+    size: int,
+    using: Setup,
+    changes: Mapping[str, Any] | None = None,
     layers: str = "convolutions",
 ) -> Run:
     """The whole network runs; the layers that count are added up.
@@ -160,15 +169,16 @@ def run(
     """
     machine = using.accelerator(family, size, network, changes)
     counts = _counts(network, machine, using.objective, layers == "compressed")
-    counted = [layer for layer, shape in zip(counts, workload(network).shapes, strict=True)
-               if _counted(shape, layers)]
+    counted = [
+        layer
+        for layer, shape in zip(counts, workload(network).shapes, strict=True)
+        if _counted(shape, layers)
+    ]
     return _sum(counted, machine, using.energy)
 
 
 @cache
-def _counts(
-    network: str, machine: Accelerator, objective: str, compressed: bool
-) -> tuple[LayerCounts, ...]:
+def _counts(network: str, machine: Accelerator, objective: str, compressed: bool) -> tuple[LayerCounts, ...]:
     """Of every layer.
 
     Args:
@@ -181,10 +191,15 @@ def _counts(
         coded = next(form for form, k, _ in native.values() if k)
         formats = {name: native[name][:2] for name in native}
         for shape in found.shapes:
-            if (isinstance(shape, ConvShape) and native[shape.name][2] == "classifier"
-                    and shape.outputs % machine.codeword_length == 0):
-                formats[shape.name] = coded, own_codewords(
-                    shape, machine.codebook_entries, machine.codeword_length)
+            if (
+                isinstance(shape, ConvShape)
+                and native[shape.name][2] == "classifier"
+                and shape.outputs % machine.codeword_length == 0
+            ):
+                formats[shape.name] = (
+                    coded,
+                    own_codewords(shape, machine.codebook_entries, machine.codeword_length),
+                )
     whole = estimate(found.shapes, machine, objective=objective, formats=formats)
     return tuple(layer.counts for layer in whole.layers)
 

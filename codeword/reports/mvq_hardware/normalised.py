@@ -50,5 +50,7 @@ def assumed_volts(nm: float) -> float:
 
 def comparators() -> Rows:
     """TOPS/W of the comparators, normalised."""
-    return {row: [raw * factor(nm, assumed_volts(nm))] for row, (nm, raw) in
-            published()["comparators"].rows.items()}
+    return {
+        row: [raw * factor(nm, assumed_volts(nm))]
+        for row, (nm, raw) in published()["comparators"].rows.items()
+    }

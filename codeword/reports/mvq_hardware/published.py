@@ -53,9 +53,11 @@ def cells(key: str, ours: Rows) -> list[Cell]:
         ours: with the rows and columns of the published table, None where we have no figure.
     """
     table = published()[key]
-    return [Cell(key, row, column, value, found)
-            for row, values in table.rows.items()
-            for column, value, found in zip(table.columns, values, ours[row], strict=True)]
+    return [
+        Cell(key, row, column, value, found)
+        for row, values in table.rows.items()
+        for column, value, found in zip(table.columns, values, ours[row], strict=True)
+    ]
 
 
 def spread(found: list[Cell]) -> tuple[float, float, int]:

@@ -29,5 +29,7 @@ class Reason:
 def reasons() -> list[Reason]:
     """Entries of reasons.toml."""
     found = tomllib.loads((Path(__file__).parent / "reasons.toml").read_text())["reasons"]
-    return [Reason(**{**one, "columns": tuple(one["columns"]), "variants": tuple(one.get("variants", ()))})
-            for one in found]
+    return [
+        Reason(**{**one, "columns": tuple(one["columns"]), "variants": tuple(one.get("variants", ()))})
+        for one in found
+    ]

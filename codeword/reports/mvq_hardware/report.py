@@ -15,12 +15,19 @@ from codeword.reports.mvq_hardware.reasons import LIMIT, Reason, reasons
 from sim.accelerator import Accelerator, preset
 
 TITLES = {
-    "claims": "The abstract's claims", "table7": "Table 7, areas", "table9": "Table 9, MVQ",
-    "table9alexnet": "Table 9, AlexNet", "normalised": "Table 9, comparators at 40 nm",
+    "claims": "The abstract's claims",
+    "table7": "Table 7, areas",
+    "table9": "Table 9, MVQ",
+    "table9alexnet": "Table 9, AlexNet",
+    "normalised": "Table 9, comparators at 40 nm",
     "figure15": "Figure 15, data-access energy",
-    "figure17": "Figure 17, speed", "figure19": "Figure 19, TOPS/W", "figure20": "Figure 20, gain in TOPS/W",
-    "ews": "EWS over WS", "macs": "Tables 3 to 6, MACs of dense networks",
-    "pruned": "Tables 3 to 6, MACs of pruned networks", "ratios": "Tables 3 to 6, compression ratios",
+    "figure17": "Figure 17, speed",
+    "figure19": "Figure 19, TOPS/W",
+    "figure20": "Figure 20, gain in TOPS/W",
+    "ews": "EWS over WS",
+    "macs": "Tables 3 to 6, MACs of dense networks",
+    "pruned": "Tables 3 to 6, MACs of pruned networks",
+    "ratios": "Tables 3 to 6, compression ratios",
 }
 NOTES = {
     "table7": """\
@@ -48,14 +55,16 @@ def compute(using: Setup) -> dict[str, Any]:
     found: dict[str, Any] = {key: _digits(rows) for key, rows in figures.all_tables(runs).items()}
     found["figure15 over WS"] = _digits(figures.data_access(runs, base="ws"))
     found["figure14"] = _digits(figures.shares(runs))
-    found["ews by network"] = {what: _digits(rows)
-                               for what, rows in figures.ews_over_ws_by_network(runs).items()}
+    found["ews by network"] = {
+        what: _digits(rows) for what, rows in figures.ews_over_ws_by_network(runs).items()
+    }
     found["ssvq"] = {size: [_digit(value) for value in values] for size, values in ssvq.sweep(using).items()}
     found["ssvq traffic"] = ssvq.traffic(using)
     found["universal"] = {network: asdict(universal.traffic(network)) for network in universal.NETWORKS}
     found["universal accesses"] = {
         network: {family: asdict(access) for family, access in universal.accesses(network, using).items()}
-        for network in using.networks}
+        for network in using.networks
+    }
     return found
 
 
@@ -67,9 +76,14 @@ def all_cells(found: Mapping[str, Any]) -> dict[str, list[Cell]]:
 def unexplained(found: Mapping[str, Any]) -> list[Cell]:
     """Cells off by more than LIMIT without a reason."""
     known = {(reason.table, reason.row, column) for reason in reasons() for column in reason.columns}
-    return [cell for these in all_cells(found).values() for cell in these
-            if cell.deviation is not None and abs(cell.deviation) > LIMIT
-            and (cell.table, cell.row, cell.column) not in known]
+    return [
+        cell
+        for these in all_cells(found).values()
+        for cell in these
+        if cell.deviation is not None
+        and abs(cell.deviation) > LIMIT
+        and (cell.table, cell.row, cell.column) not in known
+    ]
 
 
 def render(found: Mapping[str, Any], sensitivities: Mapping[str, Any]) -> str:
@@ -91,9 +105,12 @@ def render(found: Mapping[str, Any], sensitivities: Mapping[str, Any]) -> str:
 def _head(found: Mapping[str, Any]) -> str:
     by_table = all_cells(found)
     moved = [cell for key in FIGURES for cell in by_table[key]]
-    hardware = [abs(cell.deviation)
-                for key in ("claims", "table9", "table9alexnet", "normalised", *FIGURES, "ews")
-                for cell in by_table[key] if cell.deviation is not None]
+    hardware = [
+        abs(cell.deviation)
+        for key in ("claims", "table9", "table9alexnet", "normalised", *FIGURES, "ews")
+        for cell in by_table[key]
+        if cell.deviation is not None
+    ]
     rows = []
     for key, these in by_table.items():
         middle, worst, off = spread(these)
@@ -117,9 +134,11 @@ four *assumed* parameters, and areas *fitted* to Table 7.
 
 def _machine() -> str:
     text = document()
-    assumed = [[f"`{name}`", _toml(getattr(preset("ews-cms-64"), name)), what.removesuffix("; assumed")]
-               for name, field in Accelerator.model_fields.items()
-               if (what := field.description or "").endswith("; assumed")]
+    assumed = [
+        [f"`{name}`", _toml(getattr(preset("ews-cms-64"), name)), what.removesuffix("; assumed")]
+        for name, field in Accelerator.model_fields.items()
+        if (what := field.description or "").endswith("; assumed")
+    ]
     description = "`, `".join(f"{name} = {_toml(value)}" for name, value in text["description"].items())
     energy = "`, `".join(f"{name} = {value}" for name, value in text["energy"].items())
     return f"""## The machine
@@ -160,21 +179,28 @@ def _toml(value: object) -> str:
 def _table(key: str, found: Mapping[str, Any]) -> str:
     table, these = published()[key], cells(key, found[key])
     width = len(table.columns)
-    rows = [[_name(row, key)] + [_cell(cell) for cell in these[n * width:(n + 1) * width]]
-            for n, row in enumerate(table.rows)]
+    rows = [
+        [_name(row, key)] + [_cell(cell) for cell in these[n * width : (n + 1) * width]]
+        for n, row in enumerate(table.rows)
+    ]
     middle, worst, off = spread(these)
     parts = [
         f"## {TITLES[key]}",
         f"{table.source}: {table.what}. Published / ours (deviation); median {middle:.1%}, "
         f"largest {worst:.0%}, {off} off by more than 25 %.",
-        _grid(["", *table.columns], rows), table.note, NOTES.get(key, ""),
-        _EXTRA[key](found) if key in _EXTRA else ""]
+        _grid(["", *table.columns], rows),
+        table.note,
+        NOTES.get(key, ""),
+        _EXTRA[key](found) if key in _EXTRA else "",
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
 def _claims(found: Mapping[str, Any]) -> str:
-    rows = [[name, f"{value:.1%}" if "smaller" in name else f"{value:.3f}", how]
-            for name, (value, how) in figures.printed_claims().items()]
+    rows = [
+        [name, f"{value:.1%}" if "smaller" in name else f"{value:.3f}", how]
+        for name, (value, how) in figures.printed_claims().items()
+    ]
     return f"""What the paper's own tables give for them:
 
 {_grid(["claim", "value", "from"], rows)}
@@ -188,10 +214,26 @@ def _comparators(found: Mapping[str, Any]) -> str:
     rows = []
     for row, (nm, raw) in published()["comparators"].rows.items():
         printed, volts = published()["normalised"].rows[row][0] / raw, normalised.assumed_volts(nm)
-        rows.append([row, f"{nm:g}", f"{raw:g}", f"{printed:.3f}", f"{volts:g}",
-                     f"{normalised.factor(nm, volts):.3f}", f"{normalised.supply(nm, printed):.2f}"])
-    head = ["", "nm", "TOPS/W as published", "printed factor", "supply, V", "our factor",
-            "supply of the printed factor, V"]
+        rows.append(
+            [
+                row,
+                f"{nm:g}",
+                f"{raw:g}",
+                f"{printed:.3f}",
+                f"{volts:g}",
+                f"{normalised.factor(nm, volts):.3f}",
+                f"{normalised.supply(nm, printed):.2f}",
+            ]
+        )
+    head = [
+        "",
+        "nm",
+        "TOPS/W as published",
+        "printed factor",
+        "supply, V",
+        "our factor",
+        "supply of the printed factor, V",
+    ]
     return f"""{_grid(head, rows)}
 
 Ours: energy by Stillmaker and Baas at the node and supply, over that at 40 nm and 0.99 V. CGNet's 0.9 V is
@@ -201,8 +243,10 @@ printed; the other supplies are nominal ones, assumed before comparing. A tenth 
 
 def _ews(found: Mapping[str, Any]) -> str:
     by = found["ews by network"]
-    rows = [[_name(network), *(_number(rows[network][n]) for rows in by.values() for n in range(len(SIZES)))]
-            for network in by["throughput"]]
+    rows = [
+        [_name(network), *(_number(rows[network][n]) for rows in by.values() for n in range(len(SIZES)))]
+        for network in by["throughput"]
+    ]
     return f"""The abstract names no networks; ours are MVQ's five:
 
 {_grid(["", *(f"{what}, {size}x{size}" for what in by for size in SIZES)], rows)}"""
@@ -221,8 +265,14 @@ def _reasons(found: Mapping[str, Any], sensitivities: Mapping[str, Any]) -> str:
         these = [by_place[reason.table, reason.row, column] for column in reason.columns]
         values = ", ".join(f"{_name(c.column)}: {c.published:g} / {_number(c.ours)}" for c in these)
         experiments = [_experiment(reason, made[what], base) for what in reason.variants]
-        rows.append([TITLES[reason.table].split(",")[0], _name(reason.row, reason.table), values,
-                     " ".join([reason.text, *experiments])])
+        rows.append(
+            [
+                TITLES[reason.table].split(",")[0],
+                _name(reason.row, reason.table),
+                values,
+                " ".join([reason.text, *experiments]),
+            ]
+        )
     return f"""## What is off by more than 25 %, and why
 
 An experiment changes one parameter of the machine and makes everything again. After the cell, what it does to
@@ -247,8 +297,13 @@ def _figure14(found: Mapping[str, Any]) -> str:
     rows = []
     for row, values in found["figure14"].items():
         half = len(SHARES)
-        rows.append([_name(row), *(f"{value:.0f}" for value in values),
-                     f"{sum(values[:half]) / sum(values[half:]):.2f}"])
+        rows.append(
+            [
+                _name(row),
+                *(f"{value:.0f}" for value in values),
+                f"{sum(values[:half]) / sum(values[half:]):.2f}",
+            ]
+        )
     most = sum(values[0] > 50 for values in found["figure14"].values())
     head = ["", *(f"{machine} {name}" for machine in ("EWS", "EWS-CMS") for name in SHARES), "Figure 15"]
     return f"""## Figure 14, data-access energy by memory
@@ -282,8 +337,10 @@ def _sensitivity(found: Mapping[str, Any]) -> str:
         return f"{entry[key]['deviation']:.1%}, {entry[key]['off']}" + (f" ({change:+.0%})" if change else "")
 
     rows = [[entry["what"], *(effect(entry, key) for key in FIGURES)] for entry in found["variants"]]
-    best = [[name, *(f"{value:g}: {_least(found['search'], name, value):.3f}" for value in values)]
-            for name, values in document()["search"].items()]
+    best = [
+        [name, *(f"{value:g}: {_least(found['search'], name, value):.3f}" for value in values)]
+        for name, values in document()["search"].items()
+    ]
     width = max(map(len, best))
     best = [row + [""] * (width - len(row)) for row in best]
     return f"""## Sensitivities
@@ -308,10 +365,15 @@ def _ssvq(found: Mapping[str, Any]) -> str:
     sweep, traffic = found["ssvq"], found["ssvq traffic"]
     dense, coded = traffic["ews"], traffic["ssvq"]
     target, most = published()["ssvq"].rows["deit-t"][0], max(map(max, sweep.values()))
-    rows = [[f"{size}x{size}"] + [f"**{v:.2f}**" if v >= target else f"{v:.2f}" for v in values]
-            for size, values in sweep.items()]
-    region = "; ".join(f"{size}x{size} up to {max(bits)} bits a cycle" for size, bits in
-                       ssvq.region(sweep, target).items() if bits)
+    rows = [
+        [f"{size}x{size}"] + [f"**{v:.2f}**" if v >= target else f"{v:.2f}" for v in values]
+        for size, values in sweep.items()
+    ]
+    region = "; ".join(
+        f"{size}x{size} up to {max(bits)} bits a cycle"
+        for size, bits in ssvq.region(sweep, target).items()
+        if bits
+    )
     return f"""## SSVQ: 3x over 8 bits on DeiT-Tiny
 
 {published()["ssvq"].source}; neither array nor DRAM is published. Cycles of 8-bit weights on EWS over SSVQ
@@ -332,21 +394,42 @@ def _universal(found: Mapping[str, Any]) -> str:
     rows = []
     for network, t in found["universal"].items():
         own, equal = t["indices"] + t["codebooks"], t["equal_indices"] + t["equal_codebooks"]
-        rows.append([network, str(t["layers"]), *map(_kib, (own, t["codebooks"], equal, t["universal"])),
-                     f"{t['universal'] / equal:.2f}", f"{t['universal'] / own:.2f}"])
+        rows.append(
+            [
+                network,
+                str(t["layers"]),
+                *map(_kib, (own, t["codebooks"], equal, t["universal"])),
+                f"{t['universal'] / equal:.2f}",
+                f"{t['universal'] / own:.2f}",
+            ]
+        )
     fewer = sum(t["universal"] < t["indices"] + t["codebooks"] for t in found["universal"].values())
     machine = []
     for network, by in found["universal accesses"].items():
         own, rom = by["ews-c"], by["rom"]
-        machine.append([_name(network), *(f"{rom[what] / own[what]:.2f}"
-                                          for what in ("dram", "l2", "on_chip", "cycles")),
-                        f"{rom['waits'] / rom['cycles']:.0%}",
-                        *(f"{one['lookups'] / one['on_chip']:.1%}" for one in (own, rom))])
-    head = ["", "layers", "own codebooks", "codebooks of it", "own, equal bits", "universal",
-            "universal / equal bits", "universal / own"]
+        machine.append(
+            [
+                _name(network),
+                *(f"{rom[what] / own[what]:.2f}" for what in ("dram", "l2", "on_chip", "cycles")),
+                f"{rom['waits'] / rom['cycles']:.0%}",
+                *(f"{one['lookups'] / one['on_chip']:.1%}" for one in (own, rom)),
+            ]
+        )
+    head = [
+        "",
+        "layers",
+        "own codebooks",
+        "codebooks of it",
+        "own, equal bits",
+        "universal",
+        "universal / equal bits",
+        "universal / own",
+    ]
     stored = [[name, f"{kib:,.0f}"] for name, kib in universal.storage().items()]
-    areas = [[name, "null" if value is None else f"{value:.2f}", why]
-             for name, (value, why) in universal.areas().items()]
+    areas = [
+        [name, "null" if value is None else f"{value:.2f}", why]
+        for name, (value, why) in universal.areas().items()
+    ]
     return f"""## VQ4ALL: one codebook in ROM
 
 Nothing is published but the argument; all figures are ours. KiB of compressed weights that DRAM delivers
@@ -361,8 +444,12 @@ with small codebooks it reads less on {fewer} of {len(rows)}, since 16 bits an i
 Accesses of the convolutions at 64x64, counted by the closed form, as universal ROM over EWS-C (1024 x 8 a
 layer); lookups are the share of on-chip energy, where a ROM read is assumed to cost what L1 does:
 
-{_grid(["", "DRAM", "L2", "on-chip energy", "cycles", "waits for a bank", "lookups, RF", "lookups, ROM"],
-       machine)}
+{
+        _grid(
+            ["", "DRAM", "L2", "on-chip energy", "cycles", "waits for a bank", "lookups, RF", "lookups, ROM"],
+            machine,
+        )
+    }
 
 Codebooks on chip, KiB:
 
@@ -400,7 +487,7 @@ def _name(row: str, table: str = "") -> str:
         return storage.settings()[row].name
     for key, setting in document()["networks"].items():
         if row == key or row.startswith(f"{key}-"):
-            size = row[len(key) + 1:]
+            size = row[len(key) + 1 :]
             return setting["name"] + (f", {size}x{size}" if size.isdigit() else f", {size}" if size else "")
     return row
 

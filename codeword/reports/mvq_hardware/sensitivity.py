@@ -28,8 +28,9 @@ def outcome(using: Setup) -> dict[str, Rows]:
     scale = median(cell.published / cell.ours for cell in cells("figure19", found["figure19"]) if cell.ours)
     found["table9alexnet"] = summary_alexnet(runs, only="TOPS/W")
     for key in ("figure19", "table9alexnet"):
-        found[key] = {row: [value and value * scale for value in values]
-                      for row, values in found[key].items()}
+        found[key] = {
+            row: [value and value * scale for value in values] for row, values in found[key].items()
+        }
     return found
 
 
@@ -49,19 +50,28 @@ def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
         for key in FIGURES:
             these, before = cells(key, found[key]), cells(key, base[key])
             deviation, _, off = spread(these)
-            changes: list[float] = [cell.ours / old.ours - 1 for cell, old in zip(these, before, strict=True)
-                                    if cell.ours and old.ours]
-            result[key] = {"deviation": round(deviation, 4), "off": off,
-                           "change": round(float(max(changes, key=lambda change: float(abs(change)))), 4)}
+            changes: list[float] = [
+                cell.ours / old.ours - 1
+                for cell, old in zip(these, before, strict=True)
+                if cell.ours and old.ours
+            ]
+            result[key] = {
+                "deviation": round(deviation, 4),
+                "off": off,
+                "change": round(float(max(changes, key=lambda change: float(abs(change)))), 4),
+            }
         rows: dict[str, Rows] = {}
         for reason in reasons():
             if change["what"] in reason.variants:
                 rows.setdefault(reason.table, {})[reason.row] = [
-                    value and float(f"{value:.4g}") for value in found[reason.table][reason.row]]
+                    value and float(f"{value:.4g}") for value in found[reason.table][reason.row]
+                ]
         result["rows"] = rows
         results.append(result)
-        report(f"{change['what']}: " + ", ".join(
-            f"{key} {result[key]['deviation']:.1%} ({result[key]['off']} off)" for key in FIGURES))
+        report(
+            f"{change['what']}: "
+            + ", ".join(f"{key} {result[key]['deviation']:.1%} ({result[key]['off']} off)" for key in FIGURES)
+        )
     return results
 
 
@@ -75,13 +85,19 @@ def search() -> list[tuple[float, Energy]]:
     for values in product(*choices.values()):
         energy = replace(using.energy, **dict(zip(choices, values, strict=True)))
         figures = outcome(replace(using, energy=energy))
-        off = [abs(log(cell.ours / cell.published)) for key in ("figure15", "figure19", "figure20")
-               for cell in cells(key, figures[key]) if cell.ours]
+        off = [
+            abs(log(cell.ours / cell.published))
+            for key in ("figure15", "figure19", "figure20")
+            for cell in cells(key, figures[key])
+            if cell.ours
+        ]
         found.append((sum(off) / len(off), energy))
     return sorted(found, key=lambda pair: pair[0])
 
 
 def everything(report: Callable[[str], None] = print) -> dict[str, Any]:
     """What reports/mvq_sensitivity.json keeps."""
-    return {"search": [{"loss": round(loss, 4)} | asdict(energy) for loss, energy in search()],
-            "variants": run(report)}
+    return {
+        "search": [{"loss": round(loss, 4)} | asdict(energy) for loss, energy in search()],
+        "variants": run(report),
+    }

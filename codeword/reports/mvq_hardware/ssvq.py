@@ -18,8 +18,13 @@ CODEWORDS = {"codebook_entries": 16}
 
 def sweep(using: Setup) -> dict[str, list[float]]:
     """Speed-up over 8 bits on EWS by array size, one value for each of DRAM_BITS."""
-    return {str(size): [_run("ews", size, bits, using).cycles / _run("ssvq", size, bits, using).cycles
-                        for bits in DRAM_BITS] for size in SIZES}
+    return {
+        str(size): [
+            _run("ews", size, bits, using).cycles / _run("ssvq", size, bits, using).cycles
+            for bits in DRAM_BITS
+        ]
+        for size in SIZES
+    }
 
 
 def traffic(using: Setup) -> dict[str, int]:
@@ -34,5 +39,7 @@ def _run(family: str, size: int, dram_bits: int, using: Setup) -> Run:
 
 def region(found: dict[str, list[float]], target: float) -> dict[str, list[int]]:
     """DRAM widths at which the speed-up reaches the target, by size."""
-    return {size: [bits for bits, value in zip(DRAM_BITS, values, strict=True) if value >= target]
-            for size, values in found.items()}
+    return {
+        size: [bits for bits, value in zip(DRAM_BITS, values, strict=True) if value >= target]
+        for size, values in found.items()
+    }

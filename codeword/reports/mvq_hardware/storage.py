@@ -40,8 +40,11 @@ class Compression:
     @property
     def shapes(self) -> list[ConvShape]:
         """Convolutions and linear layers that count."""
-        return [shape for shape in workload(self.network or self.row).shapes if isinstance(shape, ConvShape)
-                and (not self.parts or shape.name.startswith(self.parts))]
+        return [
+            shape
+            for shape in workload(self.network or self.row).shapes
+            if isinstance(shape, ConvShape) and (not self.parts or shape.name.startswith(self.parts))
+        ]
 
     def pruned_macs(self) -> float:
         """N of M weights remain, everywhere but in a dense stem."""
@@ -74,8 +77,10 @@ class Compression:
 
 def settings() -> dict[str, Compression]:
     """The rows of Tables 3 to 6, as machine.toml has them."""
-    rows = (Compression(**{**row, "keep": tuple(row["keep"]), "parts": tuple(row.get("parts", ()))})
-            for row in document()["compression"])
+    rows = (
+        Compression(**{**row, "keep": tuple(row["keep"]), "parts": tuple(row.get("parts", ()))})
+        for row in document()["compression"]
+    )
     return {row.row: row for row in rows}
 
 

@@ -21,8 +21,13 @@ BASE = "ews"
 COUNTED = ("array", "arf", "prf", "loader", "crf")
 """What stands beside the array of Table 7; the paper does not say what that holds."""
 REPORT = Path("reports/area_ratios.json")
-_PRINTED = {"ws": "WS", "ews": "EWS", "ews-c": "EWS-C, EWS-CM", "ews-cm": "EWS-C, EWS-CM",
-            "ews-cms": "EWS-CMS"}
+_PRINTED = {
+    "ws": "WS",
+    "ews": "EWS",
+    "ews-c": "EWS-C, EWS-CM",
+    "ews-cm": "EWS-C, EWS-CM",
+    "ews-cms": "EWS-CMS",
+}
 
 
 def rows() -> list[dict[str, Any]]:
@@ -40,11 +45,17 @@ def rows() -> list[dict[str, Any]]:
             base = areas[BASE].value
             for setting, area in areas.items():
                 known = area.value is not None and base is not None
-                found.append({
-                    "library": library, "setting": setting, "size": size,
-                    "array_um2": round(1e6 * area.value, 1) if area.value is not None else None,
-                    "ratio": round(area.value / base, 4) if known else None,  # type: ignore[operator]
-                    "label": area.label, "source": area.source})
+                found.append(
+                    {
+                        "library": library,
+                        "setting": setting,
+                        "size": size,
+                        "array_um2": round(1e6 * area.value, 1) if area.value is not None else None,
+                        "ratio": round(area.value / base, 4) if known else None,  # type: ignore[operator]
+                        "label": area.label,
+                        "source": area.source,
+                    }
+                )
     return found
 
 
@@ -60,21 +71,34 @@ def printed(setting: str, size: int) -> float | None:
 def markdown(found: list[dict[str, Any]] | None = None) -> str:
     """A section for the reproduction report, from `rows` or what `main` wrote."""
     known = {(row["library"], row["setting"], row["size"]): row for row in found or rows()}
-    lines = ["| setting | size | Table 7 | " + " | ".join(LIBRARIES) + " |",
-             "|---" * (3 + len(LIBRARIES)) + "|"]
+    lines = [
+        "| setting | size | Table 7 | " + " | ".join(LIBRARIES) + " |",
+        "|---" * (3 + len(LIBRARIES)) + "|",
+    ]
     for setting in SETTINGS:
         for size in SIZES:
             ours = [_cell(known[library, setting, size]) for library in LIBRARIES]
-            lines.append(f"| {setting} | {size}x{size} | {_number(printed(setting, size))} | "
-                         + " | ".join(ours) + " |")
-    missing = dict.fromkeys(f"{row['setting']}: {row['source']}" for row in known.values()
-                            if row["ratio"] is None)
-    return "\n\n".join(filter(None, [
-        "## Area ratios by synthesis",
-        "Area over that of EWS at the same size. Ours: array with WRF, ARF, PRF, weight loader and codebook "
-        "RF, without storer, control and memories; the paper does not say what its array holds. The label is "
-        "that of the least sure part: the codebook RF is a *fit* to other sizes.",
-        "\n".join(lines), "Unknown: " + "; ".join(missing) + "." if missing else ""]))
+            lines.append(
+                f"| {setting} | {size}x{size} | {_number(printed(setting, size))} | "
+                + " | ".join(ours)
+                + " |"
+            )
+    missing = dict.fromkeys(
+        f"{row['setting']}: {row['source']}" for row in known.values() if row["ratio"] is None
+    )
+    return "\n\n".join(
+        filter(
+            None,
+            [
+                "## Area ratios by synthesis",
+                "Area over that of EWS at the same size. Ours: array with WRF, ARF, PRF, weight loader and codebook "
+                "RF, without storer, control and memories; the paper does not say what its array holds. The label is "
+                "that of the least sure part: the codebook RF is a *fit* to other sizes.",
+                "\n".join(lines),
+                "Unknown: " + "; ".join(missing) + "." if missing else "",
+            ],
+        )
+    )
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -78,17 +78,24 @@ def accesses(network: str, using: Setup) -> dict[str, Access]:
     for family in ("ews-c", "rom"):
         this = run(network, family, 64, using)
         found[family] = Access(
-            this.accesses["dram"], this.accesses["l2"], this.units["crf"] + this.units["rom"],
-            this.on_chip, this.cycles, this.stalls["rom"])
+            this.accesses["dram"],
+            this.accesses["l2"],
+            this.units["crf"] + this.units["rom"],
+            this.on_chip,
+            this.cycles,
+            this.stalls["rom"],
+        )
     return found
 
 
 def storage() -> dict[str, float]:
     """KiB that hold the codebooks: one RF reloaded a layer, one for each layer of all networks, the ROM."""
     every = sum(traffic(network).codebooks for network in NETWORKS)
-    return {"codebook RF, reloaded for each layer": LAYER_CODEWORDS["EWS-C"] * D / 1024,
-            "all codebooks of all networks on chip": every / 1024,
-            "universal ROM": ROM_CODEWORDS * D / 1024}
+    return {
+        "codebook RF, reloaded for each layer": LAYER_CODEWORDS["EWS-C"] * D / 1024,
+        "all codebooks of all networks on chip": every / 1024,
+        "universal ROM": ROM_CODEWORDS * D / 1024,
+    }
 
 
 def areas() -> dict[str, tuple[float | None, str]]:
@@ -105,7 +112,11 @@ def areas() -> dict[str, tuple[float | None, str]]:
         "all codebooks of all networks, as SRAM": (every * density, "derived: density of MVQ's L2"),
         "universal ROM": (None, "VQ4ALL prints no area, and mvq40 has no density of ROM"),
         "universal codebook, as SRAM": (
-            rom * density, "derived: density of MVQ's L2; more than a ROM of the same size should take"),
+            rom * density,
+            "derived: density of MVQ's L2; more than a ROM of the same size should take",
+        ),
         "density at which the ROM equals the RF, mm2 a MB": (
-            found.value / rom, f"derived; MVQ's L2 has {density:.2f}"),
+            found.value / rom,
+            f"derived; MVQ's L2 has {density:.2f}",
+        ),
     }

@@ -37,26 +37,39 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, height_ratios=(1, 1.15))
-    _bars(upper, [machine.accelerator.name for machine in machines],
-          [_grouped(machine.cost.energy_pj) for machine in machines])
+    _bars(
+        upper,
+        [machine.accelerator.name for machine in machines],
+        [_grouped(machine.cost.energy_pj) for machine in machines],
+    )
     for number, machine in enumerate(machines):
         cost = machine.cost
         if cost.total_pj is not None and cost.tops_per_watt is not None:
-            upper.text(number, cost.total_pj * 1e-6, f"{cost.tops_per_watt:.1f} TOPS/W", ha="center",
-                       va="bottom", fontsize=8)
+            upper.text(
+                number,
+                cost.total_pj * 1e-6,
+                f"{cost.tops_per_watt:.1f} TOPS/W",
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
     upper.set_title(f"{layers_of.name}: energy of one image by accelerator", loc="left")
     upper.margins(y=0.12)
     _, names = upper.get_legend_handles_labels()
     upper.legend(loc="upper right", ncols=len(names), frameon=False, fontsize=8)
-    _bars(lower, [layer.counts.name for layer in layers_of.layers],
-          [_grouped(layer.cost.energy_pj) for layer in layers_of.layers])
+    _bars(
+        lower,
+        [layer.counts.name for layer in layers_of.layers],
+        [_grouped(layer.cost.energy_pj) for layer in layers_of.layers],
+    )
     lower.set_title(f"by layer on {layers_of.accelerator.name}", loc="left")
     lower.tick_params(axis="x", rotation=60, labelsize=8)
     for label in lower.get_xticklabels():
         label.set_ha("right")
         label.set_rotation_mode("anchor")
-    figure.text(1, 0, "TOPS/W: dense-equivalent, without DRAM", ha="right", va="bottom",
-                fontsize=7, color="0.4")
+    figure.text(
+        1, 0, "TOPS/W: dense-equivalent, without DRAM", ha="right", va="bottom", fontsize=7, color="0.4"
+    )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
@@ -75,27 +88,49 @@ def technologies_figure(networks: Mapping[str, Sequence[Estimate]], path: str | 
     for left_out, panels in zip(("", "clock"), rows, strict=True):
         for axes, (network, machines) in zip(panels, networks.items(), strict=True):
             _technology_bars(axes, machines, left_out)
-            axes.set_title(f"{network} on {machines[0].accelerator.name}"
-                           + (f", without {left_out}" if left_out else ""), loc="left", fontsize=10)
-    handles = {text: handle for axes in rows.flat
-               for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles),
-                  frameon=False, fontsize=8)
+            axes.set_title(
+                f"{network} on {machines[0].accelerator.name}"
+                + (f", without {left_out}" if left_out else ""),
+                loc="left",
+                fontsize=10,
+            )
+    handles = {
+        text: handle
+        for axes in rows.flat
+        for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=8,
+    )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
 
 def _technology_bars(axes: Axes, machines: Sequence[Estimate], left_out: str) -> None:
-    energies = [{name: pj for name, pj in machine.cost.energy_pj.items() if name != left_out}
-                for machine in machines]
+    energies = [
+        {name: pj for name, pj in machine.cost.energy_pj.items() if name != left_out} for machine in machines
+    ]
     heights = [sum(pj or 0.0 for pj in energy.values()) * 1e-6 for energy in energies]
     _bars(axes, [machine.accelerator.technology for machine in machines], list(map(_grouped, energies)))
     for number, (energy, height) in enumerate(zip(energies, heights, strict=True)):
         unknown = [name for name, pj in energy.items() if pj is None]
-        lines = ([f"more than {height:,.0f}", "no figure for"]
-                 + [" ".join(unknown[n : n + 3]) for n in range(0, len(unknown), 3)])
-        axes.text(number, height + 0.01 * max(heights), "\n".join(lines) if unknown else f"{height:,.0f}",
-                  ha="center", va="bottom", fontsize=7, color="0.35")
+        lines = [f"more than {height:,.0f}", "no figure for"] + [
+            " ".join(unknown[n : n + 3]) for n in range(0, len(unknown), 3)
+        ]
+        axes.text(
+            number,
+            height + 0.01 * max(heights),
+            "\n".join(lines) if unknown else f"{height:,.0f}",
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color="0.35",
+        )
     axes.set_ylim(0, 1.35 * max(heights))
 
 

@@ -16,10 +16,20 @@ from codeword.reports.render import markdown
 
 SEEN = 0.005
 """Least difference in accuracy that counts: some 1.5 standard errors of 10,000 images."""
-NAMES = {"kmeans": "plain VQ (k-means)", "convex": "convex combination", "vim-vq": "ViM-VQ", "dkm": "DKM",
-         "vq4dit": "VQ4DiT"}
-PUBLISHED = {("2 bit", "kmeans"): 33.18, ("2 bit", "convex"): 71.42, ("2 bit", "vim-vq"): 72.17,
-             ("3 bit", "vim-vq"): 74.79, ("1 bit", "vim-vq"): 69.93}
+NAMES = {
+    "kmeans": "plain VQ (k-means)",
+    "convex": "convex combination",
+    "vim-vq": "ViM-VQ",
+    "dkm": "DKM",
+    "vq4dit": "VQ4DiT",
+}
+PUBLISHED = {
+    ("2 bit", "kmeans"): 33.18,
+    ("2 bit", "convex"): 71.42,
+    ("2 bit", "vim-vq"): 72.17,
+    ("3 bit", "vim-vq"): 74.79,
+    ("1 bit", "vim-vq"): 69.93,
+}
 """ViM-VQ (ICCV 2025) on Vim-T, ImageNet top-1, float 76.1 %: as others report the paper's tables."""
 
 
@@ -37,48 +47,81 @@ def text(found: dict[str, Any]) -> str:
     """The report."""
     rows = sorted(found["rows"], key=lambda row: row["setting"], reverse=True)
     settings = list(dict.fromkeys(row["setting"] for row in rows))
-    return "\n\n".join((
-        "# ViM-VQ on a small Vision Mamba",
-        "Made by `make reproduce-vim`: ViM-VQ (ICCV 2025, arXiv 2503.09509), its ablations and what it is "
-        f"compared with. {found['model']}. {found['data']}, one seed. Float: "
-        f"{found['float']['accuracy']:.2%}. All figures are *measured* but the bits, which are *counted*, "
-        "codebooks included, and the paper's column, which is what others report of its tables: Vim-T on "
-        "ImageNet, float 76.1 %. \"Soft\" is the accuracy before the sub-vectors that are still open are "
-        "truncated to one codeword, \"hard\" the accuracy after it; \"equal\" whether both networks give the "
-        "same logits, bit for bit. The block error is that of a block's output against what the block adds, "
-        "both fed the float stream, mean of the blocks. Seconds are the processor's, on one thread; memory "
-        "is the growth of the resident set during the calibration.",
-        markdown.table(("bits", "method", "index bits a weight", "with codebooks", "soft", "hard", "equal",
-                        "still open", "block error", "processor s", "peak memory, MB", "paper"),
-                       map(_line, rows)),
-        "## What is seen",
-        "\n".join(f"* {line}" for setting in settings
-                  for line in _seen(setting, [row for row in rows if row["setting"] == setting])),
-        f"A difference counts from {100 * SEEN:.1f} points on, some 1.5 standard errors of an accuracy on "
-        "10,000 images; seeds have a spread of their own, which one seed does not show. The layers have "
-        "so few sub-vectors that a codebook of 256 words nearly holds them: k-means alone loses "
-        "far less than on Vim-T, whose gap the paper closes.",
-        "## On the machine",
-        "ViM-VQ at 2 bits with sub-vectors of outputs, as the machines read them, in integers throughout "
-        "(INT8 activations). DeiT is the same search on a vision transformer. " + PRICES,
-        markdown.table(("network", "bits a weight", "float", "compressed", "in integers", *COST_COLUMNS),
-                       (_export(name, export) for name, export in found["exports"].items())),
-        "\"Every tensor\": one image through the cycle engine, scan, softmax and norms included. The layer "
-        "on the RTL is "
-        + " and ".join(f"`{machines.VERIFIED[name]}` of {name}" for name in found["exports"]) +
-        ". All linear layers run there but those whose requantization has a table (SiLU, GELU, softplus), "
-        "which the Verilog's storer lacks and refuses.",
-    )) + "\n"
+    return (
+        "\n\n".join(
+            (
+                "# ViM-VQ on a small Vision Mamba",
+                "Made by `make reproduce-vim`: ViM-VQ (ICCV 2025, arXiv 2503.09509), its ablations and what it is "
+                f"compared with. {found['model']}. {found['data']}, one seed. Float: "
+                f"{found['float']['accuracy']:.2%}. All figures are *measured* but the bits, which are *counted*, "
+                "codebooks included, and the paper's column, which is what others report of its tables: Vim-T on "
+                'ImageNet, float 76.1 %. "Soft" is the accuracy before the sub-vectors that are still open are '
+                'truncated to one codeword, "hard" the accuracy after it; "equal" whether both networks give the '
+                "same logits, bit for bit. The block error is that of a block's output against what the block adds, "
+                "both fed the float stream, mean of the blocks. Seconds are the processor's, on one thread; memory "
+                "is the growth of the resident set during the calibration.",
+                markdown.table(
+                    (
+                        "bits",
+                        "method",
+                        "index bits a weight",
+                        "with codebooks",
+                        "soft",
+                        "hard",
+                        "equal",
+                        "still open",
+                        "block error",
+                        "processor s",
+                        "peak memory, MB",
+                        "paper",
+                    ),
+                    map(_line, rows),
+                ),
+                "## What is seen",
+                "\n".join(
+                    f"* {line}"
+                    for setting in settings
+                    for line in _seen(setting, [row for row in rows if row["setting"] == setting])
+                ),
+                f"A difference counts from {100 * SEEN:.1f} points on, some 1.5 standard errors of an accuracy on "
+                "10,000 images; seeds have a spread of their own, which one seed does not show. The layers have "
+                "so few sub-vectors that a codebook of 256 words nearly holds them: k-means alone loses "
+                "far less than on Vim-T, whose gap the paper closes.",
+                "## On the machine",
+                "ViM-VQ at 2 bits with sub-vectors of outputs, as the machines read them, in integers throughout "
+                "(INT8 activations). DeiT is the same search on a vision transformer. " + PRICES,
+                markdown.table(
+                    ("network", "bits a weight", "float", "compressed", "in integers", *COST_COLUMNS),
+                    (_export(name, export) for name, export in found["exports"].items()),
+                ),
+                '"Every tensor": one image through the cycle engine, scan, softmax and norms included. The layer '
+                "on the RTL is "
+                + " and ".join(f"`{machines.VERIFIED[name]}` of {name}" for name in found["exports"])
+                + ". All linear layers run there but those whose requantization has a table (SiLU, GELU, softplus), "
+                "which the Verilog's storer lacks and refuses.",
+            )
+        )
+        + "\n"
+    )
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     paper = PUBLISHED.get((row["setting"], row["method"]))
     errors = row["block_error"]
-    return (row["setting"].split()[0], NAMES[row["method"]], f"{row['index_bits_per_weight']:.2f}",
-            f"{row['bits_per_weight']:.2f}", f"{row['accuracy_before_truncation']:.2%}",
-            f"{row['accuracy']:.2%}", "yes" if row["soft_equals_hard"] else "no", f"{row['truncated']:.1%}",
-            f"{sum(errors) / len(errors):.4f}", f"{row['cpu_seconds']:.1f}",
-            f"{row['peak_rss_growth_bytes'] / 1e6:.0f}", "" if paper is None else f"{paper:.2f} %")
+    return (
+        row["setting"].split()[0],
+        NAMES[row["method"]],
+        f"{row['index_bits_per_weight']:.2f}",
+        f"{row['bits_per_weight']:.2f}",
+        f"{row['accuracy_before_truncation']:.2%}",
+        f"{row['accuracy']:.2%}",
+        "yes" if row["soft_equals_hard"] else "no",
+        f"{row['truncated']:.1%}",
+        f"{sum(errors) / len(errors):.4f}",
+        f"{row['cpu_seconds']:.1f}",
+        f"{row['peak_rss_growth_bytes'] / 1e6:.0f}",
+        "" if paper is None else f"{paper:.2f} %",
+    )
 
 
 def _seen(setting: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -87,17 +130,24 @@ def _seen(setting: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     ours = accuracy.pop("vim-vq")
     signed = {method: ours - other for method, other in accuracy.items()}
     for verdict, chosen in (
-            ("is better than", {m: g for m, g in signed.items() if g >= SEEN}),
-            ("is worse than", {m: g for m, g in signed.items() if g <= -SEEN}),
-            ("shows no difference from", {m: g for m, g in signed.items() if abs(g) < SEEN})):
+        ("is better than", {m: g for m, g in signed.items() if g >= SEEN}),
+        ("is worse than", {m: g for m, g in signed.items() if g <= -SEEN}),
+        ("shows no difference from", {m: g for m, g in signed.items() if abs(g) < SEEN}),
+    ):
         if chosen:
             others = ", ".join(f"{NAMES[method]} ({100 * gap:+.2f})" for method, gap in chosen.items())
             yield f"{setting}: ViM-VQ {verdict} {others}."
 
 
 def _export(name: str, export: dict[str, Any]) -> tuple[str, ...]:
-    return (name, f"{export['bits_per_weight']:.2f}", f"{export['accuracy_float']:.2%}",
-            f"{export['accuracy']:.2%}", f"{export['accuracy_integer']:.2%}", *cost_cells(export["cost"]))
+    return (
+        name,
+        f"{export['bits_per_weight']:.2f}",
+        f"{export['accuracy_float']:.2%}",
+        f"{export['accuracy']:.2%}",
+        f"{export['accuracy_integer']:.2%}",
+        *cost_cells(export["cost"]),
+    )
 
 
 if __name__ == "__main__":

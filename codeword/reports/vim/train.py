@@ -66,13 +66,23 @@ def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
         harden(model)
         equal = torch.equal(model(probe), before)
     found, bits = accuracy(model, test), storage(model)
-    return {"setting": setting, "method": method, **_origin("vim", config), "bits": asdict(bits),
-            "index_bits_per_weight": bits.assignments / bits.weights, "bits_per_weight": bits.per_weight,
-            "accuracy": found, "accuracy_before_truncation": found if soft is None else soft,
-            "truncated": truncated, "soft_equals_hard": equal,
-            "block_error": block_error(reference, model, test.first(500)),
-            "seconds": seconds, "cpu_seconds": cpu, "peak_rss_bytes": peak,
-            "peak_rss_growth_bytes": max(0, peak - base)}  # the kernel counts in lots of pages
+    return {
+        "setting": setting,
+        "method": method,
+        **_origin("vim", config),
+        "bits": asdict(bits),
+        "index_bits_per_weight": bits.assignments / bits.weights,
+        "bits_per_weight": bits.per_weight,
+        "accuracy": found,
+        "accuracy_before_truncation": found if soft is None else soft,
+        "truncated": truncated,
+        "soft_equals_hard": equal,
+        "block_error": block_error(reference, model, test.first(500)),
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "peak_rss_bytes": peak,
+        "peak_rss_growth_bytes": max(0, peak - base),
+    }  # the kernel counts in lots of pages
 
 
 def exported(name: str, data: str | None, path: Path) -> dict[str, Any]:
@@ -84,8 +94,13 @@ def exported(name: str, data: str | None, path: Path) -> dict[str, Any]:
     bits = calibrate(model, calibration, config)
     network = export(model, calibration, name=f"{name}-fashion-vq")
     artifact.save(network, path)
-    return {**_origin(name, config), "bits_per_weight": bits.per_weight, "accuracy_float": before,
-            "accuracy": accuracy(model, test), "accuracy_integer": reference.accuracy(network, test)}
+    return {
+        **_origin(name, config),
+        "bits_per_weight": bits.per_weight,
+        "accuracy_float": before,
+        "accuracy": accuracy(model, test),
+        "accuracy_integer": reference.accuracy(network, test),
+    }
 
 
 def _export_config() -> VimVqConfig:
@@ -131,7 +146,8 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "machine": platform.machine(),
         "float": {"accuracy": accuracy(load_vim(), fashion_mnist.load(data)[1])},
-        "rows": [], "exports": {},
+        "rows": [],
+        "exports": {},
     }
     for name in ("vim", "deit"):
         kept = work / f"{name}.json"
@@ -143,8 +159,20 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
         for method in get_args(Method):
             kept = work / f"{setting}-{method}.json".replace(" ", "")
             if not _made(kept, "vim", variant(method, SETTINGS[setting])):
-                subprocess.run([sys.executable, "-m", "codeword.reports.vim.train", "--row", setting, method,
-                                "--out", str(kept), *(["--data", data] if data else [])], check=True)
+                subprocess.run(
+                    [
+                        sys.executable,
+                        "-m",
+                        "codeword.reports.vim.train",
+                        "--row",
+                        setting,
+                        method,
+                        "--out",
+                        str(kept),
+                        *(["--data", data] if data else []),
+                    ],
+                    check=True,
+                )
             results["rows"].append(json.loads(kept.read_text()))
             write_json(out, results)
             print(_line(results["rows"][-1]), flush=True)
@@ -156,9 +184,11 @@ def _made(kept: Path, name: str, config: VimVqConfig) -> bool:
 
 
 def _line(found: dict[str, Any]) -> str:
-    return (f"{found['setting']} {found['method']:7} {found['bits_per_weight']:.2f} bit, "
-            f"{found['accuracy_before_truncation']:.2%} -> {found['accuracy']:.2%}, "
-            f"{found['seconds']:.0f} s, {found['peak_rss_growth_bytes'] / 1e6:.0f} MB")
+    return (
+        f"{found['setting']} {found['method']:7} {found['bits_per_weight']:.2f} bit, "
+        f"{found['accuracy_before_truncation']:.2%} -> {found['accuracy']:.2%}, "
+        f"{found['seconds']:.0f} s, {found['peak_rss_growth_bytes'] / 1e6:.0f} MB"
+    )
 
 
 def main() -> None:

@@ -67,14 +67,20 @@ def own_codebooks(layers: Mapping[str, nn.Module], config: Vq4allConfig) -> dict
 
     budget = index_bits(config.k) / config.d
     k = max(k for k in range(2, config.k) if storage(k) <= budget)
-    return {name: rounded(masked_kmeans(v, None, min(k, len(v) // 2), seed=config.seed).codebook, False)
-            for name, v in vectors.items()}
+    return {
+        name: rounded(masked_kmeans(v, None, min(k, len(v) // 2), seed=config.seed).codebook, False)
+        for name, v in vectors.items()
+    }
 
 
 def used(networks: list[Network]) -> float:
     """The share of the universal codewords that some layer of these networks takes."""
-    weights = [layer.weight for net in networks for layer in net.layers
-               if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    weights = [
+        layer.weight
+        for net in networks
+        for layer in net.layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    ]
     indices = np.unique(np.concatenate([weight.assignments.ravel() for weight in weights]))
     return len(indices) / len(weights[0].codebook)
 
@@ -104,26 +110,42 @@ def compare(
     together = sum((network_bits(net) for net in networks), Bits())
     rom = network_bits(networks[0]).universal
     return {
-        "networks": found, "codewords_used_by_all": used(networks), "rom_bytes": rom // 8,
+        "networks": found,
+        "codewords_used_by_all": used(networks),
+        "rom_bytes": rom // 8,
         "compression_ratio_of_all": together.in_rom.ratio,
         "compression_ratio_of_all_with_rom": replace(together, universal=rom).ratio,
     }
 
 
 def _built(
-    name: str, float_model: ResNet, codebooks: FrozenCodebook | Mapping[str, FrozenCodebook],
-    training: Images, test: Images, config: Vq4allConfig, work: Path,
+    name: str,
+    float_model: ResNet,
+    codebooks: FrozenCodebook | Mapping[str, FrozenCodebook],
+    training: Images,
+    test: Images,
+    config: Vq4allConfig,
+    work: Path,
 ) -> tuple[Network, dict[str, Any]]:
     model = copy.deepcopy(float_model)
-    construct(model, layers_to_compress(model), blocks(model), codebooks, training, config,
-              work / f"{name}.pt", progress(name))
+    construct(
+        model,
+        layers_to_compress(model),
+        blocks(model),
+        codebooks,
+        training,
+        config,
+        work / f"{name}.pt",
+        progress(name),
+    )
     net = export(model, training.first(CALIBRATION), name=name)
     artifact.save(net, work / f"{name}.safetensors")
     storage = network_bits(net)
     return net, {
         "accuracy_float_activations": accuracy(model, test),
         "accuracy_integer": reference.accuracy(net, test),
-        "bits_per_weight": storage.in_rom.per_weight, "compression_ratio": storage.in_rom.ratio,
+        "bits_per_weight": storage.in_rom.per_weight,
+        "compression_ratio": storage.in_rom.ratio,
         "compression_ratio_with_rom": storage.ratio,
     }
 
@@ -142,7 +164,8 @@ def main() -> None:
     config = Vq4allConfig(k=options.k, epochs=options.epochs)
     results = {
         "data": f"Fashion-MNIST, {len(training):,} training and {len(test):,} test images",
-        "config": asdict(config), "float_recipe": asdict(FLOAT),
+        "config": asdict(config),
+        "float_recipe": asdict(FLOAT),
         **compare(trained(training, options.work), training, test, config, options.work),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -32,11 +32,21 @@ class Requantization:
     table_zero_point: int = 0
 
     def __post_init__(self) -> None:
-        require(self.multiplier.dtype == np.uint16, "multiplier", self.multiplier.dtype,
-                "must be uint16", "scale m and s together")
+        require(
+            self.multiplier.dtype == np.uint16,
+            "multiplier",
+            self.multiplier.dtype,
+            "must be uint16",
+            "scale m and s together",
+        )
         ok = self.shift.dtype == np.uint8 and self.shift.min() >= 1 and self.shift.max() <= 47
-        require(ok, "shift", f"{self.shift.dtype} {self.shift.min()}..{self.shift.max()}",
-                "must be uint8 from 1 to 47", "rescale m")
+        require(
+            ok,
+            "shift",
+            f"{self.shift.dtype} {self.shift.min()}..{self.shift.max()}",
+            "must be uint8 from 1 to 47",
+            "rescale m",
+        )
         require_clamp("requantization", self.low, self.high)
         if self.table is not None:
             require_array("table", self.table, np.int8, (256,))
@@ -69,20 +79,38 @@ class Conv:
 
     def __post_init__(self) -> None:
         outputs = self.weight.shape[0]
-        require(self.bias.dtype == np.int32 and self.bias.shape == (outputs,), f"{self.name}.bias",
-                f"{self.bias.dtype}{list(self.bias.shape)}", f"must be int32 [{outputs}]",
-                "store one bias for each output channel")
+        require(
+            self.bias.dtype == np.int32 and self.bias.shape == (outputs,),
+            f"{self.name}.bias",
+            f"{self.bias.dtype}{list(self.bias.shape)}",
+            f"must be int32 [{outputs}]",
+            "store one bias for each output channel",
+        )
         if self.requantization is not None:
             n = self.requantization.multiplier.shape
-            require({n, self.requantization.shift.shape} == {(outputs,)}, f"{self.name}.multiplier",
-                    list(n), f"must be [{outputs}]", "store one multiplier for each channel")
+            require(
+                {n, self.requantization.shift.shape} == {(outputs,)},
+                f"{self.name}.multiplier",
+                list(n),
+                f"must be [{outputs}]",
+                "store one multiplier for each channel",
+            )
         require_window(self.name, self.weight.shape[2:], self.stride, self.dilation, self.padding)
-        require(self.groups >= 1 and outputs % self.groups == 0, f"{self.name}.groups", self.groups,
-                f"does not divide {outputs} output channels", "use a divisor, 1 without groups")
+        require(
+            self.groups >= 1 and outputs % self.groups == 0,
+            f"{self.name}.groups",
+            self.groups,
+            f"does not divide {outputs} output channels",
+            "use a divisor, 1 without groups",
+        )
         worst = self.worst_accumulator
-        require(worst < 2**31, f"{self.name}.bias", worst,
-                "|acc + bias| may reach 2^31 and the 32-bit psum would wrap",
-                "use smaller weights or split the layer")
+        require(
+            worst < 2**31,
+            f"{self.name}.bias",
+            worst,
+            "|acc + bias| may reach 2^31 and the 32-bit psum would wrap",
+            "use smaller weights or split the layer",
+        )
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -101,12 +129,26 @@ class Conv:
     def shape(self, ifmap: Map, *, chained: bool = True) -> ConvShape:
         """What mapping and the closed form need to know, on an ifmap (C, H, W)."""
         outputs, c, ky, kx = self.weight.shape
-        require(c * self.groups == ifmap[0], f"{self.name}.weight", list(self.weight.shape),
-                f"the ifmap has {ifmap[0]} channels in {self.groups} groups",
-                "give one kernel plane for each input channel of a group")
-        return ConvShape(self.name, ifmap[0], outputs, (ky, kx), self.stride, self.padding, ifmap[1:],
-                         dilation=self.dilation, groups=self.groups, chained=chained,
-                         wide=self.requantization is None)
+        require(
+            c * self.groups == ifmap[0],
+            f"{self.name}.weight",
+            list(self.weight.shape),
+            f"the ifmap has {ifmap[0]} channels in {self.groups} groups",
+            "give one kernel plane for each input channel of a group",
+        )
+        return ConvShape(
+            self.name,
+            ifmap[0],
+            outputs,
+            (ky, kx),
+            self.stride,
+            self.padding,
+            ifmap[1:],
+            dilation=self.dilation,
+            groups=self.groups,
+            chained=chained,
+            wide=self.requantization is None,
+        )
 
     def ofmap(self, ifmap: Map) -> Map:
         """(K, OH, OW)."""
@@ -146,23 +188,44 @@ class MatMul:
         """A 1x1 convolution of a with one group a head, whose weights are b."""
         channels, queries, _ = self._checked(a, b)
         outputs = self.heads * b[1] if self.transpose_b else b[0]
-        return ConvShape(self.name, channels, outputs, size=(queries, 1), groups=self.heads,
-                         dynamic=True, chained=chained)
+        return ConvShape(
+            self.name, channels, outputs, size=(queries, 1), groups=self.heads, dynamic=True, chained=chained
+        )
 
     def ofmap(self, a: Map, b: Map) -> Map:
         shape = self.shape(a, b)
         return shape.outputs, shape.out_h, 1
 
     def _checked(self, a: Map, b: Map) -> Map:
-        require(a[2] == b[2] == 1, f"{self.name}.inputs", (a, b), "tokens lie along H, with W = 1",
-                "reshape the maps to (channels, tokens, 1)")
+        require(
+            a[2] == b[2] == 1,
+            f"{self.name}.inputs",
+            (a, b),
+            "tokens lie along H, with W = 1",
+            "reshape the maps to (channels, tokens, 1)",
+        )
         for m in (a, b):
-            require(m[0] % self.heads == 0, f"{self.name}.heads", self.heads,
-                    f"does not divide {m[0]} channels", "give heads * size channels")
+            require(
+                m[0] % self.heads == 0,
+                f"{self.name}.heads",
+                self.heads,
+                f"does not divide {m[0]} channels",
+                "give heads * size channels",
+            )
         expected = b[0] if self.transpose_b else self.heads * b[1]
-        require(a[0] == expected, f"{self.name}.inputs", (a, b),
-                f"the first operand needs {expected} channels", "match the inner sizes")
+        require(
+            a[0] == expected,
+            f"{self.name}.inputs",
+            (a, b),
+            f"the first operand needs {expected} channels",
+            "match the inner sizes",
+        )
         terms = a[0] // self.heads
-        require(terms * 255**2 < 2**31, f"{self.name}.inputs", terms,
-                "terms may overflow the 32-bit psum", "split the product")
+        require(
+            terms * 255**2 < 2**31,
+            f"{self.name}.inputs",
+            terms,
+            "terms may overflow the 32-bit psum",
+            "split the product",
+        )
         return a

@@ -114,8 +114,15 @@ def layer_accesses(schedule: Schedule, shape: ConvShape, streamed: int, weights:
     return {
         "dram": weights + map_dram + ofmap_dram,
         "l2": weights + streamed + map_dram + ifmap + residual + ofmap + ofmap_dram,
-        "l1": (ifmap + core["l1_ifmap_read"] + core["l1_psum_read"] + core["l1_psum_write"]
-               + 2 * ofmap + residual + added),
+        "l1": (
+            ifmap
+            + core["l1_ifmap_read"]
+            + core["l1_psum_read"]
+            + core["l1_psum_write"]
+            + 2 * ofmap
+            + residual
+            + added
+        ),
         "arf": core["arf_read"] + core["arf_write"],
         "wrf": core["wrf_read"] + core["wrf_write"],
         "prf": core["prf_read"] + core["prf_write"],
@@ -155,8 +162,11 @@ def pass_counts(
     end = sent + start
     moved = read * (source == "dram") + written * spills(shape, acc)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
-    accesses |= {"dram": moved, "l2": moved + read * (source != "l1") + written,
-                 "l1": read * (1 + (source != "l1")) + 2 * written}
+    accesses |= {
+        "dram": moved,
+        "l2": moved + read * (source != "l1") + written,
+        "l1": read * (1 + (source != "l1")) + 2 * written,
+    }
     left = found._replace(dram=dram).later(end)
     return LayerCounts(shape.name, 0, cycles, accesses), left
 
@@ -187,8 +197,11 @@ def _map_bytes(schedule: Schedule) -> tuple[int, int, int]:
     lines = schedule.ifmap_passes * ifmap_lines(layer, schedule.tile_rows)
     line = WORD * layer.size[1] * schedule.ifmap_words(schedule.tile_channels)[1]
     residual = WORD * layer.out_h * layer.out_w * schedule.residual_words(schedule.tile_outputs)[1]
-    return (0 if schedule.source == "l1" else lines * line, residual,
-            lines * (layer.line_bytes or line) + residual if schedule.source == "dram" else 0)
+    return (
+        0 if schedule.source == "l1" else lines * line,
+        residual,
+        lines * (layer.line_bytes or line) + residual if schedule.source == "dram" else 0,
+    )
 
 
 def _inside(low: int, high: int, offset: int, stride: int, size: int) -> int:

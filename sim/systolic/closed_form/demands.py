@@ -90,8 +90,9 @@ def expected_lookups(codewords: int, banks: int, ports: int) -> float:
             term.append(term[-1] / n)
         power = [1.0] + [0.0] * codewords
         for _ in range(banks):
-            power = [sum(power[n - m] * term[m] for m in range(min(n, bound) + 1))
-                     for n in range(codewords + 1)]
+            power = [
+                sum(power[n - m] * term[m] for m in range(min(n, bound) + 1)) for n in range(codewords + 1)
+            ]
         ways = power[codewords]
         for n in range(1, codewords + 1):
             ways *= n / banks
@@ -104,8 +105,14 @@ def expected_lookups(codewords: int, banks: int, ports: int) -> float:
 def output_groups(schedule: Schedule) -> Groups:
     """The chunks of each kind of output group: of the last part or not, the last of its part or not."""
     # They are the same for all tiles and loop orders, of which a search tries many.
-    same = replace(schedule, overlap=False, tile_rows=1, outputs_outer=False, split_channels=True,
-                   source="dram" if schedule.spills else "l2")
+    same = replace(
+        schedule,
+        overlap=False,
+        tile_rows=1,
+        outputs_outer=False,
+        split_channels=True,
+        source="dram" if schedule.spills else "l2",
+    )
     kinds = product({schedule.parts == 1, True}, {schedule.trips[0] == 1, True})
     return {kind: _output_group(same, *kind) for kind in kinds}
 
@@ -129,9 +136,7 @@ def _output_group(schedule: Schedule, last_part: bool, last_i: bool) -> list[tup
     return [differing[j if j in (0, trips_j - 1) else 1] for j in range(trips_j)]
 
 
-def _chunk(
-    schedule: Schedule, channels: int, outputs: int, a: int, i: int, j: int, k: int
-) -> Chunk:
+def _chunk(schedule: Schedule, channels: int, outputs: int, a: int, i: int, j: int, k: int) -> Chunk:
     acc = schedule.accelerator
     b = min(schedule.b, -(-channels // acc.rows) - j * schedule.b)
     d = min(schedule.d, schedule.positions - k * schedule.d)
@@ -146,18 +151,25 @@ def _chunk(
     psum = schedule.psum_cycles(a)
     load, lookups = load_cycles(runs, schedule), 0
     if schedule.format == "rom":
-        each = (expected_lookups(-(-schedule.columns_of(g, outputs) // acc.codeword_length),
-                                 acc.rom_banks, acc.rom_ports)
-                for g in range(i * schedule.a, i * schedule.a + a))
+        each = (
+            expected_lookups(
+                -(-schedule.columns_of(g, outputs) // acc.codeword_length), acc.rom_banks, acc.rom_ports
+            )
+            for g in range(i * schedule.a, i * schedule.a + a)
+        )
         busy = ceil(sum(each) * d * sum(rows)) + acc.loader_stages - 1
         lookups = max(0, busy - load)
     return Chunk(
-        tokens=a * b * d * schedule.split, load=load + lookups, lookups=lookups,
+        tokens=a * b * d * schedule.split,
+        load=load + lookups,
+        lookups=lookups,
         beats=-(-sum(n * w for n, w in runs) // acc.weight_port_bits),
         fetch_row=vectors * schedule.new_vectors(k * schedule.d, True),
         fetch_in=vectors * schedule.new_vectors(k * schedule.d, False),
-        read=0 if first else psum, write=0 if last else psum,
-        store=schedule.store_cycles(a) if last else 0, last=last,
+        read=0 if first else psum,
+        write=0 if last else psum,
+        store=schedule.store_cycles(a) if last else 0,
+        last=last,
     )
 
 
@@ -166,13 +178,20 @@ def visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
     acc, layer = schedule.accelerator, schedule.shape
     channels, outputs = schedule.part_of(part)
     low = j * schedule.tile_channels if schedule.split_channels else 0
-    line = WORD * layer.size[1] * words(
-        part * schedule.channels + low, min(schedule.tile_channels, channels - low))
+    line = (
+        WORD
+        * layer.size[1]
+        * words(part * schedule.channels + low, min(schedule.tile_channels, channels - low))
+    )
     residual = 0
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
         low = i * schedule.tile_outputs if schedule.ifmap_passes > 1 else 0
-        residual = WORD * schedule.tile_lines(tile) * layer.out_w * words(
-            part * schedule.outputs + low, min(schedule.tile_outputs, outputs - low))
+        residual = (
+            WORD
+            * schedule.tile_lines(tile)
+            * layer.out_w
+            * words(part * schedule.outputs + low, min(schedule.tile_outputs, outputs - low))
+        )
     lines = schedule.tile_ifmap_lines(tile)
     dma = 0
     for size in (lines * line * (schedule.source != "l1"), residual):

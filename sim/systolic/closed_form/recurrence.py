@@ -75,8 +75,13 @@ class _Clock:
     def handover(self) -> Handover:
         """In cycles from the end of the layer."""
         ready = self.written + 1
-        times = (self.written, self.written_before, max(self.free, ready), max(self.free_before, ready),
-                 max(self.dram, self.written_before + 1))
+        times = (
+            self.written,
+            self.written_before,
+            max(self.free, ready),
+            max(self.free_before, ready),
+            max(self.dram, self.written_before + 1),
+        )
         return Handover(*(time - self.end for time in times))
 
     # -- repetition
@@ -86,9 +91,17 @@ class _Clock:
         lowest = self.written_before + 1  # before which no transfer starts
         if visits and self.schedule.source == "dram":
             lowest = min(lowest, self.tile_there)
-        return (self.written - end, self.written_before - end, self.free - end, self.free_before - end,
-                self.last_token - end, self.last_write, max(self.dram, lowest) - end,
-                max(self.sent - end, 0), max(self.sent_before - end, 0))
+        return (
+            self.written - end,
+            self.written_before - end,
+            self.free - end,
+            self.free_before - end,
+            self.last_token - end,
+            self.last_write,
+            max(self.dram, lowest) - end,
+            max(self.sent - end, 0),
+            max(self.sent_before - end, 0),
+        )
 
     def _visit_state(self) -> tuple[int, ...]:
         # A map that came before the current tile was there holds nothing up any more.
@@ -150,9 +163,14 @@ class _Clock:
             if edge:
                 step()
             else:
-                key: tuple = ("outer", part == schedule.parts - 1, part == schedule.parts - 2,
-                              n == outer - 2, n == outer - 1,
-                              schedule.phase(part, n if schedule.outputs_outer else 0))
+                key: tuple = (
+                    "outer",
+                    part == schedule.parts - 1,
+                    part == schedule.parts - 2,
+                    n == outer - 2,
+                    n == outer - 1,
+                    schedule.phase(part, n if schedule.outputs_outer else 0),
+                )
                 if not schedule.outputs_outer:
                     key += self._tile_class(n)
                 self.once(key, True, step)
@@ -161,8 +179,13 @@ class _Clock:
         """What of a tile, and of the one after it, makes a difference."""
         schedule = self.schedule
         after = min(tile + 1, schedule.tiles - 1)
-        return (schedule.tile_lines(tile), schedule.tile_ifmap_lines(tile), schedule.tile_ifmap_lines(after),
-                schedule.tile_lines(after), tile == 0)
+        return (
+            schedule.tile_lines(tile),
+            schedule.tile_ifmap_lines(tile),
+            schedule.tile_ifmap_lines(after),
+            schedule.tile_lines(after),
+            tile == 0,
+        )
 
     def unit(self, part: int, i: int, tile: int, ends_part: bool) -> None:
         """One output group on one tile: all its channel groups and kernel positions."""
@@ -173,8 +196,11 @@ class _Clock:
         following_part = last_part or (ends_part and part == schedule.parts - 2)
         following = None if last_part and ends_part else self.opening[following_part]
         opens = i == 0 or schedule.ifmap_passes > 1
-        fetched = self.memory and (tile == 0 or not schedule.keeps_weights) and (
-            not schedule.shape.dynamic or schedule.spills)
+        fetched = (
+            self.memory
+            and (tile == 0 or not schedule.keeps_weights)
+            and (not schedule.shape.dynamic or schedule.spills)
+        )
         place = (part, i, tile)
         phase = schedule.phase(part, i)
         if self.memory:
@@ -187,15 +213,29 @@ class _Clock:
             body()
         elif opens:
             last = schedule.trips[1] - 1 if schedule.split_channels else 0
-            key = ("open", pixels, id(group), id(following), fetched, phase, self._visit(*place, 0),
-                   self._visit(*place, last), self._next_visit(*place, last))
+            key = (
+                "open",
+                pixels,
+                id(group),
+                id(following),
+                fetched,
+                phase,
+                self._visit(*place, 0),
+                self._visit(*place, last),
+                self._next_visit(*place, last),
+            )
             self.once(key, True, body)
         else:
             self.once(("unit", pixels, id(group), id(following), fetched, phase), False, body)
 
     def channels(
-        self, group: list[tuple[Chunk, ...]], pixels: int, following: Chunk | None, fetched: bool,
-        place: tuple[int, int, int], opens: bool,
+        self,
+        group: list[tuple[Chunk, ...]],
+        pixels: int,
+        following: Chunk | None,
+        fetched: bool,
+        place: tuple[int, int, int],
+        opens: bool,
     ) -> None:
         split = self.schedule.split_channels
         for j, chunks in enumerate(group):
@@ -203,13 +243,14 @@ class _Clock:
             visit = (*place, j) if split or (opens and j == 0) else None
 
             def body(
-                chunks: tuple[Chunk, ...] = chunks, after: Chunk | None = after,
-                visit: tuple[int, int, int, int] | None = visit, first: bool = (*place, j) == (0, 0, 0, 0),
+                chunks: tuple[Chunk, ...] = chunks,
+                after: Chunk | None = after,
+                visit: tuple[int, int, int, int] | None = visit,
+                first: bool = (*place, j) == (0, 0, 0, 0),
             ) -> None:
                 for n, chunk in enumerate(chunks):
                     follower = chunks[n + 1] if n + 1 < len(chunks) else after
-                    self.chunk(chunk, pixels, follower, fetched, visit if n == 0 else None,
-                               first and n == 0)
+                    self.chunk(chunk, pixels, follower, fetched, visit if n == 0 else None, first and n == 0)
 
             if j == 0 or after is None:
                 body()
@@ -222,8 +263,13 @@ class _Clock:
     # -- one chunk
 
     def chunk(
-        self, chunk: Chunk, pixels: int, following: Chunk | None, fetched: bool,
-        opens: tuple[int, int, int, int] | None, first: bool,
+        self,
+        chunk: Chunk,
+        pixels: int,
+        following: Chunk | None,
+        fetched: bool,
+        opens: tuple[int, int, int, int] | None,
+        first: bool,
     ) -> None:
         schedule, acc = self.schedule, self.schedule.accelerator
         there = self._job_from_dram(chunk, fetched, first)
@@ -355,8 +401,14 @@ class _Clock:
         schedule = self.schedule
         i = i if schedule.ifmap_passes > 1 else 0
         j = j if schedule.split_channels else 0
-        key = (part == schedule.parts - 1, i == schedule.trips[0] - 1, tile, j == schedule.trips[1] - 1,
-               schedule.phase(part, i), j * schedule.tile_channels % WORD)
+        key = (
+            part == schedule.parts - 1,
+            i == schedule.trips[0] - 1,
+            tile,
+            j == schedule.trips[1] - 1,
+            schedule.phase(part, i),
+            j * schedule.tile_channels % WORD,
+        )
         if key not in self.visits:
             self.visits[key] = demands.visit(schedule, part, i, tile, j)
         return self.visits[key]

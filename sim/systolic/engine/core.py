@@ -13,8 +13,15 @@ from sim.systolic.program import Program
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
 from sim.systolic.schedule import CODED
 
-_MODES = {"dense": kernel.DENSE, "split": kernel.SPLIT, "block": kernel.BLOCK, "vq": kernel.VQ,
-          "mvq": kernel.MVQ, "ssvq": kernel.SSVQ, "rom": kernel.ROM}
+_MODES = {
+    "dense": kernel.DENSE,
+    "split": kernel.SPLIT,
+    "block": kernel.BLOCK,
+    "vq": kernel.VQ,
+    "mvq": kernel.MVQ,
+    "ssvq": kernel.SSVQ,
+    "rom": kernel.ROM,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +44,12 @@ class LayerRun:
 
 
 def run_program(
-    program: Program, token_ifmap: np.ndarray, trace: bool = False, found: Handover | None = None,
-    registers: bool = False, arbitrated: bool = False,
+    program: Program,
+    token_ifmap: np.ndarray,
+    trace: bool = False,
+    found: Handover | None = None,
+    registers: bool = False,
+    arbitrated: bool = False,
 ) -> LayerRun:
     """Runs a layer cycle by cycle.
 
@@ -56,8 +67,12 @@ def run_program(
         InputError: registers of an idealised array, which has other ones.
     """
     if registers and not program.schedule.accelerator.edge_registers:
-        raise InputError("edge_registers", False, "an idealised array has no registers to clock",
-                         "set edge_registers = true")
+        raise InputError(
+            "edge_registers",
+            False,
+            "an idealised array has no registers to clock",
+            "set edge_registers = true",
+        )
     layer = program.schedule.shape
     x = np.ascontiguousarray(np.moveaxis(token_ifmap, 1, -1))
     acc = np.zeros((len(x), layer.out_h, layer.out_w, layer.outputs), np.int32)
@@ -67,9 +82,15 @@ def run_program(
     emitted = int((program.chunks["pixels"] * program.chunks["a"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
     parameters = _parameters(program, found is not None, registers, arbitrated)
-    arguments = (parameters, program.chunks.view(np.recarray),
-                 program.visits.view(np.recarray), _flat(program.beats), _flat(program.codebook),
-                 _masks(program), program.rom)
+    arguments = (
+        parameters,
+        program.chunks.view(np.recarray),
+        program.visits.view(np.recarray),
+        _flat(program.beats),
+        _flat(program.codebook),
+        _masks(program),
+        program.rom,
+    )
     if trace:
         kernel.run_core(*arguments, states[0], x[0], acc[0], rows, cycles, counters[0])
     else:
@@ -95,27 +116,55 @@ def _parameters(program: Program, memory: bool, registers: bool, arbitrated: boo
     acc = schedule.accelerator
     coded = schedule.format in CODED
     return kernel.Parameters(
-        rows=acc.rows, columns=acc.columns, tile_rows=acc.tile_rows, tile_columns=acc.tile_columns,
-        registers=int(registers), latency=acc.latency, release=acc.release,
-        registered=int(acc.edge_registers), port=acc.weight_port_bits, wrf_depth=acc.wrf_depth,
-        overlap=int(schedule.overlap), mode=_MODES[schedule.format],
-        d=acc.codeword_length, q=acc.multipliers_per_codeword,
+        rows=acc.rows,
+        columns=acc.columns,
+        tile_rows=acc.tile_rows,
+        tile_columns=acc.tile_columns,
+        registers=int(registers),
+        latency=acc.latency,
+        release=acc.release,
+        registered=int(acc.edge_registers),
+        port=acc.weight_port_bits,
+        wrf_depth=acc.wrf_depth,
+        overlap=int(schedule.overlap),
+        mode=_MODES[schedule.format],
+        d=acc.codeword_length,
+        q=acc.multipliers_per_codeword,
         codes=acc.codeword_length // acc.group if schedule.format == "mvq" else 0,
-        mask_bits=acc.mask_code_bits, group=acc.group,
+        mask_bits=acc.mask_code_bits,
+        group=acc.group,
         index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
-        codewords=schedule.codewords if coded else 0, rom_banks=acc.rom_banks, rom_ports=acc.rom_ports,
-        block_inputs=layer.channels // layer.groups, block_outputs=layer.outputs // layer.groups,
-        reuse=int(schedule.reuses), kernel_x=layer.kernel[1],
-        stride_y=layer.stride[0], stride_x=layer.stride[1],
-        dilation_y=layer.dilation[0], dilation_x=layer.dilation[1],
-        pad_y=layer.padding[0], pad_x=layer.padding[1], height=layer.size[0], width=layer.size[1],
-        psum_words=acc.psum_store_bits // 8, psum_ports=acc.psum_ports,
+        codewords=schedule.codewords if coded else 0,
+        rom_banks=acc.rom_banks,
+        rom_ports=acc.rom_ports,
+        block_inputs=layer.channels // layer.groups,
+        block_outputs=layer.outputs // layer.groups,
+        reuse=int(schedule.reuses),
+        kernel_x=layer.kernel[1],
+        stride_y=layer.stride[0],
+        stride_x=layer.stride[1],
+        dilation_y=layer.dilation[0],
+        dilation_x=layer.dilation[1],
+        pad_y=layer.padding[0],
+        pad_x=layer.padding[1],
+        height=layer.size[0],
+        width=layer.size[1],
+        psum_words=acc.psum_store_bits // 8,
+        psum_ports=acc.psum_ports,
         pool=(acc.ifmap_banks + acc.psum_banks) * arbitrated,
-        psum_row_words=-(-acc.columns * acc.psum_store_bits // 64), sparse=int(acc.sparse_tile),
-        memory=int(memory), control=CONTROL_CYCLES if memory else 0, store_stages=STORER_STAGES,
+        psum_row_words=-(-acc.columns * acc.psum_store_bits // 64),
+        sparse=int(acc.sparse_tile),
+        memory=int(memory),
+        control=CONTROL_CYCLES if memory else 0,
+        store_stages=STORER_STAGES,
         write_tail=acc.dma_setup + acc.l2_latency,
-        ifmap_buffers=schedule.ifmap_buffers, ofmap_buffers=schedule.ofmap_buffers,
-        dma_start=acc.dma_setup + acc.l2_latency, dma_bits=acc.dma_bits, dma_gap=acc.dma_burst_gap,
-        dram_bits=acc.dram_bits, dram_latency=acc.dram_latency, dram_row=acc.dram_row_bytes,
+        ifmap_buffers=schedule.ifmap_buffers,
+        ofmap_buffers=schedule.ofmap_buffers,
+        dma_start=acc.dma_setup + acc.l2_latency,
+        dma_bits=acc.dma_bits,
+        dma_gap=acc.dma_burst_gap,
+        dram_bits=acc.dram_bits,
+        dram_latency=acc.dram_latency,
+        dram_row=acc.dram_row_bytes,
         dram_row_cycles=acc.dram_row_cycles,
     )

@@ -18,15 +18,71 @@ NEVER = 1 << 60
 
 # Counters of one run, in the order of COUNTERS.
 COUNTERS = (
-    "core_cycles", "compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "drain",
-    "vectors", "wrf_rows", "beats", "psum_rows_read", "psum_rows_written", "finished_rows",
-    "mac", "gated", "wrf_read", "wrf_write", "arf_read", "arf_write", "prf_read", "prf_write",
-    "crf_read", "crf_write", "l1_ifmap_read", "l1_psum_read", "l1_psum_write", "tokens",
+    "core_cycles",
+    "compute",
+    "dram",
+    "dma",
+    "rom",
+    "weight",
+    "psum",
+    "store",
+    "ifmap",
+    "control",
+    "drain",
+    "vectors",
+    "wrf_rows",
+    "beats",
+    "psum_rows_read",
+    "psum_rows_written",
+    "finished_rows",
+    "mac",
+    "gated",
+    "wrf_read",
+    "wrf_write",
+    "arf_read",
+    "arf_write",
+    "prf_read",
+    "prf_write",
+    "crf_read",
+    "crf_write",
+    "l1_ifmap_read",
+    "l1_psum_read",
+    "l1_psum_write",
+    "tokens",
 )
-(CYCLES, COMPUTE, BY_DRAM, BY_DMA, BY_ROM, WEIGHT, PSUM, STORE, IFMAP, CONTROL, DRAIN, VECTORS, WRF_ROWS,
- BEATS, PSUM_ROWS_READ, PSUM_ROWS_WRITTEN, FINISHED, MAC, GATED, WRF_READ, WRF_WRITE, ARF_READ, ARF_WRITE,
- PRF_READ, PRF_WRITE, CRF_READ, CRF_WRITE, L1_IFMAP_READ, L1_PSUM_READ, L1_PSUM_WRITE,
- TOKENS) = range(len(COUNTERS))
+(
+    CYCLES,
+    COMPUTE,
+    BY_DRAM,
+    BY_DMA,
+    BY_ROM,
+    WEIGHT,
+    PSUM,
+    STORE,
+    IFMAP,
+    CONTROL,
+    DRAIN,
+    VECTORS,
+    WRF_ROWS,
+    BEATS,
+    PSUM_ROWS_READ,
+    PSUM_ROWS_WRITTEN,
+    FINISHED,
+    MAC,
+    GATED,
+    WRF_READ,
+    WRF_WRITE,
+    ARF_READ,
+    ARF_WRITE,
+    PRF_READ,
+    PRF_WRITE,
+    CRF_READ,
+    CRF_WRITE,
+    L1_IFMAP_READ,
+    L1_PSUM_READ,
+    L1_PSUM_WRITE,
+    TOKENS,
+) = range(len(COUNTERS))
 
 
 class Parameters(NamedTuple):
@@ -162,8 +218,9 @@ def _multiply(psum, weights, vector, low, rows):
         if x0 | x1 | x2 | x3 != 0:
             w0, w1, w2, w3 = weights[h], weights[h + 1], weights[h + 2], weights[h + 3]
             for c in range(len(psum)):
-                psum[c] += (x0 * np.int32(w0[c]) + x1 * np.int32(w1[c])
-                            + x2 * np.int32(w2[c]) + x3 * np.int32(w3[c]))
+                psum[c] += (
+                    x0 * np.int32(w0[c]) + x1 * np.int32(w1[c]) + x2 * np.int32(w2[c]) + x3 * np.int32(w3[c])
+                )
     for h in range(quads, rows):
         x0, w0 = np.int32(vector[low + h]), weights[h]
         for c in range(len(psum)):
@@ -235,8 +292,9 @@ def _dram(size, p):
 
 
 @njit(cache=True)
-def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trace_rows, trace_cycles,
-             counters):
+def run_core(
+    p, chunks, visits, words, codebook, masks, rom, state, x, acc, trace_rows, trace_cycles, counters
+):
     """Runs one layer on one ifmap.
 
     With `p.registers` the array is that of `sim.systolic.engine.registers`.
@@ -349,8 +407,9 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     break
                 if next_tile >= p.ifmap_buffers and t < visit_end[next_tile - p.ifmap_buffers]:
                     break
-                dma_free = t + _dma(visits[next_tile].ifmap_bytes, p) + _dma(
-                    visits[next_tile].residual_bytes, p)
+                dma_free = (
+                    t + _dma(visits[next_tile].ifmap_bytes, p) + _dma(visits[next_tile].residual_bytes, p)
+                )
                 tile_there[next_tile] = dma_free
                 next_tile += 1
             # ---- DRAM: weights of jobs and tiles of maps in a fixed order
@@ -371,7 +430,8 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                         if t < dram_free or next_job > max(job, 0) + 1:
                             break
                         if (next_job == 0 and t <= written_before) or (
-                                next_job == max(job, 0) + 1 and t <= written):
+                            next_job == max(job, 0) + 1 and t <= written
+                        ):
                             break
                         dram_free = t + _dram(size, p)
                         job_there[next_job] = dram_free + p.dram_latency
@@ -381,8 +441,13 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     next_job += 1
 
         # ---- loader: accept a beat
-        if not active and job < n_chunks and t >= ready_at and t >= job_there[max(job, 0)] and (
-                job < 0 or t >= free_at[job % banks]):
+        if (
+            not active
+            and job < n_chunks
+            and t >= ready_at
+            and t >= job_there[max(job, 0)]
+            and (job < 0 or t >= free_at[job % banks])
+        ):
             active = True
             if job >= 0:
                 free_at[job % banks] = NEVER
@@ -408,8 +473,9 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     bank = job % banks
                     entry = bank * bank_depth + pending_entry
                     row = wrf[entry, pending_row]
-                    stored_weights = _write_row(row, words, pending_position, pending_width, pending_u,
-                                                pending_row, p, crf, masks)
+                    stored_weights = _write_row(
+                        row, words, pending_position, pending_width, pending_u, pending_row, p, crf, masks
+                    )
                     chunk = chunks[job]
                     tail = pending_entry % chunk.a == chunk.a - 1
                     used = _used(chunk.columns_tail if tail else chunk.columns, p)
@@ -487,8 +553,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                         cause = BY_ROM
                 elif t < fence_at:
                     cause = PSUM
-                elif chunk.last and p.memory and t < (
-                        sent_off if p.ofmap_buffers == 1 else sent_off_before):
+                elif chunk.last and p.memory and t < (sent_off if p.ofmap_buffers == 1 else sent_off_before):
                     cause = STORE
                 elif p.memory and opens and t < map_there[visit]:
                     cause = BY_DRAM
@@ -555,10 +620,23 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                     address = pixel * chunk.a + s
                     word = bank * bank_depth + e
                     starts, emits = e < chunk.a, e >= tokens - chunk.a
-                    place = ((oy * acc.shape[1] + ox) * acc.shape[2] + chunk.output + s * p.columns)
+                    place = (oy * acc.shape[1] + ox) * acc.shape[2] + chunk.output + s * p.columns
                     if p.registers:
-                        registers.issue(array, word, s, starts, starts and not chunk.first, emits,
-                                        chunk.last, address, group_columns, vector, low, group_rows, place)
+                        registers.issue(
+                            array,
+                            word,
+                            s,
+                            starts,
+                            starts and not chunk.first,
+                            emits,
+                            chunk.last,
+                            address,
+                            group_columns,
+                            vector,
+                            low,
+                            group_rows,
+                            place,
+                        )
                     else:
                         psum = prf[s]
                         if starts:
@@ -587,8 +665,7 @@ def run_core(p, chunks, visits, words, codebook, masks, rom, state, x, acc, trac
                         counters[PRF_READ] += group_columns
                     counters[TOKENS] += 1
                     counters[MAC] += group_rows * used
-                    counters[GATED] += _gated(
-                        vector[low : low + group_rows], used, zeros[word])
+                    counters[GATED] += _gated(vector[low : low + group_rows], used, zeros[word])
                     counters[WRF_READ] += group_rows * used
                     counters[PRF_WRITE] += group_columns
                     if e % (chunk.a * chunk.u) == 0:
@@ -639,5 +716,18 @@ def run_batch(p, chunks, visits, words, codebook, masks, rom, states, batch, acc
     no_rows = np.zeros((0, 1), np.int32)
     no_cycles = np.zeros(0, np.int64)
     for n in prange(len(batch)):
-        run_core(p, chunks, visits, words, codebook, masks, rom, states[n], batch[n], acc[n], no_rows,
-                 no_cycles, counters[n])
+        run_core(
+            p,
+            chunks,
+            visits,
+            words,
+            codebook,
+            masks,
+            rom,
+            states[n],
+            batch[n],
+            acc[n],
+            no_rows,
+            no_cycles,
+            counters[n],
+        )

@@ -87,8 +87,9 @@ def _run_pass(work, there, dram_there, pixels, beats, tail, spent):
             if t == sent + tail - 1:
                 return t + 1
         finished = worked == work and t + 1 >= max(there, dram_there)
-        while complete < batches and (finished or (
-                complete < batches - 1 and worked * batches >= (complete + 1) * work)):
+        while complete < batches and (
+            finished or (complete < batches - 1 and worked * batches >= (complete + 1) * work)
+        ):
             sent = max(sent, t + PASS_STAGES) + beats[complete % len(beats)]
             complete += 1
         t += 1

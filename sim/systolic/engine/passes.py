@@ -45,8 +45,12 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
     first = operands[0]
     batch, channels, height, width = first.shape
     if isinstance(layer, Conv | MatMul):
-        raise InputError(layer.name, type(layer).__name__, "runs on the array, not on the vector unit",
-                         "lower it to the array")
+        raise InputError(
+            layer.name,
+            type(layer).__name__,
+            "runs on the array, not on the vector unit",
+            "lower it to the array",
+        )
     out = (batch, *layer.ofmap(*(x.shape[1:] for x in operands)))
     if isinstance(layer, Reshape):
         return first.reshape(out)
@@ -60,8 +64,9 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
         return storer.softmax(runs, layer.table, *limits).reshape(out)
     if isinstance(layer, LayerNorm):
         flat = first.reshape(batch, channels, -1)
-        return storer.layer_norm(flat, layer.gain, layer.bias, layer.shift, layer.epsilon, layer.rms,
-                                 zeros[0], *limits).reshape(out)
+        return storer.layer_norm(
+            flat, layer.gain, layer.bias, layer.shift, layer.epsilon, layer.rms, zeros[0], *limits
+        ).reshape(out)
     if isinstance(layer, Pool):
         return _pool(layer, first.reshape(-1, height, width), zeros[0]).reshape(out)
     if isinstance(layer, AveragePool):
@@ -76,12 +81,28 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
         return storer.add(rows[0], rows[1], layer.multipliers, zeros, layer.shift, *limits).reshape(out)
     if isinstance(layer, Scan):
         x, delta, b, c = (operand[..., 0] for operand in operands)
-        return storer.scan(x, delta, b, c, np.array(zeros), layer.decay, layer.table, layer.skip,
-                           layer.decay_shift, layer.step_multiplier, layer.step_shift, layer.multiplier,
-                           layer.shift, layer.reverse, *limits).reshape(out)
+        return storer.scan(
+            x,
+            delta,
+            b,
+            c,
+            np.array(zeros),
+            layer.decay,
+            layer.table,
+            layer.skip,
+            layer.decay_shift,
+            layer.step_multiplier,
+            layer.step_shift,
+            layer.multiplier,
+            layer.shift,
+            layer.reverse,
+            *limits,
+        ).reshape(out)
     assert isinstance(layer, Concat)
-    parts = [storer.rescale(x.ravel(), zero, multiplier, layer.shift, *limits).reshape(x.shape)
-             for x, zero, multiplier in zip(operands, zeros, layer.multipliers, strict=True)]
+    parts = [
+        storer.rescale(x.ravel(), zero, multiplier, layer.shift, *limits).reshape(x.shape)
+        for x, zero, multiplier in zip(operands, zeros, layer.multipliers, strict=True)
+    ]
     return np.concatenate(parts, 1 + layer.axis)
 
 
@@ -91,8 +112,17 @@ def _pool(layer: Pool, planes: np.ndarray, zero_in: int) -> np.ndarray:
     if layer.mode == "max":
         storer.max_pool(planes, out, *window, layer.low, layer.high)
     else:
-        storer.window_average(planes, out, *window, layer.multiplier, layer.shift, zero_in,
-                              layer.zero_point, layer.low, layer.high)
+        storer.window_average(
+            planes,
+            out,
+            *window,
+            layer.multiplier,
+            layer.shift,
+            zero_in,
+            layer.zero_point,
+            layer.low,
+            layer.high,
+        )
     return out
 
 
@@ -140,6 +170,7 @@ def finish_product(
     weights = stationary(layer, b).reshape(heads, -1, a.shape[0] // heads)
     flat = np.ascontiguousarray(a).reshape(heads, -1, a.shape[1])
     sums = np.ascontiguousarray(raw).reshape(heads, -1, a.shape[1])
-    out = storer.correct_product(sums, flat, weights, zeros, layer.multiplier, layer.shift,
-                                 layer.zero_point, layer.low, layer.high)
+    out = storer.correct_product(
+        sums, flat, weights, zeros, layer.multiplier, layer.shift, layer.zero_point, layer.low, layer.high
+    )
     return out.reshape(raw.shape)

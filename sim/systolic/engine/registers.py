@@ -78,8 +78,7 @@ def reset(rows, columns, tile_rows, tile_columns, prf_words):
 
 
 @njit(cache=True, error_model="numpy")
-def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows,
-          place=0):
+def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows, place=0):
     """A token issues; it and its vector are at the array edge in the next cycle. Follows `clock`.
 
     Args:
@@ -212,8 +211,16 @@ def _multiply(valid, address, operand, psum, wrf):
             sums[c] = psum[v, c]
         for h in range(operand.shape[1]):
             if valid[v, h]:
-                _add_products(sums, operand, np.uint64(v), np.uint64(h), wrf, np.uint64(address[v, h]),
-                              tile_rows, tile_columns)
+                _add_products(
+                    sums,
+                    operand,
+                    np.uint64(v),
+                    np.uint64(h),
+                    wrf,
+                    np.uint64(address[v, h]),
+                    tile_rows,
+                    tile_columns,
+                )
                 low = np.uint64(h) * tile_columns
                 for c in range(tile_columns):
                     psum[v + 1, low + c] = sums[low + c]
@@ -229,8 +236,11 @@ def _add_products(sums, operand, v, h, wrf, word, rows, columns):
         x2, x3 = np.int32(operand[v, h, r2]), np.int32(operand[v, h, r3])
         for c in range(columns):
             sums[low + c] += (
-                x0 * np.int32(wrf[word, top + r, low + c]) + x1 * np.int32(wrf[word, top + r1, low + c])
-                + x2 * np.int32(wrf[word, top + r2, low + c]) + x3 * np.int32(wrf[word, top + r3, low + c]))
+                x0 * np.int32(wrf[word, top + r, low + c])
+                + x1 * np.int32(wrf[word, top + r1, low + c])
+                + x2 * np.int32(wrf[word, top + r2, low + c])
+                + x3 * np.int32(wrf[word, top + r3, low + c])
+            )
         r += np.uint64(4)
     while r < rows:
         x0 = np.int32(operand[v, h, r])
@@ -282,8 +292,14 @@ def snapshot(registers: Registers) -> dict[str, np.ndarray]:
     ages = (now - np.arange(len(registers.tags))) % len(registers.tags)
     tags = {f"tag_{name}": registers.tags[ages, n] for n, name in enumerate(TAG)}
     return {
-        "valid": registers.valid.astype(bool), "address": registers.address.copy(),
-        "operand": registers.operand.copy(), "psum": psum, "skew": skew, "deskew": deskew,
-        "asked": registers.asked[(now - 1) % 2].copy(), "prf": registers.prf.copy(),
-        "row": registers.row.copy(), **tags,
+        "valid": registers.valid.astype(bool),
+        "address": registers.address.copy(),
+        "operand": registers.operand.copy(),
+        "psum": psum,
+        "skew": skew,
+        "deskew": deskew,
+        "asked": registers.asked[(now - 1) % 2].copy(),
+        "prf": registers.prf.copy(),
+        "row": registers.row.copy(),
+        **tags,
     }

@@ -47,8 +47,14 @@ class Simulation:
 
 
 def simulate(
-    network: Network, accelerator: Accelerator, images: np.ndarray, *, compare: bool = True,
-    objective: str = "edp", registers: bool = False, arbitrated: bool = False,
+    network: Network,
+    accelerator: Accelerator,
+    images: np.ndarray,
+    *,
+    compare: bool = True,
+    objective: str = "edp",
+    registers: bool = False,
+    arbitrated: bool = False,
     plans: Sequence[Schedule | Source] | None = None,
 ) -> Simulation:
     """Runs a network on an accelerator, cycle by cycle.
@@ -94,8 +100,14 @@ def simulate(
 
 
 def _convolution(
-    network: Network, layer: Conv, shape: ConvShape, schedule: Schedule,
-    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool, arbitrated: bool,
+    network: Network,
+    layer: Conv,
+    shape: ConvShape,
+    schedule: Schedule,
+    tensors: Mapping[str, np.ndarray],
+    found: Handover,
+    registers: bool,
+    arbitrated: bool,
 ) -> tuple[np.ndarray, LayerCounts, Handover]:
     program = lower(layer, schedule)
     ifmap = token_ifmap(tensors[layer.input], layer, program, network.zero_point(layer.input))
@@ -105,19 +117,31 @@ def _convolution(
 
 
 def _product(
-    network: Network, layer: MatMul, shape: ConvShape, schedule: Schedule,
-    tensors: Mapping[str, np.ndarray], found: Handover, registers: bool, arbitrated: bool,
+    network: Network,
+    layer: MatMul,
+    shape: ConvShape,
+    schedule: Schedule,
+    tensors: Mapping[str, np.ndarray],
+    found: Handover,
+    registers: bool,
+    arbitrated: bool,
 ) -> tuple[np.ndarray, LayerCounts, Handover]:
     """The second operand of each image takes the place of the weights."""
     zeros = (network.zero_point(layer.inputs[0]), network.zero_point(layer.inputs[1]))
     images, runs = [], []
     for a, b in zip(*(tensors[name] for name in layer.inputs), strict=True):
         weight = DenseWeight(passes.stationary(layer, b))
-        raw = Conv(layer.name, layer.inputs[0], weight, np.zeros(weight.shape[0], np.int32),
-                   groups=layer.heads)
+        raw = Conv(
+            layer.name, layer.inputs[0], weight, np.zeros(weight.shape[0], np.int32), groups=layer.heads
+        )
         program = lower(raw, schedule)
-        run = run_program(program, token_ifmap(a[None], raw, program, 0), found=found, registers=registers,
-                          arbitrated=arbitrated)
+        run = run_program(
+            program,
+            token_ifmap(a[None], raw, program, 0),
+            found=found,
+            registers=registers,
+            arbitrated=arbitrated,
+        )
         images.append(passes.finish_product(layer, run.acc[0], a, b, zeros))
         runs.append((program, run))
     program, run = runs[0]

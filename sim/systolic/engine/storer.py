@@ -178,8 +178,9 @@ def layer_norm(x, gain, bias, shift, epsilon, rms, zero_in, zero_point, low, hig
             for c in range(channels):
                 value = channels * (np.int64(x[n, c, p]) - zero_in) - total
                 normalized = (value * inverse + half) >> 26
-                out[n, c, p] = _finish(normalized * np.int64(gain[c]) + np.int64(bias[c]), shift,
-                                       zero_point, low, high)
+                out[n, c, p] = _finish(
+                    normalized * np.int64(gain[c]) + np.int64(bias[c]), shift, zero_point, low, high
+                )
     return out
 
 
@@ -217,8 +218,25 @@ def correct_product(raw, a, b, zeros, multiplier, shift, zero_point, low, high):
 
 
 @njit(cache=True)
-def scan(x, delta, b, c, zeros, decay, table, skip, decay_shift, step_multiplier, step_shift, multiplier,
-         shift, reverse, zero_point, low, high):
+def scan(
+    x,
+    delta,
+    b,
+    c,
+    zeros,
+    decay,
+    table,
+    skip,
+    decay_shift,
+    step_multiplier,
+    step_shift,
+    multiplier,
+    shift,
+    reverse,
+    zero_point,
+    low,
+    high,
+):
     """Selective scan of x, delta int8 [batch, C, L] and b, c int8 [batch, N, L] -> int8 [batch, C, L].
 
     Args:

@@ -57,9 +57,21 @@ def test_structure_and_formats() -> None:
     mvq.cluster(model, mvq.MvqConfig(k=16))
     net = export(model, images(16), name="mvq", metadata={"note": "x"})
     assert [layer.name for layer in net.layers] == [
-        "stem", "block0.conv1", "block0.conv2", "block0.add",
-        "block1.shortcut", "block1.conv1", "block1.conv2", "block1.add",
-        "block2.shortcut", "block2.conv1", "block2.conv2", "block2.add", "pool", "fc"]
+        "stem",
+        "block0.conv1",
+        "block0.conv2",
+        "block0.add",
+        "block1.shortcut",
+        "block1.conv1",
+        "block1.conv2",
+        "block1.add",
+        "block2.shortcut",
+        "block2.conv1",
+        "block2.conv2",
+        "block2.add",
+        "pool",
+        "fc",
+    ]
     assert net.metadata == {"note": "x"}
     assert (net.input.shape, net.input.scale, net.input.zero_point) == ((1, 28, 28), 1 / 255, -128)
     for layer in net.layers:

@@ -70,8 +70,11 @@ def compressed_network() -> Network:
 
 def test_codebooks_survive_the_export() -> None:
     network = compressed_network()
-    coded = [layer for layer in network.layers
-             if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    coded = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    ]
     # u, gate, out, and low, b, c, delta of either direction
     assert len(coded) == 3 + 2 * 4
     assert {layer.weight.d for layer in coded} == {4}
@@ -79,19 +82,25 @@ def test_codebooks_survive_the_export() -> None:
 
 @pytest.mark.parametrize("kind", ["vim", "deit", "vim-vq"])
 def test_the_cycle_engine_is_bit_exact(kind: str) -> None:
-    network = compressed_network() if kind == "vim-vq" else export(
-        model({"vim": Vim, "deit": DeiT}[kind]), images(16), name=kind)
+    network = (
+        compressed_network()
+        if kind == "vim-vq"
+        else export(model({"vim": Vim, "deit": DeiT}[kind]), images(16), name=kind)
+    )
     pixels = network.input.quantize(images(2, seed=7).pixels.numpy() / 255)
     assert simulate(network, machine(kind == "vim-vq"), pixels).bit_exact
 
 
-@pytest.mark.parametrize(("kind", "method", "options", "preset"), [
-    (DeiT, "vq", Options(k=16, d=8, epochs=0), "ews-c-16"),
-    (DeiT, "mvq", Options(k=16, epochs=0), "ews-cms-16"),
-    (DeiT, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
-    (Vim, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
-    (Vim, "vq4all", Options(k=64, epochs=1), "rom-16"),
-])
+@pytest.mark.parametrize(
+    ("kind", "method", "options", "preset"),
+    [
+        (DeiT, "vq", Options(k=16, d=8, epochs=0), "ews-c-16"),
+        (DeiT, "mvq", Options(k=16, epochs=0), "ews-cms-16"),
+        (DeiT, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
+        (Vim, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
+        (Vim, "vq4all", Options(k=64, epochs=1), "rom-16"),
+    ],
+)
 def test_codebooks_of_every_method_are_cut_where_a_projection_is(
     kind: type[nn.Module], method: str, options: Options, preset: str
 ) -> None:
@@ -99,7 +108,7 @@ def test_codebooks_of_every_method_are_cut_where_a_projection_is(
     found = model(kind)
     network = compress(found, method, options, images(32), images(128), name=method)
     block = found.blocks[0]
-    whole, names = ((block.attention.qkv, "qkv") if kind is DeiT else (block.in_proj, ("u", "gate")))
+    whole, names = (block.attention.qkv, "qkv") if kind is DeiT else (block.in_proj, ("u", "gate"))
     layers = [network[f"block0.{name}"] for name in names]
     integers = torch.cat([torch.from_numpy(layer.weight.decode()).double().flatten(1) for layer in layers])
     real = whole.weight.detach().double()

@@ -64,7 +64,8 @@ def test_a_mobile_block() -> None:
         ConvShape("expand", 4, 8, size=(6, 6), chained=False),
         ConvShape("depth", 8, 8, (3, 3), padding=(2, 2), size=(6, 6), dilation=(2, 2), groups=8),
         PassShape("mean", "pool", 288, 1, 8),
-        ConvShape("squeeze", 8, 2), ConvShape("excite", 2, 8),
+        ConvShape("squeeze", 8, 2),
+        ConvShape("excite", 2, 8),
         PassShape("mul", "multiply", 288, 2, 288, chained=False, reads=296),
         ConvShape("project", 8, 4, size=(6, 6), residual="add"),
         PassShape("adaptive_avg_pool2d", "pool", 144, 1, 4),
@@ -102,6 +103,7 @@ def test_the_projects_resnet_equals_the_built_in_one() -> None:
 
     An importer does not know which axis of a pass holds the channels.
     """
+
     def plain(shape: ConvShape | PassShape) -> ConvShape | PassShape:
         if isinstance(shape, ConvShape):
             return replace(shape, name="", chained=True, residual="")
@@ -139,18 +141,22 @@ def test_an_unknown_operator_names_its_node_and_the_way_out() -> None:
     with pytest.raises(InputError, match=r"node cumsum = 'aten.cumsum': .*operators=\['aten.cumsum'\]"):
         import_module(Cumulative(), (x,))
     assert import_module(Cumulative(), (x,), ["aten.cumsum"]) == [
-        PassShape("cumsum", "other", 20, 1, 20, chained=False)]
+        PassShape("cumsum", "other", 20, 1, 20, chained=False)
+    ]
     with pytest.raises(InputError, match=r"'aten.cumsun': not in the network. Fix: use 'aten.cumsum'"):
         import_module(Cumulative(), (x,), ["aten.cumsun"])
 
 
-@pytest.mark.parametrize(("module", "size", "message"), [
-    (nn.Conv2d(1, 2, 3), (4, 1, 8, 8), "batch = 4: layer shapes describe one image. Fix: .* batch of 1"),
-    (nn.ConvTranspose2d(1, 2, 3), (1, 1, 8, 8), "= 'aten.conv_transpose2d': .* Fix: use nn.Upsample"),
-    (nn.Conv3d(1, 2, 3), (1, 1, 8, 8, 8), "= 'aten.conv3d': .* Fix: give a network of 1-D or 2-D"),
-    (nn.Identity(), (1, 4), "network = 'Identity': has no layer. Fix: "),
-    (nn.Linear(3, 4), (1, 5), "module = 'Linear': torch.export cannot record it: .* Fix: "),
-])
+@pytest.mark.parametrize(
+    ("module", "size", "message"),
+    [
+        (nn.Conv2d(1, 2, 3), (4, 1, 8, 8), "batch = 4: layer shapes describe one image. Fix: .* batch of 1"),
+        (nn.ConvTranspose2d(1, 2, 3), (1, 1, 8, 8), "= 'aten.conv_transpose2d': .* Fix: use nn.Upsample"),
+        (nn.Conv3d(1, 2, 3), (1, 1, 8, 8, 8), "= 'aten.conv3d': .* Fix: give a network of 1-D or 2-D"),
+        (nn.Identity(), (1, 4), "network = 'Identity': has no layer. Fix: "),
+        (nn.Linear(3, 4), (1, 5), "module = 'Linear': torch.export cannot record it: .* Fix: "),
+    ],
+)
 def test_refusals(module: nn.Module, size: tuple[int, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         import_module(module, (torch.rand(size),))
@@ -168,7 +174,10 @@ def test_a_dropped_layer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
             import_module(module, (x,))
     whole = aten.OPERATORS["aten.linear"]
     with monkeypatch.context() as patch:
-        patch.setitem(aten.OPERATORS, "aten.linear",
-                      lambda call: whole(call) if call.name == "0" else aten.OPERATORS["aten.view"](call))
+        patch.setitem(
+            aten.OPERATORS,
+            "aten.linear",
+            lambda call: whole(call) if call.name == "0" else aten.OPERATORS["aten.view"](call),
+        )
         with pytest.raises(InputError, match=r"Sequential: MACs = 16: torch\S+ counts 24. Fix: report"):
             import_module(module, (x,))

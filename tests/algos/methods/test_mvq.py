@@ -40,7 +40,8 @@ def test_table_3_ordering() -> None:
     reports = {case: clustered(case)[1] for case in "ABCD"}
     for case in "CD":
         assert total(reports[case], "total_sse") == pytest.approx(
-            total(reports[case], "masked_sse"), rel=1e-6)
+            total(reports[case], "masked_sse"), rel=1e-6
+        )
     for case in "AB":
         assert total(reports[case], "total_sse") > total(reports[case], "masked_sse")
     assert total(reports["D"], "total_sse") < 0.8 * total(reports["C"], "total_sse")
@@ -59,23 +60,34 @@ def test_reports_are_the_errors_of_the_weights(case: str) -> None:
     target = group(weight, part.codebook.codewords.shape[1])
     if case != "A":
         pruned = vectors * kept
-        target = group(pruned.reshape(4, -1, 16).transpose(1, 2).reshape(weight.shape),
-                       part.codebook.codewords.shape[1])
+        target = group(
+            pruned.reshape(4, -1, 16).transpose(1, 2).reshape(weight.shape), part.codebook.codewords.shape[1]
+        )
     rebuilt = part.codebook.codewords.detach()[part.assignments] * part.masks
     assert reports["blocks.2.conv1"].total_sse == pytest.approx(
-        float(((target - rebuilt) ** 2).sum()), rel=1e-5)
+        float(((target - rebuilt) ** 2).sum()), rel=1e-5
+    )
     assert bool((part.masks == 0).any()) == (case in "CD")
 
 
 def test_stem_and_classifier_stay_dense_and_small_layers_get_small_codebooks() -> None:
     model = resnet8()
     mvq.cluster(model, mvq.MvqConfig(k=100))
-    sizes = {name: len(part.codebook.codewords) for name, layer in model.named_modules()
-             if (part := attached(layer)) is not None}
+    sizes = {
+        name: len(part.codebook.codewords)
+        for name, layer in model.named_modules()
+        if (part := attached(layer)) is not None
+    }
     assert sizes == {
-        "blocks.0.conv1": 72, "blocks.0.conv2": 72, "blocks.1.conv1": 100, "blocks.1.conv2": 100,
-        "blocks.1.shortcut.0": 16, "blocks.2.conv1": 100, "blocks.2.conv2": 100,
-        "blocks.2.shortcut.0": 64}
+        "blocks.0.conv1": 72,
+        "blocks.0.conv2": 72,
+        "blocks.1.conv1": 100,
+        "blocks.1.conv2": 100,
+        "blocks.1.shortcut.0": 16,
+        "blocks.2.conv1": 100,
+        "blocks.2.conv2": 100,
+        "blocks.2.shortcut.0": 64,
+    }
 
 
 def test_reported_bits_are_those_of_the_exported_network() -> None:
@@ -101,8 +113,15 @@ def test_fine_tuning_learns_and_keeps_assignments_and_masks() -> None:
 def test_compress(case: str) -> None:
     seen: list[int] = []
     config = mvq.MvqConfig(k=16, d=8 if case == "A" else 16, case=case)  # type: ignore[arg-type]
-    net = mvq.compress(resnet8(), images(32), config, name="tiny", training=images(64),
-                       recipe=TUNING, report=lambda epoch, loss, seconds: seen.append(epoch))
+    net = mvq.compress(
+        resnet8(),
+        images(32),
+        config,
+        name="tiny",
+        training=images(64),
+        recipe=TUNING,
+        report=lambda epoch, loss, seconds: seen.append(epoch),
+    )
     assert (net.name, seen) == ("tiny", [1, 2])
     weights = [layer.weight for layer in net.layers if isinstance(layer, Conv)]
     assert sum(isinstance(w, CodebookWeight) for w in weights) == 8
@@ -110,15 +129,18 @@ def test_compress(case: str) -> None:
 
 
 def test_compress_repeats_to_the_bit() -> None:
-    nets = [mvq.compress(resnet8(), images(32), mvq.MvqConfig(k=16), training=images(64),
-                         recipe=TUNING) for _ in range(2)]
+    nets = [
+        mvq.compress(resnet8(), images(32), mvq.MvqConfig(k=16), training=images(64), recipe=TUNING)
+        for _ in range(2)
+    ]
     one, two = (reference.logits(net, images(20).pixels) for net in nets)
     assert torch.equal(one, two)
 
 
 def test_plain_vq_of_the_experiment_has_at_least_the_bits_of_mvq() -> None:
-    storage = {case: sum((r.bits for r in mvq.cluster(ResNet(), CASES[case]).values()), Bits())
-               for case in "AD"}
+    storage = {
+        case: sum((r.bits for r in mvq.cluster(ResNet(), CASES[case]).values()), Bits()) for case in "AD"
+    }
     assert 1.0 <= storage["A"].per_weight / storage["D"].per_weight < 1.1
     assert storage["D"].ratio > 15
 
@@ -136,8 +158,11 @@ def test_one_codebook_of_all_layers() -> None:
     assert storage.codebooks == 100 * 16 * 8
     assert total(reports, "total_sse") > total(mvq.cluster(resnet8(), mvq.MvqConfig(k=100)), "total_sse")
     mvq.fine_tune(model, images(64), TUNING)
-    exported = [layer.weight.codebook for layer in mvq.export(model, images(16), name="mvq").layers
-                if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    exported = [
+        layer.weight.codebook
+        for layer in mvq.export(model, images(16), name="mvq").layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    ]
     assert len({codebook.tobytes() for codebook in exported}) == 1
 
 

@@ -38,8 +38,11 @@ def clustered(config: SsvqConfig = EAGER, width: int = 8) -> ResNet:
 
 
 def coded(network: Network) -> list[CodebookWeight]:
-    return [layer.weight for layer in network.layers
-            if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    return [
+        layer.weight
+        for layer in network.layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    ]
 
 
 def test_weights_are_plain_kmeans_of_magnitudes_with_the_signs_of_the_weights() -> None:
@@ -101,13 +104,16 @@ def test_frozen_signs_never_move_and_their_number_never_falls(monkeypatch: pytes
     assert sum(int(f.sum()) for f in frozen) > 0
 
 
-@pytest.mark.parametrize(("config", "moves", "freezes"), [
-    (replace(EAGER, learn_signs=False), False, False),
-    (replace(EAGER, freezing=None), True, False),
-    (EAGER, True, True),
-    (replace(EAGER, freezing=replace(EAGER.freezing, vote="average")), True, True),  # type: ignore[type-var]
-    (replace(EAGER, freezing=replace(EAGER.freezing, interval=100)), True, False),  # type: ignore[type-var]
-])
+@pytest.mark.parametrize(
+    ("config", "moves", "freezes"),
+    [
+        (replace(EAGER, learn_signs=False), False, False),
+        (replace(EAGER, freezing=None), True, False),
+        (EAGER, True, True),
+        (replace(EAGER, freezing=replace(EAGER.freezing, vote="average")), True, True),  # type: ignore[type-var]
+        (replace(EAGER, freezing=replace(EAGER.freezing, interval=100)), True, False),  # type: ignore[type-var]
+    ],
+)
 def test_ablations(config: SsvqConfig, moves: bool, freezes: bool) -> None:
     model = clustered(config)
     before = [w.signs().detach().clone() for w in ssvq.signed_weights(model)]
@@ -149,8 +155,10 @@ def test_interrupted_run_ends_with_the_same_tensors(tmp_path: Path, monkeypatch:
 
 
 def test_compress_repeats_to_the_bit() -> None:
-    nets = [ssvq.compress(resnet8(8), images(32), EAGER, name="tiny", training=images(32), recipe=TUNING)
-            for _ in range(2)]
+    nets = [
+        ssvq.compress(resnet8(8), images(32), EAGER, name="tiny", training=images(32), recipe=TUNING)
+        for _ in range(2)
+    ]
     assert nets[0].name == "tiny"
     one, two = (reference.logits(net, images(20).pixels) for net in nets)
     assert torch.equal(one, two)

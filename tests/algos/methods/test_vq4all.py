@@ -46,8 +46,11 @@ def networks() -> dict[str, Network]:
 
 
 def coded(net: Network) -> list[CodebookWeight]:
-    return [layer.weight for layer in net.layers
-            if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    return [
+        layer.weight
+        for layer in net.layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    ]
 
 
 def test_each_network_gives_the_same_number_of_subvectors() -> None:
@@ -107,8 +110,15 @@ def test_construction_follows_its_schedule_and_leaves_the_codebook() -> None:
     codebook = vq4all.universal_codebook([layers], QUICK)
     before = codebook.integers.clone(), codebook.codewords.clone()
     config = replace(QUICK, epochs=5, forced=(0.2, 0.8))
-    construct(model, layers, vq4all.blocks(model), codebook, images(48), config,
-              report=lambda epoch, loss, seconds: shares.append(confirmed(model)))
+    construct(
+        model,
+        layers,
+        vq4all.blocks(model),
+        codebook,
+        images(48),
+        config,
+        report=lambda epoch, loss, seconds: shares.append(confirmed(model)),
+    )
     assert shares == sorted(shares)
     for share, wanted in zip(shares, (0, 1 / 3, 2 / 3, 1, 1), strict=True):
         assert share >= wanted - 1e-6
@@ -163,8 +173,15 @@ def test_construction_learns() -> None:
     losses: list[float] = []
     nearest_model, model = copy.deepcopy(float_model), copy.deepcopy(float_model)
     codebook = vq4all.universal_codebook([model.layers()], QUICK)
-    construct(model, model.layers(), ["hidden"], codebook, some, replace(QUICK, epochs=12),
-              report=lambda epoch, loss, seconds: losses.append(loss))
+    construct(
+        model,
+        model.layers(),
+        ["hidden"],
+        codebook,
+        some,
+        replace(QUICK, epochs=12),
+        report=lambda epoch, loss, seconds: losses.append(loss),
+    )
     assert losses[-1] < losses[0]
     with torch.no_grad():
         for layer in nearest_model.layers().values():
@@ -210,8 +227,9 @@ def test_linear_layers_of_any_module() -> None:
     stored = universal_weights(model)[0].stored()
     assert stored.shape == (32, 784, 1, 1)
     step = universal_weights(model)[0].scales()
-    np.testing.assert_allclose(stored.decode()[:, :, 0, 0] * step[:, None], model.hidden[1].weight.detach(),
-                               rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        stored.decode()[:, :, 0, 0] * step[:, None], model.hidden[1].weight.detach(), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_one_codebook_in_every_layer_of_every_network(networks) -> None:
@@ -220,8 +238,11 @@ def test_one_codebook_in_every_layer_of_every_network(networks) -> None:
     for net in networks.values():
         assert len(coded(net)) == 8
         assert all(weight.universal and weight.kind == "vq" for weight in coded(net))
-        dense = [layer.name for layer in net.layers
-                 if isinstance(layer, Conv) and isinstance(layer.weight, DenseWeight)]
+        dense = [
+            layer.name
+            for layer in net.layers
+            if isinstance(layer, Conv) and isinstance(layer.weight, DenseWeight)
+        ]
         assert dense == ["stem", "fc"]
 
 
@@ -237,7 +258,7 @@ def test_channel_scales_go_into_the_requantization() -> None:
     assert layer.requantization is not None
     norm = model.blocks[1].bn2
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-    m = layer.requantization.multiplier / 2.0 ** layer.requantization.shift
+    m = layer.requantization.multiplier / 2.0**layer.requantization.shift
     # m = step * channel scale * gain * a constant of the two activation scales
     weight = layer.weight.decode().astype(np.float64)
     steps = (conv.weight.detach().numpy() * weight).sum((1, 2, 3)) / (weight**2).sum((1, 2, 3))
@@ -249,8 +270,13 @@ def test_channel_scales_go_into_the_requantization() -> None:
 def test_a_new_network_from_the_rom_of_others(networks, tmp_path) -> None:
     """The integers that the others' files hold are all that it needs."""
     integers = torch.from_numpy(coded(networks["wide"])[0].codebook)
-    nets = vq4all.compress({"late": resnet8(8, seed=5)}, images(32), QUICK, training=images(48),
-                           codebook=FrozenCodebook(integers))
+    nets = vq4all.compress(
+        {"late": resnet8(8, seed=5)},
+        images(32),
+        QUICK,
+        training=images(48),
+        codebook=FrozenCodebook(integers),
+    )
     for net in (*networks.values(), *nets.values()):
         artifact.save(net, tmp_path / f"{net.name}.safetensors")
     assert len(list(tmp_path.glob("*.codebook.safetensors"))) == 1
@@ -280,15 +306,20 @@ def test_rom_image(networks) -> None:
 
 @pytest.mark.slow
 def test_a_layer_on_the_rtl(networks) -> None:
-    result = codeword.verify("rom-8", network=networks["narrow"], layer="block1.conv1",
-                             settings=["codebook_entries=64"])
+    result = codeword.verify(
+        "rom-8", network=networks["narrow"], layer="block1.conv1", settings=["codebook_entries=64"]
+    )
     assert result.words_compared > 3000
     assert result.mismatches == 0
 
 
 def test_bad_input(networks) -> None:
-    for change, message in (({"k": 1}, "k = 1"), ({"threshold": 1.0}, "threshold = 1"),
-                            ({"forced": (0.9, 0.5)}, "forced"), ({"epochs": 0}, "epochs = 0")):
+    for change, message in (
+        ({"k": 1}, "k = 1"),
+        ({"threshold": 1.0}, "threshold = 1"),
+        ({"forced": (0.9, 0.5)}, "forced"),
+        ({"epochs": 0}, "epochs = 0"),
+    ):
         with pytest.raises(InputError, match=message):
             replace(QUICK, **change)
     with pytest.raises(InputError, match="fewer than a batch of 16"):

@@ -32,8 +32,9 @@ def small(one_sided: bool = False) -> InvertedResidualNet:
     return model
 
 
-@pytest.mark.parametrize(("source", "parameters"), [
-    (MOBILENET_V2, 3_504_872), (EFFICIENTNET_LITE0, 4_652_008)])
+@pytest.mark.parametrize(
+    ("source", "parameters"), [(MOBILENET_V2, 3_504_872), (EFFICIENTNET_LITE0, 4_652_008)]
+)
 def test_published_sizes(source, parameters):
     """Of the papers, without the zeros of one-sided kernels."""
     model = InvertedResidualNet(replace(source, one_sided=False))
@@ -58,7 +59,8 @@ def test_integers_follow_the_float_network_and_agree_with_the_simulator(one_side
     quantized = Activation(4 / 127)
     net = export_module(model, inputs, quantized, name="small", compressible=list(model.body()))
     assert [layer.name for layer in net.layers if isinstance(layer, Conv) and layer.groups > 1] == [
-        f"blocks.{n}.depthwise.0" for n in range(5)]
+        f"blocks.{n}.depthwise.0" for n in range(5)
+    ]
     assert sum(type(layer).__name__ == "Add" for layer in net.layers) == 3
 
     images = (inputs / quantized.scale).round().clamp(-128, 127).long()

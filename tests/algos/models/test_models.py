@@ -18,8 +18,16 @@ def test_resnet20_has_272186_parameters() -> None:
 
 def test_body_is_every_convolution_behind_the_stem() -> None:
     model = ResNet(8)
-    names = ["blocks.0.conv1", "blocks.0.conv2", "blocks.1.conv1", "blocks.1.conv2",
-             "blocks.1.shortcut.0", "blocks.2.conv1", "blocks.2.conv2", "blocks.2.shortcut.0"]
+    names = [
+        "blocks.0.conv1",
+        "blocks.0.conv2",
+        "blocks.1.conv1",
+        "blocks.1.conv2",
+        "blocks.1.shortcut.0",
+        "blocks.2.conv1",
+        "blocks.2.conv2",
+        "blocks.2.shortcut.0",
+    ]
     assert list(model.body()) == names
     assert len(ResNet(20).body()) == 20
 

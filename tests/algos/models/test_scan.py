@@ -20,13 +20,19 @@ def operands(seed: int, tokens: int = TOKENS) -> list[Tensor]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    return [normal(BATCH, tokens, CHANNELS), normal(BATCH, tokens, CHANNELS).exp(),
-            -normal(CHANNELS, STATES).exp(), normal(BATCH, tokens, STATES),
-            normal(BATCH, tokens, STATES), normal(CHANNELS)]
+    return [
+        normal(BATCH, tokens, CHANNELS),
+        normal(BATCH, tokens, CHANNELS).exp(),
+        -normal(CHANNELS, STATES).exp(),
+        normal(BATCH, tokens, STATES),
+        normal(BATCH, tokens, STATES),
+        normal(CHANNELS),
+    ]
 
 
-def recurrence(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor,
-               reverse: bool) -> Tensor:
+def recurrence(
+    x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, reverse: bool
+) -> Tensor:
     """As published, differentiated by autograd, with nothing in common with the code under test."""
     out = torch.zeros(x.shape, dtype=x.dtype)
     for i in range(BATCH):
@@ -34,8 +40,10 @@ def recurrence(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: 
             h = torch.zeros(STATES, dtype=x.dtype)
             order = range(x.shape[1])
             for t in reversed(order) if reverse else order:
-                h = (torch.exp(delta[i, t, channel] * a[channel]) * h
-                     + delta[i, t, channel] * x[i, t, channel] * b[i, t])
+                h = (
+                    torch.exp(delta[i, t, channel] * a[channel]) * h
+                    + delta[i, t, channel] * x[i, t, channel] * b[i, t]
+                )
                 place = torch.zeros_like(out)
                 place[i, t, channel] = 1
                 out = out + place * (torch.dot(c[i, t], h) + skip[channel] * x[i, t, channel])
@@ -53,8 +61,9 @@ def test_values_and_gradients(reverse: bool, tokens: int) -> None:
     (found * weights).sum().backward()
     (expected * weights.double()).sum().backward()
     for name, one, other in zip(NAMES, ours, exact, strict=True):
-        torch.testing.assert_close(one.grad.double(), other.grad, rtol=1e-4, atol=1e-4,
-                                   msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            one.grad.double(), other.grad, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def test_two_tokens_by_hand() -> None:

@@ -18,9 +18,17 @@ PLACES = 2 * 36  # of two layers
 
 def coded(weight: Callable[[int], CodebookWeight]) -> Network:
     """Two 3x3 layers of 4 -> 4 channels, d = 4."""
-    layers = tuple(Conv(name, source, weight(i), np.zeros(4, np.int32), padding=(1, 1),
-                        requantization=requantization(4, 16))
-                   for i, (name, source) in enumerate((("a", "input"), ("b", "a"))))
+    layers = tuple(
+        Conv(
+            name,
+            source,
+            weight(i),
+            np.zeros(4, np.int32),
+            padding=(1, 1),
+            requantization=requantization(4, 16),
+        )
+        for i, (name, source) in enumerate((("a", "input"), ("b", "a")))
+    )
     return Network("coded", TensorSpec((4, 6, 6), 1.0), layers)
 
 
@@ -32,10 +40,16 @@ def test_main_setting_of_the_paper() -> None:
     assert storage.codebooks == 512 * 16 * 8 == 8 * 1024 * 8
 
 
-@pytest.mark.parametrize(("k", "d", "n", "m", "expected"), [
-    (1024, 8, 0, 0, 1.25), (256, 16, 3, 16, 1.125), (256, 16, 2, 16, 0.9375), (512, 8, 1, 2, 1.625),
-    (512, 8, 2, 4, 1.875),
-])
+@pytest.mark.parametrize(
+    ("k", "d", "n", "m", "expected"),
+    [
+        (1024, 8, 0, 0, 1.25),
+        (256, 16, 3, 16, 1.125),
+        (256, 16, 2, 16, 0.9375),
+        (512, 8, 1, 2, 1.625),
+        (512, 8, 2, 4, 1.875),
+    ],
+)
 def test_settings_of_the_paper(k: int, d: int, n: int, m: int, expected: float) -> None:
     storage = bits(64, k, d, n, m)
     assert (storage.assignments + storage.masks) / storage.weights == expected
@@ -50,7 +64,11 @@ def test_ratio_counts_the_codebook() -> None:
 def test_sum() -> None:
     both = bits(100, 4, 8) + bits(50, 64, 16, 4, 16)
     assert (both.weights, both.assignments, both.masks, both.codebooks) == (
-        100 * 8 + 50 * 16, 100 * 2 + 50 * 6, 50 * 11, 4 * 64 + 64 * 128)
+        100 * 8 + 50 * 16,
+        100 * 2 + 50 * 6,
+        50 * 11,
+        4 * 64 + 64 * 128,
+    )
 
 
 def test_network_counts_its_compressed_layers_only_and_a_shared_codebook_once() -> None:

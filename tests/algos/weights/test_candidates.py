@@ -22,9 +22,17 @@ def brute_force(vectors: np.ndarray, codebook: np.ndarray, n: int) -> tuple[np.n
     return np.array(indices), np.array(distances)
 
 
-@pytest.mark.parametrize(("rows", "k", "d", "n", "chunk"), [
-    (50, 16, 4, 4, 1), (50, 16, 4, 4, 100), (50, 16, 4, 4, 1 << 20), (7, 300, 8, 17, 2000), (9, 5, 2, 5, 10),
-    (3, 40, 1, 1, 40)])
+@pytest.mark.parametrize(
+    ("rows", "k", "d", "n", "chunk"),
+    [
+        (50, 16, 4, 4, 1),
+        (50, 16, 4, 4, 100),
+        (50, 16, 4, 4, 1 << 20),
+        (7, 300, 8, 17, 2000),
+        (9, 5, 2, 5, 10),
+        (3, 40, 1, 1, 40),
+    ],
+)
 def test_chunks_equal_the_whole_search(rows, k, d, n, chunk, monkeypatch) -> None:
     """Small integers: all sums are exact, and many distances are equal."""
     monkeypatch.setattr(candidates, "CHUNK", chunk)

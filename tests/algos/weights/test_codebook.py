@@ -80,8 +80,9 @@ def test_gradient_is_the_masked_mean_of_the_members() -> None:
 
 def test_gradient_of_a_codebook_of_two_layers_is_the_mean_over_the_members_of_both() -> None:
     book = fine_codebook(torch.zeros(1, 2))
-    one = MaskedWeight(book, torch.tensor([0, 0, 0]), torch.tensor([[1, 0], [1, 1], [1, 1]]),
-                       torch.Size((2, 3)), (0, 0))
+    one = MaskedWeight(
+        book, torch.tensor([0, 0, 0]), torch.tensor([[1, 0], [1, 1], [1, 1]]), torch.Size((2, 3)), (0, 0)
+    )
     two = MaskedWeight(book, torch.tensor([0]), torch.tensor([[1, 1]]), torch.Size((2, 1)), (0, 0))
     tie([one, two])
     upstream = torch.tensor([[1.0, 8], [2, 10], [3, 20]])
@@ -100,9 +101,15 @@ def test_layer_takes_its_weight_from_the_codebook() -> None:
     attach(layer, part)
     assert attached(layer) is part
     assert group(layer.weight.detach(), 4).tolist() == [
-        [1, 0, 3, 0], [-5, -6, -7, -127], [0, 0, 0, -127], [0, 2, 3, 0]]
+        [1, 0, 3, 0],
+        [-5, -6, -7, -127],
+        [0, 0, 0, -127],
+        [0, 2, 3, 0],
+    ]
     assert {name for name, p in layer.named_parameters() if p.requires_grad} == {
-        "parametrizations.weight.0.codebook.codewords", "parametrizations.weight.0.codebook.log_scale"}
+        "parametrizations.weight.0.codebook.codewords",
+        "parametrizations.weight.0.codebook.log_scale",
+    }
 
 
 def test_dense_layer_has_no_codebook() -> None:

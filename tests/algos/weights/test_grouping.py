@@ -11,8 +11,13 @@ from algos.weights.grouping import group, ungroup
 from sim.errors import InputError
 
 
-@given(groups=st.integers(1, 4), d=st.integers(1, 8), c=st.integers(1, 5), ky=st.integers(1, 3),
-       kx=st.integers(1, 3))
+@given(
+    groups=st.integers(1, 4),
+    d=st.integers(1, 8),
+    c=st.integers(1, 5),
+    ky=st.integers(1, 3),
+    kx=st.integers(1, 3),
+)
 def test_round_trip(groups: int, d: int, c: int, ky: int, kx: int) -> None:
     weight = torch.arange(groups * d * c * ky * kx).reshape(groups * d, c, ky, kx).float()
     vectors = group(weight, d)

@@ -56,9 +56,7 @@ def test_blocks_do_not_change_the_assignment(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_no_tensor_is_larger_than_a_block_or_the_input(
-    masked: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_tensor_is_larger_than_a_block_or_the_input(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above all none of n x k, nor of n x k x d."""
     vectors, masks = sparse_vectors(3000, 8, 2, 8)
     monkeypatch.setattr(kmeans, "CHUNK", 5000)
@@ -101,17 +99,19 @@ def plain_kmeans(vectors: np.ndarray, codebook: np.ndarray, iterations: int) -> 
     """Lloyd's algorithm, one vector at a time."""
     for _ in range(iterations):
         nearest = [int(((codebook - v) ** 2).sum(1).argmin()) for v in vectors]
-        codebook = np.stack([
-            vectors[np.equal(nearest, i)].mean(0) if i in nearest else codebook[i]
-            for i in range(len(codebook))])
+        codebook = np.stack(
+            [
+                vectors[np.equal(nearest, i)].mean(0) if i in nearest else codebook[i]
+                for i in range(len(codebook))
+            ]
+        )
     return codebook
 
 
 def test_masks_of_ones_are_plain_kmeans() -> None:
     vectors = torch.randn(80, 4, generator=torch.Generator().manual_seed(3))
     free = masked_kmeans(vectors, None, 5, seed=7, iterations=6, tolerance=0)
-    ones = masked_kmeans(vectors, torch.ones_like(vectors).bool(), 5, seed=7, iterations=6,
-                         tolerance=0)
+    ones = masked_kmeans(vectors, torch.ones_like(vectors).bool(), 5, seed=7, iterations=6, tolerance=0)
     torch.testing.assert_close(free.codebook, ones.codebook)
     assert torch.equal(free.assignments, ones.assignments)
     first = torch.randperm(80, generator=torch.Generator().manual_seed(7))[:5]
@@ -170,8 +170,10 @@ def test_spread_start_finds_separate_clusters_that_a_random_one_misses() -> None
     centres = 20 * torch.randn(32, 8, generator=generator)
     vectors = centres[torch.randint(0, 32, (2000,), generator=generator)]
     vectors = vectors + 0.1 * torch.randn(2000, 8, generator=generator)
-    found = {start: masked_kmeans(vectors, None, 32, start=start).objective[-1]
-             for start in ("random", "k-means++")}
+    found = {
+        start: masked_kmeans(vectors, None, 32, start=start).objective[-1]
+        for start in ("random", "k-means++")
+    }
     assert found["k-means++"] < 0.2 * found["random"]
 
 

@@ -97,8 +97,12 @@ def plain(history: np.ndarray, start: np.ndarray, rule: Freezing, total: int) ->
     return np.array(values).T.tolist(), sorted(times)
 
 
-@given(seed=st.integers(0, 10_000), vote=st.sampled_from(["majority", "average"]),
-       interval=st.integers(1, 6), warm_up=st.sampled_from([0.0, 0.5]))
+@given(
+    seed=st.integers(0, 10_000),
+    vote=st.sampled_from(["majority", "average"]),
+    interval=st.integers(1, 6),
+    warm_up=st.sampled_from([0.0, 0.5]),
+)
 def test_freezing_is_that_of_a_plain_loop(seed: int, vote: str, interval: int, warm_up: float) -> None:
     rng = np.random.default_rng(seed)
     total, signs = 24, 12

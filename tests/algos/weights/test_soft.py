@@ -70,12 +70,15 @@ def test_gradients_of_logits_and_codebook() -> None:
                 values.append((mixture(soft, codebook.detach()) * weights).sum())
                 tensor.view(-1)[place] -= sign * step
             assert float(gradient.flatten()[place]) == pytest.approx(
-                float(values[0] - values[1]) / 2 / step, abs=1e-8)
+                float(values[0] - values[1]) / 2 / step, abs=1e-8
+            )
     assert (soft.logits.grad[soft.confirmed] == 0).all()
 
 
-@pytest.mark.parametrize(("ratios", "quadratic", "absolute"), [
-    ([0.5, 0.5], 0.5, 1.0), ([1.0, 0.0], 0.0, 0.0), ([0.75, 0.25], 0.375, 0.5)])
+@pytest.mark.parametrize(
+    ("ratios", "quadratic", "absolute"),
+    [([0.5, 0.5], 0.5, 1.0), ([1.0, 0.0], 0.0, 0.0), ([0.75, 0.25], 0.375, 0.5)],
+)
 def test_penalty_vectors(ratios, quadratic, absolute) -> None:
     soft = SoftAssignment(torch.tensor([[0, 1]]), torch.tensor([ratios]).log().clamp(min=-200))
     assert soft.quadratic_penalty().item() == pytest.approx(quadratic, abs=1e-6)

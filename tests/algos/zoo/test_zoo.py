@@ -11,8 +11,14 @@ from algos.training import accuracy
 from algos.weights.bits import network_bits
 from sim.network import CodebookWeight, Conv
 
-FILES = ("float.safetensors", "sparse.safetensors", "mvq.safetensors", "network.safetensors",
-         "images.npz", "README.md")
+FILES = (
+    "float.safetensors",
+    "sparse.safetensors",
+    "mvq.safetensors",
+    "network.safetensors",
+    "images.npz",
+    "README.md",
+)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -40,8 +46,11 @@ def test_accuracies() -> None:
 def test_network_is_compressed_fifteen_times() -> None:
     network = zoo.load_network()
     assert network_bits(network).ratio > 15
-    compressed = [layer for layer in network.layers
-                  if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)]
+    compressed = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+    ]
     assert len(compressed) == 20
 
 

@@ -13,8 +13,10 @@ from codeword.bench import kmeans
 
 def test_layers_are_those_of_resnet50() -> None:
     """All 53 convolutions but the stem: 23,454,912 weights less 9,408 (He et al. 2016, Table 1)."""
-    sizes = [(len(vectors), masks.sum(1).unique().tolist(), bool((vectors * ~masks).any()))
-             for vectors, masks in kmeans.layers()]
+    sizes = [
+        (len(vectors), masks.sum(1).unique().tolist(), bool((vectors * ~masks).any()))
+        for vectors, masks in kmeans.layers()
+    ]
     assert len(sizes) == 52
     assert sum(n for n, _, _ in sizes) * 16 == 23_454_912 - 9_408
     assert {(tuple(kept), left) for _, kept, left in sizes} == {((4,), False)}
@@ -38,5 +40,7 @@ def test_a_variant_reports_time_and_memory(
 
 def test_ratios_are_to_ours() -> None:
     found = {"masked": {"seconds": 2.0, "peak_mb": 50.0}, "cdist": {"seconds": 3.0, "peak_mb": 200.0}}
-    assert kmeans.rows(found) == [("ours, masked 4:16", "2", "1.00", "50", "1.0"),
-                                        ("torch.cdist, plain", "3", "1.50", "200", "4.0")]
+    assert kmeans.rows(found) == [
+        ("ours, masked 4:16", "2", "1.00", "50", "1.0"),
+        ("torch.cdist, plain", "3", "1.50", "200", "4.0"),
+    ]

@@ -19,10 +19,16 @@ from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, Network, TensorSpec
 from sim.systolic import engine
 
-COST = {"accelerator": "ews-16", "settings": [], "bit_exact": True, "cycles": 1234,
-        "prices": {"mvq40": {"energy_uj": 1.5, "area_mm2": None},
-                   "sg13g2": {"energy_uj": 70.0, "area_mm2": 9.0}},
-        "verified_words": 10, "verify_mismatches": 0, "verify_cycles": [7, 7]}
+COST = {
+    "accelerator": "ews-16",
+    "settings": [],
+    "bit_exact": True,
+    "cycles": 1234,
+    "prices": {"mvq40": {"energy_uj": 1.5, "area_mm2": None}, "sg13g2": {"energy_uj": 70.0, "area_mm2": 9.0}},
+    "verified_words": 10,
+    "verify_mismatches": 0,
+    "verify_cycles": [7, 7],
+}
 
 
 def words(k: int, d: int) -> np.ndarray:
@@ -46,21 +52,27 @@ def recorded_costs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:
-    return {"network": "resnet8", "method": method, "seed": seed, "accuracy_integer": accuracy,
-            "bits_per_weight": 1.5, "compression_ratio": 32 / 1.5, **more}
+    return {
+        "network": "resnet8",
+        "method": method,
+        "seed": seed,
+        "accuracy_integer": accuracy,
+        "bits_per_weight": 1.5,
+        "compression_ratio": 32 / 1.5,
+        **more,
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))
 def test_pareto_keeps_what_nothing_beats(points: list[tuple[int, int]]) -> None:
-    expected = {p for p in points if not any(
-        q != p and q[0] <= p[0] and q[1] >= p[1] for q in points)}
+    expected = {p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points)}
     front = report.pareto(points)
     assert set(front) == expected
     assert front == sorted(front)
 
 
 def test_seeds_of_a_method_become_one_row() -> None:
-    row, = report.rows([run("ssvq-2", 0, 0.90, cost=COST), run("ssvq-2", 1, 0.94), run("ssvq-2", 2, 0.92)])
+    (row,) = report.rows([run("ssvq-2", 0, 0.90, cost=COST), run("ssvq-2", 1, 0.94), run("ssvq-2", 2, 0.92)])
     assert row.mean == pytest.approx(0.92)
     assert row.spread == pytest.approx(0.02)
     assert row.cost == COST
@@ -110,13 +122,19 @@ def test_every_method_has_a_machine() -> None:
     assert set(METHODS) == set(NETWORKS)
 
 
-@pytest.mark.parametrize(("preset", "weight", "expected"), [
-    ("ews-c-16", CodebookWeight(words(16, 4), places(4)), ["codeword_length=4"]),
-    ("ews-c-16", CodebookWeight(words(2048, 8), places(2)), ["codebook_entries=2048"]),
-    ("rom-16", CodebookWeight(words(8, 8), places(2), universal=True), ["codebook_entries=8"]),
-    ("ews-cms-16", CodebookWeight(words(8, 4), places(4), np.zeros((4, 3, 1, 1, 2), np.uint16), 1, 2),
-     ["codeword_length=4", "keep=1", "group=2", "tile_columns=4"]),
-])
+@pytest.mark.parametrize(
+    ("preset", "weight", "expected"),
+    [
+        ("ews-c-16", CodebookWeight(words(16, 4), places(4)), ["codeword_length=4"]),
+        ("ews-c-16", CodebookWeight(words(2048, 8), places(2)), ["codebook_entries=2048"]),
+        ("rom-16", CodebookWeight(words(8, 8), places(2), universal=True), ["codebook_entries=8"]),
+        (
+            "ews-cms-16",
+            CodebookWeight(words(8, 4), places(4), np.zeros((4, 3, 1, 1, 2), np.uint16), 1, 2),
+            ["codeword_length=4", "keep=1", "group=2", "tile_columns=4"],
+        ),
+    ],
+)
 def test_a_machine_is_set_to_the_format(preset: str, weight: CodebookWeight, expected: list[str]) -> None:
     layer = Conv("a", "input", weight, np.zeros(16, np.int32))
     network = Network("a", TensorSpec((3, 2, 2), 1.0, 0), (layer,))
@@ -130,7 +148,11 @@ def test_imagenet_networks_have_machines_and_the_layers_that_are_verified() -> N
     from codeword.reports.imagenet.train import RATES
 
     assert {method: machines.FAMILIES[machines.family(method)] for method in ("INT8", *RATES)} == {
-        "INT8": "ews", "vq": "ews-c", "ssvq": "ssvq", "mvq 1:2": "ews-cms"}
+        "INT8": "ews",
+        "vq": "ews-c",
+        "ssvq": "ssvq",
+        "mvq 1:2": "ews-cms",
+    }
     for name, source in SOURCES.items():
         assert machines.verified_layer(name) in InvertedResidualNet(source).body()
 
@@ -143,8 +165,11 @@ def test_methods_and_networks_of_other_names() -> None:
 
 
 def test_the_report_says_how_the_runs_were_trained() -> None:
-    runs = [run("float", 0, 0.9), run("vim-vq-1.5", 0, 0.8, images=512, epochs=0),
-            run("ssvq-1.5", 0, 0.8, images=20000, epochs=4, config={"freezing": {"interval": 25}})]
+    runs = [
+        run("float", 0, 0.9),
+        run("vim-vq-1.5", 0, 0.8, images=512, epochs=0),
+        run("ssvq-1.5", 0, 0.8, images=20000, epochs=4, config={"freezing": {"interval": 25}}),
+    ]
     text = report.text(report.rows(runs), settings(runs))
     assert "has 4 epochs of 20,000 images" in text
     assert "sees 512 images without labels. Freezing examines signs every 25 updates" in text
@@ -155,13 +180,24 @@ def test_the_report_says_how_the_runs_were_trained() -> None:
 
 
 def test_claims_are_told_seed_by_seed() -> None:
-    runs = [run(method, seed, accuracy) for method, accuracies in (
-        ("vq-1.5", (0.5, 0.6, 0.7)), ("mvq-1.5", (0.52, 0.61, 0.73)), ("ssvq-1.5", (0.52, 0.59, 0.73)),
-        ("ssvq-1.5 fixed signs", (0.53, 0.6, 0.74))) for seed, accuracy in enumerate(accuracies)]
+    runs = [
+        run(method, seed, accuracy)
+        for method, accuracies in (
+            ("vq-1.5", (0.5, 0.6, 0.7)),
+            ("mvq-1.5", (0.52, 0.61, 0.73)),
+            ("ssvq-1.5", (0.52, 0.59, 0.73)),
+            ("ssvq-1.5 fixed signs", (0.53, 0.6, 0.74)),
+        )
+        for seed, accuracy in enumerate(accuracies)
+    ]
     lines = report.text(report.rows(runs), {"epochs": 1, "images": 2}).splitlines()
-    claims = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines
-              if line.startswith("|") and " over " in line]
+    claims = [
+        tuple(cell.strip() for cell in line.split("|")[1:-1])
+        for line in lines
+        if line.startswith("|") and " over " in line
+    ]
     assert [(claim[0], *claim[3:]) for claim in claims if claim[0] != "claim"] == [
         ("masked over plain VQ", "+2.00, +1.00, +3.00", "+2.00", "seen in every seed"),
         ("signs apart over plain VQ", "+2.00, -1.00, +3.00", "+1.33", "not seen"),
-        ("learned over fixed signs", "-1.00, -1.00, -1.00", "-1.00", "the opposite in every seed")]
+        ("learned over fixed signs", "-1.00, -1.00, -1.00", "-1.00", "the opposite in every seed"),
+    ]

@@ -25,10 +25,17 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     monkeypatch.setattr(contenders, "CALIBRATION", 32)
     monkeypatch.setattr(contenders, "EPOCHS", 1)
     monkeypatch.setattr(train, "FLOAT", replace(train.FLOAT, epochs=1, batch=32))
-    monkeypatch.setattr(train, "METHODS", {
-        "resnet8": {"vq-1.5": contenders.Masked(MvqConfig(k=4, d=8, case="A"))},
-        "deit": {"mvq-1.5": contenders.Masked(MvqConfig(k=4)),
-                 "vim-vq-1.5": contenders.Hulls(VimVqConfig(k=4, d=8, steps=2))}})
+    monkeypatch.setattr(
+        train,
+        "METHODS",
+        {
+            "resnet8": {"vq-1.5": contenders.Masked(MvqConfig(k=4, d=8, case="A"))},
+            "deit": {
+                "mvq-1.5": contenders.Masked(MvqConfig(k=4)),
+                "vim-vq-1.5": contenders.Hulls(VimVqConfig(k=4, d=8, steps=2)),
+            },
+        },
+    )
     monkeypatch.setattr(train, "SEEDS", (0,))
     monkeypatch.setattr(train, "SPARSE", {"deit": replace(train.SPARSE["deit"], batch=32)})
     monkeypatch.setattr(contenders.mvq, "FINE_TUNING", replace(contenders.mvq.FINE_TUNING, batch=32))

@@ -15,8 +15,14 @@ MEASURED = {"agree": 2, "right": 1, "sqnr_db": 3000.0}
 
 
 def row(method: str, agree: int, **more: object) -> dict[str, object]:
-    return {"network": "mobilenet-v2", "method": method, "file": f"{method}.safetensors",
-            "float_activations": MEASURED, "integers": {"agree": agree, "right": 1, "sqnr_db": 12.34}, **more}
+    return {
+        "network": "mobilenet-v2",
+        "method": method,
+        "file": f"{method}.safetensors",
+        "float_activations": MEASURED,
+        "integers": {"agree": agree, "right": 1, "sqnr_db": 12.34},
+        **more,
+    }
 
 
 def test_every_network_is_costed_on_the_machine_of_its_method(
@@ -25,12 +31,22 @@ def test_every_network_is_costed_on_the_machine_of_its_method(
     ran = recorded_costs(monkeypatch)
     coded = {"k": 64, "d": 4, "bits_per_weight": 2.5, "compression_ratio": 12.8}
     out = tmp_path / "imagenet.json"
-    out.write_text(json.dumps({"pictures": 4, "float_right": {"mobilenet-v2": 3}, "rows": [
-        row("INT8", 4), row("ssvq", 2, **coded), row("mvq 1:2", 1, **coded)]}))
+    out.write_text(
+        json.dumps(
+            {
+                "pictures": 4,
+                "float_right": {"mobilenet-v2": 3},
+                "rows": [row("INT8", 4), row("ssvq", 2, **coded), row("mvq 1:2", 1, **coded)],
+            }
+        )
+    )
     monkeypatch.setattr(sys, "argv", ["", "--work", str(tmp_path), "--out", str(out)])
     text.main()
-    assert ran == [("INT8.safetensors", "INT8"), ("ssvq.safetensors", "ssvq"),
-                   ("mvq 1:2.safetensors", "mvq 1:2")]
+    assert ran == [
+        ("INT8.safetensors", "INT8"),
+        ("ssvq.safetensors", "ssvq"),
+        ("mvq 1:2.safetensors", "mvq 1:2"),
+    ]
     found = out.with_suffix(".md").read_text()
     assert "too few for an accuracy" in found
     assert found.count("| mobilenet-v2 |") == 2 * 3  # what was measured, and the machines

@@ -47,9 +47,15 @@ def test_measures(bench: Bench) -> None:
 
 
 def test_rows_and_networks(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "RATES", {
-        "vq": (MvqConfig(4, 4, 1, 2, "A"), MvqConfig(64, 2, 1, 2, "A")),
-        "ssvq": (SsvqConfig(k=16, d=4),), "mvq 1:2": (MvqConfig(k=16, d=4, n=1, m=2),)})
+    monkeypatch.setattr(
+        train,
+        "RATES",
+        {
+            "vq": (MvqConfig(4, 4, 1, 2, "A"), MvqConfig(64, 2, 1, 2, "A")),
+            "ssvq": (SsvqConfig(k=16, d=4),),
+            "mvq 1:2": (MvqConfig(k=16, d=4, n=1, m=2),),
+        },
+    )
     before = bench.model.blocks[1].expand[0].weight.clone()
     found = list(rows(bench, tmp_path))
     assert torch.equal(bench.model.blocks[1].expand[0].weight, before)

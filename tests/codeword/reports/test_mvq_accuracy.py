@@ -41,8 +41,9 @@ def run(monkeypatch: pytest.MonkeyPatch, module, *arguments: object) -> None:
     module.main()
 
 
-def test_experiment_and_zoo(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                            capsys: pytest.CaptureFixture[str]) -> None:
+def test_experiment_and_zoo(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     work, out = tmp_path / "work", tmp_path / "reports" / "mvq.json"
     arguments = ("--data", data, "--work", work, "--out", out, "--cases", "DA")
     run(monkeypatch, train, *arguments)
@@ -67,8 +68,12 @@ def test_experiment_and_zoo(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(build_zoo, "TEST", 10)
     run(monkeypatch, build_zoo, "--data", data, "--work", work, "--out", zoo)
     assert {path.name for path in zoo.iterdir()} == {
-        "float.safetensors", "sparse.safetensors", "mvq.safetensors", "network.safetensors",
-        "images.npz"}
+        "float.safetensors",
+        "sparse.safetensors",
+        "mvq.safetensors",
+        "network.safetensors",
+        "images.npz",
+    }
     test: Images = images(20, seed=1)
     network = artifact.load(zoo / "network.safetensors")
     assert reference.accuracy(network, test) == case["accuracy_integer"]

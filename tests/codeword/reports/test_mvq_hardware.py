@@ -29,7 +29,11 @@ def runs() -> Runs:
 def test_what_the_claims_rest_on() -> None:
     found = [value for value, _ in figures.printed_claims().values()]
     assert [round(value, digits) for value, digits in zip(found, (2, 3, 3, 3), strict=True)] == [
-        2.38, 0.497, 0.554, 1.735]
+        2.38,
+        0.497,
+        0.554,
+        1.735,
+    ]
 
 
 def test_published_sums_and_ranges() -> None:
@@ -51,15 +55,26 @@ def test_tables_are_rectangular() -> None:
 
 @pytest.mark.parametrize("key", ["table7", "normalised", "macs", "pruned", "ratios"])
 def test_tables_of_shapes_and_fits(key: str) -> None:
-    make = {"table7": figures.areas, "normalised": normalised.comparators, "macs": storage.dense_macs,
-            "pruned": storage.pruned_macs, "ratios": storage.ratios}[key]
+    make = {
+        "table7": figures.areas,
+        "normalised": normalised.comparators,
+        "macs": storage.dense_macs,
+        "pruned": storage.pruned_macs,
+        "ratios": storage.ratios,
+    }[key]
     assert report._digits(make()) == GOLDEN[key]
 
 
-@pytest.mark.parametrize(("key", "row"), [
-    ("figure15", "mobilenet-v1"), ("figure17", "resnet18"), ("figure17", "mobilenet-v1"),
-    ("figure19", "resnet18-64"), ("figure20", "alexnet-64"),
-])
+@pytest.mark.parametrize(
+    ("key", "row"),
+    [
+        ("figure15", "mobilenet-v1"),
+        ("figure17", "resnet18"),
+        ("figure17", "mobilenet-v1"),
+        ("figure19", "resnet18-64"),
+        ("figure20", "alexnet-64"),
+    ],
+)
 def test_rows_of_figures(key: str, row: str, runs: Runs) -> None:
     """To the last digit; `test_whole_report` does all."""
     assert report._digits(FIGURES[key](runs, only=row))[row] == GOLDEN[key][row]
@@ -88,8 +103,12 @@ def test_report_is_rendered_from_the_golden_figures() -> None:
 
 def test_every_far_cell_has_a_reason_and_every_reason_a_far_cell() -> None:
     assert report.unexplained(GOLDEN) == []
-    far = {(c.table, c.row, c.column) for these in report.all_cells(GOLDEN).values() for c in these
-           if c.deviation is not None and abs(c.deviation) > LIMIT}
+    far = {
+        (c.table, c.row, c.column)
+        for these in report.all_cells(GOLDEN).values()
+        for c in these
+        if c.deviation is not None and abs(c.deviation) > LIMIT
+    }
     assert far == {(r.table, r.row, column) for r in reasons() for column in r.columns}
 
 
@@ -97,8 +116,9 @@ def test_every_far_cell_of_a_figure_has_an_experiment() -> None:
     """Those that the machine's parameters move; what an experiment says of the base is the base."""
     made = {entry["what"]: entry for entry in SENSITIVITY["variants"]}
     for reason in reasons():
-        assert bool(reason.variants) == (reason.table in {*FIGURES, "table9alexnet"}
-                                         and reason.row != "peak TOPS"), reason.row
+        assert bool(reason.variants) == (
+            reason.table in {*FIGURES, "table9alexnet"} and reason.row != "peak TOPS"
+        ), reason.row
         for what in reason.variants:
             again = made[what]["rows"][reason.table][reason.row]
             assert len(again) == len(published()[reason.table].columns)
@@ -117,21 +137,32 @@ def test_an_experiment_is_of_this_code() -> None:
 def test_what_the_reasons_say() -> None:
     """Figures in the texts of reasons.toml that no table holds."""
     waits = {family: run("resnet50", family, 64, setup()) for family in ("ws", "ews")}
-    assert [round(value / 1e6, 1) for found in waits.values() for value in (
-        found.stalls["dma"], found.cycles)] == [2.1, 7.4, 0.7, 4.5]
+    assert [
+        round(value / 1e6, 1) for found in waits.values() for value in (found.stalls["dma"], found.cycles)
+    ] == [2.1, 7.4, 0.7, 4.5]
     alexnet = run("alexnet", "ews-cms", 64, setup(), layers="compressed")
     assert [round(value / 1e6, 1) for value in (alexnet.stalls["weight"], alexnet.cycles)] == [1.2, 1.7]
     vgg = run("vgg16", "ews-cms", 16, setup())
-    weights = sum(layer.weights for layer in workload("vgg16").shapes[1:]
-                  if isinstance(layer, ConvShape) and layer.size != (1, 1)) * 1.25 / 8
+    weights = (
+        sum(
+            layer.weights
+            for layer in workload("vgg16").shapes[1:]
+            if isinstance(layer, ConvShape) and layer.size != (1, 1)
+        )
+        * 1.25
+        / 8
+    )
     assert round(vgg.accesses["dram"] / 1e6, 1) == 34.6
     assert weights / 1e6 == pytest.approx(2.4, abs=0.15)  # and codebooks, and a dense first layer
     psums = (6 * vgg.accesses["l1"] - vgg.units["l1"]) / 1.5  # priced as three bytes instead of four
     assert psums / vgg.accesses["l1"] == pytest.approx(2 / 3, abs=0.01)
     dense = sum(shape.macs for shape in workload("mobilenet-v1").shapes if isinstance(shape, ConvShape))
     assert round(dense / 1e9, 3) == 0.569
-    at_192 = [shape.macs * (1 if shape.size == (1, 1) else 36 / 49)
-              for shape in workload("efficientnet-lite0").shapes if isinstance(shape, ConvShape)]
+    at_192 = [
+        shape.macs * (1 if shape.size == (1, 1) else 36 / 49)
+        for shape in workload("efficientnet-lite0").shapes
+        if isinstance(shape, ConvShape)
+    ]
     assert round(sum(at_192) / 1e9, 3) == 0.283
     assert round((at_192[0] + sum(at_192[1:]) / 2) / 1e9, 3) == 0.146
     seventy, fifty = published()["table9alexnet"].rows["TOPS/W"]
@@ -142,7 +173,8 @@ def test_scaling_equations() -> None:
     """Two nodes by hand, and the supply as the inverse of the factor."""
     assert normalised.energy(45, 1.0) == pytest.approx(1.018 - 0.3107 + 0.1539)
     assert normalised.energy(40, 0.99) == pytest.approx(
-        (8 * (1.018 * 0.9801 - 0.3107 * 0.99 + 0.1539) + 5 * (0.8367 * 0.9801 - 0.4341 * 0.99 + 0.1701)) / 13)
+        (8 * (1.018 * 0.9801 - 0.3107 * 0.99 + 0.1539) + 5 * (0.8367 * 0.9801 - 0.4341 * 0.99 + 0.1701)) / 13
+    )
     assert normalised.factor(40, 0.99) == 1
     assert normalised.supply(28, normalised.factor(28, 0.9)) == pytest.approx(0.9, abs=0.001)
 
@@ -159,7 +191,8 @@ def test_targets() -> None:
 def test_a_far_cell_without_a_reason_is_named() -> None:
     row = {**GOLDEN["figure17"], "alexnet": [9.0, *GOLDEN["figure17"]["alexnet"][1:]]}
     assert report.unexplained({**GOLDEN, "figure17": row}) == [
-        Cell("figure17", "alexnet", "WS-CMS", 1.1, 9.0)]
+        Cell("figure17", "alexnet", "WS-CMS", 1.1, 9.0)
+    ]
 
 
 def test_sensitivities_are_of_this_machine() -> None:
@@ -174,7 +207,8 @@ def test_sensitivities_are_of_this_machine() -> None:
     best = min(SENSITIVITY["search"], key=lambda entry: entry["loss"])
     chosen = asdict(setup().energy)
     assert {name: best[name] for name in document()["search"]} == {
-        name: chosen[name] for name in document()["search"]}
+        name: chosen[name] for name in document()["search"]
+    }
 
 
 def test_layers_are_subsets() -> None:
@@ -183,8 +217,10 @@ def test_layers_are_subsets() -> None:
 
 
 def test_compressed_classifiers_take_less_of_l2() -> None:
-    found = {layers: run("alexnet", "ews-cms", 64, setup(), layers=layers).accesses["l2"]
-             for layers in ("all", "compressed")}
+    found = {
+        layers: run("alexnet", "ews-cms", 64, setup(), layers=layers).accesses["l2"]
+        for layers in ("all", "compressed")
+    }
     assert found["all"] > 3 * found["compressed"]
 
 
@@ -212,15 +248,18 @@ def test_region_of_ssvq() -> None:
 
 def test_a_point_of_the_ssvq_sweep() -> None:
     changes = {"dram_bits": 2}
-    dense, coded = (run("deit-t", family, 64, replace(setup(), objective="cycles"), changes | more).cycles
-                    for family, more in (("ews", {}), ("ssvq", {"codebook_entries": 16})))
+    dense, coded = (
+        run("deit-t", family, 64, replace(setup(), objective="cycles"), changes | more).cycles
+        for family, more in (("ews", {}), ("ssvq", {"codebook_entries": 16}))
+    )
     assert GOLDEN["ssvq"]["64"][ssvq.DRAM_BITS.index(2)] == pytest.approx(dense / coded, rel=1e-5)
 
 
 def test_rom_accesses() -> None:
     found = universal.accesses("alexnet", setup())
-    assert {family: asdict(access) for family, access in found.items()} == GOLDEN[
-        "universal accesses"]["alexnet"]
+    assert {family: asdict(access) for family, access in found.items()} == GOLDEN["universal accesses"][
+        "alexnet"
+    ]
     assert found["ews-c"].waits == 0 < found["rom"].waits
 
 

@@ -20,8 +20,11 @@ def test_every_figure_carries_its_origin(codeword: Command, name: str) -> None:
     assert fields["technology"] == name
     assert fields["counts_source"]["label"] == "counted"
     for what in ("energy", "area"):
-        values = {k: v for k, v in fields[f"{what}_{'pj' if what == 'energy' else 'mm2'}"].items()
-                  if not k.startswith("total")}
+        values = {
+            k: v
+            for k, v in fields[f"{what}_{'pj' if what == 'energy' else 'mm2'}"].items()
+            if not k.startswith("total")
+        }
         origins = fields[f"{what}_sources"]
         assert set(origins) == set(values)
         assert all(origin["label"] and origin["source"] for origin in origins.values())
@@ -45,16 +48,23 @@ def test_a_real_machine_may_be_slower_than_asked(codeword: Command) -> None:
 
 
 def test_dram_by_type(codeword: Command) -> None:
-    found = {kind: json.loads(codeword(*ARGUMENTS, "--dram", kind, "--json").out)["energy_pj"]["dram"]
-             for kind in ("ddr3", "hbm2", "lpddr5")}
+    found = {
+        kind: json.loads(codeword(*ARGUMENTS, "--dram", kind, "--json").out)["energy_pj"]["dram"]
+        for kind in ("ddr3", "hbm2", "lpddr5")
+    }
     assert found["ddr3"] == pytest.approx(found["hbm2"] * 70 / 6.25, rel=0.01)  # mappings differ
     assert found["lpddr5"] is None
 
 
-@pytest.mark.parametrize(("option", "value", "fix"), [
-    ("--technology", "sg13", "'sg13g2'"), ("--technology", "sg13g2@28", "use sg13g2 itself"),
-    ("--dram", "ddr33", "'ddr3'"), ("--technology", "mine.toml", "readable TOML"),
-])
+@pytest.mark.parametrize(
+    ("option", "value", "fix"),
+    [
+        ("--technology", "sg13", "'sg13g2'"),
+        ("--technology", "sg13g2@28", "use sg13g2 itself"),
+        ("--dram", "ddr33", "'ddr3'"),
+        ("--technology", "mine.toml", "readable TOML"),
+    ],
+)
 def test_bad_names(codeword: Command, option: str, value: str, fix: str) -> None:
     result = codeword(*ARGUMENTS, option, value)
     assert result.status == 2

@@ -13,9 +13,19 @@ from sim import artifact
 
 
 def row(method: str, accuracy: float, setting: str = "2 bit") -> dict[str, object]:
-    return {"setting": setting, "method": method, "index_bits_per_weight": 2.0, "bits_per_weight": 2.5,
-            "accuracy_before_truncation": accuracy, "accuracy": accuracy, "soft_equals_hard": True,
-            "truncated": 0.0, "block_error": [0.1, 0.3], "cpu_seconds": 1.0, "peak_rss_growth_bytes": 10**6}
+    return {
+        "setting": setting,
+        "method": method,
+        "index_bits_per_weight": 2.0,
+        "bits_per_weight": 2.5,
+        "accuracy_before_truncation": accuracy,
+        "accuracy": accuracy,
+        "soft_equals_hard": True,
+        "truncated": 0.0,
+        "block_error": [0.1, 0.3],
+        "cpu_seconds": 1.0,
+        "peak_rss_growth_bytes": 10**6,
+    }
 
 
 def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(
@@ -34,9 +44,17 @@ def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(
         artifact.save(export(made, images(16), name=name), tmp_path / f"{name}.safetensors")  # type: ignore[arg-type]
     export_row = {"bits_per_weight": 2.0, "accuracy_float": 0.9, "accuracy": 0.8, "accuracy_integer": 0.7}
     out = tmp_path / "vim_vq.json"
-    out.write_text(json.dumps({
-        "model": "Vim", "data": "none", "float": {"accuracy": 0.9}, "rows": [row("vim-vq", 0.8)],
-        "exports": {"vim": dict(export_row), "deit": dict(export_row)}}))
+    out.write_text(
+        json.dumps(
+            {
+                "model": "Vim",
+                "data": "none",
+                "float": {"accuracy": 0.9},
+                "rows": [row("vim-vq", 0.8)],
+                "exports": {"vim": dict(export_row), "deit": dict(export_row)},
+            }
+        )
+    )
     monkeypatch.setattr(sys, "argv", ["", "--work", str(tmp_path), "--out", str(out)])
     text.main()
     for name, words in (("vim", 16 * 16), ("deit", 16 * 16)):
@@ -55,4 +73,5 @@ def test_the_report_says_where_no_difference_is_seen() -> None:
     assert list(text._seen("2 bit", rows)) == [  # type: ignore[arg-type]
         "2 bit: ViM-VQ is better than plain VQ (k-means) (+10.00).",
         "2 bit: ViM-VQ is worse than DKM (-1.00).",
-        "2 bit: ViM-VQ shows no difference from convex combination (+0.30)."]
+        "2 bit: ViM-VQ shows no difference from convex combination (+0.30).",
+    ]

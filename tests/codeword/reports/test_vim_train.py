@@ -65,7 +65,12 @@ def test_rows_are_resumed(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert made == ["kmeans", "convex", "vim-vq", "vim-vq", "dkm", "vq4dit"]
     rows = json.loads(out.read_text())["rows"]
     assert {row["method"]: row["soft_equals_hard"] for row in rows} == {
-        "kmeans": True, "convex": False, "vim-vq": True, "dkm": False, "vq4dit": False}
+        "kmeans": True,
+        "convex": False,
+        "vim-vq": True,
+        "dkm": False,
+        "vq4dit": False,
+    }
     for row in rows:
         assert row["index_bits_per_weight"] == 0.75
         assert row["bits_per_weight"] > 0.75
@@ -80,8 +85,9 @@ def test_rows_are_resumed(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         coded = [v for v in layers if isinstance(v, Conv) and isinstance(v.weight, CodebookWeight)]
         assert len(coded) == projections
 
-    (work / "2bit-dkm.json").write_text((work / "2bit-dkm.json").read_text().replace(
-        rows[0]["checkpoint_sha256"], "another network"))
+    (work / "2bit-dkm.json").write_text(
+        (work / "2bit-dkm.json").read_text().replace(rows[0]["checkpoint_sha256"], "another network")
+    )
     made[1:] = []
     train.reproduce(data, work, out)
     assert made[1:] == ["dkm"]

@@ -13,15 +13,34 @@ from sim.errors import InputError
 from tests.codeword.reports.test_comparison import recorded_costs
 
 FOUND = {
-    "data": "few images", "config": {"k": 2048, "d": 8, "epochs": 3}, "float_recipe": {"epochs": 4},
-    "rom_bytes": 16384, "codewords_used_by_all": 0.97, "compression_ratio_of_all": 23.27,
+    "data": "few images",
+    "config": {"k": 2048, "d": 8, "epochs": 3},
+    "float_recipe": {"epochs": 4},
+    "rom_bytes": 16384,
+    "codewords_used_by_all": 0.97,
+    "compression_ratio_of_all": 23.27,
     "compression_ratio_of_all_with_rom": 19.61,
-    "networks": {"resnet8": {
-        "accuracy_float": 0.9,
-        "universal": {"accuracy_float_activations": 0.89, "accuracy_integer": 0.885, "bits_per_weight": 1.375,
-                      "compression_ratio": 23.27, "compression_ratio_with_rom": 10.2, "codewords_used": 0.6},
-        "own": {"accuracy_float_activations": 0.88, "accuracy_integer": 0.875, "bits_per_weight": 1.3,
-                "compression_ratio": 24.6, "compression_ratio_with_rom": 24.6, "codewords": 77}}},
+    "networks": {
+        "resnet8": {
+            "accuracy_float": 0.9,
+            "universal": {
+                "accuracy_float_activations": 0.89,
+                "accuracy_integer": 0.885,
+                "bits_per_weight": 1.375,
+                "compression_ratio": 23.27,
+                "compression_ratio_with_rom": 10.2,
+                "codewords_used": 0.6,
+            },
+            "own": {
+                "accuracy_float_activations": 0.88,
+                "accuracy_integer": 0.875,
+                "bits_per_weight": 1.3,
+                "compression_ratio": 24.6,
+                "compression_ratio_with_rom": 24.6,
+                "codewords": 77,
+            },
+        }
+    },
 }
 
 

@@ -38,8 +38,9 @@ def test_own_codebooks_spend_the_bits_of_universal_indices(k) -> None:
 
 def test_used_codewords_of_several_networks() -> None:
     def net(*indices: int) -> Network:
-        weight = CodebookWeight(np.zeros((8, 4), np.int8), np.array(indices, np.uint16).reshape(1, -1, 1, 1),
-                                universal=True)
+        weight = CodebookWeight(
+            np.zeros((8, 4), np.int8), np.array(indices, np.uint16).reshape(1, -1, 1, 1), universal=True
+        )
         layer = Conv("c", "input", weight, np.zeros(4, np.int32))
         return Network("n", TensorSpec((len(indices), 1, 1)), (layer,))
 

@@ -44,9 +44,14 @@ class Datapath(wiring.Component):
         tag = View(self.geometry.tag, array.tag_out)
         ahead = View(self.geometry.tag, array.tag_ahead)
         m.d.comb += [
-            prf.valid.eq(tag.valid), prf.word.eq(tag.word), prf.first.eq(tag.first),
-            prf.use_stored.eq(tag.stored), prf.stored.eq(self.stored), prf.sums.eq(array.sums),
-            self.ask.eq(ahead.valid & ahead.stored), self.ask_address.eq(ahead.address),
+            prf.valid.eq(tag.valid),
+            prf.word.eq(tag.word),
+            prf.first.eq(tag.first),
+            prf.use_stored.eq(tag.stored),
+            prf.stored.eq(self.stored),
+            prf.sums.eq(array.sums),
+            self.ask.eq(ahead.valid & ahead.stored),
+            self.ask_address.eq(ahead.address),
         ]
         return m
 
@@ -54,9 +59,16 @@ class Datapath(wiring.Component):
 def random_token(rng, acc):
     """Fields for `model.issue`, up to `columns`."""
     first, last, final = (int(n) for n in rng.integers(0, 2, 3))
-    return dict(address=int(rng.integers(acc.wrf_depth)), word=int(rng.integers(acc.prf_depth)),
-                first=first, stored=first & int(rng.integers(0, 2)), last=last, final=final,
-                output=int(rng.integers(16)), columns=acc.columns)
+    return dict(
+        address=int(rng.integers(acc.wrf_depth)),
+        word=int(rng.integers(acc.prf_depth)),
+        first=first,
+        stored=first & int(rng.integers(0, 2)),
+        last=last,
+        final=final,
+        output=int(rng.integers(16)),
+        columns=acc.columns,
+    )
 
 
 def random_row(rng, geometry):
@@ -86,8 +98,7 @@ def compare(ctx, dut, acc, state):
             values = state[name][v, h]
             assert fields(ctx.get(port), width, len(values), True) == values.tolist()
         if h == 0:
-            assert (fields(ctx.get(tile.activation_in), 8, acc.tile_rows, True)
-                    == state["skew"][v, v].tolist())
+            assert fields(ctx.get(tile.activation_in), 8, acc.tile_rows, True) == state["skew"][v, v].tolist()
             assert ctx.get(tile.valid_in) == state["tag_valid"][v]
             assert ctx.get(tile.address_in) == state["tag_address"][v]
     row = [state["deskew"][h, right - 1 - h] for h in range(right)]
@@ -100,13 +111,16 @@ def compare(ctx, dut, acc, state):
         assert ctx.get(tag.address) == state["tag_output"][age]
 
 
-@pytest.mark.parametrize(("name", "changes", "seed"), [
-    ("ews-4", {}, 1),
-    ("ews-4", {"tile_rows": 1, "tile_columns": 2}, 2),
-    ("ews-8", {"tile_columns": 4}, 3),
-    ("ews-8", {"tile_rows": 2, "tile_columns": 4}, 4),
-    ("ews-cms-4x8", {"tile_rows": 2}, 5),
-])
+@pytest.mark.parametrize(
+    ("name", "changes", "seed"),
+    [
+        ("ews-4", {}, 1),
+        ("ews-4", {"tile_rows": 1, "tile_columns": 2}, 2),
+        ("ews-8", {"tile_columns": 4}, 3),
+        ("ews-8", {"tile_rows": 2, "tile_columns": 4}, 4),
+        ("ews-cms-4x8", {"tile_rows": 2}, 5),
+    ],
+)
 def test_registers_are_those_of_the_rtl(name, changes, seed):
     """Random tokens, bubbles and WRF writes, without regard to what is in flight."""
     acc = load(name, changes)
@@ -114,7 +128,7 @@ def test_registers_are_those_of_the_rtl(name, changes, seed):
     rng = np.random.default_rng(seed)
     registers = model.reset(acc.rows, acc.columns, acc.tile_rows, acc.tile_columns, acc.prf_depth)
     wrf = np.zeros((acc.wrf_depth, acc.rows, acc.columns), np.int8)
-    stored = rng.integers(-2**31, 2**31, (16, acc.columns)).astype(np.int32)
+    stored = rng.integers(-(2**31), 2**31, (16, acc.columns)).astype(np.int32)
     memory = stored.copy()
     emitted = 0
 

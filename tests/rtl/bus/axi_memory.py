@@ -50,8 +50,12 @@ class Memory:
     def __init__(self, dut, letters, content, latency, *, stalls=None, stall=0.25, faulty=()):
         self.dut, self.content, self.latency, self.faulty = dut, content, latency, set(faulty)
         self.stalls, self.stall = stalls or Never(), stall
-        self.addresses = Channel(*(getattr(dut, letters + name) for name in (
-            "valid", "ready", "addr", "len", "size", "burst", "id")))
+        self.addresses = Channel(
+            *(
+                getattr(dut, letters + name)
+                for name in ("valid", "ready", "addr", "len", "size", "burst", "id")
+            )
+        )
         self.answers = deque()  # (cycle, address, ...)
         self.presented = None
         self.cycle = 0
@@ -109,8 +113,9 @@ class ReadMemory(Memory):
             ctx.set(dut.rlast, last)
 
     def observe(self, ctx):
-        self.answers += [(self.cycle + self.latency, address, last)
-                         for _, address, last in self.observe_burst(ctx)]
+        self.answers += [
+            (self.cycle + self.latency, address, last) for _, address, last in self.observe_burst(ctx)
+        ]
         cycle, taken = self.cycle, self.observe_answer(ctx, self.dut.rready)
         if taken:
             self.received.append((cycle, taken[1]))

@@ -17,8 +17,10 @@ from sim.accelerator import load
 ACC = load("ews-4")
 COUNTERS = ("cycles",)
 INSIDE = {"start", "clear", "stop", "ports_idle"} | {
-    f"{port}_{what}" for port in ("commands", "weights", "maps_read", "maps_write")
-    for what in ("error", "error_address")}
+    f"{port}_{what}"
+    for port in ("commands", "weights", "maps_read", "maps_write")
+    for what in ("error", "error_address")
+}
 
 
 class BusBench(Block):
@@ -27,8 +29,12 @@ class BusBench(Block):
     kind = "bus_bench"
 
     def __init__(self):
-        self.units = {"weights": WeightPort(accelerator=ACC), "tiles": TileMover(accelerator=ACC),
-                      "rows": RowMover(), "registers": Registers(accelerator=ACC, counters=COUNTERS)}
+        self.units = {
+            "weights": WeightPort(accelerator=ACC),
+            "tiles": TileMover(accelerator=ACC),
+            "rows": RowMover(),
+            "registers": Registers(accelerator=ACC, counters=COUNTERS),
+        }
         self.shown = {}  # port of the bench: (unit, port of the unit)
         members = {}
         for name, unit in self.units.items():
@@ -51,9 +57,12 @@ class BusBench(Block):
         for port, name in (("weights", "weights"), ("maps_read", "tiles"), ("maps_write", "rows")):
             unit = units[name]
             idle &= unit.idle
-            m.d.comb += [unit.stop.eq(registers.stop), unit.clear.eq(registers.clear),
-                         getattr(registers, f"{port}_error").eq(unit.error),
-                         getattr(registers, f"{port}_error_address").eq(unit.error_address)]
+            m.d.comb += [
+                unit.stop.eq(registers.stop),
+                unit.clear.eq(registers.clear),
+                getattr(registers, f"{port}_error").eq(unit.error),
+                getattr(registers, f"{port}_error_address").eq(unit.error_address),
+            ]
         m.d.comb += registers.ports_idle.eq(idle)
         return m
 

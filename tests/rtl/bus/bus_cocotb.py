@@ -28,6 +28,7 @@ def pack(layout, values):
 
 def pauses(rng, *sides):
     """Every channel stands still in a quarter of the cycles."""
+
     def generator():
         while True:
             yield rng.random() < 0.25
@@ -41,9 +42,21 @@ def pauses(rng, *sides):
 async def set_up(dut, seed):
     rng = random.Random(seed)
     dut.rst.value = 1
-    for name in ("weights_in_valid", "weights_weights_there", "weights_out_ready", "weights_weight_ready",
-                 "tiles_tile_valid", "tiles_begin", "tiles_visit_end", "tiles_maps_there", "rows_row_valid",
-                 "rows_read_data", "registers_finished", "registers_layer_end", "registers_count_cycles"):
+    for name in (
+        "weights_in_valid",
+        "weights_weights_there",
+        "weights_out_ready",
+        "weights_weight_ready",
+        "tiles_tile_valid",
+        "tiles_begin",
+        "tiles_visit_end",
+        "tiles_maps_there",
+        "rows_row_valid",
+        "rows_read_data",
+        "registers_finished",
+        "registers_layer_end",
+        "registers_count_cycles",
+    ):
         getattr(dut, name).value = 0
     Clock(dut.clk, 2, "ns").start()
     maps = AxiRam(AxiBus.from_prefix(dut, "maps"), dut.clk, dut.rst, size=SIZE)
@@ -84,8 +97,13 @@ async def watch(bench):
         if dut.weights_weight_valid.value and dut.weights_weight_ready.value:
             bench.beats.append(int(dut.weights_weight_data.value))
         if dut.tiles_write_enable.value:
-            bench.written.append((int(dut.tiles_write_group.value), int(dut.tiles_write_word.value),
-                                  int(dut.tiles_write_data.value)))
+            bench.written.append(
+                (
+                    int(dut.tiles_write_group.value),
+                    int(dut.tiles_write_word.value),
+                    int(dut.tiles_write_data.value),
+                )
+            )
         bench.there += int(dut.tiles_tile_there.value)
         dut.tiles_visit_end.value = int(dut.tiles_tile_there.value)
         if dut.rows_read_enable.value:
@@ -121,12 +139,19 @@ def random_jobs(rng, count):
 def random_tiles(rng, count):
     def transfer(half):
         beats, lines, planes = rng.randrange(12), rng.randrange(1, 5), rng.randrange(1, 4)
-        return {f"{half}_address": rng.randrange(800) * 8, f"{half}_beats": beats, f"{half}_lines": lines,
-                f"{half}_planes": planes, f"{half}_line_stride": rng.randrange(100) * 8,
-                f"{half}_plane_stride": rng.randrange(300) * 8, f"{half}_to": rng.randrange(1 << 15)}
+        return {
+            f"{half}_address": rng.randrange(800) * 8,
+            f"{half}_beats": beats,
+            f"{half}_lines": lines,
+            f"{half}_planes": planes,
+            f"{half}_line_stride": rng.randrange(100) * 8,
+            f"{half}_plane_stride": rng.randrange(300) * 8,
+            f"{half}_to": rng.randrange(1 << 15),
+        }
 
-    return [dict(begins=int(n == 0), buffers=2) | transfer("ifmap") | transfer("residual")
-            for n in range(count)]
+    return [
+        dict(begins=int(n == 0), buffers=2) | transfer("ifmap") | transfer("residual") for n in range(count)
+    ]
 
 
 def tile_words(content, tile):
@@ -135,8 +160,12 @@ def tile_words(content, tile):
         for plane in range(tile[f"{half}_planes"]):
             for line in range(tile[f"{half}_lines"]):
                 for n in range(tile[f"{half}_beats"]):
-                    at = (tile[f"{half}_address"] + plane * tile[f"{half}_plane_stride"]
-                          + line * tile[f"{half}_line_stride"] + 8 * n)
+                    at = (
+                        tile[f"{half}_address"]
+                        + plane * tile[f"{half}_plane_stride"]
+                        + line * tile[f"{half}_line_stride"]
+                        + 8 * n
+                    )
                     yield group, to, int.from_bytes(content[at : at + 8], "little")
                     to += 1
 
@@ -148,8 +177,17 @@ def random_rows(rng, count):
         length = rng.choice([8, rng.randrange(1, 257)])
         address = rng.randrange(SIZE // 2 + SIZE // 4, SIZE - 256)
         ring = rng.choice([WORDS, 50])
-        found.append(dict(map=rng.randrange(2), word=rng.randrange(ring), offset=address % 8, bytes=length,
-                          address=address, ends_unit=0, ring=ring))
+        found.append(
+            dict(
+                map=rng.randrange(2),
+                word=rng.randrange(ring),
+                offset=address % 8,
+                bytes=length,
+                address=address,
+                ends_unit=0,
+                ring=ring,
+            )
+        )
     return found
 
 
@@ -197,11 +235,20 @@ async def all_ports_with_pauses(dut):
     weights = bytes(bench.weights.read(0, SIZE))
     cocotb.start_soon(watch(bench))
     streams = [
-        offer(bench, dut.weights_in_valid, dut.weights_in_ready,
-              [{dut.weights_in_job: pack(JOB, item)} for item in jobs]),
-        offer(bench, dut.tiles_tile_valid, dut.tiles_tile_ready,
-              [{dut.tiles_tile_packet: pack(TILE, item)} for item in tiles]),
-        offer(bench, dut.rows_row_valid, dut.rows_row_ready, [row_signals(dut, row) for row in rows])]
+        offer(
+            bench,
+            dut.weights_in_valid,
+            dut.weights_in_ready,
+            [{dut.weights_in_job: pack(JOB, item)} for item in jobs],
+        ),
+        offer(
+            bench,
+            dut.tiles_tile_valid,
+            dut.tiles_tile_ready,
+            [{dut.tiles_tile_packet: pack(TILE, item)} for item in tiles],
+        ),
+        offer(bench, dut.rows_row_valid, dut.rows_row_ready, [row_signals(dut, row) for row in rows]),
+    ]
     tasks = [cocotb.start_soon(stream) for stream in streams]
     await pulse(bench, dut.tiles_begin)
     for task in tasks:
@@ -209,8 +256,11 @@ async def all_ports_with_pauses(dut):
     total = sum(item["beats"] for item in jobs)
     await until(bench, lambda: len(bench.beats) == total and bench.there == len(tiles))
     assert bench.jobs == [pack(JOB, item) for item in jobs]
-    assert bench.beats == [int.from_bytes(weights[at : at + 8], "little") for item in jobs
-                           for at in range(item["address"], item["address"] + 8 * item["beats"], 8)]
+    assert bench.beats == [
+        int.from_bytes(weights[at : at + 8], "little")
+        for item in jobs
+        for at in range(item["address"], item["address"] + 8 * item["beats"], 8)
+    ]
     assert bench.written == [word for item in tiles for word in tile_words(before, item)]
     expected = bytearray(before)
     for row in rows:
@@ -240,17 +290,36 @@ async def errors_stop_the_run(dut):
     bench.l1 = [rng.randbytes(8 * WORDS) for _ in range(2)]
     cocotb.start_soon(watch(bench))
     quiet = dict(begins=1, buffers=1)
-    tiles = {f"ifmap_{name}": value for name, value in dict(
-        address=0x400, beats=100, lines=2, line_stride=0x400, planes=1, to=0).items()}
+    tiles = {
+        f"ifmap_{name}": value
+        for name, value in dict(address=0x400, beats=100, lines=2, line_stride=0x400, planes=1, to=0).items()
+    }
     row = dict(map=0, word=0, offset=0, bytes=256, address=0x3000, ends_unit=0, ring=WORDS)
-    cases = deque([
-        (1, failing(bench.weights, "_read", 0x488), 0x480, dut.weights_in_valid,
-         {dut.weights_in_job: pack(JOB, dict(beats=200, address=0x400))}),
-        (2, failing(bench.maps.read_if, "_read", 0x838), 0x800, dut.tiles_tile_valid,
-         {dut.tiles_tile_packet: pack(TILE, quiet | tiles)}),
-        (3, failing(bench.maps.write_if, "_write", 0x3080), 0x3080, dut.rows_row_valid,
-         row_signals(dut, row)),
-    ])
+    cases = deque(
+        [
+            (
+                1,
+                failing(bench.weights, "_read", 0x488),
+                0x480,
+                dut.weights_in_valid,
+                {dut.weights_in_job: pack(JOB, dict(beats=200, address=0x400))},
+            ),
+            (
+                2,
+                failing(bench.maps.read_if, "_read", 0x838),
+                0x800,
+                dut.tiles_tile_valid,
+                {dut.tiles_tile_packet: pack(TILE, quiet | tiles)},
+            ),
+            (
+                3,
+                failing(bench.maps.write_if, "_write", 0x3080),
+                0x3080,
+                dut.rows_row_valid,
+                row_signals(dut, row),
+            ),
+        ]
+    )
     while cases:
         port, repair, address, valid, signals = cases.popleft()
         await host.write_dword(CONTROL, 5)
@@ -278,18 +347,26 @@ async def errors_stop_the_run(dut):
     # All works again.
     content = bytes(bench.weights.read(0, SIZE))
     jobs = random_jobs(rng, 3)
-    await offer(bench, dut.weights_in_valid, dut.weights_in_ready,
-                [{dut.weights_in_job: pack(JOB, item)} for item in jobs])
+    await offer(
+        bench,
+        dut.weights_in_valid,
+        dut.weights_in_ready,
+        [{dut.weights_in_job: pack(JOB, item)} for item in jobs],
+    )
     await until(bench, lambda: len(bench.beats) == sum(item["beats"] for item in jobs))
-    assert bench.beats == [int.from_bytes(content[at : at + 8], "little") for item in jobs
-                           for at in range(item["address"], item["address"] + 8 * item["beats"], 8)]
+    assert bench.beats == [
+        int.from_bytes(content[at : at + 8], "little")
+        for item in jobs
+        for at in range(item["address"], item["address"] + 8 * item["beats"], 8)
+    ]
     maps = bytes(bench.maps.read(0, SIZE))
     bench.written.clear()
     bench.there = 0
     item = random_tiles(rng, 1)[0]
     await pulse(bench, dut.tiles_begin)
-    await offer(bench, dut.tiles_tile_valid, dut.tiles_tile_ready,
-                [{dut.tiles_tile_packet: pack(TILE, item)}])
+    await offer(
+        bench, dut.tiles_tile_valid, dut.tiles_tile_ready, [{dut.tiles_tile_packet: pack(TILE, item)}]
+    )
     await until(bench, lambda: bench.there == 1)
     assert bench.written == list(tile_words(maps, item))
     await offer(bench, dut.rows_row_valid, dut.rows_row_ready, [row_signals(dut, row)])

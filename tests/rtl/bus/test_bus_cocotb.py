@@ -20,9 +20,24 @@ def test_bench(tmp_path):
         (tmp_path / f"{name}.v").write_text(text)
     runner, log, report = get_runner("icarus"), tmp_path / "run.log", tmp_path / "results.xml"
     with quiet(log):
-        runner.build(sources=[tmp_path / f"{name}.v" for name in texts], hdl_toplevel=TOP,
-                     build_dir=tmp_path, timescale=("1ns", "1ns"), log_file=tmp_path / "build.log")
-        runner.test(test_module="tests.rtl.bus.bus_cocotb", hdl_toplevel=TOP, hdl_toplevel_lang="verilog",
-                    build_dir=tmp_path, test_dir=tmp_path, log_file=log, results_xml=str(report))
+        runner.build(
+            sources=[tmp_path / f"{name}.v" for name in texts],
+            hdl_toplevel=TOP,
+            build_dir=tmp_path,
+            timescale=("1ns", "1ns"),
+            log_file=tmp_path / "build.log",
+        )
+        runner.test(
+            test_module="tests.rtl.bus.bus_cocotb",
+            hdl_toplevel=TOP,
+            hdl_toplevel_lang="verilog",
+            build_dir=tmp_path,
+            test_dir=tmp_path,
+            log_file=log,
+            results_xml=str(report),
+        )
     assert {case.get("name") for case in ElementTree.parse(report).iter("testcase")} == {
-        "registers", "all_ports_with_pauses", "errors_stop_the_run"}
+        "registers",
+        "all_ports_with_pauses",
+        "errors_stop_the_run",
+    }

@@ -32,8 +32,14 @@ class Bus:
 
     async def write(self, address, data, strobe=15):
         ctx, dut = self.ctx, self.dut
-        for name, value in (("awaddr", address), ("wdata", data), ("wstrb", strobe), ("awvalid", 1),
-                            ("wvalid", 1), ("bready", 1)):
+        for name, value in (
+            ("awaddr", address),
+            ("wdata", data),
+            ("wstrb", strobe),
+            ("awvalid", 1),
+            ("wvalid", 1),
+            ("bready", 1),
+        ):
             ctx.set(getattr(dut, name), value)
         assert ctx.get(dut.awready)
         assert ctx.get(dut.wready)
@@ -78,13 +84,21 @@ def test_what_software_reads_first(name):
     acc = load(name)
     loader = ("dense", "codebook", "masked").index(acc.loader)
     expected = {
-        0x00: 0x44574443, 0x04: 0x00010000,
+        0x00: 0x44574443,
+        0x04: 0x00010000,
         0x08: acc.rows | acc.columns << 8 | acc.tile_rows << 16 | acc.tile_columns << 24,
         0x0C: loader | acc.sparse_tile << 4 | acc.codeword_length << 5 | acc.keep << 13 | acc.group << 18,
         0x10: acc.wrf_depth | acc.prf_depth << 16,
-        0x14: acc.codebook_entries | acc.weight_port_bits << 17, 0x18: acc.l1_bytes,
-        CONTROL: 0, STATUS: 0, ERROR_ADDRESS: 0, LAYERS: 0, LAYER_COUNT: 0,
-        **dict.fromkeys(range(0x40, 0x60, 4), 0), **dict.fromkeys(range(0x100, 0x100 + 24, 4), 0)}
+        0x14: acc.codebook_entries | acc.weight_port_bits << 17,
+        0x18: acc.l1_bytes,
+        CONTROL: 0,
+        STATUS: 0,
+        ERROR_ADDRESS: 0,
+        LAYERS: 0,
+        LAYER_COUNT: 0,
+        **dict.fromkeys(range(0x40, 0x60, 4), 0),
+        **dict.fromkeys(range(0x100, 0x100 + 24, 4), 0),
+    }
 
     async def scenario(ctx, bus):
         for address in range(0, 4096, 4):
@@ -158,8 +172,9 @@ def test_a_run_from_start_to_interrupt():
     drive(dut, scenario)
 
 
-@pytest.mark.parametrize(("port", "number"), [("commands", 0), ("weights", 1), ("maps_read", 2),
-                                              ("maps_write", 3)])
+@pytest.mark.parametrize(
+    ("port", "number"), [("commands", 0), ("weights", 1), ("maps_read", 2), ("maps_write", 3)]
+)
 def test_the_first_error_stops_the_run(port, number):
     dut = make()
 
@@ -314,8 +329,11 @@ def test_the_header_runs_the_accelerator(tmp_path):
     registers = register_map.register_map(load("ews-cms-16"), COUNTERS)
     (tmp_path / "registers.h").write_text(register_map.header(registers))
     (tmp_path / "main.c").write_text(PROGRAM)
-    subprocess.run(["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "main.c", "-o", "main"],
-                   cwd=tmp_path, check=True)
+    subprocess.run(
+        ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "main.c", "-o", "main"],
+        cwd=tmp_path,
+        check=True,
+    )
     out = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
     assert out == "0 0 1 5 1000 a 2000 14 3000 1e 4000 28 700000005 2\n"
 

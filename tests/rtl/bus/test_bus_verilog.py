@@ -26,8 +26,20 @@ def test_one_clean_module_of_each_kind(make, tmp_path):
     (tmp_path / "lint.vlt").write_text(export.lint())
     settings = environment("verilator")
     done = subprocess.run(
-        [shutil.which("verilator", path=settings["PATH"]), "--lint-only", "-Wall", "--top-module",
-         module_name(top.kind), "lint.vlt", *(f"{name}.v" for name in texts)],
-        cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True, check=False)
+        [
+            shutil.which("verilator", path=settings["PATH"]),
+            "--lint-only",
+            "-Wall",
+            "--top-module",
+            module_name(top.kind),
+            "lint.vlt",
+            *(f"{name}.v" for name in texts),
+        ],
+        cwd=tmp_path,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[:2000]
     assert "%Warning" not in done.stderr

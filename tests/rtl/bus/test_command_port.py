@@ -46,8 +46,10 @@ def test_assembler(words):
             await ctx.tick()
 
     run(dut, bench)
-    expected = [sum(word << 64 * n for n, word in enumerate(inputs[start : start + words]))
-                for start in range(0, len(inputs), words)]
+    expected = [
+        sum(word << 64 * n for n, word in enumerate(inputs[start : start + words]))
+        for start in range(0, len(inputs), words)
+    ]
     assert [packet for _, packet in found] == expected
     early = [cycle for cycle, _ in found if cycle < 30]
     assert early == list(range(words, 30, words))
@@ -56,8 +58,20 @@ def test_assembler(words):
 class Run:
     """Starts the port, takes what leaves, and notes the cycles."""
 
-    def __init__(self, memory_content, bases, counts, *, latency=8, stalls=None,
-                 take=lambda name, cycle: True, cycles=3000, clear=None, faulty=(), again=None):
+    def __init__(
+        self,
+        memory_content,
+        bases,
+        counts,
+        *,
+        latency=8,
+        stalls=None,
+        take=lambda name, cycle: True,
+        cycles=3000,
+        clear=None,
+        faulty=(),
+        again=None,
+    ):
         self.dut = dut = CommandPort(accelerator=ACC)
         self.memory = ReadMemory(dut, memory_content, latency, stalls=stalls, faulty=faulty)
         self.found = {name: [] for name in STREAMS}
@@ -112,7 +126,8 @@ def expected(memory, bases, counts, name):
 
 def test_packets_have_these_sizes():
     assert {name: packets.words(packets.LAYOUTS[name](Geometry(ACC))) for name in STREAMS[:3]} == {
-        name: SIZES[name] for name in STREAMS[:3]}
+        name: SIZES[name] for name in STREAMS[:3]
+    }
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -120,8 +135,14 @@ def test_random_stalls(seed):
     rng = np.random.default_rng(seed)
     counts = {name: size * int(rng.integers(0, 300 // size)) for name, size in SIZES.items()}
     memory, bases = streams(rng, counts)
-    done = Run(memory, bases, counts, latency=int(rng.integers(1, 30)), stalls=rng,
-               take=lambda name, cycle: rng.random() < 0.75)
+    done = Run(
+        memory,
+        bases,
+        counts,
+        latency=int(rng.integers(1, 30)),
+        stalls=rng,
+        take=lambda name, cycle: rng.random() < 0.75,
+    )
     for name in STREAMS:
         assert done.values(name) == expected(memory, bases, counts, name)
 
@@ -146,8 +167,12 @@ def test_four_streams_share_the_port():
     done = Run(memory, bases, counts)
     at = [cycle for cycle, _ in done.memory.received]
     assert at == list(range(at[0], at[0] + 960))
-    order = [name for _, address, _ in done.memory.bursts for name in STREAMS
-             if address in range(bases[name], bases[name] + 8 * counts[name], 64)]
+    order = [
+        name
+        for _, address, _ in done.memory.bursts
+        for name in STREAMS
+        if address in range(bases[name], bases[name] + 8 * counts[name], 64)
+    ]
     assert len(order) == 120
     assert all(set(order[n : n + 4]) == set(STREAMS) for n in range(0, 120, 4))
 
@@ -163,8 +188,10 @@ def test_primed():
     last = max(cycle for cycle, _ in done.memory.received if cycle < 1000)
     assert last < first <= last + 12
     fetched = [address for cycle, address in done.memory.received if cycle < first]
-    held = {name: sum(bases[name] <= address < bases[name] + 8 * counts[name] for address in fetched)
-            for name in STREAMS}
+    held = {
+        name: sum(bases[name] <= address < bases[name] + 8 * counts[name] for address in fetched)
+        for name in STREAMS
+    }
     # A packet waits and all but one word of the next is collected; the buffers have no room for 8 more.
     taken = {"jobs": 3, "tiles": 11, "chunks": 9, "units": 0}
     for name in STREAMS:
@@ -187,8 +214,17 @@ def test_error_clear_and_another_start():
     rng = np.random.default_rng(0)
     memory, bases = streams(rng, counts)
     faulty = [bases["units"] + 16]
-    done = Run(memory, bases, counts, latency=20, faulty=faulty, clear=30, again=80, cycles=500,
-               take=lambda name, cycle: cycle >= 80)
+    done = Run(
+        memory,
+        bases,
+        counts,
+        latency=20,
+        faulty=faulty,
+        clear=30,
+        again=80,
+        cycles=500,
+        take=lambda name, cycle: cycle >= 80,
+    )
     assert len(done.errors) == 1
     assert done.errors[0] <= faulty[0] < done.errors[0] + 128
     assert all(cycle > 80 for cycle in done.primed)

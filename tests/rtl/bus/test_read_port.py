@@ -126,8 +126,9 @@ def test_random_stalls(seed):
         requests.append((int(rng.integers(0, (1 << 11) - beats)) * 8, beats))
     dut = ReadPort(data_bits=64)
     slave = ReadMemory(dut, memory, int(rng.integers(1, 12)), stalls=rng)
-    found, errors, _ = read(dut, slave, requests, offer=lambda: rng.random() < 0.75,
-                            take=lambda: rng.random() < 0.75)
+    found, errors, _ = read(
+        dut, slave, requests, offer=lambda: rng.random() < 0.75, take=lambda: rng.random() < 0.75
+    )
     assert [data for _, data in found] == expected(memory, requests, 8)
     assert not errors
 

@@ -20,8 +20,15 @@ def row(rng, *, length=None, offset=None, address=None, ring=WORDS, ends=False):
     offset = int(rng.integers(8)) if offset is None else offset
     address = int(rng.integers(0, 1 << 10)) * 8 + offset if address is None else address
     word = int(rng.integers(2 * ring if ring < WORDS else ring))
-    return dict(map=int(rng.integers(2)), word=word, offset=address % 8, bytes=length, address=address,
-                ends_unit=ends, ring=ring)
+    return dict(
+        map=int(rng.integers(2)),
+        word=word,
+        offset=address % 8,
+        bytes=length,
+        address=address,
+        ends_unit=ends,
+        ring=ring,
+    )
 
 
 def words_of(row):
@@ -82,8 +89,13 @@ def check_values(before, memory, maps, rows):
             expected[target] = maps[item["map"]][source]
     assert memory.content == expected
     assert [(a, bin(s).count("1")) for _, a, s in memory.written] == [
-        (item["address"] // 8 * 8 + 8 * n, min(item["offset"] + item["bytes"], 8 * n + 8)
-         - max(item["offset"], 8 * n)) for item in rows for n in range(words_of(item))]
+        (
+            item["address"] // 8 * 8 + 8 * n,
+            min(item["offset"] + item["bytes"], 8 * n + 8) - max(item["offset"], 8 * n),
+        )
+        for item in rows
+        for n in range(words_of(item))
+    ]
 
 
 def test_one_word_a_cycle():
@@ -92,8 +104,12 @@ def test_one_word_a_cycle():
     maps = [content(rng, WORDS * 8) for _ in range(2)]
     rows = [row(rng, length=8, offset=0, ends=n % 4 == 3) for n in range(40)]
     rows += [row(rng, ends=bool(rng.integers(2))) for _ in range(20)]
-    rows += [row(rng, length=256, offset=7), row(rng, length=16, address=4096 - 8),
-             row(rng, length=250, address=4096 - 21), row(rng, length=1, offset=7, ends=True)]
+    rows += [
+        row(rng, length=256, offset=7),
+        row(rng, length=16, address=4096 - 8),
+        row(rng, length=250, address=4096 - 21),
+        row(rng, length=1, offset=7, ends=True),
+    ]
     rows += [row(rng, length=n, offset=1, ring=3) for n in (1, 7, 8, 70, 17)]
     dut = RowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), 10)
@@ -109,7 +125,8 @@ def test_one_word_a_cycle():
     first = last - [words_of(item) - 1 for item in rows]
     assert set(first) <= {cycle for cycle, *_ in memory.bursts}
     assert len(memory.bursts) == sum(
-        fewest_bursts(item["address"] // 8 * 8, words_of(item), 8) for item in rows)
+        fewest_bursts(item["address"] // 8 * 8, words_of(item), 8) for item in rows
+    )
     assert not errors
 
 
@@ -117,8 +134,15 @@ def test_one_word_a_cycle():
 def test_random_stalls(seed):
     rng = np.random.default_rng(seed)
     maps = [content(rng, WORDS * 8) for _ in range(2)]
-    rows = [row(rng, length=int(rng.choice([1, 4, 8, 16, int(rng.integers(1, 257))])),
-                ring=int(rng.choice([WORDS, 40])), ends=bool(rng.integers(2))) for _ in range(50)]
+    rows = [
+        row(
+            rng,
+            length=int(rng.choice([1, 4, 8, 16, int(rng.integers(1, 257))])),
+            ring=int(rng.choice([WORDS, 40])),
+            ends=bool(rng.integers(2)),
+        )
+        for _ in range(50)
+    ]
     dut = RowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), int(rng.integers(1, 60)), stalls=rng)
     before = bytes(memory.content)

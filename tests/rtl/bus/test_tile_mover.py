@@ -21,15 +21,23 @@ NOTHING = dict(address=0, beats=0, lines=0, line_stride=0, planes=0, plane_strid
 def transfer(rng, most=12):
     """A transfer within memory; its runs may touch, overlap or lie far apart."""
     beats, lines, planes = (int(rng.integers(1, n)) for n in (most, 5, 4))
-    return dict(address=int(rng.integers(0, 1000)) * 8, beats=beats, lines=lines, planes=planes,
-                line_stride=int(rng.integers(1, 100)) * 8, plane_stride=int(rng.integers(0, 600)) * 8,
-                to=int(rng.integers(0, 1 << 16)))
+    return dict(
+        address=int(rng.integers(0, 1000)) * 8,
+        beats=beats,
+        lines=lines,
+        planes=planes,
+        line_stride=int(rng.integers(1, 100)) * 8,
+        plane_stride=int(rng.integers(0, 600)) * 8,
+        to=int(rng.integers(0, 1 << 16)),
+    )
 
 
 def visit(ifmap=NOTHING, residual=NOTHING, *, begins=0, wait=0, buffers=1):
-    return (dict(begins=begins, wait=wait, buffers=buffers)
-            | {f"ifmap_{name}": value for name, value in ifmap.items()}
-            | {f"residual_{name}": value for name, value in residual.items()})
+    return (
+        dict(begins=begins, wait=wait, buffers=buffers)
+        | {f"ifmap_{name}": value for name, value in ifmap.items()}
+        | {f"residual_{name}": value for name, value in residual.items()}
+    )
 
 
 def words(visit, half):
@@ -37,8 +45,12 @@ def words(visit, half):
         for plane in range(visit[f"{half}_planes"]):
             for line in range(visit[f"{half}_lines"]):
                 for n in range(visit[f"{half}_beats"]):
-                    yield (visit[f"{half}_address"] + plane * visit[f"{half}_plane_stride"]
-                           + line * visit[f"{half}_line_stride"] + 8 * n)
+                    yield (
+                        visit[f"{half}_address"]
+                        + plane * visit[f"{half}_plane_stride"]
+                        + line * visit[f"{half}_line_stride"]
+                        + 8 * n
+                    )
 
 
 def layers(rng, count, *, empty=0.2):
@@ -58,8 +70,21 @@ class Run:
     """A machine around the mover: it ends visits some time after their tiles came, then begins the next
     layer."""
 
-    def __init__(self, acc, memory, visits, rng, *, latency=4, stalls=None, offer=lambda: True, most=40,
-                 early=0, faulty=(), cycles=20000):
+    def __init__(
+        self,
+        acc,
+        memory,
+        visits,
+        rng,
+        *,
+        latency=4,
+        stalls=None,
+        offer=lambda: True,
+        most=40,
+        early=0,
+        faulty=(),
+        cycles=20000,
+    ):
         self.dut = dut = TileMover(accelerator=acc)
         self.memory = ReadMemory(dut, memory, latency, stalls=stalls, faulty=faulty)
         self.begins, self.ends, self.credits, self.there = [], [], [], []
@@ -93,8 +118,9 @@ class Run:
                     credits_due.popleft()
                 self.memory.observe(ctx)
                 if ctx.get(dut.write_enable):
-                    self.written.append(tuple(ctx.get(signal) for signal in (
-                        dut.write_group, dut.write_word, dut.write_data)))
+                    self.written.append(
+                        tuple(ctx.get(signal) for signal in (dut.write_group, dut.write_word, dut.write_data))
+                    )
                 if ctx.get(dut.error):
                     self.errors.append(ctx.get(dut.error_address))
                 if ctx.get(dut.tile_there):
@@ -111,8 +137,12 @@ class Run:
                 if begin:
                     begin_due = None
                 started = sum(v["begins"] for v in visits[:running])
-                if (begin_due is None and running < len(visits) and visits[running]["begins"]
-                        and started == len(self.begins)):
+                if (
+                    begin_due is None
+                    and running < len(visits)
+                    and visits[running]["begins"]
+                    and started == len(self.begins)
+                ):
                     begin_due = cycle + 1 + int(rng.integers(0, 10))
                 await ctx.tick()
                 if len(self.ends) == len(visits):
@@ -145,13 +175,17 @@ def expected_there(visits, done, acc, latency):
 
 
 def expected_words(memory, visits):
-    return [(group, (item[f"{half}_to"] + n) % (1 << 16), beat(memory, address, 8))
-            for item in visits for group, half in enumerate(("ifmap", "residual"))
-            for n, address in enumerate(words(item, half))]
+    return [
+        (group, (item[f"{half}_to"] + n) % (1 << 16), beat(memory, address, 8))
+        for item in visits
+        for group, half in enumerate(("ifmap", "residual"))
+        for n, address in enumerate(words(item, half))
+    ]
 
 
-@pytest.mark.parametrize(("seed", "setup", "latency", "most"),
-                         [(0, 8, 4, 40), (1, 2, 1, 3), (2, 3, 8, 80), (3, 8, 4, 1)])
+@pytest.mark.parametrize(
+    ("seed", "setup", "latency", "most"), [(0, 8, 4, 40), (1, 2, 1, 3), (2, 3, 8, 80), (3, 8, 4, 1)]
+)
 def test_every_tile_is_there_in_its_cycle(seed, setup, latency, most):
     rng = np.random.default_rng(seed)
     acc = load("ews-4", {"dma_setup": setup, "l2_latency": latency})
@@ -196,8 +230,15 @@ def test_random_stalls(seed):
     acc = load("ews-4")
     memory = content(rng, MEMORY)
     visits = layers(rng, 5)
-    done = Run(acc, memory, visits, rng, latency=int(rng.integers(1, 20)), stalls=rng,
-               offer=lambda: rng.random() < 0.75)
+    done = Run(
+        acc,
+        memory,
+        visits,
+        rng,
+        latency=int(rng.integers(1, 20)),
+        stalls=rng,
+        offer=lambda: rng.random() < 0.75,
+    )
     assert done.written == expected_words(memory, visits)
     ideal = expected_there(visits, done, acc, done.memory.latency)
     assert all(there >= best for there, best in zip(done.there, ideal, strict=True))
@@ -233,8 +274,9 @@ def test_clear_in_the_middle_of_a_tile():
             ctx.set(dut.clear, cycle == 25)
             slave.observe(ctx)
             if ctx.get(dut.write_enable) and cycle > 25:
-                found.append(tuple(ctx.get(signal) for signal in (
-                    dut.write_group, dut.write_word, dut.write_data)))
+                found.append(
+                    tuple(ctx.get(signal) for signal in (dut.write_group, dut.write_word, dut.write_data))
+                )
             if ctx.get(dut.tile_there):
                 there.append(cycle + 1)
             if cycle == 30:

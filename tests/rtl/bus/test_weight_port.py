@@ -24,16 +24,37 @@ def jobs(rng, count, size, *, waits=0.0, most=60):
     for _ in range(count):
         beats = int(rng.choice([1, 2, int(rng.integers(1, most))]))
         address = int(rng.integers(0, (1 << 14) // size - beats)) * size
-        found.append(dict(beats=beats, address=address, wait=int(rng.random() < waits),
-                          a=int(rng.integers(4)), row_bits=int(rng.integers(30))))
+        found.append(
+            dict(
+                beats=beats,
+                address=address,
+                wait=int(rng.random() < waits),
+                a=int(rng.integers(4)),
+                row_bits=int(rng.integers(30)),
+            )
+        )
     return found
 
 
 class Run:
     """Offers jobs, takes jobs and beats, and notes the cycle of everything."""
 
-    def __init__(self, acc, content, queue, *, pulses=(), latency=LATENCY, stalls=None, offer=ALWAYS,
-                 take_job=ALWAYS, take_beat=ALWAYS, act=lambda ctx, cycle, dut: None, faulty=(), cycles=6000):
+    def __init__(
+        self,
+        acc,
+        content,
+        queue,
+        *,
+        pulses=(),
+        latency=LATENCY,
+        stalls=None,
+        offer=ALWAYS,
+        take_job=ALWAYS,
+        take_beat=ALWAYS,
+        act=lambda ctx, cycle, dut: None,
+        faulty=(),
+        cycles=6000,
+    ):
         self.dut = dut = WeightPort(accelerator=acc)
         self.memory = ReadMemory(dut, content, latency, stalls=stalls, faulty=faulty)
         self.jobs, self.beats, self.offered, self.errors = [], [], [], []
@@ -61,8 +82,15 @@ class Run:
                     self.jobs_shown.setdefault(len(self.jobs), cycle)
                     self.last_shown = cycle
                     if ctx.get(dut.out_ready):
-                        self.jobs.append((cycle, {name: ctx.get(getattr(job_out, name)) for name in (
-                            "beats", "address", "wait", "a", "row_bits")}))
+                        self.jobs.append(
+                            (
+                                cycle,
+                                {
+                                    name: ctx.get(getattr(job_out, name))
+                                    for name in ("beats", "address", "wait", "a", "row_bits")
+                                },
+                            )
+                        )
                 if ctx.get(dut.weight_valid) and ctx.get(dut.weight_ready):
                     self.beats.append((cycle, ctx.get(dut.weight_data)))
                 if ctx.get(dut.error):
@@ -121,9 +149,11 @@ def test_announced_jobs():
     """Pulse in u: AR from u+1, the packet from u+16, its beats without a gap from there on."""
     rng = np.random.default_rng(0)
     memory = content(rng, 1 << 14)
-    queue = [dict(beats=3, address=0, wait=0, a=1, row_bits=1),
-             *(dict(beats=40, address=0x400 * n, wait=1, a=2, row_bits=n) for n in range(1, 4)),
-             dict(beats=2, address=8, wait=0, a=1, row_bits=9)]
+    queue = [
+        dict(beats=3, address=0, wait=0, a=1, row_bits=1),
+        *(dict(beats=40, address=0x400 * n, wait=1, a=2, row_bits=n) for n in range(1, 4)),
+        dict(beats=2, address=8, wait=0, a=1, row_bits=9),
+    ]
     pulses = [50, 200, 201]
     clock = {"now": -1}
 
@@ -131,8 +161,14 @@ def test_announced_jobs():
         clock["now"] += 1
         return True
 
-    done = Run(load("ews-4"), memory, queue, pulses=pulses, take_job=step,
-               take_beat=lambda: clock["now"] >= 66 or clock["now"] < 40)
+    done = Run(
+        load("ews-4"),
+        memory,
+        queue,
+        pulses=pulses,
+        take_job=step,
+        take_beat=lambda: clock["now"] >= 66 or clock["now"] < 40,
+    )
     assert done.jobs_shown[0] == 1
     assert [done.jobs_shown[n] for n in (1, 2, 3, 4)] == [66, 216, 217, 218]
     first = [next(at for at, address, _ in done.memory.bursts if address == 0x400 * n) for n in (1, 2, 3)]
@@ -152,8 +188,14 @@ def test_beats_of_an_announced_job_wait_for_it():
         clock["now"] += 1
         return True
 
-    done = Run(load("ews-4"), memory, queue, pulses=[20], take_job=step,
-               take_beat=lambda: clock["now"] >= 20 + packets.ANNOUNCE)
+    done = Run(
+        load("ews-4"),
+        memory,
+        queue,
+        pulses=[20],
+        take_job=step,
+        take_beat=lambda: clock["now"] >= 20 + packets.ANNOUNCE,
+    )
     assert done.jobs[0][0] == 36
     assert [at for at, _ in done.beats] == list(range(36, 136))
 
@@ -179,9 +221,17 @@ def test_random_stalls(seed):
     memory = content(rng, 1 << 14)
     queue = jobs(rng, 25, 8, waits=0.4)
     pulses = np.sort(rng.choice(600, sum(job["wait"] for job in queue), replace=False)).tolist()
-    done = Run(load("ews-4"), memory, queue, pulses=pulses, latency=int(rng.integers(1, 12)), stalls=rng,
-               offer=lambda: rng.random() < 0.75, take_job=lambda: rng.random() < 0.75,
-               take_beat=lambda: rng.random() < 0.75)
+    done = Run(
+        load("ews-4"),
+        memory,
+        queue,
+        pulses=pulses,
+        latency=int(rng.integers(1, 12)),
+        stalls=rng,
+        offer=lambda: rng.random() < 0.75,
+        take_job=lambda: rng.random() < 0.75,
+        take_beat=lambda: rng.random() < 0.75,
+    )
     assert [job for _, job in done.jobs] == queue
     assert [data for _, data in done.beats] == expected(memory, queue, 8)
     shown = [at for at, job in done.jobs if job["wait"]]
@@ -196,8 +246,17 @@ def test_error_and_clear():
     def act(ctx, cycle, dut):
         ctx.set(dut.clear, cycle == 20)
 
-    done = Run(load("ews-4"), memory, queue, act=act, faulty=[0x108], pulses=[3],
-               take_job=lambda: False, take_beat=lambda: False, cycles=60)
+    done = Run(
+        load("ews-4"),
+        memory,
+        queue,
+        act=act,
+        faulty=[0x108],
+        pulses=[3],
+        take_job=lambda: False,
+        take_beat=lambda: False,
+        cycles=60,
+    )
     assert done.errors == [0x100]
     assert done.jobs_shown == {0: 1}
     assert done.last_shown == 20

@@ -31,7 +31,7 @@ class Packet:
         assert value >> at == 0
 
     def group(self, prefix):
-        return {name[len(prefix):]: value for name, value in vars(self).items() if name.startswith(prefix)}
+        return {name[len(prefix) :]: value for name, value in vars(self).items() if name.startswith(prefix)}
 
 
 class Reader:
@@ -65,8 +65,9 @@ class Machine:
     def __init__(self, accelerator, memory, streams, rom=None, seed=0):
         self.acc, self.rng = accelerator, np.random.default_rng(seed)
         geometry = Geometry(accelerator)
-        self.streams = {name: Reader(memory, streams[name], packets.LAYOUTS[name](geometry))
-                        for name in packets.STREAMS}
+        self.streams = {
+            name: Reader(memory, streams[name], packets.LAYOUTS[name](geometry)) for name in packets.STREAMS
+        }
         self.memory = memory.copy().view(np.uint8)
         size = accelerator.l1_bytes
         self.maps = [np.zeros(size // 4, np.uint8), np.zeros(size // 8, np.uint8)]
@@ -108,8 +109,11 @@ class Machine:
             chunk = chunks.packet()
             if chunk.opens:
                 visit += 1
-                while loaded < visit + first.buffers and not tiles.done and (
-                        loaded == 0 or not tiles.peek().begins):
+                while (
+                    loaded < visit + first.buffers
+                    and not tiles.done
+                    and (loaded == 0 or not tiles.peek().begins)
+                ):
                     tile = tiles.packet()
                     assert tile.buffers == first.buffers
                     self.waits["tiles"] += tile.wait
@@ -143,7 +147,8 @@ class Machine:
             bits = self.bits(job)
             assert job.beats == -(-8 * job.entries * self.acc.codeword_length // self.acc.weight_port_bits)
             self.codebook = numbers(bits, 8, job.entries * self.acc.codeword_length, signed=True).reshape(
-                job.entries, -1)
+                job.entries, -1
+            )
             job = jobs.packet()
             self.waits["jobs"] += job.wait
         assert (job.codebook, job.serial) == (0, c.serial)
@@ -269,8 +274,9 @@ class Machine:
                     at = 8 * (u.source + p * u.source_pitch) + u.source_channel + s * columns
                     assert at + used <= len(self.residual)
                     other = self.residual[at : at + used].view(np.int8).astype(np.int64)
-                    total = ((row - u.own_zero) * u.own_multiplier
-                             + (other - u.other_zero) * u.other_multiplier)
+                    total = (row - u.own_zero) * u.own_multiplier + (
+                        other - u.other_zero
+                    ) * u.other_multiplier
                     row = requantized(total, u.shift, u.add_zero, u.add_low, u.add_high)
                 if not u.wide:
                     row = row.astype(np.int8).view(np.uint8)

@@ -60,14 +60,26 @@ def test_resnet():
     machine = assert_runs(network, image, images)
     assert [layer.name for layer in image.layers] == [shape.name for shape in network.shapes]
     assert image.maps["fc"].wide
-    assert machine.waits["tiles"] == sum((layer.program.visits["dram_bytes"] > 0).sum()
-                                         for layer in image.layers if layer.program)
+    assert machine.waits["tiles"] == sum(
+        (layer.program.visits["dram_bytes"] > 0).sum() for layer in image.layers if layer.program
+    )
 
 
-MACHINES = [(name, {"l1_bytes": size} if size else {})
-            for name in ("ews-4", "ews-cms-8", "ws-cms-4", "ews-c-4x8", "ews-cm-8x4", "ws-8", "ssvq-8",
-                         "rom-8", "ews-cms-16")
-            for size in (0, 2048)]
+MACHINES = [
+    (name, {"l1_bytes": size} if size else {})
+    for name in (
+        "ews-4",
+        "ews-cms-8",
+        "ws-cms-4",
+        "ews-c-4x8",
+        "ews-cm-8x4",
+        "ws-8",
+        "ssvq-8",
+        "rom-8",
+        "ews-cms-16",
+    )
+    for size in (0, 2048)
+]
 
 
 @pytest.mark.parametrize(("name", "fields"), MACHINES)
@@ -97,17 +109,51 @@ def test_random_networks_reach_every_corner():
                 schedule = layer.program.schedule
                 shape = schedule.shape
                 seen.update({schedule.source: 1, schedule.format: 1, f"buffers {schedule.ifmap_buffers}": 1})
-                seen.update({"tiles": schedule.tiles > 1, "outer": schedule.outputs_outer,
-                             "split channels": schedule.split_channels, "parts": schedule.parts > 1,
-                             "overlap": schedule.overlap, "serial": not schedule.overlap,
-                             "addition": bool(shape.residual), "wide": layer.tensor in case.image.maps
-                             and case.image.maps[layer.tensor].wide, "folded": shape.line_bytes > 0,
-                             "dilated": max(shape.dilation) > 1, "strided": max(shape.stride) > 1,
-                             "fence": bool(layer.program.chunks["fence"].any()),
-                             "ring": _rings(case.image, layer)})
-    for corner in ("dram", "l2", "l1", "dense", "split", "block", "vq", "mvq", "ssvq", "rom", "buffers 1",
-                   "buffers 2", "tiles", "outer", "split channels", "parts", "overlap", "serial", "addition",
-                   "wide", "folded", "dilated", "strided", "fence", "ring", "pass l1"):
+                seen.update(
+                    {
+                        "tiles": schedule.tiles > 1,
+                        "outer": schedule.outputs_outer,
+                        "split channels": schedule.split_channels,
+                        "parts": schedule.parts > 1,
+                        "overlap": schedule.overlap,
+                        "serial": not schedule.overlap,
+                        "addition": bool(shape.residual),
+                        "wide": layer.tensor in case.image.maps and case.image.maps[layer.tensor].wide,
+                        "folded": shape.line_bytes > 0,
+                        "dilated": max(shape.dilation) > 1,
+                        "strided": max(shape.stride) > 1,
+                        "fence": bool(layer.program.chunks["fence"].any()),
+                        "ring": _rings(case.image, layer),
+                    }
+                )
+    for corner in (
+        "dram",
+        "l2",
+        "l1",
+        "dense",
+        "split",
+        "block",
+        "vq",
+        "mvq",
+        "ssvq",
+        "rom",
+        "buffers 1",
+        "buffers 2",
+        "tiles",
+        "outer",
+        "split channels",
+        "parts",
+        "overlap",
+        "serial",
+        "addition",
+        "wide",
+        "folded",
+        "dilated",
+        "strided",
+        "fence",
+        "ring",
+        "pass l1",
+    ):
         assert seen[corner], (corner, seen)
 
 
@@ -119,10 +165,18 @@ def _rings(image, layer):
 def _conv(name, source, outputs, channels, kernel=(3, 3), padding=(1, 1), wide=False, **fields):
     rng = np.random.default_rng(outputs)
     weight = DenseWeight(rng.integers(-128, 128, (outputs, channels, *kernel)).astype(np.int8))
-    requantization = None if wide else Requantization(np.full(outputs, 999, np.uint16),
-                                                      np.full(outputs, 20, np.uint8))
-    return Conv(name, source, weight, np.arange(outputs, dtype=np.int32), padding=padding,
-                requantization=requantization, **fields)
+    requantization = (
+        None if wide else Requantization(np.full(outputs, 999, np.uint16), np.full(outputs, 20, np.uint8))
+    )
+    return Conv(
+        name,
+        source,
+        weight,
+        np.arange(outputs, dtype=np.int32),
+        padding=padding,
+        requantization=requantization,
+        **fields,
+    )
 
 
 def test_memory_holds_maps_pixel_by_pixel():
@@ -170,9 +224,15 @@ def test_one_layer():
 
 
 def test_a_reshape_of_places_moves_nothing():
-    network = Network("tokens", TensorSpec((8, 4, 4)), (
-        _conv("a", "input", 8, 8), Reshape("flat", "a", (8, 16, 1)),
-        _conv("b", "flat", 4, 8, (1, 1), (0, 0))))
+    network = Network(
+        "tokens",
+        TensorSpec((8, 4, 4)),
+        (
+            _conv("a", "input", 8, 8),
+            Reshape("flat", "a", (8, 16, 1)),
+            _conv("b", "flat", 4, 8, (1, 1), (0, 0)),
+        ),
+    )
     image = compiler.compile(network, preset("ews-8"))
     data = np.random.default_rng(1).integers(-128, 128, (1, 8, 4, 4)).astype(np.int8)
     assert_runs(network, image, data)
@@ -194,7 +254,8 @@ def test_what_the_hardware_has_not_is_refused_by_name():
     assert "late = 'AveragePool': its operand comes from dram" in _refused(late)
     second = _conv("second", "first", 8, 8)
     assert "sum = 'Add': an addition runs only on" in _refused(
-        first, second, _conv("third", "second", 8, 8), Add("sum", ("first", "second"), (1, 1), 1))
+        first, second, _conv("third", "second", 8, 8), Add("sum", ("first", "second"), (1, 1), 1)
+    )
     flat = Reshape("flat", "first", (8 * 36, 1, 1))
     assert "flat" in _refused(first, flat, _conv("head", "flat", 4, 288, (1, 1), (0, 0)))
     table = replace(first, requantization=replace(first.requantization, table=np.zeros(256, np.int8)))
@@ -237,7 +298,8 @@ def test_rows_that_l1_cannot_write_at_once_are_refused():
     assert "six: output = 6: L1 is accessed at multiples of 4" in _refused(layer, shape=(16, 3, 3))
     layer = _conv("twelve", "input", 48, 12, (1, 1), (0, 0), groups=2)
     assert "twelve: channel = 4: 8 bytes from there lie in more than 1 words" in _refused(
-        layer, shape=(24, 3, 3))
+        layer, shape=(24, 3, 3)
+    )
 
 
 def test_packets_faster_than_their_port_are_warned_of():
@@ -247,7 +309,8 @@ def test_packets_faster_than_their_port_are_warned_of():
     network = Network("n", TensorSpec((256, 1, 1)), (layer,))
     assert compiler.compile(network, acc).warnings == (
         "fast: packets come faster than the command port brings them; the run is slower than docs/timing.md "
-        "says",)
+        "says",
+    )
     slow = Network("n", TensorSpec((8, 8, 8)), (_conv("c", "input", 8, 8),))
     assert compiler.compile(slow, acc).warnings == ()
 
@@ -264,8 +327,10 @@ def test_jobs_and_tiles_wait_for_what_comes_from_dram():
     for layer in image.layers:
         if layer.program is None:
             continue
-        jobs = [sum(int(image.memory[at + n * size + w]) << 64 * w for w in range(size))
-                for n in range(layer.jobs)]
+        jobs = [
+            sum(int(image.memory[at + n * size + w]) << 64 * w for w in range(size))
+            for n in range(layer.jobs)
+        ]
         at += layer.jobs * size
         waits = [job >> 4 & 1 for job in jobs]
         books = [job & 1 for job in jobs]

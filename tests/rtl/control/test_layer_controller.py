@@ -32,8 +32,20 @@ def _drive(kinds, work, late_idle=0):
             ctx.set(dut.rows_waiting, not is_pass)
             ctx.set(dut.sent, remaining == 1)
             ctx.set(dut.idle, remaining > 0 or ended >= TAIL - 1 + late_idle)
-            outputs = {name: ctx.get(getattr(dut, name)) for name in (
-                "busy", "begin", "load", "pass_start", "allowed", "end", "done", "control", "drain")}
+            outputs = {
+                name: ctx.get(getattr(dut, name))
+                for name in (
+                    "busy",
+                    "begin",
+                    "load",
+                    "pass_start",
+                    "allowed",
+                    "end",
+                    "done",
+                    "control",
+                    "drain",
+                )
+            }
             log.append(outputs)
             starts = outputs["load"] or outputs["pass_start"]
             await ctx.tick()

@@ -53,8 +53,11 @@ class Chunk:
 
 def im2col(chunk: Chunk, memory: np.ndarray, array_rows: int) -> np.ndarray:
     """int [row, column, q, r, H]: what tokens of the chunk multiply; -1 in lanes without a channel."""
-    words = chunk.base + (np.arange(chunk.lines)[:, None, None] * chunk.line
-                          + np.arange(chunk.line_pixels)[:, None] * chunk.pitch + np.arange(chunk.pitch))
+    words = chunk.base + (
+        np.arange(chunk.lines)[:, None, None] * chunk.line
+        + np.arange(chunk.line_pixels)[:, None] * chunk.pitch
+        + np.arange(chunk.pitch)
+    )
     tile = memory[chunk.map].reshape(-1, 8)[words].reshape(chunk.lines, chunk.line_pixels, -1)
     margin = 64
     padded = np.pad(tile, ((margin, margin), (margin, margin), (0, 0)), constant_values=chunk.zero)
@@ -91,9 +94,14 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
         part = int(rng.integers(0, 5)) * 4
     pitch = -(-(part + channels) // 8) + int(rng.integers(0, 2))
     shared = {
-        "map": int(rng.integers(2)), "pitch": pitch, "kernel_x": kx,
-        "stride_y": stride_y, "stride_x": stride_x,
-        "dilation_y": dilation_y, "dilation_x": dilation_x, "zero": int(rng.integers(256)),
+        "map": int(rng.integers(2)),
+        "pitch": pitch,
+        "kernel_x": kx,
+        "stride_y": stride_y,
+        "stride_x": stride_x,
+        "dilation_y": dilation_y,
+        "dilation_x": dilation_x,
+        "zero": int(rng.integers(256)),
         "reuse": int(dilation_x == 1 and rng.random() < 0.8),
     }
     chunks = []
@@ -101,11 +109,21 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
         lines, line_pixels = (
             max(1, (count - 1) * stride + (kernel - 1) * dilation + 1 - int(rng.integers(0, 2 * pad + 1)))
             for count, stride, kernel, dilation, pad in (
-                (height, stride_y, ky, dilation_y, pad_y), (width, stride_x, kx, dilation_x, pad_x)))
+                (height, stride_y, ky, dilation_y, pad_y),
+                (width, stride_x, kx, dilation_x, pad_x),
+            )
+        )
         line = pitch * line_pixels + int(rng.integers(0, 3))
-        tile = {"base": int(rng.integers(0, WORDS - line * lines)), "line": line, "lines": lines,
-                "line_pixels": line_pixels, "y": -pad_y, "x": -pad_x, "width": width,
-                "pixels": width * height}
+        tile = {
+            "base": int(rng.integers(0, WORDS - line * lines)),
+            "line": line,
+            "lines": lines,
+            "line_pixels": line_pixels,
+            "y": -pad_y,
+            "x": -pad_x,
+            "width": width,
+            "pixels": width * height,
+        }
         opens = 1
         for _ in range(rng.integers(1, 3)):  # units
             a, u = int(rng.choice([1, 1, 1, 2, 3])), int(rng.choice([1, 1, 2]))
@@ -113,12 +131,28 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
             for j in range(0, groups, b):
                 for k in range(0, positions, d):
                     count = min(b, groups - j)
-                    chunks.append(Chunk(shared | tile | {
-                        "a": a, "b": count, "u": u, "d": min(d, positions - k), "rows": acc.rows,
-                        "rows_tail": min(acc.rows, channels - (j + count - 1) * acc.rows),
-                        "channel": part + j * acc.rows, "ky": k // kx, "kx": k % kx, "opens": opens,
-                        "begins": int(not chunks), "ends": 0,
-                    }, hold=a * u, visit=visit))
+                    chunks.append(
+                        Chunk(
+                            shared
+                            | tile
+                            | {
+                                "a": a,
+                                "b": count,
+                                "u": u,
+                                "d": min(d, positions - k),
+                                "rows": acc.rows,
+                                "rows_tail": min(acc.rows, channels - (j + count - 1) * acc.rows),
+                                "channel": part + j * acc.rows,
+                                "ky": k // kx,
+                                "kx": k % kx,
+                                "opens": opens,
+                                "begins": int(not chunks),
+                                "ends": 0,
+                            },
+                            hold=a * u,
+                            visit=visit,
+                        )
+                    )
                     opens = 0
         visit += 1
     chunks[-1].fields["ends"] = 1
@@ -171,11 +205,20 @@ class Bench:
         while head < len(chunks) or window or t < slot_end + 4:
             valid = head < len(chunks) and t >= chunks[head].valid_from
             loads = window is None and valid and t >= slot_end
-            due = window is not None and begun is not None and t >= begun + len(
-                chunks[window[0]].fetches(window[1]))
+            due = (
+                window is not None
+                and begun is not None
+                and t >= begun + len(chunks[window[0]].fetches(window[1]))
+            )
             starts = due and t >= slot_end
-            missing = (window is not None and latched and begun is None and bool(chunks[window[0]].opens)
-                       and tiles == opened and window[1] == 0)
+            missing = (
+                window is not None
+                and latched
+                and begun is None
+                and bool(chunks[window[0]].opens)
+                and tiles == opened
+                and window[1] == 0
+            )
 
             if loads:
                 window, latched, begun = (head, 0), False, None
@@ -202,8 +245,11 @@ class Bench:
                 if window[1] == 0 and not latched:
                     latched = valid and head == window[0]
                     seen["queue late"] += latched and not starts and not loads
-                if (latched or window[1]) and not (opens and tiles == opened) and not (
-                        window == (window[0], 0) and chunk.begins and t < allowed_at):
+                if (
+                    (latched or window[1])
+                    and not (opens and tiles == opened)
+                    and not (window == (window[0], 0) and chunk.begins and t < allowed_at)
+                ):
                     begun = t
                     opened += opens
                     seen["tile early" if starts else "tile late"] += opens
@@ -216,9 +262,13 @@ class Bench:
             request = rest == 0 and vector < chunks[number].d * chunks[number].b
 
             for port, value in (
-                ("chunk_valid", valid), ("load", loads), ("allowed", t >= allowed_at), ("starts", starts),
+                ("chunk_valid", valid),
+                ("load", loads),
+                ("allowed", t >= allowed_at),
+                ("starts", starts),
                 ("chunk", packet(layout, chunks[head].fields) if valid else int(rng.integers(1 << 30))),
-                ("tile_there", tile_there), ("request", request),
+                ("tile_there", tile_there),
+                ("request", request),
                 ("read_data", arriving),
             ):
                 ctx.set(getattr(dut, port), value)
@@ -241,23 +291,27 @@ class Bench:
 
             # The sequencer takes the head some time before its first slot.
             known = window is not None and window[1] == 0 and latched and head == window[0]
-            if known and (loads or rng.random() < 0.3
-                          or (begun is not None and t + 1 >= begun + len(accesses))):
+            if known and (
+                loads or rng.random() < 0.3 or (begun is not None and t + 1 >= begun + len(accesses))
+            ):
                 head += 1
             await ctx.tick()
             tiles += tile_there
             t += 1
 
 
-@pytest.mark.parametrize(("name", "changes", "seeds"), [
-    ("ews-8", {}, (0, 1, 2, 9, 11, 12)),
-    ("ews-4", {"wrf_depth": 32}, range(8, 10)),
-    ("ews-12", {"arf_depth": 9}, range(12, 14)),
-    ("ews-16x8", {}, range(16, 18)),
-    ("ws-8", {}, range(20, 22)),
-    pytest.param("ews-8", {}, range(100, 130), marks=pytest.mark.slow),
-    pytest.param("ews-20x4", {}, range(200, 215), marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    ("name", "changes", "seeds"),
+    [
+        ("ews-8", {}, (0, 1, 2, 9, 11, 12)),
+        ("ews-4", {"wrf_depth": 32}, range(8, 10)),
+        ("ews-12", {"arf_depth": 9}, range(12, 14)),
+        ("ews-16x8", {}, range(16, 18)),
+        ("ws-8", {}, range(20, 22)),
+        pytest.param("ews-8", {}, range(100, 130), marks=pytest.mark.slow),
+        pytest.param("ews-20x4", {}, range(200, 215), marks=pytest.mark.slow),
+    ],
+)
 def test_every_vector_in_its_cycle(name, changes, seeds):
     seen: dict[str, int] = {}
     for seed in seeds:
@@ -275,12 +329,26 @@ def test_the_engine_counts_the_same_accesses():
     chunks = [chunk for _ in range(12) for chunk in random_layer(rng, acc, 0)]
     for chunk in chunks:
         counters = np.zeros(len(kernel.COUNTERS), np.int64)
-        one = SimpleNamespace(tile=0, width=chunk.width, b=chunk.b, rows_tail=chunk.rows_tail, d=chunk.d,
-                              position=chunk.ky * chunk.kernel_x + chunk.kx)
-        geometry = {name: chunk.fields[name] for name in (
-            "reuse", "kernel_x", "stride_y", "stride_x", "dilation_y", "dilation_x")}
-        layer = SimpleNamespace(rows=acc.rows, pad_y=-chunk.y, pad_x=-chunk.x, height=chunk.lines,
-                                width=chunk.line_pixels, **geometry)
+        one = SimpleNamespace(
+            tile=0,
+            width=chunk.width,
+            b=chunk.b,
+            rows_tail=chunk.rows_tail,
+            d=chunk.d,
+            position=chunk.ky * chunk.kernel_x + chunk.kx,
+        )
+        geometry = {
+            name: chunk.fields[name]
+            for name in ("reuse", "kernel_x", "stride_y", "stride_x", "dilation_y", "dilation_x")
+        }
+        layer = SimpleNamespace(
+            rows=acc.rows,
+            pad_y=-chunk.y,
+            pad_x=-chunk.x,
+            height=chunk.lines,
+            width=chunk.line_pixels,
+            **geometry,
+        )
         for pixel in range(chunk.pixels):
             kernel._fetch.py_func(counters, one, pixel, layer)
         accesses = sum(sum(chunk.fetches(pixel)) for pixel in range(chunk.pixels))
@@ -288,10 +356,14 @@ def test_the_engine_counts_the_same_accesses():
         assert counters[kernel.L1_IFMAP_READ] * chunk.b == accesses * channels
 
 
-@pytest.mark.parametrize(("changes", "field"), [
-    ({"rows": 6, "tile_rows": 2}, "rows"), ({"ifmap_banks": 1, "rows": 12}, "ifmap_banks"),
-    ({"arf_depth": 1}, "arf_depth"),
-])
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"rows": 6, "tile_rows": 2}, "rows"),
+        ({"ifmap_banks": 1, "rows": 12}, "ifmap_banks"),
+        ({"arf_depth": 1}, "arf_depth"),
+    ],
+)
 def test_impossible_loaders_are_refused(changes, field):
     with pytest.raises(InputError) as error:
         IfmapLoader(accelerator=load("ews-8", changes))

@@ -40,8 +40,13 @@ def test_sram_reads_what_was_written_a_cycle_later_and_holds_it(depth, width, gr
             address, target = (int(n) for n in rng.integers(depth, size=2))
             enable, data = random_bits(rng, units), random_bits(rng, width)
             reads = rng.random() < 0.6 and not (enable and address == target)
-            for port, value in (("write_enable", enable), ("write_address", target), ("write_data", data),
-                                ("read_enable", reads), ("read_address", address)):
+            for port, value in (
+                ("write_enable", enable),
+                ("write_address", target),
+                ("write_data", data),
+                ("read_enable", reads),
+                ("read_address", address),
+            ):
                 ctx.set(getattr(dut, port), value)
             if reads:
                 shown = words[address]
@@ -63,8 +68,12 @@ def test_single_port_sram_reads_or_writes():
         for _ in range(300):
             enable, write = (bool(b) for b in rng.random(2) < 0.6)
             address, data = int(rng.integers(depth)), random_bits(rng, width)
-            for port, value in (("enable", enable), ("write", write), ("address", address),
-                                ("write_data", data)):
+            for port, value in (
+                ("enable", enable),
+                ("write", write),
+                ("address", address),
+                ("write_data", data),
+            ):
                 ctx.set(getattr(dut, port), value)
             await ctx.tick()
             if enable and write:
@@ -92,8 +101,13 @@ def test_map_group_reads_and_writes_runs_of_words_anywhere(words, banks):
                 if word >= words or 0 <= word - read_word < banks:
                     enable &= ~(0xFF << 8 * n)
             reads = bool(rng.random() < 0.7)
-            for port, value in (("write_enable", enable), ("write_word", write_word), ("write_data", data),
-                                ("read_enable", reads), ("read_word", read_word)):
+            for port, value in (
+                ("write_enable", enable),
+                ("write_word", write_word),
+                ("write_data", data),
+                ("read_enable", reads),
+                ("read_word", read_word),
+            ):
                 ctx.set(getattr(dut, port), value)
             if reads:
                 shown = int.from_bytes(memory[8 * read_word : 8 * (read_word + banks)], "little")
@@ -183,23 +197,28 @@ def test_psum_store_tells_when_a_write_is_lost():
     run(dut, bench)
 
 
-@pytest.mark.parametrize(("make", "field"), [
-    (lambda: Sram(depth=0, width=8, granularity=8), "depth"),
-    (lambda: Sram(depth=4, width=12, granularity=8), "granularity"),
-    (lambda: SinglePortSram(depth=4, width=0), "width"),
-    (lambda: MapGroup(words=64, banks=3), "banks"),
-    (lambda: MapGroup(words=1 << 17, banks=4), "words"),
-    (lambda: PsumStore(accelerator=load("ews-16", {"psum_banks": 7})), "psum_banks"),
-    (lambda: PsumStore(accelerator=load("ews-4", {"l1_bytes": 1 << 30})), "l1_bytes"),
-])
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: Sram(depth=0, width=8, granularity=8), "depth"),
+        (lambda: Sram(depth=4, width=12, granularity=8), "granularity"),
+        (lambda: SinglePortSram(depth=4, width=0), "width"),
+        (lambda: MapGroup(words=64, banks=3), "banks"),
+        (lambda: MapGroup(words=1 << 17, banks=4), "words"),
+        (lambda: PsumStore(accelerator=load("ews-16", {"psum_banks": 7})), "psum_banks"),
+        (lambda: PsumStore(accelerator=load("ews-4", {"l1_bytes": 1 << 30})), "l1_bytes"),
+    ],
+)
 def test_impossible_memories_are_refused(make, field):
     with pytest.raises(InputError) as error:
         make()
     assert error.value.field == field
 
 
-@pytest.mark.parametrize(("preset_name", "banks", "rows"), [
-    ("ews-4", 1, 4096), ("ews-16", 2, 1024), ("ews-64", 8, 512), ("ews-20x8", 4, 2048)])
+@pytest.mark.parametrize(
+    ("preset_name", "banks", "rows"),
+    [("ews-4", 1, 4096), ("ews-16", 2, 1024), ("ews-64", 8, 512), ("ews-20x8", 4, 2048)],
+)
 def test_sizes_of_the_groups(preset_name, banks, rows):
     acc = preset(preset_name)
     geometry = Geometry(acc)

@@ -58,8 +58,16 @@ def flat(found, directory):
     """The netlist as one module, whose names Icarus and the evaluator share."""
     (directory / "netlist.v").write_text(found.netlist)
     top = module_name(found.top)
-    yosys.run(["read_verilog netlist.v", f"hierarchy -top {top}", "flatten -noscopeinfo", "opt_clean",
-               "write_verilog -noattr -norename flat.v"], directory)
+    yosys.run(
+        [
+            "read_verilog netlist.v",
+            f"hierarchy -top {top}",
+            "flatten -noscopeinfo",
+            "opt_clean",
+            "write_verilog -noattr -norename flat.v",
+        ],
+        directory,
+    )
     return top, (directory / "flat.v").read_text()
 
 
@@ -69,9 +77,12 @@ def icarus(netlist, text, top, cells, stimulus, directory):
     widths = {name: len(nets) for name, nets in netlist.inputs.items() if name != "clk"}
     names = list(widths)
     bench = BENCH.format(
-        last=sum(widths.values()) - 1, names=", ".join(reversed(names)), top=top,
+        last=sum(widths.values()) - 1,
+        names=", ".join(reversed(names)),
+        top=top,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in widths.items()),
-        connections=", ".join(f".{name}({name})" for name in ["clk", *names]))
+        connections=", ".join(f".{name}({name})" for name in ["clk", *names]),
+    )
     # Registers start at 0 there, too.
     (directory / "all.v").write_text(text + cells.replace("$random", "1'b0") + bench)
     lines = []
@@ -169,8 +180,11 @@ def test_a_wrong_gate_shows(tmp_path):
     activity = Evaluator(netlist).run(stimulus, lanes=1)
     wrong = text.replace("  NAND2 ", "  NOR2 ", 1)
     expected = icarus(netlist, wrong, top, models(library(MINI), found.cell_names), stimulus, tmp_path)
-    assert any((activity.rising[net], activity.falling[net]) != expected[plain(called)]
-               for net, called in enumerate(netlist.names) if plain(called) in expected)
+    assert any(
+        (activity.rising[net], activity.falling[net]) != expected[plain(called)]
+        for net, called in enumerate(netlist.names)
+        if plain(called) in expected
+    )
 
 
 def test_lanes_add_up():
@@ -180,8 +194,9 @@ def test_lanes_add_up():
     together = evaluator.run(stimulus)
     rising, falling = np.zeros_like(together.rising), np.zeros_like(together.falling)
     for lane in range(LANES):
-        alone = evaluator.run({name: values >> np.uint64(lane) & np.uint64(1)
-                               for name, values in stimulus.items()}, lanes=1)
+        alone = evaluator.run(
+            {name: values >> np.uint64(lane) & np.uint64(1) for name, values in stimulus.items()}, lanes=1
+        )
         rising, falling = rising + alone.rising, falling + alone.falling
     assert (together.rising == rising).all()
     assert (together.falling == falling).all()
@@ -194,13 +209,20 @@ def test_a_tile_multiplies_in_every_lane():
     rows, columns, cycles = 2, 4, 30
     weights = rng.integers(-128, 128, (LANES, rows, columns))
     activations = rng.integers(-128, 128, (cycles, LANES, rows))
-    load = [{"write_enable": words(np.full((1, LANES, 1), 1 << r), rows),
-             "write_data": words(weights[None, :, r], 8)} for r in range(rows)]
+    load = [
+        {
+            "write_enable": words(np.full((1, LANES, 1), 1 << r), rows),
+            "write_data": words(weights[None, :, r], 8),
+        }
+        for r in range(rows)
+    ]
     stimulus = {
-        "write_enable": np.concatenate([load[0]["write_enable"], load[1]["write_enable"],
-                                        np.zeros((cycles, rows), np.uint64)]),
-        "write_data": np.concatenate([load[0]["write_data"], load[1]["write_data"],
-                                      np.zeros((cycles, 8 * columns), np.uint64)]),
+        "write_enable": np.concatenate(
+            [load[0]["write_enable"], load[1]["write_enable"], np.zeros((cycles, rows), np.uint64)]
+        ),
+        "write_data": np.concatenate(
+            [load[0]["write_data"], load[1]["write_data"], np.zeros((cycles, 8 * columns), np.uint64)]
+        ),
         "activation_in": np.concatenate([np.zeros((2, 8 * rows), np.uint64), words(activations, 8)]),
         "valid_in": np.concatenate([np.zeros((2, 1), np.uint64), np.full((cycles, 1), 2**64 - 1, np.uint64)]),
     }
@@ -245,8 +267,12 @@ def test_registers_sample_before_any_of_them_changes():
 def test_probes_count_conditions_on_now_and_before():
     netlist = flatten(SHIFT, "top", library(MINI))
     d, q = netlist.inputs["d"][0], netlist.outputs["q"][0]
-    probes = [Probe(parse("a !b"), {"a": d, "b": d + netlist.nets}), Probe(parse("a + b"), {"a": d, "b": q}),
-              Probe(parse("!a"), {"a": d}), Probe(parse("1"), {})]
+    probes = [
+        Probe(parse("a !b"), {"a": d, "b": d + netlist.nets}),
+        Probe(parse("a + b"), {"a": d, "b": q}),
+        Probe(parse("!a"), {"a": d}),
+        Probe(parse("1"), {}),
+    ]
     values = np.array([[0], [1], [1], [0], [1]], np.uint64)
     counts = Evaluator(netlist, probes).run({"d": values}, lanes=1).probes
     assert counts.tolist() == [2, 3, 1, 4]
@@ -290,12 +316,15 @@ def test_a_register_may_hold_and_show_its_inverse_only(tmp_path):
     assert found.tolist() == expected
 
 
-@pytest.mark.parametrize(("body", "problem"), [
-    ("MEMORY m(.A(d), .Y(q));", "no cell of mini"),
-    ("INV a(.A(q), .Y(x)); INV b(.A(x), .Y(q));", "loop"),
-    ("INV a(.A(clk), .Y(x)); DFF f(.CK(x), .D(d), .Q(q));", "no common clock"),
-    ("FLOP f(.CK(clk), .D(d), .E(d), .RN(d), .QN(q));", "clear is in use"),
-])
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("MEMORY m(.A(d), .Y(q));", "no cell of mini"),
+        ("INV a(.A(q), .Y(x)); INV b(.A(x), .Y(q));", "loop"),
+        ("INV a(.A(clk), .Y(x)); DFF f(.CK(x), .D(d), .Q(q));", "no common clock"),
+        ("FLOP f(.CK(clk), .D(d), .E(d), .RN(d), .QN(q));", "clear is in use"),
+    ],
+)
 def test_netlists_that_cannot_be_evaluated(body, problem, tmp_path):
     text = f"module top(input clk, d, output q); wire x; {body} endmodule"
     with pytest.raises(InputError, match=problem):

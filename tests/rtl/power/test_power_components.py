@@ -41,9 +41,13 @@ def run(kind, dense=False):
     phases = [words for words, _ in bench.phases(bench, sample)]
     ports = {name: (0,) * len(getattr(block, name)) for name in block.signature.members}
     stimulus = [
-        {name: sum((int(word) >> LANE & 1) << bit for bit, word in enumerate(port[cycle]))
-         for name, port in words.items()}
-        for words in [_joined(phases, ports)] for cycle in range(len(next(iter(words.values()))))]
+        {
+            name: sum((int(word) >> LANE & 1) << bit for bit, word in enumerate(port[cycle]))
+            for name, port in words.items()
+        }
+        for words in [_joined(phases, ports)]
+        for cycle in range(len(next(iter(words.values()))))
+    ]
     texts = [text for _, text in verilog.hierarchy(block).values()]
     # Registers show a cycle later what they took.
     found = simulate(block, texts, [*stimulus, *([stimulus[-1]] if block.clocked else [])])
@@ -55,8 +59,9 @@ def rows_of(lane):
     return slice(lane % 4 * 4, lane % 4 * 4 + 4)
 
 
-@pytest.mark.parametrize(("kind", "dense"),
-                         [("dense_tile", False), ("dense_tile", True), ("sparse_tile", False)])
+@pytest.mark.parametrize(
+    ("kind", "dense"), [("dense_tile", False), ("dense_tile", True), ("sparse_tile", False)]
+)
 def test_tiles_give_the_psums_of_the_layer(kind, dense):
     sample, found = run(kind, dense)
     columns = sample.weights.shape[-1]
@@ -78,11 +83,17 @@ def test_weights_and_activations_are_those_of_the_layer():
         for column, channel in enumerate(sample.channels[entry % sample.groups, LANE]):
             planes = decoded[channel].reshape(decoded.shape[1], -1)
             mine = sample.weights[entry, LANE, :, column]
-            assert any((planes[first : first + 16, k] == mine).all()
-                       for first in range(0, len(planes), 16) for k in range(planes.shape[1]))
+            assert any(
+                (planes[first : first + 16, k] == mine).all()
+                for first in range(0, len(planes), 16)
+                for k in range(planes.shape[1])
+            )
     padded = np.pad(source.tensors[layer.input], ((0, 0), (0, 0), (1, 1), (1, 1)))
-    vectors = {tuple(vector) for first in range(0, padded.shape[1], 16)
-               for vector in padded[:, first : first + 16].transpose(0, 2, 3, 1).reshape(-1, 16)}
+    vectors = {
+        tuple(vector)
+        for first in range(0, padded.shape[1], 16)
+        for vector in padded[:, first : first + 16].transpose(0, 2, 3, 1).reshape(-1, 16)
+    }
     assert {tuple(vector) for vector in sample.activations[:, LANE]} <= vectors
 
 
@@ -121,8 +132,14 @@ def test_the_prf_holds_sums_over_a_slot():
 def test_the_requantizer_takes_the_layers_parameters():
     sample, found = run("requantizer")
     entries = int(sample.entry.max()) + 1
-    products = [x @ w for x, w in zip(sample.activations[:, LANE].astype(int),
-                                      sample.weights[sample.entry, LANE].astype(int), strict=True)]
+    products = [
+        x @ w
+        for x, w in zip(
+            sample.activations[:, LANE].astype(int),
+            sample.weights[sample.entry, LANE].astype(int),
+            strict=True,
+        )
+    ]
     expected = []
     for slot in range(len(products) // entries):
         for s in range(sample.groups):
@@ -181,8 +198,10 @@ def test_a_component_on_the_mini_library():
 def test_components_measured_later_take_the_place_of_earlier_ones():
     def table(library, **components):
         head = f"[provenance]\nlibrary = '{library}'\n\n"
-        return head + "".join(f"[components.{name}]\nlayers = {n}\n\n[components.{name}.events.e]\nx = {n}\n"
-                              for name, n in components.items())
+        return head + "".join(
+            f"[components.{name}]\nlayers = {n}\n\n[components.{name}.events.e]\nx = {n}\n"
+            for name, n in components.items()
+        )
 
     whole = tomllib.loads(merged(table("l", a=1, b=2), table("l", b=3, c=4)))
     found = {name: (part["layers"], part["events"]["e"]["x"]) for name, part in whole["components"].items()}
@@ -194,12 +213,16 @@ def test_components_measured_later_take_the_place_of_earlier_ones():
 def test_a_run_up_to_each_phase_is_the_run_of_those_phases():
     bench = BENCHES["arf"]
     texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(bench.block).items()}
-    netlist = flatten(synthesize_modules(texts, module_name("arf"), library(MINI), 3.0).netlist,
-                      module_name("arf"), library(MINI))
+    netlist = flatten(
+        synthesize_modules(texts, module_name("arf"), library(MINI), 3.0).netlist,
+        module_name("arf"),
+        library(MINI),
+    )
     evaluator = Evaluator(netlist)
     rng = np.random.default_rng(1)
-    stimulus = {name: rng.integers(0, 2**63, (30, len(nets)), np.uint64)
-                for name, nets in netlist.inputs.items()}
+    stimulus = {
+        name: rng.integers(0, 2**63, (30, len(nets)), np.uint64) for name, nets in netlist.inputs.items()
+    }
     for end, found in zip((9, 10, 30), evaluator.runs(stimulus, [9, 10, 30]), strict=True):
         alone = evaluator.run({name: words[:end] for name, words in stimulus.items()})
         assert found.cycles == alone.cycles
@@ -242,16 +265,21 @@ def test_the_rom_shows_its_words():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [name for name in BENCHES if name not in ("codebook_512", "codebook_1024")])
 def test_errors_on_other_layers(kind):
-    part, = characterize(library(MINI), kinds=[kind], layers=6)
+    (part,) = characterize(library(MINI), kinds=[kind], layers=6)
     assert all(fit.error_mean < 0.1 for fit in part.fits)
 
 
-@pytest.mark.parametrize(("change", "problem"), [
-    (lambda text: text[: len(text) // 2], "truncated"),
-    (lambda text: text.replace("internal_power ()", "no_power ()"), "lacks power tables"),
-    (lambda text: text.replace("cell (DFF)", "cell (OLD)").replace("ff (IQ, IQN)", "latch (IQ, IQN)"),
-     "lacks a D flip-flop"),
-])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda text: text[: len(text) // 2], "truncated"),
+        (lambda text: text.replace("internal_power ()", "no_power ()"), "lacks power tables"),
+        (
+            lambda text: text.replace("cell (DFF)", "cell (OLD)").replace("ff (IQ, IQN)", "latch (IQ, IQN)"),
+            "lacks a D flip-flop",
+        ),
+    ],
+)
 def test_the_command_writes_nothing_from_a_bad_library(change, problem, tmp_path, capsys):
     bad, out = tmp_path / "bad.lib", tmp_path / "out" / "table.toml"
     out.parent.mkdir()
@@ -280,6 +308,7 @@ def test_whole_files_only(tmp_path):
 
 
 def test_the_module_runs():
-    done = subprocess.run([sys.executable, "-m", "rtl.power", "--help"], capture_output=True, text=True,
-                          check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "rtl.power", "--help"], capture_output=True, text=True, check=True
+    )
     assert "--liberty" in done.stdout

@@ -64,8 +64,10 @@ def test_a_register():
 
 
 def constant(rise, fall, attributes=""):
-    return (f"internal_power () {{ {attributes} rise_power (scalar) {{ values (\"{rise}\"); }} "
-            f"fall_power (scalar) {{ values (\"{fall}\"); }} }}")
+    return (
+        f'internal_power () {{ {attributes} rise_power (scalar) {{ values ("{rise}"); }} '
+        f'fall_power (scalar) {{ values ("{fall}"); }} }}'
+    )
 
 
 TRANSITION = """timing () { related_pin : "%s"; timing_sense : negative_unate;
@@ -92,8 +94,9 @@ cell (STATE) {{
   pin (CK) {{ direction : input; clock : true; capacitance : 0;
     {constant(1, 100, 'when : "D*Q";')} {constant(0, 200, 'when : "D*!Q";')}
     {constant(4, 300, 'when : "!D*!Q";')} {constant(0, 400, 'when : "!D*Q";')} }}
-  pin (Q) {{ direction : output; function : "IQ"; {TRANSITION.replace("negative_unate",
-    "non_unate; timing_type : rising_edge") % "CK"}
+  pin (Q) {{ direction : output; function : "IQ"; {
+    TRANSITION.replace("negative_unate", "non_unate; timing_type : rising_edge") % "CK"
+}
     {constant(10, 20, 'related_pin : "CK";')} }}
 }}
 """
@@ -144,8 +147,13 @@ def test_the_ground_is_not_counted_again(tmp_path):
 
 def test_units_follow_the_library(tmp_path):
     _, pico = energy_of(STORED, library(MINI), {"d": [0, 1, 0, 1]})
-    small = with_cells(tmp_path, "", lambda text: text.replace(
-        "capacitive_load_unit (1, pf)", "capacitive_load_unit (1, ff)").replace('"1nW"', '"1uW"'))
+    small = with_cells(
+        tmp_path,
+        "",
+        lambda text: text.replace("capacitive_load_unit (1, pf)", "capacitive_load_unit (1, ff)").replace(
+            '"1nW"', '"1uW"'
+        ),
+    )
     _, femto = energy_of(STORED, small, {"d": [0, 1, 0, 1]})
     assert femto.total == pytest.approx(pico.total / 1000)
     assert femto.leakage == pytest.approx(pico.leakage * 1000)
@@ -161,14 +169,20 @@ def test_look_up_between_and_beyond_the_points():
     assert table.at(0.02, 0.3) == pytest.approx(0.8220 + 0.1 * 4)
 
 
-@pytest.mark.parametrize(("old", "new", "problem"), [
-    (r"internal_power \(\)", "no_power ()", "lacks power tables"),
-    (r"nom_voltage : 1;", "", "lacks nom_voltage"),
-    (r"variable_2 : total_output_net_capacitance", "variable_2 : equal_or_opposite_output_net_capacitance",
-     "cannot be looked up"),
-    (r'values \("0.0020, 0.0020, 0.0020", ', 'values (', "a table has 6 values, its indices say 9"),
-    (r"(rise|fall)_transition", "other", "lacks transition tables of cell (INV|BUF)"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (r"internal_power \(\)", "no_power ()", "lacks power tables"),
+        (r"nom_voltage : 1;", "", "lacks nom_voltage"),
+        (
+            r"variable_2 : total_output_net_capacitance",
+            "variable_2 : equal_or_opposite_output_net_capacitance",
+            "cannot be looked up",
+        ),
+        (r'values \("0.0020, 0.0020, 0.0020", ', "values (", "a table has 6 values, its indices say 9"),
+        (r"(rise|fall)_transition", "other", "lacks transition tables of cell (INV|BUF)"),
+    ],
+)
 def test_libraries_without_what_energy_needs(old, new, problem, tmp_path):
     path = tmp_path / "bad.lib"
     path.write_text(re.sub(old, new, MINI.read_text()))

@@ -20,9 +20,15 @@ def event(joules: float) -> dict[str, float]:
 POWER = {
     "provenance": {"library": "cells", "operands": "a network"},
     "components": {
-        kind: {"date": "2026-11-24", "layers": 4,
-               "area_um2": 1000.0, "flip_flops": 10, "clock_j_per_cycle": clock, "leakage_w": 2e-6,
-               "events": events}
+        kind: {
+            "date": "2026-11-24",
+            "layers": 4,
+            "area_um2": 1000.0,
+            "flip_flops": 10,
+            "clock_j_per_cycle": clock,
+            "leakage_w": 2e-6,
+            "events": events,
+        }
         for kind, clock, events in (
             ("dense_tile", 1e-12, {"mac": event(3e-12), "wrf_read": event(1e-12)}),
             ("sparse_tile", 3e-12, {"mac": event(5e-12), "wrf_read": event(2e-12)}),
@@ -30,20 +36,32 @@ POWER = {
             ("arf", 2e-12, {"arf_write": event(2e-12), "arf_read": event(3e-12)}),
             ("codebook_16", 2e-12, {"crf_read": event(1e-12)}),
             ("codebook_256", 2e-12, {"crf_read": event(4e-12)}),
-            ("rom_logic_512", 2e-12, {"rom_read": event(0.5e-12)}))
+            ("rom_logic_512", 2e-12, {"rom_read": event(0.5e-12)}),
+        )
     },
 }
 
 
 def test_units() -> None:
     found = tomllib.loads(prices(POWER))
-    machine = accelerator.load(
-        "ews-cms-16", {"codebook_entries": 64, "rom_banks": 2})
-    values = {f"{section}.{name}": Price.model_validate(fields).figure(machine).value
-              for section in ("energy", "sparse") for name, fields in found[section].items()}
-    assert values == pytest.approx({
-        "energy.mac": 3.0, "energy.wrf": 1.0, "energy.prf": 4.0, "energy.crf": 2.0, "energy.arf": 2.5,
-        "energy.rom": 0.5, "sparse.mac": 5.0, "sparse.wrf": 2.0})
+    machine = accelerator.load("ews-cms-16", {"codebook_entries": 64, "rom_banks": 2})
+    values = {
+        f"{section}.{name}": Price.model_validate(fields).figure(machine).value
+        for section in ("energy", "sparse")
+        for name, fields in found[section].items()
+    }
+    assert values == pytest.approx(
+        {
+            "energy.mac": 3.0,
+            "energy.wrf": 1.0,
+            "energy.prf": 4.0,
+            "energy.crf": 2.0,
+            "energy.arf": 2.5,
+            "energy.rom": 0.5,
+            "sparse.mac": 5.0,
+            "sparse.wrf": 2.0,
+        }
+    )
     # 10 flip-flops each, 2 uW on 1000 um2 each.
     assert found["clock_pj_per_flip_flop"]["value"] == pytest.approx(0.2)
     assert found["leakage_mw_per_mm2"]["value"] == pytest.approx(2.0)

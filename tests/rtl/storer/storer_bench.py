@@ -83,8 +83,10 @@ class Machine:
     def stream(self):
         for layer in self.layers:
             for item in layer:
-                bits = sum((int(item.fields.get(name, 0)) & (1 << place.width) - 1) << place.offset
-                           for name, place in self.layout)
+                bits = sum(
+                    (int(item.fields.get(name, 0)) & (1 << place.width) - 1) << place.offset
+                    for name, place in self.layout
+                )
                 yield from (bits >> 64 * n & 2**64 - 1 for n in range(words(self.layout)))
                 for group in item.parameters:
                     for bias, multiplier, shift in group:
@@ -118,9 +120,16 @@ class Machine:
         byte = f["channel"] + s * step
         ends = p == f["pixels"] - 1 and s == rows - 1
         word = (f["to"] + p * f["to_pitch"]) % f["ring"] + byte // 8
-        return dict(map=f["map"], word=word, offset=byte % 8, bytes=length,
-                    address=(f["address"] + p * f["stride"] + byte) % 2**32, ring=f["ring"],
-                    ends_unit=int(ends), ends=int(ends and f["ends"] == 1))
+        return dict(
+            map=f["map"],
+            word=word,
+            offset=byte % 8,
+            bytes=length,
+            address=(f["address"] + p * f["stride"] + byte) % 2**32,
+            ring=f["ring"],
+            ends_unit=int(ends),
+            ends=int(ends and f["ends"] == 1),
+        )
 
     def expect(self, cycle, entry, data):
         cycle = max(cycle, self.last_offer + 1)

@@ -37,11 +37,21 @@ def _rows_layer(acc, rng, units, pixels, kind="plain", fixed_a=None, ring_pixels
     residual, wide = int(kind == "residual"), int(kind == "wide")
     loops = int(rng.integers(1, 4))  # B*D*U of the last chunks
     per_row = columns // lanes + residual * ceil(ceil(columns / 8) / acc.ifmap_banks)
-    constants = dict(zero=_byte(rng), **_clamps(rng),
-                     own_zero=_byte(rng), other_zero=_byte(rng), add_zero=_byte(rng),
-                     own_multiplier=int(rng.integers(0, 2**16)), other_multiplier=int(rng.integers(0, 2**16)),
-                     shift=int(rng.integers(14, 20)), **_clamps(rng, "add_low", "add_high"),
-                     map=int(rng.integers(0, 2)), residual=residual, wide=wide, **{"pass": 0})
+    constants = dict(
+        zero=_byte(rng),
+        **_clamps(rng),
+        own_zero=_byte(rng),
+        other_zero=_byte(rng),
+        add_zero=_byte(rng),
+        own_multiplier=int(rng.integers(0, 2**16)),
+        other_multiplier=int(rng.integers(0, 2**16)),
+        shift=int(rng.integers(14, 20)),
+        **_clamps(rng, "add_low", "add_high"),
+        map=int(rng.integers(0, 2)),
+        residual=residual,
+        wide=wide,
+        **{"pass": 0},
+    )
     most = [fixed_a or int(rng.integers(1, acc.prf_depth + 1)) for _ in range(units)]
     longest = max(most) * columns * (4 if wide else 1)
     step = 4 if not wide and columns + 4 <= 8 * banks(acc) else 8
@@ -53,22 +63,43 @@ def _rows_layer(acc, rng, units, pixels, kind="plain", fixed_a=None, ring_pixels
         count = int(rng.integers(1, pixels + 1))
         tail = int(rng.integers(1, columns + 1))
         from_pitch = longest // 8 + int(rng.integers(2, 4))
-        item = Unit(constants | dict(
-            a=a, columns=columns if a > 1 else tail, columns_tail=tail, pixels=count, store=a * per_row,
-            to=to * pitch, to_pitch=pitch, ring=ring_pixels * pitch,
-            channel=step * int(rng.integers(0, 8 // step + 1)),
-            from_channel=step * int(rng.integers(0, 8 // step + 1)),
-            address=int(rng.integers(0, 2**32)), stride=int(rng.integers(0, 2**20)), from_pitch=from_pitch,
-            ends=int(n == units - 1), **{"from": int(rng.integers(0, WORDS - count * from_pitch - 16))}))
+        item = Unit(
+            constants
+            | dict(
+                a=a,
+                columns=columns if a > 1 else tail,
+                columns_tail=tail,
+                pixels=count,
+                store=a * per_row,
+                to=to * pitch,
+                to_pitch=pitch,
+                ring=ring_pixels * pitch,
+                channel=step * int(rng.integers(0, 8 // step + 1)),
+                from_channel=step * int(rng.integers(0, 8 // step + 1)),
+                address=int(rng.integers(0, 2**32)),
+                stride=int(rng.integers(0, 2**20)),
+                from_pitch=from_pitch,
+                ends=int(n == units - 1),
+                **{"from": int(rng.integers(0, WORDS - count * from_pitch - 16))},
+            )
+        )
         to = (to + count) % ring_pixels
         item.slot = a * loops
         service = a * ceil(columns / wide_lanes(acc)) * wide
-        item.gaps = [max(0, service - max(item.slot, item.fields["store"]))
-                     + int(rng.choice([0, 0, rng.integers(0, 6)])) for _ in range(count)]
+        item.gaps = [
+            max(0, service - max(item.slot, item.fields["store"]))
+            + int(rng.choice([0, 0, rng.integers(0, 6)]))
+            for _ in range(count)
+        ]
         item.shrinks = any(a < before for before in most[:n])
         item.parameters = [[_parameter(rng) for _ in range(columns)] for _ in range(a)]
-        item.psums = [[[_psum(rng, bias, multiplier, shift) for bias, multiplier, shift in group]
-                       for group in item.parameters] for _ in range(count)]
+        item.psums = [
+            [
+                [_psum(rng, bias, multiplier, shift) for bias, multiplier, shift in group]
+                for group in item.parameters
+            ]
+            for _ in range(count)
+        ]
         layer.append(item)
     return layer
 
@@ -90,24 +121,52 @@ def _pass_layer(acc, rng, kind):
         window = tuple(int(v) for v in rng.integers(1, 4, 2))
         stride = tuple(int(v) for v in rng.integers(1, 4, 2))
         pad = tuple(int(rng.integers(0, k // 2 + 1)) for k in window)
-        out = tuple((n + 2 * p - k) // s + 1 for n, p, k, s in
-                    zip((lines, line_pixels), pad, window, stride, strict=True))
+        out = tuple(
+            (n + 2 * p - k) // s + 1
+            for n, p, k, s in zip((lines, line_pixels), pad, window, stride, strict=True)
+        )
     from_pitch = -(-groups * lanes // 8) + int(rng.integers(0, 2))
     to_pitch = -(-groups * lanes // 8) + int(rng.integers(0, 2))
     pixels = out[0] * out[1]
-    return [Unit({
-        "pass": PASS_KINDS[kind], "ends": 1, "wide": 0, "residual": 0, "map": int(rng.integers(0, 2)),
-        "a": 0, "columns": lanes, "columns_tail": int(rng.integers(1, lanes + 1)), "store": 0,
-        "pixels": pixels, "width": out[1], "groups": groups,
-        "to": int(rng.integers(0, pixels + 1)) * to_pitch, "to_pitch": to_pitch,
-        "ring": (pixels + 1) * to_pitch,
-        "channel": 0 if kind == "average" or lanes % 8 else 8, "address": int(rng.integers(0, 2**32)),
-        "stride": int(rng.integers(0, 2**20)),
-        "from": int(rng.integers(0, WORDS // 2)), "from_pitch": from_pitch,
-        "own_zero": _byte(rng), "own_multiplier": int(rng.integers(2**11, 2**13)), "shift": 16,
-        "zero": _byte(rng), **_clamps(rng), "window_y": window[0], "window_x": window[1],
-        "stride_y": stride[0], "stride_x": stride[1], "pad_y": pad[0], "pad_x": pad[1],
-        "lines": lines, "line_pixels": line_pixels})]
+    return [
+        Unit(
+            {
+                "pass": PASS_KINDS[kind],
+                "ends": 1,
+                "wide": 0,
+                "residual": 0,
+                "map": int(rng.integers(0, 2)),
+                "a": 0,
+                "columns": lanes,
+                "columns_tail": int(rng.integers(1, lanes + 1)),
+                "store": 0,
+                "pixels": pixels,
+                "width": out[1],
+                "groups": groups,
+                "to": int(rng.integers(0, pixels + 1)) * to_pitch,
+                "to_pitch": to_pitch,
+                "ring": (pixels + 1) * to_pitch,
+                "channel": 0 if kind == "average" or lanes % 8 else 8,
+                "address": int(rng.integers(0, 2**32)),
+                "stride": int(rng.integers(0, 2**20)),
+                "from": int(rng.integers(0, WORDS // 2)),
+                "from_pitch": from_pitch,
+                "own_zero": _byte(rng),
+                "own_multiplier": int(rng.integers(2**11, 2**13)),
+                "shift": 16,
+                "zero": _byte(rng),
+                **_clamps(rng),
+                "window_y": window[0],
+                "window_x": window[1],
+                "stride_y": stride[0],
+                "stride_x": stride[1],
+                "pad_y": pad[0],
+                "pad_x": pad[1],
+                "lines": lines,
+                "line_pixels": line_pixels,
+            }
+        )
+    ]
 
 
 MACHINES = {
@@ -132,9 +191,13 @@ def test_rows_bytes_and_cycles(name, kind):
 def test_a_busy_mover_delays_but_loses_nothing(name):
     acc = MACHINES[name]
     rng = np.random.default_rng(len(name))
-    layers = [_rows_layer(acc, rng, 4, 4), _rows_layer(acc, rng, 3, 3, "residual"),
-              _pass_layer(acc, rng, "max"), _rows_layer(acc, rng, 2, 2, "wide"),
-              _pass_layer(acc, rng, "average")]
+    layers = [
+        _rows_layer(acc, rng, 4, 4),
+        _rows_layer(acc, rng, 3, 3, "residual"),
+        _pass_layer(acc, rng, "max"),
+        _rows_layer(acc, rng, 2, 2, "wide"),
+        _pass_layer(acc, rng, "average"),
+    ]
     Machine(acc, layers, seed=2, exact=False).run()
 
 

@@ -45,8 +45,15 @@ def _requantizations():
     for _ in range(4000):
         total, bias = (int(rng.integers(-(2 ** int(b)), 2 ** int(b))) for b in rng.integers(1, 31, 2))
         low, high = sorted(rng.integers(-128, 128, 2).tolist())
-        yield (total, bias, int(rng.integers(0, 2 ** int(rng.integers(1, 17)))), int(rng.integers(1, 48)),
-               int(rng.integers(-128, 128)), low, high)
+        yield (
+            total,
+            bias,
+            int(rng.integers(0, 2 ** int(rng.integers(1, 17)))),
+            int(rng.integers(1, 48)),
+            int(rng.integers(-128, 128)),
+            low,
+            high,
+        )
 
 
 def test_requantizer_rounds_and_clamps():
@@ -88,8 +95,15 @@ def test_residual_lane_adds_with_one_rounding():
         if n % 5 == 0:
             m = rng.choice([0, 1, 65535], 2)
         low, high = sorted(rng.integers(-128, 128, 2).tolist())
-        cases.append((*byte.tolist(), *m.tolist(), int(rng.integers(1, 48) if n % 2 else rng.integers(1, 20)),
-                      low, high))
+        cases.append(
+            (
+                *byte.tolist(),
+                *m.tolist(),
+                int(rng.integers(1, 48) if n % 2 else rng.integers(1, 20)),
+                low,
+                high,
+            )
+        )
     for shift in (1, 2, 5, 8):  # ties
         for own in range(-128, 128):
             cases.append((own, 0, 0, 0, 0, 1 << shift - 1, 0, shift, -128, 127))
@@ -104,8 +118,15 @@ def test_residual_lane_adds_with_one_rounding():
                     ctx.set(getattr(dut, name), value)
             if 1 <= cycle <= len(cases):
                 own, _, own_zero, _, zero, m, _, shift, low, high = cases[cycle - 1]
-                for name, value in (("own", own), ("own_zero", own_zero), ("own_multiplier", m),
-                                    ("zero", zero), ("shift", shift), ("low", low), ("high", high)):
+                for name, value in (
+                    ("own", own),
+                    ("own_zero", own_zero),
+                    ("own_multiplier", m),
+                    ("zero", zero),
+                    ("shift", shift),
+                    ("low", low),
+                    ("high", high),
+                ):
                     ctx.set(getattr(dut, name), value)
             if cycle >= 2:
                 own, other, own_zero, other_zero, zero, m, other_m, shift, low, high = case = cases[cycle - 2]
@@ -127,8 +148,14 @@ def test_pass_operand_accumulates_or_compares():
             total = int(rng.choice([*corners, *rng.integers(-300, 300, 4)]))
             value, zero = (int(v) for v in rng.choice([-128, -1, 0, 1, 127, *rng.integers(-128, 128, 3)], 2))
             inside, first, largest = (int(v) for v in rng.integers(0, 2, 3))
-            for name, number in (("total", total), ("value", value), ("zero", zero), ("inside", inside),
-                                 ("first", first), ("largest", largest)):
+            for name, number in (
+                ("total", total),
+                ("value", value),
+                ("zero", zero),
+                ("inside", inside),
+                ("first", first),
+                ("largest", largest),
+            ):
                 ctx.set(getattr(dut, name), number)
             if largest:
                 before = -128 if first else total

@@ -18,8 +18,14 @@ _ROOT = Path(__file__).parents[3]
 _OPEN = Path(os.environ.get("CODEWORD_LIBERTY", _ROOT.parent / "shared" / "liberty"))
 
 # The open libraries are not part of the project; where there are some, they are tried too.
-LIBRARIES = [MINI, *(pytest.param(folder, marks=pytest.mark.slow, id=folder.name)
-                     for folder in (sorted(_OPEN.iterdir()) if _OPEN.is_dir() else []) if folder.is_dir())]
+LIBRARIES = [
+    MINI,
+    *(
+        pytest.param(folder, marks=pytest.mark.slow, id=folder.name)
+        for folder in (sorted(_OPEN.iterdir()) if _OPEN.is_dir() else [])
+        if folder.is_dir()
+    ),
+]
 
 
 @cache

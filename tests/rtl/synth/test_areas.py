@@ -48,9 +48,18 @@ def test_ratios_by_hand() -> None:
     found = {(row["library"], row["setting"], row["size"]): row for row in rows()}
     assert len(found) == len(LIBRARIES) * len(SETTINGS) * len(SIZES)
     area = technology.load("sg13g2").area  # type: ignore[attr-defined]
-    ews, cms = (sum(part.um2[n] for part, n in (
-        (area.array[array], 256), (area.arf, 16), (area.prf, 16), (area.loader[loader], 16)))
-        for array, loader in (("ews", "dense"), ("ews-sparse", "masked-sparse")))
+    ews, cms = (
+        sum(
+            part.um2[n]
+            for part, n in (
+                (area.array[array], 256),
+                (area.arf, 16),
+                (area.prf, 16),
+                (area.loader[loader], 16),
+            )
+        )
+        for array, loader in (("ews", "dense"), ("ews-sparse", "masked-sparse"))
+    )
     crf = 8192 * (area.crf.cell_um2 + area.crf.port_um2)
     assert found["sg13g2", "ews-cms", 16]["ratio"] == pytest.approx((cms + crf) / ews, abs=1e-4)
     assert found["sg13g2", "ews", 64]["ratio"] == 1

@@ -24,11 +24,20 @@ def _prove(machine, kind, path, change=lambda netlist: netlist):
 
 
 @pytest.mark.parametrize("path", LIBRARIES)
-@pytest.mark.parametrize(("machine", "kind", "bits"), [
-    ("wide", "lzc", 16 + 4 + 16), ("wide", "positions", 4 * 16 + 4 * 4 + 16), ("wide", "compactor", 4 * 12),
-    ("wide", "demux", 256), ("sparse", "mask_decoder", 8), ("dense", "wrf", 8 + 4 * 8),
-    ("sparse", "wrf", 11 + 4 * 11), ("dense", "entry_counter", 1), ("dense", "prf", 128 + 128),
-])
+@pytest.mark.parametrize(
+    ("machine", "kind", "bits"),
+    [
+        ("wide", "lzc", 16 + 4 + 16),
+        ("wide", "positions", 4 * 16 + 4 * 4 + 16),
+        ("wide", "compactor", 4 * 12),
+        ("wide", "demux", 256),
+        ("sparse", "mask_decoder", 8),
+        ("dense", "wrf", 8 + 4 * 8),
+        ("sparse", "wrf", 11 + 4 * 11),
+        ("dense", "entry_counter", 1),
+        ("dense", "prf", 128 + 128),
+    ],
+)
 def test_component(machine, kind, bits, path):
     found = _prove(machine, kind, path)
     assert found.holds
@@ -37,11 +46,20 @@ def test_component(machine, kind, bits, path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("machine", "kind"), [
-    ("wide", "mask_decoder"), ("sparse", "codebook"), ("sparse", "row_decoder"),
-    ("dense", "pe"), ("sparse", "sparse_pe"), ("dense", "sequencer"),
-    ("dense", "counters"), ("sparse", "beat_buffer"), ("sparse", "loader"),
-])
+@pytest.mark.parametrize(
+    ("machine", "kind"),
+    [
+        ("wide", "mask_decoder"),
+        ("sparse", "codebook"),
+        ("sparse", "row_decoder"),
+        ("dense", "pe"),
+        ("sparse", "sparse_pe"),
+        ("dense", "sequencer"),
+        ("dense", "counters"),
+        ("sparse", "beat_buffer"),
+        ("sparse", "loader"),
+    ],
+)
 def test_large_component(machine, kind):
     assert _prove(machine, kind, MINI).holds
 
@@ -55,6 +73,7 @@ def test_a_wrong_gate_is_refuted(kind):
 
 def test_a_swapped_register_is_refuted():
     """Two bits of a stored weight change places on their way out."""
+
     def swap(netlist):
         one, other = r"(\words[0] [0])", r"(\words[0] [1])"
         assert ".Q" + one in netlist
@@ -70,8 +89,14 @@ def test_a_swapped_register_is_refuted():
 def test_cell_models_are_what_yosys_reads(path):
     """Our simulation models against Yosys's own reading of the same file, cell by cell."""
     found = library(path)
-    cells = [cell for cell in found.cells.values() if cell.usable and not cell.flip_flop and cell.outputs
-             and all(cell.pins[pin].function for pin in cell.outputs)]
+    cells = [
+        cell
+        for cell in found.cells.values()
+        if cell.usable
+        and not cell.flip_flop
+        and cell.outputs
+        and all(cell.pins[pin].function for pin in cell.outputs)
+    ]
     pins = {f"p{n}" for n in range(max(len(cell.inputs) for cell in cells))}
     lines, ports = [], []
     for cell in cells:

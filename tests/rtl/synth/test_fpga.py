@@ -13,10 +13,14 @@ from rtl.synth import fpga, yosys
 from sim.accelerator import preset
 from sim.errors import InputError
 
-REPORT = {"utilization": {"TRELLIS_COMB": {"used": 700, "available": 24288},
-                          "TRELLIS_FF": {"used": 90, "available": 24288},
-                          "DP16KD": {"used": 0, "available": 56}},
-          "fmax": {"clk": {"achieved": 61.5}, "other": {"achieved": 70.0}}}
+REPORT = {
+    "utilization": {
+        "TRELLIS_COMB": {"used": 700, "available": 24288},
+        "TRELLIS_FF": {"used": 90, "available": 24288},
+        "DP16KD": {"used": 0, "available": 56},
+    },
+    "fmax": {"clk": {"achieved": 61.5}, "other": {"achieved": 70.0}},
+}
 CELLS = {"modules": {"\\harness": {"num_cells_by_type": {"LUT4": 500, "TRELLIS_FF": 90, "CCU2C": 7}}}}
 
 
@@ -31,8 +35,9 @@ def texts(monkeypatch):
         return write(found, directory)
 
     monkeypatch.setattr(yosys, "write", watched)
-    monkeypatch.setattr(yosys, "run", lambda script, directory: (directory / "cells.json").write_text(
-        json.dumps(CELLS)))
+    monkeypatch.setattr(
+        yosys, "run", lambda script, directory: (directory / "cells.json").write_text(json.dumps(CELLS))
+    )
     return kept
 
 
@@ -52,8 +57,7 @@ def test_report_and_harness(texts, tmp_path):
     # Every port of the core is connected, to bits of its own.
     ports = dict(re.findall(r"\.(\w+)\(((?:in|out)puts\[\d+:\d+\]|\w+)\)", texts["harness"]))
     assert set(ports) == set(re.findall(r"^  (?:in|out)put (?:\[\d+:0\] )?(\w+);", texts[verilog.TOP], re.M))
-    slices = sorted((*map(int, re.findall(r"\d+", text)), text[:2]) for text in ports.values()
-                    if "[" in text)
+    slices = sorted((*map(int, re.findall(r"\d+", text)), text[:2]) for text in ports.values() if "[" in text)
     for side in ("in", "ou"):
         mine = [(low, high) for high, low, name in slices if name == side]
         assert mine[0][0] == 0

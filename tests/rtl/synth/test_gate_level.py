@@ -49,9 +49,11 @@ def weights_of(rng, sparse, depth, rows, columns, kept):
     np.put_along_axis(weights, positions, chosen, -1)
     bits = 8 + (columns - 1).bit_length()
     return weights, {
-        (a, r): pack([int(w) & 0xFF | int(p) << 8
-                      for w, p in zip(chosen[a, r], positions[a, r], strict=True)], bits)
-        for a, r in product(range(depth), range(rows))}
+        (a, r): pack(
+            [int(w) & 0xFF | int(p) << 8 for w, p in zip(chosen[a, r], positions[a, r], strict=True)], bits
+        )
+        for a, r in product(range(depth), range(rows))
+    }
 
 
 def tile_case(sparse):
@@ -60,28 +62,39 @@ def tile_case(sparse):
     if sparse:
         machine = accelerator("ews-cms-8", tile_rows=rows, wrf_depth=depth)
         bits = 19
-        block = SparseTile(rows=rows, columns=columns, multipliers=kept, word_bits=11, depth=depth,
-                           sum_bits=bits)
+        block = SparseTile(
+            rows=rows, columns=columns, multipliers=kept, word_bits=11, depth=depth, sum_bits=bits
+        )
     else:
         machine = accelerator("ews-8", tile_rows=rows, tile_columns=columns, wrf_depth=depth)
         bits = 19
         block = DenseTile(rows=rows, columns=columns, depth=depth, sum_bits=bits)
     rng = np.random.default_rng(11)
     weights, words = weights_of(rng, sparse, depth, rows, columns, kept)
-    stimulus = [{"write_enable": 1 << r, "write_address": a, "write_data": word}
-                for (a, r), word in words.items()]
+    stimulus = [
+        {"write_enable": 1 << r, "write_address": a, "write_data": word} for (a, r), word in words.items()
+    ]
     expected: list[dict[str, int] | None] = [None] * len(stimulus)
     shown: dict[str, int] | None = None
     for cycle in range(80):
         address, valid = int(rng.integers(depth)), bool(rng.random() < 0.8) or cycle == 0
-        activation, above = int8(rng, rows), rng.integers(-2**17, 2**17, columns)
-        stimulus.append({"valid_in": valid, "address_in": address, "activation_in": pack(activation, 8),
-                         "psum_in": pack(above, bits)})
+        activation, above = int8(rng, rows), rng.integers(-(2**17), 2**17, columns)
+        stimulus.append(
+            {
+                "valid_in": valid,
+                "address_in": address,
+                "activation_in": pack(activation, 8),
+                "psum_in": pack(above, bits),
+            }
+        )
         # Outputs are registers: what a cycle shows is what the cycles before it did.
         expected.append(shown)
         if valid:
-            shown = {"address_out": address, "activation_out": pack(activation, 8),
-                     "psum_out": pack(above + activation @ weights[address], bits)}
+            shown = {
+                "address_out": address,
+                "activation_out": pack(activation, 8),
+                "psum_out": pack(above + activation @ weights[address], bits),
+            }
         assert shown is not None
         shown = shown | {"valid_out": int(valid)}
     return machine, block, stimulus, expected
@@ -100,8 +113,9 @@ def test_tile(sparse, path):
 def test_a_wrong_gate_shows():
     machine, block, stimulus, expected = tile_case(False)
     found = run_netlist(machine, block, MINI, stimulus, lambda text: broken(text, "codeword_pe"))
-    assert any(demanded is not None and shown != demanded
-               for shown, demanded in zip(found, expected, strict=True))
+    assert any(
+        demanded is not None and shown != demanded for shown, demanded in zip(found, expected, strict=True)
+    )
 
 
 def array_case(machine):
@@ -111,8 +125,9 @@ def array_case(machine):
     weights, words = weights_of(rng, machine.sparse_tile, depth, rows, columns, 1)
     latency = rows // machine.tile_rows + columns // machine.tile_columns - 1
     tag_bits = len(block.tag)
-    writes = [{"write_enable": 1 << r, "write_address": a, "write_data": word}
-              for (a, r), word in words.items()]
+    writes = [
+        {"write_enable": 1 << r, "write_address": a, "write_data": word} for (a, r), word in words.items()
+    ]
     stimulus = [*writes]
     demanded: dict[int, dict[str, int]] = {}
     sum_bits = len(block.sums) // columns
@@ -136,9 +151,10 @@ def array_case(machine):
     lower, upper = range(depth // 2), range(depth // 2, depth)
     fresh, words = weights_of(rng, machine.sparse_tile, depth, rows, columns, 1)
     for address, row in product(upper, range(rows)):
-        stimulus.append(token(int(rng.choice(lower)), bool(rng.random() < 0.7))
-                        | {"write_enable": 1 << row, "write_address": address,
-                           "write_data": words[address, row]})
+        stimulus.append(
+            token(int(rng.choice(lower)), bool(rng.random() < 0.7))
+            | {"write_enable": 1 << row, "write_address": address, "write_data": words[address, row]}
+        )
     weights[depth // 2 :] = fresh[depth // 2 :]
     tokens(50)
     return block, stimulus, demanded, len(writes) + 2 * latency + 1
@@ -170,8 +186,10 @@ def test_row_decoder(path):
     block = RowDecoder(accelerator=machine)
     rng = np.random.default_rng(13)
     codewords = int8(rng, machine.codebook_entries, length)
-    stimulus = [{"write_enable": 1, "write_address": n, "write_data": pack(word, 8), "raw": 1}
-                for n, word in enumerate(codewords)]
+    stimulus = [
+        {"write_enable": 1, "write_address": n, "write_data": pack(word, 8), "raw": 1}
+        for n, word in enumerate(codewords)
+    ]
     expected: list[dict[str, int]] = [{} for _ in stimulus]
     for _ in range(150):
         index_bits = int(rng.integers(1, 4))
@@ -201,10 +219,10 @@ def test_compactor(path):
     for _ in range(200):
         values, raw, sub = int8(rng, 16), bool(rng.random() < 0.3), int(rng.integers(4))
         kept = np.sort(rng.permutation(16)[:4])
-        stimulus.append({"values": pack(values, 8), "mask": sum(1 << int(p) for p in kept), "raw": raw,
-                         "sub": sub})
-        chosen = ([(values[i], sub * 4 + i) for i in range(4)] if raw
-                  else [(values[p], p) for p in kept])
+        stimulus.append(
+            {"values": pack(values, 8), "mask": sum(1 << int(p) for p in kept), "raw": raw, "sub": sub}
+        )
+        chosen = [(values[i], sub * 4 + i) for i in range(4)] if raw else [(values[p], p) for p in kept]
         expected.append({"words": pack([int(w) & 0xFF | int(p) << 8 for w, p in chosen], 12)})
     assert run_rtl(machine, block, stimulus) == expected
     assert run_netlist(machine, block, path, stimulus) == expected
@@ -222,8 +240,9 @@ def loader_case(name):
     machine = accelerator(name, **overrides)
     rng = np.random.default_rng(16)
     jobs = network(machine, forms, rng, None)
-    late, delays, holds = (rng.integers(low, high, len(jobs)).tolist()
-                           for low, high in ((0, 40), (0, 12), (1, 60)))
+    late, delays, holds = (
+        rng.integers(low, high, len(jobs)).tolist() for low, high in ((0, 40), (0, 12), (1, 60))
+    )
     events = events_of(machine, jobs, late, delays, holds)
     inputs, _ = drive(machine, jobs, events, delays, holds)
     return machine, Loader(accelerator=machine), events, inputs

@@ -20,15 +20,35 @@ TEXT = MINI.read_text()
 PINS = ("A", "B", "C1")
 
 
-@pytest.mark.parametrize(("text", "python"), [
-    ("A", "A"), ("!A", "not A"), ("A'", "not A"), ("A''", "A"), ("!A'", "A"), ("0", "False"), ("1", "True"),
-    ("A*B", "A and B"), ("A&B", "A and B"), ("A B", "A and B"), ("A B'", "A and not B"),
-    ("(A B)'", "not (A and B)"), ("A+B", "A or B"), ("A|B", "A or B"), ("A^B", "A != B"),
-    ("A + B C1", "A or (B and C1)"), ("A B + C1", "(A and B) or C1"), ("A ^ B C1", "(A != B) and C1"),
-    ("A B ^ C1", "A and (B != C1)"), ("!A B", "(not A) and B"), ("A !B", "A and not B"),
-    ("!(A+B)(C1)", "(not (A or B)) and C1"), ("A(B+C1)", "A and (B or C1)"),
-    ("(!A)|(!B&C1)", "(not A) or ((not B) and C1)"),
-])
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("A", "A"),
+        ("!A", "not A"),
+        ("A'", "not A"),
+        ("A''", "A"),
+        ("!A'", "A"),
+        ("0", "False"),
+        ("1", "True"),
+        ("A*B", "A and B"),
+        ("A&B", "A and B"),
+        ("A B", "A and B"),
+        ("A B'", "A and not B"),
+        ("(A B)'", "not (A and B)"),
+        ("A+B", "A or B"),
+        ("A|B", "A or B"),
+        ("A^B", "A != B"),
+        ("A + B C1", "A or (B and C1)"),
+        ("A B + C1", "(A and B) or C1"),
+        ("A ^ B C1", "(A != B) and C1"),
+        ("A B ^ C1", "A and (B != C1)"),
+        ("!A B", "(not A) and B"),
+        ("A !B", "A and not B"),
+        ("!(A+B)(C1)", "(not (A or B)) and C1"),
+        ("A(B+C1)", "A and (B or C1)"),
+        ("(!A)|(!B&C1)", "(not A) or ((not B) and C1)"),
+    ],
+)
 def test_operators_and_their_precedence(text, python):
     expression = parse(text)
     for values in product((0, 1), repeat=3):
@@ -46,9 +66,14 @@ def _expressions():
     return st.recursive(
         st.sampled_from([*PINS, "0", "1"]),
         lambda inner: st.one_of(
-            inner.map(lambda e: f"!({e})"), inner.map(lambda e: f"({e})'"),
+            inner.map(lambda e: f"!({e})"),
+            inner.map(lambda e: f"({e})'"),
             st.tuples(inner, st.sampled_from(["*", "&", " ", "+", "|", "^"]), inner).map(
-                lambda parts: f"({parts[0]}){parts[1]}({parts[2]})")), max_leaves=12)
+                lambda parts: f"({parts[0]}){parts[1]}({parts[2]})"
+            ),
+        ),
+        max_leaves=12,
+    )
 
 
 @given(_expressions())
@@ -70,10 +95,30 @@ def test_verilog_and_wide_words_say_the_same(text):
 def test_cells_of_the_mini_library():
     found = library(MINI)
     assert found.name == "mini"
-    assert set(found.cells) == {"INV", "BUF", "NAND2", "NOR2", "XOR2", "MUX2", "AOI21", "HA", "TIE0", "TIE1",
-                                "DFF"}
-    truths = {"INV": (1, 0), "BUF": (0, 1), "NAND2": (1, 1, 1, 0), "NOR2": (1, 0, 0, 0), "XOR2": (0, 1, 1, 0),
-              "MUX2": (0, 0, 0, 1, 1, 0, 1, 1), "AOI21": (1, 0, 1, 0, 1, 0, 0, 0), "TIE0": (0,), "TIE1": (1,)}
+    assert set(found.cells) == {
+        "INV",
+        "BUF",
+        "NAND2",
+        "NOR2",
+        "XOR2",
+        "MUX2",
+        "AOI21",
+        "HA",
+        "TIE0",
+        "TIE1",
+        "DFF",
+    }
+    truths = {
+        "INV": (1, 0),
+        "BUF": (0, 1),
+        "NAND2": (1, 1, 1, 0),
+        "NOR2": (1, 0, 0, 0),
+        "XOR2": (0, 1, 1, 0),
+        "MUX2": (0, 0, 0, 1, 1, 0, 1, 1),
+        "AOI21": (1, 0, 1, 0, 1, 0, 0, 0),
+        "TIE0": (0,),
+        "TIE1": (1,),
+    }
     for name, truth in truths.items():
         assert found.cells[name].computes(truth), name
     adder = found.cells["HA"]
@@ -116,7 +161,8 @@ def test_compressed_and_split_files(tmp_path):
     for found in (liberty.read(tmp_path / "a.lib.gz"), liberty.read(folder)):
         assert found.name == "mini"
         assert {name: cell.area for name, cell in found.cells.items()} == {
-            name: cell.area for name, cell in library(MINI).cells.items()}
+            name: cell.area for name, cell in library(MINI).cells.items()
+        }
     with pytest.raises(InputError, match=r"lacks a D flip-flop.*other files"):
         liberty.read(folder / "1.lib")
 
@@ -131,22 +177,25 @@ def _unusable(name: str) -> str:
     return TEXT.replace(f"cell ({name}) {{", f"cell ({name}) {{\n    dont_use : true;")
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    (TEXT[: TEXT.index("  cell (MUX2)") - 30], "truncated"),
-    (TEXT[:20_000], "truncated"),
-    (TEXT[: TEXT.index("cell_rise") + 40], "truncated"),
-    (TEXT.replace("}", "", 1), "truncated"),
-    (TEXT + "}\n", "cannot be read"),
-    (TEXT.replace("area : 6;", "= 6;", 1), "line .* cannot be read"),
-    ("", "no library group"),
-    ("library (empty) { }", "no cells"),
-    (_without("DFF"), "lacks a D flip-flop"),
-    (_unusable("INV"), "lacks an inverter"),
-    (_without("NAND2").replace('"(A+B)\'"', '"A B C"'), "lacks a 2-input NAND or NOR"),
-    (TEXT.replace('"A^B"', '"A^"'), "cell XOR2: function"),
-    (TEXT.replace("area : 12;", "area : big;"), "cell XOR2.*big"),
-    (TEXT.replace('clocked_on : "CK";', ""), "cell DFF.*clocked_on"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TEXT[: TEXT.index("  cell (MUX2)") - 30], "truncated"),
+        (TEXT[:20_000], "truncated"),
+        (TEXT[: TEXT.index("cell_rise") + 40], "truncated"),
+        (TEXT.replace("}", "", 1), "truncated"),
+        (TEXT + "}\n", "cannot be read"),
+        (TEXT.replace("area : 6;", "= 6;", 1), "line .* cannot be read"),
+        ("", "no library group"),
+        ("library (empty) { }", "no cells"),
+        (_without("DFF"), "lacks a D flip-flop"),
+        (_unusable("INV"), "lacks an inverter"),
+        (_without("NAND2").replace('"(A+B)\'"', '"A B C"'), "lacks a 2-input NAND or NOR"),
+        (TEXT.replace('"A^B"', '"A^"'), "cell XOR2: function"),
+        (TEXT.replace("area : 12;", "area : big;"), "cell XOR2.*big"),
+        (TEXT.replace('clocked_on : "CK";', ""), "cell DFF.*clocked_on"),
+    ],
+)
 def test_what_is_wrong_with_a_file(tmp_path, text, message):
     file = tmp_path / "bad.lib"
     file.write_text(text)

@@ -33,7 +33,8 @@ def test_areas_and_counts(path, tmp_path):
     cells = library(path).cells
     for component in found.components:
         assert component.area == pytest.approx(
-            sum(count * cells[name].area for name, count in component.cells.items()))
+            sum(count * cells[name].area for name, count in component.cells.items())
+        )
         assert 0 <= component.flip_flop_area <= component.area
         assert component.path_ns > 0
     fields = found.to_json()
@@ -43,9 +44,15 @@ def test_areas_and_counts(path, tmp_path):
     files = yosys.write_library(library(path), tmp_path)
     (tmp_path / "netlist.v").write_text(found.netlist)
     given = " ".join(f"-liberty {file}" for file in files)
-    log = yosys.run([f"read_liberty -lib {file}" for file in files] + [
-        "read_verilog netlist.v", "hierarchy -check -top codeword_array",
-        f"stat {given} -top codeword_array"], tmp_path)
+    log = yosys.run(
+        [f"read_liberty -lib {file}" for file in files]
+        + [
+            "read_verilog netlist.v",
+            "hierarchy -check -top codeword_array",
+            f"stat {given} -top codeword_array",
+        ],
+        tmp_path,
+    )
     chip = re.findall(r"Chip area for top module .*: ([\d.]+)", log)
     assert float(chip[-1]) == pytest.approx(found.area)
 
@@ -86,8 +93,9 @@ def test_the_clock_reaches_the_mapper(monkeypatch, fresh):
     monkeypatch.setattr(yosys, "run", watched)
     found = flow.synthesize(accelerator("ews-4", clock_hz=500e6, **SMALL), library(MINI), component="wrf")
     assert found.period_ns == 2
-    assert ("tee -q -o abc.log abc -liberty library_0.lib -D 2000 -constr limits.txt codeword_wrf"
-            in scripts[0])
+    assert (
+        "tee -q -o abc.log abc -liberty library_0.lib -D 2000 -constr limits.txt codeword_wrf" in scripts[0]
+    )
 
 
 def test_a_kind_is_mapped_once(monkeypatch, fresh):
@@ -109,7 +117,8 @@ def test_a_kind_is_mapped_once(monkeypatch, fresh):
 
 
 def test_instances_are_found_whatever_their_names():
-    texts = {"top": """module top(a);
+    texts = {
+        "top": """module top(a);
   input a;
   leaf plain (
     .a(a)
@@ -125,7 +134,12 @@ def test_instances_are_found_whatever_their_names():
   );
   assign leaf4 = (a);
 endmodule
-""", "leaf": "", "other": "", "third": "", "leaf4": ""}
+""",
+        "leaf": "",
+        "other": "",
+        "third": "",
+        "leaf4": "",
+    }
     assert list(flow.reached(texts, "top")) == ["top", "leaf", "other", "third"]
 
 
@@ -147,7 +161,8 @@ def test_memories_stay_outside():
     .q(q)
   );
 endmodule
-""", "codeword_sram_64x8": """module codeword_sram_64x8(clk, a, q);
+""",
+        "codeword_sram_64x8": """module codeword_sram_64x8(clk, a, q);
   input clk;
   input [7:0] a;
   output [7:0] q;
@@ -155,7 +170,8 @@ endmodule
   reg [7:0] q;
   always @(posedge clk) begin q <= words[a[5:0]]; words[a[5:0]] <= a; end
 endmodule
-"""}
+""",
+    }
     found = flow.synthesize_modules(texts, "codeword_top", library(MINI), 10)
     memory = found.by_kind["sram_64x8"]
     assert (memory.black_box, memory.instances, memory.area, memory.path_ns) == (True, 2, 0, None)
@@ -217,26 +233,41 @@ def _command(*arguments):
 
 
 def test_command(tmp_path):
-    done = _command("-a", "ews-cms-8", "--liberty", str(MINI), "--component", "positions",
-                    "--set", "prf_depth=2", "-o", str(tmp_path / "out"), "--json")
+    done = _command(
+        "-a",
+        "ews-cms-8",
+        "--liberty",
+        str(MINI),
+        "--component",
+        "positions",
+        "--set",
+        "prf_depth=2",
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+    )
     assert done.exit_code == 0, done.output
     (fields,) = json.loads(done.stdout)["libraries"]
     assert (fields["top"], fields["library"]) == ("positions", "mini")
     assert [c["kind"] for c in fields["components"]] == ["positions", "lzc"]
     netlist = (tmp_path / "out" / "mini.v").read_text()
     assert "module codeword_lzc(" in netlist
-    readable = _command("-a", "ews-cms-8", "--liberty", str(MINI), "--liberty", str(MINI),
-                        "--component", "positions")
+    readable = _command(
+        "-a", "ews-cms-8", "--liberty", str(MINI), "--liberty", str(MINI), "--component", "positions"
+    )
     assert readable.exit_code == 0
     assert readable.stdout.count("mini") == 4
     assert "Libraries" in readable.stdout
 
 
-@pytest.mark.parametrize(("arguments", "word"), [
-    (["--liberty", "missing.lib"], "missing.lib"),
-    (["--liberty", __file__], "cannot be read"),
-    (["--liberty", str(MINI), "--component", "nonsense"], "component"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--liberty", "missing.lib"], "missing.lib"),
+        (["--liberty", __file__], "cannot be read"),
+        (["--liberty", str(MINI), "--component", "nonsense"], "component"),
+    ],
+)
 def test_bad_input(arguments, word, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["codeword", "synth", "-a", "ews-4", *arguments])
     with pytest.raises(SystemExit) as stop:

@@ -95,8 +95,13 @@ def test_errors_stop_the_run_and_clear_repairs_it():
     case = random_case(preset("ews-cms-4"), 5)
     (clean,) = run_attempts([attempt(case)], 1)
     assert min(clean.beats.values()) > 0
-    check_errors(case, [Fault(port, rng.randrange(clean.beats[port]), response)
-                        for port, response in zip(PORTS, (SLVERR, DECERR, DECERR, SLVERR), strict=True)])
+    check_errors(
+        case,
+        [
+            Fault(port, rng.randrange(clean.beats[port]), response)
+            for port, response in zip(PORTS, (SLVERR, DECERR, DECERR, SLVERR), strict=True)
+        ],
+    )
     # The scoreboard sees one bit.
     tensor = case.image.layers[-1].tensor
     memory = clean.run.memory.copy()
@@ -114,5 +119,12 @@ def test_many_errors(name):
     for seed in range(4):
         case = random_case(preset(name), seed)
         (clean,) = run_attempts([attempt(case)], seed)
-        check_errors(case, [Fault(port, rng.randrange(clean.beats[port]), response)
-                            for port in PORTS for response in (SLVERR, DECERR) if clean.beats[port]])
+        check_errors(
+            case,
+            [
+                Fault(port, rng.randrange(clean.beats[port]), response)
+                for port in PORTS
+                for response in (SLVERR, DECERR)
+                if clean.beats[port]
+            ],
+        )

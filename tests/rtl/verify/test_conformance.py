@@ -10,7 +10,11 @@ from sim.accelerator import load, preset
 
 FAMILIES = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms", "ssvq", "rom")
 OBLONG = [f"{family}-{size}" for size in ("4x8", "8x4") for family in ("ews", "ews-cms", "rom")] + [
-    "ews-12x20", "ws-12x20", "ews-8x24", "ews-c-8x24"]
+    "ews-12x20",
+    "ws-12x20",
+    "ews-8x24",
+    "ews-c-8x24",
+]
 AWAY = {
     "keep and group": ("ews-cms-8", {"keep": 1, "group": 4}),
     "deep WRF": ("ews-cms-4", {"wrf_depth": 64, "arf_depth": 128}),
@@ -28,8 +32,10 @@ AWAY = {
     "quick L2": ("ews-4", {"dma_setup": 3, "l2_latency": 1}),
     "slow DRAM": ("ews-cms-4", {"dram_bits": 8, "dram_latency": 30}),
     "quick DRAM": ("ews-8", {"l2_latency": 13, "dma_setup": 3, "dram_latency": 16, "dram_row_cycles": 0}),
-    "several at once": ("ews-cms-8", {"keep": 1, "group": 4, "wrf_depth": 12, "weight_port_bits": 128,
-                                      "tile_rows": 2, "requant_lanes": 4}),
+    "several at once": (
+        "ews-cms-8",
+        {"keep": 1, "group": 4, "wrf_depth": 12, "weight_port_bits": 128, "tile_rows": 2, "requant_lanes": 4},
+    ),
     "low tiles": ("ews-8", {"tile_rows": 1, "tile_columns": 2}),
 }
 """Fields away from the presets."""
@@ -51,8 +57,9 @@ def test_presets(family, size, count):
     assert_conforms(preset(f"{family}-{size}"), range(count))
 
 
-@pytest.mark.parametrize(("name", "seed"), [
-    ("ews-8x4", 3), ("ews-cms-4x8", 3), ("ews-c-8x24", 20)])  # 20: the last batch of a pool has fewer words
+@pytest.mark.parametrize(
+    ("name", "seed"), [("ews-8x4", 3), ("ews-cms-4x8", 3), ("ews-c-8x24", 20)]
+)  # 20: the last batch of a pool has fewer words
 def test_oblong_array(name, seed):
     assert_conforms(preset(name), [seed])
 

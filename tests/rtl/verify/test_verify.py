@@ -57,16 +57,26 @@ def _network():
     def conv(name, source, *weight, **fields):
         values = DenseWeight(rng.integers(-128, 128, weight).astype(np.int8))
         k = weight[0]
-        return Conv(name, source, values, np.zeros(k, np.int32), requantization=Requantization(
-            np.full(k, 900, np.uint16), np.full(k, 20, np.uint8)), **fields)
+        return Conv(
+            name,
+            source,
+            values,
+            np.zeros(k, np.int32),
+            requantization=Requantization(np.full(k, 900, np.uint16), np.full(k, 20, np.uint8)),
+            **fields,
+        )
 
-    return Network("four", TensorSpec((3, 6, 6), zero_point=-3), (
-        conv("stem", "input", 8, 3, 3, 3, stride=(1, 1), padding=(1, 1)),
-        conv("halves", "stem", 16, 4, 3, 2, groups=2, dilation=(2, 3), padding=(2, 1)),
-        conv("depthwise", "halves", 16, 1, 3, 3, groups=16, padding=(1, 1)),
-        conv("head", "halves", 5, 16, 1, 1),
-        AveragePool("pool", "head", 1, 4),
-    ))
+    return Network(
+        "four",
+        TensorSpec((3, 6, 6), zero_point=-3),
+        (
+            conv("stem", "input", 8, 3, 3, 3, stride=(1, 1), padding=(1, 1)),
+            conv("halves", "stem", 16, 4, 3, 2, groups=2, dilation=(2, 3), padding=(2, 1)),
+            conv("depthwise", "halves", 16, 1, 3, 3, groups=16, padding=(1, 1)),
+            conv("head", "halves", 5, 16, 1, 1),
+            AveragePool("pool", "head", 1, 4),
+        ),
+    )
 
 
 def test_layers_of_a_network():
@@ -85,8 +95,10 @@ def test_layers_of_a_network():
 def test_simulators_agree(name, seed, stalls):
     """All that a run leaves: memory, cycle of every event, every counter, registers."""
     case = random_case(preset(name), seed)
-    found = {simulator: run_image(case.image, case.images[0], 50_000, simulator, None, Conditions(stalls))
-             for simulator in simulators.SIMULATORS}
+    found = {
+        simulator: run_image(case.image, case.images[0], 50_000, simulator, None, Conditions(stalls))
+        for simulator in simulators.SIMULATORS
+    }
     first = found["icarus"]
     assert len(first.ends) == len(case.image.layers)
     assert not first.limited
@@ -117,15 +129,19 @@ def _edit(directory, module, pattern, replacement):
 
 VALUES = {
     "mask decoder, one bit of the LUT": (
-        "mask_decoder", r"(masks\[7\] = 8'h.*)(\w);", lambda m: f"{m[1]}{int(m[2], 16) ^ 1:x};"),
-    "accumulate, one bit of a sum": (
-        "prf", r"\$signed\(sums\[18:0\]\)", "$signed(sums[18:0] ^ 19'h01000)"),
+        "mask_decoder",
+        r"(masks\[7\] = 8'h.*)(\w);",
+        lambda m: f"{m[1]}{int(m[2], 16) ^ 1:x};",
+    ),
+    "accumulate, one bit of a sum": ("prf", r"\$signed\(sums\[18:0\]\)", "$signed(sums[18:0] ^ 19'h01000)"),
     "rounding": ("requantizer", r"\$signed\(2'h1\)", "$signed(2'h0)"),
-    "sign of a zero point": (
-        "residual_lane", r"(\$signed\(other\)) - (\$signed\(other_zero\))", r"\1 + \2"),
+    "sign of a zero point": ("residual_lane", r"(\$signed\(other\)) - (\$signed\(other_zero\))", r"\1 + \2"),
     "padding": ("vector_walk", r"\$signed\(line\) < ", "$signed(line) <= "),
-    "place of a row": ("row_entries", r"assign (\S+) = pixel \+ (unit\[\S+\]);",
-                       r"assign \1 = pixel + \2 + 32'd8;"),
+    "place of a row": (
+        "row_entries",
+        r"assign (\S+) = pixel \+ (unit\[\S+\]);",
+        r"assign \1 = pixel + \2 + 32'd8;",
+    ),
 }
 """Module, pattern and replacement."""
 TIMES = {
@@ -143,8 +159,9 @@ def case():
 
 
 def _verify(case, directory):
-    return verify_network(case.image.accelerator, case.network, case.images, "icarus", directory,
-                          plans=case.plans)
+    return verify_network(
+        case.image.accelerator, case.network, case.images, "icarus", directory, plans=case.plans
+    )
 
 
 def test_an_export_is_what_runs(case, tmp_path):
@@ -157,8 +174,9 @@ def test_wrong_values_are_found_and_named(fault, case, tmp_path):
     _edit(directory, *VALUES[fault])
     result = _verify(case, directory)
     assert result.mismatches > 0
-    found = re.fullmatch(r"(\w+), y (\d+), x (\d+), channel (\d+): expected (-?\d+), found (-?\d+)",
-                         result.first_mismatch)
+    found = re.fullmatch(
+        r"(\w+), y (\d+), x (\d+), channel (\d+): expected (-?\d+), found (-?\d+)", result.first_mismatch
+    )
     assert found, result.first_mismatch
     tensor, *numbers = found.groups()
     y, x, channel, expected, wrong = map(int, numbers)
@@ -169,8 +187,12 @@ def test_wrong_values_are_found_and_named(fault, case, tmp_path):
 def test_cxxrtl_finds_what_icarus_finds(case, tmp_path):
     directory = _export(preset("ews-cms-8"), tmp_path / "rtl")
     _edit(directory, *VALUES["accumulate, one bit of a sum"])
-    one, other = (verify_network(case.image.accelerator, case.network, case.images, simulator, directory,
-                                 plans=case.plans) for simulator in ("icarus", "cxxrtl"))
+    one, other = (
+        verify_network(
+            case.image.accelerator, case.network, case.images, simulator, directory, plans=case.plans
+        )
+        for simulator in ("icarus", "cxxrtl")
+    )
     assert other.mismatches == one.mismatches > 0
     assert other.first_mismatch == one.first_mismatch
 
@@ -188,8 +210,12 @@ def test_wrong_times_are_found_and_named(fault, case, tmp_path):
 
 def test_a_counter_that_software_reads_wrongly_is_found(case, tmp_path):
     directory = _export(preset("ews-cms-8"), tmp_path / "rtl")
-    _edit(directory, "accelerator", r"\.count_psum\(\{ 24'h000000, count_psum \}",
-          ".count_psum({ 24'h000000, count_store }")
+    _edit(
+        directory,
+        "accelerator",
+        r"\.count_psum\(\{ 24'h000000, count_psum \}",
+        ".count_psum({ 24'h000000, count_store }",
+    )
     result = _verify(case, directory)
     assert result.mismatches > 0
     assert "register of counter psum: expected" in result.first_mismatch

@@ -80,22 +80,38 @@ def layer_jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, ro
     program = lower(layer, Schedule(acc, shape, form, k, *factors, overlap, 1))
     # Fields that do not concern a job hold anything.
     common = {
-        "address": int(rng.integers(2**32)), "wait": int(rng.integers(2)),
-        "codebook": 0, "raw": int(form in RAW), "diagonal": int(form == "block"), "serial": int(not overlap),
+        "address": int(rng.integers(2**32)),
+        "wait": int(rng.integers(2)),
+        "codebook": 0,
+        "raw": int(form in RAW),
+        "diagonal": int(form == "block"),
+        "serial": int(not overlap),
         "block_inputs": channels // groups if form == "block" else int(rng.integers(acc.rows + 1)),
         "block_outputs": outputs // groups if form == "block" else int(rng.integers(acc.columns + 1)),
-        "index_bits": encoding.index_bits(k or int(rng.integers(2, acc.codebook_entries + 1))), "entries": 1}
+        "index_bits": encoding.index_bits(k or int(rng.integers(2, acc.codebook_entries + 1))),
+        "entries": 1,
+    }
     jobs = []
     if len(program.codebook):
         other = dict.fromkeys(("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail"), 1)
-        jobs.append(Job(common | other | {"codebook": 1, "entries": k, "beats": len(program.codebook)},
-                        program.codebook, [Row(8 * acc.codeword_length)] * k))
+        jobs.append(
+            Job(
+                common | other | {"codebook": 1, "entries": k, "beats": len(program.codebook)},
+                program.codebook,
+                [Row(8 * acc.codeword_length)] * k,
+            )
+        )
     decoded = weight.decode().reshape(outputs, channels // groups, 2)
     for chunk in program.chunks:
-        packet = {name: int(chunk[name]) for name in (
-            "a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")}
-        rows = list(_diagonal_rows(acc, chunk, decoded, groups) if form == "block"
-                    else _rows(acc, chunk, decoded, weight, form))
+        packet = {
+            name: int(chunk[name])
+            for name in ("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")
+        }
+        rows = list(
+            _diagonal_rows(acc, chunk, decoded, groups)
+            if form == "block"
+            else _rows(acc, chunk, decoded, weight, form)
+        )
         jobs.append(Job(common | packet, program.beats[chunk["beat"] : chunk["beat"] + chunk["beats"]], rows))
     return jobs
 
@@ -120,7 +136,8 @@ def _rows(acc, chunk, weights, weight, form):
                         if form == "rom":
                             d = acc.codeword_length
                             read = weight.assignments.reshape(-1, weights.shape[1], 2)[
-                                first // d : (first + acc.columns) // d, low + h, position]
+                                first // d : (first + acc.columns) // d, low + h, position
+                            ]
                             fullest = np.bincount(read % acc.rom_banks).max()
                             cycles = int(-(-fullest // acc.rom_ports))
                         yield Row(width, cycles, entry, h, tile[:, h].tolist())
@@ -134,8 +151,9 @@ def _diagonal_rows(acc, chunk, weights, groups):
             group, member = divmod(int(chunk["channel"]) + h, inputs)
             row = np.zeros(acc.columns, int)
             first = group * outputs - chunk["output"]
-            row[first : first + outputs] = weights[group * outputs : (group + 1) * outputs, member,
-                                                   chunk["position"] + q]
+            row[first : first + outputs] = weights[
+                group * outputs : (group + 1) * outputs, member, chunk["position"] + q
+            ]
             yield Row(8 * outputs, 1, q, h, row.tolist())
 
 
@@ -153,8 +171,11 @@ def network(acc, forms, rng, rom):
         unit = 1 if form in RAW else acc.codeword_length
         outputs = unit * int(rng.integers(1, 2 * acc.columns // unit + 1))
         channels = int(rng.integers(1, 2 * acc.rows))
-        factors = (int(rng.integers(1, 3)), 1, 1) if form == "split" else tuple(
-            int(n) for n in rng.integers(1, 3, 3))
+        factors = (
+            (int(rng.integers(1, 3)), 1, 1)
+            if form == "split"
+            else tuple(int(n) for n in rng.integers(1, 3, 3))
+        )
         jobs += layer_jobs(acc, rng, form, outputs, channels, factors, overlap, rom=rom)
     return jobs
 
@@ -267,8 +288,13 @@ def drive(acc, jobs, events, delays, holds, stalled=lambda: False, rom=None):
             sent += ctx.get(dut.beat_accepted)
             written += ctx.get(dut.row_written)
             for flow, values in ((In, inputs), (Out, outputs)):
-                values.append({name: ctx.get(getattr(dut, name))
-                               for name, member in dut.signature.members.items() if member.flow == flow})
+                values.append(
+                    {
+                        name: ctx.get(getattr(dut, name))
+                        for name, member in dut.signature.members.items()
+                        if member.flow == flow
+                    }
+                )
             await ctx.tick()
             cycle += 1
         assert sent == len(beats)
@@ -311,6 +337,7 @@ def _columns(geometry, data):
 
 def check(acc, events, inputs, outputs):
     """Every event in its cycle, and the rows."""
+
     def cycles(port):
         return [cycle for cycle, shown in enumerate(outputs) if shown[port]]
 
@@ -320,8 +347,11 @@ def check(acc, events, inputs, outputs):
     assert cycles("row_written") == [cycle for cycle, *_ in events.rows]
     assert set(cycles("job_written")) == events.job_written
     assert set(cycles("again")) == events.again
-    busy = {cycle for start, end in zip(events.starts, sorted(events.job_written), strict=True)
-            for cycle in range(start + 1, end + 1)}
+    busy = {
+        cycle
+        for start, end in zip(events.starts, sorted(events.job_written), strict=True)
+        for cycle in range(start + 1, end + 1)
+    }
     assert set(cycles("idle")) == set(range(len(outputs))) - busy
     for cycle, shown in enumerate(outputs):
         full = {1 << bank for bank, first, last in events.full if first <= cycle <= last}

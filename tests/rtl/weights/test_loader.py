@@ -23,8 +23,9 @@ def _check(acc, jobs, late, delays, holds, rom=None):
 WIDE = load("ews-cms-8x16", {"codeword_length": 8, "tile_columns": 8, "group": 8, "keep": 2})
 SHORT_GROUPS = load("ews-cms-8x16", {"codeword_length": 8, "tile_columns": 8, "group": 4, "keep": 2})
 TWO_PORTS = load("rom-4x32", {"rom_banks": 3, "rom_ports": 2, "codeword_length": 4, "codebook_entries": 500})
-WS_ROM = load("rom-64x32", {"dataflow": "ws", "wrf_depth": 2, "codeword_length": 4,
-                            "codebook_entries": 40000})
+WS_ROM = load(
+    "rom-64x32", {"dataflow": "ws", "wrf_depth": 2, "codeword_length": 4, "codebook_entries": 40000}
+)
 WIDE_ROM = load("rom-8x64", {"rom_banks": 6, "codebook_entries": 60000})
 
 CASES = [
@@ -76,11 +77,21 @@ def test_beats_gained_in_conflicts_are_kept_for_wide_rows():
     _check(WS_ROM, jobs, [0] * 2, [0] * 2, [9] * 2, rom)
 
 
-@pytest.mark.parametrize(("acc", "inputs", "outputs", "groups"), [
-    (preset("ews-4"), 1, 1, 7), (preset("ews-8"), 3, 2, 5), (preset("rom-8"), 1, 3, 4),
-    (preset("ews-c-8"), 2, 4, 3), (preset("ews-cms-8"), 1, 2, 9), (WIDE, 1, 1, 19), (WIDE, 2, 2, 6),
-    (SHORT_GROUPS, 1, 4, 3), (load("ews-8x6"), 4, 3, 2),
-], ids=lambda value: getattr(value, "name", str(value)))
+@pytest.mark.parametrize(
+    ("acc", "inputs", "outputs", "groups"),
+    [
+        (preset("ews-4"), 1, 1, 7),
+        (preset("ews-8"), 3, 2, 5),
+        (preset("rom-8"), 1, 3, 4),
+        (preset("ews-c-8"), 2, 4, 3),
+        (preset("ews-cms-8"), 1, 2, 9),
+        (WIDE, 1, 1, 19),
+        (WIDE, 2, 2, 6),
+        (SHORT_GROUPS, 1, 4, 3),
+        (load("ews-8x6"), 4, 3, 2),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
 def test_groups_on_the_diagonal(acc, inputs, outputs, groups):
     shape = ConvShape("layer", inputs * groups, outputs * groups, (1, 2), size=(1, 3), groups=groups)
     assert packs(shape, acc) > 1

@@ -65,8 +65,9 @@ def test_illegal_codes_give_empty_masks():
     run(dut, bench)
 
 
-@pytest.mark.parametrize(("code", "mask"), [(0, 0x000F), (557, 0x1111), (1495, 0x8421),
-                                            (1715, 0xAA00), (1819, 0xF000)])
+@pytest.mark.parametrize(
+    ("code", "mask"), [(0, 0x000F), (557, 0x1111), (1495, 0x8421), (1715, 0xAA00), (1819, 0xF000)]
+)
 def test_published_codes(code, mask):
     assert encoding.mask_table(4, 16)[code] == mask
 

@@ -19,8 +19,10 @@ from tests.rtl.simulate import fields, int8, pack, run
 
 
 def _machine(columns, d, k, banks, ports):
-    return load(f"rom-4x{columns}", {"codeword_length": d, "codebook_entries": k, "rom_banks": banks,
-                                     "rom_ports": ports})
+    return load(
+        f"rom-4x{columns}",
+        {"codeword_length": d, "codebook_entries": k, "rom_banks": banks, "rom_ports": ports},
+    )
 
 
 def _contents(acc, seed=0):
@@ -62,16 +64,21 @@ def test_a_row_takes_what_its_fullest_bank_needs(banks, ports):
     run(dut, bench)
 
 
-@pytest.mark.parametrize(("k", "banks"), [(16, 2), (600, 3), (600, 5), (600, 7), (90, 90), (5, 8),
-                                          (65536, 6), (65535, 10), (65536, 47)])
+@pytest.mark.parametrize(
+    ("k", "banks"),
+    [(16, 2), (600, 3), (600, 5), (600, 7), (90, 90), (5, 8), (65536, 6), (65535, 10), (65536, 47)],
+)
 def test_every_codeword_is_found(k, banks):
     acc = _machine(columns=8, d=8, k=k, banks=banks, ports=1)
     contents = np.zeros((k, 8), np.int8)
     contents.view(np.int64)[:, 0] = np.arange(k)
     dut = Rom(accelerator=acc, contents=contents)
     rng = np.random.default_rng(k)
-    edges = {edge + n for edge in (0, banks, k // 2 // banks * banks, k // banks * banks, k)
-             for n in (-2, -1, 0, 1)}
+    edges = {
+        edge + n
+        for edge in (0, banks, k // 2 // banks * banks, k // banks * banks, k)
+        for n in (-2, -1, 0, 1)
+    }
     indices = range(k) if k <= 600 else sorted(edges | set(rng.integers(0, k, 400).tolist()))
 
     async def bench(ctx):
@@ -87,9 +94,16 @@ def test_every_codeword_is_found(k, banks):
     run(dut, bench)
 
 
-@pytest.mark.parametrize("contents", [
-    np.zeros((17, 4), np.int8), np.zeros((16, 8), np.int8), np.zeros((16, 4), np.uint8),
-    np.zeros(16, np.int8)], ids=["entries", "length", "type", "shape"])
+@pytest.mark.parametrize(
+    "contents",
+    [
+        np.zeros((17, 4), np.int8),
+        np.zeros((16, 8), np.int8),
+        np.zeros((16, 4), np.uint8),
+        np.zeros(16, np.int8),
+    ],
+    ids=["entries", "length", "type", "shape"],
+)
 def test_contents_that_do_not_fit_are_refused(contents):
     with pytest.raises(InputError) as error:
         Rom(accelerator=preset("rom-4"), contents=contents)
@@ -164,9 +178,15 @@ def test_the_exported_rom_reads_its_files(tmp_path, ports):
         (tmp_path / name).write_text(text)
     rows = np.random.default_rng(1).integers(0, 50, (40, dut.records))
     (tmp_path / "rows.hex").write_text("".join(f"{pack(row, dut.index_bits):x}\n" for row in rows))
-    (tmp_path / "bench.v").write_text(BENCH.format(
-        index_top=dut.records * dut.index_bits - 1, hit_top=dut.records - 1,
-        word_top=32 * dut.records - 1, records=dut.records, last_row=len(rows) - 1))
+    (tmp_path / "bench.v").write_text(
+        BENCH.format(
+            index_top=dut.records * dut.index_bits - 1,
+            hit_top=dut.records - 1,
+            word_top=32 * dut.records - 1,
+            records=dut.records,
+            last_row=len(rows) - 1,
+        )
+    )
     subprocess.run(["iverilog", "-g2005", "-o", "bench", "bench.v", *texts], cwd=tmp_path, check=True)
     done = subprocess.run(["vvp", "bench"], cwd=tmp_path, check=True, capture_output=True, text=True)
     found, row = [], {}
@@ -193,16 +213,32 @@ def test_the_exported_rom_is_small_whatever_it_holds(tmp_path):
         assert f'.FILE("codebook_rom_{bank}.hex")' in rom
 
 
-@pytest.mark.parametrize("acc", [preset("rom-16"), _machine(32, 4, 500, 3, 2), preset("ssvq-8")],
-                         ids=lambda acc: f"{acc.loader}-{acc.rom_banks}")
+@pytest.mark.parametrize(
+    "acc",
+    [preset("rom-16"), _machine(32, 4, 500, 3, 2), preset("ssvq-8")],
+    ids=lambda acc: f"{acc.loader}-{acc.rom_banks}",
+)
 def test_lint_clean(acc, tmp_path):
     from rtl.verify.simulators import environment
 
     texts = _write(Loader(accelerator=acc), tmp_path)
     settings = environment("verilator")
     (tmp_path / "lint.vlt").write_text(export.lint())
-    done = subprocess.run([shutil.which("verilator", path=settings["PATH"]), "--lint-only", "-Wall",
-                           "--top-module", "codeword_loader", "lint.vlt", *texts], check=False,
-                          cwd=tmp_path, env=settings, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            shutil.which("verilator", path=settings["PATH"]),
+            "--lint-only",
+            "-Wall",
+            "--top-module",
+            "codeword_loader",
+            "lint.vlt",
+            *texts,
+        ],
+        check=False,
+        cwd=tmp_path,
+        env=settings,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[:2000]
     assert "%Warning" not in done.stderr

@@ -34,30 +34,36 @@ def test_paper_settings():
     assert accelerator.preset("ews-cms-16").l1_bytes == 128 * 1024
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("ews-cmz-64", "use 'ews-cm"),
-    ("nonsense", "use one of ews, ews-c"),
-    ("ews-65", "rows = 65"),
-    ("ews-3", "rows = 3"),
-    ("ews", "write ews-64"),
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ews-cmz-64", "use 'ews-cm"),
+        ("nonsense", "use one of ews, ews-c"),
+        ("ews-65", "rows = 65"),
+        ("ews-3", "rows = 3"),
+        ("ews", "write ews-64"),
+    ],
+)
 def test_wrong_presets(name, text):
     with pytest.raises(InputError, match=text):
         accelerator.preset(name)
 
 
-@pytest.mark.parametrize(("overrides", "text"), [
-    ({"wrf_deph": 8}, "wrf_deph = 8: .*use 'wrf_depth'"),
-    ({"wrf_depth": 0}, "wrf_depth = 0"),
-    ({"wrf_depth": "many"}, "wrf_depth = 'many'"),
-    ({"weight_port_bits": 192}, "weight_port_bits = 192: not a power of two"),
-    ({"l2_weight_bytes": 2**21}, "l2_weight_bytes = 2097152: leaves no room for maps"),
-    ({"tile_rows": 5}, "rows = 16: not a multiple of tile_rows = 5"),
-    ({"keep": 3}, "group = 16: not a multiple of keep = 3"),
-    ({"loader": "dense"}, "sparse_tile = True: needs masked weights"),
-    ({"extension": (4, 2, 3)}, r"extension = \(4, 2, 3\): A\*B\*D = 24 does not fit wrf_depth = 16"),
-    ({"wrf_depth": 3}, "wrf_depth = 3: a dense weight needs 4 sub-records"),
-])
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        ({"wrf_deph": 8}, "wrf_deph = 8: .*use 'wrf_depth'"),
+        ({"wrf_depth": 0}, "wrf_depth = 0"),
+        ({"wrf_depth": "many"}, "wrf_depth = 'many'"),
+        ({"weight_port_bits": 192}, "weight_port_bits = 192: not a power of two"),
+        ({"l2_weight_bytes": 2**21}, "l2_weight_bytes = 2097152: leaves no room for maps"),
+        ({"tile_rows": 5}, "rows = 16: not a multiple of tile_rows = 5"),
+        ({"keep": 3}, "group = 16: not a multiple of keep = 3"),
+        ({"loader": "dense"}, "sparse_tile = True: needs masked weights"),
+        ({"extension": (4, 2, 3)}, r"extension = \(4, 2, 3\): A\*B\*D = 24 does not fit wrf_depth = 16"),
+        ({"wrf_depth": 3}, "wrf_depth = 3: a dense weight needs 4 sub-records"),
+    ],
+)
 def test_wrong_fields_name_field_value_and_fix(overrides, text):
     with pytest.raises(InputError, match=text):
         accelerator.load("ews-cms-16", overrides)

@@ -143,14 +143,17 @@ def test_missing_file_and_foreign_file(tmp_path: Path) -> None:
         artifact.load(tmp_path / "foreign.safetensors")
 
 
-@pytest.mark.parametrize(("tensor", "value", "message"), [
-    ("a.mask_codes", np.full((1, 4, 3, 3, 1), 6, np.uint16), "mask code = 6.*6 legal masks"),
-    ("a.assignments", np.full((1, 4, 3, 3), 5, np.uint16), "assignments = 5.*k = 5"),
-    ("fc.weight", np.full((3, 4, 1, 1), np.nan, np.float32), "fc.weight.*NaN"),
-    ("fc.weight", np.zeros((3, 4, 1, 1), np.float32), "fc.weight.*must be int8"),
-    ("stem.bias", np.zeros(3, np.int32), "stem.bias"),
-    ("a.codebook", np.zeros(4, np.int8), r"a\.codebook = \[4\].*\[k, d\]"),
-])
+@pytest.mark.parametrize(
+    ("tensor", "value", "message"),
+    [
+        ("a.mask_codes", np.full((1, 4, 3, 3, 1), 6, np.uint16), "mask code = 6.*6 legal masks"),
+        ("a.assignments", np.full((1, 4, 3, 3), 5, np.uint16), "assignments = 5.*k = 5"),
+        ("fc.weight", np.full((3, 4, 1, 1), np.nan, np.float32), "fc.weight.*NaN"),
+        ("fc.weight", np.zeros((3, 4, 1, 1), np.float32), "fc.weight.*must be int8"),
+        ("stem.bias", np.zeros(3, np.int32), "stem.bias"),
+        ("a.codebook", np.zeros(4, np.int8), r"a\.codebook = \[4\].*\[k, d\]"),
+    ],
+)
 def test_damaged_tensors(path: Path, tensor: str, value: np.ndarray, message: str) -> None:
     edit(path, tensors={tensor: value})
     with pytest.raises(InputError, match=message):
@@ -170,32 +173,35 @@ def layer_fields(fields: dict, name: str) -> dict:
     return next(layer for layer in fields["layers"] if layer["name"] == name)
 
 
-@pytest.mark.parametrize(("layer", "change", "message"), [
-    ("depthwise", {"groups": 3}, r"depthwise\.groups = 3: does not divide 4"),
-    ("depthwise", {"groups": 2}, r"depthwise\.weight = .*4 channels in 2 groups"),
-    ("depthwise", {"dilation": [0, 1]}, r"dilation\.0 = 0"),
-    ("depthwise", {"dilation": [9, 1]}, r"depthwise\.kernel = .*larger than the padded ifmap"),
-    ("max", {"mode": "median"}, "mode = 'median'"),
-    ("max", {"padding": [2, 0]}, r"max\.padding = .*more than half the kernel"),
-    ("max", {"zero_point": 1}, r"max\.zero_point = 1.*no value changes"),
-    ("max", {"kernel": [40, 40]}, r"max\.kernel = .*larger"),
-    ("average", {"shift": 48}, "shift = 48"),
-    ("both", {"multipliers": [1]}, r"both\.multipliers = .*2 inputs"),
-    ("both", {"axis": 2}, "axis = 2"),
-    ("keys", {"axis": 0}, r"scores\.inputs"),
-    ("up", {"factor": [0, 1]}, r"factor\.0 = 0"),
-    ("tokens", {"to": [3, 5, 7]}, r"tokens\.to = .*has not the"),
-    ("scores", {"heads": 3}, r"scores\.heads = 3: does not divide"),
-    ("scores", {"inputs": ["stem", "stem"]}, r"scores\.inputs = .*W = 1"),
-    ("weights", {"groups": 5}, r"weights\.groups = 5"),
-    ("norm", {"epsilon": 0}, "epsilon = 0"),
-    ("norm", {"low": 3, "high": 2}, r"norm\.clamp = \(3, 2\)"),
-    ("scaled", {"inputs": ["up", "stem"]}, r"scaled\.inputs"),
-    ("scan", {"inputs": ["mixed", "delta", "inward", "mixed"]}, r"scan\.inputs = .*\(3, L, 1\) twice"),
-    ("scan", {"step_shift": 0}, "step_shift = 0"),
-    ("fc", {"input": "nothing"}, r"fc\.input = 'nothing'"),
-    ("rms", {"unknown": 1}, r"unknown = 1"),
-])
+@pytest.mark.parametrize(
+    ("layer", "change", "message"),
+    [
+        ("depthwise", {"groups": 3}, r"depthwise\.groups = 3: does not divide 4"),
+        ("depthwise", {"groups": 2}, r"depthwise\.weight = .*4 channels in 2 groups"),
+        ("depthwise", {"dilation": [0, 1]}, r"dilation\.0 = 0"),
+        ("depthwise", {"dilation": [9, 1]}, r"depthwise\.kernel = .*larger than the padded ifmap"),
+        ("max", {"mode": "median"}, "mode = 'median'"),
+        ("max", {"padding": [2, 0]}, r"max\.padding = .*more than half the kernel"),
+        ("max", {"zero_point": 1}, r"max\.zero_point = 1.*no value changes"),
+        ("max", {"kernel": [40, 40]}, r"max\.kernel = .*larger"),
+        ("average", {"shift": 48}, "shift = 48"),
+        ("both", {"multipliers": [1]}, r"both\.multipliers = .*2 inputs"),
+        ("both", {"axis": 2}, "axis = 2"),
+        ("keys", {"axis": 0}, r"scores\.inputs"),
+        ("up", {"factor": [0, 1]}, r"factor\.0 = 0"),
+        ("tokens", {"to": [3, 5, 7]}, r"tokens\.to = .*has not the"),
+        ("scores", {"heads": 3}, r"scores\.heads = 3: does not divide"),
+        ("scores", {"inputs": ["stem", "stem"]}, r"scores\.inputs = .*W = 1"),
+        ("weights", {"groups": 5}, r"weights\.groups = 5"),
+        ("norm", {"epsilon": 0}, "epsilon = 0"),
+        ("norm", {"low": 3, "high": 2}, r"norm\.clamp = \(3, 2\)"),
+        ("scaled", {"inputs": ["up", "stem"]}, r"scaled\.inputs"),
+        ("scan", {"inputs": ["mixed", "delta", "inward", "mixed"]}, r"scan\.inputs = .*\(3, L, 1\) twice"),
+        ("scan", {"step_shift": 0}, "step_shift = 0"),
+        ("fc", {"input": "nothing"}, r"fc\.input = 'nothing'"),
+        ("rms", {"unknown": 1}, r"unknown = 1"),
+    ],
+)
 def test_bad_fields_of_each_kind(tmp_path: Path, layer: str, change: dict, message: str) -> None:
     path = tmp_path / "net.safetensors"
     artifact.save(every_layer(), path)
@@ -204,19 +210,22 @@ def test_bad_fields_of_each_kind(tmp_path: Path, layer: str, change: dict, messa
         artifact.load(path)
 
 
-@pytest.mark.parametrize(("tensor", "value", "message"), [
-    ("stem.table", np.zeros(255, np.int8), r"table = 'int8\[255\]'"),
-    ("excite.table", np.zeros(256, np.uint8), r"excite\.table.*must be int8"),
-    ("weights.table", np.zeros(256, np.uint16), r"weights\.table = 0.*must be positive"),
-    ("norm.gain", np.zeros(7, np.int16), r"norm\.bias"),
-    ("norm.bias", np.zeros(8, np.int16), r"norm\.bias.*must be int32"),
-    ("scan.decay", np.zeros((8, 65), np.uint16), r"scan\.decay = 65"),
-    ("scan.skip", np.zeros(7, np.int32), r"scan\.skip"),
-    ("grouped.signs", np.full((1, 2, 1, 1), 16, np.uint16), "signs = 16: has bits beyond d = 4"),
-    ("grouped.signs", np.zeros((1, 2, 1), np.uint16), "signs = "),
-    ("grouped.signs", np.zeros((1, 2, 1, 1), np.int32), "must be uint16 or uint32"),
-    ("grouped.codebook", np.full((6, 4), -1, np.int8), "codebook = -1: holds magnitudes"),
-])
+@pytest.mark.parametrize(
+    ("tensor", "value", "message"),
+    [
+        ("stem.table", np.zeros(255, np.int8), r"table = 'int8\[255\]'"),
+        ("excite.table", np.zeros(256, np.uint8), r"excite\.table.*must be int8"),
+        ("weights.table", np.zeros(256, np.uint16), r"weights\.table = 0.*must be positive"),
+        ("norm.gain", np.zeros(7, np.int16), r"norm\.bias"),
+        ("norm.bias", np.zeros(8, np.int16), r"norm\.bias.*must be int32"),
+        ("scan.decay", np.zeros((8, 65), np.uint16), r"scan\.decay = 65"),
+        ("scan.skip", np.zeros(7, np.int32), r"scan\.skip"),
+        ("grouped.signs", np.full((1, 2, 1, 1), 16, np.uint16), "signs = 16: has bits beyond d = 4"),
+        ("grouped.signs", np.zeros((1, 2, 1), np.uint16), "signs = "),
+        ("grouped.signs", np.zeros((1, 2, 1, 1), np.int32), "must be uint16 or uint32"),
+        ("grouped.codebook", np.full((6, 4), -1, np.int8), "codebook = -1: holds magnitudes"),
+    ],
+)
 def test_bad_tensors_of_each_kind(tmp_path: Path, tensor: str, value: np.ndarray, message: str) -> None:
     path = tmp_path / "net.safetensors"
     artifact.save(every_layer(), path)

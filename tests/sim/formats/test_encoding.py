@@ -51,8 +51,10 @@ def test_wrong_popcount_is_refused():
         encoding.mask_rank(np.array([1, 1, 1, 0], bool), 2, 4)
 
 
-@given(st.lists(st.tuples(st.integers(1, 63), st.integers(-(2**62), 2**62)), max_size=60),
-       st.sampled_from([64, 128, 256]))
+@given(
+    st.lists(st.tuples(st.integers(1, 63), st.integers(-(2**62), 2**62)), max_size=60),
+    st.sampled_from([64, 128, 256]),
+)
 def test_packing_is_the_sum_of_shifted_fields(fields, beat_bits):
     values = np.array([v for _, v in fields], np.int64)
     widths = np.array([w for w, _ in fields], np.int64)

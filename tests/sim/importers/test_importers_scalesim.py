@@ -10,8 +10,9 @@ from sim.errors import InputError
 from sim.importers.scalesim import read
 from sim.shapes import ConvShape
 
-HEADER = ("Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, "
-          "Strides,\n")
+HEADER = (
+    "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
+)
 
 
 @pytest.fixture
@@ -21,8 +22,9 @@ def file(tmp_path: Path) -> Path:
 
 def test_convolutions(file: Path) -> None:
     """A stride of two with a row to spare, one that divides, and an unrelated layer."""
-    file.write_text(HEADER + "Conv1, 9, 9, 3, 3, 2, 4, 2,\nConv2, 6, 6, 3, 3, 4, 8, 1,\n\n"
-                    "Skip, 9, 9, 1, 1, 2, 8, 2,\n")
+    file.write_text(
+        HEADER + "Conv1, 9, 9, 3, 3, 2, 4, 2,\nConv2, 6, 6, 3, 3, 4, 8, 1,\n\nSkip, 9, 9, 1, 1, 2, 8, 2,\n"
+    )
     found = read(file)
     assert found.shapes == [
         ConvShape("Conv1", 2, 4, (3, 3), (2, 2), size=(9, 9), chained=False),
@@ -44,8 +46,10 @@ def test_windows_beyond_the_map_are_left_out_and_told(file: Path) -> None:
 
 
 def test_two_strides_and_sparsity(file: Path) -> None:
-    file.write_text(HEADER.replace("Strides,", "Strides, Stride width, Sparsity,")
-                    + "a, 8, 8, 2, 2, 1, 4, 2, 3, 1:2,\nb, 8, 8, 2, 2, 1, 4, 2, 2:4,\n")
+    file.write_text(
+        HEADER.replace("Strides,", "Strides, Stride width, Sparsity,")
+        + "a, 8, 8, 2, 2, 1, 4, 2, 3, 1:2,\nb, 8, 8, 2, 2, 1, 4, 2, 2:4,\n"
+    )
     found = read(file)
     assert [shape.stride for shape in found.shapes if isinstance(shape, ConvShape)] == [(2, 3), (2, 2)]
     assert "sparsity is" in found.notes[-1]
@@ -63,26 +67,37 @@ def test_depthwise_and_words(file: Path) -> None:
 def test_matrix_products(file: Path) -> None:
     file.write_text("Layer, M, N, K,\nqkv, 5, 24, 8,\nout, 5, 8, 24,\nbatched, 5, 6, 4, 2,\n")
     found = read(file)
-    assert found.shapes == [ConvShape("qkv", 8, 24, size=(5, 1), chained=False),
-                            ConvShape("out", 24, 8, size=(5, 1)),
-                            ConvShape("batched", 8, 12, size=(5, 1), groups=2)]
+    assert found.shapes == [
+        ConvShape("qkv", 8, 24, size=(5, 1), chained=False),
+        ConvShape("out", 24, 8, size=(5, 1)),
+        ConvShape("batched", 8, 12, size=(5, 1), groups=2),
+    ]
     assert found.macs == found.source_macs == 2 * 5 * 24 * 8 + 2 * 5 * 6 * 4
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    (HEADER + "a, 9, x, 3, 3, 2, 4, 2,\n",
-     r"net.csv, line 2, column 3 \(IFMAP width\) = 'x': must be a positive whole number. Fix: write"),
-    (HEADER + "a, 9, 9, 3, 3, 2, 4,\n", r"line 2, column 8 \(stride height\) = ''"),
-    (HEADER + "\na, 9, 9, 3, 3, 0, 4, 1\n", r"line 3, column 6 \(channels\) = '0'"),
-    (HEADER + "a, 9, 9, 3, 11, 2, 4, 1\n",
-     r"line 2, column 5 \(filter width\) = '11': larger than the IFMAP of 9x9. Fix: .* with its padding"),
-    (HEADER + "a, 9, 9, 3, 3, 2, 4, 1\na, 9, 9, 3, 3, 2, 4, 1\n",
-     r"line 3, column 1 \(layer name\) = 'a': also the name of line 2. Fix: give every layer a name"),
-    (HEADER, "has no layer. Fix: write a line"),
-    ("Layer, M, N, K,\na, 5, 4,\n", r"line 2, column 4 \(K\) = ''"),
-    ("name; height\n", r"line 1 = 'name; height': is no SCALE-Sim header. Fix: start with Layer name"),
-    ("", "line 1 = ''"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            HEADER + "a, 9, x, 3, 3, 2, 4, 2,\n",
+            r"net.csv, line 2, column 3 \(IFMAP width\) = 'x': must be a positive whole number. Fix: write",
+        ),
+        (HEADER + "a, 9, 9, 3, 3, 2, 4,\n", r"line 2, column 8 \(stride height\) = ''"),
+        (HEADER + "\na, 9, 9, 3, 3, 0, 4, 1\n", r"line 3, column 6 \(channels\) = '0'"),
+        (
+            HEADER + "a, 9, 9, 3, 11, 2, 4, 1\n",
+            r"line 2, column 5 \(filter width\) = '11': larger than the IFMAP of 9x9. Fix: .* with its padding",
+        ),
+        (
+            HEADER + "a, 9, 9, 3, 3, 2, 4, 1\na, 9, 9, 3, 3, 2, 4, 1\n",
+            r"line 3, column 1 \(layer name\) = 'a': also the name of line 2. Fix: give every layer a name",
+        ),
+        (HEADER, "has no layer. Fix: write a line"),
+        ("Layer, M, N, K,\na, 5, 4,\n", r"line 2, column 4 \(K\) = ''"),
+        ("name; height\n", r"line 1 = 'name; height': is no SCALE-Sim header. Fix: start with Layer name"),
+        ("", "line 1 = ''"),
+    ],
+)
 def test_errors_name_line_and_column(file: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(InputError, match=message):

@@ -33,13 +33,17 @@ from sim.network import (
 
 
 def requantization(channels: int, shift: int, low: int = -128) -> Requantization:
-    return Requantization(np.full(channels, 1000, np.uint16), np.full(channels, shift, np.uint8),
-                          low=low)
+    return Requantization(np.full(channels, 1000, np.uint16), np.full(channels, shift, np.uint8), low=low)
 
 
 def masked_weight(
-    rng: np.random.Generator, codebook: np.ndarray, outputs: int, channels: int, keep: int,
-    group: int, kernel: int = 3,
+    rng: np.random.Generator,
+    codebook: np.ndarray,
+    outputs: int,
+    channels: int,
+    keep: int,
+    group: int,
+    kernel: int = 3,
 ) -> CodebookWeight:
     k, d = codebook.shape
     places = (outputs // d, channels, kernel, kernel)
@@ -65,18 +69,28 @@ def small_network(d: int = 4, keep: int = 2, size: int = 6, seed: int = 0) -> Ne
 
     def block(name: str, source: str, low: int) -> Conv:
         weight = masked_weight(rng, codebook, d, d, keep, d)
-        return Conv(name, source, weight, bias(d), padding=(1, 1),
-                    requantization=requantization(d, 18, low))
+        return Conv(name, source, weight, bias(d), padding=(1, 1), requantization=requantization(d, 18, low))
 
-    return Network("small", TensorSpec((1, size, size), scale=1 / 128), (
-        Conv("stem", "input", dense["stem"], bias(d), padding=(1, 1),
-             requantization=requantization(d, 17, 0)),
-        block("a", "stem", 0),
-        block("b", "a", -128),
-        Add("join", ("b", "stem"), (500, 700), 10, low=0),
-        AveragePool("pool", "join", 65536 // size**2, 16),
-        Conv("fc", "pool", dense["fc"], bias(3)),
-    ), metadata={"source": "test"})
+    return Network(
+        "small",
+        TensorSpec((1, size, size), scale=1 / 128),
+        (
+            Conv(
+                "stem",
+                "input",
+                dense["stem"],
+                bias(d),
+                padding=(1, 1),
+                requantization=requantization(d, 17, 0),
+            ),
+            block("a", "stem", 0),
+            block("b", "a", -128),
+            Add("join", ("b", "stem"), (500, 700), 10, low=0),
+            AveragePool("pool", "join", 65536 // size**2, 16),
+            Conv("fc", "pool", dense["fc"], bias(3)),
+        ),
+        metadata={"source": "test"},
+    )
 
 
 def signed_weight(
@@ -85,8 +99,11 @@ def signed_weight(
     """Magnitudes and signs (SSVQ)."""
     k, d = codebook.shape
     places = (outputs // d, channels, kernel, kernel)
-    return CodebookWeight(codebook, rng.integers(0, k, places).astype(np.uint16),
-                          signs=rng.integers(0, 2**d, places).astype(np.uint16))
+    return CodebookWeight(
+        codebook,
+        rng.integers(0, k, places).astype(np.uint16),
+        signs=rng.integers(0, 2**d, places).astype(np.uint16),
+    )
 
 
 class _Layers:
@@ -104,8 +121,11 @@ class _Layers:
 
     def output(self) -> dict[str, int]:
         low = int(self.rng.choice([-128, -128, -100, 0]))
-        return {"zero_point": int(self.rng.integers(-128, 128)), "low": low,
-                "high": int(self.rng.choice([127, 127, 90]))}
+        return {
+            "zero_point": int(self.rng.integers(-128, 128)),
+            "low": low,
+            "high": int(self.rng.choice([127, 127, 90])),
+        }
 
     def scale(self, ratio: float) -> dict[str, int]:
         """A multiplier near ratio * 2^shift."""
@@ -120,9 +140,11 @@ class _Layers:
         terms = int(np.prod(weight.shape[1:]))
         q = Requantization(
             self.rng.integers(2**14, 2**16, k).astype(np.uint16),
-            np.full(k, 21 + int(np.log2(terms) / 2), np.uint8), **self.output(),
+            np.full(k, 21 + int(np.log2(terms) / 2), np.uint8),
+            **self.output(),
             table=self.rng.integers(-128, 128, 256).astype(np.int8) if table else None,
-            table_zero_point=int(self.rng.integers(-128, 128)) if table else 0)
+            table_zero_point=int(self.rng.integers(-128, 128)) if table else 0,
+        )
         bias = self.rng.integers(-20000, 20000, k).astype(np.int32)
         return self.add(Conv(name, source, weight, bias, requantization=q, **fields))
 
@@ -134,7 +156,8 @@ class _Layers:
 
     def norm(self, name: str, source: str, channels: int, rms: bool) -> str:
         gain, bias, shift, epsilon = norm_constants(
-            self.rng.normal(0, 1, channels), self.rng.normal(0, 1, channels), 1e-5, 1 / 32, 1 / 40)
+            self.rng.normal(0, 1, channels), self.rng.normal(0, 1, channels), 1e-5, 1 / 32, 1 / 40
+        )
         return self.add(LayerNorm(name, source, gain, bias, shift, epsilon, rms, **self.output()))
 
 
@@ -151,14 +174,27 @@ def every_layer(
     wide = rng.integers(-128, 128, (5, 4)).astype(np.int8)
     magnitudes = rng.integers(0, 128, (6, 4)).astype(np.int8)
     net.conv("stem", "input", net.dense(4, 2, 3, 3), table=True, padding=(1, 1))
-    net.conv("depthwise", "stem", net.dense(4, 1, 3, 2), groups=4, dilation=pair[0], padding=(2, 2),
-             stride=pair[1])
+    net.conv(
+        "depthwise", "stem", net.dense(4, 1, 3, 2), groups=4, dilation=pair[0], padding=(2, 2), stride=pair[1]
+    )
     net.conv("grouped", "depthwise", signed_weight(rng, magnitudes, 4, 2, 1), groups=2)
     kernel, padding = (3, 2), (1, int(rng.integers(0, 2)))
-    net.add(Pool("max", "grouped", "max", kernel, pair[2], padding, zero_point=net.zeros["grouped"],
-                 low=-90, high=100))
-    net.add(Pool("average", "grouped", "average", kernel, pair[2], padding, **net.scale(1 / 5),
-                 **net.output()))
+    net.add(
+        Pool(
+            "max",
+            "grouped",
+            "max",
+            kernel,
+            pair[2],
+            padding,
+            zero_point=net.zeros["grouped"],
+            low=-90,
+            high=100,
+        )
+    )
+    net.add(
+        Pool("average", "grouped", "average", kernel, pair[2], padding, **net.scale(1 / 5), **net.output())
+    )
     net.add(Concat("both", ("max", "average"), (40000, 20000), 16, **net.output()))
     net.add(Upsample("up", "both", pair[3], net.zeros["both"]))
     net.add(AveragePool("squeeze", "up", **net.scale(1 / 20), **net.output()))
@@ -176,21 +212,37 @@ def every_layer(
     net.add(Concat("keys", ("k", "tokens"), (50000, 65535), 16, 1, **net.output()))
     net.add(Concat("values", ("v", "tokens"), (50000, 65535), 16, 1, **net.output()))
     net.add(MatMul("scores", ("q", "keys"), heads, True, **net.scale(1 / 200), **net.output()))
-    net.add(Softmax("weights", "scores", exponent_table(1 / 40), heads,
-                    int(rng.choice([-128, -128, 0, 7]))))
+    net.add(Softmax("weights", "scores", exponent_table(1 / 40), heads, int(rng.choice([-128, -128, 0, 7]))))
     net.add(MatMul("mixed", ("weights", "values"), heads, False, **net.scale(1 / 300), **net.output()))
     net.conv("delta", "norm", net.dense(8, 8, 1, 1))
     net.conv("inward", "norm", net.dense(3, 8, 1, 1))
     net.conv("outward", "norm", net.dense(3, 8, 1, 1))
-    net.add(Scan("scan", ("mixed", "delta", "inward", "outward"),
-                 rng.integers(0, 65536, (8, 3)).astype(np.uint16), exponent_table(1 / 64),
-                 rng.integers(-(2**15), 2**15, 8).astype(np.int32), int(rng.integers(14, 18)), 40000, 22,
-                 multiplier=40000, shift=int(rng.integers(31, 34)), reverse=bool(rng.integers(0, 2)),
-                 **net.output()))
+    net.add(
+        Scan(
+            "scan",
+            ("mixed", "delta", "inward", "outward"),
+            rng.integers(0, 65536, (8, 3)).astype(np.uint16),
+            exponent_table(1 / 64),
+            rng.integers(-(2**15), 2**15, 8).astype(np.int32),
+            int(rng.integers(14, 18)),
+            40000,
+            22,
+            multiplier=40000,
+            shift=int(rng.integers(31, 34)),
+            reverse=bool(rng.integers(0, 2)),
+            **net.output(),
+        )
+    )
     net.norm("rms", "scan", 8, rms=True)
     assignments = rng.integers(0, 5, (1, 8, 1, 1)).astype(np.uint16)
-    net.add(Conv("fc", "rms", CodebookWeight(wide, assignments, universal=universal),
-                 rng.integers(-99, 99, 4).astype(np.int32)))
+    net.add(
+        Conv(
+            "fc",
+            "rms",
+            CodebookWeight(wide, assignments, universal=universal),
+            rng.integers(-99, 99, 4).astype(np.int32),
+        )
+    )
     return Network("every", TensorSpec((2, *size), 1 / 64, net.zeros["input"]), tuple(net.layers))
 
 

@@ -15,22 +15,33 @@ from tests.sim.systolic.cases import slow_decode
 
 
 def codebook_weight(**changes):
-    fields = dict(codebook=np.ones((5, 8), np.int8), assignments=np.zeros((2, 3, 1, 1), np.uint16),
-                  mask_codes=np.zeros((2, 3, 1, 1, 1), np.uint16), keep=2, group=8)
+    fields = dict(
+        codebook=np.ones((5, 8), np.int8),
+        assignments=np.zeros((2, 3, 1, 1), np.uint16),
+        mask_codes=np.zeros((2, 3, 1, 1, 1), np.uint16),
+        keep=2,
+        group=8,
+    )
     return CodebookWeight(**fields | changes)
 
 
-@pytest.mark.parametrize(("changes", "text"), [
-    ({"assignments": np.full((2, 3, 1, 1), 5, np.uint16)}, "assignments = 5: beyond the codebook of k = 5"),
-    ({"mask_codes": np.full((2, 3, 1, 1, 1), 28, np.uint16)}, "mask code = 28: 2:8 has 28 legal"),
-    ({"mask_codes": np.zeros((2, 3, 1, 1, 2), np.uint16)}, "mask_codes"),
-    ({"group": 3}, "does not tile a codeword of d = 8"),
-    ({"codebook": np.ones((5, 8), np.float32)}, "must be int8"),
-    ({"codebook": np.ones(8, np.int8)}, r"must be \[k, d\]"),
-    ({"signs": np.zeros((2, 3, 1, 1), np.uint16)}, "signs or masks"),
-    ({"signs": np.zeros((2, 3, 1, 1), np.int16), "mask_codes": None}, "signs = .*must be uint16"),
-    ({"signs": np.full((2, 3, 1, 1), 256, np.uint16), "mask_codes": None}, "beyond d = 8"),
-])
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"assignments": np.full((2, 3, 1, 1), 5, np.uint16)},
+            "assignments = 5: beyond the codebook of k = 5",
+        ),
+        ({"mask_codes": np.full((2, 3, 1, 1, 1), 28, np.uint16)}, "mask code = 28: 2:8 has 28 legal"),
+        ({"mask_codes": np.zeros((2, 3, 1, 1, 2), np.uint16)}, "mask_codes"),
+        ({"group": 3}, "does not tile a codeword of d = 8"),
+        ({"codebook": np.ones((5, 8), np.float32)}, "must be int8"),
+        ({"codebook": np.ones(8, np.int8)}, r"must be \[k, d\]"),
+        ({"signs": np.zeros((2, 3, 1, 1), np.uint16)}, "signs or masks"),
+        ({"signs": np.zeros((2, 3, 1, 1), np.int16), "mask_codes": None}, "signs = .*must be uint16"),
+        ({"signs": np.full((2, 3, 1, 1), 256, np.uint16), "mask_codes": None}, "beyond d = 8"),
+    ],
+)
 def test_wrong_codebook_weights(changes, text):
     with pytest.raises(InputError, match=text):
         codebook_weight(**changes)
@@ -95,15 +106,28 @@ def test_shapes_of_every_kind():
     convolution, product = shapes["depthwise"], shapes["scores"]
     assert (convolution.groups, convolution.dilation) == (4, net["depthwise"].dilation)
     tokens, keys = net.maps["q"][1], net.maps["keys"][1]
-    assert product == ConvShape("scores", 8, 2 * keys, size=(tokens, 1), groups=2, dynamic=True,
-                                chained=False)
+    assert product == ConvShape(
+        "scores", 8, 2 * keys, size=(tokens, 1), groups=2, dynamic=True, chained=False
+    )
     assert product.macs == 8 * keys * tokens
     assert shapes["mixed"] == ConvShape("mixed", 2 * keys, 8, size=(tokens, 1), groups=2, dynamic=True)
     kinds = {name: s.kind for name, s in shapes.items() if isinstance(s, PassShape)}
     assert kinds == {
-        "max": "pool", "average": "pool", "both": "concat", "up": "upsample", "squeeze": "pool",
-        "excite": "table", "scaled": "multiply", "gate": "table", "gated": "multiply", "join": "add",
-        "norm": "layernorm", "keys": "concat", "values": "concat", "weights": "softmax", "rms": "rmsnorm",
+        "max": "pool",
+        "average": "pool",
+        "both": "concat",
+        "up": "upsample",
+        "squeeze": "pool",
+        "excite": "table",
+        "scaled": "multiply",
+        "gate": "table",
+        "gated": "multiply",
+        "join": "add",
+        "norm": "layernorm",
+        "keys": "concat",
+        "values": "concat",
+        "weights": "softmax",
+        "rms": "rmsnorm",
         "scan": "scan",
     }
     assert shapes["scaled"].ifmap_bytes == shapes["scaled"].elements + 8
@@ -116,8 +140,21 @@ def test_chained_shapes_read_what_the_shape_before_them_wrote():
     net = every_layer(0)
     apart = [shape.name for shape in net.shapes if not shape.chained]
     # `norm` reads a reshape, which moves nothing, of what `join` wrote just before it
-    assert apart == ["average", "both", "scaled", "gated", "k", "v", "keys", "values", "scores",
-                     "delta", "inward", "outward", "scan"]
+    assert apart == [
+        "average",
+        "both",
+        "scaled",
+        "gated",
+        "k",
+        "v",
+        "keys",
+        "values",
+        "scores",
+        "delta",
+        "inward",
+        "outward",
+        "scan",
+    ]
     assert all(shape.chained for shape in small_network().shapes)
 
 
@@ -130,8 +167,13 @@ def test_an_addition_that_rides_is_what_its_convolution_wrote():
 
 def test_a_table_rides_on_requantization_and_sets_the_zero_point():
     weight = DenseWeight(np.ones((1, 1, 1, 1), np.int8))
-    q = Requantization(np.ones(1, np.uint16), np.ones(1, np.uint8), 5,
-                       table=np.arange(-128, 128).astype(np.int8)[::-1].copy(), table_zero_point=-9)
+    q = Requantization(
+        np.ones(1, np.uint16),
+        np.ones(1, np.uint8),
+        5,
+        table=np.arange(-128, 128).astype(np.int8)[::-1].copy(),
+        table_zero_point=-9,
+    )
     assert Conv("c", "input", weight, np.zeros(1, np.int32), requantization=q).zero_point == -9
     with pytest.raises(InputError, match="table"):
         replace(q, table=np.zeros(256, np.uint8))

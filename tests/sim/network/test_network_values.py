@@ -75,8 +75,9 @@ def slow(layer, operands, zeros, places):
         elif isinstance(layer, Reshape):
             out[place] = x.ravel()[np.ravel_multi_index(place, out.shape)]
         elif isinstance(layer, Add):
-            total = sum((v[place] - w) * m for v, w, m in
-                        zip(operands, zeros, layer.multipliers, strict=True))
+            total = sum(
+                (v[place] - w) * m for v, w, m in zip(operands, zeros, layer.multipliers, strict=True)
+            )
             put(place, shifted(total, layer.shift))
         elif isinstance(layer, Multiply):
             b = operands[1] if operands[1].shape == x.shape else np.broadcast_to(operands[1], x.shape)
@@ -94,8 +95,9 @@ def slow(layer, operands, zeros, places):
             total = 0
             for t in range(terms):
                 left = x[head * terms + t, y, 0] - zero
-                right = (operands[1][head * terms + t, c % size, 0] if layer.transpose_b
-                         else operands[1][c, t, 0])
+                right = (
+                    operands[1][head * terms + t, c % size, 0] if layer.transpose_b else operands[1][c, t, 0]
+                )
                 total += left * (right - zeros[1])
             put(place, shifted(total * layer.multiplier, layer.shift))
         elif isinstance(layer, Softmax):
@@ -124,7 +126,8 @@ def slow_scan(layer, x, delta, b, c):
             for n in range(len(state)):
                 index = min(shifted(d * int(layer.decay[k, n]), layer.decay_shift), 255)
                 grown = shifted(state[n] * int(layer.table[index]), 16) + shifted(
-                    d * x[k, t] * b[n, t] * layer.step_multiplier, layer.step_shift)
+                    d * x[k, t] * b[n, t] * layer.step_multiplier, layer.step_shift
+                )
                 state[n] = min(max(grown, -(2**31) + 1), 2**31 - 1)
                 total += state[n] * c[n, t]
             value = shifted(total * layer.multiplier, layer.shift) + layer.zero_point
@@ -217,13 +220,20 @@ def test_an_image_network_runs_on_the_cycle_engine():
         q = network.Requantization(np.full(8, 40000, np.uint16), np.full(8, 23, np.uint8), table=table)
         return Conv(name, source, weight, np.zeros(8, np.int32), padding=(1, 1), requantization=q)
 
-    net = Network("image", TensorSpec((3, 10, 10)), (
-        conv("stem", "input", 3, values), Pool("max", "stem", "max", (3, 3), (2, 2), (1, 1)),
-        conv("body", "max", 8), AveragePool("squeeze", "body", 2621, 16),
-        Table("excite", "squeeze", values), Multiply("scaled", ("body", "excite"), 300, 14),
-        Concat("both", ("scaled", "max"), (30000, 60000), 16),
-        Upsample("up", "both", (2, 1)),
-    ))
+    net = Network(
+        "image",
+        TensorSpec((3, 10, 10)),
+        (
+            conv("stem", "input", 3, values),
+            Pool("max", "stem", "max", (3, 3), (2, 2), (1, 1)),
+            conv("body", "max", 8),
+            AveragePool("squeeze", "body", 2621, 16),
+            Table("excite", "squeeze", values),
+            Multiply("scaled", ("body", "excite"), 300, 14),
+            Concat("both", ("scaled", "max"), (30000, 60000), 16),
+            Upsample("up", "both", (2, 1)),
+        ),
+    )
     result = simulate(net, accelerator.preset("ews-8"), random_images(net, 1))
     assert result.bit_exact
     assert [layer.name for layer in result.layers] == [shape.name for shape in net.shapes]
@@ -253,8 +263,17 @@ def test_convolutions_with_groups_strides_and_dilation(data):
         span = [-128, -127, 127] if extreme else range(-128, 128)
         return rng.choice(np.array(span, np.int8), shape)
 
-    layer = Conv("layer", "input", DenseWeight(values(groups * outer, inner, *kernel)),
-                 np.zeros(groups * outer, np.int32), stride, padding, None, groups, dilation)
+    layer = Conv(
+        "layer",
+        "input",
+        DenseWeight(values(groups * outer, inner, *kernel)),
+        np.zeros(groups * outer, np.int32),
+        stride,
+        padding,
+        None,
+        groups,
+        dilation,
+    )
     x, zero = values(2, groups * inner, *size), int(rng.integers(-128, 128))
     padded = network.pad(x, padding, zero).astype(np.int64)
     found = network.convolve(x, layer, zero)
@@ -263,8 +282,12 @@ def test_convolutions_with_groups_strides_and_dilation(data):
     expected = np.zeros((2, groups, outer, oh, ow), np.int64)
     for i, j in np.ndindex(*kernel):
         top, left = i * dilation[0], j * dilation[1]
-        window = padded[:, :, top : top + (oh - 1) * stride[0] + 1 : stride[0],
-                        left : left + (ow - 1) * stride[1] + 1 : stride[1]]
+        window = padded[
+            :,
+            :,
+            top : top + (oh - 1) * stride[0] + 1 : stride[0],
+            left : left + (ow - 1) * stride[1] + 1 : stride[1],
+        ]
         taps = layer.weight.values[:, :, i, j].reshape(groups, outer, inner).astype(np.int64)
         expected += np.einsum("goc,ngcyx->ngoyx", taps, window.reshape(2, groups, inner, oh, ow))
     np.testing.assert_array_equal(found, expected.reshape(found.shape))
@@ -348,12 +371,27 @@ def test_a_scan_saturates_at_the_extremes(reverse):
     zero = np.zeros((channels, states), np.uint16)
     wide = DenseWeight(np.full((states, channels, 1, 1), 127, np.int8))
     q = network.Requantization(np.full(states, 65535, np.uint16), np.full(states, 16, np.uint8))
-    net = Network("scan", spec, (
-        Conv("b", "input", wide, np.zeros(states, np.int32), requantization=q),
-        Table("delta", "input", np.full(256, 127, np.int8), -128),
-        Scan("scan", ("input", "delta", "b", "b"), zero, np.full(256, 65535, np.uint16),
-             np.full(channels, -(2**31), np.int32), 1, 65535, 9, 300, 47, reverse),
-    ))
+    net = Network(
+        "scan",
+        spec,
+        (
+            Conv("b", "input", wide, np.zeros(states, np.int32), requantization=q),
+            Table("delta", "input", np.full(256, 127, np.int8), -128),
+            Scan(
+                "scan",
+                ("input", "delta", "b", "b"),
+                zero,
+                np.full(256, 65535, np.uint16),
+                np.full(channels, -(2**31), np.int32),
+                1,
+                65535,
+                9,
+                300,
+                47,
+                reverse,
+            ),
+        ),
+    )
     tensors = run(net, x)
     layer = net["scan"]
     np.testing.assert_array_equal(passes.run_pass(net, layer, tensors), tensors["scan"])

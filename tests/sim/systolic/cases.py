@@ -42,17 +42,24 @@ def machines(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Accelerator:
     size = st.sampled_from(sizes)
     return accelerator.load(
         f"{draw(st.sampled_from(families))}-{draw(size)}x{draw(size)}",
-        {"weight_port_bits": draw(st.sampled_from([64, 128, 256])),
-         "psum_banks": draw(st.integers(1, 8)), "ifmap_banks": draw(st.integers(1, 2)),
-         "requant_lanes": draw(st.sampled_from([1, 3, 16])),
-         "psum_ports": draw(st.integers(1, 2)), "edge_registers": draw(st.booleans()),
-         "l1_bytes": draw(st.sampled_from([2048, 4096, 1 << 17])),
-         "l2_bytes": draw(st.sampled_from([1024, 8192, 1 << 20])),
-         "dma_bits": draw(st.sampled_from([8, 64, 256])), "dma_setup": draw(st.integers(0, 9)),
-         "dma_burst_gap": draw(st.integers(0, 2)),
-         "dram_bits": draw(st.sampled_from([8, 64, 512])), "dram_latency": draw(st.integers(0, 120)),
-         "dram_row_bytes": draw(st.sampled_from([64, 2048])),
-         "rom_banks": draw(st.sampled_from([1, 2, 5, 64])), "rom_ports": draw(st.sampled_from([1, 64]))},
+        {
+            "weight_port_bits": draw(st.sampled_from([64, 128, 256])),
+            "psum_banks": draw(st.integers(1, 8)),
+            "ifmap_banks": draw(st.integers(1, 2)),
+            "requant_lanes": draw(st.sampled_from([1, 3, 16])),
+            "psum_ports": draw(st.integers(1, 2)),
+            "edge_registers": draw(st.booleans()),
+            "l1_bytes": draw(st.sampled_from([2048, 4096, 1 << 17])),
+            "l2_bytes": draw(st.sampled_from([1024, 8192, 1 << 20])),
+            "dma_bits": draw(st.sampled_from([8, 64, 256])),
+            "dma_setup": draw(st.integers(0, 9)),
+            "dma_burst_gap": draw(st.integers(0, 2)),
+            "dram_bits": draw(st.sampled_from([8, 64, 512])),
+            "dram_latency": draw(st.integers(0, 120)),
+            "dram_row_bytes": draw(st.sampled_from([64, 2048])),
+            "rom_banks": draw(st.sampled_from([1, 2, 5, 64])),
+            "rom_ports": draw(st.sampled_from([1, 64])),
+        },
     )
 
 
@@ -75,9 +82,20 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     if coded:
         outputs = groups * -(-outputs // groups // machine.codeword_length) * machine.codeword_length
     residual = draw(st.sampled_from(["", "sum"]))
-    shape = ConvShape("layer", channels, outputs, kernel, stride, padding, (height, width), residual,
-                      dilation, groups, not coded and draw(st.booleans()),
-                      wide=not residual and draw(st.booleans()))
+    shape = ConvShape(
+        "layer",
+        channels,
+        outputs,
+        kernel,
+        stride,
+        padding,
+        (height, width),
+        residual,
+        dilation,
+        groups,
+        not coded and draw(st.booleans()),
+        wide=not residual and draw(st.booleans()),
+    )
     form = native[0] if coded else dense_format(shape, machine)
     layer = random_conv(rng, machine, form, shape)
     seen = fold(shape, machine, form) if draw(st.booleans()) else shape
@@ -85,9 +103,20 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     codewords = layer.weight.codebook.shape[0] if coded else 0
     source = "dram" if spills(seen, machine) else draw(st.sampled_from(["l1", "l2", "dram"]))
     try:
-        schedule = Schedule(machine, seen, form, codewords, draw(factor), draw(factor),
-                            draw(factor), draw(st.booleans()), draw(st.integers(1, seen.out_h)),
-                            draw(st.booleans()), draw(st.booleans()), source)
+        schedule = Schedule(
+            machine,
+            seen,
+            form,
+            codewords,
+            draw(factor),
+            draw(factor),
+            draw(factor),
+            draw(st.booleans()),
+            draw(st.integers(1, seen.out_h)),
+            draw(st.booleans()),
+            draw(st.booleans()),
+            source,
+        )
     except InputError:
         assume(False)
     ifmap = rng.integers(-128, 128, (1, channels, height, width)).astype(np.int8)
@@ -100,8 +129,13 @@ def handovers(draw) -> Handover:
     """What some layer before may have left."""
     written = -draw(st.integers(1, 300))
     before = written - draw(st.integers(1, 300))
-    return Handover(written, before, max(written + 1, -draw(st.integers(0, 300))),
-                    max(written + 1, -draw(st.integers(0, 300))), max(before + 1, -draw(st.integers(0, 300))))
+    return Handover(
+        written,
+        before,
+        max(written + 1, -draw(st.integers(0, 300))),
+        max(written + 1, -draw(st.integers(0, 300))),
+        max(before + 1, -draw(st.integers(0, 300))),
+    )
 
 
 def random_conv(rng, machine, form, shape) -> Conv:
@@ -125,8 +159,16 @@ def random_conv(rng, machine, form, shape) -> Conv:
     else:
         weight = DenseWeight(rng.integers(-128, 128, (shape.outputs, inputs, *shape.kernel)).astype(np.int8))
     bias = np.zeros(weight.shape[0], np.int32)
-    return Conv("layer", "input", weight, bias, shape.stride, shape.padding, groups=shape.groups,
-                dilation=shape.dilation)
+    return Conv(
+        "layer",
+        "input",
+        weight,
+        bias,
+        shape.stride,
+        shape.padding,
+        groups=shape.groups,
+        dilation=shape.dilation,
+    )
 
 
 def slow_decode(weight) -> np.ndarray:
@@ -135,8 +177,11 @@ def slow_decode(weight) -> np.ndarray:
         return weight.values.astype(np.int64)
     d = weight.codebook.shape[1]
     out = np.zeros(weight.shape, np.int64)
-    legal = sorted(combinations(range(weight.group), weight.keep),
-                   key=lambda c: sum(2**p for p in c)) if weight.group else []
+    legal = (
+        sorted(combinations(range(weight.group), weight.keep), key=lambda c: sum(2**p for p in c))
+        if weight.group
+        else []
+    )
     for g, c, y, x in np.ndindex(*weight.assignments.shape):
         codeword = weight.codebook[weight.assignments[g, c, y, x]]
         for e in range(d):
@@ -166,7 +211,11 @@ def slow_convolution(ifmap: np.ndarray, layer: Conv, zero_point: int) -> np.ndar
         mine, own = slice(g * inputs, (g + 1) * inputs), slice(g * outputs, (g + 1) * outputs)
         for y in range(weight.shape[2]):
             for z in range(weight.shape[3]):
-                window = x[:, mine, y * dy : y * dy + sy * (oh - 1) + 1 : sy,
-                           z * dx : z * dx + sx * (ow - 1) + 1 : sx]
+                window = x[
+                    :,
+                    mine,
+                    y * dy : y * dy + sy * (oh - 1) + 1 : sy,
+                    z * dx : z * dx + sx * (ow - 1) + 1 : sx,
+                ]
                 out[:, own] += np.einsum("bchw,kc->bkhw", window, weight[own, :, y, z])
     return out

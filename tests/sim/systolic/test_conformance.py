@@ -43,8 +43,10 @@ def published(shape: ConvShape, rows: int, columns: int) -> int:
     return folds * (windows + 2 * rows + columns - 2) - 1
 
 
-@pytest.mark.parametrize(("rows", "columns", "cycles"), [
-    (32, 64, [3639, 32511]), (64, 32, [3767, 40703]), (8, 24, [39455, 104831])])
+@pytest.mark.parametrize(
+    ("rows", "columns", "cycles"),
+    [(32, 64, [3639, 32511]), (64, 32, [3767, 40703]), (8, 24, [39455, 104831])],
+)
 def test_rule_on_rectangular_arrays(rows: int, columns: int, cycles: list[int]) -> None:
     """Measured with SCALE-Sim 3.0.0 (CALC mode): 2R + C, which square arrays cannot tell from R + 2C."""
     layers = [shape for shape in RESNET18 if shape.name in ("layer2.0.shortcut", "fc")]
@@ -55,8 +57,7 @@ def run(schedule: Schedule, weight: np.ndarray, windows: np.ndarray):
     """The engine on [M, K] windows and [N, K] weights, both INT8 and without the zeros that fill K."""
     filling = [(0, 0), (0, schedule.shape.channels - windows.shape[1])]
     windows, weight = np.pad(windows, filling), np.pad(weight, filling)
-    layer = Conv("product", "input", DenseWeight(weight[:, :, None, None]),
-                 np.zeros(len(weight), np.int32))
+    layer = Conv("product", "input", DenseWeight(weight[:, :, None, None]), np.zeros(len(weight), np.int32))
     program = lower(layer, schedule)
     return run_program(program, token_ifmap(windows.T[None, :, :, None], layer, program, 0))
 
@@ -72,14 +73,14 @@ def im2col(ifmap: np.ndarray, layer: Conv, zero_point: int) -> np.ndarray:
 @st.composite
 def cases(draw):
     """A layer with every kind of tail, on an array of any shape."""
-    machine = accelerator.load(ARRAY, {"rows": draw(st.integers(1, 16)),
-                                       "columns": draw(st.integers(1, 16))})
+    machine = accelerator.load(ARRAY, {"rows": draw(st.integers(1, 16)), "columns": draw(st.integers(1, 16))})
     kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
     size = draw(st.tuples(*(st.integers(n, n + 7) for n in kernel)))
-    shape = ConvShape("layer", draw(st.integers(1, 40)), draw(st.integers(1, 40)), kernel, stride,
-                      padding, size)
+    shape = ConvShape(
+        "layer", draw(st.integers(1, 40)), draw(st.integers(1, 40)), kernel, stride, padding, size
+    )
     return machine, shape, draw(st.integers(-128, 127)), draw(st.integers(0, 2**32))
 
 
@@ -91,8 +92,9 @@ def test_random_layers(case) -> None:
     rng = np.random.default_rng(seed)
     weight = rng.integers(-128, 128, (shape.outputs, shape.channels, *shape.kernel)).astype(np.int8)
     ifmap = rng.integers(-128, 128, (1, shape.channels, *shape.size)).astype(np.int8)
-    layer = Conv("layer", "input", DenseWeight(weight), np.zeros(shape.outputs, np.int32), shape.stride,
-                 shape.padding)
+    layer = Conv(
+        "layer", "input", DenseWeight(weight), np.zeros(shape.outputs, np.int32), shape.stride, shape.padding
+    )
     schedule = serial(shape, machine)
     done = run(schedule, weight.reshape(shape.outputs, -1), im2col(ifmap, layer, zero_point))
     expected = slow_convolution(ifmap, layer, zero_point)

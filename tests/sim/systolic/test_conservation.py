@@ -42,8 +42,11 @@ def runs(schedule, total: int, step: int, whole: bool) -> list[range]:
     """Channels that move together, of `total` in all: those of a part, or `step` of them at a time."""
     part = total // schedule.shape.groups * (schedule.packed if schedule.format == "block" else 1)
     step = part if whole else min(step, part)
-    return [range(first + n, min(first + n + step, first + part, total))
-            for first in range(0, total, part) for n in range(0, min(part, total - first), step)]
+    return [
+        range(first + n, min(first + n + step, first + part, total))
+        for first in range(0, total, part)
+        for n in range(0, min(part, total - first), step)
+    ]
 
 
 def books(case, program) -> dict[str, int]:
@@ -69,9 +72,11 @@ def books(case, program) -> dict[str, int]:
     pixels, folded = shape.out_h * shape.out_w, shape.channels != layer.channels
     lines = 0
     for first in range(0, layer.out_h, schedule.tile_rows):
-        rows = [oy * layer.stride[0] + ky * layer.dilation[0] - layer.padding[0]
-                for oy in range(first, min(first + schedule.tile_rows, layer.out_h))
-                for ky in range(layer.kernel[0])]
+        rows = [
+            oy * layer.stride[0] + ky * layer.dilation[0] - layer.padding[0]
+            for oy in range(first, min(first + schedule.tile_rows, layer.out_h))
+            for ky in range(layer.kernel[0])
+        ]
         lines += sum(0 <= y < layer.size[0] for y in range(min(rows), max(rows) + 1))
     tile_bytes = lines * layer.size[1] * sum(touched(run) for run in inward)
     from_l2 = lines * shape.size[1] * shape.channels if folded else tile_bytes

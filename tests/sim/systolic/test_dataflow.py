@@ -41,7 +41,8 @@ def test_ews_without_extension_and_reuse_is_ws(case):
 
 
 FACTORS = st.tuples(st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 4]), st.sampled_from([1, 3])).filter(
-    lambda factors: factors[0] * factors[1] * factors[2] <= 16)
+    lambda factors: factors[0] * factors[1] * factors[2] <= 16
+)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
@@ -71,8 +72,11 @@ def slow_ifmap_reads(schedule) -> int:
     """
     layer, total = schedule.shape, 0
     height, width = layer.size
-    places = [(y * layer.dilation[0] - layer.padding[0], x * layer.dilation[1] - layer.padding[1])
-              for y in range(layer.kernel[0]) for x in range(layer.kernel[1])]
+    places = [
+        (y * layer.dilation[0] - layer.padding[0], x * layer.dilation[1] - layer.padding[1])
+        for y in range(layer.kernel[0])
+        for x in range(layer.kernel[1])
+    ]
     subsets = [places[n : n + schedule.d] for n in range(0, len(places), schedule.d)]
     for part in range(schedule.parts):
         channels, outputs = schedule.part_of(part)

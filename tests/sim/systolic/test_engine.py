@@ -72,8 +72,9 @@ def test_engine_equals_reference_and_closed_form_at_length(case):
 def test_outputs_do_not_depend_on_the_schedule(case):
     """MVQ sec. 6.2: EWS output is independent of A, B, D; nor do loop order, tiles and banks matter."""
     source = "l2" if case.schedule.source == "l1" else case.schedule.source
-    plain = replace(case.schedule, a=1, b=1, d=1, overlap=False, tile_rows=1, outputs_outer=False,
-                    source=source)
+    plain = replace(
+        case.schedule, a=1, b=1, d=1, overlap=False, tile_rows=1, outputs_outer=False, source=source
+    )
     runs = []
     for schedule in (plain, case.schedule):
         program = lower(case.layer, schedule)
@@ -113,19 +114,24 @@ def test_a_wrong_tensor_is_noticed(monkeypatch):
     """`bit_exact` compares; it is not a constant."""
     net = small_network(d=8, size=8)
     images = np.zeros((1, 1, 8, 8), np.int8)
-    monkeypatch.setattr(storer, "average_pool",
-                        lambda x, *rest: stored_average(x, *rest) + np.int8(1))
+    monkeypatch.setattr(storer, "average_pool", lambda x, *rest: stored_average(x, *rest) + np.int8(1))
     assert not simulate(net, accelerator.preset("ews-8"), images).bit_exact
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=20), st.integers(0, 65535),
-       st.integers(1, 47), st.integers(-128, 127))
+@given(
+    st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=20),
+    st.integers(0, 65535),
+    st.integers(1, 47),
+    st.integers(-128, 127),
+)
 def test_requantization_rounds_half_up_and_clamps(values, multiplier, shift, zero_point):
     """Exact rationals decide; the storer and the functional model must both follow."""
     acc = np.array(values, np.int32).reshape(1, 1, -1)
-    expected = [min(max(-(-(2 * v * multiplier - 2**shift + 1) // 2 ** (shift + 1)) + zero_point,
-                        -100), 90) for v in values]
+    expected = [
+        min(max(-(-(2 * v * multiplier - 2**shift + 1) // 2 ** (shift + 1)) + zero_point, -100), 90)
+        for v in values
+    ]
     bias = np.zeros(1, np.int32)
     m, s = np.array([multiplier], np.uint16), np.array([shift], np.uint8)
     found = stored(acc, bias, m, s, zero_point, -100, 90)
@@ -136,15 +142,18 @@ def test_requantization_rounds_half_up_and_clamps(values, multiplier, shift, zer
 
 def test_requantization_ties_go_up():
     acc = np.array([-3, -1, 1, 3], np.int32).reshape(-1, 1)
-    out = requantize(acc, np.zeros(1, np.int32), np.array([1], np.uint16), np.array([1], np.uint8),
-                     0, -128, 127)
+    out = requantize(
+        acc, np.zeros(1, np.int32), np.array([1], np.uint16), np.array([1], np.uint8), 0, -128, 127
+    )
     assert out.ravel().tolist() == [-1, 0, 1, 2]
 
 
 def test_average_pool_twice():
     x = np.random.default_rng(1).integers(-128, 128, (2, 3, 7, 7)).astype(np.int8)
-    expected = [[[(int((x[n, c].astype(int) + 5).sum()) * 41797 + 2**20) // 2**21 - 2]
-                 for c in range(3)] for n in range(2)]
+    expected = [
+        [[(int((x[n, c].astype(int) + 5).sum()) * 41797 + 2**20) // 2**21 - 2] for c in range(3)]
+        for n in range(2)
+    ]
     functional = average_pool(x, 41797, 21, -5, -2, -128, 127)
     assert functional.reshape(2, 3, 1).tolist() == expected
     engine = stored_average(x.reshape(2, 3, 49), 41797, 21, -5, -2, -128, 127)

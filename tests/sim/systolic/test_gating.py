@@ -69,18 +69,21 @@ def test_gated_multiplications_equal_a_slow_count(case):
     assert run.counters["gated"] == slow_gated(case.layer, case.ifmap, case.zero_point, case.schedule)
 
 
-@pytest.mark.parametrize(("name", "form", "fields"), [
-    ("ews-8", "dense", {}),
-    ("ews-cms-16", "mvq", {}),  # 4:16
-    ("ews-cms-16", "split", {}),
-    ("ews-cm-16", "mvq", {}),  # the masked weights are stored, as zeros
-    ("ews-c-16", "vq", {}),
-    ("ssvq-16", "ssvq", {}),
-    ("rom-16", "rom", {}),
-    ("ews-8", "block", {"groups": 16}),
-    ("ews-cms-16", "block", {"groups": 16}),
-    ("ews-8", "dense", {"dilation": (2, 2)}),
-])
+@pytest.mark.parametrize(
+    ("name", "form", "fields"),
+    [
+        ("ews-8", "dense", {}),
+        ("ews-cms-16", "mvq", {}),  # 4:16
+        ("ews-cms-16", "split", {}),
+        ("ews-cm-16", "mvq", {}),  # the masked weights are stored, as zeros
+        ("ews-c-16", "vq", {}),
+        ("ssvq-16", "ssvq", {}),
+        ("rom-16", "rom", {}),
+        ("ews-8", "block", {"groups": 16}),
+        ("ews-cms-16", "block", {"groups": 16}),
+        ("ews-8", "dense", {"dilation": (2, 2)}),
+    ],
+)
 def test_each_format(name, form, fields):
     machine = accelerator.preset(name)
     rng = np.random.default_rng(8)

@@ -15,9 +15,12 @@ from sim.systolic.results import CAUSES, Handover
 from tests.sim.network.networks import coded_network, every_layer, random_images, small_network
 
 NETWORKS = {
-    "ews-8": small_network(d=8, size=7), "ws-8": small_network(d=8, size=7),
-    "ews-cm-8": small_network(d=8, size=9), "ews-cms-8": small_network(d=8, size=9),
-    "ws-cms-8": small_network(d=8, size=6), "ssvq-8": coded_network("signed"),
+    "ews-8": small_network(d=8, size=7),
+    "ws-8": small_network(d=8, size=7),
+    "ews-cm-8": small_network(d=8, size=9),
+    "ews-cms-8": small_network(d=8, size=9),
+    "ws-cms-8": small_network(d=8, size=6),
+    "ssvq-8": coded_network("signed"),
     "rom-8": coded_network("universal"),
 }
 MEMORIES = {
@@ -60,8 +63,10 @@ def test_every_objective_and_register_level(name, objective):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("name", "memory"), [
-    ("ews-8", "wide"), ("ws-8", "slow DRAM"), ("ews-4", "slow DMA"), ("ws-4", "small"), ("ews-8", "small")])
+@pytest.mark.parametrize(
+    ("name", "memory"),
+    [("ews-8", "wide"), ("ws-8", "slow DRAM"), ("ews-4", "slow DMA"), ("ws-4", "small"), ("ews-8", "small")],
+)
 def test_every_layer_kind(name, memory, seed):
     assert_equal(every_layer(seed), accelerator.load(name, MEMORIES[memory]))
 

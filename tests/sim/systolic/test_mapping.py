@@ -62,8 +62,10 @@ def test_extension_is_obeyed():
 
 @pytest.mark.parametrize("extension", [None, (1, 2, 2)])
 def test_a_machine_may_load_and_compute_in_turn(extension):
-    either, turn = (accelerator.load("ews-16", {"extension": extension, "weight_overlap": overlap})
-                    for overlap in (True, False))
+    either, turn = (
+        accelerator.load("ews-16", {"extension": extension, "weight_overlap": overlap})
+        for overlap in (True, False)
+    )
     assert any(found.overlap for found in mapping.candidates(LAYER, either, "dense", 0, "l2"))
     assert not any(found.overlap for found in mapping.candidates(LAYER, turn, "dense", 0, "l2"))
     with pytest.raises(InputError, match=r"overlap = True: .*in turn"):
@@ -102,15 +104,20 @@ def shapes(draw, most=40, size=9):
     kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     groups = draw(st.sampled_from([1, 1, 1, 2, 5]))
     return ConvShape(
-        "layer", groups * draw(st.integers(1, most // groups)), groups * draw(st.integers(1, most // groups)),
-        kernel, draw(st.tuples(st.integers(1, 2), st.integers(1, 2))), (kernel[0] // 2, kernel[1] // 2),
-        draw(st.tuples(st.integers(3, size), st.integers(3, size))), draw(st.sampled_from(["", "sum"])),
-        groups=groups)
+        "layer",
+        groups * draw(st.integers(1, most // groups)),
+        groups * draw(st.integers(1, most // groups)),
+        kernel,
+        draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
+        (kernel[0] // 2, kernel[1] // 2),
+        draw(st.tuples(st.integers(3, size), st.integers(3, size))),
+        draw(st.sampled_from(["", "sum"])),
+        groups=groups,
+    )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
-@given(machines(sizes=(4, 8)), shapes(), st.sampled_from(mapping.OBJECTIVES),
-       st.sampled_from(["l2", "dram"]))
+@given(machines(sizes=(4, 8)), shapes(), st.sampled_from(mapping.OBJECTIVES), st.sampled_from(["l2", "dram"]))
 def test_never_worse_than_the_fixed_default(machine, shape, objective, source):
     """A = B = D = 1, two banks if the format allows; the tallest tile, for energy also the smallest one."""
     form = dense_format(shape, machine)
@@ -118,13 +125,22 @@ def test_never_worse_than_the_fixed_default(machine, shape, objective, source):
     fixed = []
     for rows in range(1, shape.out_h + 1):
         try:
-            fixed.append(Schedule(machine, shape, form, overlap=machine.split < machine.wrf_depth,
-                                  tile_rows=rows, source=source))
+            fixed.append(
+                Schedule(
+                    machine,
+                    shape,
+                    form,
+                    overlap=machine.split < machine.wrf_depth,
+                    tile_rows=rows,
+                    source=source,
+                )
+            )
         except InputError:
             break
     assume(fixed)
-    best = value(mapping.best_schedule(shape, machine, form, objective=objective, source=source),
-                 shape, objective)
+    best = value(
+        mapping.best_schedule(shape, machine, form, objective=objective, source=source), shape, objective
+    )
     if fixed[-1].tiles == 1:
         assert best <= value(fixed[-1], shape, objective)
     if objective == "energy" and shape.kernel[0] >= shape.stride[0]:  # else tall tiles bring unread rows
@@ -148,8 +164,15 @@ def declared(shape, machine, form, source):
     """Those that the search promises: the largest tiles of a single and of a double buffer, spread evenly."""
     found = {}
     for schedule in all_schedules(shape, machine, form, source):
-        key = (schedule.shape, schedule.a, schedule.b, schedule.d, schedule.overlap, schedule.outputs_outer,
-               schedule.split_channels)
+        key = (
+            schedule.shape,
+            schedule.a,
+            schedule.b,
+            schedule.d,
+            schedule.overlap,
+            schedule.outputs_outer,
+            schedule.split_channels,
+        )
         found.setdefault(key, {})[schedule.tile_rows] = schedule
     for legal in found.values():
         rows = [max(legal)]
@@ -162,11 +185,17 @@ def declared(shape, machine, form, source):
 
 @pytest.mark.parametrize("objective", mapping.OBJECTIVES)
 @settings(max_examples=6, deadline=None, suppress_health_check=SLOW)
-@given(small=shapes(most=14, size=7), sparse=st.booleans(), l1=st.sampled_from([1024, 2048]),
-       l2=st.sampled_from([1024, 4096, 1 << 20]), source=st.sampled_from(["l2", "dram"]))
+@given(
+    small=shapes(most=14, size=7),
+    sparse=st.booleans(),
+    l1=st.sampled_from([1024, 2048]),
+    l2=st.sampled_from([1024, 4096, 1 << 20]),
+    source=st.sampled_from(["l2", "dram"]),
+)
 def test_equals_an_unpruned_search(objective, small, sparse, l1, l2, source):
-    machine = accelerator.load("ews-cms-4" if sparse else "ews-4",
-                               {"l1_bytes": l1, "l2_bytes": l2, "wrf_depth": 8, "dma_bits": 32})
+    machine = accelerator.load(
+        "ews-cms-4" if sparse else "ews-4", {"l1_bytes": l1, "l2_bytes": l2, "wrf_depth": 8, "dma_bits": 32}
+    )
     form = dense_format(small, machine)
     everything = [value(s, small, objective) for s in all_schedules(small, machine, form, source)]
     assume(everything)
@@ -185,7 +214,8 @@ def test_outputs_outside_tiles_read_the_weights_of_a_language_model_once():
     inside = replace(best, outputs_outer=False)
     once, often = (layer_counts(schedule, layer)[0].accesses for schedule in (best, inside))
     assert often["dram"] - once["dram"] == layer.weights * (best.tiles - 1) - (
-        layer.ifmap_bytes * (best.ifmap_passes - inside.ifmap_passes))
+        layer.ifmap_bytes * (best.ifmap_passes - inside.ifmap_passes)
+    )
     assert often["dram"] > 1.8 * once["dram"]
     assert value(best, layer, "energy") < value(inside, layer, "energy")
 

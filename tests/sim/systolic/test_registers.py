@@ -48,8 +48,7 @@ class Machine:
         self.latency = self.down + self.right + 1
         self.wrf = np.zeros((self.depth, self.rows, self.columns), np.int8)
         self.stored = np.zeros((self.addresses, self.columns), np.int32)
-        self.registers = model.reset(self.rows, self.columns, self.tile_rows, self.tile_columns,
-                                     self.words)
+        self.registers = model.reset(self.rows, self.columns, self.tile_rows, self.tile_columns, self.words)
         self.snapshots = [model.snapshot(self.registers)]
 
     def run(self, tokens, cycles, writes=(), watch=False):
@@ -60,16 +59,28 @@ class Machine:
             slot = model.clock(self.registers, self.wrf, self.stored)
             if slot >= 0:
                 tag = dict(zip(model.TAG, self.registers.tags[slot].tolist(), strict=True))
-                emitted.append((t + 1, tag["output"], tag["columns"], tag["final"],
-                                self.registers.row.copy()))
+                emitted.append(
+                    (t + 1, tag["output"], tag["columns"], tag["final"], self.registers.row.copy())
+                )
             for cycle, address, row, values in writes:
                 if cycle == t:
                     self.wrf[address, row] = values
             if t in issues:
                 token = issues[t]
-                model.issue(self.registers, token.address, token.word, token.first, token.stored,
-                            token.last, token.final, token.output, token.columns, token.vector, 0,
-                            token.rows)
+                model.issue(
+                    self.registers,
+                    token.address,
+                    token.word,
+                    token.first,
+                    token.stored,
+                    token.last,
+                    token.final,
+                    token.output,
+                    token.columns,
+                    token.vector,
+                    0,
+                    token.rows,
+                )
             if watch:
                 self.snapshots.append(model.snapshot(self.registers))
         return emitted
@@ -102,9 +113,21 @@ def random_slots(rng, machine, count, density=0.7):
                 t += 1
             if e % a == 0:
                 vector, rows = random_bytes(rng, machine.rows), int(rng.integers(1, machine.rows + 1))
-            tokens.append(Token(
-                t, e, e % a, e < a, e < a and chunk % 3 > 0, e >= a * (steps - 1), chunk % 3 == 2,
-                pixel * a + e % a, int(rng.integers(1, machine.columns + 1)), vector, rows))
+            tokens.append(
+                Token(
+                    t,
+                    e,
+                    e % a,
+                    e < a,
+                    e < a and chunk % 3 > 0,
+                    e >= a * (steps - 1),
+                    chunk % 3 == 2,
+                    pixel * a + e % a,
+                    int(rng.integers(1, machine.columns + 1)),
+                    vector,
+                    rows,
+                )
+            )
             t += 1
     return tokens
 
@@ -113,13 +136,15 @@ def exact(machine, tokens):
     """The emissions that the contract promises, from int64 sums."""
     emitted, prf, stored = [], {}, {}
     for token in tokens:
-        sums = (token.vector[: token.rows].astype(np.int64)
-                @ machine.wrf[token.address, : token.rows].astype(np.int64))
+        sums = token.vector[: token.rows].astype(np.int64) @ machine.wrf[token.address, : token.rows].astype(
+            np.int64
+        )
         before = (stored[token.output] if token.stored else 0) if token.first else prf[token.word]
         prf[token.word] = before + sums
         if token.last:
-            emitted.append((token.cycle + machine.latency, token.output, token.columns, token.final,
-                            prf[token.word]))
+            emitted.append(
+                (token.cycle + machine.latency, token.output, token.columns, token.final, prf[token.word])
+            )
             if not token.final:
                 stored[token.output] = prf[token.word]
     return emitted
@@ -132,12 +157,17 @@ def assert_same(found, expected):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 9), st.sampled_from([1, 3, 4, 16]),
-       st.floats(0.3, 1), st.integers(0, 2**32))
+@given(
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(1, 9),
+    st.sampled_from([1, 3, 4, 16]),
+    st.floats(0.3, 1),
+    st.integers(0, 2**32),
+)
 def test_rows_and_their_cycles(down, right, tile_rows, tile_columns, density, seed):
     rng = np.random.default_rng(seed)
-    machine = random_machine(rng, down=down, right=right, tile_rows=tile_rows,
-                             tile_columns=tile_columns)
+    machine = random_machine(rng, down=down, right=right, tile_rows=tile_rows, tile_columns=tile_columns)
     tokens = random_slots(rng, machine, 9, density)
     found = machine.run(tokens, tokens[-1].cycle + machine.latency)
     assert_same(found, exact(machine, tokens))
@@ -156,7 +186,7 @@ def test_psums_wrap_at_32_bits_and_extremes_are_exact():
     vector = np.full(64, -128, np.int8)
     machine.stored[5] = 2**31 - 1
     tokens = [Token(0, 0, 0, True, True, True, True, 5, 4, vector, 64)]
-    (_, _, _, _, row), = machine.run(tokens, machine.latency)
+    ((_, _, _, _, row),) = machine.run(tokens, machine.latency)
     assert row.tolist() == [2**31 - 1 + 64 * 2**14 - 2**32] * 4
 
 
@@ -197,13 +227,25 @@ def test_weights_count_until_their_last_tile_has_read_them(down, right):
             reads = issue + 1 + v + h
             for written in (reads - 1, reads):
                 machine = random_machine(rng, down=down, right=right)
-                token = Token(issue, 3, 0, True, False, True, True, 0, 4 * right,
-                              np.ones(machine.rows, np.int8), machine.rows)
-                (_, _, _, _, expected), = exact(machine, [token])
+                token = Token(
+                    issue,
+                    3,
+                    0,
+                    True,
+                    False,
+                    True,
+                    True,
+                    0,
+                    4 * right,
+                    np.ones(machine.rows, np.int8),
+                    machine.rows,
+                )
+                ((_, _, _, _, expected),) = exact(machine, [token])
                 other = machine.wrf[3, 4 * v].copy()
                 other[4 * h : 4 * h + 4] ^= 1
-                (_, _, _, _, row), = machine.run([token], issue + machine.latency,
-                                                 [(written, 3, 4 * v, other)])
+                ((_, _, _, _, row),) = machine.run(
+                    [token], issue + machine.latency, [(written, 3, 4 * v, other)]
+                )
                 wrong = np.flatnonzero(row != expected).tolist()
                 assert wrong == ([] if written == reads else [*range(4 * h, 4 * h + 4)])
 
@@ -215,15 +257,16 @@ def test_a_bank_is_free_when_the_contract_says(down, right):
     machine = random_machine(rng, down=down, right=right)
     vector = np.ones(machine.rows, np.int8)
     token = Token(0, 0, 0, True, False, True, True, 0, 4 * right, vector, machine.rows)
-    (_, _, _, _, expected), = exact(machine, [token])
+    ((_, _, _, _, expected),) = exact(machine, [token])
     free = down + right
     spoilt = []
     for written in range(free + 3):
         fresh = Machine(down=down, right=right)
         fresh.wrf[:] = machine.wrf
         other = machine.wrf[0] ^ 1
-        (_, _, _, _, row), = fresh.run([token], fresh.latency,
-                                       [(written, 0, h, other[h]) for h in range(machine.rows)])
+        ((_, _, _, _, row),) = fresh.run(
+            [token], fresh.latency, [(written, 0, h, other[h]) for h in range(machine.rows)]
+        )
         if (row != expected).any():
             spoilt.append(written)
     assert spoilt == [*range(free - 1)]
@@ -237,8 +280,10 @@ def test_stored_psums_are_read_at_the_cycle_of_asking():
         ones, writer = np.ones(8, np.int8), 0
         # The writer's row is visible, and written, in writer + LAT; the reader asks in reader + Rv + Rh - 1.
         reader = writer + machine.latency - (2 + 3 - 1) + (not late)
-        tokens = [Token(writer, 0, 0, True, False, True, False, 7, 12, ones, 8),
-                  Token(reader, 0, 1, True, True, True, True, 7, 12, ones, 8)]
+        tokens = [
+            Token(writer, 0, 0, True, False, True, False, 7, 12, ones, 8),
+            Token(reader, 0, 1, True, True, True, True, 7, 12, ones, 8),
+        ]
         (_, final) = machine.run(tokens, reader + machine.latency)
         assert final[4].tolist() == [8 if late else 16] * 12
 
@@ -248,8 +293,10 @@ def test_snapshots_of_a_small_array_by_hand():
     machine = Machine(down=2, right=2, tile_rows=2, tile_columns=2, depth=2, words=1)
     machine.wrf[0] = [[1, 2, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [10, 20, 30, 40]]
     machine.wrf[1] = 1
-    tokens = [Token(0, 0, 0, True, False, False, False, 0, 4, np.array([1, 2, 3, 4], np.int8), 4),
-              Token(2, 1, 0, False, False, True, True, 9, 3, np.array([5, 6, 7, 99], np.int8), 3)]
+    tokens = [
+        Token(0, 0, 0, True, False, False, False, 0, 4, np.array([1, 2, 3, 4], np.int8), 4),
+        Token(2, 1, 0, False, False, True, True, 9, 3, np.array([5, 6, 7, 99], np.int8), 3),
+    ]
     (emission,) = machine.run(tokens, 7, watch=True)
     at = machine.snapshots
     # Cycle 1: token 0 at the edge, the upper tiles see it at once.
@@ -284,6 +331,7 @@ def test_snapshots_of_a_small_array_by_hand():
 
 def mutated(monkeypatch, name, source, replacement):
     """Recompiles one function of the model, and `clock` around it, with one expression changed."""
+
     def compile_again(function, text):
         space = dict(vars(model))
         exec(text.replace("cache=True, ", ""), space)
@@ -297,18 +345,21 @@ def mutated(monkeypatch, name, source, replacement):
         monkeypatch.setattr(model, "clock", compile_again("clock", inspect.getsource(model.clock.py_func)))
 
 
-@pytest.mark.parametrize(("name", "source", "replacement"), [
-    ("_shift", "edge = (now - v) % down", "edge = (now - v + 1) % down"),
-    ("_shift", "edge = (now - v) % len(tags)", "edge = (now - v + 1) % len(tags)"),
-    ("_shift", "address[v, h] = address[v, h - 1]", "pass"),
-    ("_deskew", "right - 1 - h", "right - h"),
-    ("_accumulate", "slot = (now + 2)", "slot = (now + 3)"),
-    ("_accumulate", "now % len(deskew)", "(now + 1) % len(deskew)"),
-    ("_accumulate", "(now - 1) % 2", "now % 2"),
-    ("_psum_memory", "now - latency + 3", "now - latency + 4"),
-    ("_multiply", "range(len(operand) - 1, -1, -1)", "range(len(operand))"),
-    ("_hold_edge", "tags[following, VALID] = 0", "pass"),
-])
+@pytest.mark.parametrize(
+    ("name", "source", "replacement"),
+    [
+        ("_shift", "edge = (now - v) % down", "edge = (now - v + 1) % down"),
+        ("_shift", "edge = (now - v) % len(tags)", "edge = (now - v + 1) % len(tags)"),
+        ("_shift", "address[v, h] = address[v, h - 1]", "pass"),
+        ("_deskew", "right - 1 - h", "right - h"),
+        ("_accumulate", "slot = (now + 2)", "slot = (now + 3)"),
+        ("_accumulate", "now % len(deskew)", "(now + 1) % len(deskew)"),
+        ("_accumulate", "(now - 1) % 2", "now % 2"),
+        ("_psum_memory", "now - latency + 3", "now - latency + 4"),
+        ("_multiply", "range(len(operand) - 1, -1, -1)", "range(len(operand))"),
+        ("_hold_edge", "tags[following, VALID] = 0", "pass"),
+    ],
+)
 def test_a_wrong_delay_is_found(monkeypatch, name, source, replacement):
     rng = np.random.default_rng(5)
     machine = random_machine(rng, down=3, right=3)
@@ -317,5 +368,6 @@ def test_a_wrong_delay_is_found(monkeypatch, name, source, replacement):
     mutated(monkeypatch, name, source, replacement)
     found = machine.run(tokens, tokens[-1].cycle + machine.latency)
     same = len(found) == len(expected) and all(
-        f[:4] == e[:4] and (f[4] == e[4]).all() for f, e in zip(found, expected, strict=True))
+        f[:4] == e[:4] and (f[4] == e[4]).all() for f, e in zip(found, expected, strict=True)
+    )
     assert not same

@@ -31,8 +31,9 @@ def run(acc, assignments, codewords, **factors):
     """Runs a 1x1 layer with the given codewords [K/d, C]; the port never starves the ROM."""
     codebook = np.arange(8 * codewords).reshape(codewords, 8).astype(np.int8)
     groups, channels = assignments.shape
-    weight = CodebookWeight(codebook, assignments.reshape(groups, channels, 1, 1).astype(np.uint16),
-                            universal=True)
+    weight = CodebookWeight(
+        codebook, assignments.reshape(groups, channels, 1, 1).astype(np.uint16), universal=True
+    )
     layer = Conv("layer", "input", weight, np.zeros(8 * groups, np.int32))
     shape = ConvShape("layer", channels, 8 * groups)
     schedule = Schedule(acc, shape, "rom", codewords, overlap=False, **factors)
@@ -51,8 +52,10 @@ def slow_conflicts(acc, assignments) -> int:
     return extra
 
 
-@pytest.mark.parametrize(("banks", "ports", "extra"), [
-    (4, 1, 1), (8, 1, 1), (64, 1, 1), (4, 2, 0), (1, 1, 3), (1, 2, 1), (1, 4, 0), (2, 1, 2), (3, 1, 1)])
+@pytest.mark.parametrize(
+    ("banks", "ports", "extra"),
+    [(4, 1, 1), (8, 1, 1), (64, 1, 1), (4, 2, 0), (1, 1, 3), (1, 2, 1), (1, 4, 0), (2, 1, 2), (3, 1, 1)],
+)
 def test_vector(banks, ports, extra):
     """Indices (0, B, 1, 2): two of them meet in bank 0 where B is the number of banks."""
     acc = machine(rom_banks=banks, rom_ports=ports)
@@ -61,9 +64,16 @@ def test_vector(banks, ports, extra):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
-@given(st.integers(0, 2**32), st.sampled_from(["4x16", "8x32", "4x64"]),
-       st.sampled_from([1, 2, 3, 8, 16, 64]), st.sampled_from([1, 2, 3]), st.integers(1, 12),
-       st.integers(1, 12), st.integers(1, 3), st.integers(1, 3))
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from(["4x16", "8x32", "4x64"]),
+    st.sampled_from([1, 2, 3, 8, 16, 64]),
+    st.sampled_from([1, 2, 3]),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 3),
+    st.integers(1, 3),
+)
 def test_conflicts_of_the_real_stream(seed, size, banks, ports, channels, groups, a, b):
     rng = np.random.default_rng(seed)
     acc = machine(size, rom_banks=banks, rom_ports=ports)

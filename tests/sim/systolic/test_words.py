@@ -40,9 +40,16 @@ def test_a_pixel_fills_its_last_word():
     assert (unknown.ifmap_bytes, unknown.ofmap_bytes) == (90, 90)
 
 
-@pytest.mark.parametrize(("dma_bits", "wide", "beats"), [
-    # Groups of 12 outputs, 8 columns: rows of channels 0-7, 8-11 | 12-19, 20-23 | 24-31, 32-35.
-    (64, False, [2, 3, 2]), (128, False, [2, 2, 2]), (32, False, [4, 6, 4]), (64, True, [6, 6, 6])])
+@pytest.mark.parametrize(
+    ("dma_bits", "wide", "beats"),
+    [
+        # Groups of 12 outputs, 8 columns: rows of channels 0-7, 8-11 | 12-19, 20-23 | 24-31, 32-35.
+        (64, False, [2, 3, 2]),
+        (128, False, [2, 2, 2]),
+        (32, False, [4, 6, 4]),
+        (64, True, [6, 6, 6]),
+    ],
+)
 def test_rows_of_a_group_that_begins_inside_a_word(dma_bits, wide, beats):
     machine = accelerator.load("ews-8", {"dma_bits": dma_bits})
     layer = ConvShape("layer", 15, 36, size=(3, 3), groups=3, wide=wide)
@@ -56,12 +63,15 @@ def test_rows_of_a_group_that_begins_inside_a_word(dma_bits, wide, beats):
 
 
 @pytest.mark.parametrize("outer", [False, True])
-@pytest.mark.parametrize(("changes", "extra"), [
-    ({"dma_bits": 8, "columns": 5, "tile_columns": 5}, {"wide": True}),
-    ({"dma_bits": 64, "columns": 5, "tile_columns": 5, "dma_burst_gap": 2}, {"residual": "sum"}),
-    ({"dma_bits": 16, "columns": 3, "tile_columns": 3, "rows": 2, "tile_rows": 2}, {"residual": "sum"}),
-    ({"dma_bits": 8, "columns": 5, "tile_columns": 5, "rows": 3, "tile_rows": 3}, {"channels": 13 * 16}),
-])
+@pytest.mark.parametrize(
+    ("changes", "extra"),
+    [
+        ({"dma_bits": 8, "columns": 5, "tile_columns": 5}, {"wide": True}),
+        ({"dma_bits": 64, "columns": 5, "tile_columns": 5, "dma_burst_gap": 2}, {"residual": "sum"}),
+        ({"dma_bits": 16, "columns": 3, "tile_columns": 3, "rows": 2, "tile_rows": 2}, {"residual": "sum"}),
+        ({"dma_bits": 8, "columns": 5, "tile_columns": 5, "rows": 3, "tile_rows": 3}, {"channels": 13 * 16}),
+    ],
+)
 @pytest.mark.parametrize("split", [False, True])
 def test_steps_of_a_loop_differ_by_where_they_begin_in_a_word(changes, extra, outer, split):
     """The closed form must not take them for equal; 13 parts of 3 or 16 channels and 11 outputs."""
@@ -71,8 +81,9 @@ def test_steps_of_a_loop_differ_by_where_they_begin_in_a_word(changes, extra, ou
     conv = random_conv(rng, machine, "dense", layer)
     ifmap = rng.integers(-128, 128, (1, layer.channels, 2, 4)).astype(np.int8)
     for source, a in (("l2", 1), ("dram", 2)):
-        schedule = Schedule(machine, layer, a=a, d=2, outputs_outer=outer, split_channels=split,
-                            source=source)
+        schedule = Schedule(
+            machine, layer, a=a, d=2, outputs_outer=outer, split_channels=split, source=source
+        )
         program = lower(conv, schedule)
         run = run_program(program, token_ifmap(ifmap, conv, program, 0), found=Handover())
         counts, left = layer_counts(schedule, layer)
@@ -109,8 +120,12 @@ def test_the_search_takes_outputs_apart_where_a_residual_row_is_too_large():
 
 def test_an_ofmap_stays_in_l1_if_it_fits_the_finished_rows():
     machine = accelerator.load("ews-8", {"l1_bytes": 4096})
-    shapes = [ConvShape("first", 8, 8), ConvShape("a", 8, 3, size=(8, 8)),
-              ConvShape("b", 3, 8, size=(8, 8)), ConvShape("c", 3, 8, size=(8, 9))]
+    shapes = [
+        ConvShape("first", 8, 8),
+        ConvShape("a", 8, 3, size=(8, 8)),
+        ConvShape("b", 3, 8, size=(8, 8)),
+        ConvShape("c", 3, 8, size=(8, 9)),
+    ]
     form = {shape.name: ("dense", 0) for shape in shapes}
     assert plan(shapes[:3], form, machine)[2].source == "l1"
     larger = replace(shapes[1], size=(8, 9))

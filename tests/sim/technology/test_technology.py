@@ -22,38 +22,53 @@ SOURCED = 'label = "measured"\nsource = "somewhere"\n'
 
 def counts(scale: int = 1) -> LayerCounts:
     return LayerCounts(
-        "x", macs=1000 * scale, cycles={cause: (n + 1) * scale for n, cause in enumerate(CAUSES)},
-        accesses={what: (n + 2) * 10**n * scale for n, what in enumerate((*MEMORIES, "mac"))})
+        "x",
+        macs=1000 * scale,
+        cycles={cause: (n + 1) * scale for n, cause in enumerate(CAUSES)},
+        accesses={what: (n + 2) * 10**n * scale for n, what in enumerate((*MEMORIES, "mac"))},
+    )
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
     """A complete technology with round numbers, with texts replaced; returns its path."""
     form = ('unit = "{}"\num2 = {{ {} }}\nflip_flops = {{ {} }}\nvalid = [{}, {}]\n' + SOURCED).format
-    energy = "".join(f"[energy.{name}]\nvalue = {value}\n{SOURCED}" for name, value in (
-        ("mac", 2.0), ("wrf", 0.5), ("arf", 0.25), ("prf", 1.5), ("crf", 0.125), ("rom", 3.0)))
-    text = "\n".join((
-        'kind = "synthesized"\nname = "round"\ndescription = "round numbers"\nnode_nm = 130\nvoltage_v = 1.2',
-        'dram = "lpddr4"',
-        f"[clock]\nmax_hz = 1e8\n{SOURCED}",
-        '[memory]\ntable = "sg13g2"\n',
-        energy, f"[sparse.mac]\nvalue = 4.0\n{SOURCED}",
-        f"[clock_pj_per_flip_flop]\nvalue = 0.01\n{SOURCED}",
-        f"[leakage_mw_per_mm2]\nvalue = 0.5\n{SOURCED}",
-        "[area.array.ews]",
-        form("PE", "256 = 1e6, 4096 = 13e6", "256 = 1000, 4096 = 13000", 256, 4096),
-        "[area.array.ews-sparse]",
-        form("PE", "256 = 5e5, 4096 = 4e6", "256 = 1, 4096 = 2", 256, 4096),
-        "[area.arf]\n" + form("row", "16 = 3e5", "16 = 400", 4, 64),
-        "[area.prf]\n" + form("column", "16 = 7e5", "16 = 800", 4, 64) + "needs = { prf_depth = 16 }\n",
-        "[area.loader.dense]\n" + form("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
-        "[area.loader.masked-sparse]",
-        form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
-        "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
-        "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,
-        "[area.storer]\n" + form("column", "16 = 2e6", "16 = 100", 16, 64),
-        "[area.control]\n" + form("accelerator", "1 = 1e6", "1 = 10", 1, 1),
-    ))
+    energy = "".join(
+        f"[energy.{name}]\nvalue = {value}\n{SOURCED}"
+        for name, value in (
+            ("mac", 2.0),
+            ("wrf", 0.5),
+            ("arf", 0.25),
+            ("prf", 1.5),
+            ("crf", 0.125),
+            ("rom", 3.0),
+        )
+    )
+    text = "\n".join(
+        (
+            'kind = "synthesized"\nname = "round"\ndescription = "round numbers"\nnode_nm = 130\nvoltage_v = 1.2',
+            'dram = "lpddr4"',
+            f"[clock]\nmax_hz = 1e8\n{SOURCED}",
+            '[memory]\ntable = "sg13g2"\n',
+            energy,
+            f"[sparse.mac]\nvalue = 4.0\n{SOURCED}",
+            f"[clock_pj_per_flip_flop]\nvalue = 0.01\n{SOURCED}",
+            f"[leakage_mw_per_mm2]\nvalue = 0.5\n{SOURCED}",
+            "[area.array.ews]",
+            form("PE", "256 = 1e6, 4096 = 13e6", "256 = 1000, 4096 = 13000", 256, 4096),
+            "[area.array.ews-sparse]",
+            form("PE", "256 = 5e5, 4096 = 4e6", "256 = 1, 4096 = 2", 256, 4096),
+            "[area.arf]\n" + form("row", "16 = 3e5", "16 = 400", 4, 64),
+            "[area.prf]\n" + form("column", "16 = 7e5", "16 = 800", 4, 64) + "needs = { prf_depth = 16 }\n",
+            "[area.loader.dense]\n" + form("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
+            "[area.loader.masked-sparse]",
+            form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
+            "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
+            "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,
+            "[area.storer]\n" + form("column", "16 = 2e6", "16 = 100", 16, 64),
+            "[area.control]\n" + form("accelerator", "1 = 1e6", "1 = 10", 1, 1),
+        )
+    )
 
     def written(*replacements: tuple[str, str]) -> str:
         changed = text
@@ -77,20 +92,34 @@ def test_energy_by_hand(write: Callable[..., str]) -> None:
     # 16x16: L1 of 128 KiB. Map bank 16 KiB, two ports: 2 x 2 macros of 1024 x 32; psum bank 4 KiB.
     maps = 2 * (48.267 + 58.918) / 2 / 8
     psums = (68.897 + 80.016) / 2 / 8
-    each = {"dram": 64.0, "l2": (122.39 + 155.37) / 2 / 8, "l1": (maps + psums) / 2, "arf": 0.25, "wrf": 0.5,
-            "prf": 1.5, "crf": 0.125, "rom": 3.0, "mac": 2.0}
+    each = {
+        "dram": 64.0,
+        "l2": (122.39 + 155.37) / 2 / 8,
+        "l1": (maps + psums) / 2,
+        "arf": 0.25,
+        "wrf": 0.5,
+        "prf": 1.5,
+        "crf": 0.125,
+        "rom": 3.0,
+        "mac": 2.0,
+    }
     assert {name: found.energy_pj[name] for name in each} == pytest.approx(
-        {name: price * accesses[name] for name, price in each.items()})
+        {name: price * accesses[name] for name, price in each.items()}
+    )
     cycles = sum(range(1, len(CAUSES) + 1))
     registers = 1000 + 400 + 800 + 20 + 100 + 10
     assert found.energy_pj["clock"] == pytest.approx(0.01 * registers * cycles)
     assert found.time_s == pytest.approx(cycles / 100e6)
     cells_mm2 = 1.0 + 0.3 + 0.7 + 0.2 + 2.0 + 1.0
     sram_mw = 1e-3 * (
-        2 * 4 * 0.6378 + 2 * 2 * (2 * 0.6378)  # map groups: 2 banks of 2048, of 1024 and of 1024 words
+        2 * 4 * 0.6378
+        + 2 * 2 * (2 * 0.6378)  # map groups: 2 banks of 2048, of 1024 and of 1024 words
         + 16 * 0.39603  # psums: 2 halves of 8 banks of 512 words
         + 128 * 1.5841  # L2
-        + 4 * 2 * 0.15945 + 2 * 0.039863 + 27 * 0.039863)  # streams, weights, parameters of 864 bits
+        + 4 * 2 * 0.15945
+        + 2 * 0.039863
+        + 27 * 0.039863
+    )  # streams, weights, parameters of 864 bits
     milliwatts = 0.5 * cells_mm2 + sram_mw
     assert found.energy_pj["leakage"] == pytest.approx(milliwatts * found.time_s * 1e9, rel=1e-3)
 
@@ -113,8 +142,10 @@ def test_parts_add_to_totals(write: Callable[..., str]) -> None:
     for path in ("mvq40", "mvq40@28", write()):
         machine = accelerator.load("ews-16", {"technology": path})
         layers = [counts(), counts(3)]
-        whole, parts = (cost(layers, machine, technology.load(path)),
-                        [cost([layer], machine, technology.load(path)) for layer in layers])
+        whole, parts = (
+            cost(layers, machine, technology.load(path)),
+            [cost([layer], machine, technology.load(path)) for layer in layers],
+        )
         assert whole.total_pj == pytest.approx(math.fsum(pj or 0 for pj in whole.energy_pj.values()))
         assert whole.total_pj == pytest.approx(sum(part.total_pj or 0 for part in parts))
         without = whole.total_without_dram_pj or 0
@@ -159,8 +190,12 @@ def test_the_mapping_takes_own_energies_where_all_are_known(write: Callable[...,
 
 
 def test_a_price_by_size(write: Callable[..., str]) -> None:
-    path = write((f"[energy.crf]\nvalue = 0.125\n{SOURCED}",
-                  f'[energy.crf]\nby = "codebook_entries"\nat = {{ 16 = 1.0, 256 = 4.0 }}\n{SOURCED}'))
+    path = write(
+        (
+            f"[energy.crf]\nvalue = 0.125\n{SOURCED}",
+            f'[energy.crf]\nby = "codebook_entries"\nat = {{ 16 = 1.0, 256 = 4.0 }}\n{SOURCED}',
+        )
+    )
     for entries, value, label in ((16, 1.0, "measured"), (64, 2.0, "fit"), (256, 4.0, "measured")):
         figure = priced(path, "ews-cms-16", codebook_entries=entries).energy_sources["crf"]
         assert figure.value == pytest.approx(value)
@@ -187,12 +222,17 @@ def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
 
 
 def test_lines_between_three_sizes(write: Callable[..., str]) -> None:
-    path = write(("256 = 1e6, 4096 = 13e6", "256 = 1e6, 1024 = 4e6, 4096 = 13e6"),
-                 ("256 = 1000, 4096 = 13000", "256 = 1000, 1024 = 5000, 4096 = 13000"))
-    found = {size: priced(path, "ews-64", rows=rows, columns=columns).area_mm2["array"]
-             for size, rows, columns in ((512, 16, 32), (1024, 32, 32), (3072, 64, 48))}
+    path = write(
+        ("256 = 1e6, 4096 = 13e6", "256 = 1e6, 1024 = 4e6, 4096 = 13e6"),
+        ("256 = 1000, 4096 = 13000", "256 = 1000, 1024 = 5000, 4096 = 13000"),
+    )
+    found = {
+        size: priced(path, "ews-64", rows=rows, columns=columns).area_mm2["array"]
+        for size, rows, columns in ((512, 16, 32), (1024, 32, 32), (3072, 64, 48))
+    }
     assert {size: figure.value for size, figure in found.items()} == pytest.approx(
-        {512: 2.0, 1024: 4.0, 3072: 10.0})
+        {512: 2.0, 1024: 4.0, 3072: 10.0}
+    )
     assert [figure.label for figure in found.values()] == ["fit", "measured", "fit"]
 
 
@@ -224,8 +264,10 @@ def test_energy_of_a_rom_is_a_band(write: Callable[..., str]) -> None:
 
 
 def test_a_gated_clock_by_hand(write: Callable[..., str]) -> None:
-    path = write((f"value = 0.01\n{SOURCED}", f"value = 2.0\n{SOURCED}"),
-                 ("256 = 1, 4096 = 2", "256 = 30000, 4096 = 30001"))
+    path = write(
+        (f"value = 0.01\n{SOURCED}", f"value = 2.0\n{SOURCED}"),
+        ("256 = 1, 4096 = 2", "256 = 30000, 4096 = 30001"),
+    )
     machine = accelerator.load("ews-cms-16", {"technology": path})
     found = technology.load(machine.technology)
     assert isinstance(found, Synthesized)
@@ -244,8 +286,13 @@ def test_dram_by_type() -> None:
     assert found.energy_pj["dram"] == pytest.approx(8 * 6.25 * counts().accesses["dram"])
     assert found.energy_pj["l2"] == pytest.approx(0.23 * 15 * counts().accesses["l2"])
     assert {name: figure.value for name in dram.types() for figure in [dram.energy(name)]} == {
-        "ddr3": 560.0, "ddr4": None, "lpddr4": 64.0, "lpddr5": None, "hbm2": 50.0,
-        "hbm3": pytest.approx(32.4)}
+        "ddr3": 560.0,
+        "ddr4": None,
+        "lpddr4": 64.0,
+        "lpddr5": None,
+        "hbm2": 50.0,
+        "hbm3": pytest.approx(32.4),
+    }
     assert all(dram.energy(name).source for name in dram.types())
     with pytest.raises(InputError, match=r"'lpddr[45]'"):
         dram.energy("lpddr")
@@ -254,9 +301,10 @@ def test_dram_by_type() -> None:
     assert unknown.total_without_dram_pj is not None
 
 
-@pytest.mark.parametrize(("node", "factor"), [
-    (65, 2.19 / 1.1), (45, 0.97 / 0.68), (45, 0.67 / 0.47), (28, 2.43 / 4.5), (16, 1.64 / 14),
-])
+@pytest.mark.parametrize(
+    ("node", "factor"),
+    [(65, 2.19 / 1.1), (45, 0.97 / 0.68), (45, 0.67 / 0.47), (28, 2.43 / 4.5), (16, 1.64 / 14)],
+)
 def test_scaling_by_the_printed_factors(node: int, factor: float) -> None:
     machine = accelerator.preset("ews-16")
     base, scaled = (cost([counts()], machine, technology.load(name)) for name in ("mvq40", f"mvq40@{node}"))
@@ -274,8 +322,12 @@ def test_every_figure_of_a_shipped_technology_has_a_source(name: str) -> None:
     for preset in ("ews-64", "ews-cms-64", "ws-16", "rom-16"):
         machine = accelerator.preset(preset)
         found = technology.load(name)
-        figures = (found.energies(machine) | found.per_cycle(machine) | found.standing(machine)
-                   | found.areas(machine))
+        figures = (
+            found.energies(machine)
+            | found.per_cycle(machine)
+            | found.standing(machine)
+            | found.areas(machine)
+        )
         for what, figure in figures.items():
             assert isinstance(figure, Figure)
             assert figure.source, what
@@ -295,8 +347,9 @@ def test_borrowed_memories_by_hand(write: Callable[..., str]) -> None:
         assert changed.areas(machine)[name].value == plain.areas(machine)[name].value / 8
         assert (changed.energies(machine)[name].label, changed.areas(machine)[name].label) == ("assumed",) * 2
         assert "somewhere" in changed.energies(machine)[name].uncertainty
-    cells = 0.5 * sum(figure.value for name, figure in plain.areas(machine).items()
-                      if name not in ("l1", "l2", "buffers"))
+    cells = 0.5 * sum(
+        figure.value for name, figure in plain.areas(machine).items() if name not in ("l1", "l2", "buffers")
+    )
     whole, quarter = (found.standing(machine)["leakage"].value for found in (plain, changed))
     assert quarter - cells == pytest.approx((whole - cells) / 4)
 
@@ -310,32 +363,41 @@ def test_memories_of_asap7_are_scaled_by_the_equations_of_stillmaker_and_baas() 
     assert technology.load("asap7").energies(machine)["l2"].label == "assumed"
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("sky130", "'sky130hd'"), ("mvq40@7", "mvq40@65, mvq40@45"), ("sg13g2@40", "no factor from 130 nm"),
-    ("mvq@28", "'mvq40'"), ("none.toml", "No such file"),
-])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sky130", "'sky130hd'"),
+        ("mvq40@7", "mvq40@65, mvq40@45"),
+        ("sg13g2@40", "no factor from 130 nm"),
+        ("mvq@28", "'mvq40'"),
+        ("none.toml", "No such file"),
+    ],
+)
 def test_unknown_names(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         technology.load(name)
 
 
-@pytest.mark.parametrize(("old", "new", "field", "value", "problem"), [
-    ("value = 2.0", "value = -2.0", "energy.mac.value", -2.0, "greater than or equal to 0"),
-    ("voltage_v = 1.2", "volts = 1.2", "voltage_v", None, "missing"),
-    ("max_hz = 1e8", "max_hz = 1e8\nmin_hz = 1", "clock.min_hz", 1, "no such field"),
-    ('dram = "lpddr4"', 'dram = "lpddr44"', "dram", "lpddr44", "unknown"),
-    ('table = "sg13g2"', 'table = "cacti"', "memory.table", "cacti", "unknown"),
-    (f"[energy.rom]\nvalue = 3.0\n{SOURCED}", "", "energy", None, "rom is missing"),
-    ("256 = 1e6, 4096 = 13e6", "256 = -1e6, 4096 = 13e6", "area.array.ews", None, "areas are positive"),
-    ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same sizes"),
-    ("valid = [256, 4096]", "valid = [16, 4096]", "area.array.ews", None, "beyond the sizes"),
-    (f"value = 2.0\n{SOURCED}", "value = 2.0\n", "energy.mac", None, "with the source"),
-    ("value = 2.0", 'by = "sizes"\nat = { 1 = 2.0 }', "energy.mac", None, "accelerator field"),
-    ('kind = "synthesized"', 'kind = "synthesised"', "kind", "synthesised", "unknown"),
-    ("[energy.mac]", "[energy.multiply]", "energy.multiply", None, ""),
-    ("[clock]", "[clock", "technology", None, ""),
-    ('table = "sg13g2"', 'table = "sg13g2"\narea_factor = 0.5', "memory", None, "need their source"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "field", "value", "problem"),
+    [
+        ("value = 2.0", "value = -2.0", "energy.mac.value", -2.0, "greater than or equal to 0"),
+        ("voltage_v = 1.2", "volts = 1.2", "voltage_v", None, "missing"),
+        ("max_hz = 1e8", "max_hz = 1e8\nmin_hz = 1", "clock.min_hz", 1, "no such field"),
+        ('dram = "lpddr4"', 'dram = "lpddr44"', "dram", "lpddr44", "unknown"),
+        ('table = "sg13g2"', 'table = "cacti"', "memory.table", "cacti", "unknown"),
+        (f"[energy.rom]\nvalue = 3.0\n{SOURCED}", "", "energy", None, "rom is missing"),
+        ("256 = 1e6, 4096 = 13e6", "256 = -1e6, 4096 = 13e6", "area.array.ews", None, "areas are positive"),
+        ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same sizes"),
+        ("valid = [256, 4096]", "valid = [16, 4096]", "area.array.ews", None, "beyond the sizes"),
+        (f"value = 2.0\n{SOURCED}", "value = 2.0\n", "energy.mac", None, "with the source"),
+        ("value = 2.0", 'by = "sizes"\nat = { 1 = 2.0 }', "energy.mac", None, "accelerator field"),
+        ('kind = "synthesized"', 'kind = "synthesised"', "kind", "synthesised", "unknown"),
+        ("[energy.mac]", "[energy.multiply]", "energy.multiply", None, ""),
+        ("[clock]", "[clock", "technology", None, ""),
+        ('table = "sg13g2"', 'table = "sg13g2"\narea_factor = 0.5', "memory", None, "need their source"),
+    ],
+)
 def test_bad_files_name_field_value_and_fix(
     write: Callable[..., str], old: str, new: str, field: str, value: object, problem: str
 ) -> None:

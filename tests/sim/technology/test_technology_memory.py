@@ -18,7 +18,8 @@ def test_points_are_those_of_the_tables() -> None:
     assert found.label == "table"
     macro = MACROS.memory(130, 8192, 64)
     assert (macro.read_pj, macro.write_pj, macro.leakage_mw, macro.area_mm2) == pytest.approx(
-        (91.827, 110.92, 0.79206e-3, 0.2639461))
+        (91.827, 110.92, 0.79206e-3, 0.2639461)
+    )
     assert macro.label == "table"
     assert 8 * 2 * macro.access_pj / 16 == pytest.approx((91.827 + 110.92) / 2)
 
@@ -44,11 +45,18 @@ def test_between_sizes_and_widths() -> None:
     assert min(narrow.write_pj, wide.write_pj) < between < max(narrow.write_pj, wide.write_pj)
 
 
-@pytest.mark.parametrize(("arguments", "field"), [
-    ((22, 8192, 64), "node_nm"), ((130, 8192, 64), "node_nm"), ((45, 512, 64), "bytes"),
-    ((45, 8 * 2**20, 64), "bytes"), ((45, 8192, 32), "width"), ((45, 2**20, 128), "bytes"),
-    ((45, 8192, 64, 2), "ports"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ((22, 8192, 64), "node_nm"),
+        ((130, 8192, 64), "node_nm"),
+        ((45, 512, 64), "bytes"),
+        ((45, 8 * 2**20, 64), "bytes"),
+        ((45, 8192, 32), "width"),
+        ((45, 2**20, 128), "bytes"),
+        ((45, 8192, 64, 2), "ports"),
+    ],
+)
 def test_outside_is_refused(arguments: tuple[int, ...], field: str) -> None:
     with pytest.raises(InputError) as found:
         CACTI.memory(*arguments)

@@ -13,26 +13,28 @@ from tests.sim.workloads.workload_shapes import convs, macs
 # Parameters: the model cards of torchvision (AlexNet, VGG, ResNets, MobileNetV2) and timm (MobileNet as
 # mobilenetv1_100, EfficientNet-Lite0 as efficientnet_lite0); the others are derived below.
 # MACs in millions: torchvision's cards (GFLOPS, which are MACs); MobileNet table 8; MobileNetV2 table 4.
-@pytest.mark.parametrize(("name", "parameters", "millions", "digit"), [
-    ("alexnet", 61_100_840, 710, 10),
-    ("vgg16", 138_357_544, 15_470, 10),
-    ("resnet18", 11_689_512, 1_810, 10),
-    ("resnet34", 21_797_672, 3_660, 10),
-    ("resnet50", 25_557_032, 4_090, 10),
-    ("mobilenet-v1", 4_231_976, 569, 1),
-    ("mobilenet-v2", 3_504_872, 300, 1),
-])
+@pytest.mark.parametrize(
+    ("name", "parameters", "millions", "digit"),
+    [
+        ("alexnet", 61_100_840, 710, 10),
+        ("vgg16", 138_357_544, 15_470, 10),
+        ("resnet18", 11_689_512, 1_810, 10),
+        ("resnet34", 21_797_672, 3_660, 10),
+        ("resnet50", 25_557_032, 4_090, 10),
+        ("mobilenet-v1", 4_231_976, 569, 1),
+        ("mobilenet-v2", 3_504_872, 300, 1),
+    ],
+)
 def test_published_counts(name: str, parameters: int, millions: int, digit: int) -> None:
     found = workload(name)
     assert found.parameters == parameters
     assert found.macs / 1e6 == pytest.approx(millions, abs=digit)  # to the last digit printed
 
 
-@pytest.mark.parametrize(("name", "macs", "layers"), [
-    ("resnet18", 1_814_073_344, 21),
-    ("resnet34", 3_663_761_408, 37),
-    ("resnet50", 4_089_184_256, 54),
-])
+@pytest.mark.parametrize(
+    ("name", "macs", "layers"),
+    [("resnet18", 1_814_073_344, 21), ("resnet34", 3_663_761_408, 37), ("resnet50", 4_089_184_256, 54)],
+)
 def test_resnets_to_the_last_digit(name: str, macs: int, layers: int) -> None:
     assert workload(name).macs == macs
     assert len(convs(name)) == layers
@@ -53,7 +55,8 @@ def test_residuals_ride_on_the_last_convolution_of_each_block() -> None:
 
 def test_only_the_convolution_behind_a_shortcut_reads_an_older_map() -> None:
     assert [shape.name for shape in convs("resnet18") if not shape.chained] == [
-        f"layer{stage}.0.conv1" for stage in (2, 3, 4)]
+        f"layer{stage}.0.conv1" for stage in (2, 3, 4)
+    ]
 
 
 def test_pools() -> None:
@@ -78,8 +81,23 @@ def test_mobilenet_v3_student_matches_the_derived_table() -> None:
     found = workload("mobilenet-v3-facepad")
     assert found.parameters == 2_971_952 + 960 * 512 + 512 + 512 * 2 + 2  # torchvision's backbone, the head
     assert found.macs / 1e6 == pytest.approx(214.6, abs=0.05)
-    printed = [5.02, 19.47, 12.87, 9.09, 9.89, 9.89, 11.71, 6.63, 6.10, 6.10, 19.03, 30.92, 21.07, 16.69,
-               16.69]
+    printed = [
+        5.02,
+        19.47,
+        12.87,
+        9.09,
+        9.89,
+        9.89,
+        11.71,
+        6.63,
+        6.10,
+        6.10,
+        19.03,
+        30.92,
+        21.07,
+        16.69,
+        16.69,
+    ]
     for number, millions in enumerate(printed, 1):
         assert macs("mobilenet-v3-facepad", f"block{number}.") / 1e6 == pytest.approx(millions, abs=0.006)
 

@@ -13,11 +13,10 @@ from tests.sim.workloads.workload_shapes import convs, macs, passes, products
 
 
 # timm's model cards: parameters, GMACs.
-@pytest.mark.parametrize(("name", "d", "parameters", "gmacs"), [
-    ("deit-t", 192, 5_717_416, 1.3),
-    ("deit-s", 384, 22_050_664, 4.6),
-    ("deit-b", 768, 86_567_656, 17.6),
-])
+@pytest.mark.parametrize(
+    ("name", "d", "parameters", "gmacs"),
+    [("deit-t", 192, 5_717_416, 1.3), ("deit-s", 384, 22_050_664, 4.6), ("deit-b", 768, 86_567_656, 17.6)],
+)
 def test_deit(name: str, d: int, parameters: int, gmacs: float) -> None:
     found = workload(name)
     assert found.parameters == parameters
@@ -27,9 +26,10 @@ def test_deit(name: str, d: int, parameters: int, gmacs: float) -> None:
 
 # Parameters in millions: Vim's repository. FLOPs (MACs) in billions: LocalMamba, arXiv 2403.09338, which
 # has no Vim-B.
-@pytest.mark.parametrize(("name", "d", "millions", "billions"), [
-    ("vim-t", 192, 7, 1.5), ("vim-s", 384, 26, 5.1), ("vim-b", 768, 98, None),
-])
+@pytest.mark.parametrize(
+    ("name", "d", "millions", "billions"),
+    [("vim-t", 192, 7, 1.5), ("vim-s", 384, 26, 5.1), ("vim-b", 768, 98, None)],
+)
 def test_vim(name: str, d: int, millions: int, billions: float | None) -> None:
     found, inner, rank = workload(name), 2 * d, d // 16
     way = 4 * inner + inner * (rank + 2 * 16) + rank * inner
@@ -65,10 +65,13 @@ def llama_weights(model: Llama) -> int:
     return model.layers * int(d * (2 * d + 2 * d * share + 3 * model.hidden))
 
 
-@pytest.mark.parametrize(("model", "parameters"), [
-    (LLAMA2_7B, 6_738_415_616),  # the public checkpoints'
-    (SMOLLM2_135M, 134_515_008),
-])
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        (LLAMA2_7B, 6_738_415_616),  # the public checkpoints'
+        (SMOLLM2_135M, 134_515_008),
+    ],
+)
 def test_language_models(model: Llama, parameters: int) -> None:
     weights, head = llama_weights(model), model.vocabulary * model.width
     norms = (2 * model.layers + 1) * model.width
@@ -95,10 +98,17 @@ def test_query_heads_that_share_keys_are_rows_of_one_group() -> None:
 
 
 def test_what_reads_an_older_map_is_not_chained() -> None:
-    unchained = {shape.name for shape in workload("llama2-7b").shapes
-                 if shape.name.startswith("layer1.") and not shape.chained}
-    assert unchained == {"layer1.attention.key", "layer1.attention.value", "layer1.attention.scores",
-                         "layer1.mlp.up"}
+    unchained = {
+        shape.name
+        for shape in workload("llama2-7b").shapes
+        if shape.name.startswith("layer1.") and not shape.chained
+    }
+    assert unchained == {
+        "layer1.attention.key",
+        "layer1.attention.value",
+        "layer1.attention.scores",
+        "layer1.mlp.up",
+    }
     riding = {shape.name: shape.residual for shape in convs("llama2-7b") if shape.residual}
     assert len(riding) == 2 * 32
     assert riding["layer1.mlp.down"] == "layer1.add2"
@@ -141,17 +151,23 @@ def test_zeroscope() -> None:
     again = 7 * 77 * 2 * 1024 * (5 * (320 + 640 + 1280) + 1280) / 1e12
     assert part(".space.", dynamic=False) + again == pytest.approx(1.04, abs=0.005)
     assert found.macs / 1e12 + again == pytest.approx(5.20, abs=0.005)
-    rest = found.macs / 1e12 - over_frames - sum(
-        part(name, dynamic) for name in (".time.", ".space.") for dynamic in (False, True))
+    rest = (
+        found.macs / 1e12
+        - over_frames
+        - sum(part(name, dynamic) for name in (".time.", ".space.") for dynamic in (False, True))
+    )
     assert rest == pytest.approx(1.67, abs=0.005)
 
 
-@pytest.mark.parametrize(("name", "d", "layers", "hidden", "printed", "parameters"), [
-    # TMAC a pass of 512x512x25 (linear, self-attention, cross-attention, total), derived for DFVEdit;
-    # parameters of the public checkpoints.
-    ("wan2.1-1.3b", 1536, 30, 8960, (9.0, 4.7, 0.34, 14.1), 1_418_996_800),
-    ("wan2.1-14b", 5120, 40, 13824, (86.8, 21.1, 1.5, 109.3), 14_288_491_584),
-])
+@pytest.mark.parametrize(
+    ("name", "d", "layers", "hidden", "printed", "parameters"),
+    [
+        # TMAC a pass of 512x512x25 (linear, self-attention, cross-attention, total), derived for DFVEdit;
+        # parameters of the public checkpoints.
+        ("wan2.1-1.3b", 1536, 30, 8960, (9.0, 4.7, 0.34, 14.1), 1_418_996_800),
+        ("wan2.1-14b", 5120, 40, 13824, (86.8, 21.1, 1.5, 109.3), 14_288_491_584),
+    ],
+)
 def test_wan(
     name: str, d: int, layers: int, hidden: int, printed: tuple[float, ...], parameters: int
 ) -> None:
@@ -176,9 +192,9 @@ def test_cogvideox() -> None:
     assert found.macs / 1e12 == pytest.approx(58.3, abs=0.05)
 
 
-@pytest.mark.parametrize(("size", "tokens"), [
-    ((25, 512, 512), 7168), ((41, 480, 864), 17_820), ((41, 512, 864), 19_008),
-])
+@pytest.mark.parametrize(
+    ("size", "tokens"), [((25, 512, 512), 7168), ((41, 480, 864), 17_820), ((41, 512, 864), 19_008)]
+)
 def test_tokens_of_a_video(size: tuple[int, int, int], tokens: int) -> None:
     query = wan("wan", 1, 1536, 8960, size).shapes[7]
     assert isinstance(query, ConvShape)

@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
+.PHONY: demo test test-all golden bench bench-check bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
     reproduce-vq4all reproduce-imagenet reproduce-hardware reproduce-hardware-sensitivity compare schema tools clean
 .DELETE_ON_ERROR:
 
@@ -16,6 +16,10 @@ test: lint tools
 test-all: lint tools
 	$(BIN)/python -m pytest -q -n 2 -m ""
 
+# Writes the figures that changed to tests/golden/metrics.json, which `make test` compares.
+golden: $(READY)
+	$(BIN)/python -m tests.golden
+
 lint: $(READY)
 	$(BIN)/ruff format --check sim codeword algos rtl evidence tests examples
 	$(BIN)/ruff check sim codeword algos rtl evidence tests examples
@@ -24,6 +28,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m codeword.bench
+
+# Fails where a ratio is out of its bounds, codeword/bench/check.py.
+bench-check: $(READY)
+	$(BIN)/python -m codeword.bench --check
 
 # Minutes: it runs SCALE-Sim too, in an environment of its own.
 bench-scale-sim: $(READY) .venv-scale-sim/ready

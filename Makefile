@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all golden bench bench-check bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
+.PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
     reproduce-vq4all reproduce-imagenet reproduce-hardware reproduce-hardware-sensitivity compare schema tools clean
 .DELETE_ON_ERROR:
 
@@ -15,6 +15,8 @@ test: lint tools
 
 test-all: lint tools
 	$(BIN)/python -m pytest -q -n 2 -m ""
+
+.PHONY: golden bench-check
 
 # Writes the figures that changed to tests/golden/metrics.json, which `make test` compares.
 golden: $(READY)

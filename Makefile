@@ -16,6 +16,12 @@ test: lint tools
 test-all: lint tools
 	$(BIN)/python -m pytest -q -n 2 -m ""
 
+.PHONY: golden bench-check
+
+# Writes the figures that changed to tests/golden/metrics.json, which `make test` compares.
+golden: $(READY)
+	$(BIN)/python -m tests.golden
+
 lint: $(READY)
 	$(BIN)/ruff format --check sim codeword algos rtl evidence tests examples
 	$(BIN)/ruff check sim codeword algos rtl evidence tests examples
@@ -24,6 +30,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m codeword.bench
+
+# Fails where a ratio is out of its bounds, codeword/bench/check.py.
+bench-check: $(READY)
+	$(BIN)/python -m codeword.bench --check
 
 # Minutes: it runs SCALE-Sim too, in an environment of its own.
 bench-scale-sim: $(READY) .venv-scale-sim/ready

@@ -52,9 +52,14 @@ def prices(power: Mapping[str, Any]) -> str:
         _sizes(parts, _ROM, "rom_read"),
         f"ROM as logic of random contents, a read, {source}",
     )
+    return "\n".join([*lines, *_everywhere(parts, source), *_rom_area(parts, made["library"])])
+
+
+def _everywhere(parts: Mapping[str, Any], source: str) -> list[str]:
+    """Clock pins and leakage, whatever the component."""
     clock = [part["clock_j_per_cycle"] / part["flip_flops"] for part in parts.values() if part["flip_flops"]]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
-    lines += [
+    return [
         "[clock_pj_per_flip_flop]",
         f"value = {1e12 * sum(clock) / len(clock):.4g}",
         'label = "measured"',
@@ -67,18 +72,20 @@ def prices(power: Mapping[str, Any]) -> str:
         f'source = "mean of components, {source}"',
         "",
     ]
+
+
+def _rom_area(parts: Mapping[str, Any], library: str) -> list[str]:
     roms = ", ".join(
         f"{size} = {parts[f'{_ROM}{size}']['area_um2']}"
         for size in sorted(int(name.removeprefix(_ROM)) for name in parts if name.startswith(_ROM))
     )
-    lines += [
+    return [
         "[area.rom]",
         f"um2 = {{ {roms} }}",
         'label = "measured"',
-        f'source = "logic of random contents, with its read registers: synthesis on {made["library"]}"',
+        f'source = "logic of random contents, with its read registers: synthesis on {library}"',
         "",
     ]
-    return "\n".join(lines)
 
 
 def _sizes(parts: Mapping[str, Any], kind: str, event: str) -> dict[int, Mapping[str, Any]]:

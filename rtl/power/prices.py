@@ -6,11 +6,14 @@ was evaluated; the technology file holds pJ of the events that sim counts.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from sim.errors import InputError
 
 _ROM = "rom_logic_"
 _TILES = {"energy": "dense_tile", "sparse": "sparse_tile"}
@@ -124,5 +127,32 @@ def _origin(source: str, error: float) -> list[str]:
     ]
 
 
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m rtl.power.prices", description="Prices of a technology file from a power table."
+    )
+    parser.add_argument("table", type=Path, metavar="POWER.toml", help="as `python -m rtl.power` writes it")
+    given = parser.parse_args(arguments)
+    try:
+        print(prices(_table(given.table)))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _table(path: Path) -> dict[str, Any]:
+    fix = "give a table that `python -m rtl.power` wrote"
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError("table", str(path), "no such file", fix) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError("table", str(path), f"not TOML: {error}", fix) from None
+    if not {"components", "provenance"} <= set(table):
+        raise InputError("table", str(path), "has no components or provenance", fix)
+    return table
+
+
 if __name__ == "__main__":
-    print(prices(tomllib.loads(Path(sys.argv[1]).read_text())))
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -104,59 +105,58 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
         "zero": int(rng.integers(256)),
         "reuse": int(dilation_x == 1 and rng.random() < 0.8),
     }
+    size = {"width": width, "pixels": width * height, "y": -pad_y, "x": -pad_x}
+    reach = [
+        (count - 1) * stride + (kernel - 1) * dilation + 1
+        for count, stride, kernel, dilation in (
+            (height, stride_y, ky, dilation_y),
+            (width, stride_x, kx, dilation_x),
+        )
+    ]
     chunks = []
     for _ in range(rng.integers(1, 4)):
-        lines, line_pixels = (
-            max(1, (count - 1) * stride + (kernel - 1) * dilation + 1 - int(rng.integers(0, 2 * pad + 1)))
-            for count, stride, kernel, dilation, pad in (
-                (height, stride_y, ky, dilation_y, pad_y),
-                (width, stride_x, kx, dilation_x, pad_x),
-            )
-        )
-        line = pitch * line_pixels + int(rng.integers(0, 3))
-        tile = {
-            "base": int(rng.integers(0, WORDS - line * lines)),
-            "line": line,
-            "lines": lines,
-            "line_pixels": line_pixels,
-            "y": -pad_y,
-            "x": -pad_x,
-            "width": width,
-            "pixels": width * height,
-        }
+        place = shared | size | random_tile(rng, reach, (pad_y, pad_x), pitch)
         opens = 1
         for _ in range(rng.integers(1, 3)):  # units
             a, u = int(rng.choice([1, 1, 1, 2, 3])), int(rng.choice([1, 1, 2]))
-            groups = -(-channels // acc.rows)
-            for j in range(0, groups, b):
-                for k in range(0, positions, d):
-                    count = min(b, groups - j)
-                    chunks.append(
-                        Chunk(
-                            shared
-                            | tile
-                            | {
-                                "a": a,
-                                "b": count,
-                                "u": u,
-                                "d": min(d, positions - k),
-                                "rows": acc.rows,
-                                "rows_tail": min(acc.rows, channels - (j + count - 1) * acc.rows),
-                                "channel": part + j * acc.rows,
-                                "ky": k // kx,
-                                "kx": k % kx,
-                                "opens": opens,
-                                "begins": int(not chunks),
-                                "ends": 0,
-                            },
-                            hold=a * u,
-                            visit=visit,
-                        )
-                    )
-                    opens = 0
+            for step in steps(acc.rows, channels, b, positions, d):
+                j, k = step.pop("group"), step.pop("position")
+                step |= {"a": a, "u": u, "channel": part + j * acc.rows, "ky": k // kx, "kx": k % kx}
+                step |= {"opens": opens, "begins": int(not chunks), "ends": 0}
+                chunks.append(Chunk(place | step, hold=a * u, visit=visit))
+                opens = 0
         visit += 1
     chunks[-1].fields["ends"] = 1
     return chunks
+
+
+def random_tile(
+    rng: np.random.Generator, reach: Sequence[int], pads: tuple[int, int], pitch: int
+) -> dict[str, int]:
+    """A tile of about the lines and pixels that windows reach, less their padding."""
+    lines, line_pixels = (
+        max(1, most - int(rng.integers(0, 2 * pad + 1))) for most, pad in zip(reach, pads, strict=True)
+    )
+    line = pitch * line_pixels + int(rng.integers(0, 3))
+    base = int(rng.integers(0, WORDS - line * lines))
+    return {"base": base, "line": line, "lines": lines, "line_pixels": line_pixels}
+
+
+def steps(rows: int, channels: int, b: int, positions: int, d: int) -> Iterator[dict[str, int]]:
+    """Chunks of a unit: `b` groups of `rows` channels and `d` kernel positions at once, and the remainders."""
+    groups = -(-channels // rows)
+    for j in range(0, groups, b):
+        count = min(b, groups - j)
+        tail = min(rows, channels - (j + count - 1) * rows)
+        for k in range(0, positions, d):
+            yield {
+                "group": j,
+                "position": k,
+                "b": count,
+                "d": min(d, positions - k),
+                "rows": rows,
+                "rows_tail": tail,
+            }
 
 
 def packet(layout, fields: dict[str, int]) -> int:

@@ -13,13 +13,13 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
+from sim.machine import Simulation, machine
 from sim.network import Network
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
-    from sim.systolic.engine import Simulation
 
 AcceleratorLike = str | Accelerator
 CALIBRATION_IMAGES = 512
@@ -84,12 +84,10 @@ def simulate(
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
-    from sim.systolic import engine
-
-    machine = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-    return engine.simulate(
-        net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    return machine(described.kind).run(
+        net, described, images, objective=objective, registers=registers, arbitrated=arbitrated
     )
 
 

@@ -199,4 +199,5 @@ def _sum(parts: Iterable[float | None]) -> float | None:
 
 
 def _ratio(above: float, below: float | None) -> float | None:
-    return None if below is None else above / below
+    """None where the divisor is unknown, or nothing at all."""
+    return above / below if below else None

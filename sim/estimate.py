@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sim import technology
 from sim.accelerator import Accelerator
-from sim.cost import Cost, Prices
+from sim.cost import Cost
 from sim.errors import InputError
 from sim.machine import LayerCounts, machine
 from sim.network import Network
@@ -63,7 +62,7 @@ class Estimate:
     @property
     def mapping_energies(self) -> str:
         """The technology whose energies the mapping was chosen by: MVQ's where one of the own is unknown."""
-        return technology.mapping_energy(self.accelerator)[0]
+        return machine(self.accelerator.kind).mapping_energies(self.accelerator)
 
     @property
     def exclusions(self) -> dict[str, str]:
@@ -140,7 +139,7 @@ def assemble(
     expected: bool = False,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
-    prices = Prices.of(accelerator, technology.load(accelerator.technology))
+    prices = machine(accelerator.kind).prices(accelerator)
     return Estimate(
         name,
         accelerator,

@@ -17,6 +17,7 @@ import numpy as np
 from sim.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from sim.cost import Prices
     from sim.network import Network
     from sim.shapes import Shape
 
@@ -152,6 +153,14 @@ class Machine(ABC):
         Raises:
             InputError: the machine cannot run a layer.
         """
+
+    @abstractmethod
+    def prices(self, accelerator: Any) -> Prices:
+        """What the accelerator's technology asks for its events, cycles and components."""
+
+    @abstractmethod
+    def mapping_energies(self, accelerator: Any) -> str:
+        """The technology whose energies weigh the mapping: not the own one where that leaves some unknown."""
 
     @abstractmethod
     def run(

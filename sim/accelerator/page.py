@@ -10,9 +10,6 @@ from pydantic.fields import FieldInfo
 from sim.accelerator import preset
 from sim.machine import KINDS, Machine, machine
 
-_SHOWN = 64
-"""Size of the presets whose values the page shows."""
-
 _HEAD = """# Accelerators
 
 An accelerator is a preset, or a TOML file that names one as `base` and gives what differs:
@@ -33,6 +30,7 @@ def page() -> str:
 
 
 def _kind(of: Machine) -> list[str]:
+    presets = [f"{family}-{of.sizes[1]}" for family in of.families]
     fields: dict[str, FieldInfo] = of.description.model_fields
     return [
         f"## Kind `{of.kind}`\n",
@@ -43,15 +41,15 @@ def _kind(of: Machine) -> list[str]:
             for name, field in fields.items()
             if name != "kind"
         ),
-        f"\nWhat the presets of size {_SHOWN} set otherwise than these defaults:\n",
+        f"\nWhat the presets of size {of.sizes[1]} set otherwise than these defaults:\n",
         "| preset | fields |",
         "|---|---|",
-        *(f"| `{family}-{_SHOWN}` | {_differences(family, fields)} |" for family in of.families),
+        *(f"| `{name}` | {_differences(name, fields)} |" for name in presets),
     ]
 
 
-def _differences(family: str, fields: dict[str, FieldInfo]) -> str:
-    found = preset(f"{family}-{_SHOWN}")
+def _differences(chosen: str, fields: dict[str, FieldInfo]) -> str:
+    found = preset(chosen)
     return ", ".join(
         f"`{name}` = {_value(getattr(found, name))}"
         for name, field in fields.items()

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from sim import technology
 from sim.accelerator.systolic import FAMILIES, Accelerator, preset
+from sim.cost import Prices
 from sim.machine import Counted, LayerCounts, Machine, Simulation
 from sim.network import Network
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
@@ -61,6 +63,12 @@ class Systolic(Machine):
         return Counted(
             with_output(layers, shapes[-1], accelerator), reasons, expected=accelerator.loader == "rom"
         )
+
+    def prices(self, accelerator: Accelerator) -> Prices:
+        return Prices.of(accelerator, technology.load(accelerator.technology))
+
+    def mapping_energies(self, accelerator: Accelerator) -> str:
+        return technology.mapping_energy(accelerator)[0]
 
     def run(
         self,

@@ -13,13 +13,13 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
+from sim.machine import Simulation, machine
 from sim.network import Network
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
-    from sim.systolic.engine import Simulation
 
 AcceleratorLike = str | Accelerator
 CALIBRATION_IMAGES = 512
@@ -56,13 +56,15 @@ def estimate(
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
     name = network if isinstance(network, str) else "network"
-    machine = inputs.accelerator(accelerator, settings)
+    described = inputs.accelerator(accelerator, settings)
     chosen = {"technology": technology, "dram": dram}
-    machine = machine.model_copy(update={field: name for field, name in chosen.items() if name is not None})
-    found = (
-        inputs.network(network, machine, vector_operators, report) if isinstance(network, str) else network
+    described = described.model_copy(
+        update={field: value for field, value in chosen.items() if value is not None}
     )
-    return estimate_shapes(found, machine, objective=objective, name=name, zeros=zeros)
+    found = (
+        inputs.network(network, described, vector_operators, report) if isinstance(network, str) else network
+    )
+    return estimate_shapes(found, described, objective=objective, name=name, zeros=zeros)
 
 
 def simulate(
@@ -84,12 +86,10 @@ def simulate(
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
-    from sim.systolic import engine
-
-    machine = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-    return engine.simulate(
-        net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    return machine(described.kind).run(
+        net, described, images, objective=objective, registers=registers, arbitrated=arbitrated
     )
 
 
@@ -111,15 +111,12 @@ def verilog(
     Raises:
         InputError: unknown accelerator, one that the RTL cannot build, or the extra `rtl` is not installed.
     """
-    machine = inputs.accelerator(accelerator, settings)
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
     with inputs.extra():
-        from rtl import export
-        from rtl.compiler import universal_codebook
+        from rtl.machine import hardware
 
-        if network is None:
-            return export.export(machine, Path(directory))
-        net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-        return export.export(machine, Path(directory), codebook=universal_codebook(net))
+        return hardware(described.kind).verilog(described, Path(directory), net)
 
 
 def synth(
@@ -139,11 +136,12 @@ def synth(
         InputError: unknown names, a library that does not do, or the extra `rtl` is not installed.
     """
     with inputs.extra():
-        from rtl import synth as flow
+        from rtl.machine import hardware
+        from rtl.synth import read
 
-        machine = inputs.accelerator(accelerator, settings)
-        libraries = [flow.read(path) for path in liberty]
-        return [flow.synthesize(machine, library, component=component) for library in libraries]
+        described = inputs.accelerator(accelerator, settings)
+        of_kind = hardware(described.kind)
+        return [of_kind.synth(described, library, component) for library in [read(path) for path in liberty]]
 
 
 def verify(
@@ -173,18 +171,23 @@ def verify(
         InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
             extra `rtl` is not installed.
     """
-    machine = inputs.accelerator(accelerator, settings)
-    waits = seed if stalls else None
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    if net is not None and image is None:
+        image = inputs.images(net, None, 1, seed)
     with inputs.extra():
-        from rtl import verify as bench
+        from rtl.machine import hardware
 
-        if network is None:
-            return bench.verify_random(machine, seed, simulator, rtl_dir, stalls=waits)
-        net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-        images = inputs.images(net, None, 1, seed) if image is None else image
-        if layer:
-            return bench.verify_layer(machine, net, layer, images, simulator, rtl_dir, stalls=waits)
-        return bench.verify_network(machine, net, images, simulator, rtl_dir, stalls=waits)
+        return hardware(described.kind).verify(
+            described,
+            net,
+            layer,
+            image,
+            simulator,
+            seed=seed,
+            rtl_dir=rtl_dir,
+            stalls=seed if stalls else None,
+        )
 
 
 def compress(

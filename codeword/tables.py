@@ -151,7 +151,7 @@ def _sums(title: str, found: Estimate) -> Table:
     if found.gated is not None:
         share = found.passes * found.gated / cost.multiplications
         rows.append(("multiplications gated by a zero", f"{share:.1%}"))
-    if found.rom_expected:
+    if found.expected:
         rows.append(("codebook ROM", "conflicts: expected for evenly drawn assignments"))
     rows += [
         ("time", engineering(cost.time_s, "s")),

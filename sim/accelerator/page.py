@@ -7,10 +7,8 @@ from typing import get_args
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from sim.accelerator import FAMILIES, Accelerator, preset
-
-_SHOWN = 64
-"""Size of the presets whose values the page shows."""
+from sim.accelerator import preset
+from sim.machine import KINDS, Machine, machine
 
 _HEAD = """# Accelerators
 
@@ -27,34 +25,34 @@ description ends in *assumed* is our choice, since nobody published it.
 
 
 def page() -> str:
-    """Markdown: what a description holds, field by field, and what the families change."""
-    fields = Accelerator.model_fields
-    rows = [
-        f"| `{name}` | {_legal(field)} | {_value(field.get_default())} | {field.description or ''} |"
-        for name, field in fields.items()
-        if name != "kind"
-    ]
-    parts = [
-        _HEAD,
-        f'## Fields of kind "{fields["kind"].default}"\n',
+    """Markdown: what a description of each kind holds, field by field, and what its families change."""
+    return "\n".join([_HEAD, *(part for kind in KINDS for part in _kind(machine(kind)))]) + "\n"
+
+
+def _kind(of: Machine) -> list[str]:
+    presets = [f"{family}-{of.sizes[1]}" for family in of.families]
+    fields: dict[str, FieldInfo] = of.description.model_fields
+    return [
+        f"## Kind `{of.kind}`\n",
         "| field | legal | default | what |",
         "|---|---|---|---|",
-        *rows,
-        "",
-        f"## Families\n\nWhat each preset of size {_SHOWN} sets otherwise than the defaults; sizes differ in what "
-        "depends on rows and columns.\n",
+        *(
+            f"| `{name}` | {_legal(field)} | {_value(field.get_default())} | {field.description or ''} |"
+            for name, field in fields.items()
+            if name != "kind"
+        ),
+        f"\nWhat the presets of size {of.sizes[1]} set otherwise than these defaults:\n",
         "| preset | fields |",
         "|---|---|",
-        *(f"| `{family}-{_SHOWN}` | {_differences(family)} |" for family in FAMILIES),
+        *(f"| `{name}` | {_differences(name, fields)} |" for name in presets),
     ]
-    return "\n".join(parts) + "\n"
 
 
-def _differences(family: str) -> str:
-    found = preset(f"{family}-{_SHOWN}")
+def _differences(chosen: str, fields: dict[str, FieldInfo]) -> str:
+    found = preset(chosen)
     return ", ".join(
         f"`{name}` = {_value(getattr(found, name))}"
-        for name, field in Accelerator.model_fields.items()
+        for name, field in fields.items()
         if name not in ("name", "kind") and getattr(found, name) != field.get_default()
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Literal
 
@@ -226,9 +227,14 @@ class Accelerator(BaseModel):
         return max(n for n in range(1, 2 * self.map_banks + 1) if self.requant_lanes % n == 0)
 
     @property
+    def peak_macs(self) -> int:
+        """Dense-equivalent multiply-accumulates a cycle at most: H L."""
+        return self.rows * self.columns
+
+    @property
     def peak_tops(self) -> float:
         """Dense-equivalent peak, 2 H L f, as the paper counts it (MVQ Table 9)."""
-        return 2 * self.rows * self.columns * self.clock_hz / 1e12
+        return 2 * self.peak_macs * self.clock_hz / 1e12
 
     @property
     def mask_code_bits(self) -> int:
@@ -246,7 +252,7 @@ def _largest_divisor(n: int, limit: int) -> int:
     return max(q for q in range(1, min(n, limit) + 1) if n % q == 0)
 
 
-def base(rows: int, columns: int) -> dict[str, object]:
+def _base(rows: int, columns: int) -> dict[str, object]:
     """What all families share at a size. L1 is 128 KB up to 16x16 (MVQ sec. 7.1)."""
     return dict(
         rows=rows,
@@ -278,7 +284,7 @@ def _sparse(columns: int) -> dict[str, object]:
 
 # The six settings of MVQ sec. 7.1, SSVQ and VQ4ALL. WS holds one weight a PE, and a second while it loads;
 # on WS-CMS that is one dense weight of M/N = 4 sub-records.
-FAMILIES = {
+FAMILIES: dict[str, Callable[[int], dict[str, object]]] = {
     "ws": lambda columns: _WS,
     "ws-cms": lambda columns: dict(_sparse(columns), **dict(_WS, wrf_depth=8)),
     "ews": lambda columns: {},
@@ -293,3 +299,8 @@ FAMILIES = {
         loader="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
     ),
 }
+
+
+def preset(family: str, rows: int, columns: int) -> dict[str, object]:
+    """Fields of a family at a size."""
+    return _base(rows, columns) | FAMILIES[family](columns)

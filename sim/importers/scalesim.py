@@ -1,7 +1,4 @@
-"""Layer shapes of a SCALE-Sim topology: a list of layers in CSV, convolutions or matrix products.
-
-`as_matrix_product` and `serial` run a layer as SCALE-Sim does, which makes cycles comparable one to one.
-"""
+"""Layer shapes of a SCALE-Sim topology: a list of layers in CSV, convolutions or matrix products."""
 
 from __future__ import annotations
 
@@ -11,11 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.importers.result import Imported
 from sim.shapes import ConvShape, Shape
-from sim.systolic.schedule import Schedule
 
 _CONV = (
     "IFMAP height",
@@ -94,34 +89,6 @@ def read(path: str | Path) -> Imported:
     if ignored:
         notes.append("words behind the numbers are ignored; sparsity is the accelerator's pattern here")
     return Imported(str(path), shapes, source_macs, tuple(notes))
-
-
-def as_matrix_product(shape: ConvShape, accelerator: Accelerator) -> ConvShape:
-    """A convolution as the product [M, K] x [K, N] that SCALE-Sim takes it for.
-
-    M = output pixels, N = outputs, K = channels * kernel area; a row of the first matrix is one window
-    (im2col), its columns in the order (channel, y, x) of a weight's [C, Ky, Kx]. SCALE-Sim always loads
-    all rows of the array, so zeros fill K up to whole arrays. Groups are products of their own.
-
-    Returns:
-        1x1 kernel on a map of (M, 1), K of each group a multiple of the accelerator's rows.
-    """
-    depth = shape.channels // shape.groups * shape.kernel[0] * shape.kernel[1]
-    filled = -(-depth // accelerator.rows) * accelerator.rows
-    return ConvShape(
-        shape.name,
-        shape.groups * filled,
-        shape.outputs,
-        size=(shape.out_h * shape.out_w, 1),
-        groups=shape.groups,
-        chained=shape.chained,
-    )
-
-
-def serial(shape: ConvShape, accelerator: Accelerator) -> Schedule:
-    """Its matrix product in one tile, every load of weights after the last use of those before."""
-    product = as_matrix_product(shape, accelerator)
-    return Schedule(accelerator, product, overlap=False, tile_rows=product.out_h)
 
 
 def _rows(file: str) -> tuple[bool, list[_Row], list[str]]:

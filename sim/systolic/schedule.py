@@ -231,6 +231,20 @@ class Schedule:
                 f"use tile_rows = {layer.out_h} and do not split channels",
             )
 
+    def to_json(self) -> dict[str, object]:
+        """What the mapping chose."""
+        return {
+            "format": self.format,
+            "codewords": self.codewords,
+            "a": self.a,
+            "b": self.b,
+            "d": self.d,
+            "overlap": self.overlap,
+            "tile_rows": self.tile_rows,
+            "outputs_outer": self.outputs_outer,
+            "ifmap_from": self.source,
+        }
+
     # ---- parts
 
     @cached_property

@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from sim.accelerator import Accelerator
+from sim.machine import LayerCounts
 from sim.shapes import WORD, ConvShape, PassShape
 from sim.systolic.closed_form import demands, recurrence
-from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover, LayerCounts
+from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover
 from sim.systolic.schedule import CODED, Schedule, ifmap_lines, spills
 
 

@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from sim import network as functional
 from sim.accelerator import Accelerator
+from sim.machine import LayerCounts, Simulation
 from sim.network import Conv, DenseWeight, MatMul, Network
 from sim.shapes import ConvShape, PassShape
 from sim.systolic.engine import memory, passes
 from sim.systolic.engine.core import run_program
 from sim.systolic.plan import plan
 from sim.systolic.program import lower, token_ifmap
-from sim.systolic.results import Handover, LayerCounts, with_output
+from sim.systolic.results import Handover, with_output
 from sim.systolic.schedule import Schedule, Source
 from sim.systolic.streams import network_formats
-
-
-@dataclass(frozen=True, eq=False)
-class Simulation:
-    """What the machine computed and what it took.
-
-    Attributes:
-        tensors: every tensor by layer name, [batch, C, H, W]; int32 where not requantized.
-        layers: counts of the first image, in execution order (an addition that rides on a convolution
-            belongs to it).
-        bit_exact: every tensor equals the functional model; None when not compared.
-        wall_s: seconds in the engine, lowering included, comparison not.
-    """
-
-    network: Network
-    tensors: dict[str, np.ndarray]
-    layers: tuple[LayerCounts, ...]
-    bit_exact: bool | None
-    wall_s: float
-
-    @property
-    def outputs(self) -> np.ndarray:
-        """The last layer's tensor, [batch, n]."""
-        last = self.tensors[self.network.layers[-1].name]
-        return last.reshape(len(last), -1)
 
 
 def simulate(

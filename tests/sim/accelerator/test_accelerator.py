@@ -10,7 +10,7 @@ from sim.shapes import ConvShape
 from sim.systolic.schedule import Schedule
 
 
-@pytest.mark.parametrize("family", accelerator.FAMILIES)
+@pytest.mark.parametrize("family", accelerator.families())
 @pytest.mark.parametrize("size", [4, 8, 16, 32, 64])
 def test_every_family_exists_at_every_power_of_two(family, size):
     machine = accelerator.preset(f"{family}-{size}")

@@ -12,7 +12,8 @@ import pytest
 from sim import accelerator, technology
 from sim.cost import Cost, cost
 from sim.errors import InputError
-from sim.systolic.results import CAUSES, MEMORIES, LayerCounts
+from sim.machine import LayerCounts
+from sim.systolic.results import CAUSES, MEMORIES
 from sim.technology import NAMES, Figure, dram, memory
 from sim.technology.synthesized import Synthesized
 

@@ -161,17 +161,9 @@ class _Layers:
         return self.add(LayerNorm(name, source, gain, bias, shift, epsilon, rms, **self.output()))
 
 
-def every_layer(
-    seed: int = 0, size: tuple[int, int] = (6, 5), heads: int = 2, universal: bool = False
-) -> Network:
-    """One of each kind: a convolutional part, then attention over its positions.
-
-    Numbers, zero points and clamps are random; 2 input channels, 4 channels, 8 after concatenation.
-    """
-    rng = np.random.default_rng(seed)
-    net = _Layers(rng, int(rng.integers(-128, 128)))
-    pair = [(int(a), int(b)) for a, b in rng.integers(1, 3, (6, 2))]
-    wide = rng.integers(-128, 128, (5, 4)).astype(np.int8)
+def _convolutional(net: _Layers, pair: list[tuple[int, int]]) -> None:
+    """From the input's 2 channels to `join` of 8; `pair` holds a dilation and strides."""
+    rng = net.rng
     magnitudes = rng.integers(0, 128, (6, 4)).astype(np.int8)
     net.conv("stem", "input", net.dense(4, 2, 3, 3), table=True, padding=(1, 1))
     net.conv(
@@ -203,17 +195,28 @@ def every_layer(
     net.table("gate", "scaled")
     net.add(Multiply("gated", ("scaled", "gate"), **net.scale(1 / 70), **net.output()))
     net.add(Add("join", ("gated", "up"), (30000, 35000), 15, **net.output()))
+
+
+def _attention(net: _Layers, size: tuple[int, int], heads: int, codebook: np.ndarray) -> None:
+    """From `join` to `mixed`, attention over its positions; `size` is (H, W) of the network's input."""
     _, h, w = Network("part", TensorSpec((2, *size), 1.0, net.zeros["input"]), tuple(net.layers)).maps["join"]
     net.add(Reshape("tokens", "join", (8, h * w, 1), net.zeros["join"]))
     net.norm("norm", "tokens", 8, rms=False)
     net.conv("q", "norm", net.dense(8, 8, 1, 1))
-    net.conv("k", "norm", masked_weight(rng, wide, 8, 8, 2, 4, 1))
+    net.conv("k", "norm", masked_weight(net.rng, codebook, 8, 8, 2, 4, 1))
     net.conv("v", "norm", net.dense(8, 8, 1, 1))
     net.add(Concat("keys", ("k", "tokens"), (50000, 65535), 16, 1, **net.output()))
     net.add(Concat("values", ("v", "tokens"), (50000, 65535), 16, 1, **net.output()))
     net.add(MatMul("scores", ("q", "keys"), heads, True, **net.scale(1 / 200), **net.output()))
-    net.add(Softmax("weights", "scores", exponent_table(1 / 40), heads, int(rng.choice([-128, -128, 0, 7]))))
+    net.add(
+        Softmax("weights", "scores", exponent_table(1 / 40), heads, int(net.rng.choice([-128, -128, 0, 7])))
+    )
     net.add(MatMul("mixed", ("weights", "values"), heads, False, **net.scale(1 / 300), **net.output()))
+
+
+def _selective_scan(net: _Layers) -> None:
+    """From `mixed` and `norm` to `scan`."""
+    rng = net.rng
     net.conv("delta", "norm", net.dense(8, 8, 1, 1))
     net.conv("inward", "norm", net.dense(3, 8, 1, 1))
     net.conv("outward", "norm", net.dense(3, 8, 1, 1))
@@ -233,6 +236,22 @@ def every_layer(
             **net.output(),
         )
     )
+
+
+def every_layer(
+    seed: int = 0, size: tuple[int, int] = (6, 5), heads: int = 2, universal: bool = False
+) -> Network:
+    """One of each kind: a convolutional part, then attention over its positions.
+
+    Numbers, zero points and clamps are random; 2 input channels, 4 channels, 8 after concatenation.
+    """
+    rng = np.random.default_rng(seed)
+    net = _Layers(rng, int(rng.integers(-128, 128)))
+    pair = [(int(a), int(b)) for a, b in rng.integers(1, 3, (6, 2))]
+    wide = rng.integers(-128, 128, (5, 4)).astype(np.int8)
+    _convolutional(net, pair)
+    _attention(net, size, heads, wide)
+    _selective_scan(net)
     net.norm("rms", "scan", 8, rms=True)
     assignments = rng.integers(0, 5, (1, 8, 1, 1)).astype(np.uint16)
     net.add(

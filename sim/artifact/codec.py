@@ -37,8 +37,9 @@ class Writer:
     def layer(self, layer: Layer) -> Header:
         """Raises InputError where `KINDS` has no such kind, so that nobody could read the file."""
         if KINDS.get(layer.kind) is not type(layer):
+            where = "sim.network.layers.KINDS"
             raise InputError(
-                f"{layer.name}.kind", layer.kind, "no kind of sim.network.layers.KINDS", "list it there"
+                f"{layer.name}.kind", layer.kind, f"unknown to the network file, {where}", "add it there"
             )
         return self._part(layer.name, layer)
 

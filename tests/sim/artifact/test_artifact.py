@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 
 from sim import artifact, network
 from sim.errors import InputError
-from tests.sim.network.networks import every_layer, random_images, small_network
+from tests.sim.network.kinds import every_layer
+from tests.sim.network.networks import random_images, small_network
 
 
 def edit(path: Path, header=None, tensors=None) -> None:

@@ -32,8 +32,8 @@ from sim.network import (
     run,
 )
 from sim.systolic.engine import passes, simulate
-from tests.sim.network.definitions import shifted, slow
-from tests.sim.network.networks import every_layer, random_images
+from tests.sim.network.kinds import every_layer, shifted, slow
+from tests.sim.network.networks import random_images
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, reduce
 from operator import or_
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from pydantic import (
@@ -126,7 +126,7 @@ def file_fields(kind: Any) -> tuple[FileField, ...]:
 def _file_field(name: str, hint: Any, default: Any) -> FileField:
     marks = getattr(hint, "__metadata__", ())
     declared = get_args(hint)[0] if marks else hint
-    types = get_args(declared) if isinstance(declared, UnionType) else (declared,)
+    types = get_args(declared) if get_origin(declared) in (Union, UnionType) else (declared,)
     parts = [t for t in types if isinstance(t, type) and is_dataclass(t)]
     return FileField(
         name,
@@ -142,7 +142,8 @@ def _file_field(name: str, hint: Any, default: Any) -> FileField:
 
 @cache
 def header(kind: Any) -> type[Header]:
-    """Header of a layer kind or part: `kind`, then its fields; zero point and clamp of an output first."""
+    """Header of a layer kind or part, in the order of the published schema: zero point and clamp of an
+    output, the name of the kind, the other fields of the dataclass."""
     said = {field.name: _declaration(field) for field in file_fields(kind) if field.in_header}
     output = ("zero_point", "low", "high") if "low" in said else ()
     ordered = {name: said.pop(name) for name in output}

@@ -109,13 +109,17 @@ class Clamped(Layer):
 
 
 class Scaled(Clamped):
-    """A clamped layer whose sums end with round(. m, s)."""
+    """A clamped layer whose sums end with round(., s) or round(. m, s)."""
 
     shift: int
 
+    def round(self, total: np.ndarray) -> np.ndarray:
+        """int8 of int64 sums: clamp(round(total, s) + zero_point)."""
+        return self.emit(rounding_shift(total, self.shift))
+
     def scale(self, total: np.ndarray, multiplier: int) -> np.ndarray:
         """int8 of int64 sums: clamp(round(total m, s) + zero_point)."""
-        return self.emit(rounding_shift(total * multiplier, self.shift))
+        return self.round(total * multiplier)
 
 
 def by_kind(table: Mapping[type[Layer], Entry], layer: Layer, where: str) -> Entry:

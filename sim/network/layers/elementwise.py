@@ -40,7 +40,7 @@ class Add(Scaled):
         return PassShape(self.name, "add", prod(a), 2, prod(a), chained, channels=a[0])
 
     def compute(self, a: Operand, b: Operand) -> np.ndarray:
-        return self.scale(a.real * self.multipliers[0] + b.real * self.multipliers[1], 1)
+        return self.round(a.real * self.multipliers[0] + b.real * self.multipliers[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,4 +89,4 @@ class LayerNorm(Single, Scaled):
         inverse = 2**46 // square_root((spread + self.epsilon) << 16)
         normalized = rounding_shift((channels * u - total) * inverse, 26)
         gain, bias = (v.astype(np.int64)[:, None, None] for v in (self.gain, self.bias))
-        return self.scale(normalized * gain + bias, 1)
+        return self.round(normalized * gain + bias)

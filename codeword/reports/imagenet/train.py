@@ -24,23 +24,33 @@ from torch import Tensor
 
 from algos import reference
 from algos.data import imagenet
+from algos.data.fashion_mnist import Images
 from algos.frontend.export_convs import export_module
 from algos.frontend.lowering import SIGNED
 from algos.frontend.quantize import Activation, calibrate
-from algos.methods import mvq, ssvq
+from algos.methods import mvq, ssvq, vq
+from algos.methods.method import Data, Method
 from algos.methods.mvq import MvqConfig
 from algos.methods.ssvq import SsvqConfig
+from algos.methods.vq import VqConfig
 from algos.models.inverted_residual import SOURCES, InvertedResidualNet, pretrained
+from algos.training import silent
 from algos.weights.bits import network_bits
 from sim import artifact
 from sim.files import write_json
 
-RATES: dict[str, tuple[MvqConfig | SsvqConfig, ...]] = {
-    "vq": tuple(MvqConfig(k, d, n=1, m=2, case="A") for k, d in ((256, 4), (1024, 4), (256, 2))),
-    "ssvq": tuple(SsvqConfig(k, d) for k, d in ((16, 4), (64, 4), (64, 2))),
-    "mvq 1:2": tuple(MvqConfig(k, d, n=1, m=2) for k, d in ((64, 4), (256, 4), (128, 2))),
+RATES: dict[str, tuple[Method[Any], tuple[Any, ...]]] = {
+    "vq": (vq.METHOD, tuple(VqConfig(k, d, epochs=0) for k, d in ((256, 4), (1024, 4), (256, 2)))),
+    "ssvq": (ssvq.METHOD, tuple(SsvqConfig(k, d, epochs=0) for k, d in ((16, 4), (64, 4), (64, 2)))),
+    "mvq 1:2": (
+        mvq.METHOD,
+        tuple(MvqConfig(k, d, (1, 2), epochs=0) for k, d in ((64, 4), (256, 4), (128, 2))),
+    ),
 }
 """2, 2.5 and 4 bits a weight each, of assignments with signs or masks; codebooks come on top."""
+NO_IMAGES = Images(torch.empty(0), torch.empty(0))
+NOTHING = Data(NO_IMAGES, NO_IMAGES)
+"""What a method sees that does not fine-tune."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +78,15 @@ class Bench:
             "sqnr_db": sqnr(self.logits, found),
         }
 
-    def row(self, method: str, config: MvqConfig | SsvqConfig | None, path: Path) -> dict[str, Any]:
-        """The network by one method, None for none, with float activations and in integers, which it keeps.
+    def row(self, method: str, config: Any, path: Path) -> dict[str, Any]:
+        """The network by one method, with config None as it is, with float activations and in integers, which it keeps.
 
         Args:
             path: file of the network of integers.
         """
         model = copy.deepcopy(self.model)
-        if isinstance(config, MvqConfig):
-            mvq.cluster(model, config)
-        elif config is not None:
-            ssvq.cluster(model, config)
+        if config is not None:
+            RATES[method][0].apply(model, NOTHING, config, None, silent)
         quantized = Activation(calibrate(self.inputs, SIGNED).scale)
         network = export_module(
             model, self.inputs, quantized, name=self.name, compressible=list(self.model.body())
@@ -133,7 +141,7 @@ def bench(name: str) -> Bench:
 
 def rows(measured: Bench, work: Path) -> Iterator[dict[str, Any]]:
     """INT8 alone, then every method at every rate; what the work folder holds is not measured again."""
-    for method, config in (("INT8", None), *((m, c) for m, configs in RATES.items() for c in configs)):
+    for method, config in (("INT8", None), *((m, c) for m, (_, configs) in RATES.items() for c in configs)):
         of = f"-{config.k}-{config.d}" if config else ""
         kept = work / f"{measured.name}-{method}{of}.json".replace(" ", "-").replace(":", "-")
         network = kept.with_suffix(".safetensors")

@@ -132,7 +132,7 @@ def _case(experiment: Experiment, case: str, dense: ResNet, sparse: ResNet, test
             "start": "float" if case == "A" else "sparse",
             "k": config.k,
             "d": config.d,
-            "pattern": f"{config.n}:{config.m}" if config.masked else None,
+            "pattern": "{}:{}".format(*config.pattern) if config.masked else None,
             "bits_per_weight": storage.per_weight,
             "compression_ratio": storage.ratio,
             "bits": asdict(storage),

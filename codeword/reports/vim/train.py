@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ from algos import reference
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.frontend.export import export
-from algos.methods.vim_vq import Method, VimVqConfig, calibrate, harden, soften, storage, variant
+from algos.methods.vim_vq import VARIANTS, Variant, VimVqConfig, calibrate, harden, soften, storage, variant
 from algos.models.deit import DeiT
 from algos.models.vim import Vim
 from algos.training import accuracy, normalize
@@ -44,7 +44,7 @@ EXPORTED = "2 bit"
 CALIBRATION = 256  # training images
 
 
-def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
+def row(setting: str, method: Variant, data: str | None) -> dict[str, Any]:
     """Calibrates one model; seconds and peak memory are of the calibration alone.
 
     `truncated` is the share of sub-vectors that the end of the calibration left open.
@@ -156,7 +156,7 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
         results["exports"][name] = json.loads(kept.read_text())
         write_json(out, results)
     for setting in SETTINGS:
-        for method in get_args(Method):
+        for method in VARIANTS:
             kept = work / f"{setting}-{method}.json".replace(" ", "")
             if not _made(kept, "vim", variant(method, SETTINGS[setting])):
                 subprocess.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,7 +78,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     called = arguments[:1] == ["compress"]
     verb = method_options.fitted(compress, arguments) if called else method_options.bare(compress)
     app.command(epilog=_methods(arguments) if called else None)(verb)
-    for verb in (estimate, simulate, verilog, synth, verify):
+    for verb in (estimate, simulate, verilog, synth, verify, report):
         app.command()(verb)
     return app
 
@@ -328,6 +329,40 @@ def verify(
     _print(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found)])
     if not found.equal:
         raise typer.Exit(1)
+
+
+def report(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="of the report; without it they are listed")
+    ] = "",
+    stages: Annotated[
+        list[str], typer.Option("--stage", help="run this stage alone, such as train or text; repeatable")
+    ] = [],  # noqa: B006
+    work: Annotated[
+        Path | None, typer.Option(help="folder of checkpoints and networks, from which a training goes on")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="file of the figures; text and picture are written beside it")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="folder of the Fashion-MNIST IDX files; by default Debian's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make one of the reports in reports/ anew."""
+    from codeword.reports import registry
+
+    if not name:
+        listed = registry.REPORTS.values()
+        _print(as_json, {"reports": [one.to_json() for one in listed]}, [tables.report_table(listed)])
+        return
+    with inputs.extra(), redirect_stdout(sys.stderr if as_json else sys.stdout):
+        try:
+            made = registry.make(name, stages=stages, work=work, out=out, data=data)
+        except registry.CheckFailed as failed:
+            print(f"codeword: {failed}", file=sys.stderr)
+            raise typer.Exit(1) from None
+    _print(as_json, {"report": name, "out": str(made)}, [f"{name}: {made}"])
 
 
 def _print(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:

@@ -101,7 +101,7 @@ def listing(methods: Mapping[str, Method[Any]]) -> str:
 def _described(method: Method[Any]) -> dict[str, str]:
     """Fields that have words for the command line; what methods share comes last."""
     found = [one for one in fields(method.defaults) if "help" in one.metadata]
-    return {one.name: one.metadata["help"] for one in sorted(found, key=lambda one: one.kw_only)}
+    return {one.name: one.metadata["help"] for one in sorted(found, key=lambda one: one.kw_only is True)}
 
 
 def _option(method: Method[Any], name: str, kind: Any) -> Any:

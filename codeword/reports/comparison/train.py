@@ -8,7 +8,6 @@ JSON file and its integer network; what is there is not run again.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +32,7 @@ from algos.weights.pruning import densify, sparsify
 from algos.weights.universal import FrozenCodebook
 from codeword.reports.comparison import contenders
 from codeword.reports.comparison.contenders import METHODS, Contender
+from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
 
@@ -160,16 +160,9 @@ def _printed(name: str) -> Report:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of the IDX files")
-    parser.add_argument("--work", type=Path, default=Path("runs/comparison"), help="results and checkpoints")
-    options = parser.parse_args()
+def run(task: Task) -> None:
+    """Whatever the work folder does not hold yet."""
     torch.set_num_threads(1)  # repeats to the bit
-    options.work.mkdir(parents=True, exist_ok=True)
-    training, test = fashion_mnist.load(options.data)
-    Queue(training, test, options.work).run()
-
-
-if __name__ == "__main__":
-    main()
+    task.work.mkdir(parents=True, exist_ok=True)
+    training, test = fashion_mnist.load(task.data)
+    Queue(training, test, task.work).run()

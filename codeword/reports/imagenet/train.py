@@ -1,7 +1,6 @@
 """ImageNet networks compressed without fine-tuning, on 20 pictures.
 
-Resumable: the work folder keeps every row and its network of integers, which `python -m
-codeword.reports.imagenet.text` runs on machines before it writes the report.
+Resumable: the work folder keeps every row and its network of integers, which `text` runs on machines.
 
 Twenty pictures are no accuracy. What they do tell is how far the logits move: the signal-to-noise ratio of
 20,000 numbers against the float network's, and whether the first class stays.
@@ -9,7 +8,6 @@ Twenty pictures are no accuracy. What they do tell is how far the logits move: t
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
@@ -36,6 +34,7 @@ from algos.methods.vq import VqConfig
 from algos.models.inverted_residual import SOURCES, InvertedResidualNet, pretrained
 from algos.training import silent
 from algos.weights.bits import network_bits
+from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
 
@@ -150,30 +149,21 @@ def rows(measured: Bench, work: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(kept.read_text())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("runs/imagenet"), help="finished rows")
-    parser.add_argument("--out", type=Path, default=Path("reports/imagenet_agreement.json"))
-    parser.add_argument("networks", nargs="*", default=list(SOURCES), help=", ".join(SOURCES))
-    options = parser.parse_args()
+def run(task: Task) -> None:
+    """Measures every network."""
     torch.set_num_threads(1)
-    for folder in (options.work, options.out.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    task.work.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "pictures": 0,
         "float_right": {},
         "rows": [],
     }
-    for name in options.networks:
+    for name in SOURCES:
         measured = bench(name)
         found["pictures"] = len(measured.labels)
         found["float_right"][name] = measured.measure(measured.logits)["right"]
-        for row in rows(measured, options.work):
+        for row in rows(measured, task.work):
             found["rows"].append(row)
             print(json.dumps(row), flush=True)
-    write_json(options.out, found)
-
-
-if __name__ == "__main__":
-    main()
+    write_json(task.out, found)

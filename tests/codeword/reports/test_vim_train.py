@@ -57,7 +57,7 @@ def test_rows_are_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         train.main()
 
     monkeypatch.setattr(subprocess, "run", here)
-    work, out = tmp_path / "work", tmp_path / "reports" / "vim.json"
+    work, out = tmp_path / "work", tmp_path / "vim.json"
     with pytest.raises(KeyboardInterrupt):
         train.reproduce(data, work, out)
     assert len(json.loads(out.read_text())["rows"]) == 2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AcceleratorLike = str | Accelerator
 CALIBRATION_IMAGES = 512
 PADDED_TO = 16
-"""Channels that --pad makes a multiple of, where d is not given: each method's own d divides it."""
+"""Channels that `pad` makes a multiple of, where d is not given: each method's own d divides it."""
 
 
 def estimate(
@@ -194,70 +194,65 @@ def compress(
     model: str,
     *,
     method: str = "mvq",
-    k: int | None = None,
-    d: int | None = None,
-    pattern: tuple[int, int] | None = None,
-    epochs: int | None = None,
+    config: Any = None,
     data: str | Path | None = None,
     pad: bool = False,
     threads: int = 1,
     report: Callable[[int, float, float], None] = lambda *_: None,
+    **options: Any,
 ) -> Network:
     """Compresses a trained network for grey 28x28 images into a network of integers.
 
     Args:
         model: resnet20-fashion (for mvq its pruned weights), vim-fashion, deit-fashion, or a .safetensors
             checkpoint of a ResNet.
-        method: vq, mvq, ssvq, vq4all, or for Vim and DeiT vim-vq.
-        k, d, pattern: codewords of a codebook, codeword length, N:M of mvq; None for what the method takes.
-        epochs: of fine-tuning; 0 for none, None for what the method takes: 1, with vim-vq none.
+        method: one of `algos.methods.registry.METHODS`.
+        config: of the method, such as `algos.methods.mvq.MvqConfig(k=32)`; None for its defaults.
         data: folder of the Fashion-MNIST IDX files; None for the shipped subset.
-        threads: of PyTorch; 1 gives the same result every time.
         pad: widen layers whose output channels d does not divide, with channels of value 0.
+        threads: of PyTorch; 1 gives the same result every time.
         report: called after every epoch with its number, mean loss and seconds.
+        options: fields of the method's configuration by name, in place of `config`: k=64, epochs=2.
 
     Raises:
         InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.
     """
-    if epochs is not None and epochs < 0:
-        raise InputError("--epochs", epochs, "negative", "give 0 for no fine-tuning")
     if threads < 1:
-        raise InputError("--threads", threads, "not positive", "give 1 or more")
+        raise InputError("threads", threads, "not positive", "give 1 or more")
     with inputs.extra():
         import torch
 
         from algos import checkpoint, zoo
         from algos.data import fashion_mnist
         from algos.methods import registry
+        from algos.methods.method import Data
         from algos.models.resnet import ResNet, widened
 
         torch.set_num_threads(threads)
-        sparse = registry.starts_sparse(method)
+        chosen = registry.named(method)
+        config = chosen.configured(config, options)
+        sparse = chosen.starts_sparse
         trained = zoo.load(model, sparse=sparse) if model in zoo.NAMES else checkpoint.load(model)
         if pad:
             if not isinstance(trained, ResNet):
                 raise InputError("--pad", model, "only ResNets are widened", "choose a -d that fits")
-            trained = widened(trained, d or PADDED_TO)
+            trained = widened(trained, options.get("d", PADDED_TO))
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
-        epochs = registry.epochs(method, epochs)
-        options = registry.Options(k, d, pattern, epochs, many=data is not None)
-        return registry.compress(
+        return chosen.compress(
             trained,
-            method,
-            options,
-            training.first(CALIBRATION_IMAGES),
-            training,
+            Data(training, training.first(CALIBRATION_IMAGES)),
+            config,
             name=f"{Path(model).stem}-{method}",
             report=report,
         )
 
 
-def fine_tuning_epochs(method: str, epochs: int | None) -> int:
-    """What `compress` makes of its argument."""
+def fine_tuning_epochs(method: str, options: Mapping[str, Any]) -> int:
+    """Of `compress` with these options; 0 for a method that does not fine-tune."""
     with inputs.extra():
         from algos.methods import registry
 
-        return registry.epochs(method, epochs)
+        return getattr(registry.named(method).configured(None, options), "epochs", 0)
 
 
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:

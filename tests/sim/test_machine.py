@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
 import codeword
-from codeword.cli import app
+from codeword.cli import application
 from sim import accelerator, machine, network
 from sim.accelerator.page import page
 from sim.cost import Prices
@@ -108,12 +108,13 @@ def test_an_estimate_adds_up_what_the_machine_counts(abacus: str) -> None:
 
 
 def test_the_command_line_takes_it(abacus: str) -> None:
-    done = CliRunner().invoke(app, ["estimate", "resnet20", "-a", abacus, "--json"])
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["stall_cycles"]["rest"] > 0
-    done = CliRunner().invoke(app, ["simulate", "resnet20-fashion", "-a", abacus])
-    assert done.exit_code == 0, done.output
-    assert "equals the functional model" in done.stdout
+    def call(*arguments: str) -> str:
+        done = CliRunner().invoke(application(arguments), arguments)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert json.loads(call("estimate", "resnet20", "-a", abacus, "--json"))["stall_cycles"]["rest"] > 0
+    assert "equals the functional model" in call("simulate", "resnet20-fashion", "-a", abacus)
 
 
 def test_what_a_kind_lacks_is_refused_by_name(abacus: str) -> None:

@@ -21,7 +21,8 @@ from sim.shapes import WORD, ConvShape
 from sim.systolic.closed_form import counts
 from sim.systolic.closed_form.counts import core_counts, ifmap_reads, layer_accesses
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
-from sim.systolic.schedule import Format, Schedule, Source, fold, ifmap_lines, spills
+from sim.systolic.schedule import Format, Schedule, Source, fold, spills
+from sim.systolic.tiling import ifmap_lines
 
 OBJECTIVES = ("edp", "energy", "cycles")
 TILES = (1, 2)
@@ -173,17 +174,17 @@ def _space(one: Schedule, stays: bool) -> _Space:
     psum_line = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
     last = (one.channel_groups - (trips_j - 1) * b) * (one.positions - (trips_k - 1) * d) * one.split
     backlog = shape.out_w * np.array(
-        [one.waiting_bytes(*pair) for pair in zip(a.tolist(), last.tolist(), strict=True)], np.int64
+        [one.tiling.waiting_bytes(*pair) for pair in zip(a.tolist(), last.tolist(), strict=True)], np.int64
     )
     trips_i = -(-one.output_groups // a)
     parts = []
     for buffers, outer, split in product((1, 2), (False, True), (False, True)):
-        line = WORD * shape.size[1] * _per_step(one.ifmap_words, one.channels, b * acc.rows, split)[0]
+        line = WORD * shape.size[1] * _per_step(one.tiling.ifmap_words, one.channels, b * acc.rows, split)[0]
         room = acc.ifmap_bytes // buffers // line
         residual = (
             WORD
             * shape.out_w
-            * _per_step(one.residual_words, one.outputs, a * acc.columns, split or outer)[0]
+            * _per_step(one.tiling.residual_words, one.outputs, a * acc.columns, split or outer)[0]
         )
         rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
         rows = np.where(room >= shape.size[0], shape.out_h, rows)
@@ -276,16 +277,16 @@ def _bounds(space: _Space, shape: ConvShape, energy: dict[str, float], objective
     lines = np.array([ifmap_lines(layer, int(rows)) for rows in sizes])[which]
     again = space.split | (space.outer & (tiles > 1))
     lines *= np.where(again, trips_i, 1)
-    most, touched = _per_step(one.ifmap_words, one.channels, space.b * acc.rows, space.split)
+    most, touched = _per_step(one.tiling.ifmap_words, one.channels, space.b * acc.rows, space.split)
     width = WORD * layer.size[1] * touched
     moved = np.where(resident, 0, lines * width)
     base_lines = ifmap_lines(layer, one.tile_rows) * one.ifmap_passes
-    base_width = WORD * layer.size[1] * one.ifmap_words(one.tile_channels)[1]
+    base_width = WORD * layer.size[1] * one.tiling.ifmap_words(one.tiling.tile_channels)[1]
     spent += (energy["l1"] + energy["l2"]) * (moved - base_lines * base_width)
     # Residual tiles.
-    _, touched = _per_step(one.residual_words, one.outputs, space.a * acc.columns, again)
+    _, touched = _per_step(one.tiling.residual_words, one.outputs, space.a * acc.columns, again)
     residual = WORD * pixels * touched
-    base_residual = WORD * pixels * one.residual_words(one.tile_outputs)[1]
+    base_residual = WORD * pixels * one.tiling.residual_words(one.tiling.tile_outputs)[1]
     spent += (energy["l1"] + energy["l2"]) * (residual - base_residual)
     from_dram = np.zeros(len(space.a))
     if one.source == "dram":

@@ -12,7 +12,8 @@ from sim.accelerator import Accelerator
 from sim.shapes import WORD, ConvShape, PassShape
 from sim.systolic.closed_form import demands, recurrence
 from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover, LayerCounts
-from sim.systolic.schedule import CODED, Schedule, ifmap_lines, spills
+from sim.systolic.schedule import CODED, Schedule, spills
+from sim.systolic.tiling import ifmap_lines
 
 
 def core_counts(schedule: Schedule) -> dict[str, int]:
@@ -108,7 +109,7 @@ def layer_accesses(schedule: Schedule, shape: ConvShape, streamed: int, weights:
     """
     core = core_counts(schedule)
     ifmap, residual, map_dram = _map_bytes(schedule)
-    ofmap = WORD * shape.out_h * shape.out_w * schedule.ofmap_words
+    ofmap = WORD * shape.out_h * shape.out_w * schedule.tiling.ofmap_words
     added = ofmap if shape.residual else 0
     ofmap_dram = shape.ofmap_bytes if schedule.spills else 0
     return {
@@ -195,8 +196,10 @@ def _map_bytes(schedule: Schedule) -> tuple[int, int, int]:
     """Bytes of ifmap tiles, halos included, and of residual tiles brought into L1; and of maps from DRAM."""
     layer = schedule.shape
     lines = schedule.ifmap_passes * ifmap_lines(layer, schedule.tile_rows)
-    line = WORD * layer.size[1] * schedule.ifmap_words(schedule.tile_channels)[1]
-    residual = WORD * layer.out_h * layer.out_w * schedule.residual_words(schedule.tile_outputs)[1]
+    line = WORD * layer.size[1] * schedule.tiling.ifmap_words(schedule.tiling.tile_channels)[1]
+    residual = (
+        WORD * layer.out_h * layer.out_w * schedule.tiling.residual_words(schedule.tiling.tile_outputs)[1]
+    )
     return (
         0 if schedule.source == "l1" else lines * line,
         residual,

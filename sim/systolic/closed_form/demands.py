@@ -46,7 +46,7 @@ def weight_bytes(schedule: Schedule, groups: Groups) -> tuple[int, int]:
         times = (1 if last_part else parts - 1) * (1 if last_i else trips_i - 1)
         stored += times * sum(chunk.beats for chunks in group for chunk in chunks)
     width, codebook = schedule.accelerator.weight_port_bits // 8, codebook_beats(schedule)
-    fetched = stored if schedule.keeps_weights else schedule.tiles * stored
+    fetched = stored if schedule.tiling.keeps_weights else schedule.tiles * stored
     from_dram = not schedule.shape.dynamic or schedule.spills
     return (codebook + schedule.tiles * stored) * width, (codebook + fetched) * width * from_dram
 
@@ -177,20 +177,20 @@ def visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
     """The ifmap tile of one step j, brought in for output group i where it comes again for each."""
     acc, layer = schedule.accelerator, schedule.shape
     channels, outputs = schedule.part_of(part)
-    low = j * schedule.tile_channels if schedule.split_channels else 0
+    low = j * schedule.tiling.tile_channels if schedule.split_channels else 0
     line = (
         WORD
         * layer.size[1]
-        * words(part * schedule.channels + low, min(schedule.tile_channels, channels - low))
+        * words(part * schedule.channels + low, min(schedule.tiling.tile_channels, channels - low))
     )
     residual = 0
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
-        low = i * schedule.tile_outputs if schedule.ifmap_passes > 1 else 0
+        low = i * schedule.tiling.tile_outputs if schedule.ifmap_passes > 1 else 0
         residual = (
             WORD
             * schedule.tile_lines(tile)
             * layer.out_w
-            * words(part * schedule.outputs + low, min(schedule.tile_outputs, outputs - low))
+            * words(part * schedule.outputs + low, min(schedule.tiling.tile_outputs, outputs - low))
         )
     lines = schedule.tile_ifmap_lines(tile)
     dma = 0

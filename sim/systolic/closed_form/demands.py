@@ -8,6 +8,7 @@ from itertools import product
 from math import ceil
 
 from sim.shapes import WORD, words
+from sim.systolic.closed_form.accesses import WeightBytes
 from sim.systolic.schedule import Schedule
 
 
@@ -38,8 +39,8 @@ class Visit:
 Groups = dict[tuple[bool, bool], list[tuple[Chunk, ...]]]
 
 
-def weight_bytes(schedule: Schedule, groups: Groups) -> tuple[int, int]:
-    """Bytes that the weight port accepts in a layer, and what of them DRAM delivers."""
+def weight_bytes(schedule: Schedule, groups: Groups) -> WeightBytes:
+    """Of a layer, the codebook included, in whole beats."""
     parts, trips_i = schedule.parts, schedule.trips[0]
     stored = 0
     for (last_part, last_i), group in groups.items():
@@ -48,7 +49,7 @@ def weight_bytes(schedule: Schedule, groups: Groups) -> tuple[int, int]:
     width, codebook = schedule.accelerator.weight_port_bits // 8, codebook_beats(schedule)
     fetched = stored if schedule.tiling.keeps_weights else schedule.tiles * stored
     from_dram = not schedule.shape.dynamic or schedule.spills
-    return (codebook + schedule.tiles * stored) * width, (codebook + fetched) * width * from_dram
+    return WeightBytes((codebook + schedule.tiles * stored) * width, (codebook + fetched) * width * from_dram)
 
 
 def codebook_beats(schedule: Schedule) -> int:

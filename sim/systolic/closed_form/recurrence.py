@@ -12,6 +12,7 @@ from functools import partial
 
 from sim.shapes import WORD
 from sim.systolic.closed_form import demands
+from sim.systolic.closed_form.accesses import WeightBytes
 from sim.systolic.closed_form.demands import Chunk, Visit
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
 from sim.systolic.schedule import Schedule
@@ -23,16 +24,10 @@ _LONG_AGO = -(1 << 60)
 
 @dataclass(frozen=True)
 class Run:
-    """Cycles by cause of one layer, its weight stream, and what the next layer finds.
-
-    Attributes:
-        weight_bytes: that the weight port accepts, in whole beats.
-        dram_weight_bytes: of them, what DRAM delivers.
-    """
+    """Cycles by cause of one layer, its weight stream in whole beats, and what the next layer finds."""
 
     cycles: dict[str, int]
-    weight_bytes: int
-    dram_weight_bytes: int
+    weights: WeightBytes
     handover: Handover
 
 
@@ -41,7 +36,7 @@ def run(schedule: Schedule, found: Handover | None) -> Run:
     clock = _Clock(schedule, found)
     clock.layer()
     cycles = dict(zip(_CAUSES, clock.spent, strict=True))
-    return Run(cycles, *demands.weight_bytes(schedule, clock.groups), clock.handover())
+    return Run(cycles, demands.weight_bytes(schedule, clock.groups), clock.handover())
 
 
 class _Clock:

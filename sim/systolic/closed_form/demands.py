@@ -1,4 +1,4 @@
-"""What the closed form walks over: demands of chunks and of ifmap tiles (docs/timing.md 2, 3 and 7)."""
+"""What the closed form walks over: demands of chunks (docs/timing.md sections 2 and 3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import cache, lru_cache
 from itertools import product
 from math import ceil
 
-from sim.shapes import WORD, words
 from sim.systolic.closed_form.accesses import WeightBytes
 from sim.systolic.schedule import Schedule
 
@@ -26,14 +25,6 @@ class Chunk:
     write: int
     store: int
     last: bool
-
-
-@dataclass(frozen=True)
-class Visit:
-    """An ifmap tile to bring in: cycles of its DMA descriptors, and bytes from DRAM."""
-
-    dma: int
-    dram_bytes: int
 
 
 Groups = dict[tuple[bool, bool], list[tuple[Chunk, ...]]]
@@ -172,32 +163,3 @@ def _chunk(schedule: Schedule, channels: int, outputs: int, a: int, i: int, j: i
         store=schedule.store_cycles(a) if last else 0,
         last=last,
     )
-
-
-def visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
-    """The ifmap tile of one step j, brought in for output group i where it comes again for each."""
-    acc, layer = schedule.accelerator, schedule.shape
-    channels, outputs = schedule.part_of(part)
-    low = j * schedule.tiling.tile_channels if schedule.split_channels else 0
-    line = (
-        WORD
-        * layer.size[1]
-        * words(part * schedule.channels + low, min(schedule.tiling.tile_channels, channels - low))
-    )
-    residual = 0
-    if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
-        low = i * schedule.tiling.tile_outputs if schedule.ifmap_passes > 1 else 0
-        residual = (
-            WORD
-            * schedule.tile_lines(tile)
-            * layer.out_w
-            * words(part * schedule.outputs + low, min(schedule.tiling.tile_outputs, outputs - low))
-        )
-    lines = schedule.tile_ifmap_lines(tile)
-    dma = 0
-    for size in (lines * line * (schedule.source != "l1"), residual):
-        if size:
-            beats = -(-size * 8 // acc.dma_bits)
-            dma += acc.dma_setup + acc.l2_latency + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap
-    from_dram = lines * (layer.line_bytes or line) + residual
-    return Visit(dma, from_dram if schedule.source == "dram" else 0)

@@ -96,7 +96,7 @@ class Clock:
         moved = None if self.dram == dram else self.dram - self.end
         self._known[key] = _Step(self.end - start, self._core(visits), moved, self._visit(), spent)
 
-    def repeat(self, same: range, period: int, step: Callable[[int], None]) -> None:
+    def repeat(self, same: range, period: int, visits: bool, step: Callable[[int], None]) -> None:
         """Runs `step(n)` for every n of `same`, of which those `period` apart are of one kind."""
         n, seen = same.start, {}
         while n < same.stop:
@@ -104,12 +104,12 @@ class Clock:
                 for m in range(n, same.stop):
                     step(m)
                 return
-            state = (self._core(True), self._visit())
+            state = (self._core(visits), self._visit() if visits else None)
             if state in seen:
                 first, end, dram, spent = seen.pop(state)
                 times = (same.stop - n) // (n - first)
                 n += times * (n - first)
-                self._skip(times, self.end - end, self.dram != dram, spent)
+                self._skip(times, self.end - end, spent, visits, transfers=self.dram != dram)
                 seen.clear()
                 continue
             seen[state] = n, self.end, self.dram, self.spent.copy()
@@ -161,7 +161,7 @@ class Clock:
             )
         self.spent = [old + new for old, new in zip(self.spent, step.spent, strict=True)]
 
-    def _skip(self, times: int, length: int, transfers: bool, before: list[int]) -> None:
+    def _skip(self, times: int, length: int, before: list[int], visits: bool, transfers: bool) -> None:
         """Goes on by `times` rounds as long as the last one, which began with `before` spent."""
         cycles = times * length
         self.end += cycles
@@ -171,7 +171,7 @@ class Clock:
         self.sent, self.sent_before = self.sent + cycles, self.sent_before + cycles
         if transfers:
             self.dram += cycles
-        if self.memory:
+        if visits and self.memory:
             self.tile_there, self.visit_end = self.tile_there + cycles, self.visit_end + cycles
             self.next_map_there += cycles
         self.spent = [new + times * (new - old) for old, new in zip(before, self.spent, strict=True)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from math import ceil
 
@@ -96,25 +96,10 @@ def expected_lookups(codewords: int, banks: int, ports: int) -> float:
 
 def output_groups(schedule: Schedule) -> Groups:
     """The chunks of each kind of output group: of the last part or not, the last of its part or not."""
-    # They are the same for all tiles and loop orders, of which a search tries many.
-    same = replace(
-        schedule,
-        overlap=False,
-        tile_rows=1,
-        outputs_outer=False,
-        split_channels=True,
-        source="dram" if schedule.spills else "l2",
-    )
     kinds = product({schedule.parts == 1, True}, {schedule.trips[0] == 1, True})
-    return {kind: _output_group(same, *kind) for kind in kinds}
+    return {kind: _output_group(schedule, *kind) for kind in kinds}
 
 
-def forget() -> None:
-    """Empties the memory of chunks; for benchmarks."""
-    _output_group.cache_clear()
-
-
-@lru_cache(maxsize=4096)
 def _output_group(schedule: Schedule, last_part: bool, last_i: bool) -> list[tuple[Chunk, ...]]:
     """The chunks of an output group by j and k; equal steps of j share one tuple."""
     trips_i, trips_j, trips_k = schedule.trips

@@ -120,11 +120,17 @@ class _Layer(Clock):
         self.groups = demands.output_groups(schedule)
         self.opening = {kind[0]: group[0][0] for kind, group in sorted(self.groups.items(), reverse=True)}
         self.visits = Visits(schedule)
-        # Steps of each loop that are alike, and after how many their places in a word repeat.
-        self.alike_i = _alike(1, self.trips_i - 2), _period(schedule.a * acc.columns)
-        self.alike_j = _alike(1, self.trips_j - 2), _period(schedule.split_channels * tiling.tile_channels)
-        self.alike_tiles = _tiles_alike(schedule), 1
-        self.alike_parts = _alike(1, self.parts - 2), _period(schedule.channels, schedule.outputs)
+        # Steps of each loop that are alike, after how many their places in a word repeat, and whether ifmap
+        # tiles come in on the way.
+        self.alike_i = (
+            _alike(1, self.trips_i - 2),
+            _period(schedule.a * acc.columns),
+            schedule.ifmap_passes > 1,
+        )
+        split = schedule.split_channels
+        self.alike_j = _alike(1, self.trips_j - 2), _period(split * tiling.tile_channels), split
+        self.alike_tiles = _tiles_alike(schedule), 1, True
+        self.alike_parts = _alike(1, self.parts - 2), _period(schedule.channels, schedule.outputs), True
 
     # ---- loops
 
@@ -175,12 +181,12 @@ class _Layer(Clock):
         else:
             self._loop(self.trips_i, self.alike_i, lambda i: self.unit(part, i, n))
 
-    def _loop(self, count: int, alike: tuple[range, int], step: Callable[[int], None]) -> None:
-        same, period = alike
+    def _loop(self, count: int, alike: tuple[range, int, bool], step: Callable[[int], None]) -> None:
+        same, period, visits = alike
         for n in range(same.start):
             if n < count:
                 step(n)
-        self.repeat(same, period, step)
+        self.repeat(same, period, visits, step)
         for n in range(same.stop, count):
             step(n)
 

@@ -46,7 +46,7 @@ def layer_accesses(schedule: Schedule, shape: ConvShape, weights: WeightBytes) -
 def least_accesses(
     space: Space, shape: ConvShape, maps: MapBytes, weights: WeightBytes
 ) -> dict[str, np.ndarray]:
-    """What `layer_accesses` are at least: exact but for the rounding of weight beats."""
+    """What `layer_accesses` are at least: exact but for the rounding of weight beats, and the codebook."""
     one = space.base
     base = core_counts(one)
     core = base | least_fetches(space) | least_psums(space) | least_loads(space, base)
@@ -224,10 +224,11 @@ def stored_bytes(schedule: Schedule) -> int:
 
 
 def least_weight_bytes(space: Space) -> WeightBytes:
-    """`demands.weight_bytes`, beats not rounded: streamed for every tile, from DRAM where L2 keeps too few."""
+    """`demands.weight_bytes` without the codebook, beats not rounded: streamed for every tile, and from DRAM
+    where L2 keeps too few.
+    """
     one, stored = space.base, stored_bytes(space.base)
-    codebook = one.codewords * one.accelerator.codeword_length * one.loads_codebook
     share = np.where(space.outer, stored * space.a // one.output_groups, stored) // one.parts
     times = np.where(share <= one.accelerator.weight_bytes, 1, space.tiles)
     from_dram = not one.shape.dynamic or one.spills
-    return WeightBytes(codebook + stored * space.tiles, (codebook + stored * times) * from_dram)
+    return WeightBytes(stored * space.tiles, stored * times * from_dram)

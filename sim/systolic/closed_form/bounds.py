@@ -31,9 +31,8 @@ def least_counts(space: Space, shape: ConvShape) -> tuple[np.ndarray, dict[str, 
     """
     maps, weights = least_map_bytes(space), least_weight_bytes(space)
     acc = space.base.accelerator
-    slots, codebook = _slots(space), _codebook(space)
-    first = np.maximum(_first_tile(space, maps), codebook)
-    cycles = np.maximum(first + slots, codebook + _loading(space))
+    slots = _slots(space)
+    cycles = np.maximum(_first_tile(space, maps) + slots, np.maximum(slots, _loading(space)))
     cycles = np.maximum(cycles, _transfers(space, maps))
     cycles = np.maximum(cycles, shape.ofmap_bytes * 8 // acc.dma_bits)
     cycles = np.maximum(cycles, _dram(space, maps, weights))
@@ -73,17 +72,20 @@ def _loading(space: Space) -> np.ndarray:
     return np.where(space.overlap, loads, _tokens(space) + loads + in_turn)
 
 
-def _codebook(space: Space) -> int:
-    """The codebook, or at least the first byte of weights, comes before the first token (`_Layer._load`)."""
+def with_codebook(
+    space: Space, cycles: np.ndarray, accesses: dict[str, np.ndarray]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """`least_counts`, and what all candidates have in common: the codebook, behind which all weights come."""
     one, acc = space.base, space.base.accelerator
-    there = 0
-    if not one.shape.dynamic or one.spills:
-        size = demands.codebook_beats(one) * acc.weight_port_bits // 8
-        rows = -(-size // acc.dram_row_bytes)
-        there = acc.dram_latency + size * 8 // acc.dram_bits + rows * acc.dram_row_cycles
-    if one.loads_codebook:
-        there += demands.load_cycles([(one.codewords, 8 * acc.codeword_length)], one)
-    return max(0, there - CONTROL_CYCLES)
+    if not one.loads_codebook:
+        return cycles, accesses
+    size = demands.codebook_beats(one) * acc.weight_port_bits // 8
+    rows = -(-size // acc.dram_row_bytes)
+    there = acc.dram_latency + size * 8 // acc.dram_bits + rows * acc.dram_row_cycles
+    first = there + demands.load_cycles([(one.codewords, 8 * acc.codeword_length)], one)
+    behind = STORER_STAGES + acc.latency + acc.dma_setup + acc.l2_latency
+    cycles = np.maximum(cycles, first + np.maximum(_slots(space), _loading(space)) + behind)
+    return cycles, accesses | {"dram": accesses["dram"] + size, "l2": accesses["l2"] + 2 * size}
 
 
 def _first_tile(space: Space, maps: MapBytes) -> np.ndarray:

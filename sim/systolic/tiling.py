@@ -35,13 +35,17 @@ def _step_words(parts: int, channels: int, tail: int, step: int, size: int) -> t
         step: channels at a time, fewer at the end of a part.
         size: bytes of an element.
     """
-    touched = [
-        words(part * channels + first, min(step, count - first), size)
-        for part in range(parts)
-        for count in (tail if part == parts - 1 else channels,)
-        for first in range(0, count, step)
-    ]
-    return max(touched), sum(touched)
+
+    def touched(part: int, count: int) -> list[int]:
+        begin = part * channels
+        return [words(begin + first, min(step, count - first), size) for first in range(0, count, step)]
+
+    last = touched(parts - 1, tail)
+    most, total = max(last), sum(last)
+    for part in range(min(parts - 1, WORD)):  # places in a word repeat after so many
+        found = touched(part, channels)
+        most, total = max(most, *found), total + sum(found) * len(range(part, parts - 1, WORD))
+    return most, total
 
 
 def _row_words(first: int, outputs: int, columns: int, size: int) -> list[int]:

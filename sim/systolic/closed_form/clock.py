@@ -98,7 +98,8 @@ class Clock:
 
     def repeat(self, same: range, period: int, visits: bool, step: Callable[[int], None]) -> None:
         """Runs `step(n)` for every n of `same`, of which those `period` apart are of one kind."""
-        n, seen = same.start, {}
+        n = same.start
+        seen: dict[tuple, tuple[int, int, int, list[int]]] = {}  # by state: when, end, dram and spent
         while n < same.stop:
             if n + period >= same.stop:  # too few to skip any
                 for m in range(n, same.stop):

@@ -176,8 +176,8 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
         "halo": set(_halo(schedule)),
         "order": {"outputs outside" if schedule.outputs_outer else "tiles outside"},
         "channels": {"split" if schedule.split_channels else "whole"},
-        "ifmap_buffers": {str(schedule.ifmap_buffers)},
-        "ofmap_buffers": {str(schedule.ofmap_buffers)},
+        "ifmap_buffers": {str(schedule.tiling.ifmap_buffers)},
+        "ofmap_buffers": {str(schedule.tiling.ofmap_buffers)},
         "source": {schedule.source},
         "psums": {"stored" if schedule.trips[1] * schedule.trips[2] > 1 else "finished by one chunk"},
         "fence": {"yes" if fence else "no" for fence in chunks["fence"]},
@@ -227,7 +227,7 @@ def _weights(schedule: Schedule, chunks: np.ndarray) -> Iterator[str]:
     if not again:
         yield "once"
     else:
-        yield "again from L2" if schedule.keeps_weights else "again from DRAM"
+        yield "again from L2" if schedule.tiling.keeps_weights else "again from DRAM"
 
 
 def _values(network: Network, layer: Conv, ifmap: np.ndarray, seen: dict[str, set[str]]) -> None:

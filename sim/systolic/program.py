@@ -126,7 +126,7 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
         pixels = schedule.tile_lines(tile) * layer.out_w
         again = (part, i) in place
         at = place.setdefault((part, i), beat)
-        from_dram = not (again and schedule.keeps_weights) and (not layer.dynamic or schedule.spills)
+        from_dram = not (again and schedule.tiling.keeps_weights) and (not layer.dynamic or schedule.spills)
         for j, k in steps:
             if k == 0 and (schedule.split_channels or (opens and j == 0)):
                 visits.append(_visit(schedule, part, i, tile, j))
@@ -165,8 +165,8 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
                     0 if first else psum,
                     0 if last else psum,
                     schedule.store_cycles(a) if last else 0,
-                    schedule.write_beats(part, i) if last else 0,
-                    sum(schedule.write_words(part, i)) if last else 0,
+                    schedule.tiling.write_beats(part, i) if last else 0,
+                    sum(schedule.tiling.write_words(part, i)) if last else 0,
                     not first and pixels - 1 < acc.latency + psum,
                     first,
                     last,

@@ -15,7 +15,7 @@ from sim.accelerator import Accelerator
 from sim.estimate import estimate
 from sim.machine import LayerCounts
 from sim.shapes import ConvShape, Shape
-from sim.systolic.closed_form.counts import core_counts
+from sim.systolic.closed_form.accesses import core_counts
 from sim.systolic.streams import native_formats, own_codewords
 from sim.technology.published import Published
 from sim.workloads import workload

@@ -9,12 +9,13 @@ from sim import technology
 from sim.accelerator import Accelerator
 from sim.cost import Cost, Prices
 from sim.errors import InputError
+from sim.formats import stream
 from sim.network import Network
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
 from sim.systolic.plan import plan
 from sim.systolic.results import Handover, LayerCounts, expected_gated, with_output
-from sim.systolic.schedule import Format, Schedule
+from sim.systolic.schedule import Schedule
 from sim.systolic.streams import native_formats, network_formats
 from sim.workloads import Workload
 
@@ -64,7 +65,7 @@ class Estimate:
     @property
     def rom_expected(self) -> bool:
         """The cycles contain an expectation: ROM conflicts depend on assignments that nobody gave."""
-        return self.closed_form and self.accelerator.loader == "rom"
+        return self.closed_form and self.accelerator.weights.universal
 
     @property
     def mapping_energies(self) -> str:
@@ -103,7 +104,7 @@ def estimate(
     objective: str = "edp",
     name: str = "network",
     zeros: tuple[float, float] | None = None,
-    formats: Mapping[str, tuple[Format, int]] | None = None,
+    formats: Mapping[str, tuple[str, int]] | None = None,
 ) -> Estimate:
     """Maps every layer and adds up what the closed form says.
 
@@ -142,7 +143,7 @@ def estimate(
             assert isinstance(shape, ConvShape)
             layer, found = layer_counts(how, shape, found)
             if zeros is not None:
-                masked = how.format == "mvq" and not accelerator.sparse_tile
+                masked = stream(how.format).masks and not accelerator.sparse_tile
                 layer = expected_gated(layer, *zeros, masked * (1 - accelerator.keep / accelerator.group))
         else:
             assert isinstance(shape, PassShape)

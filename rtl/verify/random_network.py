@@ -112,7 +112,7 @@ def _conv(
     groups, dilation = 1, (1, 1)
     if rng.random() < 0.25:
         dilation = _pair(rng, (1, 1), (3, 3))
-    native = acc.loader != "dense" and rng.random() < 0.6
+    native = acc.coded and rng.random() < 0.6
     if rng.random() < 0.25:
         native = False
         divisors = [n for n in range(2, channels + 1) if channels % n == 0]

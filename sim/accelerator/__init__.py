@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sim.accelerator.systolic import FAMILIES, Accelerator, Loader, base
+from sim.accelerator.systolic import FAMILIES, Accelerator, base
 from sim.errors import InputError, nearest
 
-__all__ = ["FAMILIES", "Accelerator", "Loader", "build", "load", "preset"]
+__all__ = ["FAMILIES", "Accelerator", "build", "load", "preset"]
 
 
 def preset(name: str) -> Accelerator:

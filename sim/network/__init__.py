@@ -21,9 +21,10 @@ from sim.network.passes import (
     Upsample,
 )
 from sim.network.tables import activation_table, exponent_table, norm_constants
-from sim.network.weights import CodebookWeight, DenseWeight, Weight
+from sim.network.weights import WEIGHTS, CodebookWeight, DenseWeight, Weight
 
 __all__ = [
+    "WEIGHTS",
     "Add",
     "AveragePool",
     "CodebookWeight",

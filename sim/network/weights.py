@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ class DenseWeight:
     """INT8 weights [K, C, Ky, Kx] (output channels, input channels of a group, kernel)."""
 
     values: np.ndarray
+    format: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
         require(
@@ -142,8 +144,8 @@ class CodebookWeight:
         )
 
     @property
-    def kind(self) -> str:
-        """ "vq", "mvq" (with masks) or "ssvq" (with signs)."""
+    def format(self) -> str:
+        """Name of the weight format: "vq", "mvq" (with masks) or "ssvq" (with signs)."""
         if self.signs is not None:
             return "ssvq"
         return "vq" if self.mask_codes is None else "mvq"
@@ -180,3 +182,11 @@ class CodebookWeight:
 
 
 Weight = DenseWeight | CodebookWeight
+
+WEIGHTS: dict[str, type[Weight]] = {
+    "dense": DenseWeight,
+    "vq": CodebookWeight,
+    "mvq": CodebookWeight,
+    "ssvq": CodebookWeight,
+}
+"""The functional definition of each weight format, by its name."""

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats import named
 from sim.technology import dram, memory
 from sim.technology.memory import Sram
 from sim.technology.provenance import Figure, Label, Strict, missing, total
@@ -229,6 +230,12 @@ class _Areas(Strict):
     storer: Sized
     control: Sized
 
+    @model_validator(mode="after")
+    def _known(self) -> _Areas:
+        for name in self.loader:
+            named(name.removesuffix("-sparse"))
+        return self
+
 
 class Synthesized(Strict):
     """A technology of measurements on one cell library."""
@@ -267,7 +274,7 @@ class Synthesized(Strict):
         l1 = _l1(accelerator)
         prices = self.energy | (self.sparse if accelerator.sparse_tile else {})
         found: dict[str, Figure] = {name: price.figure(accelerator) for name, price in prices.items()}
-        if accelerator.loader == "rom":
+        if accelerator.weights.universal:
             found["rom"] = self._rom_band(accelerator, found["rom"])
         return {
             "dram": dram.energy(accelerator.dram or self.dram),
@@ -297,7 +304,7 @@ class Synthesized(Strict):
             "arf": 8 * acc.arf_depth * acc.rows,
             "prf": 32 * acc.prf_depth * acc.columns,
         }
-        if acc.coded and acc.loader != "rom":
+        if acc.weights.loads_codebook:
             held["crf"] = 8 * acc.codebook_entries * acc.codeword_length
         edges = (
             _wrf_bits(acc) * (accesses["wrf"] - accesses["mac"])
@@ -337,7 +344,7 @@ class Synthesized(Strict):
         """By component; register files, which MVQ counts to the array, stand by themselves."""
         acc = accelerator
         found = self._parts(acc, "area")
-        if acc.loader == "rom":
+        if acc.weights.universal:
             bank = _rom_bank(acc)
             found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
         return found | {
@@ -350,7 +357,7 @@ class Synthesized(Strict):
         """mm2 or flip-flops of what consists of cells."""
         acc, area = accelerator, self.area
         sparse = "-sparse" if acc.sparse_tile else ""
-        chosen = {"array": (area.array, acc.dataflow + sparse), "loader": (area.loader, acc.loader + sparse)}
+        chosen = {"array": (area.array, acc.dataflow + sparse), "loader": (area.loader, acc.format + sparse)}
         parts = {
             name: known[kind] if kind in known else missing(f"{kind} was not synthesized")
             for name, (known, kind) in chosen.items()
@@ -360,7 +367,7 @@ class Synthesized(Strict):
             name: part if isinstance(part, Figure) else getattr(part, what)(acc)
             for name, part in parts.items()
         }
-        if acc.coded and acc.loader != "rom":
+        if acc.weights.loads_codebook:
             size = acc.codebook_entries * acc.codeword_length
             found["crf"] = (
                 area.crf.area(size, acc.columns // acc.codeword_length)

@@ -74,16 +74,7 @@ class Loader(Block):
         acc, geometry = self.geometry.accelerator, self.geometry
         held = Signal(self.layout.size, reset_less=True)
         job = View(self.layout, held)
-        buffer = place(
-            m,
-            "beat_buffer",
-            BeatBuffer(
-                port_bits=acc.weight_port_bits,
-                ring_bits=geometry.buffer_row_bits,
-                rows=geometry.buffer_rows,
-                row_bits=geometry.row_bits,
-            ),
-        )
+        buffer = self._buffer(m)
         entries = place(m, "entry_counter", EntryCounter(depth=acc.wrf_depth))
         words = place(m, "row_words", RowWords(accelerator=acc))
 
@@ -151,6 +142,19 @@ class Loader(Block):
             self.write_data.eq(words.words),
         ]
         return m
+
+    def _buffer(self, m: Module) -> BeatBuffer:
+        geometry = self.geometry
+        return place(
+            m,
+            "beat_buffer",
+            BeatBuffer(
+                port_bits=geometry.accelerator.weight_port_bits,
+                ring_bits=geometry.buffer_row_bits,
+                rows=geometry.buffer_rows,
+                row_bits=geometry.row_bits,
+            ),
+        )
 
     def _extents(
         self, m: Module, job: View, entries: EntryCounter, filling: Value, rows: Signal, width: Signal

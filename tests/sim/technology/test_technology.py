@@ -61,7 +61,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
             "[area.arf]\n" + form("row", "16 = 3e5", "16 = 400", 4, 64),
             "[area.prf]\n" + form("column", "16 = 7e5", "16 = 800", 4, 64) + "needs = { prf_depth = 16 }\n",
             "[area.loader.dense]\n" + form("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
-            "[area.loader.masked-sparse]",
+            "[area.loader.mvq-sparse]",
             form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
             "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
             "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,
@@ -216,7 +216,7 @@ def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
         assert reason in figure.source
     assert "256 to 4096 PEs, not 64" in priced(path, "ews-8").area_mm2["array"].source
     assert priced(path, "ews-8").total_mm2 is None
-    assert "masked was not synthesized" in priced(path, "ews-cm-16").area_mm2["loader"].source
+    assert "mvq was not synthesized" in priced(path, "ews-cm-16").area_mm2["loader"].source
     big = priced(path, "ews-cms-64", codebook_entries=1024).area_mm2["crf"]
     assert "128 to 8192 bytes, not 16384" in big.source
 

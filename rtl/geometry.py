@@ -12,6 +12,7 @@ from rtl.block import address_bits
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.formats import encoding
+from sim.shapes import WORD
 
 COUNT_BITS = 24
 """Pixels, chunk numbers and psum addresses."""
@@ -139,12 +140,12 @@ class Geometry:
     @property
     def map_words(self) -> tuple[int, int]:
         """64-bit words of map groups 0 and 1 (docs/hardware.md section 2)."""
-        return self.accelerator.l1_bytes // 4 // 8, self.accelerator.l1_bytes // 8 // 8
+        return self.accelerator.ifmap_bytes // WORD, self.accelerator.ofmap_bytes // WORD
 
     @property
     def residual_words(self) -> int:
         """64-bit words of the residual group."""
-        return self.accelerator.l1_bytes // 8 // 8
+        return self.accelerator.residual_bytes // WORD
 
     @property
     def psum_rows(self) -> int:

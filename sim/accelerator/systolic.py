@@ -11,6 +11,10 @@ from sim import formats
 from sim.errors import InputError, require_multiple
 from sim.formats import encoding
 
+L1Group = Literal["ifmap", "psum", "ofmap", "residual"]
+L1_EIGHTHS: dict[L1Group, int] = {"ifmap": 2, "psum": 4, "ofmap": 1, "residual": 1}
+"""Eighths of L1 that each of its groups has, eight in all; assumed."""
+
 
 class Accelerator(BaseModel):
     """An H x L systolic array with its memories.
@@ -189,20 +193,29 @@ class Accelerator(BaseModel):
         """Physical multipliers of the array."""
         return self.rows * self.columns // self.split
 
+    def l1_share(self, group: L1Group) -> int:
+        """Bytes of a group of L1, by L1_EIGHTHS."""
+        return self.l1_bytes * L1_EIGHTHS[group] // 8
+
     @property
     def ifmap_bytes(self) -> int:
-        """Quarter of L1 that holds ifmap tiles; assumed."""
-        return self.l1_bytes // 4
+        """Bytes of L1 that hold ifmap tiles."""
+        return self.l1_share("ifmap")
 
     @property
     def ofmap_bytes(self) -> int:
-        """Eighth of L1 that holds finished rows on their way to L2; assumed."""
-        return self.l1_bytes // 8
+        """Bytes of L1 that hold finished rows on their way to L2."""
+        return self.l1_share("ofmap")
 
     @property
     def residual_bytes(self) -> int:
-        """Eighth of L1 that holds residual tiles; assumed."""
-        return self.l1_bytes // 8
+        """Bytes of L1 that hold residual tiles."""
+        return self.l1_share("residual")
+
+    @property
+    def psum_bytes(self) -> int:
+        """Bytes of L1 that hold the psums of a spatial tile."""
+        return self.l1_share("psum")
 
     @property
     def weight_bytes(self) -> int:
@@ -218,11 +231,6 @@ class Accelerator(BaseModel):
     def coded(self) -> bool:
         """Whether the weight stream carries records."""
         return self.weights.coded
-
-    @property
-    def psum_bytes(self) -> int:
-        """Half of L1 that holds the psums of a spatial tile; assumed."""
-        return self.l1_bytes // 2
 
     @property
     def map_banks(self) -> int:

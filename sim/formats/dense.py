@@ -43,6 +43,7 @@ class Split(Dense):
 
     name = "split"
     layout_of = "dense"
+    sub_records = True
 
     def parts(self, machine: Machine) -> int:
         return machine.split

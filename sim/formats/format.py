@@ -59,6 +59,7 @@ class Format(ABC):
         universal: the codebook is a ROM of the machine, the same for all layers.
         masks, signs: a record holds them.
         diagonal: a row serves one group of a grouped layer, and groups lie on the array's diagonal.
+        sub_records: a row holds Q weights of each codeword, those of one of its U sub-records.
     """
 
     name: ClassVar[str]
@@ -70,6 +71,7 @@ class Format(ABC):
     masks: ClassVar[bool] = False
     signs: ClassVar[bool] = False
     diagonal: ClassVar[bool] = False
+    sub_records: ClassVar[bool] = False
 
     @property
     def weight(self) -> str:

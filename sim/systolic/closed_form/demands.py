@@ -8,6 +8,7 @@ from itertools import product
 from math import ceil
 
 from sim.shapes import WORD, words
+from sim.systolic.closed_form.accesses import WeightBytes
 from sim.systolic.schedule import Schedule
 
 
@@ -38,17 +39,17 @@ class Visit:
 Groups = dict[tuple[bool, bool], list[tuple[Chunk, ...]]]
 
 
-def weight_bytes(schedule: Schedule, groups: Groups) -> tuple[int, int]:
-    """Bytes that the weight port accepts in a layer, and what of them DRAM delivers."""
+def weight_bytes(schedule: Schedule, groups: Groups) -> WeightBytes:
+    """Of a layer, the codebook included, in whole beats."""
     parts, trips_i = schedule.parts, schedule.trips[0]
     stored = 0
     for (last_part, last_i), group in groups.items():
         times = (1 if last_part else parts - 1) * (1 if last_i else trips_i - 1)
         stored += times * sum(chunk.beats for chunks in group for chunk in chunks)
     width, codebook = schedule.accelerator.weight_port_bits // 8, codebook_beats(schedule)
-    fetched = stored if schedule.keeps_weights else schedule.tiles * stored
+    fetched = stored if schedule.tiling.keeps_weights else schedule.tiles * stored
     from_dram = not schedule.shape.dynamic or schedule.spills
-    return (codebook + schedule.tiles * stored) * width, (codebook + fetched) * width * from_dram
+    return WeightBytes((codebook + schedule.tiles * stored) * width, (codebook + fetched) * width * from_dram)
 
 
 def codebook_beats(schedule: Schedule) -> int:
@@ -150,7 +151,7 @@ def _chunk(schedule: Schedule, channels: int, outputs: int, a: int, i: int, j: i
     first, last = j == k == 0, (j + 1, k + 1) == schedule.trips[1:]
     psum = schedule.psum_cycles(a)
     load, lookups = load_cycles(runs, schedule), 0
-    if schedule.format == "rom":
+    if schedule.stream.universal:
         each = (
             expected_lookups(
                 -(-schedule.columns_of(g, outputs) // acc.codeword_length), acc.rom_banks, acc.rom_ports
@@ -177,20 +178,20 @@ def visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
     """The ifmap tile of one step j, brought in for output group i where it comes again for each."""
     acc, layer = schedule.accelerator, schedule.shape
     channels, outputs = schedule.part_of(part)
-    low = j * schedule.tile_channels if schedule.split_channels else 0
+    low = j * schedule.tiling.tile_channels if schedule.split_channels else 0
     line = (
         WORD
         * layer.size[1]
-        * words(part * schedule.channels + low, min(schedule.tile_channels, channels - low))
+        * words(part * schedule.channels + low, min(schedule.tiling.tile_channels, channels - low))
     )
     residual = 0
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
-        low = i * schedule.tile_outputs if schedule.ifmap_passes > 1 else 0
+        low = i * schedule.tiling.tile_outputs if schedule.ifmap_passes > 1 else 0
         residual = (
             WORD
             * schedule.tile_lines(tile)
             * layer.out_w
-            * words(part * schedule.outputs + low, min(schedule.tile_outputs, outputs - low))
+            * words(part * schedule.outputs + low, min(schedule.tiling.tile_outputs, outputs - low))
         )
     lines = schedule.tile_ifmap_lines(tile)
     dma = 0

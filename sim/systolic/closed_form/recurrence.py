@@ -12,6 +12,7 @@ from functools import partial
 
 from sim.shapes import WORD
 from sim.systolic.closed_form import demands
+from sim.systolic.closed_form.accesses import WeightBytes
 from sim.systolic.closed_form.demands import Chunk, Visit
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
 from sim.systolic.schedule import Schedule
@@ -23,16 +24,10 @@ _LONG_AGO = -(1 << 60)
 
 @dataclass(frozen=True)
 class Run:
-    """Cycles by cause of one layer, its weight stream, and what the next layer finds.
-
-    Attributes:
-        weight_bytes: that the weight port accepts, in whole beats.
-        dram_weight_bytes: of them, what DRAM delivers.
-    """
+    """Cycles by cause of one layer, its weight stream in whole beats, and what the next layer finds."""
 
     cycles: dict[str, int]
-    weight_bytes: int
-    dram_weight_bytes: int
+    weights: WeightBytes
     handover: Handover
 
 
@@ -41,7 +36,7 @@ def run(schedule: Schedule, found: Handover | None) -> Run:
     clock = _Clock(schedule, found)
     clock.layer()
     cycles = dict(zip(_CAUSES, clock.spent, strict=True))
-    return Run(cycles, *demands.weight_bytes(schedule, clock.groups), clock.handover())
+    return Run(cycles, demands.weight_bytes(schedule, clock.groups), clock.handover())
 
 
 class _Clock:
@@ -65,7 +60,7 @@ class _Clock:
         self.drain = acc.dma_setup + acc.l2_latency
         self.latency, self.release = acc.latency, acc.release
         self.psum_ports, self.width = acc.psum_ports, schedule.shape.out_w
-        self.ofmap_buffers = schedule.ofmap_buffers
+        self.ofmap_buffers = schedule.tiling.ofmap_buffers
         self.known: dict[tuple, tuple] = {}
         self.groups = demands.output_groups(schedule)
         self.opening = {kind[0]: group[0][0] for kind, group in sorted(self.groups.items(), reverse=True)}
@@ -145,7 +140,7 @@ class _Clock:
             if part in (0, parts - 1):
                 self.part(part)
             else:
-                key = ("part", part == parts - 2, self.schedule.phase(part))
+                key = ("part", part == parts - 2, self.schedule.tiling.phase(part))
                 self.once(key, True, partial(self.part, part))
 
     def part(self, part: int) -> None:
@@ -169,7 +164,7 @@ class _Clock:
                     part == schedule.parts - 2,
                     n == outer - 2,
                     n == outer - 1,
-                    schedule.phase(part, n if schedule.outputs_outer else 0),
+                    schedule.tiling.phase(part, n if schedule.outputs_outer else 0),
                 )
                 if not schedule.outputs_outer:
                     key += self._tile_class(n)
@@ -198,13 +193,13 @@ class _Clock:
         opens = i == 0 or schedule.ifmap_passes > 1
         fetched = (
             self.memory
-            and (tile == 0 or not schedule.keeps_weights)
+            and (tile == 0 or not schedule.tiling.keeps_weights)
             and (not schedule.shape.dynamic or schedule.spills)
         )
         place = (part, i, tile)
-        phase = schedule.phase(part, i)
+        phase = schedule.tiling.phase(part, i)
         if self.memory:
-            self.write_beats = schedule.write_beats(part, i)
+            self.write_beats = schedule.tiling.write_beats(part, i)
 
         def body() -> None:
             self.channels(group, pixels, following, fetched, place, opens)
@@ -394,7 +389,7 @@ class _Clock:
 
     def _tile_by_dma(self, place: tuple[int, int, int, int], first: bool) -> None:
         before, self.visit_end = self.visit_end, _LONG_AGO if first else self.end
-        buffer = self.visit_end if self.schedule.ifmap_buffers == 1 else before
+        buffer = self.visit_end if self.schedule.tiling.ifmap_buffers == 1 else before
         self.tile_there = max(self.tile_there, self.map_there, buffer, 0) + self._visit(*place).dma
 
     def _visit(self, part: int, i: int, tile: int, j: int) -> Visit:
@@ -406,8 +401,8 @@ class _Clock:
             i == schedule.trips[0] - 1,
             tile,
             j == schedule.trips[1] - 1,
-            schedule.phase(part, i),
-            j * schedule.tile_channels % WORD,
+            schedule.tiling.phase(part, i),
+            j * schedule.tiling.tile_channels % WORD,
         )
         if key not in self.visits:
             self.visits[key] = demands.visit(schedule, part, i, tile, j)

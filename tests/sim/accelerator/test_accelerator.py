@@ -34,6 +34,14 @@ def test_paper_settings():
     assert accelerator.preset("ews-cms-16").l1_bytes == 128 * 1024
 
 
+@pytest.mark.parametrize("size", [1024, 4096, 256 * 1024])
+def test_the_groups_of_l1_are_the_whole_of_it(size):
+    machine = accelerator.load("ews-8", {"l1_bytes": size})
+    groups = (machine.ifmap_bytes, machine.psum_bytes, machine.ofmap_bytes, machine.residual_bytes)
+    assert sum(groups) == size
+    assert [size // group for group in groups] == [4, 2, 8, 8]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sim import accelerator, network
 from sim.network.integer import average_pool, requantize
-from sim.systolic.closed_form.counts import core_counts, core_cycles, layer_counts
+from sim.systolic.closed_form.accesses import core_counts
+from sim.systolic.closed_form.counts import core_cycles, layer_counts
 from sim.systolic.engine import memory, run_program, simulate, storer
 from sim.systolic.engine.storer import average_pool as stored_average
 from sim.systolic.engine.storer import requantize as stored

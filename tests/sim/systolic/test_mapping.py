@@ -177,7 +177,9 @@ def declared(shape, machine, form, source):
     for legal in found.values():
         rows = [max(legal)]
         if rows[0] < (out_h := legal[rows[0]].shape.out_h):
-            rows += [max(twice)] if (twice := [n for n in legal if legal[n].ifmap_buffers == 2]) else []
+            rows += (
+                [max(twice)] if (twice := [n for n in legal if legal[n].tiling.ifmap_buffers == 2]) else []
+            )
         for n in rows:
             tiles = -(-out_h // n)
             yield legal[-(-out_h // tiles)]

@@ -253,8 +253,8 @@ class Accelerator(BaseModel):
         return encoding.mask_bits(self.keep, self.group) if self.weights.masks else 0
 
     def record_bits(self, k: int) -> int:
-        """Bits of a codebook record whose layer has k codewords."""
-        return self.weights.record_bits(self, k)
+        """Bits of a record whose layer has k codewords, or of a dense weight."""
+        return self.weights.unit_bits(self, k)
 
 
 def _largest_divisor(n: int, limit: int) -> int:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -56,6 +64,29 @@ class CodebookHeader(_Header):
     )
 
 
+class FormatHeader(_Header):
+    """A weight format that has neither of these headers: tensors `LAYER.FIELD`, the arrays of its class in
+    `sim.network.WEIGHTS`."""
+
+    format: str = Field(
+        description="its name in `sim.formats`", json_schema_extra={"not": {"enum": ["dense", "codebook"]}}
+    )
+    fields: dict[str, int] = Field({}, description="the fields that are no arrays")
+
+
+def _weight_header(weight: Any) -> str:
+    name = weight.get("format") if isinstance(weight, dict) else getattr(weight, "format", "")
+    return name if name in ("dense", "codebook") else "format"
+
+
+WeightHeader = Annotated[
+    Annotated[DenseHeader, Tag("dense")]
+    | Annotated[CodebookHeader, Tag("codebook")]
+    | Annotated[FormatHeader, Tag("format")],
+    Discriminator(_weight_header),
+]
+
+
 class OutputHeader(_Header):
     """Zero point and clamp of an INT8 output."""
 
@@ -79,7 +110,7 @@ class ConvHeader(_Header):
     kind: Literal["conv"] = "conv"
     name: str
     input: str
-    weight: Annotated[DenseHeader | CodebookHeader, Field(discriminator="format")]
+    weight: WeightHeader
     stride: Pair
     padding: tuple[Natural, Natural]
     requantization: RequantizationHeader | None = Field(description="null: the layer emits acc + bias")

@@ -21,6 +21,9 @@ class Dense(Format):
     def text(self, machine: Machine) -> str:
         return "dense INT8"
 
+    def unit_bits(self, codewords: Codewords, k: int) -> int:
+        return 8
+
     def row_bits(self, machine: Machine, columns: int, k: int, outputs: int) -> int:
         return 8 * columns
 

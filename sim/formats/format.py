@@ -103,9 +103,13 @@ class Format(ABC):
         """U, sub-records of a weight."""
         return 1
 
-    def record_bits(self, codewords: Codewords, k: int) -> int:
-        """Bits of a record whose layer has k codewords; 0 without records."""
-        return 0
+    def unit(self, codewords: Codewords) -> int:
+        """Output channels of a unit of the stream: 1 of a weight, d of a record."""
+        return codewords.codeword_length if self.coded else 1
+
+    @abstractmethod
+    def unit_bits(self, codewords: Codewords, k: int) -> int:
+        """Bits of a unit whose layer has k codewords."""
 
     @abstractmethod
     def row_bits(self, machine: Machine, columns: int, k: int, outputs: int) -> int:
@@ -119,7 +123,7 @@ class Format(ABC):
 
     @abstractmethod
     def pack(self, weight: Any, codewords: Codewords) -> np.ndarray:
-        """The fields of the stream, integers [units, C, Ky, Kx]; a unit is a weight or a record.
+        """The fields of the stream, integers [units, C, Ky, Kx]; a unit is a weight or a record (`unit_bits`).
 
         Args:
             weight: of `sim.network`, in the format `weight`.

@@ -38,18 +38,18 @@ class Vq(Format):
         """Of a record, LSB first. The index comes last: what lies below it keeps its place for every k."""
         return (Field("assignments", 1, index_bits(k)),)
 
-    def record_bits(self, codewords: Codewords, k: int) -> int:
+    def unit_bits(self, codewords: Codewords, k: int) -> int:
         return sum(field.count * field.bits for field in self.fields(codewords, k))
 
     def row_bits(self, machine: Machine, columns: int, k: int, outputs: int) -> int:
-        return -(-columns // machine.codeword_length) * self.record_bits(machine, k)
+        return -(-columns // machine.codeword_length) * self.unit_bits(machine, k)
 
     def pack(self, weight: Any, codewords: Codewords) -> np.ndarray:
         """int64 [K/d, C, Ky, Kx] records."""
-        grid = weight.assignments.shape
-        records = np.zeros(grid, np.int64)
+        records = np.zeros((1, 1, 1, 1), np.int64)
         for field in reversed(self.fields(codewords, len(weight.codebook))):
-            values = getattr(weight, field.tensor).astype(np.int64).reshape(*grid, field.count)
+            tensor = getattr(weight, field.tensor).astype(np.int64)
+            values = tensor.reshape(*tensor.shape[:4], field.count)
             for n in reversed(range(field.count)):
                 records = records << field.bits | values[..., n]
         return records

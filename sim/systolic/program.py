@@ -13,7 +13,7 @@ import numpy as np
 
 from sim.accelerator import Accelerator
 from sim.formats import encoding
-from sim.network import CodebookWeight, Conv, pad
+from sim.network import Conv, DenseWeight, pad
 from sim.shapes import WORD, ConvShape, words
 from sim.systolic.schedule import Schedule
 
@@ -217,10 +217,10 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
     chunks, visits = chunk_table(schedule)
     codebook = np.zeros((0, port // 64), np.uint64)
     rom = np.zeros((0, schedule.accelerator.codeword_length), np.int8)
-    values, width = schedule.stream.pack(layer.weight, schedule.accelerator), 8
+    values = schedule.stream.pack(layer.weight, schedule.accelerator)
+    width = schedule.stream.unit_bits(schedule.accelerator, schedule.codewords)
     if schedule.stream.coded:
-        assert isinstance(layer.weight, CodebookWeight)
-        width = schedule.stream.record_bits(schedule.accelerator, schedule.codewords)
+        assert not isinstance(layer.weight, DenseWeight)
         if schedule.stream.universal:
             rom = layer.weight.codebook
         else:
@@ -259,7 +259,7 @@ def _stream(values: np.ndarray, chunk: np.void, schedule: Schedule) -> np.ndarra
     A unit is what one column field of a row is: a weight (dense, split, block) or a record.
     """
     acc = schedule.accelerator
-    unit = acc.codeword_length if schedule.stream.coded else 1
+    unit = schedule.stream.unit(acc)
     inputs = values.shape[1]  # of one group: a part is one group, or lies on the diagonal
     parts = []
     for q in range(chunk["d"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 from typing import ClassVar
 
 import numpy as np
@@ -105,6 +106,13 @@ class CodebookWeight:
             f"{self.keep}:{self.group}",
             f"does not tile a codeword of d = {d}",
             "choose M that divides d and N <= M",
+        )
+        require(
+            self.group <= 32 and comb(self.group, self.keep) <= 2**16,
+            "mask",
+            f"{self.keep}:{self.group}",
+            "has more masks than codes of 16 bits, or more than 32 bits",
+            "choose a smaller M",
         )
         expected = (*self.assignments.shape, d // self.group)
         require(

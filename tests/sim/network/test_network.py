@@ -35,6 +35,8 @@ def codebook_weight(**changes):
         ({"mask_codes": np.full((2, 3, 1, 1, 1), 28, np.uint16)}, "mask code = 28: 2:8 has 28 legal"),
         ({"mask_codes": np.zeros((2, 3, 1, 1, 2), np.uint16)}, "mask_codes"),
         ({"group": 3}, "does not tile a codeword of d = 8"),
+        ({"codebook": np.ones((5, 64), np.int8), "keep": 1, "group": 64}, "mask = '1:64': has more masks"),
+        ({"codebook": np.ones((5, 32), np.int8), "keep": 16, "group": 32}, "mask = '16:32': has more masks"),
         ({"codebook": np.ones((5, 8), np.float32)}, "must be int8"),
         ({"codebook": np.ones(8, np.int8)}, r"must be \[k, d\]"),
         ({"signs": np.zeros((2, 3, 1, 1), np.uint16)}, "signs or masks"),

@@ -26,7 +26,7 @@ from rtl.weights.rom_bank import RomBank
 from sim import accelerator
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.technology.synthesized import Unit, units_of
+from sim.technology.coefficients import Unit, units_of
 
 SIZES = (16, 32, 64)
 

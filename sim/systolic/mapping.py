@@ -78,9 +78,11 @@ def _search(
     _, energy = technology.mapping_energy(accelerator)
     found = spaces(shape, accelerator, form, codewords, source)
     best: tuple[tuple[float, float], Schedule] | None = None
-    for bound, number, n in _ranked(found, shape, energy, objective):
-        if best is not None and bound > best[0][0]:
+    for order, number, n, bound in _ranked(found, shape, energy, objective):
+        if best is not None and order > best[0][0]:
             break
+        if best is not None and bound > best[0][0]:
+            continue
         schedule = found[number].schedule(n)
         counts, _ = layer_counts(schedule, shape)
         cycles = counts.total_cycles
@@ -93,15 +95,21 @@ def _search(
 
 def _ranked(
     found: list[Space], shape: ConvShape, energy: dict[str, float], objective: str
-) -> list[tuple[float, int, int]]:
-    """(bound of the objective, number of the space, number of the candidate), the lowest bound first."""
-    ranked: list[tuple[float, int, int]] = []
+) -> list[tuple[float, int, int, float]]:
+    """(bound of the objective, number of the space, number of the candidate, higher bound), lowest first.
+
+    What all candidates have in common, the codebook, raises the bound, and would blur the order.
+    """
+    ranked: list[tuple[float, int, int, float]] = []
     for number, space in enumerate(found):
         if not len(space):
             continue
-        cycles, accesses = bounds.least_counts(space, shape)
-        least = _objective(cycles, _priced(accesses, energy), objective)
-        ranked += [(bound, number, n) for n, bound in enumerate(least.tolist())]
+        least = bounds.least_counts(space, shape)
+        order, bound = (
+            _objective(cycles, _priced(accesses, energy), objective).tolist()
+            for cycles, accesses in (least, bounds.with_codebook(space, *least))
+        )
+        ranked += [(order[n], number, n, bound[n]) for n in range(len(space))]
     return sorted(ranked)
 
 

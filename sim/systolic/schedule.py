@@ -290,6 +290,11 @@ class Schedule:
         outputs = self.shape.outputs // self.shape.groups
         return self.stream.row_bits(self.accelerator, columns, self.codewords, outputs)
 
+    def rows_bits(self, groups: int) -> int:
+        """Bits of a weight row of each of the first `groups` output groups of a full part, together."""
+        last = self.columns_of(groups - 1, self.outputs)
+        return (groups - 1) * self.row_bits(self.accelerator.columns) + self.row_bits(last)
+
     def fetch_cycles(self, first_group: int, groups: int, channels: int) -> int:
         """Fetch cycles of one activation vector of each of some input-channel groups."""
         words = self.vector_words(first_group, groups, channels)

@@ -212,6 +212,6 @@ class Tiling:
     def keeps_weights(self) -> bool:
         """Whether L2 keeps the weights that the next spatial tile needs again."""
         how = self.schedule
-        groups = range(min(how.a, how.output_groups) if how.outputs_outer else how.output_groups)
-        bits = sum(how.row_bits(how.columns_of(g, how.outputs)) for g in groups)
+        groups = min(how.a, how.output_groups) if how.outputs_outer else how.output_groups
+        bits = how.rows_bits(groups)
         return bits * how.channels * how.positions * how.split <= 8 * how.accelerator.weight_bytes

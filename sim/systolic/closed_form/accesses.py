@@ -95,15 +95,14 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
     trips_i, trips_j, trips_k = schedule.trips
     taps = schedule.positions * schedule.split
     groups, channel_groups = -(-outputs // acc.columns), -(-channels // acc.rows)
-    columns = [schedule.columns_of(g, outputs) for g in range(groups)]
     d, q = acc.codeword_length, acc.multipliers_per_codeword
     coded = schedule.stream.coded
-    # Multipliers that a row of `c` columns uses, and weights it stores: whole records but for dense.
-    used = sum(-(-c // d) * q if acc.sparse_tile else c for c in columns)
-    kept = used if not coded or acc.sparse_tile else sum(-(-c // d) * d for c in columns)
+    records = -(-outputs // d)  # of all output groups: where there are records, d divides the columns
+    # Multipliers that the rows of all output groups use, and weights they store: whole records but for dense.
+    used = records * q if acc.sparse_tile else outputs
+    kept = records * d if coded and not acc.sparse_tile else used
     if schedule.stream.diagonal:
         used = kept = layer.outputs // layer.groups
-    records = sum(-(-c // d) for c in columns)
     words = acc.psum_store_bits // 8
     reads, new = ifmap_reads(layer, schedule.d, schedule.reuses)
     spilled = pixels * (trips_j * trips_k - 1)
@@ -220,15 +219,16 @@ def stored_bytes(schedule: Schedule) -> int:
     """Bytes of a layer's weights as the port takes them, the rounding of chunks to beats left out."""
     if schedule.stream.diagonal:
         return schedule.shape.weights
-    groups = range(schedule.output_groups)
-    bits = sum(schedule.row_bits(schedule.columns_of(g, schedule.outputs)) for g in groups)
+    bits = schedule.rows_bits(schedule.output_groups)
     return bits * schedule.channels * schedule.positions * schedule.split // 8 * schedule.parts
 
 
 def least_weight_bytes(space: Space) -> WeightBytes:
-    """`demands.weight_bytes`, beats not rounded: streamed for every tile, from DRAM where L2 keeps too few."""
+    """`demands.weight_bytes` without the codebook, beats not rounded: streamed for every tile, and from DRAM
+    where L2 keeps too few.
+    """
     one, stored = space.base, stored_bytes(space.base)
     share = np.where(space.outer, stored * space.a // one.output_groups, stored) // one.parts
     times = np.where(share <= one.accelerator.weight_bytes, 1, space.tiles)
-    times *= not one.shape.dynamic or one.spills
-    return WeightBytes(stored * space.tiles, stored * times)
+    from_dram = not one.shape.dynamic or one.spills
+    return WeightBytes(stored * space.tiles, stored * times * from_dram)

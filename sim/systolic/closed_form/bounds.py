@@ -10,12 +10,14 @@ import numpy as np
 
 from sim.shapes import WORD, ConvShape
 from sim.systolic.candidates import Space
+from sim.systolic.closed_form import demands
 from sim.systolic.closed_form.accesses import (
     MapBytes,
     WeightBytes,
     least_accesses,
     least_map_bytes,
     least_weight_bytes,
+    stored_bytes,
 )
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
 
@@ -30,7 +32,7 @@ def least_counts(space: Space, shape: ConvShape) -> tuple[np.ndarray, dict[str, 
     maps, weights = least_map_bytes(space), least_weight_bytes(space)
     acc = space.base.accelerator
     slots = _slots(space)
-    cycles = np.maximum(_first_tile(space, maps) + slots, np.maximum(slots, _loading(space, weights)))
+    cycles = np.maximum(_first_tile(space, maps) + slots, np.maximum(slots, _loading(space)))
     cycles = np.maximum(cycles, _transfers(space, maps))
     cycles = np.maximum(cycles, shape.ofmap_bytes * 8 // acc.dma_bits)
     cycles = np.maximum(cycles, _dram(space, maps, weights))
@@ -57,17 +59,33 @@ def _slots(space: Space) -> np.ndarray:
     return np.maximum(np.maximum(_tokens(space), psums), _rows_out(space) * one.store_cycles(1))
 
 
-def _loading(space: Space, weights: WeightBytes) -> np.ndarray:
+def _loading(space: Space) -> np.ndarray:
     """Weight jobs (`demands.load_cycles`, `Clock.written`): a beat, and a row of the WRF, a cycle at most; in
     turn with computing, after the chunk before has left.
     """
     one, acc = space.base, space.base.accelerator
     channels = one.channels * max(1, one.parts - 1)  # of full parts
     rows = space.tiles * channels * one.positions * one.split * one.output_groups
-    loads = np.maximum(weights.streamed * 8 // acc.weight_port_bits, rows)
+    loads = np.maximum(space.tiles * (stored_bytes(one) * 8 // acc.weight_port_bits), rows)
     jobs = space.tiles * space.trips_i * space.chunks * one.parts
     in_turn = (jobs - 1) * (acc.release + acc.loader_stages - 1)
     return np.where(space.overlap, loads, _tokens(space) + loads + in_turn)
+
+
+def with_codebook(
+    space: Space, cycles: np.ndarray, accesses: dict[str, np.ndarray]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """`least_counts`, and what all candidates have in common: the codebook, behind which all weights come."""
+    one, acc = space.base, space.base.accelerator
+    if not one.loads_codebook:
+        return cycles, accesses
+    size = demands.codebook_beats(one) * acc.weight_port_bits // 8
+    rows = -(-size // acc.dram_row_bytes)
+    there = acc.dram_latency + size * 8 // acc.dram_bits + rows * acc.dram_row_cycles
+    first = there + demands.load_cycles([(one.codewords, 8 * acc.codeword_length)], one)
+    behind = STORER_STAGES + acc.latency + acc.dma_setup + acc.l2_latency
+    cycles = np.maximum(cycles, first + np.maximum(_slots(space), _loading(space)) + behind)
+    return cycles, accesses | {"dram": accesses["dram"] + size, "l2": accesses["l2"] + 2 * size}
 
 
 def _first_tile(space: Space, maps: MapBytes) -> np.ndarray:

@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from sim.accelerator import Accelerator
 from sim.shapes import WORD, ConvShape, PassShape, words
-from sim.systolic.closed_form import demands, recurrence
+from sim.systolic.closed_form import recurrence
 from sim.systolic.closed_form.accesses import layer_accesses
 from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover, LayerCounts
 from sim.systolic.schedule import Schedule, spills
@@ -48,7 +48,6 @@ def _recurrence(schedule: Schedule, found: Handover) -> recurrence.Run:
 def forget() -> None:
     """Empties the memory of layers counted; for benchmarks."""
     _recurrence.cache_clear()
-    demands.forget()
 
 
 def pass_counts(

@@ -10,7 +10,7 @@ import pytest
 from codeword.reports.mvq_hardware.synthesized_areas import LIBRARIES
 from rtl.power.prices import prices
 from sim import accelerator
-from sim.technology.synthesized import Price
+from sim.technology.coefficients import Price
 
 
 def event(joules: float) -> dict[str, float]:

@@ -16,7 +16,7 @@ from codeword.reports.mvq_hardware.synthesized_areas import (
 )
 from rtl.synth import areas
 from sim import accelerator, technology
-from sim.technology.synthesized import Sized
+from sim.technology.coefficients import Sized
 from tests.rtl.synth.synthesis import MINI, library
 
 

@@ -217,6 +217,7 @@ HEADERS = {
     "Input": header.InputHeader,
     "Dense": header.DenseHeader,
     "Codebook": header.CodebookHeader,
+    "Other": header.FormatHeader,
     "Requantization": header.RequantizationHeader,
 }
 HEADING = "kind", "name", "input", "inputs"

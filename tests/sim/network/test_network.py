@@ -10,7 +10,8 @@ import pytest
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, DenseWeight, MatMul, Network, Requantization, TensorSpec
 from sim.shapes import ConvShape, PassShape
-from tests.sim.network.networks import every_layer, small_network
+from tests.sim.network.kinds import every_layer
+from tests.sim.network.networks import small_network
 from tests.sim.systolic.cases import slow_decode
 
 

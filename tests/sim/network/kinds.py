@@ -133,6 +133,27 @@ def every_layer(
     return Network("every", TensorSpec((2, *size), 1 / 64, net.zeros["input"]), tuple(net.layers))
 
 
+WORK = {
+    "max": "pool",
+    "average": "pool",
+    "both": "concat",
+    "up": "upsample",
+    "squeeze": "pool",
+    "excite": "table",
+    "scaled": "multiply",
+    "gate": "table",
+    "gated": "multiply",
+    "join": "add",
+    "norm": "layernorm",
+    "keys": "concat",
+    "values": "concat",
+    "weights": "softmax",
+    "rms": "rmsnorm",
+    "scan": "scan",
+}
+"""What each layer of `every_layer` is to the vector unit, by its name: a kind of `sim.shapes.PASSES`."""
+
+
 def shifted(value: int, shift: int) -> int:
     """Nearest integer to value / 2^shift, halves up."""
     return (2 * value + 2**shift) // 2 ** (shift + 1)

@@ -12,6 +12,7 @@ from cocotb_coverage.coverage import CoverCross, CoverPoint, coverage_db, covera
 from rtl.compiler import Layer
 from rtl.verify.random_network import Case
 from sim import network as functional
+from sim.formats import FORMATS, LAYOUTS
 from sim.network import Add, AveragePool, Conv, Network, Pool, TensorSpec
 from sim.systolic.engine import simulate
 from sim.systolic.results import CAUSES
@@ -21,7 +22,7 @@ ROOT = "accelerator"
 AXES = ("neither", "y", "x", "both")
 
 BINS: Mapping[str, tuple[str, ...]] = {
-    "format": ("dense", "split", "block", "vq", "mvq", "ssvq", "rom"),
+    "format": (*FORMATS, *LAYOUTS),
     "banks": ("overlap", "serial"),
     "A": ("1", "2", "3", "4"),
     "B": ("1", "2", "3"),
@@ -167,7 +168,7 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
         "folded": {"yes" if shape.line_bytes else "no"},
         "parts": {
             "groups on the diagonal"
-            if schedule.format == "block"
+            if schedule.stream.diagonal
             else "one group each"
             if schedule.parts > 1
             else "one"

@@ -111,7 +111,7 @@ class Geometry:
         """Widest weight row of any format this machine reads, and of the codebook job."""
         acc = self.accelerator
         widths = [self.words * 8]
-        if acc.loader != "dense":
+        if acc.coded:
             widths += [self.records * acc.record_bits(acc.codebook_entries), 8 * acc.codeword_length]
         return max(widths)
 
@@ -131,8 +131,8 @@ class Geometry:
         """
         acc = self.accelerator
         port = acc.weight_port_bits
-        narrowest = 8 if acc.loader == "dense" else min(8, acc.record_bits(2))
-        gains = (acc.dataflow == "ews" or acc.loader == "rom") and self.row_bits > port
+        narrowest = min(8, acc.record_bits(2)) if acc.coded else 8
+        gains = (acc.dataflow == "ews" or acc.weights.universal) and self.row_bits > port
         gain = acc.rows * (port - narrowest) if gains else 0
         needed = gain + 2 * self.row_bits + 3 * port
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))

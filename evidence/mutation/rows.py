@@ -78,7 +78,7 @@ def _row_words(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         raw, sub, base = int(diagonal or chance(rng, 0.5)), below(rng, acc.split), below(rng, length)
         inputs = {"values": pack(values, 8), "diagonal": diagonal, "outputs": outputs, "lane": lane}
         row = [int(v) for v in values]
-        if acc.loader == "signed":
+        if acc.weights.signs:
             inputs["signs"] = 0 if diagonal else signs
             row = [-v if inputs["signs"] >> n & 1 else v for n, v in enumerate(row)]
         if diagonal:

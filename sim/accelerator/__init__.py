@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sim.accelerator.systolic import Accelerator, Loader
+from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError, nearest
 from sim.machine import KINDS, Machine, machine
 
-__all__ = ["Accelerator", "Loader", "build", "families", "load", "preset"]
+__all__ = ["Accelerator", "build", "families", "load", "preset"]
 
 
 def families() -> dict[str, Machine]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sim.errors import InputError
+from sim import formats
+from sim.errors import InputError, require_multiple
 from sim.formats import encoding
 
 L1Group = Literal["ifmap", "psum", "ofmap", "residual"]
 L1_EIGHTHS: dict[L1Group, int] = {"ifmap": 2, "psum": 4, "ofmap": 1, "residual": 1}
 """Eighths of L1 that each of its groups has, eight in all; assumed."""
-
-Loader = Literal["dense", "codebook", "masked", "signed", "rom"]
 
 
 class Accelerator(BaseModel):
@@ -36,7 +35,9 @@ class Accelerator(BaseModel):
     extension: tuple[int, int, int] | None = Field(
         None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses"
     )
-    loader: Loader = Field("dense", description="what the weight stream carries")
+    format: str = Field(
+        "dense", description=f"of the weights it is made for: {', '.join(formats.FORMATS)}; dense runs too"
+    )
     sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
     codeword_length: int = Field(16, ge=1, description="d")
     codebook_entries: int = Field(512, ge=2, le=65536, description="k, depth of the codebook RF")
@@ -84,20 +85,30 @@ class Accelerator(BaseModel):
     technology: str = Field("mvq40", description="coefficients of energy and area; sim/technology")
     dram: str = Field("", description="type for its energy, such as lpddr4; by default the technology's")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Descriptions of versions before 0.2 name the format by `loader`, in words of its own."""
+        if "loader" not in fields:
+            return fields
+        names = {form.loader: form.name for form in formats.FORMATS.values()}
+        loader = fields["loader"]
+        rest = {name: value for name, value in fields.items() if name != "loader"}
+        return rest | {"format": names.get(loader, loader)}
+
     @model_validator(mode="after")
     def _consistent(self) -> Accelerator:
-        self._divides("rows", "tile_rows")
-        self._divides("columns", "tile_columns")
-        if self.loader != "dense":
-            self._divides("columns", "codeword_length")
-        if self.loader == "masked":
-            if self.keep > self.group:
-                raise InputError("keep", self.keep, f"more than group = {self.group}", "keep fewer")
-            self._divides("codeword_length", "group")
+        require_multiple(self, "rows", "tile_rows")
+        require_multiple(self, "columns", "tile_columns")
+        self.weights.check(self)
         if self.sparse_tile:
-            if self.loader != "masked":
+            if not self.weights.masks:
+                masked = next(form.name for form in formats.FORMATS.values() if form.masks)
                 raise InputError(
-                    "sparse_tile", True, f"needs masked weights, not {self.loader}", "set loader = 'masked'"
+                    "sparse_tile",
+                    True,
+                    f"needs masked weights, not {self.format}",
+                    f"set format = {masked!r}",
                 )
             if self.tile_columns != self.codeword_length:
                 raise InputError(
@@ -106,7 +117,7 @@ class Accelerator(BaseModel):
                     "a sparse tile spans one codeword",
                     f"set tile_columns = {self.codeword_length}",
                 )
-            self._divides("group", "keep")
+            require_multiple(self, "group", "keep")
             if self.split > self.wrf_depth:
                 raise InputError(
                     "wrf_depth",
@@ -136,12 +147,10 @@ class Accelerator(BaseModel):
             )
         return self
 
-    def _divides(self, whole: str, part: str) -> None:
-        a, b = getattr(self, whole), getattr(self, part)
-        if a % b:
-            raise InputError(
-                whole, a, f"not a multiple of {part} = {b}", f"choose {part} from the divisors of {a}"
-            )
+    @property
+    def weights(self) -> formats.Format:
+        """The object of `format`."""
+        return formats.named(self.format)
 
     @property
     def row_stages(self) -> int:
@@ -222,7 +231,7 @@ class Accelerator(BaseModel):
     @property
     def coded(self) -> bool:
         """Whether the weight stream carries records."""
-        return self.loader != "dense"
+        return self.weights.coded
 
     @property
     def map_banks(self) -> int:
@@ -247,13 +256,11 @@ class Accelerator(BaseModel):
     @property
     def mask_code_bits(self) -> int:
         """Bits of one mask code, 0 without masks."""
-        return encoding.mask_bits(self.keep, self.group) if self.loader == "masked" else 0
+        return encoding.mask_bits(self.keep, self.group) if self.weights.masks else 0
 
     def record_bits(self, k: int) -> int:
-        """Bits of a codebook record whose layer has k codewords."""
-        codes = self.codeword_length // self.group if self.loader == "masked" else 0
-        signs = self.codeword_length if self.loader == "signed" else 0
-        return codes * self.mask_code_bits + signs + encoding.index_bits(k)
+        """Bits of a record whose layer has k codewords, or of a dense weight."""
+        return self.weights.unit_bits(self, k)
 
 
 def _largest_divisor(n: int, limit: int) -> int:
@@ -283,7 +290,7 @@ def _codebook(columns: int, d: int, k: int) -> dict[str, object]:
 
 def _masked(columns: int) -> dict[str, object]:
     d = min(16, columns)
-    return dict(loader="masked", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
+    return dict(format="mvq", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
 
 
 def _sparse(columns: int) -> dict[str, object]:
@@ -296,15 +303,15 @@ FAMILIES: dict[str, Callable[[int], dict[str, object]]] = {
     "ws": lambda columns: _WS,
     "ws-cms": lambda columns: dict(_sparse(columns), **dict(_WS, wrf_depth=8)),
     "ews": lambda columns: {},
-    "ews-c": lambda columns: dict(loader="codebook", **_codebook(columns, 8, 1024)),
+    "ews-c": lambda columns: dict(format="vq", **_codebook(columns, 8, 1024)),
     "ews-cm": _masked,
     "ews-cms": _sparse,
     # SSVQ on EWS: a 7-bit magnitude and d sign bits a record (SSVQ reference, sec. 7: d = 8, k up to 256).
-    "ssvq": lambda columns: dict(loader="signed", **_codebook(columns, 8, 256)),
+    "ssvq": lambda columns: dict(format="ssvq", **_codebook(columns, 8, 256)),
     # VQ4ALL: one codebook of 2^16 x 8 for all networks (16 entries below 16 columns, for tests), in
     # 2 L/d banks of one port; assumed.
     "rom": lambda columns: dict(
-        loader="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
+        format="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
     ),
 }
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from sim import network
-from sim.artifact.header import CodebookHeader, DenseHeader, Header, file_fields, header
+from sim.artifact.header import CodebookHeader, DenseHeader, FormatHeader, Header, file_fields, header
 from sim.errors import InputError
+from sim.formats import named
 from sim.network import KINDS, CodebookWeight, DenseWeight, Layer
 
 
@@ -61,10 +62,12 @@ class Writer:
                 values[entry.name] = value
         return header(kind)(**values)
 
-    def _weight(self, name: str, weight: network.Weight) -> DenseHeader | CodebookHeader:
-        if isinstance(weight, DenseWeight):
+    def _weight(self, name: str, weight: network.Weight) -> DenseHeader | CodebookHeader | FormatHeader:
+        if type(weight) is DenseWeight:
             self.tensors[f"{name}.weight"] = weight.values
             return DenseHeader()
+        if type(weight) is not CodebookWeight:
+            return self._other_weight(name, weight)
         digest = None
         if weight.universal:
             digest, place = codebook_hash(weight.codebook), "codebook"
@@ -87,6 +90,13 @@ class Writer:
             signs=weight.signs is not None,
             codebook_sha256=digest,
         )
+
+    def _other_weight(self, name: str, weight: network.Weight) -> FormatHeader:
+        found = {f.name: getattr(weight, f.name) for f in fields(weight)}
+        arrays = {key: value for key, value in found.items() if isinstance(value, np.ndarray)}
+        self.tensors |= {f"{name}.{key}": array for key, array in arrays.items()}
+        rest = {key: int(value) for key, value in found.items() if key not in arrays and value is not None}
+        return FormatHeader(format=weight.format, fields=rest)
 
 
 @dataclass(frozen=True)
@@ -120,9 +130,11 @@ class Reader:
             values[entry.name] = value
         return kind(**values)
 
-    def _weight(self, name: str, header: DenseHeader | CodebookHeader) -> network.Weight:
+    def _weight(self, name: str, header: DenseHeader | CodebookHeader | FormatHeader) -> network.Weight:
         if isinstance(header, DenseHeader):
             return DenseWeight(self._tensor(f"{name}.weight", np.int8))
+        if isinstance(header, FormatHeader):
+            return self._other_weight(name, header)
         digest = header.codebook_sha256
         codebook = self.universal(digest) if digest else self._tensor(header.codebook, np.int8)
         if codebook.ndim != 2:
@@ -140,6 +152,16 @@ class Reader:
             signs,
             digest is not None,
         )
+
+    def _other_weight(self, name: str, header: FormatHeader) -> network.Weight:
+        kind = network.WEIGHTS[named(header.format).weight]
+        arrays = {
+            f.name: self.tensors[key] for f in fields(kind) if (key := f"{name}.{f.name}") in self.tensors
+        }
+        absent = {f.name for f in fields(kind) if f.default is MISSING} - {*arrays, *header.fields}
+        if absent:
+            self._tensor(f"{name}.{min(absent)}")
+        return kind(**arrays, **header.fields)  # type: ignore[arg-type]
 
     def _tensor(self, name: str, *dtypes: type[np.generic]) -> np.ndarray:
         if name not in self.tensors:

@@ -12,9 +12,11 @@ import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    Tag,
     create_model,
     model_serializer,
 )
@@ -63,6 +65,28 @@ class CodebookHeader(Header):
         description="of the universal codebook: k and d as little-endian uint32, then its bytes; it "
         "is tensor `codebook` of the file <first 16 digits>.codebook.safetensors beside this one",
     )
+
+
+class FormatHeader(Header):
+    """A weight format that has neither of these headers: tensors `LAYER.FIELD`, the arrays of its class in
+    `sim.network.WEIGHTS`."""
+
+    format: str = Field(
+        description="its name in `sim.formats`", json_schema_extra={"not": {"enum": ["dense", "codebook"]}}
+    )
+    fields: dict[str, int] = Field({}, description="the fields that are no arrays")
+
+
+def _weight_header(weight: Any) -> str:
+    name = weight.get("format") if isinstance(weight, dict) else getattr(weight, "format", "")
+    return name if name in ("dense", "codebook") else "format"
+
+
+WeightHeader = (
+    Annotated[DenseHeader, Tag("dense")]
+    | Annotated[CodebookHeader, Tag("codebook")]
+    | Annotated[FormatHeader, Tag("format")]
+)
 
 
 class InputHeader(Header):
@@ -161,7 +185,7 @@ def _declaration(field: FileField) -> tuple[Any, Any]:
     if field.stored:
         declared, default = bool, False
     elif field.is_weight:
-        declared, marks = DenseHeader | CodebookHeader, (Field(discriminator="format"),)
+        declared, marks = WeightHeader, (Discriminator(_weight_header),)
     elif field.part:
         declared = header(field.part) | None if field.optional else header(field.part)
     required = default is MISSING or field.presence is Presence.REQUIRED

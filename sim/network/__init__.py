@@ -10,9 +10,10 @@ from sim.network.integer import pad
 from sim.network.layers import *  # noqa: F403  each kind is handed on without a second list
 from sim.network.model import run, run_layer
 from sim.network.tables import activation_table, exponent_table, norm_constants
-from sim.network.weights import CodebookWeight, DenseWeight, Weight
+from sim.network.weights import WEIGHTS, CodebookWeight, DenseWeight, Weight
 
 __all__ = [
+    "WEIGHTS",
     "CodebookWeight",
     "DenseWeight",
     "Network",

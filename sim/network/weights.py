@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class DenseWeight:
     """INT8 weights [K, C, Ky, Kx] (output channels, input channels of a group, kernel)."""
 
     values: np.ndarray
+    format: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
         require(
@@ -150,8 +152,8 @@ class CodebookWeight:
         )
 
     @property
-    def kind(self) -> str:
-        """ "vq", "mvq" (with masks) or "ssvq" (with signs)."""
+    def format(self) -> str:
+        """Name of the weight format: "vq", "mvq" (with masks) or "ssvq" (with signs)."""
         if self.signs is not None:
             return "ssvq"
         return "vq" if self.mask_codes is None else "mvq"
@@ -188,3 +190,11 @@ class CodebookWeight:
 
 
 Weight = DenseWeight | CodebookWeight
+
+WEIGHTS: dict[str, type[Weight]] = {
+    "dense": DenseWeight,
+    "vq": CodebookWeight,
+    "mvq": CodebookWeight,
+    "ssvq": CodebookWeight,
+}
+"""The functional definition of each weight format, by its name."""

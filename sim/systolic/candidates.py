@@ -12,7 +12,7 @@ import numpy as np
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import WORD, ConvShape
-from sim.systolic.schedule import Format, Schedule, Source, fold, spills
+from sim.systolic.schedule import Schedule, Source, fold, spills
 
 TILES = (1, 2)
 """How many times more spatial tiles than L1 asks for: the next one loads while one computes."""
@@ -93,7 +93,7 @@ class Space:
 
 
 def spaces(
-    shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, source: Source
+    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
 ) -> list[Space]:
     """The layer as it is, and folded where that is another way to see it.
 

@@ -11,13 +11,14 @@ import numpy as np
 from sim import technology
 from sim.accelerator.systolic import FAMILIES, Accelerator, preset
 from sim.cost import Prices
+from sim.formats import stream
 from sim.machine import Counted, LayerCounts, Machine, Simulation
 from sim.network import Network
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
 from sim.systolic.plan import plan
 from sim.systolic.results import Handover, expected_gated, with_output
-from sim.systolic.schedule import Format, Schedule
+from sim.systolic.schedule import Schedule
 from sim.systolic.streams import native_formats, network_formats
 
 
@@ -36,7 +37,7 @@ class Systolic(Machine):
         *,
         objective: str = "edp",
         zeros: tuple[float, float] | None = None,
-        formats: Mapping[str, tuple[Format, int]] | None = None,
+        formats: Mapping[str, tuple[str, int]] | None = None,
     ) -> Counted:
         reasons: dict[str, str] = {}
         if isinstance(network, Network):
@@ -61,7 +62,7 @@ class Systolic(Machine):
                 counts, found = pass_counts(shape, accelerator, how, found)
             layers.append(counts)
         return Counted(
-            with_output(layers, shapes[-1], accelerator), reasons, expected=accelerator.loader == "rom"
+            with_output(layers, shapes[-1], accelerator), reasons, expected=accelerator.weights.universal
         )
 
     def prices(self, accelerator: Accelerator) -> Prices:
@@ -90,7 +91,7 @@ class Systolic(Machine):
 def _pruned(schedule: Schedule) -> float:
     """Share of a dense array's multipliers whose weight a mask removes: 1 - N/M."""
     acc = schedule.accelerator
-    return 1 - acc.keep / acc.group if schedule.format == "mvq" and not acc.sparse_tile else 0.0
+    return 1 - acc.keep / acc.group if stream(schedule.format).masks and not acc.sparse_tile else 0.0
 
 
 MACHINE = Systolic()

@@ -18,7 +18,7 @@ from sim.shapes import ConvShape
 from sim.systolic.candidates import Space, spaces
 from sim.systolic.closed_form import bounds, counts
 from sim.systolic.closed_form.counts import layer_counts
-from sim.systolic.schedule import Format, Schedule, Source
+from sim.systolic.schedule import Schedule, Source
 
 OBJECTIVES = ("edp", "energy", "cycles")
 
@@ -26,7 +26,7 @@ OBJECTIVES = ("edp", "energy", "cycles")
 def best_schedule(
     shape: ConvShape,
     accelerator: Accelerator,
-    form: Format,
+    form: str,
     codewords: int = 0,
     *,
     objective: str = "edp",
@@ -63,7 +63,7 @@ def forget() -> None:
 
 
 def candidates(
-    shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, source: Source
+    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
 ) -> Iterator[Schedule]:
     """Every schedule that the search considers, in no particular order of merit."""
     for space in spaces(shape, accelerator, form, codewords, source):
@@ -73,7 +73,7 @@ def candidates(
 
 @lru_cache(maxsize=4096)
 def _search(
-    shape: ConvShape, accelerator: Accelerator, form: Format, codewords: int, objective: str, source: Source
+    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, objective: str, source: Source
 ) -> Schedule:
     _, energy = technology.mapping_energy(accelerator)
     found = spaces(shape, accelerator, form, codewords, source)

@@ -11,17 +11,16 @@ from functools import cached_property
 from math import ceil
 from typing import Literal
 
+from sim import formats
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape, PassShape, Shape, map_bytes
 from sim.systolic.tiling import Tiling
 
-Format = Literal["dense", "split", "block", "vq", "mvq", "ssvq", "rom"]
-CODED = ("vq", "mvq", "ssvq", "rom")
 Source = Literal["l1", "l2", "dram"]
 
 
-def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
+def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
     """Kernel columns folded into channels, as many as the array's rows hold.
 
     Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
@@ -32,7 +31,7 @@ def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
     kx = shape.kernel[1]
     most = min(kx, max(1, accelerator.rows // shape.channels))
     width = ceil(kx / ceil(kx / most))
-    if form in CODED:
+    if formats.stream(form).coded:
         width = max(f for f in range(1, most + 1) if kx % f == 0)
     if width == 1 or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
         return shape
@@ -82,7 +81,7 @@ class Schedule:
 
     Attributes:
         shape: the layer as the array sees it, folded or not.
-        format: what a row of the weight stream carries; see `sim.formats.encoding`.
+        format: what a row of the weight stream carries, one of `sim.formats.FORMATS` or `LAYOUTS`.
         codewords: k of the layer's codebook, 0 without one.
         a, b, d: extension factors.
         overlap: two WRF banks, the next chunk loads while this one computes.
@@ -99,7 +98,7 @@ class Schedule:
 
     accelerator: Accelerator
     shape: ConvShape
-    format: Format = "dense"
+    format: str = "dense"
     codewords: int = 0
     a: int = 1
     b: int = 1
@@ -156,7 +155,7 @@ class Schedule:
             )
 
     def _check_tile(self) -> None:
-        if self.format == "block" and (self.a, self.b) != (1, 1):
+        if self.stream.diagonal and (self.a, self.b) != (1, 1):
             raise InputError(
                 "A, B", (self.a, self.b), "groups on the diagonal fill the array", "use A = B = 1"
             )
@@ -192,6 +191,11 @@ class Schedule:
     # ---- memory
 
     @cached_property
+    def stream(self) -> formats.Format:
+        """The object of `format`."""
+        return formats.stream(self.format)
+
+    @cached_property
     def tiling(self) -> Tiling:
         """Tiles, words, beats and buffers of the layer in L1, and its weights in L2."""
         return Tiling(self)
@@ -204,14 +208,14 @@ class Schedule:
     @property
     def loads_codebook(self) -> bool:
         """Whether a codebook job precedes the weights; a ROM needs none."""
-        return self.format in CODED and self.format != "rom"
+        return self.stream.loads_codebook
 
     # ---- parts
 
     @cached_property
     def packed(self) -> int:
         """Groups of the layer in one part."""
-        return packs(self.shape, self.accelerator) if self.format == "block" else 1
+        return packs(self.shape, self.accelerator) if self.stream.diagonal else 1
 
     @cached_property
     def parts(self) -> int:
@@ -242,7 +246,7 @@ class Schedule:
     @cached_property
     def split(self) -> int:
         """U, sub-records of a weight."""
-        return self.accelerator.split if self.format == "split" else 1
+        return self.stream.parts(self.accelerator)
 
     @cached_property
     def output_groups(self) -> int:
@@ -297,15 +301,8 @@ class Schedule:
 
     def row_bits(self, columns: int) -> int:
         """Bits of a weight row that serves `columns` output channels."""
-        acc = self.accelerator
-        if self.format == "dense":
-            return 8 * columns
-        if self.format == "block":
-            return 8 * (self.shape.outputs // self.shape.groups)
-        records = -(-columns // acc.codeword_length)
-        if self.format == "split":
-            return records * acc.multipliers_per_codeword * 8
-        return records * acc.record_bits(self.codewords)
+        outputs = self.shape.outputs // self.shape.groups
+        return self.stream.row_bits(self.accelerator, columns, self.codewords, outputs)
 
     def rows_bits(self, groups: int) -> int:
         """Bits of a weight row of each of the first `groups` output groups of a full part, together."""

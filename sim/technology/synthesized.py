@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats import named
 from sim.technology import dram, memory
 from sim.technology.banks import Bank, buffer_banks, l1_banks, l2_banks, rom_bank
 from sim.technology.coefficients import Price, RegisterFile, Rom, Sized, Sourced
@@ -60,6 +61,12 @@ class _Areas(Strict):
     storer: Sized
     control: Sized
 
+    @model_validator(mode="after")
+    def _known(self) -> _Areas:
+        for name in self.loader:
+            named(name.removesuffix("-sparse"))
+        return self
+
 
 class Synthesized(Strict):
     """A technology of measurements on one cell library."""
@@ -98,7 +105,7 @@ class Synthesized(Strict):
         l1 = l1_banks(accelerator)
         prices = self.energy | (self.sparse if accelerator.sparse_tile else {})
         found: dict[str, Figure] = {name: price.figure(accelerator) for name, price in prices.items()}
-        if accelerator.loader == "rom":
+        if accelerator.weights.universal:
             found["rom"] = self._rom_band(accelerator, found["rom"])
         return {
             "dram": dram.energy(accelerator.dram or self.dram),
@@ -128,7 +135,7 @@ class Synthesized(Strict):
             "arf": 8 * acc.arf_depth * acc.rows,
             "prf": 32 * acc.prf_depth * acc.columns,
         }
-        if acc.coded and acc.loader != "rom":
+        if acc.weights.loads_codebook:
             held["crf"] = 8 * acc.codebook_entries * acc.codeword_length
         edges = (
             _wrf_bits(acc) * (accesses["wrf"] - accesses["mac"])
@@ -168,7 +175,7 @@ class Synthesized(Strict):
         """By component; register files, which MVQ counts to the array, stand by themselves."""
         acc = accelerator
         found = self._parts(acc, "area")
-        if acc.loader == "rom":
+        if acc.weights.universal:
             bank = rom_bank(acc)
             found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
         return found | {
@@ -181,7 +188,7 @@ class Synthesized(Strict):
         """mm2 or flip-flops of what consists of cells."""
         acc, area = accelerator, self.area
         sparse = "-sparse" if acc.sparse_tile else ""
-        chosen = {"array": (area.array, acc.dataflow + sparse), "loader": (area.loader, acc.loader + sparse)}
+        chosen = {"array": (area.array, acc.dataflow + sparse), "loader": (area.loader, acc.format + sparse)}
         parts = {
             name: known[kind] if kind in known else missing(f"{kind} was not synthesized")
             for name, (known, kind) in chosen.items()
@@ -191,7 +198,7 @@ class Synthesized(Strict):
             name: part if isinstance(part, Figure) else getattr(part, what)(acc)
             for name, part in parts.items()
         }
-        if acc.coded and acc.loader != "rom":
+        if acc.weights.loads_codebook:
             size = acc.codebook_entries * acc.codeword_length
             found["crf"] = (
                 area.crf.area(size, acc.columns // acc.codeword_length)

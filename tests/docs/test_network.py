@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from algos import zoo
 from algos.frontend.export import export
-from sim import artifact, synthetic
+from sim import artifact, formats, synthetic
 from sim.artifact import header
 from sim.network import (
     KINDS,
@@ -97,8 +97,8 @@ def test_every_kind_of_layer(seed: int, change: Callable[[Network], Network], tm
     assert not differing(network, random_images(network, seed), Executor(saved(network, tmp_path)))
 
 
-@pytest.mark.parametrize("weight", get_args(synthetic.Kind))
-def test_every_weight_format(weight: synthetic.Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight", formats.FORMATS)
+def test_every_weight_format(weight: str, tmp_path: Path) -> None:
     network = synthetic.synthetic("resnet20", weight, k=64, keep=4, group=8, size=8)
     executor = Executor(saved(network, tmp_path))
     formats = {layer["weight"]["format"] for layer in executor.header["layers"] if layer["kind"] == "conv"}
@@ -220,6 +220,7 @@ HEADERS = {
     "Input": header.InputHeader,
     "Dense": header.DenseHeader,
     "Codebook": header.CodebookHeader,
+    "Other": header.FormatHeader,
     "Requantization": header.header(Requantization),
 }
 HEADING = "kind", "name", "input", "inputs"

@@ -229,6 +229,6 @@ def _psum_bytes(layer: LayerCounts) -> int:
 
 def _masked_off(layer: LayerCounts, machine: Accelerator) -> float:
     """Multiplications with a weight that a mask removed; a sparse tile has no multiplier for it."""
-    if layer.schedule is None or layer.schedule.format != "mvq" or machine.sparse_tile:
+    if layer.schedule is None or not layer.schedule.stream.masks or machine.sparse_tile:
         return 0.0
     return layer.accesses["mac"] * (1 - machine.keep / machine.group)

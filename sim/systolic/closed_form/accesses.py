@@ -13,7 +13,7 @@ import numpy as np
 
 from sim.shapes import WORD, ConvShape
 from sim.systolic.candidates import Space
-from sim.systolic.schedule import CODED, Schedule
+from sim.systolic.schedule import Schedule
 from sim.systolic.tiling import ifmap_lines
 
 Count = Any
@@ -69,8 +69,8 @@ def _by_memory(
         "arf": core["arf_read"] + core["arf_write"],
         "wrf": core["wrf_read"] + core["wrf_write"],
         "prf": core["prf_read"] + core["prf_write"],
-        "crf": (core["crf_read"] + core["crf_write"]) * (schedule.format != "rom"),
-        "rom": core["crf_read"] * (schedule.format == "rom"),
+        "crf": (core["crf_read"] + core["crf_write"]) * (not schedule.stream.universal),
+        "rom": core["crf_read"] * schedule.stream.universal,
         "mac": core["mac"],
     }
 
@@ -96,12 +96,12 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
     taps = schedule.positions * schedule.split
     groups, channel_groups = -(-outputs // acc.columns), -(-channels // acc.rows)
     d, q = acc.codeword_length, acc.multipliers_per_codeword
-    coded = schedule.format in CODED
+    coded = schedule.stream.coded
     records = -(-outputs // d)  # of all output groups: where there are records, d divides the columns
     # Multipliers that the rows of all output groups use, and weights they store: whole records but for dense.
     used = records * q if acc.sparse_tile else outputs
     kept = records * d if coded and not acc.sparse_tile else used
-    if schedule.format == "block":
+    if schedule.stream.diagonal:
         used = kept = layer.outputs // layer.groups
     words = acc.psum_store_bits // 8
     reads, new = ifmap_reads(layer, schedule.d, schedule.reuses)
@@ -217,7 +217,7 @@ def least_map_bytes(space: Space) -> MapBytes:
 
 def stored_bytes(schedule: Schedule) -> int:
     """Bytes of a layer's weights as the port takes them, the rounding of chunks to beats left out."""
-    if schedule.format == "block":
+    if schedule.stream.diagonal:
         return schedule.shape.weights
     bits = schedule.rows_bits(schedule.output_groups)
     return bits * schedule.channels * schedule.positions * schedule.split // 8 * schedule.parts

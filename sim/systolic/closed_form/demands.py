@@ -175,7 +175,7 @@ def _job(schedule: Schedule, columns: tuple[int, ...], rows: list[int], d: int) 
     else:
         runs = [(n, w) for _ in range(d) for n in rows for _ in range(schedule.split) for w in widths]
     load, lookups = load_cycles(runs, schedule), 0
-    if schedule.format == "rom":
+    if schedule.stream.universal:
         each = (
             expected_lookups(-(-count // acc.codeword_length), acc.rom_banks, acc.rom_ports)
             for count in columns

@@ -11,7 +11,6 @@ from sim.formats import encoding
 from sim.systolic.engine import kernel
 from sim.systolic.program import Program
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
-from sim.systolic.schedule import CODED
 
 _MODES = {
     "dense": kernel.DENSE,
@@ -105,7 +104,7 @@ def _flat(beats: np.ndarray) -> np.ndarray:
 
 def _masks(program: Program) -> np.ndarray:
     acc = program.schedule.accelerator
-    if program.schedule.format != "mvq":
+    if not program.schedule.stream.masks:
         return np.zeros(1, np.uint32)
     # The table is read-only, which Numba takes for another type and compiles everything again.
     return encoding.mask_table(acc.keep, acc.group).copy()
@@ -114,7 +113,7 @@ def _masks(program: Program) -> np.ndarray:
 def _parameters(program: Program, memory: bool, registers: bool, arbitrated: bool) -> kernel.Parameters:
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
-    coded = schedule.format in CODED
+    coded = schedule.stream.coded
     return kernel.Parameters(
         rows=acc.rows,
         columns=acc.columns,
@@ -130,7 +129,7 @@ def _parameters(program: Program, memory: bool, registers: bool, arbitrated: boo
         mode=_MODES[schedule.format],
         d=acc.codeword_length,
         q=acc.multipliers_per_codeword,
-        codes=acc.codeword_length // acc.group if schedule.format == "mvq" else 0,
+        codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,
         mask_bits=acc.mask_code_bits,
         group=acc.group,
         index_bits=encoding.index_bits(schedule.codewords) if coded else 0,

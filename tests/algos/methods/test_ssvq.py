@@ -174,7 +174,7 @@ def test_integers_are_the_same_in_reference_file_functional_model_and_cycle_engi
     model = clustered()
     ssvq.fine_tune(model, images(32), replace(TUNING, epochs=1))
     net = export(model, images(16), name="ssvq")
-    assert [weight.kind for weight in coded(net)] == ["ssvq"] * 8
+    assert [weight.format for weight in coded(net)] == ["ssvq"] * 8
     artifact.save(net, tmp_path / "net.safetensors")
     back = artifact.load(tmp_path / "net.safetensors")
     pixels = images(3, seed=3).pixels

@@ -239,7 +239,7 @@ def test_one_codebook_in_every_layer_of_every_network(networks) -> None:
     assert len(codebooks) == 1
     for net in networks.values():
         assert len(coded(net)) == 8
-        assert all(weight.universal and weight.kind == "vq" for weight in coded(net))
+        assert all(weight.universal and weight.format == "vq" for weight in coded(net))
         dense = [
             layer.name
             for layer in net.layers

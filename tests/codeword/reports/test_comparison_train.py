@@ -51,7 +51,7 @@ def test_results_networks_and_no_second_run(queue: Queue, monkeypatch: pytest.Mo
     assert 0 <= found["accuracy_integer"] <= 1
     assert found["bits_per_weight"] == pytest.approx(32 / found["compression_ratio"])
     assert artifact.load(queue.work / "deit-0-mvq-1.5.safetensors")["block2.fc1"].weight.keep == 4
-    assert artifact.load(queue.work / "deit-0-vim-vq-1.5.safetensors")["block0.v"].weight.kind == "vq"
+    assert artifact.load(queue.work / "deit-0-vim-vq-1.5.safetensors")["block0.v"].weight.format == "vq"
 
     def never(*arguments: object) -> None:
         raise AssertionError("ran again")

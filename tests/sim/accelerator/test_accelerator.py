@@ -67,7 +67,7 @@ def test_wrong_presets(name, text):
         ({"l2_weight_bytes": 2**21}, "l2_weight_bytes = 2097152: leaves no room for maps"),
         ({"tile_rows": 5}, "rows = 16: not a multiple of tile_rows = 5"),
         ({"keep": 3}, "group = 16: not a multiple of keep = 3"),
-        ({"loader": "dense"}, "sparse_tile = True: needs masked weights"),
+        ({"format": "dense"}, "sparse_tile = True: needs masked weights"),
         ({"extension": (4, 2, 3)}, r"extension = \(4, 2, 3\): A\*B\*D = 24 does not fit wrf_depth = 16"),
         ({"wrf_depth": 3}, "wrf_depth = 3: a dense weight needs 4 sub-records"),
     ],

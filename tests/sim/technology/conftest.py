@@ -42,7 +42,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
             "[area.arf]\n" + form("row", "16 = 3e5", "16 = 400", 4, 64),
             "[area.prf]\n" + form("column", "16 = 7e5", "16 = 800", 4, 64) + "needs = { prf_depth = 16 }\n",
             "[area.loader.dense]\n" + form("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
-            "[area.loader.masked-sparse]",
+            "[area.loader.mvq-sparse]",
             form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
             "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
             "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,

@@ -160,7 +160,7 @@ def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
         assert reason in figure.source
     assert "256 to 4096 PEs, not 64" in priced(path, "ews-8").area_mm2["array"].source
     assert priced(path, "ews-8").total_mm2 is None
-    assert "masked was not synthesized" in priced(path, "ews-cm-16").area_mm2["loader"].source
+    assert "mvq was not synthesized" in priced(path, "ews-cm-16").area_mm2["loader"].source
     big = priced(path, "ews-cms-64", codebook_entries=1024).area_mm2["crf"]
     assert "128 to 8192 bytes, not 16384" in big.source
 

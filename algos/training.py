@@ -101,68 +101,83 @@ def fit(
             f"fewer than a batch of {recipe.batch}",
             "give more images or a smaller batch",
         )
-    model.to(memory_format=torch.channels_last).train()
-    generator = torch.Generator().manual_seed(recipe.seed)
-    per_epoch = len(images) // recipe.batch
-    learned = [p for p in model.parameters() if p.requires_grad]
-    optimizer: torch.optim.Optimizer
-    if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            learned, recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
-        )
-    else:
-        optimizer = torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.rate, total_steps=recipe.steps(len(images)), pct_start=recipe.warm_up
-    )
-    first = 0
-    epochs: list[dict[str, float]] = []
+    training = _Training(model, images, recipe, after_step)
     if checkpoint and checkpoint.exists():
+        training.resume(checkpoint)
+    for epoch in range(len(training.history), recipe.epochs):
+        start = time.perf_counter()
+        mean = training.epoch()
+        if not math.isfinite(mean):
+            raise InputError("loss", mean, f"diverged in epoch {epoch + 1}", "lower the rate")
+        training.history.append({"loss": mean, "seconds": time.perf_counter() - start})
+        report(epoch + 1, mean, training.history[-1]["seconds"])
+        if checkpoint:
+            save_atomically(training.state(), checkpoint)
+    return model.eval()
+
+
+class _Training:
+    """A model between two epochs: optimizer, schedule, order of the images, and what the epochs gave."""
+
+    def __init__(
+        self, model: nn.Module, images: Images, recipe: Recipe, after_step: Callable[[], None]
+    ) -> None:
+        model.to(memory_format=torch.channels_last)
+        self.model, self.images, self.recipe, self.after_step = model, images, recipe, after_step
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.optimizer = _optimizer([p for p in model.parameters() if p.requires_grad], recipe)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, recipe.rate, total_steps=recipe.steps(len(images)), pct_start=recipe.warm_up
+        )
+        self.history: list[dict[str, float]] = []
+
+    def epoch(self) -> float:
+        """One pass over the images; the mean loss."""
+        self.model.train()
+        losses, updates = 0.0, len(self.images) // self.recipe.batch
+        order = torch.randperm(len(self.images), generator=self.generator)
+        for chosen in order[: updates * self.recipe.batch].split(self.recipe.batch):
+            x = normalize(augment(self.images.pixels[chosen], self.generator))
+            self.optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = F.cross_entropy(self.model(x), self.images.labels[chosen])
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            self.after_step()
+            losses += float(loss.detach())
+        return losses / updates
+
+    def state(self) -> dict[str, object]:
+        """All that the next epoch depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "epoch": len(self.history),
+            "recipe": asdict(self.recipe),
+            "history": self.history,
+        }
+
+    def resume(self, checkpoint: Path) -> None:
+        """Goes on where a checkpoint of the same recipe was written."""
         state = torch.load(checkpoint, weights_only=True)
-        if state.get("recipe", asdict(recipe)) != asdict(recipe):
+        if state["recipe"] != asdict(self.recipe):
             raise InputError(
                 "checkpoint", str(checkpoint), f"was made by {state['recipe']}", "delete it or use its recipe"
             )
-        model.load_state_dict(state["model"])
-        if state["epoch"] == recipe.epochs:
-            return model.eval()
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        generator.set_state(state["generator"])
-        first, epochs = state["epoch"], state.get("history", [])
-    for epoch in range(first, recipe.epochs):
-        start, losses = time.perf_counter(), 0.0
-        order = torch.randperm(len(images), generator=generator)
-        for chosen in order[: per_epoch * recipe.batch].split(recipe.batch):
-            x = normalize(augment(images.pixels[chosen], generator))
-            optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = F.cross_entropy(model(x), images.labels[chosen])
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            after_step()
-            losses += float(loss.detach())
-        mean, seconds = losses / per_epoch, time.perf_counter() - start
-        if not math.isfinite(mean):
-            raise InputError("loss", mean, f"diverged in epoch {epoch + 1}", "lower the rate")
-        epochs.append({"loss": mean, "seconds": seconds})
-        report(epoch + 1, mean, seconds)
-        model.train()
-        if checkpoint:
-            save_atomically(
-                {
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "generator": generator.get_state(),
-                    "epoch": epoch + 1,
-                    "recipe": asdict(recipe),
-                    "history": epochs,
-                },
-                checkpoint,
-            )
-    return model.eval()
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["generator"])
+        self.history = state["history"]
+
+
+def _optimizer(learned: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(learned, recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay)
+    return torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
 
 
 def history(checkpoint: Path) -> list[dict[str, float]]:

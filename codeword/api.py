@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,18 +13,18 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
+from sim.machine import Simulation, machine
 from sim.network import Network
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
-    from sim.systolic.engine import Simulation
 
 AcceleratorLike = str | Accelerator
 CALIBRATION_IMAGES = 512
 PADDED_TO = 16
-"""Channels that --pad makes a multiple of, where d is not given: each method's own d divides it."""
+"""Channels that `pad` makes a multiple of, where d is not given: each method's own d divides it."""
 
 
 def estimate(
@@ -56,13 +56,15 @@ def estimate(
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
     name = network if isinstance(network, str) else "network"
-    machine = inputs.accelerator(accelerator, settings)
+    described = inputs.accelerator(accelerator, settings)
     chosen = {"technology": technology, "dram": dram}
-    machine = machine.model_copy(update={field: name for field, name in chosen.items() if name is not None})
-    found = (
-        inputs.network(network, machine, vector_operators, report) if isinstance(network, str) else network
+    described = described.model_copy(
+        update={field: value for field, value in chosen.items() if value is not None}
     )
-    return estimate_shapes(found, machine, objective=objective, name=name, zeros=zeros)
+    found = (
+        inputs.network(network, described, vector_operators, report) if isinstance(network, str) else network
+    )
+    return estimate_shapes(found, described, objective=objective, name=name, zeros=zeros)
 
 
 def simulate(
@@ -84,12 +86,10 @@ def simulate(
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
-    from sim.systolic import engine
-
-    machine = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-    return engine.simulate(
-        net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    return machine(described.kind).run(
+        net, described, images, objective=objective, registers=registers, arbitrated=arbitrated
     )
 
 
@@ -111,15 +111,12 @@ def verilog(
     Raises:
         InputError: unknown accelerator, one that the RTL cannot build, or the extra `rtl` is not installed.
     """
-    machine = inputs.accelerator(accelerator, settings)
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
     with inputs.extra():
-        from rtl import export
-        from rtl.compiler import universal_codebook
+        from rtl.machine import hardware
 
-        if network is None:
-            return export.export(machine, Path(directory))
-        net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-        return export.export(machine, Path(directory), codebook=universal_codebook(net))
+        return hardware(described.kind).verilog(described, Path(directory), net)
 
 
 def synth(
@@ -139,11 +136,12 @@ def synth(
         InputError: unknown names, a library that does not do, or the extra `rtl` is not installed.
     """
     with inputs.extra():
-        from rtl import synth as flow
+        from rtl.machine import hardware
+        from rtl.synth import read
 
-        machine = inputs.accelerator(accelerator, settings)
-        libraries = [flow.read(path) for path in liberty]
-        return [flow.synthesize(machine, library, component=component) for library in libraries]
+        described = inputs.accelerator(accelerator, settings)
+        of_kind = hardware(described.kind)
+        return [of_kind.synth(described, library, component) for library in [read(path) for path in liberty]]
 
 
 def verify(
@@ -173,88 +171,88 @@ def verify(
         InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
             extra `rtl` is not installed.
     """
-    machine = inputs.accelerator(accelerator, settings)
-    waits = seed if stalls else None
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    if net is not None and image is None:
+        image = inputs.images(net, None, 1, seed)
     with inputs.extra():
-        from rtl import verify as bench
+        from rtl.machine import hardware
 
-        if network is None:
-            return bench.verify_random(machine, seed, simulator, rtl_dir, stalls=waits)
-        net = inputs.integer_network(network, machine) if isinstance(network, str) else network
-        images = inputs.images(net, None, 1, seed) if image is None else image
-        if layer:
-            return bench.verify_layer(machine, net, layer, images, simulator, rtl_dir, stalls=waits)
-        return bench.verify_network(machine, net, images, simulator, rtl_dir, stalls=waits)
+        return hardware(described.kind).verify(
+            described,
+            net,
+            layer,
+            image,
+            simulator,
+            seed=seed,
+            rtl_dir=rtl_dir,
+            stalls=seed if stalls else None,
+        )
 
 
 def compress(
     model: str,
     *,
     method: str = "mvq",
-    k: int | None = None,
-    d: int | None = None,
-    pattern: tuple[int, int] | None = None,
-    epochs: int | None = None,
+    config: Any = None,
     data: str | Path | None = None,
     pad: bool = False,
     threads: int = 1,
     report: Callable[[int, float, float], None] = lambda *_: None,
+    **options: Any,
 ) -> Network:
     """Compresses a trained network for grey 28x28 images into a network of integers.
 
     Args:
         model: resnet20-fashion (for mvq its pruned weights), vim-fashion, deit-fashion, or a .safetensors
             checkpoint of a ResNet.
-        method: vq, mvq, ssvq, vq4all, or for Vim and DeiT vim-vq.
-        k, d, pattern: codewords of a codebook, codeword length, N:M of mvq; None for what the method takes.
-        epochs: of fine-tuning; 0 for none, None for what the method takes: 1, with vim-vq none.
+        method: one of `algos.methods.registry.METHODS`.
+        config: of the method, such as `algos.methods.mvq.MvqConfig(k=32)`; None for its defaults.
         data: folder of the Fashion-MNIST IDX files; None for the shipped subset.
-        threads: of PyTorch; 1 gives the same result every time.
         pad: widen layers whose output channels d does not divide, with channels of value 0.
+        threads: of PyTorch; 1 gives the same result every time.
         report: called after every epoch with its number, mean loss and seconds.
+        options: fields of the method's configuration by name, in place of `config`: k=64, epochs=2.
 
     Raises:
         InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.
     """
-    if epochs is not None and epochs < 0:
-        raise InputError("--epochs", epochs, "negative", "give 0 for no fine-tuning")
     if threads < 1:
-        raise InputError("--threads", threads, "not positive", "give 1 or more")
+        raise InputError("threads", threads, "not positive", "give 1 or more")
     with inputs.extra():
         import torch
 
         from algos import checkpoint, zoo
         from algos.data import fashion_mnist
         from algos.methods import registry
+        from algos.methods.method import Data
         from algos.models.resnet import ResNet, widened
 
         torch.set_num_threads(threads)
-        sparse = registry.starts_sparse(method)
+        chosen = registry.named(method)
+        config = chosen.configured(config, options)
+        sparse = chosen.starts_sparse
         trained = zoo.load(model, sparse=sparse) if model in zoo.NAMES else checkpoint.load(model)
         if pad:
             if not isinstance(trained, ResNet):
                 raise InputError("--pad", model, "only ResNets are widened", "choose a -d that fits")
-            trained = widened(trained, d or PADDED_TO)
+            trained = widened(trained, options.get("d", PADDED_TO))
         training = fashion_mnist.load(data)[0] if data else zoo.load_images()[0]
-        epochs = registry.epochs(method, epochs)
-        options = registry.Options(k, d, pattern, epochs, many=data is not None)
-        return registry.compress(
+        return chosen.compress(
             trained,
-            method,
-            options,
-            training.first(CALIBRATION_IMAGES),
-            training,
+            Data(training, training.first(CALIBRATION_IMAGES)),
+            config,
             name=f"{Path(model).stem}-{method}",
             report=report,
         )
 
 
-def fine_tuning_epochs(method: str, epochs: int | None) -> int:
-    """What `compress` makes of its argument."""
+def fine_tuning_epochs(method: str, options: Mapping[str, Any]) -> int:
+    """Of `compress` with these options; 0 for a method that does not fine-tune."""
     with inputs.extra():
         from algos.methods import registry
 
-        return registry.epochs(method, epochs)
+        return getattr(registry.named(method).configured(None, options), "epochs", 0)
 
 
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:

@@ -6,9 +6,9 @@ Exit status: 0 done, 1 a check failed, 2 bad input.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,15 +16,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from codeword import api, inputs, tables
+from codeword import api, inputs, method_options, tables
 from sim.errors import InputError
-
-app = typer.Typer(
-    help="Co-design of compressed networks and the accelerators that run them.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
 
 NetworkName = Annotated[
     str,
@@ -64,13 +57,41 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout an
 def main() -> None:
     """Entry point of the `codeword` command."""
     try:
-        app()
+        application(sys.argv[1:])()
     except InputError as error:
         print(f"codeword: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-@app.command()
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """The command.
+
+    Args:
+        arguments: name the verb and for `compress` the method, whose configuration becomes its options.
+    """
+    app = typer.Typer(
+        help="Co-design of compressed networks and the accelerators that run them.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    called = arguments[:1] == ["compress"]
+    verb = method_options.fitted(compress, arguments) if called else method_options.bare(compress)
+    app.command(epilog=_methods(arguments) if called else None)(verb)
+    for verb in (estimate, simulate, verilog, synth, verify, report):
+        app.command()(verb)
+    return app
+
+
+def _methods(arguments: Sequence[str]) -> str | None:
+    """What the help of `compress` says of every method, where none is named."""
+    if "--help" not in arguments or any(word.startswith("--method") for word in arguments):
+        return None
+    from algos.methods import registry
+
+    return method_options.listing(registry.METHODS)
+
+
 def compress(
     model: Annotated[
         str,
@@ -80,13 +101,9 @@ def compress(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")],
-    method: Annotated[str, typer.Option(help="vq, mvq, ssvq, vq4all, or for Vim and DeiT vim-vq")] = "mvq",
-    k: Annotated[int | None, typer.Option("-k", help="codewords of a codebook")] = None,
-    d: Annotated[int | None, typer.Option("-d", help="codeword length")] = None,
-    pattern: Annotated[str | None, typer.Option(help="N:M of mvq, kept of every M weights")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="of fine-tuning, 0 for none; by default 1, with vim-vq none")
-    ] = None,
+    method: Annotated[
+        str, typer.Option(help="how; --help without it lists them, with it explains the options of one")
+    ] = method_options.DEFAULT,
     data: Annotated[
         Path | None, typer.Option(help="folder of the Fashion-MNIST IDX files; without it the shipped subset")
     ] = None,
@@ -95,23 +112,22 @@ def compress(
     ] = False,
     threads: Annotated[int, typer.Option(help="of PyTorch; 1 repeats to the bit")] = 1,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Compress a trained network into integer tensors; its accuracy is that of the integers."""
     from sim import artifact
 
+    given = method_options.values(method, options)
     net = api.compress(
         model,
         method=method,
-        k=k,
-        d=d,
-        pattern=None if pattern is None else _pattern(pattern),
-        epochs=epochs,
         data=data,
         pad=pad,
         threads=threads,
         report=lambda epoch, loss, seconds: print(
             f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr
         ),
+        **given,
     )
     artifact.save(net, output)
     quality = api.quality(net, data)
@@ -123,16 +139,9 @@ def compress(
     fields = {
         "network": net.name,
         "file": str(output),
-        "fine_tuning_epochs": api.fine_tuning_epochs(method, epochs),
+        "fine_tuning_epochs": api.fine_tuning_epochs(method, given),
     }
     _print(as_json, fields | quality, [readable])
-
-
-def _pattern(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+):(\d+)", text)
-    if match is None:
-        raise InputError("--pattern", text, "is not N:M", "write for example 4:16")
-    return int(match.group(1)), int(match.group(2))
 
 
 def _shares(text: str) -> tuple[float, float]:
@@ -143,7 +152,6 @@ def _shares(text: str) -> tuple[float, float]:
     return activations, weights
 
 
-@app.command()
 def estimate(
     network: NetworkName,
     accelerator: AcceleratorName,
@@ -181,7 +189,6 @@ def estimate(
     _print(as_json, found.to_json(), tables.estimate_tables(found))
 
 
-@app.command()
 def simulate(
     network: NetworkName,
     accelerator: AcceleratorName,
@@ -234,7 +241,6 @@ def simulate(
         raise typer.Exit(1)
 
 
-@app.command()
 def verilog(
     accelerator: AcceleratorName,
     directory: Annotated[Path, typer.Option("--output", "-o", help="directory to write")],
@@ -250,7 +256,6 @@ def verilog(
     _print(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
 
 
-@app.command()
 def synth(
     accelerator: AcceleratorName,
     liberty: Annotated[
@@ -287,7 +292,6 @@ def synth(
     _print(as_json, {"libraries": [result.to_json() for result in found]}, tables.synthesis_tables(found))
 
 
-@app.command()
 def verify(
     accelerator: AcceleratorName,
     settings: Settings = [],  # noqa: B006
@@ -325,6 +329,40 @@ def verify(
     _print(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found)])
     if not found.equal:
         raise typer.Exit(1)
+
+
+def report(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="of the report; without it they are listed")
+    ] = "",
+    stages: Annotated[
+        list[str], typer.Option("--stage", help="run this stage alone, such as train or text; repeatable")
+    ] = [],  # noqa: B006
+    work: Annotated[
+        Path | None, typer.Option(help="folder of checkpoints and networks, from which a training goes on")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="file of the figures; text and picture are written beside it")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="folder of the Fashion-MNIST IDX files; by default Debian's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make one of the reports in reports/ anew."""
+    from codeword.reports import registry
+
+    if not name:
+        listed = registry.REPORTS.values()
+        _print(as_json, {"reports": [one.to_json() for one in listed]}, [tables.report_table(listed)])
+        return
+    with inputs.extra(), redirect_stdout(sys.stderr if as_json else sys.stdout):
+        try:
+            made = registry.make(name, stages=stages, work=work, out=out, data=data)
+        except registry.CheckFailed as failed:
+            print(f"codeword: {failed}", file=sys.stderr)
+            raise typer.Exit(1) from None
+    _print(as_json, {"report": name, "out": str(made)}, [f"{name}: {made}"])
 
 
 def _print(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:

@@ -22,9 +22,9 @@ from codeword import tables
 from codeword.reports.render.figure import energy_figure
 from sim import accelerator
 from sim.estimate import Estimate, estimate
+from sim.machine import LayerCounts
 from sim.network import Network
 from sim.systolic.engine import simulate
-from sim.systolic.results import LayerCounts
 
 MACHINE = "ews-cms-16"
 MACHINES = [f"{family}-{size}" for size in (16, 64) for family in ("ws", "ews", "ews-cm", "ews-cms")]

@@ -123,7 +123,7 @@ def zoo_folder(name: str) -> Path:
 def accelerator(name: str | Accelerator, settings: Sequence[str] = ()) -> Accelerator:
     """A preset or TOML file with single fields replaced by `field=value` settings."""
     overrides = dict(map(_setting, settings))
-    if isinstance(name, Accelerator):
+    if not isinstance(name, str):
         return accelerators.build(name.model_dump() | overrides)
     return accelerators.load(name, overrides)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -13,6 +13,7 @@ from sim.cost import Cost
 from sim.estimate import Estimate
 
 if TYPE_CHECKING:
+    from codeword.reports.registry import Report
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
 
@@ -47,6 +48,20 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], tex
             )
     for row in rows:
         made.add_row(*row)
+    return made
+
+
+def report_table(reports: Iterable[Report]) -> Table:
+    """A line for each stage of each report."""
+    made = Table(title="codeword report NAME", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for column in ("name", "shows", "stage", "takes, on one core", "out"):
+        made.add_column(column, no_wrap=column in ("name", "stage"), overflow="fold")
+    for report in reports:
+        first = (report.name, report.shows)
+        for stage in (*report.stages, *report.others):
+            asked = "" if stage in report.stages else "; only with --stage"
+            made.add_row(*first, stage.name, stage.takes + asked, str(report.out) if first[0] else "")
+            first = ("", "")
     return made
 
 
@@ -151,7 +166,7 @@ def _sums(title: str, found: Estimate) -> Table:
     if found.gated is not None:
         share = found.passes * found.gated / cost.multiplications
         rows.append(("multiplications gated by a zero", f"{share:.1%}"))
-    if found.rom_expected:
+    if found.expected:
         rows.append(("codebook ROM", "conflicts: expected for evenly drawn assignments"))
     rows += [
         ("time", engineering(cost.time_s, "s")),

@@ -12,6 +12,7 @@ from cocotb_coverage.coverage import CoverCross, CoverPoint, coverage_db, covera
 from rtl.compiler import Layer
 from rtl.verify.random_network import Case
 from sim import network as functional
+from sim.formats import FORMATS, LAYOUTS
 from sim.network import Add, AveragePool, Conv, Network, Pool, TensorSpec
 from sim.systolic.engine import simulate
 from sim.systolic.results import CAUSES
@@ -21,7 +22,7 @@ ROOT = "accelerator"
 AXES = ("neither", "y", "x", "both")
 
 BINS: Mapping[str, tuple[str, ...]] = {
-    "format": ("dense", "split", "block", "vq", "mvq", "ssvq", "rom"),
+    "format": (*FORMATS, *LAYOUTS),
     "banks": ("overlap", "serial"),
     "A": ("1", "2", "3", "4"),
     "B": ("1", "2", "3"),
@@ -167,7 +168,7 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
         "folded": {"yes" if shape.line_bytes else "no"},
         "parts": {
             "groups on the diagonal"
-            if schedule.format == "block"
+            if schedule.stream.diagonal
             else "one group each"
             if schedule.parts > 1
             else "one"
@@ -176,8 +177,8 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
         "halo": set(_halo(schedule)),
         "order": {"outputs outside" if schedule.outputs_outer else "tiles outside"},
         "channels": {"split" if schedule.split_channels else "whole"},
-        "ifmap_buffers": {str(schedule.ifmap_buffers)},
-        "ofmap_buffers": {str(schedule.ofmap_buffers)},
+        "ifmap_buffers": {str(schedule.tiling.ifmap_buffers)},
+        "ofmap_buffers": {str(schedule.tiling.ofmap_buffers)},
         "source": {schedule.source},
         "psums": {"stored" if schedule.trips[1] * schedule.trips[2] > 1 else "finished by one chunk"},
         "fence": {"yes" if fence else "no" for fence in chunks["fence"]},
@@ -227,7 +228,7 @@ def _weights(schedule: Schedule, chunks: np.ndarray) -> Iterator[str]:
     if not again:
         yield "once"
     else:
-        yield "again from L2" if schedule.keeps_weights else "again from DRAM"
+        yield "again from L2" if schedule.tiling.keeps_weights else "again from DRAM"
 
 
 def _values(network: Network, layer: Conv, ifmap: np.ndarray, seen: dict[str, set[str]]) -> None:

@@ -39,8 +39,10 @@ class Core(Block):
 
     def __init__(self, *, accelerator: Accelerator, rom: np.ndarray | None = None) -> None:
         """`rom`: contents of the codebook ROM, int8 [k, d]."""
-        self.rom = rom
         self.geometry = geometry = Geometry(accelerator)
+        self.loader = Loader(accelerator=accelerator, rom=rom)
+        self.sequencer, self.array = Sequencer(accelerator=accelerator), Array(accelerator=accelerator)
+        self.prf = Prf(depth=accelerator.prf_depth, columns=accelerator.columns, sum_bits=geometry.sum_bits)
         row_bits = PSUM_BITS * accelerator.columns
         super().__init__(
             {
@@ -80,17 +82,35 @@ class Core(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        acc, geometry = self.geometry.accelerator, self.geometry
-        loader = place(m, "loader", Loader(accelerator=acc, rom=self.rom))
-        sequencer = place(m, "sequencer", Sequencer(accelerator=acc))
-        array = place(m, "array", Array(accelerator=acc))
-        prf = place(m, "prf", Prf(depth=acc.prf_depth, columns=acc.columns, sum_bits=geometry.sum_bits))
-        ahead, tag = View(geometry.tag, array.tag_ahead), View(geometry.tag, array.tag_out)
-        row_tag_bits = Signal(geometry.tag.size)
-        row_tag = View(geometry.tag, row_tag_bits)
-        m.d.sync += row_tag_bits.eq(array.tag_out)
+        place(m, "loader", self.loader)
+        place(m, "sequencer", self.sequencer)
+        place(m, "array", self.array)
+        place(m, "prf", self.prf)
+        tag_layout = self.geometry.tag
+        ahead, tag = View(tag_layout, self.array.tag_ahead), View(tag_layout, self.array.tag_out)
+        row_tag_bits = Signal(tag_layout.size)
+        m.d.sync += row_tag_bits.eq(self.array.tag_out)
+        self._chunks(m)
+        self._weights(m, ahead)
+        self._tokens(m)
+        self._sums(m, ahead, tag, View(tag_layout, row_tag_bits))
+        # In the order of EVENTS.
+        m.d.comb += self.events.eq(
+            Cat(
+                self.sequencer.request,
+                self.loader.row_written,
+                self.loader.beat_accepted,
+                self.psum_read,
+                self.psum_write,
+                self.finished,
+            )
+        )
+        return m
+
+    def _chunks(self, m: Module) -> None:
+        """The sequencer's ports are the core's."""
         for name in ("load", "chunk_valid", "chunk", "ready", "tile_missing", "unit_loaded", "unit_sent"):
-            m.d.comb += getattr(sequencer, name).eq(getattr(self, name))
+            m.d.comb += getattr(self.sequencer, name).eq(getattr(self, name))
         for name in (
             "chunk_ready",
             "active",
@@ -101,7 +121,11 @@ class Core(Block):
             "request",
             "causes",
         ):
-            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
+            m.d.comb += getattr(self, name).eq(getattr(self.sequencer, name))
+
+    def _weights(self, m: Module, ahead: View) -> None:
+        """Jobs and their banks; `ahead`: the tag of the token that leaves the array in the next cycle."""
+        loader, sequencer = self.loader, self.sequencer
         m.d.comb += [
             loader.job_valid.eq(self.job_valid),
             loader.job.eq(self.job),
@@ -119,6 +143,12 @@ class Core(Block):
             sequencer.full.eq(loader.full),
             sequencer.again.eq(loader.again),
             sequencer.missing.eq(~self.job_valid & loader.idle),
+        ]
+
+    def _tokens(self, m: Module) -> None:
+        """From the sequencer into the array."""
+        array, loader, sequencer = self.array, self.loader, self.sequencer
+        m.d.comb += [
             array.valid.eq(sequencer.valid),
             array.address.eq(sequencer.address),
             array.tag.eq(sequencer.tag),
@@ -127,6 +157,12 @@ class Core(Block):
             array.write_enable.eq(loader.write_enable),
             array.write_address.eq(loader.write_address),
             array.write_data.eq(loader.write_data),
+        ]
+
+    def _sums(self, m: Module, ahead: View, tag: View, row_tag: View) -> None:
+        """From the array through the PRF; tags of the tokens one cycle before it, in it, and behind it."""
+        prf = self.prf
+        m.d.comb += [
             self.psum_read.eq(ahead.valid & ahead.stored),
             self.psum_read_address.eq(ahead.address),
             prf.valid.eq(tag.valid),
@@ -134,21 +170,9 @@ class Core(Block):
             prf.first.eq(tag.first),
             prf.use_stored.eq(tag.stored),
             prf.stored.eq(self.psum_read_data),
-            prf.sums.eq(array.sums),
+            prf.sums.eq(self.array.sums),
             self.row.eq(prf.row),
             self.row_address.eq(row_tag.address),
             self.psum_write.eq(row_tag.valid & row_tag.last & ~row_tag.final),
             self.finished.eq(row_tag.valid & row_tag.last & row_tag.final),
-            # In the order of EVENTS.
-            self.events.eq(
-                Cat(
-                    sequencer.request,
-                    loader.row_written,
-                    loader.beat_accepted,
-                    self.psum_read,
-                    self.psum_write,
-                    self.finished,
-                )
-            ),
         ]
-        return m

@@ -69,7 +69,7 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
     Raises:
         InputError: a ROM without contents, or contents for a machine without one.
     """
-    has_rom = accelerator.loader == "rom"
+    has_rom = accelerator.weights.universal
     if has_rom and codebook is None:
         raise InputError(
             "codebook", None, "the ROM needs its contents", "give a network with a universal codebook"

@@ -12,6 +12,7 @@ from rtl.block import address_bits
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.formats import encoding
+from sim.shapes import WORD
 
 COUNT_BITS = 24
 """Pixels, chunk numbers and psum addresses."""
@@ -110,7 +111,7 @@ class Geometry:
         """Widest weight row of any format this machine reads, and of the codebook job."""
         acc = self.accelerator
         widths = [self.words * 8]
-        if acc.loader != "dense":
+        if acc.coded:
             widths += [self.records * acc.record_bits(acc.codebook_entries), 8 * acc.codeword_length]
         return max(widths)
 
@@ -130,8 +131,8 @@ class Geometry:
         """
         acc = self.accelerator
         port = acc.weight_port_bits
-        narrowest = 8 if acc.loader == "dense" else min(8, acc.record_bits(2))
-        gains = (acc.dataflow == "ews" or acc.loader == "rom") and self.row_bits > port
+        narrowest = min(8, acc.record_bits(2)) if acc.coded else 8
+        gains = (acc.dataflow == "ews" or acc.weights.universal) and self.row_bits > port
         gain = acc.rows * (port - narrowest) if gains else 0
         needed = gain + 2 * self.row_bits + 3 * port
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
@@ -139,12 +140,12 @@ class Geometry:
     @property
     def map_words(self) -> tuple[int, int]:
         """64-bit words of map groups 0 and 1 (docs/hardware.md section 2)."""
-        return self.accelerator.l1_bytes // 4 // 8, self.accelerator.l1_bytes // 8 // 8
+        return self.accelerator.ifmap_bytes // WORD, self.accelerator.ofmap_bytes // WORD
 
     @property
     def residual_words(self) -> int:
         """64-bit words of the residual group."""
-        return self.accelerator.l1_bytes // 8 // 8
+        return self.accelerator.residual_bytes // WORD
 
     @property
     def psum_rows(self) -> int:

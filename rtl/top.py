@@ -69,6 +69,9 @@ class Top(Block):
         self.core = Core(accelerator=acc, rom=rom)
         self.ifmap, self.storer = IfmapLoader(accelerator=acc), Storer(accelerator=acc)
         self.psums = PsumStore(accelerator=acc)
+        self.groups = [MapGroup(words=words, banks=acc.map_banks) for words in self.geometry.map_words]
+        self.residual = MapGroup(words=self.geometry.residual_words, banks=acc.map_banks)
+        self.counters = Counters()
         super().__init__(
             {
                 **{f"s_axil_{name}": member for name, member in lite_signals().items()},
@@ -91,180 +94,173 @@ class Top(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        acc, geometry = self.geometry.accelerator, self.geometry
         registers = place(m, "registers", self.registers)
-        commands = place(m, "command_port", self.commands)
-        weights = place(m, "weight_port", self.weights)
-        tiles = place(m, "tile_mover", self.tiles)
-        rows = place(m, "row_mover", self.rows)
-        counters = place(m, "counters", Counters())
+        place(m, "command_port", self.commands)
+        place(m, "weight_port", self.weights)
+        place(m, "tile_mover", self.tiles)
+        place(m, "row_mover", self.rows)
+        place(m, "counters", self.counters)
         # The ports forget their work in their own time, since responses may be on their way.
         reset = registers.clear
-        control = place(m, "layer_controller", self.control, reset)
-        core = place(m, "core", self.core, reset)
-        ifmap = place(m, "ifmap_loader", self.ifmap, reset)
-        storer = place(m, "storer", self.storer, reset)
-        psums = place(m, "psum_store", self.psums, reset)
-        groups = [
-            place(m, f"map_{n}", MapGroup(words=words, banks=acc.map_banks))
-            for n, words in enumerate(geometry.map_words)
-        ]
-        residual = place(m, "residual", MapGroup(words=geometry.residual_words, banks=acc.map_banks))
+        place(m, "layer_controller", self.control, reset)
+        place(m, "core", self.core, reset)
+        place(m, "ifmap_loader", self.ifmap, reset)
+        place(m, "storer", self.storer, reset)
+        place(m, "psum_store", self.psums, reset)
+        for n, group in enumerate(self.groups):
+            place(m, f"map_{n}", group)
+        place(m, "residual", self.residual)
 
-        self._ports(m, registers, {"commands": commands, "weights": weights, "maps": tiles}, rows)
-        self._supervise(
-            m,
-            registers,
-            control,
-            commands,
-            {"commands": commands, "weights": weights, "maps_read": tiles, "maps_write": rows},
-        )
-        self._packets(m, commands, weights, tiles, core, ifmap, storer)
-        self._l1(m, groups, residual, tiles, rows, ifmap, storer)
-        m.d.comb += [
-            control.chunk_valid.eq(commands.chunks_valid),
-            control.settled.eq(core.settled),
-            control.rows_waiting.eq(core.unit_there),
-            control.pass_waiting.eq(storer.pass_waiting),
-            control.active.eq(core.active),
-            control.pass_busy.eq(storer.pass_busy),
-            control.sent.eq(rows.unit_sent),
-            control.idle.eq(rows.idle & ~storer.out_valid),
-            core.load.eq(control.load),
-            ifmap.load.eq(control.load),
-            ifmap.allowed.eq(control.allowed),
-            storer.pass_start.eq(control.pass_start),
-            tiles.begin.eq(control.begin & ~storer.pass_waiting),
-            tiles.visit_end.eq(core.visit_end),
-            tiles.maps_there.eq(self.maps_there),
-            weights.weights_there.eq(self.weights_there),
-            ifmap.tile_there.eq(tiles.tile_there),
-            core.unit_loaded.eq(storer.unit_loaded),
-            core.unit_sent.eq(rows.unit_sent & ~control.passing),
-            ifmap.starts.eq(core.starts),
-            ifmap.request.eq(core.request),
-            core.ready.eq(ifmap.ready),
-            core.tile_missing.eq(ifmap.tile_missing),
-            core.activation.eq(ifmap.activation),
-            psums.read.eq(core.psum_read),
-            psums.read_row.eq(core.psum_read_address),
-            core.psum_read_data.eq(psums.read_data),
-            psums.write.eq(core.psum_write),
-            psums.write_row.eq(core.row_address),
-            psums.write_data.eq(core.row),
-            storer.row_valid.eq(core.finished),
-            storer.row.eq(core.row),
-            rows.row_valid.eq(storer.out_valid),
-            storer.out_ready.eq(rows.row_ready),
-            *(getattr(rows, f"row_{name}").eq(getattr(storer, f"out_{name}")) for name in MOVED),
-            self.begin_layer.eq(control.begin),
-            self.end_layer.eq(control.end),
-            self.overflow.eq(storer.overflow | psums.overflow),
-            self.job_written.eq(core.job_written),
-            self.tile_there.eq(tiles.tile_there),
-        ]
-        causes = dict(zip(CAUSES, core.causes, strict=True))
-        causes["control"] = causes["control"] | control.control
-        events = causes | {"cycles": control.running, "vector": storer.pass_busy, "drain": control.drain}
-        events |= dict(zip(EVENTS, core.events, strict=True))
-        m.d.comb += [
-            counters.clear.eq(registers.start),
-            counters.events.eq(Cat(events[name] for name in COUNTERS)),
-        ]
-        for name in COUNTERS:
-            count = getattr(counters, f"count_{name}")
-            m.d.comb += [
-                getattr(registers, f"count_{name}").eq(count),
-                getattr(self, f"count_{name}").eq(count),
-            ]
+        self._ports(m)
+        self._supervise(m)
+        self._packets(m)
+        self._l1(m)
+        self._layers(m)
+        self._work(m)
+        self._events(m)
         return m
 
-    def _ports(self, m: Module, registers: Registers, readers: dict[str, Block], rows: RowMover) -> None:
+    def _layers(self, m: Module) -> None:
+        """When layers and their visits begin and end."""
+        m.d.comb += [
+            self.control.chunk_valid.eq(self.commands.chunks_valid),
+            self.control.settled.eq(self.core.settled),
+            self.control.rows_waiting.eq(self.core.unit_there),
+            self.control.pass_waiting.eq(self.storer.pass_waiting),
+            self.control.active.eq(self.core.active),
+            self.control.pass_busy.eq(self.storer.pass_busy),
+            self.control.sent.eq(self.rows.unit_sent),
+            self.control.idle.eq(self.rows.idle & ~self.storer.out_valid),
+            self.core.load.eq(self.control.load),
+            self.ifmap.load.eq(self.control.load),
+            self.ifmap.allowed.eq(self.control.allowed),
+            self.storer.pass_start.eq(self.control.pass_start),
+            self.tiles.begin.eq(self.control.begin & ~self.storer.pass_waiting),
+            self.tiles.visit_end.eq(self.core.visit_end),
+            self.tiles.maps_there.eq(self.maps_there),
+            self.weights.weights_there.eq(self.weights_there),
+            self.ifmap.tile_there.eq(self.tiles.tile_there),
+        ]
+
+    def _work(self, m: Module) -> None:
+        """Units, activations and psums between core, ifmap loader, storer and row mover."""
+        m.d.comb += [
+            self.core.unit_loaded.eq(self.storer.unit_loaded),
+            self.core.unit_sent.eq(self.rows.unit_sent & ~self.control.passing),
+            self.ifmap.starts.eq(self.core.starts),
+            self.ifmap.request.eq(self.core.request),
+            self.core.ready.eq(self.ifmap.ready),
+            self.core.tile_missing.eq(self.ifmap.tile_missing),
+            self.core.activation.eq(self.ifmap.activation),
+            self.psums.read.eq(self.core.psum_read),
+            self.psums.read_row.eq(self.core.psum_read_address),
+            self.core.psum_read_data.eq(self.psums.read_data),
+            self.psums.write.eq(self.core.psum_write),
+            self.psums.write_row.eq(self.core.row_address),
+            self.psums.write_data.eq(self.core.row),
+            self.storer.row_valid.eq(self.core.finished),
+            self.storer.row.eq(self.core.row),
+            self.rows.row_valid.eq(self.storer.out_valid),
+            self.storer.out_ready.eq(self.rows.row_ready),
+            *(getattr(self.rows, f"row_{name}").eq(getattr(self.storer, f"out_{name}")) for name in MOVED),
+            self.begin_layer.eq(self.control.begin),
+            self.end_layer.eq(self.control.end),
+            self.overflow.eq(self.storer.overflow | self.psums.overflow),
+            self.job_written.eq(self.core.job_written),
+            self.tile_there.eq(self.tiles.tile_there),
+        ]
+
+    def _events(self, m: Module) -> None:
+        """What is counted."""
+        causes = dict(zip(CAUSES, self.core.causes, strict=True))
+        causes["control"] = causes["control"] | self.control.control
+        events = causes | {
+            "cycles": self.control.running,
+            "vector": self.storer.pass_busy,
+            "drain": self.control.drain,
+        }
+        events |= dict(zip(EVENTS, self.core.events, strict=True))
+        m.d.comb += [
+            self.counters.clear.eq(self.registers.start),
+            self.counters.events.eq(Cat(events[name] for name in COUNTERS)),
+        ]
+        for name in COUNTERS:
+            count = getattr(self.counters, f"count_{name}")
+            m.d.comb += [
+                getattr(self.registers, f"count_{name}").eq(count),
+                getattr(self, f"count_{name}").eq(count),
+            ]
+
+    def _ports(self, m: Module) -> None:
+        readers = {"commands": self.commands, "weights": self.weights, "maps": self.tiles}
         for name, member in lite_signals().items():
-            _join(m, getattr(self, f"s_axil_{name}"), getattr(registers, name), member)
+            _join(m, getattr(self, f"s_axil_{name}"), getattr(self.registers, name), member)
         for master, members in self.masters.items():
             for name, member in members.items():
                 written = name[0] in "bw" or name.startswith("aw")
-                owner = rows if written else readers[master]
+                owner = self.rows if written else readers[master]
                 _join(m, getattr(self, f"m_axi_{master}_{name}"), getattr(owner, name), member)
-        m.d.comb += self.irq.eq(registers.irq)
+        m.d.comb += self.irq.eq(self.registers.irq)
 
-    def _supervise(
-        self,
-        m: Module,
-        registers: Registers,
-        control: LayerController,
-        commands: CommandPort,
-        ports: dict[str, Block],
-    ) -> None:
+    def _supervise(self, m: Module) -> None:
+        ports = {
+            "commands": self.commands,
+            "weights": self.weights,
+            "maps_read": self.tiles,
+            "maps_write": self.rows,
+        }
         m.d.comb += [
-            control.start.eq(registers.start),
-            control.layers.eq(registers.layer_count),
-            control.primed.eq(commands.primed),
-            control.halt.eq(registers.stop),
-            registers.finished.eq(control.done),
-            registers.layer_end.eq(control.end),
-            registers.ports_idle.eq(Cat(port.idle for port in ports.values()).all()),
-            commands.start.eq(registers.start),
+            self.control.start.eq(self.registers.start),
+            self.control.layers.eq(self.registers.layer_count),
+            self.control.primed.eq(self.commands.primed),
+            self.control.halt.eq(self.registers.stop),
+            self.registers.finished.eq(self.control.done),
+            self.registers.layer_end.eq(self.control.end),
+            self.registers.ports_idle.eq(Cat(port.idle for port in ports.values()).all()),
+            self.commands.start.eq(self.registers.start),
             *(
-                getattr(commands, f"{stream}_{what}").eq(getattr(registers, f"{stream}_{what}"))
+                getattr(self.commands, f"{stream}_{what}").eq(getattr(self.registers, f"{stream}_{what}"))
                 for stream in packets.STREAMS
                 for what in ("base", "count")
             ),
         ]
         for name, port in ports.items():
             m.d.comb += [
-                port.stop.eq(registers.stop),
-                port.clear.eq(registers.clear),
-                getattr(registers, f"{name}_error").eq(port.error),
-                getattr(registers, f"{name}_error_address").eq(port.error_address),
+                port.stop.eq(self.registers.stop),
+                port.clear.eq(self.registers.clear),
+                getattr(self.registers, f"{name}_error").eq(port.error),
+                getattr(self.registers, f"{name}_error_address").eq(port.error_address),
             ]
 
-    def _packets(
-        self,
-        m: Module,
-        commands: CommandPort,
-        weights: WeightPort,
-        tiles: TileMover,
-        core: Core,
-        ifmap: IfmapLoader,
-        storer: Storer,
-    ) -> None:
+    def _packets(self, m: Module) -> None:
         m.d.comb += [
-            weights.in_valid.eq(commands.jobs_valid),
-            weights.in_job.eq(commands.jobs_packet),
-            commands.jobs_ready.eq(weights.in_ready),
-            core.job_valid.eq(weights.out_valid),
-            core.job.eq(weights.out_job),
-            weights.out_ready.eq(core.job_ready),
-            core.weight_valid.eq(weights.weight_valid),
-            core.weight_data.eq(weights.weight_data),
-            weights.weight_ready.eq(core.weight_ready),
-            tiles.tile_valid.eq(commands.tiles_valid),
-            tiles.tile_packet.eq(commands.tiles_packet),
-            commands.tiles_ready.eq(tiles.tile_ready),
+            self.weights.in_valid.eq(self.commands.jobs_valid),
+            self.weights.in_job.eq(self.commands.jobs_packet),
+            self.commands.jobs_ready.eq(self.weights.in_ready),
+            self.core.job_valid.eq(self.weights.out_valid),
+            self.core.job.eq(self.weights.out_job),
+            self.weights.out_ready.eq(self.core.job_ready),
+            self.core.weight_valid.eq(self.weights.weight_valid),
+            self.core.weight_data.eq(self.weights.weight_data),
+            self.weights.weight_ready.eq(self.core.weight_ready),
+            self.tiles.tile_valid.eq(self.commands.tiles_valid),
+            self.tiles.tile_packet.eq(self.commands.tiles_packet),
+            self.commands.tiles_ready.eq(self.tiles.tile_ready),
             *(
-                getattr(unit, f"chunk{suffix}").eq(getattr(commands, f"chunks_{port}"))
-                for unit in (core, ifmap)
+                getattr(unit, f"chunk{suffix}").eq(getattr(self.commands, f"chunks_{port}"))
+                for unit in (self.core, self.ifmap)
                 for suffix, port in (("_valid", "valid"), ("", "packet"))
             ),
-            commands.chunks_ready.eq(core.chunk_ready),
-            storer.word_valid.eq(commands.units_valid),
-            storer.word.eq(commands.units_word),
-            commands.units_ready.eq(storer.word_ready),
+            self.commands.chunks_ready.eq(self.core.chunk_ready),
+            self.storer.word_valid.eq(self.commands.units_valid),
+            self.storer.word.eq(self.commands.units_word),
+            self.commands.units_ready.eq(self.storer.word_ready),
         ]
 
-    def _l1(
-        self,
-        m: Module,
-        groups: list[MapGroup],
-        residual: MapGroup,
-        tiles: TileMover,
-        rows: RowMover,
-        ifmap: IfmapLoader,
-        storer: Storer,
-    ) -> None:
+    def _l1(self, m: Module) -> None:
         """Each group has one reader and one writer at a time (docs/hardware.md section 2)."""
+        groups, residual = self.groups, self.residual
+        tiles, rows, ifmap, storer = self.tiles, self.rows, self.ifmap, self.storer
         # Which group the ifmap loader has read.
         fetched_map = Signal()
         m.d.sync += fetched_map.eq(ifmap.read_map)

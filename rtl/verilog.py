@@ -83,17 +83,8 @@ def _header(block: Block, acc: Accelerator) -> str:
     tile = f"tiles {acc.tile_rows} x {acc.tile_columns}"
     if acc.sparse_tile:
         tile += f" with {acc.multipliers_per_codeword} multipliers a row"
-    weights = {
-        "dense": "dense INT8",
-        "codebook": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}",
-        "masked": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, "
-        f"mask {acc.keep}:{acc.group}",
-        "signed": f"codebook k = {acc.codebook_entries}, d = {acc.codeword_length}, and signs",
-        "rom": f"codebook ROM k = {acc.codebook_entries}, d = {acc.codeword_length}, "
-        f"{acc.rom_banks} banks with {acc.rom_ports} reads a cycle",
-    }[acc.loader]
     configuration = (
-        f"Configuration: {acc.name}, {acc.rows} x {acc.columns}, {tile}, {weights}, "
+        f"Configuration: {acc.name}, {acc.rows} x {acc.columns}, {tile}, {acc.weights.text(acc)}, "
         f"WRF {acc.wrf_depth}, PRF {acc.prf_depth}, weight port {acc.weight_port_bits} bits."
     )
     contract = inspect.cleandoc(type(block).__doc__ or "").splitlines()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sim.accelerator import Accelerator
-from sim.systolic.results import CAUSES, LayerCounts
+from sim.machine import LayerCounts
 from sim.technology import Figure, Technology
 
 _PJ_OF_MW_SECOND = 1e9
@@ -30,8 +30,8 @@ class Cost:
         area_mm2: by component.
         clock_hz: the requested clock, or less where the longest path is longer.
         clock_source: of the limit.
-        peak_tops: dense-equivalent, 2 H L f.
-        utilization: macs / (H L cycles), dense-equivalent.
+        peak_tops: dense-equivalent, 2 x peak MACs a cycle x clock_hz (MVQ Table 9).
+        utilization: macs / (peak MACs a cycle x cycles), dense-equivalent.
     """
 
     macs: int
@@ -157,9 +157,8 @@ class Prices:
         acc = self.accelerator
         cycles = sum(layer.total_cycles for layer in layers)
         macs = sum(layer.macs for layer in layers)
-        stalls = {
-            cause: sum(layer.cycles[cause] for layer in layers) for cause in CAUSES if cause != "compute"
-        }
+        causes = [cause for cause in layers[0].cycles if cause != "compute"]
+        stalls = {cause: sum(layer.cycles[cause] for layer in layers) for cause in causes}
         clock_hz = min(acc.clock_hz, self.clock_limit.value or acc.clock_hz)
         time_s = cycles / clock_hz
         energy = {
@@ -179,8 +178,8 @@ class Prices:
             time_s=time_s,
             clock_hz=clock_hz,
             clock_source=self.clock_limit,
-            peak_tops=2 * acc.rows * acc.columns * clock_hz / 1e12,
-            utilization=macs / (acc.rows * acc.columns * cycles),
+            peak_tops=2 * acc.peak_macs * clock_hz / 1e12,
+            utilization=macs / (acc.peak_macs * cycles),
         )
 
 
@@ -200,4 +199,5 @@ def _sum(parts: Iterable[float | None]) -> float | None:
 
 
 def _ratio(above: float, below: float | None) -> float | None:
-    return None if below is None else above / below
+    """None where the divisor is unknown, or nothing at all."""
+    return above / below if below else None

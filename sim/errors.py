@@ -19,3 +19,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"use {close[0]!r}" if close else f"use one of {', '.join(known)}"
+
+
+def require_multiple(of: object, whole: str, part: str) -> None:
+    """Raises InputError where the field `whole` of an object is not a multiple of its field `part`."""
+    a, b = getattr(of, whole), getattr(of, part)
+    if a % b:
+        raise InputError(
+            whole, a, f"not a multiple of {part} = {b}", f"choose {part} from the divisors of {a}"
+        )

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sim import technology
 from sim.accelerator import Accelerator
-from sim.cost import Cost, Prices
+from sim.cost import Cost
 from sim.errors import InputError
+from sim.machine import LayerCounts, machine
 from sim.network import Network
-from sim.shapes import ConvShape, PassShape, Shape, with_logits
-from sim.systolic.closed_form.counts import layer_counts, pass_counts
-from sim.systolic.plan import plan
-from sim.systolic.results import Handover, LayerCounts, expected_gated, with_output
-from sim.systolic.schedule import Format, Schedule
-from sim.systolic.streams import native_formats, network_formats
+from sim.shapes import Shape
 from sim.workloads import Workload
 
 
@@ -31,7 +27,7 @@ class LayerEstimate:
         schedule = self.counts.schedule
         return {
             "name": self.counts.name,
-            "schedule": _schedule_json(schedule),
+            "schedule": None if schedule is None else schedule.to_json(),
             "accesses": self.counts.accesses,
             "gated": self.counts.gated,
         } | self.cost.layer_json()
@@ -46,6 +42,7 @@ class Estimate:
         cost: of the whole network, all passes.
         passes: how often the layers run for one use of the network.
         closed_form: whether the counts come from it, or from a run of the engine.
+        expected: the cycles contain an expectation, since they depend on values that nobody gave.
     """
 
     name: str
@@ -54,6 +51,7 @@ class Estimate:
     cost: Cost
     passes: int = 1
     closed_form: bool = True
+    expected: bool = False
 
     @property
     def gated(self) -> int | None:
@@ -62,14 +60,9 @@ class Estimate:
         return sum(known) if known else None
 
     @property
-    def rom_expected(self) -> bool:
-        """The cycles contain an expectation: ROM conflicts depend on assignments that nobody gave."""
-        return self.closed_form and self.accelerator.loader == "rom"
-
-    @property
     def mapping_energies(self) -> str:
         """The technology whose energies the mapping was chosen by: MVQ's where one of the own is unknown."""
-        return technology.mapping_energy(self.accelerator)[0]
+        return machine(self.accelerator.kind).mapping_energies(self.accelerator)
 
     @property
     def exclusions(self) -> dict[str, str]:
@@ -90,7 +83,7 @@ class Estimate:
             | {
                 "uncompressed": self.exclusions,
                 "gated": self.gated,
-                "rom_expected": self.rom_expected,
+                "rom_expected": self.expected,
                 "layers": [layer.to_json() for layer in self.layers],
             }
         )
@@ -103,14 +96,14 @@ def estimate(
     objective: str = "edp",
     name: str = "network",
     zeros: tuple[float, float] | None = None,
-    formats: Mapping[str, tuple[Format, int]] | None = None,
+    formats: Mapping[str, Any] | None = None,
 ) -> Estimate:
     """Maps every layer and adds up what the closed form says.
 
     Args:
         network: a network of integers, whose weights decide the formats, or shapes alone, which
             take the machine's native format. All passes of a workload count.
-        objective: of the mapping search; see `sim.systolic.mapping.best_schedule`.
+        objective: of the mapping search; edp, energy or cycles.
         name: of a network given as shapes.
         zeros: shares of zero activations and zero stored weights, for the expected number of gated
             multiplications; without them it stays unknown, since only the engine sees operands.
@@ -121,35 +114,18 @@ def estimate(
     """
     if zeros is not None and not all(0 <= share <= 1 for share in zeros):
         raise InputError("zeros", zeros, "shares lie between 0 and 1", "give for example 0.5 and 0.02")
-    shapes = network.shapes if isinstance(network, Network | Workload) else tuple(network)
     passes = network.passes if isinstance(network, Workload) else 1
     if isinstance(network, Network | Workload):
         name = network.name
-    reasons: dict[str, str] = {}
-    if isinstance(network, Network):
-        formats = network_formats(network, accelerator)
-    else:
-        shapes = with_logits(shapes)
-    if formats is None:
-        native = native_formats(shapes, accelerator)
-        formats = {layer: found[:2] for layer, found in native.items()}
-        reasons = {layer: reason for layer, (_, _, reason) in native.items()}
-    plans = plan(shapes, formats, accelerator, objective)
-    counts: list[LayerCounts] = []
-    found = Handover()
-    for shape, how in zip(shapes, plans, strict=True):
-        if isinstance(how, Schedule):
-            assert isinstance(shape, ConvShape)
-            layer, found = layer_counts(how, shape, found)
-            if zeros is not None:
-                masked = how.format == "mvq" and not accelerator.sparse_tile
-                layer = expected_gated(layer, *zeros, masked * (1 - accelerator.keep / accelerator.group))
-        else:
-            assert isinstance(shape, PassShape)
-            layer, found = pass_counts(shape, accelerator, how, found)
-        counts.append(layer)
+    found = machine(accelerator.kind).count(
+        network.shapes if isinstance(network, Workload) else network,
+        accelerator,
+        objective=objective,
+        zeros=zeros,
+        formats=formats,
+    )
     return assemble(
-        name, accelerator, with_output(counts, shapes[-1], accelerator), reasons, passes, closed_form=True
+        name, accelerator, found.layers, found.exclusions, passes, closed_form=True, expected=found.expected
     )
 
 
@@ -160,9 +136,10 @@ def assemble(
     exclusions: Mapping[str, str] | None = None,
     passes: int = 1,
     closed_form: bool = False,
+    expected: bool = False,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
-    prices = Prices.of(accelerator, technology.load(accelerator.technology))
+    prices = machine(accelerator.kind).prices(accelerator)
     return Estimate(
         name,
         accelerator,
@@ -173,20 +150,5 @@ def assemble(
         prices.cost([layer.repeated(passes) for layer in counts]),
         passes,
         closed_form,
+        expected,
     )
-
-
-def _schedule_json(schedule: Schedule | None) -> dict[str, object] | None:
-    if schedule is None:
-        return None
-    return {
-        "format": schedule.format,
-        "codewords": schedule.codewords,
-        "a": schedule.a,
-        "b": schedule.b,
-        "d": schedule.d,
-        "overlap": schedule.overlap,
-        "tile_rows": schedule.tile_rows,
-        "outputs_outer": schedule.outputs_outer,
-        "ifmap_from": schedule.source,
-    }

@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from sim.accelerator import Accelerator, Loader
+from sim import formats
+from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
-from sim.formats.encoding import mask_table
+from sim.formats.policy import exclusions, own_codewords
 from sim.network import (
+    WEIGHTS,
     Add,
     AveragePool,
-    CodebookWeight,
     Conv,
-    DenseWeight,
     Layer,
     Network,
     Pool,
@@ -37,11 +37,9 @@ from sim.network import (
     run_layer,
 )
 from sim.shapes import ConvShape
-from sim.systolic.streams import exclusions, own_codewords
 from sim.workloads import resnet
 from sim.workloads.builder import BATCHNORM, Builder, Pair, Tensor
 
-Kind = Literal["dense", "vq", "mvq", "ssvq", "rom"]
 SUFFIX = "-synthetic"
 DEVIATION = 40
 """Of a requantized convolution's channel before its ReLU, in steps of INT8: 127 lies at 3.2 sigma."""
@@ -54,19 +52,12 @@ _NETWORKS: dict[str, Callable[[Builder, int], object]] = {
     "resnet50": lambda net, size: resnet.imagenet(net, (3, 4, 6, 3), bottleneck=True, size=size),
     "resnet20": lambda net, size: resnet.small(net, size=size),
 }
-_KINDS: dict[Loader, Kind] = {
-    "dense": "dense",
-    "codebook": "vq",
-    "masked": "mvq",
-    "signed": "ssvq",
-    "rom": "rom",
-}
 NAMES = tuple(name + SUFFIX for name in _NETWORKS)
 
 
 def synthetic(
     name: str,
-    weight: Kind = "mvq",
+    weight: str = "mvq",
     k: int = 512,
     d: int = 16,
     keep: int = 4,
@@ -79,7 +70,7 @@ def synthetic(
     Args:
         name: resnet18, resnet50 (3 x 224 x 224, 1000 classes) or resnet20 (1 x 28 x 28, 10 classes), with
             "-synthetic" behind or not.
-        weight: format of the layers that a machine of it would compress (`streams.exclusions`), the
+        weight: format of the layers that a machine of it would compress (`sim.formats.policy`), the
             others stay dense INT8. A layer has a codebook of its own; with "rom" all share one.
         k, d: codewords (at most half the sub-vectors of a layer) and their length.
         keep, group: N:M of "mvq".
@@ -91,13 +82,12 @@ def synthetic(
     name = name.removesuffix(SUFFIX)
     if name not in _NETWORKS:
         raise InputError("network", name + SUFFIX, "no such synthetic network", nearest(name, _NETWORKS))
-    if weight not in get_args(Kind):
-        raise InputError("weight", weight, "unknown", nearest(weight, get_args(Kind)))
+    form = formats.named(weight)
     graph = _Graph(name)
     _NETWORKS[name](graph, size or (28 if name == "resnet20" else 224))
     rng = np.random.default_rng(seed)
-    draw = _Draw(rng, weight, k, d, keep, group)
-    excluded = exclusions(graph.shapes, 1 if weight == "dense" else d)
+    draw = _Draw(rng, form, k, d, keep, group)
+    excluded = exclusions(graph.shapes, d if form.coded else 1)
     first = graph.steps[0].shape
     assert first is not None
     spec = TensorSpec((first.channels, *first.size), scale=1 / 64)
@@ -138,7 +128,7 @@ def native(name: str, accelerator: Accelerator, seed: int = 0) -> Network:
     """A synthetic network in the format that an accelerator is made for."""
     return synthetic(
         name,
-        _KINDS[accelerator.loader],
+        accelerator.format,
         accelerator.codebook_entries,
         accelerator.codeword_length,
         accelerator.keep,
@@ -153,7 +143,7 @@ def one_layer(channels: int, size: int, accelerator: Accelerator, seed: int = 0)
     rng = np.random.default_rng(seed)
     draw = _Draw(
         rng,
-        _KINDS[accelerator.loader],
+        accelerator.weights,
         accelerator.codebook_entries,
         accelerator.codeword_length,
         accelerator.keep,
@@ -231,9 +221,9 @@ class _Draw:
     """Draws weights."""
 
     rng: np.random.Generator
-    kind: Kind
+    form: formats.Format
     k: int
-    d: int
+    codeword_length: int
     keep: int
     group: int
     shared: np.ndarray | None = field(default=None, init=False)
@@ -241,29 +231,20 @@ class _Draw:
     def weight(self, shape: ConvShape, compressed: bool) -> Weight:
         """Of a convolution: normal INT8 values, or normal codewords, each of them as likely."""
         places = (shape.outputs, shape.channels // shape.groups, *shape.kernel)
-        if not compressed or self.kind == "dense":
-            return DenseWeight(self._normal(*places))
-        places = (shape.outputs // self.d, *places[1:])
-        k = self.k if self.kind == "rom" else own_codewords(shape, self.k, self.d)
-        assignments = self.rng.integers(0, k, places, np.uint16)
-        if self.kind == "mvq":
-            codes = self.rng.integers(
-                0, len(mask_table(self.keep, self.group)), (*places, self.d // self.group), np.uint16
-            )
-            return CodebookWeight(self._normal(k, self.d), assignments, codes, self.keep, self.group)
-        if self.kind == "ssvq":
-            return CodebookWeight(
-                np.abs(self._normal(k, self.d)),
-                assignments,
-                signs=self.rng.integers(0, 2**self.d, places, np.uint16),
-            )
-        if self.kind == "vq":
-            return CodebookWeight(self._normal(k, self.d), assignments)
-        if self.shared is None:
-            self.shared = self._normal(k, self.d)
-        return CodebookWeight(self.shared, assignments, universal=True)
+        form = self.form if compressed else formats.FORMATS["dense"]
+        k = self.k if form.universal else own_codewords(shape, self.k, self.codeword_length)
+        values = self._shared if form.universal else self._normal
+        return WEIGHTS[form.weight](**form.draw(places, k, self, self._below, values))  # type: ignore[arg-type]
 
-    def _normal(self, *shape: int) -> np.ndarray:
+    def _below(self, limit: int, shape: tuple[int, ...]) -> np.ndarray:
+        return self.rng.integers(0, limit, shape, np.uint16)
+
+    def _shared(self, shape: tuple[int, ...]) -> np.ndarray:
+        if self.shared is None:
+            self.shared = self._normal(shape)
+        return self.shared
+
+    def _normal(self, shape: tuple[int, ...]) -> np.ndarray:
         values = self.rng.standard_normal(shape, np.float32) * DEVIATION
         return np.clip(np.rint(values), -127, 127).astype(np.int8)
 

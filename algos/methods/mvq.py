@@ -14,10 +14,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from algos.body import Compressible, Layer, Trainable, layers_to_compress
+from algos.body import Compressible, Layer, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.export import export
-from algos.frontend.lowering import require_calibration
+from algos.methods.method import Data, FineTuned, Method, described
 from algos.norms import gains_kept_positive
 from algos.training import Recipe, Report, fit, silent
 from algos.weights.bits import Bits, codebook_bits, record_bits
@@ -26,7 +25,6 @@ from algos.weights.grouping import group
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.pruning import weight_mask
 from sim.errors import InputError
-from sim.network import Network
 
 Case = Literal["A", "B", "C", "D"]
 CASES = get_args(Case)
@@ -37,41 +35,38 @@ FINE_TUNING = Recipe(epochs=5, rate=2e-3, optimizer="adamw", decay=0.0)
 SHORT_FINE_TUNING = Recipe(epochs=2, rate=3e-4, optimizer="adamw", decay=0.0)
 """For a few thousand images: at the full rate, so few steps would lose accuracy."""
 
+FEW = 10_000
+"""Fewer training images than these are a few thousand."""
+
 
 @dataclass(frozen=True)
-class MvqConfig:
-    """What to learn.
+class MvqConfig(FineTuned):
+    """What to learn: MVQ itself, and the other cases of its Table 3.
 
-    Attributes:
-        k: codewords of a codebook; for fewer than 2k sub-vectors it has half as many codewords as these.
-        d: codeword length.
-        n, m: kept and all elements of the N:M pattern: 4:16 for ResNets, 1:2 with d = 8 for light
-            networks (MVQ sec. 6.2); in case A they only say which elements `masked_sse` counts.
-        case: of the paper's Table 3: A dense weights, common k-means, dense reconstruction;
-            B the same on sparse weights; C sparse weights, common k-means, sparse
-            reconstruction; D masked k-means, sparse reconstruction: MVQ.
-        cross_layer: one codebook for all layers (MVQ Fig. 13) in place of one each.
+    A: dense weights, common k-means, dense reconstruction. B: the same on sparse weights. C: sparse weights,
+    common k-means, sparse reconstruction. D: masked k-means, sparse reconstruction, which is MVQ.
     """
 
-    k: int = 64
-    d: int = 16
-    n: int = 4
-    m: int = 16
-    case: Case = "D"
-    cross_layer: bool = False
-    seed: int = 0
+    k: int = described("codewords of a codebook; for fewer than 2k sub-vectors half as many as these", 64)
+    d: int = described("codeword length", 16)
+    pattern: tuple[int, int] = described(
+        "N:M, kept of every M weights: 4:16 for ResNets, 1:2 with d = 8 for light networks (MVQ sec. 6.2); "
+        "in case A it only says which elements `masked_sse` counts",
+        (4, 16),
+    )
+    case: Case = described("of MVQ Table 3: A, B, C or D, which is MVQ", "D")
+    cross_layer: bool = described("one codebook for all layers (MVQ Fig. 13) in place of one each", False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.k < 2:
             raise InputError("k", self.k, "a codebook has at least two codewords", "use 64")
         if self.case not in CASES:
             raise InputError("case", self.case, "not a case of MVQ Table 3", "use A, B, C or D")
-        if self.masked and (self.d % self.m or not 0 < self.n <= self.m):
+        n, m = self.pattern
+        if self.masked and (self.d % m or not 0 < n <= m):
             raise InputError(
-                "N:M",
-                f"{self.n}:{self.m}",
-                f"does not fit d = {self.d}",
-                "choose M that divides d and N <= M",
+                "N:M", f"{n}:{m}", f"does not fit d = {self.d}", "choose M that divides d and N <= M"
             )
 
     @property
@@ -80,9 +75,9 @@ class MvqConfig:
         return self.case in ("C", "D")
 
     @property
-    def pattern(self) -> tuple[int, int]:
+    def stored_pattern(self) -> tuple[int, int]:
         """N:M of the stored masks, (0, 0) without."""
-        return (self.n, self.m) if self.masked else (0, 0)
+        return self.pattern if self.masked else (0, 0)
 
 
 @dataclass(frozen=True)
@@ -118,9 +113,9 @@ def cluster(model: Compressible, config: MvqConfig) -> dict[str, LayerReport]:
 
 def _pruned(weight: Tensor, config: MvqConfig) -> tuple[Tensor, Tensor]:
     """Sub-vectors to cluster, float [n, d], and which elements N:M pruning keeps, bool [n, d]."""
-    vectors = group(weight, config.d)
+    vectors, (n, m) = group(weight, config.d), config.pattern
     # M may span several sub-vectors in the cases without a stored mask.
-    kept = group(weight_mask(weight, max(config.d, config.m), config.n, config.m).float(), config.d).bool()
+    kept = group(weight_mask(weight, max(config.d, m), n, m).float(), config.d).bool()
     return vectors if config.case == "A" else vectors * kept, kept
 
 
@@ -137,9 +132,11 @@ def _cluster_together(
         assignments = result.assignments[first : first + len(vectors)]
         masks = mask.to(vectors.dtype) if config.masked else torch.ones_like(vectors)
         error = (vectors - result.codebook[assignments] * masks) ** 2
-        weights.append(MaskedWeight(codebook, assignments, masks, layers[name].weight.shape, config.pattern))
+        weights.append(
+            MaskedWeight(codebook, assignments, masks, layers[name].weight.shape, config.stored_pattern)
+        )
         attach(layers[name], weights[-1])
-        storage += record_bits(len(vectors), k, config.d, *config.pattern)
+        storage += record_bits(len(vectors), k, config.d, *config.stored_pattern)
         reports[name] = LayerReport(float(error.sum()), float(error[mask].sum()), storage)
         first, storage = first + len(vectors), Bits()
     tie(weights)
@@ -147,12 +144,12 @@ def _cluster_together(
 
 
 def fine_tune(
-    model: Trainable,
+    model: Compressible,
     images: Images,
     recipe: Recipe = FINE_TUNING,
     checkpoint: Path | None = None,
     report: Report = silent,
-) -> Trainable:
+) -> Compressible:
     """Trains codebooks and their scales (MVQ eq. 6, LSQ), norms and dense layers, in place.
 
     Assignments and masks stay.
@@ -161,29 +158,16 @@ def fine_tune(
     return model
 
 
-def compress(
-    model: Trainable,
-    calibration: Images,
-    config: MvqConfig,
-    *,
-    name: str = "mvq",
-    training: Images | None = None,
-    recipe: Recipe = FINE_TUNING,
-    report: Report = silent,
-) -> Network:
-    """Float (or sparse) model to integer network; the model is changed in place.
-
-    Args:
-        calibration: images that set the activation scales.
-        training: images to fine-tune on; none skips the fine-tuning.
-        report: called after every epoch with its number, mean loss and seconds.
-
-    Raises:
-        InputError: d does not divide the output channels of a layer, a weight is NaN, no
-            calibration images.
-    """
-    require_calibration(calibration)
+def apply(
+    model: Compressible, data: Data, config: MvqConfig, checkpoint: Path | None, report: Report
+) -> None:
+    """Clusters and fine-tunes in place."""
     cluster(model, config)
-    if training is not None:
-        fine_tune(model, training, recipe, report=report)
-    return export(model, calibration, name=name)
+    if config.epochs:
+        usual = SHORT_FINE_TUNING if len(data.training) < FEW else FINE_TUNING
+        fine_tune(model, data.training, config.recipe(usual), checkpoint, report)
+
+
+METHOD = Method(
+    "mvq", "masked k-means on N:M-sparse weights (arXiv 2412.10261)", MvqConfig(), apply, starts_sparse=True
+)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from algos.body import Compressible, Layer, Trainable, layers_to_compress
+from algos.body import Compressible, Layer, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.export import export
-from algos.frontend.lowering import require_calibration
+from algos.methods.method import Data, FineTuned, Method, described
 from algos.norms import gains_kept_positive
 from algos.training import Recipe, Report, fit, silent
 from algos.weights.bits import Bits, bits
@@ -21,32 +20,27 @@ from algos.weights.grouping import group
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.signs import Freezing, SignedWeight
 from sim.errors import InputError
-from sim.network import Network
 
 FINE_TUNING = Recipe(epochs=10, rate=1e-3, optimizer="adamw", decay=0.0)
 """AdamW, 10 epochs, no distillation as the paper; the rate is assumed."""
 
 
 @dataclass(frozen=True)
-class SsvqConfig:
+class SsvqConfig(FineTuned):
     """What to learn.
 
     Attributes:
-        k: codewords of a layer; a layer with fewer than 2k sub-vectors gets half of them.
-        d: codeword length.
-        alpha: latent = alpha * weight; the smaller, the sooner a sign flips.
-        learn_signs: False keeps the signs of the float weights (the paper's "fixed sign").
-        freezing: None lets learned signs move to the end.
+        freezing: None lets learned signs move to the end; not on the command line.
     """
 
-    k: int = 16
-    d: int = 8
-    alpha: float = 1.0
-    learn_signs: bool = True
+    k: int = described("codewords of a layer; one with fewer than 2k sub-vectors gets half of them", 16)
+    d: int = described("codeword length", 8)
+    alpha: float = described("latent = alpha * weight; the smaller, the sooner a sign flips", 1.0)
+    learn_signs: bool = described('train the signs, or keep those of the float weights ("fixed sign")', True)
     freezing: Freezing | None = field(default_factory=Freezing)
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.k < 2:
             raise InputError("k", self.k, "a codebook has at least two codewords", "use 16")
         if not 0 < self.d <= 16:
@@ -105,12 +99,12 @@ def frozen_share(model: Compressible) -> float:
 
 
 def fine_tune(
-    model: Trainable,
+    model: Compressible,
     images: Images,
     recipe: Recipe = FINE_TUNING,
     checkpoint: Path | None = None,
     report: Report = silent,
-) -> Trainable:
+) -> Compressible:
     """Trains codebooks, their scales, signs, norms and dense layers, in place; assignments stay."""
     weights, positive = signed_weights(model), gains_kept_positive(model)
     total = recipe.steps(len(images))
@@ -124,29 +118,13 @@ def fine_tune(
     return model
 
 
-def compress(
-    model: Trainable,
-    calibration: Images,
-    config: SsvqConfig,
-    *,
-    name: str = "ssvq",
-    training: Images | None = None,
-    recipe: Recipe = FINE_TUNING,
-    report: Report = silent,
-) -> Network:
-    """Float model to integer network; the model is changed in place.
-
-    Args:
-        calibration: images that set the activation scales.
-        training: images to fine-tune on; none skips the fine-tuning.
-        report: called after every epoch with its number, mean loss and seconds.
-
-    Raises:
-        InputError: d does not divide the output channels of a layer, a weight is NaN, no
-            calibration images.
-    """
-    require_calibration(calibration)
+def apply(
+    model: Compressible, data: Data, config: SsvqConfig, checkpoint: Path | None, report: Report
+) -> None:
+    """Clusters and fine-tunes in place."""
     cluster(model, config)
-    if training is not None:
-        fine_tune(model, training, recipe, report=report)
-    return export(model, calibration, name=name)
+    if config.epochs:
+        fine_tune(model, data.training, config.recipe(FINE_TUNING), checkpoint, report)
+
+
+METHOD = Method("ssvq", "k-means on magnitudes, learned signs (arXiv 2503.08668)", SsvqConfig(), apply)

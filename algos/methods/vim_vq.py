@@ -10,7 +10,8 @@ the defaults of `VimVqConfig` stand in.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,11 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from algos.data.fashion_mnist import Images
+from algos.methods.method import Data, Method, described
+from algos.models.deit import DeiT
 from algos.models.tokens import TokenNet
-from algos.training import normalize
+from algos.models.vim import Vim
+from algos.training import Report, normalize
 from algos.weights.bits import Bits, bits
 from algos.weights.candidates import nearest
 from algos.weights.codebook import Codebook, CodedWeight, attach
@@ -29,43 +33,36 @@ from algos.weights.soft import SoftAssignment, inverse_distance_logits, uniform_
 from sim.errors import InputError
 from sim.network import CodebookWeight
 
-Method = Literal["kmeans", "convex", "vim-vq", "dkm", "vq4dit"]
+Variant = Literal["kmeans", "convex", "vim-vq", "dkm", "vq4dit"]
+VARIANTS = get_args(Variant)
 
 
 @dataclass(frozen=True)
 class VimVqConfig:
-    """How to search. The defaults are ours, not tuned; RMSprop and the ratios' rate are VQ4DiT's.
+    """How to search. The defaults are ours, not tuned; RMSprop and the ratios' rate are VQ4DiT's."""
 
-    Attributes:
-        k: codewords of a layer; a layer with fewer than 2k sub-vectors gets half of them.
-        d: codeword length.
-        axis: of a sub-vector: inputs as in the paper, or outputs, which the accelerator reads.
-        candidates: n, vertices of a hull; 0 takes all codewords.
-        start: of the ratios: "uniform", "distance" (inverse), or "attention", softmax(-distance^2 / the
-            mean square distance to the nearest codeword).
-        steps: of each block; 0 is plain k-means.
-        batch: images of a step.
-        rate_ratios, rate_codebook: learning rates of the logits and of the codewords.
-        ratio_weight: of the penalty on ratios that are not 0 or 1, against the relative block error.
-        replace_every: R, steps between replacements of vertices; 0 never replaces.
-        confirm: whether sub-vectors are confirmed on the way; else all are truncated at the end.
-        threshold: ratio above which a sub-vector is confirmed.
-    """
-
-    k: int
-    d: int
-    axis: Axis = "input"
-    candidates: int = 3
-    start: Literal["uniform", "distance", "attention"] = "uniform"
-    steps: int = 100
-    batch: int = 16
-    rate_ratios: float = 5e-2
-    rate_codebook: float = 1e-3
-    ratio_weight: float = 0.1
-    replace_every: int = 10
-    confirm: bool = True
-    threshold: float = 0.99
-    seed: int = 0
+    k: int = described("codewords of a layer; one with fewer than 2k sub-vectors gets half of them")
+    d: int = described("codeword length")
+    axis: Axis = described(
+        "of a sub-vector: input as in the paper, or output, which the accelerator reads", "input"
+    )
+    candidates: int = described("vertices of a hull; 0 takes all codewords", 3)
+    start: Literal["uniform", "distance", "attention"] = described(
+        "of the ratios: uniform, (inverse) distance, or attention, softmax(-distance^2 / the mean square "
+        "distance to the nearest codeword)",
+        "uniform",
+    )
+    steps: int = described("of each block; 0 is plain k-means", 100)
+    batch: int = described("images of a step", 16)
+    rate_ratios: float = described("learning rate of the logits", 5e-2)
+    rate_codebook: float = described("learning rate of the codewords", 1e-3)
+    ratio_weight: float = described(
+        "of the penalty on ratios that are not 0 or 1, against the relative block error", 0.1
+    )
+    replace_every: int = described("steps between replacements of vertices; 0 never replaces", 10)
+    confirm: bool = described("confirm sub-vectors on the way, or truncate all at the end", True)
+    threshold: float = described("ratio above which a sub-vector is confirmed", 0.99)
+    seed: int = described("of k-means and of the images of a step", 0)
 
     def __post_init__(self) -> None:
         if self.k < max(2, self.candidates):
@@ -77,7 +74,7 @@ class VimVqConfig:
             )
 
 
-def variant(method: Method, config: VimVqConfig) -> VimVqConfig:
+def variant(name: Variant, config: VimVqConfig) -> VimVqConfig:
     """The method itself, its ablations (Table 4) and the methods it is compared with.
 
     kmeans: plain VQ. convex: no incremental confirmation. dkm: ratios over all codewords, started by
@@ -90,7 +87,7 @@ def variant(method: Method, config: VimVqConfig) -> VimVqConfig:
         "kmeans": replace(config, steps=0, candidates=1),
         "dkm": replace(truncated, candidates=0, start="attention", ratio_weight=0.0, replace_every=0),
         "vq4dit": replace(truncated, candidates=2, start="distance", replace_every=0),
-    }[method]
+    }[name]
 
 
 class SoftWeight(nn.Module):
@@ -257,3 +254,30 @@ def replace_farthest(mix: SoftAssignment, codebook: Tensor) -> None:
     farther = from_last > near.distances.gather(1, new)[:, 0]
     moved = held.scatter(1, last, near.indices.gather(1, new))
     mix.candidates[open[farther]] = moved[farther]
+
+
+def apply(model: TokenNet, data: Data, config: VimVqConfig, checkpoint: Path | None, report: Report) -> None:
+    """Calibrates in place, in too short a time for checkpoints and reports."""
+    calibrate(model, data.calibration, config)
+
+
+METHOD = Method(
+    "vim-vq",
+    "convex hulls of codewords, searched without labels (arXiv 2503.09509)",
+    VimVqConfig(k=256, d=4, axis="output"),
+    apply,
+    models=(Vim, DeiT),
+)
+"""2 bits a weight without codebooks; sub-vectors of outputs, as the machines read them."""
+
+
+def _relative(name: Variant, about: str) -> Method[VimVqConfig]:
+    return replace(METHOD, name=name, about=about, defaults=variant(name, METHOD.defaults))
+
+
+RELATIVES = (
+    _relative("convex", "ViM-VQ that truncates all at the end (its Table 4)"),
+    _relative("dkm", "ViM-VQ's search over all codewords, as DKM (arXiv 2108.12659) mixes them"),
+    _relative("vq4dit", "ViM-VQ's search over two fixed candidates, as VQ4DiT (arXiv 2408.17131) mixes them"),
+)
+"""What `variant` makes of it."""

@@ -17,7 +17,8 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,8 +27,8 @@ from torch.nn import functional as F
 
 from algos.body import Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.export import export
 from algos.frontend.lowering import require_calibration
+from algos.methods.method import Data, Method, described
 from algos.norms import gains_kept_positive
 from algos.training import Report, augment, normalize, save_atomically, silent
 from algos.weights.codebook import attach, attached
@@ -38,30 +39,25 @@ from sim.network import Network
 
 @dataclass(frozen=True)
 class Vq4allConfig:
-    """The codebook and how networks are built from it; the defaults are assumed, not published.
+    """The codebook and how networks are built from it; the defaults are assumed, not published."""
 
-    Attributes:
-        k, d: codewords and their length; log2(k) / d bits a weight.
-        bandwidth: of the kernel density estimate; sub-vectors have a standard deviation of 1.
-        candidates: codewords that a sub-vector mixes at first; all of a smaller codebook.
-        threshold: a ratio above it confirms its codeword.
-        forced: shares of the steps between which the confirmed fraction is forced from 0 to 1, the most
-            certain first; the steps after them tune scales, norms and dense layers alone.
-        assignment_rate, rate: of RMSprop, for the logits and for everything else.
-        epochs, batch: over the training images.
-    """
-
-    k: int = 4096
-    d: int = 8
-    bandwidth: float = 0.01
-    candidates: int = 16
-    threshold: float = 0.99
-    forced: tuple[float, float] = (0.5, 0.9)
-    assignment_rate: float = 5e-2
-    rate: float = 1e-4
-    epochs: int = 20
-    batch: int = 128
-    seed: int = 0
+    k: int = described("codewords of the universal codebook; log2(k) / d bits a weight", 4096)
+    d: int = described("codeword length", 8)
+    bandwidth: float = described(
+        "of the kernel density estimate; sub-vectors have a standard deviation of 1", 0.01
+    )
+    candidates: int = described("codewords that a sub-vector mixes at first; all of a smaller codebook", 16)
+    threshold: float = described("a ratio above it confirms its codeword", 0.99)
+    forced: tuple[float, float] = described(
+        "shares of the steps between which the confirmed fraction is forced from 0 to 1, the most certain "
+        "first; the steps after them tune scales, norms and dense layers alone",
+        (0.5, 0.9),
+    )
+    assignment_rate: float = described("learning rate of the logits, by RMSprop", 5e-2)
+    rate: float = described("learning rate of everything else", 1e-4)
+    epochs: int = described("over the training images, 1 or more", 1)
+    batch: int = described("images of an update", 128)
+    seed: int = described("of the codebook and of the order of the images", 0)
 
     def __post_init__(self) -> None:
         if not 2 <= self.k <= 65536:
@@ -269,13 +265,33 @@ def blocks(model: Trainable) -> list[str]:
     return [f"blocks.{number}" for number in range(len(model.blocks))]
 
 
-def compress(
+def apply(
+    model: Trainable,
+    data: Data,
+    config: Vq4allConfig,
+    checkpoint: Path | None,
+    report: Report,
+    codebook: FrozenCodebook | None = None,
+) -> None:
+    """Constructs a network in place, from a codebook of its own weights where none is given."""
+    layers = layers_to_compress(model)
+    shared = codebook or universal_codebook([layers], config)
+    construct(model, layers, blocks(model), shared, data.training, config, checkpoint, report)
+
+
+METHOD = Method("vq4all", "one universal codebook, for a ROM (arXiv 2412.06875)", Vq4allConfig(), apply)
+
+
+def from_rom(codebook: FrozenCodebook) -> Method[Vq4allConfig]:
+    """The method with the codebook of an existing ROM."""
+    return replace(METHOD, apply=partial(apply, codebook=codebook))
+
+
+def compress_together(
     models: Mapping[str, Trainable],
-    calibration: Images,
+    data: Data,
     config: Vq4allConfig,
     *,
-    training: Images,
-    codebook: FrozenCodebook | None = None,
     work: Path | None = None,
     report: Callable[[str, int, float, float], None] = lambda name, epoch, loss, seconds: None,
 ) -> dict[str, Network]:
@@ -283,33 +299,22 @@ def compress(
 
     Args:
         models: by name.
-        calibration: images that set the activation scales.
-        training: images to build on.
-        codebook: of an existing ROM; by default one from these models.
         work: folder of the checkpoints NAME.pt.
         report: called after every epoch with the name of the network, epoch, mean loss and seconds.
 
     Raises:
         InputError: as `construct` and `universal_codebook`; no calibration images.
     """
-    require_calibration(calibration)
-    layers = {name: layers_to_compress(model) for name, model in models.items()}
-    shared = codebook or universal_codebook(list(layers.values()), config)
-    found = {}
-    for name, model in models.items():
-
-        def tell(epoch: int, loss: float, seconds: float, name: str = name) -> None:
-            report(name, epoch, loss, seconds)
-
-        construct(
+    require_calibration(data.calibration)
+    method = from_rom(universal_codebook([layers_to_compress(model) for model in models.values()], config))
+    return {
+        name: method.compress(
             model,
-            layers[name],
-            blocks(model),
-            shared,
-            training,
+            data,
             config,
-            work / f"{name}.pt" if work else None,
-            tell,
+            name=name,
+            checkpoint=work / f"{name}.pt" if work else None,
+            report=partial(report, name),
         )
-        found[name] = export(model, calibration, name=name)
-    return found
+        for name, model in models.items()
+    }

@@ -24,12 +24,12 @@ import numpy as np
 from codeword import tables
 from sim import accelerator
 from sim.errors import InputError
-from sim.importers.scalesim import serial
 from sim.network import Conv, DenseWeight
 from sim.shapes import ConvShape
 from sim.systolic.closed_form.counts import core_cycles
 from sim.systolic.engine import run_program
 from sim.systolic.program import lower, token_ifmap
+from sim.systolic.scale_sim import serial
 from sim.workloads import workload
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""`make scaling`: how the time of the engine and of the closed form grows, as a picture and its data.
+"""`codeword report scaling`: how the time of the engine and of the closed form grows, as a picture and its data.
 
 All on one thread. Small layers take longer a multiply-accumulate: lowering, the launch of the kernel and the
 storer are paid once a layer.
@@ -6,13 +6,11 @@ storer are paid once a layer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
 from codeword.bench.suite import MACHINE, random_images, timed
@@ -27,7 +25,6 @@ from sim.systolic.engine import simulate
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-REPORTS = Path("reports")
 CHANNELS = (64, 128, 192, 256, 384, 512, 640)
 MAP = 28
 LAYERS = (10, 20, 50, 100, 200, 500, 1000)
@@ -138,25 +135,3 @@ def _plot(axes: Axes, series: Series) -> None:
     axes.set_axisbelow(True)
     axes.grid(color="0.9")
     axes.legend(frameon=False, loc="upper left")
-
-
-def main() -> None:
-    """Measures, writes scaling.json and scaling.png, prints the slopes."""
-    numba.set_num_threads(1)
-    found = (engine(), closed_form())
-    REPORTS.mkdir(exist_ok=True)
-    data = {
-        "accelerator": MACHINE,
-        "series": [asdict(series) | {"slope": round(series.line[0], 3)} for series in found],
-    }
-    (REPORTS / "scaling.json").write_text(json.dumps(data, indent=1) + "\n")
-    figure(found, REPORTS / "scaling.png")
-    for series in found:
-        print(
-            f"{series.what}: seconds ~ {series.unit} ^ {series.line[0]:.2f}, "
-            f"{series.seconds[0]:.3g} to {series.seconds[-1]:.3g} s"
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,12 @@
 """`make bench`: how fast we are, as ratios against a reference in the same run.
 
 Each figure is the median of five runs after a warm-up. PyTorch and Numba have one thread each (`--threads`),
-since one image on the cycle engine uses no more. Without PyTorch its references are left out.
+since one image on the cycle engine uses no more. Without PyTorch its references are left out. `make bench-check`
+takes processor seconds instead, which other work on the machine hardly changes, and compares the ratios with bounds.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 
 import numba
 import numpy as np
+from rich.table import Table
 
 from codeword import inputs, tables
 from codeword.bench import kmeans
@@ -35,6 +36,7 @@ from sim.workloads import workload
 MACHINE = "ews-cms-64"
 IMAGES = 8
 TORCH = find_spec("torch") is not None
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -47,36 +49,45 @@ class Figure:
     reference_s: float | None = None
     macs: int | None = None
 
+    @property
+    def ratio(self) -> float | None:
+        """To the reference; None without one."""
+        return self.reference_s and self.seconds / self.reference_s
+
     def to_json(self) -> dict[str, object]:
-        return asdict(self) | {
-            "macs_per_s": self.macs and self.macs / self.seconds,
-            "ratio": self.reference_s and self.seconds / self.reference_s,
-        }
+        return asdict(self) | {"macs_per_s": self.macs and self.macs / self.seconds, "ratio": self.ratio}
 
     def row(self) -> tuple[str, ...]:
-        found = (self.seconds, self.reference_s, self.reference_s and self.seconds / self.reference_s)
+        found = (self.seconds, self.reference_s, self.ratio)
         seconds, reference, ratio = ("" if value is None else f"{value:.3g}" for value in found)
         speed = f"{self.macs / self.seconds / 1e9:.2f} GMAC/s" if self.macs else ""
         return self.what, seconds, speed, ratio, reference, self.against
 
 
-def median(run: Callable[[], object], repeats: int = 5) -> float:
-    """Median seconds of a call, after one call that is not counted."""
-    run()
-    return timed(run, repeats)
-
-
-def timed(run: Callable[[], object], repeats: int) -> float:
+def timed(run: Callable[[], object], repeats: int, clock: Clock = time.perf_counter) -> float:
     """Median seconds of a call that has been warmed up."""
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         run()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return statistics.median(seconds)
 
 
-def torch_float(network: Network, images: int) -> float | None:
+@dataclass(frozen=True)
+class Stopwatch:
+    """Takes the time of a call by a clock, as the median of some calls."""
+
+    clock: Clock = time.perf_counter
+    repeats: int = 5
+
+    def __call__(self, run: Callable[[], object]) -> float:
+        """Median seconds, after one call that is not counted."""
+        run()
+        return timed(run, self.repeats, self.clock)
+
+
+def torch_float(network: Network, images: int, median: Stopwatch) -> float | None:
     """Median seconds of float inference of a batch; None without PyTorch."""
     if not TORCH:
         return None
@@ -94,12 +105,12 @@ def random_images(network: Network, count: int = 1) -> np.ndarray:
     return np.random.default_rng(0).integers(-128, 128, (count, *network.input.shape)).astype(np.int8)
 
 
-def engine() -> Iterator[Figure]:
+def engine(median: Stopwatch) -> Iterator[Figure]:
     """The cycle engine against float inference of the same networks."""
     machine = accelerator.preset(MACHINE)
     for name, levels in (("resnet18", (False, True)), ("resnet50", (False,))):
         network = native(name, machine)
-        image, reference = random_images(network), torch_float(network, 1)
+        image, reference = random_images(network), torch_float(network, 1, median)
         for registers in levels:
             seconds = median(lambda: simulate(network, machine, image, compare=False, registers=registers))  # noqa: B023
             yield Figure(
@@ -115,15 +126,15 @@ def engine() -> Iterator[Figure]:
         f"{IMAGES} resnet20-fashion on ews-cms-16",
         median(lambda: simulate(network, small, images, compare=False)),
         "torch float",
-        torch_float(network, IMAGES),
+        torch_float(network, IMAGES, median),
         IMAGES * network.macs,
     )
 
 
-def closed_form() -> Iterator[Figure]:
+def closed_form(median: Stopwatch) -> Iterator[Figure]:
     """Estimates with nothing remembered, against one float inference of ResNet-18."""
     machine = accelerator.preset(MACHINE)
-    reference = torch_float(native("resnet18", machine), 1)
+    reference = torch_float(native("resnet18", machine), 1, median)
     for name in ("resnet18", "wan2.1-14b-edit"):
         found = workload(name)
 
@@ -134,7 +145,7 @@ def closed_form() -> Iterator[Figure]:
         yield Figure(f"estimate {name}, afresh", median(search), "torch float, resnet18", reference)
 
 
-def two_gemm_distance() -> Iterator[Figure]:
+def two_gemm_distance(median: Stopwatch) -> Iterator[Figure]:
     """Masked assignment by two GEMMs against the broadcast form of MVQ eq. 2."""
     if not TORCH:
         return
@@ -200,56 +211,40 @@ def once() -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Runs every benchmark and prints tables, or one JSON object."""
-    parser = argparse.ArgumentParser(description="Benchmarks of this machine.")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
-    parser.add_argument("--once", action="store_true", help="only run ResNet-18 once; JSON")
-    parser.add_argument("--threads", type=int, default=1, help="of Numba and of PyTorch")
-    options = parser.parse_args()
-    numba.set_num_threads(options.threads)
-    if options.once:
-        print(json.dumps(once()))
-        return
-    fresh = in_fresh_processes()
-    clustering = kmeans.measured(options.threads) if TORCH else {}
-    figures = [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench()]
-    if options.json:
-        system = {"threads": numba.get_num_threads(), "machine": platform.machine(), "accelerator": MACHINE}
-        print(
-            json.dumps(
-                system
-                | {
-                    "resnet18": fresh,
-                    "resnet50_kmeans": clustering,
-                    "figures": [f.to_json() for f in figures],
-                },
-                indent=1,
-            )
-        )
-        return
+def measured(stopwatch: Stopwatch) -> list[Figure]:
+    """Every figure that has a reference in this process."""
+    return [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench(stopwatch)]
+
+
+def table(figures: Sequence[Figure], threads: int) -> Table:
     columns = ["what", "seconds", "speed", "ratio to", "seconds", "reference"]
+    title = f"On {MACHINE} unless named, threads: {threads}"
+    return tables.table(title, columns, [figure.row() for figure in figures])
+
+
+def full(threads: int, as_json: bool) -> None:
+    """Measures everything; prints tables, or one JSON object."""
+    fresh = in_fresh_processes()
+    clustering = kmeans.measured(threads) if TORCH else {}
+    figures = measured(Stopwatch())
+    if as_json:
+        system = {"threads": threads, "machine": platform.machine(), "accelerator": MACHINE}
+        found = {
+            "resnet18": fresh,
+            "resnet50_kmeans": clustering,
+            "figures": [figure.to_json() for figure in figures],
+        }
+        print(json.dumps(system | found, indent=1))
+        return
     if clustering:
-        tables.show(
-            tables.table(
-                f"{kmeans.WHAT}, threads: {options.threads}",
-                ["what", "processor s", "ratio", "peak MB", "ratio"],
-                kmeans.rows(clustering),
-            )
-        )
+        columns = ["what", "processor s", "ratio", "peak MB", "ratio"]
+        title = f"{kmeans.WHAT}, threads: {threads}"
+        tables.show(tables.table(title, columns, kmeans.rows(clustering)))
     tables.show(
-        tables.table(
-            f"On {MACHINE} unless named, threads: {options.threads}",
-            columns,
-            [figure.row() for figure in figures],
-        ),
+        table(figures, threads),
         f"resnet18-synthetic, one image: every tensor "
         f"{'equals' if fresh['bit_exact'] else 'DOES NOT equal'} the functional model.",
         f"In a fresh process: {fresh['first_run_s']:.1f} s with nothing compiled, "
         f"{fresh['first_run_compiled_s']:.1f} s after that; peak resident memory "
         f"{fresh['peak_rss_mb']} MB ({fresh['peak_rss_mb_compiling']} MB while compiling).",
     )
-
-
-if __name__ == "__main__":
-    main()

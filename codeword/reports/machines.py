@@ -72,9 +72,11 @@ def settings(network: Network, accelerator: Accelerator) -> list[str]:
     of = codebooks[0]
     wanted = {
         "codeword_length": of.d,
-        "codebook_entries": most if accelerator.loader == "rom" else max(most, accelerator.codebook_entries),
+        "codebook_entries": most
+        if accelerator.weights.universal
+        else max(most, accelerator.codebook_entries),
     }
-    if accelerator.loader == "masked":
+    if accelerator.weights.masks:
         wanted |= {"keep": of.keep, "group": of.group}
     if accelerator.sparse_tile:
         wanted["tile_columns"] = of.d

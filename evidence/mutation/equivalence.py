@@ -113,9 +113,19 @@ def _miter(top: Block, number: int, view: str, zero: Mapping[str, int]) -> str:
         "endmodule",
     ]
     everything = ({"rst": 1} if top.clocked else {}) | ins | outs
-    declared += [f"input [{width - 1}:0] \\{name} " for name, width in outs.items()]
-    declared += [f"output reg [{width - 1}:0] seen_{name}" for name, width in outs.items()]
-    lines += [
+    return "\n".join([*lines, *_view(declared, everything, outs, view)])
+
+
+def _view(
+    declared: list[str], everything: Mapping[str, int], outs: Mapping[str, int], view: str
+) -> list[str]:
+    """The module around the statements of a view; `everything`: widths of the ports that it remembers."""
+    declared = [
+        *declared,
+        *(f"input [{width - 1}:0] \\{name} " for name, width in outs.items()),
+        *(f"output reg [{width - 1}:0] seen_{name}" for name, width in outs.items()),
+    ]
+    return [
         f"module view({', '.join(declared)}, output reg legal);",
         "  reg fresh = 1;",
         "  always @(posedge clk) fresh <= 0;",
@@ -132,4 +142,3 @@ def _miter(top: Block, number: int, view: str, zero: Mapping[str, int]) -> str:
         "endmodule",
         "",
     ]
-    return "\n".join(lines)

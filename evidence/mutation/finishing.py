@@ -2,385 +2,369 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
 from functools import partial
-from itertools import count
 
 import numpy as np
 
-from evidence.mutation.storing import bounds, requantized, scale, signed, sum_near
+from evidence.mutation.storer_layers import Row, Unit, layer, stream
+from evidence.mutation.storing import PassTotals, requantized, signed, sum_near, summed
 from evidence.mutation.suite import Vectors, VectorSuite
-from evidence.mutation.units import PassVector, pass_vectors
-from evidence.mutation.words import below, chance, extent, int8, number, pack, packet
-from rtl import packets
-from rtl.geometry import Geometry
+from evidence.mutation.units import PassVector
+from evidence.mutation.words import below, chance, int8, number, pack
 from rtl.storer.storer import Storer
 from rtl.storer.unit_buffer import SLOTS
 from sim.accelerator import Accelerator, load
 
-_FIELDS = (
-    "zero",
-    "low",
-    "high",
-    "own_zero",
-    "own_multiplier",
-    "other_zero",
-    "other_multiplier",
-    "shift",
-    "add_zero",
-    "add_low",
-    "add_high",
-)
+_KINDS = ("rows", "residual", "average", "wide", "max")
+_LAYERS = 40
 
 
-@dataclass
-class _Row:
-    """A row to come, where it goes, and what must be said about it."""
+class _Time:
+    """The cycle at hand, and what is known of inputs and outputs in later ones, by cycle."""
 
-    pixel: int
-    s: int
-    columns: int
-    byte: int
-    word: int
-    entry: dict[str, int]
-    pixel_end: bool
+    def __init__(self) -> None:
+        self.cycle = 0
+        self.inputs: dict[int, dict[str, int]] = defaultdict(dict)
+        self.outputs: dict[int, dict[str, int | tuple[int, int]]] = defaultdict(dict)
 
-
-@dataclass
-class _Unit:
-    packet: int
-    f: dict[str, int]
-    rows: list[_Row]
-    parameters: list[tuple[int, int, int]] = field(default_factory=list)
-    vectors: list[PassVector] = field(default_factory=list)
-
-
-def _layer(acc: Accelerator, rng: np.random.Generator, kind: str) -> list[_Unit]:
-    layout = packets.unit(Geometry(acc))
-    is_pass, wide, residual = kind in ("average", "max"), kind == "wide", kind == "residual"
-    step = acc.requant_lanes if is_pass else acc.columns * (4 if wide else 1)
-    per_cycle = acc.wide_lanes if wide else acc.requant_lanes
-    f = {name: int(int8(rng, 1)[0]) for name in _FIELDS} | {"shift": 1 + below(rng, 22)}
-    f |= {
-        name: number(rng, min(16, f["shift"] + below(rng, 3)))
-        for name in ("own_multiplier", "other_multiplier")
-    }
-    f["low"], f["high"] = bounds(rng, 0)
-    f["add_low"], f["add_high"] = bounds(rng, 0)
-    f |= {
-        "wide": wide,
-        "residual": residual,
-        "map": number(rng, 1),
-        "pass": packets.PASS_KINDS.get(kind, packets.PASS_KINDS["rows"]),
-    }
-    units = []
-    number_of_units = 1 if is_pass else 1 + below(rng, 4)
-    for n in range(number_of_units):
-        fields, vectors = ({}, []) if not is_pass else pass_vectors(layout, acc, rng, 60)
-        rows_each = fields["groups"] if is_pass else extent(rng, 6)
-        pixels = fields["pixels"] if is_pass else extent(rng, 6)
-        columns, tail = (
-            (acc.requant_lanes, 1 + below(rng, acc.requant_lanes))
-            if is_pass
-            else (1 + below(rng, acc.columns) for _ in range(2))
+    def write(self, after: int, group: int, row: Row, offset: int, data: int, length: int) -> None:
+        """`length` bytes of a row, from byte `offset` of it on, are written `after` cycles from now."""
+        byte = row.byte + offset
+        low = byte & 4
+        self.outputs[self.cycle + after].update(
+            write_map=group,
+            write_word=(row.word + byte // 8) % (1 << 16),
+            write_enable=(1 << length) - 1 << low,
+            write_data=(data << 8 * low, (1 << 8 * length) - 1 << 8 * low),
         )
-        parts = (rows_each - 1) * -(-columns // per_cycle) - (-tail // per_cycle)
-        pitch = 1 + below(rng, 60)
-        ring = pitch * extent(rng, (1 << 16) // pitch)
-        fields = (
-            dict(f)
-            | fields
-            | {
-                "ends": n == number_of_units - 1,
-                "a": rows_each,
-                "columns": columns,
-                "columns_tail": tail,
-                "pixels": pixels,
-                "store": parts + below(rng, 9) * chance(rng, 0.5),
-                "to": below(rng, ring),
-                "to_pitch": pitch,
-                "ring": ring,
-                "channel": (8 if wide else 4) * below(rng, 64),
-                "address": number(rng, 32),
-                "stride": number(rng, 32),
-            }
-        )
-        if not is_pass:
-            fields |= {
-                "from": number(rng, 16),
-                "from_pitch": number(rng, 12),
-                "from_channel": 4 * below(rng, 64),
-            }
-        rows = []
-        for p, s in np.ndindex(pixels, rows_each):
-            byte = fields["channel"] + s * step
-            outputs = tail if s == rows_each - 1 else columns
-            word = (fields["to"] + p * pitch) % ring
-            last = (p, s) == (pixels - 1, rows_each - 1)
-            rows.append(
-                _Row(
-                    p,
-                    s,
-                    outputs,
-                    byte,
-                    word,
-                    {
-                        "out_map": f["map"],
-                        "out_word": (word + byte // 8) % (1 << 16),
-                        "out_offset": byte % 8,
-                        "out_bytes": outputs * (4 if wide else 1),
-                        "out_ring": ring,
-                        "out_address": (fields["address"] + p * fields["stride"] + byte) % (1 << 32),
-                        "out_ends_unit": last,
-                        "out_ends": last and fields["ends"],
-                    },
-                    s == rows_each - 1,
-                )
+
+
+class _Units:
+    """Packets and parameters: the stream, and the units that are complete.
+
+    Attributes:
+        kept: complete units with rows that have not left; `running`: which of them is at work.
+        complete, done: units that ever were complete; that have run.
+        loaded: a unit of rows became complete in the cycle before.
+    """
+
+    def __init__(self, acc: Accelerator, order: list[Unit], rng: np.random.Generator) -> None:
+        self.pending = deque((unit, *stream(acc, unit, rng)) for unit in order)
+        self.kept: list[Unit] = []
+        self.running = self.loaded = self.complete = self.done = self.departed = 0
+        self.taken = False
+
+    @property
+    def current(self) -> Unit | None:
+        return self.kept[self.running] if self.running < len(self.kept) else None
+
+    def offer(self, rng: np.random.Generator, eager: float) -> tuple[dict[str, int], dict[str, int]]:
+        """Inputs and outputs of the stream."""
+        self.taken = False
+        if not self.pending:
+            return {}, {}
+        _, words, parameters = self.pending[0]
+        in_packet = len(words) > parameters
+        ready = len(self.kept) < SLOTS if in_packet else len(self.kept) - self.running <= 1
+        valid = chance(rng, eager)
+        self.taken = bool(valid and ready)
+        return {"word_valid": valid, "word": words[0] if valid else number(rng, 64)}, {"word_ready": ready}
+
+    def clock(self, done: bool, left: bool) -> Unit | None:
+        """`done`: the unit at work has run; `left`: rows of the oldest one. Returns one that got complete."""
+        self.loaded = 0
+        self.departed += left
+        del self.kept[:left]
+        self.running += done - left
+        self.done += done
+        if not self.taken:
+            return None
+        unit, words, parameters = self.pending[0]
+        words.pop(0)
+        if words:
+            return None
+        self.pending.popleft()
+        self.kept.append(unit)
+        self.complete += 1
+        self.loaded = int(parameters > 0)
+        return unit
+
+
+class _Rows:
+    """Psum rows from their slots to the lanes, part by part.
+
+    Attributes:
+        unit: whose slots run; `coming`: its rows, by the cycle in which they come.
+        arrived: rows that have come, their psums and when; `column`: of the first one, the next to enter.
+        free_from: cycle from which the slots of another unit may run.
+    """
+
+    def __init__(self, acc: Accelerator, rng: np.random.Generator, time: _Time) -> None:
+        self.acc, self.rng, self.time = acc, rng, time
+        self.coming: deque[tuple[int, Row]] = deque()
+        self.arrived: deque[tuple[Row, list[int], int]] = deque()
+        self.column = self.free_from = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.coming or self.arrived)
+
+    def begin(self, unit: Unit) -> None:
+        """Slot after slot, a pixel each."""
+        self.unit = unit
+        first = self.time.cycle + 1
+        for row in unit.rows:
+            self.coming.append((first + row.s, row))
+            if row.pixel_end:
+                first += max(unit.f["a"], unit.f["store"]) + below(self.rng, 3)
+        self.free_from = first
+
+    def come(self) -> dict[str, int]:
+        """Inputs of a row that comes in this cycle."""
+        if not self.coming or self.coming[0][0] != self.time.cycle:
+            return {}
+        _, row = self.coming.popleft()
+        psums = [
+            signed(sum_near(self.rng, multiplier, shift) - bias, 32)
+            for bias, multiplier, shift in self._parameters(self.unit, row)
+        ]
+        self.arrived.append((row, psums, self.time.cycle))
+        return {"row_valid": 1, "row": pack(psums, 32)}
+
+    def _parameters(self, unit: Unit, row: Row) -> list[tuple[int, int, int]]:
+        return unit.parameters[row.s * self.acc.columns :][: self.acc.columns]
+
+    def enter(self, current: Unit) -> tuple[Row, int] | None:
+        """A part enters the lanes. Returns the row and when it came if it was the last part."""
+        f, (row, psums, arrival) = current.f, self.arrived[0]
+        count = min(self.acc.wide_lanes if f["wide"] else self.acc.requant_lanes, row.columns - self.column)
+        others = self._residual(f, row) if f["residual"] else []
+        chosen = slice(self.column, self.column + count)
+        data = []
+        for psum, (bias, multiplier, shift) in zip(
+            psums[chosen], self._parameters(current, row)[chosen], strict=True
+        ):
+            total = signed(psum + bias, 32)
+            data.append(
+                total if f["wide"] else requantized(total, multiplier, shift, f["zero"], f["low"], f["high"])
             )
-        parameters = (
-            []
-            if is_pass
-            else [(signed(number(rng, 32), 32), *scale(rng)) for _ in range(rows_each * acc.columns)]
-        )
-        units.append(_Unit(packet(layout, rng, **fields), fields, rows, parameters, vectors))
-    return units
+        if f["residual"]:
+            data = summed(f, data, others[:count])
+        size = 4 if f["wide"] else 1
+        offset, length = self.column * size, count * size
+        self.time.write(3 + f["residual"], f["map"], row, offset, pack(data, 8 * size), length)
+        self.column += count
+        if self.column < row.columns:
+            return None
+        self.column = 0
+        self.arrived.popleft()
+        return row, arrival
+
+    def _residual(self, f: dict[str, int], row: Row) -> list[int]:
+        """The other operand is read in the next cycle and there in the one after; its value for each lane."""
+        lanes, data_bits = self.acc.requant_lanes, 64 * self.acc.map_banks
+        byte = f["from_channel"] + row.s * self.acc.columns + self.column
+        word = (f["from"] + row.pixel * f["from_pitch"] + byte // 8) % (1 << 16)
+        self.time.outputs[self.time.cycle + 1].update(residual_read=1, residual_word=word)
+        content = number(self.rng, data_bits)
+        self.time.inputs[self.time.cycle + 2]["residual_data"] = content
+        return [signed(content >> (32 if byte & 4 else 0) + 8 * n, 8) for n in range(lanes)]
 
 
-def _stream(acc: Accelerator, unit: _Unit, rng: np.random.Generator) -> tuple[list[int], int]:
-    """Words of a unit, and how many of them are parameters."""
-    layout, bits = packets.unit(Geometry(acc)), packets.WORD_BITS
-    words = [unit.packet >> bits * n & (1 << bits) - 1 for n in range(packets.words(layout))]
-    words += [
-        bias & 0xFFFFFFFF | multiplier << 32 | shift << 48 | number(rng, 10) << 54
-        for bias, multiplier, shift in unit.parameters
-    ]
-    return words, len(unit.parameters)
+class _Pass:
+    """A pass: vectors are read, and enter the lanes in the next cycle.
+
+    Attributes:
+        walk: vectors to be read; `entering`: the one that was.
+        waiting: a pass is at hand and has not begun.
+    """
+
+    def __init__(self, acc: Accelerator, rng: np.random.Generator, time: _Time) -> None:
+        self.acc, self.rng, self.time = acc, rng, time
+        self.walk: deque[PassVector] = deque()
+        self.entering: tuple[PassVector, list[int]] | None = None
+        self.totals = PassTotals()
+        self.begun = self.waiting = False
+
+    def __bool__(self) -> bool:
+        return bool(self.walk or self.entering)
+
+    def enter(self, unit: Unit) -> Row | None:
+        """A vector enters the lanes. Returns the row that its window gives if it was the last one of it."""
+        assert self.entering is not None
+        vector, values = self.entering
+        self.entering = None
+        self.totals.take(unit.f, values, inside=vector.inside, first=vector.first)
+        if not vector.last:
+            return None
+        row = unit.rows[vector.row]
+        results = self.totals.results(unit.f)[: row.columns]
+        self.time.write(3, unit.f["map"], row, 0, pack(results, 8), row.columns)
+        return row
+
+    def read(self, unit: Unit) -> dict[str, int]:
+        """Outputs of the read of a vector."""
+        lanes, data_bits = self.acc.requant_lanes, 64 * self.acc.map_banks
+        vector = self.walk.popleft()
+        values = int8(self.rng, lanes).tolist()
+        self.entering = vector, values
+        if not vector.inside:
+            return {}
+        low = 32 * vector.half
+        around = number(self.rng, data_bits) & ~((1 << 8 * lanes) - 1 << low)
+        data = (around | pack(values, 8) << low) & (1 << data_bits) - 1
+        self.time.inputs[self.time.cycle + 1]["pass_data"] = data
+        return {"pass_read": 1, "pass_map": 1 - unit.f["map"], "pass_word": vector.word}
+
+    def clock(self, current: Unit | None, starts: Unit | None, done: bool) -> None:
+        if starts is not None:
+            self.walk = deque(starts.vectors)
+        self.waiting = bool(current is not None and current.vectors and not self.begun and not starts)
+        self.begun = (self.begun or starts is not None) and not done
 
 
-def _storer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    lanes, data_bits = acc.requant_lanes, 64 * acc.map_banks
-    kinds = ("rows", "residual", "average", "wide", "max")
-    layers = [_layer(acc, rng, kinds[n % 5]) for n in range(40)]
-    order = [unit for layer in layers for unit in layer]
-    pending = deque((unit, *_stream(acc, unit, rng)) for unit in order)
-    kept: list[_Unit] = []  # complete, with rows that have not left
-    running = 0  # which of them
-    loaded = in_time = done_units = 0
-    entries: deque[dict[str, int]] = deque()
-    waiting = 0
-    handed: deque[tuple[int, int, int]] = deque()  # cycle from which it waits, due cycle, rows
-    later: dict[int, dict[str, int | tuple[int, int]]] = {}  # expected, by cycle
-    inputs_later: dict[int, dict[str, int]] = {}
-    arrived: deque[tuple[_Row, list[int], int]] = deque()
-    column = 0
-    coming: deque[tuple[int, _Row]] = deque()  # rows of the unit whose slots run
-    started = 0  # units whose slots or pass have begun
-    layer_of = [n for n, layer in enumerate(layers) for _ in layer]
-    free_from = 0
-    begun = pass_waiting = False
-    walk: deque[PassVector] = deque()
-    totals: list[int] = []
-    entering: tuple[_Unit, PassVector, list[int]] | None = None
-    eager, quiet = 0.9, 0
-    for cycle in count():
-        if cycle % 200 == 0:
-            eager = (0.95, 0.5, 0.25)[below(rng, 3)]
+class _Leaving:
+    """Finished rows, handed over when all of a pixel is written and its store cycles are over.
+
+    Attributes:
+        handed: cycle from which they wait, cycle in which they are due, how many.
+        waiting: rows to leave, the first ones of `entries`.
+    """
+
+    def __init__(self) -> None:
+        self.entries: deque[dict[str, int]] = deque()
+        self.handed: deque[tuple[int, int, int]] = deque()
+        self.waiting = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self.handed)
+
+    def clock(self, cycle: int, ready: int) -> bool:
+        """Returns whether the last row of a unit has left."""
+        unit_left = False
+        if self.waiting and ready:
+            self.waiting -= 1
+            unit_left = bool(self.entries.popleft()["out_ends_unit"])
+        if self.handed and max(self.handed[0][:2]) <= cycle:
+            self.waiting += self.handed.popleft()[2]
+        return unit_left
+
+
+class _Storer:
+    """All of it.
+
+    Attributes:
+        started: units whose slots or pass have begun.
+        quiet: cycles for which nothing has been on its way.
+    """
+
+    def __init__(self, acc: Accelerator, layers: list[list[Unit]], rng: np.random.Generator) -> None:
+        self.acc, self.rng = acc, rng
+        self.order = [unit for units in layers for unit in units]
+        self.layer_of = [n for n, units in enumerate(layers) for _ in units]
+        self.time, self.leaving = _Time(), _Leaving()
+        self.units = _Units(acc, self.order, rng)
+        self.rows, self.passes = _Rows(acc, rng, self.time), _Pass(acc, rng, self.time)
+        self.started = self.quiet = 0
+
+    @property
+    def over(self) -> bool:
+        return self.units.done == len(self.order) and self.quiet > 6
+
+    def _begin(self, eager: float) -> Unit | None:
+        """Starts the next unit when what is before it allows; returns it if it is a pass."""
+        n = self.started
+        if self.rows or self.passes or n == len(self.order):
+            return None
+        if n and self.layer_of[n] != self.layer_of[n - 1] and self.quiet <= 6:
+            return None
+        unit = self.order[n]
+        if unit.vectors:
+            starts = self.passes.waiting and chance(self.rng, eager)
+            self.started += bool(starts)
+            return unit if starts else None
+        # Rows of one unit before it may wait.
+        gone = n - self.units.departed if self.units.kept else 0
+        free = self.time.cycle >= self.rows.free_from
+        if self.units.complete > n and gone <= 1 and free and chance(self.rng, eager):
+            self.rows.begin(unit)
+            self.started += 1
+        return None
+
+    def cycle(self, eager: float) -> tuple[dict[str, int], dict[str, int | tuple[int, int]]]:
+        """Inputs and outputs of a cycle; then the clock ticks."""
+        rng, time, units, leaving = self.rng, self.time, self.units, self.leaving
         expected: dict[str, int | tuple[int, int]] = {
             "overflow": 0,
             "write_enable": 0,
             "residual_read": 0,
-            "unit_loaded": loaded,
-            "out_valid": waiting > 0,
-            "pass_waiting": pass_waiting,
-            "pass_busy": len(walk) > 0,
+            "unit_loaded": units.loaded,
+            "out_valid": leaving.waiting > 0,
+            "pass_waiting": self.passes.waiting,
+            "pass_busy": len(self.passes.walk) > 0,
             "pass_read": 0,
-            **later.pop(cycle, {}),
+            **time.outputs.pop(time.cycle, {}),
         }
-        inputs = {
-            "residual_data": number(rng, data_bits),
-            "pass_data": number(rng, data_bits),
-            "row": number(rng, 32 * acc.columns),
-        } | inputs_later.pop(cycle, {})
-        # Packets and parameters.
-        loaded = 0
-        if pending:
-            unit, words, parameters = pending[0]
-            in_packet = len(words) > parameters
-            ready = len(kept) < SLOTS if in_packet else len(kept) - running <= 1
-            valid = chance(rng, eager)
-            expected["word_ready"] = ready
-            inputs |= {"word_valid": valid, "word": words[0] if valid else number(rng, 64)}
-            taken = bool(valid and ready)
-        else:
-            taken = False
-        current = kept[running] if running < len(kept) else None
-        done = False
-        # The next unit begins when what is before it allows.
-        start = False
-        if not coming and not walk and entering is None and not arrived and started < len(order):
-            unit = order[started]
-            same = started == 0 or layer_of[started] == layer_of[started - 1]
-            gone = started - (len(kept) and order.index(kept[0]) if kept else started)
-            if same or quiet > 6:
-                if unit.vectors:
-                    start = pass_waiting and bool(chance(rng, eager))
-                elif in_time > started and gone <= 1 and cycle >= free_from and chance(rng, eager):
-                    slot = max(unit.f["a"], unit.f["store"])
-                    first = cycle + 1
-                    for row in unit.rows:
-                        coming.append((first + row.s, row))
-                        if row.pixel_end:
-                            first += slot + below(rng, 3)
-                    free_from = first
-                    started += 1
-        # Rows come, parts go.
-        if coming and coming[0][0] == cycle:
-            row = coming.popleft()[1]
-            unit = order[started - 1]
-            psums = []
-            for bias, multiplier, shift in unit.parameters[row.s * acc.columns :][: acc.columns]:
-                psums.append(signed(sum_near(rng, multiplier, shift) - bias, 32))
-            arrived.append((row, psums, cycle))
-            inputs |= {"row_valid": 1, "row": pack(psums, 32)}
-        if arrived:
-            assert current is not None
-            f = current.f
-            row, psums, arrival = arrived[0]
-            most = acc.wide_lanes if f["wide"] else lanes
-            outputs = min(most, row.columns - column)
-            data = []
-            parameters_of_row = current.parameters[row.s * acc.columns :]
-            residual_word, others = 0, []
-            if f["residual"]:
-                byte = f["from_channel"] + row.s * acc.columns + column
-                residual_word = (f["from"] + row.pixel * f["from_pitch"] + byte // 8) % (1 << 16)
-                later.setdefault(cycle + 1, {}).update(residual_read=1, residual_word=residual_word)
-                content = number(rng, data_bits)
-                inputs_later.setdefault(cycle + 2, {})["residual_data"] = content
-                others = [signed(content >> (32 if byte & 4 else 0) + 8 * n, 8) for n in range(lanes)]
-            for n in range(outputs):
-                bias, multiplier, shift = parameters_of_row[column + n]
-                total = signed(psums[column + n] + bias, 32)
-                if f["wide"]:
-                    data.append(total)
-                    continue
-                y = requantized(total, multiplier, shift, f["zero"], f["low"], f["high"])
-                if f["residual"]:
-                    y = requantized(
-                        (y - f["own_zero"]) * f["own_multiplier"]
-                        + (others[n] - f["other_zero"]) * f["other_multiplier"],
-                        1,
-                        f["shift"],
-                        f["add_zero"],
-                        f["add_low"],
-                        f["add_high"],
-                    )
-                data.append(y)
-            width = 32 if f["wide"] else 8
-            _write(
-                later.setdefault(cycle + 3 + f["residual"], {}),
-                f["map"],
-                row,
-                column * width // 8,
-                pack(data, width),
-                outputs * width // 8,
-            )
-            column += outputs
-            if column == row.columns:
-                column = 0
-                arrived.popleft()
-                if row.pixel_end:
-                    handed.append((cycle + 3 + f["residual"], arrival + f["store"] + 2, f["a"]))
-                done = row is current.rows[-1]
-        # Passes.
-        if entering is not None:
-            unit, vector, values = entering
-            f = unit.f
-            if vector.first:
-                totals = [-128 if f["pass"] == packets.PASS_KINDS["max"] else 0] * lanes
-            if vector.inside and f["pass"] == packets.PASS_KINDS["max"]:
-                totals = [max(total, value) for total, value in zip(totals, values, strict=True)]
-            elif vector.inside:
-                totals = [total + value - f["own_zero"] for total, value in zip(totals, values, strict=True)]
-            if vector.last:
-                row = unit.rows[vector.row]
-                results = [
-                    min(max(total, f["low"]), f["high"])
-                    if f["pass"] == packets.PASS_KINDS["max"]
-                    else requantized(total, f["own_multiplier"], f["shift"], f["zero"], f["low"], f["high"])
-                    for total in totals
-                ]
-                _write(
-                    later.setdefault(cycle + 3, {}),
-                    f["map"],
-                    row,
-                    0,
-                    pack(results[: row.columns], 8),
-                    row.columns,
-                )
-                handed.append((cycle + 3, cycle, 1))
-                done = row is unit.rows[-1]
-            entering = None
-        if walk:
-            assert current is not None
-            vector = walk.popleft()
-            values = int8(rng, lanes).tolist()
-            if vector.inside:
-                expected |= {"pass_read": 1, "pass_map": 1 - current.f["map"], "pass_word": vector.word}
-                inputs_later.setdefault(cycle + 1, {})["pass_data"] = (
-                    number(rng, data_bits) & ~((1 << 8 * lanes) - 1 << 32 * vector.half)
-                    | pack(values, 8) << 32 * vector.half
-                ) & (1 << data_bits) - 1
-            entering = current, vector, values
-        if start:
+        data_bits = 64 * self.acc.map_banks
+        widths = {"residual_data": data_bits, "pass_data": data_bits, "row": 32 * self.acc.columns}
+        inputs = {name: number(rng, width) for name, width in widths.items()}
+        inputs |= time.inputs.pop(time.cycle, {})
+        offered, ready = units.offer(rng, eager)
+        current = units.current
+        starts = self._begin(eager)
+        inputs |= offered | self.rows.come()
+        expected |= ready
+        done, reads = self._work(current)
+        expected |= reads
+        if starts:
             inputs["pass_start"] = 1
-            walk = deque(order[started].vectors)
-            started += 1
-        # Rows leave.
-        if waiting:
-            expected.update(entries[0])
-        ready_out = chance(rng, eager)
-        inputs["out_ready"] = ready_out
-        yield inputs, expected
-        left = bool(waiting and ready_out)
-        pass_waiting = bool(current is not None and current.vectors and not begun and not start)
-        begun = (begun or start) and not done
-        if left:
-            waiting -= 1
-            ends_unit = entries.popleft()["out_ends_unit"]
-            if ends_unit:
-                kept.pop(0)
-                running -= 1
-        if handed and handed[0][0] <= cycle and handed[0][1] <= cycle:
-            waiting += handed.popleft()[2]
-        running += done
-        done_units += done
-        if taken:
-            pending[0][1].pop(0)
-            if not pending[0][1]:
-                unit, _, parameters = pending.popleft()
-                kept.append(unit)
-                entries.extend(row.entry for row in unit.rows)
-                loaded = int(parameters > 0)
-                in_time += 1
-        busy = walk or entering or arrived or coming or waiting or handed or later
-        quiet = 0 if busy else quiet + 1
-        if done_units == len(order) and quiet > 6:
-            break
+        if leaving.waiting:
+            expected.update(leaving.entries[0])
+        inputs["out_ready"] = chance(rng, eager)
+        self._clock(current, starts, done, inputs["out_ready"])
+        return inputs, expected
+
+    def _work(self, current: Unit | None) -> tuple[bool, dict[str, int]]:
+        """Of rows and passes: whether the unit at work is done, and outputs."""
+        now, handed = self.time.cycle, self.leaving.handed
+        row, reads = None, {}
+        if self.rows.arrived:
+            assert current is not None
+            whole = self.rows.enter(current)
+            if whole:
+                row, arrival = whole
+                if row.pixel_end:
+                    due = arrival + current.f["store"] + 2
+                    handed.append((now + 3 + current.f["residual"], due, current.f["a"]))
+        if self.passes.entering:
+            assert current is not None
+            row = self.passes.enter(current)
+            if row:
+                handed.append((now + 3, now, 1))
+        if self.passes.walk:
+            assert current is not None
+            reads = self.passes.read(current)
+        return current is not None and row is current.rows[-1], reads
+
+    def _clock(self, current: Unit | None, starts: Unit | None, done: bool, ready: int) -> None:
+        self.passes.clock(current, starts, done)
+        left = self.leaving.clock(self.time.cycle, ready)
+        complete = self.units.clock(done, left)
+        if complete:
+            self.leaving.entries.extend(row.entry for row in complete.rows)
+        busy = self.rows or self.passes or self.leaving or self.time.outputs
+        self.quiet = 0 if busy else self.quiet + 1
+        self.time.cycle += 1
 
 
-def _write(
-    expected: dict[str, int | tuple[int, int]], group: int, row: _Row, offset: int, data: int, length: int
-) -> None:
-    byte = row.byte + offset
-    low = byte & 4
-    expected.update(
-        write_map=group,
-        write_word=(row.word + byte // 8) % (1 << 16),
-        write_enable=(1 << length) - 1 << low,
-        write_data=(data << 8 * low, (1 << 8 * length) - 1 << 8 * low),
-    )
+def _storer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    layers = [layer(acc, rng, _KINDS[n % len(_KINDS)]) for n in range(_LAYERS)]
+    model = _Storer(acc, layers, rng)
+    eager = 0.9
+    while not model.over:
+        if model.time.cycle % 200 == 0:
+            eager = (0.95, 0.5, 0.25)[below(rng, 3)]
+        yield model.cycle(eager)
 
 
 _HALF = load("ews-8", {"requant_lanes": 4})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, product
+from itertools import product
 
 import numpy as np
 
-from evidence.mutation.suite import Expected, Vectors, VectorSuite
+from evidence.mutation.suite import Expected, Inputs, Vectors, VectorSuite
 from evidence.mutation.words import below, chance, extent, number, pack, packet
 from rtl import packets
 from rtl.geometry import Geometry
@@ -66,12 +66,106 @@ class _Banks:
     state: str = "loading"  # then "full", then "taken"
 
 
+class _Loader:
+    """One job after the other: beats into the buffer, rows out of it into the WRF.
+
+    Attributes:
+        turn: bank of the next job.
+        numbers: banks of this one.
+        loading: at work; `last`: the last row is written in this cycle; `over`: the job is, or was given up.
+        sent: beats; `fill`: bits that wait; `at`: rows that were looked up.
+        writes: what goes into the WRF in this cycle.
+    """
+
+    def __init__(self, acc: Accelerator) -> None:
+        self.acc = acc
+        geometry = Geometry(acc)
+        self.capacity = geometry.buffer_row_bits * geometry.buffer_rows
+        self.reset()
+
+    def reset(self) -> None:
+        self.claims: list[_Banks] = []
+        self.turn = 0
+
+    def begin(self, f: dict[str, int], rows: list[tuple[Expected, int, int]]) -> None:
+        """Another job, once it is offered."""
+        self.f, self.rows = f, rows
+        self.numbers = [0, 1] if f["serial"] else [self.turn]
+        self.loading = self.last = self.over = False
+        self.sent = self.fill = self.at = 0
+        self.writes: Expected = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether no job has the banks."""
+        return not any(n in claim.numbers for claim in self.claims for n in self.numbers)
+
+    def ready(self, offered: int) -> int:
+        """For a beat."""
+        wants = self._begins(offered) or (self.loading and self.sent < self.f["beats"])
+        return int(wants and self.fill <= self.capacity - 2 * self.acc.weight_port_bits)
+
+    def _begins(self, offered: int) -> bool:
+        return bool(offered and self.free and not self.loading)
+
+    def in_state(self, state: str) -> list[_Banks]:
+        return [claim for claim in self.claims if claim.state == state]
+
+    def outputs(self, inputs: Inputs) -> Expected:
+        ready = self.ready(inputs["job_valid"])
+        return {
+            "idle": not self.loading,
+            "weight_ready": ready,
+            "beat_accepted": ready and inputs["weight_valid"],
+            "job_written": self.last,
+            "row_written": bool(self.writes),
+            "again": 0,
+            "write_enable": 0,
+            "full": sum(1 << claim.numbers[0] for claim in self.in_state("full")),
+            **({"job_ready": self.free} if inputs["job_valid"] else {}),
+            **self.writes,
+        }
+
+    def clock(self, inputs: Inputs, takes: list[_Banks], retires: list[_Banks]) -> None:
+        """`takes`, `retires`: of the banks of other jobs."""
+        if inputs["rst"]:
+            self.reset()
+            self.over = True
+            return
+        accepted = inputs["weight_valid"] and self.ready(inputs["job_valid"])
+        begins, was_last = self._begins(inputs["job_valid"]), self.last
+        self._look_up()
+        self.claims = [claim for claim in self.claims if claim not in retires]
+        for claim in takes:
+            claim.state = "taken"
+        if begins:
+            self.loading = True
+            self.claims.append(_Banks(self.numbers))
+        self.sent += accepted
+        self.fill += accepted * self.acc.weight_port_bits
+        if was_last:
+            self.claims[-1].state = "full"
+            self.turn = 0 if self.f["serial"] else 1 - self.numbers[0]
+            self.over = True
+
+    def _look_up(self) -> None:
+        """The next row, once all of it is there, to be written in the next cycle."""
+        self.writes = {}
+        looks = self.loading and not self.last and self.fill >= self.rows[self.at][2]
+        if looks:
+            written, _, bits = self.rows[self.at]
+            entry = written["write_address"]
+            assert isinstance(entry, int)
+            address = entry + self.numbers[0] * self.acc.wrf_depth // 2
+            self.writes = dict(written) | {"write_address": address}
+            self.fill -= bits
+            self.at += 1
+        self.last = looks and self.at == len(self.rows)
+
+
 def _loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    geometry = Geometry(acc)
-    layout, port = packets.job(geometry), acc.weight_port_bits
-    capacity = geometry.buffer_row_bits * geometry.buffer_rows
-    claims: list[_Banks] = []
-    turn = 0  # bank of the next job
+    layout, port = packets.job(Geometry(acc)), acc.weight_port_bits
+    model = _Loader(acc)
     for episode in range(200):
         speed = (1.0, 0.9, 0.4)[episode % 3]
         f, rows = _job(acc, rng)
@@ -81,26 +175,23 @@ def _loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             stream |= value << low
             low += bits
         stream |= number(rng, port) << low
-        numbers = [0, 1] if f["serial"] else [turn]
         given_up = below(rng, 60) if chance(rng, 0.1) else -1
-        loading = last = False  # at work; the last row is written in this cycle
-        sent = fill = at = 0  # beats, bits that wait, rows that were looked up
-        writes: Expected = {}
-        for cycle in count():
-            offered = int(not loading and chance(rng, speed))
-            free = not any(n in claim.numbers for claim in claims for n in numbers)
-            begins = bool(offered and free and not loading)
-            ready = int((begins or (loading and sent < f["beats"])) and fill <= capacity - 2 * port)
+        model.begin(f, rows)
+        cycle = 0
+        while not model.over:
+            offered = int(not model.loading and chance(rng, speed))
+            ready = model.ready(offered)
             accepted = int(ready and chance(rng, speed))
             valid = accepted or (not ready and chance(rng, speed))
-            takes = [c for c in claims if c.state == "full" and chance(rng, 0.3)][:1]
-            retires = [c for c in claims if c.state == "taken" and chance(rng, 0.2)][:1]
-            reset = cycle == given_up
+            takes = [claim for claim in model.in_state("full") if chance(rng, 0.3)][:1]
+            retires = [claim for claim in model.in_state("taken") if chance(rng, 0.2)][:1]
             inputs = {
                 "weight_valid": valid,
-                "rst": reset,
+                "rst": cycle == given_up,
                 "job_valid": offered,
-                "weight_data": stream >> port * sent & (1 << port) - 1 if accepted else number(rng, port),
+                "weight_data": stream >> port * model.sent & (1 << port) - 1
+                if accepted
+                else number(rng, port),
                 "job": word if offered else number(rng, layout.size),
             }
             for name, chosen in (("take", takes), ("retire", retires)):
@@ -110,45 +201,9 @@ def _loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                     f"{name}_serial": serial,
                     f"{name}_bank": chosen[0].numbers[0] if chosen and not serial else below(rng, 2),
                 }
-            yield (
-                inputs,
-                {
-                    "idle": not loading,
-                    "weight_ready": ready,
-                    "beat_accepted": accepted,
-                    "job_written": last,
-                    "row_written": bool(writes),
-                    "again": 0,
-                    "write_enable": 0,
-                    "full": sum(1 << c.numbers[0] for c in claims if c.state == "full"),
-                    **({"job_ready": free} if offered else {}),
-                    **writes,
-                },
-            )
-            if reset:
-                claims, turn = [], 0
-                break
-            looks = loading and not last and fill >= rows[at][2]
-            writes = {}
-            if looks:
-                written, _, bits = rows[at]
-                entry = written["write_address"]
-                assert isinstance(entry, int)
-                writes = dict(written) | {"write_address": entry + numbers[0] * acc.wrf_depth // 2}
-                fill -= bits
-                at += 1
-            claims = [c for c in claims if c not in retires]
-            for claim in takes:
-                claim.state = "taken"
-            if begins:
-                loading = True
-                claims.append(_Banks(numbers))
-            sent, fill = sent + accepted, fill + accepted * port
-            if last:
-                claims[-1].state = "full"
-                turn = 0 if f["serial"] else 1 - numbers[0]
-                break
-            last = looks and at == len(rows)
+            yield inputs, model.outputs(inputs)
+            model.clock(inputs, takes, retires)
+            cycle += 1
 
 
 _TINY = preset("ews-4")

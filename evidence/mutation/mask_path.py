@@ -97,9 +97,9 @@ def _codebook(rng: np.random.Generator) -> Vectors:
 
 def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     masks = _legal_masks(acc.keep, acc.group)
-    groups = acc.codeword_length // acc.group if acc.loader == "masked" else 0
+    groups = acc.codeword_length // acc.group if acc.weights.masks else 0
     code_bits = (len(masks) - 1).bit_length() if groups else acc.codeword_length
-    codes_each = groups or int(acc.loader == "signed")
+    codes_each = groups or int(acc.weights.signs)
     length, records = acc.codeword_length, acc.columns // acc.codeword_length
     book = [0] * acc.codebook_entries
     most = (len(book) - 1).bit_length()
@@ -137,7 +137,7 @@ def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             shown = {"values": row & (1 << 8 * acc.columns) - 1 if raw else pack(values, 8 * length)}
             if acc.sparse_tile and not raw:
                 shown["masks"] = pack(lows, length)
-            if acc.loader == "signed":
+            if acc.weights.signs:
                 shown["signs"] = 0 if raw else pack(lows, length)
         if writes:
             book[address] = data

@@ -10,7 +10,7 @@ from amaranth.lib.data import StructLayout
 
 from evidence.mutation.bus import Reads
 from evidence.mutation.suite import Vectors, VectorSuite
-from evidence.mutation.words import below, chance, number
+from evidence.mutation.words import below, chance, number, packet
 from rtl import packets
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import WeightPort
@@ -18,6 +18,7 @@ from rtl.geometry import Geometry
 from sim.accelerator import load
 
 _ACC = load("ews-4", {"wrf_depth": 4, "codebook_entries": 16, "dma_setup": 3})
+_BEAT = _ACC.weight_port_bits // 8
 _WORD_ADDRESS_BITS, _CREDIT_BITS = 6, 3
 _MOST_CREDITS = 7
 
@@ -168,88 +169,109 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
             visit = None
 
 
+class _Weights:
+    """The weight port: jobs on their way to the loader, and the beats that they ask for.
+
+    Attributes:
+        jobs: packet, and whether it waits for a pulse.
+        transfers: address, beats, and whether it waits.
+        pulses: of `weights_there`, by the cycle in which they came: not used by a request; by a packet.
+        buffer: beats, and the cycle in which each came; `reserved`: beats that it keeps room for.
+    """
+
+    def __init__(self) -> None:
+        self.port = Reads(_BEAT)
+        self.clear()
+
+    def clear(self) -> None:
+        self.jobs: deque[tuple[int, int]] = deque()
+        self.transfers: deque[tuple[int, int, int]] = deque()
+        self.pulses: list[deque[int]] = [deque(), deque()]
+        self.buffer: deque[tuple[int, int]] = deque()
+        self.reserved = 0
+
+    def outputs(self, n: int, inputs: dict[str, int]) -> dict[str, int]:
+        """Of cycle n."""
+        address, beats, waits = self.transfers[0] if self.transfers else (0, 1, 0)
+        self.asked = inputs | {
+            "request_valid": bool(self.transfers) and (not waits or bool(self.pulses[0])),
+            "data_ready": 1,
+            "room": 32 - self.reserved,
+            "address": address,
+            "beats": beats,
+        }
+        self.found = self.port.outputs(self.asked)
+        ripe = bool(self.pulses[1]) and self.pulses[1][0] + 16 <= n
+        self.job_there = bool(self.jobs) and (not self.jobs[0][1] or ripe)
+        self.beat_there = bool(self.buffer) and self.buffer[0][1] + 2 <= n
+        self.ready = len(self.jobs) < 8 and len(self.transfers) < 8
+        outputs = _shown(self.found) | {
+            "in_ready": self.ready,
+            "out_valid": self.job_there,
+            "weight_valid": self.beat_there,
+        }
+        if self.job_there:
+            outputs["out_job"] = self.jobs[0][0]
+        if self.beat_there:
+            outputs["weight_data"] = self.buffer[0][0]
+        return outputs
+
+    def clock(self, n: int, inputs: dict[str, int], offer: dict[str, int] | None) -> None:
+        """`offer`: fields of the packet at the input, if there is one."""
+        self.port.tick(self.asked)
+        if self.found["request_ready"] and self.transfers.popleft()[2]:
+            self.pulses[0].popleft()
+        if self.job_there and inputs["out_ready"] and self.jobs.popleft()[1]:
+            self.pulses[1].popleft()
+        if self.beat_there and inputs["weight_ready"]:
+            self.buffer.popleft()
+            self.reserved -= 1
+        self.reserved += self.found["asked"]
+        if self.found["data_valid"]:
+            self.buffer.append((inputs["rdata"], n))
+        if inputs["weights_there"]:
+            for queue in self.pulses:
+                queue.append(n)
+        if offer and self.ready:
+            self.jobs.append((inputs["in_job"], offer["wait"]))
+            self.transfers.append((offer["address"], offer["beats"], offer["wait"]))
+        if inputs["clear"] or inputs["rst"]:
+            self.clear()
+
+
+def _offer(layout: StructLayout, rng: np.random.Generator) -> dict[str, int]:
+    """What the port reads of a packet."""
+    most = (1 << layout["beats"].width) - 1
+    wait, beats, address = chance(rng, 0.4), 1 + below(rng, most), number(rng, 32) & -_BEAT
+    if chance(rng, 0.6):
+        beats = 1 + below(rng, min(most, 8))
+    return {"wait": wait, "beats": beats, "address": address}
+
+
 def _weight_port(rng: np.random.Generator) -> Vectors:
     layout = packets.job(Geometry(_ACC))
-    beat = _ACC.weight_port_bits // 8
-    port = Reads(beat)
-    jobs: deque[tuple[int, int]] = deque()  # packet, wait
-    transfers: deque[tuple[int, int, int]] = deque()  # address, beats, wait
-    pulses: list[deque[int]] = [deque(), deque()]  # not used by a request; by a packet
-    buffer: deque[tuple[int, int]] = deque()  # beat, cycle in which it came
-    reserved = 0
+    model = _Weights()
     offer: dict[str, int] | None = None
     for n in range(6000):
         if offer is None and chance(rng, 0.5):
-            top = (1 << layout["beats"].width) - 1
-            offer = {
-                "wait": chance(rng, 0.4),
-                "beats": 1 + below(rng, top),
-                "address": number(rng, 32) & -beat,
-            }
-            if chance(rng, 0.6):
-                offer["beats"] = 1 + below(rng, min(top, 8))
+            offer = _offer(layout, rng)
         fields = offer or {"wait": below(rng, 2), "beats": 1, "address": 0}
-        noise = number(rng, layout.size)
-        for name in fields:
-            noise &= ~((1 << layout[name].width) - 1 << layout[name].offset)
-        packet = noise | _packed(layout, fields)
         slow = n // 200 % 3 == 1
-        request = bool(transfers) and (not transfers[0][2] or bool(pulses[0]))
-        inputs = port.memory(rng, n) | {
+        job = packet(layout, rng, **fields)
+        inputs = model.port.memory(rng, n) | {
             "stop": int(n % 150 > 145),
             "rst": chance(rng, 0.001),
             "clear": int(n % 500 == 499),
             "in_valid": int(offer is not None),
-            "in_job": packet,
+            "in_job": job,
             "out_ready": chance(rng, 0.2 if slow else 0.8),
-            "weights_there": int(max(map(len, pulses)) < _MOST_CREDITS and chance(rng, 0.2)),
+            "weights_there": int(max(map(len, model.pulses)) < _MOST_CREDITS and chance(rng, 0.2)),
             "weight_ready": chance(rng, 0.2 if slow else 0.9),
         }
-        inner = inputs | {
-            "request_valid": request,
-            "data_ready": 1,
-            "room": 32 - reserved,
-            "address": transfers[0][0] if transfers else 0,
-            "beats": transfers[0][1] if transfers else 1,
-        }
-        found = port.outputs(inner)
-        ripe = bool(pulses[1]) and pulses[1][0] + 16 <= n
-        job_there = bool(jobs) and (not jobs[0][1] or ripe)
-        beat_there = bool(buffer) and buffer[0][1] + 2 <= n
-        outputs = _shown(found) | {
-            "in_ready": len(jobs) < 8 and len(transfers) < 8,
-            "out_valid": job_there,
-            "weight_valid": beat_there,
-        }
-        if job_there:
-            outputs["out_job"] = jobs[0][0]
-        if beat_there:
-            outputs["weight_data"] = buffer[0][0]
-        yield inputs, outputs
-        port.tick(inner)
-        if found["request_ready"] and transfers.popleft()[2]:
-            pulses[0].popleft()
-        if job_there and inputs["out_ready"] and jobs.popleft()[1]:
-            pulses[1].popleft()
-        if beat_there and inputs["weight_ready"]:
-            buffer.popleft()
-            reserved -= 1
-        reserved += found["asked"]
-        if found["data_valid"]:
-            buffer.append((inputs["rdata"], n))
-        if inputs["weights_there"]:
-            for queue in pulses:
-                queue.append(n)
-        if offer and outputs["in_ready"]:
-            jobs.append((packet, offer["wait"]))
-            transfers.append((offer["address"], offer["beats"], offer["wait"]))
+        yield inputs, model.outputs(n, inputs)
+        model.clock(n, inputs, offer)
+        if model.ready or inputs["clear"] or inputs["rst"]:
             offer = None
-        if inputs["clear"] or inputs["rst"]:
-            jobs.clear()
-            transfers.clear()
-            buffer.clear()
-            pulses = [deque(), deque()]
-            offer, reserved = None, 0
 
 
 SUITES = (

@@ -78,7 +78,7 @@ def _row_words(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         raw, sub, base = int(diagonal or chance(rng, 0.5)), below(rng, acc.split), below(rng, length)
         inputs = {"values": pack(values, 8), "diagonal": diagonal, "outputs": outputs, "lane": lane}
         row = [int(v) for v in values]
-        if acc.loader == "signed":
+        if acc.weights.signs:
             inputs["signs"] = 0 if diagonal else signs
             row = [-v if inputs["signs"] >> n & 1 else v for n, v in enumerate(row)]
         if diagonal:
@@ -114,61 +114,59 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     count = extent(rng, (1 << layout["groups"].width) - 1 if kind else acc.wrf_depth)
     pixels = min(extent(rng, (1 << layout["pixels"].width) - 1), max(1, 300 // count))
     others = 1 + below(rng, 4)
-    words = 1 << layout["to"].width
     pitch = extent(rng, (1 << layout["to_pitch"].width) - 1)
-    ring = pitch * extent(rng, words // pitch)
+    ring = pitch * extent(rng, (1 << layout["to"].width) // pitch)
     to = below(rng, ring)
     columns, tail = (1 + below(rng, acc.columns) for _ in range(2))
-    address, stride = number(rng, 32), number(rng, 32)
-    bits = packet(
-        layout,
-        rng,
-        **{
-            "pass": kind,
-            "wide": wide,
-            "ends": ends,
-            "map": group,
-            "a": others if kind else count,
-            "groups": count if kind else others,
-            "columns": columns,
-            "columns_tail": tail,
-            "pixels": pixels,
-            "to": to,
-            "to_pitch": pitch,
-            "ring": ring,
-            "channel": channel,
-            "address": address,
-            "stride": stride,
-        },
-    )
-    step = acc.requant_lanes if kind else acc.columns * (4 if wide else 1)
-    rows = []
-    for n in range(pixels * count):
-        p, s = divmod(n, count)
-        outputs = tail if s == count - 1 else columns
-        word, byte = (to + p * pitch) % ring, channel + s * step
-        rows.append(
-            {
-                "columns": outputs,
-                "offset": s * step,
-                "word": word,
-                "s": s,
-                "next": (s + 1) % count,
-                "first_pixel": p == 0,
-                "pixel_end": s == count - 1,
-                "unit_end": n == pixels * count - 1,
-                "out_map": group,
-                "out_ring": ring,
-                "out_word": (word + byte // 8) % words,
-                "out_offset": byte % 8,
-                "out_bytes": outputs * (4 if wide else 1),
-                "out_address": (address + p * stride + byte) % (1 << 32),
-                "out_ends_unit": n == pixels * count - 1,
-                "out_ends": n == pixels * count - 1 and ends,
-            }
-        )
+    fields = {
+        "pass": kind,
+        "wide": wide,
+        "ends": ends,
+        "map": group,
+        "a": others if kind else count,
+        "groups": count if kind else others,
+        "columns": columns,
+        "columns_tail": tail,
+        "pixels": pixels,
+        "to": to,
+        "to_pitch": pitch,
+        "ring": ring,
+        "channel": channel,
+        "address": number(rng, 32),
+        "stride": number(rng, 32),
+    }
+    bits = packet(layout, rng, **fields)
+    size = 4 if wide else 1
+    step = acc.requant_lanes if kind else acc.columns * size
+    rows = [_row(fields, n, count, step, size, 1 << layout["to"].width) for n in range(pixels * count)]
     # Some units are given up before their end.
     return bits, rows[: below(rng, len(rows)) + 1 if chance(rng, 0.15) else None]
+
+
+def _row(f: dict[str, int], n: int, count: int, step: int, size: int, words: int) -> dict[str, int]:
+    """Row n of a unit of `count` rows a pixel, `step` bytes apart; L1 has `words`, values `size` bytes."""
+    p, s = divmod(n, count)
+    outputs = f["columns_tail"] if s == count - 1 else f["columns"]
+    word, byte = (f["to"] + p * f["to_pitch"]) % f["ring"], f["channel"] + s * step
+    unit_end = n == f["pixels"] * count - 1
+    return {
+        "columns": outputs,
+        "offset": s * step,
+        "word": word,
+        "s": s,
+        "next": (s + 1) % count,
+        "first_pixel": p == 0,
+        "pixel_end": s == count - 1,
+        "unit_end": unit_end,
+        "out_map": f["map"],
+        "out_ring": f["ring"],
+        "out_word": (word + byte // 8) % words,
+        "out_offset": byte % 8,
+        "out_bytes": outputs * size,
+        "out_address": (f["address"] + p * f["stride"] + byte) % (1 << 32),
+        "out_ends_unit": unit_end,
+        "out_ends": unit_end and f["ends"],
+    }
 
 
 _PLACES = ("columns", "offset", "word", "first_pixel", "pixel_end", "unit_end")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -146,133 +148,156 @@ def requantized(total: int, multiplier: int, shift: int, zero: int, low: int, hi
     return _clamp((total * multiplier + (1 << shift - 1) >> shift) + zero, low, high)
 
 
+def summed(f: Mapping[str, int], own: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Bytes of a row plus those of the residual map."""
+    return [
+        requantized(
+            (y - f["own_zero"]) * f["own_multiplier"] + (o - f["other_zero"]) * f["other_multiplier"],
+            1,
+            f["shift"],
+            f["add_zero"],
+            f["add_low"],
+            f["add_high"],
+        )
+        for y, o in zip(own, other, strict=True)
+    ]
+
+
+class PassTotals:
+    """Average or maximum of a window, lane by lane."""
+
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+
+    def take(self, f: Mapping[str, int], values: Sequence[int], *, inside: int, first: int) -> None:
+        largest = f["pass"] == packets.PASS_KINDS["max"]
+        if first:
+            self.totals = [-128 if largest else 0] * len(values)
+        if inside:
+            self.totals = [
+                max(total, value) if largest else total + value - f["own_zero"]
+                for total, value in zip(self.totals, values, strict=True)
+            ]
+
+    def results(self, f: Mapping[str, int]) -> list[int]:
+        low, high = f["low"], f["high"]
+        if f["pass"] == packets.PASS_KINDS["max"]:
+            return [_clamp(total, low, high) for total in self.totals]
+        return [
+            requantized(total, f["own_multiplier"], f["shift"], f["zero"], low, high) for total in self.totals
+        ]
+
+
+def _lane_fields(rng: np.random.Generator, kind: str) -> dict[str, int]:
+    """Of the packet, what lanes read."""
+    low, high = sorted(int8(rng, 2).tolist())
+    shift = 1 + below(rng, 22)
+    add_low, add_high = sorted(int8(rng, 2).tolist())
+    if chance(rng, 0.6):
+        low, high, add_low, add_high = -128, 127, -128, 127
+    f = {"low": low, "high": high, "add_low": add_low, "add_high": add_high, "shift": shift}
+    for name in ("zero", "own_zero", "other_zero", "add_zero"):
+        f[name] = int(int8(rng, 1)[0])
+    for name in ("own_multiplier", "other_multiplier"):
+        f[name] = number(rng, min(16, shift + below(rng, 3)))
+    return f | {
+        "wide": kind == "wide",
+        "residual": kind == "residual",
+        "pass": packets.PASS_KINDS.get(kind, packets.PASS_KINDS["rows"]),
+    }
+
+
+class _Lanes:
+    """The lanes on units of one kind.
+
+    Attributes:
+        data: the bytes that leave, by cycle.
+        others: the residual operand, by the cycle in which it must be given.
+    """
+
+    def __init__(self, acc: Accelerator, kind: str, f: Mapping[str, int], rng: np.random.Generator) -> None:
+        self.acc, self.kind, self.f, self.rng = acc, kind, f, rng
+        self.data: dict[int, Expected] = {}
+        self.others: dict[int, list[int]] = {}
+        self.totals = PassTotals()
+
+    def take(self, cycle: int, row: list[tuple[int, int, int, int]], index: int, vector: _Vector) -> None:
+        """Part `index` of a row (psum, bias, multiplier, shift by column), or a vector of a pass."""
+        lanes, f = self.acc.requant_lanes, self.f
+        if self.kind == "wide":
+            width = self.acc.wide_lanes
+            chosen = row[index * width :][:width]
+            self.data[cycle + 3] = self._leaves([psum + bias for psum, bias, _, _ in chosen], 32)
+            return
+        if self.kind in ("average", "max"):
+            self.totals.take(f, vector.values, inside=vector.inside, first=vector.first)
+            y = self.totals.results(f)
+        else:
+            y = [
+                requantized(signed(psum + bias, 32), multiplier, shift, f["zero"], f["low"], f["high"])
+                for psum, bias, multiplier, shift in row[index * lanes :][:lanes]
+            ]
+        if self.kind == "residual":
+            self.others[cycle + 2] = other = int8(self.rng, lanes).tolist()
+            y = summed(f, y, other)
+        self.data[cycle + 3 + (self.kind == "residual")] = self._leaves(y, 8)
+
+    def _leaves(self, values: Sequence[int], bits: int) -> Expected:
+        return {"data": (pack(values, bits), (1 << bits * len(values)) - 1)}
+
+
+class _Vector(NamedTuple):
+    """Of a pass."""
+
+    values: list[int]
+    inside: int
+    first: int
+
+
+_WORK = 40
+"""Cycles in which something enters the lanes, of each layer."""
+
+
 def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     layout = packets.unit(Geometry(acc))
-    lanes, columns, wide_lanes = acc.requant_lanes, acc.columns, acc.wide_lanes
-    names = (
-        "zero",
-        "low",
-        "high",
-        "own_zero",
-        "own_multiplier",
-        "other_zero",
-        "other_multiplier",
-        "shift",
-        "add_zero",
-        "add_low",
-        "add_high",
-    )
+    lanes, columns = acc.requant_lanes, acc.columns
     for layer in range(60):
         kind = ("rows", "average", "max", "residual", "wide")[layer % 5]
-        residual, is_pass = kind == "residual", kind in ("average", "max")
-        f = dict(
-            zip(
-                names,
-                (
-                    0,
-                    *sorted(int8(rng, 2).tolist()),
-                    0,
-                    0,
-                    0,
-                    0,
-                    1 + below(rng, 22),
-                    0,
-                    *sorted(int8(rng, 2).tolist()),
-                ),
-                strict=True,
-            )
-        )
-        if chance(rng, 0.6):
-            f |= {"low": -128, "high": 127, "add_low": -128, "add_high": 127}
-        for name in ("zero", "own_zero", "other_zero", "add_zero"):
-            f[name] = int(int8(rng, 1)[0])
-        for name in ("own_multiplier", "other_multiplier"):
-            f[name] = number(rng, min(16, f["shift"] + below(rng, 3)))
-        unit = packet(
-            layout,
-            rng,
-            **f,
-            wide=kind == "wide",
-            residual=residual,
-            **{"pass": packets.PASS_KINDS.get(kind, packets.PASS_KINDS["rows"])},
-        )
-        # By the cycle in which they are given: the other operand; by that in which they come: the bytes.
-        others: dict[int, list[int]] = {}
-        data: dict[int, Expected] = {}
-        totals: list[int] = []
-        work = 40
-        for cycle in range(work + 5):
-            operand, parameters = [], []
+        f = _lane_fields(rng, kind)
+        unit = packet(layout, rng, **f)
+        model = _Lanes(acc, kind, f, rng)
+        for cycle in range(_WORK + 5):
+            row = []
             for _ in range(columns):
                 multiplier, shift = scale(rng)
                 total = sum_near(rng, multiplier, shift)
-                operand.append(signed(number(rng, 32), 32))
-                parameters.append((signed(total - operand[-1], 32), multiplier, shift))
-            value = int8(rng, lanes).tolist()
-            index, inside = below(rng, columns // (wide_lanes if kind == "wide" else lanes)), chance(rng, 0.8)
-            first = int(cycle == 0 or chance(rng, 0.3))
+                psum = signed(number(rng, 32), 32)
+                row.append((psum, signed(total - psum, 32), multiplier, shift))
+            values = int8(rng, lanes).tolist()
+            index = below(rng, columns // (acc.wide_lanes if kind == "wide" else lanes))
+            inside = chance(rng, 0.8)
+            vector = _Vector(values, inside, int(cycle == 0 or chance(rng, 0.3)))
+            other = model.others.pop(cycle, None)
             inputs = {
-                "unit": unit if cycle < work else number(rng, layout.size),
+                "unit": unit if cycle < _WORK else number(rng, layout.size),
                 "issued": unit if cycle else number(rng, layout.size),
-                "operand": pack(operand, 32),
+                "operand": pack((psum for psum, _, _, _ in row), 32),
                 "parameters": pack(
                     (
                         bias & 0xFFFFFFFF | multiplier << 32 | shift << 48
-                        for bias, multiplier, shift in parameters
+                        for _, bias, multiplier, shift in row
                     ),
                     packets.PARAMETER.size,
                 ),
                 "index": index,
-                "value": pack(value, 8),
+                "value": pack(values, 8),
                 "inside": inside,
-                "first": first,
-                "other": pack(others.pop(cycle) if cycle in others else int8(rng, lanes), 8),
+                "first": vector.first,
+                "other": pack(int8(rng, lanes) if other is None else other, 8),
             }
-            yield inputs, data.pop(cycle, {})
-            if cycle >= work:
-                continue
-            if kind == "wide":
-                chosen = list(zip(operand, parameters, strict=True))[index * wide_lanes :][:wide_lanes]
-                data[cycle + 3] = {
-                    "data": (pack((total + p[0] for total, p in chosen), 32), (1 << 32 * wide_lanes) - 1)
-                }
-                continue
-            if is_pass:
-                if first:
-                    totals = [-128 if kind == "max" else 0] * lanes
-                if inside:
-                    totals = [
-                        max(total, v) if kind == "max" else total + v - f["own_zero"]
-                        for total, v in zip(totals, value, strict=True)
-                    ]
-                y = [
-                    _clamp(total, f["low"], f["high"])
-                    if kind == "max"
-                    else requantized(total, f["own_multiplier"], f["shift"], f["zero"], f["low"], f["high"])
-                    for total in totals
-                ]
-            else:
-                y = [
-                    requantized(signed(total + bias, 32), multiplier, shift, f["zero"], f["low"], f["high"])
-                    for total, (bias, multiplier, shift) in list(zip(operand, parameters, strict=True))[
-                        index * lanes :
-                    ][:lanes]
-                ]
-            if residual:
-                others[cycle + 2] = other = int8(rng, lanes).tolist()
-                y = [
-                    requantized(
-                        (own - f["own_zero"]) * f["own_multiplier"]
-                        + (o - f["other_zero"]) * f["other_multiplier"],
-                        1,
-                        f["shift"],
-                        f["add_zero"],
-                        f["add_low"],
-                        f["add_high"],
-                    )
-                    for own, o in zip(y, other, strict=True)
-                ]
-            data[cycle + 3 + residual] = {"data": (pack(y, 8), (1 << 8 * lanes) - 1)}
+            yield inputs, model.data.pop(cycle, {})
+            if cycle < _WORK:
+                model.take(cycle, row, index, vector)
 
 
 _HALF = load("ews-8", {"requant_lanes": 4})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from amaranth.lib.data import StructLayout
 
-from evidence.mutation.suite import Expected, Vectors, VectorSuite
+from evidence.mutation.suite import Expected, Inputs, Vectors, VectorSuite
 from evidence.mutation.words import below, chance, extent, number, pack, packet
 from rtl import packets
 from rtl.geometry import Geometry
@@ -20,81 +20,105 @@ from sim.accelerator import Accelerator, load, preset
 _ROWS = packets.PASS_KINDS["rows"]
 
 
+class _Stream:
+    """One random unit as words."""
+
+    def __init__(self, acc: Accelerator, rng: np.random.Generator) -> None:
+        layout, bits = packets.unit(Geometry(acc)), packets.WORD_BITS
+        kind = below(rng, 3) if chance(rng, 0.6) else _ROWS
+        groups = extent(rng, acc.prf_depth)
+        self.unit = packet(layout, rng, a=groups, **{"pass": kind})
+        self.parameters = groups * acc.columns if kind == _ROWS else 0
+        words = packets.words(layout)
+        self.words = [self.unit >> bits * n & (1 << bits) - 1 for n in range(words)]
+        self.words[-1] |= number(rng, bits) << layout.size % bits & (1 << bits) - 1
+        self.words += [number(rng, bits) for _ in range(self.parameters)]
+        self.values = [word & (1 << packets.PARAMETER.size) - 1 for word in self.words[words:]]
+
+
+class _UnitBuffer:
+    """Units from their stream to the row mover.
+
+    Attributes:
+        kept: packet and parameters of complete units that have not left; `running`: which of them.
+        stream: the unit that loads.
+        loaded: a unit of rows was complete in the cycle before; `recent`: any unit.
+        shown: parameters, of the group asked for in the cycle before.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.kept: list[tuple[int, list[int]]] = []
+        self.running = self.loaded = self.recent = 0
+        self.stream: _Stream | None = None
+        self.shown: Expected = {}
+
+    def outputs(self) -> Expected:
+        assert self.stream is not None
+        in_packet = len(self.stream.words) > self.stream.parameters
+        self.ready = len(self.kept) < SLOTS if in_packet else len(self.kept) - self.running <= 1
+        expected = dict(self.shown) | {
+            "word_ready": self.ready,
+            "unit_valid": self.running < len(self.kept),
+            "unit_loaded": self.loaded,
+        }
+        if self.running < len(self.kept):
+            expected["unit"] = self.kept[self.running][0]
+        if self.kept:
+            expected["leaving"] = self.kept[0][0]
+        return expected
+
+    def clock(self, inputs: Inputs) -> None:
+        assert self.stream is not None
+        self.running += inputs["unit_done"]
+        self.shown = self._parameters(inputs["group"])
+        self.loaded = self.recent = 0
+        if inputs["word_valid"] and self.ready:
+            self.stream.words.pop(0)
+            if not self.stream.words:
+                self.kept.append((self.stream.unit, self.stream.values))
+                self.loaded, self.recent = int(self.stream.parameters > 0), 1
+                self.stream = None
+        if inputs["left"]:
+            self.kept.pop(0)
+            self.running -= 1
+
+    def _parameters(self, group: int) -> Expected:
+        """Of the unit that runs, if their last word came in an earlier cycle."""
+        if self.running == len(self.kept):
+            return {}
+        parameters = self.kept[self.running][1]
+        there = parameters[group * self.columns :][: self.columns]
+        newest = self.recent and self.running == len(self.kept) - 1
+        if len(there) < self.columns or (newest and (group + 1) * self.columns == len(parameters)):
+            return {}
+        return {"parameters": pack(there, packets.PARAMETER.size)}
+
+
 def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    layout, columns = packets.unit(Geometry(acc)), acc.columns
-    size, bits = packets.PARAMETER.size, packets.WORD_BITS
-    for episode in range(6):
+    for offers, runs, leaves in (
         # Some streams are fast and some users slow, and the other way round.
-        offers, runs, leaves = (
-            (0.95, 0.5, 0.5),
-            (0.95, 0.9, 0.02),
-            (0.95, 0.03, 0.5),
-            (0.5, 0.9, 0.9),
-            (0.8, 0.2, 0.2),
-            (0.95, 0.95, 0.95),
-        )[episode]
-        kept: list[tuple[int, list[int]]] = []  # packet and parameters of complete units that have not left
-        running = 0  # which of them
-        stream: list[int] = []
-        unit, words, parameters = 0, 0, 0
-        loaded = 0
-        shown: Expected = {}
-        recent = 0  # the unit that was complete in the cycle before
+        (0.95, 0.5, 0.5),
+        (0.95, 0.9, 0.02),
+        (0.95, 0.03, 0.5),
+        (0.5, 0.9, 0.9),
+        (0.8, 0.2, 0.2),
+        (0.95, 0.95, 0.95),
+    ):
+        model = _UnitBuffer(acc.columns)
         for _ in range(300):
-            if not stream:
-                kind = below(rng, 3) if chance(rng, 0.6) else _ROWS
-                groups = extent(rng, acc.prf_depth)
-                unit = packet(layout, rng, a=groups, **{"pass": kind})
-                words = packets.words(layout)
-                parameters = groups * columns if kind == _ROWS else 0
-                stream = [unit >> bits * n & (1 << bits) - 1 for n in range(words)]
-                stream[-1] |= number(rng, bits) << layout.size % bits & (1 << bits) - 1
-                stream += [number(rng, bits) for _ in range(parameters)]
-                values = [word & (1 << size) - 1 for word in stream[words:]]
-            in_packet = len(stream) > parameters
-            ready = len(kept) < SLOTS if in_packet else len(kept) - running <= 1
+            if model.stream is None:
+                model.stream = _Stream(acc, rng)
             valid = chance(rng, offers)
-            expected = dict(shown) | {
-                "word_ready": ready,
-                "unit_valid": running < len(kept),
-                "unit_loaded": loaded,
+            inputs = {
+                "word_valid": valid,
+                "unit_done": int(model.running < len(model.kept) and chance(rng, runs)),
+                "left": int(model.running > 0 and chance(rng, leaves)),
+                "group": below(rng, acc.prf_depth),
+                "word": model.stream.words[0] if valid else number(rng, packets.WORD_BITS),
             }
-            if running < len(kept):
-                expected["unit"] = kept[running][0]
-            if kept:
-                expected["leaving"] = kept[0][0]
-            done = int(running < len(kept) and chance(rng, runs))
-            left = int(running > 0 and chance(rng, leaves))
-            group = below(rng, acc.prf_depth)
-            following = running + done
-            shown = {}
-            # Parameters whose last word came in an earlier cycle.
-            if following < len(kept):
-                there = kept[following][1][group * columns :][:columns]
-                if len(there) == columns and not (
-                    recent and following == len(kept) - 1 and (group + 1) * columns == len(kept[following][1])
-                ):
-                    shown = {"parameters": pack(there, size)}
-            yield (
-                {
-                    "word_valid": valid,
-                    "word": stream[0] if valid else number(rng, bits),
-                    "unit_done": done,
-                    "group": group,
-                    "left": left,
-                },
-                expected,
-            )
-            running += done
-            loaded = recent = 0
-            if valid and ready:
-                stream.pop(0)
-                if not stream:
-                    kept.append((unit, values))
-                    loaded, recent = int(parameters > 0), 1
-            if left:
-                kept.pop(0)
-                running -= 1
+            yield inputs, model.outputs()
+            model.clock(inputs)
         yield {"rst": 1}, {}
 
 
@@ -216,16 +240,10 @@ def pass_vectors(
     vectors = []
     for y, x, g, place, row in read:
         byte = g * acc.requant_lanes
-        vectors.append(
-            PassVector(
-                0 <= y < lines and 0 <= x < line_pixels,
-                (first + (y * line_pixels + x) * pitch + byte // 8) % (1 << layout["from"].width),
-                byte // 4 % 2,
-                place == (0, 0),
-                place == (window[0] - 1, window[1] - 1),
-                row,
-            )
-        )
+        word = (first + (y * line_pixels + x) * pitch + byte // 8) % (1 << layout["from"].width)
+        inside = 0 <= y < lines and 0 <= x < line_pixels
+        last = place == (window[0] - 1, window[1] - 1)
+        vectors.append(PassVector(inside, word, byte // 4 % 2, place == (0, 0), last, row))
     return fields, vectors
 
 

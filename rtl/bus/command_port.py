@@ -66,13 +66,7 @@ class CommandPort(Block):
         turn = Signal(range(len(STREAMS)))
         choice = Signal.like(turn)
         take = Signal()
-        with m.Switch(turn):
-            for last in range(len(STREAMS)):
-                with m.Case(last):
-                    for n in reversed(range(len(STREAMS))):
-                        stream = (last + 1 + n) % len(STREAMS)
-                        with m.If(buffers[stream].wants):
-                            m.d.comb += choice.eq(stream)
+        self._choose(m, buffers, turn, choice)
         wanted = Cat(buffer.wants for buffer in buffers).any()
         m.d.comb += [
             take.eq(wanted & (~waits | port.request_ready) & order.in_ready & ~self.clear),
@@ -117,6 +111,16 @@ class CommandPort(Block):
         m.d.sync += self.primed.eq(started & Cat(buffer.settled for buffer in buffers).all() & ~self.start)
         reset(m, self.clear, waits, count, started, self.primed)
         return m
+
+    def _choose(self, m: Module, buffers: list[CommandBuffer], turn: Signal, choice: Signal) -> None:
+        """The first stream behind the one whose turn it was that wants to fetch."""
+        with m.Switch(turn):
+            for last in range(len(STREAMS)):
+                with m.Case(last):
+                    for n in reversed(range(len(STREAMS))):
+                        stream = (last + 1 + n) % len(STREAMS)
+                        with m.If(buffers[stream].wants):
+                            m.d.comb += choice.eq(stream)
 
     def _stream(self, m: Module, name: str) -> CommandBuffer:
         buffer = place(m, name, CommandBuffer())

@@ -9,6 +9,7 @@ from rtl.geometry import Geometry
 from rtl.packets import LAYER_COUNT_BITS, STREAMS
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats import FORMATS
 
 IDENTITY = int.from_bytes(b"CDWD", "little")
 VERSION = 1 << 16
@@ -17,7 +18,6 @@ BYTES = 4096
 """Of the address range."""
 PORTS = ("commands", "weights", "maps_read", "maps_write")
 """AXI masters, by their number in `status.error_port`."""
-LOADERS = ("dense", "codebook", "masked", "signed", "rom")
 COUNTERS_OFFSET = 0x100
 
 ACCESSES = {
@@ -76,21 +76,9 @@ def _constants(name: str, offset: int, description: str, *fields: tuple[str, int
     return Register(name, offset, description, tuple(placed))
 
 
-def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Register, ...]:
-    """All registers by offset; `counters`: names of the performance counters.
-
-    Raises:
-        InputError: more counters than the address range holds.
-    """
-    acc = Geometry(accelerator).accelerator
-    if COUNTERS_OFFSET + 8 * len(counters) > BYTES:
-        raise InputError(
-            "counters",
-            len(counters),
-            "the address range does not hold them",
-            f"give {(BYTES - COUNTERS_OFFSET) // 8} at most",
-        )
-    registers = [
+def _identity(acc: Accelerator) -> list[Register]:
+    """Constants: which accelerator this is."""
+    return [
         _single("id", 0x00, "constant", "The letters CDWD", IDENTITY),
         _single("version", 0x04, "constant", "Of this map: major in the upper half, minor below", VERSION),
         _constants(
@@ -109,8 +97,8 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             (
                 "loader",
                 4,
-                LOADERS.index(acc.loader),
-                ", ".join(f"{n} {name}" for n, name in enumerate(LOADERS)),
+                acc.weights.code,
+                ", ".join(f"{form.code} {form.loader}" for form in FORMATS.values()),
             ),
             ("sparse_tile", 1, int(acc.sparse_tile), "Q multipliers for each codeword"),
             ("codeword_length", 8, acc.codeword_length, "d"),
@@ -132,6 +120,12 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             ("weight_port_bits", 12, acc.weight_port_bits, "bits of a beat"),
         ),
         _single("l1_bytes", 0x18, "constant", "Bytes of L1", acc.l1_bytes),
+    ]
+
+
+def _run() -> list[Register]:
+    """Starting, watching and ending a run."""
+    return [
         Register(
             "control",
             0x20,
@@ -171,6 +165,23 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             (Field("layer_count", 0, LAYER_COUNT_BITS, "rw", "layers of a run"),),
         ),
     ]
+
+
+def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Register, ...]:
+    """All registers by offset; `counters`: names of the performance counters.
+
+    Raises:
+        InputError: more counters than the address range holds.
+    """
+    acc = Geometry(accelerator).accelerator
+    if COUNTERS_OFFSET + 8 * len(counters) > BYTES:
+        raise InputError(
+            "counters",
+            len(counters),
+            "the address range does not hold them",
+            f"give {(BYTES - COUNTERS_OFFSET) // 8} at most",
+        )
+    registers = [*_identity(acc), *_run()]
     for n, name in enumerate(STREAMS):
         registers += [
             _single(f"{name}_base", 0x40 + 8 * n, "rw", f"First byte of the stream `{name}`"),

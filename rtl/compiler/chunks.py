@@ -38,7 +38,7 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
     layout = packets.chunk(Geometry(acc))
     shared = {
         "serial": not schedule.overlap,
-        "double": schedule.ofmap_buffers == 2,
+        "double": schedule.tiling.ofmap_buffers == 2,
         "reuse": schedule.reuses,
         "map": group,
         "zero": zero,

@@ -68,7 +68,7 @@ def compile(
         maps,
         tuple(copies.values()),
         tuple(layers),
-        universal_codebook(network) if accelerator.loader == "rom" else None,
+        universal_codebook(network) if accelerator.weights.universal else None,
         slow_packets(accelerator, layers, list(ranges.values())),
     )
 

@@ -10,7 +10,6 @@ from rtl.compiler.packing import pack
 from rtl.geometry import Geometry
 from sim.formats import encoding
 from sim.systolic.program import Program
-from sim.systolic.schedule import CODED
 
 _SAME = ("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")
 """Fields that a chunk has under the same name."""
@@ -24,12 +23,12 @@ def jobs(name: str, program: Program, memory: Memory) -> list[np.ndarray]:
     schedule = program.schedule
     geometry = Geometry(schedule.accelerator)
     layout = packets.job(geometry)
-    coded = schedule.format in CODED
+    coded = schedule.stream.coded
     weights = memory.place(program.beats.ravel())
     shared = {"serial": int(not schedule.overlap), "raw": int(not coded)}
     if coded:
         shared["index_bits"] = encoding.index_bits(schedule.codewords)
-    if schedule.format == "block":
+    if schedule.stream.diagonal:
         layer = schedule.shape
         shared |= {
             "diagonal": 1,

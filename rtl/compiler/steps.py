@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import Add, AveragePool, Conv, Network, Pool, Reshape
 from sim.shapes import ConvShape, Shape
@@ -70,11 +69,6 @@ def steps(network: Network, plans: Sequence[Schedule | Source]) -> Iterator[Step
         step = Step(layer, add, shape, how, reads, sources[n + 1 : n + 2] == ["l1"])
         writes = step.writes
         yield step
-
-
-def group_words(accelerator: Accelerator, group: int) -> int:
-    """64-bit words of a map group of L1."""
-    return accelerator.l1_bytes // (8 if group else 4) // 8
 
 
 def _source(how: Schedule | Source) -> Source:

@@ -9,7 +9,6 @@ import numpy as np
 from rtl import packets
 from rtl.compiler.memory import Map
 from rtl.compiler.packing import pack
-from rtl.compiler.steps import group_words
 from rtl.geometry import Geometry
 from sim.systolic.program import Program
 
@@ -62,11 +61,12 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
     """Tiles of every visit, in execution order."""
     schedule, shape = program.schedule, program.schedule.shape
     acc = schedule.accelerator
+    geometry, buffers = Geometry(acc), schedule.tiling.ifmap_buffers
     found = []
     for number in range(len(program.visits)):
         chunks = program.chunks[program.chunks["visit"] == number]
         first = int(chunks["tile"][0])
-        buffer = number % schedule.ifmap_buffers
+        buffer = number % buffers
         if schedule.source == "l1":
             tile = Tile(ifmap, 0, shape.size[0], 0, ifmap.pitch, 0, whole=True)
         else:
@@ -77,7 +77,7 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
                 schedule.tile_ifmap_lines(first // schedule.tile_rows),
                 int(chunks["channel"].min()),
                 int(ends.max()),
-                buffer * (group_words(acc, 0) // schedule.ifmap_buffers),
+                buffer * (geometry.map_words[0] // buffers),
             )
         last = chunks[chunks["last"] == 1]
         added = None
@@ -89,7 +89,7 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
                 int(last["pixels"][0]) // shape.out_w,
                 int(last["output"].min()),
                 int(ends.max()),
-                buffer * (acc.l1_bytes // 8 // 8 // schedule.ifmap_buffers),
+                buffer * (geometry.residual_words // buffers),
             )
         found.append(Visit(tile, added))
     return found
@@ -112,7 +112,7 @@ def tiles(name: str, program: Program, found: list[Visit]) -> list[np.ndarray]:
             {
                 "begins": number == 0,
                 "wait": program.visits[number]["dram_bytes"] > 0,
-                "buffers": schedule.ifmap_buffers,
+                "buffers": schedule.tiling.ifmap_buffers,
             }
             | visit.ifmap.transfer("ifmap")
             | (visit.residual.transfer("residual") if visit.residual else {}),

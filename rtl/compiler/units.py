@@ -8,7 +8,7 @@ from rtl import packets
 from rtl.compiler.lanes import check_lanes
 from rtl.compiler.memory import Map
 from rtl.compiler.packing import pack
-from rtl.compiler.steps import Step, group_words
+from rtl.compiler.steps import Step
 from rtl.compiler.tiles import Visit
 from rtl.geometry import Geometry
 from sim.accelerator import Accelerator
@@ -53,7 +53,7 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
 
     In the ring a byte keeps its place in the word that it has in memory.
     """
-    size, group = (4 if step.wide else 1), group_words(acc, step.writes)
+    size, group = (4 if step.wide else 1), Geometry(acc).map_words[step.writes]
     first = units["output"].astype(np.int64) * size
     pixel = units["tile"].astype(np.int64) * ofmap.shape[2]
     whole = {"to_pitch": ofmap.pitch, "ring": group}
@@ -92,7 +92,7 @@ def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
     tokens = units["a"] * units["b"] * units["u"] * units["d"]
     slower = np.maximum(0, units["write_beats"] - tokens)
     waiting = -(-units["pixels"].astype(np.int64) * slower // units["write_beats"])
-    needed = int(waiting.max()) * step.how.ofmap_buffers + 2
+    needed = int(waiting.max()) * step.how.tiling.ofmap_buffers + 2
     if needed > pixels:
         raise InputError(
             f"{step.name}: finished rows",
@@ -153,7 +153,7 @@ def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap:
     channels, lines, line_pixels = ifmap.shape
     lanes = acc.requant_lanes
     groups = -(-channels // lanes)
-    if group_words(acc, step.writes) < ofmap.words:
+    if Geometry(acc).map_words[step.writes] < ofmap.words:
         raise InputError(
             f"{step.name}: ofmap",
             8 * ofmap.words,
@@ -174,7 +174,7 @@ def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap:
         "high": layer.high,
         "to": 0,
         "to_pitch": ofmap.pitch,
-        "ring": group_words(acc, step.writes),
+        "ring": Geometry(acc).map_words[step.writes],
         "address": ofmap.address,
         "stride": 8 * ofmap.pitch,
         "from": 0,

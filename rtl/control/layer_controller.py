@@ -93,8 +93,7 @@ class LayerController(Block):
                     m.d.comb += self.begin.eq(1)
                     m.d.sync += control.eq(0)
                     m.next = "CONTROL"
-                with m.If(self.halt):
-                    m.next = "HALTED"
+                self._halts(m)
             with m.State("CONTROL"):
                 m.d.comb += [self.busy.eq(1), self.running.eq(1), self.control.eq(1)]
                 with m.If(control != CONTROL_CYCLES - 1):
@@ -103,8 +102,7 @@ class LayerController(Block):
                     m.d.comb += [self.load.eq(~self.pass_waiting), self.pass_start.eq(self.pass_waiting)]
                     m.d.sync += [is_pass.eq(self.pass_waiting), tail.eq(0), gone.eq(0)]
                     m.next = "WORK"
-                with m.If(self.halt):
-                    m.next = "HALTED"
+                self._halts(m)
             with m.State("WORK"):
                 m.d.comb += [
                     self.busy.eq(1),
@@ -127,16 +125,19 @@ class LayerController(Block):
                         m.next = "CONTROL"
                     with m.Else():
                         m.next = "GAP"
-                with m.If(self.halt):
-                    m.next = "HALTED"
+                self._halts(m)
             with m.State("GAP"):  # the next unit's packet is late
                 m.d.comb += self.busy.eq(1)
                 with m.If(kind_known):
                     m.d.comb += self.begin.eq(1)
                     m.next = "CONTROL"
-                with m.If(self.halt):
-                    m.next = "HALTED"
+                self._halts(m)
             with m.State("HALTED"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
         return m
+
+    def _halts(self, m: Module) -> None:
+        """Counts more than what the state says."""
+        with m.If(self.halt):
+            m.next = "HALTED"

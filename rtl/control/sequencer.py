@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib.data import View
+from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
@@ -14,6 +14,40 @@ from sim.accelerator import Accelerator
 
 CAUSES = ("compute", "dma", "rom", "weight", "psum", "store", "ifmap", "control")
 """What a cycle between the first and the last token of a layer may be spent on."""
+
+
+class _Slot:
+    """The chunk at work and its slot; signals are called like the attributes.
+
+    `fetch`, `psum` and `store`: cycles of each demand that remain, in the registers and (`_now`) as of this
+    cycle.
+    """
+
+    def __init__(self, layout: StructLayout) -> None:
+        self.held = Signal(layout.size, reset_less=True)
+        self.current = View(layout, self.held)
+        self.more = Signal()
+        self.pixel = Signal(COUNT_BITS)
+        self.column = Signal(COUNT_BITS)
+        self.base = Signal(COUNT_BITS)
+        self.bank = Signal()
+        self.last_bank = Signal(init=1)
+        self.in_slot = Signal()
+        self.issued = Signal()
+        self.last_pixel = Signal()
+        self.row_end = Signal()
+        self.fence = Signal(DEMAND_BITS + 2)
+        self.fetch = Signal(DEMAND_BITS)
+        self.psum = Signal(DEMAND_BITS + 1)
+        self.store = Signal(DEMAND_BITS)
+        self.fetch_now = Signal.like(self.fetch)
+        self.psum_now = Signal.like(self.psum)
+        self.store_now = Signal.like(self.store)
+        self.known = Signal()
+        self.issue = Signal()
+        self.over = Signal()
+        self.final_token = Signal()
+        self.chunk_starts = Signal()
 
 
 class Sequencer(Block):
@@ -38,12 +72,13 @@ class Sequencer(Block):
 
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.geometry = geometry = Geometry(accelerator)
+        self.layout = packets.chunk(geometry)
         super().__init__(
             {
                 "load": In(1),
                 "chunk_valid": In(1),
                 "chunk_ready": Out(1),
-                "chunk": In(packets.chunk(geometry).size),
+                "chunk": In(self.layout.size),
                 "active": Out(1),
                 "settled": Out(1),
                 "full": In(2),
@@ -70,124 +105,125 @@ class Sequencer(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        acc, layout = self.geometry.accelerator, packets.chunk(self.geometry)
-        # The head of the queue is the next chunk while `current` runs.
-        following = View(layout, self.chunk)
-        held = Signal(layout.size, reset_less=True)
-        current = View(layout, held)
-        more = Signal()
-        entries = place(m, "entry_counter", EntryCounter(depth=acc.wrf_depth))
-        pixel = Signal(COUNT_BITS)
-        column = Signal(COUNT_BITS)
-        base = Signal(COUNT_BITS)
-        bank = Signal()
-        last_bank = Signal(init=1)
-        active = self.active
-        in_slot = Signal()
-        issued = Signal()
-        last_pixel = Signal()
-        row_end = Signal()
-        fence = Signal(DEMAND_BITS + 2)
-        # Cycles of each demand that remain, in the registers and as of this cycle.
-        fetch = Signal(DEMAND_BITS)
-        psum = Signal(DEMAND_BITS + 1)
-        store = Signal(DEMAND_BITS)
-        fetch_now = Signal.like(fetch)
-        psum_now = Signal.like(psum)
-        store_now = Signal.like(store)
+        # The head of the queue is the next chunk while `slot.current` runs.
+        following = View(self.layout, self.chunk)
+        slot = _Slot(self.layout)
+        entries = place(m, "entry_counter", EntryCounter(depth=self.geometry.accelerator.wrf_depth))
+        room = self._room(m, self.take & slot.current.last, slot.current)
+        self._begin(m, slot, entries, room)
+        self._overlap(m, slot, following, entries)
+        self._end(m, slot, following, entries)
+        self._next_chunk(m, slot, following)
+        self._token(m, slot, entries)
+        self._cause(m, slot, room)
+        return m
 
-        known = Signal()
-        room = self._room(m, self.take & current.last, current)
-        starts = self.starts
-        issue = Signal()
-        over = Signal()
-        final_token = Signal()
-        chunk_starts = Signal()
+    def _begin(self, m: Module, slot: _Slot, entries: EntryCounter, room: Signal) -> None:
+        """When a slot starts, and that its tokens follow one another."""
+        current, starts = slot.current, self.starts
         m.d.comb += [
-            more.eq(~current.ends),
-            last_pixel.eq(pixel + 1 == current.pixels),
-            row_end.eq((column + 1 == current.width) | last_pixel),
+            slot.more.eq(~current.ends),
+            slot.last_pixel.eq(slot.pixel + 1 == current.pixels),
+            slot.row_end.eq((slot.column + 1 == current.width) | slot.last_pixel),
             # A chunk's last slot prefetches for the next one, whose packet must be there.
-            known.eq(~last_pixel | ~more | self.chunk_valid),
-            chunk_starts.eq(
-                self.full.bit_select(bank, 1)
-                & (fence == 0)
+            slot.known.eq(~slot.last_pixel | ~slot.more | self.chunk_valid),
+            slot.chunk_starts.eq(
+                self.full.bit_select(slot.bank, 1)
+                & (slot.fence == 0)
                 & self.ready
                 & (~current.last | (room & self.unit_there))
             ),
-            starts.eq(active & ~in_slot & known & ((pixel != 0) | chunk_starts)),
-            issue.eq(starts | (in_slot & ~issued & active)),
-            final_token.eq(issue & entries.complete & last_pixel),
-            entries.step.eq(issue),
+            starts.eq(self.active & ~slot.in_slot & slot.known & ((slot.pixel != 0) | slot.chunk_starts)),
+            slot.issue.eq(starts | (slot.in_slot & ~slot.issued & self.active)),
+            slot.final_token.eq(slot.issue & entries.complete & slot.last_pixel),
+            entries.step.eq(slot.issue),
             entries.a.eq(current.a),
             entries.b.eq(current.b),
             entries.u.eq(current.u),
             entries.d.eq(current.d),
-            self.take.eq(starts & (pixel == 0)),
-            self.take_bank.eq(bank),
+            self.take.eq(starts & (slot.pixel == 0)),
+            self.take_bank.eq(slot.bank),
             self.take_serial.eq(current.serial),
-            self.request.eq(issue & entries.vector),
-            fetch_now.eq(fetch),
-            psum_now.eq(psum),
-            store_now.eq(store),
+            self.request.eq(slot.issue & entries.vector),
+            slot.fetch_now.eq(slot.fetch),
+            slot.psum_now.eq(slot.psum),
+            slot.store_now.eq(slot.store),
         ]
-        with m.If(starts):
+
+    def _overlap(self, m: Module, slot: _Slot, following: View, entries: EntryCounter) -> None:
+        """Cycles that run down beside the tokens; the slot is over when they and the tokens are."""
+        current, last_pixel = slot.current, slot.last_pixel
+        with m.If(self.starts):
             prefetch = Mux(
-                last_pixel, Mux(more & ~following.fence, following.psum_read, 0), current.psum_read
+                last_pixel, Mux(slot.more & ~following.fence, following.psum_read, 0), current.psum_read
             )
             m.d.comb += [
-                fetch_now.eq(
+                slot.fetch_now.eq(
                     Mux(
                         last_pixel,
-                        Mux(more, following.fetch_row, 0),
-                        Mux(row_end, current.fetch_row, current.fetch_in),
+                        Mux(slot.more, following.fetch_row, 0),
+                        Mux(slot.row_end, current.fetch_row, current.fetch_in),
                     )
                 ),
-                psum_now.eq(current.psum_write + prefetch),
-                store_now.eq(current.store),
+                slot.psum_now.eq(current.psum_write + prefetch),
+                slot.store_now.eq(current.store),
             ]
-        m.d.comb += over.eq(
-            ((issue & entries.complete) | (in_slot & issued))
-            & (fetch_now <= 1)
-            & (psum_now <= 1)
-            & (store_now <= 1)
+        m.d.comb += slot.over.eq(
+            ((slot.issue & entries.complete) | (slot.in_slot & slot.issued))
+            & (slot.fetch_now <= 1)
+            & (slot.psum_now <= 1)
+            & (slot.store_now <= 1)
         )
-        for register, now in ((fetch, fetch_now), (psum, psum_now), (store, store_now), (fence, fence)):
+        for register, now in (
+            (slot.fetch, slot.fetch_now),
+            (slot.psum, slot.psum_now),
+            (slot.store, slot.store_now),
+            (slot.fence, slot.fence),
+        ):
             m.d.sync += register.eq(Mux(now == 0, 0, now - 1))
-        with m.If(starts):
-            m.d.sync += [in_slot.eq(1), issued.eq(0)]
-        with m.If(issue & entries.complete):
-            m.d.sync += issued.eq(1)
-        with m.If(over):
+
+    def _end(self, m: Module, slot: _Slot, following: View, entries: EntryCounter) -> None:
+        """From the first cycle of a slot to the first one of the next, and to the layer's last token."""
+        current = slot.current
+        with m.If(self.starts):
+            m.d.sync += [slot.in_slot.eq(1), slot.issued.eq(0)]
+        with m.If(slot.issue & entries.complete):
+            m.d.sync += slot.issued.eq(1)
+        with m.If(slot.over):
             m.d.sync += [
-                in_slot.eq(0),
-                pixel.eq(pixel + 1),
-                base.eq(base + current.a),
-                column.eq(Mux(row_end, 0, column + 1)),
+                slot.in_slot.eq(0),
+                slot.pixel.eq(slot.pixel + 1),
+                slot.base.eq(slot.base + current.a),
+                slot.column.eq(Mux(slot.row_end, 0, slot.column + 1)),
             ]
-            with m.If(last_pixel):
-                m.d.comb += [self.chunk_ready.eq(more), self.visit_end.eq(more & following.opens)]
-        with m.If(final_token & more & following.fence):
-            m.d.sync += fence.eq(current.psum_write + following.psum_read + (acc.latency - 1))
-        with m.If(final_token & ~more):
-            m.d.sync += [active.eq(0), in_slot.eq(0)]
+            with m.If(slot.last_pixel):
+                m.d.comb += [self.chunk_ready.eq(slot.more), self.visit_end.eq(slot.more & following.opens)]
+        with m.If(slot.final_token & slot.more & following.fence):
+            latency = self.geometry.accelerator.latency
+            m.d.sync += slot.fence.eq(current.psum_write + following.psum_read + (latency - 1))
+        with m.If(slot.final_token & ~slot.more):
+            m.d.sync += [self.active.eq(0), slot.in_slot.eq(0)]
+
+    def _next_chunk(self, m: Module, slot: _Slot, following: View) -> None:
         with m.If(self.load):
             m.d.comb += self.chunk_ready.eq(1)
-            m.d.sync += [active.eq(1), in_slot.eq(0), fence.eq(0), fetch.eq(0), psum.eq(0), store.eq(0)]
-        with m.If(self.chunk_ready):
-            chosen = Mux(following.serial, 0, ~last_bank)
             m.d.sync += [
-                held.eq(self.chunk),
-                pixel.eq(0),
-                column.eq(0),
-                base.eq(0),
-                bank.eq(chosen),
-                last_bank.eq(chosen | following.serial),
+                self.active.eq(1),
+                *(
+                    register.eq(0)
+                    for register in (slot.in_slot, slot.fence, slot.fetch, slot.psum, slot.store)
+                ),
             ]
-
-        self._token(m, current, entries, issue, final_token, bank, base)
-        self._cause(m, current, known, issue, in_slot, pixel, bank, fence, room, (fetch, psum, store))
-        return m
+        with m.If(self.chunk_ready):
+            chosen = Mux(following.serial, 0, ~slot.last_bank)
+            m.d.sync += [
+                slot.held.eq(self.chunk),
+                slot.pixel.eq(0),
+                slot.column.eq(0),
+                slot.base.eq(0),
+                slot.bank.eq(chosen),
+                slot.last_bank.eq(chosen | following.serial),
+            ]
 
     def _room(self, m: Module, unit_starts: Signal, current: View) -> Signal:
         """Whether enough of earlier units' rows have left for a unit's last chunk."""
@@ -205,74 +241,53 @@ class Sequencer(Block):
         ]
         return room
 
-    def _token(
-        self,
-        m: Module,
-        current: View,
-        entries: EntryCounter,
-        issue: Signal,
-        final_token: Signal,
-        bank: Signal,
-        base: Signal,
-    ) -> None:
-        acc = self.geometry.accelerator
+    def _token(self, m: Module, slot: _Slot, entries: EntryCounter) -> None:
+        acc, current = self.geometry.accelerator, slot.current
         tag = View(self.geometry.tag, self.tag)
         rows = Mux(entries.group_tail, current.rows_tail, current.rows)
-        m.d.sync += [self.valid.eq(issue), tag.valid.eq(issue), tag.retire.eq(final_token)]
-        with m.If(issue):
+        m.d.sync += [self.valid.eq(slot.issue), tag.valid.eq(slot.issue), tag.retire.eq(slot.final_token)]
+        with m.If(slot.issue):
             m.d.sync += [
-                self.address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0)),
+                self.address.eq(entries.entry + Mux(slot.bank, acc.wrf_depth // 2, 0)),
                 tag.word.eq(entries.word),
                 tag.first.eq(entries.first),
                 tag.stored.eq(entries.first & ~current.first),
                 tag.last.eq(entries.last),
                 tag.final.eq(current.last),
-                tag.bank.eq(bank),
+                tag.bank.eq(slot.bank),
                 tag.serial.eq(current.serial),
-                tag.address.eq(base + entries.word),
+                tag.address.eq(slot.base + entries.word),
             ]
             for n in range(acc.rows):
                 m.d.sync += self.lanes[n].eq(rows > n)
 
-    def _cause(
-        self,
-        m: Module,
-        current: View,
-        known: Signal,
-        issue: Signal,
-        in_slot: Signal,
-        pixel: Signal,
-        bank: Signal,
-        fence: Signal,
-        room: Signal,
-        demands: tuple[Signal, Signal, Signal],
-    ) -> None:
-        fetch, psum, store = demands
+    def _cause(self, m: Module, slot: _Slot, room: Signal) -> None:
+        fetch, psum, store = slot.fetch, slot.psum, slot.store
         cause = {name: Signal(name=f"cause_{name}") for name in CAUSES}
         with m.If(self.active):
-            with m.If(issue):
+            with m.If(slot.issue):
                 m.d.comb += cause["compute"].eq(1)
-            with m.Elif(in_slot):
+            with m.Elif(slot.in_slot):
                 with m.If((psum >= store) & (psum >= fetch)):
                     m.d.comb += cause["psum"].eq(1)
                 with m.Elif(store >= fetch):
                     m.d.comb += cause["store"].eq(1)
                 with m.Else():
                     m.d.comb += cause["ifmap"].eq(1)
-            with m.Elif((pixel == 0) & ~self.full.bit_select(bank, 1)):
+            with m.Elif((slot.pixel == 0) & ~self.full.bit_select(slot.bank, 1)):
                 with m.If(self.missing):
                     m.d.comb += cause["dma"].eq(1)
                 with m.Elif(self.again):
                     m.d.comb += cause["rom"].eq(1)
                 with m.Else():
                     m.d.comb += cause["weight"].eq(1)
-            with m.Elif((pixel == 0) & (fence != 0)):
+            with m.Elif((slot.pixel == 0) & (slot.fence != 0)):
                 m.d.comb += cause["psum"].eq(1)
-            with m.Elif((pixel == 0) & current.last & ~room):
+            with m.Elif((slot.pixel == 0) & slot.current.last & ~room):
                 m.d.comb += cause["store"].eq(1)
-            with m.Elif((pixel == 0) & self.tile_missing):
+            with m.Elif((slot.pixel == 0) & self.tile_missing):
                 m.d.comb += cause["dma"].eq(1)
-            with m.Elif((pixel == 0) & ~self.ready):
+            with m.Elif((slot.pixel == 0) & ~self.ready):
                 m.d.comb += cause["ifmap"].eq(1)
             with m.Else():  # a packet is late: the next chunk's or the unit's
                 m.d.comb += cause["control"].eq(1)

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from rtl.synth import yosys
 from rtl.synth.liberty import Cell, Library
@@ -64,20 +65,7 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
         InputError: a leaf that is no cell of the library, a cell whose function is not known, a loop,
             or registers that the clock port does not drive directly or that have a reset of their own in use.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        (directory / "netlist.v").write_text(verilog)
-        yosys.run(
-            [
-                "read_verilog netlist.v",
-                f"hierarchy -top {top}",
-                "flatten -noscopeinfo",
-                "opt_clean",
-                "write_json flat.json",
-            ],
-            directory,
-        )
-        module = json.loads((directory / "flat.json").read_text())["modules"][top]
+    module = _flat(verilog, top)
     numbers: dict[int | str, int] = {"0": LOW, "1": HIGH, "x": LOW, "z": LOW}
 
     def nets(bits: list[int | str]) -> tuple[int, ...]:
@@ -88,16 +76,7 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
         ports[port["direction"]][name] = nets(port["bits"])
     instances = []
     for name, found in module["cells"].items():
-        cell = library.cells.get(found["type"])
-        if cell is None:
-            raise InputError(
-                "netlist",
-                found["type"],
-                f"is no cell of {library.name}",
-                "leave memories out, or give the library the netlist was mapped to",
-            )
-        if any(cell.pins[pin].function is None for pin in cell.outputs):
-            raise InputError("netlist", cell.name, "an output has no function", "map without this cell")
+        cell = _cell(library, found["type"])
         connections = {pin: bits for pin, bits in found["connections"].items() if bits}
         instances.append(
             Instance(
@@ -134,6 +113,38 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
     return Netlist(
         tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock, constants
     )
+
+
+def _flat(verilog: str, top: str) -> dict[str, Any]:
+    """The flattened module as Yosys writes it in JSON."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        (directory / "netlist.v").write_text(verilog)
+        yosys.run(
+            [
+                "read_verilog netlist.v",
+                f"hierarchy -top {top}",
+                "flatten -noscopeinfo",
+                "opt_clean",
+                "write_json flat.json",
+            ],
+            directory,
+        )
+        return json.loads((directory / "flat.json").read_text())["modules"][top]
+
+
+def _cell(library: Library, name: str) -> Cell:
+    cell = library.cells.get(name)
+    if cell is None:
+        raise InputError(
+            "netlist",
+            name,
+            f"is no cell of {library.name}",
+            "leave memories out, or give the library the netlist was mapped to",
+        )
+    if any(cell.pins[pin].function is None for pin in cell.outputs):
+        raise InputError("netlist", cell.name, "an output has no function", "map without this cell")
+    return cell
 
 
 def _clock(instance: Instance, constants: dict[int, int]) -> int:

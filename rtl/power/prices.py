@@ -6,11 +6,14 @@ was evaluated; the technology file holds pJ of the events that sim counts.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from sim.errors import InputError
 
 _ROM = "rom_logic_"
 _TILES = {"energy": "dense_tile", "sparse": "sparse_tile"}
@@ -52,9 +55,14 @@ def prices(power: Mapping[str, Any]) -> str:
         _sizes(parts, _ROM, "rom_read"),
         f"ROM as logic of random contents, a read, {source}",
     )
+    return "\n".join([*lines, *_everywhere(parts, source), *_rom_area(parts, made["library"])])
+
+
+def _everywhere(parts: Mapping[str, Any], source: str) -> list[str]:
+    """Clock pins and leakage, whatever the component."""
     clock = [part["clock_j_per_cycle"] / part["flip_flops"] for part in parts.values() if part["flip_flops"]]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
-    lines += [
+    return [
         "[clock_pj_per_flip_flop]",
         f"value = {1e12 * sum(clock) / len(clock):.4g}",
         'label = "measured"',
@@ -67,18 +75,20 @@ def prices(power: Mapping[str, Any]) -> str:
         f'source = "mean of components, {source}"',
         "",
     ]
+
+
+def _rom_area(parts: Mapping[str, Any], library: str) -> list[str]:
     roms = ", ".join(
         f"{size} = {parts[f'{_ROM}{size}']['area_um2']}"
         for size in sorted(int(name.removeprefix(_ROM)) for name in parts if name.startswith(_ROM))
     )
-    lines += [
+    return [
         "[area.rom]",
         f"um2 = {{ {roms} }}",
         'label = "measured"',
-        f'source = "logic of random contents, with its read registers: synthesis on {made["library"]}"',
+        f'source = "logic of random contents, with its read registers: synthesis on {library}"',
         "",
     ]
-    return "\n".join(lines)
 
 
 def _sizes(parts: Mapping[str, Any], kind: str, event: str) -> dict[int, Mapping[str, Any]]:
@@ -117,5 +127,32 @@ def _origin(source: str, error: float) -> list[str]:
     ]
 
 
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m rtl.power.prices", description="Prices of a technology file from a power table."
+    )
+    parser.add_argument("table", type=Path, metavar="POWER.toml", help="as `python -m rtl.power` writes it")
+    given = parser.parse_args(arguments)
+    try:
+        print(prices(_table(given.table)))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _table(path: Path) -> dict[str, Any]:
+    fix = "give a table that `python -m rtl.power` wrote"
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError("table", str(path), "no such file", fix) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError("table", str(path), f"not TOML: {error}", fix) from None
+    if not {"components", "provenance"} <= set(table):
+        raise InputError("table", str(path), "has no components or provenance", fix)
+    return table
+
+
 if __name__ == "__main__":
-    print(prices(tomllib.loads(Path(sys.argv[1]).read_text())))
+    sys.exit(main())

@@ -12,6 +12,38 @@ from rtl.geometry import COUNT_BITS, Geometry
 from sim.accelerator import Accelerator
 
 
+class _Place:
+    """Where a walk is; signals are called like the attributes.
+
+    `line_words`, `row_step`, `column_step`: words that a step to the next line, output line and output column
+    skips. `row_word`, `window_word`, `line_word`, `place`: first word of the output line's windows, of the
+    window, of its line; of the position. `top`, `left`: the window's first line and column; `y`, `x`: those
+    of the position, which is `position` in line `line` of the window.
+    """
+
+    def __init__(self, unit: View) -> None:
+        self.line_words = Signal(packets.WORD_ADDRESS_BITS)
+        self.row_step = Signal(packets.WORD_ADDRESS_BITS)
+        self.column_step = Signal(packets.WORD_ADDRESS_BITS)
+        self.row_word = Signal(packets.WORD_ADDRESS_BITS)
+        self.window_word = Signal(packets.WORD_ADDRESS_BITS)
+        self.line_word = Signal(packets.WORD_ADDRESS_BITS)
+        self.place = Signal(packets.WORD_ADDRESS_BITS)
+        self.window_next = Signal(packets.WORD_ADDRESS_BITS)
+        coordinate = signed(len(unit.lines) + 2)
+        # Amaranth does not find the names of those assigned in pairs; the Verilog has none either.
+        self.top, self.y = Signal(coordinate), Signal(coordinate)
+        self.line, self.group = Signal.like(unit.window_y), Signal.like(unit.groups)
+        self.line_end, self.group_end = Signal(), Signal()
+        self.left = Signal(coordinate)
+        self.x = Signal(coordinate)
+        self.position = Signal.like(unit.window_x)
+        self.column = Signal.like(unit.width)
+        self.column_end = Signal()
+        self.pixel = Signal(COUNT_BITS)
+        self.byte = Signal(len(unit.channel))
+
+
 class PassWalk(Block):
     """Walks over output pixels, runs of `requant_lanes` channels and window positions, the last ones fastest.
 
@@ -44,86 +76,81 @@ class PassWalk(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         unit = View(self.layout, self.unit)
-
-        def word(name: str) -> Signal:
-            return Signal(packets.WORD_ADDRESS_BITS, name=name)
-
-        # Words that a step to the next line, output line and output column skips.
-        line_words, row_step, column_step = word("line_words"), word("row_step"), word("column_step")
-        m.d.sync += line_words.eq(unit.line_pixels * unit.from_pitch)
-        m.d.comb += [row_step.eq(unit.stride_y * line_words), column_step.eq(unit.stride_x * unit.from_pitch)]
-
-        # First word of the output line's windows, of the window, of its line; of the position.
-        row_word, window_word, line_word = word("row_word"), word("window_word"), word("line_word")
-        place, window_next = word("place"), word("window_next")
-        bits = len(unit.lines) + 2
-        top, left = Signal(signed(bits)), Signal(signed(bits))
-        y, x = Signal(signed(bits)), Signal(signed(bits))
-        line, position = Signal.like(unit.window_y), Signal.like(unit.window_x)
-        group, column = Signal.like(unit.groups), Signal.like(unit.width)
-        pixel = Signal(COUNT_BITS)
-        byte = Signal(len(unit.channel))
-        line_end, group_end, column_end = Signal(), Signal(), Signal()
-        m.d.comb += [
-            y.eq(top + line),
-            x.eq(left + position),
-            self.inside.eq((y >= 0) & (y < unit.lines) & (x >= 0) & (x < unit.line_pixels)),
-            self.word.eq(place + (byte >> 3)),
-            self.half.eq(byte[2]),
-            line_end.eq(position + 1 == unit.window_x),
-            group_end.eq(group + 1 == unit.groups),
-            column_end.eq(column + 1 == unit.width),
-            self.first.eq((line == 0) & (position == 0)),
-            self.last.eq(line_end & (line + 1 == unit.window_y)),
-            self.complete.eq(self.last & group_end & (pixel + 1 == unit.pixels)),
-            window_next.eq(
-                Mux(~group_end, window_word, Mux(column_end, row_word + row_step, window_word + column_step))
-            ),
-        ]
+        at = _Place(unit)
+        self._position(m, unit, at)
         with m.If(self.step):
-            m.d.sync += [position.eq(position + 1), place.eq(place + unit.from_pitch)]
-            with m.If(line_end):
-                m.d.sync += [
-                    position.eq(0),
-                    line.eq(line + 1),
-                    line_word.eq(line_word + line_words),
-                    place.eq(line_word + line_words),
-                ]
-            with m.If(self.last):
-                m.d.sync += [
-                    line.eq(0),
-                    group.eq(group + 1),
-                    byte.eq(byte + self.accelerator.requant_lanes),
-                    line_word.eq(window_next),
-                    place.eq(window_next),
-                    window_word.eq(window_next),
-                ]
-                with m.If(group_end):
-                    m.d.sync += [
-                        group.eq(0),
-                        byte.eq(0),
-                        column.eq(column + 1),
-                        pixel.eq(pixel + 1),
-                        left.eq(left + unit.stride_x),
-                    ]
-                    with m.If(column_end):
-                        m.d.sync += [
-                            column.eq(0),
-                            left.eq(-unit.pad_x),
-                            top.eq(top + unit.stride_y),
-                            row_word.eq(window_next),
-                        ]
+            self._step(m, unit, at)
         with m.If(self.start):
-            origin = unit["from"] - unit.pad_y * line_words - unit.pad_x * unit.from_pitch
+            origin = unit["from"] - unit.pad_y * at.line_words - unit.pad_x * unit.from_pitch
             m.d.sync += [
-                top.eq(-unit.pad_y),
-                left.eq(-unit.pad_x),
-                line.eq(0),
-                position.eq(0),
-                group.eq(0),
-                column.eq(0),
-                pixel.eq(0),
-                byte.eq(0),
-                *(register.eq(origin) for register in (row_word, window_word, line_word, place)),
+                at.top.eq(-unit.pad_y),
+                at.left.eq(-unit.pad_x),
+                at.line.eq(0),
+                at.position.eq(0),
+                at.group.eq(0),
+                at.column.eq(0),
+                at.pixel.eq(0),
+                at.byte.eq(0),
+                *(word.eq(origin) for word in (at.row_word, at.window_word, at.line_word, at.place)),
             ]
         return m
+
+    def _position(self, m: Module, unit: View, at: _Place) -> None:
+        """Outputs of the vector at hand, and what ends with it."""
+        m.d.sync += at.line_words.eq(unit.line_pixels * unit.from_pitch)
+        m.d.comb += [
+            at.row_step.eq(unit.stride_y * at.line_words),
+            at.column_step.eq(unit.stride_x * unit.from_pitch),
+        ]
+        next_column = at.window_word + at.column_step
+        m.d.comb += [
+            at.y.eq(at.top + at.line),
+            at.x.eq(at.left + at.position),
+            self.inside.eq((at.y >= 0) & (at.y < unit.lines) & (at.x >= 0) & (at.x < unit.line_pixels)),
+            self.word.eq(at.place + (at.byte >> 3)),
+            self.half.eq(at.byte[2]),
+            at.line_end.eq(at.position + 1 == unit.window_x),
+            at.group_end.eq(at.group + 1 == unit.groups),
+            at.column_end.eq(at.column + 1 == unit.width),
+            self.first.eq((at.line == 0) & (at.position == 0)),
+            self.last.eq(at.line_end & (at.line + 1 == unit.window_y)),
+            self.complete.eq(self.last & at.group_end & (at.pixel + 1 == unit.pixels)),
+            at.window_next.eq(
+                Mux(~at.group_end, at.window_word, Mux(at.column_end, at.row_word + at.row_step, next_column))
+            ),
+        ]
+
+    def _step(self, m: Module, unit: View, at: _Place) -> None:
+        """To the next position, line of the window, group of channels, output column, output line."""
+        m.d.sync += [at.position.eq(at.position + 1), at.place.eq(at.place + unit.from_pitch)]
+        with m.If(at.line_end):
+            m.d.sync += [
+                at.position.eq(0),
+                at.line.eq(at.line + 1),
+                at.line_word.eq(at.line_word + at.line_words),
+                at.place.eq(at.line_word + at.line_words),
+            ]
+        with m.If(self.last):
+            m.d.sync += [
+                at.line.eq(0),
+                at.group.eq(at.group + 1),
+                at.byte.eq(at.byte + self.accelerator.requant_lanes),
+                at.line_word.eq(at.window_next),
+                at.place.eq(at.window_next),
+                at.window_word.eq(at.window_next),
+            ]
+            with m.If(at.group_end):
+                m.d.sync += [
+                    at.group.eq(0),
+                    at.byte.eq(0),
+                    at.column.eq(at.column + 1),
+                    at.pixel.eq(at.pixel + 1),
+                    at.left.eq(at.left + unit.stride_x),
+                ]
+                with m.If(at.column_end):
+                    m.d.sync += [
+                        at.column.eq(0),
+                        at.left.eq(-unit.pad_x),
+                        at.top.eq(at.top + unit.stride_y),
+                        at.row_word.eq(at.window_next),
+                    ]

@@ -63,6 +63,9 @@ class Storer(Block):
                 "choose a multiple of 4 that divides columns",
             )
         self.layout = packets.unit(geometry)
+        self.units, self.places = UnitBuffer(accelerator=accelerator), RowPlaces(accelerator=accelerator)
+        self.intake, self.lanes = RowIntake(accelerator=accelerator), StorerLanes(accelerator=accelerator)
+        self.entries = RowEntries(accelerator=accelerator)
         data = WORD_BITS * accelerator.map_banks
         self.write_layout = StructLayout(
             {
@@ -105,17 +108,38 @@ class Storer(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        acc = self.geometry.accelerator
-        units = place(m, "unit_buffer", UnitBuffer(accelerator=acc))
-        places = place(m, "row_places", RowPlaces(accelerator=acc))
-        intake = place(m, "row_intake", RowIntake(accelerator=acc))
-        lanes = place(m, "lanes", StorerLanes(accelerator=acc))
-        entries = place(m, "row_entries", RowEntries(accelerator=acc))
+        units = place(m, "unit_buffer", self.units)
+        place(m, "row_places", self.places)
+        place(m, "row_intake", self.intake)
+        lanes = place(m, "lanes", self.lanes)
+        place(m, "row_entries", self.entries)
         unit = View(self.layout, units.unit)
         is_pass = Signal()
-        result = self._pass(m, units, lanes, is_pass)
+        result = self._pass(m, is_pass)
         now = Signal(TIME_BITS)
         m.d.sync += now.eq(now + 1)
+        self._connect(m, is_pass, result, now)
+        writes = self._enter(m, unit, result, now)
+
+        # The packet of what entered last.
+        held = Signal(self.layout.size, reset_less=True)
+        issued = View(self.layout, held)
+        m.d.comb += lanes.issued.eq(held)
+        with m.If(writes[0].valid):
+            m.d.sync += held.eq(units.unit)
+        written, soon = Signal(self.write_layout), Signal(self.write_layout)
+        m.d.comb += [
+            written.eq(Mux(issued.residual, writes[4].as_value(), writes[3].as_value())),
+            soon.eq(Mux(issued.residual, writes[3].as_value(), writes[2].as_value())),
+        ]
+        self._residual(m, unit, writes[1].valid & issued.residual)
+        self._write(m, lanes.data, written, issued.map)
+        self._hand_over(m, soon, now)
+        return m
+
+    def _connect(self, m: Module, is_pass: Signal, result: Value, now: Signal) -> None:
+        """`result`: a result of a pass enters the lanes."""
+        units, places, intake, lanes = self.units, self.places, self.intake, self.lanes
         m.d.comb += [
             units.word_valid.eq(self.word_valid),
             units.word.eq(self.word),
@@ -123,8 +147,8 @@ class Storer(Block):
             self.unit_loaded.eq(units.unit_loaded),
             units.group.eq(places.following),
             units.unit_done.eq(places.step & places.unit_end),
-            units.left.eq(entries.left),
-            is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
+            units.left.eq(self.entries.left),
+            is_pass.eq(View(self.layout, units.unit)["pass"] != packets.PASS_KINDS["rows"]),
             places.unit.eq(units.unit),
             places.step.eq(intake.row_done | result),
             intake.row_valid.eq(self.row_valid),
@@ -138,13 +162,15 @@ class Storer(Block):
             lanes.parameters.eq(units.parameters),
             lanes.operand.eq(intake.operand),
             lanes.index.eq(intake.index),
-            entries.unit.eq(units.leaving),
-            self.out_valid.eq(entries.out_valid),
-            entries.out_ready.eq(self.out_ready),
-            *(getattr(self, f"out_{name}").eq(getattr(entries, f"out_{name}")) for name in ENTRY),
+            self.entries.unit.eq(units.leaving),
+            self.out_valid.eq(self.entries.out_valid),
+            self.entries.out_ready.eq(self.out_ready),
+            *(getattr(self, f"out_{name}").eq(getattr(self.entries, f"out_{name}")) for name in ENTRY),
         ]
 
-        # What goes beside the values through the lanes: n cycles old in `writes[n]`.
+    def _enter(self, m: Module, unit: View, result: Value, now: Signal) -> list[View]:
+        """What goes beside the values through the lanes, from now on to four cycles old."""
+        places, intake = self.places, self.intake
         writes = [Signal(self.write_layout, name=f"write_{age}") for age in range(5)]
         enters = writes[0]
         byte = Signal(BYTE_BITS)
@@ -161,25 +187,11 @@ class Storer(Block):
         with m.Elif(intake.row_done & places.pixel_end):
             m.d.comb += [enters.handed.eq(unit.a), enters.due.eq(intake.arrival + unit.store + 2)]
         m.d.sync += [older.eq(younger) for younger, older in pairwise(writes)]
+        return writes
 
-        # The packet of what entered last.
-        held = Signal(self.layout.size, reset_less=True)
-        issued = View(self.layout, held)
-        m.d.comb += lanes.issued.eq(held)
-        with m.If(enters.valid):
-            m.d.sync += held.eq(units.unit)
-        written, soon = Signal(self.write_layout), Signal(self.write_layout)
-        m.d.comb += [
-            written.eq(Mux(issued.residual, writes[4].as_value(), writes[3].as_value())),
-            soon.eq(Mux(issued.residual, writes[3].as_value(), writes[2].as_value())),
-        ]
-        self._residual(m, lanes, unit, places, intake.column, writes[1].valid & issued.residual)
-        self._write(m, lanes.data, written, issued.map)
-        self._hand_over(m, entries, soon, now)
-        return m
-
-    def _pass(self, m: Module, units: UnitBuffer, lanes: StorerLanes, is_pass: Signal) -> Signal:
+    def _pass(self, m: Module, is_pass: Signal) -> Value:
         """Reads vectors; returns whether the last one of a window enters the lanes."""
+        units, lanes = self.units, self.lanes
         walk = place(m, "pass_walk", PassWalk(accelerator=self.geometry.accelerator))
         begun, enters, last, half = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
@@ -207,16 +219,15 @@ class Storer(Block):
             m.d.sync += begun.eq(0)
         return enters & last
 
-    def _residual(
-        self, m: Module, lanes: StorerLanes, unit: View, places: RowPlaces, column: Signal, read: Value
-    ) -> None:
+    def _residual(self, m: Module, unit: View, read: Value) -> None:
         """Reads the operand in the cycle after its row entered the lanes."""
+        lanes, places = self.lanes, self.places
         pixel, later = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
         byte = Signal(BYTE_BITS)
         half = Signal(2)
         m.d.comb += [
             pixel.eq(Mux(places.first_pixel, unit["from"], later)),
-            byte.eq(unit.from_channel + places.offset + column),
+            byte.eq(unit.from_channel + places.offset + self.intake.column),
             self.residual_read.eq(read),
             lanes.other.eq(_from_half(self.residual_data, half[1])),
         ]
@@ -233,7 +244,7 @@ class Storer(Block):
             self.write_data.eq(Mux(write.half, data << HALF_WORD, data)),
         ]
 
-    def _hand_over(self, m: Module, entries: RowEntries, write: View, now: Signal) -> None:
+    def _hand_over(self, m: Module, write: View, now: Signal) -> None:
         """What is written in the next cycle waits until it is due."""
         # Pixels of smaller a may come while the last one of a larger a waits for its store cycles.
         depth = 1 << ceil_log2(self.geometry.accelerator.prf_depth + 2)
@@ -244,7 +255,7 @@ class Storer(Block):
             queue.in_data.eq(Cat(write.handed, write.due)),
             Cat(handed, due).eq(queue.out_data),
             queue.out_ready.eq(~(now - due)[TIME_BITS - 1]),
-            entries.handed.eq(Mux(queue.out_valid & queue.out_ready, handed, 0)),
+            self.entries.handed.eq(Mux(queue.out_valid & queue.out_ready, handed, 0)),
         ]
 
 

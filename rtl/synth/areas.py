@@ -25,8 +25,9 @@ from rtl.weights.loader import Loader
 from rtl.weights.rom_bank import RomBank
 from sim import accelerator
 from sim.accelerator import Accelerator
+from sim.accelerator.systolic import FAMILIES
 from sim.errors import InputError
-from sim.technology.synthesized import Unit, units_of
+from sim.technology.coefficients import Unit, units_of
 
 SIZES = (16, 32, 64)
 
@@ -47,17 +48,23 @@ def _loader(acc: Accelerator) -> Block:
     return Loader(accelerator=acc)
 
 
+def _loaders() -> dict[str, Component]:
+    """Of every weight format that a preset of the EWS dataflow has, on dense and sparse tiles."""
+    found = {}
+    for family in FAMILIES:
+        acc = accelerator.preset(f"{family}-{SIZES[0]}")
+        if acc.dataflow == "ews":
+            sparse = "-sparse" if acc.sparse_tile else ""
+            found[f"loader.{acc.format}{sparse}"] = Component(family, "column", _loader)
+    return found
+
+
 COMPONENTS = {
     "array.ws": Component("ws", "PE", _array),
     "array.ws-sparse": Component("ws-cms", "PE", _array),
     "array.ews": Component("ews", "PE", _array),
     "array.ews-sparse": Component("ews-cms", "PE", _array),
-    "loader.dense": Component("ews", "column", _loader),
-    "loader.codebook": Component("ews-c", "column", _loader),
-    "loader.masked": Component("ews-cm", "column", _loader),
-    "loader.masked-sparse": Component("ews-cms", "column", _loader),
-    "loader.signed": Component("ssvq", "column", _loader),
-    "loader.rom": Component("rom", "column", _loader),
+    **_loaders(),
     "arf": Component("ews", "row", lambda acc: Arf(depth=acc.arf_depth, width=8 * acc.rows)),
     "prf": Component(
         "ews",

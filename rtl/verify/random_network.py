@@ -10,10 +10,11 @@ from rtl.compiler import Image, compile
 from rtl.verify.random_weight import random_codebook, random_weight
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats import stream
 from sim.network import Add, AveragePool, Conv, Network, Pool, Requantization, TensorSpec
 from sim.network.layers import Map
 from sim.shapes import ConvShape, PassShape
-from sim.systolic.schedule import Format, Schedule, Source, fold, spills
+from sim.systolic.schedule import Schedule, Source, fold, spills
 from sim.systolic.streams import stream_format
 
 ATTEMPTS = 1000
@@ -112,7 +113,7 @@ def _conv(
     groups, dilation = 1, (1, 1)
     if rng.random() < 0.25:
         dilation = _pair(rng, (1, 1), (3, 3))
-    native = acc.loader != "dense" and rng.random() < 0.6
+    native = acc.coded and rng.random() < 0.6
     if rng.random() < 0.25:
         native = False
         divisors = [n for n in range(2, channels + 1) if channels % n == 0]
@@ -201,7 +202,9 @@ def _schedule(
     if first and rng.random() < 0.5:
         seen = fold(shape, acc, form)
     overlap = bool(rng.random() < 0.7)
-    factors = _factors(acc, rng, form, overlap) if form != "block" else (1, 1, int(rng.integers(1, 3)))
+    factors = (
+        _factors(acc, rng, form, overlap) if not stream(form).diagonal else (1, 1, int(rng.integers(1, 3)))
+    )
     source: Source = "l1" if resident else "l2"
     if (first and rng.random() < 0.7) or spills(shape, acc):
         source = "dram"
@@ -215,12 +218,12 @@ def _schedule(
     return replace(schedule, outputs_outer=outer, split_channels=split)
 
 
-def _factors(acc: Accelerator, rng: np.random.Generator, form: Format, overlap: bool) -> tuple[int, int, int]:
+def _factors(acc: Accelerator, rng: np.random.Generator, form: str, overlap: bool) -> tuple[int, int, int]:
     """A, B and D that a WRF bank holds."""
     if acc.dataflow == "ws":
         return 1, 1, 1
     bank = acc.wrf_depth // 2 if overlap else acc.wrf_depth
-    limit = max(1, bank // acc.split if form == "split" else bank)
+    limit = max(1, bank // stream(form).parts(acc))
     a = int(rng.integers(1, min(4, limit) + 1))
     b = int(rng.integers(1, min(3, limit // a) + 1))
     return a, b, int(rng.integers(1, limit // (a * b) + 1))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import comb
-
 import numpy as np
 
 from sim.accelerator import Accelerator
-from sim.network import CodebookWeight, DenseWeight, Weight
+from sim.network import WEIGHTS, DenseWeight, Weight
 
 
 def random_weight(
@@ -26,29 +24,26 @@ def random_weight(
         channels: of one group.
         rom: int8 [k, d], the codebook that all layers of a machine with a ROM share.
     """
+    shape = (outputs, channels, *kernel)
     if not native:
-        return DenseWeight(_extreme(rng, (outputs, channels, *kernel)))
-    d = acc.codeword_length
+        return DenseWeight(_extreme(rng, shape))
+    form, d = acc.weights, acc.codeword_length
     codebook = rom
-    if acc.loader != "rom":
+    if not form.universal:
         codebook = _extreme(rng, (int(rng.integers(2, acc.codebook_entries + 1)), d))
-    groups = -(-outputs // d)
-    assignments = rng.integers(0, len(codebook), (groups, channels, *kernel)).astype(np.uint16)
-    if acc.loader == "rom":
-        return CodebookWeight(codebook, assignments, universal=True)
-    if acc.loader == "codebook":
-        return CodebookWeight(codebook, assignments)
-    if acc.loader == "signed":
-        signs = rng.integers(0, 1 << d, assignments.shape).astype(np.uint16)
-        magnitudes = np.abs(codebook.astype(np.int16)).clip(0, 127).astype(np.int8)
-        return CodebookWeight(magnitudes, assignments, signs=signs)
-    codes = rng.integers(0, comb(acc.group, acc.keep), (*assignments.shape, d // acc.group))
-    return CodebookWeight(codebook, assignments, codes.astype(np.uint16), acc.keep, acc.group)
+    fields = form.draw(
+        (-(-outputs // d) * d, *shape[1:]),
+        len(codebook),
+        acc,
+        lambda limit, size: rng.integers(0, limit, size).astype(np.uint16),
+        lambda size: codebook,
+    )
+    return WEIGHTS[form.weight](**fields)  # type: ignore[arg-type]
 
 
 def random_codebook(acc: Accelerator, rng: np.random.Generator) -> np.ndarray:
     """int8 [k, d] for a ROM; none of its entries [0, d] for a machine without one."""
-    if acc.loader != "rom":
+    if not acc.weights.universal:
         return np.zeros((0, acc.codeword_length), np.int8)
     return _extreme(rng, (min(acc.codebook_entries, 4096), acc.codeword_length))
 

@@ -119,13 +119,48 @@ def compare(
         stalled: memory made it wait; then no cycles are compared.
         begin: `time.perf_counter` when all began.
     """
-    mismatches, words, first = 0, 0, ""
+    mismatches = _Mismatches()
+    layers, total = _layers(image, expected, found, stalled, mismatches)
+    _whole_run(found, total, mismatches)
+    return VerifyResult(
+        words_compared=sum(layer.words_compared for layer in layers),
+        mismatches=mismatches.count,
+        cycles_model=sum(layer.cycles_model for layer in layers),
+        cycles_rtl=sum(layer.cycles_rtl for layer in layers),
+        counters_model=total,
+        counters_rtl=found.counters[-1] if found.counters else {},
+        layers=tuple(layers),
+        first_mismatch=mismatches.first,
+        simulator=simulator,
+        wall_s=time.perf_counter() - begin,
+        build_s=found.build_s,
+        cycles_per_second=found.cycles / found.run_s,
+        warnings=image.warnings,
+    )
+
+
+class _Mismatches:
+    """How many there are, and what the first one is."""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, ""
+
+    def add(self, count: int, what: str) -> None:
+        if count:
+            self.count += count
+            self.first = self.first or what
+
+
+def _layers(
+    image: Image, expected: Simulation, found: Run, stalled: bool, mismatches: _Mismatches
+) -> tuple[list[LayerResult], dict[str, int]]:
+    """Values, cycles and counters layer by layer; the counters of the model over all layers."""
     layers = []
     before = dict.fromkeys(found.counters[0], 0) if found.counters else {}
     total: dict[str, int] = {}
     for n, (layer, counts) in enumerate(zip(image.layers, expected.layers, strict=True)):
         tensor = expected.tensors[layer.tensor][0]
-        wrong, where = _tensor(layer.tensor, tensor, image.read(found.memory, layer.tensor))
+        mismatches.add(*_tensor(layer.tensor, tensor, image.read(found.memory, layer.tensor)))
         counters = model.counters(layer, counts)
         total = {name: total.get(name, 0) + count for name, count in counters.items()}
         counted, cycles = {}, 0
@@ -144,44 +179,28 @@ def compare(
                 {name: counted.get(name, 0) for name in seen},
             )
         )
-        count, what = _counters(layers[-1], stalled)
-        mismatches += wrong + count
-        words += tensor.size
-        first = first or where or what
+        mismatches.add(*_counters(layers[-1], stalled))
+    return layers, total
+
+
+def _whole_run(found: Run, total: dict[str, int], mismatches: _Mismatches) -> None:
+    """Counters and their registers at the end of the run, and what must not happen in it."""
     last = found.counters[-1] if found.counters else {}
     for name in model.AHEAD:
-        if last.get(name) != total[name]:
-            mismatches += 1
-            first = first or f"counter {name}: expected {total[name]}, found {last.get(name, 0)}"
+        wrong = last.get(name) != total[name]
+        mismatches.add(wrong, f"counter {name}: expected {total[name]}, found {last.get(name, 0)}")
     for name, count in last.items():
         read = found.registers.get(f"count_{name}_lo", 0) | found.registers.get(f"count_{name}_hi", 0) << 32
-        if not found.limited and read != count:
-            mismatches += 1
-            first = first or f"register of counter {name}: expected {count}, found {read}"
-    if found.protocol_errors or found.limited or found.strays:
-        mismatches += found.protocol_errors + found.limited + found.strays
-        first = first or (
-            "the run did not end"
-            if found.limited
-            else "a word beyond the maps has changed"
-            if found.strays
-            else "a write burst ends elsewhere than its length says, an address lies beyond memory, "
-            "or the storer lost a row"
-        )
-    return VerifyResult(
-        words,
-        mismatches,
-        sum(layer.cycles_model for layer in layers),
-        sum(layer.cycles_rtl for layer in layers),
-        total,
-        last,
-        tuple(layers),
-        first,
-        simulator,
-        time.perf_counter() - begin,
-        found.build_s,
-        found.cycles / found.run_s,
-        image.warnings,
+        wrong = not found.limited and read != count
+        mismatches.add(wrong, f"register of counter {name}: expected {count}, found {read}")
+    mismatches.add(
+        found.protocol_errors + found.limited + found.strays,
+        "the run did not end"
+        if found.limited
+        else "a word beyond the maps has changed"
+        if found.strays
+        else "a write burst ends elsewhere than its length says, an address lies beyond memory, "
+        "or the storer lost a row",
     )
 
 

@@ -42,7 +42,7 @@ class Loader(Block):
         self.geometry = geometry = Geometry(accelerator)
         self.layout = packets.job(geometry)
         self.rom = rom
-        self.fills = accelerator.coded and accelerator.loader != "rom"
+        self.fills = accelerator.weights.loads_codebook
         super().__init__(
             {
                 "job_valid": In(1),
@@ -74,16 +74,7 @@ class Loader(Block):
         acc, geometry = self.geometry.accelerator, self.geometry
         held = Signal(self.layout.size, reset_less=True)
         job = View(self.layout, held)
-        buffer = place(
-            m,
-            "beat_buffer",
-            BeatBuffer(
-                port_bits=acc.weight_port_bits,
-                ring_bits=geometry.buffer_row_bits,
-                rows=geometry.buffer_rows,
-                row_bits=geometry.row_bits,
-            ),
-        )
+        buffer = self._buffer(m)
         entries = place(m, "entry_counter", EntryCounter(depth=acc.wrf_depth))
         words = place(m, "row_words", RowWords(accelerator=acc))
 
@@ -91,13 +82,7 @@ class Loader(Block):
         row = Signal(range(max(acc.rows, acc.codebook_entries if self.fills else 1)))
         rows = Signal(len(row) + 1)
         width = Signal(len(buffer.width))
-        m.d.comb += [
-            rows.eq(Mux(entries.group_tail, job.rows_tail, job.rows)),
-            width.eq(Mux(entries.column_tail, job.row_bits_tail, job.row_bits)),
-        ]
-        if self.fills:
-            with m.If(filling):
-                m.d.comb += [rows.eq(job.entries), width.eq(8 * acc.codeword_length)]
+        self._extents(m, job, entries, filling, rows, width)
 
         # A row is in the buffer, looked up for the last cycle, written.
         present, looks, written = Signal(), Signal(), Signal()
@@ -141,23 +126,15 @@ class Loader(Block):
         address = Signal(geometry.wrf_address_bits, reset_less=True)
         with m.If(looks):
             m.d.sync += [target.eq(row), address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0))]
-        if acc.loader == "dense":
+        if acc.coded:
+            decoder = self._decode(m, buffer.row, width, job, filling)
+            m.d.comb += [decoder.look.eq(present), looks.eq(present & decoder.done)]
+            self._pass_on(m, decoder, words, written & filling, target)
+        else:
             values = Signal.like(words.values, reset_less=True)
             with m.If(looks):
                 m.d.sync += values.eq(buffer.row)
             m.d.comb += [looks.eq(present), words.values.eq(values)]
-        else:
-            decoder = self._decode(m, buffer.row, width, job, filling)
-            m.d.comb += [decoder.look.eq(present), looks.eq(present & decoder.done)]
-            for port in ("values", "signs", "masks"):
-                if port in words.signature.members:
-                    m.d.comb += getattr(words, port).eq(getattr(decoder, port))
-            if self.fills:
-                m.d.comb += [
-                    decoder.write_enable.eq(written & filling),
-                    decoder.write_address.eq(target),
-                    decoder.write_data.eq(decoder.values),
-                ]
         self._place_row(m, words, entries, job, looks, row_end)
         m.d.comb += [
             self.write_enable.eq(self.row_written << target),
@@ -165,6 +142,32 @@ class Loader(Block):
             self.write_data.eq(words.words),
         ]
         return m
+
+    def _buffer(self, m: Module) -> BeatBuffer:
+        geometry = self.geometry
+        return place(
+            m,
+            "beat_buffer",
+            BeatBuffer(
+                port_bits=geometry.accelerator.weight_port_bits,
+                ring_bits=geometry.buffer_row_bits,
+                rows=geometry.buffer_rows,
+                row_bits=geometry.row_bits,
+            ),
+        )
+
+    def _extents(
+        self, m: Module, job: View, entries: EntryCounter, filling: Value, rows: Signal, width: Signal
+    ) -> None:
+        """Rows of the entry at hand, or of the codebook, and their bits."""
+        m.d.comb += [
+            rows.eq(Mux(entries.group_tail, job.rows_tail, job.rows)),
+            width.eq(Mux(entries.column_tail, job.row_bits_tail, job.row_bits)),
+        ]
+        if self.fills:
+            length = self.geometry.accelerator.codeword_length
+            with m.If(filling):
+                m.d.comb += [rows.eq(job.entries), width.eq(8 * length)]
 
     def _banks(self, m: Module, job: View, begins: Signal, loading: Signal, filling: Value) -> Value:
         """Claims a bank when a job begins; returns that of the job at hand."""
@@ -195,6 +198,20 @@ class Loader(Block):
         if not self.fills:
             m.d.comb += decoder.row_width.eq(width)
         return decoder
+
+    def _pass_on(
+        self, m: Module, decoder: RowDecoder, words: RowWords, fill: Value, codeword: Signal
+    ) -> None:
+        """What was looked up goes to the WRF words, or in a codebook job back into the codebook."""
+        for port in ("values", "signs", "masks"):
+            if port in words.signature.members:
+                m.d.comb += getattr(words, port).eq(getattr(decoder, port))
+        if self.fills:
+            m.d.comb += [
+                decoder.write_enable.eq(fill),
+                decoder.write_address.eq(codeword),
+                decoder.write_data.eq(decoder.values),
+            ]
 
     def _place_row(
         self, m: Module, words: RowWords, entries: EntryCounter, job: View, looks: Signal, row_end: Signal

@@ -152,7 +152,7 @@ def bank_words(accelerator: Accelerator, contents: np.ndarray | None) -> list[li
 
 def init_files(accelerator: Accelerator, contents: np.ndarray | None) -> dict[str, str]:
     """Text by name of the files that the exported ROM reads; none for a machine without a ROM."""
-    if accelerator.loader != "rom":
+    if not accelerator.weights.universal:
         return {}
     digits = 2 * accelerator.codeword_length
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
@@ -32,8 +34,11 @@ class RowDecoder(Block):
 
     def __init__(self, *, accelerator: Accelerator, rom: np.ndarray | None = None) -> None:
         """`rom`: contents of the codebook ROM, int8 [k, d]."""
-        if accelerator.loader == "dense":
-            raise InputError("loader", "dense", "has nothing to decode", "pass the row through")
+        form = accelerator.weights
+        if form.name not in PARTS:
+            raise InputError(
+                "format", form.name, "the RTL has nothing that decodes it", f"use one of {', '.join(PARTS)}"
+            )
         self.geometry = geometry = Geometry(accelerator)
         self.rom = rom
         columns, index = accelerator.columns, geometry.index_bits
@@ -45,7 +50,7 @@ class RowDecoder(Block):
             "done": Out(1),
             "values": Out(8 * columns),
         }
-        if accelerator.loader == "rom":
+        if form.universal:
             ports |= {"row_width": In(bits_for(geometry.row_bits))}
         else:
             ports |= {
@@ -53,7 +58,7 @@ class RowDecoder(Block):
                 "write_address": In(index),
                 "write_data": In(8 * accelerator.codeword_length),
             }
-        if accelerator.loader == "signed":
+        if form.signs:
             ports |= {"signs": Out(columns)}
         if accelerator.sparse_tile:
             ports |= {"masks": Out(columns)}
@@ -80,17 +85,18 @@ class RowDecoder(Block):
                         ),
                         lows.eq(Cat(field[:low_bits] for field in fields)),
                     ]
-                    if acc.loader == "rom":
+                    if acc.weights.universal:
                         m.d.comb += valid.eq(
                             Cat(self.row_width >= (n + 1) * size for n in range(geometry.records))
                         )
-        if acc.loader == "rom":
-            self._read_rom(m, indices, valid)
-        else:
-            self._read_codebook(m, indices, lows)
+        PARTS[acc.weights.name](self, m, indices, lows, valid)
         return m
 
-    def _read_codebook(self, m: Module, indices: Signal, lows: Signal) -> None:
+    def _read_codebook(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
+        self._keep(m, self.values, Mux(self.raw, self.row, self._look_up(m, indices)))
+
+    def _look_up(self, m: Module, indices: Signal) -> Value:
+        """The codewords of a row, from the codebook RF."""
         acc = self.geometry.accelerator
         codebook = place(
             m,
@@ -104,21 +110,28 @@ class RowDecoder(Block):
             codebook.read_address.eq(indices),
             self.done.eq(1),
         ]
-        vectors: Value = codebook.read_data
-        if acc.loader == "masked":
-            masks = Signal(acc.columns)
-            for n in range(acc.columns // acc.group):
-                decoder = place(m, f"mask_decoder_{n}", MaskDecoder(keep=acc.keep, group=acc.group))
-                m.d.comb += [
-                    decoder.code.eq(lows.word_select(n, decoder.code_bits)),
-                    masks.word_select(n, acc.group).eq(decoder.mask),
-                ]
-            vectors = vectors & Cat(bit.replicate(8) for bit in masks)
-            if acc.sparse_tile:
-                self._keep(m, self.masks, masks)
-        if acc.loader == "signed":
-            self._keep(m, self.signs, Mux(self.raw, 0, lows))
+        return codebook.read_data
+
+    def _read_masked(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
+        acc = self.geometry.accelerator
+        codewords = self._look_up(m, indices)
+        masks = Signal(acc.columns)
+        for n in range(acc.columns // acc.group):
+            decoder = place(m, f"mask_decoder_{n}", MaskDecoder(keep=acc.keep, group=acc.group))
+            m.d.comb += [
+                decoder.code.eq(lows.word_select(n, decoder.code_bits)),
+                masks.word_select(n, acc.group).eq(decoder.mask),
+            ]
+        if acc.sparse_tile:
+            self._keep(m, self.masks, masks)
+        vectors = codewords & Cat(bit.replicate(8) for bit in masks)
         self._keep(m, self.values, Mux(self.raw, self.row, vectors))
+
+    def _read_signed(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
+        """`RowWords` negates: the magnitudes of a row are kept as they are."""
+        codewords = self._look_up(m, indices)
+        self._keep(m, self.signs, Mux(self.raw, 0, lows))
+        self._keep(m, self.values, Mux(self.raw, self.row, codewords))
 
     def _keep(self, m: Module, port: Signal, value: Value) -> None:
         register = Signal.like(port, name=f"{port.name}_register", reset_less=True)
@@ -126,7 +139,7 @@ class RowDecoder(Block):
             m.d.sync += register.eq(value)
         m.d.comb += port.eq(register)
 
-    def _read_rom(self, m: Module, indices: Signal, valid: Signal) -> None:
+    def _read_rom(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
         """Codewords arrive in the cycle after their read; earlier ones of the row wait in `held`."""
         bits = 8 * self.geometry.accelerator.codeword_length
         rom = place(m, "rom", Rom(accelerator=self.geometry.accelerator, contents=self.rom))
@@ -142,3 +155,13 @@ class RowDecoder(Block):
                 Mux(rom.hits[n], rom.codewords.word_select(n, bits), held.word_select(n, bits))
             )
         m.d.sync += held.eq(Mux(self.look & self.raw, self.row, self.values))
+
+
+PARTS: dict[str, Callable[[RowDecoder, Module, Signal, Signal, Signal], None]] = {
+    "vq": RowDecoder._read_codebook,
+    "mvq": RowDecoder._read_masked,
+    "ssvq": RowDecoder._read_signed,
+    "rom": RowDecoder._read_rom,
+}
+"""What makes weights of the records of a row, by the name of the format: from the indices, from the
+bits below each, and from which records the row has."""

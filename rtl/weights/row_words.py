@@ -38,7 +38,7 @@ class RowWords(Block):
             "lane": In(address_bits(geometry.words)),
             "words": Out(geometry.row_word_bits),
         }
-        if accelerator.loader == "signed":
+        if accelerator.weights.signs:
             ports |= {"signs": In(columns)}
         if accelerator.sparse_tile:
             ports |= {
@@ -53,7 +53,7 @@ class RowWords(Block):
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
         values: Value = self.values
-        if acc.loader == "signed":
+        if acc.weights.signs:
             signs = place(m, "signs_of_row", Signs(columns=acc.columns))
             m.d.comb += [signs.magnitudes.eq(values), signs.signs.eq(self.signs)]
             values = signs.weights

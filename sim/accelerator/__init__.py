@@ -9,34 +9,43 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sim.accelerator.systolic import FAMILIES, Accelerator, Loader, base
+from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError, nearest
+from sim.machine import KINDS, Machine, machine
 
-__all__ = ["FAMILIES", "Accelerator", "Loader", "build", "load", "preset"]
+__all__ = ["Accelerator", "build", "families", "load", "preset"]
+
+
+def families() -> dict[str, Machine]:
+    """Every family of presets, by name, and the kind of machine that it belongs to."""
+    return {family: found for found in map(machine, KINDS) for family in found.families}
 
 
 def preset(name: str) -> Accelerator:
-    """`FAMILY-S` or `FAMILY-HxL`, any size from 4 to 64.
+    """`FAMILY-S` or `FAMILY-HxL`, any size of the family's kind; 4 to 64 of the systolic machine.
 
     Raises:
         InputError: unknown family (with the nearest name) or a size out of range.
     """
     match = re.fullmatch(r"(.+)-(\d+)(?:x(\d+))?", name)
-    family = match.group(1) if match else name
-    if family not in FAMILIES:
+    family, known = match.group(1) if match else name, families()
+    if family not in known:
         raise InputError(
             "accelerator",
             name,
             "no such preset",
-            nearest(family, FAMILIES) + ", followed by a size: for example ews-cms-64",
+            nearest(family, known) + ", followed by a size: for example ews-cms-64",
         )
     if match is None:
         raise InputError("accelerator", name, "size missing", f"write {name}-64")
     rows, columns = int(match.group(2)), int(match.group(3) or match.group(2))
+    least, most = known[family].sizes
     for field, value in (("rows", rows), ("columns", columns)):
-        if not 4 <= value <= 64:
-            raise InputError(field, value, "presets go from 4 to 64", "choose a size in that range")
-    return build({"name": name} | base(rows, columns) | FAMILIES[family](columns))
+        if not least <= value <= most:
+            raise InputError(
+                field, value, f"presets go from {least} to {most}", "choose a size in that range"
+            )
+    return build({"name": name, "kind": known[family].kind} | known[family].families[family](rows, columns))
 
 
 def load(source: str | Path, overrides: Mapping[str, object] | None = None) -> Accelerator:
@@ -64,18 +73,25 @@ def load(source: str | Path, overrides: Mapping[str, object] | None = None) -> A
 
 
 def build(fields: Mapping[str, object]) -> Accelerator:
-    """An accelerator from plain fields, with errors in our form."""
+    """An accelerator from plain fields, of the kind that `kind` says; without it, the first of `KINDS`.
+
+    Raises:
+        InputError: an unknown kind or field, or a value out of range.
+    """
+    description = machine(str(fields.get("kind", next(iter(KINDS))))).description
     try:
-        return Accelerator(**fields)  # type: ignore[arg-type]
+        found: Accelerator = description(**fields)
     except ValidationError as error:
         first = error.errors()[0]
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, InputError):
             raise cause from None
         field = ".".join(str(part) for part in first["loc"]) or "accelerator"
+        known = description.model_fields
         fix = (
-            nearest(field, Accelerator.model_fields)
-            if first["type"] == "extra_forbidden"
-            else "see the field's description in sim/accelerator/systolic.py"
+            nearest(field, known)
+            if first["type"] == "extra_forbidden" or field not in known
+            else f"give a legal value; {field} is: {known[field].description}"
         )
         raise InputError(field, first.get("input"), first["msg"], fix) from None
+    return found

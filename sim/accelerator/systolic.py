@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sim.errors import InputError
+from sim import formats
+from sim.errors import InputError, require_multiple
 from sim.formats import encoding
 
-Loader = Literal["dense", "codebook", "masked", "signed", "rom"]
+L1Group = Literal["ifmap", "psum", "ofmap", "residual"]
+L1_EIGHTHS: dict[L1Group, int] = {"ifmap": 2, "psum": 4, "ofmap": 1, "residual": 1}
+"""Eighths of L1 that each of its groups has, eight in all; assumed."""
 
 
 class Accelerator(BaseModel):
@@ -31,7 +35,9 @@ class Accelerator(BaseModel):
     extension: tuple[int, int, int] | None = Field(
         None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses"
     )
-    loader: Loader = Field("dense", description="what the weight stream carries")
+    format: str = Field(
+        "dense", description=f"of the weights it is made for: {', '.join(formats.FORMATS)}; dense runs too"
+    )
     sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
     codeword_length: int = Field(16, ge=1, description="d")
     codebook_entries: int = Field(512, ge=2, le=65536, description="k, depth of the codebook RF")
@@ -79,20 +85,30 @@ class Accelerator(BaseModel):
     technology: str = Field("mvq40", description="coefficients of energy and area; sim/technology")
     dram: str = Field("", description="type for its energy, such as lpddr4; by default the technology's")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Descriptions of versions before 0.2 name the format by `loader`, in words of its own."""
+        if "loader" not in fields:
+            return fields
+        names = {form.loader: form.name for form in formats.FORMATS.values()}
+        loader = fields["loader"]
+        rest = {name: value for name, value in fields.items() if name != "loader"}
+        return rest | {"format": names.get(loader, loader)}
+
     @model_validator(mode="after")
     def _consistent(self) -> Accelerator:
-        self._divides("rows", "tile_rows")
-        self._divides("columns", "tile_columns")
-        if self.loader != "dense":
-            self._divides("columns", "codeword_length")
-        if self.loader == "masked":
-            if self.keep > self.group:
-                raise InputError("keep", self.keep, f"more than group = {self.group}", "keep fewer")
-            self._divides("codeword_length", "group")
+        require_multiple(self, "rows", "tile_rows")
+        require_multiple(self, "columns", "tile_columns")
+        self.weights.check(self)
         if self.sparse_tile:
-            if self.loader != "masked":
+            if not self.weights.masks:
+                masked = next(form.name for form in formats.FORMATS.values() if form.masks)
                 raise InputError(
-                    "sparse_tile", True, f"needs masked weights, not {self.loader}", "set loader = 'masked'"
+                    "sparse_tile",
+                    True,
+                    f"needs masked weights, not {self.format}",
+                    f"set format = {masked!r}",
                 )
             if self.tile_columns != self.codeword_length:
                 raise InputError(
@@ -101,7 +117,7 @@ class Accelerator(BaseModel):
                     "a sparse tile spans one codeword",
                     f"set tile_columns = {self.codeword_length}",
                 )
-            self._divides("group", "keep")
+            require_multiple(self, "group", "keep")
             if self.split > self.wrf_depth:
                 raise InputError(
                     "wrf_depth",
@@ -131,12 +147,10 @@ class Accelerator(BaseModel):
             )
         return self
 
-    def _divides(self, whole: str, part: str) -> None:
-        a, b = getattr(self, whole), getattr(self, part)
-        if a % b:
-            raise InputError(
-                whole, a, f"not a multiple of {part} = {b}", f"choose {part} from the divisors of {a}"
-            )
+    @property
+    def weights(self) -> formats.Format:
+        """The object of `format`."""
+        return formats.named(self.format)
 
     @property
     def row_stages(self) -> int:
@@ -180,20 +194,29 @@ class Accelerator(BaseModel):
         """Physical multipliers of the array."""
         return self.rows * self.columns // self.split
 
+    def l1_share(self, group: L1Group) -> int:
+        """Bytes of a group of L1, by L1_EIGHTHS."""
+        return self.l1_bytes * L1_EIGHTHS[group] // 8
+
     @property
     def ifmap_bytes(self) -> int:
-        """Quarter of L1 that holds ifmap tiles; assumed."""
-        return self.l1_bytes // 4
+        """Bytes of L1 that hold ifmap tiles."""
+        return self.l1_share("ifmap")
 
     @property
     def ofmap_bytes(self) -> int:
-        """Eighth of L1 that holds finished rows on their way to L2; assumed."""
-        return self.l1_bytes // 8
+        """Bytes of L1 that hold finished rows on their way to L2."""
+        return self.l1_share("ofmap")
 
     @property
     def residual_bytes(self) -> int:
-        """Eighth of L1 that holds residual tiles; assumed."""
-        return self.l1_bytes // 8
+        """Bytes of L1 that hold residual tiles."""
+        return self.l1_share("residual")
+
+    @property
+    def psum_bytes(self) -> int:
+        """Bytes of L1 that hold the psums of a spatial tile."""
+        return self.l1_share("psum")
 
     @property
     def weight_bytes(self) -> int:
@@ -208,12 +231,7 @@ class Accelerator(BaseModel):
     @property
     def coded(self) -> bool:
         """Whether the weight stream carries records."""
-        return self.loader != "dense"
-
-    @property
-    def psum_bytes(self) -> int:
-        """Half of L1 that holds the psums of a spatial tile; assumed."""
-        return self.l1_bytes // 2
+        return self.weights.coded
 
     @property
     def map_banks(self) -> int:
@@ -226,27 +244,30 @@ class Accelerator(BaseModel):
         return max(n for n in range(1, 2 * self.map_banks + 1) if self.requant_lanes % n == 0)
 
     @property
+    def peak_macs(self) -> int:
+        """Dense-equivalent multiply-accumulates a cycle at most: H L."""
+        return self.rows * self.columns
+
+    @property
     def peak_tops(self) -> float:
         """Dense-equivalent peak, 2 H L f, as the paper counts it (MVQ Table 9)."""
-        return 2 * self.rows * self.columns * self.clock_hz / 1e12
+        return 2 * self.peak_macs * self.clock_hz / 1e12
 
     @property
     def mask_code_bits(self) -> int:
         """Bits of one mask code, 0 without masks."""
-        return encoding.mask_bits(self.keep, self.group) if self.loader == "masked" else 0
+        return encoding.mask_bits(self.keep, self.group) if self.weights.masks else 0
 
     def record_bits(self, k: int) -> int:
-        """Bits of a codebook record whose layer has k codewords."""
-        codes = self.codeword_length // self.group if self.loader == "masked" else 0
-        signs = self.codeword_length if self.loader == "signed" else 0
-        return codes * self.mask_code_bits + signs + encoding.index_bits(k)
+        """Bits of a record whose layer has k codewords, or of a dense weight."""
+        return self.weights.unit_bits(self, k)
 
 
 def _largest_divisor(n: int, limit: int) -> int:
     return max(q for q in range(1, min(n, limit) + 1) if n % q == 0)
 
 
-def base(rows: int, columns: int) -> dict[str, object]:
+def _base(rows: int, columns: int) -> dict[str, object]:
     """What all families share at a size. L1 is 128 KB up to 16x16 (MVQ sec. 7.1)."""
     return dict(
         rows=rows,
@@ -269,7 +290,7 @@ def _codebook(columns: int, d: int, k: int) -> dict[str, object]:
 
 def _masked(columns: int) -> dict[str, object]:
     d = min(16, columns)
-    return dict(loader="masked", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
+    return dict(format="mvq", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
 
 
 def _sparse(columns: int) -> dict[str, object]:
@@ -278,18 +299,23 @@ def _sparse(columns: int) -> dict[str, object]:
 
 # The six settings of MVQ sec. 7.1, SSVQ and VQ4ALL. WS holds one weight a PE, and a second while it loads;
 # on WS-CMS that is one dense weight of M/N = 4 sub-records.
-FAMILIES = {
+FAMILIES: dict[str, Callable[[int], dict[str, object]]] = {
     "ws": lambda columns: _WS,
     "ws-cms": lambda columns: dict(_sparse(columns), **dict(_WS, wrf_depth=8)),
     "ews": lambda columns: {},
-    "ews-c": lambda columns: dict(loader="codebook", **_codebook(columns, 8, 1024)),
+    "ews-c": lambda columns: dict(format="vq", **_codebook(columns, 8, 1024)),
     "ews-cm": _masked,
     "ews-cms": _sparse,
     # SSVQ on EWS: a 7-bit magnitude and d sign bits a record (SSVQ reference, sec. 7: d = 8, k up to 256).
-    "ssvq": lambda columns: dict(loader="signed", **_codebook(columns, 8, 256)),
+    "ssvq": lambda columns: dict(format="ssvq", **_codebook(columns, 8, 256)),
     # VQ4ALL: one codebook of 2^16 x 8 for all networks (16 entries below 16 columns, for tests), in
     # 2 L/d banks of one port; assumed.
     "rom": lambda columns: dict(
-        loader="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
+        format="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
     ),
 }
+
+
+def preset(family: str, rows: int, columns: int) -> dict[str, object]:
+    """Fields of a family at a size."""
+    return _base(rows, columns) | FAMILIES[family](columns)

@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from sim.artifact.codec import Reader, Writer, codebook_hash
-from sim.artifact.header import SCHEMA_VERSION, InputHeader, NetworkHeader, json_schema
-from sim.errors import InputError
-from sim.network import Network, TensorSpec
+from sim.artifact.header import SCHEMA_VERSION, InputHeader, NetworkHeader, json_schema, network_header
+from sim.errors import InputError, nearest
+from sim.network import KINDS, Network, TensorSpec
 
 __all__ = ["SCHEMA_VERSION", "json_schema", "load", "save"]
 
@@ -38,7 +38,7 @@ def save(network: Network, path: str | Path) -> None:
     writer = Writer()
     layers = [writer.layer(layer) for layer in network.layers]
     source = network.input
-    header = NetworkHeader(
+    header = network_header()(
         name=network.name,
         input=InputHeader(shape=source.shape, scale=source.scale, zero_point=source.zero_point),
         layers=layers,
@@ -136,9 +136,12 @@ def _parse(metadata: Mapping[str, str], path: str | Path) -> NetworkHeader:
             "schema_version", version, f"this version reads {SCHEMA_VERSION}", "export the network again"
         )
     try:
-        return NetworkHeader.model_validate(fields)
+        return network_header().model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "union_tag_invalid" and (layer := first["loc"])[0] == "layers":
+            kind = first["ctx"]["tag"]
+            raise InputError(f"layers.{layer[1]}.kind", kind, "unknown", nearest(kind, KINDS)) from None
         field = ".".join(str(part) for part in first["loc"])
         raise InputError(field, first.get("input"), first["msg"], "see docs/network.schema.json") from None
 

@@ -4,50 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from sim import network
-from sim.artifact.header import (
-    AddHeader,
-    AveragePoolHeader,
-    CodebookHeader,
-    ConcatHeader,
-    ConvHeader,
-    DenseHeader,
-    LayerHeader,
-    LayerNormHeader,
-    MatMulHeader,
-    MultiplyHeader,
-    PoolHeader,
-    RequantizationHeader,
-    ReshapeHeader,
-    ScanHeader,
-    SoftmaxHeader,
-    TableHeader,
-    UpsampleHeader,
-)
+from sim.artifact.header import CodebookHeader, DenseHeader, FormatHeader, Header, file_fields, header
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv, DenseWeight, Layer, Requantization
-
-_KINDS: dict[type, tuple[type, dict[str, type[np.generic]]]] = {
-    # layer: its header, which has the fields of the same names, and the fields that are tensors
-    network.MatMul: (MatMulHeader, {}),
-    network.Add: (AddHeader, {}),
-    network.AveragePool: (AveragePoolHeader, {}),
-    network.Pool: (PoolHeader, {}),
-    network.Concat: (ConcatHeader, {}),
-    network.Upsample: (UpsampleHeader, {}),
-    network.Reshape: (ReshapeHeader, {}),
-    network.Table: (TableHeader, {"table": np.int8}),
-    network.Multiply: (MultiplyHeader, {}),
-    network.Softmax: (SoftmaxHeader, {"table": np.uint16}),
-    network.LayerNorm: (LayerNormHeader, {"gain": np.int16, "bias": np.int32}),
-    network.Scan: (ScanHeader, {"decay": np.uint16, "table": np.uint16, "skip": np.int32}),
-}
-_LAYERS = {header: (layer, tensors) for layer, (header, tensors) in _KINDS.items()}
+from sim.formats import named
+from sim.network import KINDS, CodebookWeight, DenseWeight, Layer
 
 
 def codebook_hash(codebook: np.ndarray) -> str:
@@ -69,46 +35,39 @@ class Writer:
     universal: dict[str, np.ndarray] = field(default_factory=dict)
     _codebooks: dict[tuple[tuple[int, ...], bytes], str] = field(default_factory=dict)
 
-    def layer(self, layer: Layer) -> LayerHeader:
-        if isinstance(layer, Conv):
-            return self._conv(layer)
-        header, arrays = _KINDS[type(layer)]
-        values = {f.name: getattr(layer, f.name) for f in fields(layer)}
-        for name in arrays:
-            self.tensors[f"{layer.name}.{name}"] = values.pop(name)
-        return header(**values)
-
-    def _conv(self, layer: Conv) -> ConvHeader:
-        weight = self._weight(layer.name, layer.weight)
-        self.tensors[f"{layer.name}.bias"] = layer.bias
-        requantization = None
-        if (q := layer.requantization) is not None:
-            requantization = RequantizationHeader(
-                zero_point=q.zero_point,
-                low=q.low,
-                high=q.high,
-                table=q.table is not None,
-                table_zero_point=q.table_zero_point,
+    def layer(self, layer: Layer) -> Header:
+        """Raises InputError where `KINDS` has no such kind, so that nobody could read the file."""
+        if KINDS.get(layer.kind) is not type(layer):
+            where = "sim.network.layers.KINDS"
+            raise InputError(
+                f"{layer.name}.kind", layer.kind, f"unknown to the network file, {where}", "add it there"
             )
-            self.tensors[f"{layer.name}.multiplier"] = q.multiplier
-            self.tensors[f"{layer.name}.shift"] = q.shift
-            if q.table is not None:
-                self.tensors[f"{layer.name}.table"] = q.table
-        return ConvHeader(
-            name=layer.name,
-            input=layer.input,
-            weight=weight,
-            stride=layer.stride,
-            padding=layer.padding,
-            requantization=requantization,
-            groups=layer.groups,
-            dilation=layer.dilation,
-        )
+        return self._part(layer.name, layer)
 
-    def _weight(self, name: str, weight: network.Weight) -> DenseHeader | CodebookHeader:
-        if isinstance(weight, DenseWeight):
+    def _part(self, name: str, part: object) -> Header:
+        """Header of a layer or a part of one, whose tensors are kept under the layer's name."""
+        kind: Any = type(part)
+        values: dict[str, Any] = {}
+        for entry in file_fields(kind):
+            value = getattr(part, entry.name)
+            if entry.stored:
+                if value is not None:
+                    self.tensors[f"{name}.{entry.name}"] = value
+                value = value is not None
+            elif entry.is_weight:
+                value = self._weight(name, value)
+            elif entry.part and value is not None:
+                value = self._part(name, value)
+            if entry.in_header:
+                values[entry.name] = value
+        return header(kind)(**values)
+
+    def _weight(self, name: str, weight: network.Weight) -> DenseHeader | CodebookHeader | FormatHeader:
+        if type(weight) is DenseWeight:
             self.tensors[f"{name}.weight"] = weight.values
             return DenseHeader()
+        if type(weight) is not CodebookWeight:
+            return self._other_weight(name, weight)
         digest = None
         if weight.universal:
             digest, place = codebook_hash(weight.codebook), "codebook"
@@ -132,6 +91,13 @@ class Writer:
             codebook_sha256=digest,
         )
 
+    def _other_weight(self, name: str, weight: network.Weight) -> FormatHeader:
+        found = {f.name: getattr(weight, f.name) for f in fields(weight)}
+        arrays = {key: value for key, value in found.items() if isinstance(value, np.ndarray)}
+        self.tensors |= {f"{name}.{key}": array for key, array in arrays.items()}
+        rest = {key: int(value) for key, value in found.items() if key not in arrays and value is not None}
+        return FormatHeader(format=weight.format, fields=rest)
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -144,46 +110,31 @@ class Reader:
     tensors: Mapping[str, np.ndarray]
     universal: Callable[[str], np.ndarray]
 
-    def layer(self, header: LayerHeader) -> Layer:
+    def layer(self, header: Header) -> Layer:
         """Raises InputError where tensors are missing or make no valid layer."""
-        if isinstance(header, ConvHeader):
-            return self._conv(header)
-        layer, arrays = _LAYERS[type(header)]
-        values: dict[str, Any] = {name: getattr(header, name) for name in type(header).model_fields}
-        del values["kind"]
-        for name, dtype in arrays.items():
-            values[name] = self._tensor(f"{header.name}.{name}", dtype)
-        return layer(**values)  # type: ignore[no-any-return]
+        said: Any = header
+        layer: Layer = self._part(said.name, KINDS[said.kind], header)
+        return layer
 
-    def _conv(self, header: ConvHeader) -> Conv:
-        name, out = header.name, header.requantization
-        requantization = None
-        if out is not None:
-            table = self._tensor(f"{name}.table", np.int8) if out.table else None
-            requantization = Requantization(
-                self._tensor(f"{name}.multiplier", np.uint16),
-                self._tensor(f"{name}.shift", np.uint8),
-                out.zero_point,
-                out.low,
-                out.high,
-                table,
-                out.table_zero_point,
-            )
-        return Conv(
-            name,
-            header.input,
-            self._weight(name, header.weight),
-            self._tensor(f"{name}.bias", np.int32),
-            header.stride,
-            header.padding,
-            requantization,
-            header.groups,
-            header.dilation,
-        )
+    def _part(self, name: str, kind: Any, header: Header) -> Any:
+        """A layer, or a part of one, from its header and the tensors of the layer's name."""
+        values: dict[str, Any] = {}
+        for entry in file_fields(kind):
+            value: Any = getattr(header, entry.name) if entry.in_header else True
+            if entry.stored:
+                value = self._tensor(f"{name}.{entry.name}", entry.stored) if value else None
+            elif entry.is_weight:
+                value = self._weight(name, value)
+            elif entry.part and value is not None:
+                value = self._part(name, entry.part, value)
+            values[entry.name] = value
+        return kind(**values)
 
-    def _weight(self, name: str, header: DenseHeader | CodebookHeader) -> network.Weight:
+    def _weight(self, name: str, header: DenseHeader | CodebookHeader | FormatHeader) -> network.Weight:
         if isinstance(header, DenseHeader):
             return DenseWeight(self._tensor(f"{name}.weight", np.int8))
+        if isinstance(header, FormatHeader):
+            return self._other_weight(name, header)
         digest = header.codebook_sha256
         codebook = self.universal(digest) if digest else self._tensor(header.codebook, np.int8)
         if codebook.ndim != 2:
@@ -201,6 +152,16 @@ class Reader:
             signs,
             digest is not None,
         )
+
+    def _other_weight(self, name: str, header: FormatHeader) -> network.Weight:
+        kind = network.WEIGHTS[named(header.format).weight]
+        arrays = {
+            f.name: self.tensors[key] for f in fields(kind) if (key := f"{name}.{f.name}") in self.tensors
+        }
+        absent = {f.name for f in fields(kind) if f.default is MISSING} - {*arrays, *header.fields}
+        if absent:
+            self._tensor(f"{name}.{min(absent)}")
+        return kind(**arrays, **header.fields)  # type: ignore[arg-type]
 
     def _tensor(self, name: str, *dtypes: type[np.generic]) -> np.ndarray:
         if name not in self.tensors:

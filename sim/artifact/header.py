@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache, reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    Tag,
+    create_model,
+    model_serializer,
+)
+
+from sim.network import KINDS, Layer, Weight
+from sim.network.layers.fields import Int8, Map, Presence, Stored
 
 SCHEMA_VERSION: Literal[1] = 1
 
-Int8 = Annotated[int, Field(ge=-128, le=127)]
-Positive = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Shift = Annotated[int, Field(ge=1, le=47)]
-Multiplier = Annotated[int, Field(ge=0, lt=2**16)]
-Pair = tuple[Positive, Positive]
 
-
-class _Header(BaseModel):
+class Header(BaseModel):
     """`OPTIONAL` fields are written only where they differ from the default: a file without them
     stays byte for byte what earlier versions wrote, and they read it."""
 
@@ -33,13 +44,13 @@ class _Header(BaseModel):
         }
 
 
-class DenseHeader(_Header):
+class DenseHeader(Header):
     """Tensor `LAYER.weight`: int8 [K, C/groups, Ky, Kx]."""
 
     format: Literal["dense"] = "dense"
 
 
-class CodebookHeader(_Header):
+class CodebookHeader(Header):
     """Tensors `LAYER.assignments` (uint16) and, with a mask, `LAYER.mask_codes` (uint16) or, with signs,
     `LAYER.signs` (uint16 or uint32)."""
 
@@ -56,204 +67,143 @@ class CodebookHeader(_Header):
     )
 
 
-class OutputHeader(_Header):
-    """Zero point and clamp of an INT8 output."""
+class FormatHeader(Header):
+    """A weight format that has neither of these headers: tensors `LAYER.FIELD`, the arrays of its class in
+    `sim.network.WEIGHTS`."""
 
-    zero_point: Int8 = 0
-    low: Int8 = -128
-    high: Int8 = 127
-
-
-class RequantizationHeader(OutputHeader):
-    """With a table: tensor `LAYER.table` (int8 [256]), looked up at y + 128 after the clamp."""
-
-    OPTIONAL = ("table", "table_zero_point")
-    table: bool = False
-    table_zero_point: Int8 = 0
+    format: str = Field(
+        description="its name in `sim.formats`", json_schema_extra={"not": {"enum": ["dense", "codebook"]}}
+    )
+    fields: dict[str, int] = Field({}, description="the fields that are no arrays")
 
 
-class ConvHeader(_Header):
-    """Tensors `LAYER.bias` (int32) and, if requantized, `.multiplier` (uint16), `.shift` (uint8)."""
-
-    OPTIONAL = ("groups", "dilation")
-    kind: Literal["conv"] = "conv"
-    name: str
-    input: str
-    weight: Annotated[DenseHeader | CodebookHeader, Field(discriminator="format")]
-    stride: Pair
-    padding: tuple[Natural, Natural]
-    requantization: RequantizationHeader | None = Field(description="null: the layer emits acc + bias")
-    groups: Positive = 1
-    dilation: Pair = (1, 1)
+def _weight_header(weight: Any) -> str:
+    name = weight.get("format") if isinstance(weight, dict) else getattr(weight, "format", "")
+    return name if name in ("dense", "codebook") else "format"
 
 
-class MatMulHeader(OutputHeader):
-    """Product of two activations, head by head."""
-
-    kind: Literal["matmul"] = "matmul"
-    name: str
-    inputs: tuple[str, str]
-    heads: Positive
-    transpose_b: bool = Field(description="true: Q K^T, false: A V")
-    multiplier: Multiplier
-    shift: Shift
+WeightHeader = (
+    Annotated[DenseHeader, Tag("dense")]
+    | Annotated[CodebookHeader, Tag("codebook")]
+    | Annotated[FormatHeader, Tag("format")]
+)
 
 
-class AddHeader(OutputHeader):
-    """Residual addition."""
-
-    kind: Literal["add"] = "add"
-    name: str
-    inputs: tuple[str, str]
-    multipliers: tuple[Multiplier, Multiplier]
-    shift: Shift
-
-
-class AveragePoolHeader(OutputHeader):
-    """Global average pool; 1/(H W) is part of the multiplier."""
-
-    kind: Literal["average_pool"] = "average_pool"
-    name: str
-    input: str
-    multiplier: Multiplier
-    shift: Shift
-
-
-class PoolHeader(OutputHeader):
-    """Pooling over windows; multiplier and shift are of the average."""
-
-    kind: Literal["pool"] = "pool"
-    name: str
-    input: str
-    mode: Literal["max", "average"]
-    kernel: Pair
-    stride: Pair
-    padding: tuple[Natural, Natural] = (0, 0)
-    multiplier: Multiplier = 1
-    shift: Shift = 1
-
-
-class ConcatHeader(OutputHeader):
-    """Tensors one after the other, requantized into one scale."""
-
-    kind: Literal["concat"] = "concat"
-    name: str
-    inputs: tuple[str, ...]
-    multipliers: tuple[Multiplier, ...]
-    shift: Shift
-    axis: Literal[0, 1] = Field(0, description="0: channels, 1: tokens (H)")
-
-
-class UpsampleHeader(_Header):
-    """Nearest neighbour by integer factors (y, x)."""
-
-    kind: Literal["upsample"] = "upsample"
-    name: str
-    input: str
-    factor: Pair
-    zero_point: Int8 = 0
-
-
-class ReshapeHeader(_Header):
-    """The same values, in order, as (C, H, W)."""
-
-    kind: Literal["reshape"] = "reshape"
-    name: str
-    input: str
-    to: tuple[Positive, Positive, Positive]
-    zero_point: Int8 = 0
-
-
-class TableHeader(_Header):
-    """Tensor `LAYER.table`: int8 [256], looked up at x + 128."""
-
-    kind: Literal["table"] = "table"
-    name: str
-    input: str
-    zero_point: Int8 = 0
-
-
-class MultiplyHeader(OutputHeader):
-    """Element-wise product; the second operand may be (C, 1, 1)."""
-
-    kind: Literal["multiply"] = "multiply"
-    name: str
-    inputs: tuple[str, str]
-    multiplier: Multiplier
-    shift: Shift
-
-
-class SoftmaxHeader(OutputHeader):
-    """Over equal runs of channels. Tensor `LAYER.table`: uint16 [256] exponents."""
-
-    kind: Literal["softmax"] = "softmax"
-    name: str
-    input: str
-    groups: Positive = 1
-    zero_point: Int8 = -128
-
-
-class LayerNormHeader(OutputHeader):
-    """Over channels at each position. Tensors `LAYER.gain` (int16 [C]), `LAYER.bias` (int32 [C])."""
-
-    kind: Literal["layer_norm"] = "layer_norm"
-    name: str
-    input: str
-    shift: Shift
-    epsilon: int = Field(1, ge=1, lt=2**38)
-    rms: bool = False
-
-
-class ScanHeader(OutputHeader):
-    """Selective scan of x, delta, B, C. Tensors `LAYER.decay` (uint16 [C, N]), `LAYER.table` (uint16
-    [256] exponents), `LAYER.skip` (int32 [C])."""
-
-    kind: Literal["scan"] = "scan"
-    name: str
-    inputs: tuple[str, str, str, str]
-    decay_shift: Shift
-    step_multiplier: Multiplier
-    step_shift: Shift
-    multiplier: Multiplier
-    shift: Shift
-    reverse: bool = Field(False, description="from the last token to the first")
-
-
-class InputHeader(_Header):
+class InputHeader(Header):
     """The network's input: real = scale * (q - zero_point)."""
 
-    shape: tuple[Positive, Positive, Positive]
+    shape: Map
     scale: float = Field(gt=0, allow_inf_nan=False)
     zero_point: Int8 = 0
 
 
-LayerHeader = (
-    ConvHeader
-    | MatMulHeader
-    | AddHeader
-    | AveragePoolHeader
-    | PoolHeader
-    | ConcatHeader
-    | UpsampleHeader
-    | ReshapeHeader
-    | TableHeader
-    | MultiplyHeader
-    | SoftmaxHeader
-    | LayerNormHeader
-    | ScanHeader
-)
-
-
-class NetworkHeader(_Header):
+class NetworkHeader(Header):
     """Header of a Codeword network file."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str
     input: InputHeader
-    layers: list[Annotated[LayerHeader, Field(discriminator="kind")]]
+    layers: list[SerializeAsAny[Header]]
     metadata: dict[str, Any] = Field(default_factory=dict, description="free: provenance, accuracy")
+
+
+@dataclass(frozen=True)
+class FileField:
+    """A field of a layer kind, or of a part of one, as the file has it.
+
+    Attributes:
+        declared: its type without marks.
+        marks: what `Annotated` adds to it: bounds and a description for the header.
+        default: of the dataclass, or `MISSING`.
+        stored: type of the tensor `LAYER.field`; None for a field of the header.
+        part: the dataclass of a field that has fields of its own.
+        optional: the value may be None.
+        presence: when the header has the field.
+    """
+
+    name: str
+    declared: Any
+    marks: tuple[Any, ...]
+    default: Any
+    stored: type[np.generic] | None
+    part: Any
+    optional: bool
+    presence: Presence | None
+
+    @property
+    def is_weight(self) -> bool:
+        return bool(self.declared == Weight)
+
+    @property
+    def in_header(self) -> bool:
+        """Of a tensor the header says only whether it is there, if it need not be."""
+        return self.stored is None or self.optional
+
+
+@cache
+def file_fields(kind: Any) -> tuple[FileField, ...]:
+    """What the file has of a layer kind or part, a dataclass, in the order of its fields."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(_file_field(field.name, hints[field.name], field.default) for field in fields(kind))
+
+
+def _file_field(name: str, hint: Any, default: Any) -> FileField:
+    marks = getattr(hint, "__metadata__", ())
+    declared = get_args(hint)[0] if marks else hint
+    types = get_args(declared) if get_origin(declared) in (Union, UnionType) else (declared,)
+    parts = [t for t in types if isinstance(t, type) and is_dataclass(t)]
+    return FileField(
+        name,
+        declared,
+        marks=tuple(mark for mark in marks if not isinstance(mark, Stored | Presence)),
+        default=default,
+        stored=next((mark.dtype for mark in marks if isinstance(mark, Stored)), None),
+        part=parts[0] if parts and declared != Weight else None,
+        optional=NoneType in types,
+        presence=next((mark for mark in marks if isinstance(mark, Presence)), None),
+    )
+
+
+@cache
+def header(kind: Any) -> type[Header]:
+    """Header of a layer kind or part, in the order of the published schema: zero point and clamp of an
+    output, the name of the kind, the other fields of the dataclass."""
+    said = {field.name: _declaration(field) for field in file_fields(kind) if field.in_header}
+    output = ("zero_point", "low", "high") if "low" in said else ()
+    ordered = {name: said.pop(name) for name in output}
+    if issubclass(kind, Layer):
+        ordered["kind"] = (Literal[kind.kind], kind.kind)
+    named: dict[str, Any] = ordered | said
+    model = create_model(f"{kind.__name__}Header", __base__=Header, __doc__=kind.summary, **named)
+    model.OPTIONAL = tuple(f.name for f in file_fields(kind) if f.presence is Presence.SPARING)
+    return model
+
+
+def _declaration(field: FileField) -> tuple[Any, Any]:
+    """Type and default of a field in the header."""
+    declared, marks, default = field.declared, field.marks, field.default
+    if field.stored:
+        declared, default = bool, False
+    elif field.is_weight:
+        declared, marks = WeightHeader, (Discriminator(_weight_header),)
+    elif field.part:
+        declared = header(field.part) | None if field.optional else header(field.part)
+    required = default is MISSING or field.presence is Presence.REQUIRED
+    return Annotated[(declared, *marks)] if marks else declared, ... if required else default
+
+
+def network_header() -> type[NetworkHeader]:
+    """Header of a network file, with the layers of all `KINDS`."""
+    return _network_header(tuple(KINDS.values()))
+
+
+@cache
+def _network_header(kinds: tuple[type[Layer], ...]) -> type[NetworkHeader]:
+    layer: Any = Annotated[reduce(or_, map(header, kinds)), Field(discriminator="kind")]
+    layers: Any = (list[layer], ...)
+    return create_model("NetworkHeader", __base__=NetworkHeader, __doc__=NetworkHeader.__doc__, layers=layers)
 
 
 def json_schema() -> dict[str, Any]:
     """JSON schema of the header."""
-    return NetworkHeader.model_json_schema()
+    return network_header().model_json_schema()

@@ -1,23 +1,4 @@
-"""Every bit layout of the weight stream, once.
-
-A weight **record** serves `d` consecutive output channels at one (input channel, kernel
-position). Fields, LSB first:
-
-========  =============================================  ==========================
-format    fields                                         bits
-========  =============================================  ==========================
-dense     d weights, INT8 two's complement               8 d
-split     Q weights of sub-record u, INT8                8 Q   (dense on sparse tile)
-block     the row's weights of its own group, INT8       8 outputs of a group (groups on the diagonal)
-vq, rom   codeword index                                 index_bits(k)
-ssvq      d signs, 1 = negative, then codeword index     d + index_bits(k)
-mvq       d/M mask codes, then codeword index            d/M * mask_bits(N, M) + index_bits(k)
-========  =============================================  ==========================
-
-The mask code comes first so that its position does not depend on the layer's codebook size.
-A **row** is the records of one array row, column 0 in the lowest bits; the last output
-group of a layer has as many records as it needs. `docs/timing.md` section 3 orders the rows.
-"""
+"""Bits of codeword indices and mask codes, and fields in beats."""
 
 from __future__ import annotations
 

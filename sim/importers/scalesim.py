@@ -1,20 +1,16 @@
-"""Layer shapes of a SCALE-Sim topology: a list of layers in CSV, convolutions or matrix products.
-
-`as_matrix_product` and `serial` run a layer as SCALE-Sim does, which makes cycles comparable one to one.
-"""
+"""Layer shapes of a SCALE-Sim topology: a list of layers in CSV, convolutions or matrix products."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
-from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.importers.result import Imported
 from sim.shapes import ConvShape, Shape
-from sim.systolic.schedule import Schedule
 
 _CONV = (
     "IFMAP height",
@@ -67,13 +63,16 @@ def read(path: str | Path) -> Imported:
     version 3's sparsity, are ignored with a note. SCALE-Sim lets the last row and column of windows
     reach beyond the map; the shapes are the true convolutions, and a note gives the difference. The
     list has no edges: a layer is chained where its channels and size fit what the one before wrote.
+    Names that come twice are numbered, with a note; lines that begin with # are comments; cells may be
+    separated by semicolons or tabs, as the header shows.
 
     Raises:
-        InputError: an unreadable file, an unknown header, or a bad number, with line and column.
+        InputError: an unreadable file, an unknown header or that of a layout file, a layer without a name,
+            or a bad number, with line and column.
     """
     shapes: list[Shape] = []
     source_macs, larger, ignored = 0, [], False
-    gemm, rows = _rows(str(path))
+    gemm, rows, notes = _rows(str(path))
     for row in rows:
         shape = _product(row) if gemm else _convolution(row)
         counted = shape.macs if gemm else _scalesim_macs(shape)
@@ -82,7 +81,6 @@ def read(path: str | Path) -> Imported:
         if counted != shape.macs:
             larger.append(f"{shape.name} ({counted - shape.macs:,})")
         shapes.append(replace(shape, chained=_follows(shapes, shape)))
-    notes = []
     if larger:
         notes.append(
             "SCALE-Sim counts windows that reach beyond the map, which no convolution computes; "
@@ -93,69 +91,75 @@ def read(path: str | Path) -> Imported:
     return Imported(str(path), shapes, source_macs, tuple(notes))
 
 
-def as_matrix_product(shape: ConvShape, accelerator: Accelerator) -> ConvShape:
-    """A convolution as the product [M, K] x [K, N] that SCALE-Sim takes it for.
-
-    M = output pixels, N = outputs, K = channels * kernel area; a row of the first matrix is one window
-    (im2col), its columns in the order (channel, y, x) of a weight's [C, Ky, Kx]. SCALE-Sim always loads
-    all rows of the array, so zeros fill K up to whole arrays. Groups are products of their own.
-
-    Returns:
-        1x1 kernel on a map of (M, 1), K of each group a multiple of the accelerator's rows.
-    """
-    depth = shape.channels // shape.groups * shape.kernel[0] * shape.kernel[1]
-    filled = -(-depth // accelerator.rows) * accelerator.rows
-    return ConvShape(
-        shape.name,
-        shape.groups * filled,
-        shape.outputs,
-        size=(shape.out_h * shape.out_w, 1),
-        groups=shape.groups,
-        chained=shape.chained,
-    )
-
-
-def serial(shape: ConvShape, accelerator: Accelerator) -> Schedule:
-    """Its matrix product in one tile, every load of weights after the last use of those before."""
-    product = as_matrix_product(shape, accelerator)
-    return Schedule(accelerator, product, overlap=False, tile_rows=product.out_h)
-
-
-def _rows(file: str) -> tuple[bool, list[_Row]]:
-    """Whether the layers are matrix products, and the lines below the header."""
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as stream:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(stream)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("network", file, str(error), "give a readable SCALE-Sim topology") from None
-    header = [cell.lower() for cell in lines[0]] if lines else []
-    gemm = header[1:4] == ["m", "n", "k"]
-    if not gemm and not (len(header) > 6 and "ifmap" in header[1]):
+def _rows(file: str) -> tuple[bool, list[_Row], list[str]]:
+    """Whether the layers are matrix products, the lines below the header, and notes on their names."""
+    lines = _lines(file)
+    top, header = lines[0] if lines else (1, [])
+    words = [cell.lower() for cell in header]
+    gemm = words[1:4] == ["m", "n", "k"]
+    if any("intraline" in word for word in words):
         raise InputError(
-            f"{file}, line 1",
-            ", ".join(lines[0]) if lines else "",
+            f"{file}, line {top}",
+            ", ".join(header),
+            "is the header of a SCALE-Sim layout file: how tensors lie in memory, not what is computed",
+            "give the topology file",
+        )
+    if not gemm and not (len(words) > 6 and "ifmap" in words[1]):
+        raise InputError(
+            f"{file}, line {top}",
+            ", ".join(header),
             "is no SCALE-Sim header",
             f"start with Layer name, {', '.join(_CONV)}, or with Layer, {', '.join(_GEMM)}",
         )
-    rows = [
-        _Row(file, number, cells[0], _without_commas(cells[1:]))
-        for number, cells in enumerate(lines[1:], 2)
-        if any(cells)
-    ]
-    seen: dict[str, int] = {}
-    for row in rows:
-        first = seen.setdefault(row.name, row.line)
-        if not row.name or first != row.line:
-            problem = f"also the name of line {first}" if row.name else "the layer has no name"
-            raise InputError(
-                f"{file}, line {row.line}, column 1 (layer name)",
-                row.name,
-                problem,
-                "give every layer a name of its own",
-            )
+    rows = [_Row(file, number, cells[0], _without_commas(cells[1:])) for number, cells in lines[1:]]
     if not rows:
         raise InputError("network", file, "has no layer", "write a line for each layer below the header")
-    return gemm, rows
+    return gemm, *_named_apart(rows)
+
+
+def _lines(file: str) -> list[tuple[int, list[str]]]:
+    """Number and cells of each line that is neither empty nor a comment; the first one is the header.
+
+    Cells end at what the header separates them with: commas, semicolons or tabs.
+    """
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            texts = [(n, line) for n, line in enumerate(stream, 1) if not line.lstrip().startswith("#")]
+        header = next((line for _, line in texts if line.strip()), "")
+        separator = max(",;\t", key=header.count)
+        found = csv.reader((line for _, line in texts), delimiter=separator)
+        # A name in quotes may span lines: the reader says how many it has taken.
+        lines = [(texts[found.line_num - 1][0], [cell.strip() for cell in cells]) for cells in found]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError("network", file, str(error), "give a readable SCALE-Sim topology") from None
+    return [(number, cells) for number, cells in lines if any(cells)]
+
+
+def _named_apart(rows: Sequence[_Row]) -> tuple[list[_Row], list[str]]:
+    """The rows with names of their own, and a note where some had to be made.
+
+    Raises:
+        InputError: a layer without a name.
+    """
+    taken = {row.name for row in rows}
+    seen: set[str] = set()
+    named, made = [], []
+    for row in rows:
+        if not row.name:
+            raise InputError(
+                f"{row.file}, line {row.line}, column 1 (layer name)",
+                row.name,
+                "the layer has no name",
+                "give every layer a name",
+            )
+        name = row.name
+        if name in seen:
+            name = next(new for n in count(2) if (new := f"{row.name}#{n}") not in taken)
+            taken.add(name)
+            made.append(f"{name} (line {row.line})")
+        seen.add(row.name)
+        named.append(replace(row, name=name))
+    return named, [f"layers that share a name are told apart: {', '.join(made)}"] if made else []
 
 
 def _without_commas(cells: Sequence[str]) -> tuple[str, ...]:

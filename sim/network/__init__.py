@@ -4,52 +4,26 @@ Activations are INT8 with a scale and a zero point for each tensor; weights are 
 vector-quantized. `run` is the functional model: layer by layer, no hardware.
 """
 
-from sim.network.graph import Layer, Network, TensorSpec
-from sim.network.layers import Conv, MatMul, Requantization
-from sim.network.model import convolve, finish, pad, run, run_layer
-from sim.network.passes import (
-    Add,
-    AveragePool,
-    Concat,
-    LayerNorm,
-    Multiply,
-    Pool,
-    Reshape,
-    Scan,
-    Softmax,
-    Table,
-    Upsample,
-)
+from sim.network import layers
+from sim.network.graph import Network, TensorSpec
+from sim.network.integer import pad
+from sim.network.layers import *  # noqa: F403  each kind is handed on without a second list
+from sim.network.model import run, run_layer
 from sim.network.tables import activation_table, exponent_table, norm_constants
-from sim.network.weights import CodebookWeight, DenseWeight, Weight
+from sim.network.weights import WEIGHTS, CodebookWeight, DenseWeight, Weight
 
 __all__ = [
-    "Add",
-    "AveragePool",
+    "WEIGHTS",
     "CodebookWeight",
-    "Concat",
-    "Conv",
     "DenseWeight",
-    "Layer",
-    "LayerNorm",
-    "MatMul",
-    "Multiply",
     "Network",
-    "Pool",
-    "Requantization",
-    "Reshape",
-    "Scan",
-    "Softmax",
-    "Table",
     "TensorSpec",
-    "Upsample",
     "Weight",
     "activation_table",
-    "convolve",
     "exponent_table",
-    "finish",
     "norm_constants",
     "pad",
     "run",
     "run_layer",
 ]
+__all__ += layers.__all__

@@ -10,37 +10,8 @@ import numpy as np
 
 from sim.errors import InputError, nearest
 from sim.network.check import require
-from sim.network.layers import Conv, Map, MatMul
-from sim.network.passes import (
-    Add,
-    AveragePool,
-    Concat,
-    LayerNorm,
-    Multiply,
-    Pool,
-    Reshape,
-    Scan,
-    Softmax,
-    Table,
-    Upsample,
-)
+from sim.network.layers import Add, Conv, Layer, Map
 from sim.shapes import ConvShape, Shape
-
-Layer = (
-    Conv
-    | MatMul
-    | Add
-    | AveragePool
-    | Pool
-    | Concat
-    | Upsample
-    | Reshape
-    | Table
-    | Multiply
-    | Softmax
-    | LayerNorm
-    | Scan
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +62,7 @@ class Network:
                     "is int32, since its layer has no requantization",
                     "requantize it",
                 )
-            if getattr(layer, "keeps_zero_point", False):
+            if layer.keeps_zero_point:
                 given = zeros[layer.inputs[0]]
                 require(
                     layer.zero_point == given,
@@ -101,7 +72,7 @@ class Network:
                     f"use {given}",
                 )
             zeros[layer.name] = layer.zero_point
-            if isinstance(layer, Conv) and layer.requantization is None:
+            if layer.wide:
                 wide.add(layer.name)
         _ = self.shapes
 

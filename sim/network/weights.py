@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +18,7 @@ class DenseWeight:
     """INT8 weights [K, C, Ky, Kx] (output channels, input channels of a group, kernel)."""
 
     values: np.ndarray
+    format: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
         require(
@@ -104,6 +107,13 @@ class CodebookWeight:
             f"does not tile a codeword of d = {d}",
             "choose M that divides d and N <= M",
         )
+        require(
+            self.group <= 32 and comb(self.group, self.keep) <= 2**16,
+            "mask",
+            f"{self.keep}:{self.group}",
+            "has more masks than codes of 16 bits, or more than 32 bits",
+            "choose a smaller M",
+        )
         expected = (*self.assignments.shape, d // self.group)
         require(
             self.mask_codes.shape == expected,
@@ -142,8 +152,8 @@ class CodebookWeight:
         )
 
     @property
-    def kind(self) -> str:
-        """ "vq", "mvq" (with masks) or "ssvq" (with signs)."""
+    def format(self) -> str:
+        """Name of the weight format: "vq", "mvq" (with masks) or "ssvq" (with signs)."""
         if self.signs is not None:
             return "ssvq"
         return "vq" if self.mask_codes is None else "mvq"
@@ -180,3 +190,11 @@ class CodebookWeight:
 
 
 Weight = DenseWeight | CodebookWeight
+
+WEIGHTS: dict[str, type[Weight]] = {
+    "dense": DenseWeight,
+    "vq": CodebookWeight,
+    "mvq": CodebookWeight,
+    "ssvq": CodebookWeight,
+}
+"""The functional definition of each weight format, by its name."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from sim.accelerator import Accelerator
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.systolic.mapping import best_schedule
-from sim.systolic.schedule import Format, Schedule, Source, spills
+from sim.systolic.schedule import Schedule, Source, spills
 
 
 def plan(
     shapes: Sequence[Shape],
-    formats: Mapping[str, tuple[Format, int]],
+    formats: Mapping[str, tuple[str, int]],
     accelerator: Accelerator,
     objective: str = "edp",
 ) -> list[Schedule | Source]:

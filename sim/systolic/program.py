@@ -13,9 +13,9 @@ import numpy as np
 
 from sim.accelerator import Accelerator
 from sim.formats import encoding
-from sim.network import CodebookWeight, Conv, pad
+from sim.network import Conv, DenseWeight, pad
 from sim.shapes import WORD, ConvShape, words
-from sim.systolic.schedule import CODED, Schedule
+from sim.systolic.schedule import Schedule
 
 CHUNK = np.dtype(
     [
@@ -184,7 +184,7 @@ def _set_weights(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     chunks["beat"] = begin[unit] + np.cumsum(beats, axis=1) - beats
     chunks["beats"] = beats
     if not layer.dynamic or schedule.spills:
-        kept = (loops.tile > 0) & schedule.keeps_weights
+        kept = (loops.tile > 0) & schedule.tiling.keeps_weights
         chunks["dram_bytes"] = np.where(kept, 0, beats * port // 8)
         if schedule.loads_codebook:
             codebook = schedule.codewords * schedule.accelerator.codeword_length
@@ -203,8 +203,8 @@ def _set_slots(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     chunks["store"][:, -1] = schedule.store_cycles(1) * chunks["a"][:, -1]
     steps = [(part, i) for part in range(schedule.parts) for i in range(schedule.trips[0])]
     unit = (loops.part * schedule.trips[0] + loops.i)[:, 0]
-    beats = np.array([schedule.write_beats(part, i) for part, i in steps])
-    words_written = np.array([sum(schedule.write_words(part, i)) for part, i in steps])
+    beats = np.array([schedule.tiling.write_beats(part, i) for part, i in steps])
+    words_written = np.array([sum(schedule.tiling.write_words(part, i)) for part, i in steps])
     chunks["write_beats"][:, -1] = beats[unit]
     chunks["write_words"][:, -1] = words_written[unit]
 
@@ -259,16 +259,14 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
     chunks, visits = chunk_table(schedule)
     codebook = np.zeros((0, port // 64), np.uint64)
     rom = np.zeros((0, schedule.accelerator.codeword_length), np.int8)
-    if schedule.format in CODED:
-        assert isinstance(layer.weight, CodebookWeight)
-        values = _records(layer.weight, schedule)
-        width = schedule.accelerator.record_bits(schedule.codewords)
-        if schedule.format == "rom":
+    values = schedule.stream.pack(layer.weight, schedule.accelerator)
+    width = schedule.stream.unit_bits(schedule.accelerator, schedule.codewords)
+    if schedule.stream.coded:
+        assert not isinstance(layer.weight, DenseWeight)
+        if schedule.stream.universal:
             rom = layer.weight.codebook
         else:
             codebook = encoding.pack_bits(layer.weight.codebook, 8, port)
-    else:
-        values, width = layer.weight.decode(), 8
     values = _folded(values, shape)
     _, once = np.unique(chunks["beat"], return_index=True)
     beats = np.concatenate(
@@ -297,32 +295,18 @@ def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
     return split.transpose(0, 4, 1, 2, 3).reshape(units, width * c, ky * groups)
 
 
-def _records(weight: CodebookWeight, schedule: Schedule) -> np.ndarray:
-    """int64 [K/d, C, Ky, Kx] records."""
-    acc = schedule.accelerator
-    records = weight.assignments.astype(np.int64)
-    if schedule.format == "ssvq":
-        assert weight.signs is not None
-        records = records << acc.codeword_length | weight.signs.astype(np.int64)
-    if schedule.format == "mvq":
-        assert weight.mask_codes is not None
-        for group in reversed(range(weight.mask_codes.shape[-1])):
-            records = records << acc.mask_code_bits | weight.mask_codes[..., group].astype(np.int64)
-    return records
-
-
 def _stream(values: np.ndarray, chunk: np.void, schedule: Schedule) -> np.ndarray:
     """Fields of one chunk in stream order; `values` is [units, C/groups, positions].
 
     A unit is what one column field of a row is: a weight (dense, split, block) or a record.
     """
     acc = schedule.accelerator
-    unit = acc.codeword_length if schedule.format in CODED else 1
+    unit = schedule.stream.unit(acc)
     inputs = values.shape[1]  # of one group: a part is one group, or lies on the diagonal
     parts = []
     for q in range(chunk["d"]):
         plane = values[:, :, chunk["position"] + q]
-        if schedule.format == "block":
+        if schedule.stream.diagonal:
             outputs = schedule.shape.outputs // schedule.shape.groups
             mine = plane[chunk["output"] : chunk["output"] + chunk["columns"]]
             parts.append(mine.reshape(-1, outputs, inputs).transpose(0, 2, 1))
@@ -336,7 +320,7 @@ def _stream(values: np.ndarray, chunk: np.void, schedule: Schedule) -> np.ndarra
                     start = chunk["output"] + s * acc.columns
                     columns = chunk["columns_tail"] if s == chunk["a"] - 1 else chunk["columns"]
                     part = block[start // unit : -(-(start + columns) // unit)].T
-                    parts.append(_sub_record(part, u, acc) if schedule.format == "split" else part)
+                    parts.append(_sub_record(part, u, acc) if schedule.stream.sub_records else part)
     return np.concatenate([part.ravel() for part in parts])
 
 

@@ -1,14 +1,15 @@
-"""Counts of one layer: cycles by cause and accesses by memory."""
+"""What the systolic machine counts: causes of cycles, memories, and what a layer hands over."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from sim.accelerator import Accelerator
+from sim.machine import LayerCounts
 from sim.shapes import Shape
-from sim.systolic.schedule import Schedule, spills
+from sim.systolic.schedule import spills
 
 CAUSES = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "vector", "control", "drain")
 """Every cycle has exactly one (docs/timing.md section 5)."""
@@ -41,41 +42,6 @@ class Handover(NamedTuple):
         """The same times as seen `cycles` later; DRAM has no work before the second job from now."""
         times = [time - cycles for time in self]
         return Handover(times[0], times[1], times[2], times[3], max(times[4], times[1] + 1))
-
-
-@dataclass(frozen=True)
-class LayerCounts:
-    """What one layer takes on one accelerator, for one image.
-
-    Attributes:
-        macs: dense-equivalent multiply-accumulates of the layer.
-        cycles: by cause, every one of CAUSES.
-        accesses: by MEMORIES, and `mac`, the physical multiplications.
-        schedule: of a convolution; None for a pass.
-        gated: multiplications that a zero operand gates; counted by the engine, in the closed form the
-            expected number for given densities, or None. It depends on operands, so equality ignores it.
-    """
-
-    name: str
-    macs: int
-    cycles: dict[str, int]
-    accesses: dict[str, int]
-    schedule: Schedule | None = None
-    gated: int | None = field(default=None, compare=False)
-
-    @property
-    def total_cycles(self) -> int:
-        return sum(self.cycles.values())
-
-    def repeated(self, times: int) -> LayerCounts:
-        """The counts of the layer run `times` times."""
-        return replace(
-            self,
-            macs=times * self.macs,
-            cycles={cause: times * n for cause, n in self.cycles.items()},
-            accesses={memory: times * n for memory, n in self.accesses.items()},
-            gated=None if self.gated is None else times * self.gated,
-        )
 
 
 def expected_gated(

@@ -7,22 +7,20 @@ resident at once. `docs/timing.md` sections 2, 4 and 7 say what each quantity me
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import ceil
 from typing import Literal
 
-import numpy as np
-
+from sim import formats
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.shapes import WORD, ConvShape, PassShape, Shape, map_bytes, words
+from sim.shapes import ConvShape, PassShape, Shape, map_bytes
+from sim.systolic.tiling import Tiling
 
-Format = Literal["dense", "split", "block", "vq", "mvq", "ssvq", "rom"]
-CODED = ("vq", "mvq", "ssvq", "rom")
 Source = Literal["l1", "l2", "dram"]
 
 
-def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
+def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
     """Kernel columns folded into channels, as many as the array's rows hold.
 
     Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
@@ -33,7 +31,7 @@ def fold(shape: ConvShape, accelerator: Accelerator, form: Format) -> ConvShape:
     kx = shape.kernel[1]
     most = min(kx, max(1, accelerator.rows // shape.channels))
     width = ceil(kx / ceil(kx / most))
-    if form in CODED:
+    if formats.stream(form).coded:
         width = max(f for f in range(1, most + 1) if kx % f == 0)
     if width == 1 or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
         return shape
@@ -64,15 +62,6 @@ def packs(shape: ConvShape, accelerator: Accelerator) -> int:
     return max(1, min(accelerator.rows // inputs, accelerator.columns // outputs, shape.groups))
 
 
-def ifmap_lines(shape: ConvShape, tile_rows: int) -> int:
-    """Ifmap rows that all spatial tiles of `tile_rows` output rows read, halos included, padding not."""
-    first = np.arange(0, shape.out_h, tile_rows)
-    last = np.minimum(first + tile_rows, shape.out_h) - 1
-    low = first * shape.stride[0] - shape.padding[0]
-    high = last * shape.stride[0] - shape.padding[0] + (shape.kernel[0] - 1) * shape.dilation[0] + 1
-    return int(np.maximum(0, np.minimum(high, shape.size[0]) - np.maximum(low, 0)).sum())
-
-
 def spills(shape: Shape, accelerator: Accelerator) -> bool:
     """Whether a layer's maps, both operands of a matrix product among them, exceed L2."""
     if isinstance(shape, PassShape):
@@ -81,50 +70,6 @@ def spills(shape: Shape, accelerator: Accelerator) -> bool:
     operands = shape.weights if shape.dynamic else 0
     residual = map_bytes(shape.outputs, shape.out_h * shape.out_w) if shape.residual else 0
     return ifmap + operands + residual + shape.ofmap_bytes > accelerator.map_bytes
-
-
-@lru_cache(maxsize=4096)
-def _step_words(parts: int, channels: int, tail: int, step: int, size: int) -> tuple[int, int]:
-    """Words of a pixel that each step over channels touches: the most of them and their sum.
-
-    Args:
-        channels, tail: of a part and of the last one.
-        step: channels at a time, fewer at the end of a part.
-        size: bytes of an element.
-    """
-    touched = [
-        words(part * channels + first, min(step, count - first), size)
-        for part in range(parts)
-        for count in (tail if part == parts - 1 else channels,)
-        for first in range(0, count, step)
-    ]
-    return max(touched), sum(touched)
-
-
-def _row_words(first: int, outputs: int, columns: int, size: int) -> list[int]:
-    """Words of the finished rows of a pixel, whose output channels begin with `first`."""
-    return [words(first + s, min(columns, outputs - s), size) for s in range(0, outputs, columns)]
-
-
-def _beats(row_words: list[int], dma_bits: int) -> int:
-    """DMA beats of finished rows, each for itself."""
-    return sum(-(-8 * WORD * count // dma_bits) for count in row_words)
-
-
-@lru_cache(maxsize=4096)
-def _unit_beats(
-    parts: int, outputs: int, tail: int, columns: int, a: int, size: int, dma_bits: int
-) -> frozenset[tuple[int, int]]:
-    """(output groups, DMA beats of a pixel) of every unit; `outputs` of a part, `tail` of the last one."""
-    found = set()
-    for part in {*range(min(parts, WORD)), parts - 1}:  # places in a word repeat after so many
-        count = tail if part == parts - 1 else outputs
-        steps = -(-count // (a * columns))
-        for i in {*range(min(steps, WORD)), steps - 1}:
-            first = i * a * columns
-            row_words = _row_words(part * outputs + first, min(a * columns, count - first), columns, size)
-            found.add((len(row_words), _beats(row_words, dma_bits)))
-    return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -136,7 +81,7 @@ class Schedule:
 
     Attributes:
         shape: the layer as the array sees it, folded or not.
-        format: what a row of the weight stream carries; see `sim.formats.encoding`.
+        format: what a row of the weight stream carries, one of `sim.formats.FORMATS` or `LAYOUTS`.
         codewords: k of the layer's codebook, 0 without one.
         a, b, d: extension factors.
         overlap: two WRF banks, the next chunk loads while this one computes.
@@ -153,7 +98,7 @@ class Schedule:
 
     accelerator: Accelerator
     shape: ConvShape
-    format: Format = "dense"
+    format: str = "dense"
     codewords: int = 0
     a: int = 1
     b: int = 1
@@ -165,21 +110,30 @@ class Schedule:
     source: Source = "l2"
 
     def __post_init__(self) -> None:
-        acc, layer = self.accelerator, self.shape
-        if acc.dataflow == "ws" and (self.a, self.b, self.d) != (1, 1, 1):
+        self._check_loading()
+        self._check_register_files()
+        self._check_tile()
+        self.tiling.check()
+        self._check_source()
+
+    def _check_loading(self) -> None:
+        if self.accelerator.dataflow == "ws" and (self.a, self.b, self.d) != (1, 1, 1):
             raise InputError(
                 "A, B, D",
                 (self.a, self.b, self.d),
                 "a weight-stationary array holds one weight a PE",
                 "use 1, 1, 1 or dataflow = 'ews'",
             )
-        if self.overlap and not acc.weight_overlap:
+        if self.overlap and not self.accelerator.weight_overlap:
             raise InputError(
                 "overlap",
                 True,
                 "the accelerator loads and computes in turn",
                 "use overlap = False or weight_overlap = true",
             )
+
+    def _check_register_files(self) -> None:
+        acc = self.accelerator
         tokens = self.a * self.b * self.d * self.split
         depth = acc.wrf_depth // 2 if self.overlap else acc.wrf_depth
         if tokens > depth:
@@ -199,28 +153,17 @@ class Schedule:
                 f"window and next pixel exceed arf_depth = {acc.arf_depth}",
                 "lower B or D, or raise arf_depth",
             )
-        if self.format == "block" and (self.a, self.b) != (1, 1):
+
+    def _check_tile(self) -> None:
+        if self.stream.diagonal and (self.a, self.b) != (1, 1):
             raise InputError(
                 "A, B", (self.a, self.b), "groups on the diagonal fill the array", "use A = B = 1"
             )
-        if not 1 <= self.tile_rows <= layer.out_h:
-            raise InputError(
-                "tile_rows", self.tile_rows, f"the ofmap has {layer.out_h} rows", f"use 1..{layer.out_h}"
-            )
-        limits = (
-            ("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
-            ("residual tile", self.residual_tile_bytes, acc.residual_bytes, "residual"),
-            ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
-            ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"),
-        )
-        for what, size, limit, group in limits:
-            if size > limit:
-                raise InputError(
-                    what,
-                    size,
-                    f"bytes exceed the {limit} of the {group} group",
-                    "lower tile_rows or raise l1_bytes",
-                )
+        if not 1 <= self.tile_rows <= self.shape.out_h:
+            lines = self.shape.out_h
+            raise InputError("tile_rows", self.tile_rows, f"the ofmap has {lines} rows", f"use 1..{lines}")
+
+    def _check_source(self) -> None:
         if self.spills and self.source != "dram":
             raise InputError("source", self.source, "the layer's maps exceed L2", "use 'dram'")
         if self.source == "l1" and (self.tiles > 1 or self.split_channels):
@@ -228,15 +171,51 @@ class Schedule:
                 "source",
                 "l1",
                 "the ifmap in L1 is one tile",
-                f"use tile_rows = {layer.out_h} and do not split channels",
+                f"use tile_rows = {self.shape.out_h} and do not split channels",
             )
+
+    def to_json(self) -> dict[str, object]:
+        """What the mapping chose."""
+        return {
+            "format": self.format,
+            "codewords": self.codewords,
+            "a": self.a,
+            "b": self.b,
+            "d": self.d,
+            "overlap": self.overlap,
+            "tile_rows": self.tile_rows,
+            "outputs_outer": self.outputs_outer,
+            "ifmap_from": self.source,
+        }
+
+    # ---- memory
+
+    @cached_property
+    def stream(self) -> formats.Format:
+        """The object of `format`."""
+        return formats.stream(self.format)
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """Tiles, words, beats and buffers of the layer in L1, and its weights in L2."""
+        return Tiling(self)
+
+    @cached_property
+    def spills(self) -> bool:
+        """The layer's maps exceed L2: they come from DRAM and go there."""
+        return spills(self.shape, self.accelerator)
+
+    @property
+    def loads_codebook(self) -> bool:
+        """Whether a codebook job precedes the weights; a ROM needs none."""
+        return self.stream.loads_codebook
 
     # ---- parts
 
     @cached_property
     def packed(self) -> int:
         """Groups of the layer in one part."""
-        return packs(self.shape, self.accelerator) if self.format == "block" else 1
+        return packs(self.shape, self.accelerator) if self.stream.diagonal else 1
 
     @cached_property
     def parts(self) -> int:
@@ -267,7 +246,7 @@ class Schedule:
     @cached_property
     def split(self) -> int:
         """U, sub-records of a weight."""
-        return self.accelerator.split if self.format == "split" else 1
+        return self.stream.parts(self.accelerator)
 
     @cached_property
     def output_groups(self) -> int:
@@ -310,124 +289,6 @@ class Schedule:
         reach = (self.tile_lines(tile) - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0]
         return max(0, min(first + reach + 1, layer.size[0]) - max(first, 0))
 
-    # ---- memory
-
-    @property
-    def tile_channels(self) -> int:
-        """Channels in an ifmap tile; fewer at the end of a part."""
-        return min(self.channels, self.b * self.accelerator.rows) if self.split_channels else self.channels
-
-    @property
-    def tile_outputs(self) -> int:
-        """Output channels in a residual tile; fewer at the end of a part."""
-        return min(self.outputs, self.a * self.accelerator.columns) if self.ifmap_passes > 1 else self.outputs
-
-    def ifmap_words(self, step: int) -> tuple[int, int]:
-        """Words of an ifmap pixel, brought in `step` channels at a time: the most at once, and in all."""
-        return _step_words(self.parts, self.channels, self.part_of(self.parts - 1)[0], step, 1)
-
-    def residual_words(self, step: int) -> tuple[int, int]:
-        """The same of the residual operand; none without one."""
-        if not self.shape.residual:
-            return 0, 0
-        return _step_words(self.parts, self.outputs, self.part_of(self.parts - 1)[1], step, 1)
-
-    @property
-    def ofmap_words(self) -> int:
-        """Words that the finished rows of a pixel touch; two rows may share one."""
-        return _step_words(
-            self.parts,
-            self.outputs,
-            self.part_of(self.parts - 1)[1],
-            self.accelerator.columns,
-            self.shape.output_size,
-        )[1]
-
-    @cached_property
-    def ifmap_tile_bytes(self) -> int:
-        """Of the largest tile."""
-        layer = self.shape
-        reach = (self.tile_rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-        return WORD * min(reach, layer.size[0]) * layer.size[1] * self.ifmap_words(self.tile_channels)[0]
-
-    @cached_property
-    def residual_tile_bytes(self) -> int:
-        """Of the largest tile."""
-        return WORD * self.tile_rows * self.shape.out_w * self.residual_words(self.tile_outputs)[0]
-
-    @cached_property
-    def spills(self) -> bool:
-        """The layer's maps exceed L2: they come from DRAM and go there."""
-        return spills(self.shape, self.accelerator)
-
-    @property
-    def loads_codebook(self) -> bool:
-        """Whether a codebook job precedes the weights; a ROM needs none."""
-        return self.format in CODED and self.format != "rom"
-
-    @property
-    def ifmap_buffers(self) -> int:
-        """Tiles that L1 holds: the next one loads while this one computes, or not."""
-        acc = self.accelerator
-        twice = (
-            2 * self.ifmap_tile_bytes <= acc.ifmap_bytes
-            and 2 * self.residual_tile_bytes <= acc.residual_bytes
-        )
-        return 2 if twice else 1
-
-    @cached_property
-    def psum_tile_bytes(self) -> int:
-        """Stored psums of a tile; none when one chunk finishes an output group."""
-        if self.trips[1] * self.trips[2] == 1:
-            return 0
-        columns = min(self.a * self.accelerator.columns, self.outputs)
-        return (self.tile_rows * self.shape.out_w * columns * self.accelerator.psum_store_bits) // 8
-
-    @cached_property
-    def backlog_bytes(self) -> int:
-        """Finished bytes of one output group and tile that wait in L1 for the DMA, at most."""
-        tokens = (
-            (self.channel_groups - (self.trips[1] - 1) * self.b)
-            * (self.positions - (self.trips[2] - 1) * self.d)
-            * self.split
-        )
-        return self.tile_rows * self.shape.out_w * self.waiting_bytes(self.a, tokens)
-
-    def waiting_bytes(self, a: int, tokens: int) -> int:
-        """Finished bytes of a pixel that wait, if a last chunk has `tokens` for each output group."""
-        acc, (_, tail) = self.accelerator, self.part_of(self.parts - 1)
-        units = _unit_beats(
-            self.parts, self.outputs, tail, acc.columns, a, self.shape.output_size, acc.dma_bits
-        )
-        return max(0, *(beats - rows * tokens for rows, beats in units)) * acc.dma_bits // 8
-
-    @property
-    def ofmap_buffers(self) -> int:
-        """Output groups whose finished rows may wait in L1 at once."""
-        return 2 if 2 * self.backlog_bytes <= self.accelerator.ofmap_bytes else 1
-
-    @cached_property
-    def keeps_weights(self) -> bool:
-        """Whether L2 keeps the weights that the next spatial tile needs again."""
-        groups = range(self.a) if self.outputs_outer else range(self.output_groups)
-        bits = sum(self.row_bits(self.columns_of(g, self.outputs)) for g in groups if g < self.output_groups)
-        return bits * self.channels * self.positions * self.split <= 8 * self.accelerator.weight_bytes
-
-    def write_words(self, part: int, i: int) -> list[int]:
-        """Words of the finished rows of one pixel, step i of a part."""
-        columns, first = self.accelerator.columns, i * self.a * self.accelerator.columns
-        outputs = min(self.a * columns, self.part_of(part)[1] - first)
-        return _row_words(part * self.outputs + first, outputs, columns, self.shape.output_size)
-
-    def write_beats(self, part: int, i: int) -> int:
-        """DMA beats of the finished rows of one pixel, step i of a part."""
-        return _beats(self.write_words(part, i), self.accelerator.dma_bits)
-
-    def phase(self, part: int, i: int = 0) -> tuple[int, int]:
-        """Where in a word the channels of a part begin, and the outputs of its step i."""
-        first = part * self.outputs + i * self.a * self.accelerator.columns
-        return part * self.channels % WORD, first % WORD
-
     # ---- demands
 
     def rows_of(self, group: int, channels: int) -> int:
@@ -440,15 +301,13 @@ class Schedule:
 
     def row_bits(self, columns: int) -> int:
         """Bits of a weight row that serves `columns` output channels."""
-        acc = self.accelerator
-        if self.format == "dense":
-            return 8 * columns
-        if self.format == "block":
-            return 8 * (self.shape.outputs // self.shape.groups)
-        records = -(-columns // acc.codeword_length)
-        if self.format == "split":
-            return records * acc.multipliers_per_codeword * 8
-        return records * acc.record_bits(self.codewords)
+        outputs = self.shape.outputs // self.shape.groups
+        return self.stream.row_bits(self.accelerator, columns, self.codewords, outputs)
+
+    def rows_bits(self, groups: int) -> int:
+        """Bits of a weight row of each of the first `groups` output groups of a full part, together."""
+        last = self.columns_of(groups - 1, self.outputs)
+        return (groups - 1) * self.row_bits(self.accelerator.columns) + self.row_bits(last)
 
     def fetch_cycles(self, first_group: int, groups: int, channels: int) -> int:
         """Fetch cycles of one activation vector of each of some input-channel groups."""

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sim import formats
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats.dense import Block, Dense, Split
+from sim.formats.policy import exclusions, own_codewords
 from sim.network import Conv, DenseWeight, Network, Weight
 from sim.shapes import ConvShape, Shape
-from sim.systolic.schedule import Format, packs
+from sim.systolic.schedule import packs
 
 
-def dense_format(shape: ConvShape, accelerator: Accelerator) -> Format:
+def dense_format(shape: ConvShape, accelerator: Accelerator) -> str:
     """How this machine streams dense INT8 weights of a layer."""
     if packs(shape, accelerator) > 1:
-        return "block"
-    return "split" if accelerator.sparse_tile else "dense"
+        return Block.name
+    return Split.name if accelerator.sparse_tile else Dense.name
 
 
-def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) -> tuple[Format, int]:
+def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) -> tuple[str, int]:
     """Stream format of a layer of a network, and k (0 without a codebook).
 
     A dense machine runs any weight, decoded to INT8. A codebook machine runs dense layers and its
@@ -28,7 +31,8 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
         InputError: the machine cannot run this weight.
     """
     name = shape.name
-    if accelerator.loader == "dense" or isinstance(weight, DenseWeight):
+    own, found = accelerator.weights, formats.named(weight.format)
+    if not own.coded or isinstance(weight, DenseWeight):
         return dense_format(shape, accelerator), 0
     k, d = weight.codebook.shape
     if d != accelerator.codeword_length:
@@ -39,22 +43,18 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
             f"compress with that d, or set codeword_length = {d}",
         )
     if k > accelerator.codebook_entries:
-        memory = "ROM" if accelerator.loader == "rom" else "RF"
+        memory = "ROM" if own.universal else "RF"
         raise InputError(
             f"{name}.k",
             k,
             f"the codebook {memory} holds {accelerator.codebook_entries}",
             f"compress with a smaller k, or set codebook_entries = {k}",
         )
-    own = _pattern(accelerator.loader, accelerator.keep, accelerator.group)
-    found = _pattern(_LOADER[weight.kind], weight.keep, weight.group)
-    if accelerator.loader == "rom" and weight.kind == "vq":
-        found = own
-    if own != found:
+    if found.pattern(weight) != formats.named(own.weight).pattern(accelerator):
         raise InputError(
             f"{name}.weight",
-            found,
-            f"the accelerator runs {own}",
+            found.pattern(weight),
+            f"the accelerator runs {own.pattern(accelerator)}",
             "compress in its format, or choose a machine of this one",
         )
     if shape.groups > 1 and shape.outputs // shape.groups % d:
@@ -64,18 +64,10 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
             f"a codeword of d = {d} spans two groups",
             "leave grouped layers uncompressed",
         )
-    return _FORMAT[accelerator.loader], k
+    return own.name, k
 
 
-_FORMAT: dict[str, Format] = {"codebook": "vq", "masked": "mvq", "signed": "ssvq", "rom": "rom"}
-_LOADER = {"vq": "codebook", "mvq": "masked", "ssvq": "signed"}
-
-
-def _pattern(loader: str, keep: int, group: int) -> str:
-    return f"masked {keep}:{group}" if loader == "masked" else loader
-
-
-def network_formats(network: Network, accelerator: Accelerator) -> dict[str, tuple[Format, int]]:
+def network_formats(network: Network, accelerator: Accelerator) -> dict[str, tuple[str, int]]:
     """Stream format and k of every convolution and matrix product of a network, by name.
 
     Raises:
@@ -98,48 +90,7 @@ def _weight(network: Network, shape: ConvShape) -> Weight:
     return layer.weight
 
 
-def exclusions(shapes: Sequence[Shape], d: int) -> dict[str, str]:
-    """Why a convolution is left out of the compression with codewords of length d, by name; else "".
-
-    Stem and classifiers stay dense INT8 (derived from the MAC counts of MVQ Table 5), as
-    do depth-wise and grouped layers, products of two activations, and layers whose output channels d
-    does not divide. Classifiers are the last layer and, in a network with maps, layers on a 1x1 map.
-    """
-    convs = [shape for shape in shapes if isinstance(shape, ConvShape)]
-    maps = any(shape.size[1] > 1 for shape in convs)
-    return {
-        shape.name: _exclusion(
-            shape, d, shape is convs[0], shape is convs[-1] or (maps and shape.size == (1, 1))
-        )
-        for shape in convs
-    }
-
-
-def _exclusion(shape: ConvShape, d: int, first: bool, classifier: bool) -> str:
-    subvectors = shape.weights // d
-    return (
-        "two activations"
-        if shape.dynamic
-        else "first convolution"
-        if first
-        else "classifier"
-        if classifier
-        else "grouped"
-        if shape.groups > 1
-        else f"{shape.outputs} output channels, not a multiple of d = {d}"
-        if shape.outputs % d
-        else f"only {subvectors} sub-vectors"
-        if subvectors < 4
-        else ""
-    )
-
-
-def own_codewords(shape: ConvShape, k: int, d: int) -> int:
-    """Codewords of a layer with a codebook of its own: k, or half its sub-vectors if these are fewer."""
-    return min(k, shape.weights // d // 2)
-
-
-def native_formats(shapes: Sequence[Shape], accelerator: Accelerator) -> dict[str, tuple[Format, int, str]]:
+def native_formats(shapes: Sequence[Shape], accelerator: Accelerator) -> dict[str, tuple[str, int, str]]:
     """Stream formats of a network of which only the shapes are known: what the machine is made for.
 
     Returns:
@@ -148,7 +99,7 @@ def native_formats(shapes: Sequence[Shape], accelerator: Accelerator) -> dict[st
     """
     d, k, coded = accelerator.codeword_length, accelerator.codebook_entries, accelerator.coded
     reasons = exclusions(shapes, d)
-    found: dict[str, tuple[Format, int, str]] = {}
+    found: dict[str, tuple[str, int, str]] = {}
     for shape in shapes:
         if not isinstance(shape, ConvShape):
             continue
@@ -156,6 +107,6 @@ def native_formats(shapes: Sequence[Shape], accelerator: Accelerator) -> dict[st
         if reason or not coded:
             found[shape.name] = dense_format(shape, accelerator), 0, reason
         else:
-            own = k if accelerator.loader == "rom" else own_codewords(shape, k, d)
-            found[shape.name] = _FORMAT[accelerator.loader], own, ""
+            own = k if accelerator.weights.universal else own_codewords(shape, k, d)
+            found[shape.name] = accelerator.format, own, ""
     return found

@@ -151,7 +151,7 @@ class Published(Strict):
         """Area by component: array, crf (codebook machines), l1, l2, others."""
         kind = accelerator.dataflow + ("-sparse" if accelerator.sparse_tile else "")
         parts = {"array": self.area.array[kind].area(accelerator)}
-        if accelerator.loader != "dense":
+        if accelerator.coded:
             parts["crf"] = self.area.crf.area(accelerator)
         return parts | {
             "l1": self.area.l1.area(accelerator.l1_bytes),

@@ -22,7 +22,8 @@ from sim.network import (
 )
 from sim.network import run as sim_run
 from sim.network.integer import square_root
-from tests.sim.network.networks import every_layer, random_images
+from tests.sim.network.kinds import every_layer
+from tests.sim.network.networks import random_images
 
 MASKS = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]  # 2:4, in the order of their codes
 

@@ -86,9 +86,7 @@ def test_networks(codeword: Command, tmp_path: Path) -> None:
 def test_a_machine_that_cannot_run_the_file(codeword: Command, network: Path) -> None:
     assert_refused(codeword("simulate", network, "-a", "ews-c-16"), "a.d = 16", "codeword_length is 8")
     assert_refused(
-        codeword("simulate", network, "-a", "ews-cms-16", "--set", "keep=8"),
-        "a.weight = 'masked 4:16'",
-        "8:16",
+        codeword("simulate", network, "-a", "ews-cms-16", "--set", "keep=8"), "a.weight = 'mvq 4:16'", "8:16"
     )
 
 
@@ -140,12 +138,20 @@ def checkpoint(tmp_path: Path) -> Path:
         (["--pattern", "half"], ("--pattern = 'half'", "4:16")),
         (["-k", "1"], ("k = 1",)),
         (["--method", "vq", "-d", "0"], ("d = 0",)),
-        (["--method", "mvk"], ("--method = 'mvk'", "'mvq'")),
-        (["--method", "ssvq", "--pattern", "4:16"], ("--pattern = '4:16'", "ssvq")),
-        (["--method", "vq4all", "--epochs", "0"], ("--epochs = 0",)),
-        (["--method", "vim-vq"], ("--method = 'vim-vq'", "Vim and DeiT")),
-        (["--method", "vim-vq", "--epochs", "2"], ("--epochs = 2", "leave it out")),
-        (["--epochs", "-1"], ("--epochs = -1",)),
+        (["--method", "mvk"], ("codeword: method = 'mvk'", "'mvq'")),
+        (
+            ["--method", "ssvq", "--pattern", "4:16"],
+            ("--pattern = '4:16'", "no option of ssvq", "ssvq has --alpha, "),
+        ),
+        (["--method", "vq4all", "--epochs", "0"], ("codeword: epochs = 0",)),
+        (["--method", "vim-vq"], ("method = 'vim-vq'", "Vim and DeiT", "not ResNet")),
+        (
+            ["--method", "vim-vq", "--epochs", "2"],
+            ("--epochs = '2'", "no option of vim-vq", "vim-vq has --axis, "),
+        ),
+        (["--epochs", "-1"], ("codeword: epochs = -1",)),
+        (["--case", "E"], ("case = 'E'", "A, B, C, D")),
+        (["--method", "vq4all", "--forced=half"], ("--forced = 'half'", "0.5,0.9")),
         (["--data", "nowhere"], ("nowhere", "idx3")),
     ],
 )

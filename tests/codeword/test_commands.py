@@ -220,13 +220,30 @@ def test_vim_vq_compresses_deit(codeword: Command, tmp_path: Path) -> None:
 def test_help_names_every_verb(codeword: Command) -> None:
     result = codeword("--help")
     assert result.status == 0
-    for verb in ("compress", "estimate", "simulate", "verilog", "verify"):
+    for verb in ("compress", "estimate", "simulate", "verilog", "synth", "verify", "report"):
         assert verb in result.out
+
+
+def test_help_of_compress_lists_every_method_or_explains_one(codeword: Command) -> None:
+    words = " ".join(codeword("compress", "--help").out.split())
+    for text in ("vq4all: one universal codebook", "--cross-layer no", "--forced 0.5,0.9", "dkm: ", "-k 256"):
+        assert text in words
+    words = " ".join(codeword("compress", "--method=ssvq", "--help").out.split())
+    for text in ("Options of ssvq", "--no-learn-signs", "the sooner a sign", "--data"):
+        assert text in words
+    assert "--pattern" not in words
+
+
+def command(*arguments: str) -> str:
+    return (
+        f"sys.argv = ['codeword', *{arguments}]\n"
+        "try:\n    from codeword.cli import main; main()\nexcept SystemExit: pass\n"
+    )
 
 
 def loaded_by(statement: str) -> set[str]:
     """Packages in sys.modules after a statement in a fresh interpreter."""
-    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    code = f"import sys; {statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
@@ -239,6 +256,9 @@ def loaded_by(statement: str) -> set[str]:
         ("import codeword; codeword.estimate('resnet18', 'ews-cms-64')", {"torch", "numba"}),
         ("import sim.estimate, sim.artifact, sim.workloads", {"torch", "amaranth", "numba"}),
         ("import sim.systolic.engine", {"torch", "amaranth"}),
+        (command("--help"), {"torch", "amaranth", "numba"}),
+        (command("report"), {"torch", "amaranth", "numba"}),
+        (command("compress", "--help"), {"amaranth", "numba"}),
     ],
 )
 def test_heavy_packages_load_only_where_used(statement: str, absent: set[str]) -> None:

@@ -196,7 +196,7 @@ def test_beat_buffer_keeps_the_bit_stream():
         (lambda: Compactor(length=16, keep=3, group=16), "group"),
         (lambda: BeatBuffer(port_bits=64, ring_bits=192, rows=4, row_bits=64), "ring_bits"),
         (lambda: BeatBuffer(port_bits=64, ring_bits=64, rows=4, row_bits=65), "ring_bits"),
-        (lambda: RowDecoder(accelerator=preset("ews-4")), "loader"),
+        (lambda: RowDecoder(accelerator=preset("ews-4")), "format"),
         (lambda: Array(accelerator=load("ews-4", {"weight_port_bits": 192})), "weight_port_bits"),
     ],
 )

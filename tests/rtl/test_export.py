@@ -20,7 +20,7 @@ FAMILIES = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms", "ssvq", "rom")
 
 
 def codebook(acc):
-    if acc.loader != "rom":
+    if acc.format != "rom":
         return None
     return np.arange(5 * acc.codeword_length, dtype=np.int8).reshape(5, -1)
 
@@ -31,7 +31,7 @@ def test_every_file_is_readable_and_says_what_it_is(name, tmp_path):
     files = export.export(acc, tmp_path / "out", codebook=codebook(acc))
     assert files[0].name == "codeword_accelerator.v"
     beside = {"lint.vlt", "registers.md", "codeword_registers.h", "codeword.core"}
-    if acc.loader == "rom":
+    if acc.format == "rom":
         beside |= {f"codebook_rom_{bank}.hex" for bank in range(acc.rom_banks)}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in files} | beside
     for path in files:

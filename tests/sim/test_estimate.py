@@ -146,14 +146,14 @@ def test_codebook_machine_runs_its_own_format_and_dense_layers() -> None:
     ("preset", "weight", "message"),
     [
         ("ews-cms-16", masked(d=8), r"x\.d = 8.*codeword_length is 16"),
-        ("ews-cms-16", masked(keep=8), r"x\.weight = 'masked 8:16'.*runs masked 4:16"),
+        ("ews-cms-16", masked(keep=8), r"x\.weight = 'mvq 8:16'.*runs mvq 4:16"),
         (
             "ews-cms-16",
             CodebookWeight(masked().codebook, masked().assignments),
-            r"x\.weight = 'codebook'.*runs masked 4:16",
+            r"x\.weight = 'vq'.*runs mvq 4:16",
         ),
         ("ews-cm-16", masked(k=600), r"x\.k = 600.*holds 512"),
-        ("ews-c-16", masked(d=8), r"x\.weight = 'masked 4:8'.*runs codebook"),
+        ("ews-c-16", masked(d=8), r"x\.weight = 'mvq 4:8'.*runs vq"),
     ],
 )
 def test_other_formats_are_refused(preset: str, weight: CodebookWeight, message: str) -> None:

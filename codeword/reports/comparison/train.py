@@ -8,8 +8,6 @@ JSON file and its integer network; what is there is not run again.
 
 from __future__ import annotations
 
-import argparse
-import copy
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +23,7 @@ from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.frontend.export import export
 from algos.methods import vq4all
+from algos.methods.method import Data
 from algos.methods.vq4all import Vq4allConfig
 from algos.models.resnet import ResNet
 from algos.training import Recipe, Report, accuracy, fit
@@ -32,7 +31,8 @@ from algos.weights.bits import network_bits
 from algos.weights.pruning import densify, sparsify
 from algos.weights.universal import FrozenCodebook
 from codeword.reports.comparison import contenders
-from codeword.reports.comparison.contenders import METHODS, Hulls, Start
+from codeword.reports.comparison.contenders import METHODS, Contender
+from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
 
@@ -75,11 +75,10 @@ class Queue:
 
     def _run(self, name: str, network: str, seed: int, method: str) -> dict[str, Any]:
         begin = time.perf_counter()
-        start = self._start(network, seed)
-        model, way = start.dense, METHODS[network].get(method)
+        way = METHODS[network].get(method)
+        model = self._start(network, seed, way is not None and way.method.starts_sparse)
         if way is not None:
-            images = self.training.first(TUNED)
-            model = way(start, seed, images, self.work / f"{name}.pt", _printed(name))
+            self._compress(model, network, seed, way, name)
         exported = export(model, self.training.first(contenders.CALIBRATION), name=name)
         artifact.save(exported, self.work / f"{name}.safetensors")
         storage = network_bits(exported)
@@ -93,11 +92,10 @@ class Queue:
             "torch": torch.__version__,
         }
         if way is not None:
-            seen = (contenders.CALIBRATION, 0) if isinstance(way, Hulls) else (TUNED, contenders.EPOCHS)
             result |= {
-                "config": asdict(way.config),
-                "images": seen[0],
-                "epochs": seen[1],
+                "config": asdict(way.configured(seed)),
+                "images": TUNED if way.trains else contenders.CALIBRATION,
+                "epochs": contenders.EPOCHS if way.trains else 0,
                 "bits": asdict(storage),
                 "bits_per_weight": storage.in_rom.per_weight,
                 "compression_ratio": storage.in_rom.ratio,
@@ -105,16 +103,21 @@ class Queue:
         print(name, f"{result['accuracy_integer']:.2%}", f"{result['seconds']} s", flush=True)
         return result
 
-    def _start(self, network: str, seed: int) -> Start:
+    def _compress(self, model: Trainable, network: str, seed: int, way: Contender, name: str) -> None:
+        """In place."""
+        images, method = self.training.first(TUNED), way.method
+        if method is vq4all.METHOD:
+            of = self.universal if network.startswith("resnet") else universal_of_tokens
+            method = vq4all.from_rom(of(way.config))
+        data = Data(images, images.first(contenders.CALIBRATION))
+        method.apply(model, data, way.configured(seed), self.work / f"{name}.pt", _printed(name))
+
+    def _start(self, network: str, seed: int, sparse: bool) -> Trainable:
+        """A float network, or the same after 4:16 sparse training."""
         if network == "resnet20":
-            return Start(zoo.load_float(), zoo.load_sparse, self.universal)
-        tokens = network != "resnet8"
-        model = zoo.load(f"{network}-fashion") if tokens else self.dense(seed)
-        return Start(
-            model,
-            lambda: self.sparse(copy.deepcopy(model), network, seed),
-            universal_of_tokens if tokens else self.universal,
-        )
+            return zoo.load("resnet20-fashion", sparse=sparse)
+        model = self.dense(seed) if network == "resnet8" else zoo.load(f"{network}-fashion")
+        return self.sparse(model, network, seed) if sparse else model
 
     def dense(self, seed: int) -> ResNet:
         """ResNet-8 of width 16, trained in float."""
@@ -157,16 +160,9 @@ def _printed(name: str) -> Report:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of the IDX files")
-    parser.add_argument("--work", type=Path, default=Path("runs/comparison"), help="results and checkpoints")
-    options = parser.parse_args()
+def run(task: Task) -> None:
+    """Whatever the work folder does not hold yet."""
     torch.set_num_threads(1)  # repeats to the bit
-    options.work.mkdir(parents=True, exist_ok=True)
-    training, test = fashion_mnist.load(options.data)
-    Queue(training, test, options.work).run()
-
-
-if __name__ == "__main__":
-    main()
+    task.work.mkdir(parents=True, exist_ok=True)
+    training, test = fashion_mnist.load(task.data)
+    Queue(training, test, task.work).run()

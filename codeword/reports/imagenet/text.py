@@ -1,7 +1,6 @@
 """The networks of `codeword.reports.imagenet.train` on their machines.
 
-Keeps what they cost in reports/imagenet_agreement.json and writes the report beside it; without a work
-folder, from that file as it is.
+Keeps what they cost with the other figures; without a work folder, the text is of the figures as they are.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from codeword.reports import machines, priced
-from codeword.reports.comparison.report import COST_COLUMNS, PRICES, cost_cells
+from codeword.reports.priced import COST_COLUMNS, PRICES, cost_cells
+from codeword.reports.registry import Task
 from codeword.reports.render import markdown
 
 
-def main() -> None:
-    priced.main(__doc__, Path("reports/imagenet_agreement.json"), price, text)
+def run(task: Task) -> None:
+    """Writes figures and text."""
+    priced.write(task, price, text)
 
 
 def price(found: dict[str, Any], work: Path) -> None:
@@ -39,7 +40,7 @@ def text(found: dict[str, Any]) -> str:
         "\n\n".join(
             (
                 "# Compressed ImageNet networks beside the float ones",
-                f"Made by `make reproduce-imagenet`: {' and '.join(found['float_right'])} with published weights, "
+                f"Made by `codeword report imagenet`: {' and '.join(found['float_right'])} with published weights, "
                 "1x1 convolutions compressed, the others and the classifier dense INT8, **no fine-tuning and no "
                 f"sparse training**. There are {count} labelled pictures: too few for an accuracy. The same {count} "
                 f"set the activation scales. Of them the float networks get right: {float_right}.",
@@ -105,7 +106,3 @@ def _codebook(row: Mapping[str, Any]) -> str:
 def _db(value: float) -> str:
     """Beyond the digits of float32 nothing differs."""
     return f"{value:.1f}" if value < 150 else "no noise"
-
-
-if __name__ == "__main__":
-    main()

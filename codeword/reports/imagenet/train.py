@@ -1,7 +1,6 @@
 """ImageNet networks compressed without fine-tuning, on 20 pictures.
 
-Resumable: the work folder keeps every row and its network of integers, which `python -m
-codeword.reports.imagenet.text` runs on machines before it writes the report.
+Resumable: the work folder keeps every row and its network of integers, which `text` runs on machines.
 
 Twenty pictures are no accuracy. What they do tell is how far the logits move: the signal-to-noise ratio of
 20,000 numbers against the float network's, and whether the first class stays.
@@ -9,7 +8,6 @@ Twenty pictures are no accuracy. What they do tell is how far the logits move: t
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
@@ -24,23 +22,34 @@ from torch import Tensor
 
 from algos import reference
 from algos.data import imagenet
+from algos.data.fashion_mnist import Images
 from algos.frontend.export_convs import export_module
 from algos.frontend.lowering import SIGNED
 from algos.frontend.quantize import Activation, calibrate
-from algos.methods import mvq, ssvq
+from algos.methods import mvq, ssvq, vq
+from algos.methods.method import Data, Method
 from algos.methods.mvq import MvqConfig
 from algos.methods.ssvq import SsvqConfig
+from algos.methods.vq import VqConfig
 from algos.models.inverted_residual import SOURCES, InvertedResidualNet, pretrained
+from algos.training import silent
 from algos.weights.bits import network_bits
+from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
 
-RATES: dict[str, tuple[MvqConfig | SsvqConfig, ...]] = {
-    "vq": tuple(MvqConfig(k, d, n=1, m=2, case="A") for k, d in ((256, 4), (1024, 4), (256, 2))),
-    "ssvq": tuple(SsvqConfig(k, d) for k, d in ((16, 4), (64, 4), (64, 2))),
-    "mvq 1:2": tuple(MvqConfig(k, d, n=1, m=2) for k, d in ((64, 4), (256, 4), (128, 2))),
+RATES: dict[str, tuple[Method[Any], tuple[Any, ...]]] = {
+    "vq": (vq.METHOD, tuple(VqConfig(k, d, epochs=0) for k, d in ((256, 4), (1024, 4), (256, 2)))),
+    "ssvq": (ssvq.METHOD, tuple(SsvqConfig(k, d, epochs=0) for k, d in ((16, 4), (64, 4), (64, 2)))),
+    "mvq 1:2": (
+        mvq.METHOD,
+        tuple(MvqConfig(k, d, (1, 2), epochs=0) for k, d in ((64, 4), (256, 4), (128, 2))),
+    ),
 }
 """2, 2.5 and 4 bits a weight each, of assignments with signs or masks; codebooks come on top."""
+NO_IMAGES = Images(torch.empty(0), torch.empty(0))
+NOTHING = Data(NO_IMAGES, NO_IMAGES)
+"""What a method sees that does not fine-tune."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +77,15 @@ class Bench:
             "sqnr_db": sqnr(self.logits, found),
         }
 
-    def row(self, method: str, config: MvqConfig | SsvqConfig | None, path: Path) -> dict[str, Any]:
-        """The network by one method, None for none, with float activations and in integers, which it keeps.
+    def row(self, method: str, config: Any, path: Path) -> dict[str, Any]:
+        """The network by one method, with config None as it is, with float activations and in integers, which it keeps.
 
         Args:
             path: file of the network of integers.
         """
         model = copy.deepcopy(self.model)
-        if isinstance(config, MvqConfig):
-            mvq.cluster(model, config)
-        elif config is not None:
-            ssvq.cluster(model, config)
+        if config is not None:
+            RATES[method][0].apply(model, NOTHING, config, None, silent)
         quantized = Activation(calibrate(self.inputs, SIGNED).scale)
         network = export_module(
             model, self.inputs, quantized, name=self.name, compressible=list(self.model.body())
@@ -133,7 +140,7 @@ def bench(name: str) -> Bench:
 
 def rows(measured: Bench, work: Path) -> Iterator[dict[str, Any]]:
     """INT8 alone, then every method at every rate; what the work folder holds is not measured again."""
-    for method, config in (("INT8", None), *((m, c) for m, configs in RATES.items() for c in configs)):
+    for method, config in (("INT8", None), *((m, c) for m, (_, configs) in RATES.items() for c in configs)):
         of = f"-{config.k}-{config.d}" if config else ""
         kept = work / f"{measured.name}-{method}{of}.json".replace(" ", "-").replace(":", "-")
         network = kept.with_suffix(".safetensors")
@@ -142,30 +149,21 @@ def rows(measured: Bench, work: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(kept.read_text())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("runs/imagenet"), help="finished rows")
-    parser.add_argument("--out", type=Path, default=Path("reports/imagenet_agreement.json"))
-    parser.add_argument("networks", nargs="*", default=list(SOURCES), help=", ".join(SOURCES))
-    options = parser.parse_args()
+def run(task: Task) -> None:
+    """Measures every network."""
     torch.set_num_threads(1)
-    for folder in (options.work, options.out.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    task.work.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "pictures": 0,
         "float_right": {},
         "rows": [],
     }
-    for name in options.networks:
+    for name in SOURCES:
         measured = bench(name)
         found["pictures"] = len(measured.labels)
         found["float_right"][name] = measured.measure(measured.logits)["right"]
-        for row in rows(measured, options.work):
+        for row in rows(measured, task.work):
             found["rows"].append(row)
             print(json.dumps(row), flush=True)
-    write_json(options.out, found)
-
-
-if __name__ == "__main__":
-    main()
+    write_json(task.out, found)

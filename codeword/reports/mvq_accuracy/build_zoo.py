@@ -1,7 +1,7 @@
 """Makes the files of algos/zoo/resnet20_fashion from the folder of `mvq_accuracy.train`.
 
-    python -m codeword.reports.mvq_accuracy.train --work runs/mvq
-    python -m codeword.reports.mvq_accuracy.build_zoo --work runs/mvq
+    codeword report mvq_accuracy
+    python -m codeword.reports.mvq_accuracy.build_zoo
 
 Stages that `codeword.reports.mvq_accuracy.train` has not finished are run.
 """
@@ -20,12 +20,13 @@ from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.training import accuracy
 from codeword.reports.mvq_accuracy.train import Experiment
+from codeword.reports.registry import named
 from sim import artifact
 
 TRAINING, TEST = 3000, 2000
 
 
-def build(data: str | None, work: Path, folder: Path) -> None:
+def build(data: Path | None, work: Path, folder: Path) -> None:
     """Writes the four network files and the images, and prints the accuracies."""
     training, test = fashion_mnist.load(data)
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,8 +61,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", help="folder of the IDX files")
-    parser.add_argument("--work", type=Path, default=Path("runs/mvq"), help="checkpoints")
+    parser.add_argument("--data", type=Path, help="folder of the IDX files")
+    parser.add_argument("--work", type=Path, default=named("mvq_accuracy").work, help="checkpoints")
     parser.add_argument("--out", type=Path, default=zoo.FOLDER)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The whole MVQ experiment on ResNet-20: `python -m codeword.reports.mvq_accuracy.train` (resumable).
+"""The whole MVQ experiment on ResNet-20; resumable.
 
 Float training, 4:16 sparse training (SR-STE), then the four cases of MVQ Table 3, each clustered and
 fine-tuned with one schedule; integer accuracy on all 10,000 test images.
@@ -6,12 +6,11 @@ fine-tuned with one schedule; integer accuracy on all 10,000 test images.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from algos.models.resnet import ResNet
 from algos.training import Recipe, accuracy, fit, history
 from algos.weights.bits import Bits
 from algos.weights.pruning import densify, sparsify
+from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
 from sim.network import Network
@@ -88,9 +88,8 @@ def progress(stage: str) -> Callable[[int, float, float], None]:
     )
 
 
-def reproduce(data: str | None, work: Path, out: Path, cases: str) -> None:
+def reproduce(data: Path | None, work: Path, out: Path, cases: Iterable[str] = tuple(CASES)) -> None:
     """Runs what is not yet done and writes the results after every case."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     training, test = fashion_mnist.load(data)
     experiment = Experiment(training, work)
     dense = experiment.dense()
@@ -132,7 +131,7 @@ def _case(experiment: Experiment, case: str, dense: ResNet, sparse: ResNet, test
             "start": "float" if case == "A" else "sparse",
             "k": config.k,
             "d": config.d,
-            "pattern": f"{config.n}:{config.m}" if config.masked else None,
+            "pattern": "{}:{}".format(*config.pattern) if config.masked else None,
             "bits_per_weight": storage.per_weight,
             "compression_ratio": storage.ratio,
             "bits": asdict(storage),
@@ -179,17 +178,7 @@ def _measured(checkpoint: Path, recipe: Recipe, measure: Callable[[], dict[str, 
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="folder of the IDX files")
-    parser.add_argument("--work", type=Path, default=Path("runs/mvq"), help="checkpoints")
-    parser.add_argument("--out", type=Path, default=Path("reports/mvq_resnet20.json"))
-    parser.add_argument("--cases", default="DABC", help="which cases of MVQ Table 3, in order")
-    parser.add_argument("--threads", type=int, default=1, help="1 repeats to the bit")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    reproduce(options.data, options.work, options.out, options.cases)
-
-
-if __name__ == "__main__":
-    main()
+def run(task: Task) -> None:
+    """All four cases."""
+    torch.set_num_threads(1)  # repeats to the bit
+    reproduce(task.data, task.work, task.out)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from statistics import median
 from typing import Any
 
 from codeword.reports.mvq_hardware import normalised, storage
 from codeword.reports.mvq_hardware.machine import SIZES, Run, Setup, run
-from codeword.reports.mvq_hardware.published import Rows, published
+from codeword.reports.mvq_hardware.published import Rows, cells, published
 from sim import accelerator, technology
 from sim.technology.published import Part, Published
 
@@ -274,6 +275,23 @@ FIGURES: dict[str, Callable[..., Rows]] = {
     "figure20": efficiency_gain,
 }
 """Those that the machine's free parameters move."""
+
+
+def outcome(using: Setup) -> dict[str, Rows]:
+    """Every figure that the machine moves, and TOPS/W of Table 9's AlexNet.
+
+    TOPS/W has one absolute scale for all cells: here the one that fits Figure 19 best, so that a variant is
+    not blamed for a MAC energy chosen for another machine.
+    """
+    runs = Runs(using)
+    found = {key: figure(runs) for key, figure in FIGURES.items()}
+    scale = median(cell.published / cell.ours for cell in cells("figure19", found["figure19"]) if cell.ours)
+    found["table9alexnet"] = summary_alexnet(runs, only="TOPS/W")
+    for key in ("figure19", "table9alexnet"):
+        found[key] = {
+            row: [value and value * scale for value in values] for row, values in found[key].items()
+        }
+    return found
 
 
 def all_tables(runs: Runs) -> dict[str, Rows]:

@@ -13,10 +13,11 @@ from codeword.reports.mvq_hardware.published import published
 from sim import accelerator, technology
 from sim.accelerator import Accelerator
 from sim.estimate import estimate
+from sim.formats.policy import own_codewords
+from sim.machine import LayerCounts
 from sim.shapes import ConvShape, Shape
-from sim.systolic.closed_form.counts import core_counts
-from sim.systolic.results import LayerCounts
-from sim.systolic.streams import native_formats, own_codewords
+from sim.systolic.closed_form.accesses import core_counts
+from sim.systolic.streams import native_formats
 from sim.technology.published import Published
 from sim.workloads import workload
 
@@ -229,6 +230,6 @@ def _psum_bytes(layer: LayerCounts) -> int:
 
 def _masked_off(layer: LayerCounts, machine: Accelerator) -> float:
     """Multiplications with a weight that a mask removed; a sparse tile has no multiplier for it."""
-    if layer.schedule is None or layer.schedule.format != "mvq" or machine.sparse_tile:
+    if layer.schedule is None or not layer.schedule.stream.masks or machine.sparse_tile:
         return 0.0
     return layer.accesses["mac"] * (1 - machine.keep / machine.group)

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from itertools import product
-from math import log
-from statistics import median
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from codeword.reports.mvq_hardware.figures import FIGURES, Runs, summary_alexnet
-from codeword.reports.mvq_hardware.machine import Energy, Setup, document, setup
+from codeword.reports.mvq_hardware import search
+from codeword.reports.mvq_hardware.figures import FIGURES, outcome
+from codeword.reports.mvq_hardware.machine import document, setup
 from codeword.reports.mvq_hardware.published import Rows, cells, spread
 from codeword.reports.mvq_hardware.reasons import reasons
+from codeword.reports.registry import Task
+from sim.files import write_whole
 
 BASE = "the machine as it is"
 
 
-def outcome(using: Setup) -> dict[str, Rows]:
-    """Every figure that the machine moves, and TOPS/W of Table 9's AlexNet.
-
-    TOPS/W has one absolute scale for all cells: here the one that fits Figure 19 best, so that a variant is
-    not blamed for a MAC energy chosen for another machine.
-    """
-    runs = Runs(using)
-    found = {key: figure(runs) for key, figure in FIGURES.items()}
-    scale = median(cell.published / cell.ours for cell in cells("figure19", found["figure19"]) if cell.ours)
-    found["table9alexnet"] = summary_alexnet(runs, only="TOPS/W")
-    for key in ("figure19", "table9alexnet"):
-        found[key] = {
-            row: [value and value * scale for value in values] for row, values in found[key].items()
-        }
-    return found
+def kept_beside(figures: Path) -> Path:
+    """Where what this stage finds is kept, beside the report's figures."""
+    return figures.with_name("mvq_sensitivity.json")
 
 
-def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
+def run(task: Task) -> None:
+    """Makes every variant of the machine anew."""
+    found = everything(lambda line: print(line, file=sys.stderr, flush=True))
+    write_whole(kept_beside(task.out), json.dumps(found, indent=1) + "\n")
+
+
+def every_variant(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
     """All variants of machine.toml, the machine as it is first.
 
     Returns:
@@ -75,29 +72,9 @@ def run(report: Callable[[str], None] = print) -> list[dict[str, Any]]:
     return results
 
 
-def search() -> list[tuple[float, Energy]]:
-    """Mean |log(ours / published)| over Figures 15, 19 and 20 for every choice of machine.toml's `search`.
-
-    Least first. The counts stay as they are, so a choice takes moments.
-    """
-    using, choices = setup(), document()["search"]
-    found = []
-    for values in product(*choices.values()):
-        energy = replace(using.energy, **dict(zip(choices, values, strict=True)))
-        figures = outcome(replace(using, energy=energy))
-        off = [
-            abs(log(cell.ours / cell.published))
-            for key in ("figure15", "figure19", "figure20")
-            for cell in cells(key, figures[key])
-            if cell.ours
-        ]
-        found.append((sum(off) / len(off), energy))
-    return sorted(found, key=lambda pair: pair[0])
-
-
 def everything(report: Callable[[str], None] = print) -> dict[str, Any]:
-    """What reports/mvq_sensitivity.json keeps."""
+    """What the stage keeps."""
     return {
-        "search": [{"loss": round(loss, 4)} | asdict(energy) for loss, energy in search()],
-        "variants": run(report),
+        "search": [{"loss": round(loss, 4)} | asdict(energy) for loss, energy in search.every_energy()],
+        "variants": every_variant(report),
     }

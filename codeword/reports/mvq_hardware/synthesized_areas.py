@@ -1,15 +1,12 @@
-"""Area ratios of MVQ's six settings on the cell libraries, beside those of Table 7.
-
-`python -m codeword.reports.mvq_hardware.synthesized_areas` writes reports/area_ratios.json.
-"""
+"""Area ratios of MVQ's six settings on the cell libraries, beside those of Table 7."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from codeword.reports.mvq_hardware.published import published
+from codeword.reports.registry import Task
 from sim import accelerator, technology
 from sim.files import write_whole
 from sim.technology.provenance import total
@@ -20,7 +17,6 @@ LIBRARIES = ("sg13g2", "sky130hd", "asap7")
 BASE = "ews"
 COUNTED = ("array", "arf", "prf", "loader", "crf")
 """What stands beside the array of Table 7; the paper does not say what that holds."""
-REPORT = Path("reports/area_ratios.json")
 _PRINTED = {
     "ws": "WS",
     "ews": "EWS",
@@ -28,6 +24,11 @@ _PRINTED = {
     "ews-cm": "EWS-C, EWS-CM",
     "ews-cms": "EWS-CMS",
 }
+
+
+def run(task: Task) -> None:
+    """Keeps them beside the report's figures."""
+    write_whole(task.out.with_name("area_ratios.json"), json.dumps(rows(), indent=1) + "\n")
 
 
 def rows() -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ def printed(setting: str, size: int) -> float | None:
 
 
 def markdown(found: list[dict[str, Any]] | None = None) -> str:
-    """A section for the reproduction report, from `rows` or what `main` wrote."""
+    """A section for the reproduction report, from `rows` or what `run` wrote."""
     known = {(row["library"], row["setting"], row["size"]): row for row in found or rows()}
     lines = [
         "| setting | size | Table 7 | " + " | ".join(LIBRARIES) + " |",
@@ -107,13 +108,3 @@ def _cell(row: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "not printed" if value is None else f"{value:.2f}"
-
-
-def main() -> None:
-    """Writes the file."""
-    write_whole(REPORT, json.dumps(rows(), indent=1) + "\n")
-    print(REPORT)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,13 +6,16 @@ accesses and cycles of MVQ's networks from the machine, areas from MVQ's densiti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from codeword.reports.mvq_hardware.machine import Setup, run
+from codeword.reports.mvq_hardware.words import grid, kib, name_of
 from sim import accelerator, technology
 from sim.formats.encoding import index_bits
+from sim.formats.policy import exclusions, own_codewords
 from sim.shapes import ConvShape
-from sim.systolic.streams import exclusions, own_codewords
 from sim.technology.published import Published
 from sim.workloads import WORKLOADS, workload
 
@@ -104,9 +107,9 @@ def areas() -> dict[str, tuple[float | None, str]]:
     assert isinstance(tech, Published)
     found = tech.areas(accelerator.preset("ews-c-64"))["crf"]
     assert found.value is not None
-    kib = storage()
+    held = storage()
     density = tech.area.l2.mm2_per_mb
-    rom, every = (kib[name] / 1024 for name in ("universal ROM", "all codebooks of all networks on chip"))
+    rom, every = (held[name] / 1024 for name in ("universal ROM", "all codebooks of all networks on chip"))
     return {
         "codebook RF of EWS-C, 64x64": (found.value, f"{found.label}: {found.source}"),
         "all codebooks of all networks, as SRAM": (every * density, "derived: density of MVQ's L2"),
@@ -120,3 +123,82 @@ def areas() -> dict[str, tuple[float | None, str]]:
             f"derived; MVQ's L2 has {density:.2f}",
         ),
     }
+
+
+def section(found: Mapping[str, Any]) -> str:
+    """Of the report."""
+    networks = found["universal"].values()
+    fewer = sum(t["universal"] < t["indices"] + t["codebooks"] for t in networks)
+    stored = [[name, f"{size:,.0f}"] for name, size in storage().items()]
+    mm2 = [[name, "null" if value is None else f"{value:.2f}", why] for name, (value, why) in areas().items()]
+    return f"""## VQ4ALL: one codebook in ROM
+
+Nothing is published but the argument; all figures are ours. KiB of compressed weights that DRAM delivers
+for one inference, each read once: with a codebook a layer (1024 x 8, MVQ's EWS-C; or up to 2^16 x 8, an
+index as long as the universal one's) and with one ROM of 2^16 x 8 for all networks.
+
+{_read(found)}
+
+At equal index length the ROM saves what codebooks weigh, most on small networks. Against short indices
+with small codebooks it reads less on {fewer} of {len(networks)}, since 16 bits an index are 60 % more than 10.
+
+Accesses of the convolutions at 64x64, counted by the closed form, as universal ROM over EWS-C (1024 x 8 a
+layer); lookups are the share of on-chip energy, where a ROM read is assumed to cost what L1 does:
+
+{_taken(found)}
+
+Codebooks on chip, KiB:
+
+{grid(["", "KiB"], stored)}
+
+Areas in 40 nm:
+
+{grid(["", "mm2", "source, or why not"], mm2)}
+
+The ROM would replace 8 KiB of RF by 512 KiB: it saves area against codebooks that all stay on chip, not
+against an RF that is loaded layer by layer, unless a MB of it takes less than the last line says. It saves
+the loads of codebooks, and with as many codewords a layer it saves traffic, against small ones not."""
+
+
+def _read(found: Mapping[str, Any]) -> str:
+    """KiB of weights, by network."""
+    rows = []
+    for network, t in found["universal"].items():
+        own, equal = t["indices"] + t["codebooks"], t["equal_indices"] + t["equal_codebooks"]
+        rows.append(
+            [
+                network,
+                str(t["layers"]),
+                *map(kib, (own, t["codebooks"], equal, t["universal"])),
+                f"{t['universal'] / equal:.2f}",
+                f"{t['universal'] / own:.2f}",
+            ]
+        )
+    head = [
+        "",
+        "layers",
+        "own codebooks",
+        "codebooks of it",
+        "own, equal bits",
+        "universal",
+        "universal / equal bits",
+        "universal / own",
+    ]
+    return grid(head, rows)
+
+
+def _taken(found: Mapping[str, Any]) -> str:
+    """Accesses and cycles of the ROM over those of EWS-C, by network."""
+    rows = []
+    for network, by in found["universal accesses"].items():
+        own, rom = by["ews-c"], by["rom"]
+        rows.append(
+            [
+                name_of(network),
+                *(f"{rom[what] / own[what]:.2f}" for what in ("dram", "l2", "on_chip", "cycles")),
+                f"{rom['waits'] / rom['cycles']:.0%}",
+                *(f"{one['lookups'] / one['on_chip']:.1%}" for one in (own, rom)),
+            ]
+        )
+    head = ["", "DRAM", "L2", "on-chip energy", "cycles", "waits for a bank", "lookups, RF", "lookups, ROM"]
+    return grid(head, rows)

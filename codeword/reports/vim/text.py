@@ -1,7 +1,6 @@
 """Vim and DeiT of `codeword.reports.vim.train` on a machine, and the report.
 
-Keeps what they cost in reports/vim_vq.json and writes the report beside it; without a work folder, from that
-file as it is.
+Keeps what they cost with the other figures; without a work folder, the text is of the figures as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from codeword.reports import machines, priced
-from codeword.reports.comparison.report import COST_COLUMNS, PRICES, cost_cells
+from codeword.reports.priced import COST_COLUMNS, PRICES, cost_cells
+from codeword.reports.registry import Task
 from codeword.reports.render import markdown
 
 SEEN = 0.005
@@ -33,8 +33,9 @@ PUBLISHED = {
 """ViM-VQ (ICCV 2025) on Vim-T, ImageNet top-1, float 76.1 %: as others report the paper's tables."""
 
 
-def main() -> None:
-    priced.main(__doc__, Path("reports/vim_vq.json"), price, text)
+def run(task: Task) -> None:
+    """Writes figures and text."""
+    priced.write(task, price, text)
 
 
 def price(found: dict[str, Any], work: Path) -> None:
@@ -51,7 +52,7 @@ def text(found: dict[str, Any]) -> str:
         "\n\n".join(
             (
                 "# ViM-VQ on a small Vision Mamba",
-                "Made by `make reproduce-vim`: ViM-VQ (ICCV 2025, arXiv 2503.09509), its ablations and what it is "
+                "Made by `codeword report vim`: ViM-VQ (ICCV 2025, arXiv 2503.09509), its ablations and what it is "
                 f"compared with. {found['model']}. {found['data']}, one seed. Float: "
                 f"{found['float']['accuracy']:.2%}. All figures are *measured* but the bits, which are *counted*, "
                 "codebooks included, and the paper's column, which is what others report of its tables: Vim-T on "
@@ -148,7 +149,3 @@ def _export(name: str, export: dict[str, Any]) -> tuple[str, ...]:
         f"{export['accuracy_integer']:.2%}",
         *cost_cells(export["cost"]),
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""ViM-VQ and what it is compared with on the small Vim: `python -m codeword.reports.vim.train` (resumable).
+"""ViM-VQ and what it is compared with on the small Vim; resumable.
 
 Each row runs in a process of its own, so that its peak memory is its own, and is kept in the work folder.
 There also lie Vim and DeiT in integers, which `text` runs on a machine before it
@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,12 +26,13 @@ from algos import reference
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.frontend.export import export
-from algos.methods.vim_vq import Method, VimVqConfig, calibrate, harden, soften, storage, variant
+from algos.methods.vim_vq import VARIANTS, Variant, VimVqConfig, calibrate, harden, soften, storage, variant
 from algos.models.deit import DeiT
 from algos.models.vim import Vim
 from algos.training import accuracy, normalize
 from algos.weights.soft import SoftAssignment
 from algos.zoo.tokens import FOLDER, load_deit, load_vim
+from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
 
@@ -44,7 +45,7 @@ EXPORTED = "2 bit"
 CALIBRATION = 256  # training images
 
 
-def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
+def row(setting: str, method: Variant, data: Path | None) -> dict[str, Any]:
     """Calibrates one model; seconds and peak memory are of the calibration alone.
 
     `truncated` is the share of sub-vectors that the end of the calibration left open.
@@ -85,7 +86,7 @@ def row(setting: str, method: Method, data: str | None) -> dict[str, Any]:
     }  # the kernel counts in lots of pages
 
 
-def exported(name: str, data: str | None, path: Path) -> dict[str, Any]:
+def exported(name: str, data: Path | None, path: Path) -> dict[str, Any]:
     """Vim or DeiT by ViM-VQ in integers, written to a file; sub-vectors of outputs, as machines read them."""
     training, test = fashion_mnist.load(data)
     calibration = training.first(CALIBRATION)
@@ -136,10 +137,9 @@ def _peak() -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
-def reproduce(data: str | None, work: Path, out: Path) -> None:
+def reproduce(data: Path | None, work: Path, out: Path) -> None:
     """Runs what is not yet done and writes the results after every row."""
     work.mkdir(parents=True, exist_ok=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {
         "data": f"Fashion-MNIST: {CALIBRATION} training images without labels, 10,000 test images",
         "model": "Vim, 3 blocks of 64 channels; projections of the blocks compressed, the rest float32",
@@ -156,7 +156,7 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
         results["exports"][name] = json.loads(kept.read_text())
         write_json(out, results)
     for setting in SETTINGS:
-        for method in get_args(Method):
+        for method in VARIANTS:
             kept = work / f"{setting}-{method}.json".replace(" ", "")
             if not _made(kept, "vim", variant(method, SETTINGS[setting])):
                 subprocess.run(
@@ -164,12 +164,10 @@ def reproduce(data: str | None, work: Path, out: Path) -> None:
                         sys.executable,
                         "-m",
                         "codeword.reports.vim.train",
-                        "--row",
                         setting,
                         method,
-                        "--out",
                         str(kept),
-                        *(["--data", data] if data else []),
+                        *(["--data", str(data)] if data else []),
                     ],
                     check=True,
                 )
@@ -191,19 +189,22 @@ def _line(found: dict[str, Any]) -> str:
     )
 
 
+def run(task: Task) -> None:
+    """Whatever the work folder does not hold yet."""
+    torch.set_num_threads(1)
+    reproduce(task.data, task.work, task.out)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="folder of the IDX files")
-    parser.add_argument("--work", type=Path, default=Path("runs/vim_vq"), help="finished rows")
-    parser.add_argument("--out", type=Path, default=Path("reports/vim_vq.json"))
-    parser.add_argument("--row", nargs=2, metavar=("SETTING", "METHOD"), help="only this row")
+    """The process of one row."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("setting", choices=SETTINGS)
+    parser.add_argument("method", choices=VARIANTS)
+    parser.add_argument("out", type=Path, help="file of the row")
+    parser.add_argument("--data", type=Path, help="folder of the IDX files")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.row:
-        setting, method = options.row
-        write_json(options.out, row(setting, method, options.data))
-    else:
-        reproduce(options.data, options.work, options.out)
+    write_json(options.out, row(options.setting, options.method, options.data))
 
 
 if __name__ == "__main__":

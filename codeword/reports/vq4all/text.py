@@ -1,7 +1,6 @@
 """The networks of `codeword.reports.vq4all.train` on their machines.
 
-Keeps what they cost in reports/vq4all_resnets.json and writes the report beside it; without a work folder,
-from that file as it is.
+Keeps what they cost with the other figures; without a work folder, the text is of the figures as they are.
 """
 
 from __future__ import annotations
@@ -11,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from codeword.reports import machines, priced
-from codeword.reports.comparison.report import COST_COLUMNS, PRICES, cost_cells
+from codeword.reports.priced import COST_COLUMNS, PRICES, cost_cells
+from codeword.reports.registry import Task
 from codeword.reports.render import markdown
 
 WAYS = {"universal": "vq4all", "own": "vq"}
 """Where a network's codewords come from, and the method whose machine runs it."""
 
 
-def main() -> None:
-    priced.main(__doc__, Path("reports/vq4all_resnets.json"), price, text)
+def run(task: Task) -> None:
+    """Writes figures and text."""
+    priced.write(task, price, text)
 
 
 def price(found: dict[str, Any], work: Path) -> None:
@@ -40,7 +41,7 @@ def text(found: dict[str, Any]) -> str:
         "\n\n".join(
             (
                 "# One codebook for three networks",
-                "Made by `make reproduce-vq4all`. VQ4ALL (arXiv 2412.06875) draws one codebook from the weights of "
+                "Made by `codeword report vq4all`. VQ4ALL (arXiv 2412.06875) draws one codebook from the weights of "
                 "all networks; a ROM of the chip holds it. Here it meets codebooks of their own, one a layer: the "
                 "same construction uses them, and with their indices they take at most the bits of the indices into "
                 "the universal one. Accuracies are *measured*, bits *counted*. " + PRICES,
@@ -101,7 +102,3 @@ def _accuracies(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
                 f"{made['accuracy_float_activations']:.2%}",
                 f"{made['accuracy_integer']:.2%}",
             )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,12 @@
 """Three ResNets from one codebook, and from codebooks of their own.
 
-Resumable; `python -m codeword.reports.vq4all.text` then runs the networks on their machines and writes the
-report. Both ways run the same construction and store at most the same bits for a network: indices into the
-universal codebook, or shorter indices and k-means codebooks, one a layer. The ROM is the chip's; it is
-reported beside the networks and as part of them all.
+Resumable; `text` then runs the networks on their machines. Both ways run the same construction and store at
+most the same bits for a network: indices into the universal codebook, or shorter indices and k-means
+codebooks, one a layer. The ROM is the chip's; it is reported beside the networks and as part of them all.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 from collections.abc import Mapping
@@ -32,12 +30,15 @@ from algos.weights.bits import Bits, bits, network_bits
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.universal import FrozenCodebook, normalized, rounded
 from codeword.reports.mvq_accuracy.train import CALIBRATION, progress
+from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
 from sim.formats.encoding import index_bits
 from sim.network import CodebookWeight, Conv, Network
 
 FLOAT = Recipe(epochs=3, rate=0.1)
+CONFIG = Vq4allConfig(k=2048, epochs=1)
+"""Epochs are of each construction."""
 IMAGES, TESTS = 20_000, 5_000
 """The first training and test images; what is trained and measured here sees no others."""
 
@@ -150,27 +151,15 @@ def _built(
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="folder of the IDX files")
-    parser.add_argument("--work", type=Path, default=Path("runs/vq4all"), help="checkpoints and networks")
-    parser.add_argument("--out", type=Path, default=Path("reports/vq4all_resnets.json"))
-    parser.add_argument("--k", type=int, default=2048)
-    parser.add_argument("--epochs", type=int, default=1, help="of each construction")
-    options = parser.parse_args()
+def run(task: Task) -> None:
+    """Trains, constructs and measures; whatever the work folder does not hold yet."""
     torch.set_num_threads(1)
-    training, test = fashion_mnist.load(options.data)
+    training, test = fashion_mnist.load(task.data)
     training, test = training.first(IMAGES), test.first(TESTS)
-    config = Vq4allConfig(k=options.k, epochs=options.epochs)
     results = {
         "data": f"Fashion-MNIST, {len(training):,} training and {len(test):,} test images",
-        "config": asdict(config),
+        "config": asdict(CONFIG),
         "float_recipe": asdict(FLOAT),
-        **compare(trained(training, options.work), training, test, config, options.work),
+        **compare(trained(training, task.work), training, test, CONFIG, task.work),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, results)
-
-
-if __name__ == "__main__":
-    main()
+    write_json(task.out, results)

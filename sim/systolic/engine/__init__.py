@@ -1,6 +1,7 @@
 """The cycle engine: values, cycles by cause and accesses, as `docs/timing.md` says."""
 
+from sim.machine import Simulation
 from sim.systolic.engine.core import LayerRun, run_program
-from sim.systolic.engine.simulate import Simulation, simulate
+from sim.systolic.engine.simulate import simulate
 
 __all__ = ["LayerRun", "Simulation", "run_program", "simulate"]

@@ -15,6 +15,10 @@ LLVM inlines it: inlined by Numba (`inline="always"`), these steps ran forever."
 helper = njit(error_model="numpy", _nrt=False)
 """As `step`, inlined where LLVM finds it worth while."""
 
+whole = njit(cache=True, error_model="numpy", _nrt=True)
+"""A function with arrays of its own. Numba hands the flags of a caller on to what it compiles for it, so that
+without a word a step would forbid them."""
+
 
 def _digest() -> str:
     """Of all modules of this package, by name and content."""

@@ -97,7 +97,7 @@ def _flat(beats: np.ndarray) -> np.ndarray:
 
 def _masks(program: Program) -> np.ndarray:
     acc = program.schedule.accelerator
-    if program.schedule.format != "mvq":
+    if not program.schedule.stream.masks:
         return np.zeros(1, np.uint32)
     # The table is read-only, which Numba takes for another type and compiles everything again.
     return encoding.mask_table(acc.keep, acc.group).copy()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.systolic.engine.compiled import helper, step
-from sim.systolic.engine.parameters import Mode
+from sim.systolic.engine.compiled import step
+from sim.systolic.engine.decoding import Mode, decode_row, multipliers, rom_cycles, signed_byte
 from sim.systolic.engine.state import NEVER
 
 
@@ -58,7 +58,7 @@ def _write(t, p, core, counters):
     look_up.pending = False
     if loader.job < 0:
         for c in range(p.d):
-            core.crf[look_up.row, c] = _signed_byte(core.layer.codebook, look_up.position + 8 * c)
+            core.crf[look_up.row, c] = signed_byte(core.layer.codebook, look_up.position + 8 * c)
         counters.crf_write += p.d
     else:
         _write_weights(t, p, core, counters)
@@ -78,7 +78,7 @@ def _write_weights(t, p, core, counters):
     chunk, bank = layer.chunks[job], job % p.banks
     entry = bank * (p.wrf_depth // p.banks) + look_up.entry
     row = core.wrf[entry, look_up.row]
-    stored = _decode_row(
+    stored = decode_row(
         row, layer.words, look_up.position, look_up.width, look_up.u, look_up.row, p, core.crf, layer.masks
     )
     tail = look_up.entry % chunk.a == chunk.a - 1
@@ -107,7 +107,7 @@ def _look_up(p, core):
     if loader.extra < 0:
         loader.extra = 0
         if p.mode == Mode.ROM:
-            loader.extra = _rom_cycles(core.layer.words, position, width, p, core.bank_load) - 1
+            loader.extra = rom_cycles(core.layer.words, position, width, p, core.bank_load) - 1
     if loader.extra > 0:
         loader.extra -= 1
         return True
@@ -137,80 +137,3 @@ def _next_row(p, core):
     last_of_entry = loader.row == (chunk.rows_tail if r == chunk.b - 1 else chunk.rows) - 1
     last_entry = entry == chunk.a * chunk.b * chunk.u * chunk.d - 1
     return width, u, last_of_entry, last_of_entry and last_entry
-
-
-@step
-def multipliers(columns, p):
-    """Multipliers of an array row that serve `columns` output channels."""
-    if p.mode == Mode.BLOCK:
-        return np.int64(p.block_outputs)
-    if p.sparse:
-        return np.int64((columns + p.d - 1) // p.d * p.q)
-    return np.int64(columns)
-
-
-@helper
-def _decode_row(row, words, position, width, u, h, p, crf, masks):
-    """Decodes one weight row into `row` [L]; returns the number of weights it stores."""
-    row[:] = 0
-    if p.mode == Mode.DENSE:
-        count = width // 8
-        for c in range(count):
-            row[c] = _signed_byte(words, position + 8 * c)
-        return count
-    if p.mode == Mode.SPLIT:
-        count = width // 8
-        for n in range(count):
-            row[(n // p.q) * p.d + u * p.q + n % p.q] = _signed_byte(words, position + 8 * n)
-        return count
-    if p.mode == Mode.BLOCK:
-        first = h // p.block_inputs * p.block_outputs
-        for c in range(p.block_outputs):
-            row[first + c] = _signed_byte(words, position + 8 * c)
-        return p.block_outputs
-    low_bits = p.codes * p.mask_bits + (p.d if p.mode == Mode.SSVQ else 0)
-    record_bits = low_bits + p.index_bits
-    records = width // record_bits
-    for n in range(records):
-        at = position + n * record_bits
-        index = _bits(words, at + low_bits, p.index_bits)
-        if p.mode == Mode.MVQ:
-            for g in range(p.codes):
-                mask = masks[_bits(words, at + g * p.mask_bits, p.mask_bits)]
-                for c in range(p.group):
-                    if mask >> np.uint32(c) & np.uint32(1):
-                        row[n * p.d + g * p.group + c] = crf[index, g * p.group + c]
-        else:
-            signs = _bits(words, at, p.d) if p.mode == Mode.SSVQ else np.int64(0)
-            for c in range(p.d):
-                value = crf[index, c]
-                row[n * p.d + c] = -value if signs >> c & 1 else value
-    return records * p.q
-
-
-@helper
-def _rom_cycles(words, position, width, p, load):
-    """Cycles in which the banks serve the codewords of one row: the fullest one decides."""
-    load[:] = 0
-    worst = 0
-    for n in range(width // p.index_bits):
-        bank = _bits(words, position + n * p.index_bits, p.index_bits) % p.rom_banks
-        load[bank] += 1
-        worst = max(worst, load[bank])
-    return -(-worst // p.rom_ports)
-
-
-@step
-def _bits(words, position, count):
-    """`count` <= 57 bits at bit `position` of a little-endian uint64 array."""
-    word, shift = position >> 6, position & 63
-    value = words[word] >> np.uint64(shift)
-    if shift + count > 64:
-        value |= words[word + 1] << np.uint64(64 - shift)
-    return np.int64(value & ((np.uint64(1) << np.uint64(count)) - np.uint64(1)))
-
-
-@step
-def _signed_byte(words, position):
-    byte = _bits(words, position, 8)
-    return np.int8(byte - 256 if byte > 127 else byte)

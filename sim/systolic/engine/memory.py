@@ -9,9 +9,10 @@ import numpy as np
 from numba import njit
 
 from sim.accelerator import Accelerator
+from sim.machine import LayerCounts
 from sim.shapes import WORD, ConvShape, PassShape
 from sim.systolic.program import Program
-from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover, LayerCounts
+from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover
 
 
 def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -> LayerCounts:
@@ -35,7 +36,7 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
     accesses = {"dram": dram, "l2": l2, "l1": l1, "crf": 0, "rom": 0, "mac": counters["mac"]}
     for memory in ("arf", "wrf", "prf"):
         accesses[memory] = counters[f"{memory}_read"] + counters[f"{memory}_write"]
-    accesses["rom" if schedule.format == "rom" else "crf"] = counters["crf_read"] + counters["crf_write"]
+    accesses[schedule.stream.memory] = counters["crf_read"] + counters["crf_write"]
     return LayerCounts(shape.name, shape.macs, cycles, accesses, schedule, counters["gated"])
 
 

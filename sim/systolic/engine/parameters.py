@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 from sim.formats import encoding
+from sim.systolic.engine.decoding import Mode
 from sim.systolic.program import Program
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
-from sim.systolic.schedule import CODED
-
-
-class Mode(IntEnum):
-    """How the loader reads a weight row, by the name of the format; from VQ on through a codebook."""
-
-    DENSE = 0
-    SPLIT = 1
-    BLOCK = 2
-    VQ = 3
-    MVQ = 4
-    SSVQ = 5
-    ROM = 6
 
 
 class Parameters(NamedTuple):
@@ -83,7 +70,7 @@ class Parameters(NamedTuple):
 def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool) -> Parameters:
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
-    coded = schedule.format in CODED
+    coded = schedule.stream.coded
     return Parameters(
         rows=acc.rows,
         columns=acc.columns,
@@ -99,7 +86,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         mode=Mode[schedule.format.upper()],
         d=acc.codeword_length,
         q=acc.multipliers_per_codeword,
-        codes=acc.codeword_length // acc.group if schedule.format == "mvq" else 0,
+        codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,
         mask_bits=acc.mask_code_bits,
         group=acc.group,
         index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
@@ -128,8 +115,8 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         control=CONTROL_CYCLES if memory else 0,
         store_stages=STORER_STAGES,
         write_tail=acc.dma_setup + acc.l2_latency,
-        ifmap_buffers=schedule.ifmap_buffers,
-        ofmap_buffers=schedule.ofmap_buffers,
+        ifmap_buffers=schedule.tiling.ifmap_buffers,
+        ofmap_buffers=schedule.tiling.ofmap_buffers,
         dma_start=acc.dma_setup + acc.l2_latency,
         dma_bits=acc.dma_bits,
         dma_gap=acc.dma_burst_gap,

@@ -1,4 +1,4 @@
-"""What the vector unit, which is the storer's lanes, computes: dispatch of layers to kernels.
+"""What the vector unit, which is the storer's lanes, computes: a kernel for each kind of layer.
 
 It shares no arithmetic with the functional model. Products of two activations run on the array:
 `stationary` gives their weights and `finish_product` turns the array's raw sums into the tensor.
@@ -6,11 +6,11 @@ It shares no arithmetic with the functional model. Products of two activations r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
 from sim.network import (
     Add,
     AveragePool,
@@ -27,8 +27,13 @@ from sim.network import (
     Softmax,
     Table,
     Upsample,
+    by_kind,
 )
 from sim.systolic.engine import storer
+
+Kernel = Callable[[Any, list[np.ndarray], tuple[int, ...]], np.ndarray]
+"""Of a layer, the tensors it reads (int8 [batch, C, H, W], contiguous) and their zero points: int8 values
+in the order of the output, in any shape."""
 
 
 def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -38,92 +43,102 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
         tensors: int8 [batch, C, H, W] by name, with those that the layer reads.
 
     Raises:
-        InputError: the layer is no pass over feature maps.
+        InputError: the vector unit has no kernel for this kind of layer.
     """
+    kernel = by_kind(KERNELS, layer, "the vector unit, sim.systolic.engine.passes.KERNELS")
     zeros = tuple(network.zero_point(name) for name in layer.inputs)
     operands = [np.ascontiguousarray(tensors[name]) for name in layer.inputs]
-    first = operands[0]
-    batch, channels, height, width = first.shape
-    if isinstance(layer, Conv | MatMul):
-        raise InputError(
-            layer.name,
-            type(layer).__name__,
-            "runs on the array, not on the vector unit",
-            "lower it to the array",
-        )
-    out = (batch, *layer.ofmap(*(x.shape[1:] for x in operands)))
-    if isinstance(layer, Reshape):
-        return first.reshape(out)
-    if isinstance(layer, Table):
-        return storer.lookup(first.ravel(), layer.table).reshape(out)
-    if isinstance(layer, Upsample):
-        return storer.upsample(first.reshape(-1, height, width), layer.factor).reshape(out)
-    limits = (layer.zero_point, layer.low, layer.high)
-    if isinstance(layer, Softmax):
-        runs = first.reshape(batch * layer.groups, channels // layer.groups, -1)
-        return storer.softmax(runs, layer.table, *limits).reshape(out)
-    if isinstance(layer, LayerNorm):
-        flat = first.reshape(batch, channels, -1)
-        return storer.layer_norm(
-            flat, layer.gain, layer.bias, layer.shift, layer.epsilon, layer.rms, zeros[0], *limits
-        ).reshape(out)
-    if isinstance(layer, Pool):
-        return _pool(layer, first.reshape(-1, height, width), zeros[0]).reshape(out)
-    if isinstance(layer, AveragePool):
-        flat = first.reshape(batch, channels, -1)
-        pooled = storer.average_pool(flat, layer.multiplier, layer.shift, zeros[0], *limits)
-        return pooled.reshape(out)
-    if isinstance(layer, Multiply):
-        rows = [operand.reshape(batch * channels, -1) for operand in operands]
-        return storer.multiply(rows[0], rows[1], zeros, layer.multiplier, layer.shift, *limits).reshape(out)
-    if isinstance(layer, Add):
-        rows = [operand.reshape(batch, -1) for operand in operands]
-        return storer.add(rows[0], rows[1], layer.multipliers, zeros, layer.shift, *limits).reshape(out)
-    if isinstance(layer, Scan):
-        x, delta, b, c = (operand[..., 0] for operand in operands)
-        return storer.scan(
-            x,
-            delta,
-            b,
-            c,
-            np.array(zeros),
-            layer.decay,
-            layer.table,
-            layer.skip,
-            layer.decay_shift,
-            layer.step_multiplier,
-            layer.step_shift,
-            layer.multiplier,
-            layer.shift,
-            layer.reverse,
-            *limits,
-        ).reshape(out)
-    assert isinstance(layer, Concat)
-    parts = [
-        storer.rescale(x.ravel(), zero, multiplier, layer.shift, *limits).reshape(x.shape)
-        for x, zero, multiplier in zip(operands, zeros, layer.multipliers, strict=True)
-    ]
-    return np.concatenate(parts, 1 + layer.axis)
+    ofmap = layer.ofmap(*(x.shape[1:] for x in operands))
+    return kernel(layer, operands, zeros).reshape(len(operands[0]), *ofmap)
 
 
-def _pool(layer: Pool, planes: np.ndarray, zero_in: int) -> np.ndarray:
+def _limits(layer: Any) -> tuple[int, int, int]:
+    return layer.zero_point, layer.low, layer.high
+
+
+def _channels(x: np.ndarray, runs: int = 1) -> np.ndarray:
+    """[batch * runs, C / runs, pixels] of [batch, C, H, W]."""
+    return x.reshape(len(x) * runs, x.shape[1] // runs, -1)
+
+
+def _reshape(layer: Reshape, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    return operands[0]
+
+
+def _table(layer: Table, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    return storer.lookup(operands[0].ravel(), layer.table)
+
+
+def _upsample(layer: Upsample, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    return storer.upsample(operands[0].reshape(-1, *operands[0].shape[2:]), layer.factor)
+
+
+def _softmax(layer: Softmax, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    return storer.softmax(_channels(operands[0], layer.groups), layer.table, *_limits(layer))
+
+
+def _layer_norm(layer: LayerNorm, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    constants = (layer.gain, layer.bias, layer.shift, layer.epsilon, layer.rms)
+    return storer.layer_norm(_channels(operands[0]), *constants, zeros[0], *_limits(layer))
+
+
+def _pool(layer: Pool, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    planes = operands[0].reshape(-1, *operands[0].shape[2:])
     out = np.empty((len(planes), *layer.ofmap((1, *planes.shape[1:]))[1:]), np.int8)
     window = (layer.kernel, layer.stride, layer.padding)
     if layer.mode == "max":
         storer.max_pool(planes, out, *window, layer.low, layer.high)
     else:
-        storer.window_average(
-            planes,
-            out,
-            *window,
-            layer.multiplier,
-            layer.shift,
-            zero_in,
-            layer.zero_point,
-            layer.low,
-            layer.high,
-        )
+        scale = (layer.multiplier, layer.shift)
+        storer.window_average(planes, out, *window, *scale, zeros[0], *_limits(layer))
     return out
+
+
+def _average_pool(layer: AveragePool, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    scale = (layer.multiplier, layer.shift)
+    return storer.average_pool(_channels(operands[0]), *scale, zeros[0], *_limits(layer))
+
+
+def _multiply(layer: Multiply, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    a, b = (x.reshape(x.shape[0] * x.shape[1], -1) for x in operands)
+    return storer.multiply(a, b, zeros, layer.multiplier, layer.shift, *_limits(layer))
+
+
+def _add(layer: Add, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    a, b = (x.reshape(len(x), -1) for x in operands)
+    return storer.add(a, b, layer.multipliers, zeros, layer.shift, *_limits(layer))
+
+
+def _concat(layer: Concat, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    parts = [
+        storer.rescale(x.ravel(), zero, multiplier, layer.shift, *_limits(layer)).reshape(x.shape)
+        for x, zero, multiplier in zip(operands, zeros, layer.multipliers, strict=True)
+    ]
+    return np.concatenate(parts, 1 + layer.axis)
+
+
+def _scan(layer: Scan, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    x, delta, b, c = (operand[..., 0] for operand in operands)
+    constants = (layer.decay, layer.table, layer.skip)
+    rounding = (layer.decay_shift, layer.step_multiplier, layer.step_shift, layer.multiplier, layer.shift)
+    rest = (layer.reverse, *_limits(layer))
+    return storer.scan(x, delta, b, c, np.array(zeros), *constants, *rounding, *rest)
+
+
+KERNELS: dict[type[Layer], Kernel] = {
+    Reshape: _reshape,
+    Table: _table,
+    Upsample: _upsample,
+    Softmax: _softmax,
+    LayerNorm: _layer_norm,
+    Pool: _pool,
+    AveragePool: _average_pool,
+    Multiply: _multiply,
+    Add: _add,
+    Concat: _concat,
+    Scan: _scan,
+}
+"""Kernels by kind of layer; the array's kinds are in `simulate`."""
 
 
 def finish_convolution(layer: Conv, acc: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from sim.systolic.engine.compiled import whole
 
 
 class Tag(IntEnum):
@@ -73,7 +74,7 @@ class Registers(NamedTuple):
     row: np.ndarray
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def reset(rows, columns, tile_rows, tile_columns, prf_words):
     """Registers of an H x L array after reset; those that the RTL does not reset are 0."""
     down, right = rows // tile_rows, columns // tile_columns
@@ -92,7 +93,7 @@ def reset(rows, columns, tile_rows, tile_columns, prf_words):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows, place=0):
     """A token issues; it and its vector are at the array edge in the next cycle. Follows `clock`.
 
@@ -124,7 +125,7 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
         skew[slot, r] = vector[low + r] if r < rows else 0
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def clock(registers, wrf, stored):
     """One cycle of array and PRF.
 
@@ -151,7 +152,7 @@ def clock(registers, wrf, stored):
     return emitted
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _psum_memory(now, tags, asked, row, stored):
     """Asked one cycle ahead of the PRF, written one cycle behind it."""
     latency = len(tags)
@@ -166,7 +167,7 @@ def _psum_memory(now, tags, asked, row, stored):
             stored[output, c] = row[c]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _deskew(now, psum, deskew, right):
     """Psums that leave tile column h join the row that is complete Rh - 1 - h cycles later."""
     down, tile_columns = len(psum) - 1, psum.shape[1] // right
@@ -176,7 +177,7 @@ def _deskew(now, psum, deskew, right):
             deskew[row, c] = psum[down, c]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _accumulate(now, tags, deskew, asked, prf, row):
     """The PRF and its adders; returns what `clock` returns."""
     slot = (now + 2) % len(tags)
@@ -191,7 +192,7 @@ def _accumulate(now, tags, deskew, asked, prf, row):
     return slot if tags[slot, Tag.LAST] else -1
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _shift(now, tags, skew, valid, address, operand):
     """Tokens move one tile to the right; a tile without one holds its operands."""
     down, right, tile_rows = operand.shape
@@ -211,7 +212,7 @@ def _shift(now, tags, skew, valid, address, operand):
                 operand[v, 0, r] = skew[edge, v * tile_rows + r]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _multiply(valid, address, operand, psum, wrf):
     """Psums move one tile down; on the way each tile adds its products.
 
@@ -241,7 +242,7 @@ def _multiply(valid, address, operand, psum, wrf):
                     psum[v + 1, low + c] = sums[low + c]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _add_products(sums, operand, v, h, wrf, word, rows, columns):
     """One tile: sums[low:] += operand[v, h] @ wrf[word, top:, low:], four rows at a time."""
     top, low, r = v * rows, h * columns, np.uint64(0)
@@ -264,7 +265,7 @@ def _add_products(sums, operand, v, h, wrf, word, rows, columns):
         r += np.uint64(1)
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _hold_edge(now, tags, skew):
     """The array edge keeps its vector; without an `issue` it carries no token."""
     slot, following = now % len(tags), (now + 1) % len(tags)

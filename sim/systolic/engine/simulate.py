@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.network import Conv, DenseWeight, MatMul, Network
-from sim.shapes import ConvShape, PassShape
+from sim.machine import LayerCounts, Simulation
+from sim.network import Conv, DenseWeight, Layer, MatMul, Network, by_kind
+from sim.shapes import ConvShape, PassShape, Shape
 from sim.systolic.engine import memory, passes
-from sim.systolic.engine.core import run_program
+from sim.systolic.engine.core import LayerRun, run_program
 from sim.systolic.plan import plan
-from sim.systolic.program import lower, token_ifmap
-from sim.systolic.results import Handover, LayerCounts, with_output
+from sim.systolic.program import Program, lower, token_ifmap
+from sim.systolic.results import Handover, with_output
 from sim.systolic.schedule import Schedule, Source
 from sim.systolic.streams import network_formats
-
-
-@dataclass(frozen=True, eq=False)
-class Simulation:
-    """What the machine computed and what it took.
-
-    Attributes:
-        tensors: every tensor by layer name, [batch, C, H, W]; int32 where not requantized.
-        layers: counts of the first image, in execution order (an addition that rides on a convolution
-            belongs to it).
-        bit_exact: every tensor equals the functional model; None when not compared.
-        wall_s: seconds in the engine, lowering included, comparison not.
-    """
-
-    network: Network
-    tensors: dict[str, np.ndarray]
-    layers: tuple[LayerCounts, ...]
-    bit_exact: bool | None
-    wall_s: float
-
-    @property
-    def outputs(self) -> np.ndarray:
-        """The last layer's tensor, [batch, n]."""
-        last = self.tensors[self.network.layers[-1].name]
-        return last.reshape(len(last), -1)
 
 
 def simulate(
@@ -73,79 +50,90 @@ def simulate(
     if plans is None:
         plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
     steps = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
-    found = Handover()
-    tensors: dict[str, np.ndarray] = {"input": np.ascontiguousarray(images, np.int8)}
-    counts: list[LayerCounts] = []
-    for layer in network.layers:
-        shape, how = steps.get(layer.name, (None, None))
-        if isinstance(how, Schedule):
-            assert isinstance(shape, ConvShape)
-            arguments = (shape, how, tensors, found, registers, arbitrated)
-            if isinstance(layer, Conv):
-                tensors[layer.name], layer_counts, found = _convolution(network, layer, *arguments)
-            else:
-                assert isinstance(layer, MatMul)
-                tensors[layer.name], layer_counts, found = _product(network, layer, *arguments)
-            counts.append(layer_counts)
-            continue
-        tensors[layer.name] = passes.run_pass(network, layer, tensors)
-        if isinstance(shape, PassShape):
-            assert how is not None
-            layer_counts, found = memory.pass_counts(shape, accelerator, how, found)
-            counts.append(layer_counts)
+    machine = _Machine(network, accelerator, registers, arbitrated)
+    machine.tensors["input"] = np.ascontiguousarray(images, np.int8)
+    counts = [
+        layer_counts
+        for layer in network.layers
+        if (layer_counts := machine.run(layer, *steps.get(layer.name, (None, None)))) is not None
+    ]
+    tensors = machine.tensors
     layers = with_output(counts, network.shapes[-1], accelerator)
     wall = time.perf_counter() - start
     exact = _equal(functional.run(network, tensors["input"]), tensors) if compare else None
     return Simulation(network, tensors, layers, exact, wall)
 
 
-def _convolution(
-    network: Network,
-    layer: Conv,
-    shape: ConvShape,
-    schedule: Schedule,
-    tensors: Mapping[str, np.ndarray],
-    found: Handover,
-    registers: bool,
-    arbitrated: bool,
-) -> tuple[np.ndarray, LayerCounts, Handover]:
-    program = lower(layer, schedule)
-    ifmap = token_ifmap(tensors[layer.input], layer, program, network.zero_point(layer.input))
-    run = run_program(program, ifmap, found=found, registers=registers, arbitrated=arbitrated)
-    counts = memory.layer_counts(program, shape, run.counters)
-    return passes.finish_convolution(layer, run.acc), counts, run.handover
+Accumulated = tuple[Program, LayerRun]
+"""A layer as the array ran it."""
 
 
-def _product(
-    network: Network,
-    layer: MatMul,
-    shape: ConvShape,
-    schedule: Schedule,
-    tensors: Mapping[str, np.ndarray],
-    found: Handover,
-    registers: bool,
-    arbitrated: bool,
-) -> tuple[np.ndarray, LayerCounts, Handover]:
+@dataclass
+class _Machine:
+    """The machine between two layers: the tensors so far and what the last layer left to the next.
+
+    Attributes:
+        registers, arbitrated: see `simulate`.
+    """
+
+    network: Network
+    accelerator: Accelerator
+    registers: bool
+    arbitrated: bool
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    found: Handover = field(default_factory=Handover)
+
+    def run(self, layer: Layer, shape: Shape | None, how: Schedule | Source | None) -> LayerCounts | None:
+        """Computes the layer's tensor; None where it takes nothing, or belongs to the layer before."""
+        if isinstance(how, Schedule):
+            assert isinstance(shape, ConvShape)
+            kernel = by_kind(ARRAY, layer, "the array, sim.systolic.engine.simulate.ARRAY")
+            self.tensors[layer.name], (program, run) = kernel(self, layer, how)
+            self.found = run.handover
+            return memory.layer_counts(program, shape, run.counters)
+        self.tensors[layer.name] = passes.run_pass(self.network, layer, self.tensors)
+        if shape is None:
+            return None
+        assert isinstance(shape, PassShape)
+        assert how is not None
+        counts, self.found = memory.pass_counts(shape, self.accelerator, how, self.found)
+        return counts
+
+    def accumulate(self, layer: Conv, how: Schedule, ifmap: np.ndarray, zero_point: int) -> Accumulated:
+        """The array's sums of an ifmap int8 [batch, C, H, W]."""
+        program = lower(layer, how)
+        x = token_ifmap(ifmap, layer, program, zero_point)
+        return program, run_program(
+            program, x, found=self.found, registers=self.registers, arbitrated=self.arbitrated
+        )
+
+
+def _convolution(machine: _Machine, layer: Conv, how: Schedule) -> tuple[np.ndarray, Accumulated]:
+    zero_point = machine.network.zero_point(layer.input)
+    program, run = machine.accumulate(layer, how, machine.tensors[layer.input], zero_point)
+    return passes.finish_convolution(layer, run.acc), (program, run)
+
+
+def _product(machine: _Machine, layer: MatMul, how: Schedule) -> tuple[np.ndarray, Accumulated]:
     """The second operand of each image takes the place of the weights."""
-    zeros = (network.zero_point(layer.inputs[0]), network.zero_point(layer.inputs[1]))
+    first, second = layer.inputs
+    zeros = (machine.network.zero_point(first), machine.network.zero_point(second))
     images, runs = [], []
-    for a, b in zip(*(tensors[name] for name in layer.inputs), strict=True):
+    for a, b in zip(machine.tensors[first], machine.tensors[second], strict=True):
         weight = DenseWeight(passes.stationary(layer, b))
-        raw = Conv(
-            layer.name, layer.inputs[0], weight, np.zeros(weight.shape[0], np.int32), groups=layer.heads
-        )
-        program = lower(raw, schedule)
-        run = run_program(
-            program,
-            token_ifmap(a[None], raw, program, 0),
-            found=found,
-            registers=registers,
-            arbitrated=arbitrated,
-        )
+        raw = Conv(layer.name, first, weight, np.zeros(weight.shape[0], np.int32), groups=layer.heads)
+        program, run = machine.accumulate(raw, how, a[None], 0)
         images.append(passes.finish_product(layer, run.acc[0], a, b, zeros))
         runs.append((program, run))
-    program, run = runs[0]
-    return np.stack(images), memory.layer_counts(program, shape, run.counters), run.handover
+    return np.stack(images), runs[0]
+
+
+ARRAY: dict[type[Layer], Callable[[_Machine, Any, Schedule], tuple[np.ndarray, Accumulated]]] = {
+    Conv: _convolution,
+    MatMul: _product,
+}
+"""Kinds of layers that run on the array: the tensor int8 [batch, C, H, W], program and run of the first
+image. The vector unit's kinds are in `passes.KERNELS`."""
 
 
 def _equal(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> bool:

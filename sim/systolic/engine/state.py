@@ -12,7 +12,7 @@ from numba import njit
 
 from sim.systolic.engine import registers
 from sim.systolic.engine.compiled import step
-from sim.systolic.engine.parameters import Mode
+from sim.systolic.engine.decoding import Mode
 from sim.systolic.results import Handover
 
 NEVER = 1 << 60

@@ -8,8 +8,7 @@ import numpy as np
 
 from sim.systolic.engine import registers
 from sim.systolic.engine.compiled import helper, step
-from sim.systolic.engine.loader_step import multipliers
-from sim.systolic.engine.parameters import Mode
+from sim.systolic.engine.decoding import Mode, multipliers
 
 
 class Token(NamedTuple):

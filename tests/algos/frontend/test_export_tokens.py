@@ -10,7 +10,8 @@ from torch import nn
 
 from algos import reference
 from algos.frontend.export import export
-from algos.methods.registry import Options, compress
+from algos.methods.method import Data
+from algos.methods.registry import METHODS
 from algos.methods.vim_vq import VimVqConfig, calibrate
 from algos.models.deit import DeiT
 from algos.models.vim import Vim
@@ -94,19 +95,20 @@ def test_the_cycle_engine_is_bit_exact(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "method", "options", "preset"),
     [
-        (DeiT, "vq", Options(k=16, d=8, epochs=0), "ews-c-16"),
-        (DeiT, "mvq", Options(k=16, epochs=0), "ews-cms-16"),
-        (DeiT, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
-        (Vim, "ssvq", Options(k=4, epochs=0), "ssvq-16"),
-        (Vim, "vq4all", Options(k=64, epochs=1), "rom-16"),
+        (DeiT, "vq", {"k": 16, "d": 8, "epochs": 0}, "ews-c-16"),
+        (DeiT, "mvq", {"k": 16, "epochs": 0}, "ews-cms-16"),
+        (DeiT, "ssvq", {"k": 4, "epochs": 0}, "ssvq-16"),
+        (Vim, "ssvq", {"k": 4, "epochs": 0}, "ssvq-16"),
+        (Vim, "vq4all", {"k": 64, "epochs": 1}, "rom-16"),
     ],
 )
 def test_codebooks_of_every_method_are_cut_where_a_projection_is(
-    kind: type[nn.Module], method: str, options: Options, preset: str
+    kind: type[nn.Module], method: str, options: dict[str, int], preset: str
 ) -> None:
     """The rows of q, k and v (u and gate) together are the projection's weight, at the scale of a row."""
     found = model(kind)
-    network = compress(found, method, options, images(32), images(128), name=method)
+    chosen = METHODS[method]
+    network = chosen.compress(found, Data(images(128), images(32)), chosen.configure(options))  # type: ignore[arg-type]
     block = found.blocks[0]
     whole, names = (block.attention.qkv, "qkv") if kind is DeiT else (block.in_proj, ("u", "gate"))
     layers = [network[f"block0.{name}"] for name in names]

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from algos import reference
+from algos.frontend.export import export
 from algos.methods import mvq
+from algos.methods.method import Data
 from algos.models.resnet import ResNet
 from algos.norms import absorb_gain_signs
 from algos.training import Recipe
@@ -92,7 +94,7 @@ def test_stem_and_classifier_stay_dense_and_small_layers_get_small_codebooks() -
 
 def test_reported_bits_are_those_of_the_exported_network() -> None:
     model, reports = clustered("D")
-    net = mvq.export(model, images(16), name="mvq")
+    net = export(model, images(16), name="mvq")
     assert sum((r.bits for r in reports.values()), Bits()) == network_bits(net)
 
 
@@ -112,14 +114,19 @@ def test_fine_tuning_learns_and_keeps_assignments_and_masks() -> None:
 @pytest.mark.parametrize("case", "AD")
 def test_compress(case: str) -> None:
     seen: list[int] = []
-    config = mvq.MvqConfig(k=16, d=8 if case == "A" else 16, case=case)  # type: ignore[arg-type]
-    net = mvq.compress(
+    config = mvq.MvqConfig(
+        k=16,
+        d=8 if case == "A" else 16,
+        case=case,  # type: ignore[arg-type]
+        epochs=2,
+        rate=2e-3,
+        batch=32,
+    )
+    net = mvq.METHOD.compress(
         resnet8(),
-        images(32),
+        Data(images(64), images(32)),
         config,
         name="tiny",
-        training=images(64),
-        recipe=TUNING,
         report=lambda epoch, loss, seconds: seen.append(epoch),
     )
     assert (net.name, seen) == ("tiny", [1, 2])
@@ -130,7 +137,9 @@ def test_compress(case: str) -> None:
 
 def test_compress_repeats_to_the_bit() -> None:
     nets = [
-        mvq.compress(resnet8(), images(32), mvq.MvqConfig(k=16), training=images(64), recipe=TUNING)
+        mvq.METHOD.compress(
+            resnet8(), Data(images(64), images(32)), mvq.MvqConfig(k=16, epochs=2, rate=2e-3, batch=32)
+        )
         for _ in range(2)
     ]
     one, two = (reference.logits(net, images(20).pixels) for net in nets)
@@ -152,7 +161,7 @@ def test_one_codebook_of_all_layers() -> None:
     parts = [part for layer in model.body().values() if (part := attached(layer)) is not None]
     assert len({id(part.codebook) for part in parts}) == 1
     assert sum(p.numel() for p in model.parameters() if p.shape == (100, 16)) == 100 * 16
-    net = mvq.export(model, images(16), name="mvq")
+    net = export(model, images(16), name="mvq")
     storage = network_bits(net)
     assert storage == sum((r.bits for r in reports.values()), Bits())
     assert storage.codebooks == 100 * 16 * 8
@@ -160,7 +169,7 @@ def test_one_codebook_of_all_layers() -> None:
     mvq.fine_tune(model, images(64), TUNING)
     exported = [
         layer.weight.codebook
-        for layer in mvq.export(model, images(16), name="mvq").layers
+        for layer in export(model, images(16), name="mvq").layers
         if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
     ]
     assert len({codebook.tobytes() for codebook in exported}) == 1
@@ -181,8 +190,8 @@ def test_the_clustering_of_all_layers_is_that_of_their_sub_vectors_together() ->
 def test_one_of_two_for_light_networks(tmp_path: Path) -> None:
     """1:2 with d = 8: four mask codes of one bit a codeword; the file and sim read the same integers."""
     model = resnet8(8)
-    reports = mvq.cluster(model, mvq.MvqConfig(k=32, d=8, n=1, m=2))
-    net = mvq.export(model, images(16), name="light")
+    reports = mvq.cluster(model, mvq.MvqConfig(k=32, d=8, pattern=(1, 2)))
+    net = export(model, images(16), name="light")
     artifact.save(net, tmp_path / "net.safetensors")
     net = artifact.load(tmp_path / "net.safetensors")
     storage = sum((r.bits for r in reports.values()), Bits())
@@ -204,7 +213,7 @@ def test_bad_input() -> None:
     with pytest.raises(InputError, match="d = 32: does not divide the 16 output channels"):
         mvq.cluster(resnet8(), mvq.MvqConfig(d=32))
     with pytest.raises(InputError, match="calibration = 0"):
-        mvq.compress(resnet8(), images(0), mvq.MvqConfig(k=16))
+        mvq.METHOD.compress(resnet8(), Data(images(64), images(0)), mvq.MvqConfig(k=16))
     model = resnet8()
     model.body()["blocks.1.conv1"].weight.data[0] = float("nan")
     with pytest.raises(InputError, match=r"blocks\.1\.conv1"):

@@ -12,6 +12,7 @@ import torch
 from algos import checkpoint, reference
 from algos.frontend.export import export
 from algos.methods import ssvq
+from algos.methods.method import Data
 from algos.methods.ssvq import SsvqConfig
 from algos.models.resnet import ResNet
 from algos.norms import absorb_gain_signs
@@ -156,7 +157,12 @@ def test_interrupted_run_ends_with_the_same_tensors(tmp_path: Path, monkeypatch:
 
 def test_compress_repeats_to_the_bit() -> None:
     nets = [
-        ssvq.compress(resnet8(8), images(32), EAGER, name="tiny", training=images(32), recipe=TUNING)
+        ssvq.METHOD.compress(
+            resnet8(8),
+            Data(images(32), images(32)),
+            replace(EAGER, epochs=3, rate=2e-2, batch=16),
+            name="tiny",
+        )
         for _ in range(2)
     ]
     assert nets[0].name == "tiny"
@@ -168,7 +174,7 @@ def test_integers_are_the_same_in_reference_file_functional_model_and_cycle_engi
     model = clustered()
     ssvq.fine_tune(model, images(32), replace(TUNING, epochs=1))
     net = export(model, images(16), name="ssvq")
-    assert [weight.kind for weight in coded(net)] == ["ssvq"] * 8
+    assert [weight.format for weight in coded(net)] == ["ssvq"] * 8
     artifact.save(net, tmp_path / "net.safetensors")
     back = artifact.load(tmp_path / "net.safetensors")
     pixels = images(3, seed=3).pixels
@@ -222,6 +228,6 @@ def test_bad_input() -> None:
     with pytest.raises(InputError, match="d = 16: does not divide the 8 output channels"):
         clustered(SsvqConfig(d=16))
     with pytest.raises(InputError, match="calibration = 0"):
-        ssvq.compress(resnet8(), images(0), SsvqConfig())
+        ssvq.METHOD.compress(resnet8(), Data(images(64), images(0)), SsvqConfig())
     with pytest.raises(InputError, match="already"):
         ssvq.cluster(clustered(), SsvqConfig())

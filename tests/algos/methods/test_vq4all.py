@@ -14,7 +14,9 @@ from torch import Tensor, nn
 import codeword
 from algos import reference
 from algos.body import layers_to_compress
+from algos.frontend.export import export
 from algos.methods import vq4all
+from algos.methods.method import Data
 from algos.methods.vq4all import Vq4allConfig, confirmed, construct, universal_weights
 from algos.models.resnet import ResNet
 from algos.weights.codebook import attached
@@ -42,7 +44,7 @@ def built(config: Vq4allConfig = QUICK, width: int = 8, **options) -> tuple[ResN
 def networks() -> dict[str, Network]:
     """Two networks of different widths from one codebook."""
     models = {"narrow": resnet8(8), "wide": resnet8(16, seed=1)}
-    return vq4all.compress(models, images(32), QUICK, training=images(48))
+    return vq4all.compress_together(models, Data(images(48), images(32)), QUICK)
 
 
 def coded(net: Network) -> list[CodebookWeight]:
@@ -237,7 +239,7 @@ def test_one_codebook_in_every_layer_of_every_network(networks) -> None:
     assert len(codebooks) == 1
     for net in networks.values():
         assert len(coded(net)) == 8
-        assert all(weight.universal and weight.kind == "vq" for weight in coded(net))
+        assert all(weight.universal and weight.format == "vq" for weight in coded(net))
         dense = [
             layer.name
             for layer in net.layers
@@ -252,7 +254,7 @@ def test_channel_scales_go_into_the_requantization() -> None:
     layers = layers_to_compress(model)
     codebook = vq4all.universal_codebook([layers], QUICK)
     construct(model, layers, vq4all.blocks(model), codebook, images(48), QUICK)
-    net = vq4all.export(model, images(32), name="x")
+    net = export(model, images(32), name="x")
     layer, conv = net["block1.conv2"], model.body()["blocks.1.conv2"]
     assert isinstance(layer, Conv)
     assert layer.requantization is not None
@@ -270,14 +272,9 @@ def test_channel_scales_go_into_the_requantization() -> None:
 def test_a_new_network_from_the_rom_of_others(networks, tmp_path) -> None:
     """The integers that the others' files hold are all that it needs."""
     integers = torch.from_numpy(coded(networks["wide"])[0].codebook)
-    nets = vq4all.compress(
-        {"late": resnet8(8, seed=5)},
-        images(32),
-        QUICK,
-        training=images(48),
-        codebook=FrozenCodebook(integers),
-    )
-    for net in (*networks.values(), *nets.values()):
+    rom = vq4all.from_rom(FrozenCodebook(integers))
+    late = rom.compress(resnet8(8, seed=5), Data(images(48), images(32)), QUICK, name="late")
+    for net in (*networks.values(), late):
         artifact.save(net, tmp_path / f"{net.name}.safetensors")
     assert len(list(tmp_path.glob("*.codebook.safetensors"))) == 1
 
@@ -323,11 +320,11 @@ def test_bad_input(networks) -> None:
         with pytest.raises(InputError, match=message):
             replace(QUICK, **change)
     with pytest.raises(InputError, match="fewer than a batch of 16"):
-        vq4all.compress({"x": resnet8(8)}, images(4), QUICK, training=images(8))
+        vq4all.METHOD.compress(resnet8(8), Data(images(8), images(4)), QUICK)
     with pytest.raises(InputError, match="calibration = 0"):
-        vq4all.compress({"x": resnet8(8)}, images(0), QUICK, training=images(48))
+        vq4all.METHOD.compress(resnet8(8), Data(images(48), images(0)), QUICK)
     with pytest.raises(InputError, match="d = 16: does not divide the 8 output channels"):
-        vq4all.compress({"x": resnet8(8)}, images(4), replace(QUICK, d=16), training=images(48))
+        vq4all.METHOD.compress(resnet8(8), Data(images(48), images(4)), replace(QUICK, d=16))
     part = UniversalWeight(FrozenCodebook(torch.eye(8, dtype=torch.int8)), torch.ones(8, 3), 2)
     with pytest.raises(InputError, match="assignments = 3: are not confirmed"):
         part.stored()

@@ -7,6 +7,7 @@ import torch
 
 from algos import reference
 from algos.methods import mvq
+from algos.methods.method import Data
 from algos.models.resnet import ResNet, widened
 from sim.errors import InputError
 from tests.algos.small_models import images, resnet8
@@ -55,8 +56,8 @@ def test_widened_model_computes_the_same() -> None:
 
 
 def test_widened_model_can_be_compressed() -> None:
-    config = mvq.MvqConfig(k=16)
+    config, data = mvq.MvqConfig(k=16, epochs=0), Data(images(16), images(16))
     with pytest.raises(InputError, match="does not divide the 6 output channels"):
-        mvq.compress(resnet8(width=6), images(16), config)
-    net = mvq.compress(widened(resnet8(width=6), 16), images(16), config)
+        mvq.METHOD.compress(resnet8(width=6), data, config)
+    net = mvq.METHOD.compress(widened(resnet8(width=6), 16), data, config)
     assert reference.logits(net, images(4).pixels).shape == (4, 10)

@@ -167,7 +167,7 @@ def test_stored_weight_is_codebook_times_sign_in_int8(seed: int, d: int) -> None
     assert stored.decode().min() >= -127
     real = weight(torch.empty(0)).detach()
     np.testing.assert_allclose(stored.decode() * weight.scales()[:, None, None, None], real, atol=1e-6)
-    assert stored.kind == "ssvq"
+    assert stored.format == "ssvq"
 
 
 def test_bad_rules() -> None:

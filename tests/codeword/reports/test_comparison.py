@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from codeword import inputs
 from codeword.reports import machines
-from codeword.reports.comparison import report
-from codeword.reports.comparison.command import NETWORKS, collect, settings
+from codeword.reports.comparison import text as report
+from codeword.reports.comparison.text import NETWORKS, collect, settings
 from sim import accelerator, artifact
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, Network, TensorSpec

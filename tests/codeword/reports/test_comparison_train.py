@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from algos.methods import mvq, vim_vq, vq
 from algos.methods.mvq import MvqConfig
 from algos.methods.vim_vq import VimVqConfig
+from algos.methods.vq import VqConfig
 from codeword.reports.comparison import contenders, train
-from codeword.reports.comparison.contenders import METHODS
+from codeword.reports.comparison.contenders import METHODS, Contender
 from codeword.reports.comparison.train import SEVERAL_SEEDS, Queue
 from sim import artifact
 from sim.network import CodebookWeight
@@ -29,16 +31,15 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
         train,
         "METHODS",
         {
-            "resnet8": {"vq-1.5": contenders.Masked(MvqConfig(k=4, d=8, case="A"))},
+            "resnet8": {"vq-1.5": Contender(vq.METHOD, VqConfig(k=4, d=8, batch=32))},
             "deit": {
-                "mvq-1.5": contenders.Masked(MvqConfig(k=4)),
-                "vim-vq-1.5": contenders.Hulls(VimVqConfig(k=4, d=8, steps=2)),
+                "mvq-1.5": Contender(mvq.METHOD, MvqConfig(k=4, batch=32)),
+                "vim-vq-1.5": Contender(vim_vq.METHOD, VimVqConfig(k=4, d=8, axis="output", steps=2)),
             },
         },
     )
     monkeypatch.setattr(train, "SEEDS", (0,))
     monkeypatch.setattr(train, "SPARSE", {"deit": replace(train.SPARSE["deit"], batch=32)})
-    monkeypatch.setattr(contenders.mvq, "FINE_TUNING", replace(contenders.mvq.FINE_TUNING, batch=32))
     return Queue(images(64), images(32, seed=1), tmp_path)
 
 
@@ -50,7 +51,7 @@ def test_results_networks_and_no_second_run(queue: Queue, monkeypatch: pytest.Mo
     assert 0 <= found["accuracy_integer"] <= 1
     assert found["bits_per_weight"] == pytest.approx(32 / found["compression_ratio"])
     assert artifact.load(queue.work / "deit-0-mvq-1.5.safetensors")["block2.fc1"].weight.keep == 4
-    assert artifact.load(queue.work / "deit-0-vim-vq-1.5.safetensors")["block0.v"].weight.kind == "vq"
+    assert artifact.load(queue.work / "deit-0-vim-vq-1.5.safetensors")["block0.v"].weight.format == "vq"
 
     def never(*arguments: object) -> None:
         raise AssertionError("ran again")

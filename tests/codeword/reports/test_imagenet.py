@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from codeword.reports.imagenet import text
+from codeword.reports.registry import make
 from tests.codeword.reports.test_comparison import recorded_costs
 
 MEASURED = {"agree": 2, "right": 1, "sqnr_db": 3000.0}
@@ -40,8 +39,7 @@ def test_every_network_is_costed_on_the_machine_of_its_method(
             }
         )
     )
-    monkeypatch.setattr(sys, "argv", ["", "--work", str(tmp_path), "--out", str(out)])
-    text.main()
+    make("imagenet", stages=["text"], work=tmp_path, out=out)
     assert ran == [
         ("INT8.safetensors", "INT8"),
         ("ssvq.safetensors", "ssvq"),
@@ -55,7 +53,6 @@ def test_every_network_is_costed_on_the_machine_of_its_method(
     assert "| mobilenet-v2 | mvq 1:2 | 64, 4 | ews-16 | 1,234 |" in found
     assert "survive, in integers and without fine-tuning, in mobilenet-v2, ssvq, 2.50 bits." in found
     assert "`blocks.6.project.0` of mobilenet-v2" in found
-    monkeypatch.setattr(sys, "argv", ["", "--out", str(out)])
-    text.main()  # from the file alone
+    make("imagenet", stages=["text"], out=out)  # from the file alone
     assert len(ran) == 3
     assert out.with_suffix(".md").read_text() == found

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from algos.methods import mvq, ssvq, vq
 from algos.methods.mvq import MvqConfig
 from algos.methods.ssvq import SsvqConfig
+from algos.methods.vq import VqConfig
 from codeword.reports.imagenet import train
 from codeword.reports.imagenet.train import Bench, rows, sqnr
 from sim import artifact
@@ -51,9 +53,9 @@ def test_rows_and_networks(bench: Bench, tmp_path: Path, monkeypatch: pytest.Mon
         train,
         "RATES",
         {
-            "vq": (MvqConfig(4, 4, 1, 2, "A"), MvqConfig(64, 2, 1, 2, "A")),
-            "ssvq": (SsvqConfig(k=16, d=4),),
-            "mvq 1:2": (MvqConfig(k=16, d=4, n=1, m=2),),
+            "vq": (vq.METHOD, (VqConfig(4, 4, epochs=0), VqConfig(64, 2, epochs=0))),
+            "ssvq": (ssvq.METHOD, (SsvqConfig(k=16, d=4, epochs=0),)),
+            "mvq 1:2": (mvq.METHOD, (MvqConfig(k=16, d=4, pattern=(1, 2), epochs=0),)),
         },
     )
     before = bench.model.blocks[1].expand[0].weight.clone()
@@ -75,5 +77,5 @@ def test_rows_and_networks(bench: Bench, tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_rates_are_equal() -> None:
     """Assignments with signs or masks: 2, 2.5 and 4 bits a weight for each method."""
     extra = {"vq": 0, "ssvq": 1, "mvq 1:2": 0.5}
-    for method, configs in train.RATES.items():
+    for method, (_, configs) in train.RATES.items():
         assert [math.log2(c.k) / c.d + extra[method] for c in configs] == [2, 2.5, 4]

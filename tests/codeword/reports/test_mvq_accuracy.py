@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from algos import checkpoint, reference
 from algos.data.fashion_mnist import Images
+from algos.frontend.export import export
 from algos.methods import mvq
 from algos.models.resnet import ResNet
 from algos.training import Recipe, history
@@ -36,17 +36,11 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(monkeypatch: pytest.MonkeyPatch, module, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
-    module.main()
-
-
 def test_experiment_and_zoo(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    work, out = tmp_path / "work", tmp_path / "reports" / "mvq.json"
-    arguments = ("--data", data, "--work", work, "--out", out, "--cases", "DA")
-    run(monkeypatch, train, *arguments)
+    work, out = tmp_path / "work", tmp_path / "mvq.json"
+    train.reproduce(data, work, out, "DA")
     results = json.loads(out.read_text())
     assert list(results["cases"]) == ["D", "A"]
     case = results["cases"]["D"]
@@ -59,14 +53,14 @@ def test_experiment_and_zoo(
     assert "epoch 1" in capsys.readouterr().out
 
     seconds = history(work / "case_D.pt")
-    run(monkeypatch, train, *arguments)
+    train.reproduce(data, work, out, "DA")
     assert "epoch 1" not in capsys.readouterr().out  # every stage was finished
     assert json.loads(out.read_text()) == results
     assert history(work / "case_D.pt") == seconds
 
     zoo = tmp_path / "zoo"
     monkeypatch.setattr(build_zoo, "TEST", 10)
-    run(monkeypatch, build_zoo, "--data", data, "--work", work, "--out", zoo)
+    build_zoo.build(data, work, zoo)
     assert {path.name for path in zoo.iterdir()} == {
         "float.safetensors",
         "sparse.safetensors",
@@ -78,5 +72,5 @@ def test_experiment_and_zoo(
     network = artifact.load(zoo / "network.safetensors")
     assert reference.accuracy(network, test) == case["accuracy_integer"]
     model = checkpoint.load(zoo / "mvq.safetensors")
-    again = mvq.export(model, images(40), name="again")
+    again = export(model, images(40), name="again")
     assert (reference.logits(again, test.pixels) == reference.logits(network, test.pixels)).all()

@@ -8,11 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from codeword.reports.mvq_hardware import figures, normalised, report, sensitivity, ssvq, storage, universal
+from codeword.reports.mvq_hardware import (
+    compared,
+    figures,
+    normalised,
+    sensitivity,
+    ssvq,
+    storage,
+    text,
+    universal,
+)
 from codeword.reports.mvq_hardware.figures import FIGURES, Runs
 from codeword.reports.mvq_hardware.machine import LAYERS, document, run, setup
 from codeword.reports.mvq_hardware.published import Cell, cells, published, spread
 from codeword.reports.mvq_hardware.reasons import LIMIT, reasons
+from codeword.reports.mvq_hardware.words import digits
 from sim.shapes import ConvShape
 from sim.workloads import workload
 
@@ -62,7 +72,7 @@ def test_tables_of_shapes_and_fits(key: str) -> None:
         "pruned": storage.pruned_macs,
         "ratios": storage.ratios,
     }[key]
-    assert report._digits(make()) == GOLDEN[key]
+    assert digits(make()) == GOLDEN[key]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +87,7 @@ def test_tables_of_shapes_and_fits(key: str) -> None:
 )
 def test_rows_of_figures(key: str, row: str, runs: Runs) -> None:
     """To the last digit; `test_whole_report` does all."""
-    assert report._digits(FIGURES[key](runs, only=row))[row] == GOLDEN[key][row]
+    assert digits(FIGURES[key](runs, only=row))[row] == GOLDEN[key][row]
 
 
 def test_universal_codebook() -> None:
@@ -92,20 +102,20 @@ def test_universal_codebook() -> None:
 
 @pytest.mark.slow
 def test_whole_report() -> None:
-    found = report.compute(setup())
+    found = compared.compute(setup())
     assert json.loads(json.dumps(found)) == GOLDEN
-    assert report.render(found, SENSITIVITY) == (REPORTS / "mvq_reproduction.md").read_text()
+    assert text.render(found, SENSITIVITY) == (REPORTS / "mvq_reproduction.md").read_text()
 
 
 def test_report_is_rendered_from_the_golden_figures() -> None:
-    assert report.render(GOLDEN, SENSITIVITY) == (REPORTS / "mvq_reproduction.md").read_text()
+    assert text.render(GOLDEN, SENSITIVITY) == (REPORTS / "mvq_reproduction.md").read_text()
 
 
 def test_every_far_cell_has_a_reason_and_every_reason_a_far_cell() -> None:
-    assert report.unexplained(GOLDEN) == []
+    assert compared.unexplained(GOLDEN) == []
     far = {
         (c.table, c.row, c.column)
-        for these in report.all_cells(GOLDEN).values()
+        for these in compared.all_cells(GOLDEN).values()
         for c in these
         if c.deviation is not None and abs(c.deviation) > LIMIT
     }
@@ -190,7 +200,7 @@ def test_targets() -> None:
 
 def test_a_far_cell_without_a_reason_is_named() -> None:
     row = {**GOLDEN["figure17"], "alexnet": [9.0, *GOLDEN["figure17"]["alexnet"][1:]]}
-    assert report.unexplained({**GOLDEN, "figure17": row}) == [
+    assert compared.unexplained({**GOLDEN, "figure17": row}) == [
         Cell("figure17", "alexnet", "WS-CMS", 1.1, 9.0)
     ]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codeword.reports import technologies
+from codeword.reports.registry import make
+from codeword.reports.technologies import text as technologies
 from sim.technology import NAMES
 from tests.codeword.conftest import Command
 
@@ -73,12 +74,9 @@ def test_bad_names(codeword: Command, option: str, value: str, fix: str) -> None
 
 
 def test_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(technologies, "REPORT", tmp_path / "technologies.md")
-    monkeypatch.setattr(technologies, "FIGURE", tmp_path / "technologies.png")
     monkeypatch.setattr(technologies, "NETWORKS", ("resnet20",))
     monkeypatch.setattr(technologies, "MACHINES", ("ews-cms-16",))
-    technologies.main()
-    text = technologies.REPORT.read_text()
+    text = make("technologies", out=tmp_path / "technologies.md").read_text()
     for part in (*NAMES, "assumed", "2 to 3 times", "lpddr5", "mvq40@45"):
         assert part in text
-    assert technologies.FIGURE.stat().st_size > 10_000
+    assert (tmp_path / "technologies.png").stat().st_size > 10_000

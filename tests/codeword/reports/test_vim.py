@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-import pytest
-
+from codeword.reports.registry import make
 from codeword.reports.vim import text
 from sim import artifact
 
@@ -28,9 +26,7 @@ def row(method: str, accuracy: float, setting: str = "2 bit") -> dict[str, objec
     }
 
 
-def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(tmp_path: Path) -> None:
     from algos.frontend.export import export
     from algos.methods.vim_vq import calibrate
     from algos.models.deit import DeiT
@@ -55,8 +51,7 @@ def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(
             }
         )
     )
-    monkeypatch.setattr(sys, "argv", ["", "--work", str(tmp_path), "--out", str(out)])
-    text.main()
+    make("vim", stages=["text"], work=tmp_path, out=out)
     for name, words in (("vim", 16 * 16), ("deit", 16 * 16)):
         cost = json.loads(out.read_text())["exports"][name]["cost"]
         assert (cost["accelerator"], cost["settings"]) == ("ews-c-16", ["codeword_length=4"])

@@ -25,7 +25,7 @@ TINY = VimVqConfig(k=8, d=4, steps=4, batch=4)
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split, part in (("train", images(12)), ("t10k", images(20, seed=1))):
         write_idx(tmp_path / f"{split}-images-idx3-ubyte", part.pixels[:, 0].numpy())
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte", part.labels.numpy())
@@ -35,7 +35,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(train, "load_deit", lambda: restored(DeiT(16, 1, 2), state[1]))
     monkeypatch.setattr(train, "SETTINGS", {"2 bit": TINY})
     monkeypatch.setattr(train, "CALIBRATION", 8)
-    return str(tmp_path)
+    return tmp_path
 
 
 def restored(model: nn.Module, state: dict[str, torch.Tensor]) -> nn.Module:
@@ -43,21 +43,21 @@ def restored(model: nn.Module, state: dict[str, torch.Tensor]) -> nn.Module:
     return model.eval()
 
 
-def test_rows_are_resumed(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
     def here(command: list[str], check: bool) -> None:
         """The row's process, in this one."""
         assert command[:3] == [sys.executable, "-m", "codeword.reports.vim.train"]
         assert check
-        made.append(command[5])
+        made.append(command[4])
         if made == ["kmeans", "convex", "vim-vq"]:
             raise KeyboardInterrupt
         monkeypatch.setattr(sys, "argv", command[2:])
         train.main()
 
     monkeypatch.setattr(subprocess, "run", here)
-    work, out = tmp_path / "work", tmp_path / "reports" / "vim.json"
+    work, out = tmp_path / "work", tmp_path / "vim.json"
     with pytest.raises(KeyboardInterrupt):
         train.reproduce(data, work, out)
     assert len(json.loads(out.read_text())["rows"]) == 2

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from codeword.reports.vq4all import text
+from codeword.reports.registry import make
 from sim.errors import InputError
 from tests.codeword.reports.test_comparison import recorded_costs
 
@@ -44,9 +43,8 @@ FOUND = {
 }
 
 
-def run(out: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["", "--out", str(out), *options])
-    text.main()
+def run(out: Path, work: Path | None = None) -> str:
+    make("vq4all", stages=["text"], work=work, out=out)
     return out.with_suffix(".md").read_text()
 
 
@@ -56,17 +54,17 @@ def test_networks_run_on_the_machines_of_their_codebooks(
     ran = recorded_costs(monkeypatch)
     out = tmp_path / "vq4all.json"
     out.write_text(json.dumps(FOUND))
-    text = run(out, monkeypatch, "--work", str(tmp_path))
+    text = run(out, tmp_path)
     assert ran == [("resnet8-universal.safetensors", "vq4all"), ("resnet8-own.safetensors", "vq")]
     assert "| resnet8 | universal | 60.0% of all | 1.375 | 23.3x | 10.2x | 90.00% | 89.00% | 88.50% |" in text
     assert "| resnet8 | own | 77 | 1.300 |" in text
     assert "23.3x beside the ROM of 16,384 bytes, 19.6x with the ROM counted once" in text
     assert "universal less own codebooks: +1.00 points" in text
-    assert text == run(out, monkeypatch)  # from the file alone
+    assert text == run(out)  # from the file alone
 
 
-def test_a_missing_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network(tmp_path: Path) -> None:
     out = tmp_path / "vq4all.json"
     out.write_text(json.dumps(FOUND))
     with pytest.raises(InputError, match="resnet8-universal"):
-        run(out, monkeypatch, "--work", str(tmp_path))
+        run(out, tmp_path)

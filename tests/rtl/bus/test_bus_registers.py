@@ -82,7 +82,7 @@ def drive(dut, scenario):
 def test_what_software_reads_first(name):
     """Every word of the range after reset: constants from the description, SLVERR where nothing is."""
     acc = load(name)
-    loader = ("dense", "codebook", "masked").index(acc.loader)
+    loader = ("dense", "vq", "mvq").index(acc.format)
     expected = {
         0x00: 0x44574443,
         0x04: 0x00010000,

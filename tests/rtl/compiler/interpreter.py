@@ -225,7 +225,7 @@ class Machine:
             else:
                 out[: len(values)] = values
             return
-        masked, signed = acc.loader == "masked", acc.loader == "signed"
+        masked, signed = acc.format == "mvq", acc.format == "ssvq"
         codes = d // acc.group if masked else 0
         masks = self.masks
         code_bits = max(1, (len(masks) - 1).bit_length())

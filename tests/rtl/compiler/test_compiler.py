@@ -108,7 +108,9 @@ def test_random_networks_reach_every_corner():
                     continue
                 schedule = layer.program.schedule
                 shape = schedule.shape
-                seen.update({schedule.source: 1, schedule.format: 1, f"buffers {schedule.ifmap_buffers}": 1})
+                seen.update(
+                    {schedule.source: 1, schedule.format: 1, f"buffers {schedule.tiling.ifmap_buffers}": 1}
+                )
                 seen.update(
                     {
                         "tiles": schedule.tiles > 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -76,6 +77,41 @@ def im2col(chunk: Chunk, memory: np.ndarray, array_rows: int) -> np.ndarray:
     return result
 
 
+class Axis(NamedTuple):
+    """Outputs of a tile along one axis, and the window that they take."""
+
+    outputs: int
+    stride: int
+    kernel: int
+    dilation: int
+    padding: int
+
+
+def random_tile(rng: np.random.Generator, pitch: int, down: Axis, across: Axis) -> dict[str, int]:
+    """Where a tile lies in its bank, and its part of the map: the padding is often beyond it."""
+    lines, line_pixels = (
+        max(
+            1,
+            (axis.outputs - 1) * axis.stride
+            + (axis.kernel - 1) * axis.dilation
+            + 1
+            - int(rng.integers(0, 2 * axis.padding + 1)),
+        )
+        for axis in (down, across)
+    )
+    line = pitch * line_pixels + int(rng.integers(0, 3))
+    return {
+        "base": int(rng.integers(0, WORDS - line * lines)),
+        "line": line,
+        "lines": lines,
+        "line_pixels": line_pixels,
+        "y": -down.padding,
+        "x": -across.padding,
+        "width": across.outputs,
+        "pixels": across.outputs * down.outputs,
+    }
+
+
 def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list[Chunk]:
     """Chunks of one layer: visits of one or more units, steps over channel groups and kernel subsets."""
     banks = acc.map_banks
@@ -105,26 +141,10 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
         "zero": int(rng.integers(256)),
         "reuse": int(dilation_x == 1 and rng.random() < 0.8),
     }
+    axes = (Axis(height, stride_y, ky, dilation_y, pad_y), Axis(width, stride_x, kx, dilation_x, pad_x))
     chunks = []
     for _ in range(rng.integers(1, 4)):
-        lines, line_pixels = (
-            max(1, (count - 1) * stride + (kernel - 1) * dilation + 1 - int(rng.integers(0, 2 * pad + 1)))
-            for count, stride, kernel, dilation, pad in (
-                (height, stride_y, ky, dilation_y, pad_y),
-                (width, stride_x, kx, dilation_x, pad_x),
-            )
-        )
-        line = pitch * line_pixels + int(rng.integers(0, 3))
-        tile = {
-            "base": int(rng.integers(0, WORDS - line * lines)),
-            "line": line,
-            "lines": lines,
-            "line_pixels": line_pixels,
-            "y": -pad_y,
-            "x": -pad_x,
-            "width": width,
-            "pixels": width * height,
-        }
+        tile = random_tile(rng, pitch, *axes)
         opens = 1
         for _ in range(rng.integers(1, 3)):  # units
             a, u = int(rng.choice([1, 1, 1, 2, 3])), int(rng.choice([1, 1, 2]))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from codeword.reports.mvq_hardware.synthesized_areas import LIBRARIES
-from rtl.power.prices import prices
+from rtl.power.prices import main, prices
 from sim import accelerator
-from sim.technology.synthesized import Price
+from sim.technology.coefficients import Price
 
 
 def event(joules: float) -> dict[str, float]:
@@ -84,6 +84,29 @@ def test_shipped_prices_are_those_of_the_shipped_table(path: Path) -> None:
     events = [event for part in table["components"].values() for event in part["events"].values()]
     assert len(events) == 22
     assert max(event["error_mean"] for event in events) < 0.1
+
+
+def test_the_command_prints_the_prices_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(TABLES[0])]) == 0
+    assert tomllib.loads(capsys.readouterr().out) == tomllib.loads(
+        prices(tomllib.loads(TABLES[0].read_text()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [(None, "no such file"), ("=", "not TOML"), ("components = {}", "no components or provenance")],
+)
+def test_what_is_no_power_table_is_refused(
+    text: str | None, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "table.toml"
+    if text is not None:
+        path.write_text(text)
+    assert main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert problem in error
 
 
 def test_every_library_has_a_table() -> None:

@@ -16,7 +16,7 @@ from codeword.reports.mvq_hardware.synthesized_areas import (
 )
 from rtl.synth import areas
 from sim import accelerator, technology
-from sim.technology.synthesized import Sized
+from sim.technology.coefficients import Sized
 from tests.rtl.synth.synthesis import MINI, library
 
 
@@ -36,7 +36,7 @@ def test_a_bad_library_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "none.lib" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("loader", "outside"), [("codebook", "sram_codebook"), ("rom", "sram_rom_bank")])
+@pytest.mark.parametrize(("loader", "outside"), [("vq", "sram_codebook"), ("rom", "sram_rom_bank")])
 def test_the_codebook_stays_outside_its_loader(loader: str, outside: str) -> None:
     found = areas.synthesis(f"loader.{loader}", 4, library(MINI))
     boxes = [part for part in found.components if part.black_box]
@@ -58,7 +58,7 @@ def test_ratios_by_hand() -> None:
                 (area.loader[loader], 16),
             )
         )
-        for array, loader in (("ews", "dense"), ("ews-sparse", "masked-sparse"))
+        for array, loader in (("ews", "dense"), ("ews-sparse", "mvq-sparse"))
     )
     crf = 8192 * (area.crf.cell_um2 + area.crf.port_um2)
     assert found["sg13g2", "ews-cms", 16]["ratio"] == pytest.approx((cms + crf) / ews, abs=1e-4)

@@ -51,7 +51,7 @@ def run_cases(accelerator, seeds, seed=0):
     """Random networks one behind the other, without a reset or clear between them."""
     cases = [random_case(accelerator, n) for n in seeds]
     # The content of a ROM is that of one network.
-    batches = [[case] for case in cases] if accelerator.loader == "rom" else [cases]
+    batches = [[case] for case in cases] if accelerator.format == "rom" else [cases]
     for batch in batches:
         outcomes = run_attempts([attempt(case) for case in batch], seed)
         for case, outcome in zip(batch, outcomes, strict=True):

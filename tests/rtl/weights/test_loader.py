@@ -51,7 +51,7 @@ CASES = [
 
 
 def _rom(acc, rng):
-    if acc.loader != "rom":
+    if acc.format != "rom":
         return None
     return int8(rng, acc.codebook_entries, acc.codeword_length).astype(np.int8)
 
@@ -115,7 +115,7 @@ MACHINES = {
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("acc", MACHINES, ids=lambda acc: acc.name + acc.loader)
+@pytest.mark.parametrize("acc", MACHINES, ids=lambda acc: acc.name + acc.format)
 def test_layers_follow_one_another(acc, seed):
     rng = np.random.default_rng(seed)
     rom = _rom(acc, rng)
@@ -125,7 +125,7 @@ def test_layers_follow_one_another(acc, seed):
     _check(acc, jobs, late, rng.integers(0, 12, n).tolist(), rng.integers(1, 60, n).tolist(), rom)
 
 
-@pytest.mark.parametrize("acc", MACHINES, ids=lambda acc: acc.name + acc.loader)
+@pytest.mark.parametrize("acc", MACHINES, ids=lambda acc: acc.name + acc.format)
 def test_a_starved_port_delays_but_loses_nothing(acc):
     rng = np.random.default_rng(0)
     rom = _rom(acc, rng)

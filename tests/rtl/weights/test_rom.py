@@ -216,7 +216,7 @@ def test_the_exported_rom_is_small_whatever_it_holds(tmp_path):
 @pytest.mark.parametrize(
     "acc",
     [preset("rom-16"), _machine(32, 4, 500, 3, 2), preset("ssvq-8")],
-    ids=lambda acc: f"{acc.loader}-{acc.rom_banks}",
+    ids=lambda acc: f"{acc.format}-{acc.rom_banks}",
 )
 def test_lint_clean(acc, tmp_path):
     from rtl.verify.simulators import environment

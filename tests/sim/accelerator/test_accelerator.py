@@ -10,7 +10,7 @@ from sim.shapes import ConvShape
 from sim.systolic.schedule import Schedule
 
 
-@pytest.mark.parametrize("family", accelerator.FAMILIES)
+@pytest.mark.parametrize("family", accelerator.families())
 @pytest.mark.parametrize("size", [4, 8, 16, 32, 64])
 def test_every_family_exists_at_every_power_of_two(family, size):
     machine = accelerator.preset(f"{family}-{size}")
@@ -32,6 +32,14 @@ def test_paper_settings():
     assert (common.codeword_length, common.codebook_entries) == (8, 1024)
     assert common.record_bits(1024) == 10
     assert accelerator.preset("ews-cms-16").l1_bytes == 128 * 1024
+
+
+@pytest.mark.parametrize("size", [1024, 4096, 256 * 1024])
+def test_the_groups_of_l1_are_the_whole_of_it(size):
+    machine = accelerator.load("ews-8", {"l1_bytes": size})
+    groups = (machine.ifmap_bytes, machine.psum_bytes, machine.ofmap_bytes, machine.residual_bytes)
+    assert sum(groups) == size
+    assert [size // group for group in groups] == [4, 2, 8, 8]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +67,7 @@ def test_wrong_presets(name, text):
         ({"l2_weight_bytes": 2**21}, "l2_weight_bytes = 2097152: leaves no room for maps"),
         ({"tile_rows": 5}, "rows = 16: not a multiple of tile_rows = 5"),
         ({"keep": 3}, "group = 16: not a multiple of keep = 3"),
-        ({"loader": "dense"}, "sparse_tile = True: needs masked weights"),
+        ({"format": "dense"}, "sparse_tile = True: needs masked weights"),
         ({"extension": (4, 2, 3)}, r"extension = \(4, 2, 3\): A\*B\*D = 24 does not fit wrf_depth = 16"),
         ({"wrf_depth": 3}, "wrf_depth = 3: a dense weight needs 4 sub-records"),
     ],

@@ -75,6 +75,25 @@ def test_matrix_products(file: Path) -> None:
     assert found.macs == found.source_macs == 2 * 5 * 24 * 8 + 2 * 5 * 6 * 4
 
 
+def test_layers_that_share_a_name_are_told_apart(file: Path) -> None:
+    """Also where the file itself has the name that would come next."""
+    line = "9, 9, 3, 3, 2, 4, 1,\n"
+    file.write_text(HEADER + "".join(f"{name}, {line}" for name in ("a", "a#2", "b", "a", "a", "b")))
+    found = read(file)
+    assert [shape.name for shape in found.shapes] == ["a", "a#2", "b", "a#3", "a#4", "b#2"]
+    assert found.notes[-1].endswith("a#3 (line 5), a#4 (line 6), b#2 (line 7)")
+    assert found.macs == found.source_macs == 6 * 49 * 18 * 4
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("comment", ["", "# stage 1, of 2; by\thand\n"])
+def test_separators_and_comments(file: Path, separator: str, comment: str) -> None:
+    header, line = (text.replace(",", separator) for text in (HEADER, "Conv~ first, 9, 9, 3, 3, 2, 4, 1,\n"))
+    file.write_text(comment + header + comment + line.replace("Conv~ first", '"Conv, first"') + comment)
+    (shape,) = read(file).shapes
+    assert shape == ConvShape("Conv, first", 2, 4, (3, 3), size=(9, 9), chained=False)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -88,13 +107,14 @@ def test_matrix_products(file: Path) -> None:
             HEADER + "a, 9, 9, 3, 11, 2, 4, 1\n",
             r"line 2, column 5 \(filter width\) = '11': larger than the IFMAP of 9x9. Fix: .* with its padding",
         ),
+        (HEADER + ", 9, 9, 3, 3, 2, 4, 1\n", r"line 2, column 1 \(layer name\) = '': the layer has no name"),
         (
-            HEADER + "a, 9, 9, 3, 3, 2, 4, 1\na, 9, 9, 3, 3, 2, 4, 1\n",
-            r"line 3, column 1 \(layer name\) = 'a': also the name of line 2. Fix: give every layer a name",
+            "# x\n" + HEADER.replace("Height,", "Height Intraline Factor,") + "a, 4, 56, 1, 1, 3, 32, 1\n",
+            r"net.csv, line 2 = 'Layer name, .*': is the header of a SCALE-Sim layout .* Fix: give the topology",
         ),
         (HEADER, "has no layer. Fix: write a line"),
         ("Layer, M, N, K,\na, 5, 4,\n", r"line 2, column 4 \(K\) = ''"),
-        ("name; height\n", r"line 1 = 'name; height': is no SCALE-Sim header. Fix: start with Layer name"),
+        ("name; height\n", r"line 1 = 'name, height': is no SCALE-Sim header. Fix: start with Layer name"),
         ("", "line 1 = ''"),
     ],
 )

@@ -11,23 +11,14 @@ from sim.network import (
     Add,
     AveragePool,
     CodebookWeight,
-    Concat,
     Conv,
     DenseWeight,
     LayerNorm,
-    MatMul,
-    Multiply,
     Network,
-    Pool,
     Requantization,
-    Reshape,
-    Scan,
-    Softmax,
     Table,
     TensorSpec,
-    Upsample,
     activation_table,
-    exponent_table,
     norm_constants,
 )
 
@@ -106,7 +97,7 @@ def signed_weight(
     )
 
 
-class _Layers:
+class Layers:
     """Draws the numbers of layers, zero points and all, and collects them."""
 
     def __init__(self, rng: np.random.Generator, zero_point: int) -> None:
@@ -161,91 +152,6 @@ class _Layers:
         return self.add(LayerNorm(name, source, gain, bias, shift, epsilon, rms, **self.output()))
 
 
-def every_layer(
-    seed: int = 0, size: tuple[int, int] = (6, 5), heads: int = 2, universal: bool = False
-) -> Network:
-    """One of each kind: a convolutional part, then attention over its positions.
-
-    Numbers, zero points and clamps are random; 2 input channels, 4 channels, 8 after concatenation.
-    """
-    rng = np.random.default_rng(seed)
-    net = _Layers(rng, int(rng.integers(-128, 128)))
-    pair = [(int(a), int(b)) for a, b in rng.integers(1, 3, (6, 2))]
-    wide = rng.integers(-128, 128, (5, 4)).astype(np.int8)
-    magnitudes = rng.integers(0, 128, (6, 4)).astype(np.int8)
-    net.conv("stem", "input", net.dense(4, 2, 3, 3), table=True, padding=(1, 1))
-    net.conv(
-        "depthwise", "stem", net.dense(4, 1, 3, 2), groups=4, dilation=pair[0], padding=(2, 2), stride=pair[1]
-    )
-    net.conv("grouped", "depthwise", signed_weight(rng, magnitudes, 4, 2, 1), groups=2)
-    kernel, padding = (3, 2), (1, int(rng.integers(0, 2)))
-    net.add(
-        Pool(
-            "max",
-            "grouped",
-            "max",
-            kernel,
-            pair[2],
-            padding,
-            zero_point=net.zeros["grouped"],
-            low=-90,
-            high=100,
-        )
-    )
-    net.add(
-        Pool("average", "grouped", "average", kernel, pair[2], padding, **net.scale(1 / 5), **net.output())
-    )
-    net.add(Concat("both", ("max", "average"), (40000, 20000), 16, **net.output()))
-    net.add(Upsample("up", "both", pair[3], net.zeros["both"]))
-    net.add(AveragePool("squeeze", "up", **net.scale(1 / 20), **net.output()))
-    net.table("excite", "squeeze")
-    net.add(Multiply("scaled", ("up", "excite"), **net.scale(1 / 90), **net.output()))
-    net.table("gate", "scaled")
-    net.add(Multiply("gated", ("scaled", "gate"), **net.scale(1 / 70), **net.output()))
-    net.add(Add("join", ("gated", "up"), (30000, 35000), 15, **net.output()))
-    _, h, w = Network("part", TensorSpec((2, *size), 1.0, net.zeros["input"]), tuple(net.layers)).maps["join"]
-    net.add(Reshape("tokens", "join", (8, h * w, 1), net.zeros["join"]))
-    net.norm("norm", "tokens", 8, rms=False)
-    net.conv("q", "norm", net.dense(8, 8, 1, 1))
-    net.conv("k", "norm", masked_weight(rng, wide, 8, 8, 2, 4, 1))
-    net.conv("v", "norm", net.dense(8, 8, 1, 1))
-    net.add(Concat("keys", ("k", "tokens"), (50000, 65535), 16, 1, **net.output()))
-    net.add(Concat("values", ("v", "tokens"), (50000, 65535), 16, 1, **net.output()))
-    net.add(MatMul("scores", ("q", "keys"), heads, True, **net.scale(1 / 200), **net.output()))
-    net.add(Softmax("weights", "scores", exponent_table(1 / 40), heads, int(rng.choice([-128, -128, 0, 7]))))
-    net.add(MatMul("mixed", ("weights", "values"), heads, False, **net.scale(1 / 300), **net.output()))
-    net.conv("delta", "norm", net.dense(8, 8, 1, 1))
-    net.conv("inward", "norm", net.dense(3, 8, 1, 1))
-    net.conv("outward", "norm", net.dense(3, 8, 1, 1))
-    net.add(
-        Scan(
-            "scan",
-            ("mixed", "delta", "inward", "outward"),
-            rng.integers(0, 65536, (8, 3)).astype(np.uint16),
-            exponent_table(1 / 64),
-            rng.integers(-(2**15), 2**15, 8).astype(np.int32),
-            int(rng.integers(14, 18)),
-            40000,
-            22,
-            multiplier=40000,
-            shift=int(rng.integers(31, 34)),
-            reverse=bool(rng.integers(0, 2)),
-            **net.output(),
-        )
-    )
-    net.norm("rms", "scan", 8, rms=True)
-    assignments = rng.integers(0, 5, (1, 8, 1, 1)).astype(np.uint16)
-    net.add(
-        Conv(
-            "fc",
-            "rms",
-            CodebookWeight(wide, assignments, universal=universal),
-            rng.integers(-99, 99, 4).astype(np.int32),
-        )
-    )
-    return Network("every", TensorSpec((2, *size), 1 / 64, net.zeros["input"]), tuple(net.layers))
-
-
 def random_images(network: Network, seed: int, batch: int = 2) -> np.ndarray:
     """int8 [batch, C, H, W], in part extremes and zero points."""
     rng = np.random.default_rng(seed)
@@ -262,7 +168,7 @@ def coded_network(kind: str, d: int = 8, size: int = 7, seed: int = 0) -> Networ
         kind: "signed" magnitudes, or a "universal" codebook of a ROM that both layers share.
     """
     rng = np.random.default_rng(seed)
-    net = _Layers(rng, 3)
+    net = Layers(rng, 3)
     codebook = rng.integers(-128, 128, (16, d)).astype(np.int8)
 
     def coded(outputs: int, channels: int, kernel: int):

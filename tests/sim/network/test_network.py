@@ -10,7 +10,8 @@ import pytest
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, DenseWeight, MatMul, Network, Requantization, TensorSpec
 from sim.shapes import ConvShape, PassShape
-from tests.sim.network.networks import every_layer, small_network
+from tests.sim.network.kinds import WORK, every_layer
+from tests.sim.network.networks import small_network
 from tests.sim.systolic.cases import slow_decode
 
 
@@ -35,6 +36,8 @@ def codebook_weight(**changes):
         ({"mask_codes": np.full((2, 3, 1, 1, 1), 28, np.uint16)}, "mask code = 28: 2:8 has 28 legal"),
         ({"mask_codes": np.zeros((2, 3, 1, 1, 2), np.uint16)}, "mask_codes"),
         ({"group": 3}, "does not tile a codeword of d = 8"),
+        ({"codebook": np.ones((5, 64), np.int8), "keep": 1, "group": 64}, "mask = '1:64': has more masks"),
+        ({"codebook": np.ones((5, 32), np.int8), "keep": 16, "group": 32}, "mask = '16:32': has more masks"),
         ({"codebook": np.ones((5, 8), np.float32)}, "must be int8"),
         ({"codebook": np.ones(8, np.int8)}, r"must be \[k, d\]"),
         ({"signs": np.zeros((2, 3, 1, 1), np.uint16)}, "signs or masks"),
@@ -112,24 +115,7 @@ def test_shapes_of_every_kind():
     assert product.macs == 8 * keys * tokens
     assert shapes["mixed"] == ConvShape("mixed", 2 * keys, 8, size=(tokens, 1), groups=2, dynamic=True)
     kinds = {name: s.kind for name, s in shapes.items() if isinstance(s, PassShape)}
-    assert kinds == {
-        "max": "pool",
-        "average": "pool",
-        "both": "concat",
-        "up": "upsample",
-        "squeeze": "pool",
-        "excite": "table",
-        "scaled": "multiply",
-        "gate": "table",
-        "gated": "multiply",
-        "join": "add",
-        "norm": "layernorm",
-        "keys": "concat",
-        "values": "concat",
-        "weights": "softmax",
-        "rms": "rmsnorm",
-        "scan": "scan",
-    }
+    assert kinds == WORK
     assert shapes["scaled"].ifmap_bytes == shapes["scaled"].elements + 8
     assert shapes["scan"].elements == 8 * 3 * tokens
     assert shapes["scan"].ifmap_bytes == 2 * (8 + 8) * tokens  # 3 states lie in a word

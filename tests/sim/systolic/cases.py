@@ -20,7 +20,6 @@ from sim.systolic.schedule import Schedule, fold, spills
 from sim.systolic.streams import dense_format
 
 FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms", "ssvq", "rom")
-NATIVE = {"dense": (), "codebook": ("vq",), "masked": ("mvq",), "signed": ("ssvq",), "rom": ("rom",)}
 CODED = ("vq", "mvq", "ssvq", "rom")
 
 
@@ -76,8 +75,7 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     groups = draw(st.sampled_from([1, 1, 1, 2, 3, 9]))
     channels = groups * draw(st.integers(1, max(1, 3 * machine.rows // groups)))
     outputs = groups * draw(st.integers(1, max(1, 3 * machine.columns // groups)))
-    native = NATIVE[machine.loader]
-    coded = bool(native) and draw(st.booleans())
+    coded = machine.format in CODED and draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     if coded:
         outputs = groups * -(-outputs // groups // machine.codeword_length) * machine.codeword_length
@@ -96,7 +94,7 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
         not coded and draw(st.booleans()),
         wide=not residual and draw(st.booleans()),
     )
-    form = native[0] if coded else dense_format(shape, machine)
+    form = machine.format if coded else dense_format(shape, machine)
     layer = random_conv(rng, machine, form, shape)
     seen = fold(shape, machine, form) if draw(st.booleans()) else shape
     factor = st.just(1) if machine.dataflow == "ws" else st.integers(1, 4)

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim import accelerator
-from sim.importers.scalesim import serial
 from sim.network import Conv, DenseWeight, pad
 from sim.shapes import ConvShape
 from sim.systolic.closed_form.counts import core_cycles
 from sim.systolic.engine import run_program
 from sim.systolic.program import lower, token_ifmap
+from sim.systolic.scale_sim import serial
 from sim.systolic.schedule import Schedule
 from sim.workloads import workload
 from tests.sim.systolic.cases import slow_convolution

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sim import accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape
-from sim.systolic.closed_form.counts import core_counts, layer_counts
+from sim.systolic.closed_form.accesses import core_counts
+from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.engine import memory, run_program
 from sim.systolic.program import lower, token_ifmap
 from sim.systolic.schedule import Schedule

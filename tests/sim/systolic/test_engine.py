@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim import accelerator, network
-from sim.network.integer import average_pool, requantize
-from sim.systolic.closed_form.counts import core_counts, core_cycles, layer_counts
+from sim.network.integer import requantize
+from sim.systolic.closed_form.accesses import core_counts
+from sim.systolic.closed_form.counts import core_cycles, layer_counts
 from sim.systolic.engine import memory, run_program, simulate, storer
 from sim.systolic.engine.storer import average_pool as stored_average
 from sim.systolic.engine.storer import requantize as stored
@@ -154,7 +155,8 @@ def test_average_pool_twice():
         [[(int((x[n, c].astype(int) + 5).sum()) * 41797 + 2**20) // 2**21 - 2] for c in range(3)]
         for n in range(2)
     ]
-    functional = average_pool(x, 41797, 21, -5, -2, -128, 127)
+    layer = network.AveragePool("pool", "input", 41797, 21, -2)
+    functional = layer.compute(network.Operand(x, -5))
     assert functional.reshape(2, 3, 1).tolist() == expected
     engine = stored_average(x.reshape(2, 3, 49), 41797, 21, -5, -2, -128, 127)
     assert engine.tolist() == expected

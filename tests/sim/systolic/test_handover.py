@@ -12,7 +12,8 @@ from sim.estimate import estimate
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.engine import simulate
 from sim.systolic.results import CAUSES, Handover
-from tests.sim.network.networks import coded_network, every_layer, random_images, small_network
+from tests.sim.network.kinds import every_layer
+from tests.sim.network.networks import coded_network, random_images, small_network
 
 NETWORKS = {
     "ews-8": small_network(d=8, size=7),

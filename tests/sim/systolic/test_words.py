@@ -56,10 +56,10 @@ def test_rows_of_a_group_that_begins_inside_a_word(dma_bits, wide, beats):
     schedule = Schedule(machine, layer, a=2, tile_rows=3)
     chunks, visits = chunk_table(schedule)
     assert chunks["write_beats"].tolist() == beats
-    assert [schedule.write_beats(part, 0) for part in range(3)] == beats
+    assert [schedule.tiling.write_beats(part, 0) for part in range(3)] == beats
     # Channels 0-4, 5-9 and 10-14: the middle group lies in two words of each pixel.
     assert visits["ifmap_bytes"].tolist() == [9 * 8, 9 * 16, 9 * 8]
-    assert schedule.ifmap_tile_bytes == 9 * 16
+    assert schedule.tiling.ifmap_tile_bytes == 9 * 16
 
 
 @pytest.mark.parametrize("outer", [False, True])
@@ -101,8 +101,8 @@ def test_residual_tiles_limit_buffers_and_tiles():
     """256 bytes of L1 for them: a row of 4 pixels takes 4 * 2 words."""
     machine = accelerator.load("ews-16", {"l1_bytes": 2048})
     layer = ConvShape("layer", 8, 16, size=(8, 4), residual="sum")
-    assert [Schedule(machine, layer, tile_rows=n).ifmap_buffers for n in (2, 3, 4)] == [2, 1, 1]
-    assert Schedule(machine, replace(layer, residual=""), tile_rows=4).ifmap_buffers == 2
+    assert [Schedule(machine, layer, tile_rows=n).tiling.ifmap_buffers for n in (2, 3, 4)] == [2, 1, 1]
+    assert Schedule(machine, replace(layer, residual=""), tile_rows=4).tiling.ifmap_buffers == 2
     with pytest.raises(InputError, match=r"residual tile = 320: bytes exceed the 256 of the residual group"):
         Schedule(machine, layer, tile_rows=5)
     assert mapping.best_schedule(layer, machine, "dense").tile_rows <= 4
@@ -113,7 +113,7 @@ def test_the_search_takes_outputs_apart_where_a_residual_row_is_too_large():
     layer = ConvShape("layer", 4, 64, size=(1, 16), residual="sum")
     best = mapping.best_schedule(layer, machine, "dense")
     assert best.ifmap_passes > 1
-    assert best.residual_tile_bytes <= 256
+    assert best.tiling.residual_tile_bytes <= 256
     with pytest.raises(InputError, match=r"layer: residual tile = 264: bytes exceed the 256"):
         mapping.best_schedule(replace(layer, size=(1, 33)), machine, "dense")
 

@@ -1,23 +1,20 @@
-"""Technologies of cell libraries: by hand, with parts that nobody knows, and with bad files."""
+"""Technologies of cell libraries: by hand, and with parts that nobody knows."""
 
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from sim import accelerator, technology
 from sim.cost import Cost, cost
 from sim.errors import InputError
-from sim.systolic.results import CAUSES, MEMORIES, LayerCounts
-from sim.technology import NAMES, Figure, dram, memory
+from sim.machine import LayerCounts
+from sim.systolic.results import CAUSES, MEMORIES
+from sim.technology import dram, memory
 from sim.technology.synthesized import Synthesized
-
-FOLDER = Path(technology.__file__).parent
-SOURCED = 'label = "measured"\nsource = "somewhere"\n'
+from tests.sim.technology.cases import SOURCED
 
 
 def counts(scale: int = 1) -> LayerCounts:
@@ -27,59 +24,6 @@ def counts(scale: int = 1) -> LayerCounts:
         cycles={cause: (n + 1) * scale for n, cause in enumerate(CAUSES)},
         accesses={what: (n + 2) * 10**n * scale for n, what in enumerate((*MEMORIES, "mac"))},
     )
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., str]:
-    """A complete technology with round numbers, with texts replaced; returns its path."""
-    form = ('unit = "{}"\num2 = {{ {} }}\nflip_flops = {{ {} }}\nvalid = [{}, {}]\n' + SOURCED).format
-    energy = "".join(
-        f"[energy.{name}]\nvalue = {value}\n{SOURCED}"
-        for name, value in (
-            ("mac", 2.0),
-            ("wrf", 0.5),
-            ("arf", 0.25),
-            ("prf", 1.5),
-            ("crf", 0.125),
-            ("rom", 3.0),
-        )
-    )
-    text = "\n".join(
-        (
-            'kind = "synthesized"\nname = "round"\ndescription = "round numbers"\nnode_nm = 130\nvoltage_v = 1.2',
-            'dram = "lpddr4"',
-            f"[clock]\nmax_hz = 1e8\n{SOURCED}",
-            '[memory]\ntable = "sg13g2"\n',
-            energy,
-            f"[sparse.mac]\nvalue = 4.0\n{SOURCED}",
-            f"[clock_pj_per_flip_flop]\nvalue = 0.01\n{SOURCED}",
-            f"[leakage_mw_per_mm2]\nvalue = 0.5\n{SOURCED}",
-            "[area.array.ews]",
-            form("PE", "256 = 1e6, 4096 = 13e6", "256 = 1000, 4096 = 13000", 256, 4096),
-            "[area.array.ews-sparse]",
-            form("PE", "256 = 5e5, 4096 = 4e6", "256 = 1, 4096 = 2", 256, 4096),
-            "[area.arf]\n" + form("row", "16 = 3e5", "16 = 400", 4, 64),
-            "[area.prf]\n" + form("column", "16 = 7e5", "16 = 800", 4, 64) + "needs = { prf_depth = 16 }\n",
-            "[area.loader.dense]\n" + form("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
-            "[area.loader.masked-sparse]",
-            form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
-            "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
-            "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,
-            "[area.storer]\n" + form("column", "16 = 2e6", "16 = 100", 16, 64),
-            "[area.control]\n" + form("accelerator", "1 = 1e6", "1 = 10", 1, 1),
-        )
-    )
-
-    def written(*replacements: tuple[str, str]) -> str:
-        changed = text
-        for old, new in replacements:
-            assert old in changed
-            changed = changed.replace(old, new, 1)
-        path = tmp_path / f"round{len(list(tmp_path.iterdir()))}.toml"
-        path.write_text(changed)
-        return str(path)
-
-    return written
 
 
 def priced(path: str, preset: str = "ews-16", **settings: object) -> Cost:
@@ -216,7 +160,7 @@ def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
         assert reason in figure.source
     assert "256 to 4096 PEs, not 64" in priced(path, "ews-8").area_mm2["array"].source
     assert priced(path, "ews-8").total_mm2 is None
-    assert "masked was not synthesized" in priced(path, "ews-cm-16").area_mm2["loader"].source
+    assert "mvq was not synthesized" in priced(path, "ews-cm-16").area_mm2["loader"].source
     big = priced(path, "ews-cms-64", codebook_entries=1024).area_mm2["crf"]
     assert "128 to 8192 bytes, not 16384" in big.source
 
@@ -317,25 +261,6 @@ def test_scaling_by_the_printed_factors(node: int, factor: float) -> None:
     assert scaled.energy_sources["rom"].label == "assumed"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_figure_of_a_shipped_technology_has_a_source(name: str) -> None:
-    for preset in ("ews-64", "ews-cms-64", "ws-16", "rom-16"):
-        machine = accelerator.preset(preset)
-        found = technology.load(name)
-        figures = (
-            found.energies(machine)
-            | found.per_cycle(machine)
-            | found.standing(machine)
-            | found.areas(machine)
-        )
-        for what, figure in figures.items():
-            assert isinstance(figure, Figure)
-            assert figure.source, what
-            assert (figure.value is None) == (figure.label == "missing"), what
-            assert figure.value is None or figure.value > 0, what
-        assert set(found.energies(machine)) == {*MEMORIES, "mac"}
-
-
 def test_borrowed_memories_by_hand(write: Callable[..., str]) -> None:
     factors = "energy_factor = 0.5\nleakage_factor = 0.25\narea_factor = 0.125\n"
     table = '[memory]\ntable = "sg13g2"\n'
@@ -361,56 +286,3 @@ def test_memories_of_asap7_are_scaled_by_the_equations_of_stillmaker_and_baas() 
     cells = [technology.load(name).leakage_mw_per_mm2.value for name in ("asap7", "sg13g2")]
     assert memories.leakage_factor == pytest.approx(memories.area_factor * cells[0] / cells[1], rel=1e-3)
     assert technology.load("asap7").energies(machine)["l2"].label == "assumed"
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("sky130", "'sky130hd'"),
-        ("mvq40@7", "mvq40@65, mvq40@45"),
-        ("sg13g2@40", "no factor from 130 nm"),
-        ("mvq@28", "'mvq40'"),
-        ("none.toml", "No such file"),
-    ],
-)
-def test_unknown_names(name: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        technology.load(name)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "field", "value", "problem"),
-    [
-        ("value = 2.0", "value = -2.0", "energy.mac.value", -2.0, "greater than or equal to 0"),
-        ("voltage_v = 1.2", "volts = 1.2", "voltage_v", None, "missing"),
-        ("max_hz = 1e8", "max_hz = 1e8\nmin_hz = 1", "clock.min_hz", 1, "no such field"),
-        ('dram = "lpddr4"', 'dram = "lpddr44"', "dram", "lpddr44", "unknown"),
-        ('table = "sg13g2"', 'table = "cacti"', "memory.table", "cacti", "unknown"),
-        (f"[energy.rom]\nvalue = 3.0\n{SOURCED}", "", "energy", None, "rom is missing"),
-        ("256 = 1e6, 4096 = 13e6", "256 = -1e6, 4096 = 13e6", "area.array.ews", None, "areas are positive"),
-        ("256 = 1000, 4096 = 13000", "256 = 1000", "area.array.ews", None, "same sizes"),
-        ("valid = [256, 4096]", "valid = [16, 4096]", "area.array.ews", None, "beyond the sizes"),
-        (f"value = 2.0\n{SOURCED}", "value = 2.0\n", "energy.mac", None, "with the source"),
-        ("value = 2.0", 'by = "sizes"\nat = { 1 = 2.0 }', "energy.mac", None, "accelerator field"),
-        ('kind = "synthesized"', 'kind = "synthesised"', "kind", "synthesised", "unknown"),
-        ("[energy.mac]", "[energy.multiply]", "energy.multiply", None, ""),
-        ("[clock]", "[clock", "technology", None, ""),
-        ('table = "sg13g2"', 'table = "sg13g2"\narea_factor = 0.5', "memory", None, "need their source"),
-    ],
-)
-def test_bad_files_name_field_value_and_fix(
-    write: Callable[..., str], old: str, new: str, field: str, value: object, problem: str
-) -> None:
-    with pytest.raises(InputError) as found:
-        technology.load(write((old, new)))
-    assert field in found.value.field
-    assert problem in found.value.problem
-    assert value is None or found.value.value == value
-    assert found.value.fix
-
-
-def test_shipped_files_say_what_they_are() -> None:
-    for name in NAMES:
-        fields = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-        assert fields["name"] == name
-        assert technology.load(name).description

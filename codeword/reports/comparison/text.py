@@ -1,18 +1,29 @@
-"""reports/accuracy_vs_cost.md and its picture, from the finished runs."""
+"""What the runs of `codeword.reports.comparison.train` cost on their machines, the text and its picture.
+
+Keeps the finished runs of the work folder with their cost; without one, reads them from the file as it is.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from codeword.reports.machines import TECHNOLOGIES, family
+from codeword.reports import machines
+from codeword.reports.machines import family
+from codeword.reports.priced import COST_COLUMNS, PRICES, cost_cells
+from codeword.reports.registry import Task
 from codeword.reports.render import markdown
 from codeword.tables import number
+from sim.errors import InputError
+from sim.files import write_json, write_whole
 
 Run = dict[str, Any]
+NETWORKS = ("resnet8", "resnet20", "deit", "vim")
+"""In the order of the report."""
 PUBLISHED = (
     ("MobileNet-V2, 16x", "SSVQ 65.9 %, MVQ 65.1 %"),
     ("DeiT-Tiny, 21x", "VQ 47 %, SSVQ with fixed signs 47 %, learned 54 %, frozen 62 %"),
@@ -20,13 +31,6 @@ PUBLISHED = (
     ("ResNet-18, 22x", "VQ 66.5 %, MVQ 68.8 % (of 69.7 %)"),
 )
 """Top-1 on ImageNet: SSVQ (ICCV 2025, as others report it), MVQ (ASPLOS 2025, tables 3 and 4)."""
-COST_COLUMNS = (
-    "machine",
-    "cycles",
-    *(f"{what}, {technology}" for technology in TECHNOLOGIES for what in ("energy", "area")),
-    "every tensor",
-    "a layer on the RTL",
-)
 CLAIMS = (
     ("masked over plain VQ", "mvq-1.5", "vq-1.5"),
     ("the same at 2 bits", "mvq-2", "vq-2"),
@@ -39,14 +43,59 @@ CLAIMS = (
     ("every 25 over every 50", "ssvq-1.5", "ssvq-1.5 every 50"),
 )
 """What the papers say gains, the method that should be better, and the other."""
-PRICES = (
-    "Cycles and accesses are *counted* by the cycle engine on one image; energies and areas of `mvq40` "
-    "follow from the 40 nm *tables* of MVQ with its MAC *assumed* at 0.23 pJ, those of `sg13g2` from our own "
-    "RTL at 130 nm, *measured* but for its SRAM, with a clock that is never gated (README, Limits)."
-)
-"""Where the cost columns come from, for the reports that have them."""
 MARKERS = {"float": "*", "vq": "o", "vim-vq": "v", "mvq": "s", "ssvq": "^", "vq4all": "D"}
 """Of a method in the picture, by its family."""
+
+
+def run(task: Task) -> None:
+    """Writes runs, text and picture."""
+    if task.priced:
+        write_json(task.out, collect(task.work))
+    runs = task.figures()
+    found = rows(runs)
+    picture(found, task.out.with_suffix(".png"))
+    write_whole(task.out.with_suffix(".md"), text(found, settings(runs)))
+
+
+def collect(work: Path) -> list[Run]:
+    """The finished runs, those of the first seed with their cost.
+
+    Raises:
+        InputError: none is finished.
+    """
+    runs = []
+    for path in sorted(work.glob("*.json")):
+        run = json.loads(path.read_text())
+        network = path.with_suffix(".safetensors")
+        if run["seed"] == 0 and "cost" not in run:
+            run["cost"] = machines.cost(network, run["method"])
+            write_json(path, run)
+        runs.append(run)
+    if not runs:
+        raise InputError(
+            "--work", str(work), "holds no finished run", "run codeword report comparison --stage train first"
+        )
+    return sorted(runs, key=lambda run: (NETWORKS.index(run["network"]), _place(run["method"]), run["seed"]))
+
+
+def settings(runs: list[Run]) -> dict[str, int | None]:
+    """What the runs say of their trainings: epochs and images, ViM-VQ's images, updates between freezings."""
+
+    def first(method: str) -> Run:
+        return next((run for run in runs if machines.family(run["method"]) == method), {})
+
+    trained = next(run for run in runs if machines.family(run["method"]) not in ("float", "vim-vq"))
+    freezing = first("ssvq").get("config", {}).get("freezing") or {}
+    return {
+        "epochs": trained["epochs"],
+        "images": trained["images"],
+        "unlabelled": first("vim-vq").get("images"),
+        "interval": freezing.get("interval"),
+    }
+
+
+def _place(method: str) -> tuple[int, str]:
+    return list(machines.FAMILIES).index(machines.family(method)), method
 
 
 @dataclass(frozen=True)
@@ -97,7 +146,7 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
     """The report."""
     parts = [
         "# Accuracy against cost",
-        "Made by `make compare`. Accuracy is *measured*: integer networks (INT8 activations), all 10,000 "
+        "Made by `codeword report comparison`. Accuracy is *measured*: integer networks (INT8 activations), all 10,000 "
         "test images of Fashion-MNIST. Bits are *counted*: assignments, masks, signs and codebooks over the "
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. " + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
@@ -177,35 +226,6 @@ def _line(row: Row) -> tuple[str, ...]:
         str(len(row.accuracies)),
         *(cost_cells(row.cost) if row.cost else [""] * len(COST_COLUMNS)),
     )
-
-
-def cost_cells(cost: dict[str, Any]) -> list[str]:
-    """What `machines.cost` found, for COST_COLUMNS."""
-    prices = [cost["prices"][technology] for technology in TECHNOLOGIES]
-    return [
-        cost["accelerator"],
-        f"{cost['cycles']:,}",
-        *(
-            _unit(price[what], unit)
-            for price in prices
-            for what, unit in (("energy_uj", "uJ"), ("area_mm2", "mm2"))
-        ),
-        "exact" if cost["bit_exact"] else "DIFFERENT",
-        on_rtl(cost),
-    ]
-
-
-def on_rtl(cost: dict[str, Any]) -> str:
-    """The layer that `machines.cost` ran on the RTL, in words."""
-    model, rtl = cost["verify_cycles"]
-    equal = "equal" if cost["verify_mismatches"] == 0 and model == rtl else "DIFFERENT"
-    return f"{cost['verified_words']:,} words and {rtl:,} cycles {equal}"
-
-
-def _unit(value: float | None, unit: str) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
 
 
 def picture(found: Sequence[Row], path: Path) -> None:

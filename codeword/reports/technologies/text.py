@@ -1,6 +1,6 @@
 """One machine in four technologies, with the origin of every figure.
 
-Writes reports/technologies.md and reports/technologies.png, in seconds.
+Text and picture, in seconds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import codeword
 import rtl.power
+from codeword.reports.registry import Task
 from codeword.reports.render import markdown
 from codeword.reports.render.figure import technologies_figure
 from codeword.tables import engineering, number, share
@@ -23,12 +24,10 @@ from sim.technology.synthesized import Synthesized
 
 NETWORKS = ("resnet18", "mobilenet-v2")
 MACHINES = ("ews-64", "ews-cms-64")
-REPORT = Path("reports/technologies.md")
-FIGURE = Path("reports/technologies.png")
 TABLES = Path(rtl.power.__file__).parent / "tables"
 
 
-def main() -> None:
+def run(task: Task) -> None:
     """Writes the report and its picture."""
     found = {
         (network, machine, name): codeword.estimate(network, machine, technology=name)
@@ -55,12 +54,11 @@ def main() -> None:
         _dram(),
         _scaling(),
     ]
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(REPORT, "\n\n".join(parts) + "\n")
+    write_whole(task.out, "\n\n".join(parts) + "\n")
     technologies_figure(
-        {network: [found[network, MACHINES[-1], name] for name in NAMES] for network in NETWORKS}, FIGURE
+        {network: [found[network, MACHINES[-1], name] for name in NAMES] for network in NETWORKS},
+        task.out.with_suffix(".png"),
     )
-    print(f"{REPORT}, {FIGURE}")
 
 
 def _network(network: str, found: dict[tuple[str, str, str], Estimate]) -> str:
@@ -317,7 +315,3 @@ def _scaling() -> str:
 
 def _joule(pj: float | None) -> str:
     return engineering(None if pj is None else pj * 1e-12, "J")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,202 @@
+"""The reports by name; a new one is a folder beside this file and an entry here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError, nearest
+
+TEXT = "text"
+TRAIN = "train"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a stage reads and writes.
+
+    Attributes:
+        work: folder of checkpoints and networks; a training that was interrupted goes on from there.
+        out: the figures as JSON; text and picture lie beside it. Reports without figures: the text.
+        data: folder of the Fashion-MNIST IDX files; None for that of Debian's package.
+        priced: whether the networks in `work` are run on their machines; else what they cost is read from
+            `out`.
+    """
+
+    work: Path
+    out: Path
+    data: Path | None = None
+    priced: bool = False
+
+    def figures(self) -> Any:
+        """What `out` holds.
+
+        Raises:
+            InputError: it is not there.
+        """
+        if not self.out.exists():
+            raise InputError("--out", str(self.out), "no such file", "run the stage that makes it first")
+        return json.loads(self.out.read_text())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A module of the report's folder, whose `run` takes a `Task`.
+
+    Attributes:
+        name: of the module.
+        takes: how long, on one core.
+    """
+
+    name: str
+    takes: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report.
+
+    Attributes:
+        name: of its folder.
+        shows: what, in a line.
+        out: default of `Task.out`.
+        stages: in order.
+        others: stages that only run when they are asked for.
+    """
+
+    name: str
+    shows: str
+    out: Path
+    stages: tuple[Stage, ...]
+    others: tuple[Stage, ...] = ()
+
+    @property
+    def work(self) -> Path:
+        """Default of `Task.work`."""
+        return Path("runs") / self.name
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "shows": self.shows,
+            "stages": {stage.name: stage.takes for stage in self.stages},
+            "on_demand": {stage.name: stage.takes for stage in self.others},
+            "work": str(self.work),
+            "out": str(self.out),
+        }
+
+
+class CheckFailed(Exception):
+    """A report is written, and does not hold what it must."""
+
+
+_SECONDS = Stage(TEXT, "seconds")
+_PRICED = Stage(TEXT, "seconds; minutes after a training, whose networks run on their machines first")
+_OUT = Path("reports")
+
+REPORTS = {
+    report.name: report
+    for report in (
+        Report(
+            "comparison",
+            "accuracy against cost: VQ, MVQ, SSVQ, VQ4ALL and ViM-VQ on four networks",
+            _OUT / "accuracy_vs_cost.json",
+            (Stage(TRAIN, "four hours"), _PRICED),
+        ),
+        Report(
+            "mvq_accuracy",
+            "MVQ Table 3 on ResNet-20",
+            _OUT / "mvq_resnet20.json",
+            (Stage(TRAIN, "two hours"),),
+        ),
+        Report(
+            "vim",
+            "ViM-VQ beside its ablations, DKM and VQ4DiT on a small Vim",
+            _OUT / "vim_vq.json",
+            (Stage(TRAIN, "four minutes of search, and the accuracies of 17 networks"), _PRICED),
+        ),
+        Report(
+            "vq4all",
+            "one codebook for three ResNets against codebooks of their own",
+            _OUT / "vq4all_resnets.json",
+            (Stage(TRAIN, "11 minutes"), _PRICED),
+        ),
+        Report(
+            "imagenet",
+            "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
+            _OUT / "imagenet_agreement.json",
+            (Stage(TRAIN, "minutes; downloads weights and pictures inside packages of pip"), _PRICED),
+        ),
+        Report(
+            "mvq_hardware",
+            "the published hardware figures of MVQ, SSVQ and VQ4ALL beside ours",
+            _OUT / "mvq_reproduction.json",
+            (Stage(TEXT, "a minute"),),
+            others=(
+                Stage("sensitivity", "six minutes: each variant of the machine anew"),
+                Stage("search", "a minute: prints the energies that fit best"),
+                Stage("synthesized_areas", "seconds: area ratios on the cell libraries"),
+            ),
+        ),
+        Report(
+            "technologies",
+            "one machine in four technologies, with the origin of every coefficient",
+            _OUT / "technologies.md",
+            (_SECONDS,),
+        ),
+        Report(
+            "scaling",
+            "how the time of the engine and of the closed form grows",
+            _OUT / "scaling.json",
+            (Stage("measure", "minutes"),),
+        ),
+    )
+}
+
+
+def named(name: str) -> Report:
+    """
+    Raises:
+        InputError: no such report.
+    """
+    if name not in REPORTS:
+        raise InputError("report", name, "unknown", nearest(name, REPORTS))
+    return REPORTS[name]
+
+
+def make(
+    name: str,
+    *,
+    stages: Sequence[str] = (),
+    work: Path | None = None,
+    out: Path | None = None,
+    data: Path | None = None,
+) -> Path:
+    """Runs a report's stages.
+
+    Args:
+        stages: by name; by default all but those that must be asked for.
+        work, out: in place of the report's own. A text alone reads no work folder that is not given.
+
+    Returns:
+        `Task.out`.
+
+    Raises:
+        InputError: no such report or stage, or what a stage raises.
+        CheckFailed: the report does not hold what it must.
+    """
+    report = named(name)
+    known = [stage.name for stage in (*report.stages, *report.others)]
+    for stage in stages:
+        if stage not in known:
+            raise InputError("--stage", stage, f"is none of {name}", nearest(stage, known))
+    chosen = stages or [stage.name for stage in report.stages]
+    task = Task(work or report.work, out or report.out, data, priced=work is not None or TRAIN in chosen)
+    task.out.parent.mkdir(parents=True, exist_ok=True)
+    for stage in chosen:
+        import_module(f"codeword.reports.{name}.{stage}").run(task)
+    return task.out

@@ -1,0 +1,1 @@
+"""How the time of the engine and of the closed form grows."""

@@ -1,0 +1,96 @@
+"""What the hardware of every kind of machine offers; `sim.machine` says the same of its model.
+
+A kind is a module whose `HARDWARE` is a `Hardware`, and a line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.errors import InputError, nearest
+from sim.network import Network
+
+if TYPE_CHECKING:
+    from rtl.synth import Library, Synthesis
+    from rtl.verify import VerifyResult
+
+KINDS = {"systolic": "rtl.systolic"}
+"""Module of the hardware of each kind of machine, loaded when first asked for."""
+
+
+class Hardware(ABC):
+    """The Verilog of a kind of machine, the software for it, and its proof."""
+
+    @abstractmethod
+    def compile(self, network: Network, accelerator: Any, objective: str = "edp") -> Any:
+        """The memory image that a network runs from.
+
+        Raises:
+            InputError: the hardware cannot run a layer; the message names the layer, why, and what would do.
+        """
+
+    @abstractmethod
+    def verilog(self, accelerator: Any, directory: Path, network: Network | None = None) -> list[Path]:
+        """Writes the Verilog, one file a module, and what a hardware flow needs beside it.
+
+        Args:
+            network: whose universal codebook goes into a codebook ROM; only machines with one need it.
+
+        Returns:
+            The Verilog files, top module first.
+
+        Raises:
+            InputError: the RTL does not have the machine, or the directory holds files that are not an export's.
+        """
+
+    @abstractmethod
+    def verify(
+        self,
+        accelerator: Any,
+        network: Network | None = None,
+        layer: str = "",
+        image: np.ndarray | None = None,
+        simulator: str = "auto",
+        *,
+        seed: int = 0,
+        rtl_dir: str | Path | None = None,
+        stalls: int | None = None,
+    ) -> VerifyResult:
+        """Runs a network on the RTL and on the engine; compares every word, cycle and counter.
+
+        Args:
+            network: runs from input to output; None for a random small one from `seed`.
+            layer: name of one convolution to run alone, "" for all.
+            image: int8 [1, C, H, W]; needed with a network.
+            simulator: icarus, verilator, cxxrtl, or auto for what is done sooner.
+            rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
+            stalls: seed of random stalls on every channel of the bus; cycles are then not compared.
+
+        Raises:
+            InputError: the hardware cannot run a layer, or the simulator or the export is missing.
+        """
+
+    @abstractmethod
+    def synth(self, accelerator: Any, library: Library, component: str | None = None) -> Synthesis:
+        """Cells, area and longest path on a cell library, of the whole or of one kind of component.
+
+        Raises:
+            InputError: an unknown component, or a library without what the netlist needs.
+        """
+
+
+def hardware(kind: str) -> Hardware:
+    """The hardware of a kind of machine.
+
+    Raises:
+        InputError: unknown, or a kind that is a model alone.
+    """
+    if kind not in KINDS:
+        raise InputError("kind", kind, "no hardware of this kind of machine", nearest(kind, KINDS))
+    found: Hardware = import_module(KINDS[kind]).HARDWARE
+    return found

@@ -1,0 +1,52 @@
+"""The hardware of the systolic machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rtl import compiler, export, synth, verify
+from rtl.machine import Hardware
+from sim.accelerator.systolic import Accelerator
+from sim.network import Network
+
+
+class Systolic(Hardware):
+    """The complete accelerator of docs/hardware.md."""
+
+    def compile(self, network: Network, accelerator: Accelerator, objective: str = "edp") -> compiler.Image:
+        return compiler.compile(network, accelerator, objective)
+
+    def verilog(
+        self, accelerator: Accelerator, directory: Path, network: Network | None = None
+    ) -> list[Path]:
+        codebook = None if network is None else compiler.universal_codebook(network)
+        return export.export(accelerator, directory, codebook=codebook)
+
+    def verify(
+        self,
+        accelerator: Accelerator,
+        network: Network | None = None,
+        layer: str = "",
+        image: np.ndarray | None = None,
+        simulator: str = "auto",
+        *,
+        seed: int = 0,
+        rtl_dir: str | Path | None = None,
+        stalls: int | None = None,
+    ) -> verify.VerifyResult:
+        if network is None:
+            return verify.verify_random(accelerator, seed, simulator, rtl_dir, stalls=stalls)
+        assert image is not None
+        if layer:
+            return verify.verify_layer(accelerator, network, layer, image, simulator, rtl_dir, stalls=stalls)
+        return verify.verify_network(accelerator, network, image, simulator, rtl_dir, stalls=stalls)
+
+    def synth(
+        self, accelerator: Accelerator, library: synth.Library, component: str | None = None
+    ) -> synth.Synthesis:
+        return synth.synthesize(accelerator, library, component=component)
+
+
+HARDWARE = Systolic()

@@ -1,0 +1,91 @@
+"""The page of accelerator fields, from the descriptions themselves."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from sim.accelerator import preset
+from sim.machine import KINDS, Machine, machine
+
+_HEAD = """# Accelerators
+
+An accelerator is a preset, or a TOML file that names one as `base` and gives what differs:
+
+    base = "ews-cms-64"
+    l1_bytes = 524288
+    dram_bits = 128
+
+`--set field=value` does the same for one run. A preset is a family and a size, `ews-cms-64` or `ews-16x32` (H x L, 4 to
+64 each). This page is printed by `python -m sim.accelerator` from the descriptions in `sim/accelerator`; a field whose
+description ends in *assumed* is our choice, since nobody published it.
+"""
+
+
+def page() -> str:
+    """Markdown: what a description of each kind holds, field by field, and what its families change."""
+    return "\n".join([_HEAD, *(part for kind in KINDS for part in _kind(machine(kind)))]) + "\n"
+
+
+def _kind(of: Machine) -> list[str]:
+    presets = [f"{family}-{of.sizes[1]}" for family in of.families]
+    fields: dict[str, FieldInfo] = of.description.model_fields
+    return [
+        f"## Kind `{of.kind}`\n",
+        "| field | legal | default | what |",
+        "|---|---|---|---|",
+        *(
+            f"| `{name}` | {_legal(field)} | {_value(field.get_default())} | {field.description or ''} |"
+            for name, field in fields.items()
+            if name != "kind"
+        ),
+        f"\nWhat the presets of size {of.sizes[1]} set otherwise than these defaults:\n",
+        "| preset | fields |",
+        "|---|---|",
+        *(f"| `{name}` | {_differences(name, fields)} |" for name in presets),
+    ]
+
+
+def _differences(chosen: str, fields: dict[str, FieldInfo]) -> str:
+    found = preset(chosen)
+    return ", ".join(
+        f"`{name}` = {_value(getattr(found, name))}"
+        for name, field in fields.items()
+        if name not in ("name", "kind") and getattr(found, name) != field.get_default()
+    )
+
+
+def _legal(field: FieldInfo) -> str:
+    """Choices of a literal, or type and bounds."""
+    choices = get_args(field.annotation)
+    if choices and all(isinstance(choice, str | int) for choice in choices):
+        return ", ".join(_value(choice) for choice in choices)
+    kind = getattr(field.annotation, "__name__", None) if not choices else None
+    name = {"int": "integer", "float": "number", "str": "text", "bool": "true, false"}.get(
+        kind or "", str(field.annotation).replace("|", "or")
+    )
+    bounds = [text for limit in field.metadata if (text := _bound(limit))]
+    return " ".join([name, *bounds])
+
+
+def _bound(limit: object) -> str:
+    if isinstance(limit, annotated_types.Ge):
+        return f">= {limit.ge}"
+    if isinstance(limit, annotated_types.Gt):
+        return f"> {limit.gt}"
+    if isinstance(limit, annotated_types.Le):
+        return f"<= {limit.le}"
+    return ""
+
+
+def _value(value: object) -> str:
+    """As TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None or "Undefined" in str(value) else str(value)

@@ -1,0 +1,210 @@
+"""Every way to run a layer that the mapping search considers, as arrays: one element a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+from sim.shapes import WORD, ConvShape
+from sim.systolic.schedule import Schedule, Source, fold, spills
+
+TILES = (1, 2)
+"""How many times more spatial tiles than L1 asks for: the next one loads while one computes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Candidates of one way to see the layer, folded or not; int64 or bool [n] each.
+
+    Attributes:
+        base: with A = B = D = 1 and the smallest tiles; from DRAM or L2.
+        stays: a single tile may be used where it is, in L1.
+        a, b, d, overlap, rows, outer, split: fields of the schedules; rows = tile_rows.
+    """
+
+    base: Schedule
+    stays: bool
+    a: np.ndarray
+    b: np.ndarray
+    d: np.ndarray
+    overlap: np.ndarray
+    rows: np.ndarray
+    outer: np.ndarray
+    split: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def schedule(self, n: int) -> Schedule:
+        """Candidate number n."""
+        return replace(
+            self.base,
+            a=int(self.a[n]),
+            b=int(self.b[n]),
+            d=int(self.d[n]),
+            overlap=bool(self.overlap[n]),
+            tile_rows=int(self.rows[n]),
+            outputs_outer=bool(self.outer[n]),
+            split_channels=bool(self.split[n]),
+            source="l1" if self.resident[n] else self.base.source,
+        )
+
+    @cached_property
+    def trips_i(self) -> np.ndarray:
+        """Steps over output groups."""
+        return -(-self.base.output_groups // self.a)
+
+    @cached_property
+    def chunks(self) -> np.ndarray:
+        """Chunks of a step over output groups: those over channel groups times those over positions."""
+        return -(-self.base.channel_groups // self.b) * -(-self.base.positions // self.d)
+
+    @cached_property
+    def tiles(self) -> np.ndarray:
+        """Spatial tiles."""
+        return -(-self.base.shape.out_h // self.rows)
+
+    @cached_property
+    def resident(self) -> np.ndarray:
+        """The ifmap is used where the layer before left it, in L1."""
+        return self.stays & (self.tiles == 1) & ~self.split
+
+    @cached_property
+    def again(self) -> np.ndarray:
+        """Tiles come again for each step over output groups."""
+        return self.split | (self.outer & (self.tiles > 1))
+
+    def ifmap_words(self) -> tuple[np.ndarray, np.ndarray]:
+        """Words of an ifmap pixel: the most at once and in all."""
+        one = self.base
+        return _per_step(one.tiling.ifmap_words, one.channels, self.b * one.accelerator.rows, self.split)
+
+    def residual_words(self) -> np.ndarray:
+        """Words of a residual pixel in all."""
+        one = self.base
+        step = self.a * one.accelerator.columns
+        return _per_step(one.tiling.residual_words, one.outputs, step, self.again)[1]
+
+
+def spaces(
+    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
+) -> list[Space]:
+    """The layer as it is, and folded where that is another way to see it.
+
+    Raises:
+        InputError: no schedule fits.
+    """
+    base: Source = "dram" if source == "dram" or spills(shape, accelerator) else "l2"
+    found, problem = [], None
+    for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
+        try:
+            # The smallest tiles, of the residual operand too.
+            split = -(-seen.channels // seen.groups // accelerator.rows) > 1 or (
+                bool(seen.residual) and -(-seen.outputs // seen.groups // accelerator.columns) > 1
+            )
+            one = Schedule(
+                accelerator, seen, form, codewords, overlap=False, split_channels=split, source=base
+            )
+        except InputError as error:
+            problem = problem or error
+            continue
+        found.append(_space(one, source == "l1" and seen is shape and base == "l2"))
+    if not found:
+        assert problem is not None
+        raise problem
+    return found
+
+
+def _space(one: Schedule, stays: bool) -> Space:
+    """Legal factors, each with tiles as large as L1 holds, once or doubly buffered, and finer ones."""
+    shape = one.shape
+    a, b, d, overlap = _factors(one)
+    trips_i, trips_j = -(-one.output_groups // a), -(-one.channel_groups // b)
+    held = _finished_lines(one, a, b, d)
+    parts = []
+    for buffers, outer, split in product((1, 2), (False, True), (False, True)):
+        rows = np.minimum(held, _incoming_lines(one, a, b, buffers, split, split or outer))
+        for finer in TILES:
+            tiles = np.minimum(-(-shape.out_h // np.maximum(rows, 1)) * finer, shape.out_h)
+            even = -(-shape.out_h // tiles)
+            fits = rows >= 1
+            if split:
+                fits &= (trips_j > 1) | ((trips_i > 1) & bool(shape.residual))
+            if outer:
+                fits &= (tiles > 1) & (trips_i > 1)
+            parts.append(
+                [
+                    field[fits]
+                    for field in (a, b, d, overlap, even, np.full(len(a), outer), np.full(len(a), split))
+                ]
+            )
+    rows = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])
+    a, b, d, overlap, even, outer, split = np.unique(rows, axis=1)
+    return Space(one, stays, a, b, d, overlap.astype(bool), even, outer.astype(bool), split.astype(bool))
+
+
+def _finished_lines(one: Schedule, a: np.ndarray, b: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """Output rows of a tile whose psums, and whose finished rows, L1 holds; 0 for none. int64 [n]."""
+    acc, shape = one.accelerator, one.shape
+    trips_j, trips_k = -(-one.channel_groups // b), -(-one.positions // d)
+    columns = np.minimum(a * acc.columns, one.outputs)
+    psums = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
+    last = (one.channel_groups - (trips_j - 1) * b) * (one.positions - (trips_k - 1) * d) * one.split
+    backlog = shape.out_w * np.array(
+        [one.tiling.waiting_bytes(*pair) for pair in zip(a.tolist(), last.tolist(), strict=True)], np.int64
+    )
+    return np.minimum(acc.psum_bytes // np.maximum(psums, 1), acc.ofmap_bytes // np.maximum(backlog, 1))
+
+
+def _incoming_lines(
+    one: Schedule, a: np.ndarray, b: np.ndarray, buffers: int, split: bool, again: bool
+) -> np.ndarray:
+    """Output rows of a tile whose ifmap, and whose residual operand, L1 holds `buffers` times. int64 [n]."""
+    acc, shape, tiling = one.accelerator, one.shape, one.tiling
+    line = WORD * shape.size[1] * _per_step(tiling.ifmap_words, one.channels, b * acc.rows, split)[0]
+    room = acc.ifmap_bytes // buffers // line
+    kernel = (shape.kernel[0] - 1) * shape.dilation[0] + 1
+    rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
+    rows = np.where(room >= shape.size[0], shape.out_h, rows)
+    words, _ = _per_step(tiling.residual_words, one.outputs, a * acc.columns, again)
+    residual = WORD * shape.out_w * words
+    return np.minimum(rows, acc.residual_bytes // buffers // np.maximum(residual, 1))
+
+
+def _per_step(
+    found: Callable[[int], tuple[int, int]], whole: int, step: np.ndarray, steps: np.ndarray | bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Words of a pixel, the most at once and in all, for `whole` channels or in steps; int64 [n] each."""
+    sizes, which = np.unique(np.where(steps, np.minimum(step, whole), whole), return_inverse=True)
+    most, total = np.array([found(size) for size in sizes.tolist()], np.int64)[which].T
+    return most, total
+
+
+def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Legal (A, B, D, overlap), small ones first; int64 [n] each."""
+    acc = one.accelerator
+    limits = (one.output_groups, one.channel_groups, one.positions)
+    if acc.dataflow == "ws":
+        limits = (1, 1, 1)
+    if acc.extension is not None:
+        a, b, d = (min(pair) for pair in zip(limits, acc.extension, strict=True))
+        rows = [(a, b, d, acc.weight_overlap and 2 * a * b * d * one.split <= acc.wrf_depth)]
+    else:
+        rows = []
+        for overlap in (True, False) if acc.weight_overlap else (False,):
+            depth = acc.wrf_depth // (2 if overlap else 1) // one.split
+            rows += [
+                (a, b, d, overlap)
+                for a in range(1, min(limits[0], depth, acc.prf_depth) + 1)
+                for b in range(1, min(limits[1], depth // a) + 1)
+                for d in range(1, min(limits[2], depth // (a * b)) + 1)
+                if 2 * b * d <= acc.arf_depth
+            ]
+    a, b, d, overlap = np.array(rows, np.int64).T
+    return a, b, d, overlap.astype(bool)

@@ -1,0 +1,234 @@
+"""Accesses of a convolution in closed form, exact for a schedule and at least for all candidates of a search.
+
+Formulas over shapes (docs/timing.md sections 6 and 8), never a loop over pixels. The bound of each resource
+stands beside its exact count. Written from the page, sharing nothing with the engine but the Schedule.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sim.shapes import WORD, ConvShape
+from sim.systolic.candidates import Space
+from sim.systolic.schedule import Schedule
+from sim.systolic.tiling import ifmap_lines
+
+Count = Any
+"""An int of a schedule, or int64 [n] of the candidates of a Space."""
+
+
+class MapBytes(NamedTuple):
+    """Bytes of ifmap tiles (halos included) and of residual tiles brought into L1, and of both from DRAM."""
+
+    ifmap: Count
+    residual: Count
+    dram: Count
+
+
+class WeightBytes(NamedTuple):
+    """Bytes of the weight stream that the weight port accepts, and those of them that DRAM delivers."""
+
+    streamed: Count
+    dram: Count
+
+
+# ---- all of a layer
+
+
+def layer_accesses(schedule: Schedule, shape: ConvShape, weights: WeightBytes) -> dict[str, int]:
+    """Accesses of a convolution by memory (docs/timing.md section 8), and `mac`."""
+    return _by_memory(schedule, shape, core_counts(schedule), map_bytes(schedule), weights)
+
+
+def least_accesses(
+    space: Space, shape: ConvShape, maps: MapBytes, weights: WeightBytes
+) -> dict[str, np.ndarray]:
+    """What `layer_accesses` are at least: exact but for the rounding of weight beats, and the codebook."""
+    one = space.base
+    base = core_counts(one)
+    core = base | least_fetches(space) | least_psums(space) | least_loads(space, base)
+    return _by_memory(one, shape, core, maps, weights)
+
+
+def _by_memory(
+    schedule: Schedule, shape: ConvShape, core: dict[str, Count], maps: MapBytes, weights: WeightBytes
+) -> dict[str, Count]:
+    """Accesses by memory of a layer, whose ofmap is the same in every schedule."""
+    ofmap = WORD * shape.out_h * shape.out_w * schedule.tiling.ofmap_words
+    added = ofmap if shape.residual else 0
+    ofmap_dram = shape.ofmap_bytes if schedule.spills else 0
+    into_l1 = maps.ifmap + maps.residual
+    psums = core["l1_psum_read"] + core["l1_psum_write"]
+    return {
+        "dram": weights.dram + maps.dram + ofmap_dram,
+        "l2": weights.dram + weights.streamed + maps.dram + into_l1 + ofmap + ofmap_dram,
+        "l1": into_l1 + core["l1_ifmap_read"] + psums + 2 * ofmap + added,
+        "arf": core["arf_read"] + core["arf_write"],
+        "wrf": core["wrf_read"] + core["wrf_write"],
+        "prf": core["prf_read"] + core["prf_write"],
+        "crf": (core["crf_read"] + core["crf_write"]) * (not schedule.stream.universal),
+        "rom": core["crf_read"] * schedule.stream.universal,
+        "mac": core["mac"],
+    }
+
+
+# ---- the core
+
+
+def core_counts(schedule: Schedule) -> dict[str, int]:
+    """Every access counter of the core (docs/timing.md sections 6 and 8), by the engine's names."""
+    counts = _part_counts(schedule, *schedule.part_of(schedule.parts - 1))
+    if schedule.parts > 1:
+        full = _part_counts(schedule, *schedule.part_of(0))
+        counts = {name: (schedule.parts - 1) * full[name] + counts[name] for name in full}
+    codebook = schedule.codewords * schedule.accelerator.codeword_length
+    counts["crf_write"] = codebook * schedule.loads_codebook
+    return counts
+
+
+def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, int]:
+    layer, acc = schedule.shape, schedule.accelerator
+    pixels = layer.out_h * layer.out_w
+    trips_i, trips_j, trips_k = schedule.trips
+    taps = schedule.positions * schedule.split
+    groups, channel_groups = -(-outputs // acc.columns), -(-channels // acc.rows)
+    d, q = acc.codeword_length, acc.multipliers_per_codeword
+    coded = schedule.stream.coded
+    records = -(-outputs // d)  # of all output groups: where there are records, d divides the columns
+    # Multipliers that the rows of all output groups use, and weights they store: whole records but for dense.
+    used = records * q if acc.sparse_tile else outputs
+    kept = records * d if coded and not acc.sparse_tile else used
+    if schedule.stream.diagonal:
+        used = kept = layer.outputs // layer.groups
+    words = acc.psum_store_bits // 8
+    reads, new = ifmap_reads(layer, schedule.d, schedule.reuses)
+    spilled = pixels * (trips_j * trips_k - 1)
+    return {
+        "tokens": pixels * groups * channel_groups * taps,
+        "vectors": pixels * trips_i * channel_groups * schedule.positions,
+        "wrf_rows": schedule.tiles * channels * taps * groups,
+        "psum_rows_read": groups * spilled,
+        "psum_rows_written": groups * spilled,
+        "finished_rows": pixels * groups,
+        "mac": pixels * channels * taps * used,
+        "wrf_read": pixels * channels * taps * used,
+        "wrf_write": schedule.tiles * channels * taps * kept,
+        "arf_read": trips_i * channels * reads,
+        "arf_write": trips_i * channels * new,
+        "l1_ifmap_read": trips_i * channels * new,
+        "prf_read": pixels * channel_groups * taps * outputs,
+        "prf_write": pixels * channel_groups * taps * outputs,
+        "crf_read": schedule.tiles * channels * schedule.positions * records * d * coded,
+        "l1_psum_read": outputs * spilled * words,
+        "l1_psum_write": outputs * spilled * words,
+    }
+
+
+def least_loads(space: Space, base: dict[str, int]) -> dict[str, np.ndarray]:
+    """`wrf_write` and `crf_read`: every spatial tile loads all weights, `base.tiles` of them in `base`."""
+    return {name: base[name] // space.base.tiles * space.tiles for name in ("wrf_write", "crf_read")}
+
+
+def least_psums(space: Space) -> dict[str, np.ndarray]:
+    """`l1_psum_read` and `l1_psum_write`: all chunks of an output group but one leave psums."""
+    layer = space.base.shape
+    words = space.base.accelerator.psum_store_bits // 8
+    stored = layer.outputs * layer.out_h * layer.out_w * (space.chunks - 1) * words
+    return {"l1_psum_read": stored, "l1_psum_write": stored}
+
+
+def _inside(low: int, high: int, offset: int, stride: int, size: int) -> int:
+    """How many o in low..high-1 have 0 <= o*stride + offset < size."""
+    first = max(low, -(offset // stride))  # ceil(-offset / stride)
+    last = min(high - 1, (size - 1 - offset) // stride)
+    return max(0, last - first + 1)
+
+
+@lru_cache(maxsize=1024)
+def ifmap_reads(layer: ConvShape, resident: int, reuses: bool) -> tuple[int, int]:
+    """Unpadded (pixel, position) pairs: all of them, and those that a fetch must deliver.
+
+    Args:
+        resident: D, kernel positions at a time.
+        reuses: the ARF keeps a sliding window.
+    """
+    (_, kx), (sy, sx), (py, px) = layer.kernel, layer.stride, layer.padding
+    positions = layer.kernel[0] * kx
+    reads = new = 0
+    for position in range(positions):
+        y, x = divmod(position, kx)
+        in_rows = _inside(0, layer.out_h, y * layer.dilation[0] - py, sy, layer.size[0])
+        offset = x * layer.dilation[1] - px
+        first = _inside(0, 1, offset, sx, layer.size[1])
+        others = _inside(1, layer.out_w, offset, sx, layer.size[1])
+        reads += in_rows * (first + others)
+        # The last resident position of this kernel row; closer than a stride to it is new.
+        end = min((position // resident + 1) * resident, (y + 1) * kx, positions)
+        fresh = not reuses or position + sx >= end
+        new += in_rows * (first + others * fresh)
+    return reads, new
+
+
+def least_fetches(space: Space) -> dict[str, np.ndarray]:
+    """`ifmap_reads` of all channels, for each step over output groups."""
+    layer, one = space.base.shape, space.base
+    depths = range(1, int(space.d.max()) + 1)
+    pairs = [(0, 0), *(ifmap_reads(layer, d, one.reuses) for d in depths)]
+    reads, new = np.array(pairs, np.int64)[space.d].T
+    vectors = layer.channels * space.trips_i
+    return {"arf_read": vectors * reads, "arf_write": vectors * new, "l1_ifmap_read": vectors * new}
+
+
+# ---- maps
+
+
+def map_bytes(schedule: Schedule) -> MapBytes:
+    layer, tiling = schedule.shape, schedule.tiling
+    lines = schedule.ifmap_passes * ifmap_lines(layer, schedule.tile_rows)
+    line = WORD * layer.size[1] * tiling.ifmap_words(tiling.tile_channels)[1]
+    residual = WORD * layer.out_h * layer.out_w * tiling.residual_words(tiling.tile_outputs)[1]
+    return MapBytes(
+        0 if schedule.source == "l1" else lines * line,
+        residual,
+        lines * (layer.line_bytes or line) + residual if schedule.source == "dram" else 0,
+    )
+
+
+def least_map_bytes(space: Space) -> MapBytes:
+    """`map_bytes` of all candidates, exact."""
+    layer, one = space.base.shape, space.base
+    sizes, which = np.unique(space.rows, return_inverse=True)
+    lines = np.array([ifmap_lines(layer, rows) for rows in sizes.tolist()], np.int64)[which]
+    lines *= np.where(space.again, space.trips_i, 1)
+    line = WORD * layer.size[1] * space.ifmap_words()[1]
+    residual = WORD * layer.out_h * layer.out_w * space.residual_words()
+    return MapBytes(
+        np.where(space.resident, 0, lines * line),
+        residual,
+        lines * (layer.line_bytes or line) + residual if one.source == "dram" else 0 * lines,
+    )
+
+
+# ---- weights (exact in `demands.weight_bytes`, where chunks end with whole beats)
+
+
+def stored_bytes(schedule: Schedule) -> int:
+    """Bytes of a layer's weights as the port takes them, the rounding of chunks to beats left out."""
+    if schedule.stream.diagonal:
+        return schedule.shape.weights
+    bits = schedule.rows_bits(schedule.output_groups)
+    return bits * schedule.channels * schedule.positions * schedule.split // 8 * schedule.parts
+
+
+def least_weight_bytes(space: Space) -> WeightBytes:
+    """`demands.weight_bytes` without the codebook, beats not rounded: streamed for every tile, and from DRAM
+    where L2 keeps too few.
+    """
+    one, stored = space.base, stored_bytes(space.base)
+    share = np.where(space.outer, stored * space.a // one.output_groups, stored) // one.parts
+    times = np.where(share <= one.accelerator.weight_bytes, 1, space.tiles)
+    from_dram = not one.shape.dynamic or one.spills
+    return WeightBytes(stored * space.tiles, stored * times * from_dram)

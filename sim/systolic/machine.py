@@ -1,0 +1,97 @@
+"""The systolic machine: everything that others ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+
+from sim import technology
+from sim.accelerator.systolic import FAMILIES, Accelerator, preset
+from sim.cost import Prices
+from sim.formats import stream
+from sim.machine import Counted, LayerCounts, Machine, Simulation
+from sim.network import Network
+from sim.shapes import ConvShape, PassShape, Shape, with_logits
+from sim.systolic.closed_form.counts import layer_counts, pass_counts
+from sim.systolic.plan import plan
+from sim.systolic.results import Handover, expected_gated, with_output
+from sim.systolic.schedule import Schedule
+from sim.systolic.streams import native_formats, network_formats
+
+
+class Systolic(Machine):
+    """Weight-stationary and extended weight-stationary arrays (MVQ Fig. 7), with any weight format."""
+
+    kind = "systolic"
+    description = Accelerator
+    families: ClassVar = {family: partial(preset, family) for family in FAMILIES}
+    sizes = (4, 64)
+
+    def count(
+        self,
+        network: Network | Sequence[Shape],
+        accelerator: Accelerator,
+        *,
+        objective: str = "edp",
+        zeros: tuple[float, float] | None = None,
+        formats: Mapping[str, tuple[str, int]] | None = None,
+    ) -> Counted:
+        reasons: dict[str, str] = {}
+        if isinstance(network, Network):
+            shapes: Sequence[Shape] = network.shapes
+            formats = network_formats(network, accelerator)
+        else:
+            shapes = with_logits(network)
+        if formats is None:
+            native = native_formats(shapes, accelerator)
+            formats = {layer: found[:2] for layer, found in native.items()}
+            reasons = {layer: reason for layer, (_, _, reason) in native.items() if reason}
+        layers: list[LayerCounts] = []
+        found = Handover()
+        for shape, how in zip(shapes, plan(shapes, formats, accelerator, objective), strict=True):
+            if isinstance(how, Schedule):
+                assert isinstance(shape, ConvShape)
+                counts, found = layer_counts(how, shape, found)
+                if zeros is not None:
+                    counts = expected_gated(counts, *zeros, _pruned(how))
+            else:
+                assert isinstance(shape, PassShape)
+                counts, found = pass_counts(shape, accelerator, how, found)
+            layers.append(counts)
+        return Counted(
+            with_output(layers, shapes[-1], accelerator), reasons, expected=accelerator.weights.universal
+        )
+
+    def prices(self, accelerator: Accelerator) -> Prices:
+        return Prices.of(accelerator, technology.load(accelerator.technology))
+
+    def mapping_energies(self, accelerator: Accelerator) -> str:
+        return technology.mapping_energy(accelerator)[0]
+
+    def run(
+        self,
+        network: Network,
+        accelerator: Accelerator,
+        images: np.ndarray,
+        *,
+        objective: str = "edp",
+        registers: bool = False,
+        arbitrated: bool = False,
+    ) -> Simulation:
+        from sim.systolic import engine  # compiles
+
+        return engine.simulate(
+            network, accelerator, images, objective=objective, registers=registers, arbitrated=arbitrated
+        )
+
+
+def _pruned(schedule: Schedule) -> float:
+    """Share of a dense array's multipliers whose weight a mask removes: 1 - N/M."""
+    acc = schedule.accelerator
+    return 1 - acc.keep / acc.group if stream(schedule.format).masks and not acc.sparse_tile else 0.0
+
+
+MACHINE = Systolic()

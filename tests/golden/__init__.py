@@ -1,0 +1,1 @@
+"""Figures that may change only together with the file that records them, `metrics.json`."""

@@ -1,0 +1,120 @@
+"""The closed form is one: what it walks does not grow with a layer, and its bounds hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim import accelerator
+from sim.errors import InputError
+from sim.shapes import ConvShape, PassShape, words
+from sim.systolic.candidates import spaces
+from sim.systolic.closed_form import bounds, counts, recurrence
+from sim.systolic.closed_form.counts import layer_counts, pass_counts
+from sim.systolic.results import Handover
+from sim.systolic.schedule import Schedule
+from sim.systolic.streams import dense_format
+from sim.systolic.tiling import _step_words
+from tests.sim.systolic.cases import machines
+from tests.sim.systolic.test_mapping import shapes
+
+MACHINE = accelerator.load("ews-cms-16", {"l1_bytes": 1 << 24, "l2_bytes": 1 << 30})
+LAYER = ConvShape("layer", 512, 512, (3, 3), padding=(1, 1), size=(64, 16))
+
+
+def steps_walked(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many steps the recurrence looks at one by one: chunks, and larger ones that it knows or not."""
+    walked = 0
+
+    def counting(step):
+        def counted(*how):
+            nonlocal walked
+            walked += 1
+            step(*how)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("chunk", "once"):
+            patch.setattr(recurrence._Layer, name, counting(getattr(recurrence._Layer, name)))
+        recurrence.run(schedule, Handover())
+    return walked
+
+
+@pytest.mark.parametrize("source", ["l2", "dram"])
+@pytest.mark.parametrize("order", [{}, {"outputs_outer": True}, {"split_channels": True}])
+@pytest.mark.parametrize(
+    "grown",
+    [
+        {"size": (64 * 64, 16)},
+        {"outputs": 64 * 512},
+        {"channels": 16 * 512},
+        {"channels": 64 * 512, "outputs": 64 * 512, "groups": 64},
+    ],
+    ids=["rows", "outputs", "channels", "groups"],
+)
+def test_steps_walked_do_not_grow_with_a_layer(grown, order, source, monkeypatch):
+    small = Schedule(MACHINE, LAYER, "split", a=2, tile_rows=4, source=source, **order)
+    large = replace(small, shape=replace(LAYER, **grown))
+    few, many = (steps_walked(schedule, monkeypatch) for schedule in (small, large))
+    times = large.parts * large.tiles * np.prod(large.trips) / (small.tiles * np.prod(small.trips))
+    assert times >= 16
+    assert many <= 3 * few
+
+
+def test_batches_of_a_pass_looked_at_do_not_grow_with_its_channels(monkeypatch):
+    asked = 0
+
+    def counted(*how):
+        nonlocal asked
+        asked += 1
+        return words(*how)
+
+    monkeypatch.setattr(counts, "words", counted)
+    pass_counts(PassShape("softmax", "softmax", 10**9, 1, 10**9, channels=10**6), MACHINE)
+    assert asked <= 20
+
+
+@given(
+    parts=st.integers(1, 40),
+    channels=st.integers(1, 40),
+    tail=st.integers(1, 40),
+    step=st.integers(1, 50),
+    size=st.sampled_from([1, 4]),
+)
+def test_words_of_all_parts_are_those_of_each(parts, channels, tail, step, size):
+    tail = min(tail, channels)
+    touched = []
+    for part in range(parts):
+        places = range(tail if part == parts - 1 else channels)
+        for first in range(0, len(places), step):
+            taken = [part * channels + n for n in places[first : first + step]]
+            touched.append(len({byte // 8 for n in taken for byte in range(n * size, n * size + size)}))
+    assert _step_words(parts, channels, tail, step, size) == (max(touched), sum(touched))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(machines(sizes=(4, 8)), shapes(), st.sampled_from(["l1", "l2", "dram"]), st.data())
+def test_bounds_of_a_search_hold_for_every_candidate(machine, shape, source, data):
+    """Accesses are exact but for weights, whose jobs fill up their last beat."""
+    form = dense_format(shape, machine)
+    try:
+        found = spaces(shape, machine, form, 0, source)
+    except InputError:
+        return
+    for space in filter(len, found):
+        least = bounds.least_counts(space, shape)
+        n = data.draw(st.integers(0, len(space) - 1))
+        exact, _ = layer_counts(space.schedule(n), shape)
+        for cycles, accesses in (least, bounds.with_codebook(space, *least)):
+            assert np.broadcast_to(cycles, len(space))[n] <= exact.total_cycles
+            for memory, count in accesses.items():
+                bound = np.broadcast_to(count, len(space))[n]
+                if memory in ("dram", "l2"):
+                    assert bound <= exact.accesses[memory]
+                else:
+                    assert bound == exact.accesses[memory], memory

@@ -109,9 +109,9 @@ def clock_array(t, core):
     slot = registers.clock(core.array, core.wrf, core.stored)
     if slot >= 0:
         tag, row = core.array.tags[slot], core.array.row
-        if tag[registers.FINAL]:
-            for c in range(tag[registers.COLUMNS]):
-                core.finished[tag[registers.PLACE] + c] = row[c]
+        if tag[registers.Tag.FINAL]:
+            for c in range(tag[registers.Tag.COLUMNS]):
+                core.finished[tag[registers.Tag.PLACE] + c] = row[c]
         _record(t + 1, core, row)
 
 

@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from codeword import api, inputs, method_options, tables
+from sim import technology
 from sim.errors import InputError
 
 NetworkName = Annotated[
@@ -39,8 +40,8 @@ TechnologyName = Annotated[
     typer.Option(
         "--technology",
         metavar="NAME",
-        help="mvq40 (of the paper), sg13g2, sky130hd, asap7 (our RTL "
-        "synthesized), mvq40@NODE (65, 45, 28 or 16 nm), or a TOML file; by default the accelerator's",
+        help=f"{', '.join(technology.NAMES)}; mvq40, of the paper, also @65, @45, @28 or @16 nm; or a TOML file; "
+        "by default the accelerator's",
     ),
 ]
 Dram = Annotated[

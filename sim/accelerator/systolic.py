@@ -125,7 +125,7 @@ class Accelerator(BaseModel):
     clock_hz: float = Field(300e6, gt=0, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(
         "mvq40",
-        description="coefficients of energy and area: mvq40, sg13g2, sky130hd, asap7, mvq40@NODE or a TOML file",
+        description="coefficients of energy and area: a name, as `--technology` takes it, or a TOML file",
     )
     dram: str = Field(
         "", description='type of off-chip memory for its energy, such as lpddr4; "" for the technology\'s own'

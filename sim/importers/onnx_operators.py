@@ -34,7 +34,7 @@ HIDDEN = {
 }
 """Operators with products inside: what to do instead."""
 
-_CLAMPS = ("Relu", "Clip", "Neg")
+_CLAMPS = ("Relu", "Clip")
 _TABLES = (
     "Abs",
     "Ceil",
@@ -208,6 +208,10 @@ def _clamp(node: Node) -> list[Step]:
     return [pointwise(node.name, Form.CLAMP, node.input(0), node.outputs[0])]
 
 
+def _negation(node: Node) -> list[Step]:
+    return [pointwise(node.name, Form.SCALE, node.input(0), node.outputs[0])]
+
+
 def _table(node: Node) -> list[Step]:
     return [pointwise(node.name, Form.TABLE, node.input(0), node.outputs[0])]
 
@@ -264,6 +268,7 @@ OPERATORS: dict[str, Callable[[Node], list[Step]]] = {
     **dict.fromkeys(("Resize", "Upsample"), _upsample),
     **dict.fromkeys(_NORMALIZATIONS, _normalization),
     "Gemm": _gemm,
+    "Neg": _negation,
     "Pow": _power,
     "PRelu": _slopes,
     "BatchNormalization": _affine,

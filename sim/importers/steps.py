@@ -15,7 +15,8 @@ class Form(Enum):
     """How a step relates to the layer whose result it reads."""
 
     VIEW = auto()  # the same elements, or some of them, elsewhere
-    CLAMP = auto()  # element by element, part of any requantization: clamp, scale, zero point
+    CLAMP = auto()  # element by element, part of any requantization: clamp
+    SCALE = auto()  # a factor or an offset of the whole tensor: part of any requantization, and linear
     TABLE = auto()  # element by element, by table
     AFFINE = auto()  # a factor and an offset a channel, folded into a convolution right before it
     BINARY = auto()  # element by element of two tensors
@@ -57,12 +58,13 @@ class Step:
     shape: Shape | None = None
 
 
-def view(name: str, source: Tensor, out: Tensor) -> Step:
-    return Step(name, Form.VIEW, (source.name,), out.name)
+def view(name: str, source: Tensor, out: Tensor, *others: Tensor) -> Step:
+    """The same elements elsewhere; those of several tensors where layers write parts of one map."""
+    return Step(name, Form.VIEW, (source.name, *(other.name for other in others)), out.name)
 
 
 def pointwise(name: str, form: Form, source: Tensor, out: Tensor) -> Step:
-    """A function of one element: CLAMP, TABLE or AFFINE."""
+    """A function of one element: CLAMP, SCALE, TABLE or AFFINE."""
     kind = "multiply" if form is Form.AFFINE else "table"
     n = out.elements
     return Step(name, form, (source.name,), out.name, PassShape(name, kind, n, 1, n))
@@ -94,7 +96,7 @@ def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tens
         value, constant = (right, left) if left.constant else (left, right)
         inverse = operation == "divide" and left.constant
         if constant.elements == 1:
-            return pointwise(name, Form.TABLE if inverse else Form.CLAMP, value, out)
+            return pointwise(name, _of_a_number(operation, inverse), value, out)
         factor = operation != "compare" and not inverse and value.extent == out.extent
         if factor and _a_channel(constant, out):
             return pointwise(name, Form.AFFINE, value, out)
@@ -114,6 +116,12 @@ def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tens
             reads=0 if reads == 2 * out.elements else reads,
         ),
     )
+
+
+def _of_a_number(operation: str, inverse: bool) -> Form:
+    if inverse:
+        return Form.TABLE
+    return Form.CLAMP if operation == "compare" else Form.SCALE
 
 
 def _a_channel(constant: Tensor, out: Tensor) -> bool:

@@ -1,10 +1,11 @@
 """Steps in execution order become layer shapes.
 
-Free are views; clamps and factors of a whole tensor, which any requantization contains; a factor or
-an offset a channel on a convolution, also after a factor of the whole; and a table directly on a convolution, which the storer looks up as it
-writes. An addition rides on the convolution directly before it. The last three need the
-convolution's result to be read in this one form only. Any function of one tensor's elements,
-however many operators write it, is one table: x * sigmoid(x) as well as GELU spelled with erf.
+Free are views; clamps and factors of a whole tensor, which any requantization contains; a factor or an
+offset a channel on a convolution, also after a factor of the whole; and a table directly on a
+convolution, which the storer looks up as it writes. An addition rides on the convolution directly before
+it. The last three need the convolution's result to be read in this one form only. Any function of one
+tensor's elements, however many operators write it, is one table: x * sigmoid(x) as well as GELU spelled
+with erf.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from dataclasses import replace
 from sim.errors import InputError
 from sim.importers.steps import Form, Step
 from sim.shapes import ConvShape, PassShape, Shape
-
 
 _FUNCTIONS = (Form.CLAMP, Form.SCALE, Form.TABLE)
 

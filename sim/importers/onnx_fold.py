@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-_LARGEST = 1024  # elements of a tensor that may be arithmetic on shapes; weights are left alone
+from sim.importers.onnx_load import LARGEST, symbolic
 
 
 def infer(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -31,7 +31,7 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
             )
             graph.node.remove(node)
         names = {name for node in folded for name in node.output}
-        unknown = [v for v in graph.value_info if v.name in names or _symbolic(v)]
+        unknown = [v for v in graph.value_info if v.name in names or symbolic(v)]
         for value in unknown:  # inferred anew with what is now constant
             graph.value_info.remove(value)
 
@@ -42,12 +42,12 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     known = {
         t.name: numpy_helper.to_array(t)
         for t in graph.initializer
-        if prod(t.dims) <= _LARGEST and t.data_location != onnx.TensorProto.EXTERNAL
+        if prod(t.dims) <= LARGEST and t.data_location != onnx.TensorProto.EXTERNAL
     }
     extents = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
         for v in (*graph.input, *graph.value_info)
-        if v.type.tensor_type.HasField("shape") and not _symbolic(v)
+        if v.type.tensor_type.HasField("shape") and not symbolic(v)
     }
     extents |= {t.name: list(t.dims) for t in graph.initializer}
     found: dict[str, np.ndarray] = {}
@@ -62,7 +62,7 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
         else:
             continue
         for name, value in zip(node.output, _run(node, inputs, model), strict=False):
-            if isinstance(value, np.ndarray | np.generic) and value.size <= _LARGEST:
+            if isinstance(value, np.ndarray | np.generic) and value.size <= LARGEST:
                 found[name] = known[name] = np.asarray(value)
     return found
 
@@ -77,7 +77,3 @@ def _run(node: onnx.NodeProto, inputs: dict[str, np.ndarray], model: onnx.ModelP
         )
     except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError, IndexError):
         return []
-
-
-def _symbolic(value: onnx.ValueInfoProto) -> bool:
-    return any(dim.dim_value < 1 for dim in value.type.tensor_type.shape.dim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import prod
 
@@ -153,6 +153,38 @@ def convolution(
     Raises:
         InputError: more than one image, another number of dimensions, or weights that do not fit.
     """
+    _, channels, *size = source.extent
+    _check(name, source, weight, groups)
+    cut = [min(0, b) + min(0, e) for b, e in zip(begin, end, strict=True)]  # negative padding
+    first, last = (_pair([max(0, n) for n in side], 0) for side in (begin, end))
+    return Step(
+        name,
+        Form.WORK,
+        (source.name,),
+        out.name,
+        ConvShape(
+            name,
+            channels,
+            weight[0],
+            _pair(weight[2:], 1),
+            _pair(stride, 1),
+            first,
+            _pair([n + c for n, c in zip(size, cut, strict=True)], 1),
+            dilation=_pair(dilation, 1),
+            groups=groups,
+            padding_end=None if first == last else last,
+        ),
+    )
+
+
+def _pair(values: Sequence[int], missing: int) -> tuple[int, int]:
+    """(y, x) of a 2-D map; one dimension lies along y, as tokens do."""
+    y, x = (*values, missing)[:2]
+    return y, x
+
+
+def _check(name: str, source: Tensor, weight: tuple[int, ...], groups: int) -> None:
+    """Refuses what no layer shape describes."""
     batch, channels, *size = source.extent
     if len(size) not in (1, 2):
         raise InputError(
@@ -173,30 +205,31 @@ def convolution(
             f"{name}: batch", batch, "layer shapes describe one image", "export the network with a batch of 1"
         )
 
-    def pair(values: Sequence[int], missing: int) -> tuple[int, int]:
-        """(y, x) of a 2-D map; one dimension lies along y, as tokens do."""
-        y, x = (*values, missing)[:2]
-        return y, x
 
-    first, last = pair(begin, 0), pair(end, 0)
-    return Step(
-        name,
-        Form.WORK,
-        (source.name,),
-        out.name,
-        ConvShape(
-            name,
-            channels,
-            weight[0],
-            pair(weight[2:], 1),
-            pair(stride, 1),
-            first,
-            pair(size, 1),
-            dilation=pair(dilation, 1),
-            groups=groups,
-            padding_end=None if first == last else last,
-        ),
-    )
+def images(step: Step, count: int, out: Tensor) -> list[Step]:
+    """A convolution of one image for a batch: the images lie under each other, or follow one another.
+
+    Under each other they are one map, where that reads as many rows as there are: at the seams the
+    kernel then reads the neighbour's rows in the place of padding. MACs and results are `count` times
+    those of one image either way.
+    """
+    shape = step.shape
+    if count == 1:
+        return [step]
+    assert isinstance(shape, ConvShape)
+    reach = (shape.kernel[0] - 1) * shape.dilation[0] + 1
+    bottom = (shape.padding_end or shape.padding)[0]
+    rows = (count * shape.out_h - 1) * shape.stride[0] + reach - shape.padding[0] - bottom
+    unread = count * shape.size[0] - rows
+    if 0 <= unread < shape.stride[0]:
+        stacked = replace(shape, size=(rows, shape.size[1]))
+        assert stacked.out_h == count * shape.out_h
+        return [replace(step, shape=stacked)]
+    parts = [Tensor(f"{out.name}/{number}", out.extent) for number in range(count)]
+    return [
+        *(replace(step, output=part.name) for part in parts),
+        view(f"{step.name}.images", parts[0], out, *parts[1:]),
+    ]
 
 
 def product(name: str, left: Tensor, right: Tensor, out: Tensor) -> Step:

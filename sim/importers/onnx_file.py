@@ -11,7 +11,7 @@ from sim.importers import onnx_macs
 from sim.importers.assemble import assemble
 from sim.importers.onnx_graph import Graph, Node, operator
 from sim.importers.onnx_operators import KEEPING, OPERATORS, SAME
-from sim.importers.onnx_survey import HIDDEN, refuse, refuse_unknown
+from sim.importers.onnx_survey import HIDDEN, HOST, refuse, refuse_unknown
 from sim.importers.result import Imported, checked
 from sim.importers.steps import Step, Tensor
 from sim.importers.unknown import check_options, vector
@@ -40,7 +40,7 @@ def read(
     graph = Graph(path, KEEPING, vector_operators, input_shapes)
     known = {*OPERATORS, *SAME}
     respelled = {operator(node) for node in graph.source} - {operator(node) for node in graph.active()}
-    check_options(vector_operators, graph.operators, {*known, *HIDDEN, *respelled})
+    check_options(vector_operators, graph.operators, {*known, *HIDDEN, *HOST, *respelled})
     refuse_unknown(graph, known, vector_operators)
     walk = _Walk(graph, vector_operators)
     given = graph.given | walk.beside

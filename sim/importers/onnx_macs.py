@@ -88,8 +88,15 @@ def _projected_attention(sizes: _Sizes) -> int:
 
 
 def _heads_attention(sizes: _Sizes) -> int:
-    query, key, value = sizes[0], sizes[1], sizes[2]
-    return query[0] * query[1] * key[1] * (query[2] + value[2])
+    """Of three sequences, or of one that packs all heads; each query meets the keys of a cache, too."""
+    images, tokens, channels = sizes[0]
+    grouped = sizes.node.op_type == "GroupQueryAttention"
+    past = sizes[3 if grouped else 6][2] if sizes.has(3 if grouped else 6) else 0
+    if not sizes.has(1):
+        heads, shared = sizes.attributes["num_heads"], sizes.attributes["kv_num_heads"]
+        return images * tokens * (tokens + past) * 2 * channels * heads // (heads + 2 * shared)
+    wide = channels if grouped else sizes[2][2]
+    return images * tokens * (sizes[1][1] + past) * (channels + wide)
 
 
 def _block_quantized(sizes: _Sizes) -> int:
@@ -110,7 +117,7 @@ _OTHERS: dict[str, Callable[[_Sizes], int]] = {
     **dict.fromkeys(("DynamicQuantizeMatMul", "MatMulIntegerToFloat", "XnorPopcountMatMul"), _rows),
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), _block_quantized),
     **dict.fromkeys(("Attention", "QAttention"), _projected_attention),
-    "MultiHeadAttention": _heads_attention,
+    **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _heads_attention),
 }
 _SUMLESS = (
     *("QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearWhere", "BiasAdd", "BiasSoftmax"),

@@ -105,7 +105,20 @@ _COMPARISONS = (
     "Or",
     "Xor",
 )
+_COPIES = (
+    "Concat",
+    "Pad",
+    "Scatter",
+    "ScatterElements",
+    "ScatterND",
+    "TensorScatter",
+    "Trilu",
+    "CenterCropPad",
+)
+"""Operators that copy next to what is constant or there already."""
+
 _REDUCTIONS = (
+    "CumProd",
     "ArgMax",
     "ArgMin",
     "CumSum",
@@ -136,7 +149,13 @@ _NORMALIZATIONS = {
     "SimplifiedLayerNormalization": "rmsnorm",
     "RotaryEmbedding": "rotate",
 }
-_UPSAMPLING = {"nearest": 1, "linear": 4, "cubic": 16}  # elements a result is made of
+_UPSAMPLING = {
+    "nearest": 1,
+    "linear": 4,
+    "bilinear": 4,
+    "cubic": 16,
+    "bicubic": 16,
+}  # elements a result is made of
 
 
 def _arithmetic(node: Node) -> list[Step]:
@@ -251,7 +270,8 @@ def _concat(node: Node) -> list[Step]:
 
 
 def _upsample(node: Node) -> list[Step]:
-    out, mode = node.outputs[0], node.attributes.get("mode", b"nearest").decode()
+    default = b"linear" if node.operator == "GridSample" else b"nearest"
+    out, mode = node.outputs[0], node.attributes.get("mode", default).decode()
     return [work(node.name, "upsample", [node.input(0)], out, out.elements * _UPSAMPLING[mode])]
 
 
@@ -269,8 +289,8 @@ OPERATORS: dict[str, Callable[[Node], list[Step]]] = {
     **dict.fromkeys(_VIEWS, _views),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _window),
     **dict.fromkeys(_REDUCTIONS, _reduction),
-    **dict.fromkeys(("Concat", "Pad"), _concat),  # padding is copying next to constants
-    **dict.fromkeys(("Resize", "Upsample"), _upsample),
+    **dict.fromkeys(_COPIES, _concat),
+    **dict.fromkeys(("Resize", "Upsample", "GridSample"), _upsample),
     **dict.fromkeys(_NORMALIZATIONS, _normalization),
     "Neg": _negation,
     "LRN": _local_response,

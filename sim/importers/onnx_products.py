@@ -51,32 +51,37 @@ def _padding(
     return (less, more) if automatic == "SAME_UPPER" else (more, less)
 
 
-def _convolution(node: Node) -> list[Step]:
-    """In one or two dimensions; one in three is one in two for each frame of the result.
+def _window(
+    name: str, source: Tensor, weight: Sequence[int], out: Tensor, groups: int, **window: list[int]
+) -> list[Step]:
+    """A convolution in one or two dimensions; one in three is one in two for each frame of the result.
 
     A frame is then an image of all channels of the frames that the kernel spans, in depth.
     """
-    source, weight = node.input(0), _weight(node, 3 if node.operator == "QLinearConv" else 1)
     batch, channels, *size = source.extent
-    outputs, inner, *kernel = weight.extent
+    outputs, inner, *kernel = weight
+    frames, depth = 1, 1
+    if len(size) == 3:
+        begin, end = window["begin"][0], window["end"][0]
+        reach = (kernel[0] - 1) * window["dilation"][0] + 1
+        frames, depth = (size[0] + begin + end - reach) // window["stride"][0] + 1, kernel[0]
+        size, kernel = size[1:], kernel[1:]
+        window = {kind: values[1:] for kind, values in window.items()}
+    image = Tensor(source.name, (1, channels * depth, *size))
+    step = convolution(name, image, (outputs, inner * depth, *kernel), out, groups=groups, **window)
+    return images(step, batch * frames, out)
+
+
+def _convolution(node: Node) -> list[Step]:
+    source, weight = node.input(0), _weight(node, 3 if node.operator == "QLinearConv" else 1)
+    size, kernel = source.extent[2:], weight.extent[2:]
     get = node.attributes.get
     stride, dilation = list(get("strides", [1] * len(size))), list(get("dilations", [1] * len(size)))
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     begin, end = _padding(node, size, stride, reach)
-    axes = slice(1, None) if len(size) == 3 else slice(None)
-    frames, depth = (node.outputs[0].extent[2], kernel[0]) if len(size) == 3 else (1, 1)
-    step = convolution(
-        node.name,
-        Tensor(source.name, (1, channels * depth, *size[axes])),
-        (outputs, inner * depth, *kernel[axes]),
-        node.outputs[0],
-        stride=stride[axes],
-        dilation=dilation[axes],
-        begin=begin[axes],
-        end=end[axes],
-        groups=get("group", 1),
-    )
-    return images(step, batch * frames, node.outputs[0])
+    groups, out = get("group", 1), node.outputs[0]
+    window = dict(stride=stride, dilation=dilation, begin=begin, end=end)
+    return _window(node.name, source, weight.extent, out, groups, **window)
 
 
 def _transposed_convolution(node: Node) -> list[Step]:
@@ -87,50 +92,24 @@ def _transposed_convolution(node: Node) -> list[Step]:
     """
     source, weight, out = node.input(0), _weight(node, 1), node.outputs[0]
     (batch, channels, *size), (_, outputs, *kernel) = source.extent, weight.extent
-    if len(size) > 2:
-        raise _refusal(
-            node,
-            node.operator,
-            f"a transposed convolution of {len(size)} dimensions",
-            "write it as Resize and Conv",
-        )
     get = node.attributes.get
     ones, groups = [1] * len(size), get("group", 1)
     stride, dilation = list(get("strides", ones)), list(get("dilations", ones))
+    window = dict(stride=ones, dilation=dilation)
     if stride == kernel and dilation == ones:
         blocks = Tensor(f"{out.name}/blocks", (batch, outputs * groups * prod(kernel), *size))
-        shape = (blocks.extent[1], channels // groups, *ones)
-        step = convolution(
-            node.name,
-            Tensor(source.name, (1, *source.extent[1:])),
-            shape,
-            blocks,
-            stride=ones,
-            dilation=ones,
-            begin=[0] * len(size),
-            end=[0] * len(size),
-            groups=groups,
-        )
-        return [*images(step, batch, blocks), view(f"{node.name}.places", blocks, out)]
+        shape, none = (blocks.extent[1], channels // groups, *ones), [0] * len(size)
+        steps = _window(node.name, source, shape, blocks, groups, begin=none, end=none, **window)
+        return [*steps, view(f"{node.name}.places", blocks, out)]
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    spread = Tensor(
-        f"{out.name}/spread", (batch, channels, *((n - 1) * s + 1 for n, s in zip(size, stride, strict=True)))
-    )
+    wide = ((n - 1) * s + 1 for n, s in zip(size, stride, strict=True))
+    spread = Tensor(f"{out.name}/spread", (batch, channels, *wide))
     begin, end = _around(node, spread, reach)
-    step = convolution(
-        node.name,
-        Tensor(spread.name, (1, *spread.extent[1:])),
-        (outputs * groups, channels // groups, *kernel),
-        out,
-        stride=ones,
-        dilation=dilation,
-        begin=begin,
-        end=end,
-        groups=groups,
-    )
-    if spread.elements == source.elements:
-        return images(replace(step, inputs=(source.name,)), batch, out)
-    return [work(f"{node.name}.zeros", "upsample", [source], spread), *images(step, batch, out)]
+    between = [work(f"{node.name}.zeros", "upsample", [source], spread)]
+    if spread.elements == source.elements:  # a stride of 1 leaves nothing between
+        between, spread = [], source
+    shape = (outputs * groups, channels // groups, *kernel)
+    return [*between, *_window(node.name, spread, shape, out, groups, begin=begin, end=end, **window)]
 
 
 def _around(node: Node, spread: Tensor, reach: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -244,13 +223,12 @@ def _indices(node: Node) -> tuple[list[str], str, dict[str, int]]:
 
 
 def _attention(node: Node) -> list[Step]:
-    """Attention of opset 23: with a cache, fewer heads of keys and values, or all heads in a row."""
+    """Attention of opset 23: with a cache, fewer heads of keys and values, or all heads in a row.
+
+    Keys that are padding (nonpad_kv_seqlen) are computed all the same.
+    """
     query, key, value = (_by_heads(node, node.input(i), "kv_" if i else "q_") for i in range(3))
     steps: list[Step] = []
-    if len(node.inputs) > 6:
-        raise _refusal(
-            node, node.operator, "nonpad_kv_seqlen (input 6)", "export without it: all tokens are counted"
-        )
     past_key, past_value = node.optional(4), node.optional(5)
     if past_key is not None and past_value is not None:
         key = _after(node, past_key, key, 1, steps)

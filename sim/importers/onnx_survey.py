@@ -26,6 +26,13 @@ HIDDEN = {
 }
 """ONNX's own operators with products inside: what to do instead."""
 
+HOST = (
+    *("Compress", "NonMaxSuppression", "NonZero", "Unique"),
+    *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceInsert", "SplitToSequence"),
+    *("ImageDecoder", "RegexFullMatch", "StringNormalizer", "StringSplit", "TfIdfVectorizer"),
+)
+"""Operators whose results are as many as the data say, or no numbers: work of a host."""
+
 _PRODUCTS = re.compile(
     r"attention|bilinear|cdist|conv|einsum|(?<![a-z])f?ft|gemm|gru|inverse|(?<!ize)linear|lstm|mat_?mul|moe|rnn",
     re.IGNORECASE,
@@ -54,12 +61,20 @@ def refuse_unknown(graph: Graph, known: Collection[str], vector_operators: Colle
             errors.append(_of(nodes, own))
         elif kind in HIDDEN:
             errors.append(_of(nodes, hidden_products(first, kind, HIDDEN[kind])))
+        elif kind in HOST:
+            errors.append(_of(nodes, _host(first, kind)))
         elif any(multiplies(graph, node) for node in nodes):
             fix = "replace it by operators of ONNX, such as MatMul or Conv"
             errors.append(_of(nodes, hidden_products(first, kind, fix)))
         elif kind not in vector_operators:
             errors.append(_of(nodes, unsupported(first, kind)))
     refuse(errors)
+
+
+def _host(node: str, kind: str) -> InputError:
+    problem = "the size or type of its result depends on the data: work of a host processor"
+    fix = "end the network before it with onnx.utils.extract_model"
+    return InputError(f"node {node}", kind, problem, fix)
 
 
 def refuse(errors: Sequence[InputError]) -> None:

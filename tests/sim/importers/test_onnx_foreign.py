@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sim.errors import InputError
 from sim.importers import onnx_macs
 from sim.importers.onnx_file import read
 from sim.shapes import ConvShape, PassShape
-from tests.sim.importers.test_importers_onnx import node, save
+from tests.sim.importers.test_importers_onnx import const, node, save
 
 helper = onnx.helper
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
@@ -106,6 +107,43 @@ def test_attention_of_one_weight_and_of_three_sequences(file: Path) -> None:
     assert [shape.macs for shape in read(file).shapes] == [640, 400, 0, 400]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_grouped_attention_after_a_cache(file: Path, packed: bool) -> None:
+    """Four heads of queries share two of keys and values, of size 2; 3 tokens come after 5."""
+    grouped = foreign(
+        "GroupQueryAttention",
+        "q - - pk pv" if packed else "q k v pk pv",
+        "a present_k present_v",
+        num_heads=4,
+        kv_num_heads=2,
+        do_rotary=1,
+    )
+    sizes = onnx.helper.make_tensor("sizes", onnx.TensorProto.INT64, [4], [2, 2, 5, 2])
+    nodes = [
+        node("MatMul", "x m", "q"),
+        node("Slice", "x zero four two", "k"),
+        node("Slice", "x zero four two", "v"),
+        node("ReduceMax", "x", "one", keepdims=0),
+        node("Constant", "", "sizes", value=sizes),
+        *(const(name, [value]) for name, value in (("zero", 0), ("four", 4), ("two", 2))),
+        *(node("Expand", "one sizes", name) for name in ("pk", "pv")),
+        grouped,
+        node("Gemm", "flat n", "y"),
+    ]
+    nodes = [*nodes[4:8], *nodes[:4], *nodes[8:-1], node("Flatten", "a", "flat", axis=2), nodes[-1]]
+    save(file, nodes, {"m": (8, 16 if packed else 8), "n": (8, 3)}, dims=(2, 3, 8))
+    scores = dict(size=(6, 1), groups=4, dynamic=True)
+    products = [shape for shape in read(file).shapes if isinstance(shape, ConvShape) and shape.dynamic]
+    assert [replace(shape, name="", chained=True) for shape in products] == [
+        ConvShape("", 8, 32, **scores),
+        ConvShape("", 32, 8, **scores),
+    ]
+    assert sum(shape.macs for shape in products) == 2 * 4 * 3 * 8 * (2 + 2)
+    assert [shape.kind for shape in read(file).shapes if isinstance(shape, PassShape)][1:] == [
+        *("rotate", "rotate", "concat", "concat", "softmax")
+    ]
+
+
 def test_skipped_normalization_gives_its_sum(file: Path) -> None:
     skip = foreign("SkipLayerNormalization", "p x gamma beta bias", "n")
     skip.output.extend(["", "", "sum"])
@@ -176,12 +214,13 @@ def test_channels_last_is_refused(file: Path) -> None:
 UNKNOWN = [
     foreign("Mixer", "x m", "p", "my"),  # two operands of two dimensions
     foreign("SparseMatMul", "x", "p", "my"),  # one, but the name tells
-    foreign("GroupQueryAttention", "x x x", "p"),
+    foreign("PackedAttention", "x", "p"),
     foreign("QAttentionV2", "x s", "p"),
     foreign("NhwcConv", "x m", "p"),
     foreign("Project", "x", "p", "my", weight=onnx.numpy_helper.from_array(np.ones((8, 4), np.float32))),
     foreign("Classifier", "x", "p", "my", coefficients=[0.5] * 32),
-    foreign("MultiHeadAttention", "x x x - - - x x", "p", num_heads=2),
+    foreign("MultiHeadAttention", "x", "p", num_heads=2),
+    foreign("GroupQueryAttention", "x x x", "p"),  # lacks its numbers of heads
 ]
 
 
@@ -217,7 +256,7 @@ def test_all_that_is_missing_is_named_at_once(file: Path) -> None:
     nodes = [
         node("Conv", "x w", "c"),
         *(foreign("Odd", before, after, "my") for before, after in ("ca", "ab")),
-        foreign("GroupQueryAttention", "b b b", "d"),
+        foreign("GatedRelativePositionBias", "b b b", "d"),
         node("Hardmax", "d", "y"),
     ]
     nodes[1].input[0], nodes[1].output[0], nodes[1].name = "c", "a", "a"
@@ -226,7 +265,11 @@ def test_all_that_is_missing_is_named_at_once(file: Path) -> None:
         read(file)
     message = str(error.value)
     assert message.startswith("network = '3 problems'")
-    for part in ("nodes a, b (my.Odd)", "node d (com.microsoft.GroupQueryAttention)", "node y (Hardmax)"):
+    for part in (
+        "nodes a, b (my.Odd)",
+        "node d (com.microsoft.GatedRelativePositionBias)",
+        "node y (Hardmax)",
+    ):
         assert part in message
     assert "--treat-as-vector my.Odd" in message
     assert "--treat-as-vector Hardmax" in message

@@ -126,6 +126,24 @@ def test_a_convolution_in_three_dimensions_is_one_for_each_frame(file: Path) -> 
     assert read(file).macs == 2 * 5 * 36 * 4 * 27
 
 
+def test_a_transposed_convolution_in_three_dimensions(file: Path) -> None:
+    save(
+        file,
+        [node("ConvTranspose", "x w", "up", strides=[2, 2, 2])],
+        {"w": (4, 8, 2, 2, 2)},
+        dims=(1, 4, 3, 8, 8),
+    )
+    assert read(file).shapes == [ConvShape("up", 4, 64, size=(3 * 8, 8), chained=False)]
+    save(
+        file,
+        [node("ConvTranspose", "x w", "up", strides=[2, 2, 2])],
+        {"w": (4, 8, 3, 3, 3)},
+        dims=(1, 4, 3, 8, 8),
+    )
+    assert read(file).macs == 7 * 17 * 17 * 8 * 4 * 27
+    assert len(read(file).shapes) == 1 + 7
+
+
 EQUATIONS = [
     ("bnc,cd->bnd", (2, 5, 8), (8, 6), ConvShape("e", 8, 6, size=(10, 1), chained=False)),
     ("bcn,dc->bdn", (2, 8, 5), (6, 8), ConvShape("e", 8, 6, size=(10, 1), chained=False)),
@@ -301,3 +319,14 @@ def test_the_largest_of_a_row_is_a_pass_over_it(file: Path, operator: str) -> No
         type_=onnx.TensorProto.INT64,
     )
     assert read(file).shapes[1] == PassShape("y", "pool", 256, 1, 64)
+
+
+def test_work_of_a_host_is_named_as_such(file: Path) -> None:
+    save(
+        file,
+        [node("Conv", "x w", "c"), node("NonZero", "c", "y")],
+        {"w": (4, 3, 1, 1)},
+        type_=onnx.TensorProto.INT64,
+    )
+    with pytest.raises(InputError, match=r"node y = 'NonZero': .*host.* Fix: end the network before it"):
+        read(file)

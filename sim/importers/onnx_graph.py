@@ -11,7 +11,7 @@ import onnx
 from onnx import shape_inference
 
 from sim.errors import InputError
-from sim.importers.onnx_fold import infer
+from sim.importers.onnx_fold import infer, taken
 from sim.importers.onnx_foreign import respell
 from sim.importers.onnx_load import Loaded, free_inputs, load
 from sim.importers.steps import Tensor
@@ -63,7 +63,7 @@ class Graph:
     """A model whose shapes are inferred.
 
     Attributes:
-        source: nodes as the file has them, with functions inlined.
+        source: nodes as the file has them, with functions and branches that are taken inlined.
         model: the inferred model, in operators of ONNX.
         extents: shapes of the tensors of both, by name; a size that is unknown is a string.
         constants: names of the tensors that do not depend on the network's inputs.
@@ -90,12 +90,13 @@ class Graph:
         stood_for = _stand_in(loaded, keeping, presumed)
         self.notes = tuple(loaded.notes)
         try:
-            self.model = infer(loaded.model)
+            self.model, decided = infer(loaded.model)
         except (shape_inference.InferenceError, ValueError) as error:
             line = " ".join(str(error).split())
             raise InputError(
                 "network", str(path), f"shapes do not fit: {line}", "export the network again"
             ) from None
+        self.source = taken(self.source, decided)
         graph = self.model.graph
         self.nodes_in_order = [stood_for.get(node.output[0], node) for node in graph.node]
         self.extents: dict[str, list[int | str]] = {

@@ -17,7 +17,7 @@ HIDDEN = {
     "DeformConv": "replace it by a Conv",
     "Det": "leave it out of the network",
     "DFT": "leave the transform out of the network",
-    "If": "simplify the network with onnxsim, which decides constant conditions",
+    "If": "make its condition a constant: no layer shapes follow from what data decide",
     "LinearAttention": "write it as MatMul and element-wise operators",
     "Loop": "export the network unrolled",
     "Scan": "export the network unrolled",

@@ -225,3 +225,44 @@ def test_values_of_weights_change_nothing(file: Path) -> None:
 
     expected = read(file)
     assert read(changed(file, change)) == expected
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_a_branch_that_shapes_decide_is_taken(file: Path, square: bool) -> None:
+    """As torch writes `squeeze`; each branch reads what is outside of it and has constants of its own."""
+
+    def branch(name: str, nodes: list[Any], weights: dict[str, tuple[int, ...]]) -> Any:
+        out = onnx.helper.make_tensor_value_info(nodes[-1].output[0], onnx.TensorProto.FLOAT, None)
+        values = [onnx.numpy_helper.from_array(np.ones(s, np.float32), n) for n, s in weights.items()]
+        return onnx.helper.make_graph(nodes, name, [], [out], values)
+
+    one = branch("one", [node("Conv", "c a", "left")], {"a": (4, 4, 1, 1)})
+    other = branch("other", [node("Conv", "c b", "right")], {"b": (4, 4, 3, 3)})
+    nodes = [
+        const("last", [3]),
+        const("eight", [8]),
+        node("Conv", "x w", "c"),
+        node("Shape", "c", "shape"),
+        node("Gather", "shape last", "width"),
+        node("Equal", "width eight", "condition"),
+        node("If", "condition", "d", then_branch=one, else_branch=other),
+        node("Relu", "d", "y"),
+    ]
+    save(file, nodes, {"w": (4, 3, 1, 1)}, dims=(1, 3, 8, 8 if square else 7))
+    assert [shape.name for shape in read(file).shapes] == ["c", "left" if square else "right"]
+
+
+def test_a_branch_that_data_decide_is_refused(file: Path) -> None:
+    one = onnx.helper.make_graph(
+        [node("Relu", "c", "left")], "one", [], [onnx.helper.make_tensor_value_info("left", 1, None)]
+    )
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("ReduceMax", "c", "most", keepdims=0),
+        node("Greater", "most zero", "condition"),
+        node("If", "condition", "d", then_branch=one, else_branch=one),
+        node("Relu", "d", "y"),
+    ]
+    save(file, nodes, {"w": (4, 3, 1, 1), "zero": ()})
+    with pytest.raises(InputError, match=r"node d = 'If': .* Fix: make its condition a constant"):
+        read(file)

@@ -114,14 +114,14 @@ def _transposed_convolution(node: Node) -> list[Step]:
 
 def _around(node: Node, spread: Tensor, reach: Sequence[int]) -> tuple[list[int], list[int]]:
     """Padding of the spread source, from `pads` at the begin and from the size of the result."""
-    size, results = spread.extent[2:], node.outputs[0].extent[2:]
-    total = [m + r - 1 - n for n, m, r in zip(size, results, reach, strict=True)]
-    same = node.attributes.get("auto_pad", b"NOTSET").startswith(b"SAME")
-    if same or "output_shape" in node.attributes:  # both sides are cropped alike
-        begin = [t // 2 for t in total]
-    else:
-        begin = [r - 1 - p for r, p in zip(reach, node.attributes.get("pads", [0] * len(size)), strict=False)]
-    return begin, [t - b for t, b in zip(total, begin, strict=True)]
+    size, results, get = spread.extent[2:], node.outputs[0].extent[2:], node.attributes.get
+    automatic = get("auto_pad", b"NOTSET")
+    cropped = list(get("pads", [0] * len(size)))[: len(size)]  # at the begin
+    if automatic.startswith(b"SAME") or "output_shape" in node.attributes:
+        both = [s + r - 1 - n for s, r, n in zip(size, reach, results, strict=True)]
+        cropped = [c // 2 if automatic == b"SAME_UPPER" else c - c // 2 for c in both]
+    begin = [r - 1 - c for r, c in zip(reach, cropped, strict=True)]
+    return begin, [n + r - 1 - s - b for n, r, s, b in zip(results, reach, size, begin, strict=True)]
 
 
 def _product(node: Node) -> list[Step]:

@@ -109,9 +109,33 @@ def test_transposed_convolutions(file: Path) -> None:
         ConvShape("up", 3, 8, (4, 1), padding=(3, 0), size=(31, 1)),
         ConvShape("up#2", 3, 8, (4, 1), padding=(3, 0), size=(31, 1), chained=False),
     ]
-    same = dict(strides=[2, 2], auto_pad="SAME_UPPER")
-    save(file, [node("ConvTranspose", "x w", "up", **same)], {"w": (3, 8, 3, 3)})
-    assert read(file).shapes[1].results == 8 * 16 * 16
+    save(
+        file,
+        [node("ConvTranspose", "x w", "up", strides=[2], dilations=[2])],
+        {"w": (3, 8, 2)},
+        dims=(1, 3, 8),
+    )
+    dilated = dict(kernel=(2, 1), dilation=(2, 1), padding=(2, 0), size=(15, 1))
+    assert read(file).shapes[1] == ConvShape("up", 3, 8, **dilated)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "begin", "end"),
+    [
+        ({"auto_pad": "SAME_UPPER"}, 2, 1),  # one row is cropped, at the end
+        ({"auto_pad": "SAME_LOWER"}, 1, 2),
+        ({"output_shape": [16, 16]}, 1, 2),
+        ({"output_padding": [1, 1]}, 2, 3),
+        ({"pads": [1, 1, 0, 0]}, 1, 2),
+    ],
+)
+def test_where_a_transposed_convolution_is_cropped(
+    file: Path, attributes: dict[str, Any], begin: int, end: int
+) -> None:
+    save(file, [node("ConvTranspose", "x w", "up", strides=[2, 2], **attributes)], {"w": (3, 8, 3, 3)})
+    layer = read(file).shapes[1]
+    assert isinstance(layer, ConvShape)
+    assert (layer.padding, layer.padding_end) == ((begin, begin), (end, end))
 
 
 def test_a_convolution_in_three_dimensions_is_one_for_each_frame(file: Path) -> None:
@@ -149,6 +173,7 @@ EQUATIONS = [
     ("bcn,dc->bdn", (2, 8, 5), (6, 8), ConvShape("e", 8, 6, size=(10, 1), chained=False)),
     ("bhnd,hde->bhne", (1, 2, 5, 4), (2, 4, 6), ConvShape("e", 8, 12, size=(5, 1), groups=2, chained=False)),
     ("...ij,jk", (2, 5, 8), (8, 6), ConvShape("e", 8, 6, size=(10, 1), chained=False)),
+    ("...nd,...dm", (4, 5, 8), (1, 8, 6), ConvShape("e", 8, 6, size=(20, 1), chained=False)),
     ("bxyc,cde->bxyde", (1, 3, 4, 8), (8, 2, 6), ConvShape("e", 8, 12, size=(12, 1), chained=False)),
 ]
 

@@ -67,7 +67,8 @@ def load(path: str | Path, input_shapes: Mapping[str, Sequence[int]] | None = No
         raise InputError(
             "network", str(path), f"is no valid ONNX model: {line}", "export the network again"
         ) from None
-    _hide_weights(loaded)
+    # Folded constants will be initializers that are no inputs, which files up to version 3 may not have.
+    loaded.model.ir_version = max(loaded.model.ir_version, 4)
     _clear_unknown(loaded.model.graph)
     _set_sizes(loaded, input_shapes or {})
     _fix_batch(loaded)
@@ -118,15 +119,6 @@ def _set_values_aside(loaded: Loaded) -> None:
 
 def _contents(tensor: onnx.TensorProto) -> list[Sequence[object]]:
     return [getattr(tensor, name) for name in _VALUES]
-
-
-def _hide_weights(loaded: Loaded) -> None:
-    """Initializers are constants, although files up to version 3 list them as inputs, too."""
-    model, graph = loaded.model, loaded.model.graph
-    values = {tensor.name for tensor in graph.initializer}
-    for value in [value for value in graph.input if value.name in values]:
-        graph.input.remove(value)
-    model.ir_version = max(model.ir_version, 8)
 
 
 def _clear_unknown(graph: onnx.GraphProto) -> None:

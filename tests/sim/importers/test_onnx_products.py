@@ -122,17 +122,17 @@ def test_transposed_convolutions(file: Path) -> None:
 @pytest.mark.parametrize(
     ("attributes", "begin", "end"),
     [
-        ({"auto_pad": "SAME_UPPER"}, 2, 1),  # one row is cropped, at the end
-        ({"auto_pad": "SAME_LOWER"}, 1, 2),
-        ({"output_shape": [16, 16]}, 1, 2),
-        ({"output_padding": [1, 1]}, 2, 3),
-        ({"pads": [1, 1, 0, 0]}, 1, 2),
+        ({"auto_pad": "SAME_UPPER"}, 3, 2),  # of 19 rows one is cropped at the begin, two at the end
+        ({"auto_pad": "SAME_LOWER"}, 2, 3),
+        ({"output_shape": [16, 16]}, 2, 3),
+        ({"output_padding": [1, 1]}, 4, 5),
+        ({"pads": [1, 1, 0, 0]}, 3, 4),
     ],
 )
 def test_where_a_transposed_convolution_is_cropped(
     file: Path, attributes: dict[str, Any], begin: int, end: int
 ) -> None:
-    save(file, [node("ConvTranspose", "x w", "up", strides=[2, 2], **attributes)], {"w": (3, 8, 3, 3)})
+    save(file, [node("ConvTranspose", "x w", "up", strides=[2, 2], **attributes)], {"w": (3, 8, 5, 5)})
     layer = read(file).shapes[1]
     assert isinstance(layer, ConvShape)
     assert (layer.padding, layer.padding_end) == ((begin, begin), (end, end))
@@ -277,6 +277,15 @@ def test_one_step_of_an_lstm(file: Path) -> None:
         PassShape(f"{step}.state", "multiply", 8, 2, 8, chained=False),
         ConvShape("y", 8, 3),
     ]
+
+
+def test_peepholes_are_a_pass_and_an_addition_each_step(file: Path) -> None:
+    lstm = node("LSTM", "x w r b - - - p", "all", hidden_size=8)
+    lstm.input[:] = ["" if name == "-" else name for name in lstm.input]
+    weights = {"w": (1, 32, 4), "r": (1, 32, 8), "b": (1, 64), "p": (1, 24)}
+    save(file, [lstm, node("Relu", "all", "y")], weights, dims=(2, 1, 4))
+    passes = [shape for shape in read(file).shapes if "peepholes" in shape.name]
+    assert [(shape.kind, shape.elements) for shape in passes] == [("multiply", 24), ("add", 24)] * 2  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("before", [0, 1])

@@ -16,6 +16,9 @@ from sim.importers.onnx_foreign_attention import ATTENTIONS
 from sim.importers.onnx_load import PRODUCERS, Loaded
 from sim.importers.onnx_spelling import Spelling
 
+_END = 2**63 - 1
+"""As far as a map goes, to Slice."""
+
 _PICKED: dict[str, tuple[str, tuple[int, ...]]] = {
     "BiasAdd": ("Sum", (0, 1, 2)),
     "BipolarQuant": ("Identity", (0,)),
@@ -57,6 +60,18 @@ def _fused_convolution(spelling: Spelling) -> None:
     if spelling.input(3):
         tensor = spelling.say("Add", [tensor, spelling.input(3)])
     _activation(spelling, tensor)
+
+
+def _cropped_convolution(spelling: Spelling) -> None:
+    """Negative padding, which ONNX no longer allows, takes rows and columns away."""
+    pads = list(spelling.attributes.pop("pads"))
+    axes = len(pads) // 2
+    begin, end = ([min(0, n) for n in side] for side in (pads[:axes], pads[axes:]))
+    limits = [-n for n in begin], [n or _END for n in end], list(range(2, 2 + axes))
+    source = spelling.say("Slice", [spelling.input(0), *map(spelling.numbers, limits)])
+    inputs, pads = [source, *spelling.node.input[1:]], [max(0, n) for n in pads]
+    spelling.say("Conv", inputs, spelling.out, pads=pads, **spelling.attributes)
+    spelling.nodes[-1].name = spelling.name
 
 
 def _fused_product(spelling: Spelling) -> None:
@@ -203,6 +218,10 @@ def respell(loaded: Loaded) -> list[InputError]:
 
 
 def _rule(node: onnx.NodeProto) -> Callable[[Spelling], None] | None:
+    if node.op_type == "Conv" and any(
+        a.name == "pads" and min(a.ints, default=0) < 0 for a in node.attribute
+    ):
+        return _cropped_convolution
     if node.op_type.lower().replace("_", "").startswith("fakequant"):  # of any producer
         return lambda spelling: spelling.end(spelling.input(0))
     return _RULES.get(node.op_type) if node.domain.startswith(PRODUCERS) else None

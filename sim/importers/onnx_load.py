@@ -114,7 +114,9 @@ def _set_values_aside(loaded: Loaded) -> None:
         del graph.initializer[:]
         graph.initializer.extend(small)
     if missing:
-        loaded.notes.append(f"{missing} parameters have no values in the file: only their shapes are used")
+        loaded.notes.append(
+            f"values of {missing} of the parameters are not in the file: only their shapes are used"
+        )
 
 
 def _contents(tensor: onnx.TensorProto) -> list[Sequence[object]]:

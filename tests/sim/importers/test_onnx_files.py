@@ -73,7 +73,7 @@ def test_the_same_layers_however_weights_are_kept(
     found = read(changed(file, change))
     assert found.shapes == expected.shapes
     assert found.macs == 64 * 27 * 4 + 2560
-    missing = ("3 parameters have no values in the file: only their shapes are used",)
+    missing = ("values of 3 of the parameters are not in the file: only their shapes are used",)
     assert found.notes == (missing if change is strip else ())
 
 
@@ -274,3 +274,9 @@ def test_a_branch_that_data_decide_is_refused(file: Path) -> None:
     save(file, nodes, {"w": (4, 3, 1, 1), "zero": ()})
     with pytest.raises(InputError, match=r"node d = 'If': .* Fix: make its condition a constant"):
         read(file)
+
+
+def test_negative_padding_takes_rows_away(file: Path) -> None:
+    save(file, [node("Conv", "x w", "c", pads=[-1, 1, -2, 0])], {"w": (4, 3, 3, 3)})
+    window = dict(kernel=(3, 3), padding=(0, 1), padding_end=(0, 0), size=(5, 8))
+    assert read(file).shapes == [ConvShape("c", 3, 4, **window, chained=False)]

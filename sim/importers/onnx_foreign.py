@@ -16,6 +16,9 @@ from sim.importers.onnx_foreign_attention import ATTENTIONS
 from sim.importers.onnx_load import PRODUCERS, Loaded
 from sim.importers.onnx_spelling import Spelling
 
+_WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+"""Attributes of a convolution."""
+
 _END = 2**63 - 1
 """As far as a map goes, to Slice."""
 
@@ -54,8 +57,7 @@ def _activation(spelling: Spelling, tensor: str) -> None:
 
 
 def _fused_convolution(spelling: Spelling) -> None:
-    own = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-    attributes = {name: value for name, value in spelling.attributes.items() if name in own}
+    attributes = {name: value for name, value in spelling.attributes.items() if name in _WINDOW}
     tensor = spelling.say("Conv", [spelling.input(i) for i in range(3)], **attributes)
     if spelling.input(3):
         tensor = spelling.say("Add", [tensor, spelling.input(3)])
@@ -72,6 +74,19 @@ def _cropped_convolution(spelling: Spelling) -> None:
     inputs, pads = [source, *spelling.node.input[1:]], [max(0, n) for n in pads]
     spelling.say("Conv", inputs, spelling.out, pads=pads, **spelling.attributes)
     spelling.nodes[-1].name = spelling.name
+
+
+def _channels_last_convolution(spelling: Spelling) -> None:
+    """NhwcConv and NhwcFusedConv: maps [N, H, W, C] and weights [K, kh, kw, C]."""
+    first = {"perm": [0, 3, 1, 2]}
+    source, weight = (spelling.say("Transpose", [spelling.input(i)], **first) for i in range(2))
+    attributes = {name: value for name, value in spelling.attributes.items() if name in _WINDOW}
+    tensor = spelling.say("Conv", [source, weight, spelling.input(2)], **attributes)
+    spelling.nodes[-1].name = spelling.name
+    tensor = spelling.say("Transpose", [tensor], perm=[0, 2, 3, 1])
+    if spelling.input(3):
+        tensor = spelling.say("Add", [tensor, spelling.input(3)])
+    _activation(spelling, tensor)
 
 
 def _fused_product(spelling: Spelling) -> None:
@@ -155,6 +170,34 @@ def _skip_normalization(spelling: Spelling) -> None:
     spelling.nodes[-1].name = spelling.name
 
 
+def _packed_rows(spelling: Spelling) -> None:
+    """GatherBlockQuantized: rows of a table, in which a byte may hold several numbers."""
+    graph, name = spelling.loaded.model.graph, spelling.input(0)
+    extent = list(spelling.loaded.weights[name])
+    kinds = {v.name: v.type.tensor_type.elem_type for v in graph.input}
+    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    if kinds[name] == onnx.TensorProto.UINT8:
+        extent[-1] *= 8 // spelling.attributes.get("bits", 4)
+    axis = spelling.attributes.get("gather_axis", 0)
+    spelling.say("Gather", [spelling.weight(extent), spelling.input(1)], spelling.out, axis=axis)
+
+
+def _embedding(spelling: Spelling) -> None:
+    """EmbedLayerNormalization: the sum of a word's, its position's and its segment's vector."""
+    tables = [(2, 0), (3, 0), *([(4, 1)] if spelling.input(4) else [])]
+    rows = [spelling.say("Gather", [spelling.input(t), spelling.input(i)]) for t, i in tables]
+    total = spelling.say("Sum", rows)
+    spelling.say("LayerNormalization", [total, spelling.input(5), spelling.input(6)], spelling.out)
+
+
+def _quantized_average(spelling: Spelling) -> None:
+    """QuantAvgPool2d of qonnx."""
+    if spelling.attributes.get("data_layout", b"NCHW") != b"NCHW":
+        raise spelling.refusal("keeps channels last", "export with channels first")
+    kernel, stride = ([spelling.attributes[name]] * 2 for name in ("kernel", "stride"))
+    spelling.say("AveragePool", [spelling.input(0)], spelling.out, kernel_shape=kernel, strides=stride)
+
+
 def _quantized_concat(spelling: Spelling) -> None:
     axis = spelling.attributes["axis"]
     spelling.say("Concat", list(spelling.node.input[2::3]), spelling.out, axis=axis)
@@ -164,7 +207,7 @@ def _picked(spelling: Spelling) -> None:
     operator, positions = _PICKED[spelling.node.op_type]
     inputs = [spelling.input(position) for position in positions]
     attributes = dict(spelling.attributes) if operator != "Identity" else {}
-    if attributes.pop("channels_last", 0):
+    if attributes.pop("channels_last", 0) and operator != "GroupNormalization":
         raise spelling.refusal("keeps channels last", "export with channels first")
     attributes.pop("opset", None)
     spelling.say(operator, inputs, spelling.out, **attributes)
@@ -175,7 +218,11 @@ _RULES: Mapping[str, Callable[[Spelling], None]] = {
     "FusedConv": _fused_convolution,
     "FusedGemm": _fused_gemm,
     **dict.fromkeys(("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation"), _fused_product),
+    **dict.fromkeys(("NhwcConv", "NhwcFusedConv"), _channels_last_convolution),
     "QGemm": _quantized_gemm,
+    "GatherBlockQuantized": _packed_rows,
+    "EmbedLayerNormalization": _embedding,
+    "QuantAvgPool2d": _quantized_average,
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), _small_bits),
     "DynamicQuantizeMatMul": _dynamic_product,
     "MatMulIntegerToFloat": _integer_product,

@@ -148,8 +148,6 @@ def _set_sizes(loaded: Loaded, input_shapes: Mapping[str, Sequence[int]]) -> Non
         if name not in inputs:
             raise InputError("--input-shape", name, "is no input of the network", nearest(name, inputs))
         dims = inputs[name].type.tensor_type.shape.dim
-        if not inputs[name].type.tensor_type.HasField("shape"):
-            dims.extend(onnx.TensorShapeProto.Dimension() for _ in sizes)
         ok = len(dims) == len(sizes) and all(type(size) is int and size >= 1 for size in sizes)
         if not ok:
             raise InputError(

@@ -112,7 +112,7 @@ _ONNX: dict[str, Callable[[_Sizes], int]] = {
     "Attention": _attention,
 }
 _OTHERS: dict[str, Callable[[_Sizes], int]] = {
-    **dict.fromkeys(("FusedConv", "QLinearConv"), _kernel),
+    **dict.fromkeys(("FusedConv", "NhwcConv", "NhwcFusedConv", "QLinearConv"), _kernel),
     **dict.fromkeys(("FusedMatMul", "FusedMatMulActivation", "TransposeMatMul", "FusedGemm", "QGemm"), _rows),
     **dict.fromkeys(("DynamicQuantizeMatMul", "MatMulIntegerToFloat", "XnorPopcountMatMul"), _rows),
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), _block_quantized),
@@ -123,6 +123,7 @@ _SUMLESS = (
     *("QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearWhere", "BiasAdd", "BiasSoftmax"),
     *("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "RotaryEmbedding"),
     *("Quant", "IntQuant", "FloatQuant", "BipolarQuant", "Trunc", "MultiThreshold"),
+    *("EmbedLayerNormalization", "GatherBlockQuantized"),
     *("QuantizeLinear", "DequantizeLinear", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax"),
 )
 """Operators of other producers with several large operands, but without sums of their products."""

@@ -287,6 +287,7 @@ OPERATORS: dict[str, Callable[[Node], list[Step]]] = {
     **dict.fromkeys(_CLAMPS, _clamp),
     **dict.fromkeys(_TABLES, _table),
     **dict.fromkeys(_VIEWS, _views),
+    **dict.fromkeys((f"{domain}.custom_op.general.Im2Col" for domain in ("qonnx", "finn")), _views),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _window),
     **dict.fromkeys(_REDUCTIONS, _reduction),
     **dict.fromkeys(_COPIES, _concat),

@@ -42,6 +42,33 @@ def test_fused_convolution_with_addition_and_activation(file: Path) -> None:
     ]
 
 
+def test_convolution_with_channels_last(file: Path) -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 2, 3, 1]),
+        foreign("NhwcFusedConv", "t w bias", "c", activation="Relu", strides=[2, 2]),
+        node("Softmax", "c", "y"),
+    ]
+    save(file, nodes, {"w": (4, 3, 3, 3), "bias": (4,)}, dims=(1, 3, 9, 7))
+    window = dict(kernel=(3, 3), stride=(2, 2), size=(9, 7))
+    assert read(file).shapes[0] == ConvShape("c", 3, 4, **window, chained=False)
+
+
+def test_rows_of_tables(file: Path) -> None:
+    """A byte holds two numbers of a table; words, positions and segments are added."""
+    nodes = [
+        node("Cast", "x", "ids", to=7),
+        foreign("GatherBlockQuantized", "table ids s", "rows", bits=4, block_size=16),
+        node("MatMul", "rows m", "p"),
+        foreign("EmbedLayerNormalization", "ids ids words words words gamma gamma", "e"),
+        node("Add", "p e", "y"),
+    ]
+    weights = {"m": (16, 8), "s": (10, 1), "words": (10, 8), "gamma": (8,)}
+    save(file, nodes, weights, dims=(1, 5), integers={"table": (10, 8)})
+    kinds = [getattr(shape, "kind", "conv") for shape in read(file).shapes]
+    assert kinds == ["conv", "add", "add", "layernorm", "add"]
+    assert read(file).macs == 5 * 16 * 8
+
+
 @pytest.mark.parametrize("operator", ["FusedMatMul", "TransposeMatMul"])
 @pytest.mark.parametrize(
     ("turns", "dims", "weight"),
@@ -178,6 +205,27 @@ def test_quantizers_are_formats(file: Path) -> None:
     assert [shape.name for shape in read(file).shapes] == ["c", "y"]
 
 
+def test_a_lowered_convolution_and_a_quantized_average(file: Path) -> None:
+    """Im2Col moves elements; its shape comes from the file."""
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 2, 3, 1]),
+        foreign("Im2Col", "t", "windows", QUANTIZERS[0], stride=[1, 1], kernel_size=[3, 3]),
+        node("MatMul", "windows m", "p"),
+        node("Transpose", "p", "c", perm=[0, 3, 1, 2]),
+        foreign("QuantAvgPool2d", "c", "y", QUANTIZERS[0], stride=2, kernel=2, ibits=4, obits=4, signed=0),
+        node("Softmax", "y", "z"),
+    ]
+    save(file, nodes, {"m": (27, 4)}, domains=QUANTIZERS)
+    model = onnx.load(str(file))
+    model.graph.value_info.append(helper.make_tensor_value_info("windows", FLOAT, [1, 6, 6, 27]))
+    onnx.save(model, str(file))
+    assert read(file).shapes == [
+        ConvShape("p", 27, 4, size=(36, 1), chained=False),
+        PassShape("y", "pool", 4 * 36, 1, 36),
+        PassShape("z", "softmax", 36, 1, 36),
+    ]
+
+
 def test_a_quantized_network_is_read_whole(file: Path) -> None:
     q = "s z"
     nodes = [
@@ -216,7 +264,7 @@ UNKNOWN = [
     foreign("SparseMatMul", "x", "p", "my"),  # one, but the name tells
     foreign("PackedAttention", "x", "p"),
     foreign("QAttentionV2", "x s", "p"),
-    foreign("NhwcConv", "x m", "p"),
+    foreign("ConvTransposeWithDynamicPads", "x m", "p"),
     foreign("Project", "x", "p", "my", weight=onnx.numpy_helper.from_array(np.ones((8, 4), np.float32))),
     foreign("Classifier", "x", "p", "my", coefficients=[0.5] * 32),
     foreign("MultiHeadAttention", "x", "p", num_heads=2),

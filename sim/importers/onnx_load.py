@@ -22,6 +22,9 @@ LARGEST = 1024
 _STRAYS = ("SimplifiedLayerNormalization",)
 """Operators of ONNX Runtime that its exporters write without a domain."""
 
+_NAMELESS = ("?", "-1", "None", "*")
+"""What exporters write for a size without a name: two of them need not be equal."""
+
 _VALUES = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 
 
@@ -127,8 +130,8 @@ def _clear_unknown(graph: onnx.GraphProto) -> None:
     """Sizes of 0 and -1 mean unknown, as results without dimensions do; what is unknown is inferred."""
     for value in (*graph.input, *graph.value_info, *graph.output):
         for dim in value.type.tensor_type.shape.dim:
-            if dim.HasField("dim_value") and dim.dim_value < 1:
-                dim.ClearField("dim_value")
+            if (dim.HasField("dim_value") and dim.dim_value < 1) or dim.dim_param in _NAMELESS:
+                dim.Clear()
     for value in graph.output:
         if not value.type.tensor_type.shape.dim:
             value.type.tensor_type.ClearField("shape")

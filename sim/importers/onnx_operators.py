@@ -93,6 +93,7 @@ _ARITHMETIC = {
 }
 _COMPARISONS = (
     "And",
+    "BitShift",
     "BitwiseAnd",
     "BitwiseOr",
     "BitwiseXor",
@@ -107,6 +108,8 @@ _COMPARISONS = (
 )
 _COPIES = (
     "Concat",
+    "MaxUnpool",
+    "OneHot",
     "Pad",
     "Scatter",
     "ScatterElements",

@@ -112,6 +112,14 @@ def test_input_shapes(file: Path) -> None:
     assert read(file, input_shapes={"x": [1, 3, 33, 33]}).shapes == [shape]
 
 
+def test_sizes_without_names_need_not_be_equal(file: Path) -> None:
+    save(file, [node("Conv", "x w", "c")], {"w": (4, 3, 3, 3)}, dims=("?", 3, "?", "?"))
+    (shape,) = read(file, input_shapes={"x": (1, 3, 9, 7)}).shapes
+    assert shape.size == (9, 7)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"Fix: give numbers for --input-shape x=1,3,\?,\? "):
+        read(file)
+
+
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [

@@ -73,7 +73,7 @@ class _Walk:
                 self._take(node, vector_operators)
             except InputError as error:
                 errors.append(error)
-            except (KeyError, ValueError, IndexError) as error:
+            except (KeyError, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
                 problem = f"its attributes or inputs do not fit: {error}"
                 errors.append(
                     InputError(f"node {node.name}", node.operator, problem, "export the network again")

@@ -253,8 +253,9 @@ def respell(loaded: Loaded) -> list[InputError]:
         except InputError as error:
             errors.append(error)
             nodes.append(node)
-        except KeyError as error:
-            errors.append(spelling.refusal(f"lacks the attribute {error}", "export the network again"))
+        except (KeyError, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+            problem = f"its attributes or inputs do not fit: {error}"
+            errors.append(spelling.refusal(problem, "export the network again"))
             nodes.append(node)
         else:
             nodes += spelling.nodes

@@ -143,7 +143,8 @@ def count(
         inputs: names of the network's inputs, without parameters.
 
     Raises:
-        InputError: an operator that may multiply its operands in a way nobody told this count.
+        InputError: an operator that may multiply its operands in a way nobody told this count, or whose
+            sizes do not fit.
     """
     reached, total = set(inputs), 0
     for node in nodes:
@@ -153,7 +154,7 @@ def count(
         own = node.domain in ("", "ai.onnx")
         rule = (_ONNX if own else _OTHERS).get(node.op_type)
         if rule is not None:
-            total += rule(_Sizes(node, extents))
+            total += _counted(rule, node, extents)
         elif node.op_type in _UNCOUNTABLE or not (own or _harmless(node, extents)):
             raise InputError(
                 f"node {node.name or node.output[0]}",
@@ -162,6 +163,20 @@ def count(
                 "replace it by operators of ONNX",
             )
     return total
+
+
+def _counted(
+    rule: Callable[[_Sizes], int], node: onnx.NodeProto, extents: Mapping[str, Sequence[Any]]
+) -> int:
+    try:
+        return rule(_Sizes(node, extents))
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise InputError(
+            f"node {node.name or node.output[0]}",
+            node.op_type,
+            f"its sizes or attributes do not fit: {error}",
+            "export the network again",
+        ) from None
 
 
 def _harmless(node: onnx.NodeProto, extents: Mapping[str, Sequence[Any]]) -> bool:

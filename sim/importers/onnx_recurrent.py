@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sim.errors import InputError
 from sim.importers.onnx_graph import Node
-from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise, product, view, work
+from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise, product, require_few, view, work
 
 
 class _Cell:
@@ -141,7 +141,7 @@ def recurrent(node: Node) -> list[Step]:
             gates * hidden, inputs]; R [directions, gates * hidden, hidden].
 
     Raises:
-        InputError: weights that the network computes.
+        InputError: weights that the network computes, or too many steps.
     """
     source, weight = node.input(0), node.input(1)
     if not (weight.constant and node.input(2).constant):
@@ -154,6 +154,7 @@ def recurrent(node: Node) -> list[Step]:
     length, batch, _ = source.extent
     if node.attributes.get("layout"):
         length, batch = batch, length
+    require_few(node.name, length, "steps")
     cells, steps, states = [], [], []
     for number in range(weight.extent[0]):
         inputs, first = _input_product(node, number, length * batch)

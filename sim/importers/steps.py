@@ -206,12 +206,34 @@ def _check(name: str, source: Tensor, weight: tuple[int, ...], groups: int) -> N
         )
 
 
+MOST_LAYERS = 10_000
+"""Layers that one operator may become: what people want to read, and what takes seconds."""
+
+
+def require_few(name: str, layers: int, of: str) -> None:
+    """Refuses an operator that would become too many layers.
+
+    Args:
+        of: what there are so many of.
+    """
+    if layers > MOST_LAYERS:
+        raise InputError(
+            f"node {name}",
+            layers,
+            f"more than {MOST_LAYERS} {of}, each of which would be a layer of its own",
+            f"give at most {MOST_LAYERS}, and multiply the result",
+        )
+
+
 def images(step: Step, count: int, out: Tensor) -> list[Step]:
     """A convolution of one image for a batch: the images lie under each other, or follow one another.
 
     Under each other they are one map, where that reads as many rows as there are: at the seams the
     kernel then reads the neighbour's rows in the place of padding. MACs and results are `count` times
     those of one image either way.
+
+    Raises:
+        InputError: too many images that cannot be one map.
     """
     shape = step.shape
     if count == 1:
@@ -225,6 +247,7 @@ def images(step: Step, count: int, out: Tensor) -> list[Step]:
         stacked = replace(shape, size=(rows, shape.size[1]))
         assert stacked.out_h == count * shape.out_h
         return [replace(step, shape=stacked)]
+    require_few(step.name, count, "images")
     parts = [Tensor(f"{out.name}/{number}", out.extent) for number in range(count)]
     return [
         *(replace(step, output=part.name) for part in parts),

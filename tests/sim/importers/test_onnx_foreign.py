@@ -292,6 +292,27 @@ def test_the_count_is_not_blind_to_what_may_multiply() -> None:
     assert onnx_macs.count([mixer], {"x": [5, 8], "m": [8], "p": [5, 8]}, ["x"]) == 0
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        foreign("MatMulNBits", "x m s", "p", K=8),
+        foreign("FusedConv", "x m", "p", activation=b"\xff"),
+        foreign("QLinearConcat", "s s x s s", "p"),
+    ],
+    ids=lambda odd: odd.op_type,
+)
+def test_attributes_that_do_not_fit(file: Path, odd: Any) -> None:
+    save(file, [odd, node("Softmax", "p", "y")], {"m": (8, 8), "s": ()}, dims=(1, 5, 8))
+    with pytest.raises(InputError, match=r"node p = .*: its attributes or inputs do not fit"):
+        read(file)
+
+
+def test_sizes_that_do_not_fit_are_refused_by_the_count() -> None:
+    attention = foreign("Attention", "x m", "p", num_heads=2)
+    with pytest.raises(InputError, match="node p = 'Attention': its sizes or attributes do not fit"):
+        onnx_macs.count([attention], {"x": [5, 8], "m": [8, 24], "p": [5, 8]}, ["x"])
+
+
 def test_known_products_are_no_vector_work_either(file: Path) -> None:
     save(file, [foreign("FusedConv", "x w", "c"), node("Relu", "c", "y")], {"w": (4, 3, 1, 1)})
     with pytest.raises(

@@ -364,3 +364,13 @@ def test_work_of_a_host_is_named_as_such(file: Path) -> None:
     )
     with pytest.raises(InputError, match=r"node y = 'NonZero': .*host.* Fix: end the network before it"):
         read(file)
+
+
+def test_an_operator_does_not_become_any_number_of_layers(file: Path) -> None:
+    lstm = node("LSTM", "x w r", "all", hidden_size=8)
+    save(file, [lstm, node("Relu", "all", "y")], {"w": (1, 32, 4), "r": (1, 32, 8)}, dims=(2**31, 1, 4))
+    with pytest.raises(InputError, match="node all = 2147483648: more than 10000 steps"):
+        read(file)
+    save(file, [node("Conv", "x w", "c")], {"w": (4, 3, 3, 3)}, dims=(2**31, 3, 8, 8))
+    with pytest.raises(InputError, match="node c = 2147483648: more than 10000 images"):
+        read(file)

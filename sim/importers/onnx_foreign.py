@@ -78,8 +78,7 @@ def _cropped_convolution(spelling: Spelling) -> None:
 
 def _channels_last_convolution(spelling: Spelling) -> None:
     """NhwcConv and NhwcFusedConv: maps [N, H, W, C] and weights [K, kh, kw, C]."""
-    first = {"perm": [0, 3, 1, 2]}
-    source, weight = (spelling.say("Transpose", [spelling.input(i)], **first) for i in range(2))
+    source, weight = (spelling.say("Transpose", [spelling.input(i)], perm=[0, 3, 1, 2]) for i in range(2))
     attributes = {name: value for name, value in spelling.attributes.items() if name in _WINDOW}
     tensor = spelling.say("Conv", [source, weight, spelling.input(2)], **attributes)
     spelling.nodes[-1].name = spelling.name

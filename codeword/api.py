@@ -36,6 +36,7 @@ def estimate(
     objective: str = "edp",
     settings: Sequence[str] = (),
     vector_operators: Sequence[str] = (),
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     report: Callable[[str], None] = lambda _: None,
     zeros: tuple[float, float] | None = None,
 ) -> Estimate:
@@ -49,6 +50,7 @@ def estimate(
         objective: of the mapping: edp, energy or cycles.
         settings: `field=value` replacements in the accelerator.
         vector_operators: unknown operators of an .onnx file that count as one operation an element.
+        input_shapes: sizes of inputs of an .onnx file, by name, in place of its own.
         report: called with each line about an imported file: multiply-accumulates and differences.
         zeros: shares of zero activations and zero weights, for the expected gating.
 
@@ -62,7 +64,9 @@ def estimate(
         update={field: value for field, value in chosen.items() if value is not None}
     )
     found = (
-        inputs.network(network, described, vector_operators, report) if isinstance(network, str) else network
+        inputs.network(network, described, vector_operators, input_shapes, report)
+        if isinstance(network, str)
+        else network
     )
     return estimate_shapes(found, described, objective=objective, name=name, zeros=zeros)
 

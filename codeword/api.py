@@ -13,8 +13,9 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
-from sim.machine import Simulation, machine
+from sim.machine import machine
 from sim.network import Network
+from sim.results import Simulation
 from sim.shapes import Shape
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from sim import accelerator, technology
 from sim.accelerator import Accelerator
 from sim.estimate import estimate
 from sim.formats.policy import own_codewords
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 from sim.shapes import ConvShape, Shape
 from sim.systolic.closed_form.accesses import core_counts
 from sim.systolic.streams import native_formats

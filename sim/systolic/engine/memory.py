@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from sim.accelerator import Accelerator
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 from sim.shapes import WORD, ConvShape, PassShape
 from sim.systolic.program import Program
 from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover

@@ -30,6 +30,8 @@ COMMAND_WORDS = 256
 """Depth of the buffer of each stream."""
 ANNOUNCE = 16
 """Cycles from `weights_there` to the first beat that the loader may take."""
+EXTENTS = {"a": "A", "b": "B", "u": "U", "d": "D"}
+"""How far a chunk reaches: field of a packet, field of `sim.systolic.program.CHUNK`."""
 STREAMS = ("jobs", "tiles", "chunks", "units")
 
 
@@ -52,7 +54,7 @@ def job(geometry: Geometry) -> StructLayout:
     row_count, width = bits_for(acc.rows), bits_for(geometry.row_bits)
     return StructLayout(
         {"codebook": 1, "raw": 1, "diagonal": 1, "serial": 1, "wait": 1}
-        | dict.fromkeys(("a", "b", "u", "d"), geometry.extent_bits)
+        | dict.fromkeys(EXTENTS, geometry.extent_bits)
         | {
             "rows": row_count,
             "rows_tail": row_count,
@@ -107,7 +109,7 @@ def chunk(geometry: Geometry) -> StructLayout:
     acc = geometry.accelerator
     row_count = bits_for(acc.rows)
     return StructLayout(
-        dict.fromkeys(("a", "b", "u", "d"), geometry.extent_bits)
+        dict.fromkeys(EXTENTS, geometry.extent_bits)
         | {"rows": row_count, "rows_tail": row_count}
         | dict.fromkeys(("pixels", "width"), COUNT_BITS)
         | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"), DEMAND_BITS)

@@ -70,7 +70,7 @@ def _parameters(accelerator: Accelerator, layers: Sequence[Layer], sizes: dict[s
 def _unit_words(accelerator: Accelerator, program: Program, sizes: dict[str, int]) -> np.ndarray:
     """int64 [chunks]: words of the unit that ends with each chunk, 0 where none does."""
     chunks = program.chunks
-    return chunks["last"] * (sizes["units"] + chunks["a"].astype(np.int64) * accelerator.columns)
+    return chunks["last"] * (sizes["units"] + chunks["A"].astype(np.int64) * accelerator.columns)
 
 
 def _words(accelerator: Accelerator, program: Program, sizes: dict[str, int]) -> np.ndarray:
@@ -82,7 +82,7 @@ def _words(accelerator: Accelerator, program: Program, sizes: dict[str, int]) ->
 def _cycles(program: Program) -> np.ndarray:
     """int64 [chunks]: cycles until the end of each chunk, at least."""
     chunks = program.chunks
-    tokens = chunks["a"] * chunks["b"] * chunks["u"] * chunks["d"]
+    tokens = chunks["A"] * chunks["B"] * chunks["U"] * chunks["D"]
     slots = chunks["pixels"].astype(np.int64) * np.maximum(
         tokens, np.maximum(chunks["store"], chunks["psum_write"])
     )

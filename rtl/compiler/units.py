@@ -7,7 +7,7 @@ import numpy as np
 from rtl import packets
 from rtl.compiler.lanes import check_lanes
 from rtl.compiler.memory import Map
-from rtl.compiler.packing import pack
+from rtl.compiler.packing import of_chunk, pack
 from rtl.compiler.steps import Step
 from rtl.compiler.tiles import Visit
 from rtl.geometry import Geometry
@@ -33,7 +33,7 @@ def units(
     found = []
     for number, unit in enumerate(last):
         _check_rows(step, unit, acc)
-        values = {name: unit[name] for name in ("a", "columns", "columns_tail", "pixels", "store")}
+        values = of_chunk(unit, ("a", "columns", "columns_tail", "pixels", "store"))
         values |= {"ends": number == len(last) - 1}
         residual = visits[int(unit["visit"])].residual
         if residual is not None:
@@ -69,7 +69,7 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
             f"bytes do not stay in the {8 * group} of the L1 group",
             "let the next layer read L2",
         )
-    bytes_each = size * ((units["a"] - 1) * acc.columns + units["columns_tail"])
+    bytes_each = size * ((units["A"] - 1) * acc.columns + units["columns_tail"])
     pitch = int((-(-(first % 8 + bytes_each) // 8)).max())
     ring = group // pitch
     _check_ring(step, units, ring)
@@ -89,7 +89,7 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
 def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
     """What waits for the row mover, and a pixel on its way in and one on its way out, must fit."""
     assert isinstance(step.how, Schedule)
-    tokens = units["a"] * units["b"] * units["u"] * units["d"]
+    tokens = units["A"] * units["B"] * units["U"] * units["D"]
     slower = np.maximum(0, units["write_beats"] - tokens)
     waiting = -(-units["pixels"].astype(np.int64) * slower // units["write_beats"])
     needed = int(waiting.max()) * step.how.tiling.ofmap_buffers + 2
@@ -104,8 +104,8 @@ def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
 
 def _check_rows(step: Step, unit: np.void, acc: Accelerator) -> None:
     """A row of 32-bit values takes several writes, each of whole words."""
-    for s in range(unit["a"]):
-        columns = int(unit["columns_tail"] if s == unit["a"] - 1 else unit["columns"])
+    for s in range(unit["A"]):
+        columns = int(unit["columns_tail"] if s == unit["A"] - 1 else unit["columns"])
         first = int(unit["output"]) + s * acc.columns
         if step.wide:
             check_lanes(step.name, "output", acc, 4 * first, 8, 8)
@@ -136,8 +136,8 @@ def _parameters(layer: Conv, unit: np.void, acc: Accelerator) -> np.ndarray:
     """uint64 [A*L]: a word for each output channel, 0 beyond the last."""
     q = layer.requantization
     low = int(unit["output"])
-    count = int(unit["a"] - 1) * acc.columns + int(unit["columns_tail"])
-    words = np.zeros(int(unit["a"]) * acc.columns, np.uint64)
+    count = int(unit["A"] - 1) * acc.columns + int(unit["columns_tail"])
+    words = np.zeros(int(unit["A"]) * acc.columns, np.uint64)
     for n in range(count):
         values = {"bias": int(layer.bias[low + n])}
         if q is not None:

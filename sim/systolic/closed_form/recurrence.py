@@ -124,7 +124,7 @@ class _Layer(Clock):
         # tiles come in on the way.
         self.alike_i = (
             _alike(1, self.trips_i - 2),
-            _period(schedule.a * acc.columns),
+            _period(schedule.A * acc.columns),
             schedule.ifmap_passes > 1,
         )
         split = schedule.split_channels

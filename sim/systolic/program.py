@@ -231,7 +231,7 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     channels, outputs = schedule.part_of(part)
     channel0, output0 = part * schedule.channels, part * schedule.outputs
     lines = schedule.tile_ifmap_lines(tile)
-    if schedule.ifmap_passes > 1:
+    if schedule.ifmap_sweeps > 1:
         first = i * schedule.A * acc.columns
         outputs = min(first + schedule.A * acc.columns, outputs) - first
         output0 += first

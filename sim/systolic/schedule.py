@@ -274,7 +274,7 @@ class Schedule:
         return -(-self.shape.out_h // self.tile_rows)
 
     @property
-    def ifmap_passes(self) -> int:
+    def ifmap_sweeps(self) -> int:
         """How often a part's whole ifmap is brought into L1."""
         return self.trips[0] if self.split_channels or (self.outputs_outer and self.tiles > 1) else 1
 

@@ -113,7 +113,7 @@ class Tiling:
     def tile_outputs(self) -> int:
         """Output channels in a residual tile; fewer at the end of a part."""
         how = self.schedule
-        return min(how.outputs, how.A * how.accelerator.columns) if how.ifmap_passes > 1 else how.outputs
+        return min(how.outputs, how.A * how.accelerator.columns) if how.ifmap_sweeps > 1 else how.outputs
 
     def ifmap_words(self, step: int) -> tuple[int, int]:
         """Words of an ifmap pixel, brought in `step` channels at a time: the most at once, and in all."""

@@ -8,7 +8,7 @@ from sim.workloads.builder import NONE, Builder, Tensor
 from sim.workloads.transformer import Attention, gated_feed_forward
 from sim.workloads.workload import Workload
 
-EDIT_PASSES = 50 + 50 * 2
+EDIT_EVALUATIONS = 50 + 50 * 2
 """Of an edit by FreeMask (arXiv 2409.20500): inversion, then steps with and without the prompt."""
 
 _WIDTHS = (320, 640, 1280, 1280)

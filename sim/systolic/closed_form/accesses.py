@@ -187,7 +187,7 @@ def least_fetches(space: Space) -> dict[str, np.ndarray]:
 
 def map_bytes(schedule: Schedule) -> MapBytes:
     layer, tiling = schedule.shape, schedule.tiling
-    lines = schedule.ifmap_passes * ifmap_lines(layer, schedule.tile_rows)
+    lines = schedule.ifmap_sweeps * ifmap_lines(layer, schedule.tile_rows)
     line = WORD * layer.size[1] * tiling.ifmap_words(tiling.tile_channels)[1]
     residual = WORD * layer.out_h * layer.out_w * tiling.residual_words(tiling.tile_outputs)[1]
     return MapBytes(

@@ -125,7 +125,7 @@ class _Layer(Clock):
         self.alike_i = (
             _alike(1, self.trips_i - 2),
             _period(schedule.A * acc.columns),
-            schedule.ifmap_passes > 1,
+            schedule.ifmap_sweeps > 1,
         )
         split = schedule.split_channels
         self.alike_j = _alike(1, self.trips_j - 2), _period(split * tiling.tile_channels), split
@@ -204,7 +204,7 @@ class _Layer(Clock):
                 None if last_part and ends else self.opening[last_part or (ends and part == self.parts - 2)]
             ),
             fetched=self.fetched and (tile == 0 or not self.tiling.keeps_weights),
-            opens=i == 0 or schedule.ifmap_passes > 1,
+            opens=i == 0 or schedule.ifmap_sweeps > 1,
             write_beats=self.tiling.write_beats(part, i) if self.memory else 0,
         )
         body = partial(self.channels, unit, group)

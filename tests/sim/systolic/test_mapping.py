@@ -238,7 +238,7 @@ def test_outputs_outside_tiles_read_the_weights_of_a_language_model_once():
     inside = replace(best, outputs_outer=False)
     once, often = (layer_counts(schedule, layer)[0].accesses for schedule in (best, inside))
     assert often["dram"] - once["dram"] == layer.weights * (best.tiles - 1) - (
-        layer.ifmap_bytes * (best.ifmap_passes - inside.ifmap_passes)
+        layer.ifmap_bytes * (best.ifmap_sweeps - inside.ifmap_sweeps)
     )
     assert often["dram"] > 1.8 * once["dram"]
     assert value(best, layer, "energy") < value(inside, layer, "energy")

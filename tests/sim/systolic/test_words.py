@@ -112,7 +112,7 @@ def test_the_search_takes_outputs_apart_where_a_residual_row_is_too_large():
     machine = accelerator.load("ews-4", {"l1_bytes": 2048})
     layer = ConvShape("layer", 4, 64, size=(1, 16), residual="sum")
     best = mapping.best_schedule(layer, machine, "dense")
-    assert best.ifmap_passes > 1
+    assert best.ifmap_sweeps > 1
     assert best.tiling.residual_tile_bytes <= 256
     with pytest.raises(InputError, match=r"layer: residual tile = 264: bytes exceed the 256"):
         mapping.best_schedule(replace(layer, size=(1, 33)), machine, "dense")

@@ -15,7 +15,7 @@ _WIDTHS = (320, 640, 1280, 1280)
 
 
 def stable_diffusion() -> Workload:
-    """U-Net of Stable Diffusion v1-4 (Rombach et al., CVPR 2022): one pass for 512x512 pixels.
+    """U-Net of Stable Diffusion v1-4 (Rombach et al., CVPR 2022): one evaluation for 512x512 pixels.
 
     Latents 4x64x64, 77 text tokens of 768, 8 heads at every width.
     """

@@ -13,7 +13,7 @@ from rtl.array.wrf import Wrf
 from rtl.control.entry_counter import EntryCounter
 from rtl.geometry import COUNT_BITS, Geometry
 from rtl.l1.map_group import MapGroup
-from rtl.storer.finished_rows import RowEntries
+from rtl.storer.finished_rows import FinishedRows
 from rtl.storer.requantizer import Requantizer
 from rtl.storer.unit_buffer import UnitBuffer
 from rtl.weights.beat_buffer import BeatBuffer
@@ -123,7 +123,7 @@ PROOFS = (
     ),
     Proof(
         "row entries",
-        lambda: RowEntries(accelerator=preset("ews-4")),
+        lambda: FinishedRows(accelerator=preset("ews-4")),
         "row_entries",
         {"UNIT_BITS": _UNIT_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits, "COUNT_BITS": COUNT_BITS},
         checkers=("stream_rules",),

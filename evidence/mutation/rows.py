@@ -11,8 +11,8 @@ from evidence.mutation.suite import Vectors, VectorSuite
 from evidence.mutation.words import below, chance, extent, number, pack, packet
 from rtl import packets
 from rtl.geometry import Geometry
-from rtl.storer.finished_rows import RowEntries
-from rtl.storer.places import RowPlaces
+from rtl.storer.finished_rows import FinishedRows
+from rtl.storer.places import FinishedRowPlaces
 from rtl.weights.group_counter import GroupCounter
 from rtl.weights.row_words import RowWords
 from sim.accelerator import Accelerator, preset
@@ -235,13 +235,13 @@ SUITES = (
     ),
     VectorSuite(
         "row_places",
-        partial(RowPlaces, accelerator=_SMALL),
+        partial(FinishedRowPlaces, accelerator=_SMALL),
         partial(_row_places, _SMALL),
         small={"COUNT_BITS": 6, "PIXEL_BITS": 6, "WORD_ADDRESS_BITS": 8, "BYTE_BITS": 8},
     ),
     VectorSuite(
         "row_entries",
-        partial(RowEntries, accelerator=_SMALL),
+        partial(FinishedRows, accelerator=_SMALL),
         partial(_row_entries, _SMALL),
         small={"COUNT_BITS": 6, "PIXEL_BITS": 6},
     ),

@@ -12,7 +12,7 @@ from evidence.mutation.suite import Expected, Inputs, Vectors, VectorSuite
 from evidence.mutation.words import below, chance, extent, number, pack, packet
 from rtl import packets
 from rtl.geometry import Geometry
-from rtl.storer.intake import RowIntake
+from rtl.storer.intake import PsumRowIntake
 from rtl.storer.pass_walk import PassWalk
 from rtl.storer.unit_buffer import SLOTS, UnitBuffer
 from sim.accelerator import Accelerator, load, preset
@@ -124,7 +124,7 @@ def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 def _row_intake(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     layout = packets.unit(Geometry(acc))
-    time_bits = RowIntake(accelerator=acc).now.shape().width
+    time_bits = PsumRowIntake(accelerator=acc).now.shape().width
     for episode in range(60):
         wide = chance(rng, 0.4)
         most = acc.wide_lanes if wide else acc.requant_lanes
@@ -289,7 +289,9 @@ SUITES = (
         },
     ),
     # Rows in two parts, wide ones in four.
-    VectorSuite("row_intake", partial(RowIntake, accelerator=_HALF), partial(_row_intake, _HALF), view=None),
+    VectorSuite(
+        "row_intake", partial(PsumRowIntake, accelerator=_HALF), partial(_row_intake, _HALF), view=None
+    ),
     VectorSuite(
         "pass_walk", partial(PassWalk, accelerator=_TINY), partial(_pass_walk, _TINY), view=None, small=_SHORT
     ),

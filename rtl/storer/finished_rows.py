@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from rtl import packets
 from rtl.block import Block, place
 from rtl.geometry import COUNT_BITS, Geometry
-from rtl.storer.places import RowPlaces
+from rtl.storer.places import FinishedRowPlaces
 from sim.accelerator import Accelerator
 
 ENTRY = {
@@ -26,7 +26,7 @@ ENTRY = {
 last of a unit, of a layer."""
 
 
-class RowEntries(Block):
+class FinishedRows(Block):
     """One entry for each row, in order.
 
     Function: `handed` rows more are in L1 at the end of the cycle. `unit` is the packet of the oldest unit
@@ -56,7 +56,7 @@ class RowEntries(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         unit = View(self.layout, self.unit)
-        places = place(m, "row_places", RowPlaces(accelerator=self.accelerator))
+        places = place(m, "row_places", FinishedRowPlaces(accelerator=self.accelerator))
         waiting = Signal(COUNT_BITS)
         later = Signal(packets.ADDRESS_BITS)
         pixel = Signal(packets.ADDRESS_BITS)

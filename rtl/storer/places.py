@@ -16,7 +16,7 @@ BYTE_BITS = 16
 """Bytes of a pixel."""
 
 
-class RowPlaces(Block):
+class FinishedRowPlaces(Block):
     """Steps through the rows of a unit: pixel by pixel, rows s = 0.. of each.
 
     Function: the row at hand has `columns` outputs and lies `offset` bytes behind the first row of its pixel,

@@ -14,10 +14,10 @@ from rtl.block import Block, place
 from rtl.bus.fifo import Fifo
 from rtl.geometry import PSUM_BITS, Geometry
 from rtl.packets import WORD_ADDRESS_BITS, WORD_BITS
-from rtl.storer.finished_rows import ENTRY, RowEntries
-from rtl.storer.intake import TIME_BITS, RowIntake
+from rtl.storer.finished_rows import ENTRY, FinishedRows
+from rtl.storer.intake import TIME_BITS, PsumRowIntake
 from rtl.storer.pass_walk import PassWalk
-from rtl.storer.places import BYTE_BITS, RowPlaces
+from rtl.storer.places import BYTE_BITS, FinishedRowPlaces
 from rtl.storer.storer_lanes import StorerLanes
 from rtl.storer.unit_buffer import UnitBuffer
 from sim.accelerator import Accelerator
@@ -63,9 +63,12 @@ class Storer(Block):
                 "choose a multiple of 4 that divides columns",
             )
         self.layout = packets.unit(geometry)
-        self.units, self.places = UnitBuffer(accelerator=accelerator), RowPlaces(accelerator=accelerator)
-        self.intake, self.lanes = RowIntake(accelerator=accelerator), StorerLanes(accelerator=accelerator)
-        self.entries = RowEntries(accelerator=accelerator)
+        self.units, self.places = (
+            UnitBuffer(accelerator=accelerator),
+            FinishedRowPlaces(accelerator=accelerator),
+        )
+        self.intake, self.lanes = PsumRowIntake(accelerator=accelerator), StorerLanes(accelerator=accelerator)
+        self.entries = FinishedRows(accelerator=accelerator)
         data = WORD_BITS * accelerator.map_banks
         self.write_layout = StructLayout(
             {

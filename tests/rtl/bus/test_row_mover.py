@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 import pytest
 
-from rtl.bus.row_mover import RowMover
+from rtl.bus.row_mover import FinishedRowMover
 from tests.rtl.bus.axi_memory import WriteMemory, content, fewest_bursts
 from tests.rtl.simulate import run
 
@@ -111,7 +111,7 @@ def test_one_word_a_cycle():
         row(rng, length=1, offset=7, ends=True),
     ]
     rows += [row(rng, length=n, offset=1, ring=3) for n in (1, 7, 8, 70, 17)]
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), 10)
     before = bytes(memory.content)
     reads, units, ends, errors = move(dut, memory, maps, rows)
@@ -143,7 +143,7 @@ def test_random_stalls(seed):
         )
         for _ in range(50)
     ]
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), int(rng.integers(1, 60)), stalls=rng)
     before = bytes(memory.content)
     reads, units, ends, errors = move(dut, memory, maps, rows, offer=lambda: rng.random() < 0.75)
@@ -157,7 +157,7 @@ def test_an_error_names_its_burst():
     rng = np.random.default_rng(0)
     maps = [content(rng, WORDS * 8)] * 2
     rows = [row(rng, length=256, address=0x100), row(rng, length=3, address=0x301), row(rng)]
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, bytearray(1 << 14), 3, faulty=[0x180, 0x300])
     *_, errors = move(dut, memory, maps, rows)
     assert errors == [0x180, 0x300]
@@ -169,7 +169,7 @@ def test_clear_in_the_middle_of_a_row(slow):
     rng = np.random.default_rng(0)
     maps = [content(rng, WORDS * 8)] * 2
     first, second = row(rng, length=256, address=0x800), row(rng, length=40, address=0x103)
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), 3)
     before = bytes(memory.content)
     queue = [second]

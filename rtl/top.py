@@ -143,7 +143,7 @@ class Top(Block):
         ]
 
     def _work(self, m: Module) -> None:
-        """Units, activations and psums between core, ifmap loader, storer and row mover."""
+        """Stripes, activations and psums between core, ifmap loader, storer and row mover."""
         m.d.comb += [
             self.core.unit_loaded.eq(self.storer.unit_loaded),
             self.core.unit_sent.eq(self.rows.unit_sent & ~self.control.passing),

@@ -1,4 +1,4 @@
-"""Ifmap and residual tiles: what a visit brings into L1, and where chunks and units find it there."""
+"""Ifmap and residual tiles: what a visit brings into L1, and where chunks and stripes find it there."""
 
 from __future__ import annotations
 

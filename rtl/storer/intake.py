@@ -34,7 +34,7 @@ class PsumRowIntake(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.geometry = geometry = Geometry(accelerator)
         columns = accelerator.columns
-        self.layout = packets.unit(geometry)
+        self.layout = packets.stripe(geometry)
         self.wide = accelerator.wide_lanes
         super().__init__(
             {

@@ -93,10 +93,10 @@ class Program:
 
 
 class _Loops(NamedTuple):
-    """The loops of a layer, flattened: units in execution order, and the steps of each of them.
+    """The loops of a layer, flattened: stripes in execution order, and the steps of each of them.
 
     Attributes:
-        part, i, tile: int64 [n, 1], of the unit.
+        part, i, tile: int64 [n, 1], of the stripe.
         opens: bool [n, 1], whether an ifmap tile must be brought in for it.
         channels, outputs: int64 [n, 1], of its part.
         j, k: int64 [m], of the step.
@@ -177,11 +177,11 @@ def _set_weights(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     rows = (chunks["B"] - 1) * chunks["rows"] + chunks["rows_tail"]
     bits = (chunks["A"] - 1) * chunks["row_bits"] + chunks["row_bits_tail"]
     beats = -(-(chunks["D"] * chunks["U"] * rows).astype(np.int64) * bits // port)
-    # The units of the first tile come in the order of their weights.
-    of_unit = beats[loops.tile[:, 0] == 0].sum(axis=1)
-    begin = np.cumsum(of_unit) - of_unit
-    unit = loops.part * schedule.trips[0] + loops.i
-    chunks["beat"] = begin[unit] + np.cumsum(beats, axis=1) - beats
+    # The stripes of the first tile come in the order of their weights.
+    of_stripe = beats[loops.tile[:, 0] == 0].sum(axis=1)
+    begin = np.cumsum(of_stripe) - of_stripe
+    stripe = loops.part * schedule.trips[0] + loops.i
+    chunks["beat"] = begin[stripe] + np.cumsum(beats, axis=1) - beats
     chunks["beats"] = beats
     if not layer.dynamic or schedule.spills:
         kept = (loops.tile > 0) & schedule.tiling.keeps_weights
@@ -202,11 +202,11 @@ def _set_slots(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     chunks["fence"][:, 1:] = late[:, 1:]
     chunks["store"][:, -1] = schedule.store_cycles(1) * chunks["A"][:, -1]
     steps = [(part, i) for part in range(schedule.parts) for i in range(schedule.trips[0])]
-    unit = (loops.part * schedule.trips[0] + loops.i)[:, 0]
+    stripe = (loops.part * schedule.trips[0] + loops.i)[:, 0]
     beats = np.array([schedule.tiling.write_beats(part, i) for part, i in steps])
     words_written = np.array([sum(schedule.tiling.write_words(part, i)) for part, i in steps])
-    chunks["write_beats"][:, -1] = beats[unit]
-    chunks["write_words"][:, -1] = words_written[unit]
+    chunks["write_beats"][:, -1] = beats[stripe]
+    chunks["write_words"][:, -1] = words_written[stripe]
 
 
 def _set_fetches(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:

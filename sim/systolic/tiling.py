@@ -59,10 +59,10 @@ def _beats(row_words: list[int], dma_bits: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _unit_beats(
+def _stripe_beats(
     parts: int, outputs: int, tail: int, columns: int, A: int, size: int, dma_bits: int
 ) -> frozenset[tuple[int, int]]:
-    """(output groups, DMA beats of a pixel) of every unit; `outputs` of a part, `tail` of the last one."""
+    """(output groups, DMA beats of a pixel) of every stripe; `outputs` of a part, `tail` of the last one."""
     found = set()
     for part in {*range(min(parts, WORD)), parts - 1}:  # places in a word repeat after so many
         count = tail if part == parts - 1 else outputs
@@ -178,8 +178,10 @@ class Tiling:
         """Finished bytes of a pixel that wait, if a last chunk has `tokens` for each output group."""
         how, acc = self.schedule, self.schedule.accelerator
         _, tail = how.part_of(how.parts - 1)
-        units = _unit_beats(how.parts, how.outputs, tail, acc.columns, A, how.shape.output_size, acc.dma_bits)
-        return max(0, *(beats - rows * tokens for rows, beats in units)) * acc.dma_bits // 8
+        stripes = _stripe_beats(
+            how.parts, how.outputs, tail, acc.columns, A, how.shape.output_size, acc.dma_bits
+        )
+        return max(0, *(beats - rows * tokens for rows, beats in stripes)) * acc.dma_bits // 8
 
     @property
     def ofmap_buffers(self) -> int:

@@ -45,7 +45,7 @@ def places(row):
 def move(dut, memory, maps, rows, *, offer=lambda: True, cycles=4000, act=None):
     """Runs rows to idle; returns cycles of reads, of `unit_sent`, of row ends, and error addresses."""
     queue = deque(rows)
-    reads, units, ends, errors = [], [], [], []
+    reads, sent, ends, errors = [], [], [], []
 
     async def bench(ctx):
         offered, answer = False, None
@@ -67,7 +67,7 @@ def move(dut, memory, maps, rows, *, offer=lambda: True, cycles=4000, act=None):
                 answer = int.from_bytes(maps[ctx.get(dut.read_map)][at : at + 8], "little")
                 reads.append(cycle)
             if ctx.get(dut.unit_sent):
-                units.append(cycle)
+                sent.append(cycle)
             if ctx.get(dut.error):
                 errors.append(ctx.get(dut.error_address))
             if offered and ctx.get(dut.row_ready):
@@ -79,7 +79,7 @@ def move(dut, memory, maps, rows, *, offer=lambda: True, cycles=4000, act=None):
                 return
 
     run(dut, bench)
-    return reads, units, ends, errors
+    return reads, sent, ends, errors
 
 
 def check_values(before, memory, maps, rows):
@@ -114,14 +114,14 @@ def test_one_word_a_cycle():
     dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), 10)
     before = bytes(memory.content)
-    reads, units, ends, errors = move(dut, memory, maps, rows)
+    reads, sent, ends, errors = move(dut, memory, maps, rows)
     check_values(before, memory, maps, rows)
     total = sum(words_of(item) for item in rows)
     assert reads == list(range(total))
     assert [cycle for cycle, *_ in memory.written] == list(range(2, total + 2))
     last = np.cumsum([words_of(item) for item in rows]) - 1
     assert ends == last.tolist()
-    assert units == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
+    assert sent == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
     first = last - [words_of(item) - 1 for item in rows]
     assert set(first) <= {cycle for cycle, *_ in memory.bursts}
     assert len(memory.bursts) == sum(
@@ -146,10 +146,10 @@ def test_random_stalls(seed):
     dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), int(rng.integers(1, 60)), stalls=rng)
     before = bytes(memory.content)
-    reads, units, ends, errors = move(dut, memory, maps, rows, offer=lambda: rng.random() < 0.75)
+    reads, sent, ends, errors = move(dut, memory, maps, rows, offer=lambda: rng.random() < 0.75)
     check_values(before, memory, maps, rows)
     assert len(reads) == sum(words_of(item) for item in rows)
-    assert units == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
+    assert sent == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
     assert not errors
 
 

@@ -222,7 +222,7 @@ def test_one_layer():
     image = compiler.compile_layer(layer, schedule, (6, 5), zero=3)
     data = np.random.default_rng(1).integers(-128, 128, (1, 9, 6, 5)).astype(np.int8)
     assert_runs(image.network, image, data)
-    assert (image.layers[0].tiles, image.layers[0].units) == (4, 2)
+    assert (image.layers[0].tiles, image.layers[0].stripes) == (4, 2)
 
 
 def test_a_reshape_of_places_moves_nothing():

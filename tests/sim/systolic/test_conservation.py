@@ -57,7 +57,7 @@ def books(case, program) -> dict[str, int]:
     # An output group of the loop, or the whole part, must fit to be read from DRAM once.
     outputs = schedule.outputs
     if schedule.outputs_outer:
-        outputs = min(outputs, schedule.a * machine.columns)
+        outputs = min(outputs, schedule.A * machine.columns)
     fits = weight_bits(case, outputs) <= 8 * (machine.l2_bytes // 4)
     times = 1 if fits else schedule.tiles
     weights = codebook + times * stream
@@ -65,9 +65,9 @@ def books(case, program) -> dict[str, int]:
         weights = 0
     groups = -(-schedule.outputs // machine.columns)
     comes_again = schedule.split_channels or (schedule.outputs_outer and schedule.tiles > 1)
-    again = -(-groups // schedule.a) if comes_again else 1
-    inward = runs(schedule, layer.channels, schedule.b * machine.rows, not schedule.split_channels)
-    added = runs(schedule, shape.outputs, schedule.a * machine.columns, again == 1)
+    again = -(-groups // schedule.A) if comes_again else 1
+    inward = runs(schedule, layer.channels, schedule.B * machine.rows, not schedule.split_channels)
+    added = runs(schedule, shape.outputs, schedule.A * machine.columns, again == 1)
     outward = runs(schedule, shape.outputs, machine.columns, False)
     pixels, folded = shape.out_h * shape.out_w, shape.channels != layer.channels
     lines = 0

@@ -216,8 +216,23 @@ class Tiling:
 
     @cached_property
     def keeps_weights(self) -> bool:
-        """Whether L2 keeps the weights that the next spatial tile needs again."""
+        """Whether L2 keeps the weights that the next spatial tile needs again, as they lie there: in whole beats."""
         how = self.schedule
-        groups = min(how.A, how.output_groups) if how.outputs_outer else how.output_groups
-        bits = how.rows_bits(groups)
-        return bits * how.channels * how.positions * how.split <= 8 * how.accelerator.weight_bytes
+        steps = 1 if how.outputs_outer else how.trips[0]
+        beats = (steps - 1) * self._weight_beats(0) + self._weight_beats(steps - 1)
+        return beats * how.accelerator.weight_port_bits <= 8 * how.accelerator.weight_bytes
+
+    def _weight_beats(self, i: int) -> int:
+        """Beats of all chunks of step i over output groups of a full part; each chunk fills its last beat up."""
+        how = self.schedule
+        before = how.rows_bits(i * how.A) if i else 0
+        bits = how.rows_bits(min((i + 1) * how.A, how.output_groups)) - before
+        _, trips_j, trips_k = how.trips
+        beats = 0
+        for j, times_j in ((0, trips_j - 1), (trips_j - 1, 1)):
+            rows = min(how.B * how.accelerator.rows, how.channels - j * how.B * how.accelerator.rows)
+            for k, times_k in ((0, trips_k - 1), (trips_k - 1, 1)):
+                positions = min(how.D, how.positions - k * how.D)
+                sent = rows * positions * how.split * bits
+                beats += times_j * times_k * -(-sent // how.accelerator.weight_port_bits)
+        return beats

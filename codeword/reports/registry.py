@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from codeword import outputs
 from sim.errors import InputError, nearest
 
 TEXT = "text"
@@ -194,6 +195,8 @@ def make(
     for stage in stages:
         if stage not in known:
             raise InputError("--stage", stage, f"is none of {name}", nearest(stage, known))
+    if out is not None:
+        outputs.file(out, [report.out.suffix], "--out")
     chosen = stages or [stage.name for stage in report.stages]
     task = Task(work or report.work, out or report.out, data, priced=work is not None or TRAIN in chosen)
     task.out.parent.mkdir(parents=True, exist_ok=True)

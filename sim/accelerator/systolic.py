@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 from sim import formats
 from sim.errors import InputError, require_multiple
 from sim.formats import encoding
+from sim.names import require_name
 
 L1Group = Literal["ifmap", "psum", "ofmap", "residual"]
 L1_EIGHTHS: dict[L1Group, int] = {"ifmap": 2, "psum": 4, "ofmap": 1, "residual": 1}
 """Eighths of L1 that each of its groups has, eight in all; assumed."""
+
+
+def _name(name: str) -> str:
+    require_name("name", name)
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
 
 
 class Accelerator(BaseModel):
@@ -23,65 +32,70 @@ class Accelerator(BaseModel):
     Defaults marked *assumed* are not published (MVQ reference, "not public, and our defaults").
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str
+    name: Name = Field(description="printed; Verilog takes a word of ASCII")
     kind: Literal["systolic"] = "systolic"
     rows: int = Field(ge=1, le=64, description="H, input channels")
     columns: int = Field(ge=1, le=64, description="L, output channels")
-    tile_rows: int = Field(4, ge=1, description="TH, rows of a combinational tile; assumed")
-    tile_columns: int = Field(16, ge=1, description="TL, columns of a tile (d on a sparse array)")
+    tile_rows: int = Field(4, ge=1, le=64, description="TH, rows of a combinational tile; assumed")
+    tile_columns: int = Field(16, ge=1, le=64, description="TL, columns of a tile (d on a sparse array)")
     dataflow: Literal["ws", "ews"] = Field("ews", description="ws fixes A = B = D = 1")
-    extension: tuple[int, int, int] | None = Field(
+    extension: Annotated[tuple[int, int, int], Strict(False)] | None = Field(
         None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses"
     )
     format: str = Field(
         "dense", description=f"of the weights it is made for: {', '.join(formats.FORMATS)}; dense runs too"
     )
     sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
-    codeword_length: int = Field(16, ge=1, description="d")
+    codeword_length: int = Field(16, ge=1, le=256, description="d")
     codebook_entries: int = Field(512, ge=2, le=65536, description="k, depth of the codebook RF")
-    keep: int = Field(4, ge=1, description="N of N:M")
+    keep: int = Field(4, ge=1, le=16, description="N of N:M")
     group: int = Field(16, ge=1, le=16, description="M of N:M")
-    wrf_depth: int = Field(16, ge=1, description="words per PE (MVQ Table 2)")
-    arf_depth: int = Field(32, ge=1, description="activations per row; assumed")
+    wrf_depth: int = Field(16, ge=1, le=1024, description="words per PE (MVQ Table 2)")
+    arf_depth: int = Field(32, ge=1, le=65536, description="activations per row; assumed")
     arf_reuse: bool = Field(True, description="sliding-window reuse along x")
-    prf_depth: int = Field(16, ge=1, description="psums per column; assumed")
-    weight_port_bits: int = Field(64, ge=64, description="L2 to loader; MVQ sec. 7.1")
+    prf_depth: int = Field(16, ge=1, le=65536, description="psums per column; assumed")
+    weight_port_bits: int = Field(64, ge=64, le=8192, description="L2 to loader; MVQ sec. 7.1")
     weight_overlap: bool = Field(
         True,
         description="a chunk may load while the one before it computes; "
         "without it the whole WRF serves one chunk, whose load is exposed",
     )
-    ifmap_banks: int = Field(8, ge=1, description="64-bit L1 banks a fetch reads at once; assumed")
-    psum_banks: int = Field(32, ge=1, description="64-bit L1 banks of the psum group; assumed")
+    ifmap_banks: int = Field(8, ge=1, le=4096, description="64-bit L1 banks a fetch reads at once; assumed")
+    psum_banks: int = Field(32, ge=1, le=4096, description="64-bit L1 banks of the psum group; assumed")
     psum_ports: Literal[1, 2] = Field(1, description="2: stored psums are read and written at once")
     psum_store_bits: Literal[32] = Field(32, description="width of a stored psum")
-    requant_lanes: int = Field(64, ge=1, description="storer lanes; assumed")
-    l1_bytes: int = Field(256 * 1024, ge=1024, description="128 KB at 16x16 (MVQ sec. 7.1)")
-    l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="MVQ sec. 7.1")
+    requant_lanes: int = Field(64, ge=1, le=4096, description="storer lanes; assumed")
+    l1_bytes: int = Field(256 * 1024, ge=1024, le=2**32, description="128 KB at 16x16 (MVQ sec. 7.1)")
+    l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, le=2**40, description="MVQ sec. 7.1")
     l2_weight_bytes: int | None = Field(
         None,
         ge=1,
+        le=2**40,
         description="of L2, for weights that are needed again; "
         "the rest holds maps; by default a quarter, assumed",
     )
-    dma_bits: int = Field(64, ge=8, description="L2 to L1 and back, each way; MVQ sec. 3.1")
-    dma_setup: int = Field(8, ge=0, description="cycles of a DMA descriptor before its first beat; assumed")
-    l2_latency: int = Field(4, ge=0, description="cycles; assumed")
-    dma_burst_gap: int = Field(0, ge=0, description="cycles between bursts of 16 beats; assumed")
-    dram_bits: int = Field(64, ge=1, description="a cycle: 2.4 GB/s; assumed, sweep it")
-    dram_latency: int = Field(100, ge=0, description="cycles; assumed")
-    dram_row_bytes: int = Field(2048, ge=64, description="of a DRAM row buffer; assumed")
-    dram_row_cycles: int = Field(9, ge=0, description="to open a row, 30 ns; assumed")
-    rom_banks: int = Field(16, ge=1, description="of the codebook ROM, codeword index mod banks; assumed")
-    rom_ports: int = Field(1, ge=1, description="reads a cycle and bank; assumed")
+    dma_bits: int = Field(64, ge=8, le=65536, description="L2 to L1 and back, each way; MVQ sec. 3.1")
+    dma_setup: int = Field(
+        8, ge=0, le=10**6, description="cycles of a DMA descriptor before its first beat; assumed"
+    )
+    l2_latency: int = Field(4, ge=0, le=10**6, description="cycles; assumed")
+    dma_burst_gap: int = Field(0, ge=0, le=10**6, description="cycles between bursts of 16 beats; assumed")
+    dram_bits: int = Field(64, ge=1, le=65536, description="a cycle: 2.4 GB/s; assumed, sweep it")
+    dram_latency: int = Field(100, ge=0, le=10**6, description="cycles; assumed")
+    dram_row_bytes: int = Field(2048, ge=64, le=2**24, description="of a DRAM row buffer; assumed")
+    dram_row_cycles: int = Field(9, ge=0, le=10**6, description="to open a row, 30 ns; assumed")
+    rom_banks: int = Field(
+        16, ge=1, le=4096, description="of the codebook ROM, codeword index mod banks; assumed"
+    )
+    rom_ports: int = Field(1, ge=1, le=64, description="reads a cycle and bank; assumed")
     edge_registers: bool = Field(
         True,
         description="registers in loader, operand edge, deskew and PRF; "
         "without them an idealised array, as SCALE-Sim assumes",
     )
-    clock_hz: float = Field(300e6, gt=0, description="MVQ sec. 7.1")
+    clock_hz: float = Field(300e6, ge=1, le=1e12, description="MVQ sec. 7.1")
     technology: str = Field("mvq40", description="coefficients of energy and area; sim/technology")
     dram: str = Field("", description="type for its energy, such as lpddr4; by default the technology's")
 
@@ -94,7 +108,7 @@ class Accelerator(BaseModel):
         names = {form.loader: form.name for form in formats.FORMATS.values()}
         loader = fields["loader"]
         rest = {name: value for name, value in fields.items() if name != "loader"}
-        return rest | {"format": names.get(loader, loader)}
+        return rest | {"format": names.get(loader, loader) if isinstance(loader, str) else loader}
 
     @model_validator(mode="after")
     def _consistent(self) -> Accelerator:

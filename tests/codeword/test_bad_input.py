@@ -193,7 +193,8 @@ def test_compress_nan_weight(codeword: Command, checkpoint: Path, tmp_path: Path
 
 def test_compress_missing_model(codeword: Command, tmp_path: Path) -> None:
     assert_refused(
-        codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x"), "none.safetensors"
+        codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x.safetensors"),
+        "none.safetensors",
     )
 
 

@@ -48,7 +48,7 @@ class Accelerator(BaseModel):
         "dense", description=f"of the weights it is made for: {', '.join(formats.FORMATS)}; dense runs too"
     )
     sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
-    codeword_length: int = Field(16, ge=1, le=256, description="d")
+    codeword_length: int = Field(16, ge=1, le=256, description="d, output channels of a codeword")
     codebook_entries: int = Field(512, ge=2, le=65536, description="k, depth of the codebook RF")
     keep: int = Field(4, ge=1, le=16, description="N of N:M")
     group: int = Field(16, ge=1, le=16, description="M of N:M")

@@ -41,7 +41,12 @@ class Task:
         """
         if not self.out.exists():
             raise InputError("--out", str(self.out), "no such file", "run the stage that makes it first")
-        return json.loads(self.out.read_text())
+        try:
+            return json.loads(self.out.read_text())
+        except ValueError as error:
+            raise InputError(
+                "--out", str(self.out), f"is no JSON: {error}", "run the stage that makes it again"
+            ) from None
 
 
 @dataclass(frozen=True)

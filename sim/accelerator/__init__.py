@@ -27,7 +27,7 @@ def preset(name: str) -> Accelerator:
     Raises:
         InputError: unknown family (with the nearest name) or a size out of range.
     """
-    match = re.fullmatch(r"(.+)-(\d+)(?:x(\d+))?", name)
+    match = re.fullmatch(r"(.+)-([0-9]{1,9})(?:x([0-9]{1,9}))?", name)
     family, known = match.group(1) if match else name, families()
     if family not in known:
         raise InputError(
@@ -62,10 +62,9 @@ def load(source: str | Path, overrides: Mapping[str, object] | None = None) -> A
         base = fields.pop("base", None)
         if base is not None and not isinstance(base, str):
             raise InputError(f"{path.name}: base", base, "is no name", 'name a preset: base = "ews-cms-64"')
-        start = {} if base is None else preset(base).model_dump()
-        fields = start | {"name": path.stem} | fields
         try:
-            return build(fields | dict(overrides or {}))
+            start = {} if base is None else preset(base).model_dump()
+            return build(start | {"name": path.stem} | fields | dict(overrides or {}))
         except InputError as error:
             raise error if error.field in (overrides or {}) else error.within(f"{path.name}: ") from None
     return build(preset(str(source)).model_dump() | dict(overrides or {}))

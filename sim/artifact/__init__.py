@@ -163,7 +163,7 @@ def _explained(first: ErrorDetails, fields: dict[str, Any]) -> InputError:
     if first["type"] == "union_tag_invalid" and where[0] == "layers":
         kind = first["ctx"]["tag"]
         return InputError(f"layers.{where[1]}.kind", kind, "unknown", nearest(kind, KINDS))
-    if where[0] == "layers" and len(where) > 3:
+    if where[:1] == ["layers"] and len(where) > 3:
         name = fields["layers"][int(where[1])].get("name")
         where[:3] = [name] if isinstance(name, str) and NAME.fullmatch(name) else where[:2]
     fix = "export the network again; `python -m sim.artifact` prints the schema of a header"

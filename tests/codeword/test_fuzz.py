@@ -22,6 +22,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from safetensors.numpy import save as to_bytes
 from codeword import cli
 from sim import artifact, technology
 from sim.accelerator import Accelerator
+from sim.network import Conv, DenseWeight, Layer
 from tests.codeword.conftest import Result
 from tests.sim.network.kinds import every_layer
 
@@ -81,7 +83,7 @@ TIMES = settings(
     suppress_health_check=list(HealthCheck),
     database=None,
 )
-QUICK, LONG = settings(TIMES, max_examples=50, derandomize=True), settings(TIMES, max_examples=2000)
+QUICK, LONG = settings(TIMES, max_examples=50, derandomize=True), settings(TIMES, max_examples=600)
 """Of each kind; those of `make test` are the same every time."""
 
 
@@ -125,10 +127,19 @@ def kind(examples: Callable[..., None]) -> Callable[..., None]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     where = tmp_path_factory.mktemp("fuzz")
-    artifact.save(every_layer(0), where / "good.safetensors")
+    every = every_layer(0)
+    artifact.save(every, where / "every.safetensors")  # of three formats, which no machine runs together
+    artifact.save(replace(every, layers=tuple(map(_plain, every.layers))), where / "good.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(where)
         yield where
+
+
+def _plain(layer: Layer) -> Layer:
+    """A layer whose weight is dense, or has a codebook and nothing beside it."""
+    if isinstance(layer, Conv) and layer.weight.format not in ("dense", "vq"):
+        return replace(layer, weight=DenseWeight(layer.weight.decode()))
+    return layer
 
 
 def parts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -212,15 +223,14 @@ def _vast(value: Any) -> bool:
 
 
 def test_what_is_damaged_is_good_before(folder: Path) -> None:
-    for machine in ("ews-4", "ews-c-4"):
-        assert call("estimate", folder / "good.safetensors", "-a", machine).status == 0
-    assert call("simulate", folder / "good.safetensors", "-a", "ews-c-4").status == 0
+    for verb in ("estimate", "simulate"):
+        assert call(verb, folder / "good.safetensors", "-a", "ews-c-4").status == 0
     for name in technology.NAMES:
-        (folder / "same.toml").write_text(
+        file = folder / f"same as {name}.toml"
+        file.write_text(
             as_document(tomllib.loads((Path(technology.__file__).parent / f"{name}.toml").read_text()))
         )
-        same = call("estimate", "resnet20", "-a", "ews-4", "--technology", folder / "same.toml", "--json")
-        technology.load.cache_clear()
+        same = call("estimate", "resnet20", "-a", "ews-4", "--technology", file, "--json")
         kept = call("estimate", "resnet20", "-a", "ews-4", "--technology", name, "--json")
         assert (same.status, json.loads(same.out)["energy_pj"]) == (0, json.loads(kept.out)["energy_pj"])
 
@@ -232,25 +242,26 @@ def test_bytes_of_a_network(folder: Path, data: st.DataObject) -> None:
     assert_told(call("estimate", file, "-a", "ews-c-4"))
 
 
-def _network(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    metadata, tensors = artifact._read(folder / "good.safetensors", "network")
+def _network(folder: Path, data: st.DataObject) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    name = data.draw(st.sampled_from(["good", "every"]))
+    metadata, tensors = artifact._read(folder / f"{name}.safetensors", "network")
     return json.loads(metadata["codeword"]), tensors
 
 
 @kind
 def test_headers_of_networks(folder: Path, data: st.DataObject) -> None:
-    header, tensors = _network(folder)
+    header, tensors = _network(folder, data)
     text = as_json(damaged(data, header, JUNK_JSON))
     text = data.draw(st.sampled_from([text] * 20 + ["[" * 100_000, "{", "7", "", text[:-1], "null"]))
     file = folder / "header.safetensors"
     file.write_bytes(to_bytes(tensors, {"codeword": text}))
     verb = data.draw(st.sampled_from(["estimate", "estimate", "simulate"]))
-    assert_told(call(verb, file, "-a", data.draw(st.sampled_from(["ews-4", "ews-c-4", "ews-cms-16"]))))
+    assert_told(call(verb, file, "-a", data.draw(st.sampled_from(["ews-4", "ews-c-4", "ews-c-4"]))))
 
 
 @kind
 def test_tensors_of_networks(folder: Path, data: st.DataObject) -> None:
-    header, tensors = _network(folder)
+    header, tensors = _network(folder, data)
     for _ in range(data.draw(st.sampled_from([1, 1, 2]))):
         name = data.draw(st.sampled_from(sorted(tensors)))
         tensor = tensors[name]
@@ -315,7 +326,7 @@ def test_coefficients(folder: Path, data: st.DataObject) -> None:
 
 @kind
 def test_images(folder: Path, data: st.DataObject) -> None:
-    shape = data.draw(st.sampled_from([(1, 2, 5, 5), (2, 5, 5), (0, 2, 5, 5), (), (3,), (1, 2, 5, 6)]))
+    shape = data.draw(st.sampled_from([(1, 2, 6, 5), (2, 6, 5), (0, 2, 6, 5), (), (3,), (1, 2, 5, 6)]))
     kinds = ["i1", "u1", "i8", "f2", "f4", "f8", "?", "c8", "S3", "M8[s]", "V2", ">f4"]
     values = np.zeros(shape, data.draw(st.sampled_from(kinds)))
     if values.dtype.kind == "f":

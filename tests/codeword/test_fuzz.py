@@ -83,7 +83,7 @@ TIMES = settings(
     suppress_health_check=list(HealthCheck),
     database=None,
 )
-QUICK, LONG = settings(TIMES, max_examples=50, derandomize=True), settings(TIMES, max_examples=600)
+QUICK, LONG = settings(TIMES, max_examples=80, derandomize=True), settings(TIMES, max_examples=1500)
 """Of each kind; those of `make test` are the same every time."""
 
 
@@ -107,10 +107,13 @@ def assert_told(result: Result) -> None:
     assert "Traceback" not in result.err
     if result.status == 2 and not result.err.startswith("Usage: "):
         assert result.out == ""
-        assert result.err.startswith("codeword: "), result.err
-        assert result.err.count("\n") == 1, result.err
-        assert "Fix: " in result.err
-        assert len(result.err) < 3000
+        *notes, said = result.err.splitlines()
+        assert said.startswith("codeword: "), result.err
+        assert "Fix: " in said
+        assert len(said) < 3000
+        assert not notes or "MACs" in notes[0], (
+            result.err
+        )  # what an import found before the machine refused it
 
 
 def kind(examples: Callable[..., None]) -> Callable[..., None]:
@@ -268,7 +271,8 @@ def test_tensors_of_networks(folder: Path, data: st.DataObject) -> None:
         match data.draw(st.sampled_from(["type", "shape", "empty", "gone", "low", "high", "flat"])):
             case "type":
                 kinds = [np.int8, np.uint8, np.int64, np.float32, np.float16, np.bool_]
-                tensors[name] = tensor.astype(data.draw(st.sampled_from(kinds)))
+                with np.errstate(all="ignore"):
+                    tensors[name] = tensor.astype(data.draw(st.sampled_from(kinds)))
             case "shape":
                 tensors[name] = np.ascontiguousarray(tensor[:-1])
             case "empty":

@@ -206,5 +206,12 @@ def make(
     task = Task(work or report.work, out or report.out, data, priced=work is not None or TRAIN in chosen)
     task.out.parent.mkdir(parents=True, exist_ok=True)
     for stage in chosen:
-        import_module(f"codeword.reports.{name}.{stage}").run(task)
+        run = import_module(f"codeword.reports.{name}.{stage}").run
+        try:
+            run(task)
+        except (LookupError, TypeError) as error:
+            if out is None or list(chosen) != [TEXT]:
+                raise
+            problem = f"holds other figures than {name} writes: {error!r}"
+            raise InputError("--out", str(out), problem, "run the stage that makes it again") from error
     return task.out

@@ -338,3 +338,48 @@ def test_archives_and_empty_files_are_no_images(codeword: Command, network: Path
     assert_refused(codeword(*options), "cannot be read")
     np.save(file, np.zeros((0, 1, 6, 6), np.int8))
     assert_refused(codeword(*options), "holds no image")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata"),
+    [
+        ({"blocks.x.conv1.weight": (1,), "conv.weight": (16, 1, 3, 3)}, {}),
+        ({"blocks.2.conv1.weight": (1,), "conv.weight": ()}, {}),
+        ({"blocks.2.conv1.weight": (1,), "conv.weight": (16, 1, 3, 3)}, {}),
+        ({"blocks.2.conv1.assignments": (3,), "codebook": (3,), "conv.weight": (16, 1, 3, 3)}, {}),
+        (
+            {"blocks.2.conv1.assignments": (3,), "codebook": (3, 4), "conv.weight": (16, 1, 3, 3)},
+            {"pattern": "x"},
+        ),
+    ],
+)
+def test_compress_other_tensors(
+    codeword: Command, tmp_path: Path, tensors: dict[str, tuple[int, ...]], metadata: dict[str, str]
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({name: np.zeros(shape, np.float32) for name, shape in tensors.items()}, file, metadata)
+    assert_refused(
+        codeword("compress", file, "-o", tmp_path / "out.safetensors"), "model.safetensors", "ResNet"
+    )
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"\0\0\x08\xff"])
+def test_compress_other_data(codeword: Command, tmp_path: Path, suffix: str, content: bytes) -> None:
+    for split in ("train", "t10k"):
+        for what in ("images-idx3", "labels-idx1"):
+            (tmp_path / f"{split}-{what}-ubyte{suffix}").write_bytes(content)
+    options = ("-o", tmp_path / "out.safetensors", "--data", tmp_path)
+    assert_refused(codeword("compress", "resnet20-fashion", *options), "train-images-idx3-ubyte")
+
+
+def test_verify_what_is_no_text(codeword: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.v").write_bytes(b"\xff\0")
+    assert_refused(codeword("verify", "-a", "ews-4", "--rtl", tmp_path), "rtl = ", "no text")
+
+
+@pytest.mark.parametrize("figures", ["", "junk", "[]", "{}"])
+def test_a_report_on_other_figures(codeword: Command, tmp_path: Path, figures: str) -> None:
+    (tmp_path / "x.json").write_text(figures)
+    options = ("--stage", "text", "--out", tmp_path / "x.json")
+    assert_refused(codeword("report", "vq4all", *options), "x.json", "run the stage")

@@ -83,7 +83,7 @@ TIMES = settings(
     suppress_health_check=list(HealthCheck),
     database=None,
 )
-QUICK, LONG = settings(TIMES, max_examples=80, derandomize=True), settings(TIMES, max_examples=1500)
+QUICK, LONG = settings(TIMES, max_examples=80, derandomize=True), settings(TIMES, max_examples=1000)
 """Of each kind; those of `make test` are the same every time."""
 
 

@@ -8,6 +8,7 @@ from sim.accelerator import Accelerator
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.systolic.mapping import best_schedule
 from sim.systolic.schedule import Schedule, Source, spills
+from sim.technology import mapping_energy
 
 
 def plan(
@@ -25,8 +26,10 @@ def plan(
         formats: stream format and k by name of the convolution.
 
     Raises:
-        InputError: a layer cannot be mapped; the message names it and the limit that it breaks.
+        InputError: a layer cannot be mapped; the message names it and the limit that it breaks. Or the
+            accelerator's technology is unknown.
     """
+    mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
     plans: list[Schedule | Source] = []
     left = 0  # bytes that the layer before left in L1, 0 for none
     for shape in shapes:

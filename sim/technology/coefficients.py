@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from sim.accelerator.systolic import Accelerator
 from sim.technology.banks import Bank, rom_bank
+from sim.technology.base import Needs, needed
 from sim.technology.provenance import Figure, Label, Strict, missing
 
 SizeUnit = Literal["PE", "row", "column", "accelerator"]
@@ -37,7 +38,7 @@ class Sized(Sourced):
     um2: dict[int, float]
     flip_flops: dict[int, int]
     valid: tuple[int, int]
-    needs: dict[str, int | bool] = Field({})
+    needs: Needs = Field({})
 
     @model_validator(mode="after")
     def _complete(self) -> Sized:
@@ -60,10 +61,9 @@ class Sized(Sourced):
         return self._at(self.flip_flops, accelerator)
 
     def _at(self, sizes: Mapping[int, float], accelerator: Accelerator) -> Figure:
-        for field, needed in self.needs.items():
-            found = getattr(accelerator, field)
-            if found != needed:
-                return missing(f"measured for {field} = {needed}, not {found}")
+        for field, wanted in self.needs.items():
+            if (found := needed(accelerator, field)) != wanted:
+                return missing(f"measured for {field} = {wanted}, not {found}")
         units = size_units(self.unit, accelerator)
         low, high = self.valid
         if not low <= units <= high:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.data.fashion_mnist import Images
+from algos.precision import Precision, computing, resolved
 from sim.errors import InputError
 
 Report = Callable[[int, float, float], None]
@@ -34,6 +35,7 @@ class Recipe:
         optimizer: "sgd" (Nesterov) or "adamw".
         warm_up: share of the steps before the peak.
         decay: weight decay.
+        precision: of the forward pass; auto is what the processor computes fast.
     """
 
     epochs: int
@@ -43,6 +45,7 @@ class Recipe:
     warm_up: float = 0.15
     decay: float = 5e-4
     seed: int = 0
+    precision: Precision = "auto"
 
     def steps(self, images: int) -> int:
         """Updates in a whole training; images that fill no batch are left out of an epoch."""
@@ -84,15 +87,16 @@ def fit(
     report: Report = silent,
     after_step: Callable[[], None] = lambda: None,
 ) -> nn.Module:
-    """Trains in place, in bfloat16 autocast; an interrupted run resumes after its last epoch.
+    """Trains in place; an interrupted run resumes after its last epoch.
 
     Args:
-        checkpoint: written after every epoch, and read first where it exists.
+        checkpoint: written after every epoch, and read first where it exists. A training goes on in the
+            precision in which it began, on another processor too.
         after_step: called after every update, to project parameters.
 
     Raises:
-        InputError: fewer images than a batch, a checkpoint of another recipe, or a loss that is
-            not finite.
+        InputError: fewer images than a batch, no such precision, a checkpoint of another recipe, or a loss
+            that is not finite.
     """
     if len(images) < recipe.batch:
         raise InputError(
@@ -129,6 +133,7 @@ class _Training:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, recipe.rate, total_steps=recipe.steps(len(images)), pct_start=recipe.warm_up
         )
+        self.precision = resolved(recipe.precision)
         self.history: list[dict[str, float]] = []
 
     def epoch(self) -> float:
@@ -139,7 +144,7 @@ class _Training:
         for chosen in order[: updates * self.recipe.batch].split(self.recipe.batch):
             x = normalize(augment(self.images.pixels[chosen], self.generator))
             self.optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):
+            with computing(self.precision):
                 loss = F.cross_entropy(self.model(x), self.images.labels[chosen])
             loss.backward()
             self.optimizer.step()
@@ -157,6 +162,7 @@ class _Training:
             "generator": self.generator.get_state(),
             "epoch": len(self.history),
             "recipe": asdict(self.recipe),
+            "precision": self.precision,
             "history": self.history,
         }
 
@@ -171,6 +177,7 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"])
+        self.precision = state["precision"]
         self.history = state["history"]
 
 
@@ -183,6 +190,11 @@ def _optimizer(learned: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optim
 def history(checkpoint: Path) -> list[dict[str, float]]:
     """Mean loss and seconds of each epoch behind a checkpoint of `fit`."""
     return torch.load(checkpoint, weights_only=True).get("history", [])
+
+
+def computed_in(checkpoint: Path) -> Precision:
+    """The precision of the training behind a checkpoint: float32 or bfloat16."""
+    return torch.load(checkpoint, weights_only=True)["precision"]
 
 
 def save_atomically(state: object, path: Path) -> None:

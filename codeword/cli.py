@@ -136,11 +136,7 @@ def compress(
         f"{quality['compression_ratio']:.1f}x; {quality['accuracy']:.2%} of "
         f"{quality['test_images']:,} test images"
     )
-    fields = {
-        "network": net.name,
-        "file": str(output),
-        "fine_tuning_epochs": api.fine_tuning_epochs(method, given),
-    }
+    fields = {"network": net.name, "file": str(output), **api.fine_tuning(method, given)}
     _print(as_json, fields | quality, [readable])
 
 

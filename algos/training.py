@@ -16,6 +16,10 @@ from torch.nn import functional as F
 from algos.data.fashion_mnist import Images
 from algos.precision import Precision, computing, resolved
 from sim.errors import InputError
+from sim.steps import steps
+
+_LANES = 16
+"""Of float32 in a vector of AVX-512; AVX2 has half of them."""
 
 Report = Callable[[int, float, float], None]
 """Called after every epoch with its number, mean loss and seconds."""
@@ -64,9 +68,23 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirror[:, None, None, None], shifted.flip(3), shifted)
 
 
-def normalize(pixels: Tensor) -> Tensor:
-    """uint8 -> float in 0..1, channels last."""
-    return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
+def normalize(pixels: Tensor, layout: torch.memory_format = torch.channels_last) -> Tensor:
+    """uint8 -> float in 0..1, in this memory layout."""
+    return (pixels.float() / 255).contiguous(memory_format=layout)
+
+
+def training_layout(model: nn.Module) -> torch.memory_format:
+    """Channels last, the faster one, but for networks with a narrow 1x1 convolution of stride 2.
+
+    Of such a one, with fewer input channels than a vector has lanes, oneDNN's gradient writes beyond its memory
+    on AVX2 (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    convolutions = (part for part in model.modules() if isinstance(part, nn.Conv2d))
+    narrow = any(
+        one.kernel_size == (1, 1) and one.stride != (1, 1) and one.in_channels < _LANES
+        for one in convolutions
+    )
+    return torch.contiguous_format if narrow else torch.channels_last
 
 
 @torch.no_grad()
@@ -126,7 +144,8 @@ class _Training:
     def __init__(
         self, model: nn.Module, images: Images, recipe: Recipe, after_step: Callable[[], None]
     ) -> None:
-        model.to(memory_format=torch.channels_last)
+        self.layout = training_layout(model)
+        model.to(memory_format=self.layout)
         self.model, self.images, self.recipe, self.after_step = model, images, recipe, after_step
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.optimizer = _optimizer([p for p in model.parameters() if p.requires_grad], recipe)
@@ -141,8 +160,9 @@ class _Training:
         self.model.train()
         losses, updates = 0.0, len(self.images) // self.recipe.batch
         order = torch.randperm(len(self.images), generator=self.generator)
-        for chosen in order[: updates * self.recipe.batch].split(self.recipe.batch):
-            x = normalize(augment(self.images.pixels[chosen], self.generator))
+        batches = order[: updates * self.recipe.batch].split(self.recipe.batch)
+        for chosen in steps(batches, f"epoch {len(self.history) + 1} of {self.recipe.epochs}", updates):
+            x = normalize(augment(self.images.pixels[chosen], self.generator), self.layout)
             self.optimizer.zero_grad()
             with computing(self.precision):
                 loss = F.cross_entropy(self.model(x), self.images.labels[chosen])

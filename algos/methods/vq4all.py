@@ -31,11 +31,12 @@ from algos.frontend.lowering import require_calibration
 from algos.methods.method import PRECISION_HELP, Data, Method, described
 from algos.norms import gains_kept_positive
 from algos.precision import Precision, computing, resolved
-from algos.training import Report, augment, normalize, save_atomically, silent
+from algos.training import Report, augment, normalize, save_atomically, silent, training_layout
 from algos.weights.codebook import attach, attached
 from algos.weights.universal import FrozenCodebook, UniversalWeight, sample_codebook
 from sim.errors import InputError
 from sim.network import Network
+from sim.steps import steps
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,9 @@ class _Construction:
         config: Vq4allConfig,
         report: Report,
     ) -> None:
-        model.to(memory_format=torch.channels_last)
-        teacher.to(memory_format=torch.channels_last)
+        self.layout = training_layout(model)
+        model.to(memory_format=self.layout)
+        teacher.to(memory_format=self.layout)
         self.model, self.images, self.config, self.report = model, images, config, report
         self.weights = universal_weights(model)
         self.student_outputs, self.teacher_outputs = _Outputs(model, blocks), _Outputs(teacher, blocks)
@@ -172,9 +174,11 @@ class _Construction:
             start, losses = time.perf_counter(), 0.0
             model.train()
             order = torch.randperm(len(self.images), generator=self.generator)
-            for number, chosen in enumerate(order[: per_epoch * config.batch].split(config.batch)):
+            batches = order[: per_epoch * config.batch].split(config.batch)
+            told = steps(batches, f"epoch {epoch + 1} of {config.epochs}", per_epoch)
+            for number, chosen in enumerate(told):
                 pixels, labels = self.images.pixels[chosen], self.images.labels[chosen]
-                losses += self.step(normalize(augment(pixels, self.generator)), labels)
+                losses += self.step(normalize(augment(pixels, self.generator), self.layout), labels)
                 self.confirm((epoch * per_epoch + number + 1) / (config.epochs * per_epoch))
             if not math.isfinite(losses):
                 raise InputError("loss", losses, f"diverged in epoch {epoch + 1}", "lower the rates")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from algos import precision
-from algos.methods import vq4all
+from algos.methods.method import Data
+from algos.methods.registry import METHODS
 from algos.models.resnet import ResNet
 from algos.precision import bfloat16_is_fast, computing, resolved
-from algos.training import Recipe, computed_in, fit
+from algos.training import Recipe, computed_in, fit, silent
 from sim.errors import InputError
 from tests.algos.small_models import images
 
@@ -101,16 +103,27 @@ def test_a_training_goes_on_in_its_precision_on_another_processor(
 
 
 @pytest.mark.parametrize("asked", ["float32", "bfloat16"])
-def test_a_construction_computes_in_its_precision_and_says_so(
-    tmp_path: Path, asked: precision.Precision
+@pytest.mark.parametrize("name", ["vq", "mvq", "ssvq", "vq4all"])
+def test_every_method_that_trains_takes_it_from_its_configuration(
+    tmp_path: Path, name: str, asked: precision.Precision
 ) -> None:
-    model = net()
-    config = vq4all.Vq4allConfig(k=16, d=4, candidates=4, batch=16, precision=asked)
-    layers = dict(vq4all.layers_to_compress(model))
-    codebook = vq4all.universal_codebook([layers], config)
+    torch.manual_seed(0)
+    model, method, data = ResNet(8, 16), METHODS[name], images(16)
+    small = {"k": 16, "candidates": 4} if name == "vq4all" else {"k": 16}
+    config = method.configured(None, {**small, "epochs": 1, "batch": 16, "precision": asked})
     seen = set()
-    model.fc.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
-    path = tmp_path / "run.pt"
-    vq4all.construct(model, layers, vq4all.blocks(model), codebook, images(32), config, path)
+
+    def see(module: nn.Module, inputs: object, output: Tensor) -> None:
+        if module.training:
+            seen.add(output.dtype)
+
+    model.fc.register_forward_hook(see)
+    method.apply(model, Data(data, data), config, tmp_path / "run.pt", silent)
     assert seen == {getattr(torch, asked)}
-    assert computed_in(path) == asked
+    assert computed_in(tmp_path / "run.pt") == asked
+
+
+def test_the_methods_with_a_precision() -> None:
+    """Those that the test above runs."""
+    trained = {name for name, method in METHODS.items() if hasattr(method.defaults, "precision")}
+    assert trained == {"vq", "mvq", "ssvq", "vq4all"}

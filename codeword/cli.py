@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from codeword import api, inputs, method_options, tables
+from codeword import api, inputs, method_options, progress, tables
 from sim.errors import InputError
 
 NetworkName = Annotated[
@@ -57,7 +57,8 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout an
 def main() -> None:
     """Entry point of the `codeword` command."""
     try:
-        application(sys.argv[1:])()
+        with progress.shown():
+            application(sys.argv[1:])()
     except InputError as error:
         print(f"codeword: {error}", file=sys.stderr)
         sys.exit(2)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, nearest
+from sim.steps import step
 
 TEXT = "text"
 TRAIN = "train"
@@ -190,13 +191,14 @@ def make(
         CheckFailed: the report does not hold what it must.
     """
     report = named(name)
-    known = [stage.name for stage in (*report.stages, *report.others)]
+    takes = {stage.name: stage.takes for stage in (*report.stages, *report.others)}
     for stage in stages:
-        if stage not in known:
-            raise InputError("--stage", stage, f"is none of {name}", nearest(stage, known))
+        if stage not in takes:
+            raise InputError("--stage", stage, f"is none of {name}", nearest(stage, takes))
     chosen = stages or [stage.name for stage in report.stages]
     task = Task(work or report.work, out or report.out, data, priced=work is not None or TRAIN in chosen)
     task.out.parent.mkdir(parents=True, exist_ok=True)
     for stage in chosen:
-        import_module(f"codeword.reports.{name}.{stage}").run(task)
+        with step(f"{name}: {stage}, {takes[stage]}"):
+            import_module(f"codeword.reports.{name}.{stage}").run(task)
     return task.out

@@ -13,8 +13,9 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
-from sim.machine import Simulation, machine
+from sim.machine import machine
 from sim.network import Network
+from sim.results import Simulation
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def estimate(
     objective: str = "edp",
     settings: Sequence[str] = (),
     vector_operators: Sequence[str] = (),
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     report: Callable[[str], None] = lambda _: None,
     zeros: tuple[float, float] | None = None,
 ) -> Estimate:
@@ -49,6 +51,7 @@ def estimate(
         objective: of the mapping: edp, energy or cycles.
         settings: `field=value` replacements in the accelerator.
         vector_operators: unknown operators of an .onnx file that count as one operation an element.
+        input_shapes: sizes of inputs of an .onnx file, by name, in place of its own.
         report: called with each line about an imported file: multiply-accumulates and differences.
         zeros: shares of zero activations and zero weights, for the expected gating.
 
@@ -62,7 +65,9 @@ def estimate(
         update={field: value for field, value in chosen.items() if value is not None}
     )
     found = (
-        inputs.network(network, described, vector_operators, report) if isinstance(network, str) else network
+        inputs.network(network, described, vector_operators, input_shapes, report)
+        if isinstance(network, str)
+        else network
     )
     return estimate_shapes(found, described, objective=objective, name=name, zeros=zeros)
 

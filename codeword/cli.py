@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from codeword import api, inputs, method_options, progress, tables
+from sim import technology
 from sim.errors import InputError
 
 NetworkName = Annotated[
@@ -39,8 +40,8 @@ TechnologyName = Annotated[
     typer.Option(
         "--technology",
         metavar="NAME",
-        help="mvq40 (of the paper), sg13g2, sky130hd, asap7 (our RTL "
-        "synthesized), mvq40@NODE (65, 45, 28 or 16 nm), or a TOML file; by default the accelerator's",
+        help=f"{', '.join(technology.NAMES)}; mvq40, of the paper, also @65, @45, @28 or @16 nm; or a TOML file; "
+        "by default the accelerator's",
     ),
 ]
 Dram = Annotated[
@@ -141,6 +142,16 @@ def compress(
     _print(as_json, fields | quality, [readable])
 
 
+def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, sizes = text.rpartition("=")
+    try:
+        return name, tuple(map(int, sizes.split(",")))
+    except ValueError:
+        raise InputError(
+            "--input-shape", text, "is not NAME=N,C,H,W", "write for example x=1,3,224,224"
+        ) from None
+
+
 def _shares(text: str) -> tuple[float, float]:
     try:
         activations, weights = map(float, text.split(","))
@@ -165,6 +176,14 @@ def estimate(
             "operation an element on the vector unit; repeatable",
         ),
     ] = [],  # noqa: B006
+    input_shapes: Annotated[
+        list[str],
+        typer.Option(
+            "--input-shape",
+            metavar="NAME=N,C,H,W",
+            help="size of an input of an .onnx file, where the file leaves it open; repeatable",
+        ),
+    ] = [],  # noqa: B006
     zeros: Annotated[
         str | None,
         typer.Option(metavar="A,W", help="shares of zero activations and weights, for the expected gating"),
@@ -180,6 +199,7 @@ def estimate(
         technology=technology,
         dram=dram,
         vector_operators=vector_operators,
+        input_shapes=dict(map(_input_shape, input_shapes)),
         report=lambda line: print(line, file=sys.stderr),
         zeros=None if zeros is None else _shares(zeros),
     )

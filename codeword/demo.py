@@ -22,8 +22,8 @@ from codeword import tables
 from codeword.reports.render.figure import energy_figure
 from sim import accelerator
 from sim.estimate import Estimate, estimate
-from sim.machine import LayerCounts
 from sim.network import Network
+from sim.results import LayerCounts
 from sim.systolic.engine import simulate
 
 MACHINE = "ews-cms-16"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def network(
     name: str,
     machine: Accelerator,
     vector_operators: Sequence[str] = (),
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Network | Workload | list[Shape]:
     """A network of integers (file, shipped or synthetic), or the shapes of a built-in or imported one.
@@ -43,19 +44,18 @@ def network(
     Args:
         machine: a synthetic network has weights in its native format.
         vector_operators: operators of an .onnx file that count as one operation an element.
+        input_shapes: sizes of inputs of an .onnx file, by name, in place of its own.
         report: called with each line about an import: multiply-accumulates and differences.
 
     Raises:
         InputError: unknown name, unreadable file, or a file type that is not supported.
     """
     suffix = Path(name).suffix
-    if vector_operators and suffix != ".onnx":
-        raise InputError(
-            "--treat-as-vector",
-            vector_operators[0],
-            f"{name} has no such operators",
-            "give an .onnx network or leave the option out",
-        )
+    for option, given in (("--treat-as-vector", vector_operators), ("--input-shape", input_shapes)):
+        if given and suffix != ".onnx":
+            raise InputError(
+                option, next(iter(given)), f"{name} is no .onnx file", "give one or leave the option out"
+            )
     if name in EXPORTED:
         return shipped(name)
     if name in synthetic.NAMES:
@@ -65,7 +65,7 @@ def network(
     if suffix == ".safetensors":
         return artifact.load(name)
     if suffix in (".onnx", ".csv"):
-        found = _imported(name, suffix, vector_operators)
+        found = _imported(name, suffix, vector_operators, input_shapes or {})
         for line in found.summary():
             report(line)
         return found.shapes
@@ -79,13 +79,15 @@ def network(
     raise InputError("network", name, "unknown", nearest(name, [*WORKLOADS, *EXPORTED, *synthetic.NAMES]))
 
 
-def _imported(name: str, suffix: str, vector_operators: Sequence[str]) -> Imported:
+def _imported(
+    name: str, suffix: str, vector_operators: Sequence[str], input_shapes: Mapping[str, Sequence[int]]
+) -> Imported:
     if suffix == ".csv":
         return scalesim.read(name)
     with extra():
         from sim.importers import onnx_file
 
-        return onnx_file.read(name, vector_operators)
+        return onnx_file.read(name, vector_operators, input_shapes)
 
 
 def integer_network(name: str, machine: Accelerator) -> Network:

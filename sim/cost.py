@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sim.accelerator import Accelerator
-from sim.machine import LayerCounts
+from sim.results import Description, LayerCounts
 from sim.technology import Figure, Technology
 
 _PJ_OF_MW_SECOND = 1e9
@@ -134,7 +134,7 @@ class Cost:
 class Prices:
     """What a technology asks for an accelerator, looked up once for all layers."""
 
-    accelerator: Accelerator
+    accelerator: Description
     accesses: dict[str, Figure]
     per_cycle: dict[str, Figure]
     standing: dict[str, Figure]
@@ -142,7 +142,7 @@ class Prices:
     clock_limit: Figure
 
     @classmethod
-    def of(cls, accelerator: Accelerator, technology: Technology) -> Prices:
+    def of(cls, accelerator: Any, technology: Technology) -> Prices:
         return cls(
             accelerator,
             technology.energies(accelerator),
@@ -183,7 +183,7 @@ class Prices:
         )
 
 
-def cost(layers: Sequence[LayerCounts], accelerator: Accelerator, technology: Technology) -> Cost:
+def cost(layers: Sequence[LayerCounts], accelerator: Description, technology: Technology) -> Cost:
     """Cost of some layers, one after the other, on an accelerator."""
     return Prices.of(accelerator, technology).cost(layers)
 

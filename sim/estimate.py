@@ -9,8 +9,9 @@ from typing import Any
 from sim.accelerator import Accelerator
 from sim.cost import Cost
 from sim.errors import InputError
-from sim.machine import LayerCounts, machine
+from sim.machine import machine
 from sim.network import Network
+from sim.results import LayerCounts
 from sim.shapes import Shape
 from sim.workloads import Workload
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from sim.errors import InputError, nearest
+from sim.results import Counted, Simulation
 
 if TYPE_CHECKING:
     from sim.cost import Prices
@@ -26,94 +26,6 @@ KINDS = {"systolic": "sim.systolic.machine"}
 
 Family = Callable[[int, int], dict[str, object]]
 """Fields of a preset, by rows and columns."""
-
-
-@dataclass(frozen=True)
-class LayerCounts:
-    """What one layer takes on one accelerator, for one image.
-
-    Attributes:
-        macs: dense-equivalent multiply-accumulates of the layer.
-        cycles: by cause; every cycle has exactly one, and every cause of the machine is there.
-        accesses: words by memory, and `mac`, the physical multiplications.
-        schedule: how the layer runs, where the machine had a choice; it has `to_json()`.
-        gated: multiplications that a zero operand gates; counted by the engine, in the closed form the
-            expected number for given densities, or None. It depends on operands, so equality ignores it.
-    """
-
-    name: str
-    macs: int
-    cycles: dict[str, int]
-    accesses: dict[str, int]
-    schedule: Any = None
-    gated: int | None = field(default=None, compare=False)
-
-    @property
-    def total_cycles(self) -> int:
-        return sum(self.cycles.values())
-
-    def repeated(self, times: int) -> LayerCounts:
-        """The counts of the layer run `times` times."""
-        return replace(
-            self,
-            macs=times * self.macs,
-            cycles={cause: times * n for cause, n in self.cycles.items()},
-            accesses={memory: times * n for memory, n in self.accesses.items()},
-            gated=None if self.gated is None else times * self.gated,
-        )
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A network on a machine by its closed form.
-
-    Attributes:
-        layers: in execution order; an addition that rides on a convolution is part of it.
-        exclusions: layers left out of the compression, with the reason.
-        expected: the cycles contain an expectation, since they depend on values that nobody gave.
-    """
-
-    layers: tuple[LayerCounts, ...]
-    exclusions: Mapping[str, str]
-    expected: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Simulation:
-    """What a machine computed, cycle by cycle, and what it took.
-
-    Attributes:
-        tensors: every tensor by layer name, [batch, C, H, W]; int32 where not requantized.
-        layers: counts of the first image, in execution order (an addition that rides on a convolution
-            belongs to it).
-        bit_exact: every tensor equals the functional model; None when not compared.
-        wall_s: seconds in the engine, lowering included, comparison not.
-    """
-
-    network: Network
-    tensors: dict[str, np.ndarray]
-    layers: tuple[LayerCounts, ...]
-    bit_exact: bool | None
-    wall_s: float
-
-    @property
-    def outputs(self) -> np.ndarray:
-        """The last layer's tensor, [batch, n]."""
-        last = self.tensors[self.network.layers[-1].name]
-        return last.reshape(len(last), -1)
-
-
-class Description(Protocol):
-    """What the description of an accelerator of any kind says; a frozen pydantic model."""
-
-    name: str
-    kind: Any
-    clock_hz: float
-    technology: str
-
-    @property
-    def peak_macs(self) -> int:
-        """Dense-equivalent multiply-accumulates a cycle, at most."""
 
 
 class Machine(ABC):

@@ -20,6 +20,7 @@ import numpy as np
 from sim import formats
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
+from sim.formats.policy import exclusions, own_codewords
 from sim.network import (
     WEIGHTS,
     Add,
@@ -36,7 +37,6 @@ from sim.network import (
     run_layer,
 )
 from sim.shapes import ConvShape
-from sim.systolic.streams import exclusions, own_codewords
 from sim.workloads import resnet
 from sim.workloads.builder import BATCHNORM, Builder, Pair, Tensor
 
@@ -70,7 +70,7 @@ def synthetic(
     Args:
         name: resnet18, resnet50 (3 x 224 x 224, 1000 classes) or resnet20 (1 x 28 x 28, 10 classes), with
             "-synthetic" behind or not.
-        weight: format of the layers that a machine of it would compress (`streams.exclusions`), the
+        weight: format of the layers that a machine of it would compress (`sim.formats.policy`), the
             others stay dense INT8. A layer has a codebook of its own; with "rom" all share one.
         k, d: codewords (at most half the sub-vectors of a layer) and their length.
         keep, group: N:M of "mvq".

@@ -26,10 +26,9 @@ from sim.errors import InputError
 from sim.estimate import estimate
 from sim.formats.vq import Field, Vq, grid
 from sim.network import weights
-from sim.systolic.engine import core, simulate
+from sim.systolic.engine import decoding, parameters, simulate
 from sim.systolic.streams import network_formats
 
-ENGINE = core._MODES
 LOW = 2
 """Bits of the lower half of an index."""
 
@@ -86,7 +85,7 @@ TOUCHED = {
     "sim/formats/paired.py": Paired,
     "sim/formats/__init__.py": formats,
     "sim/network/weights.py": weights,
-    "sim/systolic/engine/core.py": core,
+    "sim/systolic/engine/decoding.py": decoding,
     "rtl/weights/row_decoder.py": row_decoder,
 }
 
@@ -96,7 +95,8 @@ def machine(monkeypatch):
     """The registry entries, each in the file that `TOUCHED` names, and a machine of the format."""
     monkeypatch.setitem(formats.FORMATS, "paired", Paired())
     monkeypatch.setitem(weights.WEIGHTS, "paired", PairedWeight)
-    monkeypatch.setitem(ENGINE, "paired", ENGINE["vq"])
+    modes = dict(decoding.Mode.__members__)
+    monkeypatch.setattr(parameters, "Mode", modes | {"PAIRED": decoding.Mode.VQ})
     monkeypatch.setitem(row_decoder.PARTS, "paired", row_decoder.PARTS["vq"])
     return accelerator.load("ews-c-8", {"format": "paired"})
 
@@ -191,6 +191,7 @@ def test_a_format_without_a_loader_part_is_refused(machine, monkeypatch):
 
 
 def test_gone_again():
-    assert "paired" not in {**formats.FORMATS, **network.WEIGHTS, **ENGINE, **row_decoder.PARTS}
+    assert "paired" not in {**formats.FORMATS, **network.WEIGHTS, **row_decoder.PARTS}
+    assert "PAIRED" not in parameters.Mode.__members__
     with pytest.raises(InputError, match="format = 'paired': no such weight format"):
         accelerator.load("ews-c-8", {"format": "paired"})

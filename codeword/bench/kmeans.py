@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from sim.formats.policy import exclusions
 from sim.shapes import ConvShape
-from sim.systolic.streams import exclusions
 from sim.workloads import workload
 
 if TYPE_CHECKING:

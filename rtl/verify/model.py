@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtl.compiler import Layer
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 
 AHEAD = ("wrf_rows", "beats")
 """Counters of the weight loader, which runs into the next layer."""

@@ -59,25 +59,30 @@ def _differences(chosen: str, fields: dict[str, FieldInfo]) -> str:
 
 def _legal(field: FieldInfo) -> str:
     """Choices of a literal, or type and bounds."""
-    choices = get_args(field.annotation)
-    if choices and all(isinstance(choice, str | int) for choice in choices):
-        return ", ".join(_value(choice) for choice in choices)
-    kind = getattr(field.annotation, "__name__", None) if not choices else None
-    name = {"int": "integer", "float": "number", "str": "text", "bool": "true, false"}.get(
-        kind or "", str(field.annotation).replace("|", "or")
-    )
-    bounds = [text for limit in field.metadata if (text := _bound(limit))]
-    return " ".join([name, *bounds])
+    types = get_args(field.annotation)
+    if types and all(isinstance(choice, str | int) for choice in types):
+        return ", ".join(_value(choice) for choice in types)
+    if type(None) in types:
+        (inner,) = (one for one in types if one is not type(None))
+        return f"{_type(inner)}{_bounds(field)}, or none"
+    return _type(field.annotation) + _bounds(field)
 
 
-def _bound(limit: object) -> str:
-    if isinstance(limit, annotated_types.Ge):
-        return f">= {limit.ge}"
-    if isinstance(limit, annotated_types.Gt):
-        return f"> {limit.gt}"
-    if isinstance(limit, annotated_types.Le):
-        return f"<= {limit.le}"
-    return ""
+def _type(of: object) -> str:
+    """In words; of a tuple, how many of what."""
+    parts = get_args(of)
+    if parts:
+        return f"{len(parts)} x {_type(parts[0])}"
+    return {int: "integer", float: "number", str: "text", bool: "true, false"}[of]  # type: ignore[index]
+
+
+def _bounds(field: FieldInfo) -> str:
+    low = next((limit.ge for limit in field.metadata if isinstance(limit, annotated_types.Ge)), None)
+    high = next((limit.le for limit in field.metadata if isinstance(limit, annotated_types.Le)), None)
+    above = next((limit.gt for limit in field.metadata if isinstance(limit, annotated_types.Gt)), None)
+    if low is not None and high is not None:
+        return f" {low} to {high}"
+    return f" >= {low}" if low is not None else f" > {above}" if above is not None else ""
 
 
 def _value(value: object) -> str:

@@ -25,65 +25,111 @@ class Accelerator(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(description="what tables and files call it; a preset's own")
     kind: Literal["systolic"] = "systolic"
-    rows: int = Field(ge=1, le=64, description="H, input channels")
-    columns: int = Field(ge=1, le=64, description="L, output channels")
-    tile_rows: int = Field(4, ge=1, description="TH, rows of a combinational tile; assumed")
-    tile_columns: int = Field(16, ge=1, description="TL, columns of a tile (d on a sparse array)")
-    dataflow: Literal["ws", "ews"] = Field("ews", description="ws fixes A = B = D = 1")
+    rows: int = Field(ge=1, le=64, description="H, rows of PEs: input channels at once")
+    columns: int = Field(ge=1, le=64, description="L, columns of PEs: output channels at once")
+    tile_rows: int = Field(
+        4, ge=1, description="TH, PE rows between two pipeline registers of the array; assumed"
+    )
+    tile_columns: int = Field(
+        16, ge=1, description="TL, PE columns between two pipeline registers; d on a sparse array"
+    )
+    dataflow: Literal["ws", "ews"] = Field(
+        "ews", description="ws holds one weight a PE, extension factors A = B = D = 1 (MVQ sec. 5); ews more"
+    )
     extension: tuple[int, int, int] | None = Field(
-        None, description="fixes A, B, D (smaller where a layer is); by default the mapping chooses"
+        None,
+        description="fixes the extension factors [A, B, D], smaller where a layer is; without it the mapping chooses",
     )
     format: str = Field(
         "dense", description=f"of the weights it is made for: {', '.join(formats.FORMATS)}; dense runs too"
     )
-    sparse_tile: bool = Field(False, description="Q multipliers for each d columns, LZC and DEMUX")
-    codeword_length: int = Field(16, ge=1, description="d")
-    codebook_entries: int = Field(512, ge=2, le=65536, description="k, depth of the codebook RF")
-    keep: int = Field(4, ge=1, description="N of N:M")
-    group: int = Field(16, ge=1, le=16, description="M of N:M")
-    wrf_depth: int = Field(16, ge=1, description="words per PE (MVQ Table 2)")
-    arf_depth: int = Field(32, ge=1, description="activations per row; assumed")
-    arf_reuse: bool = Field(True, description="sliding-window reuse along x")
-    prf_depth: int = Field(16, ge=1, description="psums per column; assumed")
-    weight_port_bits: int = Field(64, ge=64, description="L2 to loader; MVQ sec. 7.1")
+    sparse_tile: bool = Field(
+        False,
+        description="only kept weights are multiplied: Q = d N/M multipliers for each d columns (MVQ sec. 5.3)",
+    )
+    codeword_length: int = Field(
+        16, ge=1, description="d, weights of a codeword: consecutive output channels"
+    )
+    codebook_entries: int = Field(
+        512, ge=2, le=65536, description="k, codewords that the codebook RF (or ROM) holds"
+    )
+    keep: int = Field(4, ge=1, description="N of the N:M mask: weights kept of each group")
+    group: int = Field(16, ge=1, le=16, description="M of the N:M mask: consecutive weights of a group")
+    wrf_depth: int = Field(16, ge=1, description="words of the weight register file of each PE (MVQ Table 2)")
+    arf_depth: int = Field(32, ge=1, description="words of the activation register file of each row; assumed")
+    arf_reuse: bool = Field(True, description="the activation register file keeps a sliding window along x")
+    prf_depth: int = Field(16, ge=1, description="words of the psum register file of each column; assumed")
+    weight_port_bits: int = Field(
+        64, ge=64, description="bits of weights from L2 to the loader, a cycle (MVQ sec. 7.1)"
+    )
     weight_overlap: bool = Field(
         True,
         description="a chunk may load while the one before it computes; "
         "without it the whole WRF serves one chunk, whose load is exposed",
     )
-    ifmap_banks: int = Field(8, ge=1, description="64-bit L1 banks a fetch reads at once; assumed")
-    psum_banks: int = Field(32, ge=1, description="64-bit L1 banks of the psum group; assumed")
-    psum_ports: Literal[1, 2] = Field(1, description="2: stored psums are read and written at once")
-    psum_store_bits: Literal[32] = Field(32, description="width of a stored psum")
-    requant_lanes: int = Field(64, ge=1, description="storer lanes; assumed")
-    l1_bytes: int = Field(256 * 1024, ge=1024, description="128 KB at 16x16 (MVQ sec. 7.1)")
-    l2_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="MVQ sec. 7.1")
+    ifmap_banks: int = Field(
+        8, ge=1, description="64-bit banks of L1 that one fetch of activations reads; assumed"
+    )
+    psum_banks: int = Field(32, ge=1, description="64-bit banks of L1 that hold stored psums; assumed")
+    psum_ports: Literal[1, 2] = Field(
+        1, description="of the psum banks: with 2, psums are read and written in the same cycle"
+    )
+    psum_store_bits: Literal[32] = Field(32, description="bits of a psum that is stored in L1")
+    requant_lanes: int = Field(
+        64, ge=1, description="outputs that the storer requantizes in a cycle; assumed"
+    )
+    l1_bytes: int = Field(
+        256 * 1024, ge=1024, description="bytes of L1, in its four groups; 128 KB at 16x16 (MVQ sec. 7.1)"
+    )
+    l2_bytes: int = Field(
+        2 * 1024 * 1024,
+        ge=1024,
+        description="bytes of L2, for maps and for weights that are needed again (MVQ sec. 7.1)",
+    )
     l2_weight_bytes: int | None = Field(
         None,
         ge=1,
-        description="of L2, for weights that are needed again; "
-        "the rest holds maps; by default a quarter, assumed",
+        description="bytes of L2 for weights that are needed again, the rest holds maps; without it a quarter; assumed",
     )
-    dma_bits: int = Field(64, ge=8, description="L2 to L1 and back, each way; MVQ sec. 3.1")
+    dma_bits: int = Field(
+        64,
+        ge=8,
+        description="bits that the DMA moves in a cycle, from L2 to L1 and as many back (MVQ sec. 3.1)",
+    )
     dma_setup: int = Field(8, ge=0, description="cycles of a DMA descriptor before its first beat; assumed")
-    l2_latency: int = Field(4, ge=0, description="cycles; assumed")
-    dma_burst_gap: int = Field(0, ge=0, description="cycles between bursts of 16 beats; assumed")
-    dram_bits: int = Field(64, ge=1, description="a cycle: 2.4 GB/s; assumed, sweep it")
-    dram_latency: int = Field(100, ge=0, description="cycles; assumed")
-    dram_row_bytes: int = Field(2048, ge=64, description="of a DRAM row buffer; assumed")
-    dram_row_cycles: int = Field(9, ge=0, description="to open a row, 30 ns; assumed")
-    rom_banks: int = Field(16, ge=1, description="of the codebook ROM, codeword index mod banks; assumed")
-    rom_ports: int = Field(1, ge=1, description="reads a cycle and bank; assumed")
+    l2_latency: int = Field(
+        4, ge=0, description="cycles from an address that L2 accepts to its first beat; assumed"
+    )
+    dma_burst_gap: int = Field(0, ge=0, description="cycles between DMA bursts of 16 beats; assumed")
+    dram_bits: int = Field(
+        64,
+        ge=1,
+        description="bits that DRAM brings in a cycle: 64 are 2.4 GB/s at 300 MHz; sweep it; assumed",
+    )
+    dram_latency: int = Field(100, ge=0, description="cycles from a request to its first DRAM beat; assumed")
+    dram_row_bytes: int = Field(
+        2048, ge=64, description="bytes of a DRAM row buffer: a transfer opens a row for each; assumed"
+    )
+    dram_row_cycles: int = Field(9, ge=0, description="cycles to open a DRAM row, 30 ns at 300 MHz; assumed")
+    rom_banks: int = Field(
+        16, ge=1, description="banks of the codebook ROM: a codeword lies in bank (index mod banks); assumed"
+    )
+    rom_ports: int = Field(1, ge=1, description="reads of a ROM bank in a cycle; assumed")
     edge_registers: bool = Field(
         True,
         description="registers in loader, operand edge, deskew and PRF; "
         "without them an idealised array, as SCALE-Sim assumes",
     )
-    clock_hz: float = Field(300e6, gt=0, description="MVQ sec. 7.1")
-    technology: str = Field("mvq40", description="coefficients of energy and area; sim/technology")
-    dram: str = Field("", description="type for its energy, such as lpddr4; by default the technology's")
+    clock_hz: float = Field(300e6, gt=0, description="requested clock in Hz (MVQ sec. 7.1)")
+    technology: str = Field(
+        "mvq40",
+        description="coefficients of energy and area: a name, as `--technology` takes it, or a TOML file",
+    )
+    dram: str = Field(
+        "", description='type of off-chip memory for its energy, such as lpddr4; "" for the technology\'s own'
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,10 +1,11 @@
 """Steps in execution order become layer shapes.
 
-Free are views; clamps and factors of a whole tensor, which any requantization contains; a factor a
-channel on a convolution; and a table directly on a convolution, which the storer looks up as it
-writes. An addition rides on the convolution directly before it. The last three need the
-convolution's result to be read in this one form only. Any function of one tensor's elements,
-however many operators write it, is one table: x * sigmoid(x) as well as GELU spelled with erf.
+Free are views; clamps and factors of a whole tensor, which any requantization contains; a factor or an
+offset a channel on a convolution, also after a factor of the whole; and a table directly on a
+convolution, which the storer looks up as it writes. An addition rides on the convolution directly before
+it. The last three need the convolution's result to be read in this one form only. Any function of one
+tensor's elements, however many operators write it, is one table: x * sigmoid(x) as well as GELU spelled
+with erf.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import replace
 from sim.errors import InputError
 from sim.importers.steps import Form, Step
 from sim.shapes import ConvShape, PassShape, Shape
+
+_FUNCTIONS = (Form.CLAMP, Form.SCALE, Form.TABLE)
 
 
 def assemble(steps: Sequence[Step], given: Collection[str], outputs: Collection[str]) -> list[Shape]:
@@ -63,7 +66,7 @@ class _Assembly:
         self.writer: dict[str, int] = {}  # the shape whose result a tensor is or is a view of
         self.pending: set[str] = set()  # tables that only exist inside a larger one
         self.sole: set[str] = set()  # a convolution's result, clamped at most, and its only form
-        self.linear: set[str] = set()  # those that no clamp touched
+        self.linear: set[str] = set()  # a convolution's result times and plus numbers at most
         self._names: set[str] = set()
         for step in steps:
             self._take(step)
@@ -81,7 +84,7 @@ class _Assembly:
             self._inherit(output, source, self._only(step, source), linear=True)
         elif self.roots[output] != output:
             self._function(step)
-        elif step.form is Form.AFFINE and source in self.linear and self._only(step, source):
+        elif step.form is Form.AFFINE and self._foldable(source) and self._only(step, source):
             self._alias(output, source)
             self._inherit(output, source, True, linear=True)
         elif not (step.form is Form.BINARY and self._ride(step)):
@@ -89,13 +92,15 @@ class _Assembly:
             self._emit(step.shape, source, output)
 
     def _function(self, step: Step) -> None:
-        """A clamp or table, alone or as the end of a chain."""
+        """A clamp, number or table, alone or as the end of a chain."""
         root, output, source = self.roots[step.output], step.output, step.inputs[0]
         inner = [tensor for tensor in step.inputs if tensor in self.pending]
         only = self.forms.get(root) == [output]
-        if not inner and step.form is Form.CLAMP:
+        if not inner and step.form in (Form.CLAMP, Form.SCALE):
             self._alias(output, source)
             self._inherit(output, root, only, linear=False)
+            if step.form is Form.SCALE and source in self.linear:
+                self.linear.add(output)
         elif output not in self.forms.get(root, ()):
             self.pending.add(output)
         elif root in self.sole and only:
@@ -132,6 +137,10 @@ class _Assembly:
     def _only(self, step: Step, tensor: str) -> bool:
         return tensor not in self.outputs and self.readers[tensor] == [step]
 
+    def _foldable(self, tensor: str) -> bool:
+        """Whether a factor a channel can go into the weights that the tensor comes from."""
+        return tensor in self.linear and tensor in self.sole
+
     def _alias(self, output: str, source: str) -> None:
         if source in self.writer:
             self.writer[output] = self.writer[source]
@@ -156,6 +165,6 @@ def _roots(steps: Sequence[Step]) -> dict[str, str]:
     roots: dict[str, str] = {}
     for step in steps:
         sources = {roots.setdefault(source, source) for source in step.inputs}
-        function = step.form in (Form.CLAMP, Form.TABLE) or (step.form is Form.BINARY and len(sources) == 1)
+        function = step.form in _FUNCTIONS or (step.form is Form.BINARY and len(sources) == 1)
         roots[step.output] = sources.pop() if function else step.output
     return roots

@@ -2,52 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sim.errors import InputError
 from sim.importers import onnx_macs
 from sim.importers.assemble import assemble
-from sim.importers.onnx_graph import Graph, Node
-from sim.importers.onnx_operators import HIDDEN, OPERATORS, SAME
+from sim.importers.onnx_graph import Graph, Node, operator
+from sim.importers.onnx_operators import KEEPING, OPERATORS, SAME
+from sim.importers.onnx_survey import HIDDEN, HOST, refuse, refuse_unknown
 from sim.importers.result import Imported, checked
 from sim.importers.steps import Step, Tensor
-from sim.importers.unknown import check_options, hidden_products, vector
+from sim.importers.unknown import check_options, vector
 
 
-def read(path: str | Path, vector_operators: Collection[str] = ()) -> Imported:
-    """Layer shapes of an ONNX model, [1, C, H, W] maps and [..., tokens, channels] sequences.
+def read(
+    path: str | Path,
+    vector_operators: Collection[str] = (),
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Imported:
+    """Layer shapes of an ONNX model, [N, C, H, W] maps and [..., tokens, channels] sequences.
 
-    Weights are not read, and may be missing where they are stored outside the file. An unknown
-    first dimension of an input is a batch of 1.
+    Weights are not read, and may be missing. An unknown first dimension of an input is a batch of 1;
+    a batch of N is N times the work.
 
     Args:
         vector_operators: operators without an own meaning here that are one lane operation an
             element.
+        input_shapes: sizes of inputs by name, where the file leaves them open or has others.
 
     Raises:
-        InputError: an unreadable or invalid file, an unknown dimension, an operator that is not
-            supported, more than one image, or multiply-accumulates that the graph does not have.
+        InputError: an unreadable or invalid file, an unknown dimension, operators that are not
+            supported (all of them are named), or multiply-accumulates that the graph does not have.
         ModuleNotFoundError: the package onnx is not installed.
     """
-    graph = Graph(path)
-    known = {*OPERATORS, *SAME, *HIDDEN}
-    check_options(vector_operators, graph.operators, known)
-    steps: list[Step] = []
-    names: dict[str, str] = {}
-    for node in graph.nodes():
+    graph = Graph(path, KEEPING, vector_operators, input_shapes)
+    known = {*OPERATORS, *SAME}
+    respelled = {operator(node) for node in graph.source} - {operator(node) for node in graph.active()}
+    check_options(vector_operators, graph.operators, {*known, *HIDDEN, *HOST, *respelled})
+    refuse_unknown(graph, known, vector_operators)
+    walk = _Walk(graph, vector_operators)
+    given = graph.given | walk.beside
+    outputs = [walk.names.get(output, output) for output in graph.outputs]
+    shapes = assemble(walk.steps, given, outputs)
+    macs = onnx_macs.count(graph.source, graph.extents, graph.inputs)
+    return replace(checked(str(path), shapes, macs, "the ONNX graph"), notes=graph.notes)
+
+
+class _Walk:
+    """The graph node by node.
+
+    Attributes:
+        names: of the tensor that each tensor is the same as.
+        beside: further results of nodes that carry no arithmetic: masks, indices, statistics.
+    """
+
+    def __init__(self, graph: Graph, vector_operators: Collection[str]) -> None:
+        self.steps: list[Step] = []
+        self.names: dict[str, str] = {}
+        self.beside: set[str] = set()
+        errors: list[InputError] = []
+        for proto in graph.active():
+            try:
+                node = graph.node(proto)
+            except InputError as error:  # the shapes of what follows are unknown because of this one
+                refuse([error, *errors])
+                raise
+            try:
+                self._take(node, vector_operators)
+            except InputError as error:
+                errors.append(error)
+            except (KeyError, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+                problem = f"its attributes or inputs do not fit: {error}"
+                errors.append(
+                    InputError(f"node {node.name}", node.operator, problem, "export the network again")
+                )
+        refuse(errors)
+
+    def _take(self, node: Node, vector_operators: Collection[str]) -> None:
         if node.operator in SAME:
-            names[node.outputs[0].name] = names.get(node.input(0).name, node.input(0).name)
-            continue
-        steps += _steps(_renamed(node, names), vector_operators)
-    shapes = assemble(steps, graph.given, [names.get(output, output) for output in graph.outputs])
-    found = checked(str(path), shapes, onnx_macs.count(graph.model), "the ONNX graph")
-    return replace(found, notes=graph.notes)
+            source = node.input(0).name
+            self.names[node.outputs[0].name] = self.names.get(source, source)
+            self.beside.update(out.name for out in node.outputs[1:])
+            return
+        steps = _steps(_renamed(node, self.names), vector_operators)
+        self.steps += steps
+        written = {step.output for step in steps}
+        self.beside.update(out.name for out in node.outputs[1:] if out.name not in written)
 
 
 def _steps(node: Node, vector_operators: Collection[str]) -> list[Step]:
-    if node.operator in HIDDEN:
-        raise hidden_products(node.name, node.operator, HIDDEN[node.operator])
     if node.operator in OPERATORS:
         return OPERATORS[node.operator](node)
     sources = [tensor for tensor in node.inputs if tensor is not None]

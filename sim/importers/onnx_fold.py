@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from math import prod
 
 import numpy as np
@@ -9,31 +10,80 @@ import onnx
 from onnx import numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-_LARGEST = 1024  # elements of a tensor that may be arithmetic on shapes; weights are left alone
+from sim.importers.onnx_load import LARGEST, symbolic
 
 
-def infer(model: onnx.ModelProto) -> onnx.ModelProto:
+def infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, bool]]:
     """Shapes of all tensors; nodes that compute small constants become constants until nothing changes.
+
+    An If whose condition is such a constant becomes the branch that is taken.
+
+    Returns:
+        The model, and the conditions by the name of the If's first output.
 
     Raises:
         onnx.shape_inference.InferenceError: shapes do not fit.
     """
+    decided: dict[str, bool] = {}
     while True:
         model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-        values = _values(model)
-        folded = [node for node in model.graph.node if any(name in values for name in node.output)]
-        if not folded:
-            return model
-        graph = model.graph
+        graph, values = model.graph, _values(model)
+        folded = [node for node in graph.node if any(name in values for name in node.output)]
         for node in folded:
             graph.initializer.extend(
                 numpy_helper.from_array(values[name], name) for name in node.output if name in values
             )
             graph.node.remove(node)
-        names = {name for node in folded for name in node.output}
-        unknown = [v for v in graph.value_info if v.name in names or _symbolic(v)]
+        chosen = _conditions(graph)
+        if not folded and not chosen:
+            return model, decided
+        decided |= chosen
+        names = {name for node in (*folded, *_ifs(graph, chosen)) for name in node.output}
+        nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in taken(graph.node, chosen, graph)]
+        del graph.node[:]
+        graph.node.extend(nodes)
+        unknown = [v for v in graph.value_info if v.name in names or symbolic(v)]
         for value in unknown:  # inferred anew with what is now constant
             graph.value_info.remove(value)
+
+
+def _ifs(graph: onnx.GraphProto, chosen: Collection[str]) -> list[onnx.NodeProto]:
+    return [node for node in graph.node if node.output and node.output[0] in chosen]
+
+
+def _conditions(graph: onnx.GraphProto) -> dict[str, bool]:
+    """Those of the Ifs that are constants."""
+    constants = {t.name: t for t in graph.initializer if prod(t.dims) == 1}
+    return {
+        node.output[0]: bool(numpy_helper.to_array(constants[node.input[0]]).item())
+        for node in graph.node
+        if node.op_type == "If" and node.input[0] in constants
+    }
+
+
+def taken(
+    nodes: Iterable[onnx.NodeProto], decided: Mapping[str, bool], graph: onnx.GraphProto | None = None
+) -> list[onnx.NodeProto]:
+    """Nodes with the taken branches in the place of their Ifs.
+
+    Args:
+        graph: gets the constants of the branches.
+    """
+    found = []
+    for node in nodes:
+        if node.op_type != "If" or node.output[0] not in decided:
+            found.append(node)
+            continue
+        name = "then_branch" if decided[node.output[0]] else "else_branch"
+        branch = next(a.g for a in node.attribute if a.name == name)
+        if graph is not None:
+            graph.initializer.extend(branch.initializer)
+        found += taken(branch.node, decided)
+        found += [
+            onnx.helper.make_node("Identity", [inner.name], [outer])
+            for inner, outer in zip(branch.output, node.output, strict=True)
+        ]
+    return found
 
 
 def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
@@ -42,12 +92,12 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     known = {
         t.name: numpy_helper.to_array(t)
         for t in graph.initializer
-        if prod(t.dims) <= _LARGEST and t.data_location != onnx.TensorProto.EXTERNAL
+        if prod(t.dims) <= LARGEST and t.data_location != onnx.TensorProto.EXTERNAL
     }
     extents = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
         for v in (*graph.input, *graph.value_info)
-        if v.type.tensor_type.HasField("shape") and not _symbolic(v)
+        if v.type.tensor_type.HasField("shape") and not symbolic(v)
     }
     extents |= {t.name: list(t.dims) for t in graph.initializer}
     found: dict[str, np.ndarray] = {}
@@ -62,7 +112,7 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
         else:
             continue
         for name, value in zip(node.output, _run(node, inputs, model), strict=False):
-            if isinstance(value, np.ndarray | np.generic) and value.size <= _LARGEST:
+            if isinstance(value, np.ndarray | np.generic) and value.size <= LARGEST:
                 found[name] = known[name] = np.asarray(value)
     return found
 
@@ -77,7 +127,3 @@ def _run(node: onnx.NodeProto, inputs: dict[str, np.ndarray], model: onnx.ModelP
         )
     except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError, IndexError):
         return []
-
-
-def _symbolic(value: onnx.ValueInfoProto) -> bool:
-    return any(dim.dim_value < 1 for dim in value.type.tensor_type.shape.dim)

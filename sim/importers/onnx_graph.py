@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import checker, inliner, shape_inference
+from onnx import shape_inference
 
 from sim.errors import InputError
-from sim.importers.onnx_fold import infer
+from sim.importers.onnx_fold import infer, taken
+from sim.importers.onnx_foreign import respell
+from sim.importers.onnx_load import Loaded, free_inputs, load
 from sim.importers.steps import Tensor
 
 _FREE_OF_DATA = ("Shape", "Size")
@@ -25,6 +26,7 @@ class Node:
 
     Attributes:
         inputs: tensors by position; None where an optional one is left out.
+        outputs: tensors by position; one that is left out has no name.
         attributes: Python values.
     """
 
@@ -40,12 +42,16 @@ class Node:
         Raises:
             InputError: it is left out.
         """
-        found = self.inputs[position] if position < len(self.inputs) else None
+        found = self.optional(position)
         if found is None:
             raise InputError(
                 f"node {self.name}", self.operator, f"lacks input {position}", "export the network again"
             )
         return found
+
+    def optional(self, position: int) -> Tensor | None:
+        """An input that may be left out."""
+        return self.inputs[position] if position < len(self.inputs) else None
 
     @property
     def active(self) -> list[Tensor]:
@@ -57,31 +63,51 @@ class Graph:
     """A model whose shapes are inferred.
 
     Attributes:
-        model: the inferred model.
+        source: nodes as the file has them, with functions and branches that are taken inlined.
+        model: the inferred model, in operators of ONNX.
+        extents: shapes of the tensors of both, by name; a size that is unknown is a string.
         constants: names of the tensors that do not depend on the network's inputs.
         notes: what was assumed on the way.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        model = _load(path)
-        self.notes = _fix_batch(model)
+    def __init__(
+        self,
+        path: str | Path,
+        keeping: Collection[str],
+        presumed: Collection[str],
+        input_shapes: Mapping[str, Sequence[int]] | None,
+    ) -> None:
+        """Loads a file.
+
+        Args:
+            keeping: operators whose result has the shape of their first input.
+            presumed: operators that are presumed to do the same where the file does not give it.
+        """
+        loaded = load(path, input_shapes)
+        self.source = [onnx.NodeProto.FromString(n.SerializeToString()) for n in loaded.model.graph.node]
+        self.misspelled = respell(loaded)
+        self.sizes_to_give = _sizes_to_give(loaded)
+        stood_for = _stand_in(loaded, keeping, presumed)
+        self.notes = tuple(loaded.notes)
         try:
-            self.model = infer(model)
+            self.model, decided = infer(loaded.model)
         except (shape_inference.InferenceError, ValueError) as error:
+            line = " ".join(str(error).split())
             raise InputError(
-                "network", str(path), f"shapes do not fit: {_line(error)}", "export the network again"
+                "network", str(path), f"shapes do not fit: {line}", "export the network again"
             ) from None
+        self.source = taken(self.source, decided)
         graph = self.model.graph
+        self.nodes_in_order = [stood_for.get(node.output[0], node) for node in graph.node]
         self.extents: dict[str, list[int | str]] = {
             value.name: _dimensions(value)
             for value in (*graph.value_info, *graph.input, *graph.output)
             if value.type.tensor_type.HasField("shape")
         }
-        weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-        weights |= {tensor.values.name: list(tensor.dims) for tensor in graph.sparse_initializer}
+        weights = {**loaded.weights, **{tensor.name: list(tensor.dims) for tensor in graph.initializer}}
         self.extents |= weights
         self.constants = set(weights)
-        for node in graph.node:
+        for node in self.nodes_in_order:
             if node.op_type in _FREE_OF_DATA or self._known(node):
                 self.constants.update(node.output)
             elif node.op_type == "DynamicQuantizeLinear":  # scale and zero point, as in any requantization
@@ -94,35 +120,50 @@ class Graph:
 
     @property
     def operators(self) -> set[str]:
-        """Kinds of nodes."""
-        return {_operator(node) for node in self.model.graph.node}
+        """Kinds of nodes, as the file names them and as they are spelled here."""
+        return {operator(node) for node in (*self.source, *self.nodes_in_order)}
+
+    @property
+    def inputs(self) -> list[str]:
+        """What the user gives, no weights."""
+        return [value.name for value in self.model.graph.input if value.name not in self.constants]
 
     @property
     def given(self) -> set[str]:
         """Names of the inputs and of all constants."""
-        return self.constants | {value.name for value in self.model.graph.input}
+        return self.constants | set(self.inputs)
 
     @property
     def outputs(self) -> list[str]:
         return [value.name for value in self.model.graph.output]
 
-    def nodes(self) -> Iterator[Node]:
-        """Nodes in execution order, without those that only compute constants.
+    def active(self) -> Iterator[onnx.NodeProto]:
+        """Nodes in execution order, without those that only compute constants."""
+        for node in self.nodes_in_order:
+            if not all(not output or output in self.constants for output in node.output):
+                yield node
+
+    def node(self, node: onnx.NodeProto) -> Node:
+        """A node with its tensors.
 
         Raises:
-            InputError: the shape of a tensor is unknown.
+            InputError: the shape of an input or of the first output is unknown.
         """
-        for node in self.model.graph.node:
-            name = node.name or node.output[0]
-            if all(not output or output in self.constants for output in node.output):
-                continue
-            yield Node(
-                name,
-                _operator(node),
-                tuple(self._tensor(n, name) if n else None for n in node.input),
-                tuple(self._tensor(n, name) for n in node.output if n),
-                {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
-            )
+        name = node.name or node.output[0]
+        inputs = tuple(self._tensor(n, name) if n else None for n in node.input)
+        first, *others = node.output
+        return Node(
+            name,
+            operator(node),
+            inputs,
+            (self._tensor(first, name) if first else self._other(first), *map(self._other, others)),
+            {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+        )
+
+    def _other(self, name: str) -> Tensor:
+        """A further output, which may be one that nobody reads and that has no known shape."""
+        extent = self.extents.get(name, [])
+        return Tensor(name, tuple(d if isinstance(d, int) else 0 for d in extent), name in self.constants)
 
     def _tensor(self, name: str, node: str) -> Tensor:
         constant = name in self.constants
@@ -134,7 +175,7 @@ class Graph:
                 f"tensor {name}",
                 "no shape",
                 f"unknown at node {node}",
-                "simplify the network with onnxsim or export it with fixed sizes",
+                self.sizes_to_give or "simplify the network with onnxsim or export it with fixed sizes",
             )
         unknown = [d for d in extent if not isinstance(d, int)]
         if unknown and not constant:
@@ -142,51 +183,50 @@ class Graph:
                 f"tensor {name}",
                 extent,
                 f"dimension {unknown[0]!r} at node {node} is unknown",
-                "export the network with fixed sizes, or set them with onnx.tools.update_model_dims",
+                self.sizes_to_give or "export the network with sizes that do not depend on data",
             )
         return Tensor(name, tuple(d if isinstance(d, int) else 0 for d in extent), constant)
 
 
-def _operator(node: onnx.NodeProto) -> str:
+def operator(node: onnx.NodeProto) -> str:
     """Its name, with the domain where that is not ONNX itself."""
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def _load(path: str | Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (OSError, DecodeError, ValueError) as error:
-        problem = str(error) if isinstance(error, OSError) else "is no ONNX model, or damaged"
-        raise InputError("network", str(path), problem, "give a readable .onnx file") from None
-    try:
-        if not any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
-            checker.check_model(model)  # which would look for the files of external weights
-        return inliner.inline_local_functions(model) if model.functions else model
-    except (checker.ValidationError, RuntimeError) as error:
-        raise InputError(
-            "network", str(path), f"is no valid ONNX model: {_line(error)}", "export the network again"
-        ) from None
+def _stand_in(
+    loaded: Loaded, keeping: Collection[str], presumed: Collection[str]
+) -> dict[str, onnx.NodeProto]:
+    """Identity in the place of operators that ONNX of the model's version has no shape for.
+
+    Returns:
+        The real nodes by the name of their first output.
+    """
+    model, found = loaded.model, {}
+    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    shaped = {
+        v.name for v in (*model.graph.value_info, *model.graph.output) if v.type.tensor_type.HasField("shape")
+    }
+    for node in model.graph.node:
+        own = node.domain in ("", "ai.onnx")
+        foreign = not own and operator(node) in presumed and node.output[0] not in shaped
+        if foreign:
+            loaded.notes.append(f"{operator(node)} {node.output[0]}: shape taken as that of its first input")
+        if foreign or (own and node.op_type in keeping and not onnx.defs.has(node.op_type, version)):
+            found[node.output[0]] = onnx.NodeProto.FromString(node.SerializeToString())
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output[:1], name=node.name))
+    return found
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _fix_batch(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Sets the unknown first dimension of the inputs to 1, wherever its name occurs."""
-    graph, notes, symbols = model.graph, [], set()
-    weights = {tensor.name for tensor in graph.initializer}
-    for value in graph.input:
-        dims = value.type.tensor_type.shape.dim
-        if value.name not in weights and dims and dims[0].dim_value < 1:
-            symbols.add(dims[0].dim_param)
-            notes.append(f"input {value.name}: batch {dims[0].dim_param or '?'} taken as 1")
-            dims[0].dim_value = 1
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param and dim.dim_param in symbols:
-                dim.dim_value = 1
-    return tuple(notes)
+def _sizes_to_give(loaded: Loaded) -> str:
+    """How to make the sizes of the inputs known, or ""."""
+    options = []
+    for value in free_inputs(loaded):
+        sizes = _dimensions(value)
+        if not all(isinstance(size, int) for size in sizes):
+            options.append(f"--input-shape {value.name}={','.join(map(str, sizes))}")
+    if not options:
+        return ""
+    return f"give numbers for {' '.join(options)} (input_shapes in Python)"
 
 
 def _dimensions(value: onnx.ValueInfoProto) -> list[int | str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, prod
+from dataclasses import replace
+from math import prod
 
-from sim.errors import InputError
 from sim.importers.onnx_graph import Node
-from sim.importers.steps import Form, Step, Tensor, arithmetic, convolution, pointwise, product, view, work
+from sim.importers.onnx_products import PRODUCTS
+from sim.importers.onnx_recurrent import RECURRENT
+from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise, view, work
 
 SAME = (
     "Identity",
@@ -20,26 +22,20 @@ SAME = (
 )
 """Operators whose first result is their first input: the number format is the accelerator's own."""
 
-HIDDEN = {
-    "ConvTranspose": "export it as Resize and Conv",
-    "DeformConv": "replace it by a Conv",
-    "Einsum": "write it as MatMul and Transpose",
-    "LSTM": "unroll it into MatMul and element-wise operators",
-    "GRU": "unroll it into MatMul and element-wise operators",
-    "RNN": "unroll it into MatMul and element-wise operators",
-    "Attention": "export with an opset below 23, which spells it as MatMul and Softmax",
-    "If": "simplify the network with onnxsim, which decides constant conditions",
-    "Loop": "export the network unrolled",
-    "Scan": "export the network unrolled",
-}
-"""Operators with products inside: what to do instead."""
-
-_CLAMPS = ("Relu", "Clip", "Neg")
+_CLAMPS = ("Relu", "Clip")
 _TABLES = (
     "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseNot",
     "Ceil",
     "Celu",
     "Cos",
+    "Cosh",
     "Elu",
     "Erf",
     "Exp",
@@ -47,19 +43,25 @@ _TABLES = (
     "Gelu",
     "HardSigmoid",
     "HardSwish",
+    "IsInf",
+    "IsNaN",
     "LeakyRelu",
     "Log",
     "Mish",
+    "Not",
     "Reciprocal",
     "Round",
     "Selu",
+    "Shrink",
     "Sigmoid",
     "Sign",
     "Sin",
+    "Sinh",
     "Softplus",
     "Softsign",
     "Sqrt",
     "Swish",
+    "Tan",
     "Tanh",
     "ThresholdedRelu",
 )
@@ -74,6 +76,9 @@ _VIEWS = (
     "Expand",
     "Tile",
     "Gather",
+    "GatherElements",
+    "GatherND",
+    "ReverseSequence",
     "DepthToSpace",
     "SpaceToDepth",
 )
@@ -86,16 +91,54 @@ _ARITHMETIC = {
     "Max": "compare",
     "Min": "compare",
 }
+_COMPARISONS = (
+    "And",
+    "BitShift",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Mod",
+    "Or",
+    "Xor",
+)
+_COPIES = (
+    "Concat",
+    "MaxUnpool",
+    "OneHot",
+    "Pad",
+    "Scatter",
+    "ScatterElements",
+    "ScatterND",
+    "TensorScatter",
+    "Trilu",
+    "CenterCropPad",
+)
+"""Operators that copy next to what is constant or there already."""
+
 _REDUCTIONS = (
+    "CumProd",
+    "ArgMax",
+    "ArgMin",
+    "CumSum",
+    "GlobalLpPool",
     "GlobalAveragePool",
     "GlobalMaxPool",
     "ReduceMean",
+    "ReduceProd",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
     "ReduceSum",
     "ReduceMax",
     "ReduceMin",
     "ReduceL1",
     "ReduceL2",
     "ReduceSumSquare",
+    "TopK",
 )
 _NORMALIZATIONS = {
     "Softmax": "softmax",
@@ -103,75 +146,19 @@ _NORMALIZATIONS = {
     "LayerNormalization": "layernorm",
     "InstanceNormalization": "layernorm",
     "GroupNormalization": "layernorm",
+    "LpNormalization": "rmsnorm",
+    "MeanVarianceNormalization": "layernorm",
     "RMSNormalization": "rmsnorm",
     "SimplifiedLayerNormalization": "rmsnorm",
     "RotaryEmbedding": "rotate",
 }
-_UPSAMPLING = {"nearest": 1, "linear": 4, "cubic": 16}  # elements a result is made of
-
-
-def _convolution(node: Node) -> list[Step]:
-    source, weight = node.input(0), node.input(3 if node.operator == "QLinearConv" else 1)
-    if not weight.constant:
-        raise InputError(
-            f"node {node.name}",
-            weight.name,
-            "the weights are computed by the network",
-            "make them an initializer",
-        )
-    axes = len(weight.extent) - 2
-    get = node.attributes.get
-    stride, dilation = get("strides", [1] * axes), get("dilations", [1] * axes)
-    pads = get("pads", [0] * 2 * axes)
-    begin, end = pads[:axes], pads[axes:]
-    automatic = get("auto_pad", b"NOTSET").decode()
-    if automatic.startswith("SAME"):
-        reach = [(k - 1) * d + 1 for k, d in zip(weight.extent[2:], dilation, strict=True)]
-        total = [
-            max(0, (ceil(n / s) - 1) * s + r - n)
-            for n, s, r in zip(source.extent[2:], stride, reach, strict=True)
-        ]
-        less, more = [t // 2 for t in total], [t - t // 2 for t in total]
-        begin, end = (less, more) if automatic == "SAME_UPPER" else (more, less)
-    return [
-        convolution(
-            node.name,
-            source,
-            weight.extent,
-            node.outputs[0],
-            stride=stride,
-            dilation=dilation,
-            begin=begin,
-            end=end,
-            groups=get("group", 1),
-        )
-    ]
-
-
-def _product(node: Node) -> list[Step]:
-    left, right = node.input(0), node.input(3 if node.operator == "QLinearMatMul" else 1)
-    a, b = left.extent, right.extent
-    return [
-        product(
-            node.name,
-            Tensor(left.name, (1,) * (2 - len(a)) + a, left.constant),
-            Tensor(right.name, (*b, 1) if len(b) == 1 else b, right.constant),
-            node.outputs[0],
-        )
-    ]
-
-
-def _gemm(node: Node) -> list[Step]:
-    def turned(tensor: Tensor, attribute: str) -> Tensor:
-        extent = tensor.extent[::-1] if node.attributes.get(attribute) else tensor.extent
-        return Tensor(tensor.name, extent, tensor.constant)
-
-    left, right, out = turned(node.input(0), "transA"), turned(node.input(1), "transB"), node.outputs[0]
-    added = node.inputs[2] if len(node.inputs) > 2 else None
-    if added is None or added.constant:
-        return [product(node.name, left, right, out)]
-    inner = Tensor(f"{out.name}/product", out.extent)
-    return [product(node.name, left, right, inner), arithmetic(f"{node.name}.add", "add", inner, added, out)]
+_UPSAMPLING = {
+    "nearest": 1,
+    "linear": 4,
+    "bilinear": 4,
+    "cubic": 16,
+    "bicubic": 16,
+}  # elements a result is made of
 
 
 def _arithmetic(node: Node) -> list[Step]:
@@ -193,19 +180,62 @@ def _arithmetic(node: Node) -> list[Step]:
     return steps
 
 
+def _mean(node: Node) -> list[Step]:
+    """The sum, whose factor is free."""
+    return _arithmetic(replace(node, operator="Sum"))
+
+
 def _power(node: Node) -> list[Step]:
-    if not node.input(1).constant:
-        raise InputError(
-            f"node {node.name}",
-            node.operator,
-            "the exponent is computed by the network",
-            "make it an initializer",
-        )
-    return [pointwise(node.name, Form.TABLE, node.input(0), node.outputs[0])]
+    """x^e by table where either is one number, else as exp(e log x)."""
+    base, exponent, out = node.input(0), node.input(1), node.outputs[0]
+    if base.constant and base.elements == 1:
+        return [pointwise(node.name, Form.TABLE, exponent, out)]
+    if exponent.constant and exponent.elements == 1:
+        return [pointwise(node.name, Form.TABLE, base, out)]
+    steps, factor = [], Tensor(f"{out.name}/log", base.extent, base.constant)
+    if not base.constant:
+        steps.append(pointwise(f"{node.name}.log", Form.TABLE, base, factor))
+    scaled = Tensor(f"{out.name}/scaled", out.extent)
+    return [
+        *steps,
+        arithmetic(f"{node.name}.multiply", "multiply", factor, exponent, scaled),
+        pointwise(f"{node.name}.exp", Form.TABLE, scaled, out),
+    ]
+
+
+def _comparison(node: Node) -> list[Step]:
+    """True and false of two tensors; against one number it is a table."""
+    left, right, out = node.input(0), node.input(1), node.outputs[0]
+    for value, constant in ((left, right), (right, left)):
+        if constant.constant and constant.elements == 1:
+            return [pointwise(node.name, Form.TABLE, value, out)]
+    return [arithmetic(node.name, "compare", left, right, out)]
+
+
+def _choice(node: Node) -> list[Step]:
+    """Where: reads the mask and one tensor; what is one number costs nothing."""
+    tensors = [t for t in node.inputs if t is not None and (not t.constant or t.elements > 1)]
+    return [work(node.name, "pool", node.active, node.outputs[0], operands=min(2, max(1, len(tensors))))]
+
+
+def _local_response(node: Node) -> list[Step]:
+    """LRN: x times a power of the sum of squares over neighbouring channels."""
+    x, out = node.input(0), node.outputs[0]
+    squares, sums, factors = (Tensor(f"{out.name}/{kind}", x.extent) for kind in ("squares", "sums", "power"))
+    return [
+        pointwise(f"{node.name}.squares", Form.TABLE, x, squares),
+        work(f"{node.name}.sums", "pool", [squares], sums, x.elements * node.attributes["size"]),
+        pointwise(f"{node.name}.power", Form.TABLE, sums, factors),
+        arithmetic(node.name, "multiply", x, factors, out),
+    ]
 
 
 def _clamp(node: Node) -> list[Step]:
     return [pointwise(node.name, Form.CLAMP, node.input(0), node.outputs[0])]
+
+
+def _negation(node: Node) -> list[Step]:
+    return [pointwise(node.name, Form.SCALE, node.input(0), node.outputs[0])]
 
 
 def _table(node: Node) -> list[Step]:
@@ -224,7 +254,7 @@ def _affine(node: Node) -> list[Step]:
 
 
 def _views(node: Node) -> list[Step]:
-    return [view(node.name, node.input(0), out) for out in node.outputs]
+    return [view(node.name, node.input(0), out) for out in node.outputs if out.name]
 
 
 def _window(node: Node) -> list[Step]:
@@ -243,7 +273,8 @@ def _concat(node: Node) -> list[Step]:
 
 
 def _upsample(node: Node) -> list[Step]:
-    out, mode = node.outputs[0], node.attributes.get("mode", b"nearest").decode()
+    default = b"linear" if node.operator == "GridSample" else b"nearest"
+    out, mode = node.outputs[0], node.attributes.get("mode", default).decode()
     return [work(node.name, "upsample", [node.input(0)], out, out.elements * _UPSAMPLING[mode])]
 
 
@@ -252,20 +283,28 @@ def _normalization(node: Node) -> list[Step]:
 
 
 OPERATORS: dict[str, Callable[[Node], list[Step]]] = {
-    **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv"), _convolution),
-    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _product),
+    **PRODUCTS,
+    **RECURRENT,
     **dict.fromkeys(_ARITHMETIC, _arithmetic),
+    **dict.fromkeys(_COMPARISONS, _comparison),
     **dict.fromkeys(_CLAMPS, _clamp),
     **dict.fromkeys(_TABLES, _table),
     **dict.fromkeys(_VIEWS, _views),
+    **dict.fromkeys((f"{domain}.custom_op.general.Im2Col" for domain in ("qonnx", "finn")), _views),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _window),
     **dict.fromkeys(_REDUCTIONS, _reduction),
-    **dict.fromkeys(("Concat", "Pad"), _concat),  # padding is copying next to constants
-    **dict.fromkeys(("Resize", "Upsample"), _upsample),
+    **dict.fromkeys(_COPIES, _concat),
+    **dict.fromkeys(("Resize", "Upsample", "GridSample"), _upsample),
     **dict.fromkeys(_NORMALIZATIONS, _normalization),
-    "Gemm": _gemm,
+    "Neg": _negation,
+    "LRN": _local_response,
     "Pow": _power,
+    "Where": _choice,
+    "Mean": _mean,
     "PRelu": _slopes,
     "BatchNormalization": _affine,
 }
 """Steps of a node, by operator."""
+
+KEEPING = (*_TABLES, *_CLAMPS, *_NORMALIZATIONS)
+"""Operators whose result has the shape of their first input."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import prod
 
@@ -15,7 +15,8 @@ class Form(Enum):
     """How a step relates to the layer whose result it reads."""
 
     VIEW = auto()  # the same elements, or some of them, elsewhere
-    CLAMP = auto()  # element by element, part of any requantization: clamp, scale, zero point
+    CLAMP = auto()  # element by element, part of any requantization: clamp
+    SCALE = auto()  # a factor or an offset of the whole tensor: part of any requantization, and linear
     TABLE = auto()  # element by element, by table
     AFFINE = auto()  # a factor and an offset a channel, folded into a convolution right before it
     BINARY = auto()  # element by element of two tensors
@@ -57,12 +58,13 @@ class Step:
     shape: Shape | None = None
 
 
-def view(name: str, source: Tensor, out: Tensor) -> Step:
-    return Step(name, Form.VIEW, (source.name,), out.name)
+def view(name: str, source: Tensor, out: Tensor, *others: Tensor) -> Step:
+    """The same elements elsewhere; those of several tensors where layers write parts of one map."""
+    return Step(name, Form.VIEW, (source.name, *(other.name for other in others)), out.name)
 
 
 def pointwise(name: str, form: Form, source: Tensor, out: Tensor) -> Step:
-    """A function of one element: CLAMP, TABLE or AFFINE."""
+    """A function of one element: CLAMP, SCALE, TABLE or AFFINE."""
     kind = "multiply" if form is Form.AFFINE else "table"
     n = out.elements
     return Step(name, form, (source.name,), out.name, PassShape(name, kind, n, 1, n))
@@ -94,7 +96,7 @@ def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tens
         value, constant = (right, left) if left.constant else (left, right)
         inverse = operation == "divide" and left.constant
         if constant.elements == 1:
-            return pointwise(name, Form.TABLE if inverse else Form.CLAMP, value, out)
+            return pointwise(name, _of_a_number(operation, inverse), value, out)
         factor = operation != "compare" and not inverse and value.extent == out.extent
         if factor and _a_channel(constant, out):
             return pointwise(name, Form.AFFINE, value, out)
@@ -114,6 +116,12 @@ def arithmetic(name: str, operation: str, left: Tensor, right: Tensor, out: Tens
             reads=0 if reads == 2 * out.elements else reads,
         ),
     )
+
+
+def _of_a_number(operation: str, inverse: bool) -> Form:
+    if inverse:
+        return Form.TABLE
+    return Form.CLAMP if operation == "compare" else Form.SCALE
 
 
 def _a_channel(constant: Tensor, out: Tensor) -> bool:
@@ -145,6 +153,38 @@ def convolution(
     Raises:
         InputError: more than one image, another number of dimensions, or weights that do not fit.
     """
+    _, channels, *size = source.extent
+    _check(name, source, weight, groups)
+    cut = [min(0, b) + min(0, e) for b, e in zip(begin, end, strict=True)]  # negative padding
+    first, last = (_pair([max(0, n) for n in side], 0) for side in (begin, end))
+    return Step(
+        name,
+        Form.WORK,
+        (source.name,),
+        out.name,
+        ConvShape(
+            name,
+            channels,
+            weight[0],
+            _pair(weight[2:], 1),
+            _pair(stride, 1),
+            first,
+            _pair([n + c for n, c in zip(size, cut, strict=True)], 1),
+            dilation=_pair(dilation, 1),
+            groups=groups,
+            padding_end=None if first == last else last,
+        ),
+    )
+
+
+def _pair(values: Sequence[int], missing: int) -> tuple[int, int]:
+    """(y, x) of a 2-D map; one dimension lies along y, as tokens do."""
+    y, x = (*values, missing)[:2]
+    return y, x
+
+
+def _check(name: str, source: Tensor, weight: tuple[int, ...], groups: int) -> None:
+    """Refuses what no layer shape describes."""
     batch, channels, *size = source.extent
     if len(size) not in (1, 2):
         raise InputError(
@@ -165,30 +205,54 @@ def convolution(
             f"{name}: batch", batch, "layer shapes describe one image", "export the network with a batch of 1"
         )
 
-    def pair(values: Sequence[int], missing: int) -> tuple[int, int]:
-        """(y, x) of a 2-D map; one dimension lies along y, as tokens do."""
-        y, x = (*values, missing)[:2]
-        return y, x
 
-    first, last = pair(begin, 0), pair(end, 0)
-    return Step(
-        name,
-        Form.WORK,
-        (source.name,),
-        out.name,
-        ConvShape(
-            name,
-            channels,
-            weight[0],
-            pair(weight[2:], 1),
-            pair(stride, 1),
-            first,
-            pair(size, 1),
-            dilation=pair(dilation, 1),
-            groups=groups,
-            padding_end=None if first == last else last,
-        ),
-    )
+MOST_LAYERS = 10_000
+"""Layers that one operator may become: what people want to read, and what takes seconds."""
+
+
+def require_few(name: str, layers: int, of: str) -> None:
+    """Refuses an operator that would become too many layers.
+
+    Args:
+        of: what there are so many of.
+    """
+    if layers > MOST_LAYERS:
+        raise InputError(
+            f"node {name}",
+            layers,
+            f"more than {MOST_LAYERS} {of}, each of which would be a layer of its own",
+            f"give at most {MOST_LAYERS}, and multiply the result",
+        )
+
+
+def images(step: Step, count: int, out: Tensor) -> list[Step]:
+    """A convolution of one image for a batch: the images lie under each other, or follow one another.
+
+    Under each other they are one map, where that reads as many rows as there are: at the seams the
+    kernel then reads the neighbour's rows in the place of padding. MACs and results are `count` times
+    those of one image either way.
+
+    Raises:
+        InputError: too many images that cannot be one map.
+    """
+    shape = step.shape
+    if count == 1:
+        return [step]
+    assert isinstance(shape, ConvShape)
+    reach = (shape.kernel[0] - 1) * shape.dilation[0] + 1
+    bottom = (shape.padding_end or shape.padding)[0]
+    rows = (count * shape.out_h - 1) * shape.stride[0] + reach - shape.padding[0] - bottom
+    unread = count * shape.size[0] - rows
+    if 0 <= unread < shape.stride[0]:
+        stacked = replace(shape, size=(rows, shape.size[1]))
+        assert stacked.out_h == count * shape.out_h
+        return [replace(step, shape=stacked)]
+    require_few(step.name, count, "images")
+    parts = [Tensor(f"{out.name}/{number}", out.extent) for number in range(count)]
+    return [
+        *(replace(step, output=part.name) for part in parts),
+        view(f"{step.name}.images", parts[0], out, *parts[1:]),
+    ]
 
 
 def product(name: str, left: Tensor, right: Tensor, out: Tensor) -> Step:

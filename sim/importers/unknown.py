@@ -23,18 +23,23 @@ def vector(
         InputError: the user has not said that the operator is work of the vector unit.
     """
     if operator not in vector_operators:
-        raise InputError(
-            f"node {name}",
-            operator,
-            "this operator is not supported",
-            f"{OPTION} {operator} (vector_operators={[operator]!r} in Python) counts it as "
-            "one operation an element on the vector unit, or leave it out of the network",
-        )
+        raise unsupported(name, operator)
     active = [source for source in sources if not source.constant]
     largest = max(tensor.elements for tensor in (*active, *outs))
     first, *others = outs
     step = work(name, "other", active, first, largest, operands=min(2, max(1, len(active))))
     return [step, *(view(name, first, other) for other in others)]
+
+
+def unsupported(name: str, operator: str) -> InputError:
+    """The refusal of an operator that may be work of the vector unit."""
+    return InputError(
+        f"node {name}",
+        operator,
+        "this operator is not supported",
+        f"{OPTION} {operator} (vector_operators={[operator]!r} in Python) counts it as "
+        "one operation an element on the vector unit, or leave it out of the network",
+    )
 
 
 def hidden_products(name: str, operator: str, fix: str) -> InputError:

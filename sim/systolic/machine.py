@@ -12,8 +12,9 @@ from sim import technology
 from sim.accelerator.systolic import FAMILIES, Accelerator, preset
 from sim.cost import Prices
 from sim.formats import stream
-from sim.machine import Counted, LayerCounts, Machine, Simulation
+from sim.machine import Machine
 from sim.network import Network
+from sim.results import Counted, LayerCounts, Simulation
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
 from sim.systolic.plan import plan

@@ -6,8 +6,8 @@ define the order and the terms.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,96 +92,138 @@ class Program:
     rom: np.ndarray
 
 
-def _units(schedule: Schedule) -> Iterator[tuple[int, int, int, bool]]:
-    """(part, i, tile, whether an ifmap tile must be brought in), in execution order."""
-    trips_i, tiles = schedule.trips[0], schedule.tiles
-    for part in range(schedule.parts):
+class _Loops(NamedTuple):
+    """The loops of a layer, flattened: units in execution order, and the steps of each of them.
+
+    Attributes:
+        part, i, tile: int64 [n, 1], of the unit.
+        opens: bool [n, 1], whether an ifmap tile must be brought in for it.
+        channels, outputs: int64 [n, 1], of its part.
+        j, k: int64 [m], of the step.
+    """
+
+    part: np.ndarray
+    i: np.ndarray
+    tile: np.ndarray
+    opens: np.ndarray
+    channels: np.ndarray
+    outputs: np.ndarray
+    j: np.ndarray
+    k: np.ndarray
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> _Loops:
+        (trips_i, trips_j, trips_k), tiles = schedule.trips, schedule.tiles
         if schedule.outputs_outer:
-            for i in range(trips_i):
-                for tile in range(tiles):
-                    yield part, i, tile, tiles > 1 or i == 0
+            part, i, tile = (axis.reshape(-1, 1) for axis in np.indices((schedule.parts, trips_i, tiles)))
+            opens = (i == 0) | (tiles > 1)
         else:
-            for tile in range(tiles):
-                for i in range(trips_i):
-                    yield part, i, tile, i == 0
+            part, tile, i = (axis.reshape(-1, 1) for axis in np.indices((schedule.parts, tiles, trips_i)))
+            opens = i == 0
+        of_part = np.array([schedule.part_of(number) for number in range(schedule.parts)])
+        channels, outputs = of_part[part, 0], of_part[part, 1]
+        j, k = (axis.ravel() for axis in np.indices((trips_j, trips_k)))
+        return cls(part, i, tile, opens, channels, outputs, j, k)
 
 
 def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     """CHUNK [n] and VISIT [m] of a scheduled layer; needs shapes only."""
-    layer, acc = schedule.shape, schedule.accelerator
+    loops = _Loops.of(schedule)
+    chunks = np.zeros((len(loops.part), len(loops.j)), CHUNK)
+    _set_extents(chunks, schedule, loops)
+    _set_weights(chunks, schedule, loops)
+    _set_slots(chunks, schedule, loops)
+    _set_fetches(chunks, schedule, loops)
+    brought = (loops.k == 0) & (loops.opens & (loops.j == 0) | schedule.split_channels)
+    chunks["visit"] = (np.cumsum(brought) - 1).reshape(brought.shape)
+    visits = [
+        _visit(schedule, int(loops.part[n, 0]), int(loops.i[n, 0]), int(loops.tile[n, 0]), int(loops.j[step]))
+        for n, step in np.argwhere(brought)
+    ]
+    return chunks.ravel(), np.array(visits, VISIT)
+
+
+def _set_extents(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
+    """How far a chunk reaches, and where in the layer it lies."""
+    acc = schedule.accelerator
+    group = loops.i * schedule.a  # the first output group of the chunk, in its part
+    a = np.minimum(schedule.a, -(-loops.outputs // acc.columns) - group)
+    chunks["a"] = a
+    chunks["columns"] = np.minimum(acc.columns, loops.outputs - group * acc.columns)
+    chunks["columns_tail"] = np.minimum(acc.columns, loops.outputs - (group + a - 1) * acc.columns)
+    chunks["output"] = loops.part * schedule.outputs + group * acc.columns
+    group = loops.j * schedule.b  # the first channel group
+    b = np.minimum(schedule.b, -(-loops.channels // acc.rows) - group)
+    chunks["b"] = b
+    chunks["rows"] = np.minimum(acc.rows, loops.channels - group * acc.rows)
+    chunks["rows_tail"] = np.minimum(acc.rows, loops.channels - (group + b - 1) * acc.rows)
+    chunks["channel"] = loops.part * schedule.channels + group * acc.rows
+    chunks["u"] = schedule.split
+    chunks["position"] = loops.k * schedule.d
+    chunks["d"] = np.minimum(schedule.d, schedule.positions - loops.k * schedule.d)
+    chunks["tile"] = loops.tile * schedule.tile_rows
+    chunks["width"] = schedule.shape.out_w
+    lines = np.minimum(schedule.tile_rows, schedule.shape.out_h - loops.tile * schedule.tile_rows)
+    chunks["pixels"] = lines * schedule.shape.out_w
+
+
+def _set_weights(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
+    """Bits of the rows, and where they lie in the stream: once for all tiles."""
+    layer, port = schedule.shape, schedule.accelerator.weight_port_bits
+    for name, columns in (("row_bits", "columns"), ("row_bits_tail", "columns_tail")):
+        distinct, which = np.unique(chunks[columns], return_inverse=True)
+        bits = np.array([schedule.row_bits(int(count)) for count in distinct])
+        chunks[name] = bits[which].reshape(chunks.shape)
+    rows = (chunks["b"] - 1) * chunks["rows"] + chunks["rows_tail"]
+    bits = (chunks["a"] - 1) * chunks["row_bits"] + chunks["row_bits_tail"]
+    beats = -(-(chunks["d"] * chunks["u"] * rows).astype(np.int64) * bits // port)
+    # The units of the first tile come in the order of their weights.
+    of_unit = beats[loops.tile[:, 0] == 0].sum(axis=1)
+    begin = np.cumsum(of_unit) - of_unit
+    unit = loops.part * schedule.trips[0] + loops.i
+    chunks["beat"] = begin[unit] + np.cumsum(beats, axis=1) - beats
+    chunks["beats"] = beats
+    if not layer.dynamic or schedule.spills:
+        kept = (loops.tile > 0) & schedule.tiling.keeps_weights
+        chunks["dram_bytes"] = np.where(kept, 0, beats * port // 8)
+        if schedule.loads_codebook:
+            codebook = schedule.codewords * schedule.accelerator.codeword_length
+            chunks["dram_bytes"][0, 0] += -(-codebook * 8 // port) * port // 8
+
+
+def _set_slots(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
+    """What each slot of a chunk needs of psum memory and storer."""
+    chunks["first"][:, 0] = 1
+    chunks["last"][:, -1] = 1
+    psum = schedule.psum_cycles(1) * chunks["a"]
+    chunks["psum_read"][:, 1:] = psum[:, 1:]
+    chunks["psum_write"][:, :-1] = psum[:, :-1]
+    late = chunks["pixels"] - 1 < schedule.accelerator.latency + psum
+    chunks["fence"][:, 1:] = late[:, 1:]
+    chunks["store"][:, -1] = schedule.store_cycles(1) * chunks["a"][:, -1]
+    steps = [(part, i) for part in range(schedule.parts) for i in range(schedule.trips[0])]
+    unit = (loops.part * schedule.trips[0] + loops.i)[:, 0]
+    beats = np.array([schedule.tiling.write_beats(part, i) for part, i in steps])
+    words_written = np.array([sum(schedule.tiling.write_words(part, i)) for part, i in steps])
+    chunks["write_beats"][:, -1] = beats[unit]
+    chunks["write_words"][:, -1] = words_written[unit]
+
+
+def _set_fetches(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
+    """Cycles and words that the ifmap loader takes for a pixel, at an output row's start and inside."""
     trips_j, trips_k = schedule.trips[1:]
-    steps = [divmod(step, trips_k) for step in range(trips_j * trips_k)]
-    port = acc.weight_port_bits
-    place: dict[tuple[int, int], int] = {}  # beat at which the weights of (part, i) begin
-    beat = 0
-    rows: list[tuple[int, ...]] = []
-    visits: list[tuple[int, int, int]] = []
-    codebook = schedule.codewords * acc.codeword_length * schedule.loads_codebook
-    for part, i, tile, opens in _units(schedule):
-        channels, outputs = schedule.part_of(part)
-        channel0, output0 = part * schedule.channels, part * schedule.outputs
-        a = min(schedule.a, -(-outputs // acc.columns) - i * schedule.a)
-        columns = schedule.columns_of(i * schedule.a, outputs)
-        columns_tail = schedule.columns_of(i * schedule.a + a - 1, outputs)
-        pixels = schedule.tile_lines(tile) * layer.out_w
-        again = (part, i) in place
-        at = place.setdefault((part, i), beat)
-        from_dram = not (again and schedule.tiling.keeps_weights) and (not layer.dynamic or schedule.spills)
-        for j, k in steps:
-            if k == 0 and (schedule.split_channels or (opens and j == 0)):
-                visits.append(_visit(schedule, part, i, tile, j))
-            b = min(schedule.b, -(-channels // acc.rows) - j * schedule.b)
-            d = min(schedule.d, schedule.positions - k * schedule.d)
-            full_rows = schedule.rows_of(j * schedule.b, channels)
-            rows_tail = schedule.rows_of(j * schedule.b + b - 1, channels)
-            bits, bits_tail = schedule.row_bits(columns), schedule.row_bits(columns_tail)
-            sent = d * schedule.split * ((b - 1) * full_rows + rows_tail) * ((a - 1) * bits + bits_tail)
-            beats = -(-sent // port)
-            vectors = schedule.fetch_cycles(j * schedule.b, b, channels)
-            vector_words = sum(schedule.vector_words(j * schedule.b, b, channels))
-            at_start = schedule.new_vectors(k * schedule.d, row_start=True)
-            inside = schedule.new_vectors(k * schedule.d, row_start=False)
-            first, last = (j, k) == steps[0], (j, k) == steps[-1]
-            psum = schedule.psum_cycles(a)
-            rows.append(
-                (
-                    a,
-                    b,
-                    schedule.split,
-                    d,
-                    full_rows,
-                    rows_tail,
-                    bits,
-                    bits_tail,
-                    at,
-                    beats,
-                    from_dram * (beats * port // 8 + (not rows) * -(-codebook * 8 // port) * port // 8),
-                    pixels,
-                    layer.out_w,
-                    vectors * at_start,
-                    vectors * inside,
-                    vector_words * at_start,
-                    vector_words * inside,
-                    0 if first else psum,
-                    0 if last else psum,
-                    schedule.store_cycles(a) if last else 0,
-                    schedule.tiling.write_beats(part, i) if last else 0,
-                    sum(schedule.tiling.write_words(part, i)) if last else 0,
-                    not first and pixels - 1 < acc.latency + psum,
-                    first,
-                    last,
-                    len(visits) - 1,
-                    tile * schedule.tile_rows,
-                    output0 + i * schedule.a * acc.columns,
-                    channel0 + j * schedule.b * acc.rows,
-                    k * schedule.d,
-                    columns,
-                    columns_tail,
-                )
-            )
-            at += beats
-        beat = max(beat, at)
-    return np.array(rows, CHUNK), np.array(visits, VISIT)
+    for channels in np.unique(loops.channels).tolist():
+        groups = [
+            (j * schedule.b, min(schedule.b, -(-channels // schedule.accelerator.rows) - j * schedule.b))
+            for j in range(trips_j)
+        ]
+        cycles = np.array([schedule.fetch_cycles(first, count, channels) for first, count in groups])
+        vectors = np.array([sum(schedule.vector_words(first, count, channels)) for first, count in groups])
+        mine = (loops.channels == channels)[:, 0]
+        for when, row_start in (("row", True), ("in", False)):
+            new = np.array([schedule.new_vectors(k * schedule.d, row_start) for k in range(trips_k)])
+            chunks[f"fetch_{when}"][mine] = cycles[loops.j] * new[loops.k]
+            chunks[f"words_{when}"][mine] = vectors[loops.j] * new[loops.k]
 
 
 def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[int, int, int]:

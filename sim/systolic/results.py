@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from sim.accelerator import Accelerator
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 from sim.shapes import Shape
 from sim.systolic.schedule import spills
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sim.accelerator import Accelerator
+from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError, nearest
 from sim.technology.base import Technology
 from sim.technology.provenance import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from sim.accelerator import Accelerator
+from sim.accelerator.systolic import Accelerator
 
 _WORD = 64
 _PARAMETER_BITS = 54  # bias, multiplier and shift of an output channel

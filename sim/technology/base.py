@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sim.accelerator import Accelerator
+from sim.accelerator.systolic import Accelerator
 from sim.technology.provenance import Figure
 
 

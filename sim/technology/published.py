@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.accelerator import Accelerator
+from sim.accelerator.systolic import Accelerator
 from sim.technology import dram
 from sim.technology.provenance import Figure, Label, Strict, missing
 

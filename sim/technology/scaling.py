@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.accelerator import Accelerator
+from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError
 from sim.technology.provenance import Figure, missing
 from sim.technology.published import Factor, Published

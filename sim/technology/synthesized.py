@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from sim.accelerator import Accelerator
+from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError
 from sim.formats import named
 from sim.technology import dram, memory

@@ -51,9 +51,28 @@ def test_unknown_operators(codeword: Command, odd: Path) -> None:
     assert_refused(
         codeword("estimate", "resnet18", "-a", "ews-16", "--treat-as-vector", "Hardmax"),
         "--treat-as-vector = 'Hardmax'",
-        "resnet18 has no such operators",
+        "resnet18 is no .onnx file",
         ".onnx",
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["x=1,3,8"], ("--input-shape x = '1,3,8'", "4 dimensions")),
+        (["y=1,3,8,8"], ("--input-shape = 'y'", "is no input", "use one of x")),
+        (["x=1,3,8,b"], ("--input-shape = 'x=1,3,8,b'", "write for example x=1,3,224,224")),
+        ([], ("dimension 'H' at node c", "--input-shape x=1,3,H,W")),
+    ],
+)
+def test_sizes_that_a_file_leaves_open(
+    codeword: Command, tmp_path: Path, given: list[str], told: tuple[str, ...]
+) -> None:
+    path = save(tmp_path / "net.onnx", [node("Conv", "x w", "c")], {"w": (4, 3, 3, 3)}, dims=(1, 3, "H", "W"))
+    options = [word for text in given for word in ("--input-shape", text)]
+    assert_refused(codeword("estimate", path, "-a", "ews-16", *options), *told)
+    result = codeword("estimate", path, "-a", "ews-16", "--json", "--input-shape", "x=1,3,10,7")
+    assert json.loads(result.out)["macs"] == 8 * 5 * 27 * 4
 
 
 def test_only_shapes_are_known(codeword: Command, odd: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sim import accelerator, technology
 from sim.cost import cost
 from sim.errors import InputError
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 from sim.systolic.results import CAUSES, MEMORIES
 
 MVQ40 = technology.load("mvq40")

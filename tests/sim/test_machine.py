@@ -18,8 +18,9 @@ from sim import accelerator, machine, network
 from sim.accelerator.page import page
 from sim.cost import Prices
 from sim.errors import InputError
-from sim.machine import Counted, LayerCounts, Machine, Simulation
+from sim.machine import Machine
 from sim.network import Network
+from sim.results import Counted, LayerCounts, Simulation
 from sim.technology import Figure
 
 

@@ -13,10 +13,11 @@ from codeword.reports.mvq_hardware.published import published
 from sim import accelerator, technology
 from sim.accelerator import Accelerator
 from sim.estimate import estimate
-from sim.machine import LayerCounts
+from sim.formats.policy import own_codewords
+from sim.results import LayerCounts
 from sim.shapes import ConvShape, Shape
 from sim.systolic.closed_form.accesses import core_counts
-from sim.systolic.streams import native_formats, own_codewords
+from sim.systolic.streams import native_formats
 from sim.technology.published import Published
 from sim.workloads import workload
 

@@ -8,8 +8,8 @@ from typing import Literal
 from codeword.reports.mvq_hardware.machine import document
 from codeword.reports.mvq_hardware.published import Rows, published
 from sim.formats.encoding import index_bits, mask_bits
+from sim.formats.policy import own_codewords
 from sim.shapes import ConvShape
-from sim.systolic.streams import own_codewords
 from sim.workloads import workload
 
 FLOAT = 32

@@ -14,8 +14,8 @@ from codeword.reports.mvq_hardware.machine import Setup, run
 from codeword.reports.mvq_hardware.words import grid, kib, name_of
 from sim import accelerator, technology
 from sim.formats.encoding import index_bits
+from sim.formats.policy import exclusions, own_codewords
 from sim.shapes import ConvShape
-from sim.systolic.streams import exclusions, own_codewords
 from sim.technology.published import Published
 from sim.workloads import WORKLOADS, workload
 

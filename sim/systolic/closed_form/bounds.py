@@ -32,12 +32,11 @@ def least_counts(space: Space, shape: ConvShape) -> tuple[np.ndarray, dict[str, 
     maps, weights = least_map_bytes(space), least_weight_bytes(space)
     acc = space.base.accelerator
     slots = _slots(space)
-    cycles = np.maximum(_first_tile(space, maps) + slots, np.maximum(slots, _loading(space)))
+    cycles = np.maximum(np.maximum(_first_tile(space, maps), CONTROL_CYCLES) + slots, _loading(space))
     cycles = np.maximum(cycles, _transfers(space, maps))
     cycles = np.maximum(cycles, shape.ofmap_bytes * 8 // acc.dma_bits)
     cycles = np.maximum(cycles, _dram(space, maps, weights))
-    around = CONTROL_CYCLES + STORER_STAGES + acc.latency + acc.dma_setup + acc.l2_latency
-    return cycles + around, least_accesses(space, shape, maps, weights)
+    return cycles + _behind(space), least_accesses(space, shape, maps, weights)
 
 
 def _rows_out(space: Space) -> int:
@@ -53,14 +52,14 @@ def _tokens(space: Space) -> int:
 
 
 def _slots(space: Space) -> np.ndarray:
-    """Slots (`_Clock._slot`): tokens, the psum ports, or the storer's lanes."""
+    """Slots (`_Layer._slot`): tokens, the psum ports, or the storer's lanes."""
     one = space.base
     psums = _rows_out(space) * one.psum_cycles(1) * (space.chunks - 1) * (3 - one.accelerator.psum_ports)
     return np.maximum(np.maximum(_tokens(space), psums), _rows_out(space) * one.store_cycles(1))
 
 
 def _loading(space: Space) -> np.ndarray:
-    """Weight jobs (`demands.load_cycles`, `Clock.written`): a beat, and a row of the WRF, a cycle at most; in
+    """Weight jobs (`demands.load_cycles`, `_Layer._load`): a beat, and a row of the WRF, a cycle at most; in
     turn with computing, after the chunk before has left.
     """
     one, acc = space.base, space.base.accelerator
@@ -70,6 +69,12 @@ def _loading(space: Space) -> np.ndarray:
     jobs = space.tiles * space.trips_i * space.chunks * one.parts
     in_turn = (jobs - 1) * (acc.release + acc.loader_stages - 1)
     return np.where(space.overlap, loads, _tokens(space) + loads + in_turn)
+
+
+def _behind(space: Space) -> int:
+    """From the last token to the end of the layer (`_Layer._finish`)."""
+    acc = space.base.accelerator
+    return acc.latency + STORER_STAGES + acc.dma_setup + acc.l2_latency
 
 
 def with_codebook(
@@ -83,14 +88,13 @@ def with_codebook(
     rows = -(-size // acc.dram_row_bytes)
     there = acc.dram_latency + size * 8 // acc.dram_bits + rows * acc.dram_row_cycles
     first = there + demands.load_cycles([(one.codewords, 8 * acc.codeword_length)], one)
-    behind = STORER_STAGES + acc.latency + acc.dma_setup + acc.l2_latency
-    cycles = np.maximum(cycles, first + np.maximum(_slots(space), _loading(space)) + behind)
+    cycles = np.maximum(cycles, first + np.maximum(_slots(space), _loading(space)) + _behind(space))
     return cycles, accesses | {"dram": accesses["dram"] + size, "l2": accesses["l2"] + 2 * size}
 
 
 def _first_tile(space: Space, maps: MapBytes) -> np.ndarray:
     """The first tile comes before the first token, every tile does where L1 holds only one
-    (`Clock._tile_by_dma`).
+    (`_Layer._open`).
     """
     one, layer, acc = space.base, space.base.shape, space.base.accelerator
     reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
@@ -109,7 +113,7 @@ def _transfers(space: Space, maps: MapBytes) -> np.ndarray:
 
 
 def _dram(space: Space, maps: MapBytes, weights: WeightBytes) -> np.ndarray:
-    """Transfers from DRAM (`Clock._transfer`)."""
+    """Transfers from DRAM (`_Layer._transfer`)."""
     acc = space.base.accelerator
     read = maps.dram + weights.dram
     return read * 8 // acc.dram_bits + read // acc.dram_row_bytes * acc.dram_row_cycles

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from sim.accelerator import Accelerator
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 from sim.shapes import WORD, ConvShape, PassShape, words
 from sim.systolic.closed_form import recurrence
 from sim.systolic.closed_form.accesses import layer_accesses

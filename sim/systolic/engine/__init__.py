@@ -1,6 +1,6 @@
 """The cycle engine: values, cycles by cause and accesses, as `docs/timing.md` says."""
 
-from sim.machine import Simulation
+from sim.results import Simulation
 from sim.systolic.engine.core import LayerRun, run_program
 from sim.systolic.engine.simulate import simulate
 

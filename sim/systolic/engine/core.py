@@ -9,18 +9,11 @@ import numpy as np
 from sim.errors import InputError
 from sim.formats import encoding
 from sim.systolic.engine import kernel
+from sim.systolic.engine.counters import COUNTERS, named
+from sim.systolic.engine.parameters import parameters
+from sim.systolic.engine.state import HANDOVER, Layer, Trace
 from sim.systolic.program import Program
-from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
-
-_MODES = {
-    "dense": kernel.DENSE,
-    "split": kernel.SPLIT,
-    "block": kernel.BLOCK,
-    "vq": kernel.VQ,
-    "mvq": kernel.MVQ,
-    "ssvq": kernel.SSVQ,
-    "rom": kernel.ROM,
-}
+from sim.systolic.results import Handover
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,30 +65,30 @@ def run_program(
             "an idealised array has no registers to clock",
             "set edge_registers = true",
         )
-    layer = program.schedule.shape
+    shape, columns = program.schedule.shape, program.schedule.accelerator.columns
     x = np.ascontiguousarray(np.moveaxis(token_ifmap, 1, -1))
-    acc = np.zeros((len(x), layer.out_h, layer.out_w, layer.outputs), np.int32)
-    counters = np.zeros((len(x), len(kernel.COUNTERS)), np.int64)
-    states = np.tile(np.array(found or Handover(), np.int64), (len(x), 1))
-    columns = program.schedule.accelerator.columns
+    acc = np.zeros((len(x), shape.out_h, shape.out_w, shape.outputs), np.int32)
+    counts = np.zeros(len(x), COUNTERS).view(np.recarray)
+    left = np.array([found or Handover()] * len(x), HANDOVER).view(np.recarray)
     emitted = int((program.chunks["pixels"] * program.chunks["a"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
-    parameters = _parameters(program, found is not None, registers, arbitrated)
-    arguments = (
-        parameters,
-        program.chunks.view(np.recarray),
-        program.visits.view(np.recarray),
-        _flat(program.beats),
-        _flat(program.codebook),
-        _masks(program),
-        program.rom,
-    )
+    numbers, layer = parameters(program, found is not None, registers, arbitrated), _layer(program)
     if trace:
-        kernel.run_core(*arguments, states[0], x[0], acc[0], rows, cycles, counters[0])
+        kernel.run_core(numbers, layer, left[0], x[0], acc[0], Trace(rows, cycles), counts[0])
     else:
-        kernel.run_batch(*arguments, states, x, acc, counters)
-    named = dict(zip(kernel.COUNTERS, counters[0].tolist(), strict=True))
-    return LayerRun(np.moveaxis(acc, -1, 1), named, Handover(*states[0].tolist()), rows, cycles)
+        kernel.run_batch(numbers, layer, left, x, acc, counts)
+    return LayerRun(np.moveaxis(acc, -1, 1), named(counts[0]), Handover(*left[0].item()), rows, cycles)
+
+
+def _layer(program: Program) -> Layer:
+    return Layer(
+        chunks=program.chunks.view(np.recarray),
+        visits=program.visits.view(np.recarray),
+        words=_flat(program.beats),
+        codebook=_flat(program.codebook),
+        masks=_masks(program),
+        rom=program.rom,
+    )
 
 
 def _flat(beats: np.ndarray) -> np.ndarray:
@@ -108,62 +101,3 @@ def _masks(program: Program) -> np.ndarray:
         return np.zeros(1, np.uint32)
     # The table is read-only, which Numba takes for another type and compiles everything again.
     return encoding.mask_table(acc.keep, acc.group).copy()
-
-
-def _parameters(program: Program, memory: bool, registers: bool, arbitrated: bool) -> kernel.Parameters:
-    schedule, layer = program.schedule, program.schedule.shape
-    acc = schedule.accelerator
-    coded = schedule.stream.coded
-    return kernel.Parameters(
-        rows=acc.rows,
-        columns=acc.columns,
-        tile_rows=acc.tile_rows,
-        tile_columns=acc.tile_columns,
-        registers=int(registers),
-        latency=acc.latency,
-        release=acc.release,
-        registered=int(acc.edge_registers),
-        port=acc.weight_port_bits,
-        wrf_depth=acc.wrf_depth,
-        overlap=int(schedule.overlap),
-        mode=_MODES[schedule.format],
-        d=acc.codeword_length,
-        q=acc.multipliers_per_codeword,
-        codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,
-        mask_bits=acc.mask_code_bits,
-        group=acc.group,
-        index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
-        codewords=schedule.codewords if coded else 0,
-        rom_banks=acc.rom_banks,
-        rom_ports=acc.rom_ports,
-        block_inputs=layer.channels // layer.groups,
-        block_outputs=layer.outputs // layer.groups,
-        reuse=int(schedule.reuses),
-        kernel_x=layer.kernel[1],
-        stride_y=layer.stride[0],
-        stride_x=layer.stride[1],
-        dilation_y=layer.dilation[0],
-        dilation_x=layer.dilation[1],
-        pad_y=layer.padding[0],
-        pad_x=layer.padding[1],
-        height=layer.size[0],
-        width=layer.size[1],
-        psum_words=acc.psum_store_bits // 8,
-        psum_ports=acc.psum_ports,
-        pool=(acc.ifmap_banks + acc.psum_banks) * arbitrated,
-        psum_row_words=-(-acc.columns * acc.psum_store_bits // 64),
-        sparse=int(acc.sparse_tile),
-        memory=int(memory),
-        control=CONTROL_CYCLES if memory else 0,
-        store_stages=STORER_STAGES,
-        write_tail=acc.dma_setup + acc.l2_latency,
-        ifmap_buffers=schedule.tiling.ifmap_buffers,
-        ofmap_buffers=schedule.tiling.ofmap_buffers,
-        dma_start=acc.dma_setup + acc.l2_latency,
-        dma_bits=acc.dma_bits,
-        dma_gap=acc.dma_burst_gap,
-        dram_bits=acc.dram_bits,
-        dram_latency=acc.dram_latency,
-        dram_row=acc.dram_row_bytes,
-        dram_row_cycles=acc.dram_row_cycles,
-    )

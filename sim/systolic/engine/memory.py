@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from sim.accelerator import Accelerator
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 from sim.shapes import WORD, ConvShape, PassShape
 from sim.systolic.program import Program
 from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover
@@ -51,11 +54,20 @@ def pass_counts(
     transfer = -(-from_dram * 8 // acc.dram_bits) + -(-from_dram // acc.dram_row_bytes) * acc.dram_row_cycles
     dram = max(found.dram, 0) + transfer if from_dram else found.dram
     dram_there = dram + acc.dram_latency + start if from_dram else 0
-    spent = np.zeros(len(_PASS_CAUSES), np.int64)
+    spent = np.zeros(len(_Cause), np.int64)
     pixels, groups = shape.batches(acc.requant_lanes)
     batches = np.array([-(-8 * WORD * group // acc.dma_bits) for group in groups], np.int64)
-    end = _run_pass(shape.cycles(acc.requant_lanes), there, dram_there, pixels, batches, start, spent)
-    cycles = dict.fromkeys(CAUSES, 0) | dict(zip(_PASS_CAUSES, spent.tolist(), strict=True))
+    work = _Work(
+        control=CONTROL_CYCLES,
+        lanes=shape.cycles(acc.requant_lanes),
+        stages=PASS_STAGES,
+        there=there,
+        dram_there=dram_there,
+        pixels=pixels,
+        tail=start,
+    )
+    end = _run_pass(work, batches, spent)
+    cycles = dict.fromkeys(CAUSES, 0) | {cause.name.lower(): int(spent[cause]) for cause in _Cause}
     spilled = from_dram + (written if read + written > acc.map_bytes else 0)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": spilled, "l2": spilled + fills + written, "l1": fills + read + 2 * written}
@@ -63,34 +75,70 @@ def pass_counts(
     return LayerCounts(shape.name, 0, cycles, accesses), left
 
 
-_PASS_CAUSES = ("control", "vector", "dma", "dram", "drain")
+class _Cause(IntEnum):
+    """What a cycle of a pass goes to."""
+
+    CONTROL = 0
+    VECTOR = 1
+    DMA = 2
+    DRAM = 3
+    DRAIN = 4
+
+
+class _Work(NamedTuple):
+    """A pass, in cycles.
+
+    Attributes:
+        control: before it begins.
+        lanes, stages: for which the lanes work, and after which a result is in L1.
+        there, dram_there: when the last operand has come by DMA, and from DRAM.
+        pixels: with a batch of results for each of some channel groups.
+        tail: from the last beat of a batch until it is in L2.
+    """
+
+    control: int
+    lanes: int
+    stages: int
+    there: int
+    dram_there: int
+    pixels: int
+    tail: int
 
 
 @njit(cache=True)
-def _run_pass(work, there, dram_there, pixels, beats, tail, spent):
-    """One cycle after another: lanes work, operands arrive, batches of results leave."""
-    batches = pixels * len(beats)
+def _run_pass(work, beats, spent):
+    """One cycle after another: lanes work, operands arrive, batches of results leave.
+
+    Args:
+        work: _Work.
+        beats: int64 [groups], DMA beats of a pixel's batch of each channel group.
+        spent: int64 [len(_Cause)], receives the cycles.
+
+    Returns:
+        Cycles of the pass.
+    """
+    batches = work.pixels * len(beats)
     worked = complete = 0
     sent = 0  # when the last batch so far has left
     t = 0
     while True:
-        if t < CONTROL_CYCLES:
-            spent[0] += 1
-        elif worked < work:
+        if t < work.control:
+            spent[_Cause.CONTROL] += 1
+        elif worked < work.lanes:
             worked += 1
-            spent[1] += 1
-        elif t < there:
-            spent[2] += 1
-        elif t < dram_there:
-            spent[3] += 1
+            spent[_Cause.VECTOR] += 1
+        elif t < work.there:
+            spent[_Cause.DMA] += 1
+        elif t < work.dram_there:
+            spent[_Cause.DRAM] += 1
         elif complete == batches:
-            spent[4] += 1
-            if t == sent + tail - 1:
+            spent[_Cause.DRAIN] += 1
+            if t == sent + work.tail - 1:
                 return t + 1
-        finished = worked == work and t + 1 >= max(there, dram_there)
+        finished = worked == work.lanes and t + 1 >= max(work.there, work.dram_there)
         while complete < batches and (
-            finished or (complete < batches - 1 and worked * batches >= (complete + 1) * work)
+            finished or (complete < batches - 1 and worked * batches >= (complete + 1) * work.lanes)
         ):
-            sent = max(sent, t + PASS_STAGES) + beats[complete % len(beats)]
+            sent = max(sent, t + work.stages) + beats[complete % len(beats)]
             complete += 1
         t += 1

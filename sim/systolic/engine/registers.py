@@ -18,15 +18,31 @@ tags, column deskew) are rings: what a ring holds stays in place, and the cycle 
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-# What accompanies a token: the fields of `rtl.geometry.Geometry.tag` that matter here, the WRF address,
-# and how many columns carry meaning.
-TAG = ("valid", "address", "word", "first", "stored", "last", "final", "output", "columns", "place")
-VALID, ADDRESS, WORD, FIRST, STORED, LAST, FINAL, OUTPUT, COLUMNS, PLACE = range(len(TAG))
+from sim.systolic.engine.compiled import whole
+
+
+class Tag(IntEnum):
+    """What accompanies a token: the fields of `rtl.geometry.Geometry.tag` that matter here, the WRF address,
+    how many columns carry meaning, and where a final row belongs."""
+
+    VALID = 0
+    ADDRESS = 1
+    WORD = 2
+    FIRST = 3
+    STORED = 4
+    LAST = 5
+    FINAL = 6
+    OUTPUT = 7
+    COLUMNS = 8
+    PLACE = 9
+
+
+TAG_FIELDS = len(Tag)  # Numba cannot ask an enumeration
 
 
 class Registers(NamedTuple):
@@ -34,7 +50,7 @@ class Registers(NamedTuple):
 
     Attributes:
         cycle: int64 [1], n.
-        tags: int64 [LAT, len(TAG)], ring; the tag of age k (0: at the array edge) is in row (n - k) mod LAT.
+        tags: int64 [LAT, len(Tag)], ring; the tag of age k (0: at the array edge) is in row (n - k) mod LAT.
         skew: int8 [Rv, H], ring; the vector at the array edge k cycles ago is in row (n - k) mod Rv.
         valid, address: int64 [Rv, Rh], what each tile passes to its right.
         operand: int8 [Rv, Rh, TH], activations that each tile passes to its right.
@@ -58,26 +74,26 @@ class Registers(NamedTuple):
     row: np.ndarray
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def reset(rows, columns, tile_rows, tile_columns, prf_words):
     """Registers of an H x L array after reset; those that the RTL does not reset are 0."""
     down, right = rows // tile_rows, columns // tile_columns
     return Registers(
-        np.zeros(1, np.int64),
-        np.zeros((down + right + 1, len(TAG)), np.int64),
-        np.zeros((down, rows), np.int8),
-        np.zeros((down, right), np.int64),
-        np.zeros((down, right), np.int64),
-        np.zeros((down, right, tile_rows), np.int8),
-        np.zeros((down + 1, columns), np.int32),
-        np.zeros((right, columns), np.int32),
-        np.zeros((2, columns), np.int32),
-        np.zeros((prf_words, columns), np.int32),
-        np.zeros(columns, np.int32),
+        cycle=np.zeros(1, np.int64),
+        tags=np.zeros((down + right + 1, TAG_FIELDS), np.int64),
+        skew=np.zeros((down, rows), np.int8),
+        valid=np.zeros((down, right), np.int64),
+        address=np.zeros((down, right), np.int64),
+        operand=np.zeros((down, right, tile_rows), np.int8),
+        psum=np.zeros((down + 1, columns), np.int32),
+        deskew=np.zeros((right, columns), np.int32),
+        asked=np.zeros((2, columns), np.int32),
+        prf=np.zeros((prf_words, columns), np.int32),
+        row=np.zeros(columns, np.int32),
     )
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def issue(registers, address, word, first, stored, last, final, output, columns, vector, low, rows, place=0):
     """A token issues; it and its vector are at the array edge in the next cycle. Follows `clock`.
 
@@ -94,22 +110,22 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
     """
     tags, skew = registers.tags, registers.skew
     slot = registers.cycle[0] % len(tags)
-    tags[slot, VALID] = 1
-    tags[slot, ADDRESS] = address
-    tags[slot, WORD] = word
-    tags[slot, FIRST] = first
-    tags[slot, STORED] = stored
-    tags[slot, LAST] = last
-    tags[slot, FINAL] = final
-    tags[slot, OUTPUT] = output
-    tags[slot, COLUMNS] = columns
-    tags[slot, PLACE] = place
+    tags[slot, Tag.VALID] = 1
+    tags[slot, Tag.ADDRESS] = address
+    tags[slot, Tag.WORD] = word
+    tags[slot, Tag.FIRST] = first
+    tags[slot, Tag.STORED] = stored
+    tags[slot, Tag.LAST] = last
+    tags[slot, Tag.FINAL] = final
+    tags[slot, Tag.OUTPUT] = output
+    tags[slot, Tag.COLUMNS] = columns
+    tags[slot, Tag.PLACE] = place
     slot = registers.cycle[0] % len(skew)
     for r in range(skew.shape[1]):
         skew[slot, r] = vector[low + r] if r < rows else 0
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def clock(registers, wrf, stored):
     """One cycle of array and PRF.
 
@@ -136,22 +152,22 @@ def clock(registers, wrf, stored):
     return emitted
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _psum_memory(now, tags, asked, row, stored):
     """Asked one cycle ahead of the PRF, written one cycle behind it."""
     latency = len(tags)
     ahead, behind = (now - latency + 3) % latency, (now + 1) % latency
-    if tags[ahead, VALID] and tags[ahead, STORED]:
-        into, output = now % 2, tags[ahead, OUTPUT]
+    if tags[ahead, Tag.VALID] and tags[ahead, Tag.STORED]:
+        into, output = now % 2, tags[ahead, Tag.OUTPUT]
         for c in range(len(row)):
             asked[into, c] = stored[output, c]
-    if tags[behind, VALID] and tags[behind, LAST] and not tags[behind, FINAL]:
-        output = tags[behind, OUTPUT]
+    if tags[behind, Tag.VALID] and tags[behind, Tag.LAST] and not tags[behind, Tag.FINAL]:
+        output = tags[behind, Tag.OUTPUT]
         for c in range(len(row)):
             stored[output, c] = row[c]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _deskew(now, psum, deskew, right):
     """Psums that leave tile column h join the row that is complete Rh - 1 - h cycles later."""
     down, tile_columns = len(psum) - 1, psum.shape[1] // right
@@ -161,22 +177,22 @@ def _deskew(now, psum, deskew, right):
             deskew[row, c] = psum[down, c]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _accumulate(now, tags, deskew, asked, prf, row):
     """The PRF and its adders; returns what `clock` returns."""
     slot = (now + 2) % len(tags)
-    if not tags[slot, VALID]:
+    if not tags[slot, Tag.VALID]:
         return -1
-    word, sums, start = tags[slot, WORD], now % len(deskew), (now - 1) % 2
-    first, stored = tags[slot, FIRST], tags[slot, STORED]
+    word, sums, start = tags[slot, Tag.WORD], now % len(deskew), (now - 1) % 2
+    first, stored = tags[slot, Tag.FIRST], tags[slot, Tag.STORED]
     for c in range(len(row)):
         before = (asked[start, c] if stored else 0) if first else prf[word, c]
         row[c] = before + deskew[sums, c]
         prf[word, c] = row[c]
-    return slot if tags[slot, LAST] else -1
+    return slot if tags[slot, Tag.LAST] else -1
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _shift(now, tags, skew, valid, address, operand):
     """Tokens move one tile to the right; a tile without one holds its operands."""
     down, right, tile_rows = operand.shape
@@ -188,15 +204,15 @@ def _shift(now, tags, skew, valid, address, operand):
                 for r in range(tile_rows):
                     operand[v, h, r] = operand[v, h - 1, r]
         edge = (now - v) % len(tags)
-        valid[v, 0] = tags[edge, VALID]
+        valid[v, 0] = tags[edge, Tag.VALID]
         if valid[v, 0]:
-            address[v, 0] = tags[edge, ADDRESS]
+            address[v, 0] = tags[edge, Tag.ADDRESS]
             edge = (now - v) % down
             for r in range(tile_rows):
                 operand[v, 0, r] = skew[edge, v * tile_rows + r]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _multiply(valid, address, operand, psum, wrf):
     """Psums move one tile down; on the way each tile adds its products.
 
@@ -226,7 +242,7 @@ def _multiply(valid, address, operand, psum, wrf):
                     psum[v + 1, low + c] = sums[low + c]
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _add_products(sums, operand, v, h, wrf, word, rows, columns):
     """One tile: sums[low:] += operand[v, h] @ wrf[word, top:, low:], four rows at a time."""
     top, low, r = v * rows, h * columns, np.uint64(0)
@@ -249,13 +265,13 @@ def _add_products(sums, operand, v, h, wrf, word, rows, columns):
         r += np.uint64(1)
 
 
-@njit(cache=True, error_model="numpy")
+@whole
 def _hold_edge(now, tags, skew):
     """The array edge keeps its vector; without an `issue` it carries no token."""
     slot, following = now % len(tags), (now + 1) % len(tags)
     for n in range(tags.shape[1]):
         tags[following, n] = tags[slot, n]
-    tags[following, VALID] = 0
+    tags[following, Tag.VALID] = 0
     slot, following = now % len(skew), (now + 1) % len(skew)
     for r in range(skew.shape[1]):
         skew[following, r] = skew[slot, r]
@@ -271,7 +287,7 @@ def snapshot(registers: Registers) -> dict[str, np.ndarray]:
             row v, k <= v; [v, 0] is the edge, [v, v] what tile (v, 0) sees; 0 where k > v.
         deskew: int32 [Rh, Rh, TL]: [h, k] has left tile column h k cycles ago, k <= Rh - 1 - h;
             [h, 0] is the psum register of the lowest tile, [h, Rh - 1 - h] in the row for the PRF.
-        tag_...: int64 [LAT], one for each name in TAG: [0] at the edge, [LAT - 2] at the PRF,
+        tag_...: int64 [LAT], one for each Tag: [0] at the edge, [LAT - 2] at the PRF,
             [LAT - 1] beside `row`.
         asked: int32 [L], the stored psums that the PRF sees.
         prf: int32 [words, L]; row: int32 [L].
@@ -290,7 +306,7 @@ def snapshot(registers: Registers) -> dict[str, np.ndarray]:
         for k in range(1, right - h):
             deskew[h, k] = registers.deskew.reshape(right, right, -1)[(now - k + right - 1 - h) % right, h]
     ages = (now - np.arange(len(registers.tags))) % len(registers.tags)
-    tags = {f"tag_{name}": registers.tags[ages, n] for n, name in enumerate(TAG)}
+    tags = {f"tag_{tag.name.lower()}": registers.tags[ages, tag] for tag in Tag}
     return {
         "valid": registers.valid.astype(bool),
         "address": registers.address.copy(),

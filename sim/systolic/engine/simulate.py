@@ -11,8 +11,8 @@ import numpy as np
 
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.machine import LayerCounts, Simulation
 from sim.network import Conv, DenseWeight, Layer, MatMul, Network, by_kind
+from sim.results import LayerCounts, Simulation
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.systolic.engine import memory, passes
 from sim.systolic.engine.core import LayerRun, run_program

@@ -143,8 +143,10 @@ def test_registers_are_those_of_the_rtl(name, changes, seed):
             asked = memory[ctx.get(dut.ask_address)].copy() if ctx.get(dut.ask) else None
             if visible is not None:
                 emitted += 1
-                if not visible[model.FINAL]:
-                    memory[visible[model.OUTPUT]] = fields(ctx.get(dut.prf.row), PSUM_BITS, acc.columns, True)
+                if not visible[model.Tag.FINAL]:
+                    memory[visible[model.Tag.OUTPUT]] = fields(
+                        ctx.get(dut.prf.row), PSUM_BITS, acc.columns, True
+                    )
 
             slot = model.clock(registers, wrf, stored)
             visible = None if slot < 0 else registers.tags[slot].copy()

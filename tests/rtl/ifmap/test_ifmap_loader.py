@@ -14,7 +14,8 @@ from rtl.geometry import Geometry
 from rtl.ifmap.ifmap_loader import IfmapLoader
 from sim.accelerator import Accelerator, load
 from sim.errors import InputError
-from sim.systolic.engine import kernel
+from sim.systolic.engine.counters import COUNTERS
+from sim.systolic.engine.sequencer_step import count_fetch
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16
@@ -348,7 +349,7 @@ def test_the_engine_counts_the_same_accesses():
     rng = np.random.default_rng(3)
     chunks = [chunk for _ in range(12) for chunk in random_layer(rng, acc, 0)]
     for chunk in chunks:
-        counters = np.zeros(len(kernel.COUNTERS), np.int64)
+        counters = np.zeros(1, COUNTERS).view(np.recarray)[0]
         one = SimpleNamespace(
             tile=0,
             width=chunk.width,
@@ -370,10 +371,10 @@ def test_the_engine_counts_the_same_accesses():
             **geometry,
         )
         for pixel in range(chunk.pixels):
-            kernel._fetch.py_func(counters, one, pixel, layer)
+            count_fetch.py_func(counters, one, pixel, layer)
         accesses = sum(sum(chunk.fetches(pixel)) for pixel in range(chunk.pixels))
         channels = (chunk.b - 1) * acc.rows + chunk.rows_tail
-        assert counters[kernel.L1_IFMAP_READ] * chunk.b == accesses * channels
+        assert counters.l1_ifmap_read * chunk.b == accesses * channels
 
 
 @pytest.mark.parametrize(

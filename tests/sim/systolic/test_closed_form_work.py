@@ -97,13 +97,10 @@ def test_words_of_all_parts_are_those_of_each(parts, channels, tail, step, size)
     assert _step_words(parts, channels, tail, step, size) == (max(touched), sum(touched))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(machines(sizes=(4, 8)), shapes(), st.sampled_from(["l1", "l2", "dram"]), st.data())
-def test_bounds_of_a_search_hold_for_every_candidate(machine, shape, source, data):
+def check_bounds(shape, machine, form, codewords, source, data):
     """Accesses are exact but for weights, whose jobs fill up their last beat."""
-    form = dense_format(shape, machine)
     try:
-        found = spaces(shape, machine, form, 0, source)
+        found = spaces(shape, machine, form, codewords, source)
     except InputError:
         return
     for space in filter(len, found):
@@ -118,3 +115,26 @@ def test_bounds_of_a_search_hold_for_every_candidate(machine, shape, source, dat
                     assert bound <= exact.accesses[memory]
                 else:
                     assert bound == exact.accesses[memory], memory
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(machines(sizes=(4, 8)), shapes(), st.sampled_from(["l1", "l2", "dram"]), st.data())
+def test_bounds_of_a_search_hold_for_every_candidate(machine, shape, source, data):
+    check_bounds(shape, machine, dense_format(shape, machine), 0, source, data)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(
+        [("ews-c", "vq"), ("ews-cm", "mvq"), ("ews-cms", "mvq"), ("ssvq", "ssvq"), ("rom", "rom")]
+    ),
+    shapes(),
+    st.sampled_from([2, 16, 512]),
+    st.sampled_from(["l1", "l2", "dram"]),
+    st.integers(0, 20),
+    st.data(),
+)
+def test_bounds_hold_with_a_codebook(family, shape, codewords, source, dram_latency, data):
+    name, form = family
+    machine = accelerator.load(f"{name}-8", {"codebook_entries": 512, "dram_latency": dram_latency})
+    check_bounds(replace(shape, groups=1), machine, form, codewords, source, data)

@@ -10,7 +10,7 @@ import pytest
 from sim import accelerator, technology
 from sim.cost import Cost, cost
 from sim.errors import InputError
-from sim.machine import LayerCounts
+from sim.results import LayerCounts
 from sim.systolic.results import CAUSES, MEMORIES
 from sim.technology import dram, memory
 from sim.technology.synthesized import Synthesized

@@ -1,0 +1,127 @@
+"""Integers of a run of the cycle engine: of the machine, the schedule and the layer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sim.formats import encoding
+from sim.systolic.engine.decoding import Mode
+from sim.systolic.program import Program
+from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
+
+
+class Parameters(NamedTuple):
+    """Integers of a run. With `memory` 0 the core runs alone: its weights and ifmap are there in time."""
+
+    rows: int
+    columns: int
+    tile_rows: int
+    tile_columns: int
+    registers: int  # clock every register of the array
+    latency: int
+    release: int
+    registered: int  # loader stages are clocked
+    port: int
+    wrf_depth: int
+    banks: int  # of the WRF: 2 where loading overlaps computing
+    mode: int
+    d: int
+    q: int
+    codes: int
+    mask_bits: int
+    group: int
+    index_bits: int
+    codewords: int
+    rom_banks: int
+    rom_ports: int
+    block_inputs: int
+    block_outputs: int
+    outputs: int  # of the layer
+    reuse: int
+    kernel_x: int
+    stride_y: int
+    stride_x: int
+    dilation_y: int
+    dilation_x: int
+    pad_y: int
+    pad_x: int
+    height: int
+    width: int
+    psum_words: int
+    psum_ports: int
+    pool: int  # 64-bit words a cycle of an arbitrated L1, 0 with a bank group for each client
+    psum_row_words: int
+    sparse: int
+    memory: int
+    control: int
+    store_stages: int
+    write_tail: int
+    ifmap_buffers: int
+    ofmap_buffers: int
+    dma_start: int
+    dma_bits: int
+    dma_gap: int
+    dram_bits: int
+    dram_latency: int
+    dram_row: int
+    dram_row_cycles: int
+
+
+def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool) -> Parameters:
+    schedule, layer = program.schedule, program.schedule.shape
+    acc = schedule.accelerator
+    coded = schedule.stream.coded
+    return Parameters(
+        rows=acc.rows,
+        columns=acc.columns,
+        tile_rows=acc.tile_rows,
+        tile_columns=acc.tile_columns,
+        registers=int(registers),
+        latency=acc.latency,
+        release=acc.release,
+        registered=int(acc.edge_registers),
+        port=acc.weight_port_bits,
+        wrf_depth=acc.wrf_depth,
+        banks=2 if schedule.overlap else 1,
+        mode=Mode[schedule.format.upper()],
+        d=acc.codeword_length,
+        q=acc.multipliers_per_codeword,
+        codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,
+        mask_bits=acc.mask_code_bits,
+        group=acc.group,
+        index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
+        codewords=schedule.codewords if coded else 0,
+        rom_banks=acc.rom_banks,
+        rom_ports=acc.rom_ports,
+        block_inputs=layer.channels // layer.groups,
+        block_outputs=layer.outputs // layer.groups,
+        outputs=layer.outputs,
+        reuse=int(schedule.reuses),
+        kernel_x=layer.kernel[1],
+        stride_y=layer.stride[0],
+        stride_x=layer.stride[1],
+        dilation_y=layer.dilation[0],
+        dilation_x=layer.dilation[1],
+        pad_y=layer.padding[0],
+        pad_x=layer.padding[1],
+        height=layer.size[0],
+        width=layer.size[1],
+        psum_words=acc.psum_store_bits // 8,
+        psum_ports=acc.psum_ports,
+        pool=(acc.ifmap_banks + acc.psum_banks) * arbitrated,
+        psum_row_words=-(-acc.columns * acc.psum_store_bits // 64),
+        sparse=int(acc.sparse_tile),
+        memory=int(memory),
+        control=CONTROL_CYCLES if memory else 0,
+        store_stages=STORER_STAGES,
+        write_tail=acc.dma_setup + acc.l2_latency,
+        ifmap_buffers=schedule.tiling.ifmap_buffers,
+        ofmap_buffers=schedule.tiling.ofmap_buffers,
+        dma_start=acc.dma_setup + acc.l2_latency,
+        dma_bits=acc.dma_bits,
+        dma_gap=acc.dma_burst_gap,
+        dram_bits=acc.dram_bits,
+        dram_latency=acc.dram_latency,
+        dram_row=acc.dram_row_bytes,
+        dram_row_cycles=acc.dram_row_cycles,
+    )

@@ -1,0 +1,212 @@
+"""What a run of the cycle engine holds from one cycle to the next, as Numba compiles it well.
+
+A unit's registers are the fields of a record, in an array of one; a step begins with `unit = core.unit[0]`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from sim.systolic.engine import registers
+from sim.systolic.engine.compiled import step
+from sim.systolic.engine.decoding import Mode
+from sim.systolic.results import Handover
+
+NEVER = 1 << 60
+
+
+def _integers(*names: str) -> list[tuple[str, type]]:
+    return [(name, np.int64) for name in names]
+
+
+HANDOVER = np.dtype(_integers(*Handover._fields))
+
+LOADER = np.dtype(
+    [
+        *_integers("job", "beats"),  # job -1 is the codebook
+        ("active", np.bool_),
+        *_integers("ready_at", "sent", "visible", "consumed"),
+        *_integers("entry", "row", "extra"),
+        ("full_at", np.int64, 2),
+        ("free_at", np.int64, 2),
+        *_integers("written", "written_before"),
+    ],
+    align=True,
+)
+"""The weight loader. Of its job `sent` of `beats` beats are there, whose bits are `visible` to the look-up,
+which has `consumed` some; it comes to WRF `entry` and `row` next, with `extra` cycles of the ROM still to
+wait (-1 before the first). A WRF bank is full or free from a cycle on; `written`, `written_before` are the
+cycles of the last rows of the last two jobs."""
+
+LOOK_UP = np.dtype(
+    [("pending", np.bool_), *_integers("entry", "row", "u", "position", "width"), ("last", np.bool_)],
+    align=True,
+)
+"""A row that has been looked up and is not yet in the WRF: `width` bits at `position` of the stream; `last`
+of its job."""
+
+MEMORY = np.dtype(
+    _integers("next_job", "next_map", "next_tile", "maps_first", "dram_free", "dma_free"), align=True
+)
+"""What DRAM and DMA bring next, and when they are free; maps before `maps_first` go before weights."""
+
+SEQUENCER = np.dtype(
+    [
+        *_integers("chunk", "pixel"),
+        ("in_slot", np.bool_),
+        *_integers("elapsed", "length", "tokens"),
+        *_integers("asked_psums", "asked_fetch", "stall"),
+        *_integers("oy", "ox"),
+        *_integers("fence_at", "drained", "sent_off", "sent_off_before", "traced"),
+    ],
+    align=True,
+)
+"""The sequencer. Of a slot, `elapsed` of `length` cycles are over, and `tokens` of them issue one; `stall`
+is the cause of the others. `asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits
+for. Finished rows of the last two output groups have left at `sent_off`, `sent_off_before`."""
+
+ENTRY = np.dtype(_integers("s", "r", "position"))
+"""Output group, channel group and kernel position of a WRF entry."""
+
+
+class Layer(NamedTuple):
+    """What a run executes.
+
+    Attributes:
+        chunks, visits: CHUNK and VISIT records.
+        words, codebook: flat uint64 streams, one spare word at the end.
+        masks: uint32 mask table.
+        rom: int8 [k, d], contents of the codebook ROM.
+    """
+
+    chunks: np.ndarray
+    visits: np.ndarray
+    words: np.ndarray
+    codebook: np.ndarray
+    masks: np.ndarray
+    rom: np.ndarray
+
+
+class Trace(NamedTuple):
+    """Every emitted psum row: int32 [n, L], and int64 [n], the cycle in which it is visible; may be empty."""
+
+    rows: np.ndarray
+    cycles: np.ndarray
+
+
+class Core(NamedTuple):
+    """The state of a run.
+
+    Attributes:
+        layer, ifmap: what is run, int8 [H', W', C'].
+        finished: int32 [OH * OW * K], receives the finished psums.
+        trace: receives every emitted row while there is room.
+        loader, look_up, memory, sequencer: LOADER, LOOK_UP, MEMORY, SEQUENCER [1].
+        job_there, map_there, tile_there, visit_end: int64, the cycle from which weights of a chunk and
+            the map of a visit are in L2 and its tile in L1, and in which the visit has ended.
+        wrf, zeros: int8 [depth, H, L], and int32 [depth, H], zero weights among the multipliers used.
+        crf: int8 [k, d].
+        bank_load: int64 [banks of the codebook ROM], of the row at hand.
+        prf, stored: int32 [words, L].
+        array: the registers of the array.
+        entries: ENTRY [depth], of the chunk at hand.
+    """
+
+    layer: Layer
+    ifmap: np.ndarray
+    finished: np.ndarray
+    trace: Trace
+    loader: np.ndarray
+    look_up: np.ndarray
+    memory: np.ndarray
+    sequencer: np.ndarray
+    job_there: np.ndarray
+    map_there: np.ndarray
+    tile_there: np.ndarray
+    visit_end: np.ndarray
+    wrf: np.ndarray
+    zeros: np.ndarray
+    crf: np.ndarray
+    bank_load: np.ndarray
+    prf: np.ndarray
+    stored: np.ndarray
+    array: registers.Registers
+    entries: np.ndarray
+
+
+@njit(error_model="numpy")
+def reset(p, layer, x, acc, trace):
+    """The state before the first cycle, weights and ifmap far away."""
+    chunks, visits = layer.chunks, layer.visits
+    prf_words = pixels = 1
+    for n in range(len(chunks)):
+        prf_words = max(prf_words, chunks[n].a)
+        pixels = max(pixels, chunks[n].pixels)
+    crf = layer.rom if p.mode == Mode.ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
+    return Core(
+        layer=layer,
+        ifmap=x,
+        finished=acc.reshape(-1),
+        trace=trace,
+        loader=np.zeros(1, LOADER),
+        look_up=np.zeros(1, LOOK_UP),
+        memory=np.zeros(1, MEMORY),
+        sequencer=np.zeros(1, SEQUENCER),
+        job_there=np.full(len(chunks) + 1, NEVER, np.int64),
+        map_there=np.full(len(visits), NEVER, np.int64),
+        tile_there=np.full(len(visits), NEVER, np.int64),
+        visit_end=np.full(len(visits), NEVER, np.int64),
+        wrf=np.zeros((p.wrf_depth, p.rows, p.columns), np.int8),
+        zeros=np.zeros((p.wrf_depth, p.rows), np.int32),
+        crf=crf,
+        bank_load=np.zeros(p.rom_banks, np.int64),
+        prf=np.zeros((prf_words, p.columns), np.int32),
+        stored=np.zeros((pixels * prf_words, p.columns), np.int32),
+        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words),
+        entries=np.zeros(p.wrf_depth, ENTRY),
+    )
+
+
+@step
+def take_over(p, core, found):
+    """Starts from what the layer before left; returns the first cycle, negative if it begins in that one."""
+    loader, memory, sequencer = core.loader[0], core.memory[0], core.sequencer[0]
+    loader.job = -1 if p.codewords and p.mode != Mode.ROM else 0
+    loader.extra = -1
+    loader.full_at[:] = NEVER
+    loader.written = loader.written_before = -1
+    sequencer.fence_at = sequencer.sent_off = sequencer.sent_off_before = -NEVER
+    sequencer.drained = NEVER
+    chunks, visits = core.layer.chunks, core.layer.visits
+    for n in range(len(chunks)):
+        if not p.memory or chunks[n].dram_bytes == 0:
+            core.job_there[n] = -NEVER
+    for n in range(len(visits)):
+        if visits[n].dram_bytes == 0:
+            core.map_there[n] = -NEVER
+    if not p.memory:
+        return np.int64(0)
+    loader.written, loader.written_before = found.written, found.written_before
+    loader.ready_at = found.written + 1
+    loader.free_at[0], loader.free_at[1] = found.bank_before, found.bank
+    if p.banks == 1:
+        loader.free_at[0] = max(found.bank, found.bank_before)
+    memory.dram_free = found.dram
+    return min(np.int64(0), memory.dram_free, loader.ready_at)
+
+
+@step
+def hand_over(t, p, core, left):
+    """What the next layer finds, as seen from cycle t + 1.
+
+    Times that no next job or transfer could use any more are brought forward.
+    """
+    loader, chunks = core.loader[0], len(core.layer.chunks)
+    written, before = loader.written, loader.written_before
+    left.written, left.written_before = written - t - 1, before - t - 1
+    left.bank = max(loader.free_at[(chunks - 1) % p.banks], written + 1) - t - 1
+    left.bank_before = max(loader.free_at[chunks % p.banks], written + 1) - t - 1
+    left.dram = max(core.memory[0].dram_free, before + 1) - t - 1

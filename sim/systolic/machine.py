@@ -24,7 +24,7 @@ from sim.systolic.streams import native_formats, network_formats
 
 
 class Systolic(Machine):
-    """Weight-stationary and extended weight-stationary arrays (MVQ Fig. 7), with any weight format."""
+    """Weight-stationary and enhanced weight-stationary arrays (MVQ Fig. 7), with any weight format."""
 
     kind = "systolic"
     description = Accelerator

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from sim.systolic.engine.compiled import helper, step
+from sim.systolic.engine.compiled import step
 
 
 class Mode(IntEnum):
@@ -31,7 +31,7 @@ def multipliers(columns, p):
     return np.int64(columns)
 
 
-@helper
+@step
 def decode_row(row, words, position, width, u, h, p, crf, masks):
     """Decodes one weight row into `row` [L]; returns the number of weights it stores."""
     row[:] = 0
@@ -70,7 +70,7 @@ def decode_row(row, words, position, width, u, h, p, crf, masks):
     return records * p.q
 
 
-@helper
+@step
 def rom_cycles(words, position, width, p, load):
     """Cycles in which the banks serve the codewords of one row: the fullest one decides."""
     load[:] = 0

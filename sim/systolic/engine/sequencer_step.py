@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.systolic.engine.compiled import helper, step
+from sim.systolic.engine.compiled import step
 from sim.systolic.engine.counters import Cause
 from sim.systolic.engine.state import NEVER
 
@@ -131,7 +131,7 @@ def stall_of_slot(t, p, core):
     return cause
 
 
-@helper
+@step
 def count_fetch(counters, chunk, pixel, p):
     """Counts the L1 reads of the new, unpadded vectors of one pixel."""
     oy, ox = chunk.tile + pixel // chunk.width, pixel % chunk.width

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.systolic.engine import registers
-from sim.systolic.engine.compiled import helper, step
+from sim.systolic.engine.compiled import step
 from sim.systolic.engine.decoding import Mode, multipliers
 
 
@@ -209,7 +209,7 @@ def _multiply(psum, weights, vector, low, rows):
             psum[c] += x0 * np.int32(w0[c])
 
 
-@helper
+@step
 def _multiply_block(psum, weights, vector, low, rows, p):
     """As `_multiply`, groups on the diagonal."""
     for h in range(rows):
@@ -219,7 +219,7 @@ def _multiply_block(psum, weights, vector, low, rows, p):
             psum[c] += x * np.int32(weights[h, c])
 
 
-@helper
+@step
 def _gated(vector, used, zeros):
     """Multiplications of one token that a zero operand gates; `zeros` counts a row's zero weights."""
     total = np.int32(0)

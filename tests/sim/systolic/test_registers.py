@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from sim.systolic.engine import registers as model
 
@@ -335,8 +336,8 @@ def mutated(monkeypatch, name, source, replacement):
     def compile_again(function, text):
         # Under a name of its own: Numba tells functions of one name apart by a number a process, and links
         # code kept on disk by another process to whatever bears its number here.
-        space = vars(model) | {"__name__": "mutated"}
-        exec(text.replace("cache=True, ", ""), space)
+        space = vars(model) | {"__name__": "mutated", "whole": njit(error_model="numpy")}
+        exec(text, space)
         return space[function]
 
     text = inspect.getsource(getattr(model, name).py_func)

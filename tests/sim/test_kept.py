@@ -50,6 +50,7 @@ def run(installed: Path, **settings: str) -> tuple[str, list[str]]:
     arguments = [NOWHERE] if "TMPDIR" not in settings else []
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN, *arguments],
+        cwd=installed,
         env=environment,
         capture_output=True,
         text=True,

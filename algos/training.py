@@ -92,8 +92,9 @@ def accuracy(model: Callable[[Tensor], Tensor], images: Images, batch: int = 500
     """Share of right answers, in float32."""
     if isinstance(model, nn.Module):
         model.eval()
-    pairs = zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
-    right = sum(int((model(normalize(x)).argmax(1) == y).sum()) for x, y in pairs)
+    pairs = list(zip(images.pixels.split(batch), images.labels.split(batch), strict=True))
+    told = steps(pairs, "accuracy", len(pairs))
+    right = sum(int((model(normalize(x)).argmax(1) == y).sum()) for x, y in told)
     return right / len(images)
 
 

@@ -29,6 +29,7 @@ from sim.network import (
     Upsample,
     by_kind,
 )
+from sim.steps import steps
 
 
 class Output(Protocol):
@@ -55,10 +56,11 @@ def predict(network: Network, pixels: Tensor, batch: int = 50) -> Tensor:
 
 def logits(network: Network, pixels: Tensor, batch: int = 50) -> Tensor:
     """Integer logits of uint8 images [n, C, H, W], int64 [n, classes]."""
+    parts = pixels.split(batch)
     return torch.cat(
         [
             run(network, part.long() + network.input.zero_point)[network.layers[-1].name].flatten(1)
-            for part in pixels.split(batch)
+            for part in steps(parts, "accuracy of the integers", len(parts))
         ]
     )
 

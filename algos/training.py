@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.data.fashion_mnist import Images
+from algos.precision import Precision, computing, resolved
 from sim.errors import InputError
+from sim.steps import steps
+
+_LANES = 16
+"""Of float32 in a vector of AVX-512; AVX2 has half of them."""
 
 Report = Callable[[int, float, float], None]
 """Called after every epoch with its number, mean loss and seconds."""
@@ -34,6 +39,7 @@ class Recipe:
         optimizer: "sgd" (Nesterov) or "adamw".
         warm_up: share of the steps before the peak.
         decay: weight decay.
+        precision: of the forward pass; auto is what the processor computes fast.
     """
 
     epochs: int
@@ -43,6 +49,7 @@ class Recipe:
     warm_up: float = 0.15
     decay: float = 5e-4
     seed: int = 0
+    precision: Precision = "auto"
 
     def steps(self, images: int) -> int:
         """Updates in a whole training; images that fill no batch are left out of an epoch."""
@@ -61,9 +68,23 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirror[:, None, None, None], shifted.flip(3), shifted)
 
 
-def normalize(pixels: Tensor) -> Tensor:
-    """uint8 -> float in 0..1, channels last."""
-    return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
+def normalize(pixels: Tensor, layout: torch.memory_format = torch.channels_last) -> Tensor:
+    """uint8 -> float in 0..1, in this memory layout."""
+    return (pixels.float() / 255).contiguous(memory_format=layout)
+
+
+def training_layout(model: nn.Module) -> torch.memory_format:
+    """Channels last, the faster one, but for networks with a narrow 1x1 convolution of stride 2.
+
+    Of such a one, with fewer input channels than a vector has lanes, oneDNN's gradient writes beyond its memory
+    on AVX2 (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    convolutions = (part for part in model.modules() if isinstance(part, nn.Conv2d))
+    narrow = any(
+        one.kernel_size == (1, 1) and one.stride != (1, 1) and one.in_channels < _LANES
+        for one in convolutions
+    )
+    return torch.contiguous_format if narrow else torch.channels_last
 
 
 @torch.no_grad()
@@ -71,8 +92,9 @@ def accuracy(model: Callable[[Tensor], Tensor], images: Images, batch: int = 500
     """Share of right answers, in float32."""
     if isinstance(model, nn.Module):
         model.eval()
-    pairs = zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
-    right = sum(int((model(normalize(x)).argmax(1) == y).sum()) for x, y in pairs)
+    pairs = list(zip(images.pixels.split(batch), images.labels.split(batch), strict=True))
+    told = steps(pairs, "accuracy", len(pairs))
+    right = sum(int((model(normalize(x)).argmax(1) == y).sum()) for x, y in told)
     return right / len(images)
 
 
@@ -84,15 +106,16 @@ def fit(
     report: Report = silent,
     after_step: Callable[[], None] = lambda: None,
 ) -> nn.Module:
-    """Trains in place, in bfloat16 autocast; an interrupted run resumes after its last epoch.
+    """Trains in place; an interrupted run resumes after its last epoch.
 
     Args:
-        checkpoint: written after every epoch, and read first where it exists.
+        checkpoint: written after every epoch, and read first where it exists. A training goes on in the
+            precision in which it began, on another processor too.
         after_step: called after every update, to project parameters.
 
     Raises:
-        InputError: fewer images than a batch, a checkpoint of another recipe, or a loss that is
-            not finite.
+        InputError: fewer images than a batch, no such precision, a checkpoint of another recipe, or a loss
+            that is not finite.
     """
     if len(images) < recipe.batch:
         raise InputError(
@@ -122,13 +145,15 @@ class _Training:
     def __init__(
         self, model: nn.Module, images: Images, recipe: Recipe, after_step: Callable[[], None]
     ) -> None:
-        model.to(memory_format=torch.channels_last)
+        self.layout = training_layout(model)
+        model.to(memory_format=self.layout)
         self.model, self.images, self.recipe, self.after_step = model, images, recipe, after_step
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.optimizer = _optimizer([p for p in model.parameters() if p.requires_grad], recipe)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, recipe.rate, total_steps=recipe.steps(len(images)), pct_start=recipe.warm_up
         )
+        self.precision = resolved(recipe.precision)
         self.history: list[dict[str, float]] = []
 
     def epoch(self) -> float:
@@ -136,10 +161,11 @@ class _Training:
         self.model.train()
         losses, updates = 0.0, len(self.images) // self.recipe.batch
         order = torch.randperm(len(self.images), generator=self.generator)
-        for chosen in order[: updates * self.recipe.batch].split(self.recipe.batch):
-            x = normalize(augment(self.images.pixels[chosen], self.generator))
+        batches = order[: updates * self.recipe.batch].split(self.recipe.batch)
+        for chosen in steps(batches, f"epoch {len(self.history) + 1} of {self.recipe.epochs}", updates):
+            x = normalize(augment(self.images.pixels[chosen], self.generator), self.layout)
             self.optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):
+            with computing(self.precision):
                 loss = F.cross_entropy(self.model(x), self.images.labels[chosen])
             loss.backward()
             self.optimizer.step()
@@ -157,6 +183,7 @@ class _Training:
             "generator": self.generator.get_state(),
             "epoch": len(self.history),
             "recipe": asdict(self.recipe),
+            "precision": self.precision,
             "history": self.history,
         }
 
@@ -171,6 +198,7 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"])
+        self.precision = state["precision"]
         self.history = state["history"]
 
 
@@ -183,6 +211,11 @@ def _optimizer(learned: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optim
 def history(checkpoint: Path) -> list[dict[str, float]]:
     """Mean loss and seconds of each epoch behind a checkpoint of `fit`."""
     return torch.load(checkpoint, weights_only=True).get("history", [])
+
+
+def computed_in(checkpoint: Path) -> Precision:
+    """The precision of the training behind a checkpoint: float32 or bfloat16."""
+    return torch.load(checkpoint, weights_only=True)["precision"]
 
 
 def save_atomically(state: object, path: Path) -> None:

@@ -273,12 +273,18 @@ def compress(
         )
 
 
-def fine_tuning_epochs(method: str, options: Mapping[str, Any]) -> int:
-    """Of `compress` with these options; 0 for a method that does not fine-tune."""
+def fine_tuning(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of `compress` with these options: its epochs and the precision on this processor; 0 and None without."""
     with inputs.extra():
+        from algos import precision
         from algos.methods import registry
 
-        return getattr(registry.named(method).configured(None, options), "epochs", 0)
+        config = registry.named(method).configured(None, options)
+        epochs = getattr(config, "epochs", 0)
+        return {
+            "fine_tuning_epochs": epochs,
+            "precision": precision.resolved(config.precision) if epochs else None,
+        }
 
 
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:

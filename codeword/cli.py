@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
-from codeword import api, inputs, method_options, outputs, tables
+from codeword import api, inputs, method_options, outputs, progress, tables
 from sim import technology
 from sim.errors import InputError
 
@@ -64,7 +64,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # names of any script, on a terminal of any encoding
             stream.reconfigure(errors="backslashreplace")
     try:
-        application(sys.argv[1:])()
+        with progress.shown():
+            application(sys.argv[1:])()
     except InputError as error:
         _refuse(str(error))
     except OSError as error:
@@ -158,11 +159,7 @@ def compress(
         f"{quality['compression_ratio']:.1f}x; {quality['accuracy']:.2%} of "
         f"{quality['test_images']:,} test images"
     )
-    fields = {
-        "network": net.name,
-        "file": str(output),
-        "fine_tuning_epochs": api.fine_tuning_epochs(method, given),
-    }
+    fields = {"network": net.name, "file": str(output), **api.fine_tuning(method, given)}
     _print(as_json, fields | quality, [readable])
 
 

@@ -18,7 +18,7 @@ from algos.data.fashion_mnist import Images
 from algos.methods import mvq
 from algos.training import accuracy
 from algos.weights.bits import network_bits
-from codeword import tables
+from codeword import progress, tables
 from codeword.reports.render.figure import energy_figure
 from sim import accelerator
 from sim.estimate import Estimate, estimate
@@ -37,8 +37,16 @@ FIGURE = Path("reports/energy_resnet20.png")
 
 def main() -> None:
     """Runs every step; exit status 1 if anything that must be equal is not."""
-    start = time.perf_counter()
     torch.set_num_threads(1)  # more threads gain little here, and spin where cores are shared
+    with progress.shown():
+        equal = show_all()
+    if not equal:
+        sys.exit("something that must be equal is not; see above")
+
+
+def show_all() -> bool:
+    """Every step; whether everything is equal that must be."""
+    start = time.perf_counter()
     training, test = zoo.load_images()
     print(f"ResNet-20, {len(test):,} test images of Fashion-MNIST")
     show_compression(training, test)
@@ -48,8 +56,7 @@ def main() -> None:
     show_machines(network, machines)
     equal &= show_verilog(network, test)
     print(f"\n{time.perf_counter() - start:.0f} s in all")
-    if not equal:
-        sys.exit("something that must be equal is not; see above")
+    return equal
 
 
 def show_compression(training: Images, test: Images) -> None:

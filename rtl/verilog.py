@@ -14,11 +14,13 @@ from rtl.block import Block, collect, module_name
 from rtl.top import Top
 from sim.accelerator import Accelerator
 from sim.names import require_word
+from sim.steps import step
 
 TOP = module_name(Top.kind)
 
 
 @cache
+@step("elaborating the hardware")
 def modules(accelerator: Accelerator) -> dict[str, str]:
     """Verilog text by module name, top module first.
 

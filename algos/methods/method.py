@@ -14,6 +14,7 @@ from algos.frontend.lowering import require_calibration
 from algos.models.deit import DeiT
 from algos.models.resnet import ResNet
 from algos.models.vim import Vim
+from algos.precision import Precision
 from algos.training import Recipe, Report, silent
 from sim.errors import InputError, nearest
 from sim.network import Network
@@ -24,6 +25,11 @@ Config = TypeVar("Config")
 def described(help: str, default: Any = MISSING) -> Any:
     """A field of a configuration, with the words that the command line shows for it."""
     return field(default=default, metadata={"help": help})
+
+
+PRECISION_HELP = (
+    "of the training: float32, bfloat16, or auto, which is bfloat16 where the processor multiplies it"
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class FineTuned:
     rate: float | None = described("peak learning rate of the fine-tuning; by default the method's own", None)
     batch: int = described("images of an update", 128)
     seed: int = described("of k-means and of the order of the images", 0)
+    precision: Precision = described(PRECISION_HELP, "auto")
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -57,7 +64,9 @@ class FineTuned:
     def recipe(self, usual: Recipe) -> Recipe:
         """How to fine-tune, where nothing is said as usual."""
         rate = usual.rate if self.rate is None else self.rate
-        return replace(usual, epochs=self.epochs, rate=rate, batch=self.batch, seed=self.seed)
+        return replace(
+            usual, epochs=self.epochs, rate=rate, batch=self.batch, seed=self.seed, precision=self.precision
+        )
 
 
 @dataclass(frozen=True)

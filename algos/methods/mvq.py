@@ -25,6 +25,7 @@ from algos.weights.grouping import group
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.pruning import weight_mask
 from sim.errors import InputError
+from sim.steps import steps
 
 Case = Literal["A", "B", "C", "D"]
 CASES = get_args(Case)
@@ -106,7 +107,7 @@ def cluster(model: Compressible, config: MvqConfig) -> dict[str, LayerReport]:
         return _cluster_together(layers, pruned, config)
     return {
         name: report
-        for name in layers
+        for name in steps(layers, "clustering", len(layers))
         for report in _cluster_together({name: layers[name]}, {name: pruned[name]}, config).values()
     }
 

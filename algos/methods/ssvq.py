@@ -20,6 +20,7 @@ from algos.weights.grouping import group
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.signs import Freezing, SignedWeight
 from sim.errors import InputError
+from sim.steps import steps
 
 FINE_TUNING = Recipe(epochs=10, rate=1e-3, optimizer="adamw", decay=0.0)
 """AdamW, 10 epochs, no distillation as the paper; the rate is assumed."""
@@ -82,7 +83,9 @@ def cluster(model: Compressible, config: SsvqConfig) -> dict[str, LayerReport]:
         InputError: d does not divide the output channels of a layer, a weight is not finite, or
             the model is compressed already.
     """
-    return {name: cluster_layer(layer, config) for name, layer in layers_to_compress(model).items()}
+    layers = layers_to_compress(model)
+    told = steps(layers.items(), "clustering", len(layers))
+    return {name: cluster_layer(layer, config) for name, layer in told}
 
 
 def signed_weights(model: Compressible) -> list[SignedWeight]:

@@ -32,6 +32,7 @@ from algos.weights.kmeans import masked_kmeans
 from algos.weights.soft import SoftAssignment, inverse_distance_logits, uniform_logits
 from sim.errors import InputError
 from sim.network import CodebookWeight
+from sim.steps import steps
 
 Variant = Literal["kmeans", "convex", "vim-vq", "dkm", "vq4dit"]
 VARIANTS = get_args(Variant)
@@ -153,7 +154,7 @@ def soften(model: TokenNet, images: Images, config: VimVqConfig) -> None:
     model.eval().requires_grad_(False)
     with torch.no_grad():
         stream = model.patches(normalize(images.pixels))
-    for number, block in enumerate(model.blocks):
+    for number, block in enumerate(steps(model.blocks, "clustering, block by block", len(model.blocks))):
         with torch.no_grad():
             after = block(stream)
         weights = [

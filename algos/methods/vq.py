@@ -39,6 +39,7 @@ def apply(model: Compressible, data: Data, config: VqConfig, checkpoint: Path | 
         rate=config.rate,
         batch=config.batch,
         seed=config.seed,
+        precision=config.precision,
     )
     mvq.apply(model, data, unmasked, checkpoint, report)
 

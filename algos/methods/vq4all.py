@@ -28,13 +28,15 @@ from torch.nn import functional as F
 from algos.body import Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
 from algos.frontend.lowering import require_calibration
-from algos.methods.method import Data, Method, described
+from algos.methods.method import PRECISION_HELP, Data, Method, described
 from algos.norms import gains_kept_positive
-from algos.training import Report, augment, normalize, save_atomically, silent
+from algos.precision import Precision, computing, resolved
+from algos.training import Report, augment, normalize, save_atomically, silent, training_layout
 from algos.weights.codebook import attach, attached
 from algos.weights.universal import FrozenCodebook, UniversalWeight, sample_codebook
 from sim.errors import InputError
 from sim.network import Network
+from sim.steps import steps
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Vq4allConfig:
     epochs: int = described("over the training images, 1 or more", 1)
     batch: int = described("images of an update", 128)
     seed: int = described("of the codebook and of the order of the images", 0)
+    precision: Precision = described(PRECISION_HELP, "auto")
 
     def __post_init__(self) -> None:
         if not 2 <= self.k <= 65536:
@@ -145,12 +148,14 @@ class _Construction:
         config: Vq4allConfig,
         report: Report,
     ) -> None:
-        model.to(memory_format=torch.channels_last)
-        teacher.to(memory_format=torch.channels_last)
+        self.layout = training_layout(model)
+        model.to(memory_format=self.layout)
+        teacher.to(memory_format=self.layout)
         self.model, self.images, self.config, self.report = model, images, config, report
         self.weights = universal_weights(model)
         self.student_outputs, self.teacher_outputs = _Outputs(model, blocks), _Outputs(teacher, blocks)
         self.teacher = teacher
+        self.precision = resolved(config.precision)
         logits = [weight.soft.logits for weight in self.weights]
         chosen = set(map(id, logits))
         others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
@@ -169,9 +174,11 @@ class _Construction:
             start, losses = time.perf_counter(), 0.0
             model.train()
             order = torch.randperm(len(self.images), generator=self.generator)
-            for number, chosen in enumerate(order[: per_epoch * config.batch].split(config.batch)):
+            batches = order[: per_epoch * config.batch].split(config.batch)
+            told = steps(batches, f"epoch {epoch + 1} of {config.epochs}", per_epoch)
+            for number, chosen in enumerate(told):
                 pixels, labels = self.images.pixels[chosen], self.images.labels[chosen]
-                losses += self.step(normalize(augment(pixels, self.generator)), labels)
+                losses += self.step(normalize(augment(pixels, self.generator), self.layout), labels)
                 self.confirm((epoch * per_epoch + number + 1) / (config.epochs * per_epoch))
             if not math.isfinite(losses):
                 raise InputError("loss", losses, f"diverged in epoch {epoch + 1}", "lower the rates")
@@ -184,7 +191,7 @@ class _Construction:
     def step(self, x: Tensor, labels: Tensor) -> float:
         """One update of logits and float parameters under task, distillation and ratio loss."""
         self.optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
+        with computing(self.precision):
             with torch.no_grad():
                 self.teacher(x)
             task = F.cross_entropy(self.model(x), labels)
@@ -216,6 +223,7 @@ class _Construction:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "epoch": epoch,
+            "precision": self.precision,
             "identity": self._identity(),
         }
 
@@ -231,6 +239,7 @@ class _Construction:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        self.precision = state["precision"]
         return int(state["epoch"])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from codeword import outputs
 from sim.errors import InputError, nearest
+from sim.steps import step
 
 TEXT = "text"
 TRAIN = "train"
@@ -196,10 +197,10 @@ def make(
         CheckFailed: the report does not hold what it must.
     """
     report = named(name)
-    known = [stage.name for stage in (*report.stages, *report.others)]
+    takes = {stage.name: stage.takes for stage in (*report.stages, *report.others)}
     for stage in stages:
-        if stage not in known:
-            raise InputError("--stage", stage, f"is none of {name}", nearest(stage, known))
+        if stage not in takes:
+            raise InputError("--stage", stage, f"is none of {name}", nearest(stage, takes))
     if out is not None:
         outputs.file(out, [report.out.suffix], "--out")
     chosen = stages or [stage.name for stage in report.stages]
@@ -208,7 +209,8 @@ def make(
     for stage in chosen:
         run = import_module(f"codeword.reports.{name}.{stage}").run
         try:
-            run(task)
+            with step(f"{name}: {stage}, {takes[stage]}"):
+                run(task)
         except (LookupError, TypeError) as error:
             if out is None or list(chosen) != [TEXT]:
                 raise

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from rtl.power.netlist import HIGH, LOW, Netlist
 from rtl.synth.function import Expression, parse
+from sim.kept import kept
 
 LANES = 64
 _ALL = (1 << 64) - 1
@@ -251,7 +252,7 @@ def fields(port: np.ndarray, width: int, lanes: int = LANES) -> np.ndarray:
 _COEFFICIENTS = np.array([[_ALL * (n >> bit & 1) for bit in range(4)] for n in range(16)], np.uint64)
 
 
-@njit(cache=True, inline="always")
+@kept(inline="always")
 def _execute(values, code):  # type: ignore[no-untyped-def]
     for n in range(len(code)):
         a, b = values[code[n, 1]], values[code[n, 2]]
@@ -259,7 +260,7 @@ def _execute(values, code):  # type: ignore[no-untyped-def]
         values[code[n, 0]] = c[0] ^ (c[1] & a) ^ (c[2] & b) ^ (c[3] & a & b)
 
 
-@njit(cache=True)
+@kept()
 def _run(
     values,
     nets,

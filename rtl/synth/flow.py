@@ -19,6 +19,7 @@ from rtl.synth import kinds, timing, yosys
 from rtl.synth.liberty import Library
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
+from sim.steps import steps
 
 _PREFIX = module_name("")
 _BLACK_BOX = module_name("sram")
@@ -175,7 +176,8 @@ def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, per
         return kinds.map_kind(bodies, name, library, period_ns, limits)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(mapped, pool.map(one, mapped), strict=True))
+        told = steps(pool.map(one, mapped), "mapping onto cells", len(mapped))
+        found = dict(zip(mapped, told, strict=True))
     cells = {name: found[name].cells if name in found else {} for name in texts}
     if timing.available():
         with tempfile.TemporaryDirectory() as scratch:

@@ -16,6 +16,7 @@ from rtl.verify.bench import BENCH, bench
 from rtl.verify.simulators import environment
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.steps import step
 
 RECIPE = {
     "icarus": ["iverilog", "-g2012", "-s", "bench_clock", "-o", "bench"],
@@ -61,6 +62,7 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
     }
     shell = shells.texts(simulator, accelerator)
 
+    @step(f"building the simulation, {simulator}")
     def make(directory: Path) -> None:
         if simulator == "cxxrtl":
             # A ROM's file is a parameter: elaborated before it is known, it would not be found.

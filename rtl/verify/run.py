@@ -18,6 +18,7 @@ from rtl.verify.bench import END, LINES, READ, WAIT, WRITE
 from rtl.verify.dram import transfers
 from rtl.verify.shells import FILES, RESULT
 from rtl.weights.rom import init_files
+from sim.steps import step
 
 START_WITH_INTERRUPT = 0b101
 """Of the register `control`."""
@@ -110,7 +111,8 @@ def run_built(
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         _write(directory, image, memory, limit, conditions or Conditions())
-        printed = build.run(built, simulator, directory, arguments, seconds)
+        with step(f"running the Verilog, {simulator}"):
+            printed = build.run(built, simulator, directory, arguments, seconds)
         return _read(directory, printed, image, memory, 0.0, time.perf_counter() - begin)
 
 

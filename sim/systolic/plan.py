@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sim.accelerator import Accelerator
 from sim.shapes import ConvShape, PassShape, Shape
+from sim.steps import steps
 from sim.systolic.mapping import best_schedule
 from sim.systolic.schedule import Schedule, Source, spills
 from sim.technology import mapping_energy
@@ -32,7 +33,7 @@ def plan(
     mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
     plans: list[Schedule | Source] = []
     left = 0  # bytes that the layer before left in L1, 0 for none
-    for shape in shapes:
+    for shape in steps(shapes, "mapping", len(shapes)):
         source: Source = "l1" if shape.chained and 0 < left <= accelerator.ofmap_bytes else "l2"
         if not plans:
             source = "dram"

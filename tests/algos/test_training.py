@@ -11,10 +11,11 @@ from torch import nn
 
 from algos.data.fashion_mnist import Images
 from algos.models.resnet import ResNet
-from algos.training import Recipe, accuracy, augment, fit, history, normalize
+from algos.training import Recipe, accuracy, augment, fit, history, normalize, training_layout
 from sim.errors import InputError
 from tests.algos.small_models import images
 
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
 RECIPE = Recipe(epochs=3, rate=0.05, batch=16)
 
 
@@ -120,3 +121,22 @@ def test_accuracy_is_the_share_of_right_answers() -> None:
     data = Images(torch.zeros(5, 1, 28, 28, dtype=torch.uint8), labels)
     answers = iter([torch.tensor([[0.0, 1, 0, 0, 0]]).expand(3, 5), torch.eye(5)[[4, 1]]])
     assert accuracy(lambda x: next(answers), data, batch=3) == 2 / 5
+
+
+@pytest.mark.parametrize(("width", "layout"), [(4, torch.contiguous_format), (16, torch.channels_last)])
+def test_narrow_shortcuts_are_not_trained_channels_last(width: int, layout: torch.memory_format) -> None:
+    """oneDNN issue 6035: 1x1, stride 2, fewer channels than lanes."""
+    seen = set()
+
+    def see(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        seen.update(one for one in LAYOUTS if inputs[0].is_contiguous(memory_format=one))
+
+    torch.manual_seed(0)
+    model = ResNet(8, width)
+    assert training_layout(model) == layout
+    narrow = [p for p in model.modules() if isinstance(p, nn.Conv2d) and p.kernel_size == (1, 1)]
+    assert narrow
+    for part in narrow:
+        part.register_forward_pre_hook(see)
+    fit(model, images(16), replace(RECIPE, epochs=1))
+    assert seen == {layout}

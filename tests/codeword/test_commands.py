@@ -213,6 +213,7 @@ def test_vim_vq_compresses_deit(codeword: Command, tmp_path: Path) -> None:
     )
     assert 4 / 8 < fields["bits_per_weight"] < 1
     assert fields["fine_tuning_epochs"] == 0
+    assert fields["precision"] is None
     assert fields["accuracy"] > 0.5
     assert json.loads(codeword("simulate", file, "-a", "ews-c-16", "--json").out)["bit_exact"]
 

@@ -70,7 +70,7 @@ def test_fields_of_an_estimate(estimates: list[dict[str, Any]]) -> None:
 
 def test_stored_weights() -> None:
     reported = {"bits_per_weight", "compression_ratio", "bits_per_weight_beside_rom", "accuracy"}
-    reported |= {"test_images", "fine_tuning_epochs"}
+    reported |= {"test_images", "fine_tuning_epochs", "precision"}
     assert set(quantities("Stored weights")) == {field.name for field in fields(Bits)} | reported
 
 

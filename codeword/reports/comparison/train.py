@@ -26,7 +26,7 @@ from algos.methods import vq4all
 from algos.methods.method import Data
 from algos.methods.vq4all import Vq4allConfig
 from algos.models.resnet import ResNet
-from algos.training import Recipe, Report, accuracy, fit
+from algos.training import Recipe, Report, accuracy, computed_in, fit
 from algos.weights.bits import network_bits
 from algos.weights.pruning import densify, sparsify
 from algos.weights.universal import FrozenCodebook
@@ -100,6 +100,8 @@ class Queue:
                 "bits_per_weight": storage.in_rom.per_weight,
                 "compression_ratio": storage.in_rom.ratio,
             }
+        if way is not None and way.trains:
+            result["precision"] = computed_in(self.work / f"{name}.pt")
         print(name, f"{result['accuracy_integer']:.2%}", f"{result['seconds']} s", flush=True)
         return result
 

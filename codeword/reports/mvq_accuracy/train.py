@@ -24,7 +24,8 @@ from algos.data.fashion_mnist import Images
 from algos.frontend.export import export
 from algos.methods import mvq
 from algos.models.resnet import ResNet
-from algos.training import Recipe, accuracy, fit, history
+from algos.precision import resolved
+from algos.training import Recipe, accuracy, computed_in, fit, history
 from algos.weights.bits import Bits
 from algos.weights.pruning import densify, sparsify
 from codeword.reports.registry import Task
@@ -155,6 +156,7 @@ def _short(clustered: ResNet, training: Images, test: Images) -> dict[str, Any]:
     return {
         "images": SHORT_IMAGES,
         "recipe": asdict(mvq.SHORT_FINE_TUNING),
+        "precision": resolved(mvq.SHORT_FINE_TUNING.precision),
         "accuracy_float_activations": accuracy(model, test),
         "accuracy_integer": reference.accuracy(network, test),
     }
@@ -171,6 +173,7 @@ def _measured(checkpoint: Path, recipe: Recipe, measure: Callable[[], dict[str, 
     result = {
         **measure(),
         "recipe": asdict(recipe),
+        "precision": computed_in(checkpoint),
         "epochs": history(checkpoint),
         "checkpoint_sha256": digest,
     }

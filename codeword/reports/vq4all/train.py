@@ -25,7 +25,7 @@ from algos.data.fashion_mnist import Images
 from algos.frontend.export import export
 from algos.methods.vq4all import Vq4allConfig, blocks, construct, universal_codebook
 from algos.models.resnet import ResNet
-from algos.training import Recipe, accuracy, fit
+from algos.training import Recipe, accuracy, computed_in, fit
 from algos.weights.bits import Bits, bits, network_bits
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.universal import FrozenCodebook, normalized, rounded
@@ -143,6 +143,7 @@ def _built(
     artifact.save(net, work / f"{name}.safetensors")
     storage = network_bits(net)
     return net, {
+        "precision": computed_in(work / f"{name}.pt"),
         "accuracy_float_activations": accuracy(model, test),
         "accuracy_integer": reference.accuracy(net, test),
         "bits_per_weight": storage.in_rom.per_weight,

@@ -7,12 +7,14 @@ from importlib.resources import files
 
 from numba import njit
 
+from sim.kept import kept
+
 step = njit(forceinline=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Part of a cycle. It counts no references to the arrays of a run, which outlive it: with two atomic additions
 for each array and call, simulations took 7 times as long. So a step allocates nothing, and copies rows by loops.
 LLVM inlines it: inlined by Numba (`inline="always"`), these steps ran forever. Python cannot call it."""
 
-whole = njit(cache=True, forceinline=False, error_model="numpy", _nrt=True)
+whole = kept(forceinline=False, error_model="numpy", _nrt=True)
 """A function with arrays of its own. Numba hands the flags of a caller on to what it compiles for it, so that
 without a word a step would forbid them."""
 

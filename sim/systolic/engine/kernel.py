@@ -7,8 +7,9 @@ loader has written into the WRF by then; at register level `engine.registers` cl
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from sim.kept import kept
 from sim.systolic.engine.compiled import SOURCES, step
 from sim.systolic.engine.counters import Cause
 from sim.systolic.engine.loader_step import load_rows, receive
@@ -18,7 +19,7 @@ from sim.systolic.engine.state import NEVER, Trace, hand_over, reset, take_over
 from sim.systolic.engine.token import clock_array, end_tokens, issue
 
 
-@njit(cache=True, error_model="numpy")
+@kept(error_model="numpy")
 def run_core(p, layer, found, x, acc, trace, counters, sources=SOURCES):
     """Runs one layer on one ifmap.
 
@@ -76,7 +77,7 @@ def _sequence(t, p, core, rom_serves, counters):
     return cause
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kept(parallel=True, error_model="numpy")
 def run_batch(p, layer, found, x, acc, counters, sources=SOURCES):
     """`run_core` on a batch: HANDOVER [n], int8 [n, H', W', C'], int32 [n, OH, OW, K], COUNTERS [n]."""
     nothing = Trace(np.zeros((0, 1), np.int32), np.zeros(0, np.int64))

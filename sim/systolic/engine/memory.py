@@ -6,9 +6,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from sim.accelerator import Accelerator
+from sim.kept import kept
 from sim.results import LayerCounts
 from sim.shapes import WORD, ConvShape, PassShape
 from sim.systolic.program import Program
@@ -105,7 +105,7 @@ class _Work(NamedTuple):
     tail: int
 
 
-@njit(cache=True)
+@kept()
 def _run_pass(work, beats, spent):
     """One cycle after another: lanes work, operands arrive, batches of results leave.
 

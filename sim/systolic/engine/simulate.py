@@ -14,6 +14,7 @@ from sim.accelerator import Accelerator
 from sim.network import Conv, DenseWeight, Layer, MatMul, Network, by_kind
 from sim.results import LayerCounts, Simulation
 from sim.shapes import ConvShape, PassShape, Shape
+from sim.steps import step, steps
 from sim.systolic.engine import memory, passes
 from sim.systolic.engine.core import LayerRun, run_program
 from sim.systolic.plan import plan
@@ -49,18 +50,21 @@ def simulate(
     start = time.perf_counter()
     if plans is None:
         plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
-    steps = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
+    planned = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
     machine = _Machine(network, accelerator, registers, arbitrated)
     machine.tensors["input"] = np.ascontiguousarray(images, np.int8)
     counts = [
         layer_counts
-        for layer in network.layers
-        if (layer_counts := machine.run(layer, *steps.get(layer.name, (None, None)))) is not None
+        for layer in steps(network.layers, "simulating, layer by layer", len(network.layers))
+        if (layer_counts := machine.run(layer, *planned.get(layer.name, (None, None)))) is not None
     ]
     tensors = machine.tensors
     layers = with_output(counts, network.shapes[-1], accelerator)
     wall = time.perf_counter() - start
-    exact = _equal(functional.run(network, tensors["input"]), tensors) if compare else None
+    exact = None
+    if compare:
+        with step("comparing with the functional model"):
+            exact = _equal(functional.run(network, tensors["input"]), tensors)
     return Simulation(network, tensors, layers, exact, wall)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from sim.kept import kept
 
 
-@njit(cache=True, inline="always")
+@kept(inline="always")
 def _finish(value, shift, zero_point, low, high):
     rounded = (value + (np.int64(1) << (shift - 1))) >> shift
     return np.int8(min(max(rounded + zero_point, low), high))
 
 
-@njit(cache=True, parallel=True)
+@kept(parallel=True)
 def requantize(acc, bias, multiplier, shift, zero_point, low, high):
     """int32 [batch, K, pixels] -> int8 [batch, K, pixels]; per-channel bias, m and s."""
     batch, channels, pixels = acc.shape
@@ -25,7 +27,7 @@ def requantize(acc, bias, multiplier, shift, zero_point, low, high):
     return out
 
 
-@njit(cache=True, parallel=True)
+@kept(parallel=True)
 def add(a, b, multipliers, zeros, shift, zero_point, low, high):
     """int8 [batch, n] twice -> int8 [batch, n]."""
     out = np.empty(a.shape, np.int8)
@@ -38,7 +40,7 @@ def add(a, b, multipliers, zeros, shift, zero_point, low, high):
     return out
 
 
-@njit(cache=True, parallel=True)
+@kept(parallel=True)
 def average_pool(x, multiplier, shift, zero_in, zero_point, low, high):
     """int8 [batch, C, pixels] -> int8 [batch, C, 1]."""
     out = np.empty((x.shape[0], x.shape[1], 1), np.int8)
@@ -51,7 +53,7 @@ def average_pool(x, multiplier, shift, zero_in, zero_point, low, high):
     return out
 
 
-@njit(cache=True)
+@kept()
 def lookup(x, table):
     """int8 [n] -> int8 [n]; entry x + 128 of int8 [256]."""
     out = np.empty(x.shape, np.int8)
@@ -60,7 +62,7 @@ def lookup(x, table):
     return out
 
 
-@njit(cache=True)
+@kept()
 def rescale(x, zero_in, multiplier, shift, zero_point, low, high):
     """int8 [n] -> int8 [n] in another scale."""
     out = np.empty(x.shape, np.int8)
@@ -69,7 +71,7 @@ def rescale(x, zero_in, multiplier, shift, zero_point, low, high):
     return out
 
 
-@njit(cache=True)
+@kept()
 def multiply(a, b, zeros, multiplier, shift, zero_point, low, high):
     """int8 [rows, n] times int8 [rows, n] or [rows, 1] -> int8 [rows, n]."""
     out = np.empty(a.shape, np.int8)
@@ -81,7 +83,7 @@ def multiply(a, b, zeros, multiplier, shift, zero_point, low, high):
     return out
 
 
-@njit(cache=True)
+@kept()
 def max_pool(x, out, kernel, stride, padding, low, high):
     """int8 [planes, H, W] -> out int8 [planes, OH, OW]; positions outside the map do not take part."""
     planes, height, width = x.shape
@@ -97,7 +99,7 @@ def max_pool(x, out, kernel, stride, padding, low, high):
                 out[p, oy, ox] = min(max(best, low), high)
 
 
-@njit(cache=True)
+@kept()
 def window_average(x, out, kernel, stride, padding, multiplier, shift, zero_in, zero_point, low, high):
     """int8 [planes, H, W] -> out int8 [planes, OH, OW]; positions outside the map add nothing."""
     planes, height, width = x.shape
@@ -113,7 +115,7 @@ def window_average(x, out, kernel, stride, padding, multiplier, shift, zero_in, 
                 out[p, oy, ox] = _finish(total * multiplier, shift, zero_point, low, high)
 
 
-@njit(cache=True)
+@kept()
 def upsample(x, factor):
     """int8 [planes, H, W] -> int8 [planes, H f_y, W f_x]."""
     planes, height, width = x.shape
@@ -125,7 +127,7 @@ def upsample(x, factor):
     return out
 
 
-@njit(cache=True)
+@kept()
 def softmax(x, table, zero_point, low, high):
     """int8 [runs, n, positions] -> the same, softmax over n; exponents uint16 [256]."""
     out = np.empty(x.shape, np.int8)
@@ -145,7 +147,7 @@ def softmax(x, table, zero_point, low, high):
     return out
 
 
-@njit(cache=True)
+@kept()
 def _root(value):
     """Integer square root by Newton's method from above; value of at least 1."""
     guess = np.int64(1)
@@ -158,7 +160,7 @@ def _root(value):
         guess = better
 
 
-@njit(cache=True)
+@kept()
 def layer_norm(x, gain, bias, shift, epsilon, rms, zero_in, zero_point, low, high):
     """int8 [batch, C, positions] -> the same, normalized over C; gain int16, bias int32 [C]."""
     out = np.empty(x.shape, np.int8)
@@ -184,7 +186,7 @@ def layer_norm(x, gain, bias, shift, epsilon, rms, zero_in, zero_point, low, hig
     return out
 
 
-@njit(cache=True)
+@kept()
 def correct_product(raw, a, b, zeros, multiplier, shift, zero_point, low, high):
     """Requantizes raw products of two activations, zero points corrected by sums.
 
@@ -217,7 +219,7 @@ def correct_product(raw, a, b, zeros, multiplier, shift, zero_point, low, high):
     return out
 
 
-@njit(cache=True)
+@kept()
 def scan(
     x,
     delta,

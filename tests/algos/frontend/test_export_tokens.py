@@ -108,7 +108,7 @@ def test_codebooks_of_every_method_are_cut_where_a_projection_is(
     """The rows of q, k and v (u and gate) together are the projection's weight, at the scale of a row."""
     found = model(kind)
     chosen = METHODS[method]
-    network = chosen.compress(found, Data(images(128), images(32)), chosen.configure(options))  # type: ignore[arg-type]
+    network = chosen.compress(found, Data(images(128), images(32)), chosen.configured(None, options))  # type: ignore[arg-type]
     block = found.blocks[0]
     whole, names = (block.attention.qkv, "qkv") if kind is DeiT else (block.in_proj, ("u", "gate"))
     layers = [network[f"block0.{name}"] for name in names]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algos import reference, zoo
-from algos.methods import mvq
+from algos.frontend.export import export
 from algos.training import accuracy
 from algos.weights.bits import network_bits
 from sim.network import CodebookWeight, Conv
@@ -57,7 +57,7 @@ def test_network_is_compressed_fifteen_times() -> None:
 def test_network_is_the_export_of_the_model() -> None:
     """All but the activation scales, which came from other images, follows from the checkpoint."""
     network = zoo.load_network()
-    again = mvq.export(zoo.load_mvq(), zoo.load_images()[0].first(64), name="again")
+    again = export(zoo.load_mvq(), zoo.load_images()[0].first(64), name="again")
     for one, two in zip(network.layers, again.layers, strict=True):
         if isinstance(one, Conv):
             assert isinstance(two, Conv)

@@ -60,9 +60,9 @@ class Sized(Sourced):
         return self._at(self.flip_flops, accelerator)
 
     def _at(self, sizes: Mapping[int, float], accelerator: Accelerator) -> Figure:
-        for field, value in self.needs.items():
-            if (found := needed(accelerator, field)) != value:
-                return missing(f"measured for {field} = {value}, not {found}")
+        for field, asked in self.needs.items():
+            if (found := needed(accelerator, field)) != asked:
+                return missing(f"measured for {field} = {asked}, not {found}")
         units = units_of(self.unit, accelerator)
         low, high = self.valid
         if not low <= units <= high:

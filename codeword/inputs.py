@@ -174,7 +174,8 @@ def images(net: Network, source: str | Path | None, count: int, seed: int) -> np
             "must be int8, or float without NaN",
             "quantize the images or give real values",
         )
-    return net.input.quantize(values)
+    with np.errstate(over="ignore"):  # what is beyond all floats is clamped
+        return net.input.quantize(values.astype(np.promote_types(values.dtype, np.float32)))
 
 
 def _array(source: Path) -> np.ndarray:

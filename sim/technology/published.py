@@ -6,9 +6,10 @@ import math
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.accelerator.systolic import Accelerator
+from sim.errors import InputError
 from sim.technology import dram
 from sim.technology.base import Needs, needed
 from sim.technology.provenance import Figure, Label, Strict, missing
@@ -85,9 +86,20 @@ class Others(Strict):
         return Figure(mm2, "assumed", f"{self.source}, interpolated over log2 of the size")
 
 
+ACCESSES = ("mac", "dram", "l2", "l1", "prf", "arf", "wrf", "crf", "rom")
+"""Priced as multiples of a multiply-accumulate."""
+
+
 class _Energy(Strict):
     mac_pj: Coefficient
     ratio: dict[str, Coefficient]
+
+    @model_validator(mode="after")
+    def _complete(self) -> _Energy:
+        for name in sorted({*ACCESSES} ^ {*self.ratio}):
+            problem, fix = ("unknown", "take it out") if name in self.ratio else ("missing", "add it")
+            raise InputError(f"energy.ratio.{name}", None, problem, fix)
+        return self
 
 
 class Factor(Strict):
@@ -128,9 +140,9 @@ class Published(Strict):
         """pJ of one access; the absolute scale is that of a MAC."""
         mac = self.energy.mac_pj
         scale = "" if mac.label == "table" else f"in units of a MAC; {mac.value} pJ {mac.label}: {mac.source}"
-        found = {
-            name: Figure(pj, self.energy.ratio[name].label, self.energy.ratio[name].source, scale)
-            for name, pj in self.access_pj.items()
+        found: dict[str, Figure] = {
+            name: Figure(self.access_pj[name], ratio.label, ratio.source, scale)
+            for name, ratio in self.energy.ratio.items()
         }
         if accelerator.dram:
             found["dram"] = dram.energy(accelerator.dram)

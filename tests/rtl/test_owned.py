@@ -13,6 +13,7 @@ from rtl import owned
 from sim.errors import InputError
 
 FIRST = {"a.v": "module a;\n", "b.v": "module b;\n"}
+THIRD = {"a.v": "module a; // 3\n", "c.v": "module c; // 3\n"}
 SECOND = {"a.v": "module a; // 2\n", "c.v": "module c;\n"}
 
 
@@ -155,8 +156,8 @@ def test_an_interrupted_export_is_repeated_without_force(
     if stop == 0:
         assert contents(tmp_path) == FIRST
     (tmp_path / "mine.v").write_text("mine")
-    owned.write(tmp_path, SECOND)
-    assert contents(tmp_path) == SECOND | {"mine.v": "mine"}
+    owned.write(tmp_path, THIRD)  # what moved into its place before the end is owned too
+    assert contents(tmp_path) == THIRD | {"mine.v": "mine"}
 
 
 def test_what_a_killed_process_left_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

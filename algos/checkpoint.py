@@ -77,7 +77,22 @@ def load(path: str | Path) -> ResNet:
         raise InputError(
             "model", str(path), f"not a safetensors file ({error})", "save the state_dict with safetensors"
         ) from None
-    return _restore(state, metadata.get("pattern", "0:0"), str(path))
+    try:
+        return _restore(state, metadata.get("pattern", "0:0"), str(path))
+    except InputError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RuntimeError,
+    ) as error:  # tensors of other names, types, shapes
+        raise InputError(
+            "model",
+            str(path),
+            f"does not fit: {error}",
+            "give the state_dict of a ResNet of algos.models.resnet",
+        ) from None
 
 
 def _restore(state: dict[str, Tensor], pattern: str, path: str) -> ResNet:
@@ -100,12 +115,7 @@ def _restore(state: dict[str, Tensor], pattern: str, path: str) -> ResNet:
     state |= {key: value for key, value in model.state_dict().items() if ".parametrizations." in key}
     if isinstance(together, Codebook):
         tie([part for part in coded if isinstance(part, MaskedWeight) and part.codebook is together])
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(
-            "model", path, f"does not fit {error}", "give the state_dict of a ResNet of algos.models.resnet"
-        ) from None
+    model.load_state_dict(state)
     return model.eval()
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codeword import inputs
+from codeword import inputs, outputs
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.estimate import estimate as estimate_shapes
+from sim.files import write_whole
 from sim.machine import machine
+from sim.names import require_word
 from sim.network import Network
 from sim.results import Simulation
 from sim.shapes import Shape
@@ -104,24 +106,27 @@ def verilog(
     *,
     network: str | Network | None = None,
     settings: Sequence[str] = (),
+    force: bool = False,
 ) -> list[Path]:
     """Writes the accelerator's Verilog, one file a module, and what a hardware flow needs beside it.
 
     Args:
         network: whose universal codebook a codebook ROM holds; only machines with one need it.
+        force: replace files of the directory that were edited since the last export; files of others stay.
 
     Returns:
         The Verilog files, top module first.
 
     Raises:
-        InputError: unknown accelerator, one that the RTL cannot build, or the extra `rtl` is not installed.
+        InputError: unknown accelerator, one that the RTL cannot build, a file in the way, or the extra `rtl`
+            is not installed.
     """
     described = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, described) if isinstance(network, str) else network
     with inputs.extra():
         from rtl.machine import hardware
 
-        return hardware(described.kind).verilog(described, Path(directory), net)
+        return hardware(described.kind).verilog(described, Path(directory), net, force=force)
 
 
 def synth(
@@ -130,12 +135,14 @@ def synth(
     *,
     component: str | None = None,
     settings: Sequence[str] = (),
+    netlists: str | Path | None = None,
 ) -> list[Synthesis]:
     """Synthesizes an accelerator's RTL onto cell libraries; one result for each.
 
     Args:
         liberty: .lib or .lib.gz files, one a library; a folder holds the files of one library.
         component: kind of a component to synthesize instead of the whole.
+        netlists: folder to write the netlists to, LIBRARY.v.
 
     Raises:
         InputError: unknown names, a library that does not do, or the extra `rtl` is not installed.
@@ -145,8 +152,20 @@ def synth(
         from rtl.synth import read
 
         described = inputs.accelerator(accelerator, settings)
+        folder = None if netlists is None else outputs.folder(netlists)
         of_kind = hardware(described.kind)
-        return [of_kind.synth(described, library, component) for library in [read(path) for path in liberty]]
+        libraries = [read(path) for path in liberty]
+        for library in libraries if folder is not None else ():
+            require_word("library", library.name, "the name of its netlist")
+        if folder is not None and len({library.name for library in libraries}) < len(libraries):
+            problem = "two libraries have the same name"
+            raise InputError("--liberty", str(liberty[-1]), problem, "write their netlists one at a time")
+        found = [of_kind.synth(described, library, component) for library in libraries]
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+        for result in found:
+            write_whole(folder / f"{result.library}.v", result.netlist)
+    return found
 
 
 def verify(
@@ -176,6 +195,8 @@ def verify(
         InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
             extra `rtl` is not installed.
     """
+    if layer and network is None:
+        raise InputError("--layer", layer, "is a layer of no network", "name its network with --network")
     described = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, described) if isinstance(network, str) else network
     if net is not None and image is None:

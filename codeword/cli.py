@@ -10,16 +10,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
 
-from codeword import api, inputs, method_options, progress, tables
+from codeword import api, inputs, method_options, outputs, progress, tables
 from sim import technology
 from sim.errors import InputError
 
+MOST = 2**32 - 1
+"""Of a seed."""
 NetworkName = Annotated[
     str,
     typer.Argument(
@@ -56,13 +59,30 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout an
 
 
 def main() -> None:
-    """Entry point of the `codeword` command."""
+    """Entry point of the `codeword` command; what goes wrong in files and memory is told here and nowhere else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of any script, on a terminal of any encoding
+            stream.reconfigure(errors="backslashreplace")
     try:
         with progress.shown():
             application(sys.argv[1:])()
     except InputError as error:
-        print(f"codeword: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        what = f"{error.strerror or error}" + (f": {error.filename!r}" if error.filename else "")
+        _refuse(f"{what}. Fix: give files and folders that can be read and written.")
+    except MemoryError as error:
+        said = f" ({error})" if str(error) else ""
+        _refuse(f"out of memory{said}. Fix: give a smaller network, fewer images, or more memory.")
+    except RecursionError:
+        _refuse("the input is nested too deeply. Fix: give a plainer file.")
+
+
+def _refuse(message: str) -> NoReturn:
+    """Exit status 2 and one line, whatever the message quotes."""
+    line = "; ".join(part.strip() for part in message.splitlines())
+    print("codeword: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in line), file=sys.stderr)
+    sys.exit(2)
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
@@ -112,7 +132,7 @@ def compress(
     pad: Annotated[
         bool, typer.Option("--pad", help="widen layers whose output channels d does not divide")
     ] = False,
-    threads: Annotated[int, typer.Option(help="of PyTorch; 1 repeats to the bit")] = 1,
+    threads: Annotated[int, typer.Option(max=1024, help="of PyTorch; 1 repeats to the bit")] = 1,
     as_json: Json = False,
     **options: Any,
 ) -> None:
@@ -120,6 +140,7 @@ def compress(
     from sim import artifact
 
     given = method_options.values(method, options)
+    outputs.file(output, [".safetensors"])
     net = api.compress(
         model,
         method=method,
@@ -215,7 +236,7 @@ def simulate(
         Path | None, typer.Option("--input", help=".npy images, int8 or float [batch, C, H, W]")
     ] = None,
     count: Annotated[int, typer.Option("--images", help="how many random ones, without --input")] = 1,
-    seed: Annotated[int, typer.Option(help="of the random images")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="of the random images")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="write the network's outputs as .npy")
     ] = None,
@@ -229,19 +250,19 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Run images through the cycle engine and compare every tensor with the functional model."""
-    import numpy as np
-
     from sim.estimate import assemble
 
+    if output is not None:
+        outputs.file(output, ["", ".npy"])
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine)
     images = inputs.images(net, source, count, seed)
     run = api.simulate(net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated)
     if output is not None:
-        np.save(output, run.outputs)
+        outputs.save_array(output, run.outputs)
     found = assemble(net.name, machine, run.layers)
-    synthetic = bool(net.metadata.get("synthetic"))
-    notes = [f"synthetic network: weights {net.metadata['weights']}"] if synthetic else []
+    synthetic = net.metadata.get("synthetic") is True
+    notes = [f"synthetic network: weights {net.metadata.get('weights')}"] if synthetic else []
     fields = found.to_json() | {
         "images": len(images),
         "bit_exact": run.bit_exact,
@@ -265,10 +286,14 @@ def verilog(
         str | None, typer.Option(help="network whose universal codebook goes into the ROM of a rom machine")
     ] = None,
     settings: Settings = [],  # noqa: B006
+    force: Annotated[
+        bool, typer.Option("--force", help="replace files of the export that were edited since the last one")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write the accelerator's Verilog, one file a module, with registers, FuseSoC core and lint waivers."""
-    files = api.verilog(accelerator, directory, network=network, settings=settings)
+    outputs.folder(directory)
+    files = api.verilog(accelerator, directory, network=network, settings=settings, force=force)
     fields = {"directory": str(directory), "files": [file.name for file in files]}
     _print(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
 
@@ -294,18 +319,7 @@ def synth(
     as_json: Json = False,
 ) -> None:
     """Map the accelerator's Verilog onto a cell library: cells, area and longest path by component."""
-    found = api.synth(accelerator, liberty, component=component, settings=settings)
-    if directory is not None:
-        if len({result.library for result in found}) < len(found):
-            raise InputError(
-                "--liberty",
-                liberty[-1],
-                "two libraries have the same name",
-                "write their netlists one at a time",
-            )
-        directory.mkdir(parents=True, exist_ok=True)
-        for result in found:
-            (directory / f"{result.library}.v").write_text(result.netlist)
+    found = api.synth(accelerator, liberty, component=component, settings=settings, netlists=directory)
     _print(as_json, {"libraries": [result.to_json() for result in found]}, tables.synthesis_tables(found))
 
 
@@ -317,7 +331,7 @@ def verify(
     ] = None,
     layer: Annotated[str, typer.Option(help="run one convolution of the network alone")] = "",
     simulator: Annotated[str, typer.Option(help="icarus, verilator, cxxrtl or auto")] = "auto",
-    seed: Annotated[int, typer.Option(help="of the random network, image and stalls")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="of the random network, image and stalls")] = 0,
     rtl: Annotated[
         Path | None,
         typer.Option(

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sim import artifact, synthetic
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 from sim.importers import Imported, scalesim
+from sim.limits import IMAGES
 from sim.network import Network
 from sim.shapes import Shape
 from sim.workloads import WORKLOADS, Workload, workload
@@ -136,7 +138,7 @@ def _setting(text: str) -> tuple[str, Any]:
         raise InputError("--set", text, "has no '='", "write --set field=value")
     try:
         return field.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return field.strip(), value.strip()
 
 
@@ -152,17 +154,16 @@ def images(net: Network, source: str | Path | None, count: int, seed: int) -> np
     """
     shape = tuple(net.input.shape)
     if source is None:
-        if count < 1:
-            raise InputError("--images", count, "at least one image is needed", "give 1 or more")
+        if not 1 <= count <= IMAGES:
+            raise InputError("--images", count, f"must be from 1 to {IMAGES:,}", "give 1 or more")
         return np.random.default_rng(seed).integers(-128, 128, (count, *shape)).astype(np.int8)
-    try:
-        values = np.load(source, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError("--input", str(source), str(error), "give a .npy file") from None
+    values = _array(Path(source))
     if values.shape[-3:] != shape or values.ndim not in (3, 4):
         raise InputError(
             "--input", list(values.shape), f"the network takes {list(shape)}", "give images [batch, C, H, W]"
         )
+    if len(values) == 0:
+        raise InputError("--input", str(source), "holds no image", "give 1 or more")
     values = values.reshape(-1, *shape)
     if values.dtype == np.int8:
         return values
@@ -174,6 +175,34 @@ def images(net: Network, source: str | Path | None, count: int, seed: int) -> np
             "quantize the images or give real values",
         )
     return net.input.quantize(values)
+
+
+def _array(source: Path) -> np.ndarray:
+    """What a .npy file holds.
+
+    Raises:
+        InputError: no such file, or another kind of file.
+    """
+    try:
+        with source.open("rb") as file:
+            if file.read(6) == b"\x93NUMPY":  # `np.load` would open archives too
+                file.seek(0)
+                values: np.ndarray = np.load(file, allow_pickle=False)
+                return values
+    except OSError as error:
+        raise InputError("--input", str(source), error.strerror or str(error), "give a .npy file") from None
+    except (
+        ValueError,
+        EOFError,
+        SyntaxError,
+        TokenError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
+    ) as error:
+        problem = f"cannot be read: {error}"
+        raise InputError("--input", str(source), problem, "write the .npy file again") from None
+    raise InputError("--input", str(source), "is no .npy file", "write it with numpy.save")
 
 
 @contextmanager

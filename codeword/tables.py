@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from sim.cost import Cost
@@ -28,6 +30,7 @@ _UNITS = (
     (1e-15, "f"),
 )
 _PLAIN_WIDTH = 120
+_WIDEST = 100_000
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> Table:
@@ -43,8 +46,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], tex
             made.add_column(
                 column,
                 justify="left" if number < text else "right",
-                no_wrap=True,
-                min_width=max(len(row[number]) for row in (columns, *rows)),
+                no_wrap=number >= text,
+                overflow="fold",
+                min_width=max(cell_len(row[number]) for row in (columns, *rows)),
             )
     for row in rows:
         made.add_row(*row)
@@ -255,9 +259,11 @@ def synthesis_tables(found: Sequence[Synthesis]) -> list[Table | str]:
 
 def show(*parts: Table | str) -> None:
     """Prints tables and lines; wide enough for every column where there is no terminal."""
-    console = Console()
+    console = Console(markup=False, emoji=False)  # a name such as [red] is no markup
     if not console.is_terminal:
-        console.width = _PLAIN_WIDTH
+        anything = console.options.update(width=_WIDEST)
+        needed = (Measurement.get(console, anything, part).minimum for part in parts)
+        console.width = max(_PLAIN_WIDTH, *needed)
     for part in parts:
         console.print(part, highlight=False)
 

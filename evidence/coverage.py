@@ -156,9 +156,9 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
     seen |= {
         "format": {schedule.format},
         "banks": {"overlap" if schedule.overlap else "serial"},
-        "A": {str(n) for n in chunks["a"]},
-        "B": {str(n) for n in chunks["b"]},
-        "D": {str(n) if n < 4 else "4 and more" for n in chunks["d"]},
+        "A": {str(n) for n in chunks["A"]},
+        "B": {str(n) for n in chunks["B"]},
+        "D": {str(n) if n < 4 else "4 and more" for n in chunks["D"]},
         "U": {"more" if schedule.split > 1 else "1"},
         "tails": set(_tails(schedule, chunks)),
         "kernel": {("point", "row", "column", "window")[2 * (shape.kernel[0] > 1) + (shape.kernel[1] > 1)]},
@@ -199,7 +199,7 @@ def _axes(axes: Iterable[bool]) -> set[str]:
 
 def _tails(schedule: Schedule, chunks: np.ndarray) -> Iterator[str]:
     acc = schedule.accelerator
-    yield from (name for name in "ABD" if len(set(chunks[name.lower()])) > 1)
+    yield from (name for name in "ABD" if len(set(chunks[name])) > 1)
     if (chunks["rows_tail"] < acc.rows).any():
         yield "rows"
     if (chunks["columns_tail"] < acc.columns).any():

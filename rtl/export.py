@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from rtl import verilog
+from rtl import owned, verilog
 from rtl.bus import register_map
 from rtl.control.counters import COUNTERS
 from rtl.weights import rom
@@ -23,44 +21,32 @@ WAIVERS = (
     ("UNUSEDSIGNAL", "instances leave outputs open; sums drop the carry where they wrap"),
     ("CASEOVERLAP", "selectors of a decoded case are one-hot"),
 )
-_SUFFIXES = {".v", ".vlt", ".core", ".md", ".h", ".hex"}
 
 
 def export(
-    accelerator: Accelerator, directory: str | Path, *, codebook: np.ndarray | None = None
+    accelerator: Accelerator,
+    directory: str | Path,
+    *,
+    codebook: np.ndarray | None = None,
+    force: bool = False,
 ) -> list[Path]:
     """Writes everything that a synthesis or simulation flow needs of an accelerator.
 
-    The files appear together: a run that fails leaves the last export as it was.
+    Other files of the directory stay as they are (`rtl.owned`): a run that fails leaves the last export.
 
     Args:
         codebook: contents of the codebook ROM, int8 [k, d]; a machine with one needs them.
+        force: replace files that were edited since the last export.
 
     Returns:
         The Verilog files, top module first.
 
     Raises:
-        InputError: the directory holds files that are not an export's, or the RTL does not have the machine.
+        InputError: a file of the user is in the way, or the RTL does not have the machine.
     """
-    directory = Path(directory)
-    _check_target(directory)
     texts = files(accelerator, codebook)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        for name, text in texts.items():
-            (staging / name).write_text(text)
-        staging.chmod(0o755)
-        if directory.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-            directory.rename(old / "old")
-            staging.rename(directory)
-            shutil.rmtree(old)
-        else:
-            staging.rename(directory)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return [directory / name for name in texts if name.endswith(".v")]
+    owned.write(directory, texts, force=force)
+    return [Path(directory) / name for name in texts if name.endswith(".v")]
 
 
 def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[str, str]:
@@ -94,26 +80,6 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
             "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
         }
     )
-
-
-def _check_target(directory: Path) -> None:
-    """An export replaces its directory; it must not take other files with it."""
-    if not directory.exists():
-        return
-    strange = (
-        sorted(path.name for path in directory.iterdir() if path.suffix not in _SUFFIXES)
-        if directory.is_dir()
-        else ["."]
-    )
-    ours = directory.is_dir() and ((directory / f"{verilog.TOP}.v").exists() or not any(directory.iterdir()))
-    if strange or not ours:
-        name = strange[0] if strange else next(iter(sorted(path.name for path in directory.iterdir())))
-        raise InputError(
-            "directory",
-            str(directory),
-            f"holds {name!r}, which is no export's",
-            "give a new or empty directory",
-        )
 
 
 def lint() -> str:

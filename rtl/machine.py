@@ -35,17 +35,20 @@ class Hardware(ABC):
         """
 
     @abstractmethod
-    def verilog(self, accelerator: Any, directory: Path, network: Network | None = None) -> list[Path]:
+    def verilog(
+        self, accelerator: Any, directory: Path, network: Network | None = None, *, force: bool = False
+    ) -> list[Path]:
         """Writes the Verilog, one file a module, and what a hardware flow needs beside it.
 
         Args:
             network: whose universal codebook goes into a codebook ROM; only machines with one need it.
+            force: replace files of the directory that were edited since the last export.
 
         Returns:
             The Verilog files, top module first.
 
         Raises:
-            InputError: the RTL does not have the machine, or the directory holds files that are not an export's.
+            InputError: the RTL does not have the machine, or a file of the user is in the way.
         """
 
     @abstractmethod

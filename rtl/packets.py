@@ -30,6 +30,8 @@ COMMAND_WORDS = 256
 """Depth of the buffer of each stream."""
 ANNOUNCE = 16
 """Cycles from `weights_there` to the first beat that the loader may take."""
+EXTENTS = {"a": "A", "b": "B", "u": "U", "d": "D"}
+"""How far a chunk reaches: field of a packet, field of `sim.systolic.program.CHUNK`."""
 STREAMS = ("jobs", "tiles", "chunks", "units")
 
 
@@ -52,7 +54,7 @@ def job(geometry: Geometry) -> StructLayout:
     row_count, width = bits_for(acc.rows), bits_for(geometry.row_bits)
     return StructLayout(
         {"codebook": 1, "raw": 1, "diagonal": 1, "serial": 1, "wait": 1}
-        | dict.fromkeys(("a", "b", "u", "d"), geometry.extent_bits)
+        | dict.fromkeys(EXTENTS, geometry.extent_bits)
         | {
             "rows": row_count,
             "rows_tail": row_count,
@@ -96,7 +98,7 @@ def chunk(geometry: Geometry) -> StructLayout:
     """One chunk for sequencer and ifmap loader; the first fields are those of `sim.systolic.program.CHUNK`.
 
     `serial`: the WRF is one bank. `opens`: the first chunk of a visit. `begins`, `ends`: first, last of a
-    layer. `double`: two units may wait for the row mover.
+    layer. `double`: two stripes may wait for the row mover.
 
     Where its activations lie: group `map`, tile from word `base` on, `pitch` words a pixel, `line` words a
     line, `lines` x `line_pixels` pixels; the chunk's first channel is byte `channel` of a pixel. Kernel
@@ -107,7 +109,7 @@ def chunk(geometry: Geometry) -> StructLayout:
     acc = geometry.accelerator
     row_count = bits_for(acc.rows)
     return StructLayout(
-        dict.fromkeys(("a", "b", "u", "d"), geometry.extent_bits)
+        dict.fromkeys(EXTENTS, geometry.extent_bits)
         | {"rows": row_count, "rows_tail": row_count}
         | dict.fromkeys(("pixels", "width"), COUNT_BITS)
         | dict.fromkeys(("fetch_row", "fetch_in", "psum_read", "psum_write", "store"), DEMAND_BITS)
@@ -136,11 +138,13 @@ def chunk(geometry: Geometry) -> StructLayout:
 
 
 PASS_KINDS = {"rows": 0, "average": 1, "max": 2}
-"""What a unit does: finish rows of the array, or a pass of the vector unit."""
+"""What a stripe is: finished rows of the array, or a pass of the vector unit."""
 
 
-def unit(geometry: Geometry) -> StructLayout:
-    """One unit: the finished rows of one spatial tile and one step over output groups, or one pass.
+def stripe(geometry: Geometry) -> StructLayout:
+    """One stripe: the finished rows of one spatial tile and one step over output groups, or one pass.
+
+    Its stream is `units`, and so the Verilog calls it a unit.
 
     Row s of pixel p has `columns` (s = a-1: `columns_tail`) outputs. They go to word `to` + p*`to_pitch` of
     L1 group `map`, modulo `ring` words (a multiple of `to_pitch` above `to`), from byte `channel` + s*L of a
@@ -148,7 +152,7 @@ def unit(geometry: Geometry) -> StructLayout:
     values acc + bias, no requantization; `channel` still counts bytes, and row s begins 4*s*L behind it.
     `store`: as in `chunk`. `residual`: adds word `from` + p*`from_pitch` of the residual group, from byte
     `from_channel` + s*L on: clamp(((y - own_zero)*own_multiplier + (r - other_zero)*other_multiplier +
-    2^(shift-1) >> shift) + add_zero). `ends`: the layer's last unit. `pass`: one of PASS_KINDS.
+    2^(shift-1) >> shift) + add_zero). `ends`: the layer's last stripe. `pass`: one of PASS_KINDS.
 
     A pass reads a map of `lines` x `line_pixels` pixels in group 1 - `map` from word `from` on, `from_pitch`
     words a pixel: windows of `window_y` x `window_x` pixels, with the strides and (top, left) padding given,
@@ -206,4 +210,4 @@ def unit(geometry: Geometry) -> StructLayout:
 PARAMETER = StructLayout({"bias": 32, "multiplier": 16, "shift": 6})
 """Of one output channel; a word each behind a `units` packet."""
 
-LAYOUTS = {"jobs": job, "tiles": tile, "chunks": chunk, "units": unit}
+LAYOUTS = {"jobs": job, "tiles": tile, "chunks": chunk, "units": stripe}

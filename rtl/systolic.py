@@ -19,10 +19,15 @@ class Systolic(Hardware):
         return compiler.compile(network, accelerator, objective)
 
     def verilog(
-        self, accelerator: Accelerator, directory: Path, network: Network | None = None
+        self,
+        accelerator: Accelerator,
+        directory: Path,
+        network: Network | None = None,
+        *,
+        force: bool = False,
     ) -> list[Path]:
         codebook = None if network is None else compiler.universal_codebook(network)
-        return export.export(accelerator, directory, codebook=codebook)
+        return export.export(accelerator, directory, codebook=codebook, force=force)
 
     def verify(
         self,

@@ -11,7 +11,7 @@ from rtl.block import Block, place
 from rtl.bus.axi import read_signals, write_signals
 from rtl.bus.command_port import CommandPort
 from rtl.bus.registers import Registers, lite_signals
-from rtl.bus.row_mover import RowMover
+from rtl.bus.row_mover import FinishedRowMover
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import WeightPort
 from rtl.control.counters import COUNTER_BITS, COUNTERS, Counters
@@ -65,7 +65,7 @@ class Top(Block):
         self.registers = Registers(accelerator=acc, counters=COUNTERS)
         self.control = LayerController(accelerator=acc)
         self.commands, self.weights = CommandPort(accelerator=acc), WeightPort(accelerator=acc)
-        self.tiles, self.rows = TileMover(accelerator=acc), RowMover()
+        self.tiles, self.rows = TileMover(accelerator=acc), FinishedRowMover()
         self.core = Core(accelerator=acc, rom=rom)
         self.ifmap, self.storer = IfmapLoader(accelerator=acc), Storer(accelerator=acc)
         self.psums = PsumStore(accelerator=acc)
@@ -143,7 +143,7 @@ class Top(Block):
         ]
 
     def _work(self, m: Module) -> None:
-        """Units, activations and psums between core, ifmap loader, storer and row mover."""
+        """Stripes, activations and psums between core, ifmap loader, storer and row mover."""
         m.d.comb += [
             self.core.unit_loaded.eq(self.storer.unit_loaded),
             self.core.unit_sent.eq(self.rows.unit_sent & ~self.control.passing),

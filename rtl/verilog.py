@@ -13,6 +13,7 @@ from rtl import yosys
 from rtl.block import Block, collect, module_name
 from rtl.top import Top
 from sim.accelerator import Accelerator
+from sim.names import require_word
 from sim.steps import step
 
 TOP = module_name(Top.kind)
@@ -21,7 +22,12 @@ TOP = module_name(Top.kind)
 @cache
 @step("elaborating the hardware")
 def modules(accelerator: Accelerator) -> dict[str, str]:
-    """Verilog text by module name, top module first."""
+    """Verilog text by module name, top module first.
+
+    Raises:
+        InputError: the accelerator's name cannot stand in Verilog.
+    """
+    require_word("name", accelerator.name, "the Verilog, the FuseSoC core and the C header")
     return {
         module_name(kind): _header(block, accelerator) + text
         for kind, (block, text) in hierarchy(Top(accelerator=accelerator)).items()

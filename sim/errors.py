@@ -5,13 +5,29 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 400
+"""Characters of a value that a message shows whole."""
+
 
 class InputError(ValueError):
     """Bad input from a user; the command line turns it into exit status 2."""
 
     def __init__(self, field: str, value: object, problem: str, fix: str) -> None:
         self.field, self.value, self.problem, self.fix = field, value, problem, fix
-        super().__init__(f"{field} = {value!r}: {problem}. Fix: {fix}.")
+        super().__init__(f"{field} = {_shown(value)}: {problem}. Fix: {fix}.")
+
+    def within(self, place: str) -> InputError:
+        """The same of a field of `place`: a layer, a file."""
+        return InputError(f"{place}{self.field}", self.value, self.problem, self.fix)
+
+
+def _shown(value: object) -> str:
+    """As Python writes it, the middle of a long text left out."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "an integer of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 4 :]}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

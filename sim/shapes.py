@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sim.errors import InputError, nearest
+from sim.limits import LARGEST, MACS
+from sim.names import require_name
 
 PASSES = {
     # kind: lane operations an element, one a cycle and lane. Assumed: one multiply-accumulate,
@@ -92,6 +94,9 @@ class ConvShape:
                     "must be positive",
                     "give the layer's real count",
                 )
+        if self.name:
+            require_name("layer name", self.name)
+        self._require_sane()
         for field in ("channels", "outputs"):
             if getattr(self, field) % self.groups:
                 raise InputError(
@@ -107,6 +112,27 @@ class ConvShape:
                 f"larger than the padded ifmap {self.size}",
                 "pad the ifmap",
             )
+        if self.macs > MACS:
+            problem = "more multiply-accumulates than any layer has"
+            raise InputError(f"{self.name}.macs", self.macs, problem, "correct its sizes")
+
+    def _require_sane(self) -> None:
+        """Raises InputError where a size is beyond all bounds, or a stride or dilation is none."""
+        sizes: dict[str, tuple[int, ...]] = {
+            "channels": (self.channels,),
+            "outputs": (self.outputs,),
+            "kernel": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "size": self.size,
+            "dilation": self.dilation,
+            "padding_end": self.padding_end or (0, 0),
+        }
+        for field, values in sizes.items():
+            least = 0 if "padding" in field else 1
+            if not all(least <= value <= LARGEST for value in values):
+                problem = f"must lie in {least}..{LARGEST:,}"
+                raise InputError(f"{self.name}.{field}", values, problem, "give the layer's real size")
 
     def _out(self, axis: int) -> int:
         end = self.padding if self.padding_end is None else self.padding_end
@@ -177,6 +203,11 @@ class PassShape:
     def __post_init__(self) -> None:
         if self.kind not in PASSES:
             raise InputError(f"{self.name}.kind", self.kind, "unknown", nearest(self.kind, PASSES))
+        if self.name:
+            require_name("layer name", self.name)
+        if self.elements > MACS:
+            problem = "more elements than any layer has"
+            raise InputError(f"{self.name}.elements", self.elements, problem, "correct its sizes")
 
     @property
     def operations(self) -> int:

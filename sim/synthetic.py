@@ -152,7 +152,8 @@ def one_layer(channels: int, size: int, accelerator: Accelerator, seed: int = 0)
     conv = _conv(_Step("conv", "conv", ("input",), shape), draw.weight(shape, compressed=True))
     image = rng.integers(-128, 128, (1, channels, size, size)).astype(np.int8)
     conv, _ = _calibrated(conv, image, 0, False, rng)
-    return Network("layer" + SUFFIX, TensorSpec((channels, size, size)), (conv,), {"synthetic": True})
+    metadata = {"synthetic": True, "weights": f"random, not trained: {accelerator.format}, seed {seed}"}
+    return Network("layer" + SUFFIX, TensorSpec((channels, size, size)), (conv,), metadata)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,12 @@ def _idx(root: Path, name: str) -> np.ndarray:
             f"{name}[.gz] is not there",
             "apt install dataset-fashion-mnist, or give the folder of the IDX files",
         )
-    raw = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
-    sizes = np.frombuffer(raw, ">u4", raw[3], 4) if raw[:3] == b"\0\0\x08" else None
+    try:
+        raw = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError("data", str(root / name), str(error), "download it again") from None
+    whole = raw[:3] == b"\0\0\x08" and len(raw) >= 4 + 4 * raw[3]
+    sizes = np.frombuffer(raw, ">u4", raw[3], 4) if whole else None
     if sizes is None or len(raw) != 4 + 4 * len(sizes) + sizes.prod(dtype=np.int64):
         raise InputError(
             "data", str(root / name), "not an IDX file of bytes, or cut short", "download it again"

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from codeword import outputs
 from sim.errors import InputError, nearest
 from sim.steps import step
 
@@ -41,7 +42,12 @@ class Task:
         """
         if not self.out.exists():
             raise InputError("--out", str(self.out), "no such file", "run the stage that makes it first")
-        return json.loads(self.out.read_text())
+        try:
+            return json.loads(self.out.read_text())
+        except ValueError as error:
+            raise InputError(
+                "--out", str(self.out), f"is no JSON: {error}", "run the stage that makes it again"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -195,10 +201,19 @@ def make(
     for stage in stages:
         if stage not in takes:
             raise InputError("--stage", stage, f"is none of {name}", nearest(stage, takes))
+    if out is not None:
+        outputs.file(out, [report.out.suffix], "--out")
     chosen = stages or [stage.name for stage in report.stages]
     task = Task(work or report.work, out or report.out, data, priced=work is not None or TRAIN in chosen)
     task.out.parent.mkdir(parents=True, exist_ok=True)
     for stage in chosen:
-        with step(f"{name}: {stage}, {takes[stage]}"):
-            import_module(f"codeword.reports.{name}.{stage}").run(task)
+        run = import_module(f"codeword.reports.{name}.{stage}").run
+        try:
+            with step(f"{name}: {stage}, {takes[stage]}"):
+                run(task)
+        except (LookupError, TypeError) as error:
+            if out is None or list(chosen) != [TEXT]:
+                raise
+            problem = f"holds other figures than {name} writes: {error!r}"
+            raise InputError("--out", str(out), problem, "run the stage that makes it again") from error
     return task.out

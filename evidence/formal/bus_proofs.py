@@ -15,7 +15,7 @@ from rtl.bus.fifo import Fifo
 from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
 from rtl.bus.registers import Registers
-from rtl.bus.row_mover import ROW_BYTES, RowMover
+from rtl.bus.row_mover import ROW_BYTES, FinishedRowMover
 from rtl.bus.runs import Runs
 from rtl.bus.sram_fifo import SramFifo
 from rtl.bus.tile_mover import TileMover
@@ -230,7 +230,7 @@ BUS_PROOFS = (
     ),
     Proof(
         "row mover, small",
-        RowMover,
+        FinishedRowMover,
         "row_mover",
         _STRENGTHENED,
         checkers=(*_WRITE_RULES, "queue_rules", "queue_lemma", "write_lemma"),
@@ -248,7 +248,7 @@ BUS_PROOFS = (
     ),
     Proof(
         "row mover",
-        RowMover,
+        FinishedRowMover,
         "row_mover",
         _AXI | _L1 | {"ROW_BYTES": ROW_BYTES},
         checkers=(*_WRITE_RULES, "queue_rules"),

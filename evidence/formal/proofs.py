@@ -13,9 +13,9 @@ from rtl.array.wrf import Wrf
 from rtl.control.entry_counter import EntryCounter
 from rtl.geometry import COUNT_BITS, Geometry
 from rtl.l1.map_group import MapGroup
-from rtl.storer.finished_rows import RowEntries
+from rtl.storer.finished_rows import FinishedRows
 from rtl.storer.requantizer import Requantizer
-from rtl.storer.unit_buffer import UnitBuffer
+from rtl.storer.stripe_buffer import StripeBuffer
 from rtl.weights.beat_buffer import BeatBuffer
 from rtl.weights.compactor import Compactor
 from rtl.weights.mask_decoder import MaskDecoder
@@ -59,7 +59,7 @@ def _compactor(length: int, keep: int, group: int) -> Proof:
 
 
 _GEOMETRY = Geometry(preset("ews-4"))
-_UNIT_BITS = packets.unit(_GEOMETRY).size
+_STRIPE_BITS = packets.stripe(_GEOMETRY).size
 _SHALLOW = preset("ews-4").model_copy(update={"prf_depth": 2})
 _TWO_RECORDS = preset("ews-cms-4").model_copy(update={"columns": 8})
 
@@ -76,20 +76,20 @@ def _requantizer(shift: int) -> Proof:
     )
 
 
-def _unit_buffer(what: str, of_packet: int, place: int, bit: int) -> Proof:
+def _stripe_buffer(what: str, of_packet: int, place: int, bit: int) -> Proof:
     return Proof(
         f"unit buffer, {what}",
-        lambda: UnitBuffer(accelerator=_SHALLOW),
+        lambda: StripeBuffer(accelerator=_SHALLOW),
         "unit_buffer",
         {
-            "UNIT_BITS": _UNIT_BITS,
-            "UNIT_WORDS": packets.words(packets.unit(_GEOMETRY)),
+            "UNIT_BITS": _STRIPE_BITS,
+            "UNIT_WORDS": packets.words(packets.stripe(_GEOMETRY)),
             "WORD_BITS": 64,
             "COLUMNS": _GEOMETRY.accelerator.columns,
             "GROUP_BITS": 1,
             "EXTENT_BITS": _GEOMETRY.extent_bits,
             "PARAMETER_BITS": packets.PARAMETER.size,
-            "A": packets.unit(_GEOMETRY)["a"].offset,
+            "A": packets.stripe(_GEOMETRY)["a"].offset,
             "OF_PACKET": of_packet,
             "PLACE": place,
             "WHICH": bit,
@@ -123,9 +123,9 @@ PROOFS = (
     ),
     Proof(
         "row entries",
-        lambda: RowEntries(accelerator=preset("ews-4")),
+        lambda: FinishedRows(accelerator=preset("ews-4")),
         "row_entries",
-        {"UNIT_BITS": _UNIT_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits, "COUNT_BITS": COUNT_BITS},
+        {"UNIT_BITS": _STRIPE_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits, "COUNT_BITS": COUNT_BITS},
         checkers=("stream_rules",),
         engine="induction",
         prepare=expose("row_entries", "waiting"),
@@ -141,7 +141,7 @@ PROOFS = (
         beside=(lambda: BeatBuffer(port_bits=8, ring_bits=32, rows=2, row_bits=12),),
     ),
     *BUS_PROOFS,
-    _unit_buffer("packet", 1, 1, 5),
-    _unit_buffer("parameters", 0, 2, 7),
+    _stripe_buffer("packet", 1, 1, 5),
+    _stripe_buffer("parameters", 0, 2, 7),
     *(_requantizer(shift) for shift in range(1, 48)),
 )

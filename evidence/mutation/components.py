@@ -19,8 +19,8 @@ from evidence.mutation import (
     segments,
     sequencing,
     storing,
+    stripes,
     system,
-    units,
     writing,
 )
 from evidence.mutation.suite import Suite
@@ -34,7 +34,7 @@ SUITES: tuple[Suite, ...] = (
     *segments.SUITES,
     *fetching.SUITES,
     *storing.SUITES,
-    *units.SUITES,
+    *stripes.SUITES,
     *finishing.SUITES,
     *loading.SUITES,
     *sequencing.SUITES,

@@ -1,4 +1,4 @@
-"""Vectors for the storer: streams of units, their psum rows and passes, cycle by cycle."""
+"""Vectors for the storer: streams of stripes, their psum rows and passes, cycle by cycle."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from evidence.mutation.storer_layers import Row, Unit, layer, stream
+from evidence.mutation.storer_layers import Row, Stripe, layer, stream
 from evidence.mutation.storing import PassTotals, requantized, signed, sum_near, summed
+from evidence.mutation.stripes import PassVector
 from evidence.mutation.suite import Vectors, VectorSuite
-from evidence.mutation.units import PassVector
 from evidence.mutation.words import below, chance, int8, number, pack
 from rtl.storer.storer import Storer
-from rtl.storer.unit_buffer import SLOTS
+from rtl.storer.stripe_buffer import SLOTS
 from sim.accelerator import Accelerator, load
 
 _KINDS = ("rows", "residual", "average", "wide", "max")
@@ -40,23 +40,23 @@ class _Time:
         )
 
 
-class _Units:
-    """Packets and parameters: the stream, and the units that are complete.
+class _Stripes:
+    """Packets and parameters: the stream, and the stripes that are complete.
 
     Attributes:
-        kept: complete units with rows that have not left; `running`: which of them is at work.
-        complete, done: units that ever were complete; that have run.
-        loaded: a unit of rows became complete in the cycle before.
+        kept: complete stripes with rows that have not left; `running`: which of them is at work.
+        complete, done: stripes that ever were complete; that have run.
+        loaded: a stripe of rows became complete in the cycle before.
     """
 
-    def __init__(self, acc: Accelerator, order: list[Unit], rng: np.random.Generator) -> None:
-        self.pending = deque((unit, *stream(acc, unit, rng)) for unit in order)
-        self.kept: list[Unit] = []
+    def __init__(self, acc: Accelerator, order: list[Stripe], rng: np.random.Generator) -> None:
+        self.pending = deque((stripe, *stream(acc, stripe, rng)) for stripe in order)
+        self.kept: list[Stripe] = []
         self.running = self.loaded = self.complete = self.done = self.departed = 0
         self.taken = False
 
     @property
-    def current(self) -> Unit | None:
+    def current(self) -> Stripe | None:
         return self.kept[self.running] if self.running < len(self.kept) else None
 
     def offer(self, rng: np.random.Generator, eager: float) -> tuple[dict[str, int], dict[str, int]]:
@@ -71,8 +71,8 @@ class _Units:
         self.taken = bool(valid and ready)
         return {"word_valid": valid, "word": words[0] if valid else number(rng, 64)}, {"word_ready": ready}
 
-    def clock(self, done: bool, left: bool) -> Unit | None:
-        """`done`: the unit at work has run; `left`: rows of the oldest one. Returns one that got complete."""
+    def clock(self, done: bool, left: bool) -> Stripe | None:
+        """`done`: the stripe at work has run; `left`: rows of the oldest one. Returns one that got complete."""
         self.loaded = 0
         self.departed += left
         del self.kept[:left]
@@ -80,24 +80,24 @@ class _Units:
         self.done += done
         if not self.taken:
             return None
-        unit, words, parameters = self.pending[0]
+        stripe, words, parameters = self.pending[0]
         words.pop(0)
         if words:
             return None
         self.pending.popleft()
-        self.kept.append(unit)
+        self.kept.append(stripe)
         self.complete += 1
         self.loaded = int(parameters > 0)
-        return unit
+        return stripe
 
 
 class _Rows:
     """Psum rows from their slots to the lanes, part by part.
 
     Attributes:
-        unit: whose slots run; `coming`: its rows, by the cycle in which they come.
+        stripe: whose slots run; `coming`: its rows, by the cycle in which they come.
         arrived: rows that have come, their psums and when; `column`: of the first one, the next to enter.
-        free_from: cycle from which the slots of another unit may run.
+        free_from: cycle from which the slots of another stripe may run.
     """
 
     def __init__(self, acc: Accelerator, rng: np.random.Generator, time: _Time) -> None:
@@ -109,14 +109,14 @@ class _Rows:
     def __bool__(self) -> bool:
         return bool(self.coming or self.arrived)
 
-    def begin(self, unit: Unit) -> None:
+    def begin(self, stripe: Stripe) -> None:
         """Slot after slot, a pixel each."""
-        self.unit = unit
+        self.stripe = stripe
         first = self.time.cycle + 1
-        for row in unit.rows:
+        for row in stripe.rows:
             self.coming.append((first + row.s, row))
             if row.pixel_end:
-                first += max(unit.f["a"], unit.f["store"]) + below(self.rng, 3)
+                first += max(stripe.f["a"], stripe.f["store"]) + below(self.rng, 3)
         self.free_from = first
 
     def come(self) -> dict[str, int]:
@@ -126,15 +126,15 @@ class _Rows:
         _, row = self.coming.popleft()
         psums = [
             signed(sum_near(self.rng, multiplier, shift) - bias, 32)
-            for bias, multiplier, shift in self._parameters(self.unit, row)
+            for bias, multiplier, shift in self._parameters(self.stripe, row)
         ]
         self.arrived.append((row, psums, self.time.cycle))
         return {"row_valid": 1, "row": pack(psums, 32)}
 
-    def _parameters(self, unit: Unit, row: Row) -> list[tuple[int, int, int]]:
-        return unit.parameters[row.s * self.acc.columns :][: self.acc.columns]
+    def _parameters(self, stripe: Stripe, row: Row) -> list[tuple[int, int, int]]:
+        return stripe.parameters[row.s * self.acc.columns :][: self.acc.columns]
 
-    def enter(self, current: Unit) -> tuple[Row, int] | None:
+    def enter(self, current: Stripe) -> tuple[Row, int] | None:
         """A part enters the lanes. Returns the row and when it came if it was the last part."""
         f, (row, psums, arrival) = current.f, self.arrived[0]
         count = min(self.acc.wide_lanes if f["wide"] else self.acc.requant_lanes, row.columns - self.column)
@@ -189,20 +189,20 @@ class _Pass:
     def __bool__(self) -> bool:
         return bool(self.walk or self.entering)
 
-    def enter(self, unit: Unit) -> Row | None:
+    def enter(self, stripe: Stripe) -> Row | None:
         """A vector enters the lanes. Returns the row that its window gives if it was the last one of it."""
         assert self.entering is not None
         vector, values = self.entering
         self.entering = None
-        self.totals.take(unit.f, values, inside=vector.inside, first=vector.first)
+        self.totals.take(stripe.f, values, inside=vector.inside, first=vector.first)
         if not vector.last:
             return None
-        row = unit.rows[vector.row]
-        results = self.totals.results(unit.f)[: row.columns]
-        self.time.write(3, unit.f["map"], row, 0, pack(results, 8), row.columns)
+        row = stripe.rows[vector.row]
+        results = self.totals.results(stripe.f)[: row.columns]
+        self.time.write(3, stripe.f["map"], row, 0, pack(results, 8), row.columns)
         return row
 
-    def read(self, unit: Unit) -> dict[str, int]:
+    def read(self, stripe: Stripe) -> dict[str, int]:
         """Outputs of the read of a vector."""
         lanes, data_bits = self.acc.requant_lanes, 64 * self.acc.map_banks
         vector = self.walk.popleft()
@@ -214,9 +214,9 @@ class _Pass:
         around = number(self.rng, data_bits) & ~((1 << 8 * lanes) - 1 << low)
         data = (around | pack(values, 8) << low) & (1 << data_bits) - 1
         self.time.inputs[self.time.cycle + 1]["pass_data"] = data
-        return {"pass_read": 1, "pass_map": 1 - unit.f["map"], "pass_word": vector.word}
+        return {"pass_read": 1, "pass_map": 1 - stripe.f["map"], "pass_word": vector.word}
 
-    def clock(self, current: Unit | None, starts: Unit | None, done: bool) -> None:
+    def clock(self, current: Stripe | None, starts: Stripe | None, done: bool) -> None:
         if starts is not None:
             self.walk = deque(starts.vectors)
         self.waiting = bool(current is not None and current.vectors and not self.begun and not starts)
@@ -240,65 +240,65 @@ class _Leaving:
         return bool(self.waiting or self.handed)
 
     def clock(self, cycle: int, ready: int) -> bool:
-        """Returns whether the last row of a unit has left."""
-        unit_left = False
+        """Returns whether the last row of a stripe has left."""
+        stripe_left = False
         if self.waiting and ready:
             self.waiting -= 1
-            unit_left = bool(self.entries.popleft()["out_ends_unit"])
+            stripe_left = bool(self.entries.popleft()["out_ends_unit"])
         if self.handed and max(self.handed[0][:2]) <= cycle:
             self.waiting += self.handed.popleft()[2]
-        return unit_left
+        return stripe_left
 
 
 class _Storer:
     """All of it.
 
     Attributes:
-        started: units whose slots or pass have begun.
+        started: stripes whose slots or pass have begun.
         quiet: cycles for which nothing has been on its way.
     """
 
-    def __init__(self, acc: Accelerator, layers: list[list[Unit]], rng: np.random.Generator) -> None:
+    def __init__(self, acc: Accelerator, layers: list[list[Stripe]], rng: np.random.Generator) -> None:
         self.acc, self.rng = acc, rng
-        self.order = [unit for units in layers for unit in units]
-        self.layer_of = [n for n, units in enumerate(layers) for _ in units]
+        self.order = [stripe for stripes in layers for stripe in stripes]
+        self.layer_of = [n for n, stripes in enumerate(layers) for _ in stripes]
         self.time, self.leaving = _Time(), _Leaving()
-        self.units = _Units(acc, self.order, rng)
+        self.stripes = _Stripes(acc, self.order, rng)
         self.rows, self.passes = _Rows(acc, rng, self.time), _Pass(acc, rng, self.time)
         self.started = self.quiet = 0
 
     @property
     def over(self) -> bool:
-        return self.units.done == len(self.order) and self.quiet > 6
+        return self.stripes.done == len(self.order) and self.quiet > 6
 
-    def _begin(self, eager: float) -> Unit | None:
-        """Starts the next unit when what is before it allows; returns it if it is a pass."""
+    def _begin(self, eager: float) -> Stripe | None:
+        """Starts the next stripe when what is before it allows; returns it if it is a pass."""
         n = self.started
         if self.rows or self.passes or n == len(self.order):
             return None
         if n and self.layer_of[n] != self.layer_of[n - 1] and self.quiet <= 6:
             return None
-        unit = self.order[n]
-        if unit.vectors:
+        stripe = self.order[n]
+        if stripe.vectors:
             starts = self.passes.waiting and chance(self.rng, eager)
             self.started += bool(starts)
-            return unit if starts else None
-        # Rows of one unit before it may wait.
-        gone = n - self.units.departed if self.units.kept else 0
+            return stripe if starts else None
+        # Rows of one stripe before it may wait.
+        gone = n - self.stripes.departed if self.stripes.kept else 0
         free = self.time.cycle >= self.rows.free_from
-        if self.units.complete > n and gone <= 1 and free and chance(self.rng, eager):
-            self.rows.begin(unit)
+        if self.stripes.complete > n and gone <= 1 and free and chance(self.rng, eager):
+            self.rows.begin(stripe)
             self.started += 1
         return None
 
     def cycle(self, eager: float) -> tuple[dict[str, int], dict[str, int | tuple[int, int]]]:
         """Inputs and outputs of a cycle; then the clock ticks."""
-        rng, time, units, leaving = self.rng, self.time, self.units, self.leaving
+        rng, time, stripes, leaving = self.rng, self.time, self.stripes, self.leaving
         expected: dict[str, int | tuple[int, int]] = {
             "overflow": 0,
             "write_enable": 0,
             "residual_read": 0,
-            "unit_loaded": units.loaded,
+            "unit_loaded": stripes.loaded,
             "out_valid": leaving.waiting > 0,
             "pass_waiting": self.passes.waiting,
             "pass_busy": len(self.passes.walk) > 0,
@@ -309,8 +309,8 @@ class _Storer:
         widths = {"residual_data": data_bits, "pass_data": data_bits, "row": 32 * self.acc.columns}
         inputs = {name: number(rng, width) for name, width in widths.items()}
         inputs |= time.inputs.pop(time.cycle, {})
-        offered, ready = units.offer(rng, eager)
-        current = units.current
+        offered, ready = stripes.offer(rng, eager)
+        current = stripes.current
         starts = self._begin(eager)
         inputs |= offered | self.rows.come()
         expected |= ready
@@ -324,8 +324,8 @@ class _Storer:
         self._clock(current, starts, done, inputs["out_ready"])
         return inputs, expected
 
-    def _work(self, current: Unit | None) -> tuple[bool, dict[str, int]]:
-        """Of rows and passes: whether the unit at work is done, and outputs."""
+    def _work(self, current: Stripe | None) -> tuple[bool, dict[str, int]]:
+        """Of rows and passes: whether the stripe at work is done, and outputs."""
         now, handed = self.time.cycle, self.leaving.handed
         row, reads = None, {}
         if self.rows.arrived:
@@ -346,10 +346,10 @@ class _Storer:
             reads = self.passes.read(current)
         return current is not None and row is current.rows[-1], reads
 
-    def _clock(self, current: Unit | None, starts: Unit | None, done: bool, ready: int) -> None:
+    def _clock(self, current: Stripe | None, starts: Stripe | None, done: bool, ready: int) -> None:
         self.passes.clock(current, starts, done)
         left = self.leaving.clock(self.time.cycle, ready)
-        complete = self.units.clock(done, left)
+        complete = self.stripes.clock(done, left)
         if complete:
             self.leaving.entries.extend(row.entry for row in complete.rows)
         busy = self.rows or self.passes or self.leaving or self.time.outputs

@@ -11,8 +11,8 @@ from evidence.mutation.suite import Vectors, VectorSuite
 from evidence.mutation.words import below, chance, extent, number, pack, packet
 from rtl import packets
 from rtl.geometry import Geometry
-from rtl.storer.finished_rows import RowEntries
-from rtl.storer.places import RowPlaces
+from rtl.storer.finished_rows import FinishedRows
+from rtl.storer.places import FinishedRowPlaces
 from rtl.weights.group_counter import GroupCounter
 from rtl.weights.row_words import RowWords
 from sim.accelerator import Accelerator, preset
@@ -105,9 +105,9 @@ def _row_words(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 # ---- finished rows
 
 
-def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[str, int]]]:
+def _stripe(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[str, int]]]:
     """A packet and its rows as docs/hardware.md and `rtl.packets` describe them."""
-    layout = packets.unit(Geometry(acc))
+    layout = packets.stripe(Geometry(acc))
     kind = below(rng, 3)
     wide, ends, group = int(kind == 0 and chance(rng, 0.3)), chance(rng, 0.3), number(rng, 1)
     channel = number(rng, layout["channel"].width)
@@ -139,16 +139,16 @@ def _unit(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[st
     size = 4 if wide else 1
     step = acc.requant_lanes if kind else acc.columns * size
     rows = [_row(fields, n, count, step, size, 1 << layout["to"].width) for n in range(pixels * count)]
-    # Some units are given up before their end.
+    # Some stripes are given up before their end.
     return bits, rows[: below(rng, len(rows)) + 1 if chance(rng, 0.15) else None]
 
 
 def _row(f: dict[str, int], n: int, count: int, step: int, size: int, words: int) -> dict[str, int]:
-    """Row n of a unit of `count` rows a pixel, `step` bytes apart; L1 has `words`, values `size` bytes."""
+    """Row n of a stripe of `count` rows a pixel, `step` bytes apart; L1 has `words`, values `size` bytes."""
     p, s = divmod(n, count)
     outputs = f["columns_tail"] if s == count - 1 else f["columns"]
     word, byte = (f["to"] + p * f["to_pitch"]) % f["ring"], f["channel"] + s * step
-    unit_end = n == f["pixels"] * count - 1
+    stripe_end = n == f["pixels"] * count - 1
     return {
         "columns": outputs,
         "offset": s * step,
@@ -157,15 +157,15 @@ def _row(f: dict[str, int], n: int, count: int, step: int, size: int, words: int
         "next": (s + 1) % count,
         "first_pixel": p == 0,
         "pixel_end": s == count - 1,
-        "unit_end": unit_end,
+        "unit_end": stripe_end,
         "out_map": f["map"],
         "out_ring": f["ring"],
         "out_word": (word + byte // 8) % words,
         "out_offset": byte % 8,
         "out_bytes": outputs * size,
         "out_address": (f["address"] + p * f["stride"] + byte) % (1 << 32),
-        "out_ends_unit": unit_end,
-        "out_ends": unit_end and f["ends"],
+        "out_ends_unit": stripe_end,
+        "out_ends": stripe_end and f["ends"],
     }
 
 
@@ -174,24 +174,24 @@ _PLACES = ("columns", "offset", "word", "first_pixel", "pixel_end", "unit_end")
 
 def _row_places(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     for _ in range(120):
-        unit, rows = _unit(acc, rng)
+        stripe, rows = _stripe(acc, rng)
         for row in rows:
             step = 0
             while not step:
                 step = chance(rng, 0.8)
                 reset = int(step and row is rows[-1] and not row["unit_end"])
                 yield (
-                    {"unit": unit, "step": step, "rst": reset},
+                    {"unit": stripe, "step": step, "rst": reset},
                     {name: row[name] for name in _PLACES} | {"following": row["next" if step else "s"]},
                 )
 
 
 def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    layout = packets.unit(Geometry(acc))
+    layout = packets.stripe(Geometry(acc))
     most = (1 << layout["pixels"].width) - 1
     waiting = 0
     for n in range(100):
-        unit, rows = _unit(acc, rng)
+        stripe, rows = _stripe(acc, rng)
         while rows:
             row = rows[0]
             handed = below(rng, 4) if chance(rng, 0.4 if n // 8 % 2 else 0.9) else 0
@@ -204,7 +204,7 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             if waiting:
                 expected |= {name: value for name, value in row.items() if name.startswith("out_")}
             reset = int(takes and len(rows) == 1 and not row["unit_end"])
-            yield {"unit": unit, "handed": handed, "out_ready": ready, "rst": reset}, expected
+            yield {"unit": stripe, "handed": handed, "out_ready": ready, "rst": reset}, expected
             waiting = 0 if reset else waiting + handed - takes
             if takes:
                 rows.pop(0)
@@ -235,13 +235,13 @@ SUITES = (
     ),
     VectorSuite(
         "row_places",
-        partial(RowPlaces, accelerator=_SMALL),
+        partial(FinishedRowPlaces, accelerator=_SMALL),
         partial(_row_places, _SMALL),
         small={"COUNT_BITS": 6, "PIXEL_BITS": 6, "WORD_ADDRESS_BITS": 8, "BYTE_BITS": 8},
     ),
     VectorSuite(
         "row_entries",
-        partial(RowEntries, accelerator=_SMALL),
+        partial(FinishedRows, accelerator=_SMALL),
         partial(_row_entries, _SMALL),
         small={"COUNT_BITS": 6, "PIXEL_BITS": 6},
     ),

@@ -58,7 +58,7 @@ class _Sequencer:
     """One layer after the other: its chunks, their slots, the tokens of a slot.
 
     Attributes:
-        loaded, waiting: units whose parameters are there; units whose rows have not left.
+        loaded, waiting: stripes whose parameters are there; stripes whose rows have not left.
         turn: bank of the next chunk.
         token: what leaves one cycle after its issue.
         at: chunk at work; -1: the layer has not begun.
@@ -136,9 +136,9 @@ class _Sequencer:
         return expected
 
     def clock(self, inputs: Inputs) -> None:
-        unit_begins = int(self.takes and self.current["last"])
-        self.loaded += inputs["unit_loaded"] - unit_begins
-        self.waiting += unit_begins - inputs["unit_sent"]
+        stripe_begins = int(self.takes and self.current["last"])
+        self.loaded += inputs["unit_loaded"] - stripe_begins
+        self.waiting += stripe_begins - inputs["unit_sent"]
         self.cycle += 1
         if inputs["rst"]:
             self.reset()
@@ -157,7 +157,7 @@ class _Sequencer:
             self.turn = 0 if self.current["serial"] else 1 - self.bank
 
     def _room(self) -> bool:
-        """For the finished rows of one more unit."""
+        """For the finished rows of one more stripe."""
         return self.waiting <= self.current["double"]
 
     def _full(self, inputs: Inputs) -> int:
@@ -249,7 +249,7 @@ def _sequencer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             chunk["ends"] = n == len(chunks) - 1
         words = [packet(layout, rng, **chunk) for chunk in chunks]
         eager = (0.9, 0.5, 0.2)[layer % 3]
-        leaves = eager / 3 if layer % 2 else 0.01  # so rarely that units wait for room
+        leaves = eager / 3 if layer % 2 else 0.01  # so rarely that stripes wait for room
         given_up = below(rng, 200) if chance(rng, 0.1) else -1
         model.begin(chunks)
         head_there = False

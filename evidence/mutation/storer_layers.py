@@ -1,4 +1,4 @@
-"""Random layers for the storer: packets and parameters of their units, and the rows that come of them."""
+"""Random layers for the storer: packets and parameters of their stripes, and the rows that come of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evidence.mutation.storing import bounds, scale, signed
-from evidence.mutation.units import PassVector, pass_vectors
+from evidence.mutation.stripes import PassVector, pass_vectors
 from evidence.mutation.words import below, chance, extent, int8, number, packet
 from rtl import packets
 from rtl.geometry import Geometry
@@ -42,8 +42,8 @@ class Row:
 
 
 @dataclass
-class Unit:
-    """A unit of rows with the parameters of its outputs, or a pass with its vectors.
+class Stripe:
+    """A stripe of rows with the parameters of its outputs, or a pass with its vectors.
 
     Attributes:
         f: fields of the packet.
@@ -57,11 +57,11 @@ class Unit:
     vectors: list[PassVector] = field(default_factory=list)
 
 
-def layer(acc: Accelerator, rng: np.random.Generator, kind: str) -> list[Unit]:
-    """Units of one layer, `kind` "rows", "residual", "wide", or a pass, "average" or "max"."""
-    layout = packets.unit(Geometry(acc))
+def layer(acc: Accelerator, rng: np.random.Generator, kind: str) -> list[Stripe]:
+    """Stripes of one layer, `kind` "rows", "residual", "wide", or a pass, "average" or "max"."""
+    layout = packets.stripe(Geometry(acc))
     f, is_pass = _layer_fields(rng, kind), kind in ("average", "max")
-    units = []
+    stripes = []
     count = 1 if is_pass else 1 + below(rng, 4)
     for n in range(count):
         walk, vectors = pass_vectors(layout, acc, rng, 60) if is_pass else ({}, [])
@@ -77,12 +77,12 @@ def layer(acc: Accelerator, rng: np.random.Generator, kind: str) -> list[Unit]:
         outputs = 0 if is_pass else fields["a"] * acc.columns
         parameters = [(signed(number(rng, 32), 32), *scale(rng)) for _ in range(outputs)]
         bits = packet(layout, rng, **fields)
-        units.append(Unit(bits, fields, _rows(acc, fields, is_pass), parameters, vectors))
-    return units
+        stripes.append(Stripe(bits, fields, _rows(acc, fields, is_pass), parameters, vectors))
+    return stripes
 
 
 def _layer_fields(rng: np.random.Generator, kind: str) -> dict[str, int]:
-    """What the packets of all its units have in common."""
+    """What the packets of all its stripes have in common."""
     f = {name: int(int8(rng, 1)[0]) for name in _FIELDS} | {"shift": 1 + below(rng, 22)}
     for name in ("own_multiplier", "other_multiplier"):
         f[name] = number(rng, min(16, f["shift"] + below(rng, 3)))
@@ -151,12 +151,12 @@ def _rows(acc: Accelerator, fields: dict[str, int], is_pass: bool) -> list[Row]:
     return rows
 
 
-def stream(acc: Accelerator, unit: Unit, rng: np.random.Generator) -> tuple[list[int], int]:
-    """Words of a unit, and how many of them are parameters."""
-    layout, bits = packets.unit(Geometry(acc)), packets.WORD_BITS
-    words = [unit.packet >> bits * n & (1 << bits) - 1 for n in range(packets.words(layout))]
+def stream(acc: Accelerator, stripe: Stripe, rng: np.random.Generator) -> tuple[list[int], int]:
+    """Words of a stripe, and how many of them are parameters."""
+    layout, bits = packets.stripe(Geometry(acc)), packets.WORD_BITS
+    words = [stripe.packet >> bits * n & (1 << bits) - 1 for n in range(packets.words(layout))]
     words += [
         bias & 0xFFFFFFFF | multiplier << 32 | shift << 48 | number(rng, 10) << 54
-        for bias, multiplier, shift in unit.parameters
+        for bias, multiplier, shift in stripe.parameters
     ]
-    return words, len(unit.parameters)
+    return words, len(stripe.parameters)

@@ -208,7 +208,7 @@ def _lane_fields(rng: np.random.Generator, kind: str) -> dict[str, int]:
 
 
 class _Lanes:
-    """The lanes on units of one kind.
+    """The lanes on stripes of one kind.
 
     Attributes:
         data: the bytes that leave, by cycle.
@@ -259,12 +259,12 @@ _WORK = 40
 
 
 def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    layout = packets.unit(Geometry(acc))
+    layout = packets.stripe(Geometry(acc))
     lanes, columns = acc.requant_lanes, acc.columns
     for layer in range(60):
         kind = ("rows", "average", "max", "residual", "wide")[layer % 5]
         f = _lane_fields(rng, kind)
-        unit = packet(layout, rng, **f)
+        stripe = packet(layout, rng, **f)
         model = _Lanes(acc, kind, f, rng)
         for cycle in range(_WORK + 5):
             row = []
@@ -279,8 +279,8 @@ def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             vector = _Vector(values, inside, int(cycle == 0 or chance(rng, 0.3)))
             other = model.others.pop(cycle, None)
             inputs = {
-                "unit": unit if cycle < _WORK else number(rng, layout.size),
-                "issued": unit if cycle else number(rng, layout.size),
+                "unit": stripe if cycle < _WORK else number(rng, layout.size),
+                "issued": stripe if cycle else number(rng, layout.size),
                 "operand": pack((psum for psum, _, _, _ in row), 32),
                 "parameters": pack(
                     (

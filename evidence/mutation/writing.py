@@ -9,7 +9,7 @@ import numpy as np
 from evidence.mutation.bus import REQUEST_BITS, Channel, draw_request
 from evidence.mutation.suite import Vectors, VectorSuite
 from evidence.mutation.words import below, chance, number
-from rtl.bus.row_mover import RowMover
+from rtl.bus.row_mover import FinishedRowMover
 from rtl.bus.write_port import WritePort
 
 _LANES = 8
@@ -213,5 +213,5 @@ SUITES = (
     if (!wvalid) begin seen_wdata = 0; seen_wstrb = 0; seen_wlast = 0; end
     if (!error) seen_error_address = 0;""",
     ),
-    VectorSuite("row_mover", RowMover, _row_mover, view="    legal = row_bytes != 0;"),
+    VectorSuite("row_mover", FinishedRowMover, _row_mover, view="    legal = row_bytes != 0;"),
 )

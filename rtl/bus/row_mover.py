@@ -16,7 +16,7 @@ ROW_BYTES = 256
 LANES = WORD_BITS // 8
 
 
-class RowMover(Block):
+class FinishedRowMover(Block):
     """DMA of finished rows.
 
     Function: a row of `row_bytes` (1..256) bytes lies in L1 group `row_map`, from byte `row_offset` of word

@@ -6,17 +6,14 @@ import numpy as np
 
 from rtl import packets
 from rtl.compiler.lanes import check_lanes
-from rtl.compiler.packing import pack
+from rtl.compiler.packing import of_chunk, pack
 from rtl.compiler.tiles import Visit
 from rtl.geometry import Geometry
 from sim.errors import InputError
 from sim.systolic.program import Program
 
 _SAME = (
-    "a",
-    "b",
-    "u",
-    "d",
+    *packets.EXTENTS,
     "rows",
     "rows_tail",
     "pixels",
@@ -55,13 +52,13 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
         visit = int(chunk["visit"])
         tile = visits[visit].ifmap
         channel = int(chunk["channel"]) - tile.first
-        for r in range(chunk["b"]):
+        for r in range(chunk["B"]):
             check_lanes(
                 name,
                 "channel",
                 acc,
                 channel + r * acc.rows,
-                int(chunk["rows_tail"] if r == chunk["b"] - 1 else chunk["rows"]),
+                int(chunk["rows_tail"] if r == chunk["B"] - 1 else chunk["rows"]),
             )
         ky, kx = divmod(int(chunk["position"]), shape.kernel[1])
         found.append(
@@ -70,7 +67,7 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
                 "chunk",
                 layout,
                 shared
-                | {field: chunk[field] for field in _SAME}
+                | of_chunk(chunk, _SAME)
                 | {
                     "opens": visit != before,
                     "begins": number == 0,
@@ -95,7 +92,7 @@ def _check_psums(name: str, program: Program) -> None:
     """Stored psums are rows of L, whatever the layer uses of them."""
     acc, chunks = program.schedule.accelerator, program.chunks
     stored = chunks[chunks["psum_write"] > 0]
-    rows = int((stored["pixels"].astype(np.int64) * stored["a"]).max(initial=0))
+    rows = int((stored["pixels"].astype(np.int64) * stored["A"]).max(initial=0))
     held = 8 * acc.psum_bytes // (acc.columns * acc.psum_store_bits)
     if rows > held:
         raise InputError(

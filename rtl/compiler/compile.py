@@ -13,8 +13,8 @@ from rtl.compiler.jobs import jobs
 from rtl.compiler.memory import Map, Memory
 from rtl.compiler.port import slow_packets
 from rtl.compiler.steps import Step, resolve, steps
+from rtl.compiler.stripes import pass_stripe, stripes
 from rtl.compiler.tiles import tiles, visits
-from rtl.compiler.units import pass_unit, units
 from rtl.geometry import Geometry
 from rtl.packets import STREAMS
 from sim.accelerator import Accelerator
@@ -114,7 +114,7 @@ def _packets(
     found: Packets = {name: [] for name in STREAMS}
     if not isinstance(step.layer, Conv):
         ifmap = _map(network, step, step.layer.input, memory, maps, copies)
-        found["units"] = pass_unit(network, step, accelerator, ifmap, ofmap)
+        found["units"] = pass_stripe(network, step, accelerator, ifmap, ofmap)
         return Layer(step.name, step.tensor, step.how, None, 0, 0, 0, 1), found
     assert isinstance(step.how, Schedule)
     program = lower(step.layer, step.how)
@@ -128,8 +128,8 @@ def _packets(
     found["jobs"] = jobs(step.name, program, memory)
     found["tiles"] = tiles(step.name, program, brought)
     found["chunks"] = chunks(step.name, program, brought, step.reads, zero)
-    found["units"] = units(network, step, program, brought, ofmap)
-    # A packet of each unit has its parameters behind it.
+    found["units"] = stripes(network, step, program, brought, ofmap)
+    # A packet of each stripe has its parameters behind it.
     return Layer(
         step.name,
         step.tensor,

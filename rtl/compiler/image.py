@@ -32,7 +32,7 @@ class Layer:
         tensor: what it writes; another name where an addition rides on it.
         how: schedule of a convolution, source of a pass.
         program: of a convolution.
-        jobs, tiles, chunks, units: packets in the streams.
+        jobs, tiles, chunks, stripes: packets in the streams.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Layer:
     jobs: int
     tiles: int
     chunks: int
-    units: int
+    stripes: int
 
 
 @dataclass(frozen=True, eq=False)

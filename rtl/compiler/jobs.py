@@ -6,13 +6,13 @@ import numpy as np
 
 from rtl import packets
 from rtl.compiler.memory import Memory
-from rtl.compiler.packing import pack
+from rtl.compiler.packing import of_chunk, pack
 from rtl.geometry import Geometry
 from sim.formats import encoding
 from sim.systolic.program import Program
 
-_SAME = ("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")
-"""Fields that a chunk has under the same name."""
+_SAME = (*packets.EXTENTS, "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")
+"""Fields that a chunk has too."""
 
 
 def jobs(name: str, program: Program, memory: Memory) -> list[np.ndarray]:
@@ -61,7 +61,7 @@ def jobs(name: str, program: Program, memory: Memory) -> list[np.ndarray]:
                 "job",
                 layout,
                 shared
-                | {field: chunk[field] for field in _SAME}
+                | of_chunk(chunk, _SAME)
                 | {
                     "wait": chunk["dram_bytes"] > 0 and not waited,
                     "address": weights + int(chunk["beat"]) * beat_bytes,

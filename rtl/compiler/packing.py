@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from amaranth.lib.data import StructLayout
 
-from rtl.packets import WORD_BITS, words
+from rtl.packets import EXTENTS, WORD_BITS, words
 from sim.errors import InputError
 
 SIGNED = {
@@ -24,6 +24,11 @@ SIGNED = {
     "add_high",
 }
 """Fields in two's complement."""
+
+
+def of_chunk(chunk: np.void, fields: Iterable[str]) -> dict[str, int]:
+    """Values of packet fields that a row of CHUNK has too, extents in capitals."""
+    return {field: chunk[EXTENTS.get(field, field)] for field in fields}
 
 
 def pack(layer: str, packet: str, layout: StructLayout, values: Mapping[str, int]) -> np.ndarray:

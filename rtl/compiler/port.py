@@ -46,43 +46,45 @@ def _port(accelerator: Accelerator, layers: Sequence[Layer], sizes: dict[str, in
 
 
 def _parameters(accelerator: Accelerator, layers: Sequence[Layer], sizes: dict[str, int]) -> list[str]:
-    """The storer takes a word a cycle: the packet and parameters of a unit, while the unit before it runs."""
+    """The storer takes a word a cycle: the packet and parameters of a stripe, while the one before it runs."""
     found = []
     between = (
         CONTROL_CYCLES + accelerator.latency + STORER_STAGES + accelerator.dma_setup + accelerator.l2_latency
     )
-    room = 0  # cycles of the unit before; the first one is there before the run begins
+    room = 0  # cycles of the stripe before; the first one is there before the run begins
     known = False
     for layer in layers:
         if layer.program is None:
             words, cycles = np.array([sizes["units"]]), np.array([0])
         else:
             last = layer.program.chunks["last"] == 1
-            words = _unit_words(accelerator, layer.program, sizes)[last]
+            words = _stripe_words(accelerator, layer.program, sizes)[last]
             cycles = np.diff(_cycles(layer.program)[last], prepend=0)
         rooms = np.append(room, cycles[:-1])
         if (words > rooms)[0 if known else 1 :].any():
-            found.append(f"{layer.name}: units are shorter than their parameters; {_SLOWER}")
+            found.append(f"{layer.name}: stripes are shorter than their parameters; {_SLOWER}")
         room, known = int(cycles[-1]) + between, True
     return found
 
 
-def _unit_words(accelerator: Accelerator, program: Program, sizes: dict[str, int]) -> np.ndarray:
-    """int64 [chunks]: words of the unit that ends with each chunk, 0 where none does."""
+def _stripe_words(accelerator: Accelerator, program: Program, sizes: dict[str, int]) -> np.ndarray:
+    """int64 [chunks]: words of the stripe that ends with each chunk, 0 where none does."""
     chunks = program.chunks
-    return chunks["last"] * (sizes["units"] + chunks["a"].astype(np.int64) * accelerator.columns)
+    return chunks["last"] * (sizes["units"] + chunks["A"].astype(np.int64) * accelerator.columns)
 
 
 def _words(accelerator: Accelerator, program: Program, sizes: dict[str, int]) -> np.ndarray:
     """int64 [chunks]: packet words that each chunk needs."""
     opens = np.diff(program.chunks["visit"], prepend=-1) > 0
-    return sizes["jobs"] + sizes["chunks"] + opens * sizes["tiles"] + _unit_words(accelerator, program, sizes)
+    return (
+        sizes["jobs"] + sizes["chunks"] + opens * sizes["tiles"] + _stripe_words(accelerator, program, sizes)
+    )
 
 
 def _cycles(program: Program) -> np.ndarray:
     """int64 [chunks]: cycles until the end of each chunk, at least."""
     chunks = program.chunks
-    tokens = chunks["a"] * chunks["b"] * chunks["u"] * chunks["d"]
+    tokens = chunks["A"] * chunks["B"] * chunks["U"] * chunks["D"]
     slots = chunks["pixels"].astype(np.int64) * np.maximum(
         tokens, np.maximum(chunks["store"], chunks["psum_write"])
     )

@@ -1,4 +1,4 @@
-"""Ifmap and residual tiles: what a visit brings into L1, and where chunks and units find it there."""
+"""Ifmap and residual tiles: what a visit brings into L1, and where chunks and stripes find it there."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
         if schedule.source == "l1":
             tile = Tile(ifmap, 0, shape.size[0], 0, ifmap.pitch, 0, whole=True)
         else:
-            ends = chunks["channel"] + (chunks["b"] - 1) * acc.rows + chunks["rows_tail"]
+            ends = chunks["channel"] + (chunks["B"] - 1) * acc.rows + chunks["rows_tail"]
             tile = _tile(
                 ifmap,
                 max(0, first * shape.stride[0] - shape.padding[0]),
@@ -82,7 +82,7 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
         last = chunks[chunks["last"] == 1]
         added = None
         if residual is not None and len(last):
-            ends = last["output"] + (last["a"] - 1) * acc.columns + last["columns_tail"]
+            ends = last["output"] + (last["A"] - 1) * acc.columns + last["columns_tail"]
             added = _tile(
                 residual,
                 first,

@@ -126,7 +126,7 @@ class LayerController(Block):
                     with m.Else():
                         m.next = "GAP"
                 self._halts(m)
-            with m.State("GAP"):  # the next unit's packet is late
+            with m.State("GAP"):  # the next stripe's packet is late
                 m.d.comb += self.busy.eq(1)
                 with m.If(kind_known):
                     m.d.comb += self.begin.eq(1)

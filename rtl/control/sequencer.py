@@ -225,13 +225,13 @@ class Sequencer(Block):
                 slot.last_bank.eq(chosen | following.serial),
             ]
 
-    def _room(self, m: Module, unit_starts: Signal, current: View) -> Signal:
-        """Whether enough of earlier units' rows have left for a unit's last chunk."""
+    def _room(self, m: Module, stripe_starts: Signal, current: View) -> Signal:
+        """Whether enough of earlier stripes' rows have left for a stripe's last chunk."""
         loaded = Signal(3)
         waiting = Signal(2)
         m.d.sync += [
-            loaded.eq(loaded + self.unit_loaded - unit_starts),
-            waiting.eq(waiting + unit_starts - self.unit_sent),
+            loaded.eq(loaded + self.unit_loaded - stripe_starts),
+            waiting.eq(waiting + stripe_starts - self.unit_sent),
         ]
         room = Signal()
         m.d.comb += [
@@ -289,7 +289,7 @@ class Sequencer(Block):
                 m.d.comb += cause["dma"].eq(1)
             with m.Elif((slot.pixel == 0) & ~self.ready):
                 m.d.comb += cause["ifmap"].eq(1)
-            with m.Else():  # a packet is late: the next chunk's or the unit's
+            with m.Else():  # a packet is late: the next chunk's or the stripe's
                 m.d.comb += cause["control"].eq(1)
         for n, name in enumerate(CAUSES):
             m.d.comb += self.causes[n].eq(cause[name])

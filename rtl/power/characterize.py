@@ -105,7 +105,7 @@ def _component(
                 for event in bench.events:
                     before = _spent(runs[event.phase - 1], event, bench) if event.phase else 0.0
                     joules = _spent(runs[event.phase], event, bench) - before
-                    energies[event.name].append(joules / counts[event.phase][event.unit])
+                    energies[event.name].append(joules / counts[event.phase][event.counted_by])
                 statistics.append(bench.statistics(bench, sample))
                 of_layer.append(name)
                 clocks.append(runs[-1].clock.sum() / runs[-1].cycles)
@@ -254,7 +254,7 @@ def _component_lines(part: Characterization) -> list[str]:
     for fit in part.fits:
         lines += [
             f"[components.{bench.name}.events.{fit.event.name}]",
-            f"per = {_text(fit.event.unit)}",
+            f"per = {_text(fit.event.counted_by)}",
             f"mean_j = {fit.mean_j:.4g}",
             f"intercept_j = {fit.intercept_j:.4g}",
             *(f"{name}_j = {value:.4g}" for name, value in fit.coefficients_j.items()),

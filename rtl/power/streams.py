@@ -101,9 +101,9 @@ class Layers:
     ) -> Sample:
         rows, columns = self.machine.rows, self.machine.columns
         outputs, inputs, _, kernel_x = values.shape
-        a, b, d = int(chunk["a"]), int(chunk["b"]), int(chunk["d"])
-        entries = a * b * d
-        q, r, s = np.unravel_index(np.arange(entries), (d, b, a))
+        A, B, D = int(chunk["A"]), int(chunk["B"]), int(chunk["D"])
+        entries = A * B * D
+        q, r, s = np.unravel_index(np.arange(entries), (D, B, A))
         # Every pattern moves to another group of output channels.
         steps = -(-outputs // columns)
         shift = rng.integers(steps, size=LANES)
@@ -142,8 +142,8 @@ class Layers:
             weights,
             found.reshape(-1, LANES, rows),
             np.tile(np.arange(entries), pixels),
-            a,
-            np.where(output < outputs, output, -1)[:a],
+            A,
+            np.where(output < outputs, output, -1)[:A],
             records,
             layer.weight.codebook if isinstance(layer.weight, CodebookWeight) else None,
         )

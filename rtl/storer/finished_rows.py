@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from rtl import packets
 from rtl.block import Block, place
 from rtl.geometry import COUNT_BITS, Geometry
-from rtl.storer.places import RowPlaces
+from rtl.storer.places import FinishedRowPlaces
 from sim.accelerator import Accelerator
 
 ENTRY = {
@@ -23,10 +23,10 @@ ENTRY = {
     "ends": 1,
 }
 """A row: L1 group, first word and byte in it, length, place in memory, words of the ring; whether it is the
-last of a unit, of a layer."""
+last of a stripe, of a layer."""
 
 
-class RowEntries(Block):
+class FinishedRows(Block):
     """One entry for each row, in order.
 
     Function: `handed` rows more are in L1 at the end of the cycle. `unit` is the packet of the oldest unit
@@ -41,7 +41,7 @@ class RowEntries(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
         geometry = Geometry(accelerator)
-        self.layout = packets.unit(geometry)
+        self.layout = packets.stripe(geometry)
         super().__init__(
             {
                 "unit": In(self.layout.size),
@@ -55,12 +55,12 @@ class RowEntries(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        unit = View(self.layout, self.unit)
-        places = place(m, "row_places", RowPlaces(accelerator=self.accelerator))
+        stripe = View(self.layout, self.unit)
+        places = place(m, "row_places", FinishedRowPlaces(accelerator=self.accelerator))
         waiting = Signal(COUNT_BITS)
         later = Signal(packets.ADDRESS_BITS)
         pixel = Signal(packets.ADDRESS_BITS)
-        byte = Signal(len(unit.channel) + 1)
+        byte = Signal(len(stripe.channel) + 1)
         taken = Signal()
         m.d.comb += [
             places.unit.eq(self.unit),
@@ -68,18 +68,18 @@ class RowEntries(Block):
             self.out_valid.eq(waiting != 0),
             taken.eq(self.out_valid & self.out_ready),
             self.left.eq(taken & places.unit_end),
-            pixel.eq(Mux(places.first_pixel, unit.address, later)),
-            byte.eq(unit.channel + places.offset),
-            self.out_map.eq(unit.map),
-            self.out_ring.eq(unit.ring),
+            pixel.eq(Mux(places.first_pixel, stripe.address, later)),
+            byte.eq(stripe.channel + places.offset),
+            self.out_map.eq(stripe.map),
+            self.out_ring.eq(stripe.ring),
             self.out_word.eq(places.word + (byte >> 3)),
             self.out_offset.eq(byte),
-            self.out_bytes.eq(Mux(unit.wide, places.columns << 2, places.columns)),
+            self.out_bytes.eq(Mux(stripe.wide, places.columns << 2, places.columns)),
             self.out_address.eq(pixel + byte),
             self.out_ends_unit.eq(places.unit_end),
-            self.out_ends.eq(places.unit_end & unit.ends),
+            self.out_ends.eq(places.unit_end & stripe.ends),
         ]
         m.d.sync += waiting.eq(waiting + self.handed - taken)
         with m.If(taken & places.pixel_end):
-            m.d.sync += later.eq(pixel + unit.stride)
+            m.d.sync += later.eq(pixel + stripe.stride)
         return m

@@ -17,7 +17,7 @@ TIME_BITS = DEMAND_BITS + 2
 """Of the storer's clock: no row waits for half its range."""
 
 
-class RowIntake(Block):
+class PsumRowIntake(Block):
     """Takes rows as they come and gives them to the lanes part by part.
 
     Function: `operand` is the row at hand, which came in cycle `arrival` of the clock `now`; with `issue` the
@@ -34,7 +34,7 @@ class RowIntake(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.geometry = geometry = Geometry(accelerator)
         columns = accelerator.columns
-        self.layout = packets.unit(geometry)
+        self.layout = packets.stripe(geometry)
         self.wide = accelerator.wide_lanes
         super().__init__(
             {

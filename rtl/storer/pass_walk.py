@@ -21,7 +21,7 @@ class _Place:
     of the position, which is `position` in line `line` of the window.
     """
 
-    def __init__(self, unit: View) -> None:
+    def __init__(self, stripe: View) -> None:
         self.line_words = Signal(packets.WORD_ADDRESS_BITS)
         self.row_step = Signal(packets.WORD_ADDRESS_BITS)
         self.column_step = Signal(packets.WORD_ADDRESS_BITS)
@@ -30,18 +30,18 @@ class _Place:
         self.line_word = Signal(packets.WORD_ADDRESS_BITS)
         self.place = Signal(packets.WORD_ADDRESS_BITS)
         self.window_next = Signal(packets.WORD_ADDRESS_BITS)
-        coordinate = signed(len(unit.lines) + 2)
+        coordinate = signed(len(stripe.lines) + 2)
         # Amaranth does not find the names of those assigned in pairs; the Verilog has none either.
         self.top, self.y = Signal(coordinate), Signal(coordinate)
-        self.line, self.group = Signal.like(unit.window_y), Signal.like(unit.groups)
+        self.line, self.group = Signal.like(stripe.window_y), Signal.like(stripe.groups)
         self.line_end, self.group_end = Signal(), Signal()
         self.left = Signal(coordinate)
         self.x = Signal(coordinate)
-        self.position = Signal.like(unit.window_x)
-        self.column = Signal.like(unit.width)
+        self.position = Signal.like(stripe.window_x)
+        self.column = Signal.like(stripe.width)
         self.column_end = Signal()
         self.pixel = Signal(COUNT_BITS)
-        self.byte = Signal(len(unit.channel))
+        self.byte = Signal(len(stripe.channel))
 
 
 class PassWalk(Block):
@@ -58,7 +58,7 @@ class PassWalk(Block):
 
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
-        self.layout = packets.unit(Geometry(accelerator))
+        self.layout = packets.stripe(Geometry(accelerator))
         super().__init__(
             {
                 "unit": In(self.layout.size),
@@ -75,16 +75,16 @@ class PassWalk(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        unit = View(self.layout, self.unit)
-        at = _Place(unit)
-        self._position(m, unit, at)
+        stripe = View(self.layout, self.unit)
+        at = _Place(stripe)
+        self._position(m, stripe, at)
         with m.If(self.step):
-            self._step(m, unit, at)
+            self._step(m, stripe, at)
         with m.If(self.start):
-            origin = unit["from"] - unit.pad_y * at.line_words - unit.pad_x * unit.from_pitch
+            origin = stripe["from"] - stripe.pad_y * at.line_words - stripe.pad_x * stripe.from_pitch
             m.d.sync += [
-                at.top.eq(-unit.pad_y),
-                at.left.eq(-unit.pad_x),
+                at.top.eq(-stripe.pad_y),
+                at.left.eq(-stripe.pad_x),
                 at.line.eq(0),
                 at.position.eq(0),
                 at.group.eq(0),
@@ -95,34 +95,34 @@ class PassWalk(Block):
             ]
         return m
 
-    def _position(self, m: Module, unit: View, at: _Place) -> None:
+    def _position(self, m: Module, stripe: View, at: _Place) -> None:
         """Outputs of the vector at hand, and what ends with it."""
-        m.d.sync += at.line_words.eq(unit.line_pixels * unit.from_pitch)
+        m.d.sync += at.line_words.eq(stripe.line_pixels * stripe.from_pitch)
         m.d.comb += [
-            at.row_step.eq(unit.stride_y * at.line_words),
-            at.column_step.eq(unit.stride_x * unit.from_pitch),
+            at.row_step.eq(stripe.stride_y * at.line_words),
+            at.column_step.eq(stripe.stride_x * stripe.from_pitch),
         ]
         next_column = at.window_word + at.column_step
         m.d.comb += [
             at.y.eq(at.top + at.line),
             at.x.eq(at.left + at.position),
-            self.inside.eq((at.y >= 0) & (at.y < unit.lines) & (at.x >= 0) & (at.x < unit.line_pixels)),
+            self.inside.eq((at.y >= 0) & (at.y < stripe.lines) & (at.x >= 0) & (at.x < stripe.line_pixels)),
             self.word.eq(at.place + (at.byte >> 3)),
             self.half.eq(at.byte[2]),
-            at.line_end.eq(at.position + 1 == unit.window_x),
-            at.group_end.eq(at.group + 1 == unit.groups),
-            at.column_end.eq(at.column + 1 == unit.width),
+            at.line_end.eq(at.position + 1 == stripe.window_x),
+            at.group_end.eq(at.group + 1 == stripe.groups),
+            at.column_end.eq(at.column + 1 == stripe.width),
             self.first.eq((at.line == 0) & (at.position == 0)),
-            self.last.eq(at.line_end & (at.line + 1 == unit.window_y)),
-            self.complete.eq(self.last & at.group_end & (at.pixel + 1 == unit.pixels)),
+            self.last.eq(at.line_end & (at.line + 1 == stripe.window_y)),
+            self.complete.eq(self.last & at.group_end & (at.pixel + 1 == stripe.pixels)),
             at.window_next.eq(
                 Mux(~at.group_end, at.window_word, Mux(at.column_end, at.row_word + at.row_step, next_column))
             ),
         ]
 
-    def _step(self, m: Module, unit: View, at: _Place) -> None:
+    def _step(self, m: Module, stripe: View, at: _Place) -> None:
         """To the next position, line of the window, group of channels, output column, output line."""
-        m.d.sync += [at.position.eq(at.position + 1), at.place.eq(at.place + unit.from_pitch)]
+        m.d.sync += [at.position.eq(at.position + 1), at.place.eq(at.place + stripe.from_pitch)]
         with m.If(at.line_end):
             m.d.sync += [
                 at.position.eq(0),
@@ -145,12 +145,12 @@ class PassWalk(Block):
                     at.byte.eq(0),
                     at.column.eq(at.column + 1),
                     at.pixel.eq(at.pixel + 1),
-                    at.left.eq(at.left + unit.stride_x),
+                    at.left.eq(at.left + stripe.stride_x),
                 ]
                 with m.If(at.column_end):
                     m.d.sync += [
                         at.column.eq(0),
-                        at.left.eq(-unit.pad_x),
-                        at.top.eq(at.top + unit.stride_y),
+                        at.left.eq(-stripe.pad_x),
+                        at.top.eq(at.top + stripe.stride_y),
                         at.row_word.eq(at.window_next),
                     ]

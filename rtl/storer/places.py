@@ -1,4 +1,4 @@
-"""Where the rows of a unit lie."""
+"""Where the rows of a stripe lie."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BYTE_BITS = 16
 """Bytes of a pixel."""
 
 
-class RowPlaces(Block):
+class FinishedRowPlaces(Block):
     """Steps through the rows of a unit: pixel by pixel, rows s = 0.. of each.
 
     Function: the row at hand has `columns` outputs and lies `offset` bytes behind the first row of its pixel,
@@ -31,7 +31,7 @@ class RowPlaces(Block):
 
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
-        self.layout = packets.unit(Geometry(accelerator))
+        self.layout = packets.stripe(Geometry(accelerator))
         super().__init__(
             {
                 "unit": In(self.layout.size),
@@ -49,7 +49,7 @@ class RowPlaces(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc = self.accelerator
-        unit = View(self.layout, self.unit)
+        stripe = View(self.layout, self.unit)
         is_pass = Signal()
         later = Signal()  # behind the first pixel
         group = Signal.like(self.following)
@@ -57,17 +57,17 @@ class RowPlaces(Block):
         place = Signal(packets.WORD_ADDRESS_BITS)
         onwards = Signal(packets.WORD_ADDRESS_BITS + 1)
         m.d.comb += [
-            is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
+            is_pass.eq(stripe["pass"] != packets.PASS_KINDS["rows"]),
             self.first_pixel.eq(~later),
-            self.pixel_end.eq(group + 1 == Mux(is_pass, unit.groups, unit.a)),
-            self.unit_end.eq(self.pixel_end & (pixel + 1 == unit.pixels)),
-            self.columns.eq(Mux(self.pixel_end, unit.columns_tail, unit.columns)),
-            self.word.eq(Mux(later, place, unit.to)),
-            onwards.eq(self.word + unit.to_pitch),
+            self.pixel_end.eq(group + 1 == Mux(is_pass, stripe.groups, stripe.a)),
+            self.unit_end.eq(self.pixel_end & (pixel + 1 == stripe.pixels)),
+            self.columns.eq(Mux(self.pixel_end, stripe.columns_tail, stripe.columns)),
+            self.word.eq(Mux(later, place, stripe.to)),
+            onwards.eq(self.word + stripe.to_pitch),
             self.following.eq(group),
         ]
         with m.If(self.step):
-            row_bytes = Mux(is_pass, acc.requant_lanes, Mux(unit.wide, 4 * acc.columns, acc.columns))
+            row_bytes = Mux(is_pass, acc.requant_lanes, Mux(stripe.wide, 4 * acc.columns, acc.columns))
             m.d.comb += self.following.eq(Mux(self.pixel_end, 0, group + 1))
             m.d.sync += [group.eq(self.following), self.offset.eq(self.offset + row_bytes)]
             with m.If(self.pixel_end):
@@ -75,6 +75,6 @@ class RowPlaces(Block):
                     self.offset.eq(0),
                     later.eq(~self.unit_end),
                     pixel.eq(Mux(self.unit_end, 0, pixel + 1)),
-                    place.eq(Mux(onwards < unit.ring, onwards, onwards - unit.ring)),
+                    place.eq(Mux(onwards < stripe.ring, onwards, onwards - stripe.ring)),
                 ]
         return m

@@ -14,12 +14,12 @@ from rtl.block import Block, place
 from rtl.bus.fifo import Fifo
 from rtl.geometry import PSUM_BITS, Geometry
 from rtl.packets import WORD_ADDRESS_BITS, WORD_BITS
-from rtl.storer.finished_rows import ENTRY, RowEntries
-from rtl.storer.intake import TIME_BITS, RowIntake
+from rtl.storer.finished_rows import ENTRY, FinishedRows
+from rtl.storer.intake import TIME_BITS, PsumRowIntake
 from rtl.storer.pass_walk import PassWalk
-from rtl.storer.places import BYTE_BITS, RowPlaces
+from rtl.storer.places import BYTE_BITS, FinishedRowPlaces
 from rtl.storer.storer_lanes import StorerLanes
-from rtl.storer.unit_buffer import UnitBuffer
+from rtl.storer.stripe_buffer import StripeBuffer
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 
@@ -62,10 +62,13 @@ class Storer(Block):
                 f"the storer takes the {columns} columns of a row in equal parts of whole half words",
                 "choose a multiple of 4 that divides columns",
             )
-        self.layout = packets.unit(geometry)
-        self.units, self.places = UnitBuffer(accelerator=accelerator), RowPlaces(accelerator=accelerator)
-        self.intake, self.lanes = RowIntake(accelerator=accelerator), StorerLanes(accelerator=accelerator)
-        self.entries = RowEntries(accelerator=accelerator)
+        self.layout = packets.stripe(geometry)
+        self.stripes, self.places = (
+            StripeBuffer(accelerator=accelerator),
+            FinishedRowPlaces(accelerator=accelerator),
+        )
+        self.intake, self.lanes = PsumRowIntake(accelerator=accelerator), StorerLanes(accelerator=accelerator)
+        self.entries = FinishedRows(accelerator=accelerator)
         data = WORD_BITS * accelerator.map_banks
         self.write_layout = StructLayout(
             {
@@ -108,103 +111,103 @@ class Storer(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        units = place(m, "unit_buffer", self.units)
+        stripes = place(m, "unit_buffer", self.stripes)
         place(m, "row_places", self.places)
         place(m, "row_intake", self.intake)
         lanes = place(m, "lanes", self.lanes)
         place(m, "row_entries", self.entries)
-        unit = View(self.layout, units.unit)
+        stripe = View(self.layout, stripes.unit)
         is_pass = Signal()
         result = self._pass(m, is_pass)
         now = Signal(TIME_BITS)
         m.d.sync += now.eq(now + 1)
         self._connect(m, is_pass, result, now)
-        writes = self._enter(m, unit, result, now)
+        writes = self._enter(m, stripe, result, now)
 
         # The packet of what entered last.
         held = Signal(self.layout.size, reset_less=True)
         issued = View(self.layout, held)
         m.d.comb += lanes.issued.eq(held)
         with m.If(writes[0].valid):
-            m.d.sync += held.eq(units.unit)
+            m.d.sync += held.eq(stripes.unit)
         written, soon = Signal(self.write_layout), Signal(self.write_layout)
         m.d.comb += [
             written.eq(Mux(issued.residual, writes[4].as_value(), writes[3].as_value())),
             soon.eq(Mux(issued.residual, writes[3].as_value(), writes[2].as_value())),
         ]
-        self._residual(m, unit, writes[1].valid & issued.residual)
+        self._residual(m, stripe, writes[1].valid & issued.residual)
         self._write(m, lanes.data, written, issued.map)
         self._hand_over(m, soon, now)
         return m
 
     def _connect(self, m: Module, is_pass: Signal, result: Value, now: Signal) -> None:
         """`result`: a result of a pass enters the lanes."""
-        units, places, intake, lanes = self.units, self.places, self.intake, self.lanes
+        stripes, places, intake, lanes = self.stripes, self.places, self.intake, self.lanes
         m.d.comb += [
-            units.word_valid.eq(self.word_valid),
-            units.word.eq(self.word),
-            self.word_ready.eq(units.word_ready),
-            self.unit_loaded.eq(units.unit_loaded),
-            units.group.eq(places.following),
-            units.unit_done.eq(places.step & places.unit_end),
-            units.left.eq(self.entries.left),
-            is_pass.eq(View(self.layout, units.unit)["pass"] != packets.PASS_KINDS["rows"]),
-            places.unit.eq(units.unit),
+            stripes.word_valid.eq(self.word_valid),
+            stripes.word.eq(self.word),
+            self.word_ready.eq(stripes.word_ready),
+            self.unit_loaded.eq(stripes.unit_loaded),
+            stripes.group.eq(places.following),
+            stripes.unit_done.eq(places.step & places.unit_end),
+            stripes.left.eq(self.entries.left),
+            is_pass.eq(View(self.layout, stripes.unit)["pass"] != packets.PASS_KINDS["rows"]),
+            places.unit.eq(stripes.unit),
             places.step.eq(intake.row_done | result),
             intake.row_valid.eq(self.row_valid),
             intake.row.eq(self.row),
             intake.now.eq(now),
-            intake.enable.eq(units.unit_valid & ~is_pass),
-            intake.unit.eq(units.unit),
+            intake.enable.eq(stripes.unit_valid & ~is_pass),
+            intake.unit.eq(stripes.unit),
             intake.columns.eq(places.columns),
             self.overflow.eq(intake.overflow),
-            lanes.unit.eq(units.unit),
-            lanes.parameters.eq(units.parameters),
+            lanes.unit.eq(stripes.unit),
+            lanes.parameters.eq(stripes.parameters),
             lanes.operand.eq(intake.operand),
             lanes.index.eq(intake.index),
-            self.entries.unit.eq(units.leaving),
+            self.entries.unit.eq(stripes.leaving),
             self.out_valid.eq(self.entries.out_valid),
             self.entries.out_ready.eq(self.out_ready),
             *(getattr(self, f"out_{name}").eq(getattr(self.entries, f"out_{name}")) for name in ENTRY),
         ]
 
-    def _enter(self, m: Module, unit: View, result: Value, now: Signal) -> list[View]:
+    def _enter(self, m: Module, stripe: View, result: Value, now: Signal) -> list[View]:
         """What goes beside the values through the lanes, from now on to four cycles old."""
         places, intake = self.places, self.intake
         writes = [Signal(self.write_layout, name=f"write_{age}") for age in range(5)]
         enters = writes[0]
         byte = Signal(BYTE_BITS)
         m.d.comb += [
-            byte.eq(unit.channel + places.offset + Mux(unit.wide, intake.column << 2, intake.column)),
+            byte.eq(stripe.channel + places.offset + Mux(stripe.wide, intake.column << 2, intake.column)),
             enters.valid.eq(intake.issue | result),
             enters.word.eq(places.word + (byte >> 3)),
             enters.half.eq(byte[2]),
-            enters.bytes.eq(Mux(unit.wide, intake.count << 2, intake.count)),
+            enters.bytes.eq(Mux(stripe.wide, intake.count << 2, intake.count)),
         ]
         # Results of a pass are handed over one by one, rows with the last one of their pixel.
         with m.If(result):
             m.d.comb += [enters.handed.eq(1), enters.due.eq(now)]
         with m.Elif(intake.row_done & places.pixel_end):
-            m.d.comb += [enters.handed.eq(unit.a), enters.due.eq(intake.arrival + unit.store + 2)]
+            m.d.comb += [enters.handed.eq(stripe.a), enters.due.eq(intake.arrival + stripe.store + 2)]
         m.d.sync += [older.eq(younger) for younger, older in pairwise(writes)]
         return writes
 
     def _pass(self, m: Module, is_pass: Signal) -> Value:
         """Reads vectors; returns whether the last one of a window enters the lanes."""
-        units, lanes = self.units, self.lanes
+        stripes, lanes = self.stripes, self.lanes
         walk = place(m, "pass_walk", PassWalk(accelerator=self.geometry.accelerator))
         begun, enters, last, half = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            walk.unit.eq(units.unit),
+            walk.unit.eq(stripes.unit),
             walk.start.eq(self.pass_start),
             walk.step.eq(self.pass_busy),
             self.pass_read.eq(self.pass_busy & walk.inside),
             self.pass_word.eq(walk.word),
-            self.pass_map.eq(~View(self.layout, units.unit).map),
+            self.pass_map.eq(~View(self.layout, stripes.unit).map),
             lanes.value.eq(_from_half(self.pass_data, half)),
         ]
         m.d.sync += [
-            self.pass_waiting.eq(units.unit_valid & is_pass & ~begun & ~self.pass_start),
+            self.pass_waiting.eq(stripes.unit_valid & is_pass & ~begun & ~self.pass_start),
             enters.eq(self.pass_busy),
             last.eq(walk.last),
             half.eq(walk.half),
@@ -215,25 +218,25 @@ class Storer(Block):
             m.d.sync += [begun.eq(1), self.pass_busy.eq(1)]
         with m.If(self.pass_busy & walk.complete):
             m.d.sync += self.pass_busy.eq(0)
-        with m.If(units.unit_done):
+        with m.If(stripes.unit_done):
             m.d.sync += begun.eq(0)
         return enters & last
 
-    def _residual(self, m: Module, unit: View, read: Value) -> None:
+    def _residual(self, m: Module, stripe: View, read: Value) -> None:
         """Reads the operand in the cycle after its row entered the lanes."""
         lanes, places = self.lanes, self.places
         pixel, later = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
         byte = Signal(BYTE_BITS)
         half = Signal(2)
         m.d.comb += [
-            pixel.eq(Mux(places.first_pixel, unit["from"], later)),
-            byte.eq(unit.from_channel + places.offset + self.intake.column),
+            pixel.eq(Mux(places.first_pixel, stripe["from"], later)),
+            byte.eq(stripe.from_channel + places.offset + self.intake.column),
             self.residual_read.eq(read),
             lanes.other.eq(_from_half(self.residual_data, half[1])),
         ]
         m.d.sync += [self.residual_word.eq(pixel + (byte >> 3)), half.eq(Cat(byte[2], half[0]))]
         with m.If(places.step & places.pixel_end):
-            m.d.sync += later.eq(pixel + unit.from_pitch)
+            m.d.sync += later.eq(pixel + stripe.from_pitch)
 
     def _write(self, m: Module, data: Value, write: View, group: Value) -> None:
         enable = Cat(write.valid & (write.bytes > n) for n in range(len(self.write_enable)))

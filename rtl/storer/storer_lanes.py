@@ -32,7 +32,7 @@ class StorerLanes(Block):
         geometry = Geometry(accelerator)
         self.lanes, self.columns = accelerator.requant_lanes, accelerator.columns
         self.wide = accelerator.wide_lanes
-        self.layout = packets.unit(geometry)
+        self.layout = packets.stripe(geometry)
         super().__init__(
             {
                 "unit": In(self.layout.size),
@@ -50,17 +50,17 @@ class StorerLanes(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        unit, issued = View(self.layout, self.unit), View(self.layout, self.issued)
+        stripe, issued = View(self.layout, self.unit), View(self.layout, self.issued)
         is_pass, largest = Signal(), Signal()
         m.d.comb += [
-            is_pass.eq(unit["pass"] != packets.PASS_KINDS["rows"]),
-            largest.eq(unit["pass"] == packets.PASS_KINDS["max"]),
+            is_pass.eq(stripe["pass"] != packets.PASS_KINDS["rows"]),
+            largest.eq(stripe["pass"] == packets.PASS_KINDS["max"]),
         ]
         operand = Signal(PSUM_BITS * self.lanes)
         parameters = Signal(packets.PARAMETER.size * self.lanes)
         m.d.comb += [
-            operand.eq(self._part(self.operand, PSUM_BITS, unit.wide)),
-            parameters.eq(self._part(self.parameters, packets.PARAMETER.size, unit.wide)),
+            operand.eq(self._part(self.operand, PSUM_BITS, stripe.wide)),
+            parameters.eq(self._part(self.parameters, packets.PARAMETER.size, stripe.wide)),
         ]
         finished, added, scaled = [], [], []
         for n in range(self.lanes):
@@ -71,7 +71,7 @@ class StorerLanes(Block):
             m.d.comb += [
                 turn.total.eq(lane.total),
                 turn.value.eq(self.value.word_select(n, 8)),
-                turn.zero.eq(unit.own_zero),
+                turn.zero.eq(stripe.own_zero),
                 turn.inside.eq(self.inside),
                 turn.first.eq(self.first),
                 turn.largest.eq(largest),
@@ -80,10 +80,12 @@ class StorerLanes(Block):
                 # A maximum passes through as (2x + 1) >> 1, a wide value as its product with 1.
                 lane.multiplier.eq(
                     Mux(
-                        largest, 2, Mux(is_pass, unit.own_multiplier, Mux(unit.wide, 1, parameter.multiplier))
+                        largest,
+                        2,
+                        Mux(is_pass, stripe.own_multiplier, Mux(stripe.wide, 1, parameter.multiplier)),
                     )
                 ),
-                lane.shift.eq(Mux(largest, 1, Mux(is_pass, unit.shift, parameter.shift))),
+                lane.shift.eq(Mux(largest, 1, Mux(is_pass, stripe.shift, parameter.shift))),
                 lane.zero.eq(Mux(issued["pass"] == packets.PASS_KINDS["max"], 0, issued.zero)),
                 lane.low.eq(issued.low),
                 lane.high.eq(issued.high),

@@ -27,16 +27,16 @@ from sim import accelerator
 from sim.accelerator import Accelerator
 from sim.accelerator.systolic import FAMILIES
 from sim.errors import InputError
-from sim.technology.coefficients import Unit, units_of
+from sim.technology.coefficients import SizeUnit, size_units
 
 SIZES = (16, 32, 64)
 
 
 class Component(NamedTuple):
-    """What makes it, of which preset family, and the unit of its size."""
+    """What makes it, of which preset family, and what its size is counted in."""
 
     family: str
-    unit: Unit
+    unit: SizeUnit
     block: Callable[[Accelerator], Block]
 
 
@@ -89,12 +89,12 @@ def synthesis(name: str, size: int, library: Library) -> Synthesis:
 
 
 def section(name: str, sizes: list[int], library: Library) -> str:
-    """TOML of a component: um2 and flip-flops by its units."""
+    """TOML of a component: um2 and flip-flops by its size."""
     component = COMPONENTS[name]
     areas, registers, units = [], [], []
     for size in sizes:
         found = synthesis(name, size, library)
-        units.append(units_of(component.unit, accelerator.preset(f"{component.family}-{size}")))
+        units.append(size_units(component.unit, accelerator.preset(f"{component.family}-{size}")))
         areas.append(f"{units[-1]} = {found.area:.6g}")
         registers.append(f"{units[-1]} = {found.flip_flops}")
     return "\n".join(

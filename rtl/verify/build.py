@@ -150,7 +150,10 @@ def sources(accelerator: Accelerator, rtl_dir: Path | None) -> dict[str, str]:
     files = sorted(Path(rtl_dir).glob("*.v"))
     if not files:
         raise InputError("rtl", str(rtl_dir), "holds no Verilog", "export the accelerator there")
-    return {path.name: path.read_text() for path in files}
+    try:
+        return {path.name: path.read_text(encoding="utf-8") for path in files}
+    except UnicodeDecodeError:
+        raise InputError("rtl", str(rtl_dir), "holds a .v file that is no text", "export it again") from None
 
 
 def _cache() -> Path:

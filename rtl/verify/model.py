@@ -22,13 +22,13 @@ def _events(layer: Layer) -> dict[str, int]:
     if layer.program is None:
         return dict.fromkeys(("vectors", *AHEAD, "psum_rows_read", "psum_rows_written", "finished_rows"), 0)
     program = layer.program
-    names = ("pixels", "a", "b", "u", "d", "rows", "rows_tail", "beats", "first", "last")
+    names = ("pixels", "A", "B", "U", "D", "rows", "rows_tail", "beats", "first", "last")
     chunks = {name: program.chunks[name].astype(np.int64) for name in names}
-    rows = chunks["pixels"] * chunks["a"]
-    channels = (chunks["b"] - 1) * chunks["rows"] + chunks["rows_tail"]
+    rows = chunks["pixels"] * chunks["A"]
+    channels = (chunks["B"] - 1) * chunks["rows"] + chunks["rows_tail"]
     return {
-        "vectors": int((chunks["pixels"] * chunks["b"] * chunks["d"]).sum()),
-        "wrf_rows": int((chunks["a"] * chunks["u"] * chunks["d"] * channels).sum()),
+        "vectors": int((chunks["pixels"] * chunks["B"] * chunks["D"]).sum()),
+        "wrf_rows": int((chunks["A"] * chunks["U"] * chunks["D"] * channels).sum()),
         "beats": int(chunks["beats"].sum()) + len(program.codebook),
         "psum_rows_read": int((rows * (1 - chunks["first"])).sum()),
         "psum_rows_written": int((rows * (1 - chunks["last"])).sum()),

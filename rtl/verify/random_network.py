@@ -224,9 +224,9 @@ def _factors(acc: Accelerator, rng: np.random.Generator, form: str, overlap: boo
         return 1, 1, 1
     bank = acc.wrf_depth // 2 if overlap else acc.wrf_depth
     limit = max(1, bank // stream(form).parts(acc))
-    a = int(rng.integers(1, min(4, limit) + 1))
-    b = int(rng.integers(1, min(3, limit // a) + 1))
-    return a, b, int(rng.integers(1, limit // (a * b) + 1))
+    A = int(rng.integers(1, min(4, limit) + 1))
+    B = int(rng.integers(1, min(3, limit // A) + 1))
+    return A, B, int(rng.integers(1, limit // (A * B) + 1))
 
 
 def _pair(rng: np.random.Generator, low: tuple[int, int], high: tuple[int, int]) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError, nearest
+from sim.files import read_toml
 from sim.machine import KINDS, Machine, machine
 
 __all__ = ["Accelerator", "build", "families", "load", "preset"]
@@ -27,7 +27,7 @@ def preset(name: str) -> Accelerator:
     Raises:
         InputError: unknown family (with the nearest name) or a size out of range.
     """
-    match = re.fullmatch(r"(.+)-(\d+)(?:x(\d+))?", name)
+    match = re.fullmatch(r"(.+)-([0-9]{1,9})(?:x([0-9]{1,9}))?", name)
     family, known = match.group(1) if match else name, families()
     if family not in known:
         raise InputError(
@@ -58,18 +58,16 @@ def load(source: str | Path, overrides: Mapping[str, object] | None = None) -> A
     """
     path = Path(source)
     if path.suffix == ".toml":
-        try:
-            fields = tomllib.loads(path.read_text())
-        except OSError as error:
-            raise InputError("accelerator", str(source), str(error), "give a readable TOML file") from None
-        except tomllib.TOMLDecodeError as error:
-            raise InputError("accelerator", str(source), f"not TOML: {error}", "correct the file") from None
+        fields = read_toml(path, "accelerator")
         base = fields.pop("base", None)
-        start = preset(base).model_dump() if base else {}
-        fields = start | {"name": path.stem} | fields
-    else:
-        fields = preset(str(source)).model_dump()
-    return build(fields | dict(overrides or {}))
+        if base is not None and not isinstance(base, str):
+            raise InputError(f"{path.name}: base", base, "is no name", 'name a preset: base = "ews-cms-64"')
+        try:
+            start = {} if base is None else preset(base).model_dump()
+            return build(start | {"name": path.stem} | fields | dict(overrides or {}))
+        except InputError as error:
+            raise error if error.field in (overrides or {}) else error.within(f"{path.name}: ") from None
+    return build(preset(str(source)).model_dump() | dict(overrides or {}))
 
 
 def build(fields: Mapping[str, object]) -> Accelerator:
@@ -87,11 +85,11 @@ def build(fields: Mapping[str, object]) -> Accelerator:
         if isinstance(cause, InputError):
             raise cause from None
         field = ".".join(str(part) for part in first["loc"]) or "accelerator"
-        known = description.model_fields
+        top, known = str(next(iter(first["loc"]), "")), description.model_fields
         fix = (
             nearest(field, known)
-            if first["type"] == "extra_forbidden" or field not in known
-            else f"give a legal value; {field} is: {known[field].description}"
+            if top not in known
+            else f"give a legal value; {top} is: {known[top].description}"
         )
         raise InputError(field, first.get("input"), first["msg"], fix) from None
     return found

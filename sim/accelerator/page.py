@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Annotated, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
@@ -71,6 +71,8 @@ def _legal(field: FieldInfo) -> str:
 def _type(of: object) -> str:
     """In words; of a tuple, how many of what."""
     parts = get_args(of)
+    if get_origin(of) is Annotated:
+        return _type(parts[0])
     if parts:
         return f"{len(parts)} x {_type(parts[0])}"
     return {int: "integer", float: "number", str: "text", bool: "true, false"}[of]  # type: ignore[index]

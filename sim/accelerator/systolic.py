@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 from sim import formats
 from sim.errors import InputError, require_multiple
 from sim.formats import encoding
+from sim.names import require_name
 
 L1Group = Literal["ifmap", "psum", "ofmap", "residual"]
 L1_EIGHTHS: dict[L1Group, int] = {"ifmap": 2, "psum": 4, "ofmap": 1, "residual": 1}
 """Eighths of L1 that each of its groups has, eight in all; assumed."""
+
+
+def _name(name: str) -> str:
+    require_name("name", name)
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
 
 
 class Accelerator(BaseModel):
@@ -23,22 +32,22 @@ class Accelerator(BaseModel):
     Defaults marked *assumed* are not published (MVQ reference, "not public, and our defaults").
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = Field(description="what tables and files call it; a preset's own")
+    name: Name = Field(description="printed; Verilog takes a word of ASCII")
     kind: Literal["systolic"] = "systolic"
     rows: int = Field(ge=1, le=64, description="H, rows of PEs: input channels at once")
     columns: int = Field(ge=1, le=64, description="L, columns of PEs: output channels at once")
     tile_rows: int = Field(
-        4, ge=1, description="TH, PE rows between two pipeline registers of the array; assumed"
+        4, ge=1, le=64, description="TH, PE rows between two pipeline registers of the array; assumed"
     )
     tile_columns: int = Field(
-        16, ge=1, description="TL, PE columns between two pipeline registers; d on a sparse array"
+        16, ge=1, le=64, description="TL, PE columns between two pipeline registers; d on a sparse array"
     )
     dataflow: Literal["ws", "ews"] = Field(
         "ews", description="ws holds one weight a PE, extension factors A = B = D = 1 (MVQ sec. 5); ews more"
     )
-    extension: tuple[int, int, int] | None = Field(
+    extension: Annotated[tuple[int, int, int], Strict(False)] | None = Field(
         None,
         description="fixes the extension factors [A, B, D], smaller where a layer is; without it the mapping chooses",
     )
@@ -50,79 +59,108 @@ class Accelerator(BaseModel):
         description="only kept weights are multiplied: Q = d N/M multipliers for each d columns (MVQ sec. 5.3)",
     )
     codeword_length: int = Field(
-        16, ge=1, description="d, weights of a codeword: consecutive output channels"
+        16, ge=1, le=256, description="d, weights of a codeword: consecutive output channels"
     )
     codebook_entries: int = Field(
         512, ge=2, le=65536, description="k, codewords that the codebook RF (or ROM) holds"
     )
-    keep: int = Field(4, ge=1, description="N of the N:M mask: weights kept of each group")
+    keep: int = Field(4, ge=1, le=16, description="N of the N:M mask: weights kept of each group")
     group: int = Field(16, ge=1, le=16, description="M of the N:M mask: consecutive weights of a group")
-    wrf_depth: int = Field(16, ge=1, description="words of the weight register file of each PE (MVQ Table 2)")
-    arf_depth: int = Field(32, ge=1, description="words of the activation register file of each row; assumed")
+    wrf_depth: int = Field(
+        16, ge=1, le=1024, description="words of the weight register file of each PE (MVQ Table 2)"
+    )
+    arf_depth: int = Field(
+        32, ge=1, le=65536, description="words of the activation register file of each row; assumed"
+    )
     arf_reuse: bool = Field(True, description="the activation register file keeps a sliding window along x")
-    prf_depth: int = Field(16, ge=1, description="words of the psum register file of each column; assumed")
+    prf_depth: int = Field(
+        16, ge=1, le=65536, description="words of the psum register file of each column; assumed"
+    )
     weight_port_bits: int = Field(
-        64, ge=64, description="bits of weights from L2 to the loader, a cycle (MVQ sec. 7.1)"
+        64, ge=64, le=8192, description="bits of weights from L2 to the loader, a cycle (MVQ sec. 7.1)"
     )
     weight_overlap: bool = Field(
         True,
-        description="a chunk may load while the one before it computes; "
-        "without it the whole WRF serves one chunk, whose load is exposed",
+        description="a chunk may load while the one before it computes; without it the whole WRF serves "
+        "one chunk, whose load is exposed",
     )
     ifmap_banks: int = Field(
-        8, ge=1, description="64-bit banks of L1 that one fetch of activations reads; assumed"
+        8, ge=1, le=4096, description="64-bit banks of L1 that one fetch of activations reads; assumed"
     )
-    psum_banks: int = Field(32, ge=1, description="64-bit banks of L1 that hold stored psums; assumed")
+    psum_banks: int = Field(
+        32, ge=1, le=4096, description="64-bit banks of L1 that hold stored psums; assumed"
+    )
     psum_ports: Literal[1, 2] = Field(
         1, description="of the psum banks: with 2, psums are read and written in the same cycle"
     )
     psum_store_bits: Literal[32] = Field(32, description="bits of a psum that is stored in L1")
     requant_lanes: int = Field(
-        64, ge=1, description="outputs that the storer requantizes in a cycle; assumed"
+        64, ge=1, le=4096, description="outputs that the storer requantizes in a cycle; assumed"
     )
     l1_bytes: int = Field(
-        256 * 1024, ge=1024, description="bytes of L1, in its four groups; 128 KB at 16x16 (MVQ sec. 7.1)"
+        256 * 1024,
+        ge=1024,
+        le=2**32,
+        description="bytes of L1, in its four groups; 128 KB at 16x16 (MVQ sec. 7.1)",
     )
     l2_bytes: int = Field(
         2 * 1024 * 1024,
         ge=1024,
+        le=2**40,
         description="bytes of L2, for maps and for weights that are needed again (MVQ sec. 7.1)",
     )
     l2_weight_bytes: int | None = Field(
         None,
         ge=1,
+        le=2**40,
         description="bytes of L2 for weights that are needed again, the rest holds maps; without it a quarter; assumed",
     )
     dma_bits: int = Field(
         64,
         ge=8,
+        le=65536,
         description="bits that the DMA moves in a cycle, from L2 to L1 and as many back (MVQ sec. 3.1)",
     )
-    dma_setup: int = Field(8, ge=0, description="cycles of a DMA descriptor before its first beat; assumed")
-    l2_latency: int = Field(
-        4, ge=0, description="cycles from an address that L2 accepts to its first beat; assumed"
+    dma_setup: int = Field(
+        8, ge=0, le=10**6, description="cycles of a DMA descriptor before its first beat; assumed"
     )
-    dma_burst_gap: int = Field(0, ge=0, description="cycles between DMA bursts of 16 beats; assumed")
+    l2_latency: int = Field(
+        4, ge=0, le=10**6, description="cycles from an address that L2 accepts to its first beat; assumed"
+    )
+    dma_burst_gap: int = Field(
+        0, ge=0, le=10**6, description="cycles between DMA bursts of 16 beats; assumed"
+    )
     dram_bits: int = Field(
         64,
         ge=1,
+        le=65536,
         description="bits that DRAM brings in a cycle: 64 are 2.4 GB/s at 300 MHz; sweep it; assumed",
     )
-    dram_latency: int = Field(100, ge=0, description="cycles from a request to its first DRAM beat; assumed")
+    dram_latency: int = Field(
+        100, ge=0, le=10**6, description="cycles from a request to its first DRAM beat; assumed"
+    )
     dram_row_bytes: int = Field(
-        2048, ge=64, description="bytes of a DRAM row buffer: a transfer opens a row for each; assumed"
+        2048,
+        ge=64,
+        le=2**24,
+        description="bytes of a DRAM row buffer: a transfer opens a row for each; assumed",
     )
-    dram_row_cycles: int = Field(9, ge=0, description="cycles to open a DRAM row, 30 ns at 300 MHz; assumed")
+    dram_row_cycles: int = Field(
+        9, ge=0, le=10**6, description="cycles to open a DRAM row, 30 ns at 300 MHz; assumed"
+    )
     rom_banks: int = Field(
-        16, ge=1, description="banks of the codebook ROM: a codeword lies in bank (index mod banks); assumed"
+        16,
+        ge=1,
+        le=4096,
+        description="banks of the codebook ROM: a codeword lies in bank (index mod banks); assumed",
     )
-    rom_ports: int = Field(1, ge=1, description="reads of a ROM bank in a cycle; assumed")
+    rom_ports: int = Field(1, ge=1, le=64, description="reads of a ROM bank in a cycle; assumed")
     edge_registers: bool = Field(
         True,
-        description="registers in loader, operand edge, deskew and PRF; "
-        "without them an idealised array, as SCALE-Sim assumes",
+        description="registers in loader, operand edge, deskew and PRF; without them an idealised array, "
+        "as SCALE-Sim assumes",
     )
-    clock_hz: float = Field(300e6, gt=0, description="requested clock in Hz (MVQ sec. 7.1)")
+    clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(
         "mvq40",
         description="coefficients of energy and area: a name, as `--technology` takes it, or a TOML file",
@@ -140,7 +178,7 @@ class Accelerator(BaseModel):
         names = {form.loader: form.name for form in formats.FORMATS.values()}
         loader = fields["loader"]
         rest = {name: value for name, value in fields.items() if name != "loader"}
-        return rest | {"format": names.get(loader, loader)}
+        return rest | {"format": names.get(loader, loader) if isinstance(loader, str) else loader}
 
     @model_validator(mode="after")
     def _consistent(self) -> Accelerator:

@@ -9,19 +9,21 @@ network in `<first 16 digits of its SHA-256>.codebook.safetensors`.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from sim.artifact.codec import Reader, Writer, codebook_hash
 from sim.artifact.header import SCHEMA_VERSION, InputHeader, NetworkHeader, json_schema, network_header
 from sim.errors import InputError, nearest
+from sim.files import write_whole
+from sim.names import NAME
 from sim.network import KINDS, Network, TensorSpec
 
 __all__ = ["SCHEMA_VERSION", "json_schema", "load", "save"]
@@ -35,6 +37,7 @@ def save(network: Network, path: str | Path) -> None:
     Equal networks give equal bytes. A universal codebook is written beside the file unless a whole
     copy is there.
     """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     writer = Writer()
     layers = [writer.layer(layer) for layer in network.layers]
     source = network.input
@@ -51,8 +54,8 @@ def save(network: Network, path: str | Path) -> None:
         try:
             _read_codebook(place, digest)
         except InputError:
-            _write_atomically(place, to_bytes({"codebook": np.ascontiguousarray(codebook)}))
-    _write_atomically(Path(path), to_bytes(contiguous, {_ENTRY: text}))
+            write_whole(place, to_bytes({"codebook": np.ascontiguousarray(codebook)}))
+    write_whole(path, to_bytes(contiguous, {_ENTRY: text}))
 
 
 def load(path: str | Path) -> Network:
@@ -63,7 +66,15 @@ def load(path: str | Path) -> Network:
             is missing or another one, or its tensors do not make a valid `Network`.
     """
     metadata, tensors = _read(path, "network")
-    header = _parse(metadata, path)
+    try:
+        header = _parse(metadata)
+        _check_metadata(header.metadata)
+        return _network(header, tensors, path)
+    except InputError as error:
+        raise error.within(f"{path}: ") from None
+
+
+def _network(header: NetworkHeader, tensors: Mapping[str, np.ndarray], path: str | Path) -> Network:
     source = header.input
     codebooks: dict[str, np.ndarray] = {}
 
@@ -120,40 +131,50 @@ def _read_codebook(path: Path, digest: str) -> np.ndarray:
     return codebook
 
 
-def _parse(metadata: Mapping[str, str], path: str | Path) -> NetworkHeader:
+def _parse(metadata: Mapping[str, str]) -> NetworkHeader:
+    text = metadata.get(_ENTRY, "null")
     try:
-        fields = json.loads(metadata[_ENTRY])
-        version = fields.get("schema_version")
-    except (KeyError, AttributeError, json.JSONDecodeError):
+        fields = json.loads(text)
+    except RecursionError:
+        raise InputError("header", text, "is nested too deeply", "export the network again") from None
+    except ValueError as error:  # of JSON, or of a number with thousands of digits
+        raise InputError("header", text, f"is not JSON: {error}", "export the network again") from None
+    if not isinstance(fields, dict):
         raise InputError(
-            "network",
-            str(path),
+            "header",
+            fields,
             "a safetensors file without a Codeword header",
-            "export a network with sim.artifact.save",
-        ) from None
+            "export a network with sim.artifact",
+        )
+    version = fields.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
             "schema_version", version, f"this version reads {SCHEMA_VERSION}", "export the network again"
         )
     try:
-        return network_header().model_validate(fields)
+        return network_header().model_validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "union_tag_invalid" and (layer := first["loc"])[0] == "layers":
-            kind = first["ctx"]["tag"]
-            raise InputError(f"layers.{layer[1]}.kind", kind, "unknown", nearest(kind, KINDS)) from None
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(field, first.get("input"), first["msg"], "see docs/network.schema.json") from None
+        raise _explained(error.errors()[0], fields) from None
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            file.write(data)
-            file.close()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+def _explained(first: ErrorDetails, fields: dict[str, Any]) -> InputError:
+    """What is wrong with a header, by the name of the layer where that has one."""
+    where = [str(part) for part in first["loc"]]
+    if first["type"] == "union_tag_invalid" and where[0] == "layers":
+        kind = first["ctx"]["tag"]
+        return InputError(f"layers.{where[1]}.kind", kind, "unknown", nearest(kind, KINDS))
+    if where[:1] == ["layers"] and len(where) > 3:
+        name = fields["layers"][int(where[1])].get("name")
+        where[:3] = [name] if isinstance(name, str) and NAME.fullmatch(name) else where[:2]
+    fix = "export the network again; `python -m sim.artifact` prints the schema of a header"
+    return InputError(".".join(where) or "header", first.get("input"), first["msg"], fix)
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Raises InputError where a network does not say of its weights what `simulate` prints."""
+    synthetic, weights = metadata.get("synthetic", False), metadata.get("weights")
+    if not isinstance(synthetic, bool):
+        raise InputError("metadata.synthetic", synthetic, "must be true or false", "leave it out")
+    if synthetic and not isinstance(weights, str):
+        problem = "a synthetic network says here how its weights were drawn"
+        raise InputError("metadata.weights", weights, problem, "write a text")

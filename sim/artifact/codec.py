@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -99,6 +100,15 @@ class Writer:
         return FormatHeader(format=weight.format, fields=rest)
 
 
+@contextmanager
+def _of(layer: str) -> Iterator[None]:
+    """An error of a weight or of a requantization says of which layer."""
+    try:
+        yield
+    except InputError as error:
+        raise error if error.field.startswith(f"{layer}.") else error.within(f"{layer}.") from None
+
+
 @dataclass(frozen=True)
 class Reader:
     """Layers from the tensors of one file.
@@ -128,11 +138,13 @@ class Reader:
             elif entry.part and value is not None:
                 value = self._part(name, entry.part, value)
             values[entry.name] = value
-        return kind(**values)
+        with _of(name):
+            return kind(**values)
 
     def _weight(self, name: str, header: DenseHeader | CodebookHeader | FormatHeader) -> network.Weight:
         if isinstance(header, DenseHeader):
-            return DenseWeight(self._tensor(f"{name}.weight", np.int8))
+            with _of(name):
+                return DenseWeight(self._tensor(f"{name}.weight", np.int8))
         if isinstance(header, FormatHeader):
             return self._other_weight(name, header)
         digest = header.codebook_sha256
@@ -143,15 +155,11 @@ class Reader:
             )
         masks = self._tensor(f"{name}.mask_codes", np.uint16) if header.group else None
         signs = self._tensor(f"{name}.signs", np.uint16, np.uint32) if header.signs else None
-        return CodebookWeight(
-            codebook,
-            self._tensor(f"{name}.assignments", np.uint16),
-            masks,
-            header.keep,
-            header.group,
-            signs,
-            digest is not None,
-        )
+        assignments = self._tensor(f"{name}.assignments", np.uint16)
+        with _of(name):
+            return CodebookWeight(
+                codebook, assignments, masks, header.keep, header.group, signs, digest is not None
+            )
 
     def _other_weight(self, name: str, header: FormatHeader) -> network.Weight:
         kind = network.WEIGHTS[named(header.format).weight]
@@ -161,7 +169,11 @@ class Reader:
         absent = {f.name for f in fields(kind) if f.default is MISSING} - {*arrays, *header.fields}
         if absent:
             self._tensor(f"{name}.{min(absent)}")
-        return kind(**arrays, **header.fields)  # type: ignore[arg-type]
+        unknown = sorted(header.fields.keys() - {f.name for f in fields(kind)})
+        if unknown:
+            raise InputError(f"{name}.{unknown[0]}", header.fields[unknown[0]], "unknown", "take it out")
+        with _of(name):
+            return kind(**arrays, **header.fields)  # type: ignore[arg-type]
 
     def _tensor(self, name: str, *dtypes: type[np.generic]) -> np.ndarray:
         if name not in self.tensors:

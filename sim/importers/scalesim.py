@@ -45,7 +45,7 @@ class _Row:
             InputError: no such number, with file, line and column.
         """
         text = self.cells[column] if column < len(self.cells) else ""
-        if not text.isdecimal() or int(text) < 1:
+        if not text.isdecimal() or len(text) > 18 or int(text) < 1:  # Python reads up to 4,300 digits
             raise InputError(
                 f"{self.file}, line {self.line}, column {column + 2} ({title})",
                 text,

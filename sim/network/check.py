@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sim.errors import InputError
+from sim.limits import LARGEST
 
 
 def require(condition: bool, field: str, value: object, problem: str, fix: str) -> None:
@@ -47,6 +48,11 @@ def require_array(field: str, array: np.ndarray, dtype: type[np.generic], shape:
     )
 
 
+def require_filled(field: str, array: np.ndarray) -> None:
+    """An array with elements."""
+    require(array.size > 0, field, list(array.shape), "has no element", "leave out what computes nothing")
+
+
 def require_window(
     name: str,
     kernel: tuple[int, int],
@@ -66,5 +72,12 @@ def require_window(
             f"{name}.{field}",
             pair,
             f"must be at least {least}",
+            "give (y, x) of the layer",
+        )
+        require(
+            max(pair) <= LARGEST,
+            f"{name}.{field}",
+            pair,
+            f"must be at most {LARGEST}",
             "give (y, x) of the layer",
         )

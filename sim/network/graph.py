@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
 from sim.errors import InputError, nearest
+from sim.limits import ELEMENTS, LARGEST
+from sim.names import require_name
 from sim.network.check import require
 from sim.network.layers import Add, Conv, Layer, Map
 from sim.shapes import ConvShape, Shape
@@ -34,7 +37,8 @@ class Network:
 
     Raises:
         InputError: a layer reads a tensor that does not exist yet or that is int32, a name is used
-            twice, shapes disagree, or a layer that only moves values has another zero point.
+                twice or cannot be printed, shapes disagree or are beyond all bounds, a layer that only moves
+            values has another zero point, or nothing is computed.
     """
 
     name: str
@@ -43,9 +47,11 @@ class Network:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require_name("network name", self.name)
         zeros = {"input": self.input.zero_point}
         wide: set[str] = set()
         for layer in self.layers:
+            require_name("layer name", layer.name)
             require(layer.name not in zeros, "layer name", layer.name, "used twice", "rename it")
             for source in layer.inputs:
                 require(
@@ -74,7 +80,13 @@ class Network:
             zeros[layer.name] = layer.zero_point
             if layer.wide:
                 wide.add(layer.name)
-        _ = self.shapes
+        require(
+            bool(self.shapes),
+            "layers",
+            [layer.kind for layer in self.layers],
+            "the network computes nothing",
+            "give a layer that is no reshape",
+        )
 
     def __getitem__(self, name: str) -> Layer:
         for layer in self.layers:
@@ -92,7 +104,14 @@ class Network:
         """(C, H, W) of every tensor by name."""
         maps: dict[str, Map] = {"input": self.input.shape}
         for layer in self.layers:
-            maps[layer.name] = layer.ofmap(*(maps[name] for name in layer.inputs))
+            maps[layer.name] = ofmap = layer.ofmap(*(maps[name] for name in layer.inputs))
+            require(
+                max(ofmap) <= LARGEST and prod(ofmap) <= ELEMENTS,
+                f"{layer.name}.ofmap",
+                ofmap,
+                f"a map has up to {ELEMENTS:,} elements",
+                "make the layer smaller",
+            )
         return maps
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from sim.formats import encoding
-from sim.network.check import require
+from sim.network.check import require, require_filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,7 @@ class DenseWeight:
             "must be int8 [K,C,Ky,Kx]",
             "quantize to INT8 and give a linear layer as a 1x1 kernel",
         )
+        require_filled("weight", self.values)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -73,6 +74,7 @@ class CodebookWeight:
             "must be [k, d]",
             "store one codeword a row",
         )
+        require_filled("codebook", self.codebook)
         k, d = self.codebook.shape
         require(
             self.codebook.dtype == np.int8,
@@ -88,6 +90,7 @@ class CodebookWeight:
             "must be [K/d, C, Ky, Kx]",
             "group output-channel-wise",
         )
+        require_filled("assignments", self.assignments)
         top = int(self.assignments.max(initial=0))
         require(
             top < k,

@@ -25,29 +25,29 @@ class Space:
     Attributes:
         base: with A = B = D = 1 and the smallest tiles; from DRAM or L2.
         stays: a single tile may be used where it is, in L1.
-        a, b, d, overlap, rows, outer, split: fields of the schedules; rows = tile_rows.
+        A, B, D, overlap, rows, outer, split: fields of the schedules; rows = tile_rows.
     """
 
     base: Schedule
     stays: bool
-    a: np.ndarray
-    b: np.ndarray
-    d: np.ndarray
+    A: np.ndarray
+    B: np.ndarray
+    D: np.ndarray
     overlap: np.ndarray
     rows: np.ndarray
     outer: np.ndarray
     split: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.a)
+        return len(self.A)
 
     def schedule(self, n: int) -> Schedule:
         """Candidate number n."""
         return replace(
             self.base,
-            a=int(self.a[n]),
-            b=int(self.b[n]),
-            d=int(self.d[n]),
+            A=int(self.A[n]),
+            B=int(self.B[n]),
+            D=int(self.D[n]),
             overlap=bool(self.overlap[n]),
             tile_rows=int(self.rows[n]),
             outputs_outer=bool(self.outer[n]),
@@ -58,12 +58,12 @@ class Space:
     @cached_property
     def trips_i(self) -> np.ndarray:
         """Steps over output groups."""
-        return -(-self.base.output_groups // self.a)
+        return -(-self.base.output_groups // self.A)
 
     @cached_property
     def chunks(self) -> np.ndarray:
         """Chunks of a step over output groups: those over channel groups times those over positions."""
-        return -(-self.base.channel_groups // self.b) * -(-self.base.positions // self.d)
+        return -(-self.base.channel_groups // self.B) * -(-self.base.positions // self.D)
 
     @cached_property
     def tiles(self) -> np.ndarray:
@@ -83,12 +83,12 @@ class Space:
     def ifmap_words(self) -> tuple[np.ndarray, np.ndarray]:
         """Words of an ifmap pixel: the most at once and in all."""
         one = self.base
-        return _per_step(one.tiling.ifmap_words, one.channels, self.b * one.accelerator.rows, self.split)
+        return _per_step(one.tiling.ifmap_words, one.channels, self.B * one.accelerator.rows, self.split)
 
     def residual_words(self) -> np.ndarray:
         """Words of a residual pixel in all."""
         one = self.base
-        step = self.a * one.accelerator.columns
+        step = self.A * one.accelerator.columns
         return _per_step(one.tiling.residual_words, one.outputs, step, self.again)[1]
 
 
@@ -124,12 +124,12 @@ def spaces(
 def _space(one: Schedule, stays: bool) -> Space:
     """Legal factors, each with tiles as large as L1 holds, once or doubly buffered, and finer ones."""
     shape = one.shape
-    a, b, d, overlap = _factors(one)
-    trips_i, trips_j = -(-one.output_groups // a), -(-one.channel_groups // b)
-    held = _finished_lines(one, a, b, d)
+    A, B, D, overlap = _factors(one)
+    trips_i, trips_j = -(-one.output_groups // A), -(-one.channel_groups // B)
+    held = _finished_lines(one, A, B, D)
     parts = []
     for buffers, outer, split in product((1, 2), (False, True), (False, True)):
-        rows = np.minimum(held, _incoming_lines(one, a, b, buffers, split, split or outer))
+        rows = np.minimum(held, _incoming_lines(one, A, B, buffers, split, split or outer))
         for finer in TILES:
             tiles = np.minimum(-(-shape.out_h // np.maximum(rows, 1)) * finer, shape.out_h)
             even = -(-shape.out_h // tiles)
@@ -141,38 +141,38 @@ def _space(one: Schedule, stays: bool) -> Space:
             parts.append(
                 [
                     field[fits]
-                    for field in (a, b, d, overlap, even, np.full(len(a), outer), np.full(len(a), split))
+                    for field in (A, B, D, overlap, even, np.full(len(A), outer), np.full(len(A), split))
                 ]
             )
     rows = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])
-    a, b, d, overlap, even, outer, split = np.unique(rows, axis=1)
-    return Space(one, stays, a, b, d, overlap.astype(bool), even, outer.astype(bool), split.astype(bool))
+    A, B, D, overlap, even, outer, split = np.unique(rows, axis=1)
+    return Space(one, stays, A, B, D, overlap.astype(bool), even, outer.astype(bool), split.astype(bool))
 
 
-def _finished_lines(one: Schedule, a: np.ndarray, b: np.ndarray, d: np.ndarray) -> np.ndarray:
+def _finished_lines(one: Schedule, A: np.ndarray, B: np.ndarray, D: np.ndarray) -> np.ndarray:
     """Output rows of a tile whose psums, and whose finished rows, L1 holds; 0 for none. int64 [n]."""
     acc, shape = one.accelerator, one.shape
-    trips_j, trips_k = -(-one.channel_groups // b), -(-one.positions // d)
-    columns = np.minimum(a * acc.columns, one.outputs)
+    trips_j, trips_k = -(-one.channel_groups // B), -(-one.positions // D)
+    columns = np.minimum(A * acc.columns, one.outputs)
     psums = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
-    last = (one.channel_groups - (trips_j - 1) * b) * (one.positions - (trips_k - 1) * d) * one.split
+    last = (one.channel_groups - (trips_j - 1) * B) * (one.positions - (trips_k - 1) * D) * one.split
     backlog = shape.out_w * np.array(
-        [one.tiling.waiting_bytes(*pair) for pair in zip(a.tolist(), last.tolist(), strict=True)], np.int64
+        [one.tiling.waiting_bytes(*pair) for pair in zip(A.tolist(), last.tolist(), strict=True)], np.int64
     )
     return np.minimum(acc.psum_bytes // np.maximum(psums, 1), acc.ofmap_bytes // np.maximum(backlog, 1))
 
 
 def _incoming_lines(
-    one: Schedule, a: np.ndarray, b: np.ndarray, buffers: int, split: bool, again: bool
+    one: Schedule, A: np.ndarray, B: np.ndarray, buffers: int, split: bool, again: bool
 ) -> np.ndarray:
     """Output rows of a tile whose ifmap, and whose residual operand, L1 holds `buffers` times. int64 [n]."""
     acc, shape, tiling = one.accelerator, one.shape, one.tiling
-    line = WORD * shape.size[1] * _per_step(tiling.ifmap_words, one.channels, b * acc.rows, split)[0]
+    line = WORD * shape.size[1] * _per_step(tiling.ifmap_words, one.channels, B * acc.rows, split)[0]
     room = acc.ifmap_bytes // buffers // line
     kernel = (shape.kernel[0] - 1) * shape.dilation[0] + 1
     rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
     rows = np.where(room >= shape.size[0], shape.out_h, rows)
-    words, _ = _per_step(tiling.residual_words, one.outputs, a * acc.columns, again)
+    words, _ = _per_step(tiling.residual_words, one.outputs, A * acc.columns, again)
     residual = WORD * shape.out_w * words
     return np.minimum(rows, acc.residual_bytes // buffers // np.maximum(residual, 1))
 
@@ -193,18 +193,18 @@ def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     if acc.dataflow == "ws":
         limits = (1, 1, 1)
     if acc.extension is not None:
-        a, b, d = (min(pair) for pair in zip(limits, acc.extension, strict=True))
-        rows = [(a, b, d, acc.weight_overlap and 2 * a * b * d * one.split <= acc.wrf_depth)]
+        A, B, D = (min(pair) for pair in zip(limits, acc.extension, strict=True))
+        rows = [(A, B, D, acc.weight_overlap and 2 * A * B * D * one.split <= acc.wrf_depth)]
     else:
         rows = []
         for overlap in (True, False) if acc.weight_overlap else (False,):
             depth = acc.wrf_depth // (2 if overlap else 1) // one.split
             rows += [
-                (a, b, d, overlap)
-                for a in range(1, min(limits[0], depth, acc.prf_depth) + 1)
-                for b in range(1, min(limits[1], depth // a) + 1)
-                for d in range(1, min(limits[2], depth // (a * b)) + 1)
-                if 2 * b * d <= acc.arf_depth
+                (A, B, D, overlap)
+                for A in range(1, min(limits[0], depth, acc.prf_depth) + 1)
+                for B in range(1, min(limits[1], depth // A) + 1)
+                for D in range(1, min(limits[2], depth // (A * B)) + 1)
+                if acc.arf_depth >= 2 * B * D
             ]
-    a, b, d, overlap = np.array(rows, np.int64).T
-    return a, b, d, overlap.astype(bool)
+    A, B, D, overlap = np.array(rows, np.int64).T
+    return A, B, D, overlap.astype(bool)

@@ -9,6 +9,7 @@ from sim.shapes import ConvShape, PassShape, Shape
 from sim.steps import steps
 from sim.systolic.mapping import best_schedule
 from sim.systolic.schedule import Schedule, Source, spills
+from sim.technology import mapping_energy
 
 
 def plan(
@@ -26,8 +27,10 @@ def plan(
         formats: stream format and k by name of the convolution.
 
     Raises:
-        InputError: a layer cannot be mapped; the message names it and the limit that it breaks.
+        InputError: a layer cannot be mapped; the message names it and the limit that it breaks. Or the
+            accelerator's technology is unknown.
     """
+    mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
     plans: list[Schedule | Source] = []
     left = 0  # bytes that the layer before left in L1, 0 for none
     for shape in steps(shapes, "mapping", len(shapes)):

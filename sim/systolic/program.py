@@ -22,10 +22,10 @@ CHUNK = np.dtype(
         (name, np.int32)
         for name in (
             # extents and loader
-            "a",
-            "b",
-            "u",
-            "d",
+            "A",
+            "B",
+            "U",
+            "D",
             "rows",
             "rows_tail",
             "row_bits",
@@ -59,8 +59,8 @@ CHUNK = np.dtype(
         )
     ]
 )
-"""One chunk. `rows_tail` is the row count of its last channel group (r = b-1), `row_bits_tail` the
-row width of its last output group (s = a-1), likewise columns; `beat`, `beats` locate its weights in
+"""One chunk. `rows_tail` is the row count of its last channel group (r = B-1), `row_bits_tail` the
+row width of its last output group (s = A-1), likewise columns; `beat`, `beats` locate its weights in
 the stream; `dram_bytes` of them come from DRAM this time; `fetch_row`, `fetch_in` are fetch(p) at an
 output row's start and inside, `words_row`, `words_in` their 64-bit words; `write_beats` leave by DMA for
 each pixel of a last chunk, `write_words` are the words of these rows; `visit` is the row of VISIT; `tile`
@@ -93,10 +93,10 @@ class Program:
 
 
 class _Loops(NamedTuple):
-    """The loops of a layer, flattened: units in execution order, and the steps of each of them.
+    """The loops of a layer, flattened: stripes in execution order, and the steps of each of them.
 
     Attributes:
-        part, i, tile: int64 [n, 1], of the unit.
+        part, i, tile: int64 [n, 1], of the stripe.
         opens: bool [n, 1], whether an ifmap tile must be brought in for it.
         channels, outputs: int64 [n, 1], of its part.
         j, k: int64 [m], of the step.
@@ -146,21 +146,21 @@ def chunk_table(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
 def _set_extents(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     """How far a chunk reaches, and where in the layer it lies."""
     acc = schedule.accelerator
-    group = loops.i * schedule.a  # the first output group of the chunk, in its part
-    a = np.minimum(schedule.a, -(-loops.outputs // acc.columns) - group)
-    chunks["a"] = a
+    group = loops.i * schedule.A  # the first output group of the chunk, in its part
+    A = np.minimum(schedule.A, -(-loops.outputs // acc.columns) - group)
+    chunks["A"] = A
     chunks["columns"] = np.minimum(acc.columns, loops.outputs - group * acc.columns)
-    chunks["columns_tail"] = np.minimum(acc.columns, loops.outputs - (group + a - 1) * acc.columns)
+    chunks["columns_tail"] = np.minimum(acc.columns, loops.outputs - (group + A - 1) * acc.columns)
     chunks["output"] = loops.part * schedule.outputs + group * acc.columns
-    group = loops.j * schedule.b  # the first channel group
-    b = np.minimum(schedule.b, -(-loops.channels // acc.rows) - group)
-    chunks["b"] = b
+    group = loops.j * schedule.B  # the first channel group
+    B = np.minimum(schedule.B, -(-loops.channels // acc.rows) - group)
+    chunks["B"] = B
     chunks["rows"] = np.minimum(acc.rows, loops.channels - group * acc.rows)
-    chunks["rows_tail"] = np.minimum(acc.rows, loops.channels - (group + b - 1) * acc.rows)
+    chunks["rows_tail"] = np.minimum(acc.rows, loops.channels - (group + B - 1) * acc.rows)
     chunks["channel"] = loops.part * schedule.channels + group * acc.rows
-    chunks["u"] = schedule.split
-    chunks["position"] = loops.k * schedule.d
-    chunks["d"] = np.minimum(schedule.d, schedule.positions - loops.k * schedule.d)
+    chunks["U"] = schedule.split
+    chunks["position"] = loops.k * schedule.D
+    chunks["D"] = np.minimum(schedule.D, schedule.positions - loops.k * schedule.D)
     chunks["tile"] = loops.tile * schedule.tile_rows
     chunks["width"] = schedule.shape.out_w
     lines = np.minimum(schedule.tile_rows, schedule.shape.out_h - loops.tile * schedule.tile_rows)
@@ -174,14 +174,14 @@ def _set_weights(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
         distinct, which = np.unique(chunks[columns], return_inverse=True)
         bits = np.array([schedule.row_bits(int(count)) for count in distinct])
         chunks[name] = bits[which].reshape(chunks.shape)
-    rows = (chunks["b"] - 1) * chunks["rows"] + chunks["rows_tail"]
-    bits = (chunks["a"] - 1) * chunks["row_bits"] + chunks["row_bits_tail"]
-    beats = -(-(chunks["d"] * chunks["u"] * rows).astype(np.int64) * bits // port)
-    # The units of the first tile come in the order of their weights.
-    of_unit = beats[loops.tile[:, 0] == 0].sum(axis=1)
-    begin = np.cumsum(of_unit) - of_unit
-    unit = loops.part * schedule.trips[0] + loops.i
-    chunks["beat"] = begin[unit] + np.cumsum(beats, axis=1) - beats
+    rows = (chunks["B"] - 1) * chunks["rows"] + chunks["rows_tail"]
+    bits = (chunks["A"] - 1) * chunks["row_bits"] + chunks["row_bits_tail"]
+    beats = -(-(chunks["D"] * chunks["U"] * rows).astype(np.int64) * bits // port)
+    # The stripes of the first tile come in the order of their weights.
+    of_stripe = beats[loops.tile[:, 0] == 0].sum(axis=1)
+    begin = np.cumsum(of_stripe) - of_stripe
+    stripe = loops.part * schedule.trips[0] + loops.i
+    chunks["beat"] = begin[stripe] + np.cumsum(beats, axis=1) - beats
     chunks["beats"] = beats
     if not layer.dynamic or schedule.spills:
         kept = (loops.tile > 0) & schedule.tiling.keeps_weights
@@ -195,18 +195,18 @@ def _set_slots(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     """What each slot of a chunk needs of psum memory and storer."""
     chunks["first"][:, 0] = 1
     chunks["last"][:, -1] = 1
-    psum = schedule.psum_cycles(1) * chunks["a"]
+    psum = schedule.psum_cycles(1) * chunks["A"]
     chunks["psum_read"][:, 1:] = psum[:, 1:]
     chunks["psum_write"][:, :-1] = psum[:, :-1]
     late = chunks["pixels"] - 1 < schedule.accelerator.latency + psum
     chunks["fence"][:, 1:] = late[:, 1:]
-    chunks["store"][:, -1] = schedule.store_cycles(1) * chunks["a"][:, -1]
+    chunks["store"][:, -1] = schedule.store_cycles(1) * chunks["A"][:, -1]
     steps = [(part, i) for part in range(schedule.parts) for i in range(schedule.trips[0])]
-    unit = (loops.part * schedule.trips[0] + loops.i)[:, 0]
+    stripe = (loops.part * schedule.trips[0] + loops.i)[:, 0]
     beats = np.array([schedule.tiling.write_beats(part, i) for part, i in steps])
     words_written = np.array([sum(schedule.tiling.write_words(part, i)) for part, i in steps])
-    chunks["write_beats"][:, -1] = beats[unit]
-    chunks["write_words"][:, -1] = words_written[unit]
+    chunks["write_beats"][:, -1] = beats[stripe]
+    chunks["write_words"][:, -1] = words_written[stripe]
 
 
 def _set_fetches(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
@@ -214,14 +214,14 @@ def _set_fetches(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     trips_j, trips_k = schedule.trips[1:]
     for channels in np.unique(loops.channels).tolist():
         groups = [
-            (j * schedule.b, min(schedule.b, -(-channels // schedule.accelerator.rows) - j * schedule.b))
+            (j * schedule.B, min(schedule.B, -(-channels // schedule.accelerator.rows) - j * schedule.B))
             for j in range(trips_j)
         ]
         cycles = np.array([schedule.fetch_cycles(first, count, channels) for first, count in groups])
         vectors = np.array([sum(schedule.vector_words(first, count, channels)) for first, count in groups])
         mine = (loops.channels == channels)[:, 0]
         for when, row_start in (("row", True), ("in", False)):
-            new = np.array([schedule.new_vectors(k * schedule.d, row_start) for k in range(trips_k)])
+            new = np.array([schedule.new_vectors(k * schedule.D, row_start) for k in range(trips_k)])
             chunks[f"fetch_{when}"][mine] = cycles[loops.j] * new[loops.k]
             chunks[f"words_{when}"][mine] = vectors[loops.j] * new[loops.k]
 
@@ -231,13 +231,13 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     channels, outputs = schedule.part_of(part)
     channel0, output0 = part * schedule.channels, part * schedule.outputs
     lines = schedule.tile_ifmap_lines(tile)
-    if schedule.ifmap_passes > 1:
-        first = i * schedule.a * acc.columns
-        outputs = min(first + schedule.a * acc.columns, outputs) - first
+    if schedule.ifmap_sweeps > 1:
+        first = i * schedule.A * acc.columns
+        outputs = min(first + schedule.A * acc.columns, outputs) - first
         output0 += first
     if schedule.split_channels:
-        first = j * schedule.b * acc.rows
-        channels = min(first + schedule.b * acc.rows, channels) - first
+        first = j * schedule.B * acc.rows
+        channels = min(first + schedule.B * acc.rows, channels) - first
         channel0 += first
     residual = 0
     # The sum is needed with the last channels.
@@ -304,21 +304,21 @@ def _stream(values: np.ndarray, chunk: np.void, schedule: Schedule) -> np.ndarra
     unit = schedule.stream.unit(acc)
     inputs = values.shape[1]  # of one group: a part is one group, or lies on the diagonal
     parts = []
-    for q in range(chunk["d"]):
+    for q in range(chunk["D"]):
         plane = values[:, :, chunk["position"] + q]
         if schedule.stream.diagonal:
             outputs = schedule.shape.outputs // schedule.shape.groups
             mine = plane[chunk["output"] : chunk["output"] + chunk["columns"]]
             parts.append(mine.reshape(-1, outputs, inputs).transpose(0, 2, 1))
             continue
-        for r in range(chunk["b"]):
+        for r in range(chunk["B"]):
             low = chunk["channel"] % inputs + r * acc.rows
-            rows = chunk["rows_tail"] if r == chunk["b"] - 1 else chunk["rows"]
+            rows = chunk["rows_tail"] if r == chunk["B"] - 1 else chunk["rows"]
             block = plane[:, low : low + rows]
-            for u in range(chunk["u"]):
-                for s in range(chunk["a"]):
+            for u in range(chunk["U"]):
+                for s in range(chunk["A"]):
                     start = chunk["output"] + s * acc.columns
-                    columns = chunk["columns_tail"] if s == chunk["a"] - 1 else chunk["columns"]
+                    columns = chunk["columns_tail"] if s == chunk["A"] - 1 else chunk["columns"]
                     part = block[start // unit : -(-(start + columns) // unit)].T
                     parts.append(_sub_record(part, u, acc) if schedule.stream.sub_records else part)
     return np.concatenate([part.ravel() for part in parts])

@@ -83,7 +83,7 @@ class Schedule:
         shape: the layer as the array sees it, folded or not.
         format: what a row of the weight stream carries, one of `sim.formats.FORMATS` or `LAYOUTS`.
         codewords: k of the layer's codebook, 0 without one.
-        a, b, d: extension factors.
+        A, B, D: extension factors.
         overlap: two WRF banks, the next chunk loads while this one computes.
         tile_rows: output rows of a spatial tile.
         outputs_outer: the loop over output groups lies outside that over spatial tiles: weights are
@@ -100,9 +100,9 @@ class Schedule:
     shape: ConvShape
     format: str = "dense"
     codewords: int = 0
-    a: int = 1
-    b: int = 1
-    d: int = 1
+    A: int = 1
+    B: int = 1
+    D: int = 1
     overlap: bool = True
     tile_rows: int = 1
     outputs_outer: bool = False
@@ -117,10 +117,10 @@ class Schedule:
         self._check_source()
 
     def _check_loading(self) -> None:
-        if self.accelerator.dataflow == "ws" and (self.a, self.b, self.d) != (1, 1, 1):
+        if self.accelerator.dataflow == "ws" and (self.A, self.B, self.D) != (1, 1, 1):
             raise InputError(
                 "A, B, D",
-                (self.a, self.b, self.d),
+                (self.A, self.B, self.D),
                 "a weight-stationary array holds one weight a PE",
                 "use 1, 1, 1 or dataflow = 'ews'",
             )
@@ -134,30 +134,30 @@ class Schedule:
 
     def _check_register_files(self) -> None:
         acc = self.accelerator
-        tokens = self.a * self.b * self.d * self.split
+        tokens = self.A * self.B * self.D * self.split
         depth = acc.wrf_depth // 2 if self.overlap else acc.wrf_depth
         if tokens > depth:
-            product = f"{self.a}*{self.b}*{self.d}*{self.split}"
+            product = f"{self.A}*{self.B}*{self.D}*{self.split}"
             raise InputError(
                 "A*B*D*U",
                 product,
                 f"{tokens} entries exceed the {depth} of a WRF bank",
                 f"choose factors whose product is at most {depth}, or raise wrf_depth",
             )
-        if self.a > acc.prf_depth:
-            raise InputError("A", self.a, f"prf_depth is {acc.prf_depth}", "lower A")
-        if 2 * self.b * self.d > acc.arf_depth:
+        if acc.prf_depth < self.A:
+            raise InputError("A", self.A, f"prf_depth is {acc.prf_depth}", "lower A")
+        if acc.arf_depth < 2 * self.B * self.D:
             raise InputError(
                 "B*D",
-                self.b * self.d,
+                self.B * self.D,
                 f"window and next pixel exceed arf_depth = {acc.arf_depth}",
                 "lower B or D, or raise arf_depth",
             )
 
     def _check_tile(self) -> None:
-        if self.stream.diagonal and (self.a, self.b) != (1, 1):
+        if self.stream.diagonal and (self.A, self.B) != (1, 1):
             raise InputError(
-                "A, B", (self.a, self.b), "groups on the diagonal fill the array", "use A = B = 1"
+                "A, B", (self.A, self.B), "groups on the diagonal fill the array", "use A = B = 1"
             )
         if not 1 <= self.tile_rows <= self.shape.out_h:
             lines = self.shape.out_h
@@ -179,9 +179,9 @@ class Schedule:
         return {
             "format": self.format,
             "codewords": self.codewords,
-            "a": self.a,
-            "b": self.b,
-            "d": self.d,
+            "a": self.A,
+            "b": self.B,
+            "d": self.D,
             "overlap": self.overlap,
             "tile_rows": self.tile_rows,
             "outputs_outer": self.outputs_outer,
@@ -264,9 +264,9 @@ class Schedule:
     def trips(self) -> tuple[int, int, int]:
         """Trips of the loops over i (output groups), j (channel groups), k (positions) of a part."""
         return (
-            -(-self.output_groups // self.a),
-            -(-self.channel_groups // self.b),
-            -(-self.positions // self.d),
+            -(-self.output_groups // self.A),
+            -(-self.channel_groups // self.B),
+            -(-self.positions // self.D),
         )
 
     @cached_property
@@ -274,7 +274,7 @@ class Schedule:
         return -(-self.shape.out_h // self.tile_rows)
 
     @property
-    def ifmap_passes(self) -> int:
+    def ifmap_sweeps(self) -> int:
         """How often a part's whole ifmap is brought into L1."""
         return self.trips[0] if self.split_channels or (self.outputs_outer and self.tiles > 1) else 1
 
@@ -326,7 +326,7 @@ class Schedule:
     def new_vectors(self, first_position: int, row_start: bool) -> int:
         """Vectors fetched for a pixel and channel group, of the positions from `first_position`."""
         _, kx = self.shape.kernel
-        last = min(first_position + self.d, self.positions)
+        last = min(first_position + self.D, self.positions)
         total, position = 0, first_position
         while position < last:
             end = min(last, (position // kx + 1) * kx)
@@ -336,15 +336,15 @@ class Schedule:
             position = end
         return total
 
-    def psum_cycles(self, a: int) -> int:
-        """Cycles to read or write the stored psums of one pixel, `a` output groups."""
+    def psum_cycles(self, A: int) -> int:
+        """Cycles to read or write the stored psums of one pixel, `A` output groups."""
         acc = self.accelerator
         words = ceil(acc.columns * acc.psum_store_bits / 64)
-        return a * ceil(words / acc.psum_banks)
+        return A * ceil(words / acc.psum_banks)
 
-    def store_cycles(self, a: int) -> int:
-        """Storer cycles of one pixel, `a` output groups."""
+    def store_cycles(self, A: int) -> int:
+        """Storer cycles of one pixel, `A` output groups."""
         acc = self.accelerator
         residual = ceil(ceil(acc.columns / 8) / acc.ifmap_banks) if self.shape.residual else 0
         lanes = acc.wide_lanes if self.shape.wide else acc.requant_lanes
-        return a * (ceil(acc.columns / lanes) + residual)
+        return A * (ceil(acc.columns / lanes) + residual)

@@ -59,17 +59,17 @@ def _beats(row_words: list[int], dma_bits: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _unit_beats(
-    parts: int, outputs: int, tail: int, columns: int, a: int, size: int, dma_bits: int
+def _stripe_beats(
+    parts: int, outputs: int, tail: int, columns: int, A: int, size: int, dma_bits: int
 ) -> frozenset[tuple[int, int]]:
-    """(output groups, DMA beats of a pixel) of every unit; `outputs` of a part, `tail` of the last one."""
+    """(output groups, DMA beats of a pixel) of every stripe; `outputs` of a part, `tail` of the last one."""
     found = set()
     for part in {*range(min(parts, WORD)), parts - 1}:  # places in a word repeat after so many
         count = tail if part == parts - 1 else outputs
-        steps = -(-count // (a * columns))
+        steps = -(-count // (A * columns))
         for i in {*range(min(steps, WORD)), steps - 1}:
-            first = i * a * columns
-            row_words = _row_words(part * outputs + first, min(a * columns, count - first), columns, size)
+            first = i * A * columns
+            row_words = _row_words(part * outputs + first, min(A * columns, count - first), columns, size)
             found.add((len(row_words), _beats(row_words, dma_bits)))
     return frozenset(found)
 
@@ -107,13 +107,13 @@ class Tiling:
     def tile_channels(self) -> int:
         """Channels in an ifmap tile; fewer at the end of a part."""
         how = self.schedule
-        return min(how.channels, how.b * how.accelerator.rows) if how.split_channels else how.channels
+        return min(how.channels, how.B * how.accelerator.rows) if how.split_channels else how.channels
 
     @property
     def tile_outputs(self) -> int:
         """Output channels in a residual tile; fewer at the end of a part."""
         how = self.schedule
-        return min(how.outputs, how.a * how.accelerator.columns) if how.ifmap_passes > 1 else how.outputs
+        return min(how.outputs, how.A * how.accelerator.columns) if how.ifmap_sweeps > 1 else how.outputs
 
     def ifmap_words(self, step: int) -> tuple[int, int]:
         """Words of an ifmap pixel, brought in `step` channels at a time: the most at once, and in all."""
@@ -160,7 +160,7 @@ class Tiling:
         how, acc = self.schedule, self.schedule.accelerator
         if how.trips[1] * how.trips[2] == 1:
             return 0
-        columns = min(how.a * acc.columns, how.outputs)
+        columns = min(how.A * acc.columns, how.outputs)
         return (how.tile_rows * how.shape.out_w * columns * acc.psum_store_bits) // 8
 
     @cached_property
@@ -168,18 +168,20 @@ class Tiling:
         """Finished bytes of one output group and tile that wait in L1 for the DMA, at most."""
         how = self.schedule
         tokens = (
-            (how.channel_groups - (how.trips[1] - 1) * how.b)
-            * (how.positions - (how.trips[2] - 1) * how.d)
+            (how.channel_groups - (how.trips[1] - 1) * how.B)
+            * (how.positions - (how.trips[2] - 1) * how.D)
             * how.split
         )
-        return how.tile_rows * how.shape.out_w * self.waiting_bytes(how.a, tokens)
+        return how.tile_rows * how.shape.out_w * self.waiting_bytes(how.A, tokens)
 
-    def waiting_bytes(self, a: int, tokens: int) -> int:
+    def waiting_bytes(self, A: int, tokens: int) -> int:
         """Finished bytes of a pixel that wait, if a last chunk has `tokens` for each output group."""
         how, acc = self.schedule, self.schedule.accelerator
         _, tail = how.part_of(how.parts - 1)
-        units = _unit_beats(how.parts, how.outputs, tail, acc.columns, a, how.shape.output_size, acc.dma_bits)
-        return max(0, *(beats - rows * tokens for rows, beats in units)) * acc.dma_bits // 8
+        stripes = _stripe_beats(
+            how.parts, how.outputs, tail, acc.columns, A, how.shape.output_size, acc.dma_bits
+        )
+        return max(0, *(beats - rows * tokens for rows, beats in stripes)) * acc.dma_bits // 8
 
     @property
     def ofmap_buffers(self) -> int:
@@ -196,8 +198,8 @@ class Tiling:
     def write_words(self, part: int, i: int) -> list[int]:
         """Words of the finished rows of one pixel, step i of a part."""
         how, columns = self.schedule, self.schedule.accelerator.columns
-        first = i * how.a * columns
-        outputs = min(how.a * columns, how.part_of(part)[1] - first)
+        first = i * how.A * columns
+        outputs = min(how.A * columns, how.part_of(part)[1] - first)
         return _row_words(part * how.outputs + first, outputs, columns, how.shape.output_size)
 
     def write_beats(self, part: int, i: int) -> int:
@@ -207,15 +209,30 @@ class Tiling:
     def phase(self, part: int, i: int = 0) -> tuple[int, int]:
         """Where in a word the channels of a part begin, and the outputs of its step i."""
         how = self.schedule
-        first = part * how.outputs + i * how.a * how.accelerator.columns
+        first = part * how.outputs + i * how.A * how.accelerator.columns
         return part * how.channels % WORD, first % WORD
 
     # ---- weights in L2
 
     @cached_property
     def keeps_weights(self) -> bool:
-        """Whether L2 keeps the weights that the next spatial tile needs again."""
+        """Whether L2 keeps the weights that the next spatial tile needs again, as they lie there: in whole beats."""
         how = self.schedule
-        groups = min(how.a, how.output_groups) if how.outputs_outer else how.output_groups
-        bits = how.rows_bits(groups)
-        return bits * how.channels * how.positions * how.split <= 8 * how.accelerator.weight_bytes
+        steps = 1 if how.outputs_outer else how.trips[0]
+        beats = (steps - 1) * self._weight_beats(0) + self._weight_beats(steps - 1)
+        return beats * how.accelerator.weight_port_bits <= 8 * how.accelerator.weight_bytes
+
+    def _weight_beats(self, i: int) -> int:
+        """Beats of all chunks of step i over output groups of a full part; each chunk fills its last beat up."""
+        how = self.schedule
+        before = how.rows_bits(i * how.A) if i else 0
+        bits = how.rows_bits(min((i + 1) * how.A, how.output_groups)) - before
+        _, trips_j, trips_k = how.trips
+        beats = 0
+        for j, times_j in ((0, trips_j - 1), (trips_j - 1, 1)):
+            rows = min(how.B * how.accelerator.rows, how.channels - j * how.B * how.accelerator.rows)
+            for k, times_k in ((0, trips_k - 1), (trips_k - 1, 1)):
+                positions = min(how.D, how.positions - k * how.D)
+                sent = rows * positions * how.split * bits
+                beats += times_j * times_k * -(-sent // how.accelerator.weight_port_bits)
+        return beats

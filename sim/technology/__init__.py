@@ -5,7 +5,7 @@ One TOML file a technology; every coefficient says where it comes from and how s
 
 from __future__ import annotations
 
-import tomllib
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError, nearest
+from sim.files import read_toml
 from sim.technology.base import Technology
 from sim.technology.provenance import Figure
 from sim.technology.published import Published
@@ -24,6 +25,8 @@ __all__ = ["DEFAULT", "NAMES", "Figure", "Technology", "load", "mapping_energy"]
 
 DEFAULT = "mvq40"
 NAMES = (DEFAULT, "sg13g2", "sky130hd", "asap7")
+SMALLEST, LARGEST = 1e-12, 1e12
+"""Of a coefficient that is not 0; of a clock in Hz too."""
 _FOLDER = Path(__file__).parent
 _KINDS: dict[str, type[Published] | type[Synthesized]] = {"published": Published, "synthesized": Synthesized}
 
@@ -66,19 +69,29 @@ def mapping_energy(accelerator: Accelerator) -> tuple[str, dict[str, float]]:
 
 
 def _read(path: Path) -> Published | Synthesized:
-    try:
-        fields = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError("technology", str(path), str(error), "give a readable TOML file") from None
+    fields = read_toml(path, "technology")
     kind = fields.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(
             f"{path.name}: kind", kind, "unknown" if kind else "missing", nearest(str(kind), _KINDS)
         )
+    _require_sane(path, fields)
     try:
-        return _KINDS[kind].model_validate(fields)
+        # As JSON, in which a strict model takes a list for a tuple and a text for the key of a table.
+        return _KINDS[kind].model_validate_json(json.dumps(fields, default=str), strict=True)
     except ValidationError as error:
         raise _explained(path, kind, error.errors()[0]) from None
+
+
+def _require_sane(path: Path, value: Any, field: str = "") -> None:
+    """Raises InputError where a number is so large or small that no unit makes it a coefficient."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in items:
+            _require_sane(path, part, f"{field}.{key}" if field else str(key))
+    elif isinstance(value, int | float) and value and not SMALLEST <= abs(value) <= LARGEST:
+        problem = f"lies outside {SMALLEST:g} to {LARGEST:g}"
+        raise InputError(f"{path.name}: {field}", value, problem, "give it in the unit of the field")
 
 
 def _explained(path: Path, kind: str, first: Any) -> InputError:
@@ -86,9 +99,17 @@ def _explained(path: Path, kind: str, first: Any) -> InputError:
     field = ".".join(str(part) for part in first["loc"])
     if isinstance(cause, InputError):
         return InputError(f"{path.name}: {cause.field}", cause.value, cause.problem, cause.fix)
-    example = f"see sim/technology/{DEFAULT if kind == 'published' else 'sg13g2'}.toml"
-    if first["type"] == "missing":
-        return InputError(f"{path.name}: {field}", None, "missing", f"add it; {example}")
     if first["type"] == "extra_forbidden":
-        return InputError(f"{path.name}: {field}", first["input"], "no such field", f"take it out; {example}")
-    return InputError(f"{path.name}: {field}", first["input"], first["msg"], example)
+        return InputError(f"{path.name}: {field}", first["input"], "no such field", "take it out")
+    example = _example(DEFAULT if kind == "published" else "sg13g2", first["loc"])
+    if first["type"] == "missing":
+        return InputError(f"{path.name}: {field}", None, "missing", f"add it{example}")
+    return InputError(f"{path.name}: {field}", first["input"], first["msg"], f"correct it{example}")
+
+
+def _example(technology: str, place: tuple[int | str, ...]) -> str:
+    """What a technology of ours has in a field."""
+    value: Any = read_toml(_FOLDER / f"{technology}.toml", "technology")
+    for part in place:
+        value = value.get(part) if isinstance(value, dict) else None
+    return "" if value is None else f"; that of {technology} is {str(value)[:80]}"

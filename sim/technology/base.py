@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator
 
 from sim.accelerator.systolic import Accelerator
+from sim.errors import InputError
 from sim.technology.provenance import Figure
+
+CODEBOOK_BYTES = "codebook_bytes"
+"""What a coefficient may need beside the fields of an accelerator: k times d."""
+
+
+def _of_accelerators(needs: dict[str, int | bool]) -> dict[str, int | bool]:
+    for field in needs:
+        if field not in (*Accelerator.model_fields, CODEBOOK_BYTES):
+            raise InputError(f"needs.{field}", needs[field], "no such field of an accelerator", "correct it")
+    return needs
+
+
+Needs = Annotated[dict[str, int | bool], AfterValidator(_of_accelerators)]
+"""Accelerator fields that a coefficient holds for, with their values."""
+
+
+def needed(accelerator: Accelerator, field: str) -> int | bool:
+    """What an accelerator has of a field of `Needs`."""
+    if field == CODEBOOK_BYTES:
+        return accelerator.codebook_entries * accelerator.codeword_length
+    found: int | bool = getattr(accelerator, field)
+    return found
 
 
 class Technology(Protocol):

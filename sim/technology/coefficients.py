@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 
 from sim.accelerator.systolic import Accelerator
 from sim.technology.banks import Bank, rom_bank
+from sim.technology.base import Needs, needed
 from sim.technology.provenance import Figure, Label, Strict, missing
 
-Unit = Literal["PE", "row", "column", "accelerator"]
+SizeUnit = Literal["PE", "row", "column", "accelerator"]
 _ROM_BANK = "rom_bank_bytes"
 
 
@@ -27,16 +28,17 @@ class Sized(Sourced):
     """A component at some sizes: straight lines between them, or through 0 and the only one.
 
     Attributes:
-        um2, flip_flops: by units.
-        valid: smallest and largest number of units.
+        unit: what its size is counted in.
+        um2, flip_flops: by size.
+        valid: smallest and largest size.
         needs: accelerator fields that it holds for.
     """
 
-    unit: Unit
+    unit: SizeUnit
     um2: dict[int, float]
     flip_flops: dict[int, int]
     valid: tuple[int, int]
-    needs: dict[str, int | bool] = Field({})
+    needs: Needs = Field({})
 
     @model_validator(mode="after")
     def _complete(self) -> Sized:
@@ -59,11 +61,10 @@ class Sized(Sourced):
         return self._at(self.flip_flops, accelerator)
 
     def _at(self, sizes: Mapping[int, float], accelerator: Accelerator) -> Figure:
-        for field, needed in self.needs.items():
-            found = getattr(accelerator, field)
-            if found != needed:
-                return missing(f"measured for {field} = {needed}, not {found}")
-        units = units_of(self.unit, accelerator)
+        for field, wanted in self.needs.items():
+            if (found := needed(accelerator, field)) != wanted:
+                return missing(f"measured for {field} = {wanted}, not {found}")
+        units = size_units(self.unit, accelerator)
         low, high = self.valid
         if not low <= units <= high:
             return missing(f"measured for {low} to {high} {self.unit}s, not {units}")
@@ -168,7 +169,7 @@ class Price(Sourced):
         return Figure(_log_log(self.at, size), label, self.source, self.uncertainty)
 
 
-def units_of(unit: Unit, accelerator: Accelerator) -> int:
+def size_units(unit: SizeUnit, accelerator: Accelerator) -> int:
     """How many of them an accelerator has."""
     return {
         "PE": accelerator.rows * accelerator.columns,

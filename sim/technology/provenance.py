@@ -20,7 +20,7 @@ _LEAST_SURE_FIRST: tuple[Label, ...] = ("assumed", "fit", "derived", "table", "m
 class Strict(BaseModel):
     """Part of a coefficient file: every field known, none more."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from sim.accelerator.systolic import Accelerator
 from sim.technology import dram
+from sim.technology.base import Needs, needed
 from sim.technology.provenance import Figure, Label, Strict, missing
 
 _MB = 2**20
@@ -37,17 +38,16 @@ class Part(Strict):
     label: Label = "table"
     source: str = ""
     fit: Fit | None = None
-    needs: dict[str, int] = Field({})
+    needs: Needs = Field({})
     missing: str = ""
 
     def area(self, accelerator: Accelerator) -> Figure:
         """Area of this part on an accelerator."""
         if self.fit is None:
             return missing(self.missing)
-        for field, needed in self.needs.items():
-            found = _field(accelerator, field)
-            if found != needed:
-                return missing(f"{self.source} holds for {field} = {needed}, not {found}")
+        for field, value in self.needs.items():
+            if (found := needed(accelerator, field)) != value:
+                return missing(f"{self.source} holds for {field} = {value}, not {found}")
         size = _square_size(accelerator)
         if size in self.table:
             return Figure(self.table[size], self.label, self.source)
@@ -162,9 +162,3 @@ class Published(Strict):
 
 def _square_size(accelerator: Accelerator) -> int | None:
     return accelerator.rows if accelerator.rows == accelerator.columns else None
-
-
-def _field(accelerator: Accelerator, field: str) -> int:
-    if field == "codebook_bytes":
-        return accelerator.codebook_entries * accelerator.codeword_length
-    return int(getattr(accelerator, field))

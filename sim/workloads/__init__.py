@@ -36,11 +36,11 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "smollm2-135m-decode": transformer.SMOLLM2_135M.decode,
     "sd-v1-4": unet.stable_diffusion,
     "zeroscope": unet.zeroscope,
-    "zeroscope-edit": lambda: unet.zeroscope("zeroscope-edit", passes=unet.EDIT_PASSES),
+    "zeroscope-edit": lambda: unet.zeroscope("zeroscope-edit", passes=unet.EDIT_EVALUATIONS),
     "wan2.1-1.3b": lambda: video.wan_1b("wan2.1-1.3b"),
-    "wan2.1-1.3b-edit": lambda: video.wan_1b("wan2.1-1.3b-edit", video.EDIT_PASSES),
+    "wan2.1-1.3b-edit": lambda: video.wan_1b("wan2.1-1.3b-edit", video.EDIT_EVALUATIONS),
     "wan2.1-14b": lambda: video.wan_14b("wan2.1-14b"),
-    "wan2.1-14b-edit": lambda: video.wan_14b("wan2.1-14b-edit", video.EDIT_PASSES),
+    "wan2.1-14b-edit": lambda: video.wan_14b("wan2.1-14b-edit", video.EDIT_EVALUATIONS),
     "cogvideox-5b": video.cogvideox,
 }
 

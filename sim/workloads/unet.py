@@ -8,14 +8,14 @@ from sim.workloads.builder import NONE, Builder, Tensor
 from sim.workloads.transformer import Attention, gated_feed_forward
 from sim.workloads.workload import Workload
 
-EDIT_PASSES = 50 + 50 * 2
+EDIT_EVALUATIONS = 50 + 50 * 2
 """Of an edit by FreeMask (arXiv 2409.20500): inversion, then steps with and without the prompt."""
 
 _WIDTHS = (320, 640, 1280, 1280)
 
 
 def stable_diffusion() -> Workload:
-    """U-Net of Stable Diffusion v1-4 (Rombach et al., CVPR 2022): one pass for 512x512 pixels.
+    """U-Net of Stable Diffusion v1-4 (Rombach et al., CVPR 2022): one evaluation for 512x512 pixels.
 
     Latents 4x64x64, 77 text tokens of 768, 8 heads at every width.
     """

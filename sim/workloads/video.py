@@ -6,7 +6,7 @@ from sim.workloads.builder import Builder, Tensor
 from sim.workloads.transformer import Attention, feed_forward
 from sim.workloads.workload import Workload
 
-EDIT_PASSES = 49 * 2 * 2
+EDIT_EVALUATIONS = 49 * 2 * 2
 """Of an edit by DFVEdit: steps, source and target, with and without the prompt."""
 
 

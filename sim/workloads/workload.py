@@ -13,7 +13,7 @@ class Workload:
 
     Attributes:
         parameters: all that a framework counts: weights, biases, normalizations, embeddings.
-        passes: through the shapes that one use takes, as 196 for one edit of a video.
+        passes: evaluations of the network that one use takes, as 196 for one edit of a video.
     """
 
     name: str
@@ -23,5 +23,5 @@ class Workload:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one pass."""
+        """Multiply-accumulates of one evaluation."""
         return sum(shape.macs for shape in self.shapes)

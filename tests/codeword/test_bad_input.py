@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,7 +194,8 @@ def test_compress_nan_weight(codeword: Command, checkpoint: Path, tmp_path: Path
 
 def test_compress_missing_model(codeword: Command, tmp_path: Path) -> None:
     assert_refused(
-        codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x"), "none.safetensors"
+        codeword("compress", tmp_path / "none.safetensors", "-o", tmp_path / "x.safetensors"),
+        "none.safetensors",
     )
 
 
@@ -219,3 +221,165 @@ def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
     assert_refused(
         Result(done.returncode, done.stdout, done.stderr), "'amaranth'", "pip install 'codeword[rtl]'"
     )
+
+
+def test_an_error_says_in_which_file_and_layer(codeword: Command, network: Path) -> None:
+    edit(network, tensors={"a.shift": np.empty(0, np.uint8)})
+    result = codeword("estimate", network, "-a", "ews-cms-16")
+    assert_refused(result, f"{network}: a.shift = [0]", "has no element")
+    edit(network, tensors={"a.shift": np.full(16, 48, np.uint8)})
+    assert_refused(codeword("estimate", network, "-a", "ews-cms-16"), f"{network}: a.shift = ", "1 to 47")
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda h: h["layers"][0].update(stride=[True, 1]), ("stem.stride.0 = True", "valid integer")),
+        (lambda h: h["layers"][0].update(stride=["1", 1]), ("stem.stride.0 = '1'", "valid integer")),
+        (lambda h: h["layers"][0].update(stride=[1, 2**25]), ("stem.stride.1 = 33554432", "16777216")),
+        (lambda h: h.update(layers=[]), ("layers = []", "computes nothing")),
+        (lambda h: h.update(name="a\nb"), (r"network name = 'a\nb'", "ends a line")),
+        (lambda h: h.update(metadata={"synthetic": True}), ("metadata.weights = None", "write a text")),
+        (lambda h: h.update(metadata={"synthetic": "yes"}), ("metadata.synthetic = 'yes'", "true or false")),
+        (lambda h: h["input"].update(scale="1"), ("input.scale = '1'", "valid number")),
+    ],
+)
+def test_headers(codeword: Command, network: Path, change: Any, parts: tuple[str, ...]) -> None:
+    edit(network, header=change)
+    assert_refused(codeword("estimate", network, "-a", "ews-cms-16"), str(network), *parts)
+
+
+def test_a_header_nested_deeply(codeword: Command, network: Path) -> None:
+    save_file({}, network, {"codeword": "[" * 100_000})
+    assert_refused(codeword("estimate", network, "-a", "ews-cms-16"), str(network), "nested too deeply")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (b'name = "\xff"', ("not UTF-8 at byte 8",)),
+        (b"base = 5", ("m.toml: base = 5", "is no name")),
+        (b'base = "ews-cmz-4"', ("m.toml: accelerator", "'ews-cm'")),
+        (b'base = "ews-4"\nclock_hz = true', ("m.toml: clock_hz = True", "valid number")),
+        (b'base = "ews-4"\nrows = "4"', ("m.toml: rows = '4'", "valid integer")),
+        (b'base = "ews-4"\nedge_registers = "yes"', ("m.toml: edge_registers = 'yes'", "boolean")),
+        (b'base = "ews-4"\nwrf_depth = 1000000', ("wrf_depth = 1000000", "1024")),
+        (b'base = "ews-4"\nname = "x\\ninitial $finish;"', (r"name = 'x\ninitial $finish;'", "ends a line")),
+        (b"a = " + b"[" * 100_000, ("not TOML",)),
+        (b"rows = " + b"9" * 5000, ("not TOML",)),
+    ],
+)
+def test_descriptions(codeword: Command, tmp_path: Path, text: bytes, parts: tuple[str, ...]) -> None:
+    (tmp_path / "m.toml").write_bytes(text)
+    assert_refused(codeword("estimate", "resnet20", "-a", tmp_path / "m.toml"), "m.toml", *parts)
+
+
+def test_what_verilog_cannot_bear_is_refused_there_alone(codeword: Command, tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text('base = "ews-4"\nname = "моя [red] */"', encoding="utf-8")
+    estimated = codeword("estimate", "resnet20", "-a", tmp_path / "m.toml")
+    assert estimated.status == 0
+    assert "моя [red] */" in estimated.out
+    for verb in (("verilog", "-o", tmp_path / "rtl"), ("verify",)):
+        assert_refused(codeword(*verb, "-a", tmp_path / "m.toml"), "name = 'моя [red] */'", "ASCII")
+    assert not (tmp_path / "rtl").exists()
+
+
+def test_names_are_printed_as_they_are(codeword: Command, tmp_path: Path) -> None:
+    names = ["[red]a[/red]", "x[/b]", ":smile:", "网络 слой", "a, b", "n" * 150]
+    head = "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,\n"
+    lines = "".join(f'"{name}",8,8,3,3,4,4,1,\n' for name in names)
+    (tmp_path / "net.csv").write_text(head + lines, encoding="utf-8")
+    result = codeword("estimate", tmp_path / "net.csv", "-a", "ews-4")
+    assert result.status == 0
+    for name in names:
+        assert f" {name} " in result.out
+
+
+@pytest.mark.parametrize("where", ["--technology", "the description"])
+def test_an_error_about_a_technology_blames_it(codeword: Command, tmp_path: Path, where: str) -> None:
+    table = tmp_path / "t.toml"
+    table.write_text('kind = "published"\nmore = 1\n')
+    (tmp_path / "m.toml").write_text(f'base = "ews-4"\ntechnology = "{table}"\n')
+    options = ["ews-4", where, table] if where.startswith("--") else [tmp_path / "m.toml"]
+    result = codeword("estimate", "resnet20", "-a", *options)
+    assert_refused(result, "codeword: t.toml: ")
+    assert "sim/technology" not in result.err
+
+
+def test_a_layer_of_no_network(codeword: Command) -> None:
+    assert_refused(codeword("verify", "-a", "ews-4", "--layer", "a"), "--layer = 'a'", "--network")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "x.npy"), "No space left on device: 'x.npy'"),
+        (MemoryError("Unable to allocate 8 TiB"), "out of memory (Unable to allocate 8 TiB)"),
+        (RecursionError(), "nested too deeply"),
+    ],
+)
+def test_what_goes_wrong_around_us_is_told_in_one_place(
+    codeword: Command, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("codeword.api.estimate", fail)
+    assert_refused(codeword("estimate", "resnet20", "-a", "ews-4"), words)
+
+
+def test_archives_and_empty_files_are_no_images(codeword: Command, network: Path, tmp_path: Path) -> None:
+    file = tmp_path / "x.npy"
+    options = ("simulate", network, "-a", "ews-cms-16", "--input", file)
+    with file.open("wb") as stream:
+        np.savez(stream, np.zeros((1, 1, 6, 6), np.int8))
+    assert_refused(codeword(*options), "is no .npy file")
+    file.write_bytes(b"\x93NUMPY\1\0\4\0{{{{")
+    assert_refused(codeword(*options), "cannot be read")
+    np.save(file, np.zeros((0, 1, 6, 6), np.int8))
+    assert_refused(codeword(*options), "holds no image")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata"),
+    [
+        ({"blocks.x.conv1.weight": (1,), "conv.weight": (16, 1, 3, 3)}, {}),
+        ({"blocks.2.conv1.weight": (1,), "conv.weight": ()}, {}),
+        ({"blocks.2.conv1.weight": (1,), "conv.weight": (16, 1, 3, 3)}, {}),
+        ({"blocks.2.conv1.assignments": (3,), "codebook": (3,), "conv.weight": (16, 1, 3, 3)}, {}),
+        (
+            {"blocks.2.conv1.assignments": (3,), "codebook": (3, 4), "conv.weight": (16, 1, 3, 3)},
+            {"pattern": "x"},
+        ),
+    ],
+)
+def test_compress_other_tensors(
+    codeword: Command, tmp_path: Path, tensors: dict[str, tuple[int, ...]], metadata: dict[str, str]
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({name: np.zeros(shape, np.float32) for name, shape in tensors.items()}, file, metadata)
+    assert_refused(
+        codeword("compress", file, "-o", tmp_path / "out.safetensors"), "model.safetensors", "ResNet"
+    )
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"\0\0\x08\xff"])
+def test_compress_other_data(codeword: Command, tmp_path: Path, suffix: str, content: bytes) -> None:
+    for split in ("train", "t10k"):
+        for what in ("images-idx3", "labels-idx1"):
+            (tmp_path / f"{split}-{what}-ubyte{suffix}").write_bytes(content)
+    options = ("-o", tmp_path / "out.safetensors", "--data", tmp_path)
+    assert_refused(codeword("compress", "resnet20-fashion", *options), "train-images-idx3-ubyte")
+
+
+def test_verify_what_is_no_text(codeword: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.v").write_bytes(b"\xff\0")
+    assert_refused(codeword("verify", "-a", "ews-4", "--rtl", tmp_path), "rtl = ", "no text")
+
+
+@pytest.mark.parametrize("figures", ["", "junk", "[]", "{}"])
+def test_a_report_on_other_figures(codeword: Command, tmp_path: Path, figures: str) -> None:
+    (tmp_path / "x.json").write_text(figures)
+    options = ("--stage", "text", "--out", tmp_path / "x.json")
+    assert_refused(codeword("report", "vq4all", *options), "x.json", "run the stage")

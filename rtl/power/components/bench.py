@@ -15,7 +15,7 @@ from sim.accelerator import Accelerator, load
 Words = dict[str, np.ndarray]
 Statistics = dict[str, float]
 Phases = Iterator[tuple[Words, Mapping[str, int]]]
-"""Stimulus of each phase, and how many of each unit it has."""
+"""Stimulus of each phase, and how many words, rows, ... it has, whatever its events are counted by."""
 
 ACTIVATION = ("activation_zero_rate", "activation_toggle_rate")
 TOKENS = 64
@@ -28,14 +28,14 @@ class Event:
 
     Attributes:
         phase: of the bench, in which it happens.
-        unit: what it is counted by.
+        counted_by: what it is the energy of one of, as "words".
         statistics: on which it depends.
         inside: text in the path of the instances that spend it, "" for all but the others'.
     """
 
     name: str
     phase: int
-    unit: str
+    counted_by: str
     statistics: tuple[str, ...]
     inside: str = ""
 
@@ -50,7 +50,7 @@ class Bench:
         machine: the accelerator that it belongs to; block: the component.
         dense: fed with unpruned weights, too.
         variant: tells components of one kind apart.
-        phases: stimulus of each phase and how many of each unit it has; earlier ones set the state.
+        phases: stimulus of each phase, and what its events are counted by; earlier ones set the state.
     """
 
     size: Mapping[str, int]

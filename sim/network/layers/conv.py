@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from sim.network.check import require, require_array, require_clamp, require_window
+from sim.network.check import require, require_array, require_clamp, require_filled, require_window
 from sim.network.integer import pad, requantize
 from sim.network.layers.base import Operand, Single
 from sim.network.layers.fields import Int8, Map, Natural, Pair, Positive, Presence, Stored
@@ -49,6 +49,7 @@ class Requantization:
             "must be uint16",
             "scale m and s together",
         )
+        require_filled("shift", self.shift)
         ok = self.shift.dtype == np.uint8 and self.shift.min() >= 1 and self.shift.max() <= 47
         require(
             ok,

@@ -13,9 +13,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from sim.limits import LARGEST
+
 Int8 = Annotated[int, Field(ge=-128, le=127)]
-Positive = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST)]
 Shift = Annotated[int, Field(ge=1, le=47)]
 Multiplier = Annotated[int, Field(ge=0, lt=2**16)]
 Pair = tuple[Positive, Positive]

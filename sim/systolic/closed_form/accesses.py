@@ -104,7 +104,7 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
     if schedule.stream.diagonal:
         used = kept = layer.outputs // layer.groups
     words = acc.psum_store_bits // 8
-    reads, new = ifmap_reads(layer, schedule.d, schedule.reuses)
+    reads, new = ifmap_reads(layer, schedule.D, schedule.reuses)
     spilled = pixels * (trips_j * trips_k - 1)
     return {
         "tokens": pixels * groups * channel_groups * taps,
@@ -175,9 +175,9 @@ def ifmap_reads(layer: ConvShape, resident: int, reuses: bool) -> tuple[int, int
 def least_fetches(space: Space) -> dict[str, np.ndarray]:
     """`ifmap_reads` of all channels, for each step over output groups."""
     layer, one = space.base.shape, space.base
-    depths = range(1, int(space.d.max()) + 1)
-    pairs = [(0, 0), *(ifmap_reads(layer, d, one.reuses) for d in depths)]
-    reads, new = np.array(pairs, np.int64)[space.d].T
+    depths = range(1, int(space.D.max()) + 1)
+    pairs = [(0, 0), *(ifmap_reads(layer, D, one.reuses) for D in depths)]
+    reads, new = np.array(pairs, np.int64)[space.D].T
     vectors = layer.channels * space.trips_i
     return {"arf_read": vectors * reads, "arf_write": vectors * new, "l1_ifmap_read": vectors * new}
 
@@ -187,7 +187,7 @@ def least_fetches(space: Space) -> dict[str, np.ndarray]:
 
 def map_bytes(schedule: Schedule) -> MapBytes:
     layer, tiling = schedule.shape, schedule.tiling
-    lines = schedule.ifmap_passes * ifmap_lines(layer, schedule.tile_rows)
+    lines = schedule.ifmap_sweeps * ifmap_lines(layer, schedule.tile_rows)
     line = WORD * layer.size[1] * tiling.ifmap_words(tiling.tile_channels)[1]
     residual = WORD * layer.out_h * layer.out_w * tiling.residual_words(tiling.tile_outputs)[1]
     return MapBytes(
@@ -228,7 +228,7 @@ def least_weight_bytes(space: Space) -> WeightBytes:
     where L2 keeps too few.
     """
     one, stored = space.base, stored_bytes(space.base)
-    share = np.where(space.outer, stored * space.a // one.output_groups, stored) // one.parts
+    share = np.where(space.outer, stored * space.A // one.output_groups, stored) // one.parts
     times = np.where(share <= one.accelerator.weight_bytes, 1, space.tiles)
     from_dram = not one.shape.dynamic or one.spills
     return WeightBytes(stored * space.tiles, stored * times * from_dram)

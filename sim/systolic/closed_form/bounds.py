@@ -98,7 +98,7 @@ def _first_tile(space: Space, maps: MapBytes) -> np.ndarray:
     """
     one, layer, acc = space.base, space.base.shape, space.base.accelerator
     reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-    channels = np.where(space.split, np.minimum(one.channels, space.b * acc.rows), one.channels)
+    channels = np.where(space.split, np.minimum(one.channels, space.B * acc.rows), one.channels)
     line = WORD * layer.size[1] * -(-channels // WORD)
     first = np.minimum(reach - layer.padding[0], layer.size[0]) * line * 8 // acc.dma_bits
     most, _ = space.ifmap_words()

@@ -101,15 +101,15 @@ def output_groups(schedule: Schedule) -> Groups:
     """
     trips_i, _, trips_k = schedule.trips
     fresh = [
-        (schedule.new_vectors(k * schedule.d, True), schedule.new_vectors(k * schedule.d, False))
+        (schedule.new_vectors(k * schedule.D, True), schedule.new_vectors(k * schedule.D, False))
         for k in range(trips_k)
     ]
     known: dict[tuple[int, tuple[int, ...]], list[tuple[Chunk, ...]]] = {}
     groups = {}
     for last_part, last_i in product({schedule.parts == 1, True}, {trips_i == 1, True}):
         channels, outputs = schedule.part_of(schedule.parts - 1 if last_part else 0)
-        first = schedule.a * (trips_i - 1 if last_i else 0)
-        stop = min(first + schedule.a, -(-outputs // schedule.accelerator.columns))
+        first = schedule.A * (trips_i - 1 if last_i else 0)
+        stop = min(first + schedule.A, -(-outputs // schedule.accelerator.columns))
         columns = tuple(schedule.columns_of(g, outputs) for g in range(first, stop))
         if (channels, columns) not in known:
             known[channels, columns] = _output_group(schedule, channels, columns, fresh)
@@ -139,19 +139,19 @@ def _step(
 ) -> tuple[Chunk, ...]:
     """The chunks of step j over channel groups."""
     acc, (_, trips_j, trips_k) = schedule.accelerator, schedule.trips
-    a, b = len(columns), min(schedule.b, -(-channels // acc.rows) - j * schedule.b)
-    rows = [schedule.rows_of(j * schedule.b + r, channels) for r in range(b)]
-    tail = schedule.positions - (trips_k - 1) * schedule.d
-    jobs = {d: _job(schedule, columns, rows, d) for d in {tail, min(schedule.d, schedule.positions)}}
-    vectors, psum = schedule.fetch_cycles(j * schedule.b, b, channels), schedule.psum_cycles(a)
+    A, B = len(columns), min(schedule.B, -(-channels // acc.rows) - j * schedule.B)
+    rows = [schedule.rows_of(j * schedule.B + r, channels) for r in range(B)]
+    tail = schedule.positions - (trips_k - 1) * schedule.D
+    jobs = {D: _job(schedule, columns, rows, D) for D in {tail, min(schedule.D, schedule.positions)}}
+    vectors, psum = schedule.fetch_cycles(j * schedule.B, B, channels), schedule.psum_cycles(A)
     chunks = []
     for k, (at_start, inside) in enumerate(fresh):
-        d = min(schedule.d, schedule.positions - k * schedule.d)
+        D = min(schedule.D, schedule.positions - k * schedule.D)
         first, last = j == k == 0, (j + 1, k + 1) == (trips_j, trips_k)
-        load, lookups, beats = jobs[d]
+        load, lookups, beats = jobs[D]
         chunks.append(
             Chunk(
-                tokens=a * b * d * schedule.split,
+                tokens=A * B * D * schedule.split,
                 load=load,
                 lookups=lookups,
                 beats=beats,
@@ -159,27 +159,27 @@ def _step(
                 fetch_in=vectors * inside,
                 read=0 if first else psum,
                 write=0 if last else psum,
-                store=schedule.store_cycles(a) if last else 0,
+                store=schedule.store_cycles(A) if last else 0,
                 last=last,
             )
         )
     return tuple(chunks)
 
 
-def _job(schedule: Schedule, columns: tuple[int, ...], rows: list[int], d: int) -> tuple[int, int, int]:
+def _job(schedule: Schedule, columns: tuple[int, ...], rows: list[int], D: int) -> tuple[int, int, int]:
     """Cycles of a weight job, of them those of further ROM look-ups, and its beats."""
     acc = schedule.accelerator
     widths = [schedule.row_bits(count) for count in columns]
     if len(set(widths)) == 1:
-        runs = [(d * schedule.split * len(columns) * sum(rows), widths[0])]
+        runs = [(D * schedule.split * len(columns) * sum(rows), widths[0])]
     else:
-        runs = [(n, w) for _ in range(d) for n in rows for _ in range(schedule.split) for w in widths]
+        runs = [(n, w) for _ in range(D) for n in rows for _ in range(schedule.split) for w in widths]
     load, lookups = load_cycles(runs, schedule), 0
     if schedule.stream.universal:
         each = (
             expected_lookups(-(-count // acc.codeword_length), acc.rom_banks, acc.rom_ports)
             for count in columns
         )
-        busy = ceil(sum(each) * d * sum(rows)) + acc.loader_stages - 1
+        busy = ceil(sum(each) * D * sum(rows)) + acc.loader_stages - 1
         lookups = max(0, busy - load)
     return load + lookups, lookups, -(-sum(n * w for n, w in runs) // acc.weight_port_bits)

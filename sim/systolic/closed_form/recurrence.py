@@ -59,7 +59,7 @@ class _Opening(NamedTuple):
     following: Visit | None
 
 
-class _Unit(NamedTuple):
+class _Stripe(NamedTuple):
     """One output group on one tile.
 
     Attributes:
@@ -124,8 +124,8 @@ class _Layer(Clock):
         # tiles come in on the way.
         self.alike_i = (
             _alike(1, self.trips_i - 2),
-            _period(schedule.a * acc.columns),
-            schedule.ifmap_passes > 1,
+            _period(schedule.A * acc.columns),
+            schedule.ifmap_sweeps > 1,
         )
         split = schedule.split_channels
         self.alike_j = _alike(1, self.trips_j - 2), _period(split * tiling.tile_channels), split
@@ -177,9 +177,9 @@ class _Layer(Clock):
     def inner(self, part: int, n: int) -> None:
         """All tiles of step n over output groups, or all output groups of tile n."""
         if self.schedule.outputs_outer:
-            self._loop(self.tiles, self.alike_tiles, lambda tile: self.unit(part, n, tile))
+            self._loop(self.tiles, self.alike_tiles, lambda tile: self.stripe(part, n, tile))
         else:
-            self._loop(self.trips_i, self.alike_i, lambda i: self.unit(part, i, n))
+            self._loop(self.trips_i, self.alike_i, lambda i: self.stripe(part, i, n))
 
     def _loop(self, count: int, alike: tuple[range, int, bool], step: Callable[[int], None]) -> None:
         same, period, visits = alike
@@ -190,12 +190,12 @@ class _Layer(Clock):
         for n in range(same.stop, count):
             step(n)
 
-    def unit(self, part: int, i: int, tile: int) -> None:
+    def stripe(self, part: int, i: int, tile: int) -> None:
         """One output group on one tile: all its channel groups and kernel positions."""
         schedule = self.schedule
         last_part, ends = part == self.parts - 1, (i, tile) == (self.trips_i - 1, self.tiles - 1)
         group = self.groups[last_part, i == self.trips_i - 1]
-        unit = _Unit(
+        stripe = _Stripe(
             part,
             i,
             tile,
@@ -204,45 +204,45 @@ class _Layer(Clock):
                 None if last_part and ends else self.opening[last_part or (ends and part == self.parts - 2)]
             ),
             fetched=self.fetched and (tile == 0 or not self.tiling.keeps_weights),
-            opens=i == 0 or schedule.ifmap_passes > 1,
+            opens=i == 0 or schedule.ifmap_sweeps > 1,
             write_beats=self.tiling.write_beats(part, i) if self.memory else 0,
         )
-        body = partial(self.channels, unit, group)
-        if unit.first or unit.following is None:
+        body = partial(self.channels, stripe, group)
+        if stripe.first or stripe.following is None:
             body()
             return
         key: tuple = (
-            "unit",
-            unit.pixels,
+            "stripe",
+            stripe.pixels,
             id(group),
-            id(unit.following),
-            unit.fetched,
+            id(stripe.following),
+            stripe.fetched,
             self.tiling.phase(part, i),
         )
-        if unit.opens:
+        if stripe.opens:
             last = self.trips_j - 1 if schedule.split_channels else 0
-            key += (self.visits.at(part, i, tile, 0), *self._opening(unit, last))
-        self.once(key, unit.opens, body)
+            key += (self.visits.at(part, i, tile, 0), *self._opening(stripe, last))
+        self.once(key, stripe.opens, body)
 
-    def _opening(self, unit: _Unit, j: int) -> _Opening:
-        place = (unit.part, unit.i, unit.tile, j)
+    def _opening(self, stripe: _Stripe, j: int) -> _Opening:
+        place = (stripe.part, stripe.i, stripe.tile, j)
         return _Opening(self.visits.at(*place), self.visits.after(*place))
 
-    def channels(self, unit: _Unit, group: list[tuple[Chunk, ...]]) -> None:
+    def channels(self, stripe: _Stripe, group: list[tuple[Chunk, ...]]) -> None:
         """All steps over channel groups."""
         split = self.schedule.split_channels
 
         def step(j: int) -> None:
             chunks = group[j]
-            after = group[j + 1][0] if j + 1 < len(group) else unit.following
+            after = group[j + 1][0] if j + 1 < len(group) else stripe.following
             opening = None
-            if split or (unit.opens and j == 0):
-                opening = self._opening(unit, j)
-            body = partial(self.chunks, chunks, unit, after, opening, unit.first and j == 0)
+            if split or (stripe.opens and j == 0):
+                opening = self._opening(stripe, j)
+            body = partial(self.chunks, chunks, stripe, after, opening, stripe.first and j == 0)
             if j == 0 or after is None:
                 body()
             else:
-                place = (unit.pixels, unit.fetched, unit.write_beats)
+                place = (stripe.pixels, stripe.fetched, stripe.write_beats)
                 self.once(("j", place, id(chunks), id(after), opening), split, body)
 
         self._loop(len(group), self.alike_j, step)
@@ -250,22 +250,22 @@ class _Layer(Clock):
     def chunks(
         self,
         chunks: tuple[Chunk, ...],
-        unit: _Unit,
+        stripe: _Stripe,
         after: Chunk | None,
         opening: _Opening | None,
         first: bool,
     ) -> None:
         """All chunks of a step over channel groups; the ifmap tile comes for the first of them."""
         for n, (chunk, following) in enumerate(zip(chunks, (*chunks[1:], after), strict=True)):
-            self.chunk(chunk, unit, following, None if n else opening, first and n == 0)
+            self.chunk(chunk, stripe, following, None if n else opening, first and n == 0)
 
     # ---- one chunk
 
     def chunk(
-        self, chunk: Chunk, unit: _Unit, following: Chunk | None, opening: _Opening | None, first: bool
+        self, chunk: Chunk, stripe: _Stripe, following: Chunk | None, opening: _Opening | None, first: bool
     ) -> None:
-        pixels = unit.pixels
-        there = self._job_from_dram(chunk, unit.fetched, first)
+        pixels = stripe.pixels
+        there = self._job_from_dram(chunk, stripe.fetched, first)
         map_there = self._open(opening, first) if self.memory and opening is not None else LONG_AGO
         self._load(chunk, there, first)
         begin = self._waits(chunk, pixels, there, first)
@@ -287,7 +287,7 @@ class _Layer(Clock):
             self.free_before = self.free
         self.last_write = chunk.write
         if self.memory and chunk.last:
-            self._send(chunk, unit, begin, inside, wrap)
+            self._send(chunk, stripe, begin, inside, wrap)
         if following is None:
             self._finish(chunk)
             return
@@ -339,13 +339,13 @@ class _Layer(Clock):
         self.spent[cause] += count * stall
         return chunk.tokens + stall
 
-    def _send(self, chunk: Chunk, unit: _Unit, begin: int, inside: int, wrap: int) -> None:
+    def _send(self, chunk: Chunk, stripe: _Stripe, begin: int, inside: int, wrap: int) -> None:
         """When the DMA has taken the last finished row: behind the group before, or behind a pixel.
 
         Slot p starts at p * inside + (p // width) * (wrap - inside), linear in row and column, so
         the pixel that decides is at a corner of the tile.
         """
-        width, pixels, beats = self.width, unit.pixels, unit.write_beats
+        width, pixels, beats = self.width, stripe.pixels, stripe.write_beats
         done = chunk.tokens - 1 + self.latency + STORER_STAGES + chunk.store
         latest = self.sent + pixels * beats
         for row in {0, pixels // width - 1}:

@@ -21,7 +21,7 @@ class Visits:
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
         self._trips_i, self._trips_j, _ = schedule.trips
-        self._again = schedule.ifmap_passes > 1
+        self._again = schedule.ifmap_sweeps > 1
         self._known: dict[tuple, Visit] = {}
 
     def at(self, part: int, i: int, tile: int, j: int) -> Visit:
@@ -69,7 +69,7 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
     )
     residual = 0
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
-        low = i * schedule.tiling.tile_outputs if schedule.ifmap_passes > 1 else 0
+        low = i * schedule.tiling.tile_outputs if schedule.ifmap_sweeps > 1 else 0
         residual = (
             WORD
             * schedule.tile_lines(tile)

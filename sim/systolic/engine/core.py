@@ -70,7 +70,7 @@ def run_program(
     acc = np.zeros((len(x), shape.out_h, shape.out_w, shape.outputs), np.int32)
     counts = np.zeros(len(x), COUNTERS).view(np.recarray)
     left = np.array([found or Handover()] * len(x), HANDOVER).view(np.recarray)
-    emitted = int((program.chunks["pixels"] * program.chunks["a"]).sum()) if trace else 0
+    emitted = int((program.chunks["pixels"] * program.chunks["A"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
     numbers, layer = parameters(program, found is not None, registers, arbitrated), _layer(program)
     if trace:

@@ -81,7 +81,7 @@ def _write_weights(t, p, core, counters):
     stored = decode_row(
         row, layer.words, look_up.position, look_up.width, look_up.u, look_up.row, p, core.crf, layer.masks
     )
-    tail = look_up.entry % chunk.a == chunk.a - 1
+    tail = look_up.entry % chunk.A == chunk.A - 1
     kept = 0
     for c in range(p.columns):
         kept += row[c] != 0
@@ -130,10 +130,10 @@ def _next_row(p, core):
     if loader.job < 0:
         return np.int64(8 * p.d), np.int64(0), False, loader.row == p.codewords - 1
     chunk, entry = core.layer.chunks[loader.job], loader.entry
-    s = entry % chunk.a
-    u = entry // chunk.a % chunk.u
-    r = entry // (chunk.a * chunk.u) % chunk.b
-    width = np.int64(chunk.row_bits_tail if s == chunk.a - 1 else chunk.row_bits)
-    last_of_entry = loader.row == (chunk.rows_tail if r == chunk.b - 1 else chunk.rows) - 1
-    last_entry = entry == chunk.a * chunk.b * chunk.u * chunk.d - 1
+    s = entry % chunk.A
+    u = entry // chunk.A % chunk.U
+    r = entry // (chunk.A * chunk.U) % chunk.B
+    width = np.int64(chunk.row_bits_tail if s == chunk.A - 1 else chunk.row_bits)
+    last_of_entry = loader.row == (chunk.rows_tail if r == chunk.B - 1 else chunk.rows) - 1
+    last_entry = entry == chunk.A * chunk.B * chunk.U * chunk.D - 1
     return width, u, last_of_entry, last_of_entry and last_entry

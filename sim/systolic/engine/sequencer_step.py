@@ -79,12 +79,12 @@ def begin_slot(p, core, counters):
 def _begin_chunk(p, core, chunk):
     sequencer = core.sequencer[0]
     core.loader[0].full_at[sequencer.chunk % p.banks] = NEVER
-    sequencer.tokens = chunk.a * chunk.b * chunk.u * chunk.d
+    sequencer.tokens = chunk.A * chunk.B * chunk.U * chunk.D
     for e in range(sequencer.tokens):
         entry = core.entries[e]
-        entry.s = e % chunk.a
-        entry.r = e // (chunk.a * chunk.u) % chunk.b
-        entry.position = e // (chunk.a * chunk.u * chunk.b) + chunk.position
+        entry.s = e % chunk.A
+        entry.r = e // (chunk.A * chunk.U) % chunk.B
+        entry.position = e // (chunk.A * chunk.U * chunk.B) + chunk.position
 
 
 @step
@@ -106,7 +106,7 @@ def _set_length(p, core):
     write = chunk.psum_write
     psums = max(write, read) if p.psum_ports == 2 else write + read
     if p.pool:
-        sequencer.asked_psums = ((write > 0) + (read > 0)) * chunk.a * p.psum_row_words
+        sequencer.asked_psums = ((write > 0) + (read > 0)) * chunk.A * p.psum_row_words
         sequencer.asked_fetch = words
         ahead = psums = 0
     most = max(ahead, psums, chunk.store)
@@ -135,14 +135,14 @@ def stall_of_slot(t, p, core):
 def count_fetch(counters, chunk, pixel, p):
     """Counts the L1 reads of the new, unpadded vectors of one pixel."""
     oy, ox = chunk.tile + pixel // chunk.width, pixel % chunk.width
-    channels = (chunk.b - 1) * p.rows + chunk.rows_tail
-    for n in range(chunk.d):
+    channels = (chunk.B - 1) * p.rows + chunk.rows_tail
+    for n in range(chunk.D):
         position = chunk.position + n
         ky, kx = position // p.kernel_x, position % p.kernel_x
         if p.reuse and ox > 0:
             # In the ARF already if the pixel before read this column at a resident position.
             before = position + p.stride_x
-            if before // p.kernel_x == ky and before < chunk.position + chunk.d:
+            if before // p.kernel_x == ky and before < chunk.position + chunk.D:
                 continue
         y = oy * p.stride_y + ky * p.dilation_y - p.pad_y
         x = ox * p.stride_x + kx * p.dilation_x - p.pad_x

@@ -143,7 +143,7 @@ def reset(p, layer, x, acc, trace):
     chunks, visits = layer.chunks, layer.visits
     prf_words = pixels = 1
     for n in range(len(chunks)):
-        prf_words = max(prf_words, chunks[n].a)
+        prf_words = max(prf_words, chunks[n].A)
         pixels = max(pixels, chunks[n].pixels)
     crf = layer.rom if p.mode == Mode.ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
     return Core(

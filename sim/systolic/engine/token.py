@@ -55,7 +55,7 @@ def issue(t, p, core, counters):
     else:
         _accumulate(t, p, core, token, vector)
     _count(p, core, token, vector, counters)
-    if token.entry % (chunk.a * chunk.u) == 0:
+    if token.entry % (chunk.A * chunk.U) == 0:
         counters.vectors += 1
         if 0 <= y - p.pad_y < p.height and 0 <= z - p.pad_x < p.width:
             counters.arf_read += token.rows
@@ -66,20 +66,20 @@ def _next_token(p, core, chunk):
     sequencer = core.sequencer[0]
     e = sequencer.elapsed
     s, r = core.entries[e].s, core.entries[e].r
-    first, last = e < chunk.a, e >= sequencer.tokens - chunk.a
+    first, last = e < chunk.A, e >= sequencer.tokens - chunk.A
     pixel = sequencer.oy * chunk.width + sequencer.ox
     return Token(
         entry=e,
         word=sequencer.chunk % p.banks * (p.wrf_depth // p.banks) + e,
         s=s,
         low=chunk.channel + r * p.rows,
-        rows=np.int64(chunk.rows_tail if r == chunk.b - 1 else chunk.rows),
-        columns=np.int64(chunk.columns_tail if s == chunk.a - 1 else chunk.columns),
+        rows=np.int64(chunk.rows_tail if r == chunk.B - 1 else chunk.rows),
+        columns=np.int64(chunk.columns_tail if s == chunk.A - 1 else chunk.columns),
         first=first,
         stored=first and not chunk.first,
         last=last,
         final=last and chunk.last,
-        address=sequencer.pixel * chunk.a + s,
+        address=sequencer.pixel * chunk.A + s,
         place=pixel * p.outputs + chunk.output + s * p.columns,
     )
 

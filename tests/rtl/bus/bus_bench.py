@@ -9,7 +9,7 @@ from rtl import verilog
 from rtl.block import Block, module_name, place
 from rtl.bus.axi import SUPERVISION, read_signals, write_signals
 from rtl.bus.registers import Registers
-from rtl.bus.row_mover import RowMover
+from rtl.bus.row_mover import FinishedRowMover
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import WeightPort
 from sim.accelerator import load
@@ -32,7 +32,7 @@ class BusBench(Block):
         self.units = {
             "weights": WeightPort(accelerator=ACC),
             "tiles": TileMover(accelerator=ACC),
-            "rows": RowMover(),
+            "rows": FinishedRowMover(),
             "registers": Registers(accelerator=ACC, counters=COUNTERS),
         }
         self.shown = {}  # port of the bench: (unit, port of the unit)

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 import pytest
 
-from rtl.bus.row_mover import RowMover
+from rtl.bus.row_mover import FinishedRowMover
 from tests.rtl.bus.axi_memory import WriteMemory, content, fewest_bursts
 from tests.rtl.simulate import run
 
@@ -45,7 +45,7 @@ def places(row):
 def move(dut, memory, maps, rows, *, offer=lambda: True, cycles=4000, act=None):
     """Runs rows to idle; returns cycles of reads, of `unit_sent`, of row ends, and error addresses."""
     queue = deque(rows)
-    reads, units, ends, errors = [], [], [], []
+    reads, sent, ends, errors = [], [], [], []
 
     async def bench(ctx):
         offered, answer = False, None
@@ -67,7 +67,7 @@ def move(dut, memory, maps, rows, *, offer=lambda: True, cycles=4000, act=None):
                 answer = int.from_bytes(maps[ctx.get(dut.read_map)][at : at + 8], "little")
                 reads.append(cycle)
             if ctx.get(dut.unit_sent):
-                units.append(cycle)
+                sent.append(cycle)
             if ctx.get(dut.error):
                 errors.append(ctx.get(dut.error_address))
             if offered and ctx.get(dut.row_ready):
@@ -79,7 +79,7 @@ def move(dut, memory, maps, rows, *, offer=lambda: True, cycles=4000, act=None):
                 return
 
     run(dut, bench)
-    return reads, units, ends, errors
+    return reads, sent, ends, errors
 
 
 def check_values(before, memory, maps, rows):
@@ -111,17 +111,17 @@ def test_one_word_a_cycle():
         row(rng, length=1, offset=7, ends=True),
     ]
     rows += [row(rng, length=n, offset=1, ring=3) for n in (1, 7, 8, 70, 17)]
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), 10)
     before = bytes(memory.content)
-    reads, units, ends, errors = move(dut, memory, maps, rows)
+    reads, sent, ends, errors = move(dut, memory, maps, rows)
     check_values(before, memory, maps, rows)
     total = sum(words_of(item) for item in rows)
     assert reads == list(range(total))
     assert [cycle for cycle, *_ in memory.written] == list(range(2, total + 2))
     last = np.cumsum([words_of(item) for item in rows]) - 1
     assert ends == last.tolist()
-    assert units == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
+    assert sent == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
     first = last - [words_of(item) - 1 for item in rows]
     assert set(first) <= {cycle for cycle, *_ in memory.bursts}
     assert len(memory.bursts) == sum(
@@ -143,13 +143,13 @@ def test_random_stalls(seed):
         )
         for _ in range(50)
     ]
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), int(rng.integers(1, 60)), stalls=rng)
     before = bytes(memory.content)
-    reads, units, ends, errors = move(dut, memory, maps, rows, offer=lambda: rng.random() < 0.75)
+    reads, sent, ends, errors = move(dut, memory, maps, rows, offer=lambda: rng.random() < 0.75)
     check_values(before, memory, maps, rows)
     assert len(reads) == sum(words_of(item) for item in rows)
-    assert units == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
+    assert sent == [cycle for cycle, item in zip(ends, rows, strict=True) if item["ends_unit"]]
     assert not errors
 
 
@@ -157,7 +157,7 @@ def test_an_error_names_its_burst():
     rng = np.random.default_rng(0)
     maps = [content(rng, WORDS * 8)] * 2
     rows = [row(rng, length=256, address=0x100), row(rng, length=3, address=0x301), row(rng)]
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, bytearray(1 << 14), 3, faulty=[0x180, 0x300])
     *_, errors = move(dut, memory, maps, rows)
     assert errors == [0x180, 0x300]
@@ -169,7 +169,7 @@ def test_clear_in_the_middle_of_a_row(slow):
     rng = np.random.default_rng(0)
     maps = [content(rng, WORDS * 8)] * 2
     first, second = row(rng, length=256, address=0x800), row(rng, length=40, address=0x103)
-    dut = RowMover()
+    dut = FinishedRowMover()
     memory = WriteMemory(dut, content(rng, 1 << 14), 3)
     before = bytes(memory.content)
     queue = [second]

@@ -74,16 +74,16 @@ class Machine:
         self.residual = np.zeros(size // 8, np.uint8)
         self.codebook = None if rom is None else rom.astype(np.int64)
         self.waiting = []  # finished rows: pixel, group, bytes of L1, address
-        self.finished = 0  # pixels of units so far
+        self.finished = 0  # pixels of stripes so far
         self.masks = legal_masks(accelerator.keep, accelerator.group)
         self.waits = {"jobs": 0, "tiles": 0}
         self.layers = 0
 
     def run(self):
-        units = self.streams["units"]
-        while not units.done:
-            if units.peek().kind:
-                self.vector_pass(units.packet())
+        stripes = self.streams["units"]
+        while not stripes.done:
+            if stripes.peek().kind:
+                self.vector_pass(stripes.packet())
             else:
                 self.convolution()
             self.layers += 1
@@ -184,7 +184,7 @@ class Machine:
         self.stored = (psums + (1 << 31)) % (1 << 32) - (1 << 31)
         assert c.last or 4 * self.acc.columns * c.a * c.pixels <= self.acc.l1_bytes // 2
         if c.last:
-            self.unit(c, visit)
+            self.stripe(c, visit)
 
     # ---- weights
 
@@ -247,7 +247,7 @@ class Machine:
 
     # ---- finished rows
 
-    def unit(self, c, visit):
+    def stripe(self, c, visit):
         stream = self.streams["units"]
         u = stream.packet()
         assert (u.kind, u.a, u.pixels, u.store) == (0, c.a, c.pixels, c.store)

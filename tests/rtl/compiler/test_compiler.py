@@ -204,7 +204,7 @@ def test_the_input_lies_as_the_array_reads_it(kernel, stride):
     acc = preset("ews-8")
     shape = fold(network.shapes[0], acc, "dense")
     assert shape.line_bytes
-    schedule = Schedule(acc, shape, d=1, source="dram")
+    schedule = Schedule(acc, shape, D=1, source="dram")
     image = compiler.compile(network, acc, plans=[schedule])
     data = np.random.default_rng(1).integers(-128, 128, (1, 2, 7, 9)).astype(np.int8)
     memory = image.write_input(data[0])
@@ -218,11 +218,11 @@ def test_one_layer():
     layer = _conv("c", "input", 12, 9)
     acc = preset("ews-8")
     shape = replace(layer.shape((9, 6, 5)), name="")
-    schedule = Schedule(acc, shape, a=2, b=1, d=2, tile_rows=4, split_channels=True)
+    schedule = Schedule(acc, shape, A=2, B=1, D=2, tile_rows=4, split_channels=True)
     image = compiler.compile_layer(layer, schedule, (6, 5), zero=3)
     data = np.random.default_rng(1).integers(-128, 128, (1, 9, 6, 5)).astype(np.int8)
     assert_runs(image.network, image, data)
-    assert (image.layers[0].tiles, image.layers[0].units) == (4, 2)
+    assert (image.layers[0].tiles, image.layers[0].stripes) == (4, 2)
 
 
 def test_a_reshape_of_places_moves_nothing():
@@ -288,7 +288,7 @@ def test_groups_of_l1_that_do_not_hold_what_lies_in_them():
     layer = _conv("c", "input", 1, 8, wide=True)
     acc = load("ews-16", {"l1_bytes": 2048})
     shape = replace(layer.shape((8, 6, 6)), name="")
-    schedule = Schedule(acc, shape, d=1, tile_rows=6)
+    schedule = Schedule(acc, shape, D=1, tile_rows=6)
     with pytest.raises(InputError, match="psum rows"):
         compiler.compile_layer(layer, schedule, (6, 6))
 

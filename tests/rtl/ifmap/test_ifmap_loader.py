@@ -113,7 +113,7 @@ def random_tile(rng: np.random.Generator, pitch: int, down: Axis, across: Axis) 
 
 
 def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list[Chunk]:
-    """Chunks of one layer: visits of one or more units, steps over channel groups and kernel subsets."""
+    """Chunks of one layer: visits of one or more stripes, steps over channel groups and kernel subsets."""
     banks = acc.map_banks
     ky, kx = (int(rng.choice([1, 1, 2, 3, 3, 5])) for _ in range(2))
     stride_y, stride_x = (int(rng.choice([1, 1, 2, 3])) for _ in range(2))
@@ -146,7 +146,7 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
     for _ in range(rng.integers(1, 4)):
         tile = random_tile(rng, pitch, *axes)
         opens = 1
-        for _ in range(rng.integers(1, 3)):  # units
+        for _ in range(rng.integers(1, 3)):  # stripes
             a, u = int(rng.choice([1, 1, 1, 2, 3])), int(rng.choice([1, 1, 2]))
             groups = -(-channels // acc.rows)
             for j in range(0, groups, b):

@@ -122,9 +122,9 @@ def test_map_group_reads_and_writes_runs_of_words_anywhere(words, banks):
 
 
 def psum_traffic(rng: np.random.Generator, latency: int) -> dict[int, dict[str, int]]:
-    """Reads and writes of a few units, {cycle: {"read" | "write": row}}, as docs/timing.md orders them.
+    """Reads and writes of a few stripes, {cycle: {"read" | "write": row}}, as docs/timing.md orders them.
 
-    Units of A rows a pixel and a few chunks; slots of T tokens, as short as section 2 allows or a bit longer.
+    Stripes of A rows a pixel and a few chunks; slots of T tokens, as short as section 2 allows or a bit longer.
     """
     events: dict[int, dict[str, int]] = {}
     longer = rng.choice([0, 0, 1, 3])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtl.geometry import Geometry
-from rtl.packets import PARAMETER, PASS_KINDS, unit, words
+from rtl.packets import PARAMETER, PASS_KINDS, stripe, words
 from rtl.storer.storer import Storer
 from tests.rtl.simulate import pack, run
 
@@ -33,8 +33,8 @@ def wide_lanes(accelerator):
 
 
 @dataclass
-class Unit:
-    """A unit, its operands, and what must become of it.
+class Stripe:
+    """A stripe, its operands, and what must become of it.
 
     Attributes:
         fields: of the packet.
@@ -42,7 +42,7 @@ class Unit:
         parameters: [a][L] tuples (bias, multiplier, shift).
         slot: cycles of a pixel's tokens.
         gaps: cycles that a slot of each pixel takes longer than it must.
-        shrinks: a is larger in a unit before it in the layer.
+        shrinks: a is larger in a stripe before it in the layer.
     """
 
     fields: dict[str, int]
@@ -58,9 +58,9 @@ class Unit:
 
 
 class Machine:
-    """Feeds units to a storer and checks every cycle.
+    """Feeds stripes to a storer and checks every cycle.
 
-    `layers` are lists of units; a layer begins when the one before has left. With `exact` the row mover takes
+    `layers` are lists of stripes; a layer begins when the one before has left. With `exact` the row mover takes
     an entry a cycle and cycles are checked, otherwise it takes them at random.
     """
 
@@ -68,7 +68,7 @@ class Machine:
         self.acc, self.layers, self.exact = accelerator, layers, exact
         self.rng = np.random.default_rng(seed)
         self.banks = banks(accelerator)
-        self.layout = unit(Geometry(accelerator))
+        self.layout = stripe(Geometry(accelerator))
         self.maps = self.rng.integers(0, 256, (2, WORDS * 8)).astype(np.uint8)
         self.residual = self.rng.integers(0, 256, WORDS * 8).astype(np.uint8)
         self.wanted = self.maps.copy()
@@ -78,7 +78,7 @@ class Machine:
         self.free = 0  # cycle in which the lanes are free
         self.last_offer = -1
 
-    # ---- what the units say
+    # ---- what the stripes say
 
     def stream(self):
         for layer in self.layers:
@@ -150,7 +150,7 @@ class Machine:
             self.free = max(self.free, cycle) + -(-columns // per_cycle)
         readable = self.free + 3 + f["residual"]
         due = arrivals[-1] + 3 + f["store"]
-        # The contract's exceptions: wide rows, and less than L lanes behind a unit of larger a.
+        # The contract's exceptions: wide rows, and less than L lanes behind a stripe of larger a.
         if not f["wide"] and (self.acc.requant_lanes == self.acc.columns or not item.shrinks):
             assert readable <= due
         step = self.acc.columns * (4 if f["wide"] else 1)
@@ -193,16 +193,16 @@ class Machine:
 
         async def bench(ctx):
             self.ctx, self.pending, self.answers, self.loaded = ctx, list(self.stream()), {}, 0
-            units = 0
+            stripes = 0
             for layer in self.layers:
                 start, ends = self.cycle, []
                 for n, item in enumerate(layer):
                     if item.is_pass:
                         await self.run_pass(item)
                         continue
-                    units += 1
-                    # As the sequencer: parameters are there, and of two units before the rows have left.
-                    while self.loaded < units or (n >= 2 and self.taken < ends[n - 2]):
+                    stripes += 1
+                    # As the sequencer: parameters are there, and of two stripes before the rows have left.
+                    while self.loaded < stripes or (n >= 2 and self.taken < ends[n - 2]):
                         await self.step()
                     start = await self.run_rows(item, max(start, self.cycle))
                     ends.append(len(self.offers))
@@ -218,7 +218,7 @@ class Machine:
         run(dut, bench)
 
     async def run_rows(self, item, start):
-        """Slots from `start` on; returns when the next unit's first slot may start."""
+        """Slots from `start` on; returns when the next stripe's first slot may start."""
         a = item.fields["a"]
         for p in range(item.fields["pixels"]):
             arrivals = [start + item.slot - a + s for s in range(a)]

@@ -12,7 +12,7 @@ from rtl.storer.storer import Storer
 from sim.accelerator import load
 from sim.errors import InputError
 from tests.rtl.simulate import run
-from tests.rtl.storer.storer_bench import WORDS, Machine, Unit, banks, wide_lanes
+from tests.rtl.storer.storer_bench import WORDS, Machine, Stripe, banks, wide_lanes
 
 
 def _byte(rng):
@@ -31,8 +31,8 @@ def _parameter(rng):
     return int(rng.integers(-(2 ** int(b := rng.integers(1, 30))), 2**b)), multiplier, shift
 
 
-def _rows_layer(acc, rng, units, pixels, kind="plain", fixed_a=None, ring_pixels=None):
-    """Units of one layer. `kind`: plain, residual, wide."""
+def _rows_layer(acc, rng, stripes, pixels, kind="plain", fixed_a=None, ring_pixels=None):
+    """Stripes of one layer. `kind`: plain, residual, wide."""
     columns, lanes = acc.columns, acc.requant_lanes
     residual, wide = int(kind == "residual"), int(kind == "wide")
     loops = int(rng.integers(1, 4))  # B*D*U of the last chunks
@@ -52,7 +52,7 @@ def _rows_layer(acc, rng, units, pixels, kind="plain", fixed_a=None, ring_pixels
         wide=wide,
         **{"pass": 0},
     )
-    most = [fixed_a or int(rng.integers(1, acc.prf_depth + 1)) for _ in range(units)]
+    most = [fixed_a or int(rng.integers(1, acc.prf_depth + 1)) for _ in range(stripes)]
     longest = max(most) * columns * (4 if wide else 1)
     step = 4 if not wide and columns + 4 <= 8 * banks(acc) else 8
     pitch = longest // 8 + int(rng.integers(2, 5))
@@ -63,7 +63,7 @@ def _rows_layer(acc, rng, units, pixels, kind="plain", fixed_a=None, ring_pixels
         count = int(rng.integers(1, pixels + 1))
         tail = int(rng.integers(1, columns + 1))
         from_pitch = longest // 8 + int(rng.integers(2, 4))
-        item = Unit(
+        item = Stripe(
             constants
             | dict(
                 a=a,
@@ -79,7 +79,7 @@ def _rows_layer(acc, rng, units, pixels, kind="plain", fixed_a=None, ring_pixels
                 address=int(rng.integers(0, 2**32)),
                 stride=int(rng.integers(0, 2**20)),
                 from_pitch=from_pitch,
-                ends=int(n == units - 1),
+                ends=int(n == stripes - 1),
                 **{"from": int(rng.integers(0, WORDS - count * from_pitch - 16))},
             )
         )
@@ -129,7 +129,7 @@ def _pass_layer(acc, rng, kind):
     to_pitch = -(-groups * lanes // 8) + int(rng.integers(0, 2))
     pixels = out[0] * out[1]
     return [
-        Unit(
+        Stripe(
             {
                 "pass": PASS_KINDS[kind],
                 "ends": 1,
@@ -220,8 +220,8 @@ def test_pixels_follow_one_another_each_store_cycles_around_a_short_ring():
     Machine(acc, [layer], seed=4).run()
 
 
-def test_the_next_unit_loads_while_one_runs():
-    """Two units load without a row; the third has its parameters when the rows of the first are finished."""
+def test_the_next_stripe_loads_while_one_runs():
+    """Two stripes load without a row; the third has its parameters when the rows of the first are finished."""
     acc = MACHINES["L8"]
     rng = np.random.default_rng(6)
     layer = _rows_layer(acc, rng, 3, 1, fixed_a=2)

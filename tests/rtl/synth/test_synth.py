@@ -229,7 +229,8 @@ def test_paths_are_those_of_the_installed_tool():
 
 
 def _command(*arguments):
-    return CliRunner().invoke(cli.app, ["synth", *arguments])
+    words = ["synth", *arguments]
+    return CliRunner().invoke(cli.application(words), words)
 
 
 def test_command(tmp_path):

@@ -104,7 +104,7 @@ def layer_jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, ro
     decoded = weight.decode().reshape(outputs, channels // groups, 2)
     for chunk in program.chunks:
         packet = {
-            name: int(chunk[name])
+            name: int(chunk[name.upper() if len(name) == 1 else name])
             for name in ("a", "b", "u", "d", "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")
         }
         rows = list(
@@ -118,19 +118,19 @@ def layer_jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, ro
 
 def _rows(acc, chunk, weights, weight, form):
     entry = 0
-    for q in range(chunk["d"]):
+    for q in range(chunk["D"]):
         position = chunk["position"] + q
-        for r in range(chunk["b"]):
+        for r in range(chunk["B"]):
             low = chunk["channel"] + r * acc.rows
             used = min(acc.rows, weights.shape[1] - low)
-            for u in range(chunk["u"]):
-                for s in range(chunk["a"]):
+            for u in range(chunk["U"]):
+                for s in range(chunk["A"]):
                     first = chunk["output"] + s * acc.columns
                     tile = weights[first : first + acc.columns, low : low + used, position].copy()
-                    if chunk["u"] > 1:
+                    if chunk["U"] > 1:
                         lane = np.arange(len(tile)) % acc.codeword_length
                         tile[lane // acc.multipliers_per_codeword != u] = 0
-                    width = int(chunk["row_bits_tail" if s == chunk["a"] - 1 else "row_bits"])
+                    width = int(chunk["row_bits_tail" if s == chunk["A"] - 1 else "row_bits"])
                     for h in range(used):
                         cycles = 1
                         if form == "rom":
@@ -146,7 +146,7 @@ def _rows(acc, chunk, weights, weight, form):
 
 def _diagonal_rows(acc, chunk, weights, groups):
     outputs, inputs = len(weights) // groups, weights.shape[1]
-    for q in range(chunk["d"]):
+    for q in range(chunk["D"]):
         for h in range(chunk["rows"]):
             group, member = divmod(int(chunk["channel"]) + h, inputs)
             row = np.zeros(acc.columns, int)

@@ -91,7 +91,7 @@ def test_factors_over_the_register_file_are_refused():
     machine = accelerator.preset("ews-16")
     shape = ConvShape("layer", 64, 64, (3, 3), padding=(1, 1), size=(8, 8))
     with pytest.raises(InputError, match=r"A\*B\*D\*U = '3\*3\*1\*1': 9 entries exceed the 8"):
-        Schedule(machine, shape, a=3, b=3, d=1)
-    Schedule(machine, shape, a=3, b=3, d=1, overlap=False)
+        Schedule(machine, shape, A=3, B=3, D=1)
+    Schedule(machine, shape, A=3, B=3, D=1, overlap=False)
     with pytest.raises(InputError, match="weight-stationary array holds one weight"):
-        Schedule(accelerator.preset("ws-16"), shape, a=2, overlap=False)
+        Schedule(accelerator.preset("ws-16"), shape, A=2, overlap=False)

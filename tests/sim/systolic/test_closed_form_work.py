@@ -58,7 +58,7 @@ def steps_walked(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> int:
     ids=["rows", "outputs", "channels", "groups"],
 )
 def test_steps_walked_do_not_grow_with_a_layer(grown, order, source, monkeypatch):
-    small = Schedule(MACHINE, LAYER, "split", a=2, tile_rows=4, source=source, **order)
+    small = Schedule(MACHINE, LAYER, "split", A=2, tile_rows=4, source=source, **order)
     large = replace(small, shape=replace(LAYER, **grown))
     few, many = (steps_walked(schedule, monkeypatch) for schedule in (small, large))
     times = large.parts * large.tiles * np.prod(large.trips) / (small.tiles * np.prod(small.trips))

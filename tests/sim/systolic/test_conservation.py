@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
+from sim.errors import InputError
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.engine import memory, run_program
 from sim.systolic.program import lower, token_ifmap
@@ -14,11 +18,15 @@ from tests.sim.systolic.cases import layer_cases
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
-def weight_bits(case, outputs: int) -> int:
-    """Bits of the weights of `outputs` output channels of one part, without codebook."""
+def weight_bits(case, outputs: int, inputs: int = 0) -> int:
+    """Bits of the weights of `outputs` output channels of one part, without codebook.
+
+    Args:
+        inputs: channels times kernel positions that they read; by default all.
+    """
     schedule, machine = case.schedule, case.schedule.accelerator
     layer = schedule.shape
-    inputs = layer.channels // layer.groups * layer.kernel[0] * layer.kernel[1]
+    inputs = inputs or layer.channels // layer.groups * layer.kernel[0] * layer.kernel[1]
     d = machine.codeword_length
     if schedule.format == "block":
         return 8 * inputs * outputs
@@ -31,6 +39,24 @@ def weight_bits(case, outputs: int) -> int:
     index = max(1, int(np.ceil(np.log2(schedule.codewords))))
     extra = {"vq": 0, "rom": 0, "ssvq": d, "mvq": (d // machine.group) * machine.mask_code_bits}
     return inputs * padded // d * (index + extra[schedule.format])
+
+
+def bytes_in_l2(case) -> int:
+    """Of the weights that a spatial tile uses before the next one needs them again: chunks of whole beats."""
+    schedule, layer = case.schedule, case.schedule.shape
+    machine, port = schedule.accelerator, schedule.accelerator.weight_port_bits
+    inputs, positions = layer.channels // layer.groups, layer.kernel[0] * layer.kernel[1]
+    step, deep = schedule.A * machine.columns, schedule.B * machine.rows
+    firsts = [0] if schedule.outputs_outer else range(0, schedule.outputs, step)
+    chunks = [
+        weight_bits(
+            case, min(step, schedule.outputs - o), min(deep, inputs - c) * min(schedule.D, positions - p)
+        )
+        for o in firsts
+        for c in range(0, inputs, deep)
+        for p in range(0, positions, schedule.D)
+    ]
+    return sum(-(-bits // port) for bits in chunks) * port // 8
 
 
 def touched(places, size: int = 1) -> int:
@@ -54,20 +80,15 @@ def books(case, program) -> dict[str, int]:
     schedule, machine, shape = case.schedule, case.schedule.accelerator, case.shape
     layer, port = schedule.shape, machine.weight_port_bits // 8
     codebook, stream = len(program.codebook) * port, len(program.beats) * port
-    # An output group of the loop, or the whole part, must fit to be read from DRAM once.
-    outputs = schedule.outputs
-    if schedule.outputs_outer:
-        outputs = min(outputs, schedule.a * machine.columns)
-    fits = weight_bits(case, outputs) <= 8 * (machine.l2_bytes // 4)
-    times = 1 if fits else schedule.tiles
+    times = 1 if bytes_in_l2(case) <= machine.l2_bytes // 4 else schedule.tiles
     weights = codebook + times * stream
     if shape.dynamic and not schedule.spills:
         weights = 0
     groups = -(-schedule.outputs // machine.columns)
     comes_again = schedule.split_channels or (schedule.outputs_outer and schedule.tiles > 1)
-    again = -(-groups // schedule.a) if comes_again else 1
-    inward = runs(schedule, layer.channels, schedule.b * machine.rows, not schedule.split_channels)
-    added = runs(schedule, shape.outputs, schedule.a * machine.columns, again == 1)
+    again = -(-groups // schedule.A) if comes_again else 1
+    inward = runs(schedule, layer.channels, schedule.B * machine.rows, not schedule.split_channels)
+    added = runs(schedule, shape.outputs, schedule.A * machine.columns, again == 1)
     outward = runs(schedule, shape.outputs, machine.columns, False)
     pixels, folded = shape.out_h * shape.out_w, shape.channels != layer.channels
     lines = 0
@@ -120,6 +141,27 @@ def test_bytes_sent_are_bytes_received(case):
     assert accesses["l1"] == into_l1 + out_of_l1 + psums
     assert counters["l1_psum_read"] == counters["l1_psum_write"]
     assert layer_counts(case.schedule, case.shape, case.found)[0].accesses == accesses
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@given(layer_cases(sizes=(4, 8)), st.sampled_from([-1, 0]))
+def test_l2_keeps_weights_that_fit_in_whole_beats(case, spare):
+    """To the byte: what DRAM sends again shows what was kept."""
+    share = bytes_in_l2(case) + spare
+    assume(1 <= share < case.schedule.accelerator.l2_bytes)
+    machine = case.schedule.accelerator.model_copy(update={"l2_weight_bytes": share})
+    try:
+        schedule = replace(case.schedule, accelerator=machine, source="dram")
+    except InputError:
+        assume(False)
+    chunks = lower(case.layer, schedule).chunks
+    again = chunks[chunks["tile"] > 0]
+    if case.shape.dynamic and not schedule.spills:
+        assert not chunks["dram_bytes"].any()
+    elif spare < 0:
+        assert (again["dram_bytes"] == again["beats"] * machine.weight_port_bits // 8).all()
+    else:
+        assert not again["dram_bytes"].any()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)

@@ -54,7 +54,7 @@ def test_requests_fall_by_a_and_psum_rows_by_b_times_d(factors, name, stride, ov
     acc = accelerator.load(name, {"wrf_depth": 32, "arf_depth": 64})
     shape = ConvShape("layer", 4 * acc.rows, 4 * acc.columns, (3, 3), (stride, stride), (1, 1), (5, 6))
     plain = Schedule(acc, shape, overlap=overlap, tile_rows=shape.out_h)
-    extended = replace(plain, a=a, b=b, d=d)
+    extended = replace(plain, A=a, B=b, D=d)
     one, many = core_counts(plain), core_counts(extended)
     assert one["vectors"] == a * many["vectors"]
     assert one["arf_read"] == a * many["arf_read"]
@@ -78,7 +78,7 @@ def slow_ifmap_reads(schedule) -> int:
         for y in range(layer.kernel[0])
         for x in range(layer.kernel[1])
     ]
-    subsets = [places[n : n + schedule.d] for n in range(0, len(places), schedule.d)]
+    subsets = [places[n : n + schedule.D] for n in range(0, len(places), schedule.D)]
     for part in range(schedule.parts):
         channels, outputs = schedule.part_of(part)
         output_groups = -(-outputs // schedule.accelerator.columns)
@@ -89,7 +89,7 @@ def slow_ifmap_reads(schedule) -> int:
                     window = {(oy * layer.stride[0] + y, ox * layer.stride[1] + x) for y, x in subset}
                     new = window - resident if schedule.reuses else window
                     inside = sum(0 <= y < height and 0 <= x < width for y, x in new)
-                    total += inside * channels * -(-output_groups // schedule.a)
+                    total += inside * channels * -(-output_groups // schedule.A)
                     resident = window
     return total
 
@@ -124,7 +124,7 @@ def test_reuse_changes_only_what_is_fetched(case):
 @pytest.mark.parametrize(("dilation", "reuses"), [((1, 1), True), ((2, 1), True), ((1, 2), False)])
 def test_a_dilated_window_does_not_slide(dilation, reuses):
     shape = ConvShape("layer", 4, 4, (3, 3), size=(9, 9), dilation=dilation)
-    schedule = Schedule(accelerator.preset("ews-4"), shape, d=9, overlap=False)
+    schedule = Schedule(accelerator.preset("ews-4"), shape, D=9, overlap=False)
     assert schedule.reuses == reuses
     assert schedule.new_vectors(0, False) == (3 if reuses else 9)
 
@@ -132,6 +132,6 @@ def test_a_dilated_window_does_not_slide(dilation, reuses):
 def test_a_block_layer_has_no_groups_to_extend_over():
     shape = ConvShape("layer", 8, 8, (3, 3), size=(5, 5), groups=8)
     acc = accelerator.preset("ews-4")
-    Schedule(acc, shape, "block", d=3)
+    Schedule(acc, shape, "block", D=3)
     with pytest.raises(InputError, match=r"A, B = \(2, 1\): groups on the diagonal.*A = B = 1"):
-        Schedule(acc, shape, "block", a=2)
+        Schedule(acc, shape, "block", A=2)

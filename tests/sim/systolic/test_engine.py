@@ -74,7 +74,7 @@ def test_outputs_do_not_depend_on_the_schedule(case):
     """MVQ sec. 6.2: EWS output is independent of A, B, D; nor do loop order, tiles and banks matter."""
     source = "l2" if case.schedule.source == "l1" else case.schedule.source
     plain = replace(
-        case.schedule, a=1, b=1, d=1, overlap=False, tile_rows=1, outputs_outer=False, source=source
+        case.schedule, A=1, B=1, D=1, overlap=False, tile_rows=1, outputs_outer=False, source=source
     )
     runs = []
     for schedule in (plain, case.schedule):
@@ -88,7 +88,7 @@ def test_trace_lists_every_psum_row_in_the_cycle_it_becomes_visible():
     rng = np.random.default_rng(3)
     net = small_network(d=8, size=8)
     layer, shape = net.layers[1], net.shapes[1]
-    schedule = Schedule(machine, shape, d=3, tile_rows=8)
+    schedule = Schedule(machine, shape, D=3, tile_rows=8)
     program = lower(layer, schedule)
     ifmap = rng.integers(-128, 128, (1, 8, 8, 8)).astype(np.int8)
     run = run_program(program, token_ifmap(ifmap, layer, program, -128), trace=True)

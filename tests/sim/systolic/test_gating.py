@@ -90,7 +90,7 @@ def test_each_format(name, form, fields):
     shape = ConvShape("layer", 16, 32, (3, 3), padding=(2, 2), size=(5, 5), **fields)
     layer = random_conv(rng, machine, form, shape)
     k = len(layer.weight.codebook) if isinstance(layer.weight, CodebookWeight) else 0
-    schedule = Schedule(machine, shape, form, k, d=2, tile_rows=shape.out_h)
+    schedule = Schedule(machine, shape, form, k, D=2, tile_rows=shape.out_h)
     ifmap = rng.integers(-3, 4, (1, 16, 5, 5)).astype(np.int8)
     program = lower(layer, schedule)
     for zero_point in (0, 3):

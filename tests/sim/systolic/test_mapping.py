@@ -43,7 +43,7 @@ def test_fewest_cycles_of_all_schedules():
             for d in range(1, 5):
                 for overlap in (True, False):
                     try:
-                        schedule = Schedule(machine, layer, a=a, b=b, d=d, overlap=overlap, tile_rows=5)
+                        schedule = Schedule(machine, layer, A=a, B=b, D=d, overlap=overlap, tile_rows=5)
                     except InputError:
                         continue
                     found.append(layer_counts(schedule, layer)[0].total_cycles)
@@ -54,10 +54,10 @@ def test_fewest_cycles_of_all_schedules():
 def test_extension_is_obeyed():
     machine = accelerator.load("ews-16", {"extension": (2, 3, 2)})
     schedule = mapping.best_schedule(LAYER, machine, "dense")
-    assert (schedule.a, schedule.b, schedule.d) == (2, 3, 2)
+    assert (schedule.A, schedule.B, schedule.D) == (2, 3, 2)
     assert not schedule.overlap
     small = mapping.best_schedule(ConvShape("point", 8, 8), machine, "dense")
-    assert (small.a, small.b, small.d) == (1, 1, 1)
+    assert (small.A, small.B, small.D) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("extension", [None, (1, 2, 2)])
@@ -87,7 +87,7 @@ def test_equal_shapes_share_a_schedule():
     machine = accelerator.preset("ews-16")
     other = ConvShape("other", 48, 40, (3, 3), padding=(1, 1), size=(14, 14))
     first, second = (mapping.best_schedule(s, machine, "dense") for s in (LAYER, other))
-    assert (first.a, first.b, first.d) == (second.a, second.b, second.d)
+    assert (first.A, first.B, first.D) == (second.A, second.B, second.D)
     assert first == second
 
 
@@ -166,9 +166,9 @@ def declared(shape, machine, form, source):
     for schedule in all_schedules(shape, machine, form, source):
         key = (
             schedule.shape,
-            schedule.a,
-            schedule.b,
-            schedule.d,
+            schedule.A,
+            schedule.B,
+            schedule.D,
             schedule.overlap,
             schedule.outputs_outer,
             schedule.split_channels,
@@ -238,7 +238,7 @@ def test_outputs_outside_tiles_read_the_weights_of_a_language_model_once():
     inside = replace(best, outputs_outer=False)
     once, often = (layer_counts(schedule, layer)[0].accesses for schedule in (best, inside))
     assert often["dram"] - once["dram"] == layer.weights * (best.tiles - 1) - (
-        layer.ifmap_bytes * (best.ifmap_passes - inside.ifmap_passes)
+        layer.ifmap_bytes * (best.ifmap_sweeps - inside.ifmap_sweeps)
     )
     assert often["dram"] > 1.8 * once["dram"]
     assert value(best, layer, "energy") < value(inside, layer, "energy")

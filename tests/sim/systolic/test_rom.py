@@ -78,8 +78,8 @@ def test_conflicts_of_the_real_stream(seed, size, banks, ports, channels, groups
     rng = np.random.default_rng(seed)
     acc = machine(size, rom_banks=banks, rom_ports=ports)
     assignments = rng.integers(0, int(rng.integers(2, 300)), (groups, channels))
-    found = run(acc, assignments, 300, a=a, b=b)
-    free = run(machine(size, rom_banks=banks, rom_ports=64), assignments, 300, a=a, b=b)
+    found = run(acc, assignments, 300, A=a, B=b)
+    free = run(machine(size, rom_banks=banks, rom_ports=64), assignments, 300, A=a, B=b)
     assert free.counters["rom"] == 0
     expected = slow_conflicts(acc, assignments)
     longer = found.counters["core_cycles"] - free.counters["core_cycles"]
@@ -109,7 +109,7 @@ def test_the_expectation_is_the_mean_of_the_engine():
     """Random assignments: cycles of the closed form within five standard errors of the runs' mean."""
     acc = machine("8x64", rom_banks=16)
     rng = np.random.default_rng(2)
-    cycles = [run(acc, rng.integers(0, 256, (8, 64)), 256, b=8).counters["core_cycles"] for _ in range(60)]
-    schedule = Schedule(acc, ConvShape("layer", 64, 64), "rom", 256, b=8, overlap=False)
+    cycles = [run(acc, rng.integers(0, 256, (8, 64)), 256, B=8).counters["core_cycles"] for _ in range(60)]
+    schedule = Schedule(acc, ConvShape("layer", 64, 64), "rom", 256, B=8, overlap=False)
     error = np.std(cycles) / len(cycles) ** 0.5
     assert abs(core_cycles(schedule)["core_cycles"] - np.mean(cycles)) < 5 * error + 1

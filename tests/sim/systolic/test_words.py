@@ -53,7 +53,7 @@ def test_a_pixel_fills_its_last_word():
 def test_rows_of_a_group_that_begins_inside_a_word(dma_bits, wide, beats):
     machine = accelerator.load("ews-8", {"dma_bits": dma_bits})
     layer = ConvShape("layer", 15, 36, size=(3, 3), groups=3, wide=wide)
-    schedule = Schedule(machine, layer, a=2, tile_rows=3)
+    schedule = Schedule(machine, layer, A=2, tile_rows=3)
     chunks, visits = chunk_table(schedule)
     assert chunks["write_beats"].tolist() == beats
     assert [schedule.tiling.write_beats(part, 0) for part in range(3)] == beats
@@ -82,7 +82,7 @@ def test_steps_of_a_loop_differ_by_where_they_begin_in_a_word(changes, extra, ou
     ifmap = rng.integers(-128, 128, (1, layer.channels, 2, 4)).astype(np.int8)
     for source, a in (("l2", 1), ("dram", 2)):
         schedule = Schedule(
-            machine, layer, a=a, d=2, outputs_outer=outer, split_channels=split, source=source
+            machine, layer, A=a, D=2, outputs_outer=outer, split_channels=split, source=source
         )
         program = lower(conv, schedule)
         run = run_program(program, token_ifmap(ifmap, conv, program, 0), found=Handover())
@@ -112,7 +112,7 @@ def test_the_search_takes_outputs_apart_where_a_residual_row_is_too_large():
     machine = accelerator.load("ews-4", {"l1_bytes": 2048})
     layer = ConvShape("layer", 4, 64, size=(1, 16), residual="sum")
     best = mapping.best_schedule(layer, machine, "dense")
-    assert best.ifmap_passes > 1
+    assert best.ifmap_sweeps > 1
     assert best.tiling.residual_tile_bytes <= 256
     with pytest.raises(InputError, match=r"layer: residual tile = 264: bytes exceed the 256"):
         mapping.best_schedule(replace(layer, size=(1, 33)), machine, "dense")

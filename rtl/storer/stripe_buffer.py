@@ -1,4 +1,4 @@
-"""Packets and parameters of the units at hand."""
+"""Packets and parameters of the stripes at hand, which the Verilog calls units."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rtl.l1.sram import Sram
 from sim.accelerator import Accelerator
 
 SLOTS = 4
-"""Units between the stream and the row mover: one loads, one runs, the rows of two may wait."""
+"""Stripes between the stream and the row mover: one loads, one runs, the rows of two may wait."""
 
 
-class UnitBuffer(Block):
+class StripeBuffer(Block):
     """The `units` stream, unpacked: parameters twice, packets for as long as rows of their unit wait.
 
     Function: takes a unit's packet, and behind that of a unit of rows one word of parameters for each of
@@ -36,7 +36,7 @@ class UnitBuffer(Block):
     def __init__(self, *, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
         geometry = Geometry(accelerator)
-        self.layout = packets.unit(geometry)
+        self.layout = packets.stripe(geometry)
         self.group_bits = geometry.word_select_bits
         super().__init__(
             {
@@ -58,16 +58,18 @@ class UnitBuffer(Block):
         m = Module()
         columns, length = self.accelerator.columns, packets.words(self.layout)
         parameter_bits = packets.PARAMETER.size
-        m.submodules.units = units = Memory(shape=unsigned(length * packets.WORD_BITS), depth=SLOTS, init=[])
-        packet_write = units.write_port(granularity=packets.WORD_BITS)
-        running, leaving = units.read_port(domain="comb"), units.read_port(domain="comb")
+        m.submodules.units = stripes = Memory(
+            shape=unsigned(length * packets.WORD_BITS), depth=SLOTS, init=[]
+        )
+        packet_write = stripes.write_port(granularity=packets.WORD_BITS)
+        running, leaving = stripes.read_port(domain="comb"), stripes.read_port(domain="comb")
         parameters = place(
             m,
             "parameter_rows",
             Sram(depth=2 << self.group_bits, width=parameter_bits * columns, granularity=parameter_bits),
         )
 
-        # Numbers of the units that load, run and leave; a bit more than a slot number tells full from empty.
+        # Numbers of the stripes that load, run and leave; a bit more than a slot number tells full from empty.
         slot_bits = ceil_log2(SLOTS)
         load, run, leave = (Signal(slot_bits + 1, name=name) for name in ("load", "run", "leave"))
         run_next = Signal.like(run)

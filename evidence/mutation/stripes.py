@@ -1,4 +1,4 @@
-"""Vectors for what runs a unit in the storer: its packet and parameters, its rows, the walk of a pass."""
+"""Vectors for what runs a stripe in the storer: its packet and parameters, its rows, the walk of a pass."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from evidence.mutation.suite import Expected, Inputs, Vectors, VectorSuite
 from evidence.mutation.words import below, chance, extent, number, pack, packet
 from rtl import packets
 from rtl.geometry import Geometry
-from rtl.storer.intake import RowIntake
+from rtl.storer.intake import PsumRowIntake
 from rtl.storer.pass_walk import PassWalk
-from rtl.storer.unit_buffer import SLOTS, UnitBuffer
+from rtl.storer.stripe_buffer import SLOTS, StripeBuffer
 from sim.accelerator import Accelerator, load, preset
 
 _ROWS = packets.PASS_KINDS["rows"]
 
 
 class _Stream:
-    """One random unit as words."""
+    """One random stripe as words."""
 
     def __init__(self, acc: Accelerator, rng: np.random.Generator) -> None:
-        layout, bits = packets.unit(Geometry(acc)), packets.WORD_BITS
+        layout, bits = packets.stripe(Geometry(acc)), packets.WORD_BITS
         kind = below(rng, 3) if chance(rng, 0.6) else _ROWS
         groups = extent(rng, acc.prf_depth)
-        self.unit = packet(layout, rng, a=groups, **{"pass": kind})
+        self.stripe = packet(layout, rng, a=groups, **{"pass": kind})
         self.parameters = groups * acc.columns if kind == _ROWS else 0
         words = packets.words(layout)
-        self.words = [self.unit >> bits * n & (1 << bits) - 1 for n in range(words)]
+        self.words = [self.stripe >> bits * n & (1 << bits) - 1 for n in range(words)]
         self.words[-1] |= number(rng, bits) << layout.size % bits & (1 << bits) - 1
         self.words += [number(rng, bits) for _ in range(self.parameters)]
         self.values = [word & (1 << packets.PARAMETER.size) - 1 for word in self.words[words:]]
 
 
-class _UnitBuffer:
-    """Units from their stream to the row mover.
+class _StripeBuffer:
+    """Stripes from their stream to the row mover.
 
     Attributes:
-        kept: packet and parameters of complete units that have not left; `running`: which of them.
-        stream: the unit that loads.
-        loaded: a unit of rows was complete in the cycle before; `recent`: any unit.
+        kept: packet and parameters of complete stripes that have not left; `running`: which of them.
+        stream: the stripe that loads.
+        loaded: a stripe of rows was complete in the cycle before; `recent`: any stripe.
         shown: parameters, of the group asked for in the cycle before.
     """
 
@@ -76,7 +76,7 @@ class _UnitBuffer:
         if inputs["word_valid"] and self.ready:
             self.stream.words.pop(0)
             if not self.stream.words:
-                self.kept.append((self.stream.unit, self.stream.values))
+                self.kept.append((self.stream.stripe, self.stream.values))
                 self.loaded, self.recent = int(self.stream.parameters > 0), 1
                 self.stream = None
         if inputs["left"]:
@@ -84,7 +84,7 @@ class _UnitBuffer:
             self.running -= 1
 
     def _parameters(self, group: int) -> Expected:
-        """Of the unit that runs, if their last word came in an earlier cycle."""
+        """Of the stripe that runs, if their last word came in an earlier cycle."""
         if self.running == len(self.kept):
             return {}
         parameters = self.kept[self.running][1]
@@ -95,7 +95,7 @@ class _UnitBuffer:
         return {"parameters": pack(there, packets.PARAMETER.size)}
 
 
-def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+def _stripe_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     for offers, runs, leaves in (
         # Some streams are fast and some users slow, and the other way round.
         (0.95, 0.5, 0.5),
@@ -105,7 +105,7 @@ def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         (0.8, 0.2, 0.2),
         (0.95, 0.95, 0.95),
     ):
-        model = _UnitBuffer(acc.columns)
+        model = _StripeBuffer(acc.columns)
         for _ in range(300):
             if model.stream is None:
                 model.stream = _Stream(acc, rng)
@@ -123,22 +123,22 @@ def _unit_buffer(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 
 def _row_intake(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    layout = packets.unit(Geometry(acc))
-    time_bits = RowIntake(accelerator=acc).now.shape().width
+    layout = packets.stripe(Geometry(acc))
+    time_bits = PsumRowIntake(accelerator=acc).now.shape().width
     for episode in range(60):
         wide = chance(rng, 0.4)
         most = acc.wide_lanes if wide else acc.requant_lanes
-        unit = packet(layout, rng, wide=wide)
+        stripe = packet(layout, rng, wide=wide)
         waiting: list[tuple[int, int]] = []
         columns, taken, overflow = 1 + below(rng, acc.columns), 0, 0
         rate = (0.9, 0.5, 0.2)[episode % 3]
-        # Some episodes lose rows: no room, or no unit.
+        # Some episodes lose rows: no room, or no stripe.
         careful = episode % 5
         for _ in range(60):
             now, row = number(rng, time_bits), number(rng, 32 * acc.columns)
             room = len(waiting) < acc.prf_depth
             comes = int(chance(rng, rate) and (room or not careful))
-            # Rows may wait while their unit is not there, but none may come then.
+            # Rows may wait while their stripe is not there, but none may come then.
             enable = int(chance(rng, 0.97) or (comes and careful != 1))
             expected: dict[str, int] = {"overflow": overflow}
             at_hand = waiting[0] if waiting else (now, row)
@@ -159,7 +159,7 @@ def _row_intake(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                     "row": row,
                     "now": now,
                     "enable": enable,
-                    "unit": unit,
+                    "unit": stripe,
                     "columns": columns,
                 },
                 expected,
@@ -248,12 +248,12 @@ def pass_vectors(
 
 
 def _pass_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    layout = packets.unit(Geometry(acc))
+    layout = packets.stripe(Geometry(acc))
     for _ in range(100):
         fields, vectors = pass_vectors(layout, acc, rng, 300)
-        unit = packet(layout, rng, **fields)
-        yield {"unit": unit}, {}
-        yield {"unit": unit, "start": 1}, {}
+        stripe = packet(layout, rng, **fields)
+        yield {"unit": stripe}, {}
+        yield {"unit": stripe, "start": 1}, {}
         end = below(rng, len(vectors)) + 1 if chance(rng, 0.2) else len(vectors)
         for n, vector in enumerate(vectors[:end]):
             expected: Expected = {
@@ -265,8 +265,8 @@ def _pass_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             if vector.inside:
                 expected = dict(expected) | {"word": vector.word, "half": vector.half}
             while not chance(rng, 0.8):
-                yield {"unit": unit}, expected
-            yield {"unit": unit, "step": 1}, expected
+                yield {"unit": stripe}, expected
+            yield {"unit": stripe, "step": 1}, expected
 
 
 _TINY = preset("ews-4")
@@ -277,8 +277,8 @@ SUITES = (
     # A memory of narrow packets: as registers it is large.
     VectorSuite(
         "unit_buffer",
-        partial(UnitBuffer, accelerator=_TINY),
-        partial(_unit_buffer, _TINY),
+        partial(StripeBuffer, accelerator=_TINY),
+        partial(_stripe_buffer, _TINY),
         small={
             "ADDRESS_BITS": 10,
             "WORD_ADDRESS_BITS": 8,
@@ -289,7 +289,9 @@ SUITES = (
         },
     ),
     # Rows in two parts, wide ones in four.
-    VectorSuite("row_intake", partial(RowIntake, accelerator=_HALF), partial(_row_intake, _HALF), view=None),
+    VectorSuite(
+        "row_intake", partial(PsumRowIntake, accelerator=_HALF), partial(_row_intake, _HALF), view=None
+    ),
     VectorSuite(
         "pass_walk", partial(PassWalk, accelerator=_TINY), partial(_pass_walk, _TINY), view=None, small=_SHORT
     ),

@@ -7,7 +7,7 @@ import numpy as np
 from rtl import packets
 from rtl.compiler.lanes import check_lanes
 from rtl.compiler.memory import Map
-from rtl.compiler.packing import pack
+from rtl.compiler.packing import of_chunk, pack
 from rtl.compiler.steps import Step
 from rtl.compiler.tiles import Visit
 from rtl.geometry import Geometry
@@ -18,44 +18,44 @@ from sim.systolic.program import Program
 from sim.systolic.schedule import Schedule
 
 
-def units(
+def stripes(
     network: Network, step: Step, program: Program, visits: list[Visit], ofmap: Map
 ) -> list[np.ndarray]:
     """Packets of a convolution, its parameters behind each."""
     layer, acc = step.layer, program.schedule.accelerator
     assert isinstance(layer, Conv)
-    layout = packets.unit(Geometry(acc))
+    layout = packets.stripe(Geometry(acc))
     last = program.chunks[program.chunks["last"] == 1]
     room = _room(step, acc, ofmap, last)
     shared = {"wide": step.wide, "map": step.writes, "stride": 8 * ofmap.pitch} | _requantization(layer)
     if step.add is not None:
         shared |= _addition(network, layer.name, step.add)
     found = []
-    for number, unit in enumerate(last):
-        _check_rows(step, unit, acc)
-        values = {name: unit[name] for name in ("a", "columns", "columns_tail", "pixels", "store")}
+    for number, stripe in enumerate(last):
+        _check_rows(step, stripe, acc)
+        values = of_chunk(stripe, ("a", "columns", "columns_tail", "pixels", "store"))
         values |= {"ends": number == len(last) - 1}
-        residual = visits[int(unit["visit"])].residual
+        residual = visits[int(stripe["visit"])].residual
         if residual is not None:
             values |= {
                 "residual": 1,
                 "from": residual.to,
                 "from_pitch": residual.pitch,
-                "from_channel": int(unit["output"]) - residual.first,
+                "from_channel": int(stripe["output"]) - residual.first,
             }
         found.append(pack(layer.name, "unit", layout, shared | values | room[number]))
-        found.append(_parameters(layer, unit, acc))
+        found.append(_parameters(layer, stripe, acc))
     return found
 
 
-def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[dict[str, int]]:
-    """Where the rows of each unit go: the whole map if it fits the group, else a ring of the units' rows.
+def _room(step: Step, acc: Accelerator, ofmap: Map, stripes: np.ndarray) -> list[dict[str, int]]:
+    """Where the rows of each stripe go: the whole map if it fits the group, else a ring of the stripes' rows.
 
     In the ring a byte keeps its place in the word that it has in memory.
     """
     size, group = (4 if step.wide else 1), Geometry(acc).map_words[step.writes]
-    first = units["output"].astype(np.int64) * size
-    pixel = units["tile"].astype(np.int64) * ofmap.shape[2]
+    first = stripes["output"].astype(np.int64) * size
+    pixel = stripes["tile"].astype(np.int64) * ofmap.shape[2]
     whole = {"to_pitch": ofmap.pitch, "ring": group}
     if ofmap.words <= group:
         return [
@@ -69,11 +69,11 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
             f"bytes do not stay in the {8 * group} of the L1 group",
             "let the next layer read L2",
         )
-    bytes_each = size * ((units["a"] - 1) * acc.columns + units["columns_tail"])
+    bytes_each = size * ((stripes["A"] - 1) * acc.columns + stripes["columns_tail"])
     pitch = int((-(-(first % 8 + bytes_each) // 8)).max())
     ring = group // pitch
-    _check_ring(step, units, ring)
-    places = np.concatenate([[0], np.cumsum(units["pixels"], dtype=np.int64)[:-1]]) % ring
+    _check_ring(step, stripes, ring)
+    places = np.concatenate([[0], np.cumsum(stripes["pixels"], dtype=np.int64)[:-1]]) % ring
     return [
         {
             "to": int(place) * pitch,
@@ -86,12 +86,12 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, units: np.ndarray) -> list[d
     ]
 
 
-def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
+def _check_ring(step: Step, stripes: np.ndarray, pixels: int) -> None:
     """What waits for the row mover, and a pixel on its way in and one on its way out, must fit."""
     assert isinstance(step.how, Schedule)
-    tokens = units["a"] * units["b"] * units["u"] * units["d"]
-    slower = np.maximum(0, units["write_beats"] - tokens)
-    waiting = -(-units["pixels"].astype(np.int64) * slower // units["write_beats"])
+    tokens = stripes["A"] * stripes["B"] * stripes["U"] * stripes["D"]
+    slower = np.maximum(0, stripes["write_beats"] - tokens)
+    waiting = -(-stripes["pixels"].astype(np.int64) * slower // stripes["write_beats"])
     needed = int(waiting.max()) * step.how.tiling.ofmap_buffers + 2
     if needed > pixels:
         raise InputError(
@@ -102,11 +102,11 @@ def _check_ring(step: Step, units: np.ndarray, pixels: int) -> None:
         )
 
 
-def _check_rows(step: Step, unit: np.void, acc: Accelerator) -> None:
+def _check_rows(step: Step, stripe: np.void, acc: Accelerator) -> None:
     """A row of 32-bit values takes several writes, each of whole words."""
-    for s in range(unit["a"]):
-        columns = int(unit["columns_tail"] if s == unit["a"] - 1 else unit["columns"])
-        first = int(unit["output"]) + s * acc.columns
+    for s in range(stripe["A"]):
+        columns = int(stripe["columns_tail"] if s == stripe["A"] - 1 else stripe["columns"])
+        first = int(stripe["output"]) + s * acc.columns
         if step.wide:
             check_lanes(step.name, "output", acc, 4 * first, 8, 8)
         else:
@@ -132,12 +132,12 @@ def _addition(network: Network, convolution: str, add: Add) -> dict[str, int]:
     }
 
 
-def _parameters(layer: Conv, unit: np.void, acc: Accelerator) -> np.ndarray:
+def _parameters(layer: Conv, stripe: np.void, acc: Accelerator) -> np.ndarray:
     """uint64 [A*L]: a word for each output channel, 0 beyond the last."""
     q = layer.requantization
-    low = int(unit["output"])
-    count = int(unit["a"] - 1) * acc.columns + int(unit["columns_tail"])
-    words = np.zeros(int(unit["a"]) * acc.columns, np.uint64)
+    low = int(stripe["output"])
+    count = int(stripe["A"] - 1) * acc.columns + int(stripe["columns_tail"])
+    words = np.zeros(int(stripe["A"]) * acc.columns, np.uint64)
     for n in range(count):
         values = {"bias": int(layer.bias[low + n])}
         if q is not None:
@@ -146,7 +146,7 @@ def _parameters(layer: Conv, unit: np.void, acc: Accelerator) -> np.ndarray:
     return words
 
 
-def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap: Map) -> list[np.ndarray]:
+def pass_stripe(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap: Map) -> list[np.ndarray]:
     """The packet of a pass whose operand is in L1."""
     layer = step.layer
     assert isinstance(layer, AveragePool | Pool)
@@ -197,4 +197,4 @@ def pass_unit(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofmap:
         values |= {"pass": packets.PASS_KINDS["max"]}
         for name, pair in (("window", layer.kernel), ("stride", layer.stride), ("pad", layer.padding)):
             values |= {f"{name}_y": pair[0], f"{name}_x": pair[1]}
-    return [pack(step.name, "unit", packets.unit(Geometry(acc)), values)]
+    return [pack(step.name, "unit", packets.stripe(Geometry(acc)), values)]

@@ -18,44 +18,21 @@ import typer
 from rich.table import Table
 
 from codeword import api, inputs, method_options, outputs, progress, tables
-from sim import technology
+from codeword.options import (
+    AcceleratorName,
+    Dram,
+    Json,
+    NetworkName,
+    Objective,
+    Settings,
+    TechnologyName,
+    input_shape,
+    shares,
+)
 from sim.errors import InputError
 
 MOST = 2**32 - 1
 """Of a seed."""
-NetworkName = Annotated[
-    str,
-    typer.Argument(
-        metavar="NETWORK",
-        help="a name (resnet18, resnet18-synthetic, resnet20-fashion, ...) or a .safetensors "
-        "file; for an estimate also .onnx, or .csv of SCALE-Sim",
-    ),
-]
-AcceleratorName = Annotated[
-    str, typer.Option("--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")
-]
-Settings = Annotated[
-    list[str],
-    typer.Option("--set", metavar="FIELD=VALUE", help="replace a field of the accelerator; repeatable"),
-]
-TechnologyName = Annotated[
-    str | None,
-    typer.Option(
-        "--technology",
-        metavar="NAME",
-        help=f"{', '.join(technology.NAMES)}; mvq40, of the paper, also @65, @45, @28 or @16 nm; or a TOML file; "
-        "by default the accelerator's",
-    ),
-]
-Dram = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TYPE",
-        help="ddr3, lpddr4, hbm2, hbm3: energy of off-chip memory; by default the technology's",
-    ),
-]
-Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
 
 
 def main() -> None:
@@ -163,24 +140,6 @@ def compress(
     _print(as_json, fields | quality, [readable])
 
 
-def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, _, sizes = text.rpartition("=")
-    try:
-        return name, tuple(map(int, sizes.split(",")))
-    except ValueError:
-        raise InputError(
-            "--input-shape", text, "is not NAME=N,C,H,W", "write for example x=1,3,224,224"
-        ) from None
-
-
-def _shares(text: str) -> tuple[float, float]:
-    try:
-        activations, weights = map(float, text.split(","))
-    except ValueError:
-        raise InputError("--zeros", text, "is not A,W", "write for example 0.5,0.02") from None
-    return activations, weights
-
-
 def estimate(
     network: NetworkName,
     accelerator: AcceleratorName,
@@ -220,9 +179,9 @@ def estimate(
         technology=technology,
         dram=dram,
         vector_operators=vector_operators,
-        input_shapes=dict(map(_input_shape, input_shapes)),
+        input_shapes=dict(map(input_shape, input_shapes)),
         report=lambda line: print(line, file=sys.stderr),
-        zeros=None if zeros is None else _shares(zeros),
+        zeros=None if zeros is None else shares(zeros),
     )
     _print(as_json, found.to_json(), tables.estimate_tables(found))
 

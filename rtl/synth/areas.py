@@ -25,7 +25,7 @@ from rtl.weights.loader import Loader
 from rtl.weights.rom_bank import RomBank
 from sim import accelerator
 from sim.accelerator import Accelerator
-from sim.accelerator.systolic import FAMILIES
+from sim.accelerator.systolic_presets import FAMILIES
 from sim.errors import InputError
 from sim.technology.coefficients import SizeUnit, size_units
 

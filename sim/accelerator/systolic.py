@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -345,61 +344,3 @@ class Accelerator(BaseModel):
     def record_bits(self, k: int) -> int:
         """Bits of a record whose layer has k codewords, or of a dense weight."""
         return self.weights.unit_bits(self, k)
-
-
-def _largest_divisor(n: int, limit: int) -> int:
-    return max(q for q in range(1, min(n, limit) + 1) if n % q == 0)
-
-
-def _base(rows: int, columns: int) -> dict[str, object]:
-    """What all families share at a size. L1 is 128 KB up to 16x16 (MVQ sec. 7.1)."""
-    return dict(
-        rows=rows,
-        columns=columns,
-        tile_rows=_largest_divisor(rows, 4),
-        tile_columns=_largest_divisor(columns, 16),
-        l1_bytes=(128 if rows * columns <= 256 else 256) * 1024,
-        ifmap_banks=-(-rows // 8),
-        psum_banks=-(-columns // 2),
-        requant_lanes=columns,
-    )
-
-
-_WS = dict(dataflow="ws", wrf_depth=2, arf_reuse=False)
-
-
-def _codebook(columns: int, d: int, k: int) -> dict[str, object]:
-    return dict(codeword_length=min(d, columns), codebook_entries=k if columns >= 16 else 16)
-
-
-def _masked(columns: int) -> dict[str, object]:
-    d = min(16, columns)
-    return dict(format="mvq", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
-
-
-def _sparse(columns: int) -> dict[str, object]:
-    return dict(_masked(columns), sparse_tile=True, tile_columns=min(16, columns))
-
-
-# The six settings of MVQ sec. 7.1, SSVQ and VQ4ALL. WS holds one weight a PE, and a second while it loads;
-# on WS-CMS that is one dense weight of M/N = 4 sub-records.
-FAMILIES: dict[str, Callable[[int], dict[str, object]]] = {
-    "ws": lambda columns: _WS,
-    "ws-cms": lambda columns: dict(_sparse(columns), **dict(_WS, wrf_depth=8)),
-    "ews": lambda columns: {},
-    "ews-c": lambda columns: dict(format="vq", **_codebook(columns, 8, 1024)),
-    "ews-cm": _masked,
-    "ews-cms": _sparse,
-    # SSVQ on EWS: a 7-bit magnitude and d sign bits a record (SSVQ reference, sec. 7: d = 8, k up to 256).
-    "ssvq": lambda columns: dict(format="ssvq", **_codebook(columns, 8, 256)),
-    # VQ4ALL: one codebook of 2^16 x 8 for all networks (16 entries below 16 columns, for tests), in
-    # 2 L/d banks of one port; assumed.
-    "rom": lambda columns: dict(
-        format="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
-    ),
-}
-
-
-def preset(family: str, rows: int, columns: int) -> dict[str, object]:
-    """Fields of a family at a size."""
-    return _base(rows, columns) | FAMILIES[family](columns)

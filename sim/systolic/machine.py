@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from sim import technology
-from sim.accelerator.systolic import FAMILIES, Accelerator, preset
+from sim.accelerator.systolic import Accelerator
+from sim.accelerator.systolic_presets import FAMILIES, preset
 from sim.cost import Prices
 from sim.formats import stream
 from sim.machine import Machine

@@ -353,9 +353,9 @@ def test_the_engine_counts_the_same_accesses():
         one = SimpleNamespace(
             tile=0,
             width=chunk.width,
-            b=chunk.b,
+            B=chunk.b,
             rows_tail=chunk.rows_tail,
-            d=chunk.d,
+            D=chunk.d,
             position=chunk.ky * chunk.kernel_x + chunk.kx,
         )
         geometry = {

@@ -77,7 +77,9 @@ def export_module(
             exceed 32 bits.
     """
     require_finite(model)
-    model = copy.deepcopy(model).eval()
+    # Scales come from float sums, whose order follows the memory layout of weights, differently on every
+    # processor. A training leaves one layout and a file another: integers are those of a single one.
+    model = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
     dense = [
         layer
         for layer in map(model.get_submodule, compressible)

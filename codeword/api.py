@@ -155,17 +155,23 @@ def synth(
         folder = None if netlists is None else outputs.folder(netlists)
         of_kind = hardware(described.kind)
         libraries = [read(path) for path in liberty]
-        for library in libraries if folder is not None else ():
-            require_word("library", library.name, "the name of its netlist")
-        if folder is not None and len({library.name for library in libraries}) < len(libraries):
-            problem = "two libraries have the same name"
-            raise InputError("--liberty", str(liberty[-1]), problem, "write their netlists one at a time")
+        if folder is not None:
+            _require_file_names([library.name for library in libraries], liberty)
         found = [of_kind.synth(described, library, component) for library in libraries]
     if folder is not None:
         folder.mkdir(exist_ok=True)
         for result in found:
             write_whole(folder / f"{result.library}.v", result.netlist)
     return found
+
+
+def _require_file_names(libraries: Sequence[str], liberty: Sequence[str | Path]) -> None:
+    """Raises InputError where libraries cannot each have a netlist of their name."""
+    for library in libraries:
+        require_word("library", library, "the name of its netlist")
+    if len(set(libraries)) < len(libraries):
+        problem = "two libraries have the same name"
+        raise InputError("--liberty", str(liberty[-1]), problem, "write their netlists one at a time")
 
 
 def verify(

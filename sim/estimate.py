@@ -42,7 +42,6 @@ class Estimate:
         layers: in execution order; an addition that rides on a convolution is part of it.
         cost: of the whole network, all passes.
         passes: how often the layers run for one use of the network.
-        closed_form: whether the counts come from it, or from a run of the engine.
         expected: the cycles contain an expectation, since they depend on values that nobody gave.
     """
 
@@ -51,7 +50,6 @@ class Estimate:
     layers: tuple[LayerEstimate, ...]
     cost: Cost
     passes: int = 1
-    closed_form: bool = True
     expected: bool = False
 
     @property
@@ -125,9 +123,7 @@ def estimate(
         zeros=zeros,
         formats=formats,
     )
-    return assemble(
-        name, accelerator, found.layers, found.exclusions, passes, closed_form=True, expected=found.expected
-    )
+    return assemble(name, accelerator, found.layers, found.exclusions, passes, expected=found.expected)
 
 
 def assemble(
@@ -136,7 +132,6 @@ def assemble(
     counts: Sequence[LayerCounts],
     exclusions: Mapping[str, str] | None = None,
     passes: int = 1,
-    closed_form: bool = False,
     expected: bool = False,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
@@ -150,6 +145,5 @@ def assemble(
         ),
         prices.cost([layer.repeated(passes) for layer in counts]),
         passes,
-        closed_form,
         expected,
     )

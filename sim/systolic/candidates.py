@@ -154,9 +154,9 @@ def _smallest(
 
 
 def _tall(space: Space) -> bool:
-    """Whether the tallest tile of the whole width brings less than half as many lines again as new ones."""
+    """Whether the tallest tile of the whole width brings no more lines again than new ones."""
     y, rows = space.base.shape.axes[0], int(space.rows.max())
-    return rows == space.base.shape.out_h or 2 * (y.reach - y.stride) < rows * y.stride
+    return rows == space.base.shape.out_h or y.reach - y.stride <= rows * y.stride
 
 
 def _space(one: Schedule, stays: bool) -> Space:

@@ -17,7 +17,7 @@ from sim.systolic.schedule import Schedule, Source, fold, spills
 TILES = (1, 2)
 """How many times more spatial tiles than L1 asks for: the next one loads while one computes."""
 
-STRIPS = 6
+STRIPS = 9
 """Widths of strips that are tried, from the widest that L1 holds on: narrower ones are taller, with fewer halos."""
 
 

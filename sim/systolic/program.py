@@ -248,9 +248,7 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
         residual = WORD * prod(schedule.tile_size(tile)) * words(output0, outputs)
     line = WORD * columns * words(channel0, channels)
-    from_dram = (
-        (lines * (schedule.tile_dram_line(tile) or line) + residual) if schedule.source == "dram" else 0
-    )
+    from_dram = (lines * schedule.tile_dram_line(tile, line) + residual) if schedule.source == "dram" else 0
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 

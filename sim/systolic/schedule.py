@@ -322,11 +322,11 @@ class Schedule:
         y, x = self.shape.axes
         return y.read(row, lines), range(x.size) if self.strips == 1 else x.read(column, columns)
 
-    def tile_dram_line(self, tile: int) -> int:
-        """Bytes of a tile's ifmap row in DRAM where folding makes it wider for the array, or 0."""
+    def tile_dram_line(self, tile: int, line: int) -> int:
+        """Bytes in DRAM of a tile's ifmap row that has `line` in L2: as many, but where folding made it wider."""
         unfolded = self.shape.unfolded
         if unfolded is None or self.strips == 1:
-            return self.shape.line_bytes
+            return self.shape.line_bytes or line
         column, (_, columns) = self.tile_place(tile)[1], self.tile_size(tile)
         return self.shape.line_bytes // unfolded.size * len(unfolded.read(column, columns))
 
@@ -335,7 +335,7 @@ class Schedule:
         return (
             *self.tile_size(tile),
             *(len(read) for read in self.tile_ifmap(tile)),
-            self.tile_dram_line(tile),
+            self.tile_dram_line(tile, 0),
         )
 
     # ---- demands

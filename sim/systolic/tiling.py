@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -155,12 +155,13 @@ class Tiling:
         how, x = self.schedule, self.schedule.shape.axes[1]
         return x.size if how.strips == 1 else swept(x, how.shape.out_w, how.tile_width)
 
-    @cached_property
-    def dram_line_bytes(self) -> int:
-        """Bytes of an ifmap row in DRAM where folding makes the array's one wider, halos of strips included; or 0."""
+    def dram_line(self, line: Any) -> Any:
+        """Bytes in DRAM of an ifmap row that has `line` (int, or int64 [n]) in L2, halos of strips included: as many,
+        but where folding made it wider.
+        """
         how, unfolded = self.schedule, self.schedule.shape.unfolded
         if unfolded is None or how.strips == 1:
-            return how.shape.line_bytes
+            return how.shape.line_bytes or line
         return how.shape.line_bytes // unfolded.size * swept(unfolded, how.shape.out_w, how.tile_width)
 
     @cached_property

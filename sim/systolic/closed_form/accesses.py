@@ -196,7 +196,7 @@ def map_bytes(schedule: Schedule) -> MapBytes:
     return MapBytes(
         0 if schedule.source == "l1" else lines * line,
         residual,
-        lines * (tiling.dram_line_bytes or line) + residual if schedule.source == "dram" else 0,
+        lines * tiling.dram_line(line) + residual if schedule.source == "dram" else 0,
     )
 
 
@@ -211,7 +211,7 @@ def least_map_bytes(space: Space) -> MapBytes:
     return MapBytes(
         np.where(space.resident, 0, lines * line),
         residual,
-        lines * (one.tiling.dram_line_bytes or line) + residual if one.source == "dram" else 0 * lines,
+        lines * one.tiling.dram_line(line) + residual if one.source == "dram" else 0 * lines,
     )
 
 

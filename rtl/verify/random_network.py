@@ -54,9 +54,23 @@ def random_case(accelerator: Accelerator, seed: int) -> Case:
         if not image.warnings:
             images = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
             images[rng.random(images.shape) < 0.2] = -128
-            return Case(network, tuple(plans), image, images)
+            return _in_strips(Case(network, tuple(plans), image, images), rng)
     assert problem is not None
     raise problem
+
+
+def _in_strips(case: Case, rng: np.random.Generator) -> Case:
+    """The case with some maps, but none that stays in L1, cut into strips of columns; as it was if that does not fit."""
+    sources = [how.source if isinstance(how, Schedule) else how for how in case.plans]
+    plans = list(case.plans)
+    for n, (how, source, following) in enumerate(zip(case.plans, sources, [*sources[1:], "l2"], strict=True)):
+        if isinstance(how, Schedule) and "l1" not in (source, following) and rng.random() < 0.5:
+            plans[n] = replace(how, strip_columns=int(rng.integers(1, max(2, how.shape.out_w))))
+    try:
+        image = compile(case.network, case.image.accelerator, plans=plans)
+    except InputError:
+        return case
+    return case if image.warnings else replace(case, plans=tuple(plans), image=image)
 
 
 # ---- networks
@@ -191,8 +205,6 @@ def _plans(acc: Accelerator, network: Network, rng: np.random.Generator) -> list
             assert isinstance(layer, Conv)
             plans.append(_schedule(acc, layer, shape, rng, n == 0, bool(stays and rng.random() < 0.8)))
         left = shape.ofmap_bytes
-        if isinstance(how := plans[-1], Schedule) and how.strips > 1:
-            left = 0
     return plans
 
 
@@ -214,10 +226,7 @@ def _schedule(
     seen = replace(seen, name="", residual="residual" if seen.residual else "", chained=True)
     rows = seen.out_h if source == "l1" else int(rng.integers(1, seen.out_h + 1))
     outer, split = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
-    strip = int(rng.integers(1, seen.out_w + 1)) if source != "l1" and rng.random() < 0.3 else 0
-    schedule = Schedule(
-        acc, seen, form, codewords, *factors, overlap, rows, source=source, strip_columns=strip
-    )
+    schedule = Schedule(acc, seen, form, codewords, *factors, overlap, rows, source=source)
     outer &= schedule.tiles > 1 and schedule.trips[0] > 1
     split &= schedule.trips[1] > 1 and source != "l1"
     return replace(schedule, outputs_outer=outer, split_channels=split)

@@ -139,7 +139,7 @@ VALUES = {
     "padding": ("vector_walk", r"\$signed\(line\) < ", "$signed(line) <= "),
     "place of a row": (
         "row_entries",
-        r"assign (\S+) = pixel \+ (unit\[\S+\]);",
+        r"assign (\S+) = pixel \+ (_\w+);",
         r"assign \1 = pixel + \2 + 32'd8;",
     ),
 }

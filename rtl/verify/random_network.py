@@ -60,7 +60,7 @@ def random_case(accelerator: Accelerator, seed: int) -> Case:
 
 
 def _in_strips(case: Case, rng: np.random.Generator) -> Case:
-    """The case with some maps, but none that stays in L1, cut into strips of columns; as it was if that does not fit."""
+    """The case with some maps, but none that stays in L1, cut into strips of columns; else as it was."""
     sources = [how.source if isinstance(how, Schedule) else how for how in case.plans]
     plans = list(case.plans)
     for n, (how, source, following) in enumerate(zip(case.plans, sources, [*sources[1:], "l2"], strict=True)):

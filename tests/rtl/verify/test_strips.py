@@ -1,4 +1,4 @@
-"""Maps wider than L1, on the RTL: strips of columns as the mapping chooses them, value for value and cycle for cycle."""
+"""Maps wider than L1 on the RTL: strips of columns as the mapping chooses them, by value and by cycle."""
 
 from __future__ import annotations
 

@@ -137,11 +137,7 @@ VALUES = {
     "rounding": ("requantizer", r"\$signed\(2'h1\)", "$signed(2'h0)"),
     "sign of a zero point": ("residual_lane", r"(\$signed\(other\)) - (\$signed\(other_zero\))", r"\1 + \2"),
     "padding": ("vector_walk", r"\$signed\(line\) < ", "$signed(line) <= "),
-    "place of a row": (
-        "row_entries",
-        r"assign (\S+) = pixel \+ (_\w+);",
-        r"assign \1 = pixel + \2 + 32'd8;",
-    ),
+    "place of a row": ("row_entries", r"assign (\S+) = pixel \+ (_\w+);", r"assign \1 = pixel + \2 + 32'd8;"),
 }
 """Module, pattern and replacement."""
 TIMES = {

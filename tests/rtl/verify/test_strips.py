@@ -37,19 +37,52 @@ def wide_network():
         _conv("c", "sum", 8, 9, (2, 3), stride=(1, 2), dilation=(1, 2), padding=(0, 3)),
         _conv("d", "c", 9, 8, (1, 3), padding=(0, 1), wide=True),
     )
-    return Network("wide", TensorSpec((3, 4, 38), zero_point=-4), layers)
+    return Network("wide", TensorSpec((3, 3, 34), zero_point=-4), layers)
+
+
+def assert_equal(result):
+    assert (result.mismatches, result.warnings) == (0, ())
+    assert result.words_compared > 0
+    assert result.cycles_rtl == result.cycles_model
+    assert result.counters_rtl == {name: result.counters_model[name] for name in COUNTERS}
 
 
 def test_searched_strips_run_on_the_rtl():
     network = wide_network()
     plans = plan(network.shapes, network_formats(network, MACHINE), MACHINE)
     assert [how.strips > 1 for how in plans] == [True] * 4
-    image = np.random.default_rng(0).integers(-128, 128, (1, 3, 4, 38)).astype(np.int8)
-    result = verify_network(MACHINE, network, image, "icarus")
-    assert (result.mismatches, result.warnings) == (0, ())
-    assert result.words_compared > 0
-    assert result.cycles_rtl == result.cycles_model
-    assert result.counters_rtl == {name: result.counters_model[name] for name in COUNTERS}
+    image = np.random.default_rng(0).integers(-128, 128, (1, 3, 3, 34)).astype(np.int8)
+    assert_equal(verify_network(MACHINE, network, image, "icarus"))
+
+
+def test_tiles_of_three_dimensions():
+    """Some channels of some columns of some lines: a step over channel groups, and a group of a grouped layer."""
+    network = Network(
+        "two",
+        TensorSpec((16, 3, 8), zero_point=9),
+        (
+            _conv("a", "input", 16, 8, (3, 3), padding=(1, 1)),
+            _conv("b", "a", 4, 16, (3, 3), groups=2, padding=(1, 1)),
+        ),
+    )
+    plans = [
+        Schedule(
+            MACHINE,
+            shape,
+            B=1,
+            D=3,
+            tile_rows=2,
+            outputs_outer=True,
+            split_channels=shape.groups == 1,
+            source="dram",
+            strip_columns=width,
+        )
+        for shape, width in zip(network.shapes, (3, 5), strict=True)
+    ]
+    tiles = compiler.compile(network, MACHINE, plans=plans).layers
+    assert all(layer.tiles > 4 for layer in tiles)
+    image = np.random.default_rng(1).integers(-128, 128, (1, 16, 3, 8)).astype(np.int8)
+    assert_equal(verify_network(MACHINE, network, image, "icarus", plans=plans))
 
 
 def test_an_ofmap_in_strips_cannot_stay():

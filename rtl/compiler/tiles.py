@@ -79,8 +79,7 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
         lines, columns = schedule.tile_size(tile_number)
         buffer = number % buffers
         if schedule.source == "l1":
-            everything = (range(size) for size in shape.size)
-            tile = Tile(ifmap, *everything, 0, ifmap.pitch, 0, whole=True)
+            tile = Tile(ifmap, range(shape.size[0]), range(shape.size[1]), 0, ifmap.pitch, 0, whole=True)
         else:
             ends = chunks["channel"] + (chunks["B"] - 1) * acc.rows + chunks["rows_tail"]
             tile = _tile(

@@ -1,0 +1,1 @@
+"""Imports everything that is found and writes what came out."""

@@ -75,7 +75,11 @@ def _input(model: nn.Module, name: str) -> torch.Tensor:
         vision = getattr(config, "vision_config", config)
         size = getattr(vision, "image_size", 224)
         height, width = size if isinstance(size, list | tuple) else (size, size)
-        frames = (getattr(vision, "num_frames", 8),) if name == "pixel_values_videos" or "Video" in type(model).__name__ else ()
+        frames = (
+            (getattr(vision, "num_frames", 8),)
+            if name == "pixel_values_videos" or "Video" in type(model).__name__
+            else ()
+        )
         return torch.rand(1, *frames, getattr(vision, "num_channels", 3), height, width)
     if name == "input_features":
         bins = getattr(config, "num_mel_bins", None) or getattr(config, "feature_size", 80)

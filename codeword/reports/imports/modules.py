@@ -92,7 +92,9 @@ def _pictures(models: Any, name: str) -> tuple[Any, ...]:
     if "optical_flow" in module:
         return torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128)
     weights = models.get_model_weights(name)
-    crop = min((w.transforms().crop_size[0] for w in weights if hasattr(w.transforms(), "crop_size")), default=224)
+    crop = min(
+        (w.transforms().crop_size[0] for w in weights if hasattr(w.transforms(), "crop_size")), default=224
+    )
     return (torch.rand(1, 3, crop, crop),)
 
 
@@ -149,10 +151,15 @@ def _flat(found: Any) -> list[torch.Tensor]:
     if isinstance(found, torch.Tensor):
         return [found]
     values: Sequence[Any] = list(found.values()) if hasattr(found, "values") else list(found or ())
-    return [tensor for value in values if isinstance(value, torch.Tensor | list | tuple) or hasattr(value, "values")
-            for tensor in _flat(value)]
+    return [
+        tensor
+        for value in values
+        if isinstance(value, torch.Tensor | list | tuple) or hasattr(value, "values")
+        for tensor in _flat(value)
+    ]
 
 
 def transformers() -> Iterator[Module]:
     from codeword.reports.imports import language
+
     yield from language.transformers()

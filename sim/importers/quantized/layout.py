@@ -6,6 +6,7 @@ map, and reshaping moves none as long as atoms are only divided and regrouped.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -95,7 +96,7 @@ class Layout:
 
     def merged(self) -> Layout:
         """Atoms that follow one another both in the tensor and in the map become one."""
-        follows = {a: b for group in self.map for a, b in zip(group, group[1:], strict=False)}
+        follows = {a: b for group in self.map for a, b in itertools.pairwise(group)}
         new: dict[Atom, Group] = {}
         axes = []
         for axis in self.axes:

@@ -99,7 +99,11 @@ class PairFit:
 
 
 def fit_pair(
-    wanted: np.ndarray, a: np.ndarray, b: np.ndarray, ratios: tuple[float, float], emit: Callable[[np.ndarray], np.ndarray]
+    wanted: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    ratios: tuple[float, float],
+    emit: Callable[[np.ndarray], np.ndarray],
 ) -> PairFit:
     """The best multipliers for a weighted sum of two values.
 

@@ -37,12 +37,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Quantizer:
-    """ONNX's QuantizeLinear of one scale, uint8 less 128: clip(rint(x / scale) + zero_point, low, high)."""
+    """ONNX's QuantizeLinear of one scale: clip(rint(x / scale) + zero_point, low, high), less `shift` of uint8."""
 
     scale: np.float32
     zero_point: int
     low: int = -128
     high: int = 127
+    shift: int = 0
 
     def codes(self, real: np.ndarray) -> np.ndarray:
         """int64 of float32."""

@@ -43,6 +43,8 @@ def network(
 ) -> Network | Workload | list[Shape]:
     """A network of integers (file, shipped or synthetic), or the shapes of a built-in or imported one.
 
+    A quantized .onnx file has integers; where they cannot be layers, its shapes.
+
     Args:
         machine: a synthetic network has weights in its native format.
         vector_operators: operators of an .onnx file that count as one operation an element.
@@ -66,6 +68,12 @@ def network(
         return workload(name)
     if suffix == ".safetensors":
         return artifact.load(name)
+    if suffix == ".onnx" and not vector_operators:
+        try:
+            if (net := quantized(name, input_shapes, report)) is not None:
+                return net
+        except InputError as error:
+            report(f"{name}: shapes alone, since its integers are no layers: {error}")
     if suffix in (".onnx", ".csv"):
         found = _imported(name, suffix, vector_operators, input_shapes or {})
         for line in found.summary():
@@ -92,12 +100,47 @@ def _imported(
         return onnx_file.read(name, vector_operators, input_shapes)
 
 
-def integer_network(name: str, machine: Accelerator) -> Network:
+def quantized(
+    name: str,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Network | None:
+    """The integers of a quantized .onnx file; None if it is a float network.
+
+    Args:
+        report: called with each line about how they round.
+
+    Raises:
+        InputError: an unreadable file, or one whose integers are no layers.
+    """
+    with extra():
+        from sim.importers.quantized import lower, onnx_source
+
+        graph = onnx_source.read(name, input_shapes)
+    if graph is None:
+        return None
+    found = lower(graph)
+    for line in found.summary():
+        report(line)
+    return found.network
+
+
+def integer_network(
+    name: str, machine: Accelerator, report: Callable[[str], None] = lambda _: None
+) -> Network:
     """A network with tensors; a synthetic one has weights in the machine's native format.
+
+    Args:
+        report: called with each line about an import.
 
     Raises:
         InputError: only shapes are known.
     """
+    if Path(name).suffix == ".onnx":
+        if (net := quantized(name, report=report)) is None:
+            problem = "a float network: only its shapes are known, it has no integers"
+            raise InputError("network", name, problem, "quantize it, with quantize_static of ONNX Runtime")
+        return net
     found = network(name, machine)
     if not isinstance(found, Network):
         raise InputError(

@@ -22,6 +22,7 @@ from sim.importers.quantized.values import (
     Tensor,
     Value,
     Weight,
+    misplaced,
     refusal,
 )
 from sim.network import Layer, Reshape, Table, TensorSpec
@@ -156,7 +157,7 @@ class Builder:
         if tensor.layout.map == groups:
             return tensor
         if tensor.layout.flat != groups[0] + groups[1] + groups[2] or any(tensor.pads):
-            raise refusal(
+            raise misplaced(
                 node.name,
                 node.operator,
                 "reads its operand in another order than memory has it",

@@ -21,6 +21,7 @@ from sim.importers.quantized.values import (
     Quantizer,
     Tensor,
     Value,
+    misplaced,
     refusal,
 )
 from sim.network import Add, Concat, Multiply
@@ -92,7 +93,7 @@ def _channels(node: GraphNode, layout: Layout, constant: np.ndarray) -> np.ndarr
     along = [axis for axis, n in enumerate(shape) if n > 1]
     if along and (len(along) > 1 or layout.axes[along[0]] != layout.map[0]):
         problem = f"a constant of shape {list(constant.shape)} differs along other axes than channels"
-        raise refusal(node.name, node.operator, problem, "give one value, or one a channel")
+        raise misplaced(node.name, node.operator, problem, "give one value, or one a channel")
     return np.broadcast_to(constant.reshape(-1), (layout.extent[0],)).astype(np.float32)
 
 
@@ -159,10 +160,15 @@ def _scaled(
         and constant.size == 1
         and constant.reshape(-1)[0] > 0
     ):
-        factor = np.float32(constant.reshape(-1)[0])
+        factor = float(constant.reshape(-1)[0])
         bounds = replace(varies.bounds, low=varies.bounds.low * factor, high=varies.bounds.high * factor)
         return replace(
-            varies, scales=varies.scales * factor, bounds=bounds, bias=None, wide=None, label=node.name
+            varies,
+            scales=varies.scales * np.float32(factor),
+            bounds=bounds,
+            bias=None,
+            wide=None,
+            label=node.name,
         )
     if constant.size == 1:
         return pointwise.function(builder, node, values)
@@ -195,7 +201,9 @@ def _times(builder: Builder, node: GraphNode, left: Codes, right: Codes) -> Pend
         if not fits or shape[wide[0]] != a.layout.extent[0]:
             problem = f"shapes {list(a.layout.shape)} and {list(b.layout.shape)}"
             raise refusal(node.name, node.operator, problem, "give one shape, or one value a channel")
-    corners = np.outer(*([t.low - t.zero_point, t.high - t.zero_point] for t in (a, b)))
+    corners = np.outer(
+        [a.low - a.zero_point, a.high - a.zero_point], [b.low - b.zero_point, b.high - b.zero_point]
+    )
     sums = Sums(
         np.array([scale_a * scale_b], np.float32),
         np.array([corners.min()]),
@@ -260,7 +268,7 @@ def concat(builder: Builder, node: GraphNode, values: Values) -> Value:
     fits = along is not None and all(_beside(first, part.layout, axis, along) for part in parts[1:])
     if not fits or any(any(part.tensor.pads) for part in parts):
         fix = "concatenate along channels, or tokens"
-        raise refusal(
+        raise misplaced(
             node.name, node.operator, f"axis {axis} is neither channels nor rows of its operands", fix
         )
     assert along is not None

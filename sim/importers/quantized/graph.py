@@ -42,6 +42,7 @@ class QuantizedGraph:
         inputs: shapes by name, with a batch of 1 in front.
         constants: by name.
         evaluate: results of a node whose inputs are all constant.
+        shapes: of tensors, as far as they are known; only refusals need them, to go on behind a node.
         notes: what was assumed on the way.
     """
 
@@ -51,4 +52,5 @@ class QuantizedGraph:
     outputs: Sequence[str]
     constants: Mapping[str, np.ndarray]
     evaluate: Evaluate
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

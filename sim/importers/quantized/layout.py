@@ -125,7 +125,7 @@ def _replace(groups: tuple[Group, Group, Group], by: dict[Atom, Group]) -> tuple
 
 def plain(shape: Sequence[int]) -> Layout | None:
     """A tensor [1, C, H, W], [1, C, H] or [1, C] as a map whose values lie in its order; None beyond that."""
-    axes = tuple((Atom(n),) if n > 1 else () for n in shape)
+    axes: tuple[Group, ...] = tuple((Atom(n),) if n > 1 else () for n in shape)
     if len(axes) <= 4 and not axes[0]:
         c, h, w = (*axes[1:], (), (), ())[:3]
         return Layout(axes, (c, h, w))

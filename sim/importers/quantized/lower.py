@@ -13,14 +13,17 @@ from sim.importers.quantized.builder import Builder
 from sim.importers.quantized.graph import GraphNode, QuantizedGraph
 from sim.importers.quantized.layout import Layout, plain
 from sim.importers.quantized.operators import OPERATORS
+from sim.importers.quantized.quantizing import quantizer
 from sim.importers.quantized.tidy import tidied
 from sim.importers.quantized.values import (
     Codes,
     Comparison,
+    OrderError,
     Parameter,
     Pending,
     Quantized,
     Source,
+    Tensor,
     Unknown,
     Value,
     Weight,
@@ -33,6 +36,9 @@ _SHOWN = 5  # nodes of one kind that a message names
 
 _OF_INTEGERS = ("GlobalMaxPool", "MaxPool", "Resize", "Upsample")
 """Operators that work on integers as on what they stand for."""
+
+_OF_WEIGHTS = ("Cast", "Dropout", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators that leave the integers of a weight as they are."""
 
 _NO_LAYER = (
     "no layer of integers computes this operator",
@@ -85,7 +91,7 @@ def lower(graph: QuantizedGraph) -> Lowered:
     """
     builder = Builder(_live(graph), graph.evaluate)
     values = _Walk(graph, builder)
-    refuse(_grouped(values.errors))
+    refuse(_grouped(values.told()))
     try:
         output, notes = _output(graph, builder, values)
     except InputError as error:
@@ -123,6 +129,7 @@ class _Walk:
     def __init__(self, graph: QuantizedGraph, builder: Builder) -> None:
         self.graph, self.builder = graph, builder
         self.errors: list[InputError] = []
+        self.assumed = False
         self.scale_of_output: dict[str, Any] = {}
         self.values: dict[str, Value] = {name: Parameter(array) for name, array in graph.constants.items()}
         self.values |= {name: Source(name, layout) for name, layout in self._inputs().items()}
@@ -138,6 +145,10 @@ class _Walk:
                 found = [Unknown()]
             found += [Unknown() for _ in node.outputs[len(found) :]]
             self.values |= dict(zip(node.outputs, found, strict=False))
+
+    def told(self) -> list[InputError]:
+        """Errors but those that follow from an assumed order of values."""
+        return [error for error in self.errors if not (self.assumed and isinstance(error, OrderError))]
 
     def _inputs(self) -> dict[str, Layout]:
         read = {name for node in self.builder.nodes for name in node.inputs}
@@ -173,14 +184,14 @@ class _Walk:
                 )
             values.append(self.values[name] if name else None)
         if any(isinstance(value, Unknown) for value in values):
-            return [Unknown()]
+            return [self._assumed(node, values)]
         constant = all(value is None or isinstance(value, Parameter | Weight) for value in values)
-        if (
-            constant
-            and not any(isinstance(value, Weight) for value in values)
-            and node.operator != "DequantizeLinear"
-        ):
+        kept = any(isinstance(value, Weight) for value in values) and node.operator in _OF_WEIGHTS
+        if constant and not kept and node.operator != "DequantizeLinear":
             return [Parameter(np.asarray(array)) for array in self.builder.evaluate(node, _arrays(values))]
+        if node.operator not in OPERATORS:
+            problem, fix = _REASONS.get(node.operator, _NO_LAYER)
+            raise refusal(node.name, node.operator, problem, fix)
         first = values[0] if values else None
         if isinstance(first, Quantized) and node.operator in _OF_INTEGERS:
             tensor = self.builder.tensor(first)
@@ -188,15 +199,18 @@ class _Walk:
             moved = OPERATORS[node.operator](self.builder, node, values)
             assert isinstance(moved, Codes)
             return [Quantized(moved, first.quantizer, moved.tensor)]
-        if node.operator not in OPERATORS:
-            if constant:
-                return [
-                    Parameter(np.asarray(array)) for array in self.builder.evaluate(node, _arrays(values))
-                ]
-            problem, fix = _REASONS.get(node.operator, _NO_LAYER)
-            raise refusal(node.name, node.operator, problem, fix)
         found = OPERATORS[node.operator](self.builder, node, values)
         return found if isinstance(found, list) else [found]
+
+    def _assumed(self, node: GraphNode, values: Sequence[Value | None]) -> Value:
+        """What a QuantizeLinear behind a refused node gives, so that what follows is looked at, too."""
+        shape = self.graph.shapes.get(node.inputs[0])
+        layout = None if shape is None else self._input(shape)
+        if node.operator != "QuantizeLinear" or layout is None:
+            return Unknown()
+        found = quantizer(node, *(*values[1:], None)[:2])
+        self.assumed = True
+        return Quantized(Codes(Tensor(node.name, layout, found.zero_point), found.real(), node.name), found)
 
     def tensors(self) -> dict[str, str]:
         """Tensors of the network by the names of the integers in the source."""

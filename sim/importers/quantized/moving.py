@@ -20,6 +20,7 @@ from sim.importers.quantized.values import (
     Tensor,
     Value,
     Weight,
+    misplaced,
     refusal,
 )
 from sim.network import Upsample
@@ -104,7 +105,7 @@ def _tensor(
     copy = builder.ordered(tensor, wanted(tensor.layout)) if wanted else None
     if copy is None:
         problem = "its values do not lie in this order in memory"
-        raise refusal(node.name, node.operator, problem, "leave transpositions out of the network")
+        raise misplaced(node.name, node.operator, problem, "leave transpositions out of the network")
     return copy
 
 

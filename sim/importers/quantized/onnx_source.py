@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from sim.errors import InputError
 from sim.importers.onnx_graph import operator
-from sim.importers.onnx_load import free_inputs, load
+from sim.importers.onnx_load import free_inputs, load, symbolic
 from sim.importers.quantized.graph import Evaluate, GraphNode, QuantizedGraph
 from sim.importers.quantized.spelled import quantized, spelled
 
@@ -53,8 +53,19 @@ def read(path: str | Path, input_shapes: Mapping[str, Sequence[int]] | None = No
         [value.name for value in graph.output],
         constants,
         evaluator({entry.domain: entry.version for entry in loaded.model.opset_import}),
+        _shapes(loaded.model),
         tuple(loaded.notes),
     )
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Of all tensors that ONNX knows the shape of."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    return {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+        if not symbolic(value)
+    }
 
 
 def _node(node: onnx.NodeProto) -> GraphNode:

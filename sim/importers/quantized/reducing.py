@@ -192,7 +192,7 @@ def softmax(builder: Builder, node: GraphNode, values: Values) -> Value:
     inner = tensor.layout.axes[axis]
     channels = tensor.layout.map[0]
     if not inner or channels[len(channels) - len(inner) :] != inner:
-        raise refusal(node.name, node.operator, "is not over channels", "transpose so that it is")
+        raise misplaced(node.name, node.operator, "is not over channels", "transpose so that it is")
 
     def emit(it: Pending, q: Quantizer) -> Tensor:
         name = builder.named(it.label)
@@ -216,7 +216,7 @@ def layer_norm(builder: Builder, node: GraphNode, values: Values) -> Value:
     rank = len(tensor.layout.axes)
     axis = node.attributes.get("axis", -1) % rank
     if axis != rank - 1 or tensor.layout.axes[-1] != tensor.layout.map[0] or gain is None:
-        raise refusal(node.name, node.operator, "is not over channels", "normalize the last axis of tokens")
+        raise misplaced(node.name, node.operator, "is not over channels", "normalize the last axis of tokens")
 
     def emit(it: Pending, q: Quantizer) -> Tensor:
         name, zeros = builder.named(it.label), np.zeros_like(gain)

@@ -205,6 +205,15 @@ class Comparison:
         return Comparison(layer, fit.apart, fit.of)
 
 
+class OrderError(InputError):
+    """Values would have to lie in another order."""
+
+
 def refusal(name: str, operator: str, problem: str, fix: str) -> InputError:
     """Why a node cannot be a layer."""
     return InputError(f"node {name}", operator, problem, fix)
+
+
+def misplaced(name: str, operator: str, problem: str, fix: str) -> OrderError:
+    """Why a node cannot read its operand where it lies."""
+    return OrderError(f"node {name}", operator, problem, fix)

@@ -53,12 +53,11 @@ def _built(config_class: Any, model_class: Any) -> Built:
 
 
 def _config(config_class: Any) -> Any:
-    taken = signature(config_class.__init__).parameters
     config = config_class()
     depths = {name: LAYERS for name in _DEPTHS if isinstance(getattr(config, name, None), int)}
     for name, value in vars(config).items():
         if hasattr(value, "to_dict") and name.endswith("_config"):
-            depths[name] = _config(type(value)).to_dict() if name in taken or True else value
+            depths[name] = _config(type(value)).to_dict()
     for one in (depths, {k: v for k, v in depths.items() if isinstance(v, int)}, {}):
         try:
             return config_class(**one)

@@ -217,7 +217,7 @@ class _Walk:
         return {
             name: value.tensor.name
             for name, value in self.values.items()
-            if isinstance(value, Quantized) and value.tensor is not None
+            if isinstance(value, Quantized) and value.tensor is not None and not any(value.tensor.pads)
         }
 
 

@@ -11,7 +11,16 @@ from sim.importers.quantized.builder import Builder, Sums, vector
 from sim.importers.quantized.graph import GraphNode
 from sim.importers.quantized.layout import Atom, Layout, size
 from sim.importers.quantized.rounding import Fit
-from sim.importers.quantized.values import Codes, Comparison, Pending, Quantizer, Tensor, Value, refusal
+from sim.importers.quantized.values import (
+    Codes,
+    Comparison,
+    Pending,
+    Quantizer,
+    Tensor,
+    Value,
+    misplaced,
+    refusal,
+)
 from sim.network import AveragePool, LayerNorm, Pool, Softmax, exponent_table, norm_constants
 from sim.network.layers import Layer
 

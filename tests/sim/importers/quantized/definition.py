@@ -1,4 +1,6 @@
-"""ONNX's definition of quantized networks in NumPy's float32, and models made by hand; shares nothing with the importer.
+"""ONNX's definition of quantized networks in NumPy's float32, and models made by hand.
+
+It shares nothing with the importer.
 
 https://onnx.ai/onnx/operators: QuantizeLinear is saturate(round(x / y_scale) + y_zero_point), halves to even;
 DequantizeLinear is (x - x_zero_point) * x_scale. Sums of products are taken in float64, as exact as they can be.
@@ -22,7 +24,8 @@ class Model:
 
     def __init__(self, shape: Sequence[int], seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
-        self.shape, self.nodes = list(shape), []
+        self.shape = list(shape)
+        self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
         self.count = 0
 
@@ -51,8 +54,14 @@ class Model:
         integers = self.constant(self.rng.integers(-2000, 2000, size), np.int32)
         return self.node("DequantizeLinear", [integers, self.constant(scale)], axis=0)
 
-    def save(self, path: Path, output: str, opset: int = 21) -> Path:
-        shape = self.run(np.zeros(self.shape))[output].shape
+    def save(self, path: Path, output: str, shape: Sequence[int] | None = None) -> Path:
+        """Writes the model.
+
+        Args:
+            shape: of the output, where operators have no definition here.
+        """
+        if shape is None:
+            shape = self.run(np.zeros(self.shape))[output].shape
         graph = helper.make_graph(
             self.nodes,
             "net",
@@ -61,7 +70,7 @@ class Model:
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )
         domains = {node.domain for node in self.nodes} - {""}
-        opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+        opsets = [helper.make_opsetid("", 21), *(helper.make_opsetid(domain, 1) for domain in domains)]
         onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
         return path
 
@@ -112,7 +121,8 @@ def _conv(x: Sequence[Any], a: Mapping[str, Any]) -> Array:
         ]
         for o in range(k):
             first = o // (k // groups) * c
-            result[(0, o, *place)] = (value[(0, slice(first, first + c), *window)] * weight[o]).sum()
+            part = value[0, first : first + c][(slice(None), *window)]
+            result[0, o][place] = (part * weight[o]).sum()
     if len(x) > 2 and x[2] is not None:
         result += x[2].astype(np.float64).reshape(1, -1, *[1] * rank)
     return result.astype(np.float32)

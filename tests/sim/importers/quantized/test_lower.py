@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ PLACES = 12
 """Values along the height and width of the tests' maps."""
 
 
-def lowered(model: Model, output: str, path: Path) -> Lowered:
-    graph = onnx_source.read(model.save(path / "net.onnx", output))
+def lowered(model: Model, output: str, path: Path, shape: Sequence[int] | None = None) -> Lowered:
+    graph = onnx_source.read(model.save(path / "net.onnx", output, shape))
     assert graph is not None
     return lower(graph)
 

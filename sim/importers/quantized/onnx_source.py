@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from sim.errors import InputError
 from sim.importers.onnx_graph import operator
 from sim.importers.onnx_load import free_inputs, load, symbolic
+from sim.importers.quantized.aligned import aligned
 from sim.importers.quantized.graph import Evaluate, GraphNode, QuantizedGraph
 from sim.importers.quantized.spelled import quantized, spelled
 
@@ -66,6 +67,27 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
         for value in (*graph.value_info, *graph.output)
         if not symbolic(value)
     }
+
+
+def align(path: str | Path, output: str | Path) -> int:
+    """Writes a quantized model whose scales are such that integers round as its float32 does (`aligned`).
+
+    Returns:
+        How many scales moved.
+
+    Raises:
+        InputError: an unreadable file, or a float network.
+    """
+    graph = read(path)
+    if graph is None:
+        raise InputError("network", str(path), "is a float network", "quantize it first")
+    scales, model, moved = aligned(graph), onnx.load(str(path)), 0
+    for tensor in model.graph.initializer:
+        if tensor.name in scales:
+            tensor.CopyFrom(numpy_helper.from_array(scales[tensor.name], tensor.name))
+            moved += 1
+    onnx.save(model, str(output))
+    return moved
 
 
 def _node(node: onnx.NodeProto) -> GraphNode:

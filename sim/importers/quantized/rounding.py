@@ -58,22 +58,35 @@ def fit(function: Function, ratios: np.ndarray, zero_point: int, low: np.ndarray
         zero_point: of the results.
         low, high: int64 [K], the least and the largest sum that can occur.
     """
-    rows = len(ratios)
-    extreme = function(np.tile(np.array([-TOP, TOP]), (rows, 1)))
-    least, most = int(extreme.min()), int(extreme.max())
-    levels = np.arange(least + 1, most + 1)
-    wanted = np.clip(_begin(function, levels, rows), low[:, None], high[:, None] + 1)
-    first = np.array([nearest(float(r)) for r in ratios], np.int64).reshape(rows, 2)
+    first = np.array([nearest(float(r)) for r in ratios], np.int64).reshape(-1, 2)
     shift = first[:, 1]
-    best, found = np.full(rows, TOP * 256), first[:, 0].copy()
+    best, found = np.full(len(ratios), TOP * 256), first[:, 0].copy()
+    wanted = Steps(function, len(ratios), zero_point, low, high)
     for step in (0, 1, -1):
         m = np.clip(first[:, 0] + step, 1, 2**16 - 1)
-        given = -((-(2 * (levels - zero_point)[None] - 1) << (shift - 1)[:, None]) // m[:, None])
-        given = np.clip(given, low[:, None], high[:, None] + 1)
-        apart = np.abs(given - wanted).sum(1)
+        apart = wanted.apart(m, shift)
         found = np.where(apart < best, m, found)
         best = np.minimum(apart, best)
     return Fit(found, shift, int(best.sum()), int((high - low + 1).sum()))
+
+
+class Steps:
+    """Where each result of a function begins."""
+
+    def __init__(
+        self, function: Function, rows: int, zero_point: int, low: np.ndarray, high: np.ndarray
+    ) -> None:
+        """Takes what `fit` does; `rows` is K."""
+        extreme = function(np.tile(np.array([-TOP, TOP]), (rows, 1)))
+        levels = np.arange(int(extreme.min()) + 1, int(extreme.max()) + 1)
+        self.low, self.high = low[:, None], high[:, None] + 1
+        self.doubled = 2 * (levels - zero_point)[None] - 1
+        self.begin = np.clip(_begin(function, levels, rows), self.low, self.high)
+
+    def apart(self, m: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """int64 [K], sums whose result is another one with multipliers and shifts [K]."""
+        given = -((-self.doubled << (shift - 1)[:, None]) // m[:, None])
+        return np.abs(np.clip(given, self.low, self.high) - self.begin).sum(1)
 
 
 def _begin(function: Function, levels: np.ndarray, rows: int) -> np.ndarray:

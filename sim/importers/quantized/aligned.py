@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from sim.importers.quantized.graph import GraphNode, QuantizedGraph
-from sim.importers.quantized.rounding import TOP, Steps, nearest
+from sim.importers.quantized.rounding import TOP, Function, Steps, nearest
 
 _KEEPING = ("Concat", "Flatten", "MaxPool", "Reshape", "Resize", "Transpose", "Squeeze", "Unsqueeze")
 """Operators whose operands have the scale of their result, if they had it before."""
@@ -70,7 +70,7 @@ class _Alignment:
         if operator.operator == "Add" and len(operands) == 2 and len(free) == 2:
             ratios = [float(self._scale(name)) / step for name in operands]
             for name, ratio in zip(operands, _pair(ratios), strict=True):
-                self.scales[name] = np.float32(ratio * step).reshape(self.constants[name].shape)
+                self.scales[name] = np.full(self.constants[name].shape, ratio * step, np.float32)
         elif operator.operator in ("AveragePool", "GlobalAveragePool", "ReduceMean", "Mul") and free:
             whole = float(np.prod([self._scale(name) for name in operands])) / step
             terms = float(np.prod(operator.attributes.get("kernel_shape", [1])))
@@ -108,13 +108,8 @@ def _scales(given: np.ndarray, source: np.float32, step: np.float32) -> np.ndarr
         first = [nearest(float(v), spare) for v in given.astype(np.float64) * source / step]
         m, shift = np.array([(w | 1, s) for w, s in first], np.int64).T
         scales = (m / 2.0**shift * step / source).astype(np.float32)
-        ratios = (source * scales / step).astype(np.float32)[:, None]
-        steps = Steps(
-            lambda total, ratios=ratios: np.clip(
-                np.rint(total.astype(np.float32) * ratios), -255, 255
-            ).astype(np.int64),
-            *(len(given), 0, np.full(len(given), -TOP), np.full(len(given), TOP)),
-        )
+        ends = np.full(len(given), -TOP), np.full(len(given), TOP)
+        steps = Steps(_rounding(source * scales / step), len(given), 0, *ends)
         apart = steps.apart(m, shift)
         found, best = np.where(apart < best, scales, found), np.minimum(apart, best)
         if not best.any():
@@ -144,3 +139,13 @@ def _pair(ratios: list[float]) -> tuple[float, float]:
         if not best:
             break
     return found
+
+
+def _rounding(ratios: np.ndarray) -> Function:
+    """What float32 makes of sums [K, n], before any zero point."""
+
+    def function(total: np.ndarray) -> np.ndarray:
+        scaled = np.rint(total.astype(np.float32) * ratios.astype(np.float32)[:, None])
+        return np.clip(scaled, -255, 255).astype(np.int64)
+
+    return function

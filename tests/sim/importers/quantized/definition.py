@@ -160,7 +160,7 @@ DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array]] = {
     "AveragePool": lambda x, a: _pool(
         x, a, lambda w, axes: w.mean(axes, dtype=np.float64).astype(np.float32), 0
     ),
-    "Clip": _exact(lambda v, low, high: np.clip(v, low, high)),
+    "Clip": lambda x, a: np.clip(*x),
     "Concat": lambda x, a: np.concatenate(x, a["axis"]),
     "Conv": _conv,
     "DequantizeLinear": _dequantize,

@@ -157,9 +157,3 @@ def _flat(found: Any) -> list[torch.Tensor]:
         if isinstance(value, torch.Tensor | list | tuple) or hasattr(value, "values")
         for tensor in _flat(value)
     ]
-
-
-def transformers() -> Iterator[Module]:
-    from codeword.reports.imports import language
-
-    yield from language.transformers()

@@ -75,9 +75,8 @@ def _operator(case: Any) -> tuple[int, int | None]:
     helper = import_module("onnx.numpy_helper")
     inputs, _ = case.data_sets[0]
     graph, given = case.model.graph, dict(zip([v.name for v in case.model.graph.input], inputs, strict=True))
-    fixed = {
-        name for node in graph.node if "Conv" in node.op_type for name in node.input[1:] if name in given
-    }
+    layers = [node for node in graph.node if "Conv" in node.op_type or node.op_type in _RECURRENT]
+    fixed = {name for node in layers for name in node.input[1:] if name in given}
     for value in [value for value in graph.input if value.name in fixed]:
         graph.input.remove(value)
         graph.initializer.append(helper.from_array(given[value.name], value.name))
@@ -115,8 +114,8 @@ def _shapes_count(path: Path, given: dict[str, Any] | None) -> int | None:
             return None
         if node.op_type in _PRODUCTS:
             second = 3 if node.op_type.startswith("QLinear") else 1
-            found = [shapes.get(name) for name in (node.input[0], node.input[second], node.output[0])]
-            if any(shape is None or 0 in shape for shape in found):
+            found = [shapes.get(name, []) for name in (node.input[0], node.input[second], node.output[0])]
+            if any(not shape or 0 in shape for shape in found):
                 return None
             total += _terms(node, *found)
     return total

@@ -25,7 +25,6 @@ _LONGEST = 200  # characters of a reason
 
 def run(task: Task) -> None:
     """Writes what came out of each source."""
-    logging.disable(logging.WARNING)  # packages warn of what they do themselves
     task.work.mkdir(parents=True, exist_ok=True)
     found = {}
     for source in SOURCES:
@@ -35,7 +34,17 @@ def run(task: Task) -> None:
             print(f"{source.name}: {source.package} is not installed")
             continue
         found[source.name] = {"version": release, "networks": _tried(source, task.work)}
-    write_whole(task.out, json.dumps(found, indent=1) + "\n")
+    write_whole(task.out, _lines(found))
+
+
+def _lines(found: dict[str, dict[str, Any]]) -> str:
+    """JSON, one line a network."""
+    parts = []
+    for name, source in found.items():
+        networks = ",\n".join(json.dumps(network) for network in source["networks"])
+        head = json.dumps(name) + ': {"version": ' + json.dumps(source["version"]) + ', "networks": [\n'
+        parts.append(head + networks + "\n]}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _tried(source: Source, work: Path) -> list[dict[str, Any]]:
@@ -56,8 +65,7 @@ def _tried(source: Source, work: Path) -> list[dict[str, Any]]:
 def _outcome(case: Case) -> dict[str, Any]:
     """equal, differs, unchecked, refused, failed (not by InputError) or absent."""
     try:
-        with _limited(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _limited(), _quiet():
             counts = case.check()
     except NotToBeHad as error:
         return {"outcome": "absent", "why": _line(error)}
@@ -73,6 +81,19 @@ def _outcome(case: Case) -> dict[str, Any]:
         "macs": counts.imported,
         **({} if same else {"counted": counts.counted}),
     }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Packages warn of what they do themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _reason(error: InputError) -> str:

@@ -16,6 +16,7 @@ from sim import artifact, synthetic
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 from sim.importers import Imported, scalesim
+from sim.importers.quantized import QuantizedGraph, lower
 from sim.limits import IMAGES
 from sim.network import Network
 from sim.shapes import Shape
@@ -68,10 +69,9 @@ def network(
         return workload(name)
     if suffix == ".safetensors":
         return artifact.load(name)
-    if suffix == ".onnx" and not vector_operators:
+    if suffix == ".onnx" and not vector_operators and (graph := _graph(name, input_shapes)) is not None:
         try:
-            if (net := quantized(name, input_shapes, report)) is not None:
-                return net
+            return _integers(graph, report)
         except InputError as error:
             report(f"{name}: shapes alone, since its integers are no layers: {error}")
     if suffix in (".onnx", ".csv"):
@@ -100,25 +100,16 @@ def _imported(
         return onnx_file.read(name, vector_operators, input_shapes)
 
 
-def quantized(
-    name: str,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-    report: Callable[[str], None] = lambda _: None,
-) -> Network | None:
-    """The integers of a quantized .onnx file; None if it is a float network.
-
-    Args:
-        report: called with each line about how they round.
-
-    Raises:
-        InputError: an unreadable file, or one whose integers are no layers.
-    """
+def _graph(name: str, input_shapes: Mapping[str, Sequence[int]] | None = None) -> QuantizedGraph | None:
+    """What a quantized .onnx file holds; None if it is a float network."""
     with extra():
-        from sim.importers.quantized import lower, onnx_source
+        from sim.importers.quantized import onnx_source
 
-        graph = onnx_source.read(name, input_shapes)
-    if graph is None:
-        return None
+        return onnx_source.read(name, input_shapes)
+
+
+def _integers(graph: QuantizedGraph, report: Callable[[str], None]) -> Network:
+    """The network of a quantized file; `report` is told how it rounds."""
     found = lower(graph)
     for line in found.summary():
         report(line)
@@ -137,10 +128,10 @@ def integer_network(
         InputError: only shapes are known.
     """
     if Path(name).suffix == ".onnx":
-        if (net := quantized(name, report=report)) is None:
-            problem = "a float network: only its shapes are known, it has no integers"
+        if (graph := _graph(name)) is None:
+            problem = "a float network: only its shapes are known, it has no weights of integers"
             raise InputError("network", name, problem, "quantize it, with quantize_static of ONNX Runtime")
-        return net
+        return _integers(graph, report)
     found = network(name, machine)
     if not isinstance(found, Network):
         raise InputError(

@@ -139,7 +139,7 @@ class _Walk:
             except InputError as error:
                 self.errors.append(error)
                 found = [Unknown()]
-            except (KeyError, ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError) as error:
+            except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
                 problem = f"its attributes or inputs do not fit: {error!r}"
                 self.errors.append(refusal(node.name, node.operator, problem, "export the network again"))
                 found = [Unknown()]

@@ -41,6 +41,9 @@ def quantizer(node: GraphNode, scale: Value | None, zero: Value | None) -> Quant
     if scale.array.size != 1:
         problem = f"an activation has {scale.array.size} scales"
         raise refusal(node.name, node.operator, problem, "quantize activations per tensor")
+    if not (np.isfinite(scale.array).all() and scale.array.min() > 0):
+        problem = f"its scale is {float(scale.array.reshape(-1)[0])}"
+        raise refusal(node.name, node.operator, problem, "quantize it again")
     kind = "uint8" if zero is None else str(zero.array.dtype)
     if "low" in node.attributes:
         low, high = int(node.attributes["low"]), int(node.attributes["high"])
@@ -104,6 +107,8 @@ def _weight(node: GraphNode, value: Parameter, scale: Value | None, zero: Value 
     if node.attributes.get("block_size"):
         problem = "a weight has a scale for each block"
         raise refusal(node.name, node.operator, problem, "quantize weights per channel or per tensor")
+    if not (np.isfinite(scale.array).all() and scale.array.min(initial=0) >= 0):
+        raise refusal(node.name, node.operator, "a scale of its weight is no number", "quantize it again")
     integers, scales = value.array.astype(np.int64), scale.array.astype(np.float32).reshape(-1)
     axis = None if scales.size == 1 else int(node.attributes.get("axis", 1)) % integers.ndim
     if zero is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.importers.quantized.layout import Layout, plain
@@ -19,6 +19,7 @@ def _of_map(layout: Layout, values: np.ndarray) -> np.ndarray:
     return apart.transpose(order).reshape(layout.shape)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_shapes_and_orders(data: st.DataObject) -> None:
     shape = [1, *data.draw(st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=3))]

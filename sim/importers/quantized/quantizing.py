@@ -72,13 +72,13 @@ def quantize(builder: Builder, node: GraphNode, values: Sequence[Value | None]) 
 
 
 def _input(builder: Builder, node: GraphNode, source: Source, found: Quantizer) -> Tensor:
-    """The network's input, which has one scale."""
+    """The network's input, which has one scale; fewer bits are a table behind it."""
     spec = TensorSpec(source.layout.extent, float(found.scale), found.zero_point)
     if builder.input is None:
         builder.input = spec
-    if builder.input != spec or (found.low, found.high) != (-128, 127):
-        problem = f"the input {source.name} is quantized in more than one way, or to fewer than 8 bits"
-        raise refusal(node.name, node.operator, problem, "quantize it once, to 8 bits")
+    if builder.input != spec:
+        problem = f"the input {source.name} is quantized in more than one way"
+        raise refusal(node.name, node.operator, problem, "quantize it once")
     return Tensor("input", source.layout, found.zero_point)
 
 

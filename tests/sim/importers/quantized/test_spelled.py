@@ -146,6 +146,18 @@ def test_quant_of_qonnx(bits: int, signed: int, tmp_path: Path) -> None:
     assert found.network.layers[0].weight.decode().min() >= -7  # type: ignore[attr-defined]
 
 
+def test_an_input_of_fewer_bits_is_clamped_by_a_table(tmp_path: Path) -> None:
+    given = {"s": np.float32(0.25), "z": np.float32(0), "bits": np.float32(4)}
+    quant = helper.make_node(
+        "Quant", ["x", "s", "z", "bits"], ["y"], domain=QONNX, signed=1, rounding_mode="ROUND"
+    )
+    net = of_nodes([quant], given, tmp_path).network
+    image = np.random.default_rng(0).normal(size=(1, 3, 6, 6)).astype(np.float32) * 3
+    result = run(net, net.input.quantize(image))[net.layers[-1].name]
+    assert np.array_equal(result, np.clip(np.rint(image / np.float32(0.25)), -8, 7))
+    assert [layer.kind for layer in net.layers] == ["table"]
+
+
 def test_clips_of_integers_are_fewer_bits(tmp_path: Path) -> None:
     model, x = image()
     y = conv(model, x, (4, 3, 1, 1), 0.031)

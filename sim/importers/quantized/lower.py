@@ -243,7 +243,11 @@ def _output(graph: QuantizedGraph, builder: Builder, walk: _Walk) -> tuple[str, 
         notes.append(f"{value.operator} {value.label} in float is left to the host")
         return value.source.name, notes
     if isinstance(value, Pending) and value.wide is not None:
-        walk.scale_of_output = {"scale": float(value.scales[0]), "zero_point": 0}
+        scales = np.unique(value.scales).tolist()
+        if len(scales) > 1:
+            scales = value.scales.tolist()
+            notes.append(f"{value.label}: a scale a channel, which the host multiplies (metadata `output`)")
+        walk.scale_of_output = {"scale": scales if len(scales) > 1 else scales[0], "zero_point": 0}
         return value.wide().name, notes
     if isinstance(value, Quantized):
         q = value.quantizer

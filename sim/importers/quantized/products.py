@@ -39,13 +39,10 @@ class _Convolution:
     groups: int = 1
 
     def pending(self, builder: Builder) -> Pending:
-        one = np.unique(self.scales).size == 1
         return replace(
             builder.pending(self.node, self.layout, self._sums()),
             bias=lambda added: replace(self, bias=self.bias + added).pending(builder),
-            wide=(lambda: builder.add(self._layer(builder.named(self.node.name), None), self.layout))
-            if one
-            else None,
+            wide=lambda: builder.add(self._layer(builder.named(self.node.name), None), self.layout),
         )
 
     def _sums(self) -> Sums:

@@ -220,10 +220,12 @@ def test_linear_layers_read_maps_in_any_order(tmp_path: Path) -> None:
     assert [layer.kind for layer in found.network.layers] == ["reshape", "conv"]
 
 
-def test_logits_in_float_are_the_sums(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scales", [np.float32(0.003), np.linspace(0.001, 0.004, 5).astype(np.float32)])
+def test_logits_in_float_are_the_sums(scales: np.ndarray, tmp_path: Path) -> None:
     model = Model([1, 16])
     x = model.quantize("x", 0.02, -7)
-    y = model.node("Gemm", [x, model.weight((5, 16), 0.003), model.bias(5, 0.02 * 0.003)], transB=1)
+    bias = model.bias(5, np.float32(0.02) * scales)
+    y = model.node("Gemm", [x, model.weight((5, 16), scales), bias], transB=1)
     found = lowered(model, y, tmp_path)
     value = np.random.default_rng(0).normal(size=(1, 16)).astype(np.float32)
     sums = run(found.network, found.network.input.quantize(value.reshape(1, 16, 1, 1)))[
@@ -231,7 +233,8 @@ def test_logits_in_float_are_the_sums(tmp_path: Path) -> None:
     ]
     scale = found.network.metadata["output"]["scale"]  # type: ignore[index]
     assert sums.dtype == np.int32
-    np.testing.assert_allclose(sums.reshape(-1) * scale, model.run(value)[y][0], rtol=1e-5)
+    assert bool(found.notes) == (scales.ndim > 0)
+    np.testing.assert_allclose(sums.reshape(-1) * np.array(scale), model.run(value)[y][0], rtol=1e-5)
 
 
 def test_requantization_of_equal_scales_is_no_layer(tmp_path: Path) -> None:

@@ -58,9 +58,10 @@ like a .safetensors network. Programs of PT2E go through `algos.frontend.pt2e.im
 * A convolution, product, mean or residual addition ends in a multiplier of 16 bits and a shift, halves up; the file
   says float32, halves to even. The multiplier is the one with the fewest sums that round to another integer. How many
   they are, of all that can occur, is said layer by layer; they are one step apart, never more.
-* `sim.importers.quantized.onnx_source.align(path, output)` moves scales by less than 2^-11 of themselves, so that
-  nearly none is left: ONNX Runtime's logits of such a file are ours
-  (`tests/sim/importers/quantized/test_onnxruntime.py`).
+* `sim.importers.quantized.onnx_source.align(path, output)` moves scales a little, so that nearly none is left. Of a
+  ResNet-8 by `quantize_static` ONNX Runtime gives the same ten logits for 59 of 100 random images as it comes, for 95
+  aligned; of a MobileNet-like network for 76 and for 100. All others are one step beside, and the largest logit is the
+  same for all. What remains is in additions, whose float32 terms ONNX Runtime adds in an order of its own.
 * Functions of one tensor, whatever they are made of, are tables of 256 entries and exact. Softmax and layer
   normalization have integer definitions of their own ([network.md](network.md)).
 * Gains and offsets of channels are depth-wise 1x1 convolutions; padding on one side makes a kernel larger; orders of

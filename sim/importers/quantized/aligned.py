@@ -104,16 +104,18 @@ def _scales(given: np.ndarray, source: np.float32, step: np.float32) -> np.ndarr
     less often; but its steps are coarser.
     """
     best, found = np.full(len(given), TOP), given.copy()
-    for spare in range(6):
-        first = [nearest(float(v), spare) for v in given.astype(np.float64) * source / step]
-        m, shift = np.array([(w | 1, s) for w, s in first], np.int64).T
-        scales = (m / 2.0**shift * step / source).astype(np.float32)
-        ends = np.full(len(given), -TOP), np.full(len(given), TOP)
-        steps = Steps(_rounding(source * scales / step), len(given), 0, *ends)
-        apart = steps.apart(m, shift)
-        found, best = np.where(apart < best, scales, found), np.minimum(apart, best)
-        if not best.any():
+    for spare, beside in product(range(6), (0, 2, -2)):
+        rows = np.flatnonzero(best)
+        if not rows.size:
             break
+        first = [nearest(float(v), spare) for v in given[rows].astype(np.float64) * source / step]
+        m, shift = np.array([((w | 1) + beside, s) for w, s in first], np.int64).T
+        m = np.clip(m, 1, 2**16 - 1)
+        scales = (m / 2.0**shift * step / source).astype(np.float32)
+        ends = np.full(rows.size, -TOP), np.full(rows.size, TOP)
+        apart = Steps(_rounding(source * scales / step), rows.size, 0, *ends).apart(m, shift)
+        better = apart < best[rows]
+        found[rows[better]], best[rows[better]] = scales[better], apart[better]
     return found
 
 

@@ -214,7 +214,7 @@ def simulate(
     if output is not None:
         outputs.file(output, ["", ".npy"])
     machine = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, machine)
+    net = inputs.integer_network(network, machine, lambda line: print(line, file=sys.stderr))
     images = inputs.images(net, source, count, seed)
     run = api.simulate(net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated)
     if output is not None:

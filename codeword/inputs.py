@@ -16,6 +16,7 @@ from sim import artifact, synthetic
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
 from sim.importers import Imported, scalesim
+from sim.importers.quantized import QuantizedGraph, lower
 from sim.limits import IMAGES
 from sim.network import Network
 from sim.shapes import Shape
@@ -43,6 +44,8 @@ def network(
 ) -> Network | Workload | list[Shape]:
     """A network of integers (file, shipped or synthetic), or the shapes of a built-in or imported one.
 
+    A quantized .onnx file has integers; where they cannot be layers, its shapes.
+
     Args:
         machine: a synthetic network has weights in its native format.
         vector_operators: operators of an .onnx file that count as one operation an element.
@@ -66,6 +69,11 @@ def network(
         return workload(name)
     if suffix == ".safetensors":
         return artifact.load(name)
+    if suffix == ".onnx" and not vector_operators and (graph := _graph(name, input_shapes)) is not None:
+        try:
+            return _integers(graph, report)
+        except InputError as error:
+            report(f"{name}: shapes alone, since its integers are no layers: {error}")
     if suffix in (".onnx", ".csv"):
         found = _imported(name, suffix, vector_operators, input_shapes or {})
         for line in found.summary():
@@ -92,12 +100,38 @@ def _imported(
         return onnx_file.read(name, vector_operators, input_shapes)
 
 
-def integer_network(name: str, machine: Accelerator) -> Network:
+def _graph(name: str, input_shapes: Mapping[str, Sequence[int]] | None = None) -> QuantizedGraph | None:
+    """What a quantized .onnx file holds; None if it is a float network."""
+    with extra():
+        from sim.importers.quantized import onnx_source
+
+        return onnx_source.read(name, input_shapes)
+
+
+def _integers(graph: QuantizedGraph, report: Callable[[str], None]) -> Network:
+    """The network of a quantized file; `report` is told how it rounds."""
+    found = lower(graph)
+    for line in found.summary():
+        report(line)
+    return found.network
+
+
+def integer_network(
+    name: str, machine: Accelerator, report: Callable[[str], None] = lambda _: None
+) -> Network:
     """A network with tensors; a synthetic one has weights in the machine's native format.
+
+    Args:
+        report: called with each line about an import.
 
     Raises:
         InputError: only shapes are known.
     """
+    if Path(name).suffix == ".onnx":
+        if (graph := _graph(name)) is None:
+            problem = "a float network: only its shapes are known, it has no weights of integers"
+            raise InputError("network", name, problem, "quantize it, with quantize_static of ONNX Runtime")
+        return _integers(graph, report)
     found = network(name, machine)
     if not isinstance(found, Network):
         raise InputError(

@@ -161,6 +161,15 @@ REPORTS = {
             _OUT / "scaling.json",
             (Stage("measure", "minutes"),),
         ),
+        Report(
+            "imports",
+            "what the importers take of torchvision, timm, transformers, onnx and others",
+            Path("docs") / "imports.json",
+            (
+                Stage("survey", "an hour for a thousand networks, of the packages that are installed"),
+                _SECONDS,
+            ),
+        ),
     )
 }
 

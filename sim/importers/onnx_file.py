@@ -11,10 +11,10 @@ from sim.importers import onnx_macs
 from sim.importers.assemble import assemble
 from sim.importers.onnx_graph import Graph, Node, operator
 from sim.importers.onnx_operators import KEEPING, OPERATORS, SAME
-from sim.importers.onnx_survey import HIDDEN, HOST, refuse, refuse_unknown
+from sim.importers.onnx_survey import HIDDEN, HOST, refuse_unknown
 from sim.importers.result import Imported, checked
 from sim.importers.steps import Step, Tensor
-from sim.importers.unknown import check_options, vector
+from sim.importers.unknown import check_options, refuse, vector
 
 
 def read(

@@ -9,7 +9,7 @@ import onnx
 
 from sim.errors import InputError
 from sim.importers.onnx_graph import Graph, operator
-from sim.importers.unknown import hidden_products, unsupported
+from sim.importers.unknown import hidden_products, refuse, unsupported
 
 HIDDEN = {
     "AffineGrid": "export the grid as a constant",
@@ -75,16 +75,6 @@ def _host(node: str, kind: str) -> InputError:
     problem = "the size or type of its result depends on the data: work of a host processor"
     fix = "end the network before it with onnx.utils.extract_model"
     return InputError(f"node {node}", kind, problem, fix)
-
-
-def refuse(errors: Sequence[InputError]) -> None:
-    """Raises one error that says all."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        problems = "; ".join(f"{error.field} ({error.value}): {error.problem}" for error in errors)
-        fixes = "; ".join(dict.fromkeys(error.fix for error in errors))
-        raise InputError("network", f"{len(errors)} problems", problems, fixes)
 
 
 def _of(nodes: Sequence[onnx.NodeProto], error: InputError) -> InputError:

@@ -68,3 +68,13 @@ def check_options(
             raise InputError(
                 OPTION, operator, "this operator has a meaning of its own", "leave the option out"
             )
+
+
+def refuse(errors: Sequence[InputError]) -> None:
+    """Raises one error that says all."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        problems = "; ".join(f"{error.field} ({error.value}): {error.problem}" for error in errors)
+        fixes = "; ".join(dict.fromkeys(error.fix for error in errors))
+        raise InputError("network", f"{len(errors)} problems", problems, fixes)

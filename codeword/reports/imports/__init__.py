@@ -1,0 +1,1 @@
+"""What the importers take of the networks that others publish."""

@@ -1,0 +1,66 @@
+"""Multiply-accumulates of a PyTorch module, counted by none of the importer's means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_ATEN = torch.ops.aten
+
+
+def _product(left: int, right: int) -> Callable[..., int]:
+    """Of two matrices at these arguments, with whatever batch: elements of the result times the shared size."""
+    return lambda out, *a: out.numel() * a[left].shape[-1] if a[left].shape[-1] == a[right].shape[-2] else -1
+
+
+def _convolution(out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, *others: Any) -> int:
+    """Each weight meets each position of the result once, of the input if transposed."""
+    transposed = others[4]
+    positions = x if transposed else out
+    return int(x.shape[0] * weight.numel() * positions[0, 0].numel())
+
+
+FORMULAS: dict[Any, Callable[..., int]] = {
+    _ATEN.mm: _product(0, 1),
+    _ATEN.bmm: _product(0, 1),
+    _ATEN.addmm: _product(1, 2),
+    _ATEN.baddbmm: _product(1, 2),
+    _ATEN.convolution: _convolution,
+}
+
+
+class Counter(TorchDispatchMode):
+    """Counts what runs.
+
+    Attributes:
+        macs: so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if (formula := FORMULAS.get(func.overloadpacket)) is not None:
+            self.macs += formula(out, *args)
+        return out
+
+
+def macs(module: nn.Module, arguments: Sequence[Any]) -> int:
+    """Of one run in evaluation mode, attention spelled out."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Counter() as counter:
+        module.eval()(*arguments)
+    return counter.macs

@@ -1,0 +1,117 @@
+"""Where networks of others come from: packages, what is in them, and how one of them is imported and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeword.reports.imports import files, language, modules
+from codeword.reports.imports.modules import Module
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Multiply-accumulates of one network.
+
+    Attributes:
+        imported: of the layers.
+        counted: by other means; None if there are none.
+    """
+
+    imported: int
+    counted: int | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network; `check` raises InputError where it is refused, and anything where it is not to be had."""
+
+    name: str
+    check: Callable[[], Counts]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A package.
+
+    Attributes:
+        package: its name on PyPI.
+        what: of it is tried.
+        counter: who counts.
+        cases: of a folder of files that no package has.
+    """
+
+    name: str
+    package: str
+    what: str
+    counter: str
+    cases: Callable[[Path], Iterator[Case]]
+
+
+class NotToBeHad(Exception):
+    """A network that its own package does not build or run with one simple input."""
+
+
+def _of_module(module: Module) -> Case:
+    def check() -> Counts:
+        from algos.frontend.shapes import import_module
+
+        try:
+            built, arguments, counted = modules.built(module)
+        except Exception as error:  # whatever the package raises is no matter of the importer
+            raise NotToBeHad(f"{type(error).__name__}: {error}") from error
+        return Counts(sum(shape.macs for shape in import_module(built, arguments)), counted)
+
+    return Case(module.name, check)
+
+
+def _of_modules(found: Callable[[], Iterator[Module]]) -> Callable[[Path], Iterator[Case]]:
+    return lambda work: map(_of_module, found())
+
+
+def _of_files(found: Callable[[Path], Iterator[files.File]]) -> Callable[[Path], Iterator[Case]]:
+    def cases(work: Path) -> Iterator[Case]:
+        for file in found(work):
+            yield Case(file.name, lambda file=file: Counts(*file.counts()))  # type: ignore[misc]
+
+    return cases
+
+
+_RUN = "a run, operator by operator"
+
+SOURCES = (
+    Source("torchvision", "torchvision", "every model", _RUN, _of_modules(modules.torchvision)),
+    Source("timm", "timm", "the first and the last model of every file", _RUN, _of_modules(modules.timm)),
+    Source(
+        "segmentation-models",
+        "segmentation-models-pytorch",
+        "every architecture on six encoders",
+        _RUN,
+        _of_modules(modules.segmentation_models),
+    ),
+    Source(
+        "transformers",
+        "transformers",
+        "every architecture of AutoModel, two layers",
+        _RUN,
+        _of_modules(language.transformers),
+    ),
+    Source("onnx, networks", "onnx", "`light`: whole networks", "their shapes", _of_files(files.light)),
+    Source("onnx, exports", "onnx", "modules exported by PyTorch", "their shapes", _of_files(files.exported)),
+    Source(
+        "onnx, operators",
+        "onnx",
+        "tests of operators with products",
+        "their shapes",
+        _of_files(files.operators),
+    ),
+    Source(
+        "SCALE-Sim",
+        "scalesim",
+        "topologies in `scalesim` of the work folder; the package has none",
+        "SCALE-Sim's loader",
+        _of_files(files.topologies),
+    ),
+)
+"""In the order of the page."""

@@ -1,0 +1,84 @@
+"""The page: source, networks, accepted, checked, refused and why."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from codeword.reports.imports.sources import SOURCES
+from codeword.reports.registry import Task
+from codeword.reports.render import markdown
+from sim.files import write_whole
+
+_NAMED = 4  # networks of one reason
+
+
+def run(task: Task) -> None:
+    """Writes the page beside the figures."""
+    figures = task.figures()
+    sources = [source for source in SOURCES if source.name in figures]
+    rows = []
+    reasons = []
+    for source in sources:
+        networks = figures[source.name]["networks"]
+        count = Counter(network["outcome"] for network in networks)
+        tried = len(networks) - count["absent"]
+        taken = count["equal"] + count["unchecked"] + count["differs"]
+        share = f" ({taken / tried:.0%})" if tried else ""
+        name = f"{source.name} {figures[source.name]['version']}"
+        checked = f"{count['equal']} of {count['equal'] + count['differs']}, by {source.counter}"
+        rows.append((name, source.what, str(tried), f"{taken}{share}", checked, str(count["absent"])))
+        reasons += [(source.name, *reason) for reason in _reasons(networks)]
+    columns = ("source", "what", "networks", "accepted", "MACs equal", "not tried")
+    parts = [
+        "# Networks of others",
+        _INTRODUCTION,
+        markdown.table(columns, rows),
+        "## Refused, and why",
+        "A network is in the row of its first reason. *failed*: not by a message but by an exception.",
+        markdown.table(("source", "networks", "why", "for example"), reasons),
+        _QUANTIZED,
+    ]
+    write_whole(task.out.with_suffix(".md"), "\n\n".join(parts) + "\n")
+
+
+_INTRODUCTION = """Made by `codeword report imports` from the packages named, as far as they are installed: every
+network is imported as it comes, with random weights or none, and the multiply-accumulates of its layers are
+compared with a count by other means. *Not tried*: what its own package does not build, or does not run on one
+picture, one row of tokens or one sound."""
+
+_QUANTIZED = """## Quantized networks
+
+ONNX files with QuantizeLinear and DequantizeLinear, with QOperator nodes (`quantize_static` of ONNX Runtime writes
+both) or with Quant nodes of QONNX and Brevitas keep their integers: `simulate`, `verify` and `estimate` take them
+like a .safetensors network. Programs of PT2E go through `algos.frontend.pt2e.import_program`.
+
+* uint8 activations less 128 are int8, exactly. Weights are int8, per tensor or per channel, biases int32. Weights
+  whose integers less their zero point go beyond int8 are refused: quantize them symmetrically.
+* A convolution, product, mean or residual addition ends in a multiplier of 16 bits and a shift, halves up; the file
+  says float32, halves to even. The multiplier is the one with the fewest sums that round to another integer. How many
+  they are, of all that can occur, is said layer by layer; they are one step apart, never more.
+* `sim.importers.quantized.onnx_source.align(path, output)` moves scales a little, so that nearly none is left. Of a
+  ResNet-8 by `quantize_static` ONNX Runtime gives the same ten logits for 59 of 100 random images as it comes, for 95
+  aligned; of a MobileNet-like network for 76 and for 100. All others are one step beside, and the largest logit is the
+  same for all. What remains is in additions, whose float32 terms ONNX Runtime adds in an order of its own.
+* Functions of one tensor, whatever they are made of, are tables of 256 entries and exact. Softmax and layer
+  normalization have integer definitions of their own ([network.md](network.md)).
+* Gains and offsets of channels are depth-wise 1x1 convolutions; padding on one side makes a kernel larger; orders of
+  axes cost nothing as long as each layer finds its channels together.
+* Logits that the file leaves in float are the last layer's int32 sums; their scale, or a scale for each of them, is
+  `output` in the network's metadata.
+* What is left in float between two layers is refused; what follows the last integers, such as a softmax, is left to
+  the host, and said."""
+
+
+def _reasons(networks: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """How many, why, and some names; the most frequent first."""
+    found = defaultdict(list)
+    for network in networks:
+        if network["outcome"] in ("refused", "failed", "differs"):
+            why = network.get("why") or "MACs differ"
+            mark = "failed: " if network["outcome"] == "failed" else ""
+            found[mark + why.replace("|", "/")].append(network["name"])
+    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [(str(len(names)), why, ", ".join(names[:_NAMED])) for why, names in ordered]

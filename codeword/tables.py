@@ -252,7 +252,7 @@ def synthesis_tables(found: Sequence[Synthesis]) -> list[Table | str]:
     )
     depth = {
         "opensta": "paths by OpenSTA, through the components inside; nets between components have no buffers",
-        "abc": "paths by abc, within one component only (install OpenSTA for whole paths)",
+        "abc": f"paths by abc, within one component only: {found[0].no_opensta}",
     }
     return [*components, sums, f"Before placement, without wires and clock tree; {depth[found[0].timing]}."]
 

@@ -14,6 +14,7 @@ from rtl import verilog, yosys
 from rtl.verify import shells
 from rtl.verify.bench import BENCH, bench
 from rtl.verify.simulators import environment
+from sim import caches
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.steps import step
@@ -82,10 +83,9 @@ def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[
         recipe: whose repr tells how; another one is made anew.
     """
     key = hashlib.sha256(repr((recipe, sorted(texts.items()))).encode()).hexdigest()
-    target = _cache() / f"{name}-{key[:24]}"
+    target = caches.user("rtl") / f"{name}-{key[:24]}"
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
     try:
         for file, text in texts.items():
@@ -154,8 +154,3 @@ def sources(accelerator: Accelerator, rtl_dir: Path | None) -> dict[str, str]:
         return {path.name: path.read_text(encoding="utf-8") for path in files}
     except UnicodeDecodeError:
         raise InputError("rtl", str(rtl_dir), "holds a .v file that is no text", "export it again") from None
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "codeword" / "rtl"

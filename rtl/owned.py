@@ -19,7 +19,7 @@ from sim.errors import InputError
 from sim.files import write_json
 
 MANIFEST = "codeword_export.json"
-_ABOUT = "files that `codeword verilog` wrote here, with their SHA-256; it changes and removes no others"
+_ABOUT = "files that codeword wrote here, with their SHA-256; it changes and removes no others"
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Manifest:
         before: that of the export before, as long as the files of this one are still being put in their
             places: a file may then be either, so that an interrupted export can be repeated.
         staging: folder of the new files meanwhile.
+        machine: fields of the accelerator that the files are of.
     """
 
     files: Mapping[str, str]
     before: Mapping[str, str] = field(default_factory=dict)
     staging: str = ""
+    machine: Mapping[str, object] = field(default_factory=dict)
 
     def names(self) -> set[str]:
         return {*self.files, *self.before}
@@ -46,10 +48,17 @@ class Manifest:
 
     def write(self, directory: Path) -> None:
         under_way = {"before": dict(self.before), "staging": self.staging} if self.staging else {}
-        write_json(directory / MANIFEST, {"about": _ABOUT, "files": dict(self.files)} | under_way)
+        owned = {"about": _ABOUT, "machine": dict(self.machine), "files": dict(self.files)}
+        write_json(directory / MANIFEST, owned | under_way)
 
 
-def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = False) -> None:
+def write(
+    directory: str | Path,
+    texts: Mapping[str, str],
+    *,
+    machine: Mapping[str, object] | None = None,
+    force: bool = False,
+) -> None:
     """Writes an export's files, each as a whole, and removes those of the last one that it no longer has.
 
     Until all are staged nothing changes. The manifest is written before the first file moves, with the
@@ -58,6 +67,7 @@ def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = Fals
     Args:
         directory: made where it is missing.
         texts: by plain file name.
+        machine: fields of the accelerator that they are of.
         force: also replace files that were edited or are not an export's. Links and folders never are.
 
     Raises:
@@ -77,7 +87,7 @@ def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = Fals
         try:
             for name, text in texts.items():
                 (staging / name).write_bytes(text.encode())
-            Manifest(new, {**old.before, **old.files}, staging.name).write(directory)
+            Manifest(new, {**old.before, **old.files}, staging.name, machine or {}).write(directory)
             for name in texts:
                 os.replace(staging / name, directory / name)
         finally:
@@ -92,7 +102,7 @@ def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = Fals
             path.unlink()
     if old.staging:
         shutil.rmtree(directory / old.staging, ignore_errors=True)
-    Manifest(new).write(directory)
+    Manifest(new, machine=machine or {}).write(directory)
 
 
 def read(directory: Path, *, force: bool = False) -> Manifest:

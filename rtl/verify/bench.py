@@ -21,13 +21,13 @@ LINES = ("begin", "layer", "read", "protocol", "end", "limit")
 
 _TEMPLATE = """\
 // Test bench of {top}, synthesizable but for what it prints. Its shell fills `run` (cycle limit,
-// transfers of DRAM, stalls, seed, faulty, fault, words), `memory`, `software` (operations, address and value
-// each) and the DRAM's table, and ends the run when `over`.
+// transfers of DRAM, stalls, seed, faulty, fault, words, page at which the memory begins), `memory`, `software`
+// (operations, address and value each) and the DRAM's table, and ends the run when `over`.
 `timescale 1ns/1ns
 
 module {bench} (input clk, input rst, output reg over);
   reg [63:0] memory [0:{words}-1];
-  reg [31:0] run [0:6];
+  reg [31:0] run [0:7];
   reg [47:0] software [0:255];
   reg [31:0] now;
   reg [7:0] step;
@@ -40,6 +40,12 @@ module {bench} (input clk, input rst, output reg over);
   wire [63:0] write_data;
   wire [7:0] write_strobe;
   wire misplaced;
+  // The memory is part of that of a system.
+  wire [{address_bits}-1:0] origin = {{run[7], 12'd0}};
+  wire [{address_bits}-1:0] commands_from = m_axi_commands_araddr - origin;
+  wire [{address_bits}-1:0] weights_from = m_axi_weights_araddr - origin;
+  wire [{address_bits}-1:0] maps_from = m_axi_maps_araddr - origin;
+  wire [{address_bits}-1:0] maps_to = m_axi_maps_awaddr - origin;
 
   {top} dut ({connections});
 
@@ -87,9 +93,10 @@ module {bench} (input clk, input rst, output reg over);
       for (n = 0; n < 8; n = n + 1)
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
     if (~rst & (overflow | misplaced | (write & write_address[31:3] >= {words})
-                | (m_axi_commands_arvalid & m_axi_commands_araddr[31:3] >= {words})
-                | (m_axi_weights_arvalid & m_axi_weights_araddr[31:3] >= {words})
-                | (m_axi_maps_arvalid & m_axi_maps_araddr[31:3] >= {words})))
+                | (m_axi_maps_awvalid & maps_to >> 3 >= {words})
+                | (m_axi_commands_arvalid & commands_from >> 3 >= {words})
+                | (m_axi_weights_arvalid & weights_from >> 3 >= {words})
+                | (m_axi_maps_arvalid & maps_from >> 3 >= {words})))
       $display("protocol %0d", now);
     // What happened in the last cycle of a layer is in the counters one cycle later.
     ended <= ~rst & end_layer;
@@ -127,7 +134,7 @@ _LITE = {
     "rvalid": 1,
     "rready": 1,
 }
-_ADDRESS = {"addr": 32, "len": 8, "size": 3, "burst": 2, "id": 1, "valid": 1, "ready": 1}
+_CHANNEL = {"len": 8, "size": 3, "burst": 2, "id": 1, "valid": 1, "ready": 1}
 _EVENTS = (
     "irq",
     "weights_there",
@@ -140,8 +147,8 @@ _EVENTS = (
 )
 
 
-def _reads(bits: int) -> dict[str, int]:
-    return {f"ar{name}": width for name, width in _ADDRESS.items()} | {
+def _reads(bits: int, address_bits: int) -> dict[str, int]:
+    return {f"ar{name}": width for name, width in ({"addr": address_bits} | _CHANNEL).items()} | {
         "rdata": bits,
         "rresp": 2,
         "rlast": 1,
@@ -151,8 +158,8 @@ def _reads(bits: int) -> dict[str, int]:
     }
 
 
-def _writes() -> dict[str, int]:
-    return {f"aw{name}": width for name, width in _ADDRESS.items()} | {
+def _writes(address_bits: int) -> dict[str, int]:
+    return {f"aw{name}": width for name, width in ({"addr": address_bits} | _CHANNEL).items()} | {
         "wdata": 64,
         "wstrb": 8,
         "wlast": 1,
@@ -167,11 +174,13 @@ def _writes() -> dict[str, int]:
 
 def ports(accelerator: Accelerator) -> dict[str, int]:
     """Ports of the accelerator but clk and rst, with widths."""
+    bits = accelerator.address_bits
+    weights = _reads(accelerator.weight_port_bits, bits)
     return (
         {f"s_axil_{name}": width for name, width in _LITE.items()}
-        | {f"m_axi_commands_{name}": width for name, width in _reads(64).items()}
-        | {f"m_axi_weights_{name}": width for name, width in _reads(accelerator.weight_port_bits).items()}
-        | {f"m_axi_maps_{name}": width for name, width in (_reads(64) | _writes()).items()}
+        | {f"m_axi_commands_{name}": width for name, width in _reads(64, bits).items()}
+        | {f"m_axi_weights_{name}": width for name, width in weights.items()}
+        | {f"m_axi_maps_{name}": width for name, width in (_reads(64, bits) | _writes(bits)).items()}
         | dict.fromkeys(_EVENTS, 1)
         | {f"count_{name}": COUNTER_BITS for name in COUNTERS}
     )
@@ -186,6 +195,7 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         top=TOP,
         bench=BENCH,
         words=words,
+        address_bits=accelerator.address_bits,
         latency=accelerator.l2_latency,
         announce=ANNOUNCE,
         dram_latency=accelerator.dram_latency,
@@ -216,15 +226,13 @@ _SHARED = ".clk(clk), .rst(rst), .now(now), .stalls(run[2][0]), .seed(run[3])"
 
 
 def _slave(master: str) -> str:
-    names = ("araddr", "arlen", "arid", "arvalid", "arready", "rlast", "rid", "rvalid", "rready")
-    return ", ".join(
-        [_SHARED, f".address({master}_address)", *(f".{name}(m_axi_{master}_{name})" for name in names)]
-    )
+    names = ("arlen", "arid", "arvalid", "arready", "rlast", "rid", "rvalid", "rready")
+    places = (f".araddr({master}_from[31:0])", f".address({master}_address)")
+    return ", ".join([_SHARED, *places, *(f".{name}(m_axi_{master}_{name})" for name in names)])
 
 
 def _write_slave() -> str:
     names = (
-        "awaddr",
         "awlen",
         "awid",
         "awvalid",
@@ -244,6 +252,7 @@ def _write_slave() -> str:
             _SHARED,
             ".faulty(run[4][0])",
             ".fault(run[5])",
+            ".awaddr(maps_to[31:0])",
             ".write(write)",
             ".address(write_address)",
             ".data(write_data)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from sim.steps import step
 
 START_WITH_INTERRUPT = 0b101
 """Of the register `control`."""
-READ_BACK = ("status", "error_address", "layers")
+READ_BACK = ("status", "error_address_lo", "error_address_hi", "layers")
 _COUNTS = tuple(f"count_{name}_{half}" for name in COUNTERS for half in ("lo", "hi"))
 POISON = 0x5AA5_5AA5_5AA5_5AA5
 """In memory where the accelerator has to write."""
@@ -34,11 +34,13 @@ class Conditions:
 
     Attributes:
         stalls: None, or the seed of stalls on every channel of the bus, a quarter of the cycles.
-        fault: byte address that answers SLVERR, or None.
+        fault: byte of the memory that answers SLVERR, or None.
+        origin: address of the memory's first byte, a multiple of 4096.
     """
 
     stalls: int | None = None
     fault: int | None = None
+    origin: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +131,11 @@ def _write(directory: Path, image: Image, memory: np.ndarray, limit: int, condit
             int(fault is not None),
             fault or 0,
             len(memory),
+            conditions.origin >> 12,
         ],
     )
     _words(directory / FILES["dram.table_"], [transfer.word for transfer in moved] or [0])
-    _words(directory / FILES["software"], _software(image))
+    _words(directory / FILES["software"], _software(image, conditions.origin))
     for name, text in init_files(image.accelerator, image.rom).items():
         (directory / name).write_text(text)
     data = memory.astype(">u8").tobytes().hex()
@@ -146,9 +149,17 @@ def offsets(image: Image) -> dict[str, int]:
     return {register.name: register.offset for register in register_map(image.accelerator, COUNTERS)}
 
 
-def programming(image: Image) -> dict[str, int]:
-    """What software writes before start, by register."""
+def programming(image: Image, bases: Mapping[str, int] | int = 0) -> dict[str, int]:
+    """What software writes before start, by register.
+
+    Args:
+        bases: first byte of each window in the memory of the system, or where `image.memory` begins there.
+    """
     values = {"layer_count": len(image.layers)}
+    for name, window in image.windows.items():
+        base = bases + window.offset if isinstance(bases, int) else bases[name]
+        for what, value in (("base", base), ("size", window.bytes)):
+            values |= {f"{name}_{what}_lo": value & 0xFFFF_FFFF, f"{name}_{what}_hi": value >> 32}
     for name, stream in image.streams.items():
         values |= {f"{name}_base": stream.address, f"{name}_count": stream.words}
     return values
@@ -170,10 +181,10 @@ def strays(image: Image, before: np.ndarray, after: np.ndarray) -> int:
     return int(changed.sum())
 
 
-def _software(image: Image) -> list[int]:
+def _software(image: Image, origin: int) -> list[int]:
     """Register accesses from reset to the end of the run."""
     at = offsets(image)
-    operations = [(WRITE, at[name], value) for name, value in programming(image).items()]
+    operations = [(WRITE, at[name], value) for name, value in programming(image, origin).items()]
     operations += [
         (WRITE, at["control"], START_WITH_INTERRUPT),
         (WAIT, 0, 0),

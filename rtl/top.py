@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Member, Out
 
 from rtl import packets
@@ -240,7 +241,6 @@ class Top(Block):
             self.watchdog.progress.eq(self.commands.moves | self.control.end),
             self.control.start.eq(self.registers.start),
             self.control.layers.eq(self.registers.layer_count),
-            self.control.primed.eq(self.commands.primed),
             self.control.halt.eq(self.registers.stop),
             self.registers.finished.eq(self.control.done),
             self.registers.layer_end.eq(self.control.end),
@@ -271,13 +271,19 @@ class Top(Block):
             ]
 
     def _packets(self, m: Module) -> None:
+        # Weights that need not wait for DRAM are fetched before the first layer and loaded from its cycle 0 on.
+        begun = Signal()
+        m.d.sync += begun.eq((begun | self.control.begin) & ~self.registers.clear)
+        waits = View(self.weights.layout, self.weights.out_job).wait
+        there = ~self.weights.empty & (waits | self.weights.weight_valid)
         m.d.comb += [
+            self.control.primed.eq(self.commands.primed & there),
             self.weights.in_valid.eq(self.commands.jobs_valid),
             self.weights.in_job.eq(self.commands.jobs_packet),
             self.commands.jobs_ready.eq(self.weights.in_ready),
-            self.core.job_valid.eq(self.weights.out_valid),
+            self.core.job_valid.eq(self.weights.out_valid & begun),
             self.core.job.eq(self.weights.out_job),
-            self.weights.out_ready.eq(self.core.job_ready),
+            self.weights.out_ready.eq(self.core.job_ready & begun),
             self.core.weight_valid.eq(self.weights.weight_valid),
             self.core.weight_data.eq(self.weights.weight_data),
             self.weights.weight_ready.eq(self.core.weight_ready),

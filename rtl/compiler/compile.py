@@ -35,11 +35,13 @@ def compile(
     accelerator: Accelerator,
     objective: str = "edp",
     plans: Sequence[Schedule | Source] | None = None,
+    l2_holds_all: bool = False,
 ) -> Image:
     """The memory image of a network.
 
     Args:
         plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
+        l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
 
     Raises:
         InputError: the hardware cannot run a layer; the message names the layer, why, and what would do.
@@ -54,7 +56,7 @@ def compile(
     layers = []
     for step in steps(network, plans):
         maps[step.tensor] = memories["maps"].map(network.maps[step.tensor], step.wide)
-        found = _packets(network, step, accelerator, memories, maps, copies)
+        found = _packets(network, step, accelerator, memories, maps, copies, l2_holds_all=l2_holds_all)
         layers.append(found[0])
         for name in STREAMS:
             streams[name] += found[1][name]
@@ -121,6 +123,8 @@ def _packets(
     memories: dict[str, Memory],
     maps: dict[str, Map],
     copies: Copies,
+    *,
+    l2_holds_all: bool,
 ) -> tuple[Layer, Packets]:
     memory = memories["maps"]
     ofmap = maps[step.tensor]
@@ -130,7 +134,7 @@ def _packets(
         found["units"] = pass_stripe(network, step, accelerator, ifmap, ofmap)
         return Layer(step.name, step.tensor, step.how, None, 0, 0, 0, 1), found
     assert isinstance(step.how, Schedule)
-    program = lower(step.layer, step.how)
+    program = lower(step.layer, step.how, l2_holds_all)
     ifmap = _map(network, step, step.layer.input, memory, maps, copies)
     residual = None
     if step.add is not None:

@@ -14,23 +14,27 @@ from sim.accelerator import Accelerator
 
 BENCH = "bench"
 
-WRITE, READ, WAIT, END = range(4)
-"""Operations of the software: write or read a register, wait for the interrupt, stop."""
-LINES = ("begin", "layer", "read", "protocol", "end", "limit")
+WRITE, READ, WAIT, END, PAUSE, RESET, DRAM = range(7)
+"""Operations of the software: write or read a register, wait for the interrupt, stop, do nothing for so many
+cycles, reset all but itself for so many, have DRAM bring transfers (number of the first, and << 16 of the last)."""
+LINES = ("dram", "begin", "layer", "read", "overflow", "protocol", "end", "limit")
 """First words of the lines that it prints."""
+STEPS = 1 << 13
+"""Operations of the software at most."""
 
 _TEMPLATE = """\
 // Test bench of {top}, synthesizable but for what it prints. Its shell fills `run` (cycle limit,
-// transfers of DRAM, stalls, seed, faulty, fault, words, page at which the memory begins), `memory`, `software`
-// (operations, address and value each) and the DRAM's table, and ends the run when `over`.
+// page at which the memory begins, stalls, seed, faulty, fault, words), `memory`, `software` (operations,
+// address and value each) and the DRAM's table, and ends the run when `over`.
 `timescale 1ns/1ns
 
 module {bench} (input clk, input rst, output reg over);
   reg [63:0] memory [0:{words}-1];
-  reg [31:0] run [0:7];
-  reg [47:0] software [0:255];
-  reg [31:0] now;
-  reg [7:0] step;
+  reg [31:0] run [0:6];
+  reg [47:0] software [0:{steps}-1];
+  reg [63:0] window [0:5];
+  reg [31:0] now, passed;
+  reg [{step_bits}-1:0] step;
   reg asked, addressed, given, ended;
   integer n;
 
@@ -40,12 +44,18 @@ module {bench} (input clk, input rst, output reg over);
   wire [63:0] write_data;
   wire [7:0] write_strobe;
   wire misplaced;
+  wire [3:0] operation = software[step][47:44];
+  wire [11:0] place = software[step][43:32];
+  wire [31:0] value = software[step][31:0];
+  wire reset = rst | operation == {reset_op};
   // The memory is part of that of a system.
-  wire [{address_bits}-1:0] origin = {{run[7], 12'd0}};
+  wire [{address_bits}-1:0] origin = {{run[1], 12'd0}};
   wire [{address_bits}-1:0] commands_from = m_axi_commands_araddr - origin;
   wire [{address_bits}-1:0] weights_from = m_axi_weights_araddr - origin;
   wire [{address_bits}-1:0] maps_from = m_axi_maps_araddr - origin;
   wire [{address_bits}-1:0] maps_to = m_axi_maps_awaddr - origin;
+  // Bases and sizes as software has written them: commands, weights, maps.
+  wire beyond = {beyond};
 
   {top} dut ({connections});
 
@@ -54,7 +64,8 @@ module {bench} (input clk, input rst, output reg over);
   bench_read #(.LATENCY({latency}), .SHIFT(3), .SEED(32'h5a5a5a5a)) maps_memory ({maps});
   bench_write #(.LATENCY({latency}), .SEED(32'h3c3c3c3c)) maps_writes ({writes});
   bench_dram #(.LATENCY({dram_latency}), .ANNOUNCE({announce})) dram (
-    .clk(clk), .rst(rst), .now(now), .transfers(run[1]), .begin_layer(begin_layer), .job_written(job_written),
+    .clk(clk), .rst(reset), .now(now), .restart(operation == {dram_op}), .first(value[15:0]), .last(value[31:16]),
+    .begin_layer(begin_layer), .job_written(job_written),
     .tile_there(tile_there), .weights_there(weights_there), .maps_there(maps_there));
 
   assign m_axi_commands_rdata = memory[commands_address[31:3]];
@@ -66,15 +77,14 @@ module {bench} (input clk, input rst, output reg over);
     run[4][0] & weights_address[31:{weight_shift}] == run[5][31:{weight_shift}], 1'b0}};
 
   // Software: one register access after the other.
-  wire [3:0] operation = software[step][47:44];
-  assign s_axil_awaddr = software[step][43:32];
+  assign s_axil_awaddr = place;
   assign s_axil_awprot = 0;
   assign s_axil_awvalid = ~rst & operation == {write_op} & ~addressed;
-  assign s_axil_wdata = software[step][31:0];
+  assign s_axil_wdata = value;
   assign s_axil_wstrb = 4'hf;
   assign s_axil_wvalid = ~rst & operation == {write_op} & ~given;
   assign s_axil_bready = 1;
-  assign s_axil_araddr = software[step][43:32];
+  assign s_axil_araddr = place;
   assign s_axil_arprot = 0;
   assign s_axil_arvalid = ~rst & operation == {read_op} & ~asked;
   assign s_axil_rready = 1;
@@ -84,26 +94,35 @@ module {bench} (input clk, input rst, output reg over);
     if (s_axil_awvalid & s_axil_awready) addressed <= 1;
     if (s_axil_wvalid & s_axil_wready) given <= 1;
     if (s_axil_arvalid & s_axil_arready) asked <= 1;
-    if (s_axil_bvalid | s_axil_rvalid | (operation == {wait_op} & irq)) begin
+    passed <= passed + 1;
+    if (s_axil_bvalid | s_axil_rvalid | (operation == {wait_op} & irq) | operation == {dram_op}
+        | ((operation == {pause_op} | operation == {reset_op}) & passed == value)) begin
       step <= step + 1;
+      passed <= 0;
       {{addressed, given, asked}} <= 0;
     end
-    if (s_axil_rvalid) $display("read %0d %0d", software[step][43:32], s_axil_rdata);
+    if (s_axil_rvalid) $display("read %0d %0d", place, s_axil_rdata);
+    if (s_axil_wvalid & s_axil_wready & place >= 'h60 & place < 'h90)
+      window[(place - 'h60) >> 3][32*place[2] +: 32] <= value;
+    if (reset) for (n = 0; n < 6; n = n + 1) window[n] <= 0;
     if (write)
       for (n = 0; n < 8; n = n + 1)
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
-    if (~rst & (overflow | misplaced | (write & write_address[31:3] >= {words})
+    if (~rst & operation == {dram_op}) $display("dram %0d", now);
+    if (~reset & overflow) $display("overflow %0d", now);
+    if (~reset & (misplaced | beyond | (write & write_address[31:3] >= {words})
                 | (m_axi_maps_awvalid & maps_to >> 3 >= {words})
                 | (m_axi_commands_arvalid & commands_from >> 3 >= {words})
                 | (m_axi_weights_arvalid & weights_from >> 3 >= {words})
                 | (m_axi_maps_arvalid & maps_from >> 3 >= {words})))
       $display("protocol %0d", now);
     // What happened in the last cycle of a layer is in the counters one cycle later.
-    ended <= ~rst & end_layer;
-    if (~rst & begin_layer) $display("begin %0d", now);
+    ended <= ~reset & end_layer;
+    if (~reset & begin_layer) $display("begin %0d", now);
     if (ended) $display("layer %0d{formats}", now - 1, {counters});
     if (rst) begin
       step <= 0;
+      passed <= 0;
       {{addressed, given, asked}} <= 0;
     end
     over <= ~rst & (operation == {end_op} | now >= run[0]);
@@ -201,7 +220,7 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         dram_latency=accelerator.dram_latency,
         weight_shift=shift,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
-        connections=", ".join(f".{name}({name})" for name in ("clk", "rst", *signals)),
+        connections=", ".join([".clk(clk)", ".rst(reset)", *(f".{name}({name})" for name in signals)]),
         commands=_slave("commands"),
         weights=_slave("weights"),
         maps=_slave("maps"),
@@ -218,11 +237,31 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         read_op=READ,
         wait_op=WAIT,
         end_op=END,
+        pause_op=PAUSE,
+        reset_op=RESET,
+        dram_op=DRAM,
+        steps=STEPS,
+        step_bits=(STEPS - 1).bit_length(),
+        beyond=_beyond(accelerator),
     )
     return {BENCH: text} | MODULES
 
 
-_SHARED = ".clk(clk), .rst(rst), .now(now), .stalls(run[2][0]), .seed(run[3])"
+def _beyond(accelerator: Accelerator) -> str:
+    """Whether an address channel offers a burst that does not lie in its window."""
+    found = []
+    for number, master in enumerate(("commands", "weights", "maps", "maps")):
+        channel = f"m_axi_{master}_a{'w' if number == 3 else 'r'}"
+        size = accelerator.weight_port_bits // 8 if master == "weights" else 8
+        base = f"window[{2 * min(number, 2)}]"
+        end = f"64'd0 + {channel}addr + ({channel}len + 64'd1) * {size}"
+        found.append(
+            f"({channel}valid & ({channel}addr < {base} | {end} > {base} + window[{2 * min(number, 2) + 1}]))"
+        )
+    return "\n    | ".join(found)
+
+
+_SHARED = ".clk(clk), .rst(reset), .now(now), .stalls(run[2][0]), .seed(run[3])"
 
 
 def _slave(master: str) -> str:

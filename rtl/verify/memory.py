@@ -150,21 +150,22 @@ endmodule
 DRAM = """\
 // DRAM in front of L2 (docs/timing.md section 7). `table_` holds the transfers in their fixed order: tiles
 // that have to be there before it, layers that have to have begun, jobs that have to be written, cycles, and
-// whether it is a map. One at a time; what it brings is announced LATENCY later, weights ANNOUNCE cycles
-// before that, maps one.
+// whether it is a map. With `restart` those from `first` to before `last` begin. One at a time; what it brings
+// is announced LATENCY later, weights ANNOUNCE cycles before that, maps one.
 module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
-  input clk, input rst, input [31:0] now, input [31:0] transfers,
+  input clk, input rst, input [31:0] now, input restart, input [15:0] first, input [15:0] last,
   input begin_layer, input job_written, input tile_there, output weights_there, output maps_there
 );
   reg [128:0] table_ [0:DEPTH-1];
-  reg [31:0] next, layers, jobs, tiles, free;
+  reg [15:0] next, end_;
+  reg [31:0] layers, jobs, tiles, free;
   reg [31:0] weights_due [0:15];
   reg [31:0] maps_due [0:15];
   reg [3:0] w_head, w_tail, m_head, m_tail;
   wire [31:0] tiles_needed, layers_needed, jobs_needed, cycles;
   wire map;
-  assign {tiles_needed, layers_needed, jobs_needed, cycles, map} = table_[next[15:0]];
-  wire starts = next != transfers & now >= free & tiles >= tiles_needed & layers >= layers_needed
+  assign {tiles_needed, layers_needed, jobs_needed, cycles, map} = table_[next];
+  wire starts = next != end_ & now >= free & tiles >= tiles_needed & layers >= layers_needed
     & jobs >= jobs_needed & layers != 0;
   assign weights_there = w_head != w_tail & now >= weights_due[w_head];
   assign maps_there = m_head != m_tail & now >= maps_due[m_head];
@@ -187,7 +188,14 @@ module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
     if (weights_there) w_head <= w_head + 1;
     if (maps_there) m_head <= m_head + 1;
     if (rst) begin
-      {next, layers, jobs, tiles, free} <= 0;
+      {next, end_} <= 0;
+    end
+    if (restart) begin
+      next <= first;
+      end_ <= last;
+    end
+    if (rst | restart) begin
+      {layers, jobs, tiles, free} <= 0;
       {w_head, w_tail, m_head, m_tail} <= 0;
     end
   end

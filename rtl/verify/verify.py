@@ -194,7 +194,7 @@ def _whole_run(found: Run, total: dict[str, int], mismatches: _Mismatches) -> No
         wrong = not found.limited and read != count
         mismatches.add(wrong, f"register of counter {name}: expected {count}, found {read}")
     mismatches.add(
-        found.protocol_errors + found.limited + found.strays,
+        found.protocol_errors + found.overflows + found.limited + found.strays,
         "the run did not end"
         if found.limited
         else "a word beyond the maps has changed"

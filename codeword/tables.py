@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.cells import cell_len
@@ -255,6 +256,14 @@ def synthesis_tables(found: Sequence[Synthesis]) -> list[Table | str]:
         "abc": f"paths by abc, within one component only: {found[0].no_opensta}",
     }
     return [*components, sums, f"Before placement, without wires and clock tree; {depth[found[0].timing]}."]
+
+
+def emit(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:
+    """What a verb found: one JSON object, or tables and lines."""
+    if as_json:
+        print(json.dumps(fields, allow_nan=False))
+    else:
+        show(*readable)
 
 
 def show(*parts: Table | str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rtl import compiler, export, synth, verify
+from rtl import image as images
 from rtl.machine import Hardware
 from sim.accelerator.systolic import Accelerator
 from sim.network import Network
@@ -15,8 +16,33 @@ from sim.network import Network
 class Systolic(Hardware):
     """The complete accelerator of docs/hardware.md."""
 
-    def compile(self, network: Network, accelerator: Accelerator, objective: str = "edp") -> compiler.Image:
-        return compiler.compile(network, accelerator, objective)
+    def compile(
+        self, network: Network, accelerator: Accelerator, objective: str = "edp", l2_holds_all: bool = False
+    ) -> compiler.Image:
+        return compiler.compile(network, accelerator, objective, l2_holds_all=l2_holds_all)
+
+    def write_image(
+        self,
+        network: Network,
+        accelerator: Accelerator,
+        directory: Path,
+        image: np.ndarray,
+        *,
+        objective: str = "edp",
+        l2_holds_all: bool = False,
+        base: int = 0,
+        force: bool = False,
+    ) -> images.Written:
+        return images.write(
+            network,
+            accelerator,
+            directory,
+            image,
+            objective=objective,
+            l2_holds_all=l2_holds_all,
+            base=base,
+            force=force,
+        )
 
     def verilog(
         self,

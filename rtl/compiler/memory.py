@@ -49,8 +49,10 @@ class Map:
         return np.ascontiguousarray(pixels[..., : self.shape[0]].transpose(2, 0, 1))
 
     def write(self, memory: np.ndarray, tensor: np.ndarray) -> None:
-        """Puts int8 [C, H, W] into uint64 [words]."""
-        self._in(memory).view(np.int8)[..., : self.shape[0]] = tensor.transpose(1, 2, 0)
+        """Puts int8, or of a wide map int32, [C, H, W] into uint64 [words]."""
+        self._in(memory).view("<i4" if self.wide else np.int8)[..., : self.shape[0]] = tensor.transpose(
+            1, 2, 0
+        )
 
     def _in(self, memory: np.ndarray) -> np.ndarray:
         first = self.address // 8

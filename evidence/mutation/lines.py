@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Callable, Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-_SKIPPED = re.compile(r"^\s*(//|module|endmodule|input|output|wire|reg|integer|initial|words\[|end\b|\)|$)")
+from rtl import verilog, yosys
+from rtl.verify.campaign import NETWORKS, Prepared, prepare, run_campaign
+from sim.accelerator import preset
+from sim.errors import InputError
+
+_SKIPPED = re.compile(
+    r"^\s*(//|module|endmodule|input|output|wire|reg|integer|initial|\w+\[\d+\] = |end\b|\)|$)"
+)
 """Lines without a design in them: comments, declarations, and what a memory holds before anything is written."""
 
 Edit = Callable[[re.Match[str], np.random.Generator], str]
@@ -117,7 +129,10 @@ def mutants(texts: Mapping[str, str], count: int, seed: int) -> Iterator[Mutant]
         kinds = [kind for kind, (pattern, _) in _EDITS.items() if pattern.search(before)]
         kind = kinds[int(rng.integers(len(kinds)))]
         pattern, edit = _EDITS[kind]
-        found = list(pattern.finditer(before))
+        # The left side of an assignment names a net; what it does is on the right.
+        found = list(pattern.finditer(before, before.find(" = ") if " assign " in before else 0))
+        if not found:
+            continue
         at = found[int(rng.integers(len(found)))]
         after = before[: at.start()] + edit(at, rng) + before[at.end() :]
         if after == before or (file, number, after) in done:
@@ -125,3 +140,127 @@ def mutants(texts: Mapping[str, str], count: int, seed: int) -> Iterator[Mutant]
         done.add((file, number, after))
         lines[number] = after
         yield Mutant(kind, file, number + 1, before.strip(), after.strip(), "\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `rtl.verify.campaign` says of a mutant: the first difference, "" for a survivor; seconds."""
+
+    mutant: Mutant
+    found: str
+    seconds: float
+
+
+def judge(mutant: Mutant, texts: Mapping[str, str], prepared: Sequence[Prepared]) -> Verdict:
+    """Runs the default verification on a folder with the changed file, as `codeword verify --rtl` does."""
+    begin = time.perf_counter()
+    with TemporaryDirectory() as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(mutant.text if name == mutant.file else text)
+        try:
+            found = run_campaign(prepared, "icarus", Path(scratch)).first_mismatch
+        except InputError as error:
+            found = f"does not build: {error.problem}"
+    return Verdict(mutant, found, time.perf_counter() - begin)
+
+
+_INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+ )\((.*?)\n  \);$", re.M | re.S)
+_CONNECTION = re.compile(r"^    \.(\w+)\((.*)\),?$", re.M)
+_PORT = re.compile(r"^  (input|output) (\[\S+\])? ?(\w+);$", re.M)
+
+
+def same(mutant: Mutant, texts: Mapping[str, str], seconds: int = 60) -> bool:
+    """Whether Yosys and ABC prove that the changed module does what it did, for all inputs and all time.
+
+    The modules in it become free inputs and compared outputs; registers and memories power up as the Verilog says.
+    """
+    name = mutant.file.removesuffix(".v")
+    gold, gate = (
+        _opened(re.sub(rf"^module {name}\b", f"module {side}", text, flags=re.M), texts)
+        for side, text in (("gold", texts[mutant.file]), ("gate", mutant.text))
+    )
+    ports = _PORT.findall(gold)
+    if ports != _PORT.findall(gate):
+        return False
+    lines = [f"module same({', '.join(port for way, _, port in ports if way == 'input')});"]
+    lines += [f"  input {width} {port};" for way, width, port in ports if way == "input"]
+    for side in ("gold", "gate"):
+        lines += [f"  wire {width} {side}_{port};" for way, width, port in ports if way == "output"]
+        joined = [f".{port}({port if way == 'input' else f'{side}_{port}'})" for way, _, port in ports]
+        lines.append(f"  {side} {side}_ ({', '.join(joined)});")
+    lines += [
+        f"  always @* assert (gold_{port} == gate_{port});" for way, _, port in ports if way == "output"
+    ]
+    with TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        for file, text in (
+            ("gold.v", gold),
+            ("gate.v", gate),
+            ("same.sv", "\n".join([*lines, "endmodule\n"])),
+        ):
+            (directory / file).write_text(text)
+        try:
+            return (
+                yosys.prove(
+                    ["gold.v", "gate.v", "same.sv"], "same", directory, seconds, engine="correspondence"
+                )
+                == "proven"
+            )
+        except RuntimeError:  # Yosys refuses what no simulator minds, such as a net with two drivers
+            return False
+
+
+def _opened(text: str, texts: Mapping[str, str]) -> str:
+    """A module whose instances have become ports of its own."""
+    added: list[str] = []
+
+    def opened(found: re.Match[str]) -> str:
+        inside = texts.get(f"{found[1]}.v")
+        if inside is None:
+            return found[0]
+        ways = {port: (way, width) for way, width, port in _PORT.findall(inside)}
+        number, lines = len(added), []
+        for port, net in _CONNECTION.findall(found[2]):
+            way, width = ways[port]
+            outer = f"opened_{number}_{port}"
+            added.append(outer)
+            turned = "output" if way == "input" else "input"
+            lines.append(f"  {turned} {width}{' ' * bool(width)}{outer};")
+            lines.append(f"  assign {outer} = {net};" if way == "input" else f"  assign {net} = {outer};")
+        return "\n".join(lines)
+
+    body = _INSTANCE.sub(opened, text)
+    return re.sub(
+        r"^(module \w+\([^)]*)\)", lambda head: ", ".join([head[1], *added]) + ")", body, count=1, flags=re.M
+    )
+
+
+def main() -> int:
+    """The table; status 1 where a mutant is neither found nor proven to change nothing."""
+    parser = argparse.ArgumentParser(prog="python -m evidence.mutation.lines", description=__doc__)
+    parser.add_argument("--accelerator", default="ews-cms-4")
+    parser.add_argument("--count", type=int, default=31)
+    parser.add_argument("--seed", type=int, default=1, help="choice of the mutants")
+    parser.add_argument("--networks", type=int, default=NETWORKS)
+    options = parser.parse_args()
+    accelerator = preset(options.accelerator)
+    texts = {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
+    prepared = [prepare(accelerator, seed) for seed in range(options.networks)]
+    left = 0
+    print("| file, line | before | after | found | s |", "|---|---|---|---|---|", sep="\n")
+    for mutant in mutants(texts, options.count, options.seed):
+        verdict = judge(mutant, texts, prepared)
+        found = verdict.found
+        if not found:
+            proven = same(mutant, texts)
+            found = "proven equal" if proven else "SURVIVES"
+            left += not proven
+        place = f"{mutant.file.removeprefix('codeword_').removesuffix('.v')}, {mutant.line}"
+        row = (place, f"`{mutant.before}`", f"`{mutant.after}`", found[:90], f"{verdict.seconds:.1f}")
+        print("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |", flush=True)
+    print(f"{options.count} mutants, {left} neither found nor proven equal")
+    return int(left > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rtl.control.counters import COUNTER_BITS, COUNTERS
 from rtl.packets import ANNOUNCE
+from rtl.verify.activity import LINE as CHANGED
 from rtl.verify.memory import MODULES
 from rtl.verilog import TOP
 from sim.accelerator import Accelerator
@@ -17,7 +18,7 @@ BENCH = "bench"
 WRITE, READ, WAIT, END, PAUSE, RESET, DRAM = range(7)
 """Operations of the software: write or read a register, wait for the interrupt, stop, do nothing for so many
 cycles, reset all but itself for so many, have DRAM bring transfers (number of the first, and << 16 of the last)."""
-LINES = ("dram", "begin", "layer", "read", "overflow", "protocol", "end", "limit")
+LINES = ("dram", "begin", "layer", "read", "refused", "overflow", "protocol", "end", "limit", CHANGED)
 """First words of the lines that it prints."""
 STEPS = 1 << 13
 """Operations of the software at most."""
@@ -31,7 +32,7 @@ _TEMPLATE = """\
 module {bench} (input clk, input rst, output reg over);
   reg [63:0] memory [0:{words}-1];
   reg [31:0] run [0:6];
-  reg [47:0] software [0:{steps}-1];
+  reg [51:0] software [0:{steps}-1];
   reg [63:0] window [0:5];
   reg [31:0] now, passed;
   reg [{step_bits}-1:0] step;
@@ -57,6 +58,8 @@ module {bench} (input clk, input rst, output reg over);
   // Bases and sizes as software has written them: commands, weights, maps.
   wire beyond = {beyond};
 
+  wire [3:0] broken;
+{rules}
   {top} dut ({connections});
 
   bench_read #(.LATENCY({latency}), .SHIFT(3), .SEED(32'h13579bdf)) commands_memory ({commands});
@@ -81,7 +84,7 @@ module {bench} (input clk, input rst, output reg over);
   assign s_axil_awprot = 0;
   assign s_axil_awvalid = ~rst & operation == {write_op} & ~addressed;
   assign s_axil_wdata = value;
-  assign s_axil_wstrb = 4'hf;
+  assign s_axil_wstrb = ~software[step][51:48];
   assign s_axil_wvalid = ~rst & operation == {write_op} & ~given;
   assign s_axil_bready = 1;
   assign s_axil_araddr = place;
@@ -101,7 +104,8 @@ module {bench} (input clk, input rst, output reg over);
       passed <= 0;
       {{addressed, given, asked}} <= 0;
     end
-    if (s_axil_rvalid) $display("read %0d %0d", place, s_axil_rdata);
+    if (s_axil_rvalid) $display("read %0d %0d %0d", place, s_axil_rdata, s_axil_rresp);
+    if (s_axil_bvalid & s_axil_bresp != 0) $display("refused %0d %0d", place, s_axil_bresp);
     if (s_axil_wvalid & s_axil_wready & place >= 'h60 & place < 'h90)
       window[(place - 'h60) >> 3][32*place[2] +: 32] <= value;
     if (reset) for (n = 0; n < 6; n = n + 1) window[n] <= 0;
@@ -110,7 +114,7 @@ module {bench} (input clk, input rst, output reg over);
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
     if (~rst & operation == {dram_op}) $display("dram %0d", now);
     if (~reset & overflow) $display("overflow %0d", now);
-    if (~reset & (misplaced | beyond | (write & write_address[31:3] >= {words})
+    if (~reset & (misplaced | beyond | broken != 0 | (write & write_address[31:3] >= {words})
                 | (m_axi_maps_awvalid & maps_to >> 3 >= {words})
                 | (m_axi_commands_arvalid & commands_from >> 3 >= {words})
                 | (m_axi_weights_arvalid & weights_from >> 3 >= {words})
@@ -243,8 +247,28 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         steps=STEPS,
         step_bits=(STEPS - 1).bit_length(),
         beyond=_beyond(accelerator),
+        rules=_rules(accelerator),
     )
     return {BENCH: text} | MODULES
+
+
+_OFFER = ("addr", "len", "size", "burst", "id", "valid", "ready")
+
+
+def _rules(accelerator: Accelerator) -> str:
+    """One for each channel of addresses."""
+    lines = []
+    for number, (master, way) in enumerate(
+        (("commands", "r"), ("weights", "r"), ("maps", "r"), ("maps", "w"))
+    ):
+        beat = accelerator.weight_port_bits // 8 if master == "weights" else 8
+        parameters = f".BITS({accelerator.address_bits}), .SHIFT({beat.bit_length() - 1})"
+        ports_ = ", ".join(f".{name}(m_axi_{master}_a{way}{name})" for name in _OFFER)
+        lines.append(
+            f"  bench_rules #({parameters}) rules_{number} (\n"
+            f"    .clk(clk), .rst(reset), {ports_}, .broken(broken[{number}]));\n"
+        )
+    return "".join(lines)
 
 
 def _beyond(accelerator: Accelerator) -> str:

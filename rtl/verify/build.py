@@ -7,11 +7,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rtl import verilog, yosys
-from rtl.verify import given, shells
+from rtl.verify import activity, given, shells
 from rtl.verify.bench import BENCH, bench
 from rtl.verify.simulators import environment
 from sim import caches
@@ -62,7 +62,9 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
     settings = environment(simulator)
     size = max(MEMORY_WORDS, 1 << (words - 1).bit_length())
     design = sources(accelerator, rtl_dir)
-    texts = design | {f"{name}.v": text for name, text in bench(accelerator, size).items()}
+    # Of the simulators only Icarus waits for an event at no cost.
+    shown = activity.watched(design) if simulator == "icarus" else design
+    texts = {f"{name}.v": text for name, text in bench(accelerator, size).items()} | shown
     shell = shells.texts(simulator, accelerator)
 
     @step(f"building the simulation, {simulator}")
@@ -81,6 +83,13 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
         if rtl_dir is None:
             raise
         raise given.blame(Path(rtl_dir), design, str(error)) from None
+
+
+def idle_ports(
+    accelerator: Accelerator, simulator: str, rtl_dir: Path | None, changed: Iterable[int]
+) -> tuple[str, ...] | None:
+    """Ports that never changed, from the numbers that did; None where the simulator does not say."""
+    return activity.idle(sources(accelerator, rtl_dir), changed) if simulator == "icarus" else None
 
 
 def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[Path], None]) -> Path:

@@ -202,5 +202,31 @@ module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
 endmodule
 """
 
-MODULES = {"bench_pauses": PAUSES, "bench_read": READ, "bench_write": WRITE, "bench_dram": DRAM}
+RULES = """\
+// What AXI4 asks of a channel of addresses: an offer stays until it is taken; a burst of whole beats that rise
+// ends within its page of 4096 bytes. All bear the ID 0.
+module bench_rules #(parameter BITS = 32, SHIFT = 3) (
+  input clk, input rst, input [BITS-1:0] addr, input [7:0] len, input [2:0] size, input [1:0] burst, input id,
+  input valid, input ready, output broken
+);
+  reg waits;
+  reg [BITS+13:0] offered;
+  wire [12:0] end_ = {1'b0, addr[11:0]} + (({5'd0, len} + 13'd1) << SHIFT);
+  wire [2:0] beat = SHIFT;
+  always @(posedge clk) begin
+    waits <= ~rst & valid & ~ready;
+    offered <= {addr, len, size, burst, id};
+  end
+  assign broken = (waits & (~valid | {addr, len, size, burst, id} != offered))
+    | (valid & (size != beat | burst != 2'd1 | id | end_ > 13'd4096));
+endmodule
+"""
+
+MODULES = {
+    "bench_rules": RULES,
+    "bench_pauses": PAUSES,
+    "bench_read": READ,
+    "bench_write": WRITE,
+    "bench_dram": DRAM,
+}
 """Verilog text by module name."""

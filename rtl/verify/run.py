@@ -24,8 +24,8 @@ START_WITH_INTERRUPT = 0b101
 """Of the register `control`."""
 READ_BACK = ("status", "error_address_lo", "error_address_hi", "layers")
 _COUNTS = tuple(f"count_{name}_{half}" for name in COUNTERS for half in ("lo", "hi"))
-Operation = tuple[int, int, int]
-"""Of the bench's software: kind, register, value."""
+Operation = tuple[int, int, int] | tuple[int, int, int, int]
+"""Of the bench's software: kind, register, value; of a write also which bytes it leaves out, a bit each."""
 Event = tuple[str, list[int]]
 """A line of the bench: first word, numbers."""
 POISON = 0x5AA5_5AA5_5AA5_5AA5
@@ -122,7 +122,7 @@ def run_built(
     printed, after = run_software(
         built, image, memory, software, moved, limit, simulator, conditions, arguments, seconds
     )
-    last, (cycles, *_) = printed[-1]
+    last, (cycles, *_) = next(event for event in reversed(printed) if event[0] in ("end", "limit"))
     found = to_run(image, memory, after, printed, time.perf_counter() - begin)
     return replace(found, cycles=cycles, limited=last == "limit")
 
@@ -187,7 +187,11 @@ def _write(
     )
     _words(directory / FILES["dram.table_"], [transfer.word for transfer in moved] or [0])
     _words(
-        directory / FILES["software"], [kind << 44 | offset << 32 | value for kind, offset, value in software]
+        directory / FILES["software"],
+        [
+            kind << 44 | offset << 32 | value | (without[0] << 48 if without else 0)
+            for kind, offset, value, *without in software
+        ],
     )
     for name, text in init_files(image.accelerator, image.rom).items():
         (directory / name).write_text(text)

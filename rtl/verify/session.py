@@ -13,6 +13,7 @@ import numpy as np
 from rtl.compiler import Image
 from rtl.compiler.memory import PAGE_BYTES
 from rtl.verify import build
+from rtl.verify.activity import LINE as CHANGED
 from rtl.verify.bench import END, PAUSE, RESET, WAIT, WRITE
 from rtl.verify.dram import Transfer, transfers
 from rtl.verify.run import (
@@ -62,11 +63,13 @@ class Session:
         runs: of each start; its memory put together again as `Image.memory`.
         strays: words outside every window `maps` that have changed.
         limited: it did not end in the cycles given.
+        changed: numbers of the ports that have moved (`rtl.verify.activity`).
     """
 
     runs: tuple[Run, ...]
     strays: int
     limited: bool
+    changed: frozenset[int]
 
 
 def run_session(
@@ -110,8 +113,14 @@ def run_session(
             for start, before, bases, events in zip(starts, befores, places, _split(printed), strict=False)
         ),
         _strays(starts, places, origin, content, after),
-        printed[-1][0] == "limit",
+        any(kind == "limit" for kind, _ in printed),
+        changed_ports(printed),
     )
+
+
+def changed_ports(printed: Sequence[Event]) -> frozenset[int]:
+    """Numbers of the ports that say so."""
+    return frozenset(values[0] for kind, values in printed if kind == CHANGED)
 
 
 def _operations(start: Start, bases: Mapping[str, int], moved: tuple[int, int]) -> list[Operation]:

@@ -231,20 +231,25 @@ def verify(
     image: np.ndarray | None = None,
     simulator: str = "auto",
     seed: int = 0,
+    networks: int | None = None,
     rtl_dir: str | Path | None = None,
     stalls: bool = False,
+    l2_holds_all: bool = False,
     settings: Sequence[str] = (),
 ) -> VerifyResult:
     """Runs a network on the RTL and on the cycle engine and compares every word, cycle and counter.
 
     Args:
-        network: runs from its input to its output; None for a random small one from `seed`.
+        network: runs from its input to its output; None for random small ones, the first from `seed`.
         layer: name of a convolution, to run it alone with the ifmap that it has in the network.
         image: int8 [1, C, H, W]; a random one from `seed` if None.
         simulator: icarus, verilator, cxxrtl, or auto for what is done sooner.
+        networks: how many random ones, by default enough; from two on also starts that must fail, errors of
+            memory, and every register.
         rtl_dir: what `verilog` wrote, to check it; None exports it afresh.
         stalls: every channel of the bus waits in a quarter of the cycles, at random from `seed`; values are
             compared and cycles are not.
+        l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
 
     Raises:
         InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
@@ -266,8 +271,10 @@ def verify(
             image,
             simulator,
             seed=seed,
+            networks=networks,
             rtl_dir=rtl_dir,
-            stalls=seed if stalls else None,
+            stalls=stalls,
+            l2_holds_all=l2_holds_all,
         )
 
 

@@ -22,6 +22,7 @@ from codeword.options import (
     AcceleratorName,
     Dram,
     Json,
+    L2HoldsAll,
     NetworkName,
     Objective,
     Settings,
@@ -284,11 +285,20 @@ def verify(
     accelerator: AcceleratorName,
     settings: Settings = [],  # noqa: B006
     network: Annotated[
-        str | None, typer.Option(help="run this network from input to output; without it a random small one")
+        str | None, typer.Option(help="run this network from input to output; without it random small ones")
     ] = None,
     layer: Annotated[str, typer.Option(help="run one convolution of the network alone")] = "",
     simulator: Annotated[str, typer.Option(help="icarus, verilator, cxxrtl or auto")] = "auto",
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="of the random network, image and stalls")] = 0,
+    networks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="how many random ones, by default enough; from two on also starts that must fail, "
+            "errors of memory, and every register",
+        ),
+    ] = None,
     rtl: Annotated[
         Path | None,
         typer.Option(
@@ -301,6 +311,7 @@ def verify(
             "--stalls", help="the bus waits in a quarter of the cycles; compares values, not cycles"
         ),
     ] = False,
+    l2_holds_all: L2HoldsAll = False,
     as_json: Json = False,
 ) -> None:
     """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
@@ -310,11 +321,13 @@ def verify(
         layer=layer,
         simulator=simulator,
         seed=seed,
+        networks=networks,
         rtl_dir=rtl,
         stalls=stalls,
+        l2_holds_all=l2_holds_all,
         settings=settings,
     )
-    emit(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found)])
+    emit(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found), *tables.idle_parts(found)])
     if not found.equal:
         raise typer.Exit(1)
 

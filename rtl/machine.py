@@ -94,18 +94,21 @@ class Hardware(ABC):
         *,
         seed: int = 0,
         rtl_dir: str | Path | None = None,
-        stalls: int | None = None,
+        networks: int | None = None,
+        stalls: bool = False,
         l2_holds_all: bool = False,
     ) -> VerifyResult:
         """Runs a network on the RTL and on the engine; compares every word, cycle and counter.
 
         Args:
-            network: runs from input to output; None for a random small one from `seed`.
+            network: runs from input to output; None for random small ones, the first from `seed`.
             layer: name of one convolution to run alone, "" for all.
             image: int8 [1, C, H, W]; needed with a network.
             simulator: icarus, verilator, cxxrtl, or auto for what is done sooner.
             rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
-            stalls: seed of random stalls on every channel of the bus; cycles are then not compared.
+            networks: how many random ones, by default enough; from two on also starts that must fail, errors of
+                memory, and every register.
+            stalls: every channel of the bus stalls at random, from `seed`; cycles are then not compared.
             l2_holds_all: no packet waits for DRAM, in RTL and engine.
 
         Raises:

@@ -261,7 +261,7 @@ def _slaves(weight_shift: int) -> str:
     for master, shift in (("commands", 3), ("weights", weight_shift), ("maps", 3)):
         lines.append(
             f"  bench_read #(.LATENCY(LATENCY), .SHIFT({shift})) {master}_reads ({_SHARED},\n"
-            f"    .araddr({master}_from[31:0]), .address({master}_at),\n    "
+            f"    .later(32'd0), .araddr({master}_from[31:0]), .address({master}_at),\n    "
             + ", ".join(f".{name}(m_axi_{master}_{name})" for name in _READ)
             + ");\n"
         )

@@ -20,18 +20,22 @@ WRITE, READ, WAIT, END, PAUSE, RESET, DRAM = range(7)
 cycles, reset all but itself for so many, have DRAM bring transfers (number of the first, and << 16 of the last)."""
 LINES = ("dram", "begin", "layer", "read", "refused", "overflow", "protocol", "end", "limit", CHANGED)
 """First words of the lines that it prints."""
+LATE = 150
+"""Cycles that commands come late before a run begins, where `Conditions` say so."""
 STEPS = 1 << 13
 """Operations of the software at most."""
 
 _TEMPLATE = """\
 // Test bench of {top}, synthesizable but for what it prints. Its shell fills `run` (cycle limit,
-// page at which the memory begins, stalls, seed, faulty, fault, words), `memory`, `software` (operations,
+// page at which the memory begins, stalls, seed, faulty, fault, words, late), `memory`, `software` (operations,
 // address and value each) and the DRAM's table, and ends the run when `over`.
 `timescale 1ns/1ns
 
 module {bench} (input clk, input rst, output reg over);
   reg [63:0] memory [0:{words}-1];
-  reg [31:0] run [0:6];
+  localparam [31:0] LATE = {late};
+  reg [31:0] run [0:7];
+  reg late;  // until a run begins commands come late, which must not be seen: it begins when it has them
   reg [51:0] software [0:{steps}-1];
   reg [63:0] window [0:5];
   reg [31:0] now, passed;
@@ -121,6 +125,7 @@ module {bench} (input clk, input rst, output reg over);
                 | (m_axi_maps_arvalid & maps_from >> 3 >= {words})))
       $display("protocol %0d", now);
     // What happened in the last cycle of a layer is in the counters one cycle later.
+    late <= run[7][0] & ~reset & (operation == {dram_op} | late & ~begin_layer);
     ended <= ~reset & end_layer;
     if (~reset & begin_layer) $display("begin %0d", now);
     if (ended) $display("layer %0d{formats}", now - 1, {counters});
@@ -245,6 +250,7 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         reset_op=RESET,
         dram_op=DRAM,
         steps=STEPS,
+        late=LATE,
         step_bits=(STEPS - 1).bit_length(),
         beyond=_beyond(accelerator),
         rules=_rules(accelerator),
@@ -290,7 +296,8 @@ _SHARED = ".clk(clk), .rst(reset), .now(now), .stalls(run[2][0]), .seed(run[3])"
 
 def _slave(master: str) -> str:
     names = ("arlen", "arid", "arvalid", "arready", "rlast", "rid", "rvalid", "rready")
-    places = (f".araddr({master}_from[31:0])", f".address({master}_address)")
+    later = "late ? LATE : 32'd0" if master == "commands" else "32'd0"
+    places = (f".later({later})", f".araddr({master}_from[31:0])", f".address({master}_address)")
     return ", ".join([_SHARED, *places, *(f".{name}(m_axi_{master}_{name})" for name in names)])
 
 

@@ -20,9 +20,11 @@ from sim.systolic.engine import Simulation, simulate
 
 NETWORKS = 24
 """By default; `python -m evidence.mutation.lines` shows what fewer miss."""
-TOGETHER = 8
-"""Networks of one simulation, one start after the other."""
-PATIENCE = 5_000
+AT_ONCE, TOGETHER = 2, 8
+"""Networks of the first simulation and of the others, one start after the other."""
+ICARUS_SECONDS = 120
+"""Up to which "auto" is Icarus."""
+PATIENCE = 500
 """Cycles of the watchdog beyond those of the network."""
 
 
@@ -80,7 +82,7 @@ def run_campaign(
     """`verify_many` on networks that are drawn."""
     begin = time.perf_counter()
     accelerator = prepared[0].case.image.accelerator
-    chosen = simulators.choose(simulator, accelerator, 2 * sum(one.cycles for one in prepared))
+    chosen = _chosen(simulator, accelerator, 2 * sum(one.cycles for one in prepared))
     results: list[VerifyResult] = []
     changed: set[int] = set()
     for found, session in _runs(prepared, chosen, rtl_dir, stalls, begin):
@@ -98,19 +100,25 @@ def run_campaign(
     )
 
 
+def _chosen(simulator: str, accelerator: Accelerator, cycles: int) -> str:
+    """Icarus, which names idle ports and builds at once, as long as it takes no minutes."""
+    if simulator == "auto" and simulators.seconds("icarus", accelerator, cycles) < ICARUS_SECONDS:
+        return "icarus"
+    return simulators.choose(simulator, accelerator, cycles)
+
+
 def _runs(
     prepared: Sequence[Prepared], simulator: str, rtl_dir: Path | None, stalls: bool, begin: float
 ) -> Iterator[tuple[VerifyResult, Session]]:
     """A result for each start, cheap and telling ones first."""
-    groups = [prepared[n : n + TOGETHER] for n in range(0, len(prepared), TOGETHER)]
-    yield from _networks(
-        groups[0], simulator, rtl_dir, Conditions(prepared[0].seed if stalls else None), begin
-    )
-    yield from _misuses(groups[0][0], simulator, rtl_dir, begin)
-    yield from _networks(groups[0], simulator, rtl_dir, Conditions(prepared[0].seed + 1), begin)
-    for group in groups[1:]:
-        conditions = Conditions(group[0].seed if stalls else None)
+    first, rest = prepared[:AT_ONCE], prepared[AT_ONCE:]
+    groups = [first, *(rest[n : n + TOGETHER] for n in range(0, len(rest), TOGETHER))]
+    for number, group in enumerate(groups):
+        conditions = Conditions(group[0].seed if stalls else None, late=True)
         yield from _networks(group, simulator, rtl_dir, conditions, begin)
+        if number == 0:
+            yield from _misuses(group[0], simulator, rtl_dir, begin)
+    yield from _networks(groups[-1], simulator, rtl_dir, Conditions(prepared[0].seed + 1), begin)
 
 
 def _networks(
@@ -123,12 +131,12 @@ def _networks(
         Start(
             one.case.image,
             one.case.images[0],
-            {"watchdog": 4 * one.cycles + PATIENCE},
+            {"watchdog": 2 * one.cycles + PATIENCE},
             order=orders[number % 2],
         )
         for number, one in enumerate(ways)
     ]
-    limit = sum(8 * one.cycles + 2 * PATIENCE for one in ways)
+    limit = sum(8 * one.cycles + 10 * PATIENCE for one in ways)
     session = run_session(starts, limit, simulator, rtl_dir, conditions)
     stalled = conditions.stalls is not None
     for one, run in zip(ways, session.runs, strict=False):
@@ -153,7 +161,7 @@ def _misuses(
     wrong = list(misuse.wrong_starts(image, patience))
     starts = [Start(image, inputs, bad.registers) for bad in wrong]
     session = run_session(
-        [*starts, Start(image, inputs)], (len(wrong) + 2) * 2 * patience, simulator, rtl_dir
+        [*starts, Start(image, inputs)], (len(wrong) + 2) * 2 * (patience + 4 * PATIENCE), simulator, rtl_dir
     )
     for bad, run in zip(wrong, session.runs, strict=False):
         problem = bad.problem(run)
@@ -163,7 +171,7 @@ def _misuses(
     else:
         found = compare(image, one.expected, session.runs[-1], False, simulator, begin)
         yield _named(found, f"seed {one.seed}, after wrong starts: "), session
-    limit = 4 * one.cycles + PATIENCE
+    limit = 4 * one.cycles + 10 * PATIENCE
     for problem, session in misuse.answers(image, inputs, limit, simulator, rtl_dir):
         yield _failed(problem), session
 

@@ -18,9 +18,10 @@ endmodule
 """
 
 READ = """\
-// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY >= 1 cycles after its address.
+// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY >= 1 cycles after its address, and
+// `later` cycles more.
 module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
-  input clk, input rst, input [31:0] now, input stalls, input [31:0] seed,
+  input clk, input rst, input [31:0] now, input stalls, input [31:0] seed, input [31:0] later,
   input [31:0] araddr, input [7:0] arlen, input arid, input arvalid, output arready,
   output [31:0] address, output rlast, output rid, output rvalid, input rready
 );
@@ -49,7 +50,7 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
       addresses[tail] <= araddr;
       lengths[tail] <= arlen;
       ids[tail] <= arid;
-      dues[tail] <= now + LATENCY;
+      dues[tail] <= now + LATENCY + later;
       tail <= tail + 1;
     end
     if (moves) beat <= rlast ? 0 : beat + 1;

@@ -12,8 +12,8 @@ from rtl.bus.register_map import ERRORS, PORTS, WINDOW_OF, Register, register_ma
 from rtl.compiler import Image
 from rtl.control.counters import COUNTERS
 from rtl.verify.bench import END, READ, WRITE
-from rtl.verify.run import Conditions, Operation, Run, memory_before, run_software
-from rtl.verify.session import Session, Start, changed_ports, run_session
+from rtl.verify.run import Conditions, Operation, Run, changed_ports, memory_before, run_software
+from rtl.verify.session import Session, Start, run_session
 
 OKAY, SLVERR = 0, 2
 NOWHERE = 0xFF8
@@ -44,6 +44,8 @@ class Wrong:
             return "a burst that must not be"
         if not status & ERROR or code != list(ERRORS).index(self.code):
             return f"status {status:#x}, expected the error {self.code}"
+        if not 0 <= len(run.begins) - len(run.ends) <= 1:
+            return "a layer begins after the error"
         return f"error_port {port}, expected {self.port}" if self.port not in ("", port) else ""
 
 

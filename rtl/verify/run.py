@@ -14,6 +14,7 @@ from rtl.bus.register_map import register_map
 from rtl.compiler import Image
 from rtl.control.counters import COUNTERS
 from rtl.verify import build
+from rtl.verify.activity import LINE as CHANGED
 from rtl.verify.bench import DRAM, END, LINES, READ, WAIT, WRITE
 from rtl.verify.dram import Transfer, transfers
 from rtl.verify.shells import FILES, RESULT
@@ -40,11 +41,13 @@ class Conditions:
         stalls: None, or the seed of stalls on every channel of the bus, a quarter of the cycles.
         fault: byte of the memory that answers SLVERR, or None.
         origin: address of the memory's first byte, a multiple of 4096.
+        late: commands come late until the run begins, which changes none of its cycles.
     """
 
     stalls: int | None = None
     fault: int | None = None
     origin: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,7 @@ class Run:
             memory or its window.
         overflows: cycles after a row was lost.
         build_s, run_s: seconds.
+        changed: numbers of the ports that have moved (`rtl.verify.activity`).
     """
 
     memory: np.ndarray
@@ -77,6 +81,7 @@ class Run:
     overflows: int
     build_s: float
     run_s: float
+    changed: frozenset[int] = frozenset()
 
 
 def run_image(
@@ -183,6 +188,7 @@ def _write(
             int(fault is not None),
             fault or 0,
             len(memory),
+            int(conditions.late),
         ],
     )
     _words(directory / FILES["dram.table_"], [transfer.word for transfer in moved] or [0])
@@ -250,6 +256,11 @@ def start_operations(image: Image, registers: Mapping[str, int], moved: tuple[in
     ]
 
 
+def changed_ports(printed: Sequence[Event]) -> frozenset[int]:
+    """Numbers of the ports that say so."""
+    return frozenset(values[0] for kind, values in printed if kind == CHANGED)
+
+
 def _words(path: Path, words: list[int]) -> None:
     path.write_text("".join(f"{word:x}\n" for word in words))
 
@@ -271,6 +282,7 @@ def to_run(
         strays=strays(image, before, after),
         protocol_errors=sum(kind == "protocol" for kind, _ in printed),
         overflows=sum(kind == "overflow" for kind, _ in printed),
+        changed=changed_ports(printed),
         build_s=0.0,
         run_s=run_s,
     )

@@ -13,7 +13,6 @@ import numpy as np
 from rtl.compiler import Image
 from rtl.compiler.memory import PAGE_BYTES
 from rtl.verify import build
-from rtl.verify.activity import LINE as CHANGED
 from rtl.verify.bench import END, PAUSE, RESET, WAIT, WRITE
 from rtl.verify.dram import Transfer, transfers
 from rtl.verify.run import (
@@ -21,6 +20,7 @@ from rtl.verify.run import (
     Event,
     Operation,
     Run,
+    changed_ports,
     memory_before,
     offsets,
     programming,
@@ -116,11 +116,6 @@ def run_session(
         any(kind == "limit" for kind, _ in printed),
         changed_ports(printed),
     )
-
-
-def changed_ports(printed: Sequence[Event]) -> frozenset[int]:
-    """Numbers of the ports that say so."""
-    return frozenset(values[0] for kind, values in printed if kind == CHANGED)
 
 
 def _operations(start: Start, bases: Mapping[str, int], moved: tuple[int, int]) -> list[Operation]:

@@ -20,8 +20,8 @@ WRITE, READ, WAIT, END, PAUSE, RESET, DRAM = range(7)
 cycles, reset all but itself for so many, have DRAM bring transfers (number of the first, and << 16 of the last)."""
 LINES = ("dram", "begin", "layer", "read", "refused", "overflow", "protocol", "end", "limit", CHANGED)
 """First words of the lines that it prints."""
-LATE = 150
-"""Cycles that commands come late before a run begins, where `Conditions` say so."""
+LATE = 100
+"""Cycles that each burst of commands comes late before a run begins, where `Conditions` say so."""
 STEPS = 1 << 13
 """Operations of the software at most."""
 

@@ -18,8 +18,8 @@ endmodule
 """
 
 READ = """\
-// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY >= 1 cycles after its address, and
-// `later` cycles more.
+// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY >= 1 cycles after its address. With
+// `later` each burst comes so many cycles after that, and after the one before it.
 module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
   input clk, input rst, input [31:0] now, input stalls, input [31:0] seed, input [31:0] later,
   input [31:0] araddr, input [7:0] arlen, input arid, input arvalid, output arready,
@@ -33,6 +33,8 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
   reg [6:0] count;
   reg [7:0] beat;
   reg held;
+  reg [31:0] last;
+  wire [31:0] from = later != 0 & last > now ? last : now;
   wire [1:0] go;
   wire moves = rvalid & rready;
   wire takes = arvalid & arready;
@@ -50,7 +52,8 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
       addresses[tail] <= araddr;
       lengths[tail] <= arlen;
       ids[tail] <= arid;
-      dues[tail] <= now + LATENCY + later;
+      dues[tail] <= from + LATENCY + later;
+      last <= from + LATENCY + later;
       tail <= tail + 1;
     end
     if (moves) beat <= rlast ? 0 : beat + 1;
@@ -63,6 +66,7 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
       count <= 0;
       beat <= 0;
       held <= 0;
+      last <= 0;
     end
   end
 endmodule

@@ -95,6 +95,8 @@ def answers(
             problem = f"memory answers an error at {port}: status {status:#x}, expected {expected:#x}"
         elif not 0 <= _moved(image, places[port]) - address < 16 * image.accelerator.weight_port_bits // 8:
             problem = f"memory answers an error at {port}: error_address {address:#x}"
+        elif not 0 <= len(found.runs[0].begins) - len(found.runs[0].ends) <= 1:
+            problem = f"memory answers an error at {port}: a layer begins after it"
         yield problem, found
 
 

@@ -19,7 +19,7 @@ WRITE, READ, WAIT, END, PAUSE, RESET, DRAM = range(7)
 cycles, reset all but itself for so many, have DRAM bring transfers (number of the first, and << 16 of the last)."""
 LINES = ("dram", "begin", "layer", "read", "overflow", "protocol", "end", "limit")
 """First words of the lines that it prints."""
-STEPS = 1 << 13
+STEPS = 1 << 15
 """Operations of the software at most."""
 
 _TEMPLATE = """\

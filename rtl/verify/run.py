@@ -14,10 +14,11 @@ from rtl.bus.register_map import register_map
 from rtl.compiler import Image
 from rtl.control.counters import COUNTERS
 from rtl.verify import build
-from rtl.verify.bench import DRAM, END, LINES, READ, WAIT, WRITE
+from rtl.verify.bench import DRAM, END, LINES, READ, STEPS, WAIT, WRITE
 from rtl.verify.dram import Transfer, transfers
 from rtl.verify.shells import FILES, RESULT
 from rtl.weights.rom import init_files
+from sim.errors import InputError
 from sim.steps import step
 
 START_WITH_INTERRUPT = 0b101
@@ -148,6 +149,10 @@ def run_software(
     """
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
+        if len(software) > STEPS:
+            raise InputError(
+                "software", len(software), "more operations than the bench holds", "start less often"
+            )
         _write(directory, image, memory, software, moved, limit, conditions or Conditions())
         with step(f"running the Verilog, {simulator}"):
             text = build.run(built, simulator, directory, arguments, seconds)

@@ -35,7 +35,7 @@ module {bench} (input clk, input rst, output reg over);
   reg [63:0] window [0:5];
   reg [31:0] now, passed;
   reg [{step_bits}-1:0] step;
-  reg asked, addressed, given, ended;
+  reg asked, addressed, given, ended, overflowed;
   integer n;
 
 {wires}
@@ -109,7 +109,7 @@ module {bench} (input clk, input rst, output reg over);
       for (n = 0; n < 8; n = n + 1)
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
     if (~rst & operation == {dram_op}) $display("dram %0d", now);
-    if (~reset & overflow) $display("overflow %0d", now);
+    if (~reset & overflow & ~overflowed) $display("overflow %0d", now);
     if (~reset & (misplaced | beyond | (write & write_address[31:3] >= {words})
                 | (m_axi_maps_awvalid & maps_to >> 3 >= {words})
                 | (m_axi_commands_arvalid & commands_from >> 3 >= {words})
@@ -118,6 +118,7 @@ module {bench} (input clk, input rst, output reg over);
       $display("protocol %0d", now);
     // What happened in the last cycle of a layer is in the counters one cycle later.
     ended <= ~reset & end_layer;
+    overflowed <= ~reset & overflow;
     if (~reset & begin_layer) $display("begin %0d", now);
     if (ended) $display("layer %0d{formats}", now - 1, {counters});
     if (rst) begin

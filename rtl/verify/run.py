@@ -62,7 +62,7 @@ class Run:
         strays: words beyond the maps that the run changed.
         protocol_errors: cycles with a write burst that ends elsewhere than its length says, or an address beyond
             memory or its window.
-        overflows: cycles after a row was lost.
+        overflows: how often rows were lost.
         build_s, run_s: seconds.
     """
 

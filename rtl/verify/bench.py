@@ -22,7 +22,7 @@ LINES = ("dram", "begin", "layer", "read", "refused", "overflow", "protocol", "e
 """First words of the lines that it prints."""
 LATE = 100
 """Cycles that each burst of commands comes late before a run begins, where `Conditions` say so."""
-STEPS = 1 << 13
+STEPS = 1 << 15
 """Operations of the software at most."""
 
 _TEMPLATE = """\
@@ -40,7 +40,7 @@ module {bench} (input clk, input rst, output reg over);
   reg [63:0] window [0:5];
   reg [31:0] now, passed;
   reg [{step_bits}-1:0] step;
-  reg asked, addressed, given, ended;
+  reg asked, addressed, given, ended, overflowed;
   integer n;
 
 {wires}
@@ -117,7 +117,7 @@ module {bench} (input clk, input rst, output reg over);
       for (n = 0; n < 8; n = n + 1)
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
     if (~rst & operation == {dram_op}) $display("dram %0d", now);
-    if (~reset & overflow) $display("overflow %0d", now);
+    if (~reset & overflow & ~overflowed) $display("overflow %0d", now);
     if (~reset & (misplaced | beyond | broken != 0 | (write & write_address[31:3] >= {words})
                 | (m_axi_maps_awvalid & maps_to >> 3 >= {words})
                 | (m_axi_commands_arvalid & commands_from >> 3 >= {words})
@@ -127,6 +127,7 @@ module {bench} (input clk, input rst, output reg over);
     // What happened in the last cycle of a layer is in the counters one cycle later.
     late <= run[7][0] & ~reset & (operation == {dram_op} | late & ~begin_layer);
     ended <= ~reset & end_layer;
+    overflowed <= ~reset & overflow;
     if (~reset & begin_layer) $display("begin %0d", now);
     if (ended) $display("layer %0d{formats}", now - 1, {counters});
     if (rst) begin

@@ -15,10 +15,11 @@ from rtl.compiler import Image
 from rtl.control.counters import COUNTERS
 from rtl.verify import build
 from rtl.verify.activity import LINE as CHANGED
-from rtl.verify.bench import DRAM, END, LINES, READ, WAIT, WRITE
+from rtl.verify.bench import DRAM, END, LINES, READ, STEPS, WAIT, WRITE
 from rtl.verify.dram import Transfer, transfers
 from rtl.verify.shells import FILES, RESULT
 from rtl.weights.rom import init_files
+from sim.errors import InputError
 from sim.steps import step
 
 START_WITH_INTERRUPT = 0b101
@@ -64,7 +65,7 @@ class Run:
         strays: words beyond the maps that the run changed.
         protocol_errors: cycles with a write burst that ends elsewhere than its length says, or an address beyond
             memory or its window.
-        overflows: cycles after a row was lost.
+        overflows: how often rows were lost.
         build_s, run_s: seconds.
         changed: numbers of the ports that have moved (`rtl.verify.activity`).
     """
@@ -153,6 +154,10 @@ def run_software(
     """
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
+        if len(software) > STEPS:
+            raise InputError(
+                "software", len(software), "more operations than the bench holds", "start less often"
+            )
         _write(directory, image, memory, software, moved, limit, conditions or Conditions())
         with step(f"running the Verilog, {simulator}"):
             text = build.run(built, simulator, directory, arguments, seconds)

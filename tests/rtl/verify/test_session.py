@@ -6,6 +6,8 @@ import random
 import time
 from dataclasses import dataclass, field
 
+import pytest
+
 from rtl.bus.register_map import ERRORS, PORTS
 from rtl.geometry import Geometry
 from rtl.packets import LAYOUTS, words
@@ -32,6 +34,7 @@ class Steps:
     cases: list
     starts: list = field(default_factory=list)
     checks: list = field(default_factory=list)
+    stalled: bool = False
 
     def add(self, check, case, **what):
         self.starts.append(Start(case.image, case.images[0], **what))
@@ -40,7 +43,7 @@ class Steps:
     def right(self, n=0, **what):
         """One that must come out right, in the cycles of the engine."""
         case = self.cases[n]
-        self.add(lambda run: assert_right(case, run), case, **what)
+        self.add(lambda run: assert_right(case, run, self.stalled), case, **what)
 
     def wrong(self, code, port=None, flips=(), **registers):
         """One that fails with an error, and a right one behind it."""
@@ -85,13 +88,13 @@ def names(code):
     return {code} if isinstance(code, str) else set(code)
 
 
-def assert_right(case, run):
+def assert_right(case, run, stalled=False):
     expected = simulate(case.network, case.image.accelerator, case.images, compare=False, plans=case.plans)
-    result = compare(case.image, expected, run, False, "icarus", time.perf_counter())
+    result = compare(case.image, expected, run, stalled, "icarus", time.perf_counter())
     assert result.mismatches == 0, result.first_mismatch
     assert run.registers["status"] & ~0x30 == DONE | INTERRUPT
     assert result.words_compared > 0
-    assert result.cycles_rtl == result.cycles_model > 0
+    assert stalled or result.cycles_rtl == result.cycles_model > 0
 
 
 def steps(name="ews-cms-4", **fields):
@@ -157,3 +160,33 @@ def test_one_after_the_other():
     for flips in command_flips(found.cases[0].image, random.Random(1), 4):
         found.any(flips)
     found.run(conditions=Conditions(origin=HIGH))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ws-4", "ews-4", "ews-c-4", "ews-cms-8", "ssvq-4", "rom-4"])
+def test_corrupt_streams(name):
+    """Bits of the packets and of the weights, one or a few at a time."""
+    found = steps(name, address_bits=33)
+    rng = random.Random(name)
+    image = found.cases[0].image
+    flips = command_flips(image, rng, 8)
+    for _ in range(8):
+        flips.append([flip for one in rng.sample(flips[:32], rng.randrange(2, 6)) for flip in one])
+    weights = image.windows["weights"]
+    for _ in range(5):
+        flips.append([((weights.offset + rng.randrange(weights.bytes)) // 8, rng.randrange(64))])
+    for wrong in flips:
+        found.any(wrong)
+    found.run(conditions=Conditions(origin=1 << 32))
+
+
+@pytest.mark.slow
+def test_stalls_change_nothing():
+    """With a bus that stalls, streams and clears end as they do without; values are equal."""
+    found = steps("ews-4")
+    found.stalled = True
+    for after in range(1, 400, 37):
+        found.broken_off(after, "clear")
+    for flips in command_flips(found.cases[0].image, random.Random(4), 5):
+        found.any(flips)
+    found.run(conditions=Conditions(stalls=7, origin=HIGH))

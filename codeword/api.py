@@ -21,6 +21,7 @@ from sim.results import Simulation
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
+    from rtl.image import Written
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
 
@@ -129,6 +130,54 @@ def verilog(
         return hardware(described.kind).verilog(described, Path(directory), net, force=force)
 
 
+def compile(
+    network: str | Network,
+    accelerator: AcceleratorLike,
+    directory: str | Path,
+    *,
+    image: np.ndarray | None = None,
+    seed: int = 0,
+    objective: str = "edp",
+    l2_holds_all: bool = False,
+    base: int = 0,
+    settings: Sequence[str] = (),
+    force: bool = False,
+) -> Written:
+    """Writes what a system needs to run a network on the accelerator, and a test bench that runs it.
+
+    Memory image, register values, layout of input, output and every map, and expected output; docs/hardware.md
+    section 8.
+
+    Args:
+        image: int8 [1, C, H, W], in the memory; a random one from `seed` if None.
+        objective: of the mapping: edp, energy or cycles.
+        l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
+        base: address of the memory image in the system, a multiple of 4096.
+        force: replace files of the directory that were edited since the last time; files of others stay.
+
+    Raises:
+        InputError: unknown names, a network that the RTL cannot run, a file in the way, or the extra `rtl` is
+            not installed.
+    """
+    described = inputs.accelerator(accelerator, settings)
+    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    if image is None:
+        image = inputs.images(net, None, 1, seed)
+    with inputs.extra():
+        from rtl.machine import hardware
+
+        return hardware(described.kind).write_image(
+            net,
+            described,
+            Path(directory),
+            image,
+            objective=objective,
+            l2_holds_all=l2_holds_all,
+            base=base,
+            force=force,
+        )
+
+
 def synth(
     accelerator: AcceleratorLike,
     liberty: Sequence[str | Path],
@@ -182,20 +231,25 @@ def verify(
     image: np.ndarray | None = None,
     simulator: str = "auto",
     seed: int = 0,
+    networks: int | None = None,
     rtl_dir: str | Path | None = None,
     stalls: bool = False,
+    l2_holds_all: bool = False,
     settings: Sequence[str] = (),
 ) -> VerifyResult:
     """Runs a network on the RTL and on the cycle engine and compares every word, cycle and counter.
 
     Args:
-        network: runs from its input to its output; None for a random small one from `seed`.
+        network: runs from its input to its output; None for random small ones, the first from `seed`.
         layer: name of a convolution, to run it alone with the ifmap that it has in the network.
         image: int8 [1, C, H, W]; a random one from `seed` if None.
         simulator: icarus, verilator, cxxrtl, or auto for what is done sooner.
+        networks: how many random ones, by default enough; from two on also starts that must fail, errors of
+            memory, and every register.
         rtl_dir: what `verilog` wrote, to check it; None exports it afresh.
         stalls: every channel of the bus waits in a quarter of the cycles, at random from `seed`; values are
             compared and cycles are not.
+        l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
 
     Raises:
         InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
@@ -217,8 +271,10 @@ def verify(
             image,
             simulator,
             seed=seed,
+            networks=networks,
             rtl_dir=rtl_dir,
-            stalls=seed if stalls else None,
+            stalls=stalls,
+            l2_holds_all=l2_holds_all,
         )
 
 

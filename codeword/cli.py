@@ -5,9 +5,8 @@ Exit status: 0 done, 1 a check failed, 2 bad input.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from io import TextIOWrapper
@@ -15,13 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
 
 from codeword import api, inputs, method_options, outputs, progress, tables
+from codeword.compile_verb import compile_
 from codeword.options import (
+    MOST,
     AcceleratorName,
     Dram,
     Json,
+    L2HoldsAll,
     NetworkName,
     Objective,
     Settings,
@@ -29,10 +30,8 @@ from codeword.options import (
     input_shape,
     shares,
 )
+from codeword.tables import emit
 from sim.errors import InputError
-
-MOST = 2**32 - 1
-"""Of a seed."""
 
 
 def main() -> None:
@@ -77,8 +76,8 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     called = arguments[:1] == ["compress"]
     verb = method_options.fitted(compress, arguments) if called else method_options.bare(compress)
     app.command(epilog=_methods(arguments) if called else None)(verb)
-    for verb in (estimate, simulate, verilog, synth, verify, report):
-        app.command()(verb)
+    for verb in (estimate, simulate, verilog, compile_, synth, verify, report):
+        app.command(verb.__name__.removesuffix("_"))(verb)
     return app
 
 
@@ -137,7 +136,7 @@ def compress(
         f"{quality['test_images']:,} test images"
     )
     fields = {"network": net.name, "file": str(output), **api.fine_tuning(method, given)}
-    _print(as_json, fields | quality, [readable])
+    emit(as_json, fields | quality, [readable])
 
 
 def estimate(
@@ -183,7 +182,7 @@ def estimate(
         report=lambda line: print(line, file=sys.stderr),
         zeros=None if zeros is None else shares(zeros),
     )
-    _print(as_json, found.to_json(), tables.estimate_tables(found))
+    emit(as_json, found.to_json(), tables.estimate_tables(found))
 
 
 def simulate(
@@ -233,7 +232,7 @@ def simulate(
         + ("equals" if run.bit_exact else "DOES NOT equal")
         + " the functional model"
     )
-    _print(as_json, fields, [*tables.estimate_tables(found), *notes, verdict])
+    emit(as_json, fields, [*tables.estimate_tables(found), *notes, verdict])
     if not run.bit_exact:
         raise typer.Exit(1)
 
@@ -254,7 +253,7 @@ def verilog(
     outputs.folder(directory)
     files = api.verilog(accelerator, directory, network=network, settings=settings, force=force)
     fields = {"directory": str(directory), "files": [file.name for file in files]}
-    _print(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
+    emit(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
 
 
 def synth(
@@ -279,18 +278,27 @@ def synth(
 ) -> None:
     """Map the accelerator's Verilog onto a cell library: cells, area and longest path by component."""
     found = api.synth(accelerator, liberty, component=component, settings=settings, netlists=directory)
-    _print(as_json, {"libraries": [result.to_json() for result in found]}, tables.synthesis_tables(found))
+    emit(as_json, {"libraries": [result.to_json() for result in found]}, tables.synthesis_tables(found))
 
 
 def verify(
     accelerator: AcceleratorName,
     settings: Settings = [],  # noqa: B006
     network: Annotated[
-        str | None, typer.Option(help="run this network from input to output; without it a random small one")
+        str | None, typer.Option(help="run this network from input to output; without it random small ones")
     ] = None,
     layer: Annotated[str, typer.Option(help="run one convolution of the network alone")] = "",
     simulator: Annotated[str, typer.Option(help="icarus, verilator, cxxrtl or auto")] = "auto",
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="of the random network, image and stalls")] = 0,
+    networks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="how many random ones, by default enough; from two on also starts that must fail, "
+            "errors of memory, and every register",
+        ),
+    ] = None,
     rtl: Annotated[
         Path | None,
         typer.Option(
@@ -303,6 +311,7 @@ def verify(
             "--stalls", help="the bus waits in a quarter of the cycles; compares values, not cycles"
         ),
     ] = False,
+    l2_holds_all: L2HoldsAll = False,
     as_json: Json = False,
 ) -> None:
     """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
@@ -312,11 +321,13 @@ def verify(
         layer=layer,
         simulator=simulator,
         seed=seed,
+        networks=networks,
         rtl_dir=rtl,
         stalls=stalls,
+        l2_holds_all=l2_holds_all,
         settings=settings,
     )
-    _print(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found)])
+    emit(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found), *tables.idle_parts(found)])
     if not found.equal:
         raise typer.Exit(1)
 
@@ -344,7 +355,7 @@ def report(
 
     if not name:
         listed = registry.REPORTS.values()
-        _print(as_json, {"reports": [one.to_json() for one in listed]}, [tables.report_table(listed)])
+        emit(as_json, {"reports": [one.to_json() for one in listed]}, [tables.report_table(listed)])
         return
     with inputs.extra(), redirect_stdout(sys.stderr if as_json else sys.stdout):
         try:
@@ -352,11 +363,4 @@ def report(
         except registry.CheckFailed as failed:
             print(f"codeword: {failed}", file=sys.stderr)
             raise typer.Exit(1) from None
-    _print(as_json, {"report": name, "out": str(made)}, [f"{name}: {made}"])
-
-
-def _print(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:
-    if as_json:
-        print(json.dumps(fields, allow_nan=False))
-    else:
-        tables.show(*readable)
+    emit(as_json, {"report": name, "out": str(made)}, [f"{name}: {made}"])

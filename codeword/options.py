@@ -9,6 +9,9 @@ import typer
 from sim import technology
 from sim.errors import InputError
 
+MOST = 2**32 - 1
+"""Of a seed."""
+
 NetworkName = Annotated[
     str,
     typer.Argument(
@@ -42,6 +45,18 @@ Dram = Annotated[
 ]
 Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
+
+L2HoldsAll = Annotated[
+    bool,
+    typer.Option("--l2-holds-all", help="weights and maps lie in L2 before the run: nothing waits for DRAM"),
+]
+
+
+def address(option: str, text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise InputError(option, text, "is no integer", "write for example 0x80000000") from None
 
 
 def input_shape(text: str) -> tuple[str, tuple[int, ...]]:

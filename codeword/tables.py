@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.cells import cell_len
@@ -252,9 +253,30 @@ def synthesis_tables(found: Sequence[Synthesis]) -> list[Table | str]:
     )
     depth = {
         "opensta": "paths by OpenSTA, through the components inside; nets between components have no buffers",
-        "abc": "paths by abc, within one component only (install OpenSTA for whole paths)",
+        "abc": f"paths by abc, within one component only: {found[0].no_opensta}",
     }
     return [*components, sums, f"Before placement, without wires and clock tree; {depth[found[0].timing]}."]
+
+
+def idle_parts(found: VerifyResult) -> list[str]:
+    """What the runs say nothing about, if that is known."""
+    if not found.idle:
+        return []
+    whole = [name for name in found.idle if "." not in name]
+    parts: dict[str, list[str]] = {}
+    for kind, port in (name.split(".") for name in found.idle if "." in name):
+        parts.setdefault(kind, []).append(port)
+    lines = [f"Not exercised: {', '.join(whole)}."] if whole else []
+    ports = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in parts.items())
+    return [*lines, f"Ports that never changed: {ports}."] if parts else lines
+
+
+def emit(as_json: bool, fields: Mapping[str, Any], readable: Sequence[Table | str]) -> None:
+    """What a verb found: one JSON object, or tables and lines."""
+    if as_json:
+        print(json.dumps(fields, allow_nan=False))
+    else:
+        show(*readable)
 
 
 def show(*parts: Table | str) -> None:
@@ -270,9 +292,10 @@ def show(*parts: Table | str) -> None:
 
 def verify_verdict(found: VerifyResult) -> str:
     """What a comparison of RTL and engine found, in two lines."""
+    ran = "1 network" if found.networks == 1 else f"{found.networks} networks"
     verdict = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
     return (
-        f"1 image, {len(found.layers)} layers: {found.words_compared:,} words compared, "
+        f"{ran}, {len(found.layers)} layers: {found.words_compared:,} words compared, "
         f"{found.mismatches} mismatches; cycles: model {found.cycles_model:,}, RTL {found.cycles_rtl:,}. "
         f"{verdict}.\n{found.wall_s:.1f} s with {found.simulator}, {found.build_s:.1f} s to build; "
         f"{found.cycles_per_second:,.0f} cycles a second."

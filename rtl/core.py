@@ -30,8 +30,9 @@ class Core(Block):
     Handshake: jobs and weight beats move when valid and ready. `load`, `chunk_*`, `starts`, `visit_end`,
     `ready`,
         `tile_missing`, `unit_loaded`, `unit_sent`: see the sequencer. `settled`: no row of the layer is on
-        its way. Activations: `request` in cycle t, `activation` in t+1 and held until the cycle after the
-        next request. Psums: `psum_read` with `psum_read_address` in cycle t, `psum_read_data` in t+1.
+        its way. `empty`: no job is at hand, and the WRF holds no chunk. Activations: `request` in cycle t,
+        `activation` in t+1 and held until the cycle after the next request. Psums: `psum_read` with
+        `psum_read_address` in cycle t, `psum_read_data` in t+1.
         `events` in the order of EVENTS, `causes` in that of the sequencer's.
     """
 
@@ -59,6 +60,7 @@ class Core(Block):
                 "chunk": In(packets.chunk(geometry).size),
                 "active": Out(1),
                 "settled": Out(1),
+                "empty": Out(1),
                 "starts": Out(1),
                 "visit_end": Out(1),
                 "ready": In(1),
@@ -142,6 +144,7 @@ class Core(Block):
             loader.retire_serial.eq(ahead.serial),
             sequencer.full.eq(loader.full),
             sequencer.again.eq(loader.again),
+            self.empty.eq(loader.idle & ~loader.full.any()),
             sequencer.missing.eq(~self.job_valid & loader.idle),
         ]
 

@@ -45,7 +45,7 @@ def export(
         InputError: a file of the user is in the way, or the RTL does not have the machine.
     """
     texts = files(accelerator, codebook)
-    owned.write(directory, texts, force=force)
+    owned.write(directory, texts, machine=accelerator.model_dump(mode="json"), force=force)
     return [Path(directory) / name for name in texts if name.endswith(".v")]
 
 

@@ -16,6 +16,7 @@ from sim.errors import InputError, nearest
 from sim.network import Network
 
 if TYPE_CHECKING:
+    from rtl.image import Written
     from rtl.synth import Library, Synthesis
     from rtl.verify import VerifyResult
 
@@ -27,11 +28,42 @@ class Hardware(ABC):
     """The Verilog of a kind of machine, the software for it, and its proof."""
 
     @abstractmethod
-    def compile(self, network: Network, accelerator: Any, objective: str = "edp") -> Any:
+    def compile(
+        self, network: Network, accelerator: Any, objective: str = "edp", l2_holds_all: bool = False
+    ) -> Any:
         """The memory image that a network runs from.
+
+        Args:
+            l2_holds_all: no packet waits for DRAM.
 
         Raises:
             InputError: the hardware cannot run a layer; the message names the layer, why, and what would do.
+        """
+
+    @abstractmethod
+    def write_image(
+        self,
+        network: Network,
+        accelerator: Any,
+        directory: Path,
+        image: np.ndarray,
+        *,
+        objective: str = "edp",
+        l2_holds_all: bool = False,
+        base: int = 0,
+        force: bool = False,
+    ) -> Written:
+        """Writes the memory image with an input, registers, layout, expected output and a test bench.
+
+        Args:
+            image: int8 [1, C, H, W].
+            l2_holds_all: no packet waits for DRAM.
+            base: address of the memory image in the system.
+            force: replace files of the directory that were edited since the last time.
+
+        Raises:
+            InputError: the hardware cannot run a layer, a base that does not do, or a file of the user is in
+                the way.
         """
 
     @abstractmethod
@@ -62,17 +94,22 @@ class Hardware(ABC):
         *,
         seed: int = 0,
         rtl_dir: str | Path | None = None,
-        stalls: int | None = None,
+        networks: int | None = None,
+        stalls: bool = False,
+        l2_holds_all: bool = False,
     ) -> VerifyResult:
         """Runs a network on the RTL and on the engine; compares every word, cycle and counter.
 
         Args:
-            network: runs from input to output; None for a random small one from `seed`.
+            network: runs from input to output; None for random small ones, the first from `seed`.
             layer: name of one convolution to run alone, "" for all.
             image: int8 [1, C, H, W]; needed with a network.
             simulator: icarus, verilator, cxxrtl, or auto for what is done sooner.
             rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
-            stalls: seed of random stalls on every channel of the bus; cycles are then not compared.
+            networks: how many random ones, by default enough; from two on also starts that must fail, errors of
+                memory, and every register.
+            stalls: every channel of the bus stalls at random, from `seed`; cycles are then not compared.
+            l2_holds_all: no packet waits for DRAM, in RTL and engine.
 
         Raises:
             InputError: the hardware cannot run a layer, or the simulator or the export is missing.

@@ -19,7 +19,7 @@ from sim.errors import InputError
 from sim.files import write_json
 
 MANIFEST = "codeword_export.json"
-_ABOUT = "files that `codeword verilog` wrote here, with their SHA-256; it changes and removes no others"
+_ABOUT = "files that codeword wrote here, with their SHA-256; it changes and removes no others"
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Manifest:
         before: that of the export before, as long as the files of this one are still being put in their
             places: a file may then be either, so that an interrupted export can be repeated.
         staging: folder of the new files meanwhile.
+        machine: fields of the accelerator that the files are of.
     """
 
     files: Mapping[str, str]
     before: Mapping[str, str] = field(default_factory=dict)
     staging: str = ""
+    machine: Mapping[str, object] = field(default_factory=dict)
 
     def names(self) -> set[str]:
         return {*self.files, *self.before}
@@ -44,12 +46,20 @@ class Manifest:
         """Whether a file is still as an export left it."""
         return hash_of(path.read_bytes()) in (self.files.get(path.name), self.before.get(path.name))
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Path, name: str) -> None:
         under_way = {"before": dict(self.before), "staging": self.staging} if self.staging else {}
-        write_json(directory / MANIFEST, {"about": _ABOUT, "files": dict(self.files)} | under_way)
+        owned = {"about": _ABOUT, "machine": dict(self.machine), "files": dict(self.files)}
+        write_json(directory / name, owned | under_way)
 
 
-def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = False) -> None:
+def write(
+    directory: str | Path,
+    contents: Mapping[str, str | bytes],
+    *,
+    machine: Mapping[str, object] | None = None,
+    force: bool = False,
+    manifest: str = MANIFEST,
+) -> None:
     """Writes an export's files, each as a whole, and removes those of the last one that it no longer has.
 
     Until all are staged nothing changes. The manifest is written before the first file moves, with the
@@ -57,8 +67,10 @@ def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = Fals
 
     Args:
         directory: made where it is missing.
-        texts: by plain file name.
+        contents: by plain file name, text in UTF-8.
+        machine: fields of the accelerator that they are of.
         force: also replace files that were edited or are not an export's. Links and folders never are.
+        manifest: its name; exports with manifests of their own share a directory.
 
     Raises:
         InputError: a file in the way, by name.
@@ -66,8 +78,9 @@ def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = Fals
     directory = Path(directory)
     if os.path.lexists(directory) and not directory.is_dir():
         raise InputError("directory", str(directory), "is no directory", "give a new or another one")
-    new = {name: hash_of(text.encode()) for name, text in texts.items()}
-    old = read(directory, force=force)
+    data = {name: text.encode() if isinstance(text, str) else text for name, text in contents.items()}
+    new = {name: hash_of(content) for name, content in data.items()}
+    old = read(directory, force=force, manifest=manifest)
     for name in new:
         _require_free(directory / name, old, new[name], force)
     made = not directory.exists()
@@ -75,10 +88,10 @@ def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = Fals
     try:
         staging = Path(tempfile.mkdtemp(prefix=".codeword_export-", dir=directory))
         try:
-            for name, text in texts.items():
-                (staging / name).write_bytes(text.encode())
-            Manifest(new, {**old.before, **old.files}, staging.name).write(directory)
-            for name in texts:
+            for name, content in data.items():
+                (staging / name).write_bytes(content)
+            Manifest(new, {**old.before, **old.files}, staging.name, machine or {}).write(directory, manifest)
+            for name in data:
                 os.replace(staging / name, directory / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -86,16 +99,16 @@ def write(directory: str | Path, texts: Mapping[str, str], *, force: bool = Fals
         if made and not any(directory.iterdir()):
             directory.rmdir()
         raise
-    for name in sorted(old.names() - {*new, MANIFEST}):
+    for name in sorted(old.names() - {*new, manifest}):
         path = directory / name
         if path.is_file() and not path.is_symlink() and old.wrote(path):
             path.unlink()
     if old.staging:
         shutil.rmtree(directory / old.staging, ignore_errors=True)
-    Manifest(new).write(directory)
+    Manifest(new, machine=machine or {}).write(directory, manifest)
 
 
-def read(directory: Path, *, force: bool = False) -> Manifest:
+def read(directory: Path, *, force: bool = False, manifest: str = MANIFEST) -> Manifest:
     """The manifest of a directory, an empty one where there is none.
 
     Args:
@@ -104,7 +117,7 @@ def read(directory: Path, *, force: bool = False) -> Manifest:
     Raises:
         InputError: a link, or not what an export writes.
     """
-    path = directory / MANIFEST
+    path = directory / manifest
     if not path.is_symlink():
         if not path.exists():
             return Manifest({})
@@ -118,7 +131,7 @@ def read(directory: Path, *, force: bool = False) -> Manifest:
     raise InputError(
         "directory",
         str(directory),
-        f"its {MANIFEST} is not what an export wrote",
+        f"its {manifest} is not what an export wrote",
         "move it away, or give another directory",
     )
 

@@ -13,7 +13,7 @@ from rtl.geometry import COUNT_BITS, DEMAND_BITS, Geometry
 
 WORD_BITS = 64
 ADDRESS_BITS = 32
-"""Byte addresses behind the AXI ports."""
+"""Byte addresses in packets, from the base of their window on."""
 LAYER_COUNT_BITS = 16
 """Layers of a run."""
 WORD_ADDRESS_BITS = 16

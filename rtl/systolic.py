@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from rtl import compiler, export, synth, verify
+from rtl import image as images
 from rtl.machine import Hardware
 from sim.accelerator.systolic import Accelerator
 from sim.network import Network
@@ -15,8 +17,33 @@ from sim.network import Network
 class Systolic(Hardware):
     """The complete accelerator of docs/hardware.md."""
 
-    def compile(self, network: Network, accelerator: Accelerator, objective: str = "edp") -> compiler.Image:
-        return compiler.compile(network, accelerator, objective)
+    def compile(
+        self, network: Network, accelerator: Accelerator, objective: str = "edp", l2_holds_all: bool = False
+    ) -> compiler.Image:
+        return compiler.compile(network, accelerator, objective, l2_holds_all=l2_holds_all)
+
+    def write_image(
+        self,
+        network: Network,
+        accelerator: Accelerator,
+        directory: Path,
+        image: np.ndarray,
+        *,
+        objective: str = "edp",
+        l2_holds_all: bool = False,
+        base: int = 0,
+        force: bool = False,
+    ) -> images.Written:
+        return images.write(
+            network,
+            accelerator,
+            directory,
+            image,
+            objective=objective,
+            l2_holds_all=l2_holds_all,
+            base=base,
+            force=force,
+        )
 
     def verilog(
         self,
@@ -39,14 +66,26 @@ class Systolic(Hardware):
         *,
         seed: int = 0,
         rtl_dir: str | Path | None = None,
-        stalls: int | None = None,
+        networks: int | None = None,
+        stalls: bool = False,
+        l2_holds_all: bool = False,
     ) -> verify.VerifyResult:
+        count = networks or verify.NETWORKS
+        if network is None and count > 1:
+            return verify.verify_many(
+                accelerator, seed, count, simulator, rtl_dir, stalls=stalls, l2_holds_all=l2_holds_all
+            )
+        stalled = seed if stalls else None
         if network is None:
-            return verify.verify_random(accelerator, seed, simulator, rtl_dir, stalls=stalls)
+            return verify.verify_random(
+                accelerator, seed, simulator, rtl_dir, stalls=stalled, l2_holds_all=l2_holds_all
+            )
         assert image is not None
         if layer:
-            return verify.verify_layer(accelerator, network, layer, image, simulator, rtl_dir, stalls=stalls)
-        return verify.verify_network(accelerator, network, image, simulator, rtl_dir, stalls=stalls)
+            run = partial(verify.verify_layer, accelerator, network, layer, image)
+        else:
+            run = partial(verify.verify_network, accelerator, network, image)
+        return run(simulator, rtl_dir, stalls=stalled, l2_holds_all=l2_holds_all)
 
     def synth(
         self, accelerator: Accelerator, library: synth.Library, component: str | None = None

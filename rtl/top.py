@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Member, Out
 
 from rtl import packets
 from rtl.block import Block, place
 from rtl.bus.axi import read_signals, write_signals
 from rtl.bus.command_port import CommandPort
+from rtl.bus.register_map import WINDOW_OF
 from rtl.bus.registers import Registers, lite_signals
 from rtl.bus.row_mover import FinishedRowMover
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import WeightPort
+from rtl.bus.window import Window
 from rtl.control.counters import COUNTER_BITS, COUNTERS, Counters
 from rtl.control.layer_controller import LayerController
 from rtl.control.sequencer import CAUSES
+from rtl.control.watchdog import Watchdog
 from rtl.core import EVENTS, Core
 from rtl.geometry import Geometry
 from rtl.ifmap.ifmap_loader import IfmapLoader
@@ -34,10 +38,11 @@ WORD = (1 << packets.WORD_BITS // 8) - 1
 
 
 def _masters(accelerator: Accelerator) -> dict[str, dict[str, Member]]:
+    word, address = packets.WORD_BITS, accelerator.address_bits
     return {
-        "commands": read_signals(packets.WORD_BITS),
-        "weights": read_signals(accelerator.weight_port_bits),
-        "maps": read_signals(packets.WORD_BITS) | write_signals(packets.WORD_BITS),
+        "commands": read_signals(word, address),
+        "weights": read_signals(accelerator.weight_port_bits, address),
+        "maps": read_signals(word, address) | write_signals(word, address),
     }
 
 
@@ -52,7 +57,7 @@ class Top(Block):
     `m_axi_maps_*`.
         `weights_there`, `maps_there`: pulses from what fills L2, for packets that wait. `begin_layer`,
         `end_layer`, `job_written`, `tile_there`: events for it. `overflow` stays 0: no queue without a ready
-        ever lacks room.
+        ever lacks room, unless packets contradict one another.
     """
 
     kind = "accelerator"
@@ -71,7 +76,20 @@ class Top(Block):
         self.psums = PsumStore(accelerator=acc)
         self.groups = [MapGroup(words=words, banks=acc.map_banks) for words in self.geometry.map_words]
         self.residual = MapGroup(words=self.geometry.residual_words, banks=acc.map_banks)
-        self.counters = Counters()
+        self.counters, self.watchdog = Counters(), Watchdog()
+        self.ports = {
+            "commands": self.commands,
+            "weights": self.weights,
+            "maps_read": self.tiles,
+            "maps_write": self.rows,
+        }
+        self.windows = {
+            port: Window(
+                data_bits=acc.weight_port_bits if port == "weights" else packets.WORD_BITS,
+                address_bits=acc.address_bits,
+            )
+            for port in self.ports
+        }
         super().__init__(
             {
                 **{f"s_axil_{name}": member for name, member in lite_signals().items()},
@@ -100,6 +118,9 @@ class Top(Block):
         place(m, "tile_mover", self.tiles)
         place(m, "row_mover", self.rows)
         place(m, "counters", self.counters)
+        place(m, "watchdog", self.watchdog)
+        for port, window in self.windows.items():
+            place(m, f"{port}_window", window)
         # The ports forget their work in their own time, since responses may be on their way.
         reset = registers.clear
         place(m, "layer_controller", self.control, reset)
@@ -192,31 +213,38 @@ class Top(Block):
             ]
 
     def _ports(self, m: Module) -> None:
-        readers = {"commands": self.commands, "weights": self.weights, "maps": self.tiles}
+        readers = {"commands": "commands", "weights": "weights", "maps": "maps_read"}
         for name, member in lite_signals().items():
             _join(m, getattr(self, f"s_axil_{name}"), getattr(self.registers, name), member)
         for master, members in self.masters.items():
             for name, member in members.items():
                 written = name[0] in "bw" or name.startswith("aw")
-                owner = self.rows if written else readers[master]
-                _join(m, getattr(self, f"m_axi_{master}_{name}"), getattr(owner, name), member)
+                port = "maps_write" if written else readers[master]
+                owner, outer = self.ports[port], getattr(self, f"m_axi_{master}_{name}")
+                if name in ("araddr", "awaddr"):
+                    window = self.windows[port]
+                    m.d.comb += [window.burst_address.eq(getattr(owner, name)), outer.eq(window.bus_address)]
+                else:
+                    _join(m, outer, getattr(owner, name), member)
         m.d.comb += self.irq.eq(self.registers.irq)
 
     def _supervise(self, m: Module) -> None:
-        ports = {
-            "commands": self.commands,
-            "weights": self.weights,
-            "maps_read": self.tiles,
-            "maps_write": self.rows,
-        }
+        registers = self.registers
         m.d.comb += [
+            registers.left.eq(
+                ~(self.commands.empty & self.weights.empty & self.core.empty & self.storer.empty)
+            ),
+            registers.overflow.eq(self.overflow),
+            registers.expired.eq(self.watchdog.expired),
+            self.watchdog.watches.eq(registers.watches),
+            self.watchdog.limit.eq(registers.watchdog),
+            self.watchdog.progress.eq(self.commands.moves | self.control.end),
             self.control.start.eq(self.registers.start),
             self.control.layers.eq(self.registers.layer_count),
-            self.control.primed.eq(self.commands.primed),
             self.control.halt.eq(self.registers.stop),
             self.registers.finished.eq(self.control.done),
             self.registers.layer_end.eq(self.control.end),
-            self.registers.ports_idle.eq(Cat(port.idle for port in ports.values()).all()),
+            self.registers.ports_idle.eq(Cat(port.idle for port in self.ports.values()).all()),
             self.commands.start.eq(self.registers.start),
             *(
                 getattr(self.commands, f"{stream}_{what}").eq(getattr(self.registers, f"{stream}_{what}"))
@@ -224,22 +252,38 @@ class Top(Block):
                 for what in ("base", "count")
             ),
         ]
-        for name, port in ports.items():
+        for name, port in self.ports.items():
+            window, of = self.windows[name], WINDOW_OF[name]
             m.d.comb += [
+                window.base.eq(getattr(registers, f"{of}_page")),
+                window.pages.eq(getattr(registers, f"{of}_pages")),
+                window.asks.eq(port.asks),
+                window.asked_address.eq(port.asked_address),
+                window.asks_nothing.eq(port.asks_nothing),
+                port.refuse.eq(window.refuse),
+                getattr(registers, f"{name}_refused").eq(window.refuse),
                 port.stop.eq(self.registers.stop),
                 port.clear.eq(self.registers.clear),
                 getattr(self.registers, f"{name}_error").eq(port.error),
-                getattr(self.registers, f"{name}_error_address").eq(port.error_address),
+                getattr(self.registers, f"{name}_error_address").eq(
+                    Mux(window.refuse, port.asked_address, port.error_address)
+                ),
             ]
 
     def _packets(self, m: Module) -> None:
+        # Weights that need not wait for DRAM are fetched before the first layer and loaded from its cycle 0 on.
+        begun = Signal()
+        m.d.sync += begun.eq((begun | self.control.begin) & ~self.registers.clear)
+        waits = View(self.weights.layout, self.weights.out_job).wait
+        there = ~self.weights.empty & (waits | self.weights.weight_valid)
         m.d.comb += [
+            self.control.primed.eq(self.commands.primed & there),
             self.weights.in_valid.eq(self.commands.jobs_valid),
             self.weights.in_job.eq(self.commands.jobs_packet),
             self.commands.jobs_ready.eq(self.weights.in_ready),
-            self.core.job_valid.eq(self.weights.out_valid),
+            self.core.job_valid.eq(self.weights.out_valid & begun),
             self.core.job.eq(self.weights.out_job),
-            self.weights.out_ready.eq(self.core.job_ready),
+            self.weights.out_ready.eq(self.core.job_ready & begun),
             self.core.weight_valid.eq(self.weights.weight_valid),
             self.core.weight_data.eq(self.weights.weight_data),
             self.weights.weight_ready.eq(self.core.weight_ready),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from numba import njit
 from numba.core import config, event
 
+from sim import caches
 from sim.steps import tell
 
 COMPILING = "compiling once, about 30 s"
@@ -28,28 +26,13 @@ def kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         try:
             return njit(cache=True, **options)(function)
         except RuntimeError:  # Numba finds no place: "no locator available"
-            config.CACHE_DIR = _temporary()  # type: ignore[attr-defined]
+            config.CACHE_DIR = caches.temporary()  # type: ignore[attr-defined]
         try:
             return njit(cache=True, **options)(function)
         except RuntimeError:
             return njit(**options)(function)
 
     return decorate
-
-
-def _temporary() -> str:
-    """A folder for temporary files, this user's; "" where there is none.
-
-    Numba runs the code that it finds there: a folder in which others can write is not taken.
-    """
-    try:
-        folder = Path(tempfile.gettempdir()) / f"codeword-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return ""
-    own = folder.is_dir() and not folder.is_symlink() and found.st_uid == os.getuid()
-    return str(folder) if own and not found.st_mode & 0o022 else ""
 
 
 class _Compiling(event.Listener):  # type: ignore[misc]

@@ -20,6 +20,7 @@ from rtl.bus.runs import Runs
 from rtl.bus.sram_fifo import SramFifo
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import BUFFER_BEATS, WAITING_JOBS, WeightPort
+from rtl.bus.window import Window
 from rtl.bus.write_port import WritePort
 from rtl.geometry import Geometry
 from sim.accelerator import Accelerator, preset
@@ -133,6 +134,15 @@ BUS_PROOFS = (
         checkers=("stream_rules", "burst_rules", "request_rules"),
         engine="induction",
         prepare=expose("address_channel_64", *_CHANNEL, "rest_address"),
+    ),
+    Proof(
+        "window",
+        lambda: Window(data_bits=64, address_bits=40),
+        "window",
+        beside=(lambda: AddressChannel(data_bits=64),),
+        engine="induction",
+        prepare=expose("address_channel_64", "waiting", "waiting_address", "waiting_length"),
+        fast=True,
     ),
     Proof(
         "packet assembler",

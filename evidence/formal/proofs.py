@@ -11,6 +11,7 @@ from rtl.array.pe import Pe
 from rtl.array.prf import Prf
 from rtl.array.wrf import Wrf
 from rtl.control.entry_counter import EntryCounter
+from rtl.control.watchdog import Watchdog
 from rtl.geometry import COUNT_BITS, Geometry
 from rtl.l1.map_group import MapGroup
 from rtl.storer.finished_rows import FinishedRows
@@ -111,6 +112,7 @@ PROOFS = (
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf", fast=True),
     Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe"),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
+    Proof("watchdog", Watchdog, "watchdog", small={"LIMIT_BITS": 4}, fast=True),
     Proof("entry counter, depth 4", lambda: EntryCounter(depth=4), "entry_counter", {"DEPTH": 4}),
     Proof("beat buffer", lambda: BeatBuffer(port_bits=4, ring_bits=8, rows=2, row_bits=5), "beat_buffer"),
     Proof(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from itertools import count
 
 import numpy as np
@@ -15,6 +16,7 @@ from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
 from rtl.bus.runs import Runs
 from rtl.bus.sram_fifo import SramFifo
+from rtl.bus.window import Window
 
 
 def _fifo(rng: np.random.Generator) -> Vectors:
@@ -70,7 +72,11 @@ def _packet_assembler(rng: np.random.Generator) -> Vectors:
         valid, ready, data = chance(rng, 0.8), chance(rng, 0.8 if n // 50 % 2 else 0.2), number(rng, 64)
         clear, reset = chance(rng, 0.02), chance(rng, 0.01)
         takes = len(collected) < words - 1 or packet is None or bool(ready)
-        expected: dict[str, int] = {"in_ready": takes, "out_valid": packet is not None}
+        expected: dict[str, int] = {
+            "in_ready": takes,
+            "out_valid": packet is not None,
+            "empty": packet is None and not collected,
+        }
         if packet is not None:
             expected["out_data"] = packet
         yield {"clear": clear, "rst": reset, "in_valid": valid, "in_data": data, "out_ready": ready}, expected
@@ -152,12 +158,13 @@ class Channel:
     def outputs(self, inputs: dict[str, int]) -> dict[str, int]:
         address, beats = self.rest or (inputs["address"], inputs["beats"])
         size = min(beats, 16, (4096 - address % 4096) // self.beat_bytes)
-        self.offered = bool(
+        asks = bool(
             inputs["request_valid"]
             and self.waiting is None
-            and len(self.underway) < 32
-            and size <= inputs["room"]
             and not (inputs["stop"] or inputs["clear"] or self.dropping)
+        )
+        self.offered = (
+            asks and len(self.underway) < 32 and size <= inputs["room"] and not inputs.get("refuse", 0)
         )
         self.burst = self.waiting or (address, size)
         self.after = (address + size * self.beat_bytes) % (1 << 32), beats - size
@@ -167,7 +174,10 @@ class Channel:
             "burst_valid": self.offered or self.waiting is not None,
             "idle": not self.underway,
             "dropping": self.dropping,
+            "asks": asks,
         }
+        if asks:
+            expected |= {"asked_address": address, "asks_nothing": beats == 0}
         if expected["burst_valid"]:
             expected |= {"burst_address": self.burst[0], "burst_length": self.burst[1] - 1}
         if self.underway:
@@ -189,6 +199,11 @@ class Channel:
             self.dropping = False
 
 
+def asked(found: Mapping[str, int]) -> dict[str, int]:
+    """What a port shows of the next burst of its channel."""
+    return {name: found[name] for name in ("asks", "asked_address", "asks_nothing") if name in found}
+
+
 REQUEST_BITS = 9
 MOST_BEATS = 1 << REQUEST_BITS - 1
 
@@ -206,6 +221,7 @@ def _traffic(rng: np.random.Generator, n: int) -> dict[str, int]:
         "room": below(rng, 33) if chance(rng, 0.3) else 32,
         "stop": int(n % 150 > 140),
         "rst": chance(rng, 0.003),
+        "refuse": chance(rng, 0.1),
     }
 
 
@@ -274,6 +290,7 @@ class Reads:
             "rready": ready,
             "data_valid": inputs["rvalid"] and not discard,
             "error": bool(self.moves and inputs["rresp"] and not discard),
+            **asked(found),
         }
         if expected["arvalid"]:
             expected |= {
@@ -328,7 +345,30 @@ def _read_port(rng: np.random.Generator) -> Vectors:
             request = None
 
 
+def _window(rng: np.random.Generator) -> Vectors:
+    for _ in range(600):
+        pages, base = number(rng, 20), number(rng, 28)
+        if chance(rng, 0.1):
+            pages = 1 << 28
+        page = min(max(0, pages - 2 + below(rng, 4)), (1 << 20) - 1) if chance(rng, 0.6) else number(rng, 20)
+        address = page << 12 | 8 * below(rng, 512) | (1 << below(rng, 3) if chance(rng, 0.2) else 0)
+        asks, nothing, burst = chance(rng, 0.8), chance(rng, 0.1), number(rng, 32)
+        refuse = asks and (address // 4096 >= pages or address % 8 != 0 or nothing)
+        inputs = {
+            "base": base,
+            "pages": pages,
+            "asks": asks,
+            "asked_address": address,
+            "asks_nothing": nothing,
+        }
+        yield (
+            inputs | {"burst_address": burst},
+            {"refuse": bool(refuse), "bus_address": (4096 * base + burst) % (1 << 40)},
+        )
+
+
 SUITES = (
+    VectorSuite("window_64", lambda: Window(data_bits=64, address_bits=40), _window),
     VectorSuite(
         "fifo_4x6", lambda: Fifo(width=6, depth=4), _fifo, view="    if (!out_valid) seen_out_data = 0;"
     ),
@@ -364,6 +404,7 @@ SUITES = (
             && (fresh || was_rst || was_clear || !was_request_valid || was_request_ready
                 || request_valid && address == was_address && beats == was_beats);
     if (!burst_valid) begin seen_burst_address = 0; seen_burst_length = 0; end
+    if (!asks) begin seen_asked_address = 0; seen_asks_nothing = 0; end
     if (idle) seen_oldest = 0;""",
     ),
     VectorSuite(
@@ -376,6 +417,7 @@ SUITES = (
     legal = beats != 0 && !(rvalid && idle);
     if (!arvalid) begin seen_araddr = 0; seen_arlen = 0; seen_arsize = 0; seen_arburst = 0; seen_arid = 0; end
     if (!data_valid) seen_data = 0;
+    if (!asks) begin seen_asked_address = 0; seen_asks_nothing = 0; end
     if (!error) seen_error_address = 0;""",
     ),
 )

@@ -31,6 +31,10 @@ class Stream:
         self.left, self.underway = 0, 0
         self.inside: deque[tuple[int, int]] = deque()  # word, cycle in which it came
 
+    @property
+    def empty(self) -> bool:
+        return not self.left and not self.underway and not self.inside
+
     def start(self, base: int, count: int) -> None:
         self.left, self.address = count, base
 
@@ -41,6 +45,7 @@ class Stream:
         found: dict[str, int] = {
             "wants": wants,
             "out_valid": self.shows,
+            "empty": self.empty,
             "settled": not wants and not self.underway and (not self.inside or (self.shows and not ready)),
         }
         if wants:
@@ -65,8 +70,7 @@ class Stream:
 def _command_buffer(rng: np.random.Generator) -> Vectors:
     stream = Stream()
     for n in range(4000):
-        over = not stream.left and not stream.underway and not stream.inside
-        start = int(over and chance(rng, 0.3))
+        start = int(stream.empty and chance(rng, 0.3))
         base, count = number(rng, 32), number(rng, _LENGTH_BITS)
         slow = n // 100 % 3 == 0
         ready, data = chance(rng, 0.1 if slow else 0.7), number(rng, 64)
@@ -133,7 +137,6 @@ class _Port:
         self.streams = {name: Stream() for name in packets.STREAMS}
         self.assemblers = {name: _Assembler(-(-width // 64)) for name, width in self.widths.items()}
         self.reads = Reads(8)
-        self.turn = 0
         self.clear()
 
     def clear(self) -> None:
@@ -144,10 +147,11 @@ class _Port:
         self.request: tuple[int, int] | None = None
         self.order: deque[list[int]] = deque()
         self.started = self.primed = False
+        self.turn = 0
 
     @property
     def over(self) -> bool:
-        return not any(stream.left or stream.underway or stream.inside for stream in self.streams.values())
+        return all(stream.empty for stream in self.streams.values())
 
     def outputs(self, n: int, inputs: dict[str, int]) -> dict[str, int]:
         """Of cycle n."""
@@ -176,6 +180,11 @@ class _Port:
             expected[f"{name}_valid"] = assembler.packet is not None
             if assembler.packet is not None:
                 expected[f"{name}_packet"] = assembler.packet & (1 << self.widths[name]) - 1
+        kept = any(a.packet is not None or a.collected for a in self.assemblers.values())
+        expected["empty"] = self.over and not kept
+        expected["moves"] = any(
+            expected[f"{name}_valid"] and inputs[f"{name}_ready"] for name in self.streams
+        )
         return expected
 
     def clock(self, n: int, inputs: dict[str, int]) -> None:
@@ -201,8 +210,6 @@ class _Port:
         self.started = self.started or bool(inputs["start"])
         if inputs["clear"] or inputs["rst"]:
             self.clear()
-        if inputs["rst"]:
-            self.turn = 0
 
     def _choose(self, inputs: dict[str, int]) -> int | None:
         """The stream that fetches next, if one may: the first one behind the last that wants to."""
@@ -242,6 +249,7 @@ def _command_port(rng: np.random.Generator) -> Vectors:
             "stop": int(n % 150 > 147),
             "rst": chance(rng, 0.0005),
             "clear": chance(rng, 0.003),
+            "refuse": chance(rng, 0.1),
             "start": int(start),
         }
         inputs |= readies

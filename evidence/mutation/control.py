@@ -7,9 +7,10 @@ from itertools import product
 import numpy as np
 
 from evidence.mutation.suite import Vectors, VectorSuite
-from evidence.mutation.words import chance, number
+from evidence.mutation.words import below, chance, number
 from rtl.control.counters import COUNTERS, Counters
 from rtl.control.entry_counter import EntryCounter
+from rtl.control.watchdog import Watchdog
 from rtl.weights.beat_buffer import BeatBuffer
 
 
@@ -90,7 +91,22 @@ _BUFFER = """
     seen_row = fill < 13 ? row & ~(13'h1fff << fill) : row;
 """
 
+
+def _watchdog(rng: np.random.Generator) -> Vectors:
+    idle, limit = 0, 0
+    for n in range(1200):
+        if not n % 20:
+            limit = below(rng, 14)
+        progress, reset = chance(rng, 0.1), chance(rng, 0.02)
+        watches = int(n % 20 != 0 and not chance(rng, 0.02))
+        idles = watches and not progress
+        inputs = {"watches": watches, "progress": progress, "limit": limit, "rst": reset}
+        yield inputs, {"expired": bool(idles and idle + 1 == limit)}
+        idle = idle + 1 if idles and not reset else 0
+
+
 SUITES = (
+    VectorSuite("watchdog", Watchdog, _watchdog, small={"LIMIT_BITS": 4}),
     VectorSuite("entry_counter", lambda: EntryCounter(depth=8), _entry_counter, view=_EXTENTS),
     VectorSuite(
         "beat_buffer",

@@ -42,14 +42,16 @@ def _job(
     extents = product(range(f["d"]), range(f["b"]), range(f["u"]), range(f["a"]))
     for entry, (_, r, _, s) in enumerate(extents):
         width = columns[s == f["a"] - 1]
-        for h in range(f["rows_tail" if r == f["b"] - 1 else "rows"]):
+        used = f["rows_tail" if r == f["b"] - 1 else "rows"]
+        for h in range(used):
+            enable = 1 << h if h else 1 | (1 << acc.rows) - (1 << used)
             weights = [below(rng, 256) for _ in range(width)]
             written = pack(weights, 8), (1 << 8 * width) - 1
             if diagonal:
                 written = written[0] << h // f["block_inputs"] * width * 8, (1 << 8 * acc.columns) - 1
             rows.append(
                 (
-                    {"write_enable": 1 << h, "write_address": entry, "write_data": written},
+                    {"write_enable": enable, "write_address": entry, "write_data": written},
                     pack(weights, 8),
                     8 * width,
                 )

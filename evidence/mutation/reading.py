@@ -157,6 +157,7 @@ def _tile_mover(rng: np.random.Generator) -> Vectors:
             "stop": int(n % 150 > 145),
             "rst": chance(rng, 0.001),
             "clear": int(n % 400 == 399),
+            "refuse": chance(rng, 0.1),
             "tile_valid": int(visit is not None),
             "tile_packet": _packed(layout, fields),
             "begin": chance(rng, 0.1),
@@ -208,6 +209,7 @@ class _Weights:
         outputs = _shown(self.found) | {
             "in_ready": self.ready,
             "out_valid": self.job_there,
+            "empty": not self.jobs,
             "weight_valid": self.beat_there,
         }
         if self.job_there:
@@ -262,6 +264,7 @@ def _weight_port(rng: np.random.Generator) -> Vectors:
             "stop": int(n % 150 > 145),
             "rst": chance(rng, 0.001),
             "clear": int(n % 500 == 499),
+            "refuse": chance(rng, 0.1),
             "in_valid": int(offer is not None),
             "in_job": job,
             "out_ready": chance(rng, 0.2 if slow else 0.8),

@@ -33,6 +33,7 @@ class _Stream:
         self.words = [self.stripe >> bits * n & (1 << bits) - 1 for n in range(words)]
         self.words[-1] |= number(rng, bits) << layout.size % bits & (1 << bits) - 1
         self.words += [number(rng, bits) for _ in range(self.parameters)]
+        self.size = len(self.words)
         self.values = [word & (1 << packets.PARAMETER.size) - 1 for word in self.words[words:]]
 
 
@@ -61,6 +62,7 @@ class _StripeBuffer:
             "word_ready": self.ready,
             "unit_valid": self.running < len(self.kept),
             "unit_loaded": self.loaded,
+            "empty": len(self.stream.words) == self.stream.size and not self.kept,
         }
         if self.running < len(self.kept):
             expected["unit"] = self.kept[self.running][0]

@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from evidence.mutation.bus import REQUEST_BITS, Channel, draw_request
+from evidence.mutation.bus import REQUEST_BITS, Channel, asked, draw_request
 from evidence.mutation.suite import Vectors, VectorSuite
 from evidence.mutation.words import below, chance, number
 from rtl.bus.row_mover import FinishedRowMover
@@ -59,6 +59,7 @@ class Writes:
             "bready": 1,
             "idle": found["idle"],
             "error": bool(inputs["bvalid"] and inputs["bresp"] and not (dropping or inputs["clear"])),
+            **asked(found),
         }
         if expected["awvalid"]:
             expected |= {
@@ -111,6 +112,7 @@ def _write_port(rng: np.random.Generator) -> Vectors:
             "stop": int(n % 150 > 140),
             "rst": chance(rng, 0.002),
             "clear": int(n % 1000 == 399),
+            "refuse": chance(rng, 0.1),
             "request_valid": int(request is not None),
             "address": address,
             "beats": beats,
@@ -162,6 +164,7 @@ def _row_mover(rng: np.random.Generator) -> Vectors:
                 "stop": int(n % 150 > 145),
                 "rst": chance(rng, 0.001),
                 "clear": int(n % 300 == 299),
+                "refuse": chance(rng, 0.1),
                 "row_valid": int(row is not None),
                 "read_data": number(rng, 64),
             }
@@ -210,6 +213,7 @@ SUITES = (
         view="""
     legal = beats != 0;
     if (!awvalid) begin seen_awaddr = 0; seen_awlen = 0; end
+    if (!asks) begin seen_asked_address = 0; seen_asks_nothing = 0; end
     if (!wvalid) begin seen_wdata = 0; seen_wstrb = 0; seen_wlast = 0; end
     if (!error) seen_error_address = 0;""",
     ),

@@ -21,9 +21,9 @@ class AddressChannel(Block):
 
     Function: splits a request of `beats` > 0 beats at `address` (a multiple of the beat) into INCR bursts of
         up to 16 beats that do not cross 4 KiB. A burst goes out when `room` covers it, 32 bursts at most are
-        outstanding, and neither `stop` nor `dropping` hold it back; `asked` is its number of beats then,
-        otherwise 0. `finish`: the oldest burst, whose address is `oldest`, is complete. After `clear`,
-        `dropping` until all are.
+        outstanding, and neither `stop`, `refuse` nor `dropping` hold it back; `asked` is its number of beats
+        then, otherwise 0. `finish`: the oldest burst, whose address is `oldest`, is complete. After `clear`,
+        `dropping` until all are. `asks`, `asked_address`, `asks_nothing`: rtl.bus.axi.SUPERVISION.
     Throughput: one burst a cycle; the first in the cycle in which the request is offered.
     Handshake: the request stays until `request_ready`, which comes with its last burst. `burst_valid` and
         what goes with it stay until `burst_ready`, whatever happens to the request.
@@ -50,6 +50,10 @@ class AddressChannel(Block):
                 "oldest": Out(ADDRESS_BITS),
                 "idle": Out(1),
                 "dropping": Out(1),
+                "asks": Out(1),
+                "asked_address": Out(ADDRESS_BITS),
+                "asks_nothing": Out(1),
+                "refuse": In(1),
             }
         )
 
@@ -82,13 +86,10 @@ class AddressChannel(Block):
             ),
             size.eq(Mux(left < limit, left, limit)),
             last.eq(left == size),
-            offered.eq(
-                self.request_valid
-                & ~waiting
-                & underway.in_ready
-                & (size <= self.room)
-                & ~(self.stop | self.clear | self.dropping)
-            ),
+            self.asks.eq(self.request_valid & ~waiting & ~(self.stop | self.clear | self.dropping)),
+            self.asked_address.eq(address),
+            self.asks_nothing.eq(left == 0),
+            offered.eq(self.asks & underway.in_ready & (size <= self.room) & ~self.refuse),
             self.request_ready.eq(offered & last),
             self.asked.eq(Mux(offered, size, 0)),
             self.burst_valid.eq(waiting | offered),

@@ -20,9 +20,9 @@ OUTSTANDING = 32
 """Bursts of a port without a response yet."""
 
 
-def _address(letters: str) -> dict[str, Member]:
+def _address(letters: str, address_bits: int) -> dict[str, Member]:
     return {
-        f"{letters}addr": Out(ADDRESS_BITS),
+        f"{letters}addr": Out(address_bits),
         f"{letters}len": Out(8),
         f"{letters}size": Out(3),
         f"{letters}burst": Out(2),
@@ -32,9 +32,9 @@ def _address(letters: str) -> dict[str, Member]:
     }
 
 
-def read_signals(data_bits: int) -> dict[str, Member]:
-    """Channels AR and R of a master."""
-    return _address("ar") | {
+def read_signals(data_bits: int, address_bits: int | None = None) -> dict[str, Member]:
+    """Channels AR and R of a master; without `address_bits` as the units see them, inside a window."""
+    return _address("ar", address_bits or ADDRESS_BITS) | {
         "rdata": In(data_bits),
         "rresp": In(2),
         "rlast": In(1),
@@ -44,9 +44,9 @@ def read_signals(data_bits: int) -> dict[str, Member]:
     }
 
 
-def write_signals(data_bits: int) -> dict[str, Member]:
-    """Channels AW, W and B of a master."""
-    return _address("aw") | {
+def write_signals(data_bits: int, address_bits: int | None = None) -> dict[str, Member]:
+    """Channels AW, W and B of a master; `address_bits` as in `read_signals`."""
+    return _address("aw", address_bits or ADDRESS_BITS) | {
         "wdata": Out(data_bits),
         "wstrb": Out(data_bits // 8),
         "wlast": Out(1),
@@ -65,10 +65,15 @@ SUPERVISION: dict[str, Member] = {
     "idle": Out(1),
     "error": Out(1),
     "error_address": Out(ADDRESS_BITS),
+    "asks": Out(1),
+    "asked_address": Out(ADDRESS_BITS),
+    "asks_nothing": Out(1),
+    "refuse": In(1),
 }
 """Every port has these. `stop`: no further address. `clear`: forgets everything; responses that are still to
 come are swallowed, and nothing new is asked for before `idle` (no response outstanding). `error`: pulse for
-each response other than OKAY, with the address of its burst."""
+each response other than OKAY, with the address of its burst. `asks`: a burst from `asked_address` on would go out
+next (`asks_nothing`: of no beats, which only a corrupt packet asks for); `refuse` in that cycle keeps it back."""
 
 
 def forward(m: Module, outer: Component, inner: Component, members: dict[str, Member]) -> None:

@@ -21,7 +21,7 @@ class CommandBuffer(Block):
     Function: after `start` the stream is `count` words from `base` on. While `wants`, its next fetch is
         `words` (up to 8) words from `address`; `take` takes it, and `write` brings the words later. They
         leave in order. `settled`: nothing is on its way, nothing more is wanted, and nobody takes the word
-        that is there. `clear` forgets everything.
+        that is there. `empty`: all words have left. `clear` forgets everything.
     Throughput: one word a cycle in and out.
     Handshake: `take` only while `wants`; valid and ready at the output.
     """
@@ -45,6 +45,7 @@ class CommandBuffer(Block):
                 "out_ready": In(1),
                 "out_data": Out(WORD_BITS),
                 "settled": Out(1),
+                "empty": Out(1),
             }
         )
 
@@ -64,6 +65,7 @@ class CommandBuffer(Block):
             self.out_valid.eq(fifo.out_valid),
             fifo.out_ready.eq(self.out_ready),
             self.out_data.eq(fifo.out_data),
+            self.empty.eq((left == 0) & (reserved == 0)),
             self.settled.eq(
                 ~self.wants
                 & (reserved == fifo.level)

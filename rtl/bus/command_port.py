@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
@@ -28,11 +30,12 @@ class CommandPort(Block):
     Function: after `start` each stream S is `S_count` 64-bit words from byte `S_base` (a multiple of 8) on.
         Streams with room for 8 words among their 256 take turns in fetching 8. `jobs`, `tiles` and `chunks`
         leave as `S_packet` (rtl.packets), `units` as `units_word`. `primed`: every stream has filled its
-        buffer, or all of it is there, and everything rests. `stop`, `clear`, `idle`, `error`:
+        buffer, or all of it is there, and everything rests. `empty`: all packets have left, none was cut short;
+        `moves`: one moves, or a word of `units`. `stop`, `clear`, `idle`, `error`:
         rtl.bus.axi.SUPERVISION.
     Throughput: one word a cycle over all streams, 16 fetches under way; a packet of n words every n
         cycles.
-    Handshake: valid and ready; `start` only when the streams of the start before have left.
+    Handshake: valid and ready; `start` only when the streams of the start before have left, or after `clear`.
     """
 
     kind = "command_port"
@@ -41,7 +44,7 @@ class CommandPort(Block):
         geometry = Geometry(accelerator)
         self.layouts = {name: LAYOUTS[name](geometry) for name in PACKETS}
         super().__init__(
-            {"start": In(1), "primed": Out(1)}
+            {"start": In(1), "primed": Out(1), "empty": Out(1), "moves": Out(1)}
             | {f"{name}_base": In(ADDRESS_BITS) for name in STREAMS}
             | {f"{name}_count": In(LENGTH_BITS) for name in STREAMS}
             | {f"{name}_valid": Out(1) for name in STREAMS}
@@ -56,7 +59,13 @@ class CommandPort(Block):
         m = Module()
         port = place(m, "port", ReadPort(data_bits=WORD_BITS))
         forward(m, self, port, read_signals(WORD_BITS) | SUPERVISION)
-        buffers = [self._stream(m, name) for name in STREAMS]
+        buffers, empty = zip(*(self._stream(m, name) for name in STREAMS), strict=True)
+        m.d.comb += [
+            self.empty.eq(Cat(empty).all()),
+            self.moves.eq(
+                Cat(getattr(self, f"{name}_valid") & getattr(self, f"{name}_ready") for name in STREAMS).any()
+            ),
+        ]
 
         # The fetch at hand, and the order in which words return.
         waits = Signal()
@@ -109,10 +118,10 @@ class CommandPort(Block):
             m.d.sync += started.eq(1)
         # A register: the units' `ready` goes in here, and what they do when all is primed must not come back.
         m.d.sync += self.primed.eq(started & Cat(buffer.settled for buffer in buffers).all() & ~self.start)
-        reset(m, self.clear, waits, count, started, self.primed)
+        reset(m, self.clear, waits, count, turn, started, self.primed)
         return m
 
-    def _choose(self, m: Module, buffers: list[CommandBuffer], turn: Signal, choice: Signal) -> None:
+    def _choose(self, m: Module, buffers: Sequence[CommandBuffer], turn: Signal, choice: Signal) -> None:
         """The first stream behind the one whose turn it was that wants to fetch."""
         with m.Switch(turn):
             for last in range(len(STREAMS)):
@@ -122,7 +131,8 @@ class CommandPort(Block):
                         with m.If(buffers[stream].wants):
                             m.d.comb += choice.eq(stream)
 
-    def _stream(self, m: Module, name: str) -> CommandBuffer:
+    def _stream(self, m: Module, name: str) -> tuple[CommandBuffer, Value]:
+        """The buffer of a stream, and whether all of the stream has left."""
         buffer = place(m, name, CommandBuffer())
         m.d.comb += [
             buffer.start.eq(self.start),
@@ -130,11 +140,11 @@ class CommandPort(Block):
             buffer.base.eq(getattr(self, f"{name}_base")),
             buffer.count.eq(getattr(self, f"{name}_count")),
         ]
-        out, data = buffer, self.units_word
+        out, data, empty = buffer, self.units_word, buffer.empty
         if name in PACKETS:
             layout = self.layouts[name]
             out = place(m, f"{name}_assembler", PacketAssembler(words=words(layout)))
-            data = getattr(self, f"{name}_packet")
+            data, empty = getattr(self, f"{name}_packet"), buffer.empty & out.empty
             m.d.comb += [
                 out.clear.eq(self.clear),
                 out.in_valid.eq(buffer.out_valid),
@@ -146,4 +156,4 @@ class CommandPort(Block):
             data.eq(out.out_data),
             out.out_ready.eq(getattr(self, f"{name}_ready")),
         ]
-        return buffer
+        return buffer, empty

@@ -13,7 +13,7 @@ class PacketAssembler(Block):
     """Makes a packet of every `words` words.
 
     Function: the first word becomes the lowest bits. The next packet is collected while one waits, up to its
-        last word.
+        last word. `empty`: no packet waits and none is collected.
     Throughput: one word a cycle. A packet whose last word enters in cycle t is there in t+1.
     Handshake: valid and ready; `in_ready` depends on `out_ready`.
     """
@@ -31,6 +31,7 @@ class PacketAssembler(Block):
                 "out_valid": Out(1),
                 "out_ready": In(1),
                 "out_data": Out(WORD_BITS * words),
+                "empty": Out(1),
             }
         )
 
@@ -40,6 +41,7 @@ class PacketAssembler(Block):
         count = Signal(range(self.words))
         complete = Signal()
         m.d.comb += [
+            self.empty.eq(~self.out_valid & (count == 0)),
             complete.eq(count == self.words - 1),
             self.in_ready.eq(~complete | ~self.out_valid | self.out_ready),
         ]

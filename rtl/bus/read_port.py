@@ -72,5 +72,10 @@ class ReadPort(Block):
             self.idle.eq(channel.idle),
             self.error.eq(beat & (self.rresp != OKAY) & ~discard),
             self.error_address.eq(channel.oldest),
+            *(
+                getattr(self, name).eq(getattr(channel, name))
+                for name in ("asks", "asked_address", "asks_nothing")
+            ),
+            channel.refuse.eq(self.refuse),
         ]
         return m

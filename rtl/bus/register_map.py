@@ -12,13 +12,30 @@ from sim.errors import InputError
 from sim.formats import FORMATS
 
 IDENTITY = int.from_bytes(b"CDWD", "little")
-VERSION = 1 << 16
+VERSION = 2 << 16
 """Major in the upper half, minor in the lower."""
 BYTES = 4096
 """Of the address range."""
-PORTS = ("commands", "weights", "maps_read", "maps_write")
-"""AXI masters, by their number in `status.error_port`."""
+WINDOW_OF = {"commands": "commands", "weights": "weights", "maps_read": "maps", "maps_write": "maps"}
+"""The window of each port."""
+PORTS = tuple(WINDOW_OF)
+"""Directions of the AXI masters, by their number in `status.error_port`."""
+WINDOWS = tuple(dict.fromkeys(WINDOW_OF.values()))
+WINDOWS_OFFSET = 0x60
 COUNTERS_OFFSET = 0x100
+WATCHDOG_CYCLES = 1 << 28
+"""After reset: most of a second at 300 MHz, longer than any chunk or pass whose maps fit L1."""
+ERRORS = {
+    "none": "no error",
+    "response": "a response other than OKAY at `error_port`",
+    "window": "`error_port` was asked for what lies outside its window, no multiple of a beat, or nothing",
+    "setup": "at start, of the window of `error_port`: base or size are no multiple of 4096, or it ends "
+    "beyond the address space; of the commands also: a stream's base is no multiple of 8",
+    "left": "the layers have ended, and packets of the streams are left",
+    "watchdog": "no packet has moved for `watchdog` cycles",
+    "overflow": "a row found no room: packets contradict one another",
+}
+"""By their number in `status.error_code`: name and meaning."""
 
 ACCESSES = {
     "constant": "read only, constant",
@@ -120,6 +137,7 @@ def _identity(acc: Accelerator) -> list[Register]:
             ("weight_port_bits", 12, acc.weight_port_bits, "bits of a beat"),
         ),
         _single("l1_bytes", 0x18, "constant", "Bytes of L1", acc.l1_bytes),
+        _single("address_bits", 0x1C, "constant", "Bits of an address at the AXI ports", acc.address_bits),
     ]
 
 
@@ -131,9 +149,7 @@ def _run() -> list[Register]:
             0x20,
             "Control",
             (
-                Field(
-                    "start", 0, 1, "pulse", "runs the packet streams; ignored while busy and after an error"
-                ),
+                Field("start", 0, 1, "pulse", "clears, then runs the packet streams; ignored while busy"),
                 Field("clear", 1, 1, "pulse", "resets units and status; busy until all ports are idle"),
                 Field("interrupt_enable", 2, 1, "rw", "lets the interrupt out"),
             ),
@@ -145,7 +161,7 @@ def _run() -> list[Register]:
             (
                 Field("busy", 0, 1, "ro", "a run, or clear, goes on"),
                 Field("done", 1, 1, "ro", "the run has ended; until start or clear"),
-                Field("error", 2, 1, "ro", "a response other than OKAY has stopped the run; until clear"),
+                Field("error", 2, 1, "ro", "the run has failed; until start or clear"),
                 Field(
                     "error_port",
                     4,
@@ -154,9 +170,16 @@ def _run() -> list[Register]:
                     "which: " + ", ".join(f"{n} {name}" for n, name in enumerate(PORTS)),
                 ),
                 Field("interrupt", 8, 1, "w1c", "set by done and error"),
+                Field(
+                    "error_code",
+                    12,
+                    4,
+                    "ro",
+                    "; ".join(f"{n} {name}: {meaning}" for n, (name, meaning) in enumerate(ERRORS.items())),
+                ),
             ),
         ),
-        _single("error_address", 0x28, "ro", "First byte of the burst that failed first"),
+        _single("error_address_lo", 0x28, "ro", "Of `response` and `window`: first byte of the burst"),
         _single("layers", 0x2C, "ro", "Layers that have ended since start"),
         Register(
             "layer_count",
@@ -164,7 +187,31 @@ def _run() -> list[Register]:
             "Length of a run",
             (Field("layer_count", 0, LAYER_COUNT_BITS, "rw", "layers of a run"),),
         ),
+        _single(
+            "watchdog",
+            0x34,
+            "rw",
+            "Cycles without a packet that moves after which a run has failed; 0: never",
+            WATCHDOG_CYCLES,
+        ),
+        _single("error_address_hi", 0x38, "ro", "Bits 32 and up"),
     ]
+
+
+def _windows() -> list[Register]:
+    """Where in memory the accelerator works; addresses in packets count from the base of their window."""
+    registers = []
+    for n, name in enumerate(WINDOWS):
+        offset = WINDOWS_OFFSET + 16 * n
+        registers += [
+            _single(
+                f"{name}_base_lo", offset, "rw", f"First byte of the window `{name}`; a multiple of 4096"
+            ),
+            _single(f"{name}_base_hi", offset + 4, "rw", "Bits 32 and up"),
+            _single(f"{name}_size_lo", offset + 8, "rw", f"Bytes of the window `{name}`; a multiple of 4096"),
+            _single(f"{name}_size_hi", offset + 12, "rw", "Bits 32 and up"),
+        ]
+    return registers
 
 
 def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Register, ...]:
@@ -184,9 +231,15 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
     registers = [*_identity(acc), *_run()]
     for n, name in enumerate(STREAMS):
         registers += [
-            _single(f"{name}_base", 0x40 + 8 * n, "rw", f"First byte of the stream `{name}`"),
+            _single(
+                f"{name}_base",
+                0x40 + 8 * n,
+                "rw",
+                f"First byte of the stream `{name}` in the window `commands`; a multiple of 8",
+            ),
             _single(f"{name}_count", 0x44 + 8 * n, "rw", f"64-bit words of the stream `{name}`"),
         ]
+    registers += _windows()
     for n, name in enumerate(counters):
         offset = COUNTERS_OFFSET + 8 * n
         registers += [
@@ -222,6 +275,12 @@ def markdown(registers: Sequence[Register]) -> str:
 def header(registers: Sequence[Register]) -> str:
     """The map as a C header, with functions that run the accelerator."""
     lines = [*_HEADER_START, *_defines(registers), *_HEADER_FUNCTIONS]
+    for name in WINDOWS:
+        upper = name.upper()
+        lines += [
+            f"    codeword_write_wide(registers, CODEWORD_{upper}_BASE_LO, run->{name}_base);",
+            f"    codeword_write_wide(registers, CODEWORD_{upper}_SIZE_LO, run->{name}_size);",
+        ]
     for name in STREAMS:
         upper = name.upper()
         lines += [
@@ -245,18 +304,20 @@ def _defines(registers: Sequence[Register]) -> Iterator[str]:
             yield f"#define {name} 0x{field.mask:08x}u /* {field.description} */"
     yield ""
     yield from (f"#define CODEWORD_PORT_{name.upper()} {n}" for n, name in enumerate(PORTS))
+    yield from (f"#define CODEWORD_ERROR_{name.upper()} {n}" for n, name in enumerate(ERRORS))
 
 
 _HEADER_START = """\
 /* Registers of the accelerator. Generated; do not edit.
  *
- *     struct codeword_run run = {layers, jobs, jobs_words, tiles, tiles_words, ...};
+ *     struct codeword_run run = {.layers = ..., .commands_base = ..., .commands_size = ...,
+ *                                .jobs_base = ..., .jobs_count = ..., ...};
  *     if (!codeword_start(registers, &run))
- *         ...                                  another accelerator, busy, or an error not cleared
+ *         ...                                  another accelerator, or busy
  *     while (codeword_status(registers) & CODEWORD_STATUS_BUSY)
  *         ;                                    or wait for the interrupt
  *     if (codeword_status(registers) & CODEWORD_STATUS_ERROR)
- *         codeword_clear(registers);
+ *         ...                                  why: codeword_error; the next start clears it
  */
 #ifndef CODEWORD_REGISTERS_H
 #define CODEWORD_REGISTERS_H
@@ -266,9 +327,10 @@ _HEADER_START = """\
 
 _HEADER_FUNCTIONS = [
     "",
-    "/* Layers; byte addresses and 64-bit words of the packet streams. */",
+    "/* Layers; windows in bytes; bytes from the base of the commands and 64-bit words of the packet streams. */",
     "struct codeword_run {",
     "    uint32_t layers;",
+    *(f"    uint64_t {name}_base, {name}_size;" for name in WINDOWS),
     *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS),
     "};",
     *"""
@@ -287,6 +349,19 @@ static inline uint32_t codeword_status(volatile uint32_t *registers)
     return codeword_read(registers, CODEWORD_STATUS);
 }
 
+/* One of CODEWORD_ERROR_... */
+static inline uint32_t codeword_error(volatile uint32_t *registers)
+{
+    return (codeword_status(registers) & CODEWORD_STATUS_ERROR_CODE) >> CODEWORD_STATUS_ERROR_CODE_SHIFT;
+}
+
+/* An address or a size, by the offset of its lower half. */
+static inline void codeword_write_wide(volatile uint32_t *registers, uint32_t lo, uint64_t value)
+{
+    codeword_write(registers, lo, (uint32_t)value);
+    codeword_write(registers, lo + 4, (uint32_t)(value >> 32));
+}
+
 /* A counter, by the offset of its lower half. */
 static inline uint64_t codeword_counter(volatile uint32_t *registers, uint32_t lo)
 {
@@ -294,7 +369,7 @@ static inline uint64_t codeword_counter(volatile uint32_t *registers, uint32_t l
     return (uint64_t)codeword_read(registers, lo + 4) << 32 | low;
 }
 
-/* Forgets a run that failed. */
+/* Ends a run, or forgets one that failed. */
 static inline void codeword_clear(volatile uint32_t *registers)
 {
     codeword_write(registers, CODEWORD_CONTROL, CODEWORD_CONTROL_CLEAR);
@@ -307,7 +382,7 @@ static inline int codeword_start(volatile uint32_t *registers, const struct code
 {
     if (codeword_read(registers, CODEWORD_ID) != CODEWORD_ID_VALUE ||
         codeword_read(registers, CODEWORD_VERSION) >> 16 != CODEWORD_VERSION_VALUE >> 16 ||
-        codeword_status(registers) & (CODEWORD_STATUS_BUSY | CODEWORD_STATUS_ERROR))
+        codeword_status(registers) & CODEWORD_STATUS_BUSY)
         return 0;
     codeword_write(registers, CODEWORD_LAYER_COUNT, run->layers);""".splitlines(),
 ]

@@ -7,12 +7,15 @@ from amaranth.lib.wiring import In, Member, Out
 from amaranth.utils import exact_log2
 
 from rtl.block import Block
-from rtl.bus.axi import OKAY
-from rtl.bus.register_map import BYTES, PORTS, Register, register_map
-from rtl.packets import ADDRESS_BITS, LAYER_COUNT_BITS, STREAMS
+from rtl.bus.axi import OKAY, PAGE_BYTES, reset
+from rtl.bus.register_map import BYTES, ERRORS, PORTS, WINDOW_OF, WINDOWS, Register, register_map
+from rtl.bus.window import page_bits
+from rtl.control.watchdog import LIMIT_BITS
+from rtl.packets import ADDRESS_BITS, LAYER_COUNT_BITS, STREAMS, WORD_BITS
 from sim.accelerator import Accelerator
 
 SLVERR = 2
+PAGE_SHIFT = exact_log2(PAGE_BYTES)
 COUNTER_BITS = 64
 
 
@@ -45,13 +48,16 @@ def lite_signals() -> dict[str, Member]:
 class Registers(Block):
     """Control, status and counters over AXI4-Lite (rtl.bus.register_map).
 
-    Function: `start` and `clear` are pulses. A run is `busy` from the cycle after `start` to `finished`
-        (pulse), or to the first P_error of a port P, from which on `stop` is 1 until `clear`; after `clear`
-        it is `busy` until `ports_idle`. `layer_end` (pulse) counts layers while the run goes on, of which it
-        has `layer_count`. `interrupt` stays until software clears it. S_base and S_count are the streams;
-        `count_X` are the counters, which live elsewhere. An address without a register answers SLVERR.
+    Function: software's clear and start both pulse `clear`, after which the accelerator is `busy` until
+        `ports_idle`; a start goes on from there: `start` (pulse) in that cycle begins the run, unless the setup
+        is wrong. A run ends with `finished` (pulse): it is done, or failed if packets are `left`. P_error and
+        P_refused of a port P, `expired` and `overflow` fail it too; the first of all counts. From then on
+        `stop` is 1 until the next start or clear. `layer_end` (pulse) counts layers while the run goes on, of
+        which it has `layer_count`. `interrupt` stays until software clears it. W_page and W_pages are the
+        windows, S_base and S_count the streams; `count_X` are the counters, which live elsewhere. An address
+        without a register answers SLVERR.
     Throughput: one read and one write a cycle. A response comes in the cycle after its request; a write acts
-        in the cycle after it, `start` and `clear` in the cycle of the handshake.
+        in the cycle after it, `clear` in the cycle of the handshake.
     Handshake: AXI4-Lite; a write is taken when its address and its data are there.
     """
 
@@ -60,6 +66,8 @@ class Registers(Block):
     def __init__(self, *, accelerator: Accelerator, counters: tuple[str, ...]) -> None:
         self.map = register_map(accelerator, counters)
         self.counters = counters
+        self.address_bits = accelerator.address_bits
+        pages = page_bits(accelerator.address_bits)
         super().__init__(
             lite_signals()
             | {
@@ -72,8 +80,15 @@ class Registers(Block):
                 "finished": In(1),
                 "layer_end": In(1),
                 "ports_idle": In(1),
+                "left": In(1),
+                "expired": In(1),
+                "overflow": In(1),
+                "watches": Out(1),
+                "watchdog": Out(LIMIT_BITS),
             }
-            | {f"{port}_error": In(1) for port in PORTS}
+            | {f"{name}_page": Out(pages) for name in WINDOWS}
+            | {f"{name}_pages": Out(pages + 1) for name in WINDOWS}
+            | {f"{port}_{what}": In(1) for port in PORTS for what in ("error", "refused")}
             | {f"{port}_error_address": In(ADDRESS_BITS) for port in PORTS}
             | {f"{name}_{what}": Out(32) for name in STREAMS for what in ("base", "count")}
             | {f"count_{name}": In(COUNTER_BITS) for name in counters}
@@ -98,10 +113,16 @@ class Registers(Block):
         for name in self.counters:
             values[f"count_{name}_lo"] = getattr(self, f"count_{name}")[: COUNTER_BITS // 2]
             values[f"count_{name}_hi"] = upper
-        m.d.comb += self.layer_count.eq(values["layer_count"])
+        m.d.comb += [self.layer_count.eq(values["layer_count"]), self.watchdog.eq(values["watchdog"])]
         self._reads(m, values, upper)
         self._writes(m, values, written)
         self._run(m, values, written)
+        for name in WINDOWS:
+            first, bytes_ = _whole(values, f"{name}_base"), _whole(values, f"{name}_size")
+            m.d.comb += [
+                getattr(self, f"{name}_page").eq(first >> PAGE_SHIFT),
+                getattr(self, f"{name}_pages").eq(bytes_ >> PAGE_SHIFT),
+            ]
         for name in STREAMS:
             for what in ("base", "count"):
                 m.d.comb += getattr(self, f"{name}_{what}").eq(values[f"{name}_{what}"])
@@ -148,43 +169,95 @@ class Registers(Block):
                                 m.d.comb += written[field.name].eq((self.wdata[bits] & lanes[bits]).any())
 
     def _run(self, m: Module, values: dict[str, Value], written: dict[str, Signal]) -> None:
-        running, clearing = Signal(), Signal()
+        running, clearing, starting = Signal(), Signal(), Signal()
         done, error, pending, layers = (values[name] for name in ("done", "error", "interrupt", "layers"))
-        fails = Signal()
-        failing = Signal(range(len(PORTS)))
-        address = Signal(ADDRESS_BITS)
-        for n, port in reversed(tuple(enumerate(PORTS))):
-            with m.If(getattr(self, f"{port}_error")):
-                m.d.comb += [
-                    fails.eq(~error),
-                    failing.eq(n),
-                    address.eq(getattr(self, f"{port}_error_address")),
-                ]
+        begins, ready, fails = Signal(), Signal(), Signal()
+        code, port = Signal.like(values["error_code"]), Signal.like(values["error_port"])
+        address = Signal(self.address_bits)
+        self._failures(m, values, running | clearing, ready & starting, code, port, address)
         m.d.comb += [
             self.busy.eq(running | clearing),
+            self.watches.eq(self.busy & ~self.clear),
             values["busy"].eq(self.busy),
-            self.start.eq(written["start"] & ~self.busy & ~error & ~self.clear),
-            self.clear.eq(written["clear"]),
+            begins.eq(written["start"] & ~self.busy & ~written["clear"]),
+            self.clear.eq(written["clear"] | begins),
+            ready.eq(clearing & self.ports_idle & ~self.clear),
+            fails.eq((code != 0) & ~error),
+            self.start.eq(ready & starting & ~fails),
             self.stop.eq(error),
             self.irq.eq(pending & values["interrupt_enable"]),
         ]
-        m.d.sync += [layers.eq(layers + (self.layer_end & running)), clearing.eq(clearing & ~self.ports_idle)]
+        m.d.sync += [
+            layers.eq(layers + (self.layer_end & running)),
+            clearing.eq(clearing & ~ready),
+            starting.eq(starting & ~ready),
+        ]
         with m.If(written["interrupt"]):
             m.d.sync += pending.eq(0)
+        with m.If(self.start):
+            m.d.sync += running.eq(1)
         with m.If(running & self.finished):
-            m.d.sync += [running.eq(0), done.eq(1), pending.eq(1)]
+            m.d.sync += [running.eq(0), done.eq(~fails), pending.eq(1)]
         with m.If(fails):
             m.d.sync += [
-                running.eq(0),
-                error.eq(1),
-                pending.eq(1),
-                values["error_port"].eq(failing),
-                values["error_address"].eq(address),
+                Cat(running, clearing, starting).eq(0),
+                Cat(error, pending).eq(0b11),
+                values["error_code"].eq(code),
+                values["error_port"].eq(port),
+                Cat(values["error_address_lo"], values["error_address_hi"]).eq(address),
             ]
-        with m.If(self.start):
-            m.d.sync += [running.eq(1), done.eq(0), pending.eq(0), layers.eq(0)]
         with m.If(self.clear):
-            m.d.sync += [running.eq(0), clearing.eq(1), done.eq(0), error.eq(0), pending.eq(0)]
+            m.d.sync += [running.eq(0), clearing.eq(1), starting.eq(begins)]
+        with m.If(begins):
+            m.d.sync += layers.eq(0)
+        reset(m, self.clear, done, error, pending, values["error_code"])
+
+    def _failures(
+        self,
+        m: Module,
+        values: dict[str, Value],
+        busy: Value,
+        starts: Value,
+        code: Signal,
+        port: Signal,
+        address: Signal,
+    ) -> None:
+        """What is wrong in this cycle; what stands last counts most."""
+        for name, happens in (
+            ("left", self.finished & self.left & busy),
+            ("watchdog", self.expired),
+            ("overflow", self.overflow & busy),
+        ):
+            with m.If(happens):
+                m.d.comb += code.eq(_code(name))
+        for n, name in reversed(tuple(enumerate(PORTS))):
+            at = getattr(self, f"{name}_error_address")
+            base = _whole(values, f"{WINDOW_OF[name]}_base")
+            for what, kind in (("error", "response"), ("refused", "window")):
+                with m.If(getattr(self, f"{name}_{what}")):
+                    m.d.comb += [code.eq(_code(kind)), port.eq(n), address.eq(base + at)]
+        for window in reversed(WINDOWS):
+            with m.If(starts & self._misplaced(values, window)):
+                n = [WINDOW_OF[name] for name in PORTS].index(window)
+                m.d.comb += [code.eq(_code("setup")), port.eq(n)]
+
+    def _misplaced(self, values: dict[str, Value], window: str) -> Value:
+        """Whether a window lies elsewhere than its rules say."""
+        first, size = _whole(values, f"{window}_base"), _whole(values, f"{window}_size")
+        wrong = (first | size)[:PAGE_SHIFT].any() | (first + size > 1 << self.address_bits)
+        if window == WINDOW_OF["commands"]:
+            for name in STREAMS:
+                wrong |= values[f"{name}_base"][: exact_log2(WORD_BITS // 8)].any()
+        return wrong
+
+
+def _code(error: str) -> int:
+    return list(ERRORS).index(error)
+
+
+def _whole(values: dict[str, Value], name: str) -> Value:
+    """An address or a size of more than 32 bits."""
+    return Cat(values[f"{name}_lo"], values[f"{name}_hi"])
 
 
 def _word(register: Register, values: dict[str, Value]) -> Value:

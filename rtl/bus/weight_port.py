@@ -31,7 +31,8 @@ class WeightPort(Block):
     Function: `in_job` (rtl.packets.job) leaves as `out_job` in the same order, and its `beats` (> 0) beats
         from `address` on as `weight_data`, as far ahead as a buffer of 32 beats has room. A packet with
         `wait` takes one pulse of `weights_there`, of which up to 255 are kept: if the pulse came in cycle u,
-        its first address goes out from u+1 on and the packet leaves from u+16 (ANNOUNCE) on. `stop`, `clear`,
+        its first address goes out from u+1 on and the packet leaves from u+16 (ANNOUNCE) on. `empty`: no packet
+        waits. `stop`, `clear`,
         `idle`, `error`: rtl.bus.axi.SUPERVISION.
     Throughput: one beat a cycle while the memory answers within 14 cycles; a job a cycle. 8 jobs wait at
         most. A beat is there two cycles after it came.
@@ -65,6 +66,7 @@ class WeightPort(Block):
                 "out_valid": Out(1),
                 "out_ready": In(1),
                 "out_job": Out(self.layout.size),
+                "empty": Out(1),
                 "weights_there": In(1),
                 "weight_valid": Out(1),
                 "weight_ready": In(1),
@@ -104,6 +106,7 @@ class WeightPort(Block):
             port.beats.eq(head.beats),
             transfers.out_ready.eq(port.request_ready),
             self.out_job.eq(jobs.out_data),
+            self.empty.eq(~jobs.out_valid),
             self.out_valid.eq(jobs.out_valid & (~job_out.wait | (ripe != 0))),
             jobs.out_ready.eq(self.out_valid & self.out_ready),
         ]

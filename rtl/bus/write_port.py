@@ -95,6 +95,11 @@ class WritePort(Block):
             self.idle.eq(channel.idle),
             self.error.eq(response & (self.bresp != OKAY) & ~(channel.dropping | self.clear)),
             self.error_address.eq(channel.oldest),
+            *(
+                getattr(self, name).eq(getattr(channel, name))
+                for name in ("asks", "asked_address", "asks_nothing")
+            ),
+            channel.refuse.eq(self.refuse),
         ]
         m.d.sync += [owed.eq(owed + channel.asked - announced), coming.eq(announced)]
         with m.If(self.wvalid & self.wready):

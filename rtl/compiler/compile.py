@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rtl.compiler.chunks import chunks
-from rtl.compiler.image import Image, Layer, Stream
+from rtl.compiler.image import Image, Layer, Stream, Window
 from rtl.compiler.inputs import Fold, InputMap, fold_of
 from rtl.compiler.jobs import jobs
 from rtl.compiler.memory import Map, Memory
@@ -35,11 +35,13 @@ def compile(
     accelerator: Accelerator,
     objective: str = "edp",
     plans: Sequence[Schedule | Source] | None = None,
+    l2_holds_all: bool = False,
 ) -> Image:
     """The memory image of a network.
 
     Args:
         plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
+        l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
 
     Raises:
         InputError: the hardware cannot run a layer; the message names the layer, why, and what would do.
@@ -47,23 +49,25 @@ def compile(
     Geometry(accelerator)
     if plans is None:
         plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
-    memory = Memory()
+    memories = {name: Memory(name) for name in ("maps", "weights", "commands")}
     copies: Copies = {}
     maps: dict[str, Map] = {}
     streams: Packets = {name: [] for name in STREAMS}
     layers = []
     for step in steps(network, plans):
-        maps[step.tensor] = memory.map(network.maps[step.tensor], step.wide)
-        found = _packets(network, step, accelerator, memory, maps, copies)
+        maps[step.tensor] = memories["maps"].map(network.maps[step.tensor], step.wide)
+        found = _packets(network, step, accelerator, memories, maps, copies, l2_holds_all=l2_holds_all)
         layers.append(found[0])
         for name in STREAMS:
             streams[name] += found[1][name]
     placed = {name: np.concatenate([np.zeros(0, np.uint64), *found]) for name, found in streams.items()}
-    ranges = {name: Stream(memory.place(words), len(words)) for name, words in placed.items()}
+    ranges = {name: Stream(memories["commands"].place(words), len(words)) for name, words in placed.items()}
+    memory, windows = _joined(memories)
     return Image(
         network,
         accelerator,
-        memory.words(),
+        memory,
+        windows,
         ranges,
         maps,
         tuple(copies.values()),
@@ -71,6 +75,16 @@ def compile(
         universal_codebook(network) if accelerator.weights.universal else None,
         slow_packets(accelerator, layers, list(ranges.values())),
     )
+
+
+def _joined(memories: dict[str, Memory]) -> tuple[np.ndarray, dict[str, Window]]:
+    """One window behind the other."""
+    parts = {name: memory.words() for name, memory in memories.items()}
+    windows, offset = {}, 0
+    for name, words in parts.items():
+        windows[name] = Window(offset, 8 * len(words))
+        offset += 8 * len(words)
+    return np.concatenate(list(parts.values())), windows
 
 
 def universal_codebook(network: Network) -> np.ndarray | None:
@@ -106,10 +120,13 @@ def _packets(
     network: Network,
     step: Step,
     accelerator: Accelerator,
-    memory: Memory,
+    memories: dict[str, Memory],
     maps: dict[str, Map],
     copies: Copies,
+    *,
+    l2_holds_all: bool,
 ) -> tuple[Layer, Packets]:
+    memory = memories["maps"]
     ofmap = maps[step.tensor]
     found: Packets = {name: [] for name in STREAMS}
     if not isinstance(step.layer, Conv):
@@ -117,7 +134,7 @@ def _packets(
         found["units"] = pass_stripe(network, step, accelerator, ifmap, ofmap)
         return Layer(step.name, step.tensor, step.how, None, 0, 0, 0, 1), found
     assert isinstance(step.how, Schedule)
-    program = lower(step.layer, step.how)
+    program = lower(step.layer, step.how, l2_holds_all)
     ifmap = _map(network, step, step.layer.input, memory, maps, copies)
     residual = None
     if step.add is not None:
@@ -125,7 +142,7 @@ def _packets(
         residual = _map(network, None, other, memory, maps, copies)
     brought = visits(program, ifmap, residual)
     zero = network.zero_point(step.layer.input)
-    found["jobs"] = jobs(step.name, program, memory)
+    found["jobs"] = jobs(step.name, program, memories["weights"])
     found["tiles"] = tiles(step.name, program, brought)
     found["chunks"] = chunks(step.name, program, brought, step.reads, zero)
     found["units"] = stripes(network, step, program, brought, ofmap)

@@ -16,8 +16,25 @@ from sim.systolic.schedule import Schedule, Source
 
 
 @dataclass(frozen=True)
+class Window:
+    """A part of the memory that one kind of AXI master works in.
+
+    Attributes:
+        offset: of its first byte in `Image.memory`; anywhere else if registers say so.
+        bytes: whole pages of 4 KiB.
+    """
+
+    offset: int
+    bytes: int
+
+    def of(self, memory: np.ndarray) -> np.ndarray:
+        """Its words."""
+        return memory[self.offset // 8 : (self.offset + self.bytes) // 8]
+
+
+@dataclass(frozen=True)
 class Stream:
-    """One packet stream: a run of words in memory."""
+    """One packet stream: a run of words in the window `commands`."""
 
     address: int
     words: int
@@ -50,7 +67,8 @@ class Image:
     """A network in memory.
 
     Attributes:
-        memory: uint64 [words] from address 0 on, the network's input still 0.
+        memory: uint64 [words], one window behind the other, the network's input still 0.
+        windows: by name; `maps` come first. Addresses in packets, streams and maps count from the base of theirs.
         streams: by name, in the order of `rtl.packets.STREAMS`.
         maps: by tensor, of those that the accelerator writes.
         inputs: the copies of the network's input.
@@ -61,6 +79,7 @@ class Image:
     network: Network
     accelerator: Accelerator
     memory: np.ndarray
+    windows: Mapping[str, Window]
     streams: Mapping[str, Stream]
     maps: Mapping[str, Map]
     inputs: tuple[InputMap, ...]

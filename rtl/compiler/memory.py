@@ -1,4 +1,4 @@
-"""Where things lie: the map of one tensor, and the memory that grows by what is placed in it."""
+"""Where things lie: the map of one tensor, and the window that grows by what is placed in it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.errors import InputError
+
 ALIGNMENT = 64
 """Bytes; no beat of any port is wider."""
+PAGE_BYTES = 4096
+"""Windows are whole pages (docs/hardware.md section 2)."""
+MOST_BYTES = 1 << 32
+"""Of a window: addresses in packets have 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,7 @@ class Map:
     """A tensor in memory: [y][x][channel], a pixel padded to whole 64-bit words.
 
     Attributes:
-        address: of its first byte.
+        address: of its first byte, in the window `maps`.
         shape: (C, H, W).
         wide: values of 32 bits.
     """
@@ -43,8 +49,10 @@ class Map:
         return np.ascontiguousarray(pixels[..., : self.shape[0]].transpose(2, 0, 1))
 
     def write(self, memory: np.ndarray, tensor: np.ndarray) -> None:
-        """Puts int8 [C, H, W] into uint64 [words]."""
-        self._in(memory).view(np.int8)[..., : self.shape[0]] = tensor.transpose(1, 2, 0)
+        """Puts int8, or of a wide map int32, [C, H, W] into uint64 [words]."""
+        self._in(memory).view("<i4" if self.wide else np.int8)[..., : self.shape[0]] = tensor.transpose(
+            1, 2, 0
+        )
 
     def _in(self, memory: np.ndarray) -> np.ndarray:
         first = self.address // 8
@@ -52,9 +60,10 @@ class Map:
 
 
 class Memory:
-    """Memory in the making, from address 0 on."""
+    """A window in the making; addresses count from its base."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._runs: list[np.ndarray] = []
         self._words = 0
 
@@ -72,4 +81,17 @@ class Memory:
         return Map(self.place(np.zeros(size, np.uint64)), shape, wide)
 
     def words(self) -> np.ndarray:
-        return np.concatenate(self._runs)
+        """uint64 [words], whole pages.
+
+        Raises:
+            InputError: more than an address in a packet reaches.
+        """
+        size = 8 * self._words
+        if size > MOST_BYTES:
+            raise InputError(
+                f"bytes of {self._name}",
+                size,
+                f"a window has {MOST_BYTES} at most",
+                "compile the network in parts, or simulate",
+            )
+        return np.concatenate([*self._runs, np.zeros(-self._words % (PAGE_BYTES // 8), np.uint64)])

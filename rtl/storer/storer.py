@@ -46,8 +46,9 @@ class Storer(Block):
         word; a wide row begins at a multiple of 8 and takes several writes.
         `residual_read` and `residual_word` in cycle t, map_banks words from there in `residual_data` in t+1;
         likewise `pass_read`, `pass_map`, `pass_word` and `pass_data`.
-        `pass_waiting`: the next unit is a pass. `pass_start` begins it: `pass_busy` is 1 from the next cycle
-        on, one cycle for each vector; a result whose last vector is read in cycle t is offered from t+5 on.
+        `empty`: all units have left. `pass_waiting`: the next unit is a pass. `pass_start` begins it:
+        `pass_busy` is 1 from the next cycle on, one cycle for each vector; a result whose last vector is read
+        in cycle t is offered from t+5 on.
     """
 
     kind = "storer"
@@ -89,6 +90,7 @@ class Storer(Block):
                 "row_valid": In(1),
                 "row": In(PSUM_BITS * columns),
                 "overflow": Out(1),
+                "empty": Out(1),
                 "write_map": Out(1),
                 "write_enable": Out(data // 8),
                 "write_word": Out(WORD_ADDRESS_BITS),
@@ -161,6 +163,7 @@ class Storer(Block):
             intake.unit.eq(stripes.unit),
             intake.columns.eq(places.columns),
             self.overflow.eq(intake.overflow),
+            self.empty.eq(stripes.empty),
             lanes.unit.eq(stripes.unit),
             lanes.parameters.eq(stripes.parameters),
             lanes.operand.eq(intake.operand),

@@ -24,7 +24,8 @@ class StripeBuffer(Block):
     Function: takes a unit's packet, and behind that of a unit of rows one word of parameters for each of
         its a*L outputs. `unit` is the packet of the unit that runs while `unit_valid`, `parameters` are those
         of its outputs `group`*L and on; `unit_done` goes on to the next unit. `leaving` is the packet of the
-        oldest unit that has not `left`. `unit_loaded`: pulse for each unit of rows that is complete.
+        oldest unit that has not `left`. `unit_loaded`: pulse for each unit of rows that is complete. `empty`:
+        all units have left, and none was cut short.
     Throughput: one word a cycle. The parameters of a unit load while the unit before it runs.
     Handshake: a word moves when `word_valid` and `word_ready`. `group` in cycle t, for the unit that runs in
         t+1; `parameters` in t+1, two cycles after their last word at the earliest. A unit whose last word
@@ -51,6 +52,7 @@ class StripeBuffer(Block):
                 "parameters": Out(packets.PARAMETER.size * accelerator.columns),
                 "leaving": Out(self.layout.size),
                 "left": In(1),
+                "empty": Out(1),
             }
         )
 
@@ -111,6 +113,7 @@ class StripeBuffer(Block):
             parameters.read_address.eq(Cat(self.group, run_next[0])),
             self.parameters.eq(parameters.read_data),
         ]
+        m.d.comb += self.empty.eq((load == leave) & in_packet & (index == 0))
         m.d.sync += [self.unit_loaded.eq(complete & rows), load.eq(load + complete)]
         with m.If(taken & in_packet):
             m.d.sync += index.eq(Mux(packet_end, 0, index + 1))

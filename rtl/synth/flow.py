@@ -72,6 +72,7 @@ class Synthesis:
             slow one. "abc": only the component's own logic, between its ports and those of the
             components in it.
         netlist: Verilog, one module a component.
+        no_opensta: why OpenSTA was not used, "" where it was.
     """
 
     top: str
@@ -80,6 +81,7 @@ class Synthesis:
     components: tuple[Component, ...]
     timing: str
     netlist: str
+    no_opensta: str = ""
 
     @property
     def area(self) -> float:
@@ -120,6 +122,7 @@ class Synthesis:
             "library": self.library,
             "period_ns": self.period_ns,
             "timing": self.timing,
+            "no_opensta": self.no_opensta,
             "path_ns": self.path_ns,
             "cells": self.cells,
             "area_mm2": {component.kind: component.total_area * 1e-6 for component in self.components}
@@ -168,6 +171,7 @@ def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, per
     texts = reached(texts, top)
     boxes = [name for name in texts if name.startswith(_BLACK_BOX)]
     mapped = [name for name in texts if name not in boxes]
+    no_opensta = timing.problem(library)
     load_ff = _FANOUT * 1e15 * sum(library.driver.pins[pin].capacitance for pin in library.driver.inputs)
     limits = f"set_driving_cell {library.driver.name}\nset_load {load_ff}\n"
 
@@ -179,11 +183,13 @@ def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, per
         told = steps(pool.map(one, mapped), "mapping onto cells", len(mapped))
         found = dict(zip(mapped, told, strict=True))
     cells = {name: found[name].cells if name in found else {} for name in texts}
-    if timing.available():
-        with tempfile.TemporaryDirectory() as scratch:
-            paths = _paths(Path(scratch), found, cells, period_ns, library, load_ff)
-    else:
-        paths = {name: kind.path_ns for name, kind in found.items() if kind.path_ns is not None}
+    paths = {name: kind.path_ns for name, kind in found.items() if kind.path_ns is not None}
+    if not no_opensta:
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                paths = _paths(Path(scratch), found, cells, period_ns, library, load_ff)
+        except timing.TimingError as error:
+            no_opensta = str(error)
     netlist = "\n".join(kind.netlist for kind in found.values())
     instances = _instances(cells, top)
     return Synthesis(
@@ -194,8 +200,9 @@ def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, per
             _component(name, instances[name], cells[name], library, paths.get(name), name in boxes)
             for name in texts
         ),
-        "opensta" if timing.available() else "abc",
+        "abc" if no_opensta else "opensta",
         netlist,
+        no_opensta,
     )
 
 

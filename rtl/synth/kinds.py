@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rtl.synth import yosys
 from rtl.synth.liberty import Library
+from sim import caches
 
 _DELAY = re.compile(r"Delay =\s*([\d.]+) ps")
 
@@ -40,11 +41,10 @@ def map_kind(texts: Mapping[str, str], name: str, library: Library, period_ns: f
     """
     script = _script(texts, name, library, period_ns)
     key = hashlib.sha256(repr((script, sorted(texts.items()), library.texts, limits, _tool())).encode())
-    kept = _cache() / f"{key.hexdigest()[:32]}.json"
+    kept = caches.user("synth") / f"{key.hexdigest()[:32]}.json"
     if kept.exists():
         return Mapped(**json.loads(kept.read_text()))
     mapped = _run(texts, name, library, script, limits)
-    kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as staging:
         json.dump(asdict(mapped), staging)
     os.replace(staging.name, kept)
@@ -92,8 +92,3 @@ def _script(texts: Mapping[str, str], name: str, library: Library, period_ns: fl
 
 def _tool() -> int:
     return yosys.installed().stat().st_mtime_ns
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "codeword" / "synth"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from rtl.synth import yosys
+from rtl.synth.liberty import Library
 
 _SLACK = re.compile(r"^path (\S+)\n(?:.*\n)*?worst slack (\S+)", re.M)
 
@@ -22,8 +26,39 @@ set_load {load_ff} [all_outputs]
 """
 
 
-def available() -> bool:
-    return shutil.which("sta") is not None
+_PROBE = "probe"
+
+
+class TimingError(RuntimeError):
+    """OpenSTA did not give every path."""
+
+
+def problem(library: Library) -> str:
+    """Why OpenSTA cannot be used with a library, "" if it can; asked of a netlist of one cell.
+
+    An old OpenSTA does not know every command of the script, and mapping takes minutes before it would say so.
+    """
+    if shutil.which("sta") is None:
+        return "OpenSTA is not installed"
+    driver = library.driver
+    pins = ", ".join([*(f".{pin}(a)" for pin in driver.inputs), f".{driver.outputs[0]}(y)"])
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        (directory / "probe.v").write_text(
+            f"module {_PROBE}(input a, output y);\n  {driver.name} cell_ ({pins});\nendmodule\n"
+        )
+        try:
+            longest_paths(
+                directory,
+                yosys.write_library(library, directory),
+                {_PROBE: ["probe.v"]},
+                period_ns=1,
+                driver=driver.name,
+                load_ff=1,
+            )
+        except TimingError as error:
+            return f"{error}; it may be too old"
+    return ""
 
 
 def longest_paths(
@@ -41,6 +76,9 @@ def longest_paths(
 
     Args:
         tops: for each module to look at, the Verilog files that hold it and all that is in it.
+
+    Raises:
+        TimingError: OpenSTA failed; the message ends with the last line that it said.
     """
     script = [*(f"read_liberty {name}" for name in libraries), "set_cmd_units -time ns -capacitance fF"]
     limits = _LIMITS.format(period_ns=period_ns, driver=driver, load_ff=load_ff)
@@ -58,5 +96,6 @@ def longest_paths(
     )
     found = dict(_SLACK.findall(done.stdout))
     if done.returncode or not set(tops) <= set(found):
-        raise RuntimeError(f"OpenSTA failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
+        raise TimingError(f"OpenSTA failed and said: {said[-1].strip()[:200]}")
     return {top: period_ns - float(slack) for top, slack in found.items() if slack != "INF"}

@@ -7,15 +7,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rtl import verilog, yosys
-from rtl.verify import shells
+from rtl.verify import activity, given, shells
 from rtl.verify.bench import BENCH, bench
 from rtl.verify.simulators import environment
+from sim import caches
 from sim.accelerator import Accelerator
-from sim.errors import InputError
 from sim.steps import step
 
 RECIPE = {
@@ -54,12 +54,17 @@ MEMORY_WORDS = 1 << 16
 
 
 def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words: int) -> Path:
-    """Directory of the bench with a memory of at least `words` words, from the cache where possible."""
+    """Directory of the bench with a memory of at least `words` words, from the cache where possible.
+
+    Raises:
+        InputError: what is in `rtl_dir` does not build; the message names file and line.
+    """
     settings = environment(simulator)
     size = max(MEMORY_WORDS, 1 << (words - 1).bit_length())
-    texts = sources(accelerator, rtl_dir) | {
-        f"{name}.v": text for name, text in bench(accelerator, size).items()
-    }
+    design = sources(accelerator, rtl_dir)
+    # Of the simulators only Icarus waits for an event at no cost.
+    shown = activity.watched(design) if simulator == "icarus" else design
+    texts = {f"{name}.v": text for name, text in bench(accelerator, size).items()} | shown
     shell = shells.texts(simulator, accelerator)
 
     @step(f"building the simulation, {simulator}")
@@ -72,7 +77,19 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
             _run([*RECIPE[simulator], *texts, *shell], directory, settings)
         shutil.rmtree(directory / "obj_dir", ignore_errors=True)
 
-    return cached(simulator, (RECIPE[simulator], _TO_CPP, _version(simulator)), texts | shell, make)
+    try:
+        return cached(simulator, (RECIPE[simulator], _TO_CPP, _version(simulator)), texts | shell, make)
+    except RuntimeError as error:
+        if rtl_dir is None:
+            raise
+        raise given.blame(Path(rtl_dir), design, str(error)) from None
+
+
+def idle_ports(
+    accelerator: Accelerator, simulator: str, rtl_dir: Path | None, changed: Iterable[int]
+) -> tuple[str, ...] | None:
+    """Ports that never changed, from the numbers that did; None where the simulator does not say."""
+    return activity.idle(sources(accelerator, rtl_dir), changed) if simulator == "icarus" else None
 
 
 def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[Path], None]) -> Path:
@@ -82,10 +99,9 @@ def cached(name: str, recipe: object, texts: Mapping[str, str], make: Callable[[
         recipe: whose repr tells how; another one is made anew.
     """
     key = hashlib.sha256(repr((recipe, sorted(texts.items()))).encode()).hexdigest()
-    target = _cache() / f"{name}-{key[:24]}"
+    target = caches.user("rtl") / f"{name}-{key[:24]}"
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
     try:
         for file, text in texts.items():
@@ -147,15 +163,4 @@ def sources(accelerator: Accelerator, rtl_dir: Path | None) -> dict[str, str]:
     """Verilog of the accelerator by file name: an export, or exported afresh."""
     if rtl_dir is None:
         return {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
-    files = sorted(Path(rtl_dir).glob("*.v"))
-    if not files:
-        raise InputError("rtl", str(rtl_dir), "holds no Verilog", "export the accelerator there")
-    try:
-        return {path.name: path.read_text(encoding="utf-8") for path in files}
-    except UnicodeDecodeError:
-        raise InputError("rtl", str(rtl_dir), "holds a .v file that is no text", "export it again") from None
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "codeword" / "rtl"
+    return given.read(Path(rtl_dir), accelerator)

@@ -138,7 +138,7 @@ class Bench:
         while not self.dut.irq.value and self.cycle < limit:
             await RisingEdge(self.dut.clk)
         found: dict[str, Any] = {"limited": not self.dut.irq.value, "cycles": self.cycle - start}
-        for name in ("status", "error_address", "layers"):
+        for name in ("status", "error_address_lo", "error_address_hi", "layers"):
             found[name] = await self._read(name)
         await self._write("status", INTERRUPT)
         found["irq_after"] = int(self.dut.irq.value)

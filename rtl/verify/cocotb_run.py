@@ -148,6 +148,7 @@ def _outcome(
         found["limited"],
         strays(image, before, memory),
         found["beyond"],
+        found["overflows"],
         *seconds,
     )
     return Outcome(

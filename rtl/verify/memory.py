@@ -18,9 +18,10 @@ endmodule
 """
 
 READ = """\
-// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY >= 1 cycles after its address.
+// AXI4 read slave. Answers in order, one beat a cycle, the first one LATENCY >= 1 cycles after its address. With
+// `later` each burst comes so many cycles after that, and after the one before it.
 module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
-  input clk, input rst, input [31:0] now, input stalls, input [31:0] seed,
+  input clk, input rst, input [31:0] now, input stalls, input [31:0] seed, input [31:0] later,
   input [31:0] araddr, input [7:0] arlen, input arid, input arvalid, output arready,
   output [31:0] address, output rlast, output rid, output rvalid, input rready
 );
@@ -32,6 +33,8 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
   reg [6:0] count;
   reg [7:0] beat;
   reg held;
+  reg [31:0] last;
+  wire [31:0] from = later != 0 & last > now ? last : now;
   wire [1:0] go;
   wire moves = rvalid & rready;
   wire takes = arvalid & arready;
@@ -49,7 +52,8 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
       addresses[tail] <= araddr;
       lengths[tail] <= arlen;
       ids[tail] <= arid;
-      dues[tail] <= now + LATENCY;
+      dues[tail] <= from + LATENCY + later;
+      last <= from + LATENCY + later;
       tail <= tail + 1;
     end
     if (moves) beat <= rlast ? 0 : beat + 1;
@@ -62,6 +66,7 @@ module bench_read #(parameter LATENCY = 4, SHIFT = 3, SEED = 1) (
       count <= 0;
       beat <= 0;
       held <= 0;
+      last <= 0;
     end
   end
 endmodule
@@ -150,21 +155,22 @@ endmodule
 DRAM = """\
 // DRAM in front of L2 (docs/timing.md section 7). `table_` holds the transfers in their fixed order: tiles
 // that have to be there before it, layers that have to have begun, jobs that have to be written, cycles, and
-// whether it is a map. One at a time; what it brings is announced LATENCY later, weights ANNOUNCE cycles
-// before that, maps one.
+// whether it is a map. With `restart` those from `first` to before `last` begin. One at a time; what it brings
+// is announced LATENCY later, weights ANNOUNCE cycles before that, maps one.
 module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
-  input clk, input rst, input [31:0] now, input [31:0] transfers,
+  input clk, input rst, input [31:0] now, input restart, input [15:0] first, input [15:0] last,
   input begin_layer, input job_written, input tile_there, output weights_there, output maps_there
 );
   reg [128:0] table_ [0:DEPTH-1];
-  reg [31:0] next, layers, jobs, tiles, free;
+  reg [15:0] next, end_;
+  reg [31:0] layers, jobs, tiles, free;
   reg [31:0] weights_due [0:15];
   reg [31:0] maps_due [0:15];
   reg [3:0] w_head, w_tail, m_head, m_tail;
   wire [31:0] tiles_needed, layers_needed, jobs_needed, cycles;
   wire map;
-  assign {tiles_needed, layers_needed, jobs_needed, cycles, map} = table_[next[15:0]];
-  wire starts = next != transfers & now >= free & tiles >= tiles_needed & layers >= layers_needed
+  assign {tiles_needed, layers_needed, jobs_needed, cycles, map} = table_[next];
+  wire starts = next != end_ & now >= free & tiles >= tiles_needed & layers >= layers_needed
     & jobs >= jobs_needed & layers != 0;
   assign weights_there = w_head != w_tail & now >= weights_due[w_head];
   assign maps_there = m_head != m_tail & now >= maps_due[m_head];
@@ -187,12 +193,45 @@ module bench_dram #(parameter LATENCY = 100, ANNOUNCE = 16, DEPTH = 65536) (
     if (weights_there) w_head <= w_head + 1;
     if (maps_there) m_head <= m_head + 1;
     if (rst) begin
-      {next, layers, jobs, tiles, free} <= 0;
+      {next, end_} <= 0;
+    end
+    if (restart) begin
+      next <= first;
+      end_ <= last;
+    end
+    if (rst | restart) begin
+      {layers, jobs, tiles, free} <= 0;
       {w_head, w_tail, m_head, m_tail} <= 0;
     end
   end
 endmodule
 """
 
-MODULES = {"bench_pauses": PAUSES, "bench_read": READ, "bench_write": WRITE, "bench_dram": DRAM}
+RULES = """\
+// What AXI4 asks of a channel of addresses: an offer stays until it is taken; a burst of whole beats that rise
+// ends within its page of 4096 bytes. All bear the ID 0.
+module bench_rules #(parameter BITS = 32, SHIFT = 3) (
+  input clk, input rst, input [BITS-1:0] addr, input [7:0] len, input [2:0] size, input [1:0] burst, input id,
+  input valid, input ready, output broken
+);
+  reg waits;
+  reg [BITS+13:0] offered;
+  wire [12:0] end_ = {1'b0, addr[11:0]} + (({5'd0, len} + 13'd1) << SHIFT);
+  wire [2:0] beat = SHIFT;
+  always @(posedge clk) begin
+    waits <= ~rst & valid & ~ready;
+    offered <= {addr, len, size, burst, id};
+  end
+  assign broken = (waits & (~valid | {addr, len, size, burst, id} != offered))
+    | (valid & (size != beat | burst != 2'd1 | id | end_ > 13'd4096));
+endmodule
+"""
+
+MODULES = {
+    "bench_rules": RULES,
+    "bench_pauses": PAUSES,
+    "bench_read": READ,
+    "bench_write": WRITE,
+    "bench_dram": DRAM,
+}
 """Verilog text by module name."""

@@ -35,8 +35,11 @@ class Case:
     images: np.ndarray
 
 
-def random_case(accelerator: Accelerator, seed: int) -> Case:
+def random_case(accelerator: Accelerator, seed: int, l2_holds_all: bool = False) -> Case:
     """A case; the same for the same seed.
+
+    Args:
+        l2_holds_all: no packet of its image waits for DRAM.
 
     Raises:
         InputError: a machine that the hardware cannot be.
@@ -47,7 +50,7 @@ def random_case(accelerator: Accelerator, seed: int) -> Case:
         try:
             network = _network(accelerator, rng)
             plans = _plans(accelerator, network, rng)
-            image = compile(network, accelerator, plans=plans)
+            image = compile(network, accelerator, plans=plans, l2_holds_all=l2_holds_all)
         except InputError as error:  # what does not fit; draw again
             problem = error
             continue

@@ -38,6 +38,9 @@ class VerifyResult:
         wall_s: seconds in all; build_s of them exporting and building.
         cycles_per_second: of the simulation.
         warnings: why cycles may differ; see `rtl.compiler.Image`.
+        networks: how many ran.
+        idle: what the runs say nothing about: COMPONENT.PORT whose value never changed, or COMPONENT where none
+            did; None where that was not watched (Icarus does), or where something differs.
     """
 
     words_compared: int
@@ -53,6 +56,8 @@ class VerifyResult:
     build_s: float
     cycles_per_second: float
     warnings: tuple[str, ...] = ()
+    networks: int = 1
+    idle: tuple[str, ...] | None = None
 
     @property
     def equal(self) -> bool:

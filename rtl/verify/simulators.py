@@ -20,8 +20,13 @@ def choose(simulator: str, accelerator: Accelerator, cycles: int) -> str:
     """What "auto" means for a run of so many cycles: what is done soonest, the build included."""
     if simulator != "auto":
         return simulator
-    work = cycles * accelerator.rows * accelerator.columns
-    return min(SECONDS, key=lambda name: SECONDS[name][0] + SECONDS[name][1] * work)
+    return min(SECONDS, key=lambda name: seconds(name, accelerator, cycles))
+
+
+def seconds(simulator: str, accelerator: Accelerator, cycles: int) -> float:
+    """To build and run so many cycles, about."""
+    build, place = SECONDS[simulator]
+    return build + place * cycles * accelerator.rows * accelerator.columns
 
 
 def environment(simulator: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtl.compiler import Image, compile
 from rtl.geometry import Geometry
-from rtl.verify import model, simulators
+from rtl.verify import build, model, simulators
 from rtl.verify.random_network import random_case
 from rtl.verify.result import LayerResult, VerifyResult
 from rtl.verify.run import Conditions, Run, run_image
@@ -36,6 +36,7 @@ def verify_network(
     objective: str = "edp",
     plans: Sequence[Schedule | Source] | None = None,
     stalls: int | None = None,
+    l2_holds_all: bool = False,
 ) -> VerifyResult:
     """Compares every value that every layer writes, its cycles and its counters.
 
@@ -45,19 +46,29 @@ def verify_network(
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
         plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
         stalls: seed of random stalls on every channel of the bus; cycles are then not compared.
+        l2_holds_all: no packet waits for DRAM, in RTL and engine.
 
     Raises:
         InputError: the hardware cannot run a layer, or the simulator or the export is missing.
     """
     begin = time.perf_counter()
-    image = compile(network, accelerator, objective, plans)
-    expected = simulate(network, accelerator, images[:1], compare=False, objective=objective, plans=plans)
+    image = compile(network, accelerator, objective, plans, l2_holds_all)
+    expected = simulate(
+        network,
+        accelerator,
+        images[:1],
+        compare=False,
+        objective=objective,
+        plans=plans,
+        l2_holds_all=l2_holds_all,
+    )
     cycles = sum(layer.total_cycles for layer in expected.layers)
     chosen = simulators.choose(simulator, accelerator, cycles)
-    found = run_image(
-        image, images[0], 4 * cycles + 5_000, chosen, Path(rtl_dir) if rtl_dir else None, Conditions(stalls)
-    )
-    return compare(image, expected, found, stalls is not None, chosen, begin)
+    given = Path(rtl_dir) if rtl_dir else None
+    found = run_image(image, images[0], 4 * cycles + 5_000, chosen, given, Conditions(stalls))
+    result = compare(image, expected, found, stalls is not None, chosen, begin)
+    idle = build.idle_ports(accelerator, chosen, given, found.changed) if result.equal else None
+    return replace(result, idle=idle)
 
 
 def verify_random(
@@ -66,12 +77,20 @@ def verify_random(
     simulator: str = "auto",
     rtl_dir: str | Path | None = None,
     stalls: int | None = None,
+    l2_holds_all: bool = False,
 ) -> VerifyResult:
     """`verify_network` on a random small network with random schedules."""
     Geometry(accelerator)
     case = random_case(accelerator, seed)
     return verify_network(
-        accelerator, case.network, case.images, simulator, rtl_dir, plans=case.plans, stalls=stalls
+        accelerator,
+        case.network,
+        case.images,
+        simulator,
+        rtl_dir,
+        plans=case.plans,
+        stalls=stalls,
+        l2_holds_all=l2_holds_all,
     )
 
 
@@ -83,6 +102,7 @@ def verify_layer(
     simulator: str = "auto",
     rtl_dir: str | Path | None = None,
     stalls: int | None = None,
+    l2_holds_all: bool = False,
 ) -> VerifyResult:
     """`verify_network` on one layer of a network, with the ifmap that it has there.
 
@@ -107,7 +127,9 @@ def verify_layer(
     ifmap = image[:1] if conv.input == "input" else functional.run(network, image[:1])[conv.input]
     spec = TensorSpec(network.maps[conv.input], zero_point=network.zero_point(conv.input))
     alone = Network(network.name, spec, (replace(conv, input="input"),))
-    return verify_network(accelerator, alone, ifmap, simulator, rtl_dir, stalls=stalls)
+    return verify_network(
+        accelerator, alone, ifmap, simulator, rtl_dir, stalls=stalls, l2_holds_all=l2_holds_all
+    )
 
 
 def compare(
@@ -194,7 +216,7 @@ def _whole_run(found: Run, total: dict[str, int], mismatches: _Mismatches) -> No
         wrong = not found.limited and read != count
         mismatches.add(wrong, f"register of counter {name}: expected {count}, found {read}")
     mismatches.add(
-        found.protocol_errors + found.limited + found.strays,
+        found.protocol_errors + found.overflows + found.limited + found.strays,
         "the run did not end"
         if found.limited
         else "a word beyond the maps has changed"

@@ -32,7 +32,8 @@ class Loader(Block):
     Handshake: a job moves when `job_valid` and `job_ready`, in its first cycle, in which its first
         beat may move; `idle`: no job is at hand. A beat moves when `weight_valid` and
         `weight_ready`; a job has at least one. `row_written`: of a chunk; `job_written`: the
-        last row of a job, of a codebook too, is written.
+        last row of a job, of a codebook too, is written. `write_enable`: the array row at hand, with the first
+        one of an entry also those that the entry has no row for.
     """
 
     kind = "loader"
@@ -124,7 +125,11 @@ class Loader(Block):
         # Registers between look-up and write.
         target = Signal.like(row, reset_less=True)
         address = Signal(geometry.wrf_address_bits, reset_less=True)
+        # The first row of an entry goes to the array rows without a channel too: their activations are 0, but
+        # 0 times the unknown word of a register file that was never written is unknown in a simulation.
+        beside = Signal(acc.rows, reset_less=True)
         with m.If(looks):
+            m.d.sync += beside.eq(Mux(row == 0, Const(-1, acc.rows) << rows, 0))
             m.d.sync += [target.eq(row), address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0))]
         if acc.coded:
             decoder = self._decode(m, buffer.row, width, job, filling)
@@ -137,7 +142,7 @@ class Loader(Block):
             m.d.comb += [looks.eq(present), words.values.eq(values)]
         self._place_row(m, words, entries, job, looks, row_end)
         m.d.comb += [
-            self.write_enable.eq(self.row_written << target),
+            self.write_enable.eq(Mux(self.row_written, (1 << target) | beside, 0)),
             self.write_address.eq(address),
             self.write_data.eq(words.words),
         ]

@@ -159,6 +159,9 @@ class Accelerator(BaseModel):
         description="registers in loader, operand edge, deskew and PRF; without them an idealised array, "
         "as SCALE-Sim assumes",
     )
+    address_bits: int = Field(
+        32, ge=32, le=40, description="bits of the addresses at the AXI ports of the Verilog"
+    )
     clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(
         "mvq40",

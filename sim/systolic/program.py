@@ -84,6 +84,7 @@ class Program:
         codebook: uint64 [c, weight_port_bits/64], the codebook job, empty without one.
         ifmap_shape: (C, H, W) of the padded (and folded) ifmap that tokens read.
         rom: int8 [k, d] of the codebook ROM, [0, d] without one.
+        l2_holds_all: L2 holds weights and maps before the run, and takes what exceeds its share.
     """
 
     schedule: Schedule
@@ -93,6 +94,7 @@ class Program:
     codebook: np.ndarray
     ifmap_shape: tuple[int, int, int]
     rom: np.ndarray
+    l2_holds_all: bool = False
 
 
 class _Loops(NamedTuple):
@@ -252,15 +254,19 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 
-def lower(layer: Conv, schedule: Schedule) -> Program:
+def lower(layer: Conv, schedule: Schedule, l2_holds_all: bool = False) -> Program:
     """The program of a layer of a network.
 
     Args:
         layer: the convolution; its weight must have the schedule's format (dense schedules
             take any weight, decoded).
+        l2_holds_all: nothing comes from DRAM.
     """
     shape, port = schedule.shape, schedule.accelerator.weight_port_bits
     chunks, visits = chunk_table(schedule)
+    if l2_holds_all:
+        chunks["dram_bytes"] = 0
+        visits["dram_bytes"] = 0
     codebook = np.zeros((0, port // 64), np.uint64)
     rom = np.zeros((0, schedule.accelerator.codeword_length), np.int8)
     values = schedule.stream.pack(layer.weight, schedule.accelerator)
@@ -281,7 +287,7 @@ def lower(layer: Conv, schedule: Schedule) -> Program:
     bottom, right = shape.padding if shape.padding_end is None else shape.padding_end
     wide = shape.size[1] if folded else shape.size[1] + left + right
     ifmap_shape = (shape.channels, shape.size[0] + top + bottom, wide)
-    return Program(schedule, chunks, visits, beats, codebook, ifmap_shape, rom)
+    return Program(schedule, chunks, visits, beats, codebook, ifmap_shape, rom, l2_holds_all)
 
 
 def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:

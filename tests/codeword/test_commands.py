@@ -129,7 +129,7 @@ def test_verify_a_layer(codeword: Command, network: Path) -> None:
 def test_verify_finds_a_fault_in_edited_verilog(codeword: Command, tmp_path: Path) -> None:
     folder = tmp_path / "rtl"
     assert codeword("verilog", "-a", "ews-8", "-o", folder).status == 0
-    options = ("verify", "-a", "ews-8", "--seed", 4, "--rtl", folder)
+    options = ("verify", "-a", "ews-8", "--seed", 4, "--networks", 1, "--rtl", folder)
     assert codeword(*options).status == 0
     pe = folder / "codeword_pe.v"
     text = pe.read_text()
@@ -142,14 +142,14 @@ def test_verify_finds_a_fault_in_edited_verilog(codeword: Command, tmp_path: Pat
 
 
 def test_verify_random_network_prints_a_verdict(codeword: Command) -> None:
-    result = codeword("verify", "-a", "ews-8", "--seed", 4)
+    result = codeword("verify", "-a", "ews-8", "--seed", 4, "--networks", 1)
     assert result.status == 0
     assert "0 mismatches" in result.out
     assert "equal." in result.out
 
 
 def test_verify_with_stalls_compares_values(codeword: Command) -> None:
-    result = codeword("verify", "-a", "ews-8", "--seed", 4, "--stalls", "--json")
+    result = codeword("verify", "-a", "ews-8", "--seed", 4, "--networks", 1, "--stalls", "--json")
     fields = json.loads(result.out)
     assert (result.status, fields["mismatches"]) == (0, 0)
     assert fields["cycles_rtl"] > fields["cycles_model"]
@@ -172,7 +172,7 @@ def test_a_mismatch_is_status_one_and_named(codeword: Command, monkeypatch: pyte
         return replace(original(*arguments, **options), mismatches=1, first_mismatch="conv0, y 2")
 
     monkeypatch.setattr(verify, "verify_random", broken)
-    result = codeword("verify", "-a", "ews-8")
+    result = codeword("verify", "-a", "ews-8", "--networks", 1)
     assert result.status == 1
     assert "DIFFERENT: conv0, y 2" in result.out
 
@@ -221,7 +221,7 @@ def test_vim_vq_compresses_deit(codeword: Command, tmp_path: Path) -> None:
 def test_help_names_every_verb(codeword: Command) -> None:
     result = codeword("--help")
     assert result.status == 0
-    for verb in ("compress", "estimate", "simulate", "verilog", "synth", "verify", "report"):
+    for verb in ("compress", "estimate", "simulate", "verilog", "compile", "synth", "verify", "report"):
         assert verb in result.out
 
 

@@ -22,7 +22,7 @@ def worked(*_: object, **__: object) -> None:
 @pytest.fixture
 def verbs(network: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[object, ...]]:
     """Every verb that writes, ready for the place to write to; none may come to its work."""
-    for name in ("compress", "simulate", "verilog"):
+    for name in ("compile", "compress", "simulate", "verilog"):
         monkeypatch.setattr(api, name, worked)
     monkeypatch.setattr("rtl.synth.read", worked)
     monkeypatch.setattr("codeword.reports.registry.import_module", worked)
@@ -30,6 +30,7 @@ def verbs(network: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[obj
         "compress": ("compress", "resnet20-fashion", "-o"),
         "simulate": ("simulate", network, "-a", "ews-cms-16", "-o"),
         "verilog": ("verilog", "-a", "ews-4", "-o"),
+        "compile": ("compile", network, "-a", "ews-cms-16", "-o"),
         "synth": ("synth", "-a", "ews-4", "--liberty", "cells.lib", "-o"),
         "report": ("report", "scaling", "--out"),
     }
@@ -38,7 +39,7 @@ def verbs(network: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[obj
 FILES = {"compress": ".safetensors", "simulate": ".npy", "report": ".json"}
 
 
-@pytest.mark.parametrize("verb", ["compress", "simulate", "verilog", "synth", "report"])
+@pytest.mark.parametrize("verb", ["compress", "simulate", "verilog", "compile", "synth", "report"])
 def test_a_place_in_no_folder(
     codeword: Command, verbs: dict[str, tuple[object, ...]], tmp_path: Path, verb: str
 ) -> None:
@@ -47,7 +48,7 @@ def test_a_place_in_no_folder(
     assert not place.parent.exists()
 
 
-@pytest.mark.parametrize("verb", ["compress", "simulate", "verilog", "synth", "report"])
+@pytest.mark.parametrize("verb", ["compress", "simulate", "verilog", "compile", "synth", "report"])
 def test_a_folder_that_is_read_only(
     codeword: Command,
     verbs: dict[str, tuple[object, ...]],
@@ -72,7 +73,7 @@ def test_a_folder_or_device_in_place_of_a_file(
     assert_refused(codeword(*verbs[verb], place), str(place), "is no regular file")
 
 
-@pytest.mark.parametrize("verb", ["verilog", "synth"])
+@pytest.mark.parametrize("verb", ["verilog", "compile", "synth"])
 def test_a_file_in_place_of_a_folder(
     codeword: Command, verbs: dict[str, tuple[object, ...]], tmp_path: Path, verb: str
 ) -> None:

@@ -72,28 +72,3 @@ def test_without_a_home_it_is_kept_in_a_temporary_folder(read_only: Path) -> Non
 
 def test_where_nothing_can_be_written_it_runs(read_only: Path) -> None:
     assert run(read_only) == ("", [kept.COMPILING])
-
-
-@pytest.mark.parametrize("attack", ["writable", "link", "file"])
-def test_a_temporary_folder_of_others_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attack: str
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    folder = tmp_path / f"codeword-{os.getuid()}"
-    if attack == "link":
-        (tmp_path / "theirs").mkdir()
-        folder.symlink_to(tmp_path / "theirs")
-    elif attack == "writable":
-        folder.mkdir()
-        folder.chmod(0o777)
-    else:
-        folder.touch()
-    assert kept._temporary() == ""
-
-
-def test_a_temporary_folder_is_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    folder = Path(kept._temporary())
-    assert folder.parent == tmp_path
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert kept._temporary() == str(folder)

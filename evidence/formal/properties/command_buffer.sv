@@ -4,14 +4,14 @@ module command_buffer (
     input clk, input start, input [`ADDRESS_BITS-1:0] base, input [`LENGTH_BITS-1:0] count, input clear, input take,
     input write, input [`WORD_BITS-1:0] write_data, input out_ready, input pick);
   localparam BITS = $clog2(`COMMAND_WORDS + 1) + 1;
-  wire wants, out_valid, settled;
+  wire wants, out_valid, settled, empty;
   wire [`ADDRESS_BITS-1:0] address;
   wire [$clog2(`COMMAND_BURST+1)-1:0] words;
   wire [`WORD_BITS-1:0] out_data;
   codeword_command_buffer dut (
       .clk(clk), .rst(1'b0), .start(start), .base(base), .count(count), .clear(clear), .wants(wants),
       .address(address), .words(words), .take(take), .write(write), .write_data(write_data), .out_valid(out_valid),
-      .out_ready(out_ready), .out_data(out_data), .settled(settled));
+      .out_ready(out_ready), .out_data(out_data), .settled(settled), .empty(empty));
   stream_rules #(`WORD_BITS) rules (clk, clear, out_valid, out_ready, out_data);
   wire [BITS-1:0] held;
   wire leaves = out_valid && out_ready;
@@ -38,5 +38,6 @@ module command_buffer (
     assert (held + owing <= `COMMAND_WORDS);
     if (left != 0 && held == 0 && owing == 0) assert (wants);
     if (settled) assert (owing == 0);
+    assert (empty == (left == 0 && owing == 0 && held == 0));
   end
 endmodule

@@ -3,7 +3,7 @@
 module command_port (
     input clk, input start, input [4*`ADDRESS_BITS-1:0] bases, input [4*`LENGTH_BITS-1:0] counts,
     input [3:0] out_ready, input arready, input [63:0] rdata, input [1:0] rresp, input rlast, input rvalid,
-    input stop, input clear);
+    input stop, input clear, input refuse);
   wire primed, arvalid, arid, rready, idle, error, discards, waits, drops;
   wire [3:0] out_valid;
   wire [`JOB_BITS-1:0] jobs;
@@ -26,7 +26,7 @@ module command_port (
       .tiles_ready(out_ready[1]), .chunks_ready(out_ready[2]), .units_ready(out_ready[3]), .jobs_packet(jobs),
       .tiles_packet(tiles), .chunks_packet(chunks), .units_word(units), .araddr(araddr), .arlen(arlen),
       .arsize(arsize), .arburst(arburst), .arid(arid), .arvalid(arvalid), .arready(arready), .rdata(rdata),
-      .rresp(rresp), .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready), .stop(stop), .clear(clear),
+      .rresp(rresp), .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready), .stop(stop), .clear(clear), .refuse(refuse),
       .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
       , .waits(requests), .size(size), .port_address(request_address), .count(count_inside),

@@ -2,11 +2,11 @@
 // packet, any, is followed; `before` packets leave before it.
 module packet_assembler (
     input clk, input clear, input in_valid, input [`WORD_BITS-1:0] in_data, input out_ready, input pick);
-  wire in_ready, out_valid;
+  wire in_ready, out_valid, empty;
   wire [3*`WORD_BITS-1:0] out_data;
   codeword_packet_assembler_3 dut (
       .clk(clk), .rst(1'b0), .clear(clear), .in_valid(in_valid), .in_ready(in_ready), .in_data(in_data),
-      .out_valid(out_valid), .out_ready(out_ready), .out_data(out_data));
+      .out_valid(out_valid), .out_ready(out_ready), .out_data(out_data), .empty(empty));
   stream_rules #(3*`WORD_BITS) rules (clk, clear, out_valid, out_ready, out_data);
   wire enters = in_valid && in_ready, leaves = out_valid && out_ready;
   reg [1:0] number = 0, place;
@@ -36,6 +36,7 @@ module packet_assembler (
   wire [`WORD_BITS-1:0] shown = out_data >> place * `WORD_BITS;
   always @* begin
     assert (out_valid == waiting);
+    assert (empty == (!waiting && number == 0));
     if (number != 2) assert (in_ready);
 `ifdef FALSE_PACKET_ASSEMBLER
     if (followed && out_valid) assert (shown == word);

@@ -2,7 +2,7 @@
 module read_port (
     input clk, input request_valid, input [31:0] address, input [16:0] beats, input [5:0] room,
     input data_ready, input arready, input [63:0] rdata, input [1:0] rresp, input rlast, input rvalid, input stop,
-    input clear);
+    input clear, input refuse);
   wire request_ready, data_valid, arvalid, arid, rready, idle, error;
   wire [4:0] asked;
   wire [63:0] data;
@@ -19,7 +19,7 @@ module read_port (
       .beats(beats), .room(room), .asked(asked), .data_valid(data_valid), .data_ready(data_ready), .data(data),
       .araddr(araddr), .arlen(arlen), .arsize(arsize), .arburst(arburst), .arid(arid), .arvalid(arvalid),
       .arready(arready), .rdata(rdata), .rresp(rresp), .rlast(rlast), .rid(1'b0), .rvalid(rvalid),
-      .rready(rready), .stop(stop), .clear(clear), .idle(idle), .error(error), .error_address(error_address),
+      .rready(rready), .stop(stop), .clear(clear), .refuse(refuse), .idle(idle), .error(error), .error_address(error_address),
       .\channel.begun (in_request), .\channel.rest_address (rest_address), .\channel.rest_beats (rest_beats),
       .\channel.underway_level (level), .\channel.waiting (waiting), .\channel.dropping (drops));
   burst_rules bursts (clk, arvalid, arready, araddr, arlen, arsize, arburst, arid);

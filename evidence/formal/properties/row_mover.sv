@@ -4,7 +4,7 @@ module row_mover (
     input clk, input row_valid, input row_map, input [`WORD_ADDRESS_BITS-1:0] row_word, input [2:0] row_offset,
     input [$clog2(`ROW_BYTES+1)-1:0] row_bytes, input [`ADDRESS_BITS-1:0] row_address, input row_ends_unit,
     input [`WORD_ADDRESS_BITS:0] row_ring, input [63:0] read_data, input awready, input wready, input [1:0] bresp,
-    input bvalid, input stop, input clear, input pick_burst, input pick_word);
+    input bvalid, input stop, input clear, input pick_burst, input pick_word, input refuse);
   wire row_ready, read_enable, read_map, unit_sent, awvalid, awid, wvalid, wlast, bready, idle, error;
   wire [`WORD_ADDRESS_BITS-1:0] read_word;
   wire [`ADDRESS_BITS-1:0] awaddr, error_address;
@@ -19,7 +19,7 @@ module row_mover (
       .read_data(read_data), .unit_sent(unit_sent), .awaddr(awaddr), .awlen(awlen), .awsize(awsize),
       .awburst(awburst), .awid(awid), .awvalid(awvalid), .awready(awready), .wdata(wdata), .wstrb(wstrb),
       .wlast(wlast), .wvalid(wvalid), .wready(wready), .bresp(bresp), .bid(1'b0), .bvalid(bvalid), .bready(bready),
-      .stop(stop), .clear(clear), .idle(idle), .error(error), .error_address(error_address)
+      .stop(stop), .clear(clear), .refuse(refuse), .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
       , .requested(requested), .rest(rest), .rest_word(rest_word), .port_word_strobe(word_strobe),
       .\port.owed (owed), .\port.coming (coming), .\port.sent (sent_inside), .\port.queue_level (queue_level),

@@ -3,7 +3,7 @@
 module tile_mover (
     input clk, input tile_valid, input [`TILE_BITS-1:0] tile_packet, input begin_layer, input visit_end,
     input maps_there, input arready, input [63:0] rdata, input [1:0] rresp, input rlast, input rvalid, input stop,
-    input clear);
+    input clear, input refuse);
   wire tile_ready, tile_there, write_enable, write_group, arvalid, arid, rready, idle, error, waits, drops, discards;
   wire [`WORD_ADDRESS_BITS-1:0] write_word;
   wire [63:0] write_data;
@@ -17,7 +17,7 @@ module tile_mover (
       .write_enable(write_enable), .write_group(write_group), .write_word(write_word), .write_data(write_data),
       .araddr(araddr), .arlen(arlen), .arsize(arsize), .arburst(arburst), .arid(arid), .arvalid(arvalid),
       .arready(arready), .rdata(rdata), .rresp(rresp), .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready),
-      .stop(stop), .clear(clear), .idle(idle), .error(error), .error_address(error_address)
+      .stop(stop), .clear(clear), .refuse(refuse), .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
       , .awaited(awaited), .beats(beats), .all_asked(all_asked), .follows(follows), .\wait (setup), .later(later),
       .\runs.valid (run_valid), .\runs.line_count (lines), .\runs.lines_left (lines_left),

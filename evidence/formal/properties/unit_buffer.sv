@@ -4,13 +4,13 @@
 module unit_buffer (
     input clk, input word_valid, input [`WORD_BITS-1:0] word, input unit_done, input [`GROUP_BITS-1:0] group,
     input left, input pick);
-  wire word_ready, unit_valid, unit_loaded;
+  wire word_ready, unit_valid, unit_loaded, empty;
   wire [`UNIT_BITS-1:0] unit, leaving;
   wire [`COLUMNS*`PARAMETER_BITS-1:0] parameters;
   codeword_unit_buffer dut (
       .clk(clk), .rst(1'b0), .word_valid(word_valid), .word_ready(word_ready), .word(word), .unit(unit),
       .unit_valid(unit_valid), .unit_done(unit_done), .unit_loaded(unit_loaded), .group(group),
-      .parameters(parameters), .leaving(leaving), .left(left));
+      .parameters(parameters), .leaving(leaving), .left(left), .empty(empty));
   // Units that are complete, have run and have left, modulo 8; what the next word is.
   reg [2:0] complete = 0, run = 0, gone = 0;
   reg in_packet = 1, rows;
@@ -64,6 +64,7 @@ module unit_buffer (
     assume (!left || gone != run);
     assert (unit_valid == (complete != run));
     assert (unit_loaded == loaded);
+    assert (empty == (complete == gone && in_packet && index == 0));
     assert (in_order && held <= 4);
     if (followed && unit_valid && runs) begin
       if (`OF_PACKET) assert (unit[`PLACE * `WORD_BITS + `WHICH] == kept);

@@ -3,7 +3,7 @@
 module weight_port (
     input clk, input in_valid, input [`JOB_BITS-1:0] in_job, input out_ready, input weights_there, input weight_ready,
     input arready, input [`BEAT_BITS-1:0] rdata, input [1:0] rresp, input rlast, input rvalid, input stop, input clear,
-    input pick_job, input pick_beat);
+    input pick_job, input pick_beat, input refuse);
   localparam SIZE = $clog2(`BEAT_BITS / 8);
   wire waits, drops;
   wire [$clog2(`OUTSTANDING+1)-1:0] begun, taken;
@@ -20,7 +20,7 @@ module weight_port (
       .out_ready(out_ready), .out_job(out_job), .weights_there(weights_there), .weight_valid(weight_valid),
       .weight_ready(weight_ready), .weight_data(weight_data), .araddr(araddr), .arlen(arlen), .arsize(arsize),
       .arburst(arburst), .arid(arid), .arvalid(arvalid), .arready(arready), .rdata(rdata), .rresp(rresp),
-      .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready), .stop(stop), .clear(clear), .idle(idle),
+      .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready), .stop(stop), .clear(clear), .refuse(refuse), .idle(idle),
       .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
       , .reserved(reserved), .ripe(ripe), .there(there), .ripening(ripening), .\jobs.level (jobs_level),

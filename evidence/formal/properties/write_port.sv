@@ -3,7 +3,7 @@
 module write_port (
     input clk, input request_valid, input [`ADDRESS_BITS-1:0] address, input [`REQUEST_BITS-1:0] beats,
     input word_valid, input [7:0] word_data, input word_strobe, input awready, input wready, input [1:0] bresp,
-    input bvalid, input stop, input clear, input pick);
+    input bvalid, input stop, input clear, input pick, input refuse);
   wire request_ready, word_ready, awvalid, awid, wvalid, wlast, bready, idle, error;
   wire [`ADDRESS_BITS-1:0] awaddr, error_address;
   wire [7:0] awlen, wdata;
@@ -15,7 +15,7 @@ module write_port (
       .beats(beats), .word_ready(word_ready), .word_valid(word_valid), .word_data(word_data),
       .word_strobe(word_strobe), .awaddr(awaddr), .awlen(awlen), .awsize(awsize), .awburst(awburst), .awid(awid),
       .awvalid(awvalid), .awready(awready), .wdata(wdata), .wstrb(wstrb), .wlast(wlast), .wvalid(wvalid),
-      .wready(wready), .bresp(bresp), .bid(1'b0), .bvalid(bvalid), .bready(bready), .stop(stop), .clear(clear),
+      .wready(wready), .bresp(bresp), .bid(1'b0), .bvalid(bvalid), .bready(bready), .stop(stop), .clear(clear), .refuse(refuse),
       .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
       , .owed(owed), .coming(coming), .sent(sent_inside), .queue_level(queue_level), .\lengths.level (lengths_level),

@@ -27,7 +27,7 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
     added = ofmap if shape.residual else 0
     dram = int(chunks["dram_bytes"].sum()) + maps
     l2 = counters["beats"] * schedule.accelerator.weight_port_bits // 8 + ifmap + residual + ofmap
-    if schedule.spills:
+    if schedule.spills and not program.l2_holds_all:
         dram += shape.ofmap_bytes
     l2 += dram  # what DRAM delivers is written, what it takes is read
     l1 = ifmap + residual + ofmap  # filled by DMA, or emptied by it

@@ -34,6 +34,7 @@ def simulate(
     registers: bool = False,
     arbitrated: bool = False,
     plans: Sequence[Schedule | Source] | None = None,
+    l2_holds_all: bool = False,
 ) -> Simulation:
     """Runs a network on an accelerator, cycle by cycle.
 
@@ -43,6 +44,7 @@ def simulate(
         registers: clock every register of the array instead of computing a psum row at once.
         arbitrated: an L1 whose banks all clients share; see `sim.systolic.engine.core.run_program`.
         plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
+        l2_holds_all: L2 holds weights and maps before the run; nothing comes from DRAM or goes there.
 
     Raises:
         InputError: the machine cannot run a layer of this network.
@@ -51,7 +53,7 @@ def simulate(
     if plans is None:
         plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
     planned = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
-    machine = _Machine(network, accelerator, registers, arbitrated)
+    machine = _Machine(network, accelerator, registers, arbitrated, l2_holds_all)
     machine.tensors["input"] = np.ascontiguousarray(images, np.int8)
     counts = [
         layer_counts
@@ -59,7 +61,7 @@ def simulate(
         if (layer_counts := machine.run(layer, *planned.get(layer.name, (None, None)))) is not None
     ]
     tensors = machine.tensors
-    layers = with_output(counts, network.shapes[-1], accelerator)
+    layers = tuple(counts) if l2_holds_all else with_output(counts, network.shapes[-1], accelerator)
     wall = time.perf_counter() - start
     exact = None
     if compare:
@@ -77,13 +79,14 @@ class _Machine:
     """The machine between two layers: the tensors so far and what the last layer left to the next.
 
     Attributes:
-        registers, arbitrated: see `simulate`.
+        registers, arbitrated, l2_holds_all: see `simulate`.
     """
 
     network: Network
     accelerator: Accelerator
     registers: bool
     arbitrated: bool
+    l2_holds_all: bool
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     found: Handover = field(default_factory=Handover)
 
@@ -100,12 +103,13 @@ class _Machine:
             return None
         assert isinstance(shape, PassShape)
         assert how is not None
-        counts, self.found = memory.pass_counts(shape, self.accelerator, how, self.found)
+        source = "l2" if self.l2_holds_all and how == "dram" else how
+        counts, self.found = memory.pass_counts(shape, self.accelerator, source, self.found)
         return counts
 
     def accumulate(self, layer: Conv, how: Schedule, ifmap: np.ndarray, zero_point: int) -> Accumulated:
         """The array's sums of an ifmap int8 [batch, C, H, W]."""
-        program = lower(layer, how)
+        program = lower(layer, how, self.l2_holds_all)
         x = token_ifmap(ifmap, layer, program, zero_point)
         return program, run_program(
             program, x, found=self.found, registers=self.registers, arbitrated=self.arbitrated

@@ -16,10 +16,10 @@ from sim.accelerator import load
 
 ACC = load("ews-4")
 COUNTERS = ("cycles",)
-INSIDE = {"start", "clear", "stop", "ports_idle"} | {
+INSIDE = {"start", "clear", "stop", "ports_idle", "left", "expired", "overflow"} | {
     f"{port}_{what}"
     for port in ("commands", "weights", "maps_read", "maps_write")
-    for what in ("error", "error_address")
+    for what in ("error", "error_address", "refused")
 }
 
 

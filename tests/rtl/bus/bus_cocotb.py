@@ -201,7 +201,7 @@ async def registers(dut):
     bench = await set_up(dut, 1)
     host, rng = bench.host, bench.rng
     assert (await host.read(0, 4)).data == b"CDWD"
-    assert (await host.read_dword(4)) == 0x00010000
+    assert (await host.read_dword(4)) == 0x00020000
     content = bytearray(32)
     for _ in range(60):
         at = rng.randrange(32)
@@ -211,11 +211,14 @@ async def registers(dut):
     assert (await host.read(0x40, 32)).data == content
     assert int(dut.registers_jobs_base.value) == int.from_bytes(content[:4], "little")
     assert int(dut.registers_units_count.value) == int.from_bytes(content[28:], "little")
-    for address in (0x1C, 0x60, 0x800):
+    for address in (0x3C, 0x90, 0x800):
         assert (await host.read(address, 4)).resp == AxiResp.SLVERR
         assert (await host.write(address, bytes(4))).resp == AxiResp.SLVERR
-    await host.write_dword(CONTROL, 5)
-    assert await host.read_dword(STATUS) == 1
+    for base, status in ((4, 0x3104), (8, 1)):
+        for stream in range(4):
+            await host.write_dword(0x40 + 8 * stream, base)
+        await host.write_dword(CONTROL, 5)
+        assert await host.read_dword(STATUS) == status
     await pulse(bench, dut.registers_finished)
     await until(bench, lambda: dut.registers_irq.value)
     assert await host.read_dword(STATUS) == 0x102
@@ -329,7 +332,7 @@ async def errors_stop_the_run(dut):
         valid.value = 1
         await pulse(bench, dut.tiles_begin)
         await until(bench, lambda: dut.registers_irq.value)
-        assert await host.read_dword(STATUS) == 0x104 | port << 4
+        assert await host.read_dword(STATUS) == 0x1104 | port << 4
         assert await host.read_dword(ERROR_ADDRESS) == address
         await ClockCycles(dut.clk, 40)
         for _ in range(100):

@@ -18,6 +18,7 @@ COUNTERS = ("cycles", "compute", "beats")
 STREAMS = ("jobs", "tiles", "chunks", "units")
 OKAY, SLVERR = 0, 2
 CONTROL, STATUS, ERROR_ADDRESS, LAYERS, LAYER_COUNT = 0x20, 0x24, 0x28, 0x2C, 0x30
+WATCHDOG = 0x34
 
 
 def make(name="ews-4"):
@@ -70,6 +71,19 @@ class Bus:
         await self.ctx.tick()
         self.ctx.set(getattr(self.dut, name), 0)
 
+    async def start(self, control=1):
+        """A start clears, and begins the run when the ports are idle."""
+        ctx, dut = self.ctx, self.dut
+        await self.write(CONTROL, control)
+        assert self.pulses == {"start": 0, "clear": 1}
+        for idle in (0, 1):
+            ctx.set(dut.ports_idle, idle)
+            assert ctx.get(dut.busy)
+            started = ctx.get(dut.start)
+            await ctx.tick()
+        ctx.set(dut.ports_idle, 0)
+        return started
+
 
 def drive(dut, scenario):
     async def bench(ctx):
@@ -85,18 +99,21 @@ def test_what_software_reads_first(name):
     loader = ("dense", "vq", "mvq").index(acc.format)
     expected = {
         0x00: 0x44574443,
-        0x04: 0x00010000,
+        0x04: 0x00020000,
         0x08: acc.rows | acc.columns << 8 | acc.tile_rows << 16 | acc.tile_columns << 24,
         0x0C: loader | acc.sparse_tile << 4 | acc.codeword_length << 5 | acc.keep << 13 | acc.group << 18,
         0x10: acc.wrf_depth | acc.prf_depth << 16,
         0x14: acc.codebook_entries | acc.weight_port_bits << 17,
         0x18: acc.l1_bytes,
+        0x1C: acc.address_bits,
         CONTROL: 0,
         STATUS: 0,
         ERROR_ADDRESS: 0,
+        ERROR_ADDRESS + 0x10: 0,
         LAYERS: 0,
         LAYER_COUNT: 0,
-        **dict.fromkeys(range(0x40, 0x60, 4), 0),
+        WATCHDOG: 1 << 28,
+        **dict.fromkeys(range(0x40, 0x90, 4), 0),
         **dict.fromkeys(range(0x100, 0x100 + 24, 4), 0),
     }
 
@@ -104,7 +121,7 @@ def test_what_software_reads_first(name):
         for address in range(0, 4096, 4):
             data, response = await bus.read(address)
             assert (data, response) == (expected.get(address, 0), OKAY if address in expected else SLVERR)
-        for address in (0x1C, 0x34, 0x60, 0x118, 0xFFC):
+        for address in (0x3C, 0x90, 0x118, 0xFFC):
             assert await bus.write(address, 1) == SLVERR
         for address in (0x00, 0x08, LAYERS, 0x100):
             assert await bus.write(address, 0xFFFFFFFF) == OKAY
@@ -116,10 +133,11 @@ def test_what_software_reads_first(name):
 def test_strobes():
     rng = np.random.default_rng(0)
     dut = make()
-    values = dict.fromkeys(range(0x40, 0x60, 4), 0)
+    values = dict.fromkeys((WATCHDOG, *range(0x40, 0x90, 4)), 0)
+    values[WATCHDOG] = 1 << 28
 
     async def scenario(ctx, bus):
-        for _ in range(150):
+        for _ in range(300):
             address = int(rng.choice(list(values)))
             data, strobe = int(rng.integers(1 << 32)), int(rng.integers(16))
             mask = sum(0xFF << 8 * n for n in range(4) if strobe >> n & 1)
@@ -129,6 +147,11 @@ def test_strobes():
         for n, name in enumerate(STREAMS):
             assert ctx.get(getattr(dut, f"{name}_base")) == values[0x40 + 8 * n]
             assert ctx.get(getattr(dut, f"{name}_count")) == values[0x44 + 8 * n]
+        for n, name in enumerate(("commands", "weights", "maps")):
+            base, size = (values[0x60 + 16 * n + at] | values[0x64 + 16 * n + at] << 32 for at in (0, 8))
+            assert ctx.get(getattr(dut, f"{name}_page")) == base >> 12 & 0xFFFFF
+            assert ctx.get(getattr(dut, f"{name}_pages")) == size >> 12 & 0x1FFFFF
+        assert ctx.get(dut.watchdog) == values[WATCHDOG]
         await bus.write(LAYER_COUNT, 0xFFFF9234)
         assert await bus.value(LAYER_COUNT) == ctx.get(dut.layer_count) == 0x9234
         await bus.write(CONTROL, 1, 0b1110)
@@ -141,8 +164,8 @@ def test_a_run_from_start_to_interrupt():
     dut = make()
 
     async def scenario(ctx, bus):
-        await bus.write(CONTROL, 0b101)
-        assert bus.pulses == {"start": 1, "clear": 0}
+        assert await bus.start(0b101)
+        assert not ctx.get(dut.start)
         assert ctx.get(dut.busy)
         assert await bus.value(STATUS) == 1
         for again in (0b101, 0b100):
@@ -164,8 +187,7 @@ def test_a_run_from_start_to_interrupt():
         await bus.write(STATUS, 0x100)
         assert not ctx.get(dut.irq)
         assert await bus.value(STATUS) == 2
-        await bus.write(CONTROL, 1)
-        assert bus.pulses["start"]
+        assert await bus.start()
         assert await bus.value(STATUS) == 1
         assert await bus.value(LAYERS) == 0
 
@@ -179,7 +201,7 @@ def test_the_first_error_stops_the_run(port, number):
     dut = make()
 
     async def scenario(ctx, bus):
-        await bus.write(CONTROL, 0b101)
+        assert await bus.start(0b101)
         ctx.set(getattr(dut, f"{port}_error_address"), 0x1234)
         await bus.pulse(f"{port}_error")
         assert ctx.get(dut.stop)
@@ -189,10 +211,8 @@ def test_the_first_error_stops_the_run(port, number):
         await bus.pulse(f"{other}_error")
         await bus.pulse("layer_end")  # the response that failed was the last of its layer
         assert await bus.value(LAYERS) == 0
-        assert await bus.value(STATUS) == 0x104 | number << 4
+        assert await bus.value(STATUS) == 0x1104 | number << 4
         assert await bus.value(ERROR_ADDRESS) == 0x1234
-        await bus.write(CONTROL, 1)
-        assert not bus.pulses["start"]
         # clear: busy until the ports are idle
         await bus.write(CONTROL, 2)
         assert bus.pulses == {"start": 0, "clear": 1}
@@ -203,8 +223,13 @@ def test_the_first_error_stops_the_run(port, number):
         ctx.set(dut.ports_idle, 1)
         await ctx.tick()
         assert await bus.value(STATUS) == number << 4
-        await bus.write(CONTROL, 1)
-        assert bus.pulses["start"]
+        # A start clears by itself.
+        assert await bus.start()
+        await bus.pulse(f"{port}_error")
+        assert ctx.get(dut.stop)
+        assert await bus.start()
+        assert not ctx.get(dut.stop)
+        assert await bus.value(STATUS) == 1 | number << 4
 
     drive(dut, scenario)
 
@@ -304,7 +329,8 @@ PROGRAM = r"""
 int main(void)
 {
     static volatile uint32_t registers[1024];
-    struct codeword_run run = {7, 0x1000, 10, 0x2000, 20, 0x3000, 30, 0x4000, 40};
+    struct codeword_run run = {7, 0x9100001000, 0x2000, 0x3000, 0x100004000, 0x5000, 0x6000,
+                               0x1000, 10, 0x2000, 20, 0x3000, 30, 0x4000, 40};
     int refused = codeword_start(registers, &run);
     registers[0] = CODEWORD_ID_VALUE;
     registers[1] = CODEWORD_VERSION_VALUE + 1;
@@ -313,7 +339,7 @@ int main(void)
     registers[CODEWORD_STATUS / 4] = 0;
     int started = codeword_start(registers, &run);
     printf("%d %d %d %x", refused, busy, started, registers[CODEWORD_CONTROL / 4]);
-    for (int n = 0x40 / 4; n < 0x60 / 4; n++)
+    for (int n = 0x40 / 4; n < 0x90 / 4; n++)
         printf(" %x", registers[n]);
     registers[CODEWORD_COUNT_COMPUTE_LO / 4] = 5;
     registers[CODEWORD_COUNT_COMPUTE_HI / 4] = 7;
@@ -335,7 +361,9 @@ def test_the_header_runs_the_accelerator(tmp_path):
         check=True,
     )
     out = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
-    assert out == "0 0 1 5 1000 a 2000 14 3000 1e 4000 28 700000005 2\n"
+    streams = "1000 a 2000 14 3000 1e 4000 28"
+    windows = "1000 91 2000 0 3000 0 4000 1 5000 0 6000 0"
+    assert out == f"0 0 1 5 {streams} {windows} 700000005 2\n"
 
 
 def test_too_many_counters_are_refused():

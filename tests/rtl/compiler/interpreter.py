@@ -62,13 +62,17 @@ class Reader:
 
 
 class Machine:
-    def __init__(self, accelerator, memory, streams, rom=None, seed=0):
+    """`memory` holds the windows, of which each master sees its own only."""
+
+    def __init__(self, accelerator, memory, windows, streams, rom=None, seed=0):
         self.acc, self.rng = accelerator, np.random.default_rng(seed)
         geometry = Geometry(accelerator)
         self.streams = {
-            name: Reader(memory, streams[name], packets.LAYOUTS[name](geometry)) for name in packets.STREAMS
+            name: Reader(windows["commands"].of(memory), streams[name], packets.LAYOUTS[name](geometry))
+            for name in packets.STREAMS
         }
-        self.memory = memory.copy().view(np.uint8)
+        self.memory = memory.copy()
+        self.window = {name: window.of(self.memory).view(np.uint8) for name, window in windows.items()}
         size = accelerator.l1_bytes
         self.maps = [np.zeros(size // 4, np.uint8), np.zeros(size // 8, np.uint8)]
         self.residual = np.zeros(size // 8, np.uint8)
@@ -88,7 +92,7 @@ class Machine:
                 self.convolution()
             self.layers += 1
         assert all(reader.done for reader in self.streams.values())
-        return self.memory.view(np.uint64)
+        return self.memory
 
     def poison(self, array):
         array[:] = self.rng.integers(0, 256, len(array))
@@ -135,7 +139,8 @@ class Machine:
                 assert at % 8 == 0
                 size = 8 * transfer["beats"]
                 assert to + size <= len(group), "a tile beyond its group"
-                group[to : to + size] = self.memory[at : at + size]
+                assert at + size <= len(self.window["maps"])
+                group[to : to + size] = self.window["maps"][at : at + size]
                 to += size
 
     def chunk(self, c, visit):
@@ -190,7 +195,9 @@ class Machine:
 
     def bits(self, job):
         assert job.address % (self.acc.weight_port_bits // 8) == 0
-        data = self.memory[job.address : job.address + job.beats * self.acc.weight_port_bits // 8]
+        size = job.beats * self.acc.weight_port_bits // 8
+        assert job.address + size <= len(self.window["weights"])
+        data = self.window["weights"][job.address : job.address + size]
         return np.unpackbits(data, bitorder="little")
 
     def weights(self, job):
@@ -295,7 +302,8 @@ class Machine:
         """The oldest rows go to memory until only those of at most so many pixels wait."""
         while self.waiting and self.waiting[0][0] <= self.finished - most:
             _, group, place, address = self.waiting.pop(0)
-            self.memory[address : address + len(place)] = self.maps[group][place]
+            assert address + len(place) <= len(self.window["maps"])
+            self.window["maps"][address : address + len(place)] = self.maps[group][place]
 
     # ---- passes
 

@@ -40,7 +40,7 @@ def assert_runs(network, image, images, seed=0):
     for written in image.maps.values():  # what memory holds before must not matter
         first = written.address // 8
         memory[first : first + written.words] = rng.integers(0, 1 << 63, written.words, dtype=np.uint64)
-    machine = Machine(image.accelerator, memory, image.streams, image.rom, seed)
+    machine = Machine(image.accelerator, memory, image.windows, image.streams, image.rom, seed)
     after = machine.run()
     expected = functional.run(network, images)
     for tensor in image.maps:
@@ -326,7 +326,7 @@ def test_jobs_and_tiles_wait_for_what_comes_from_dram():
     geometry = Geometry(acc)
     layout = packets.job(geometry)
     size = packets.words(layout)
-    start = image.streams["jobs"].address // 8
+    start = (image.windows["commands"].offset + image.streams["jobs"].address) // 8
     at = start
     for layer in image.layers:
         if layer.program is None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from codeword import cli
 from rtl import verilog
-from rtl.synth import flow, timing, yosys
+from rtl.synth import flow, kinds, timing, yosys
 from rtl.synth.models import models
 from sim.errors import InputError
 from tests.rtl.synth.synthesis import LIBRARIES, MINI, accelerator, library, synthesis
@@ -213,9 +213,36 @@ def test_paths_of_opensta(tmp_path, monkeypatch):
     assert "set_driving_cell -lib_cell BUF $inputs" in script
     tool.write_text(FAKE_STA.format(slack="INF", keep=keep))
     assert flow.synthesize(machine, library(MINI), component="pe").path_ns is None
-    tool.write_text("#!/bin/sh\necho broken; exit 1\n")
-    with pytest.raises(RuntimeError, match="OpenSTA failed"):
-        flow.synthesize(machine, library(MINI), component="pe")
+
+
+def test_an_opensta_that_fails_gives_way_to_abc(tmp_path, monkeypatch):
+    """One that is too old says so before anything is mapped; what fails later does not lose the work."""
+    tool = tmp_path / "sta"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    machine = accelerator("ews-4", **SMALL)
+
+    def found(script):
+        tool.write_text("#!/bin/sh\n" + script)
+        tool.chmod(0o755)
+        return flow.synthesize(machine, library(MINI), component="pe")
+
+    old = "echo 'invalid command name \"set_cmd_units\"'; exit 1\n"
+    result = found(old)
+    assert result.timing == "abc"
+    assert result.path_ns > 0
+    assert 'invalid command name "set_cmd_units"' in result.no_opensta
+    assert "too old" in result.no_opensta
+    # It does not stop at an error, and then says nothing of the path.
+    assert found("echo Error\n").timing == "abc"
+    only_probe = 'grep -q "link_design probe" timing.tcl && echo "path probe" && echo "worst slack 1"\n'
+    later = found(only_probe)
+    assert (later.timing, later.path_ns) == ("abc", result.path_ns)
+    order = []
+    ask, run = timing.problem, kinds.map_kind
+    monkeypatch.setattr(timing, "problem", lambda *given: order.append("ask") or ask(*given))
+    monkeypatch.setattr(kinds, "map_kind", lambda *given: order.append("map") or run(*given))
+    found(old)
+    assert order == ["ask", "map", "map"]
 
 
 def test_paths_are_those_of_the_installed_tool():
@@ -223,8 +250,8 @@ def test_paths_are_those_of_the_installed_tool():
     tile, pe = found.by_kind["dense_tile"].path_ns, found.by_kind["pe"].path_ns
     assert tile > 0
     assert pe > found.by_kind["wrf"].path_ns > 0
-    assert found.timing == ("opensta" if timing.available() else "abc")
-    if timing.available():  # a tile's path runs through its PEs; abc sees the tile's own cells only
+    assert found.timing == ("abc" if timing.problem(library(MINI)) else "opensta")
+    if found.timing == "opensta":  # a tile's path runs through its PEs; abc sees the tile's own cells only
         assert tile > pe
 
 

@@ -18,7 +18,7 @@ from sim.systolic.engine import simulate
 
 FAMILIES = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms", "ssvq", "rom")
 LIMIT = 200_000
-DONE, ERROR, INTERRUPT = 1 << 1, 1 << 2, 1 << 8
+DONE, ERROR, INTERRUPT, RESPONSE = 1 << 1, 1 << 2, 1 << 8, 1 << 12
 PORT = 3 << 4
 """Of the last error; a run leaves it alone."""
 SLVERR, DECERR = 2, 3
@@ -81,8 +81,8 @@ def check_errors(case, faults):
     for fault, failed, repaired in zip(faults, outcomes[::2], outcomes[1::2], strict=True):
         registers = failed.run.registers
         assert not failed.run.limited, fault
-        assert registers["status"] == INTERRUPT | PORTS.index(fault.port) << 4 | ERROR, fault
-        assert registers["error_address"] == failed.failed != -1, fault
+        assert registers["status"] == RESPONSE | INTERRUPT | PORTS.index(fault.port) << 4 | ERROR, fault
+        assert registers["error_address_lo"] == failed.failed != -1, fault
         assert registers["layers"] < len(case.image.layers), fault
         assert failed.irq_after == failed.addresses_after == failed.overflows == 0, fault
         assert failed.status_after & ~PORT == 0, fault

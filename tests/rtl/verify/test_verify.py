@@ -219,15 +219,16 @@ def test_a_counter_that_software_reads_wrongly_is_found(case, tmp_path):
 
 def test_an_error_response_stops_the_run_and_is_reported(case):
     """The first word of the second layer's weights, on port 1."""
-    job = case.image.streams["jobs"]
-    for port, address in enumerate((job.address, None, case.image.inputs[0].map.address)):
+    job = case.image.windows["commands"].offset + case.image.streams["jobs"].address
+    for port, address in enumerate((job, None, case.image.inputs[0].map.address)):
         if address is None:
             continue
         found = run_image(case.image, case.images[0], 20_000, "icarus", None, Conditions(fault=address))
         assert not found.limited
         assert found.registers["status"] >> 2 & 1
         assert found.registers["status"] >> 4 & 3 == port
-        assert found.registers["error_address"] <= address < found.registers["error_address"] + 128
+        first = found.registers["error_address_lo"]
+        assert first <= address < first + 128
         assert len(found.ends) < len(case.image.layers)
 
 

@@ -317,8 +317,10 @@ def check_rows(acc, events, outputs):
     geometry = Geometry(acc)
     assert all(shown["row_written"] or shown["write_enable"] == 0 for shown in outputs)
     found = [shown for shown in outputs if shown["row_written"]]
-    for shown, (_, at, h, weights) in zip(found, events.rows, strict=True):
-        assert shown["write_enable"] == 1 << h
+    lanes = [h for _, _, h, _ in events.rows]
+    for n, (shown, (_, at, h, weights)) in enumerate(zip(found, events.rows, strict=True)):
+        used = next((m for m in range(n + 1, len(lanes)) if lanes[m] == 0), len(lanes)) - n
+        assert shown["write_enable"] == (1 << h if h else 1 | (1 << acc.rows) - (1 << used))
         assert shown["write_address"] == at
         assert _columns(geometry, shown["write_data"])[: len(weights)] == weights
 

@@ -1,0 +1,271 @@
+"""Mutants of exported Verilog: one edit of one line, as a hand would make it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from rtl import verilog, yosys
+from rtl.verify.campaign import NETWORKS, Prepared, prepare, run_campaign
+from sim.accelerator import preset
+from sim.errors import InputError
+
+_SKIPPED = re.compile(
+    r"^\s*(//|module|endmodule|input|output|wire|reg|integer|initial|\w+\[\d+\] = |end\b|\)|$)"
+)
+"""Lines without a design in them: comments, declarations, and what a memory holds before anything is written."""
+
+Edit = Callable[[re.Match[str], np.random.Generator], str]
+
+
+def _other(*names: str) -> Mapping[str, str]:
+    return {f" {a} ": f" {b} " for a, b in (name.split() for name in names)}
+
+
+_OPERATORS = _other(
+    "+ -",
+    "- +",
+    "* +",
+    "& |",
+    "| &",
+    "^ |",
+    "&& ||",
+    "|| &&",
+    "== !=",
+    "!= ==",
+    "< >=",
+    "> >=",
+    ">= >",
+    "<< >>",
+    ">>> >>",
+)
+
+
+def _operator(found: re.Match[str], rng: np.random.Generator) -> str:
+    return _OPERATORS[found[0]]
+
+
+def _constant(found: re.Match[str], rng: np.random.Generator) -> str:
+    width, digits = int(found[1]), found[2]
+    value = int(digits, 16) ^ 1 << int(rng.integers(width))
+    return f"{width}'h{value:0{len(digits)}x}"
+
+
+def _index(found: re.Match[str], rng: np.random.Generator) -> str:
+    """The part below, or above where there is none."""
+    high, low = int(found[1]), int(found[2] or found[1])
+    step = -1 if low else 1
+    return f"[{high + step}:{low + step}]" if found[2] else f"[{high + step}]"
+
+
+def _negated(found: re.Match[str], rng: np.random.Generator) -> str:
+    return f"if (!({found[1]}))"
+
+
+def _swapped(found: re.Match[str], rng: np.random.Generator) -> str:
+    return f"? {found[2]} : {found[1]};"
+
+
+def _dropped(found: re.Match[str], rng: np.random.Generator) -> str:
+    return found[1]
+
+
+_EDITS: Mapping[str, tuple[re.Pattern[str], Edit]] = {
+    "operator": (re.compile("|".join(map(re.escape, _OPERATORS))), _operator),
+    "constant": (re.compile(r"\b(\d+)'h([0-9a-f]+)\b"), _constant),
+    "index": (re.compile(r"\[(\d+)(?::(\d+))?\]"), _index),
+    "condition": (re.compile(r"if \((.*)\)"), _negated),
+    "branches": (re.compile(r"\? ([^?:;]+) : ([^?:;]+);"), _swapped),
+    "negation": (re.compile(r"[!~](\\?\w)"), _dropped),
+}
+"""By kind: where it can be done, and what stands there afterwards."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Verilog with one line changed.
+
+    Attributes:
+        kind: of edit.
+        file: name of the changed one; `line`: from 1.
+        before, after: the line.
+        text: of the whole file.
+    """
+
+    kind: str
+    file: str
+    line: int
+    before: str
+    after: str
+    text: str
+
+
+def mutants(texts: Mapping[str, str], count: int, seed: int) -> Iterator[Mutant]:
+    """Different ones; a line as likely as another, and a kind as likely as another that fits the line.
+
+    Args:
+        texts: Verilog by file name.
+    """
+    rng = np.random.default_rng(seed)
+    places = [
+        (file, number)
+        for file, text in sorted(texts.items())
+        for number, line in enumerate(text.splitlines())
+        if not _SKIPPED.match(line) and any(pattern.search(line) for pattern, _ in _EDITS.values())
+    ]
+    done: set[tuple[str, int, str]] = set()
+    while len(done) < count:
+        file, number = places[int(rng.integers(len(places)))]
+        lines = texts[file].splitlines()
+        before = lines[number]
+        kinds = [kind for kind, (pattern, _) in _EDITS.items() if pattern.search(before)]
+        kind = kinds[int(rng.integers(len(kinds)))]
+        pattern, edit = _EDITS[kind]
+        # The left side of an assignment names a net; what it does is on the right.
+        found = list(pattern.finditer(before, before.find(" = ") if " assign " in before else 0))
+        if not found:
+            continue
+        at = found[int(rng.integers(len(found)))]
+        after = before[: at.start()] + edit(at, rng) + before[at.end() :]
+        if after == before or (file, number, after) in done:
+            continue
+        done.add((file, number, after))
+        lines[number] = after
+        yield Mutant(kind, file, number + 1, before.strip(), after.strip(), "\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `rtl.verify.campaign` says of a mutant: the first difference, "" for a survivor; processor seconds."""
+
+    mutant: Mutant
+    found: str
+    seconds: float
+
+
+def judge(mutant: Mutant, texts: Mapping[str, str], prepared: Sequence[Prepared]) -> Verdict:
+    """Runs the default verification on a folder with the changed file, as `codeword verify --rtl` does."""
+    begin = _processor_seconds()
+    with TemporaryDirectory() as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(mutant.text if name == mutant.file else text)
+        try:
+            found = run_campaign(prepared, "icarus", Path(scratch)).first_mismatch
+        except InputError as error:
+            found = f"does not build: {error.problem}"
+    return Verdict(mutant, found, _processor_seconds() - begin)
+
+
+def _processor_seconds() -> float:
+    """Of this process and those that it has waited for: other work of the machine does not count."""
+    return sum(os.times()[:4])
+
+
+_INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+ )\((.*?)\n  \);$", re.M | re.S)
+_CONNECTION = re.compile(r"^    \.(\w+)\((.*)\),?$", re.M)
+_PORT = re.compile(r"^  (input|output) (\[\S+\])? ?(\w+);$", re.M)
+
+
+def same(mutant: Mutant, texts: Mapping[str, str], seconds: int = 60) -> bool:
+    """Whether Yosys and ABC prove that the changed module does what it did, for all inputs and all time.
+
+    The modules in it become free inputs and compared outputs; registers and memories power up as the Verilog says.
+    """
+    name = mutant.file.removesuffix(".v")
+    gold, gate = (
+        _opened(re.sub(rf"^module {name}\b", f"module {side}", text, flags=re.M), texts)
+        for side, text in (("gold", texts[mutant.file]), ("gate", mutant.text))
+    )
+    ports = _PORT.findall(gold)
+    if ports != _PORT.findall(gate):
+        return False
+    lines = [f"module same({', '.join(port for way, _, port in ports if way == 'input')});"]
+    lines += [f"  input {width} {port};" for way, width, port in ports if way == "input"]
+    for side in ("gold", "gate"):
+        lines += [f"  wire {width} {side}_{port};" for way, width, port in ports if way == "output"]
+        joined = [f".{port}({port if way == 'input' else f'{side}_{port}'})" for way, _, port in ports]
+        lines.append(f"  {side} {side}_ ({', '.join(joined)});")
+    lines += [
+        f"  always @* assert (gold_{port} == gate_{port});" for way, _, port in ports if way == "output"
+    ]
+    with TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        for file, text in (
+            ("gold.v", gold),
+            ("gate.v", gate),
+            ("same.sv", "\n".join([*lines, "endmodule\n"])),
+        ):
+            (directory / file).write_text(text)
+        try:
+            return (
+                yosys.prove(
+                    ["gold.v", "gate.v", "same.sv"], "same", directory, seconds, engine="correspondence"
+                )
+                == "proven"
+            )
+        except RuntimeError:  # Yosys refuses what no simulator minds, such as a net with two drivers
+            return False
+
+
+def _opened(text: str, texts: Mapping[str, str]) -> str:
+    """A module whose instances have become ports of its own."""
+    added: list[str] = []
+
+    def opened(found: re.Match[str]) -> str:
+        inside = texts.get(f"{found[1]}.v")
+        if inside is None:
+            return found[0]
+        ways = {port: (way, width) for way, width, port in _PORT.findall(inside)}
+        number, lines = len(added), []
+        for port, net in _CONNECTION.findall(found[2]):
+            way, width = ways[port]
+            outer = f"opened_{number}_{port}"
+            added.append(outer)
+            turned = "output" if way == "input" else "input"
+            lines.append(f"  {turned} {width}{' ' * bool(width)}{outer};")
+            lines.append(f"  assign {outer} = {net};" if way == "input" else f"  assign {net} = {outer};")
+        return "\n".join(lines)
+
+    body = _INSTANCE.sub(opened, text)
+    return re.sub(
+        r"^(module \w+\([^)]*)\)", lambda head: ", ".join([head[1], *added]) + ")", body, count=1, flags=re.M
+    )
+
+
+def main() -> int:
+    """The table; status 1 where a mutant is neither found nor proven to change nothing."""
+    parser = argparse.ArgumentParser(prog="python -m evidence.mutation.lines", description=__doc__)
+    parser.add_argument("--accelerator", default="ews-cms-4")
+    parser.add_argument("--count", type=int, default=31)
+    parser.add_argument("--seed", type=int, default=1, help="choice of the mutants")
+    parser.add_argument("--networks", type=int, default=NETWORKS)
+    options = parser.parse_args()
+    accelerator = preset(options.accelerator)
+    texts = {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
+    prepared = [prepare(accelerator, seed) for seed in range(options.networks)]
+    left = 0
+    print("| file, line | before | after | found | s |", "|---|---|---|---|---|", sep="\n")
+    for mutant in mutants(texts, options.count, options.seed):
+        verdict = judge(mutant, texts, prepared)
+        found = verdict.found
+        if not found:
+            proven = same(mutant, texts)
+            found = "proven equal" if proven else "SURVIVES"
+            left += not proven
+        place = f"{mutant.file.removeprefix('codeword_').removesuffix('.v')}, {mutant.line}"
+        row = (place, f"`{mutant.before}`", f"`{mutant.after}`", found[:90], f"{verdict.seconds:.1f}")
+        print("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |", flush=True)
+    print(f"{options.count} mutants, {left} neither found nor proven equal")
+    return int(left > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

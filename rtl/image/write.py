@@ -1,0 +1,185 @@
+"""Writes a network as files that a system can load and run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtl import owned
+from rtl.compiler import Image, Map, compile
+from rtl.compiler.memory import PAGE_BYTES
+from rtl.image import testbench
+from rtl.verify.dram import transfers
+from rtl.verify.run import START_WITH_INTERRUPT, offsets, programming
+from rtl.weights.rom import init_files
+from sim.accelerator import Accelerator
+from sim.errors import InputError
+from sim.network import Network
+from sim.systolic.engine import Simulation, simulate
+
+MANIFEST = "codeword_image.json"
+"""Beside that of an export, so that both may share a directory."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        files: names, in the directory.
+        memory_bytes: of the image.
+        cycles: of the engine, all layers.
+        output: tensor that the last layer writes.
+        warnings: why a run may take more cycles.
+    """
+
+    files: tuple[str, ...]
+    memory_bytes: int
+    cycles: int
+    output: str
+    warnings: tuple[str, ...]
+
+
+def write(
+    network: Network,
+    accelerator: Accelerator,
+    directory: str | Path,
+    image: np.ndarray,
+    *,
+    objective: str = "edp",
+    l2_holds_all: bool = False,
+    base: int = 0,
+    force: bool = False,
+) -> Written:
+    """Compiles a network and writes its memory, registers, layout and expected output, and a test bench.
+
+    Args:
+        image: int8 [1, C, H, W], which lies in the memory, and whose output is expected.
+        l2_holds_all: no packet waits for DRAM.
+        base: address of the image's first byte in the system, a multiple of 4096.
+        force: replace files that were edited since the last time.
+
+    Raises:
+        InputError: the hardware cannot run a layer, a base that does not do, or a file of the user in the way.
+    """
+    compiled = compile(network, accelerator, objective, l2_holds_all=l2_holds_all)
+    _require_base(base, compiled)
+    expected = simulate(
+        network, accelerator, image[:1], compare=False, objective=objective, l2_holds_all=l2_holds_all
+    )
+    contents = files(compiled, expected, image[0], base)
+    machine = accelerator.model_dump(mode="json")
+    owned.write(directory, contents, machine=machine, force=force, manifest=MANIFEST)
+    return Written(
+        tuple(contents),
+        8 * len(compiled.memory),
+        sum(layer.total_cycles for layer in expected.layers),
+        compiled.layers[-1].tensor,
+        compiled.warnings,
+    )
+
+
+def files(image: Image, expected: Simulation, inputs: np.ndarray, base: int) -> dict[str, str | bytes]:
+    """Contents by file name.
+
+    Args:
+        inputs: int8 [C, H, W].
+    """
+    memory = image.write_input(inputs)
+    tensor = image.layers[-1].tensor
+    output = image.maps[tensor]
+    after = memory.copy()
+    output.write(after, expected.tensors[tensor][0])
+    first = output.address // 8
+    at = offsets(image)
+    writes = programming(image, base)
+    moved = transfers(image)
+    cycles = sum(layer.total_cycles for layer in expected.layers)
+    registers = {
+        "write": [{"register": name, "offset": at[name], "value": value} for name, value in writes.items()],
+        "start": {"register": "control", "offset": at["control"], "value": START_WITH_INTERRUPT},
+        "ended": {"register": "status", "offset": at["status"], "mask": 0b111, "value": 0b010},
+    }
+    hexes = testbench.FILES
+    return {
+        "memory.bin": memory.astype("<u8").tobytes(),
+        hexes["memory"]: _hex(memory),
+        hexes["expected"]: _hex(after[first : first + output.words]),
+        "registers.json": _json(registers),
+        hexes["registers"]: "".join(f"{at[name] << 32 | value:011x}\n" for name, value in writes.items()),
+        hexes["transfers"]: "".join(f"{transfer.word:x}\n" for transfer in moved),
+        "layout.json": _json(_layout(image, expected, base)),
+        **testbench.sources(image, base, len(writes), len(moved), cycles),
+        **init_files(image.accelerator, image.rom),
+    }
+
+
+def _layout(image: Image, expected: Simulation, base: int) -> dict[str, Any]:
+    """Where everything lies, in bytes of the system's memory."""
+    windows = {
+        name: {"address": base + one.offset, "bytes": one.bytes} for name, one in image.windows.items()
+    }
+    commands = base + image.windows["commands"].offset
+    tensor = image.layers[-1].tensor
+    return {
+        "network": image.network.name,
+        "accelerator": image.accelerator.name,
+        "memory": {
+            "address": base,
+            "bytes": 8 * len(image.memory),
+            "word_bits": 64,
+            "bytes_in_a_word": "little",
+        },
+        "windows": windows,
+        "streams": {
+            name: {"address": commands + one.address, "words": one.words}
+            for name, one in image.streams.items()
+        },
+        "inputs": [
+            _map(one.map, base) | {"of_shape": list(one.shape), "fold": one.fold and asdict(one.fold)}
+            for one in image.inputs
+        ],
+        "layers": [
+            {"name": layer.name, "cycles": counts.total_cycles, "tensor": layer.tensor}
+            | _map(image.maps[layer.tensor], base)
+            for layer, counts in zip(image.layers, expected.layers, strict=True)
+        ],
+        "output": {"tensor": tensor, "expected": testbench.FILES["expected"]}
+        | _map(image.maps[tensor], base),
+        "cycles": sum(layer.total_cycles for layer in expected.layers),
+        "warnings": list(image.warnings),
+    }
+
+
+def _map(one: Map, base: int) -> dict[str, Any]:
+    return {
+        "address": base + one.address,
+        "shape": list(one.shape),
+        "value_bits": 32 if one.wide else 8,
+        "pixel_words": one.pitch,
+        "words": one.words,
+    }
+
+
+def _require_base(base: int, image: Image) -> None:
+    """Raises InputError where an image cannot lie."""
+    most = 1 << image.accelerator.address_bits
+    if base < 0 or base % PAGE_BYTES or base + 8 * len(image.memory) > most:
+        raise InputError(
+            "--base",
+            base,
+            f"must be a multiple of {PAGE_BYTES}, and the image must end within {most:#x}",
+            "give another address, or set address_bits of the accelerator up to 40",
+        )
+
+
+def _hex(words: np.ndarray) -> str:
+    return "".join(f"{word:016x}\n" for word in words.tolist())
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"

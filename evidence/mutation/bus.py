@@ -16,7 +16,6 @@ from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
 from rtl.bus.runs import Runs
 from rtl.bus.sram_fifo import SramFifo
-from rtl.bus.window import Window
 
 
 def _fifo(rng: np.random.Generator) -> Vectors:
@@ -345,30 +344,7 @@ def _read_port(rng: np.random.Generator) -> Vectors:
             request = None
 
 
-def _window(rng: np.random.Generator) -> Vectors:
-    for _ in range(600):
-        pages, base = number(rng, 20), number(rng, 28)
-        if chance(rng, 0.1):
-            pages = 1 << 28
-        page = min(max(0, pages - 2 + below(rng, 4)), (1 << 20) - 1) if chance(rng, 0.6) else number(rng, 20)
-        address = page << 12 | 8 * below(rng, 512) | (1 << below(rng, 3) if chance(rng, 0.2) else 0)
-        asks, nothing, burst = chance(rng, 0.8), chance(rng, 0.1), number(rng, 32)
-        refuse = asks and (address // 4096 >= pages or address % 8 != 0 or nothing)
-        inputs = {
-            "base": base,
-            "pages": pages,
-            "asks": asks,
-            "asked_address": address,
-            "asks_nothing": nothing,
-        }
-        yield (
-            inputs | {"burst_address": burst},
-            {"refuse": bool(refuse), "bus_address": (4096 * base + burst) % (1 << 40)},
-        )
-
-
 SUITES = (
-    VectorSuite("window_64", lambda: Window(data_bits=64, address_bits=40), _window),
     VectorSuite(
         "fifo_4x6", lambda: Fifo(width=6, depth=4), _fifo, view="    if (!out_valid) seen_out_data = 0;"
     ),

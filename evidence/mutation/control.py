@@ -1,4 +1,4 @@
-"""Vectors for counters and buffers."""
+"""Vectors for counters, buffers and windows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from evidence.mutation.suite import Vectors, VectorSuite
 from evidence.mutation.words import below, chance, number
+from rtl.bus.window import Window
 from rtl.control.counters import COUNTERS, Counters
 from rtl.control.entry_counter import EntryCounter
 from rtl.control.watchdog import Watchdog
@@ -105,7 +106,30 @@ def _watchdog(rng: np.random.Generator) -> Vectors:
         idle = idle + 1 if idles and not reset else 0
 
 
+def _window(rng: np.random.Generator) -> Vectors:
+    for _ in range(600):
+        pages, base = number(rng, 20), number(rng, 28)
+        if chance(rng, 0.1):
+            pages = 1 << 28
+        page = min(max(0, pages - 2 + below(rng, 4)), (1 << 20) - 1) if chance(rng, 0.6) else number(rng, 20)
+        address = page << 12 | 8 * below(rng, 512) | (1 << below(rng, 3) if chance(rng, 0.2) else 0)
+        asks, nothing, burst = chance(rng, 0.8), chance(rng, 0.1), number(rng, 32)
+        refuse = asks and (address // 4096 >= pages or address % 8 != 0 or nothing)
+        inputs = {
+            "base": base,
+            "pages": pages,
+            "asks": asks,
+            "asked_address": address,
+            "asks_nothing": nothing,
+        }
+        yield (
+            inputs | {"burst_address": burst},
+            {"refuse": bool(refuse), "bus_address": (4096 * base + burst) % (1 << 40)},
+        )
+
+
 SUITES = (
+    VectorSuite("window_64", lambda: Window(data_bits=64, address_bits=40), _window),
     VectorSuite("watchdog", Watchdog, _watchdog, small={"LIMIT_BITS": 4}),
     VectorSuite("entry_counter", lambda: EntryCounter(depth=8), _entry_counter, view=_EXTENTS),
     VectorSuite(

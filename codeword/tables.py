@@ -143,7 +143,7 @@ def _notes(found: Estimate) -> list[str]:
         )
     if found.mapping_energies != found.accelerator.technology:
         notes.append(f"Mapping: chosen by the energies of {found.mapping_energies}, since some are unknown.")
-    return notes
+    return notes + found.remarks
 
 
 def _layer_row(name: str, cost: Cost) -> tuple[str, ...]:

@@ -64,6 +64,11 @@ class Estimate:
         return machine(self.accelerator.kind).mapping_energies(self.accelerator)
 
     @property
+    def remarks(self) -> list[str]:
+        """What a reader must know of the machine."""
+        return machine(self.accelerator.kind).remarks(self.accelerator)
+
+    @property
     def exclusions(self) -> dict[str, str]:
         """Layers left out of the compression, with the reason."""
         return {layer.counts.name: layer.exclusion for layer in self.layers if layer.exclusion}
@@ -74,6 +79,7 @@ class Estimate:
             "accelerator": self.accelerator.name,
             "technology": self.accelerator.technology,
             "mapping_energies": self.mapping_energies,
+            "remarks": self.remarks,
             "passes": self.passes,
         }
         return (

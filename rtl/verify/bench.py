@@ -11,6 +11,7 @@ from rtl.packets import ANNOUNCE
 from rtl.verify.memory import MODULES
 from rtl.verilog import TOP
 from sim.accelerator import Accelerator
+from sim.technology import off_chip
 
 BENCH = "bench"
 
@@ -188,7 +189,7 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         words=words,
         latency=accelerator.l2_latency,
         announce=ANNOUNCE,
-        dram_latency=accelerator.dram_latency,
+        dram_latency=off_chip(accelerator).latency,
         weight_shift=shift,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
         connections=", ".join(f".{name}({name})" for name in ("clk", "rst", *signals)),

@@ -30,7 +30,7 @@ class Systolic(Machine):
     kind = "systolic"
     description = Accelerator
     families: ClassVar = {family: partial(preset, family) for family in FAMILIES}
-    sizes = (4, 64)
+    sizes = (4, 256)
 
     def count(
         self,
@@ -72,6 +72,24 @@ class Systolic(Machine):
 
     def mapping_energies(self, accelerator: Accelerator) -> str:
         return technology.mapping_energy(accelerator)[0]
+
+    def remarks(self, accelerator: Accelerator) -> list[str]:
+        """What the type of DRAM brings at the clock, and whether the weight port takes it."""
+        if not accelerator.dram:
+            return []
+        cycles, timing = technology.off_chip(accelerator), technology.dram.named(accelerator.dram).timing
+        found = [
+            f"DRAM: {accelerator.dram}, {timing.gb_per_s:.4g} GB/s at most: {cycles.bits:,} bits a cycle, "
+            f"{cycles.latency} cycles of latency, {cycles.row_cycles} a row of {cycles.row_bytes:,} bytes; "
+            f"{timing.source}."
+        ]
+        port = accelerator.weight_port_bits
+        if port < cycles.bits:
+            found.append(
+                f"Weights: the port of the loader takes {port:,} of these bits, so that weights used once come no "
+                f"faster, nor faster than a row of {accelerator.columns} weights a cycle; raise weight_port_bits."
+            )
+        return found
 
     def run(
         self,

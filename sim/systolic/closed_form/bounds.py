@@ -20,6 +20,7 @@ from sim.systolic.closed_form.accesses import (
     stored_bytes,
 )
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
+from sim.technology import off_chip
 
 
 def least_counts(space: Space, shape: ConvShape) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -85,8 +86,9 @@ def with_codebook(
     if not one.loads_codebook:
         return cycles, accesses
     size = demands.codebook_beats(one) * acc.weight_port_bits // 8
-    rows = -(-size // acc.dram_row_bytes)
-    there = acc.dram_latency + size * 8 // acc.dram_bits + rows * acc.dram_row_cycles
+    memory = off_chip(acc)
+    rows = -(-size // memory.row_bytes)
+    there = memory.latency + size * 8 // memory.bits + rows * memory.row_cycles
     first = there + demands.load_cycles([(one.codewords, 8 * acc.codeword_length)], one)
     cycles = np.maximum(cycles, first + np.maximum(_slots(space), _loading(space)) + _behind(space))
     return cycles, accesses | {"dram": accesses["dram"] + size, "l2": accesses["l2"] + 2 * size}
@@ -114,6 +116,6 @@ def _transfers(space: Space, maps: MapBytes) -> np.ndarray:
 
 def _dram(space: Space, maps: MapBytes, weights: WeightBytes) -> np.ndarray:
     """Transfers from DRAM (`_Layer._transfer`)."""
-    acc = space.base.accelerator
+    memory = off_chip(space.base.accelerator)
     read = maps.dram + weights.dram
-    return read * 8 // acc.dram_bits + read // acc.dram_row_bytes * acc.dram_row_cycles
+    return read * 8 // memory.bits + read // memory.row_bytes * memory.row_cycles

@@ -36,7 +36,8 @@ BINS: Mapping[str, tuple[str, ...]] = {
     "folded": ("no", "yes"),
     "parts": ("one", "one group each", "groups on the diagonal"),
     "tiles": ("one", "several", "the last one shorter"),
-    "halo": ("none", "tiles overlap", "padding above and below"),
+    "strips": ("one", "several", "the last one narrower"),
+    "halo": ("none", "tiles overlap", "strips overlap", "padding above and below"),
     "order": ("tiles outside", "outputs outside"),
     "channels": ("whole", "split"),
     "ifmap_buffers": ("1", "2"),
@@ -174,6 +175,7 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
             else "one"
         },
         "tiles": set(_tiles(schedule)),
+        "strips": set(_strips(schedule)),
         "halo": set(_halo(schedule)),
         "order": {"outputs outside" if schedule.outputs_outer else "tiles outside"},
         "channels": {"split" if schedule.split_channels else "whole"},
@@ -209,18 +211,28 @@ def _tails(schedule: Schedule, chunks: np.ndarray) -> Iterator[str]:
 
 
 def _tiles(schedule: Schedule) -> Iterator[str]:
-    yield "several" if schedule.tiles > 1 else "one"
+    yield "several" if schedule.row_tiles > 1 else "one"
     if schedule.shape.out_h % schedule.tile_rows:
         yield "the last one shorter"
 
 
+def _strips(schedule: Schedule) -> Iterator[str]:
+    yield "several" if schedule.strips > 1 else "one"
+    if schedule.shape.out_w % schedule.tile_width:
+        yield "the last one narrower"
+
+
 def _halo(schedule: Schedule) -> Iterator[str]:
-    shape = schedule.shape
-    reach = (shape.kernel[0] - 1) * shape.dilation[0] + 1
-    overlaps = schedule.tiles > 1 and reach > shape.stride[0]
-    if shape.padding[0]:
+    y, x = schedule.shape.axes
+    lines, columns = schedule.row_tiles > 1 and y.reach > y.stride, schedule.strips > 1 and x.reach > x.stride
+    if y.padding:
         yield "padding above and below"
-    yield "tiles overlap" if overlaps else "none"
+    if lines:
+        yield "tiles overlap"
+    if columns:
+        yield "strips overlap"
+    if not lines and not columns:
+        yield "none"
 
 
 def _weights(schedule: Schedule, chunks: np.ndarray) -> Iterator[str]:

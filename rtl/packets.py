@@ -148,7 +148,9 @@ def stripe(geometry: Geometry) -> StructLayout:
 
     Row s of pixel p has `columns` (s = a-1: `columns_tail`) outputs. They go to word `to` + p*`to_pitch` of
     L1 group `map`, modulo `ring` words (a multiple of `to_pitch` above `to`), from byte `channel` + s*L of a
-    pixel on, and from there to byte `address` + p*`stride` + the same offset of memory. `wide`: 32-bit
+    pixel on, and from there to byte `address` + p*`stride` + the same offset of memory; in a strip of columns,
+    lines of `width` pixels (0: all lie in one line), the first pixel of a line lies `line_step` bytes behind the
+    last one of the line before. `wide`: 32-bit
     values acc + bias, no requantization; `channel` still counts bytes, and row s begins 4*s*L behind it.
     `store`: as in `chunk`. `residual`: adds word `from` + p*`from_pitch` of the residual group, from byte
     `from_channel` + s*L on: clamp(((y - own_zero)*own_multiplier + (r - other_zero)*other_multiplier +
@@ -182,6 +184,7 @@ def stripe(geometry: Geometry) -> StructLayout:
             "channel": CHANNEL_BITS,
             "address": ADDRESS_BITS,
             "stride": ADDRESS_BITS,
+            "line_step": ADDRESS_BITS,
             "from": WORD_ADDRESS_BITS,
             "from_pitch": PIXEL_BITS,
             "from_channel": CHANNEL_BITS,

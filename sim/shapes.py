@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from sim.errors import InputError, nearest
 from sim.limits import LARGEST, MACS
@@ -45,6 +46,23 @@ def map_bytes(channels: int, pixels: int, size: int = 1) -> int:
     return WORD * pixels * words(0, channels, size)
 
 
+class Axis(NamedTuple):
+    """One direction of a convolution: rows or columns of its ifmap, `reach` of them under the kernel, its stride, and
+    the padding before the first.
+    """
+
+    size: int
+    reach: int
+    stride: int
+    padding: int
+
+    def read(self, first: int, count: int) -> range:
+        """Rows or columns of the ifmap that `count` of the ofmap, from `first` on, read; padding is none."""
+        begin = first * self.stride - self.padding
+        low = max(begin, 0)
+        return range(low, max(low, min(begin + (count - 1) * self.stride + self.reach, self.size)))
+
+
 @dataclass(frozen=True)
 class ConvShape:
     """A convolution, linear layer or matrix product.
@@ -62,6 +80,7 @@ class ConvShape:
         chained: the ifmap is what the layer before it wrote.
         padding_end: (bottom, right) padding where it differs from (top, left).
         line_bytes: of one ifmap row in DRAM where folding makes the array's one wider, or 0.
+        unfolded: the columns of that row, where folding makes other ones.
         wide: emits 32-bit sums, since nothing requantizes them.
     """
 
@@ -80,6 +99,7 @@ class ConvShape:
     padding_end: tuple[int, int] | None = None
     line_bytes: int = 0
     wide: bool = False
+    unfolded: Axis | None = None
 
     def __post_init__(self) -> None:
         if self.wide and self.residual:
@@ -146,6 +166,13 @@ class ConvShape:
     @cached_property
     def out_w(self) -> int:
         return self._out(1)
+
+    @cached_property
+    def axes(self) -> tuple[Axis, Axis]:
+        """(y, x)."""
+        reach = [(kernel - 1) * step + 1 for kernel, step in zip(self.kernel, self.dilation, strict=True)]
+        y, x = zip(self.size, reach, self.stride, self.padding, strict=True)
+        return Axis(*y), Axis(*x)
 
     @property
     def weights(self) -> int:

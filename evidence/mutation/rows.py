@@ -134,6 +134,8 @@ def _stripe(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[
         "channel": channel,
         "address": number(rng, 32),
         "stride": number(rng, 32),
+        "width": below(rng, 9) if chance(rng, 0.8) else extent(rng, (1 << layout["width"].width) - 1),
+        "line_step": number(rng, 32),
     }
     bits = packet(layout, rng, **fields)
     size = 4 if wide else 1
@@ -149,6 +151,8 @@ def _row(f: dict[str, int], n: int, count: int, step: int, size: int, words: int
     outputs = f["columns_tail"] if s == count - 1 else f["columns"]
     word, byte = (f["to"] + p * f["to_pitch"]) % f["ring"], f["channel"] + s * step
     stripe_end = n == f["pixels"] * count - 1
+    ended = p // f["width"] if f["width"] else 0
+    ahead = (p - ended) * f["stride"] + ended * f["line_step"]
     return {
         "columns": outputs,
         "offset": s * step,
@@ -163,7 +167,7 @@ def _row(f: dict[str, int], n: int, count: int, step: int, size: int, words: int
         "out_word": (word + byte // 8) % words,
         "out_offset": byte % 8,
         "out_bytes": outputs * size,
-        "out_address": (f["address"] + p * f["stride"] + byte) % (1 << 32),
+        "out_address": (f["address"] + ahead + byte) % (1 << 32),
         "out_ends_unit": stripe_end,
         "out_ends": stripe_end and f["ends"],
     }

@@ -73,6 +73,7 @@ def layer(acc: Accelerator, rng: np.random.Generator, kind: str) -> list[Stripe]
                 "from": number(rng, 16),
                 "from_pitch": number(rng, 12),
                 "from_channel": 4 * below(rng, 64),
+                "width": below(rng, 5),
             }
         outputs = 0 if is_pass else fields["a"] * acc.columns
         parameters = [(signed(number(rng, 32), 32), *scale(rng)) for _ in range(outputs)]
@@ -123,6 +124,7 @@ def _destination(rng: np.random.Generator, fields: dict[str, int], per_cycle: in
         "channel": (8 if fields["wide"] else 4) * below(rng, 64),
         "address": number(rng, 32),
         "stride": number(rng, 32),
+        "line_step": number(rng, 32),
     }
 
 
@@ -137,13 +139,15 @@ def _rows(acc: Accelerator, fields: dict[str, int], is_pass: bool) -> list[Row]:
         outputs = fields["columns_tail" if pixel_end else "columns"]
         word = (fields["to"] + p * fields["to_pitch"]) % fields["ring"]
         last = pixel_end and p == fields["pixels"] - 1
+        ended = p // fields["width"] if fields["width"] else 0
+        ahead = (p - ended) * fields["stride"] + ended * fields["line_step"]
         entry = {
             "out_map": fields["map"],
             "out_word": (word + byte // 8) % (1 << 16),
             "out_offset": byte % 8,
             "out_bytes": outputs * size,
             "out_ring": fields["ring"],
-            "out_address": (fields["address"] + p * fields["stride"] + byte) % (1 << 32),
+            "out_address": (fields["address"] + ahead + byte) % (1 << 32),
             "out_ends_unit": last,
             "out_ends": last and fields["ends"],
         }

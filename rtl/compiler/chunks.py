@@ -44,7 +44,6 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
         "stride_x": shape.stride[1],
         "dilation_y": shape.dilation[0],
         "dilation_x": shape.dilation[1],
-        "x": -shape.padding[1],
     }
     _check_psums(name, program)
     found, before = [], -1
@@ -74,13 +73,14 @@ def chunks(name: str, program: Program, visits: list[Visit], group: int, zero: i
                     "ends": number == len(program.chunks) - 1,
                     "base": tile.to,
                     "pitch": tile.pitch,
-                    "line": tile.pitch * tile.map.shape[2],
-                    "lines": tile.lines,
-                    "line_pixels": tile.map.shape[2],
+                    "line": tile.pitch * len(tile.columns),
+                    "lines": len(tile.lines),
+                    "line_pixels": len(tile.columns),
                     "channel": channel,
                     "ky": ky,
                     "kx": kx,
-                    "y": int(chunk["tile"]) * shape.stride[0] - shape.padding[0] - tile.line,
+                    "y": int(chunk["tile"]) * shape.stride[0] - shape.padding[0] - tile.lines.start,
+                    "x": int(chunk["left"]) * shape.stride[1] - shape.padding[1] - tile.columns.start,
                 },
             )
         )
@@ -99,5 +99,5 @@ def _check_psums(name: str, program: Program) -> None:
             f"{name}: psum rows",
             rows,
             f"exceed the {held} of the psum group",
-            "lower tile_rows or raise l1_bytes",
+            "lower tile_rows or strip_columns, or raise l1_bytes",
         )

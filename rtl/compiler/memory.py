@@ -33,9 +33,9 @@ class Map:
     def words(self) -> int:
         return self.shape[1] * self.shape[2] * self.pitch
 
-    def at(self, line: int, channel: int = 0) -> int:
-        """Address of a line's first pixel, in it that of the word with an INT8 channel."""
-        return self.address + (line * self.shape[2] * self.pitch + channel // 8) * 8
+    def at(self, line: int, channel: int = 0, column: int = 0) -> int:
+        """Address of a pixel, in it that of the word with an INT8 channel."""
+        return self.address + ((line * self.shape[2] + column) * self.pitch + channel // 8) * 8
 
     def read(self, memory: np.ndarray) -> np.ndarray:
         """int8 or int32 [C, H, W] from uint64 [words]."""

@@ -49,15 +49,18 @@ def stripes(
 
 
 def _room(step: Step, acc: Accelerator, ofmap: Map, stripes: np.ndarray) -> list[dict[str, int]]:
-    """Where the rows of each stripe go: the whole map if it fits the group, else a ring of the stripes' rows.
+    """Where the rows of each stripe go: the whole map if it fits the group, else a ring of the stripes' rows, as
+    those of strips always do.
 
     In the ring a byte keeps its place in the word that it has in memory.
     """
+    assert isinstance(step.how, Schedule)
     size, group = (4 if step.wide else 1), Geometry(acc).map_words[step.writes]
     first = stripes["output"].astype(np.int64) * size
-    pixel = stripes["tile"].astype(np.int64) * ofmap.shape[2]
+    pixel = stripes["tile"].astype(np.int64) * ofmap.shape[2] + stripes["left"]
     whole = {"to_pitch": ofmap.pitch, "ring": group}
-    if ofmap.words <= group:
+    strips = step.how.strips > 1
+    if ofmap.words <= group and not strips:
         return [
             whole | {"to": p * ofmap.pitch, "channel": c, "address": ofmap.address + 8 * p * ofmap.pitch}
             for p, c in zip(pixel.tolist(), first.tolist(), strict=True)
@@ -66,7 +69,7 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, stripes: np.ndarray) -> list
         raise InputError(
             f"{step.name}: ofmap",
             8 * ofmap.words,
-            f"bytes do not stay in the {8 * group} of the L1 group",
+            f"bytes do not stay in the {8 * group} of the L1 group{', strip by strip' * strips}",
             "let the next layer read L2",
         )
     bytes_each = size * ((stripes["A"] - 1) * acc.columns + stripes["columns_tail"])
@@ -79,10 +82,12 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, stripes: np.ndarray) -> list
             "to": int(place) * pitch,
             "to_pitch": pitch,
             "ring": ring * pitch,
+            "width": strips * int(width),
+            "line_step": strips * 8 * ofmap.pitch * (ofmap.shape[2] - int(width) + 1),
             "channel": int(c) % 8,
             "address": ofmap.address + 8 * int(p) * ofmap.pitch + int(c) // 8 * 8,
         }
-        for place, p, c in zip(places, pixel, first, strict=True)
+        for place, p, c, width in zip(places, pixel, first, stripes["width"], strict=True)
     ]
 
 
@@ -98,7 +103,7 @@ def _check_ring(step: Step, stripes: np.ndarray, pixels: int) -> None:
             f"{step.name}: finished rows",
             needed,
             f"pixels wait for the DMA; the L1 group holds {pixels}",
-            "lower tile_rows or raise l1_bytes",
+            "lower tile_rows or strip_columns, or raise l1_bytes",
         )
 
 
@@ -177,6 +182,7 @@ def pass_stripe(network: Network, step: Step, acc: Accelerator, ifmap: Map, ofma
         "ring": Geometry(acc).map_words[step.writes],
         "address": ofmap.address,
         "stride": 8 * ofmap.pitch,
+        "line_step": 8 * ofmap.pitch,
         "from": 0,
         "from_pitch": ifmap.pitch,
         "lines": lines,

@@ -15,10 +15,10 @@ from sim.systolic.program import Program
 
 @dataclass(frozen=True)
 class Tile:
-    """Some channels of some lines of a map, in L1.
+    """Some channels of some lines and columns of a map, in L1.
 
     Attributes:
-        line, lines: of the map.
+        lines, columns: of the map.
         first: channel in byte 0 of a pixel.
         pitch: words of a pixel.
         to: word of L1 of the first pixel.
@@ -26,8 +26,8 @@ class Tile:
     """
 
     map: Map
-    line: int
-    lines: int
+    lines: range
+    columns: range
     first: int
     pitch: int
     to: int
@@ -35,19 +35,28 @@ class Tile:
 
     def transfer(self, prefix: str) -> dict[str, int]:
         """Fields of the packet that bring it."""
-        pixels = self.lines * self.map.shape[2]
+        lines, columns = len(self.lines), len(self.columns)
+        if self.whole or not lines * columns:
+            return {f"{prefix}_to": self.to}
+        if columns == self.map.shape[2]:  # its lines follow one another
+            lines, columns = 1, lines * columns
         values = {
-            "address": self.map.at(self.line, self.first),
+            "address": self.map.at(self.lines.start, self.first, self.columns.start),
             "beats": self.pitch,
-            "lines": pixels,
+            "lines": columns,
             "line_stride": 8 * self.map.pitch,
-            "planes": 1,
+            "planes": lines,
+            "plane_stride": (lines > 1) * 8 * self.map.pitch * self.map.shape[2],
             "to": self.to,
         }
         if self.pitch == self.map.pitch:
-            values |= {"beats": pixels * self.pitch, "lines": 1, "line_stride": 0}
-        if self.whole or not pixels:
-            values = {"to": self.to}
+            values |= {
+                "beats": columns * self.pitch,
+                "lines": lines,
+                "line_stride": values["plane_stride"],
+                "planes": 1,
+                "plane_stride": 0,
+            }
         return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
@@ -65,16 +74,18 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
     found = []
     for number in range(len(program.visits)):
         chunks = program.chunks[program.chunks["visit"] == number]
-        first = int(chunks["tile"][0])
+        row, left = int(chunks["tile"][0]), int(chunks["left"][0])
+        tile_number = left // schedule.tile_width * schedule.row_tiles + row // schedule.tile_rows
+        lines, columns = schedule.tile_size(tile_number)
         buffer = number % buffers
         if schedule.source == "l1":
-            tile = Tile(ifmap, 0, shape.size[0], 0, ifmap.pitch, 0, whole=True)
+            everything = (range(size) for size in shape.size)
+            tile = Tile(ifmap, *everything, 0, ifmap.pitch, 0, whole=True)
         else:
             ends = chunks["channel"] + (chunks["B"] - 1) * acc.rows + chunks["rows_tail"]
             tile = _tile(
                 ifmap,
-                max(0, first * shape.stride[0] - shape.padding[0]),
-                schedule.tile_ifmap_lines(first // schedule.tile_rows),
+                *schedule.tile_ifmap(tile_number),
                 int(chunks["channel"].min()),
                 int(ends.max()),
                 buffer * (geometry.map_words[0] // buffers),
@@ -85,8 +96,8 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
             ends = last["output"] + (last["A"] - 1) * acc.columns + last["columns_tail"]
             added = _tile(
                 residual,
-                first,
-                int(last["pixels"][0]) // shape.out_w,
+                range(row, row + lines),
+                range(left, left + columns),
                 int(last["output"].min()),
                 int(ends.max()),
                 buffer * (geometry.residual_words // buffers),
@@ -95,9 +106,9 @@ def visits(program: Program, ifmap: Map, residual: Map | None) -> list[Visit]:
     return found
 
 
-def _tile(source: Map, line: int, lines: int, low: int, high: int, to: int) -> Tile:
+def _tile(source: Map, lines: range, columns: range, low: int, high: int, to: int) -> Tile:
     """The words that hold channels low..high-1."""
-    return Tile(source, line, lines, low - low % 8, -(-high // 8) - low // 8, to)
+    return Tile(source, lines, columns, low - low % 8, -(-high // 8) - low // 8, to)
 
 
 def tiles(name: str, program: Program, found: list[Visit]) -> list[np.ndarray]:

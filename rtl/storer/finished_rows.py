@@ -60,6 +60,8 @@ class FinishedRows(Block):
         waiting = Signal(COUNT_BITS)
         later = Signal(packets.ADDRESS_BITS)
         pixel = Signal(packets.ADDRESS_BITS)
+        column = Signal.like(stripe.width)
+        line_end = Signal()
         byte = Signal(len(stripe.channel) + 1)
         taken = Signal()
         m.d.comb += [
@@ -69,6 +71,7 @@ class FinishedRows(Block):
             taken.eq(self.out_valid & self.out_ready),
             self.left.eq(taken & places.unit_end),
             pixel.eq(Mux(places.first_pixel, stripe.address, later)),
+            line_end.eq(column + 1 == stripe.width),
             byte.eq(stripe.channel + places.offset),
             self.out_map.eq(stripe.map),
             self.out_ring.eq(stripe.ring),
@@ -81,5 +84,8 @@ class FinishedRows(Block):
         ]
         m.d.sync += waiting.eq(waiting + self.handed - taken)
         with m.If(taken & places.pixel_end):
-            m.d.sync += later.eq(pixel + stripe.stride)
+            m.d.sync += [
+                later.eq(pixel + Mux(line_end, stripe.line_step, stripe.stride)),
+                column.eq(Mux(line_end | places.unit_end, 0, column + 1)),
+            ]
         return m

@@ -191,6 +191,8 @@ def _plans(acc: Accelerator, network: Network, rng: np.random.Generator) -> list
             assert isinstance(layer, Conv)
             plans.append(_schedule(acc, layer, shape, rng, n == 0, bool(stays and rng.random() < 0.8)))
         left = shape.ofmap_bytes
+        if isinstance(how := plans[-1], Schedule) and how.strips > 1:
+            left = 0
     return plans
 
 
@@ -212,7 +214,10 @@ def _schedule(
     seen = replace(seen, name="", residual="residual" if seen.residual else "", chained=True)
     rows = seen.out_h if source == "l1" else int(rng.integers(1, seen.out_h + 1))
     outer, split = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
-    schedule = Schedule(acc, seen, form, codewords, *factors, overlap, rows, source=source)
+    strip = int(rng.integers(1, seen.out_w + 1)) if source != "l1" and rng.random() < 0.3 else 0
+    schedule = Schedule(
+        acc, seen, form, codewords, *factors, overlap, rows, source=source, strip_columns=strip
+    )
     outer &= schedule.tiles > 1 and schedule.trips[0] > 1
     split &= schedule.trips[1] > 1 and source != "l1"
     return replace(schedule, outputs_outer=outer, split_channels=split)

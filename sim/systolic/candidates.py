@@ -17,13 +17,16 @@ from sim.systolic.schedule import Schedule, Source, fold, spills
 TILES = (1, 2)
 """How many times more spatial tiles than L1 asks for: the next one loads while one computes."""
 
+STRIPS = 6
+"""Widths of strips that are tried, from the widest that L1 holds on: narrower ones are taller, with fewer halos."""
+
 
 @dataclass(frozen=True, eq=False)
 class Space:
     """Candidates of one way to see the layer, folded or not; int64 or bool [n] each.
 
     Attributes:
-        base: with A = B = D = 1 and the smallest tiles; from DRAM or L2.
+        base: with A = B = D = 1 and the smallest tiles of its strips; from DRAM or L2.
         stays: a single tile may be used where it is, in L1.
         A, B, D, overlap, rows, outer, split: fields of the schedules; rows = tile_rows.
     """
@@ -68,7 +71,7 @@ class Space:
     @cached_property
     def tiles(self) -> np.ndarray:
         """Spatial tiles."""
-        return -(-self.base.shape.out_h // self.rows)
+        return self.base.strips * -(-self.base.shape.out_h // self.rows)
 
     @cached_property
     def resident(self) -> np.ndarray:
@@ -101,24 +104,59 @@ def spaces(
         InputError: no schedule fits.
     """
     base: Source = "dram" if source == "dram" or spills(shape, accelerator) else "l2"
-    found, problem = [], None
+    found: list[Space] = []
     for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
-        try:
-            # The smallest tiles, of the residual operand too.
-            split = -(-seen.channels // seen.groups // accelerator.rows) > 1 or (
-                bool(seen.residual) and -(-seen.outputs // seen.groups // accelerator.columns) > 1
-            )
-            one = Schedule(
-                accelerator, seen, form, codewords, overlap=False, split_channels=split, source=base
-            )
-        except InputError as error:
-            problem = problem or error
-            continue
-        found.append(_space(one, source == "l1" and seen is shape and base == "l2"))
-    if not found:
-        assert problem is not None
-        raise problem
+        stays, strips = source == "l1" and seen is shape and base == "l2", 0
+        for width in _widths(seen.out_w):
+            try:
+                space = _space(_smallest(accelerator, seen, form, codewords, base, width), stays)
+            except InputError:
+                continue
+            if not len(space):
+                continue
+            found.append(space)
+            strips += width > 0
+            if strips == STRIPS or (not width and _tall(space)):
+                break
+    if not found:  # the narrowest strip, and then the factors that the machine fixes, say what they lack
+        one = _smallest(accelerator, shape, form, codewords, base, 1)
+        A, B, D, _ = (int(field[0]) for field in _factors(one))
+        replace(one, A=A, B=B, D=D)
+    assert found
     return found
+
+
+def _widths(columns: int) -> list[int]:
+    """Widths of strips of an ofmap with so many columns, the whole (0) first, a single one last."""
+    counts = sorted(
+        {n << e for n in (2, 3) for e in range(columns.bit_length()) if n << e < columns} | {columns}
+    )
+    return [0, *dict.fromkeys(-(-columns // count) for count in counts if count > 1)]
+
+
+def _smallest(
+    accelerator: Accelerator, seen: ConvShape, form: str, codewords: int, source: Source, width: int
+) -> Schedule:
+    """With the smallest tiles of a strip, of the residual operand too."""
+    split = -(-seen.channels // seen.groups // accelerator.rows) > 1 or (
+        bool(seen.residual) and -(-seen.outputs // seen.groups // accelerator.columns) > 1
+    )
+    return Schedule(
+        accelerator,
+        seen,
+        form,
+        codewords,
+        overlap=False,
+        split_channels=split,
+        source=source,
+        strip_columns=width,
+    )
+
+
+def _tall(space: Space) -> bool:
+    """Whether the tallest tile of the whole width brings no more lines again than new ones."""
+    y, rows = space.base.shape.axes[0], int(space.rows.max())
+    return rows == space.base.shape.out_h or y.reach - y.stride <= rows * y.stride
 
 
 def _space(one: Schedule, stays: bool) -> Space:
@@ -137,7 +175,7 @@ def _space(one: Schedule, stays: bool) -> Space:
             if split:
                 fits &= (trips_j > 1) | ((trips_i > 1) & bool(shape.residual))
             if outer:
-                fits &= (tiles > 1) & (trips_i > 1)
+                fits &= (one.strips * tiles > 1) & (trips_i > 1)
             parts.append(
                 [
                     field[fits]
@@ -151,12 +189,12 @@ def _space(one: Schedule, stays: bool) -> Space:
 
 def _finished_lines(one: Schedule, A: np.ndarray, B: np.ndarray, D: np.ndarray) -> np.ndarray:
     """Output rows of a tile whose psums, and whose finished rows, L1 holds; 0 for none. int64 [n]."""
-    acc, shape = one.accelerator, one.shape
+    acc = one.accelerator
     trips_j, trips_k = -(-one.channel_groups // B), -(-one.positions // D)
     columns = np.minimum(A * acc.columns, one.outputs)
-    psums = np.where(trips_j * trips_k > 1, shape.out_w * columns * acc.psum_store_bits // 8, 0)
+    psums = np.where(trips_j * trips_k > 1, one.tile_width * columns * acc.psum_store_bits // 8, 0)
     last = (one.channel_groups - (trips_j - 1) * B) * (one.positions - (trips_k - 1) * D) * one.split
-    backlog = shape.out_w * np.array(
+    backlog = one.tile_width * np.array(
         [one.tiling.waiting_bytes(*pair) for pair in zip(A.tolist(), last.tolist(), strict=True)], np.int64
     )
     return np.minimum(acc.psum_bytes // np.maximum(psums, 1), acc.ofmap_bytes // np.maximum(backlog, 1))
@@ -167,13 +205,15 @@ def _incoming_lines(
 ) -> np.ndarray:
     """Output rows of a tile whose ifmap, and whose residual operand, L1 holds `buffers` times. int64 [n]."""
     acc, shape, tiling = one.accelerator, one.shape, one.tiling
-    line = WORD * shape.size[1] * _per_step(tiling.ifmap_words, one.channels, B * acc.rows, split)[0]
+    line = (
+        WORD * tiling.ifmap_tile_columns * _per_step(tiling.ifmap_words, one.channels, B * acc.rows, split)[0]
+    )
     room = acc.ifmap_bytes // buffers // line
     kernel = (shape.kernel[0] - 1) * shape.dilation[0] + 1
     rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
     rows = np.where(room >= shape.size[0], shape.out_h, rows)
     words, _ = _per_step(tiling.residual_words, one.outputs, A * acc.columns, again)
-    residual = WORD * shape.out_w * words
+    residual = WORD * one.tile_width * words
     return np.minimum(rows, acc.residual_bytes // buffers // np.maximum(residual, 1))
 
 

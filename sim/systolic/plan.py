@@ -21,7 +21,7 @@ def plan(
     """A schedule of each convolution, the source of the operands of each pass.
 
     The network's input comes from DRAM. What a layer reads of the layer before it is still in L1 if
-    that one's whole ofmap was small enough to stay there.
+    that one's whole ofmap was small enough to stay there, and not written strip by strip.
 
     Args:
         formats: stream format and k by name of the convolution.
@@ -39,12 +39,12 @@ def plan(
             source = "dram"
         if isinstance(shape, ConvShape):
             form, codewords = formats[shape.name]
-            plans.append(
-                best_schedule(shape, accelerator, form, codewords, objective=objective, source=source)
-            )
+            how = best_schedule(shape, accelerator, form, codewords, objective=objective, source=source)
+            plans.append(how)
+            left = shape.ofmap_bytes if how.strips == 1 else 0
         else:
             plans.append(_of_pass(shape, accelerator, source))
-        left = shape.ofmap_bytes
+            left = shape.ofmap_bytes
     return plans
 
 

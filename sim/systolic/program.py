@@ -7,6 +7,7 @@ define the order and the terms.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +52,7 @@ CHUNK = np.dtype(
             # where the chunk lies in the layer
             "visit",
             "tile",
+            "left",
             "output",
             "channel",
             "position",
@@ -64,7 +66,8 @@ row width of its last output group (s = A-1), likewise columns; `beat`, `beats` 
 the stream; `dram_bytes` of them come from DRAM this time; `fetch_row`, `fetch_in` are fetch(p) at an
 output row's start and inside, `words_row`, `words_in` their 64-bit words; `write_beats` leave by DMA for
 each pixel of a last chunk, `write_words` are the words of these rows; `visit` is the row of VISIT; `tile`
-is its first output row, `output`, `channel`, `position` the first of each that it covers."""
+is its first output row, `left` its first output column, `output`, `channel`, `position` the first of each that
+it covers; `width` are its output columns."""
 
 VISIT = np.dtype([(name, np.int64) for name in ("ifmap_bytes", "residual_bytes", "dram_bytes")])
 """One ifmap tile in L1: what the DMA brings from L2, and what DRAM must bring to L2 first."""
@@ -161,10 +164,11 @@ def _set_extents(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
     chunks["U"] = schedule.split
     chunks["position"] = loops.k * schedule.D
     chunks["D"] = np.minimum(schedule.D, schedule.positions - loops.k * schedule.D)
-    chunks["tile"] = loops.tile * schedule.tile_rows
-    chunks["width"] = schedule.shape.out_w
-    lines = np.minimum(schedule.tile_rows, schedule.shape.out_h - loops.tile * schedule.tile_rows)
-    chunks["pixels"] = lines * schedule.shape.out_w
+    strip, row = np.divmod(loops.tile, schedule.row_tiles)
+    chunks["tile"], chunks["left"] = row * schedule.tile_rows, strip * schedule.tile_width
+    chunks["width"] = np.minimum(schedule.tile_width, schedule.shape.out_w - chunks["left"])
+    lines = np.minimum(schedule.tile_rows, schedule.shape.out_h - chunks["tile"])
+    chunks["pixels"] = lines * chunks["width"]
 
 
 def _set_weights(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
@@ -230,7 +234,7 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     layer, acc = schedule.shape, schedule.accelerator
     channels, outputs = schedule.part_of(part)
     channel0, output0 = part * schedule.channels, part * schedule.outputs
-    lines = schedule.tile_ifmap_lines(tile)
+    lines, columns = (len(read) for read in schedule.tile_ifmap(tile))
     if schedule.ifmap_sweeps > 1:
         first = i * schedule.A * acc.columns
         outputs = min(first + schedule.A * acc.columns, outputs) - first
@@ -242,9 +246,11 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     residual = 0
     # The sum is needed with the last channels.
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
-        residual = WORD * schedule.tile_lines(tile) * layer.out_w * words(output0, outputs)
-    line = WORD * layer.size[1] * words(channel0, channels)
-    from_dram = (lines * (layer.line_bytes or line) + residual) if schedule.source == "dram" else 0
+        residual = WORD * prod(schedule.tile_size(tile)) * words(output0, outputs)
+    line = WORD * columns * words(channel0, channels)
+    from_dram = (
+        (lines * (schedule.tile_dram_line(tile) or line) + residual) if schedule.source == "dram" else 0
+    )
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 

@@ -46,6 +46,7 @@ def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
         padding_end=end,
         size=(shape.size[0], shape.out_w * groups),
         line_bytes=shape.size[1] * shape.channels,
+        unfolded=shape.axes[1],
     )
 
 
@@ -91,6 +92,7 @@ class Schedule:
         split_channels: an ifmap tile holds the channels of one step over input-channel groups only, and
             comes again for each step over output groups.
         source: where the ifmap is when the layer starts. In "l1" the layer before left it.
+        strip_columns: output columns of a spatial tile; 0 for the whole width.
 
     Raises:
         InputError: a factor, a register file or L1 does not hold what is asked of it.
@@ -108,6 +110,7 @@ class Schedule:
     outputs_outer: bool = False
     split_channels: bool = False
     source: Source = "l2"
+    strip_columns: int = 0
 
     def __post_init__(self) -> None:
         self._check_loading()
@@ -162,6 +165,13 @@ class Schedule:
         if not 1 <= self.tile_rows <= self.shape.out_h:
             lines = self.shape.out_h
             raise InputError("tile_rows", self.tile_rows, f"the ofmap has {lines} rows", f"use 1..{lines}")
+        if not 0 <= self.strip_columns <= self.shape.out_w:
+            raise InputError(
+                "strip_columns",
+                self.strip_columns,
+                f"the ofmap has {self.shape.out_w} columns",
+                f"use 1..{self.shape.out_w}, or 0 for all",
+            )
 
     def _check_source(self) -> None:
         if self.spills and self.source != "dram":
@@ -171,7 +181,7 @@ class Schedule:
                 "source",
                 "l1",
                 "the ifmap in L1 is one tile",
-                f"use tile_rows = {self.shape.out_h} and do not split channels",
+                f"use tile_rows = {self.shape.out_h}, strip_columns = 0, and do not split channels",
             )
 
     def to_json(self) -> dict[str, object]:
@@ -184,6 +194,7 @@ class Schedule:
             "d": self.D,
             "overlap": self.overlap,
             "tile_rows": self.tile_rows,
+            "strip_columns": self.strip_columns,
             "outputs_outer": self.outputs_outer,
             "ifmap_from": self.source,
         }
@@ -270,24 +281,62 @@ class Schedule:
         )
 
     @cached_property
-    def tiles(self) -> int:
+    def tile_width(self) -> int:
+        """Output columns of a full spatial tile."""
+        return self.strip_columns or self.shape.out_w
+
+    @cached_property
+    def row_tiles(self) -> int:
+        """Spatial tiles of one strip."""
         return -(-self.shape.out_h // self.tile_rows)
+
+    @cached_property
+    def strips(self) -> int:
+        return -(-self.shape.out_w // self.tile_width)
+
+    @property
+    def tiles(self) -> int:
+        """Spatial tiles: those of a strip from top to bottom, strips from left to right."""
+        return self.strips * self.row_tiles
 
     @property
     def ifmap_sweeps(self) -> int:
         """How often a part's whole ifmap is brought into L1."""
         return self.trips[0] if self.split_channels or (self.outputs_outer and self.tiles > 1) else 1
 
-    def tile_lines(self, tile: int) -> int:
-        """Output rows of tile number `tile`."""
-        return min(self.tile_rows, self.shape.out_h - tile * self.tile_rows)
+    def tile_place(self, tile: int) -> tuple[int, int]:
+        """First output row and column of tile number `tile`."""
+        return tile % self.row_tiles * self.tile_rows, tile // self.row_tiles * self.tile_width
 
-    def tile_ifmap_lines(self, tile: int) -> int:
-        """Ifmap rows that one tile reads, halo included, padding not."""
-        layer = self.shape
-        first = tile * self.tile_rows * layer.stride[0] - layer.padding[0]
-        reach = (self.tile_lines(tile) - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0]
-        return max(0, min(first + reach + 1, layer.size[0]) - max(first, 0))
+    def tile_size(self, tile: int) -> tuple[int, int]:
+        """Output rows and columns of tile number `tile`."""
+        row, column = self.tile_place(tile)
+        return min(self.tile_rows, self.shape.out_h - row), min(self.tile_width, self.shape.out_w - column)
+
+    def tile_ifmap(self, tile: int) -> tuple[range, range]:
+        """Ifmap rows and columns that one tile brings, halo included, padding not.
+
+        Of a map in one strip all columns come, also those at its end that a stride leaves unread.
+        """
+        (row, column), (lines, columns) = self.tile_place(tile), self.tile_size(tile)
+        y, x = self.shape.axes
+        return y.read(row, lines), range(x.size) if self.strips == 1 else x.read(column, columns)
+
+    def tile_dram_line(self, tile: int) -> int:
+        """Bytes of a tile's ifmap row in DRAM where folding makes it wider for the array, or 0."""
+        unfolded = self.shape.unfolded
+        if unfolded is None or self.strips == 1:
+            return self.shape.line_bytes
+        column, (_, columns) = self.tile_place(tile)[1], self.tile_size(tile)
+        return self.shape.line_bytes // unfolded.size * len(unfolded.read(column, columns))
+
+    def tile_extents(self, tile: int) -> tuple[int, ...]:
+        """Output rows and columns, ifmap rows and columns, and bytes of a row in DRAM: equal where tiles are alike."""
+        return (
+            *self.tile_size(tile),
+            *(len(read) for read in self.tile_ifmap(tile)),
+            self.tile_dram_line(tile),
+        )
 
     # ---- demands
 

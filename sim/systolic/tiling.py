@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sim.accelerator.systolic import L1_EIGHTHS, L1Group
 from sim.errors import InputError
-from sim.shapes import WORD, ConvShape, words
+from sim.shapes import WORD, Axis, words
 
 if TYPE_CHECKING:  # a schedule asks its tiling whether it fits
     from sim.systolic.schedule import Schedule
 
 
-def ifmap_lines(shape: ConvShape, tile_rows: int) -> int:
-    """Ifmap rows that all spatial tiles of `tile_rows` output rows read, halos included, padding not."""
-    first = np.arange(0, shape.out_h, tile_rows)
-    last = np.minimum(first + tile_rows, shape.out_h) - 1
-    low = first * shape.stride[0] - shape.padding[0]
-    high = last * shape.stride[0] - shape.padding[0] + (shape.kernel[0] - 1) * shape.dilation[0] + 1
-    return int(np.maximum(0, np.minimum(high, shape.size[0]) - np.maximum(low, 0)).sum())
+def swept(axis: Axis, outputs: int, step: int) -> int:
+    """Ifmap rows (or columns) that all tiles of `step` of the `outputs` output rows (or columns) read, halos
+    included, padding not.
+    """
+    first = np.arange(0, outputs, step)
+    last = np.minimum(first + step, outputs) - 1
+    low = first * axis.stride - axis.padding
+    high = last * axis.stride - axis.padding + axis.reach
+    return int(np.maximum(0, np.minimum(high, axis.size) - np.maximum(low, 0)).sum())
 
 
 @lru_cache(maxsize=4096)
@@ -86,19 +89,25 @@ class Tiling:
     def check(self) -> None:
         """Raises InputError where a group of L1 does not hold what the schedule puts there."""
         acc = self.schedule.accelerator
-        limits = (
+        limits: tuple[tuple[str, int, int, L1Group], ...] = (
             ("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
             ("residual tile", self.residual_tile_bytes, acc.residual_bytes, "residual"),
             ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
             ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"),
         )
+        fixes = [
+            f"raise l1_bytes to at least {max(-(-8 * n // L1_EIGHTHS[group]) for _, n, _, group in limits)}"
+        ]
+        for field, extent in (
+            ("strip_columns", self.schedule.tile_width),
+            ("tile_rows", self.schedule.tile_rows),
+        ):
+            if extent > 1:
+                fixes.insert(0, f"lower {field}")
         for what, size, limit, group in limits:
             if size > limit:
                 raise InputError(
-                    what,
-                    size,
-                    f"bytes exceed the {limit} of the {group} group",
-                    "lower tile_rows or raise l1_bytes",
+                    what, size, f"bytes exceed the {limit} of the {group} group", " or ".join(fixes)
                 )
 
     # ---- tiles that come into L1
@@ -130,17 +139,35 @@ class Tiling:
     @cached_property
     def ifmap_tile_bytes(self) -> int:
         """Bytes of the largest ifmap tile."""
-        layer = self.schedule.shape
-        reach = (
-            (self.schedule.tile_rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-        )
-        return WORD * min(reach, layer.size[0]) * layer.size[1] * self.ifmap_words(self.tile_channels)[0]
+        y = self.schedule.shape.axes[0]
+        lines = min((self.schedule.tile_rows - 1) * y.stride + y.reach, y.size)
+        return WORD * lines * self.ifmap_tile_columns * self.ifmap_words(self.tile_channels)[0]
+
+    @cached_property
+    def ifmap_tile_columns(self) -> int:
+        """Ifmap columns of the widest tile."""
+        how, x = self.schedule, self.schedule.shape.axes[1]
+        return x.size if how.strips == 1 else min((how.tile_width - 1) * x.stride + x.reach, x.size)
+
+    @cached_property
+    def ifmap_columns(self) -> int:
+        """Ifmap columns that all strips bring, halos included."""
+        how, x = self.schedule, self.schedule.shape.axes[1]
+        return x.size if how.strips == 1 else swept(x, how.shape.out_w, how.tile_width)
+
+    @cached_property
+    def dram_line_bytes(self) -> int:
+        """Bytes of an ifmap row in DRAM where folding makes the array's one wider, halos of strips included; or 0."""
+        how, unfolded = self.schedule, self.schedule.shape.unfolded
+        if unfolded is None or how.strips == 1:
+            return how.shape.line_bytes
+        return how.shape.line_bytes // unfolded.size * swept(unfolded, how.shape.out_w, how.tile_width)
 
     @cached_property
     def residual_tile_bytes(self) -> int:
         """Bytes of the largest residual tile, 0 without a residual operand."""
         how = self.schedule
-        return WORD * how.tile_rows * how.shape.out_w * self.residual_words(self.tile_outputs)[0]
+        return WORD * how.tile_rows * how.tile_width * self.residual_words(self.tile_outputs)[0]
 
     @property
     def ifmap_buffers(self) -> int:
@@ -161,7 +188,7 @@ class Tiling:
         if how.trips[1] * how.trips[2] == 1:
             return 0
         columns = min(how.A * acc.columns, how.outputs)
-        return (how.tile_rows * how.shape.out_w * columns * acc.psum_store_bits) // 8
+        return (how.tile_rows * how.tile_width * columns * acc.psum_store_bits) // 8
 
     @cached_property
     def backlog_bytes(self) -> int:
@@ -172,7 +199,7 @@ class Tiling:
             * (how.positions - (how.trips[2] - 1) * how.D)
             * how.split
         )
-        return how.tile_rows * how.shape.out_w * self.waiting_bytes(how.A, tokens)
+        return how.tile_rows * how.tile_width * self.waiting_bytes(how.A, tokens)
 
     def waiting_bytes(self, A: int, tokens: int) -> int:
         """Finished bytes of a pixel that wait, if a last chunk has `tokens` for each output group."""

@@ -14,7 +14,7 @@ import numpy as np
 from sim.shapes import WORD, ConvShape
 from sim.systolic.candidates import Space
 from sim.systolic.schedule import Schedule
-from sim.systolic.tiling import ifmap_lines
+from sim.systolic.tiling import swept
 
 Count = Any
 """An int of a schedule, or int64 [n] of the candidates of a Space."""
@@ -104,7 +104,7 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
     if schedule.stream.diagonal:
         used = kept = layer.outputs // layer.groups
     words = acc.psum_store_bits // 8
-    reads, new = ifmap_reads(layer, schedule.D, schedule.reuses)
+    reads, new = ifmap_reads(layer, schedule.D, schedule.reuses, schedule.tile_width)
     spilled = pixels * (trips_j * trips_k - 1)
     return {
         "tokens": pixels * groups * channel_groups * taps,
@@ -148,12 +148,13 @@ def _inside(low: int, high: int, offset: int, stride: int, size: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def ifmap_reads(layer: ConvShape, resident: int, reuses: bool) -> tuple[int, int]:
+def ifmap_reads(layer: ConvShape, resident: int, reuses: bool, width: int) -> tuple[int, int]:
     """Unpadded (pixel, position) pairs: all of them, and those that a fetch must deliver.
 
     Args:
         resident: D, kernel positions at a time.
         reuses: the ARF keeps a sliding window.
+        width: output columns of a strip, at whose left edge a window begins anew.
     """
     (_, kx), (sy, sx), (py, px) = layer.kernel, layer.stride, layer.padding
     positions = layer.kernel[0] * kx
@@ -162,8 +163,10 @@ def ifmap_reads(layer: ConvShape, resident: int, reuses: bool) -> tuple[int, int
         y, x = divmod(position, kx)
         in_rows = _inside(0, layer.out_h, y * layer.dilation[0] - py, sy, layer.size[0])
         offset = x * layer.dilation[1] - px
-        first = _inside(0, 1, offset, sx, layer.size[1])
-        others = _inside(1, layer.out_w, offset, sx, layer.size[1])
+        first = sum(
+            _inside(left, left + 1, offset, sx, layer.size[1]) for left in range(0, layer.out_w, width)
+        )
+        others = _inside(0, layer.out_w, offset, sx, layer.size[1]) - first
         reads += in_rows * (first + others)
         # The last resident position of this kernel row; closer than a stride to it is new.
         end = min((position // resident + 1) * resident, (y + 1) * kx, positions)
@@ -176,7 +179,7 @@ def least_fetches(space: Space) -> dict[str, np.ndarray]:
     """`ifmap_reads` of all channels, for each step over output groups."""
     layer, one = space.base.shape, space.base
     depths = range(1, int(space.D.max()) + 1)
-    pairs = [(0, 0), *(ifmap_reads(layer, D, one.reuses) for D in depths)]
+    pairs = [(0, 0), *(ifmap_reads(layer, D, one.reuses, one.tile_width) for D in depths)]
     reads, new = np.array(pairs, np.int64)[space.D].T
     vectors = layer.channels * space.trips_i
     return {"arf_read": vectors * reads, "arf_write": vectors * new, "l1_ifmap_read": vectors * new}
@@ -187,13 +190,13 @@ def least_fetches(space: Space) -> dict[str, np.ndarray]:
 
 def map_bytes(schedule: Schedule) -> MapBytes:
     layer, tiling = schedule.shape, schedule.tiling
-    lines = schedule.ifmap_sweeps * ifmap_lines(layer, schedule.tile_rows)
-    line = WORD * layer.size[1] * tiling.ifmap_words(tiling.tile_channels)[1]
+    lines = schedule.ifmap_sweeps * swept(layer.axes[0], layer.out_h, schedule.tile_rows)
+    line = WORD * tiling.ifmap_columns * tiling.ifmap_words(tiling.tile_channels)[1]
     residual = WORD * layer.out_h * layer.out_w * tiling.residual_words(tiling.tile_outputs)[1]
     return MapBytes(
         0 if schedule.source == "l1" else lines * line,
         residual,
-        lines * (layer.line_bytes or line) + residual if schedule.source == "dram" else 0,
+        lines * (tiling.dram_line_bytes or line) + residual if schedule.source == "dram" else 0,
     )
 
 
@@ -201,14 +204,14 @@ def least_map_bytes(space: Space) -> MapBytes:
     """`map_bytes` of all candidates, exact."""
     layer, one = space.base.shape, space.base
     sizes, which = np.unique(space.rows, return_inverse=True)
-    lines = np.array([ifmap_lines(layer, rows) for rows in sizes.tolist()], np.int64)[which]
+    lines = np.array([swept(layer.axes[0], layer.out_h, rows) for rows in sizes.tolist()], np.int64)[which]
     lines *= np.where(space.again, space.trips_i, 1)
-    line = WORD * layer.size[1] * space.ifmap_words()[1]
+    line = WORD * one.tiling.ifmap_columns * space.ifmap_words()[1]
     residual = WORD * layer.out_h * layer.out_w * space.residual_words()
     return MapBytes(
         np.where(space.resident, 0, lines * line),
         residual,
-        lines * (layer.line_bytes or line) + residual if one.source == "dram" else 0 * lines,
+        lines * (one.tiling.dram_line_bytes or line) + residual if one.source == "dram" else 0 * lines,
     )
 
 

@@ -101,10 +101,11 @@ def _first_tile(space: Space, maps: MapBytes) -> np.ndarray:
     one, layer, acc = space.base, space.base.shape, space.base.accelerator
     reach = (space.rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
     channels = np.where(space.split, np.minimum(one.channels, space.B * acc.rows), one.channels)
-    line = WORD * layer.size[1] * -(-channels // WORD)
+    line = WORD * len(one.tile_ifmap(0)[1]) * -(-channels // WORD)
     first = np.minimum(reach - layer.padding[0], layer.size[0]) * line * 8 // acc.dma_bits
     most, _ = space.ifmap_words()
-    single = 2 * WORD * np.minimum(reach, layer.size[0]) * layer.size[1] * most > acc.ifmap_bytes
+    lines = np.minimum(reach, layer.size[0])
+    single = 2 * WORD * lines * one.tiling.ifmap_tile_columns * most > acc.ifmap_bytes
     exposed = np.where(single, _transfers(space, maps), first)
     return np.where(space.resident, 0, acc.dma_setup + acc.l2_latency + exposed)
 

@@ -65,7 +65,7 @@ class _Stripe(NamedTuple):
 
     Attributes:
         part, i, tile: its place.
-        pixels: of the tile.
+        pixels, width: of the tile.
         following: the chunk after its last one; None at the end of the layer.
         fetched: its weights come from DRAM.
         opens: a tile is brought in for it.
@@ -76,6 +76,7 @@ class _Stripe(NamedTuple):
     i: int
     tile: int
     pixels: int
+    width: int
     following: Chunk | None
     fetched: bool
     opens: bool
@@ -97,12 +98,12 @@ def _period(*steps: int) -> int:
 
 
 def _tiles_alike(schedule: Schedule) -> range:
-    """Spatial tiles that, like the one after them, are full and read no padding above or below."""
-    layer, step = schedule.shape, schedule.tile_rows * schedule.shape.stride[0]
-    reach = (schedule.tile_rows - 1) * layer.stride[0] + (layer.kernel[0] - 1) * layer.dilation[0] + 1
-    first = min(max(1, -(-layer.padding[0] // step)), schedule.tiles)
-    last = (layer.size[0] - reach + layer.padding[0]) // step  # that reads no padding below
-    return _alike(first, min(last, schedule.tiles - 2))
+    """Tiles of a strip that, like the one after them, are full and read no padding above or below."""
+    y = schedule.shape.axes[0]
+    step = schedule.tile_rows * y.stride
+    first = min(max(1, -(-y.padding // step)), schedule.row_tiles)
+    last = (y.size - (step - y.stride + y.reach) + y.padding) // step  # that reads no padding below
+    return _alike(first, min(last, schedule.row_tiles - 2))
 
 
 class _Layer(Clock):
@@ -115,7 +116,7 @@ class _Layer(Clock):
         self.trips_i, self.trips_j, _ = schedule.trips
         self.parts, self.tiles = schedule.parts, schedule.tiles
         self.latency, self.release, self.psum_ports = acc.latency, acc.release, acc.psum_ports
-        self.drain, self.width = acc.dma_setup + acc.l2_latency, schedule.shape.out_w
+        self.drain = acc.dma_setup + acc.l2_latency
         self.ifmap_buffers, self.ofmap_buffers = tiling.ifmap_buffers, tiling.ofmap_buffers
         self.fetched = self.memory and (not schedule.shape.dynamic or schedule.spills)
         self.groups = demands.output_groups(schedule)
@@ -149,9 +150,7 @@ class _Layer(Clock):
     def part(self, part: int) -> None:
         """All output groups and tiles of a part."""
         ends = part == self.parts - 1, part == self.parts - 2
-        outer, alike = self.tiles, self.alike_tiles
-        if self.schedule.outputs_outer:
-            outer, alike = self.trips_i, self.alike_i
+        outer = self.trips_i if self.schedule.outputs_outer else self.tiles
 
         def step(n: int) -> None:
             if (part, n) in ((0, 0), (self.parts - 1, outer - 1)):
@@ -160,7 +159,10 @@ class _Layer(Clock):
                 key = ("outer", ends, n == 0, n == outer - 2, n == outer - 1, self._kind(part, n))
                 self.once(key, True, partial(self.inner, part, n))
 
-        self._loop(outer, alike, step)
+        if self.schedule.outputs_outer:
+            self._loop(outer, self.alike_i, step)
+        else:
+            self._over_tiles(step)
 
     def _kind(self, part: int, n: int) -> tuple:
         """What makes a difference between two output groups, or between two tiles, of the outer loop."""
@@ -169,18 +171,21 @@ class _Layer(Clock):
             return self.tiling.phase(part, n)
         return (
             self.tiling.phase(part),
-            *(
-                (schedule.tile_lines(tile), schedule.tile_ifmap_lines(tile))
-                for tile in (n, min(n + 1, self.tiles - 1))
-            ),
+            *(schedule.tile_extents(tile) for tile in (n, min(n + 1, self.tiles - 1))),
         )
 
     def inner(self, part: int, n: int) -> None:
         """All tiles of step n over output groups, or all output groups of tile n."""
         if self.schedule.outputs_outer:
-            self._loop(self.tiles, self.alike_tiles, lambda tile: self.stripe(part, n, tile))
+            self._over_tiles(lambda tile: self.stripe(part, n, tile))
         else:
             self._loop(self.trips_i, self.alike_i, lambda i: self.stripe(part, i, n))
+
+    def _over_tiles(self, step: Callable[[int], None]) -> None:
+        """All spatial tiles, strip by strip."""
+        rows = self.schedule.row_tiles
+        for first in range(0, self.tiles, rows):
+            self._loop(rows, self.alike_tiles, lambda row, top=first: step(top + row))  # type: ignore[misc]
 
     def _loop(self, count: int, alike: tuple[range, int, bool], step: Callable[[int], None]) -> None:
         same, period, visits = alike
@@ -196,11 +201,13 @@ class _Layer(Clock):
         schedule = self.schedule
         last_part, ends = part == self.parts - 1, (i, tile) == (self.trips_i - 1, self.tiles - 1)
         group = self.groups[last_part, i == self.trips_i - 1]
+        lines, width = schedule.tile_size(tile)
         stripe = _Stripe(
             part,
             i,
             tile,
-            pixels=schedule.tile_lines(tile) * self.width,
+            pixels=lines * width,
+            width=width,
             following=(
                 None if last_part and ends else self.opening[last_part or (ends and part == self.parts - 2)]
             ),
@@ -214,7 +221,7 @@ class _Layer(Clock):
             return
         key: tuple = (
             "stripe",
-            stripe.pixels,
+            (lines, width),
             id(group),
             id(stripe.following),
             stripe.fetched,
@@ -243,7 +250,7 @@ class _Layer(Clock):
             if j == 0 or after is None:
                 body()
             else:
-                place = (stripe.pixels, stripe.fetched, stripe.write_beats)
+                place = (stripe.pixels, stripe.width, stripe.fetched, stripe.write_beats)
                 self.once(("j", place, id(chunks), id(after), opening), split, body)
 
         self._loop(len(group), self.alike_j, step)
@@ -277,7 +284,7 @@ class _Layer(Clock):
         elif first:
             begin = self.wait(begin, chunk.fetch_row, IFMAP)
 
-        rows = pixels // self.width
+        rows = pixels // stripe.width
         inner = self._psums(chunk.write, chunk.read)
         inside = self._slot(chunk, chunk.fetch_in, inner, pixels - rows)
         wrap = self._slot(chunk, chunk.fetch_row, inner, rows - 1)
@@ -346,7 +353,7 @@ class _Layer(Clock):
         Slot p starts at p * inside + (p // width) * (wrap - inside), linear in row and column, so
         the pixel that decides is at a corner of the tile.
         """
-        width, pixels, beats = self.width, stripe.pixels, stripe.write_beats
+        width, pixels, beats = stripe.width, stripe.pixels, stripe.write_beats
         done = chunk.tokens - 1 + self.latency + STORER_STAGES + chunk.store
         latest = self.sent + pixels * beats
         for row in {0, pixels // width - 1}:

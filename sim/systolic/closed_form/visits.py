@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 from sim.shapes import WORD, words
@@ -61,10 +62,11 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
     """The ifmap tile of one step j, brought in for output group i where it comes again for each."""
     acc, layer = schedule.accelerator, schedule.shape
     channels, outputs = schedule.part_of(part)
+    lines, columns = schedule.tile_ifmap(tile)
     low = j * schedule.tiling.tile_channels if schedule.split_channels else 0
     line = (
         WORD
-        * layer.size[1]
+        * len(columns)
         * words(part * schedule.channels + low, min(schedule.tiling.tile_channels, channels - low))
     )
     residual = 0
@@ -72,15 +74,13 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
         low = i * schedule.tiling.tile_outputs if schedule.ifmap_sweeps > 1 else 0
         residual = (
             WORD
-            * schedule.tile_lines(tile)
-            * layer.out_w
+            * prod(schedule.tile_size(tile))
             * words(part * schedule.outputs + low, min(schedule.tiling.tile_outputs, outputs - low))
         )
-    lines = schedule.tile_ifmap_lines(tile)
     dma = 0
-    for size in (lines * line * (schedule.source != "l1"), residual):
+    for size in (len(lines) * line * (schedule.source != "l1"), residual):
         if size:
             beats = -(-size * 8 // acc.dma_bits)
             dma += acc.dma_setup + acc.l2_latency + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap
-    from_dram = lines * (layer.line_bytes or line) + residual
+    from_dram = len(lines) * (schedule.tile_dram_line(tile) or line) + residual
     return Visit(dma, from_dram if schedule.source == "dram" else 0)

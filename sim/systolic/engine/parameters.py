@@ -38,6 +38,7 @@ class Parameters(NamedTuple):
     block_inputs: int
     block_outputs: int
     outputs: int  # of the layer
+    ofmap_width: int
     reuse: int
     kernel_x: int
     stride_y: int
@@ -98,6 +99,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         block_inputs=layer.channels // layer.groups,
         block_outputs=layer.outputs // layer.groups,
         outputs=layer.outputs,
+        ofmap_width=layer.out_w,
         reuse=int(schedule.reuses),
         kernel_x=layer.kernel[1],
         stride_y=layer.stride[0],

@@ -70,7 +70,7 @@ def begin_slot(p, core, counters):
         _begin_chunk(p, core, chunk)
     sequencer.in_slot = True
     sequencer.elapsed = 0
-    sequencer.oy, sequencer.ox = chunk.tile + pixel // chunk.width, pixel % chunk.width
+    sequencer.oy, sequencer.ox = chunk.tile + pixel // chunk.width, chunk.left + pixel % chunk.width
     count_fetch(counters, chunk, pixel, p)
     _set_length(p, core)
 
@@ -134,12 +134,13 @@ def stall_of_slot(t, p, core):
 @step
 def count_fetch(counters, chunk, pixel, p):
     """Counts the L1 reads of the new, unpadded vectors of one pixel."""
-    oy, ox = chunk.tile + pixel // chunk.width, pixel % chunk.width
+    column = pixel % chunk.width
+    oy, ox = chunk.tile + pixel // chunk.width, chunk.left + column
     channels = (chunk.B - 1) * p.rows + chunk.rows_tail
     for n in range(chunk.D):
         position = chunk.position + n
         ky, kx = position // p.kernel_x, position % p.kernel_x
-        if p.reuse and ox > 0:
+        if p.reuse and column > 0:
             # In the ARF already if the pixel before read this column at a resident position.
             before = position + p.stride_x
             if before // p.kernel_x == ky and before < chunk.position + chunk.D:

@@ -67,7 +67,7 @@ def _next_token(p, core, chunk):
     e = sequencer.elapsed
     s, r = core.entries[e].s, core.entries[e].r
     first, last = e < chunk.A, e >= sequencer.tokens - chunk.A
-    pixel = sequencer.oy * chunk.width + sequencer.ox
+    pixel = sequencer.oy * p.ofmap_width + sequencer.ox
     return Token(
         entry=e,
         word=sequencer.chunk % p.banks * (p.wrf_depth // p.banks) + e,

@@ -289,7 +289,7 @@ class Machine:
         place = place // 8 % u.ring * 8 + place % 8
         assert place.max() < len(self.maps[u.map]), "rows beyond their group"
         self.maps[u.map][place] = row
-        self.waiting.append((self.finished, u.map, place, u.address + pixel * u.stride + offset))
+        self.waiting.append((self.finished, u.map, place, place_in_memory(u, pixel) + offset))
 
     def leave(self, most):
         """The oldest rows go to memory until only those of at most so many pixels wait."""
@@ -321,6 +321,12 @@ class Machine:
                     row = requantized(total, u.shift, u.zero, u.low, u.high)
                 self.finish(u, p, u.channel + g * columns, row.astype(np.int8).view(np.uint8))
         self.leave(0)
+
+
+def place_in_memory(u, pixel):
+    """Of a pixel; every line of a strip but the first begins `line_step` behind the end of the one before."""
+    ended = pixel // u.width if u.width else 0
+    return u.address + (pixel - ended) * u.stride + ended * u.line_step
 
 
 def requantized(value, shift, zero, low, high):

@@ -113,7 +113,8 @@ def test_random_networks_reach_every_corner():
                 )
                 seen.update(
                     {
-                        "tiles": schedule.tiles > 1,
+                        "tiles": schedule.row_tiles > 1,
+                        "strips": schedule.strips > 1,
                         "outer": schedule.outputs_outer,
                         "split channels": schedule.split_channels,
                         "parts": schedule.parts > 1,
@@ -142,6 +143,7 @@ def test_random_networks_reach_every_corner():
         "buffers 1",
         "buffers 2",
         "tiles",
+        "strips",
         "outer",
         "split channels",
         "parts",

@@ -119,13 +119,14 @@ class Machine:
         f = item.fields
         byte = f["channel"] + s * step
         ends = p == f["pixels"] - 1 and s == rows - 1
+        ended = p // f["width"] if f["width"] else 0
         word = (f["to"] + p * f["to_pitch"]) % f["ring"] + byte // 8
         return dict(
             map=f["map"],
             word=word,
             offset=byte % 8,
             bytes=length,
-            address=(f["address"] + p * f["stride"] + byte) % 2**32,
+            address=(f["address"] + (p - ended) * f["stride"] + ended * f["line_step"] + byte) % 2**32,
             ring=f["ring"],
             ends_unit=int(ends),
             ends=int(ends and f["ends"] == 1),

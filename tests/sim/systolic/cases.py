@@ -114,6 +114,7 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
             draw(st.booleans()),
             draw(st.booleans()),
             source,
+            strip_columns=0 if source == "l1" else draw(st.integers(0, seen.out_w)),
         )
     except InputError:
         assume(False)

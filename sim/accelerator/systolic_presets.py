@@ -67,6 +67,14 @@ FAMILIES: dict[str, Callable[[int], dict[str, object]]] = {
 }
 
 
+def resources(rows: int, columns: int) -> dict[str, int]:
+    """What the presets of a size have of everything that makes a machine faster."""
+    fields = ("l1_bytes", "ifmap_banks", "psum_banks", "requant_lanes")
+    usual = {"l2_bytes": 2 * 1024 * 1024, "weight_port_bits": 64, "dma_bits": 64, "dram_bits": 64}
+    base = _base(rows, columns)
+    return {"psum_ports": 1} | usual | {name: base[name] for name in (*fields, *usual) if name in base}  # type: ignore[dict-item]
+
+
 def preset(family: str, rows: int, columns: int) -> dict[str, object]:
     """Fields of a family at a size."""
     return _base(rows, columns) | FAMILIES[family](columns)

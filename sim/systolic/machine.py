@@ -18,7 +18,7 @@ from sim.network import Network
 from sim.results import Counted, LayerCounts, Simulation
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
-from sim.systolic.plan import plan
+from sim.systolic.plan import planned
 from sim.systolic.results import Handover, expected_gated, with_output
 from sim.systolic.schedule import Schedule
 from sim.systolic.streams import native_formats, network_formats
@@ -53,7 +53,8 @@ class Systolic(Machine):
             reasons = {layer: reason for layer, (_, _, reason) in native.items() if reason}
         layers: list[LayerCounts] = []
         found = Handover()
-        for shape, how in zip(shapes, plan(shapes, formats, accelerator, objective), strict=True):
+        found_plan = planned(shapes, formats, accelerator, objective)
+        for shape, how in zip(shapes, found_plan.plan, strict=True):
             if isinstance(how, Schedule):
                 assert isinstance(shape, ConvShape)
                 counts, found = layer_counts(how, shape, found)
@@ -64,7 +65,10 @@ class Systolic(Machine):
                 counts, found = pass_counts(shape, accelerator, how, found)
             layers.append(counts)
         return Counted(
-            with_output(layers, shapes[-1], accelerator), reasons, expected=accelerator.weights.universal
+            with_output(layers, shapes[-1], accelerator),
+            reasons,
+            expected=accelerator.weights.universal,
+            mapping_gap=found_plan.gap,
         )
 
     def prices(self, accelerator: Accelerator) -> Prices:

@@ -1,8 +1,9 @@
-"""Which schedule a layer gets: the best of all legal ones, or one that is proven to be at most TOLERANCE worse.
+"""Which schedule a layer gets: the best of all legal ones, as far as it is proven.
 
 Branch and bound: boxes of schedules get lower bounds (arrays of them at once); the most promising ones are cut into
-smaller ones, or tried with the closed form where one schedule is left, until no box can hold one that is better by more
-than the tolerance.
+smaller ones, or tried with the closed form where one schedule is left, until no box can hold a schedule that is better
+than the best one found by more than the tolerance. The tolerance is 1 %, and grows with the number of trials behind the
+first PATIENCE; what is proven in the end comes with the schedule.
 """
 
 from __future__ import annotations
@@ -25,11 +26,20 @@ from sim.systolic.schedule import Schedule, Source
 
 OBJECTIVES = ("edp", "energy", "cycles")
 TOLERANCE = 0.01
-"""How much more than the least of all legal schedules the one found may take, as a share."""
+"""How much more than the least of all legal schedules the one found may take, as a share, within PATIENCE trials."""
+PATIENCE = (8, 512)
+"""Trials, at least and at most, before the tolerance grows in proportion to them; between them as many as _WORK allows."""
+_WORK = 2**26
+"""Trials times multiply-accumulates of a layer: the smaller it is, the more latencies, which bounds see least of, weigh."""
 CUT = 32
 """Boxes that are cut at a time, those with the lowest bounds."""
-TRIES = 1
-"""Schedules tried with the closed form before bounds are looked at again."""
+
+
+class Found(NamedTuple):
+    """A schedule, and how much better the best of all legal ones may be at most, as a share of that one."""
+
+    schedule: Schedule
+    gap: float
 
 
 def best_schedule(
@@ -41,7 +51,20 @@ def best_schedule(
     objective: str = "edp",
     source: Source = "l2",
 ) -> Schedule:
-    """The schedule with the least energy-delay product (or energy, or cycles) of the layer alone.
+    """The schedule that `search` finds."""
+    return search(shape, accelerator, form, codewords, objective=objective, source=source).schedule
+
+
+def search(
+    shape: ConvShape,
+    accelerator: Accelerator,
+    form: str,
+    codewords: int = 0,
+    *,
+    objective: str = "edp",
+    source: Source = "l2",
+) -> Found:
+    """The schedule with the least energy-delay product (or energy, or cycles) of the layer alone, if only nearly.
 
     Its shape is nameless, so that equal layers have equal schedules. Ties go to fewer cycles.
 
@@ -49,7 +72,7 @@ def best_schedule(
         shape: the layer itself; the search decides on folding.
         form: what its weight stream carries (`sim.systolic.streams`).
         codewords: k of its codebook, 0 without one.
-        objective: one of OBJECTIVES. Energy is on-chip and DRAM accesses, weighted by technology.
+        objective: one of OBJECTIVES. Energy is that of accesses and of cycles (`technology.mapping_energy`).
         source: where the ifmap is; one in "l1" is used from there if it stays one tile.
 
     Raises:
@@ -98,22 +121,25 @@ def _opened(
 @lru_cache(maxsize=4096)
 def _search(
     shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, objective: str, source: Source
-) -> Schedule:
+) -> Found:
     _, energy = technology.mapping_energy(accelerator)
-    opened = _opened(shape, accelerator, form, codewords, source)
-    open_boxes = [_Pool(one, _score(*one.least, energy, objective)) for one in opened]
-    best: tuple[tuple[float, float], Schedule] | None = None
+    pools = [
+        _Pool(one, score(*one.least, energy, objective))
+        for one in _opened(shape, accelerator, form, codewords, source)
+    ]
+    patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
+    best, schedule, trials = (np.inf, np.inf), pools[0].of.space.base, 0
     while True:
-        pool = min(open_boxes, key=lambda pool: pool.lowest)
-        if best is not None and best[0][0] <= pool.lowest * (1 + TOLERANCE):
-            return best[1]
-        limit = np.inf if best is None else best[0][0] / (1 + TOLERANCE)
-        for schedule in pool.step(limit, energy, objective):
-            counts, _ = layer_counts(schedule, shape)
-            cycles = counts.total_cycles
-            key = (float(_score(cycles, counts.accesses, energy, objective)), cycles)
-            if best is None or key < best[0]:
-                best = key, schedule
+        pool = min(pools, key=lambda pool: pool.lowest)
+        tolerance = TOLERANCE * max(1.0, trials / patience)
+        if best[0] <= pool.lowest * (1 + tolerance):
+            return Found(schedule, max(best[0] / pool.lowest - 1, 0.0))
+        for tried in pool.step(best[0], energy, objective):
+            found, _ = layer_counts(tried, shape)
+            cycles, trials = found.total_cycles, trials + 1
+            key = (float(score(cycles, found.accesses, energy, objective)), cycles)
+            if key < best:
+                best, schedule = key, tried
 
 
 class _Pool:
@@ -127,28 +153,28 @@ class _Pool:
         return float(self.scores.min()) if len(self.scores) else np.inf
 
     def step(self, limit: float, energy: dict[str, float], objective: str) -> list[Schedule]:
-        """Drops what is not below the limit, takes out the most promising boxes, and cuts them.
+        """Drops boxes above the limit, cuts the most promising ones, and takes one schedule out.
 
         Returns:
-            The schedules of those that cannot be cut.
+            That schedule, if there is one.
         """
         keep = np.flatnonzero(self.scores <= limit)
         keep = keep[np.argsort(self.scores[keep], kind="stable")]
         boxes, scores = self.boxes[keep], self.scores[keep]
         one = (boxes["rows"] == boxes["low_rows"]) & (boxes["columns"] == boxes["low_columns"])
         rest = np.ones(len(boxes), bool)
-        cut, tried = np.flatnonzero(~one)[:CUT], np.flatnonzero(one)[:TRIES]
+        cut, tried = np.flatnonzero(~one)[:CUT], np.flatnonzero(one)[:1]
         rest[cut] = rest[tried] = False
         self.boxes, self.scores = boxes[rest], scores[rest]
         if len(cut):
             parts = self.of.space.parts(boxes[cut])
             self.boxes = np.concatenate([self.boxes, parts])
-            new = _score(*self.of.bounds.least(parts), energy, objective)
+            new = score(*self.of.bounds.least(parts), energy, objective)
             self.scores = np.concatenate([self.scores, new])
         return [self.of.space.schedule(box) for box in boxes[tried]]
 
 
-def _score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float], objective: str) -> Any:
+def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float], objective: str) -> Any:
     """The objective of counts, numbers or arrays."""
-    spent = sum(count * energy[what] for what, count in accesses.items()) + cycles * energy.get("cycle", 0.0)
+    spent = sum(count * energy[what] for what, count in accesses.items()) + cycles * energy["cycle"]
     return {"edp": spent * cycles, "energy": spent, "cycles": cycles + 0.0 * spent}[objective]

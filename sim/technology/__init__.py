@@ -27,6 +27,7 @@ __all__ = ["DEFAULT", "NAMES", "Figure", "Technology", "load", "mapping_energy",
 
 DEFAULT = "mvq40"
 NAMES = (DEFAULT, "sg13g2", "sky130hd", "asap7")
+PJ_OF_MW_SECOND = 1e9
 SMALLEST, LARGEST = 1e-12, 1e12
 """Of a coefficient that is not 0; of a clock in Hz too."""
 _FOLDER = Path(__file__).parent
@@ -60,14 +61,20 @@ def load(name: str) -> Technology:
 
 @lru_cache(maxsize=256)
 def mapping_energy(accelerator: Accelerator) -> tuple[str, dict[str, float]]:
-    """Whose energies weigh the mapping, and pJ by access: MVQ's where one of the own is not known."""
-    prices = {what: price.value for what, price in load(accelerator.technology).energies(accelerator).items()}
+    """Whose energies weigh the mapping, and pJ by access and of a `cycle`: MVQ's where one of an access of the own is
+    not known.
+    """
+    chosen = load(accelerator.technology)
+    prices = {what: price.value for what, price in chosen.energies(accelerator).items()}
     known = {what: value for what, value in prices.items() if value is not None}
     if len(known) == len(prices):
-        return accelerator.technology, known
+        clock_hz = min(accelerator.clock_hz, chosen.clock_limit(accelerator).value or inf)
+        every = sum(price.value or 0.0 for price in chosen.per_cycle(accelerator).values())
+        standing = sum(price.value or 0.0 for price in chosen.standing(accelerator).values())
+        return accelerator.technology, known | {"cycle": every + standing * PJ_OF_MW_SECOND / clock_hz}
     standard = load(DEFAULT)
     assert isinstance(standard, Published)
-    return DEFAULT, standard.access_pj
+    return DEFAULT, standard.access_pj | {"cycle": 0.0}
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -25,6 +24,8 @@ come again for each step over output groups.
 """
 CUTS = 8
 """Parts that a box is cut into."""
+_STEPS = np.arange(1, CUTS)[:, None]
+_MORE, _BELOW = np.array([[0, 0, 1, 2, 4, 8, 32], [0, 1, 1, 1, 1, 1, 1]], np.int64)[:, :, None]
 BOX = np.dtype(
     [(name, np.int64) for name in ("factors", "rows", "low_rows", "columns", "low_columns")]
     + [(name, np.bool_) for name in ("overlap", "outer", "split")]
@@ -72,64 +73,53 @@ class Space:
     def parts(self, boxes: np.ndarray) -> np.ndarray:
         """Smaller boxes with the same schedules as these, none of which is a single one.
 
-        The direction that has more numbers of tiles is cut: into those with as few tiles as the largest, and at twice
-        as many.
+        The direction that leaves more numbers of tiles open is cut: where all have as many tiles, evenly, else into
+        those with the fewest tiles, and with some more.
         """
-        found = [boxes[:0]]
-        shape = self.base.shape
-        spread = [boxes[axis] / boxes[f"low_{axis}"] for axis in ("rows", "columns")]
-        for axis, whole, chosen in (
-            ("rows", shape.out_h, spread[0] >= spread[1]),
-            ("columns", shape.out_w, spread[0] < spread[1]),
-        ):
-            these = boxes[chosen]
-            low, high = these[f"low_{axis}"], these[axis]
-            tiles = -(-whole // high)
-            even, half = -(-whole // tiles), -(-whole // (2 * tiles))
-            alike = low >= even
-            steps = np.arange(1, CUTS)[:, None]
-            cuts = np.where(
-                alike | (high - low < CUTS),
-                low - 1 + (high - low + 1) * steps // CUTS,
-                np.sort(
-                    [
-                        np.maximum(-(-whole // (tiles + n)), low) - d
-                        for n, d in ((0, 0), (0, 1), (1, 1), (2, 1), (4, 1), (8, 1), (32, 1))
-                    ],
-                    axis=0,
-                ),
-            )
-            edges = np.concatenate([[low - 1], np.clip(cuts, low - 1, high), [high]])
-            for below, above in pairwise(edges):
-                some = above > below
-                part = these[some]
-                part[f"low_{axis}"], part[axis] = below[some] + 1, above[some]
-                found.append(part)
-        return self.legal(np.concatenate(found))
+        out_h, out_w = self.base.shape.out_h, self.base.shape.out_w
+        rows = boxes["rows"] * boxes["low_columns"] >= boxes["columns"] * boxes["low_rows"]
+        low = np.where(rows, boxes["low_rows"], boxes["low_columns"])
+        high = np.where(rows, boxes["rows"], boxes["columns"])
+        whole = np.where(rows, out_h, out_w)
+        fewest = -(-whole // high)
+        even = -(-whole // (fewest + _MORE)) - _BELOW
+        cuts = np.where(
+            (low > even[1]) | (high - low < CUTS), low - 1 + (high - low + 1) * _STEPS // CUTS, even[::-1]
+        )
+        edges = np.concatenate([[low - 1], np.clip(cuts, low - 1, high), [high]])
+        part, which = np.nonzero(edges[1:] > edges[:-1])
+        found, above = boxes[which], rows[which]
+        least, most = edges[part, which] + 1, edges[part + 1, which]
+        for axis, cut in (("rows", above), ("columns", ~above)):
+            found[f"low_{axis}"] = np.where(cut, least, found[f"low_{axis}"])
+            found[axis] = np.where(cut, most, found[axis])
+        return self.legal(found)
 
     def legal(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes without the rows and columns that L1 holds of none of their schedules."""
-        boxes = boxes.copy()
-        for _ in range(2):
-            boxes["rows"] = np.minimum(boxes["rows"], self.most_rows(boxes, boxes["low_columns"]))
-            boxes["columns"] = np.minimum(boxes["columns"], self._most_columns(boxes, boxes["low_rows"]))
+        (y, x), out_w = self.base.shape.axes, self.base.shape.out_w
+        boxes, ifmap, pixels = boxes.copy(), self._ifmap_pixels(boxes, 1), self._pixels(boxes, 1)
+        room = ifmap // np.minimum((boxes["low_rows"] - 1) * y.stride + y.reach, y.size)
+        columns = np.where(room >= x.size, out_w, np.minimum((room - x.reach) // x.stride + 1, out_w - 1))
+        boxes["columns"] = np.minimum(
+            boxes["columns"], np.minimum(columns, pixels // np.maximum(boxes["low_rows"], 1))
+        )
+        boxes["rows"] = np.minimum(boxes["rows"], self._most_rows(boxes["low_columns"], ifmap, pixels))
         return boxes[(boxes["rows"] >= boxes["low_rows"]) & (boxes["columns"] >= boxes["low_columns"])]
 
-    def most_rows(self, boxes: np.ndarray, columns: np.ndarray, buffers: int = 1) -> np.ndarray:
-        """Output rows of a tile of so many columns that L1 holds, its ifmap and residual operand `buffers` times."""
+    def fits_twice(self, boxes: np.ndarray) -> np.ndarray:
+        """Whether L1 holds the smallest tile, its ifmap and residual operand, two times."""
+        ifmap, pixels = self._ifmap_pixels(boxes, 2), self._pixels(boxes, 2)
+        return self._most_rows(boxes["low_columns"], ifmap, pixels) >= boxes["low_rows"]
+
+    def _most_rows(self, columns: np.ndarray, ifmap: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """Output rows of a tile of so many columns, with room for pixels of the ifmap and of the ofmap."""
         y, x = self.base.shape.axes
         whole = columns == self.base.shape.out_w
         taken = np.where(whole, x.size, np.minimum((columns - 1) * x.stride + x.reach, x.size))
-        room = self._ifmap_pixels(boxes, buffers) // taken
+        room = ifmap // taken
         rows = np.where(room >= y.size, self.base.shape.out_h, (room - y.reach) // y.stride + 1)
-        return np.minimum(rows, self._pixels(boxes, buffers) // columns)
-
-    def _most_columns(self, boxes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Output columns of a tile of so many rows that L1 holds."""
-        (y, x), out_w = self.base.shape.axes, self.base.shape.out_w
-        room = self._ifmap_pixels(boxes, 1) // np.minimum((rows - 1) * y.stride + y.reach, y.size)
-        columns = np.where(room >= x.size, out_w, np.minimum((room - x.reach) // x.stride + 1, out_w - 1))
-        return np.minimum(columns, self._pixels(boxes, 1) // rows)
+        return np.minimum(rows, pixels // columns)
 
     def _ifmap_pixels(self, boxes: np.ndarray, buffers: int) -> np.ndarray:
         words = self.factors["ifmap_most"][boxes["factors"], boxes["split"].astype(int)]

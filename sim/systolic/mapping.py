@@ -27,11 +27,11 @@ from sim.systolic.schedule import Schedule, Source
 OBJECTIVES = ("edp", "energy", "cycles")
 TOLERANCE = 0.01
 """How much more than the least of all legal schedules the one found may take, as a share, within PATIENCE trials."""
-PATIENCE = (8, 512)
+PATIENCE = (1, 64)
 """Trials, at least and at most, before the tolerance grows in proportion to them; between them as many as _WORK allows."""
-_WORK = 2**26
+_WORK = 2**22
 """Trials times multiply-accumulates of a layer: the smaller it is, the more latencies, which bounds see least of, weigh."""
-CUT = 32
+CUT = 16
 """Boxes that are cut at a time, those with the lowest bounds."""
 
 
@@ -83,7 +83,7 @@ def search(
     # Equal layers share one search, whatever their names.
     anonymous = replace(shape, name="", residual="residual" if shape.residual else "", chained=True)
     try:
-        return _search(anonymous, accelerator, form, codewords, objective, source)
+        return _search(anonymous, accelerator, form, codewords, source)[objective]
     except InputError as error:
         raise InputError(f"{shape.name}: {error.field}", error.value, error.problem, error.fix) from None
 
@@ -91,87 +91,82 @@ def search(
 def forget() -> None:
     """Empties the memory of past searches and of the layers counted for them; for benchmarks."""
     _search.cache_clear()
-    _opened.cache_clear()
     counts.forget()
-
-
-class _Open(NamedTuple):
-    """Boxes of a space with their bounds, before any search.
-
-    Attributes:
-        least: cycles and accesses by memory at least.
-    """
-
-    space: Space
-    bounds: Bounds
-    least: tuple[np.ndarray, dict[str, np.ndarray]]
-
-
-@lru_cache(maxsize=256)
-def _opened(
-    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
-) -> list[_Open]:
-    found = []
-    for space in spaces(shape, accelerator, form, codewords, source):
-        bounds = Bounds(space, shape)
-        found.append(_Open(space, bounds, bounds.least(space.boxes)))
-    return found
 
 
 @lru_cache(maxsize=4096)
 def _search(
-    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, objective: str, source: Source
-) -> Found:
+    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
+) -> dict[str, Found]:
+    """For all objectives at once, whose searches cut many of the same boxes."""
     _, energy = technology.mapping_energy(accelerator)
-    pools = [
-        _Pool(one, score(*one.least, energy, objective))
-        for one in _opened(shape, accelerator, form, codewords, source)
-    ]
+    trees = [_Tree(space, shape, energy) for space in spaces(shape, accelerator, form, codewords, source)]
     patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
-    best, schedule, trials = (np.inf, np.inf), pools[0].of.space.base, 0
+    best: dict[str, tuple[tuple[float, int], Schedule]] = {}
+    limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0
     while True:
-        pool = min(pools, key=lambda pool: pool.lowest)
+        lowest = np.min([tree.lowest for tree in trees], axis=0)
         tolerance = TOLERANCE * max(1.0, trials / patience)
-        if best[0] <= pool.lowest * (1 + tolerance):
-            return Found(schedule, max(best[0] / pool.lowest - 1, 0.0))
-        for tried in pool.step(best[0], energy, objective):
-            found, _ = layer_counts(tried, shape)
-            cycles, trials = found.total_cycles, trials + 1
-            key = (float(score(cycles, found.accesses, energy, objective)), cycles)
-            if key < best:
-                best, schedule = key, tried
+        for objective, limit, least in zip(OBJECTIVES, limits, lowest, strict=True):
+            if objective not in found and limit <= least * (1 + tolerance):
+                found[objective] = Found(best[objective][1], max(limit / least - 1, 0.0))
+        wanted = np.array([objective not in found for objective in OBJECTIVES])
+        if not wanted.any():
+            return found
+        for tried in [schedule for tree in trees for schedule in tree.step(limits, lowest, wanted)]:
+            counted, _ = layer_counts(tried, shape)
+            cycles, trials = counted.total_cycles, trials + 1
+            for n, objective in enumerate(OBJECTIVES):
+                key = (float(score(cycles, counted.accesses, energy, objective)), cycles)
+                if objective not in best or key < best[objective][0]:
+                    best[objective], limits[n] = (key, tried), key[0]
 
 
-class _Pool:
-    """Boxes of a space that may hold the best schedule, and the least that the objective is in each."""
+class _Tree:
+    """Boxes of a space that may hold a best schedule, and the least that each objective is in them.
 
-    def __init__(self, of: _Open, scores: np.ndarray) -> None:
-        self.of, self.boxes, self.scores = of, of.space.boxes, scores
+    Attributes:
+        scores: float64 [boxes, OBJECTIVES].
+    """
+
+    def __init__(self, space: Space, shape: ConvShape, energy: dict[str, float]) -> None:
+        self.space, self.bounds, self.energy = space, Bounds(space, shape), energy
+        self.boxes, self.scores = space.boxes, self._scores(space.boxes)
+
+    def _scores(self, boxes: np.ndarray) -> np.ndarray:
+        cycles, accesses = self.bounds.least(boxes)
+        return np.stack([score(cycles, accesses, self.energy, objective) for objective in OBJECTIVES], axis=1)
 
     @property
-    def lowest(self) -> float:
-        return float(self.scores.min()) if len(self.scores) else np.inf
+    def lowest(self) -> np.ndarray:
+        """Of all boxes, by objective."""
+        return self.scores.min(axis=0, initial=np.inf)
 
-    def step(self, limit: float, energy: dict[str, float], objective: str) -> list[Schedule]:
-        """Drops boxes above the limit, cuts the most promising ones, and takes one schedule out.
+    def step(self, limits: np.ndarray, lowest: np.ndarray, wanted: np.ndarray) -> list[Schedule]:
+        """Drops boxes that lie above the limits of all objectives wanted, and cuts those nearest to a lowest one.
 
         Returns:
-            That schedule, if there is one.
+            For each objective the schedule with the lowest bound among boxes of a single one, taken out.
         """
-        keep = np.flatnonzero(self.scores <= limit)
-        keep = keep[np.argsort(self.scores[keep], kind="stable")]
+        keep = (self.scores[:, wanted] <= limits[wanted]).any(axis=1)
         boxes, scores = self.boxes[keep], self.scores[keep]
+        if not len(boxes):
+            self.boxes, self.scores = boxes, scores
+            return []
+        near = (scores[:, wanted] / lowest[wanted]).min(axis=1)
         one = (boxes["rows"] == boxes["low_rows"]) & (boxes["columns"] == boxes["low_columns"])
+        order = np.argsort(near, kind="stable")
+        cut = order[~one[order]][:CUT]
+        singles = np.flatnonzero(one)
+        tried = np.unique(singles[scores[singles][:, wanted].argmin(axis=0)]) if len(singles) else singles
         rest = np.ones(len(boxes), bool)
-        cut, tried = np.flatnonzero(~one)[:CUT], np.flatnonzero(one)[:1]
         rest[cut] = rest[tried] = False
         self.boxes, self.scores = boxes[rest], scores[rest]
         if len(cut):
-            parts = self.of.space.parts(boxes[cut])
+            parts = self.space.parts(boxes[cut])
             self.boxes = np.concatenate([self.boxes, parts])
-            new = score(*self.of.bounds.least(parts), energy, objective)
-            self.scores = np.concatenate([self.scores, new])
-        return [self.of.space.schedule(box) for box in boxes[tried]]
+            self.scores = np.concatenate([self.scores, self._scores(parts)])
+        return [self.space.schedule(box) for box in boxes[tried]]
 
 
 def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float], objective: str) -> Any:

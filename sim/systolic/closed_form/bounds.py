@@ -161,7 +161,7 @@ class _Boxes:
         done = [
             begin + fenced,
             np.where(boxes["overlap"], two_banks, one_bank),
-            np.where(self._one_buffer(), moved + slots, 0),
+            np.where(self.of.space.fits_twice(boxes), 0, moved + slots),
         ]
         # When the last chunk begins: behind its job (`_load`), its tile (`_open`), DRAM, or the slots before it.
         last = [
@@ -253,11 +253,6 @@ class _Boxes:
         descriptors = tiles + residuals
         gaps = np.maximum(beats // 16 - descriptors, 0) * acc.dma_burst_gap
         return beats + gaps + descriptors * (acc.dma_setup + acc.l2_latency)
-
-    def _one_buffer(self) -> Count:
-        """Not even the smallest tile fits twice (`Tiling.ifmap_buffers`)."""
-        boxes = self.boxes
-        return boxes["low_rows"] > self.of.space.most_rows(boxes, boxes["low_columns"], buffers=2)
 
     def _two_buffers(self) -> Count:
         """Less than all tiles by the first two: the third one waits for the slots of the first visit."""

@@ -24,13 +24,13 @@ from sim.systolic.closed_form.bounds import Bounds
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.schedule import Schedule, Source
 
-OBJECTIVES = ("edp", "energy", "cycles")
-TOLERANCE = 0.01
-"""How much more than the least of all legal schedules the one found may take, as a share, within PATIENCE trials."""
-PATIENCE = (1, 64)
-"""Trials, at least and at most, before the tolerance grows in proportion to them; between them as many as _WORK allows."""
+TOLERANCE = {"edp": 0.02, "energy": 0.005, "cycles": 0.02}
+"""How much more than the least of all legal schedules the one found may take, as a share, within the first trials."""
+OBJECTIVES = tuple(TOLERANCE)
+PATIENCE = (1, 256)
+"""First trials, at least and at most: with more of them the tolerance grows in proportion."""
 _WORK = 2**22
-"""Trials times multiply-accumulates of a layer: the smaller it is, the more latencies, which bounds see least of, weigh."""
+"""First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
 CUT = 16
 """Boxes that are cut at a time, those with the lowest bounds."""
 
@@ -106,10 +106,10 @@ def _search(
     limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0
     while True:
         lowest = np.min([tree.lowest for tree in trees], axis=0)
-        tolerance = TOLERANCE * max(1.0, trials / patience)
+        growth = max(1.0, trials / patience)
         for objective, limit, least in zip(OBJECTIVES, limits, lowest, strict=True):
-            if objective not in found and limit <= least * (1 + tolerance):
-                found[objective] = Found(best[objective][1], max(limit / least - 1, 0.0))
+            if objective not in found and limit <= least * (1 + growth * TOLERANCE[objective]):
+                found[objective] = Found(best[objective][1], max(float(limit / least) - 1, 0.0))
         wanted = np.array([objective not in found for objective in OBJECTIVES])
         if not wanted.any():
             return found

@@ -84,7 +84,8 @@ def _others(
 
 def _smaller(accelerator: Accelerator) -> list[Accelerator]:
     """The machine with no more than 1, 2, 4 .. times what the preset of its size has of each resource."""
-    usual, found = resources(accelerator.rows, accelerator.columns), []
+    usual = resources(accelerator.rows, accelerator.columns)
+    found: list[Accelerator] = []
     times = 1
     while True:
         fewer = {

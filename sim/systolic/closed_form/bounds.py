@@ -231,7 +231,7 @@ class _Boxes:
             boxes["split"], np.minimum(self.one.channels, self.factors["B"] * acc.rows), self.one.channels
         )
         size = WORD * lines * columns * -(-channels // WORD)
-        begin = 0
+        begin: int | Count = 0
         if self.one.source == "dram":
             narrow = size if self.layer.unfolded is None else 0
             weights = self.sweep["first_dram"] * acc.weight_port_bits // 8 * self.of.fetched
@@ -294,7 +294,7 @@ class _Boxes:
         sweeps = np.where(self.keeps, 1, self.tiles) * of.parts
         busy = of.transfer(maps.dram, self.visits * (self.one.source == "dram"))
         busy = np.where(maps.dram > 0, busy, 0)
-        load = 0
+        load: int | Count = 0
         if of.fetched:
             busy = busy + sweeps * sweep["dram"] + of.codebook * 8 // of.memory.bits
             # A single job comes before the map.

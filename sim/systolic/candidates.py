@@ -250,7 +250,10 @@ def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
         limits = (1, 1, 1)
     if acc.extension is not None:
         A, B, D = (min(pair) for pair in zip(limits, acc.extension, strict=True))
-        rows = [(A, B, D, acc.weight_overlap and 2 * A * B * D * one.split <= acc.wrf_depth)]
+        overlaps = (
+            (True, False) if acc.weight_overlap and 2 * A * B * D * one.split <= acc.wrf_depth else (False,)
+        )
+        rows = [(A, B, D, overlap) for overlap in overlaps]
     else:
         rows = []
         for overlap in (True, False) if acc.weight_overlap else (False,):

@@ -249,7 +249,9 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
         residual = WORD * prod(schedule.tile_size(tile)) * words(output0, outputs)
     line = WORD * columns * words(channel0, channels)
     from_dram = (
-        (lines * (schedule.tile_dram_line(tile) or line) + residual) if schedule.source == "dram" else 0
+        (lines * (line if layer.unfolded is None else schedule.tile_dram_line(tile)) + residual)
+        if schedule.source == "dram"
+        else 0
     )
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 

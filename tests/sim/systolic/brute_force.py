@@ -17,18 +17,21 @@ from sim.systolic.schedule import Schedule, fold, spills
 
 def all_schedules(shape: ConvShape, machine: Accelerator, form: str, source: str) -> Iterator[Schedule]:
     """All that `Schedule` allows, folded or not, with the ifmap where it is or in L2."""
-    for seen in {shape, fold(shape, machine, form)}:
-        sources = ["dram"] if spills(seen, machine) else [source, "l2"] if source == "l1" else [source]
+    for seen in dict.fromkeys((shape, fold(shape, machine, form))):
+        here = "l2" if seen is not shape and source == "l1" else source  # folding is done by the DMA
+        sources = ["dram"] if spills(seen, machine) else sorted({here, "l2" if here == "l1" else here})
         factors = [
             (A, B, D)
             for A, B, D in product(range(1, 17), range(1, 17), range(1, 10))
-            if A <= -(-seen.outputs // seen.groups // machine.columns)
-            and B <= -(-seen.channels // seen.groups // machine.rows)
-            and D <= seen.kernel[0] * seen.kernel[1]
+            if -(-seen.outputs // seen.groups // machine.columns) >= A
+            and -(-seen.channels // seen.groups // machine.rows) >= B
+            and seen.kernel[0] * seen.kernel[1] >= D
         ]
         tiles = product(range(1, seen.out_h + 1), range(seen.out_w))  # 0 columns are all of them
         flags = product((True, False), repeat=3)
-        for (A, B, D), (rows, columns), (overlap, outer, split), here in product(factors, tiles, flags, sources):
+        for (A, B, D), (rows, columns), (overlap, outer, split), where in product(
+            factors, tiles, flags, sources
+        ):
             try:
                 yield Schedule(
                     machine,
@@ -42,7 +45,7 @@ def all_schedules(shape: ConvShape, machine: Accelerator, form: str, source: str
                     tile_rows=rows,
                     outputs_outer=outer,
                     split_channels=split,
-                    source=here,
+                    source=where,
                     strip_columns=columns,
                 )
             except InputError:

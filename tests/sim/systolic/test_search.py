@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from sim import accelerator
 from sim.accelerator import Accelerator
-from sim.errors import InputError
 from sim.shapes import ConvShape
 from sim.systolic import mapping
-from sim.systolic.candidates import spaces
-from sim.systolic.closed_form.bounds import Bounds
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.streams import dense_format
 from tests.sim.systolic.brute_force import least
-from tests.sim.systolic.cases import machines
-from tests.sim.systolic.test_mapping import shapes
 
 EXCESS = 0.005
 """The largest measured over 300 searches, rounded up; what they prove is weaker."""
@@ -81,29 +73,3 @@ def test_hundred_small_layers_against_brute_force() -> None:
     found = [excess for seed in range(100, 220) if (excess := check(seed, 5))]
     assert len(found) >= 100
     assert max(max(excess.values()) for excess in found) <= EXCESS
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(machines(sizes=(4, 8)), shapes(), st.sampled_from(["l1", "l2", "dram"]), st.data())
-def test_bounds_hold_in_every_box(machine, shape, source, data) -> None:
-    """From a box to a part of it, down to a schedule; of that one accesses are exact where all parts are alike."""
-    try:
-        found = spaces(shape, machine, dense_format(shape, machine), 0, source)
-    except InputError:
-        return
-    space = data.draw(st.sampled_from(found))
-    bounds, boxes, chain = Bounds(space, shape), space.boxes, []
-    while True:
-        n = data.draw(st.integers(0, len(boxes) - 1))
-        box = boxes[n : n + 1]
-        chain.append(bounds.least(box))
-        if (box["rows"], box["columns"]) == (box["low_rows"], box["low_columns"]):
-            break
-        boxes = space.parts(box)
-    exact, _ = layer_counts(space.schedule(box[0]), shape)
-    for cycles, accesses in chain:
-        assert cycles[0] <= exact.total_cycles
-        for memory, count in accesses.items():
-            assert np.broadcast_to(count, 1)[0] <= exact.accesses[memory], memory
-    if space.base.tail_groups == space.base.packed:
-        assert {what: int(np.broadcast_to(n, 1)[0]) for what, n in chain[-1][1].items()} == exact.accesses

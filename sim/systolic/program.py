@@ -248,11 +248,8 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
         residual = WORD * prod(schedule.tile_size(tile)) * words(output0, outputs)
     line = WORD * columns * words(channel0, channels)
-    from_dram = (
-        (lines * (line if layer.unfolded is None else schedule.tile_dram_line(tile)) + residual)
-        if schedule.source == "dram"
-        else 0
-    )
+    in_dram = line if layer.unfolded is None else schedule.tile_dram_line(tile)
+    from_dram = lines * in_dram + residual if schedule.source == "dram" else 0
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 

@@ -14,6 +14,7 @@ from sim.errors import InputError
 from sim.shapes import ConvShape, PassShape, words
 from sim.systolic.candidates import spaces
 from sim.systolic.closed_form import counts, recurrence
+from sim.systolic.closed_form.bounds import Bounds
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
 from sim.systolic.results import Handover
 from sim.systolic.schedule import Schedule

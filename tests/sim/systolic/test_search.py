@@ -14,9 +14,6 @@ from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.streams import dense_format
 from tests.sim.systolic.brute_force import least
 
-EXCESS = 0.005
-"""The largest measured over 300 searches, rounded up; what they prove is weaker."""
-
 
 def small_case(seed: int, size: int) -> tuple[ConvShape, Accelerator, str]:
     """A layer of at most `size` x `size` outputs on a machine, all drawn, and where its ifmap is."""
@@ -48,7 +45,9 @@ def small_case(seed: int, size: int) -> tuple[ConvShape, Accelerator, str]:
 
 
 def check(seed: int, size: int) -> dict[str, float]:
-    """How much more than the best the schedule found takes, by objective, as a share; no more than it says."""
+    """How much more than the best the schedule found takes, by objective, as a share; no more than it says, nor than
+    the tolerance of the first trials: what is proven is weaker than what is found.
+    """
     layer, machine, source = small_case(seed, size)
     form = dense_format(layer, machine)
     best = least(layer, machine, form, source)
@@ -60,16 +59,18 @@ def check(seed: int, size: int) -> dict[str, float]:
         value = mapping.score(counts.total_cycles, counts.accesses, energy, objective)
         excess[objective] = value / best[objective] - 1
         assert -1e-9 <= excess[objective] <= found.gap + 1e-9, (seed, objective)
+        assert excess[objective] <= mapping.TOLERANCE[objective], (seed, objective)
     return excess
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(8))
 def test_small_layers_against_brute_force(seed: int) -> None:
-    assert max(check(seed, 3).values(), default=0) <= EXCESS
+    check(seed, 3)
 
 
 @pytest.mark.slow
 def test_hundred_small_layers_against_brute_force() -> None:
     found = [excess for seed in range(100, 220) if (excess := check(seed, 5))]
     assert len(found) >= 100
-    assert max(max(excess.values()) for excess in found) <= EXCESS
+    exact = sum(abs(one) < 1e-9 for excess in found for one in excess.values())
+    assert exact >= 0.98 * 3 * len(found)

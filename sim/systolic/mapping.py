@@ -27,7 +27,7 @@ from sim.systolic.schedule import Schedule, Source
 TOLERANCE = {"edp": 0.02, "energy": 0.005, "cycles": 0.02}
 """How much more than the least of all legal schedules the one found may take, as a share, within the first trials."""
 OBJECTIVES = tuple(TOLERANCE)
-PATIENCE = (1, 256)
+PATIENCE = (1, 64)
 """First trials, at least and at most: with more of them the tolerance grows in proportion."""
 _WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""

@@ -95,6 +95,24 @@ class Space:
             found[axis] = np.where(cut, most, found[axis])
         return self.legal(found)
 
+    def evenly(self) -> np.ndarray:
+        """Boxes of single schedules that are often good: tiles as wide as the map and as tall as L1 holds once or twice,
+        or half as tall, spread evenly.
+        """
+        out_h, out_w = self.base.shape.out_h, self.base.shape.out_w
+        boxes, found = self.boxes[self.boxes["low_columns"] == out_w], []
+        for buffers in (1, 2):
+            held = self._most_rows(
+                boxes["columns"], self._ifmap_pixels(boxes, buffers), self._pixels(boxes, buffers)
+            )
+            some, held = boxes[held > 0], np.minimum(boxes["rows"], held)[held > 0]
+            for finer in (1, 2):
+                tiles = np.minimum(-(-out_h // held) * finer, out_h)
+                part = some.copy()
+                part["rows"] = part["low_rows"] = -(-out_h // tiles)
+                found.append(part)
+        return np.unique(np.concatenate(found))
+
     def legal(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes without the rows and columns that L1 holds of none of their schedules."""
         (y, x), out_w = self.base.shape.axes, self.base.shape.out_w

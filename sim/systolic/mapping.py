@@ -27,10 +27,12 @@ from sim.systolic.schedule import Schedule, Source
 TOLERANCE = {"edp": 0.02, "energy": 0.005, "cycles": 0.02}
 """How much more than the least of all legal schedules the one found may take, as a share, within the first trials."""
 OBJECTIVES = tuple(TOLERANCE)
-PATIENCE = (1, 64)
+PATIENCE = (1, 256)
 """First trials, at least and at most: with more of them the tolerance grows in proportion."""
 _WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
+SEEDS = 3
+"""Schedules tried before any box is cut, for each objective."""
 CUT = 16
 """Boxes that are cut at a time, those with the lowest bounds."""
 
@@ -104,6 +106,7 @@ def _search(
     patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
     best: dict[str, tuple[tuple[float, int], Schedule]] = {}
     limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0
+    waiting = [schedule for tree in trees for schedule in tree.seeds()]
     while True:
         lowest = np.min([tree.lowest for tree in trees], axis=0)
         growth = max(1.0, trials / patience)
@@ -113,13 +116,16 @@ def _search(
         wanted = np.array([objective not in found for objective in OBJECTIVES])
         if not wanted.any():
             return found
-        for tried in [schedule for tree in trees for schedule in tree.step(limits, lowest, wanted)]:
+        for tried in waiting or [
+            schedule for tree in trees for schedule in tree.step(limits, lowest, wanted)
+        ]:
             counted, _ = layer_counts(tried, shape)
             cycles, trials = counted.total_cycles, trials + 1
             for n, objective in enumerate(OBJECTIVES):
                 key = (float(score(cycles, counted.accesses, energy, objective)), cycles)
                 if objective not in best or key < best[objective][0]:
                     best[objective], limits[n] = (key, tried), key[0]
+        trials, waiting = (0, []) if waiting else (trials, waiting)
 
 
 class _Tree:
@@ -136,6 +142,12 @@ class _Tree:
     def _scores(self, boxes: np.ndarray) -> np.ndarray:
         cycles, accesses = self.bounds.least(boxes)
         return np.stack([score(cycles, accesses, self.energy, objective) for objective in OBJECTIVES], axis=1)
+
+    def seeds(self) -> list[Schedule]:
+        """The most promising schedules of evenly spread tiles, for each objective."""
+        boxes = self.space.evenly()
+        best = np.unique(np.argsort(self._scores(boxes), axis=0, kind="stable")[:SEEDS])
+        return [self.space.schedule(box) for box in boxes[best]]
 
     @property
     def lowest(self) -> np.ndarray:

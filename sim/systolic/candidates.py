@@ -96,7 +96,7 @@ class Space:
         return self.legal(found)
 
     def evenly(self) -> np.ndarray:
-        """Boxes of single schedules that are often good: tiles as wide as the map and as tall as L1 holds once or twice,
+        """Boxes of single schedules that are often good: tiles as wide as the map, as tall as L1 holds once or twice
         or half as tall, spread evenly.
         """
         out_h, out_w = self.base.shape.out_h, self.base.shape.out_w

@@ -74,7 +74,7 @@ def check_objectives(seed: int) -> None:
         )
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_no_objective_is_worse_than_another_by_its_own_measure(seed: int) -> None:
     check_objectives(seed)
 
@@ -117,7 +117,7 @@ def check_upgrades(seed: int) -> None:
         before = found.cost.cycles
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_more_never_makes_a_network_slower(seed: int) -> None:
     check_upgrades(seed)
 

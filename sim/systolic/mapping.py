@@ -146,6 +146,8 @@ class _Tree:
     def seeds(self) -> list[Schedule]:
         """The most promising schedules of evenly spread tiles, for each objective."""
         boxes = self.space.evenly()
+        if not len(boxes):
+            return []
         best = np.unique(np.argsort(self._scores(boxes), axis=0, kind="stable")[:SEEDS])
         return [self.space.schedule(box) for box in boxes[best]]
 

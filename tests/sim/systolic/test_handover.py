@@ -12,6 +12,7 @@ from sim.estimate import estimate
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.engine import simulate
 from sim.systolic.results import CAUSES, Handover
+from sim.technology import off_chip
 from tests.sim.network.kinds import every_layer
 from tests.sim.network.networks import coded_network, random_images, small_network
 

@@ -50,7 +50,7 @@ def estimate(
         network: a name, a .safetensors, .onnx or SCALE-Sim .csv file, a Network, or shapes.
         accelerator: a preset name, a TOML file, or an Accelerator.
         technology: mvq40, sg13g2, sky130hd, asap7, mvq40@NODE or a TOML file; None for the accelerator's.
-        dram: type of off-chip memory, for its energy; None for the accelerator's.
+        dram: type of off-chip memory: energy, bandwidth, latency and rows; None for the accelerator's.
         objective: of the mapping: edp, energy or cycles.
         settings: `field=value` replacements in the accelerator.
         vector_operators: unknown operators of an .onnx file that count as one operation an element.

@@ -19,6 +19,8 @@ COUNT_BITS = 24
 DEMAND_BITS = 16
 """Slot demands in cycles."""
 PSUM_BITS = 32
+LARGEST_ARRAY = 64
+"""Rows, and columns, of PEs that the Verilog was built and proven with; estimates and the engine go further."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ class Geometry:
     def __post_init__(self) -> None:
         acc = self.accelerator
         for field, missing, problem, fix in (
+            *(
+                (
+                    field,
+                    getattr(acc, field) > LARGEST_ARRAY,
+                    "an array larger than the Verilog was built and proven with",
+                    f"use {LARGEST_ARRAY} or fewer; estimate and simulate take larger ones",
+                )
+                for field in ("rows", "columns")
+            ),
             (
                 "psum_ports",
                 acc.psum_ports == 2,

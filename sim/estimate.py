@@ -43,6 +43,8 @@ class Estimate:
         cost: of the whole network, all passes.
         passes: how often the layers run for one use of the network.
         expected: the cycles contain an expectation, since they depend on values that nobody gave.
+        mapping_gap: how much less of the objective the best schedule of a layer alone may take at most, as a share;
+            None of a run.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Estimate:
     cost: Cost
     passes: int = 1
     expected: bool = False
+    mapping_gap: float | None = None
 
     @property
     def gated(self) -> int | None:
@@ -64,6 +67,11 @@ class Estimate:
         return machine(self.accelerator.kind).mapping_energies(self.accelerator)
 
     @property
+    def remarks(self) -> list[str]:
+        """What a reader must know of the machine."""
+        return machine(self.accelerator.kind).remarks(self.accelerator)
+
+    @property
     def exclusions(self) -> dict[str, str]:
         """Layers left out of the compression, with the reason."""
         return {layer.counts.name: layer.exclusion for layer in self.layers if layer.exclusion}
@@ -74,6 +82,8 @@ class Estimate:
             "accelerator": self.accelerator.name,
             "technology": self.accelerator.technology,
             "mapping_energies": self.mapping_energies,
+            "mapping_gap": self.mapping_gap,
+            "remarks": self.remarks,
             "passes": self.passes,
         }
         return (
@@ -123,7 +133,15 @@ def estimate(
         zeros=zeros,
         formats=formats,
     )
-    return assemble(name, accelerator, found.layers, found.exclusions, passes, expected=found.expected)
+    return assemble(
+        name,
+        accelerator,
+        found.layers,
+        found.exclusions,
+        passes,
+        expected=found.expected,
+        mapping_gap=found.mapping_gap,
+    )
 
 
 def assemble(
@@ -133,6 +151,7 @@ def assemble(
     exclusions: Mapping[str, str] | None = None,
     passes: int = 1,
     expected: bool = False,
+    mapping_gap: float | None = None,
 ) -> Estimate:
     """Counts of a network's layers, from the closed form or from a run, and their cost."""
     prices = machine(accelerator.kind).prices(accelerator)
@@ -146,4 +165,5 @@ def assemble(
         prices.cost([layer.repeated(passes) for layer in counts]),
         passes,
         expected,
+        mapping_gap,
     )

@@ -74,6 +74,10 @@ class Machine(ABC):
     def mapping_energies(self, accelerator: Any) -> str:
         """The technology whose energies weigh the mapping: not the own one where that leaves some unknown."""
 
+    def remarks(self, accelerator: Any) -> list[str]:
+        """What a reader of an estimate must know of the machine, a sentence or two each."""
+        return []
+
     @abstractmethod
     def run(
         self,

@@ -55,11 +55,13 @@ class Counted:
         layers: in execution order; an addition that rides on a convolution is part of it.
         exclusions: layers left out of the compression, with the reason.
         expected: the cycles contain an expectation, since they depend on values that nobody gave.
+        mapping_gap: how much less of the objective the best schedule of a layer alone may take at most, as a share.
     """
 
     layers: tuple[LayerCounts, ...]
     exclusions: Mapping[str, str]
     expected: bool = False
+    mapping_gap: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

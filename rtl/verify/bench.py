@@ -12,6 +12,7 @@ from rtl.verify.activity import LINE as CHANGED
 from rtl.verify.memory import MODULES
 from rtl.verilog import TOP
 from sim.accelerator import Accelerator
+from sim.technology import off_chip
 
 BENCH = "bench"
 
@@ -227,7 +228,7 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         address_bits=accelerator.address_bits,
         latency=accelerator.l2_latency,
         announce=ANNOUNCE,
-        dram_latency=accelerator.dram_latency,
+        dram_latency=off_chip(accelerator).latency,
         weight_shift=shift,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
         connections=", ".join([".clk(clk)", ".rst(reset)", *(f".{name}({name})" for name in signals)]),

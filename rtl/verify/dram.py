@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from rtl.compiler import Image
 from rtl.packets import ANNOUNCE
-from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.systolic.program import Program
+from sim.technology import off_chip
+from sim.technology.dram import Cycles
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ def transfers(image: Image) -> list[Transfer]:
     Raises:
         InputError: DRAM is so fast that weights could not be announced in time.
     """
-    acc = image.accelerator
-    if acc.dram_latency < ANNOUNCE:
+    memory = off_chip(image.accelerator)
+    if memory.latency < ANNOUNCE:
         raise InputError(
             "dram_latency",
-            acc.dram_latency,
+            memory.latency,
             f"weights are announced {ANNOUNCE} cycles ahead",
             f"set dram_latency >= {ANNOUNCE}",
         )
@@ -68,11 +69,11 @@ def transfers(image: Image) -> list[Transfer]:
                 size = int(layer.program.chunks[n]["dram_bytes"])
                 # L2 stages two jobs: the one before the last has to be in the WRF.
                 ahead = written[-3] if len(written) > 2 else 0
-                transfer = Transfer(_cycles(size, acc), False, jobs=ahead)
+                transfer = Transfer(_cycles(size, memory), False, jobs=ahead)
             else:
                 size = int(layer.program.visits[n]["dram_bytes"])
                 ahead = tiles + n - 1 if n > 1 else 0
-                transfer = Transfer(_cycles(size, acc), True, layers=number + 1, tiles=ahead)
+                transfer = Transfer(_cycles(size, memory), True, layers=number + 1, tiles=ahead)
             if size:
                 found.append(transfer)
         jobs += layer.jobs
@@ -90,5 +91,5 @@ def _order(program: Program) -> Iterator[tuple[str, int]]:
             brought += 1
 
 
-def _cycles(size: int, acc: Accelerator) -> int:
-    return -(-8 * size // acc.dram_bits) + -(-size // acc.dram_row_bytes) * acc.dram_row_cycles
+def _cycles(size: int, memory: Cycles) -> int:
+    return -(-8 * size // memory.bits) + -(-size // memory.row_bytes) * memory.row_cycles

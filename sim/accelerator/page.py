@@ -19,9 +19,13 @@ An accelerator is a preset, or a TOML file that names one as `base` and gives wh
     dram_bits = 128
 
 `--set field=value` does the same for one run. A preset is a family and a size, `ews-cms-64` or `ews-16x32` (H x L, 4 to
-64 each). This page is printed by `python -m sim.accelerator` from the descriptions in `sim/accelerator`; a field whose
-description ends in *assumed* is our choice, since nobody published it.
+256 each; Verilog up to 64, beyond which memories grow with the PEs and buses with the side). This page is printed by
+`python -m sim.accelerator` from the descriptions in `sim/accelerator`; a field whose description ends in *assumed* is
+our choice, since nobody published it.
 """
+
+_SHOWN = 64
+"""Size of the presets that the page compares, the largest published one."""
 
 
 def page() -> str:
@@ -30,7 +34,7 @@ def page() -> str:
 
 
 def _kind(of: Machine) -> list[str]:
-    presets = [f"{family}-{of.sizes[1]}" for family in of.families]
+    presets = [f"{family}-{_SHOWN}" for family in of.families]
     fields: dict[str, FieldInfo] = of.description.model_fields
     return [
         f"## Kind `{of.kind}`\n",
@@ -41,7 +45,7 @@ def _kind(of: Machine) -> list[str]:
             for name, field in fields.items()
             if name != "kind"
         ),
-        f"\nWhat the presets of size {of.sizes[1]} set otherwise than these defaults:\n",
+        f"\nWhat the presets of size {_SHOWN} set otherwise than these defaults:\n",
         "| preset | fields |",
         "|---|---|",
         *(f"| `{name}` | {_differences(name, fields)} |" for name in presets),

@@ -35,13 +35,15 @@ class Accelerator(BaseModel):
 
     name: Name = Field(description="printed; Verilog takes a word of ASCII")
     kind: Literal["systolic"] = "systolic"
-    rows: int = Field(ge=1, le=64, description="H, rows of PEs: input channels at once")
-    columns: int = Field(ge=1, le=64, description="L, columns of PEs: output channels at once")
+    rows: int = Field(ge=1, le=256, description="H, rows of PEs: input channels at once; Verilog up to 64")
+    columns: int = Field(
+        ge=1, le=256, description="L, columns of PEs: output channels at once; Verilog up to 64"
+    )
     tile_rows: int = Field(
-        4, ge=1, le=64, description="TH, PE rows between two pipeline registers of the array; assumed"
+        4, ge=1, le=256, description="TH, PE rows between two pipeline registers of the array; assumed"
     )
     tile_columns: int = Field(
-        16, ge=1, le=64, description="TL, PE columns between two pipeline registers; d on a sparse array"
+        16, ge=1, le=256, description="TL, PE columns between two pipeline registers; d on a sparse array"
     )
     dataflow: Literal["ws", "ews"] = Field(
         "ews", description="ws holds one weight a PE, extension factors A = B = D = 1 (MVQ sec. 5); ews more"
@@ -129,23 +131,30 @@ class Accelerator(BaseModel):
     dma_burst_gap: int = Field(
         0, ge=0, le=10**6, description="cycles between DMA bursts of 16 beats; assumed"
     )
-    dram_bits: int = Field(
-        64,
+    dram_bits: int | None = Field(
+        None,
         ge=1,
         le=65536,
-        description="bits that DRAM brings in a cycle: 64 are 2.4 GB/s at 300 MHz; sweep it; assumed",
+        description="bits that DRAM brings in a cycle; without it those of `dram`, or 64: 2.4 GB/s at 300 MHz, assumed",
     )
-    dram_latency: int = Field(
-        100, ge=0, le=10**6, description="cycles from a request to its first DRAM beat; assumed"
+    dram_latency: int | None = Field(
+        None,
+        ge=0,
+        le=10**6,
+        description="cycles from a request to its first DRAM beat; without it those of `dram`, or 100, assumed",
     )
-    dram_row_bytes: int = Field(
-        2048,
+    dram_row_bytes: int | None = Field(
+        None,
         ge=64,
         le=2**24,
-        description="bytes of a DRAM row buffer: a transfer opens a row for each; assumed",
+        description="bytes of open DRAM rows: a transfer opens some for each; without it those of `dram`, or "
+        "2048, assumed",
     )
-    dram_row_cycles: int = Field(
-        9, ge=0, le=10**6, description="cycles to open a DRAM row, 30 ns at 300 MHz; assumed"
+    dram_row_cycles: int | None = Field(
+        None,
+        ge=0,
+        le=10**6,
+        description="cycles to open a DRAM row; without it those of `dram`, or 9: 30 ns at 300 MHz, assumed",
     )
     rom_banks: int = Field(
         16,
@@ -168,7 +177,9 @@ class Accelerator(BaseModel):
         description="coefficients of energy and area: a name, as `--technology` takes it, or a TOML file",
     )
     dram: str = Field(
-        "", description='type of off-chip memory for its energy, such as lpddr4; "" for the technology\'s own'
+        "",
+        description="type of off-chip memory, such as hbm3: its energy, and its bandwidth, latency and rows at the "
+        'clock; "" for the energy of the technology and the times of none',
     )
 
     @model_validator(mode="before")

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+PUBLISHED = 64
+"""Rows and columns of the largest machine of MVQ (sec. 7.1)."""
+
 
 def _largest_divisor(n: int, limit: int) -> int:
     return max(q for q in range(1, min(n, limit) + 1) if n % q == 0)
 
 
+def resources(rows: int, columns: int) -> dict[str, int]:
+    """What presets of a size have of everything that makes a machine faster. L1 is 128 KB up to 16x16 (MVQ sec. 7.1).
+
+    Nobody published a machine beyond 64x64: there memories grow with the PEs and buses with the side; assumed.
+    """
+    beyond = 1 << max(0, (max(rows, columns) - 1) // PUBLISHED).bit_length()
+    return dict(
+        l1_bytes=(128 if rows * columns <= 256 else 256 * beyond**2) * 1024,
+        l2_bytes=2 * beyond**2 * 1024 * 1024,
+        weight_port_bits=64 * beyond,
+        dma_bits=64 * beyond,
+        dram_bits=64,
+        ifmap_banks=-(-rows // 8),
+        psum_banks=-(-columns // 2),
+        psum_ports=1,
+        requant_lanes=columns,
+    )
+
+
 def _base(rows: int, columns: int) -> dict[str, object]:
-    """What all families share at a size. L1 is 128 KB up to 16x16 (MVQ sec. 7.1)."""
+    """What all families share at a size; DRAM is no part of a preset."""
+    fields = resources(rows, columns)
+    del fields["dram_bits"]
     return dict(
         rows=rows,
         columns=columns,
         tile_rows=_largest_divisor(rows, 4),
         tile_columns=_largest_divisor(columns, 16),
-        l1_bytes=(128 if rows * columns <= 256 else 256) * 1024,
-        ifmap_banks=-(-rows // 8),
-        psum_banks=-(-columns // 2),
-        requant_lanes=columns,
+        **fields,
     )
 
 

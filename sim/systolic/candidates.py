@@ -1,11 +1,11 @@
-"""Every way to run a layer that the mapping search considers, as arrays: one element a candidate."""
+"""Every legal way to run a layer, as boxes: factors, and ranges of tile rows and strip columns. The mapping search
+splits them until one schedule is left in each that may be the best.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import product
 
 import numpy as np
 
@@ -14,87 +14,147 @@ from sim.errors import InputError
 from sim.shapes import WORD, ConvShape
 from sim.systolic.schedule import Schedule, Source, fold, spills
 
-TILES = (1, 2)
-"""How many times more spatial tiles than L1 asks for: the next one loads while one computes."""
-
-STRIPS = 9
-"""Widths of strips that are tried, from the widest that L1 holds on to about a twelfth of it: narrower ones are taller,
-with fewer halos. On five layers of 514 to 3840 columns no other width had an EDP more than 0.5 % lower (measured).
+FACTORS = np.dtype(
+    [(name, np.int64) for name in ("A", "B", "D", "psums", "waiting")]
+    + [(name, np.int64, 2) for name in ("ifmap", "ifmap_most", "residual", "residual_most")]
+)
+"""Of factors A, B, D and a pixel: bytes of stored psums, and of finished outputs that wait; words of the ifmap in all
+and of one tile at most, without and with `split_channels`; words of the residual operand, without and with tiles that
+come again for each step over output groups.
+"""
+CUTS = 8
+"""Parts that a box is cut into."""
+_STEPS = np.arange(1, CUTS)[:, None]
+_MORE, _BELOW = np.array([[0, 0, 1, 2, 4, 8, 32], [0, 1, 1, 1, 1, 1, 1]], np.int64)[:, :, None]
+BOX = np.dtype(
+    [(name, np.int64) for name in ("factors", "rows", "low_rows", "columns", "low_columns")]
+    + [(name, np.bool_) for name in ("overlap", "outer", "split")]
+)
+"""Of all schedules of some factors (by number), with low_rows..rows output rows and low_columns..columns output columns
+a tile.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Candidates of one way to see the layer, folded or not; int64 or bool [n] each.
+    """Schedules of one way to see the layer, folded or not.
 
     Attributes:
-        base: with A = B = D = 1 and the smallest tiles of its strips; from DRAM or L2.
+        base: with A = B = D = 1 and the smallest tiles; from DRAM or L2.
         stays: a single tile may be used where it is, in L1.
-        A, B, D, overlap, rows, outer, split: fields of the schedules; rows = tile_rows.
+        factors: FACTORS [n].
+        boxes: BOX [n], which hold every legal schedule, but for those that are another one by a different name or do
+            the same with more transfers.
     """
 
     base: Schedule
     stays: bool
-    A: np.ndarray
-    B: np.ndarray
-    D: np.ndarray
-    overlap: np.ndarray
-    rows: np.ndarray
-    outer: np.ndarray
-    split: np.ndarray
+    factors: np.ndarray
+    boxes: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.A)
-
-    def schedule(self, n: int) -> Schedule:
-        """Candidate number n."""
+    def schedule(self, box: np.void) -> Schedule:
+        """The only one of a box."""
+        out_h, out_w = self.base.shape.out_h, self.base.shape.out_w
+        of, rows, columns = self.factors[box["factors"]], int(box["rows"]), int(box["columns"])
+        resident = self.stays and (rows, columns) == (out_h, out_w) and not box["split"]
         return replace(
             self.base,
-            A=int(self.A[n]),
-            B=int(self.B[n]),
-            D=int(self.D[n]),
-            overlap=bool(self.overlap[n]),
-            tile_rows=int(self.rows[n]),
-            outputs_outer=bool(self.outer[n]),
-            split_channels=bool(self.split[n]),
-            source="l1" if self.resident[n] else self.base.source,
+            A=int(of["A"]),
+            B=int(of["B"]),
+            D=int(of["D"]),
+            overlap=bool(box["overlap"]),
+            tile_rows=rows,
+            outputs_outer=bool(box["outer"]),
+            split_channels=bool(box["split"]),
+            source="l1" if resident else self.base.source,
+            strip_columns=0 if columns == out_w else columns,
         )
 
-    @cached_property
-    def trips_i(self) -> np.ndarray:
-        """Steps over output groups."""
-        return -(-self.base.output_groups // self.A)
+    def parts(self, boxes: np.ndarray) -> np.ndarray:
+        """Smaller boxes with the same schedules as these, none of which is a single one.
 
-    @cached_property
-    def chunks(self) -> np.ndarray:
-        """Chunks of a step over output groups: those over channel groups times those over positions."""
-        return -(-self.base.channel_groups // self.B) * -(-self.base.positions // self.D)
+        The direction that leaves more numbers of tiles open is cut: where all have as many tiles, evenly, else into
+        those with the fewest tiles, and with some more.
+        """
+        out_h, out_w = self.base.shape.out_h, self.base.shape.out_w
+        rows = boxes["rows"] * boxes["low_columns"] >= boxes["columns"] * boxes["low_rows"]
+        low = np.where(rows, boxes["low_rows"], boxes["low_columns"])
+        high = np.where(rows, boxes["rows"], boxes["columns"])
+        whole = np.where(rows, out_h, out_w)
+        fewest = -(-whole // high)
+        even = -(-whole // (fewest + _MORE)) - _BELOW
+        cuts = np.where(
+            (low > even[1]) | (high - low < CUTS), low - 1 + (high - low + 1) * _STEPS // CUTS, even[::-1]
+        )
+        edges = np.concatenate([[low - 1], np.clip(cuts, low - 1, high), [high]])
+        part, which = np.nonzero(edges[1:] > edges[:-1])
+        found, above = boxes[which], rows[which]
+        least, most = edges[part, which] + 1, edges[part + 1, which]
+        for axis, cut in (("rows", above), ("columns", ~above)):
+            found[f"low_{axis}"] = np.where(cut, least, found[f"low_{axis}"])
+            found[axis] = np.where(cut, most, found[axis])
+        return self.legal(found)
 
-    @cached_property
-    def tiles(self) -> np.ndarray:
-        """Spatial tiles."""
-        return self.base.strips * -(-self.base.shape.out_h // self.rows)
+    def evenly(self) -> np.ndarray:
+        """Boxes of single schedules that are often good: tiles as wide as the map, as tall as L1 holds once or twice
+        or half as tall, spread evenly.
+        """
+        out_h, out_w = self.base.shape.out_h, self.base.shape.out_w
+        boxes, found = self.boxes[self.boxes["low_columns"] == out_w], []
+        for buffers in (1, 2):
+            held = self._most_rows(
+                boxes["columns"], self._ifmap_pixels(boxes, buffers), self._pixels(boxes, buffers)
+            )
+            some, held = boxes[held > 0], np.minimum(boxes["rows"], held)[held > 0]
+            for finer in (1, 2):
+                tiles = np.minimum(-(-out_h // held) * finer, out_h)
+                part = some.copy()
+                part["rows"] = part["low_rows"] = -(-out_h // tiles)
+                found.append(part)
+        return np.unique(np.concatenate(found))
 
-    @cached_property
-    def resident(self) -> np.ndarray:
-        """The ifmap is used where the layer before left it, in L1."""
-        return self.stays & (self.tiles == 1) & ~self.split
+    def legal(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes without the rows and columns that L1 holds of none of their schedules."""
+        (y, x), out_w = self.base.shape.axes, self.base.shape.out_w
+        boxes, ifmap, pixels = boxes.copy(), self._ifmap_pixels(boxes, 1), self._pixels(boxes, 1)
+        room = ifmap // np.minimum((boxes["low_rows"] - 1) * y.stride + y.reach, y.size)
+        columns = np.where(room >= x.size, out_w, np.minimum((room - x.reach) // x.stride + 1, out_w - 1))
+        boxes["columns"] = np.minimum(
+            boxes["columns"], np.minimum(columns, pixels // np.maximum(boxes["low_rows"], 1))
+        )
+        boxes["rows"] = np.minimum(boxes["rows"], self._most_rows(boxes["low_columns"], ifmap, pixels))
+        return boxes[(boxes["rows"] >= boxes["low_rows"]) & (boxes["columns"] >= boxes["low_columns"])]
 
-    @cached_property
-    def again(self) -> np.ndarray:
-        """Tiles come again for each step over output groups."""
-        return self.split | (self.outer & (self.tiles > 1))
+    def fits_twice(self, boxes: np.ndarray) -> np.ndarray:
+        """Whether L1 holds the smallest tile, its ifmap and residual operand, two times."""
+        ifmap, pixels = self._ifmap_pixels(boxes, 2), self._pixels(boxes, 2)
+        return self._most_rows(boxes["low_columns"], ifmap, pixels) >= boxes["low_rows"]
 
-    def ifmap_words(self) -> tuple[np.ndarray, np.ndarray]:
-        """Words of an ifmap pixel: the most at once and in all."""
-        one = self.base
-        return _per_step(one.tiling.ifmap_words, one.channels, self.B * one.accelerator.rows, self.split)
+    def _most_rows(self, columns: np.ndarray, ifmap: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """Output rows of a tile of so many columns, with room for pixels of the ifmap and of the ofmap."""
+        y, x = self.base.shape.axes
+        whole = columns == self.base.shape.out_w
+        taken = np.where(whole, x.size, np.minimum((columns - 1) * x.stride + x.reach, x.size))
+        room = ifmap // taken
+        rows = np.where(room >= y.size, self.base.shape.out_h, (room - y.reach) // y.stride + 1)
+        return np.minimum(rows, pixels // columns)
 
-    def residual_words(self) -> np.ndarray:
-        """Words of a residual pixel in all."""
-        one = self.base
-        step = self.A * one.accelerator.columns
-        return _per_step(one.tiling.residual_words, one.outputs, step, self.again)[1]
+    def _ifmap_pixels(self, boxes: np.ndarray, buffers: int) -> np.ndarray:
+        words = self.factors["ifmap_most"][boxes["factors"], boxes["split"].astype(int)]
+        return self.base.accelerator.ifmap_bytes // buffers // (WORD * words)
+
+    def _pixels(self, boxes: np.ndarray, buffers: int) -> np.ndarray:
+        """Output pixels of a tile whose psums, finished outputs and residual operand L1 holds."""
+        acc, of = self.base.accelerator, self.factors[boxes["factors"]]
+        again = (boxes["split"] | boxes["outer"]).astype(int)
+        residual = WORD * self.factors["residual_most"][boxes["factors"], again]
+        return np.minimum.reduce(
+            [
+                acc.psum_bytes // np.maximum(of["psums"], 1),
+                acc.ofmap_bytes // np.maximum(of["waiting"], 1),
+                acc.residual_bytes // buffers // np.maximum(residual, 1),
+            ]
+        )
 
 
 def spaces(
@@ -108,38 +168,25 @@ def spaces(
     base: Source = "dram" if source == "dram" or spills(shape, accelerator) else "l2"
     found: list[Space] = []
     for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
-        stays, strips = source == "l1" and seen is shape and base == "l2", 0
-        for width in _widths(seen.out_w):
-            try:
-                space = _space(_smallest(accelerator, seen, form, codewords, base, width), stays)
-            except InputError:
-                continue
-            if not len(space):
-                continue
+        try:
+            one = _smallest(accelerator, seen, form, codewords, base)
+        except InputError:
+            continue
+        space = _space(one, source == "l1" and seen is shape and base == "l2")
+        if len(space.boxes):
             found.append(space)
-            strips += width > 0
-            if strips == STRIPS or (not width and _tall(space)):
-                break
     if not found:  # the narrowest strip, and then the factors that the machine fixes, say what they lack
-        one = _smallest(accelerator, shape, form, codewords, base, 1)
+        one = _smallest(accelerator, shape, form, codewords, base)
         A, B, D, _ = (int(field[0]) for field in _factors(one))
         replace(one, A=A, B=B, D=D)
     assert found
     return found
 
 
-def _widths(columns: int) -> list[int]:
-    """Widths of strips of an ofmap with so many columns, the whole (0) first, a single one last."""
-    counts = sorted(
-        {n << e for n in (2, 3) for e in range(columns.bit_length()) if n << e < columns} | {columns}
-    )
-    return [0, *dict.fromkeys(-(-columns // count) for count in counts if count > 1)]
-
-
 def _smallest(
-    accelerator: Accelerator, seen: ConvShape, form: str, codewords: int, source: Source, width: int
+    accelerator: Accelerator, seen: ConvShape, form: str, codewords: int, source: Source
 ) -> Schedule:
-    """With the smallest tiles of a strip, of the residual operand too."""
+    """With the smallest tile, of the residual operand too."""
     split = -(-seen.channels // seen.groups // accelerator.rows) > 1 or (
         bool(seen.residual) and -(-seen.outputs // seen.groups // accelerator.columns) > 1
     )
@@ -151,79 +198,64 @@ def _smallest(
         overlap=False,
         split_channels=split,
         source=source,
-        strip_columns=width,
+        strip_columns=1,
     )
-
-
-def _tall(space: Space) -> bool:
-    """Whether the tallest tile of the whole width brings no more lines again than new ones."""
-    y, rows = space.base.shape.axes[0], int(space.rows.max())
-    return rows == space.base.shape.out_h or y.reach - y.stride <= rows * y.stride
 
 
 def _space(one: Schedule, stays: bool) -> Space:
-    """Legal factors, each with tiles as large as L1 holds, once or doubly buffered, and finer ones."""
-    shape = one.shape
+    """All boxes of the legal factors: tiles as wide as the map, the whole map for itself, and strips."""
+    out_h, out_w = one.shape.out_h, one.shape.out_w
     A, B, D, overlap = _factors(one)
+    triples, which = np.unique([A, B, D], axis=1, return_inverse=True)
+    factors = _needs(one, *triples)
     trips_i, trips_j = -(-one.output_groups // A), -(-one.channel_groups // B)
-    held = _finished_lines(one, A, B, D)
     parts = []
-    for buffers, outer, split in product((1, 2), (False, True), (False, True)):
-        rows = np.minimum(held, _incoming_lines(one, A, B, buffers, split, split or outer))
-        for finer in TILES:
-            tiles = np.minimum(-(-shape.out_h // np.maximum(rows, 1)) * finer, shape.out_h)
-            even = -(-shape.out_h // tiles)
-            fits = rows >= 1
-            if split:
-                fits &= (trips_j > 1) | ((trips_i > 1) & bool(shape.residual))
-            if outer:
-                fits &= (one.strips * tiles > 1) & (trips_i > 1)
-            parts.append(
-                [
-                    field[fits]
-                    for field in (A, B, D, overlap, even, np.full(len(A), outer), np.full(len(A), split))
-                ]
-            )
-    rows = np.stack([np.concatenate(column) for column in zip(*parts, strict=True)])
-    A, B, D, overlap, even, outer, split = np.unique(rows, axis=1)
-    return Space(one, stays, A, B, D, overlap.astype(bool), even, outer.astype(bool), split.astype(bool))
+    for outer, split in ((False, False), (False, True), (True, False), (True, True)):
+        useful = np.ones(len(A), bool)
+        if split:
+            useful &= (trips_j > 1) | ((trips_i > 1) & bool(one.shape.residual))
+        if outer:
+            useful &= trips_i > 1
+        for low_rows, rows, low_columns, columns in (
+            (out_h, out_h * (not outer), out_w, out_w),
+            (1, out_h - 1, out_w, out_w),
+            (1, out_h, 1, out_w - 1),
+        ):
+            boxes = np.zeros(useful.sum(), BOX)
+            boxes["factors"], boxes["overlap"] = which.reshape(-1)[useful], overlap[useful]
+            boxes["outer"], boxes["split"] = outer, split
+            boxes["low_rows"], boxes["rows"] = low_rows, rows
+            boxes["low_columns"], boxes["columns"] = low_columns, columns
+            parts.append(boxes)
+    space = Space(one, stays, factors, parts[0][:0])
+    return replace(space, boxes=space.legal(np.concatenate(parts)))
 
 
-def _finished_lines(one: Schedule, A: np.ndarray, B: np.ndarray, D: np.ndarray) -> np.ndarray:
-    """Output rows of a tile whose psums, and whose finished rows, L1 holds; 0 for none. int64 [n]."""
-    acc = one.accelerator
+def _needs(one: Schedule, A: np.ndarray, B: np.ndarray, D: np.ndarray) -> np.ndarray:
+    """FACTORS of some A, B, D."""
+    acc, tiling = one.accelerator, one.tiling
+    found = np.zeros(len(A), FACTORS)
+    found["A"], found["B"], found["D"] = A, B, D
     trips_j, trips_k = -(-one.channel_groups // B), -(-one.positions // D)
     columns = np.minimum(A * acc.columns, one.outputs)
-    psums = np.where(trips_j * trips_k > 1, one.tile_width * columns * acc.psum_store_bits // 8, 0)
+    found["psums"] = np.where(trips_j * trips_k > 1, columns * acc.psum_store_bits // 8, 0)
     last = (one.channel_groups - (trips_j - 1) * B) * (one.positions - (trips_k - 1) * D) * one.split
-    backlog = one.tile_width * np.array(
-        [one.tiling.waiting_bytes(*pair) for pair in zip(A.tolist(), last.tolist(), strict=True)], np.int64
-    )
-    return np.minimum(acc.psum_bytes // np.maximum(psums, 1), acc.ofmap_bytes // np.maximum(backlog, 1))
-
-
-def _incoming_lines(
-    one: Schedule, A: np.ndarray, B: np.ndarray, buffers: int, split: bool, again: bool
-) -> np.ndarray:
-    """Output rows of a tile whose ifmap, and whose residual operand, L1 holds `buffers` times. int64 [n]."""
-    acc, shape, tiling = one.accelerator, one.shape, one.tiling
-    line = (
-        WORD * tiling.ifmap_tile_columns * _per_step(tiling.ifmap_words, one.channels, B * acc.rows, split)[0]
-    )
-    room = acc.ifmap_bytes // buffers // line
-    kernel = (shape.kernel[0] - 1) * shape.dilation[0] + 1
-    rows = np.minimum(shape.out_h, (room - kernel) // shape.stride[0] + 1)
-    rows = np.where(room >= shape.size[0], shape.out_h, rows)
-    words, _ = _per_step(tiling.residual_words, one.outputs, A * acc.columns, again)
-    residual = WORD * one.tile_width * words
-    return np.minimum(rows, acc.residual_bytes // buffers // np.maximum(residual, 1))
+    found["waiting"] = [tiling.waiting_bytes(*pair) for pair in zip(A.tolist(), last.tolist(), strict=True)]
+    for name, of, whole, step in (
+        ("ifmap", tiling.ifmap_words, one.channels, B * acc.rows),
+        ("residual", tiling.residual_words, one.outputs, A * acc.columns),
+    ):
+        for stepped in (0, 1):
+            most, total = _per_step(of, whole, step if stepped else np.full_like(step, whole))
+            found[name][:, stepped], found[f"{name}_most"][:, stepped] = total, most
+    return found
 
 
 def _per_step(
-    found: Callable[[int], tuple[int, int]], whole: int, step: np.ndarray, steps: np.ndarray | bool
+    found: Callable[[int], tuple[int, int]], whole: int, step: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Words of a pixel, the most at once and in all, for `whole` channels or in steps; int64 [n] each."""
-    sizes, which = np.unique(np.where(steps, np.minimum(step, whole), whole), return_inverse=True)
+    """Words of a pixel, the most at once and in all, in steps of so many of `whole` channels; int64 [n] each."""
+    sizes, which = np.unique(np.minimum(step, whole), return_inverse=True)
     most, total = np.array([found(size) for size in sizes.tolist()], np.int64)[which].T
     return most, total
 
@@ -236,7 +268,10 @@ def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
         limits = (1, 1, 1)
     if acc.extension is not None:
         A, B, D = (min(pair) for pair in zip(limits, acc.extension, strict=True))
-        rows = [(A, B, D, acc.weight_overlap and 2 * A * B * D * one.split <= acc.wrf_depth)]
+        overlaps = (
+            (True, False) if acc.weight_overlap and 2 * A * B * D * one.split <= acc.wrf_depth else (False,)
+        )
+        rows = [(A, B, D, overlap) for overlap in overlaps]
     else:
         rows = []
         for overlap in (True, False) if acc.weight_overlap else (False,):

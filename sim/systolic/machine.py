@@ -18,7 +18,7 @@ from sim.network import Network
 from sim.results import Counted, LayerCounts, Simulation
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
-from sim.systolic.plan import plan
+from sim.systolic.plan import planned
 from sim.systolic.results import Handover, expected_gated, with_output
 from sim.systolic.schedule import Schedule
 from sim.systolic.streams import native_formats, network_formats
@@ -30,7 +30,7 @@ class Systolic(Machine):
     kind = "systolic"
     description = Accelerator
     families: ClassVar = {family: partial(preset, family) for family in FAMILIES}
-    sizes = (4, 64)
+    sizes = (4, 256)
 
     def count(
         self,
@@ -53,7 +53,8 @@ class Systolic(Machine):
             reasons = {layer: reason for layer, (_, _, reason) in native.items() if reason}
         layers: list[LayerCounts] = []
         found = Handover()
-        for shape, how in zip(shapes, plan(shapes, formats, accelerator, objective), strict=True):
+        found_plan = planned(shapes, formats, accelerator, objective)
+        for shape, how in zip(shapes, found_plan.plan, strict=True):
             if isinstance(how, Schedule):
                 assert isinstance(shape, ConvShape)
                 counts, found = layer_counts(how, shape, found)
@@ -64,7 +65,10 @@ class Systolic(Machine):
                 counts, found = pass_counts(shape, accelerator, how, found)
             layers.append(counts)
         return Counted(
-            with_output(layers, shapes[-1], accelerator), reasons, expected=accelerator.weights.universal
+            with_output(layers, shapes[-1], accelerator),
+            reasons,
+            expected=accelerator.weights.universal,
+            mapping_gap=found_plan.gap,
         )
 
     def prices(self, accelerator: Accelerator) -> Prices:
@@ -72,6 +76,24 @@ class Systolic(Machine):
 
     def mapping_energies(self, accelerator: Accelerator) -> str:
         return technology.mapping_energy(accelerator)[0]
+
+    def remarks(self, accelerator: Accelerator) -> list[str]:
+        """What the type of DRAM brings at the clock, and whether the weight port takes it."""
+        if not accelerator.dram:
+            return []
+        cycles, timing = technology.off_chip(accelerator), technology.dram.named(accelerator.dram).timing
+        found = [
+            f"DRAM: {accelerator.dram}, {timing.gb_per_s:.4g} GB/s at most: {cycles.bits:,} bits a cycle, "
+            f"{cycles.latency} cycles of latency, {cycles.row_cycles} a row of {cycles.row_bytes:,} bytes; "
+            f"{timing.source}."
+        ]
+        port = accelerator.weight_port_bits
+        if port < cycles.bits:
+            found.append(
+                f"Weights: the port of the loader takes {port:,} of these bits, so that weights used once come no "
+                f"faster, nor faster than a row of {accelerator.columns} weights a cycle; raise weight_port_bits."
+            )
+        return found
 
     def run(
         self,

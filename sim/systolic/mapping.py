@@ -1,26 +1,47 @@
-"""Which schedule a layer gets: exhaustive over A, B, D, loading mode, folding, loop order, some tile sizes.
+"""Which schedule a layer gets: the best of all legal ones, as far as it is proven.
 
-Branch and bound: all candidates get a lower bound at once (arrays), and are then tried with the closed
-form from the lowest bound on, until the bound exceeds the best found; no better one is missed.
+Branch and bound: boxes of schedules get lower bounds (arrays of them at once); the most promising ones are cut into
+smaller ones, or tried with the closed form where one schedule is left, until no box can hold a schedule that is better
+than the best one found by more than the tolerance. The tolerance is 1 %, and grows with the number of trials behind the
+first PATIENCE; what is proven in the end comes with the schedule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from sim import technology
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape
 from sim.systolic.candidates import Space, spaces
-from sim.systolic.closed_form import bounds, counts
+from sim.systolic.closed_form import counts
+from sim.systolic.closed_form.bounds import Bounds
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.schedule import Schedule, Source
 
-OBJECTIVES = ("edp", "energy", "cycles")
+TOLERANCE = {"edp": 0.02, "energy": 0.005, "cycles": 0.02}
+"""How much more than the least of all legal schedules the one found may take, as a share, within the first trials."""
+OBJECTIVES = tuple(TOLERANCE)
+PATIENCE = (1, 256)
+"""First trials, at least and at most: with more of them the tolerance grows in proportion."""
+_WORK = 2**22
+"""First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
+SEEDS = 3
+"""Schedules tried before any box is cut, for each objective."""
+CUT = 16
+"""Boxes that are cut at a time, those with the lowest bounds."""
+
+
+class Found(NamedTuple):
+    """A schedule, and how much better the best of all legal ones may be at most, as a share of that one."""
+
+    schedule: Schedule
+    gap: float
 
 
 def best_schedule(
@@ -32,7 +53,20 @@ def best_schedule(
     objective: str = "edp",
     source: Source = "l2",
 ) -> Schedule:
-    """The schedule with the least energy-delay product (or energy, or cycles) of the layer alone.
+    """The schedule that `search` finds."""
+    return search(shape, accelerator, form, codewords, objective=objective, source=source).schedule
+
+
+def search(
+    shape: ConvShape,
+    accelerator: Accelerator,
+    form: str,
+    codewords: int = 0,
+    *,
+    objective: str = "edp",
+    source: Source = "l2",
+) -> Found:
+    """The schedule with the least energy-delay product (or energy, or cycles) of the layer alone, if only nearly.
 
     Its shape is nameless, so that equal layers have equal schedules. Ties go to fewer cycles.
 
@@ -40,7 +74,7 @@ def best_schedule(
         shape: the layer itself; the search decides on folding.
         form: what its weight stream carries (`sim.systolic.streams`).
         codewords: k of its codebook, 0 without one.
-        objective: one of OBJECTIVES. Energy is on-chip and DRAM accesses, weighted by technology.
+        objective: one of OBJECTIVES. Energy is that of accesses and of cycles (`technology.mapping_energy`).
         source: where the ifmap is; one in "l1" is used from there if it stays one tile.
 
     Raises:
@@ -51,7 +85,7 @@ def best_schedule(
     # Equal layers share one search, whatever their names.
     anonymous = replace(shape, name="", residual="residual" if shape.residual else "", chained=True)
     try:
-        return _search(anonymous, accelerator, form, codewords, objective, source)
+        return _search(anonymous, accelerator, form, codewords, source)[objective]
     except InputError as error:
         raise InputError(f"{shape.name}: {error.field}", error.value, error.problem, error.fix) from None
 
@@ -62,62 +96,94 @@ def forget() -> None:
     counts.forget()
 
 
-def candidates(
-    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
-) -> Iterator[Schedule]:
-    """Every schedule that the search considers, in no particular order of merit."""
-    for space in spaces(shape, accelerator, form, codewords, source):
-        for n in range(len(space)):
-            yield space.schedule(n)
-
-
 @lru_cache(maxsize=4096)
 def _search(
-    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, objective: str, source: Source
-) -> Schedule:
+    shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
+) -> dict[str, Found]:
+    """For all objectives at once, whose searches cut many of the same boxes."""
     _, energy = technology.mapping_energy(accelerator)
-    found = spaces(shape, accelerator, form, codewords, source)
-    best: tuple[tuple[float, float], Schedule] | None = None
-    for order, number, n, bound in _ranked(found, shape, energy, objective):
-        if best is not None and order > best[0][0]:
-            break
-        if best is not None and bound > best[0][0]:
-            continue
-        schedule = found[number].schedule(n)
-        counts, _ = layer_counts(schedule, shape)
-        cycles = counts.total_cycles
-        key = (_objective(cycles, _priced(counts.accesses, energy), objective), cycles)
-        if best is None or key < best[0]:
-            best = key, schedule
-    assert best is not None
-    return best[1]
+    trees = [_Tree(space, shape, energy) for space in spaces(shape, accelerator, form, codewords, source)]
+    patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
+    best: dict[str, tuple[tuple[float, int], Schedule]] = {}
+    limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0
+    waiting = [schedule for tree in trees for schedule in tree.seeds()]
+    while True:
+        lowest = np.min([tree.lowest for tree in trees], axis=0)
+        growth = max(1.0, trials / patience)
+        for objective, limit, least in zip(OBJECTIVES, limits, lowest, strict=True):
+            if objective not in found and limit <= least * (1 + growth * TOLERANCE[objective]):
+                found[objective] = Found(best[objective][1], max(float(limit / least) - 1, 0.0))
+        wanted = np.array([objective not in found for objective in OBJECTIVES])
+        if not wanted.any():
+            return found
+        for tried in waiting or [
+            schedule for tree in trees for schedule in tree.step(limits, lowest, wanted)
+        ]:
+            counted, _ = layer_counts(tried, shape)
+            cycles, trials = counted.total_cycles, trials + 1
+            for n, objective in enumerate(OBJECTIVES):
+                key = (float(score(cycles, counted.accesses, energy, objective)), cycles)
+                if objective not in best or key < best[objective][0]:
+                    best[objective], limits[n] = (key, tried), key[0]
+        trials, waiting = (0, []) if waiting else (trials, waiting)
 
 
-def _ranked(
-    found: list[Space], shape: ConvShape, energy: dict[str, float], objective: str
-) -> list[tuple[float, int, int, float]]:
-    """(bound of the objective, number of the space, number of the candidate, higher bound), lowest first.
+class _Tree:
+    """Boxes of a space that may hold a best schedule, and the least that each objective is in them.
 
-    What all candidates have in common, the codebook, raises the bound, and would blur the order.
+    Attributes:
+        scores: float64 [boxes, OBJECTIVES].
     """
-    ranked: list[tuple[float, int, int, float]] = []
-    for number, space in enumerate(found):
-        if not len(space):
-            continue
-        least = bounds.least_counts(space, shape)
-        order, bound = (
-            _objective(cycles, _priced(accesses, energy), objective).tolist()
-            for cycles, accesses in (least, bounds.with_codebook(space, *least))
-        )
-        ranked += [(order[n], number, n, bound[n]) for n in range(len(space))]
-    return sorted(ranked)
+
+    def __init__(self, space: Space, shape: ConvShape, energy: dict[str, float]) -> None:
+        self.space, self.bounds, self.energy = space, Bounds(space, shape), energy
+        self.boxes, self.scores = space.boxes, self._scores(space.boxes)
+
+    def _scores(self, boxes: np.ndarray) -> np.ndarray:
+        cycles, accesses = self.bounds.least(boxes)
+        return np.stack([score(cycles, accesses, self.energy, objective) for objective in OBJECTIVES], axis=1)
+
+    def seeds(self) -> list[Schedule]:
+        """The most promising schedules of evenly spread tiles, for each objective."""
+        boxes = self.space.evenly()
+        if not len(boxes):
+            return []
+        best = np.unique(np.argsort(self._scores(boxes), axis=0, kind="stable")[:SEEDS])
+        return [self.space.schedule(box) for box in boxes[best]]
+
+    @property
+    def lowest(self) -> np.ndarray:
+        """Of all boxes, by objective."""
+        return self.scores.min(axis=0, initial=np.inf)
+
+    def step(self, limits: np.ndarray, lowest: np.ndarray, wanted: np.ndarray) -> list[Schedule]:
+        """Drops boxes that lie above the limits of all objectives wanted, and cuts those nearest to a lowest one.
+
+        Returns:
+            For each objective the schedule with the lowest bound among boxes of a single one, taken out.
+        """
+        keep = (self.scores[:, wanted] <= limits[wanted]).any(axis=1)
+        boxes, scores = self.boxes[keep], self.scores[keep]
+        if not len(boxes):
+            self.boxes, self.scores = boxes, scores
+            return []
+        near = (scores[:, wanted] / lowest[wanted]).min(axis=1)
+        one = (boxes["rows"] == boxes["low_rows"]) & (boxes["columns"] == boxes["low_columns"])
+        order = np.argsort(near, kind="stable")
+        cut = order[~one[order]][:CUT]
+        singles = np.flatnonzero(one)
+        tried = np.unique(singles[scores[singles][:, wanted].argmin(axis=0)]) if len(singles) else singles
+        rest = np.ones(len(boxes), bool)
+        rest[cut] = rest[tried] = False
+        self.boxes, self.scores = boxes[rest], scores[rest]
+        if len(cut):
+            parts = self.space.parts(boxes[cut])
+            self.boxes = np.concatenate([self.boxes, parts])
+            self.scores = np.concatenate([self.scores, self._scores(parts)])
+        return [self.space.schedule(box) for box in boxes[tried]]
 
 
-def _priced(accesses: dict[str, Any], energy: dict[str, float]) -> Any:
-    """Energy of accesses by memory, numbers or arrays."""
-    return sum(count * energy[what] for what, count in accesses.items())
-
-
-def _objective(cycles: Any, spent: Any, objective: str) -> Any:
-    """Of numbers or arrays."""
+def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float], objective: str) -> Any:
+    """The objective of counts, numbers or arrays."""
+    spent = sum(count * energy[what] for what, count in accesses.items()) + cycles * energy["cycle"]
     return {"edp": spent * cycles, "energy": spent, "cycles": cycles + 0.0 * spent}[objective]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a schedule asks its tiling whether it fits
     from sim.systolic.schedule import Schedule
 
 
+@lru_cache(maxsize=1 << 14)
 def swept(axis: Axis, outputs: int, step: int) -> int:
     """Ifmap rows (or columns) that all tiles of `step` of the `outputs` output rows (or columns) read, halos
     included, padding not.

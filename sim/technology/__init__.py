@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from pydantic import ValidationError
 from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError, nearest
 from sim.files import read_toml
+from sim.technology import dram
 from sim.technology.base import Technology
 from sim.technology.provenance import Figure
 from sim.technology.published import Published
 from sim.technology.scaling import scaled
 from sim.technology.synthesized import Synthesized
 
-__all__ = ["DEFAULT", "NAMES", "Figure", "Technology", "load", "mapping_energy"]
+__all__ = ["DEFAULT", "NAMES", "Figure", "Technology", "load", "mapping_energy", "off_chip"]
 
 DEFAULT = "mvq40"
 NAMES = (DEFAULT, "sg13g2", "sky130hd", "asap7")
+PJ_OF_MW_SECOND = 1e9
 SMALLEST, LARGEST = 1e-12, 1e12
 """Of a coefficient that is not 0; of a clock in Hz too."""
 _FOLDER = Path(__file__).parent
@@ -58,14 +61,40 @@ def load(name: str) -> Technology:
 
 @lru_cache(maxsize=256)
 def mapping_energy(accelerator: Accelerator) -> tuple[str, dict[str, float]]:
-    """Whose energies weigh the mapping, and pJ by access: MVQ's where one of the own is not known."""
-    prices = {what: price.value for what, price in load(accelerator.technology).energies(accelerator).items()}
+    """Whose energies weigh the mapping, and pJ by access and of a `cycle`: MVQ's where one of an access of the own is
+    not known.
+    """
+    chosen = load(accelerator.technology)
+    prices = {what: price.value for what, price in chosen.energies(accelerator).items()}
     known = {what: value for what, value in prices.items() if value is not None}
     if len(known) == len(prices):
-        return accelerator.technology, known
+        clock_hz = min(accelerator.clock_hz, chosen.clock_limit(accelerator).value or inf)
+        every = sum(price.value or 0.0 for price in chosen.per_cycle(accelerator).values())
+        standing = sum(price.value or 0.0 for price in chosen.standing(accelerator).values())
+        return accelerator.technology, known | {"cycle": every + standing * PJ_OF_MW_SECOND / clock_hz}
     standard = load(DEFAULT)
     assert isinstance(standard, Published)
-    return DEFAULT, standard.access_pj
+    return DEFAULT, standard.access_pj | {"cycle": 0.0}
+
+
+@lru_cache(maxsize=256)
+def off_chip(accelerator: Accelerator) -> dram.Cycles:
+    """Its DRAM in its own cycles: what the description says, else what the type `dram` does at the clock it runs at.
+
+    Raises:
+        InputError: unknown type or technology, or a clock too fast for the type.
+    """
+    found = dram.NAMELESS
+    if accelerator.dram:
+        limit = load(accelerator.technology).clock_limit(accelerator).value
+        found = dram.named(accelerator.dram).timing.cycles(min(accelerator.clock_hz, limit or inf))
+    given = {
+        "bits": accelerator.dram_bits,
+        "latency": accelerator.dram_latency,
+        "row_bytes": accelerator.dram_row_bytes,
+        "row_cycles": accelerator.dram_row_cycles,
+    }
+    return found._replace(**{name: value for name, value in given.items() if value is not None})
 
 
 def _read(path: Path) -> Published | Synthesized:

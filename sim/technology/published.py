@@ -57,7 +57,7 @@ class Part(Strict):
             self.fit.constant + self.fit.slope * units,
             "fit",
             f"fit to {self.source}",
-            f"within {self.fit.deviation:.0%} of it",
+            _beyond(accelerator, self.table) or f"within {self.fit.deviation:.0%} of it",
         )
 
 
@@ -83,7 +83,9 @@ class Others(Strict):
             return Figure(self.table[size], "table", self.source)
         place = math.log2(accelerator.rows * accelerator.columns) / 2
         mm2 = float(np.interp(place, np.log2(list(self.table)), list(self.table.values())))
-        return Figure(mm2, "assumed", f"{self.source}, interpolated over log2 of the size")
+        beyond = _beyond(accelerator, self.table)
+        how = "that of the largest" if beyond else "interpolated over log2 of the size"
+        return Figure(mm2, "assumed", f"{self.source}, {how}", beyond)
 
 
 ACCESSES = ("mac", "dram", "l2", "l1", "prf", "arf", "wrf", "crf", "rom")
@@ -170,6 +172,14 @@ class Published(Strict):
             "l2": self.area.l2.area(accelerator.l2_bytes),
             "others": self.area.others.area(accelerator),
         }
+
+
+def _beyond(accelerator: Accelerator, table: dict[int, float]) -> str:
+    """Says that an array has more PEs than the largest printed one; "" where it has not."""
+    largest = max(table, default=0)
+    if accelerator.rows * accelerator.columns <= largest**2:
+        return ""
+    return f"extrapolated beyond the {largest}x{largest} of the table"
 
 
 def _square_size(accelerator: Accelerator) -> int | None:

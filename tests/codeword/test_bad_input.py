@@ -58,7 +58,7 @@ def test_damaged_tensors(
     [
         ("ews-cmz-64", [], ("'ews-cmz-64'", "'ews-cm'")),
         ("ews-cms", [], ("ews-cms-64",)),
-        ("ews-65", [], ("rows = 65", "4 to 64")),
+        ("ews-257", [], ("rows = 257", "4 to 256")),
         ("ews-16", ["wrf_dpth=8"], ("wrf_dpth", "'wrf_depth'")),
         ("ews-16", ["wrf_depth=0"], ("wrf_depth = 0",)),
         ("ews-16", ["wrf_depth=deep"], ("wrf_depth = 'deep'",)),

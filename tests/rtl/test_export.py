@@ -43,6 +43,13 @@ def test_every_file_is_readable_and_says_what_it_is(name, tmp_path):
         assert not re.search(r"/(home|root|tmp|usr|work)/|\bsrc\b", text)
 
 
+@pytest.mark.parametrize(("name", "field"), [("ews-128x64", "rows = 128"), ("ews-cms-64x96", "columns = 96")])
+def test_arrays_beyond_the_proven_ones_are_refused(name, field, tmp_path):
+    with pytest.raises(InputError, match=rf"{field}: an array larger.*use 64 or fewer"):
+        export.export(preset(name), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_ports_of_the_accelerator_are_stable():
     text = verilog.modules(preset("ews-cms-4"))["codeword_accelerator"]
     channels = {

@@ -288,6 +288,11 @@ def _dram() -> str:
         rows.append(
             (
                 name,
+                f"{kind.timing.gb_per_s:.4g}",
+                f"{kind.timing.latency_ns:.4g}",
+                f"{kind.timing.row_bytes // 1024}",
+                f"{kind.timing.row_ns:g}",
+                kind.timing.source,
                 "unknown" if kind.pj_per_bit is None else f"{kind.pj_per_bit:g}",
                 number(kind.activation_pj),
                 number(kind.background_mw),
@@ -295,7 +300,19 @@ def _dram() -> str:
                 figure.source,
             )
         )
-    columns = ("type", "pJ/bit", "activation pJ", "background mW", "label", "source")
+    columns = (
+        "type",
+        "GB/s",
+        "latency ns",
+        "row KiB",
+        "row ns",
+        "source",
+        "pJ/bit",
+        "activation pJ",
+        "background mW",
+        "label",
+        "source",
+    )
     return "## DRAM\n\n" + markdown.table(columns, rows)
 
 

@@ -1,4 +1,4 @@
-"""Accesses of a convolution in closed form, exact for a schedule and at least for all candidates of a search.
+"""Accesses of a convolution in closed form, exact for a schedule and at least for the boxes of a search.
 
 Formulas over shapes (docs/timing.md sections 6 and 8), never a loop over pixels. The bound of each resource
 stands beside its exact count. Written from the page, sharing nothing with the engine but the Schedule.
@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.shapes import WORD, ConvShape
-from sim.systolic.candidates import Space
 from sim.systolic.schedule import Schedule
 from sim.systolic.tiling import swept
 
 Count = Any
-"""An int of a schedule, or int64 [n] of the candidates of a Space."""
+"""An int of a schedule, or int64 [n] of the boxes of a search."""
 
 
 class MapBytes(NamedTuple):
@@ -44,12 +43,38 @@ def layer_accesses(schedule: Schedule, shape: ConvShape, weights: WeightBytes) -
 
 
 def least_accesses(
-    space: Space, shape: ConvShape, maps: MapBytes, weights: WeightBytes
+    one: Schedule,
+    shape: ConvShape,
+    factors: np.ndarray,
+    boxes: np.ndarray,
+    tiles: np.ndarray,
+    maps: MapBytes,
+    weights: WeightBytes,
 ) -> dict[str, np.ndarray]:
-    """What `layer_accesses` are at least: exact but for the rounding of weight beats, and the codebook."""
-    one = space.base
+    """What `layer_accesses` are at least, of all schedules of boxes; but for maps and weights exact for a single one.
+
+    Args:
+        one: a schedule of the layer as the array sees it.
+        factors, boxes: of the search space (`candidates.FACTORS`, `candidates.BOX`), [n] each.
+        tiles: of the schedules of a box, at least.
+    """
     base = core_counts(one)
-    core = base | least_fetches(space) | least_psums(space) | least_loads(space, base)
+    trips_i = -(-one.output_groups // factors["A"])
+    chunks = -(-one.channel_groups // factors["B"]) * -(-one.positions // factors["D"])
+    words = one.accelerator.psum_store_bits // 8
+    stored = shape.outputs * shape.out_h * shape.out_w * (chunks - 1) * words
+    keys, which = np.unique(
+        [factors["D"], np.where(boxes["columns"] == boxes["low_columns"], boxes["columns"], shape.out_w)],
+        axis=1,
+        return_inverse=True,
+    )
+    reads, new = np.array(
+        [ifmap_reads(one.shape, D, one.reuses, width) for D, width in keys.T.tolist()], np.int64
+    )[which.reshape(-1)].T
+    vectors = one.shape.channels * trips_i
+    core = base | {"l1_psum_read": stored, "l1_psum_write": stored}
+    core |= {"arf_read": vectors * reads, "arf_write": vectors * new, "l1_ifmap_read": vectors * new}
+    core |= {name: base[name] // one.tiles * tiles for name in ("wrf_write", "crf_read")}
     return _by_memory(one, shape, core, maps, weights)
 
 
@@ -127,19 +152,6 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
     }
 
 
-def least_loads(space: Space, base: dict[str, int]) -> dict[str, np.ndarray]:
-    """`wrf_write` and `crf_read`: every spatial tile loads all weights, `base.tiles` of them in `base`."""
-    return {name: base[name] // space.base.tiles * space.tiles for name in ("wrf_write", "crf_read")}
-
-
-def least_psums(space: Space) -> dict[str, np.ndarray]:
-    """`l1_psum_read` and `l1_psum_write`: all chunks of an output group but one leave psums."""
-    layer = space.base.shape
-    words = space.base.accelerator.psum_store_bits // 8
-    stored = layer.outputs * layer.out_h * layer.out_w * (space.chunks - 1) * words
-    return {"l1_psum_read": stored, "l1_psum_write": stored}
-
-
 def _inside(low: int, high: int, offset: int, stride: int, size: int) -> int:
     """How many o in low..high-1 have 0 <= o*stride + offset < size."""
     first = max(low, -(offset // stride))  # ceil(-offset / stride)
@@ -175,16 +187,6 @@ def ifmap_reads(layer: ConvShape, resident: int, reuses: bool, width: int) -> tu
     return reads, new
 
 
-def least_fetches(space: Space) -> dict[str, np.ndarray]:
-    """`ifmap_reads` of all channels, for each step over output groups."""
-    layer, one = space.base.shape, space.base
-    depths = range(1, int(space.D.max()) + 1)
-    pairs = [(0, 0), *(ifmap_reads(layer, D, one.reuses, one.tile_width) for D in depths)]
-    reads, new = np.array(pairs, np.int64)[space.D].T
-    vectors = layer.channels * space.trips_i
-    return {"arf_read": vectors * reads, "arf_write": vectors * new, "l1_ifmap_read": vectors * new}
-
-
 # ---- maps
 
 
@@ -198,40 +200,3 @@ def map_bytes(schedule: Schedule) -> MapBytes:
         residual,
         lines * tiling.dram_line(line) + residual if schedule.source == "dram" else 0,
     )
-
-
-def least_map_bytes(space: Space) -> MapBytes:
-    """`map_bytes` of all candidates, exact."""
-    layer, one = space.base.shape, space.base
-    sizes, which = np.unique(space.rows, return_inverse=True)
-    lines = np.array([swept(layer.axes[0], layer.out_h, rows) for rows in sizes.tolist()], np.int64)[which]
-    lines *= np.where(space.again, space.trips_i, 1)
-    line = WORD * one.tiling.ifmap_columns * space.ifmap_words()[1]
-    residual = WORD * layer.out_h * layer.out_w * space.residual_words()
-    return MapBytes(
-        np.where(space.resident, 0, lines * line),
-        residual,
-        lines * one.tiling.dram_line(line) + residual if one.source == "dram" else 0 * lines,
-    )
-
-
-# ---- weights (exact in `demands.weight_bytes`, where chunks end with whole beats)
-
-
-def stored_bytes(schedule: Schedule) -> int:
-    """Bytes of a layer's weights as the port takes them, the rounding of chunks to beats left out."""
-    if schedule.stream.diagonal:
-        return schedule.shape.weights
-    bits = schedule.rows_bits(schedule.output_groups)
-    return bits * schedule.channels * schedule.positions * schedule.split // 8 * schedule.parts
-
-
-def least_weight_bytes(space: Space) -> WeightBytes:
-    """`demands.weight_bytes` without the codebook, beats not rounded: streamed for every tile, and from DRAM
-    where L2 keeps too few.
-    """
-    one, stored = space.base, stored_bytes(space.base)
-    share = np.where(space.outer, stored * space.A // one.output_groups, stored) // one.parts
-    times = np.where(share <= one.accelerator.weight_bytes, 1, space.tiles)
-    from_dram = not one.shape.dynamic or one.spills
-    return WeightBytes(stored * space.tiles, stored * times * from_dram)

@@ -16,6 +16,7 @@ from sim.systolic.closed_form import recurrence
 from sim.systolic.closed_form.accesses import layer_accesses
 from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover
 from sim.systolic.schedule import Schedule, spills
+from sim.technology import off_chip
 
 
 def core_cycles(schedule: Schedule) -> dict[str, int]:
@@ -68,9 +69,10 @@ def pass_counts(
         beats = -(-read * 8 // acc.dma_bits)
         brought = start + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap
     if source == "dram":
-        rows = -(-read // acc.dram_row_bytes)
-        dram = max(found.dram, 0) + -(-read * 8 // acc.dram_bits) + rows * acc.dram_row_cycles
-        dram_there = dram + acc.dram_latency + start
+        memory = off_chip(acc)
+        rows = -(-read // memory.row_bytes)
+        dram = max(found.dram, 0) + -(-read * 8 // memory.bits) + rows * memory.row_cycles
+        dram_there = dram + memory.latency + start
     cycles = dict.fromkeys(CAUSES, 0) | {"control": CONTROL_CYCLES, "vector": work}
     end = CONTROL_CYCLES + work
     for cause, until in (("dma", brought), ("dram", dram_there)):

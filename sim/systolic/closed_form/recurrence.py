@@ -33,6 +33,7 @@ from sim.systolic.closed_form.demands import Chunk
 from sim.systolic.closed_form.visits import Visit, Visits
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
 from sim.systolic.schedule import Schedule
+from sim.technology import off_chip
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class _Layer(Clock):
     def __init__(self, schedule: Schedule, found: Handover | None) -> None:
         super().__init__(found, maps_from_dram=found is not None and schedule.source == "dram")
         acc, tiling = schedule.accelerator, schedule.tiling
-        self.schedule, self.tiling = schedule, tiling
+        self.schedule, self.tiling, self.off_chip = schedule, tiling, off_chip(acc)
         self.trips_i, self.trips_j, _ = schedule.trips
         self.parts, self.tiles = schedule.parts, schedule.tiles
         self.latency, self.release, self.psum_ports = acc.latency, acc.release, acc.psum_ports
@@ -372,11 +373,11 @@ class _Layer(Clock):
         beats = chunk.beats + (demands.codebook_beats(self.schedule) if first else 0)
         start = max(self.dram, self.written_before + 1)
         self.dram = start + self._transfer(beats * acc.weight_port_bits // 8)
-        return self.dram + acc.dram_latency
+        return self.dram + self.off_chip.latency
 
     def _transfer(self, size: int) -> int:
-        acc = self.schedule.accelerator
-        return -(-size * 8 // acc.dram_bits) + -(-size // acc.dram_row_bytes) * acc.dram_row_cycles
+        bits, _, row_bytes, row_cycles = self.off_chip
+        return -(-size * 8 // bits) + -(-size // row_bytes) * row_cycles
 
     def _open(self, opening: _Opening, first: bool) -> int:
         """Brings an ifmap tile into L1, and starts the DRAM transfer of the tile after it (at the start of the
@@ -396,4 +397,4 @@ class _Layer(Clock):
         if not visit.dram_bytes:
             return LONG_AGO
         self.dram = max(self.dram, earliest) + self._transfer(visit.dram_bytes)
-        return self.dram + self.schedule.accelerator.dram_latency
+        return self.dram + self.off_chip.latency

@@ -13,6 +13,7 @@ from sim.results import LayerCounts
 from sim.shapes import WORD, ConvShape, PassShape
 from sim.systolic.program import Program
 from sim.systolic.results import CAUSES, CONTROL_CYCLES, PASS_STAGES, Handover
+from sim.technology import off_chip
 
 
 def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -> LayerCounts:
@@ -51,9 +52,10 @@ def pass_counts(
     from_dram = read if source == "dram" else 0
     beats = -(-fills * 8 // acc.dma_bits)
     there = start + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap if fills else 0
-    transfer = -(-from_dram * 8 // acc.dram_bits) + -(-from_dram // acc.dram_row_bytes) * acc.dram_row_cycles
+    memory = off_chip(acc)
+    transfer = -(-from_dram * 8 // memory.bits) + -(-from_dram // memory.row_bytes) * memory.row_cycles
     dram = max(found.dram, 0) + transfer if from_dram else found.dram
-    dram_there = dram + acc.dram_latency + start if from_dram else 0
+    dram_there = dram + memory.latency + start if from_dram else 0
     spent = np.zeros(len(_Cause), np.int64)
     pixels, groups = shape.batches(acc.requant_lanes)
     batches = np.array([-(-8 * WORD * group // acc.dma_bits) for group in groups], np.int64)

@@ -8,6 +8,7 @@ from sim.formats import encoding
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.program import Program
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
+from sim.technology import off_chip
 
 
 class Parameters(NamedTuple):
@@ -71,6 +72,7 @@ class Parameters(NamedTuple):
 def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool) -> Parameters:
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
+    dram = off_chip(acc)
     coded = schedule.stream.coded
     return Parameters(
         rows=acc.rows,
@@ -122,8 +124,8 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         dma_start=acc.dma_setup + acc.l2_latency,
         dma_bits=acc.dma_bits,
         dma_gap=acc.dma_burst_gap,
-        dram_bits=acc.dram_bits,
-        dram_latency=acc.dram_latency,
-        dram_row=acc.dram_row_bytes,
-        dram_row_cycles=acc.dram_row_cycles,
+        dram_bits=dram.bits,
+        dram_latency=dram.latency,
+        dram_row=dram.row_bytes,
+        dram_row_cycles=dram.row_cycles,
     )

@@ -11,7 +11,7 @@ from sim.systolic.schedule import Schedule
 
 
 @pytest.mark.parametrize("family", accelerator.families())
-@pytest.mark.parametrize("size", [4, 8, 16, 32, 64])
+@pytest.mark.parametrize("size", [4, 8, 16, 32, 64, 128, 256])
 def test_every_family_exists_at_every_power_of_two(family, size):
     machine = accelerator.preset(f"{family}-{size}")
     assert (machine.rows, machine.columns) == (size, size)
@@ -47,7 +47,7 @@ def test_the_groups_of_l1_are_the_whole_of_it(size):
     [
         ("ews-cmz-64", "use 'ews-cm"),
         ("nonsense", "use one of ews, ews-c"),
-        ("ews-65", "rows = 65"),
+        ("ews-257", "rows = 257"),
         ("ews-3", "rows = 3"),
         ("ews", "write ews-64"),
     ],

@@ -68,6 +68,12 @@ def test_engine_equals_reference_and_closed_form_at_length(case):
     check(case)
 
 
+@settings(max_examples=6, deadline=None, suppress_health_check=SLOW)
+@given(layer_cases(sizes=(96, 128, 256)))
+def test_arrays_beyond_the_verilog(case):
+    check(case)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
 @given(layer_cases(sizes=(4, 8)))
 def test_outputs_do_not_depend_on_the_schedule(case):

@@ -12,6 +12,7 @@ from sim.estimate import estimate
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.engine import simulate
 from sim.systolic.results import CAUSES, Handover
+from sim.technology import off_chip
 from tests.sim.network.kinds import every_layer
 from tests.sim.network.networks import coded_network, random_images, small_network
 
@@ -116,4 +117,4 @@ def test_the_first_layer_finds_nothing():
     first = estimate(network, machine).layers[0].counts
     assert first.schedule.source == "dram"
     assert first == layer_counts(first.schedule, network.shapes[0], Handover())[0]
-    assert first.cycles["dram"] >= machine.dram_latency - 4
+    assert first.cycles["dram"] >= off_chip(machine).latency - 4

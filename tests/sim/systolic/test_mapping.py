@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -13,8 +12,9 @@ from sim import accelerator, technology
 from sim.errors import InputError
 from sim.shapes import ConvShape
 from sim.systolic import mapping
+from sim.systolic.candidates import spaces
 from sim.systolic.closed_form.counts import layer_counts
-from sim.systolic.schedule import Schedule, fold, spills
+from sim.systolic.schedule import Schedule, spills
 from sim.systolic.streams import dense_format
 from tests.sim.systolic.cases import machines
 
@@ -65,8 +65,10 @@ def test_a_machine_may_load_and_compute_in_turn(extension):
         accelerator.load("ews-16", {"extension": extension, "weight_overlap": overlap})
         for overlap in (True, False)
     )
-    assert any(found.overlap for found in mapping.candidates(LAYER, either, "dense", 0, "l2"))
-    assert not any(found.overlap for found in mapping.candidates(LAYER, turn, "dense", 0, "l2"))
+    for machine, overlapping in ((either, True), (turn, False)):
+        (space,) = spaces(LAYER, machine, "dense", 0, "l2")
+        assert space.boxes["overlap"].any() == overlapping
+        assert not space.boxes["overlap"].all()
     with pytest.raises(InputError, match=r"overlap = True: .*in turn"):
         Schedule(turn, LAYER, overlap=True)
 
@@ -145,89 +147,6 @@ def test_never_worse_than_the_fixed_default(machine, shape, objective, source):
         assert best <= value(fixed[-1], shape, objective)
     if objective == "energy" and shape.kernel[0] >= shape.stride[0]:  # else tall tiles bring unread rows
         assert best <= value(fixed[0], shape, objective) * (1 + 1e-12)
-
-
-def all_schedules(shape, machine, form, source):
-    """Every legal one: no bound, no order, the largest tiles that a single and a double buffer hold."""
-    for seen in {shape, fold(shape, machine, form)}:
-        here = "dram" if spills(seen, machine) else source
-        for factors in product(range(1, 17), range(1, 17), range(1, 10), (True, False)):
-            for outer, split in product((False, True), repeat=2):
-                for tile_rows in range(1, seen.out_h + 1):
-                    try:
-                        yield Schedule(machine, seen, form, 0, *factors, tile_rows, outer, split, here)
-                    except InputError:
-                        continue
-
-
-def declared(shape, machine, form, source):
-    """Those that the search promises: the largest tiles of a single and of a double buffer, spread evenly."""
-    found = {}
-    for schedule in all_schedules(shape, machine, form, source):
-        key = (
-            schedule.shape,
-            schedule.A,
-            schedule.B,
-            schedule.D,
-            schedule.overlap,
-            schedule.outputs_outer,
-            schedule.split_channels,
-        )
-        found.setdefault(key, {})[schedule.tile_rows] = schedule
-    for legal in found.values():
-        rows = [max(legal)]
-        if rows[0] < (out_h := legal[rows[0]].shape.out_h):
-            rows += (
-                [max(twice)] if (twice := [n for n in legal if legal[n].tiling.ifmap_buffers == 2]) else []
-            )
-        for n in rows:
-            tiles = -(-out_h // n)
-            yield legal[-(-out_h // tiles)]
-
-
-@pytest.mark.parametrize("objective", mapping.OBJECTIVES)
-@settings(max_examples=6, deadline=None, suppress_health_check=SLOW)
-@given(
-    small=shapes(most=14, size=7),
-    sparse=st.booleans(),
-    l1=st.sampled_from([1024, 2048]),
-    l2=st.sampled_from([1024, 4096, 1 << 20]),
-    source=st.sampled_from(["l2", "dram"]),
-)
-def test_equals_an_unpruned_search(objective, small, sparse, l1, l2, source):
-    machine = accelerator.load(
-        "ews-cms-4" if sparse else "ews-4", {"l1_bytes": l1, "l2_bytes": l2, "wrf_depth": 8, "dma_bits": 32}
-    )
-    form = dense_format(small, machine)
-    everything = [value(s, small, objective) for s in all_schedules(small, machine, form, source)]
-    assume(everything)
-    promised = min(value(s, small, objective) for s in declared(small, machine, form, source))
-    best = mapping.best_schedule(small, machine, form, objective=objective, source=source)
-    assert value(best, small, objective) <= promised
-    if best.strips == 1:  # of strips there is no list here
-        assert min(everything) <= value(best, small, objective)
-
-
-@pytest.mark.parametrize(
-    ("family", "size", "kernel", "form"),
-    [
-        ("ws", (197, 1), (1, 1), "dense"),
-        ("ews", (28, 28), (3, 3), "dense"),
-        ("ws-cms", (7, 7), (1, 1), "split"),
-    ],
-)
-def test_equal_energies_go_to_fewer_cycles(family, size, kernel, form):
-    machine = accelerator.preset(f"{family}-16")
-    layer = ConvShape("x", 128, 128, kernel, padding=(kernel[0] // 2, kernel[1] // 2), size=size)
-    best = mapping.best_schedule(layer, machine, form, objective="energy")
-    least = value(best, layer, "energy")
-    cycles = [
-        value(found, layer, "cycles")
-        for found in mapping.candidates(layer, machine, form, 0, "l2")
-        if value(found, layer, "energy") == least
-    ]
-    assert len(cycles) > 1
-    assert value(best, layer, "cycles") == min(cycles)
 
 
 def test_outputs_outside_tiles_read_the_weights_of_a_language_model_once():

@@ -77,7 +77,6 @@ class Freezer(nn.Module):
         frozen: bool [n, d].
         frequency: moving average of the oscillations of each sign.
         tally: the vote so far; its sign is the value to freeze to.
-        iterations: seen so far.
         previous: whether each sign was + in the last one.
         flipped: whether it had ever changed.
     """
@@ -85,14 +84,12 @@ class Freezer(nn.Module):
     frozen: Tensor
     frequency: Tensor
     tally: Tensor
-    iterations: Tensor
     previous: Tensor
     flipped: Tensor
 
     def __init__(self, rule: Freezing, signs: Tensor) -> None:
         super().__init__()
         self.rule = rule
-        self.register_buffer("iterations", torch.zeros((), dtype=torch.long))
         self.register_buffer("previous", signs > 0)
         self.register_buffer("flipped", torch.zeros_like(signs, dtype=torch.bool))
         self.register_buffer("frozen", torch.zeros_like(signs, dtype=torch.bool))
@@ -104,7 +101,7 @@ class Freezer(nn.Module):
         return torch.where(self.frozen, torch.where(self.tally < 0, -1.0, 1.0), signs)
 
     @torch.no_grad()
-    def observe(self, signs: Tensor, total: int) -> None:
+    def observe(self, signs: Tensor, done: int, total: int) -> None:
         """Takes note of an iteration, and freezes every F_i of them.
 
         A flip of a sign oscillates if it had flipped before: every flip reverses the one before it. A frozen
@@ -112,6 +109,7 @@ class Freezer(nn.Module):
 
         Args:
             signs: after this iteration, frozen ones included.
+            done: iterations so far, this one included.
             total: iterations of the whole training.
         """
         positive = signs > 0
@@ -123,9 +121,8 @@ class Freezer(nn.Module):
             self.tally += signs
         else:
             self.tally.lerp_(signs, self.rule.momentum)
-        self.iterations += 1
-        if int(self.iterations) % self.rule.interval == 0:
-            self.frozen |= self.frequency > self.rule.threshold(int(self.iterations) / total)
+        if done % self.rule.interval == 0:
+            self.frozen |= self.frequency > self.rule.threshold(done / total)
 
 
 class SignedWeight(CodedWeight):
@@ -146,10 +143,14 @@ class SignedWeight(CodedWeight):
         latent: Tensor,
         shape: torch.Size,
         freezing: Freezing | None = None,
+        added: int = 0,
     ) -> None:
-        super().__init__(codebook, assignments, shape)
+        super().__init__(codebook, assignments, shape, added)
         self.latent = nn.Parameter(latent.clone())
         self.freezer = None if freezing is None else Freezer(freezing, sign(latent))
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return super().groups() | {"signs": [self.latent]}
 
     def signs(self) -> Tensor:
         """-1 or +1, [n, d]."""
@@ -160,11 +161,18 @@ class SignedWeight(CodedWeight):
         return self.codebook().index_select(0, self.assignments) * self.signs()
 
     @torch.no_grad()
-    def after_step(self, total: int) -> None:
-        """Keeps magnitudes at or above 0 and watches the signs; `total` iterations make the training."""
+    def after_step(self, done: int, total: int | None) -> None:
+        """Keeps magnitudes at or above 0 and watches the signs.
+
+        Raises:
+            InputError: signs freeze on a schedule, and nobody knows how long the training is.
+        """
         self.codebook.codewords.clamp_(min=0)
         if self.freezer is not None:
-            self.freezer.observe(self.signs(), total)
+            if total is None:
+                problem = "the freezing of signs needs to know how many the training makes"
+                raise InputError("updates", total, problem, "give prepare(updates=...)")
+            self.freezer.observe(self.signs(), done, total)
 
     @torch.no_grad()
     def stored(self) -> CodebookWeight:

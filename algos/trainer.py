@@ -229,9 +229,9 @@ class Trainer:
         if self.validation is not None:
             self.history[-1]["metric"] = self.validate()
         self.losses, self.seconds = 0.0, 0.0
-        self.report(number, mean, self.history[-1]["seconds"])
         self.begun = random_state(self.loader)
         self._save()
+        self.report(number, mean, self.history[-1]["seconds"])
 
     def _batches(self, before: int) -> Iterator[Any]:
         """Those of the epoch, less the ones before; these are drawn again, as workers and transforms draw too."""

@@ -194,7 +194,9 @@ def search(task: Task) -> dict[str, LayerReport]:
         for name, target in inside.items():
             vectors = target.vectors()
             weights[name] = clustered(target, vectors, config)
-            error = float((weights[name].codebook()[weights[name].mix.code] - vectors).square().sum())
+            error = float(
+                (weights[name].codebook().detach()[weights[name].mix.code] - vectors).square().sum()
+            )
             reports[name] = LayerReport(error, error, target.bits)
         generator = torch.Generator().manual_seed(config.seed + number)
         biases = [one.layer.bias for one in inside.values() if one.layer.bias is not None]

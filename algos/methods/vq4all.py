@@ -137,10 +137,8 @@ def encode(
     reports = {}
     for name, target in targets.items():
         codebook = codebooks if isinstance(codebooks, FrozenCodebook) else codebooks[name]
-        if (target.k, target.d) != codebook.codewords.shape:
-            raise InputError(
-                "layers", target.name, "has a k or d of its own", "give those of the codebook to all"
-            )
+        if target.d != codebook.d:
+            raise InputError("d", target.d, f"is not the codebook's {codebook.d}, in {target.name}", "give that")
         candidates = min(config.candidates, len(codebook.integers))
         weight = ungroup(target.vectors(), target.shape)
         part = UniversalWeight(codebook, weight, candidates, target.added)

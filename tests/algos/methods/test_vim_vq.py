@@ -207,7 +207,7 @@ def test_stored_weight_is_the_weight() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="images = 3: fewer than a batch of 4"):
+    with pytest.raises(InputError, match="batches = 3: fewer samples than a batch of 4"):
         calibrate(tiny(), images(3), CONFIG)
     with pytest.raises(InputError, match="d = 5"):
         calibrate(tiny(), images(4), replace(CONFIG, d=5))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -335,12 +335,9 @@ def _moved(batch: Any, device: torch.device) -> Any:
 
 def _length(loader: Iterable[Any]) -> int:
     """Batches of an epoch."""
-    try:
-        found = len(loader)  # type: ignore[arg-type]
-    except TypeError:
-        raise InputError(
-            "loader", type(loader).__name__, "has no length", "give it __len__, batches of an epoch"
-        ) from None
+    if not isinstance(loader, Sized):
+        raise InputError("loader", type(loader).__name__, "has no length", "give it __len__, batches of an epoch")
+    found = len(loader)
     if not found:
         raise InputError("loader", 0, "has no batches", "give more samples or a smaller batch")
     return found

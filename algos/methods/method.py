@@ -198,15 +198,23 @@ class Method(Generic[Config]):
         return self.encode(Task(model, found, config, batches, names))
 
     def apply(
-        self, model: Compressible, data: Data, config: Config, checkpoint: Path | None, report: Report
+        self,
+        model: Compressible,
+        data: Data,
+        config: Config,
+        checkpoint: Path | None,
+        report: Report,
+        show: Callable[[Plan], None] = lambda plan: None,
     ) -> None:
         """Compresses a shipped network in place.
 
         Args:
             checkpoint: written after every epoch, and read first where it exists; None for none.
             report: called after every epoch.
+            show: called with the plan.
         """
         prepared = self.start(model, config, data.calibration if self.recipe is None else None)
+        show(prepared.plan)
         recipe = self.recipe and self.recipe(config, len(data.training))
         if recipe and recipe.epochs:
             tune(model, data.training, recipe, checkpoint, report, prepared)
@@ -221,6 +229,7 @@ class Method(Generic[Config]):
         name: str = "",
         checkpoint: Path | None = None,
         report: Report = silent,
+        show: Callable[[Plan], None] = lambda plan: None,
     ) -> Network:
         """A trained network for grey pictures in integers; the model is changed in place.
 
@@ -228,6 +237,7 @@ class Method(Generic[Config]):
             name: of the network; by default the method's.
             checkpoint: as for `apply`.
             report: called after every epoch with its number, mean loss and seconds.
+            show: called with the plan.
 
         Raises:
             InputError: a network that the method does not take, a weight that is NaN, d that does not divide
@@ -241,7 +251,7 @@ class Method(Generic[Config]):
                 "choose another method",
             )
         require_calibration(data.calibration)
-        self.apply(model, data, config, checkpoint, report)
+        self.apply(model, data, config, checkpoint, report, show)
         return export(model, data.calibration, name=name or self.name)
 
 

@@ -229,7 +229,8 @@ def _target(name: str, layer: Layer, config: Any, choice: Choice) -> Target | st
         raise InputError(
             "layers", sorted(own.keys() - {"k", "d"})[0], "is no option of a layer", "give k and d"
         )
-    axis, d, added = getattr(config, "axis", "output"), own["d"], 0
+    axis: Axis = getattr(config, "axis", "output")
+    d, added = own["d"], 0
     outputs = layer.weight.shape[0] if isinstance(layer, nn.Linear) else layer.weight.shape[0] // layer.groups
     length = outputs if axis == "output" else layer.weight[0].numel()
     if length % d:

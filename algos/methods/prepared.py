@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from algos.recipe import Groups
 from algos.weights.bits import Bits
 from algos.weights.codebook import CodedWeight, attached
 from sim.errors import InputError
+from sim.network import Network
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,24 @@ class Prepared:
     def finish(self) -> nn.Module:
         """Decides what is still open; the module in evaluation mode, its weights as they will be stored."""
         return self.module.eval()
+
+    def convert(self, batches: Iterable[Any], **options: Any) -> Network:
+        """The finished module in integers; the module itself stays where it is.
+
+        Args:
+            batches: samples that set the activation scales.
+            options: of `algos.frontend.export.quantize`.
+
+        Raises:
+            InputError: what has no layer of integers, or is too far from the float module.
+        """
+        from algos.frontend.export import quantize
+
+        for name, weight in self.weights().items():
+            if weight.added:
+                problem = f"{weight.added} output channels were added, which integers do not have yet"
+                raise InputError(f"{name}.weight", weight.shape[0], problem, "prepare it without pad")
+        return quantize(copy.deepcopy(self.finish()).cpu(), batches, **options).network
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""

@@ -138,7 +138,9 @@ def encode(
     for name, target in targets.items():
         codebook = codebooks if isinstance(codebooks, FrozenCodebook) else codebooks[name]
         if target.d != codebook.d:
-            raise InputError("d", target.d, f"is not the codebook's {codebook.d}, in {target.name}", "give that")
+            raise InputError(
+                "d", target.d, f"is not the codebook's {codebook.d}, in {target.name}", "give that"
+            )
         candidates = min(config.candidates, len(codebook.integers))
         weight = ungroup(target.vectors(), target.shape)
         part = UniversalWeight(codebook, weight, candidates, target.added)

@@ -39,17 +39,17 @@ class Freezing:
         vote: the value frozen to: the majority of all iterations so far, or the sign of their exponential
             moving average.
         interval: iterations between two examinations, F_i.
-        momentum: of the moving averages, m; by default they remember two intervals, as with 0.001 at 500.
+        momentum: of the moving averages, m; 0 makes it 1 / (2 interval), 0.001 at 500.
         start, end: threshold of the oscillation frequency, which falls as a cosine between them. One oscillation
-            makes it m, hence `end` is 2.5 m by default: at m itself, none is allowed.
+            makes it m: an `end` of m would allow none. 0 makes it 2.5 m.
         warm_up: share of the training in which nothing freezes.
     """
 
     vote: Literal["majority", "average"] = "majority"
     interval: int = 500
-    momentum: float = None  # type: ignore[assignment]  # from the interval
+    momentum: float = 0.0
     start: float = 0.1
-    end: float = None  # type: ignore[assignment]  # from the momentum
+    end: float = 0.0
     warm_up: float = 0.25
 
     def __post_init__(self) -> None:
@@ -57,9 +57,9 @@ class Freezing:
             raise InputError("vote", self.vote, "is no vote on a sign", "use majority or average")
         if self.interval < 1:
             raise InputError("interval", self.interval, "is no number of iterations", "use 500")
-        if self.momentum is None:
+        if not self.momentum:
             object.__setattr__(self, "momentum", 1 / (2 * self.interval))
-        if self.end is None:
+        if not self.end:
             object.__setattr__(self, "end", 2.5 * self.momentum)
         if not 0 < self.momentum < 1:
             raise InputError("momentum", self.momentum, "is outside 0..1", "use 0.01")

@@ -16,8 +16,8 @@ from algos import reference
 from algos.body import layers_to_compress
 from algos.frontend.export import export
 from algos.methods import vq4all
-from algos.methods.method import Data
 from algos.methods.blocks import blocks
+from algos.methods.method import Data
 from algos.methods.vq4all import Vq4allConfig, confirmed, construct, universal_weights
 from algos.models.resnet import ResNet
 from algos.weights.codebook import attached

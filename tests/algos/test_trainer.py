@@ -258,7 +258,8 @@ def trained(batch, path=None):
     module = nn.Linear(4, 2)
     x = torch.arange(64, dtype=torch.float32).reshape(16, 4) / 64
     data = DataLoader([(one, int(one.sum() > 2)) for one in x], batch_size=batch)
-    trainer = Trainer(module, data, F.cross_entropy, Recipe(2, 0.1, decay=0.0, precision="float32"), checkpoint=path, validation=data)
+    recipe = Recipe(2, 0.1, decay=0.0, precision="float32")
+    trainer = Trainer(module, data, F.cross_entropy, recipe, checkpoint=path, validation=data)
     trainer.run()
     return trainer
 

@@ -156,4 +156,4 @@ def spread(vectors: Tensor, masks: Tensor | None, k: int, generator: torch.Gener
         reached = weights.cumsum(0)
         place = torch.searchsorted(reached, draw * reached[-1], right=True)
         chosen.append(min(int(place), len(vectors) - 1))
-    return vectors[torch.tensor(chosen, device=vectors.device)]
+    return vectors[torch.tensor(chosen).to(vectors.device)]

@@ -1,4 +1,4 @@
-"""A GPU that is none: tensors that say they lie on `xla:0`, hold their values on the processor, and refuse to be
+"""A GPU that is none: tensors that say they lie on `meta`, hold their values on the processor, and refuse to be
 computed with tensors that lie there.
 
 PyTorch's own FakeTensor has no values, so that k-means, which looks at them, cannot run on it.
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-DEVICE, CPU = torch.device("xla", 0), torch.device("cpu")
-"""PyTorch initializes CUDA before it asks anyone; of XLA devices it knows the name alone."""
+DEVICE, CPU = torch.device("meta"), torch.device("cpu")
+"""PyTorch initializes CUDA before it asks anyone, and aborts where it looks at a value of another device."""
 
 
 class OnGpu(Tensor):
@@ -32,8 +32,7 @@ class OnGpu(Tensor):
             strides=inner.stride(),
             storage_offset=inner.storage_offset(),
             dtype=inner.dtype,
-            device="meta",
-            dispatch_device=True,  # asked for its device, as below
+            device=DEVICE,
         )
         made.inner = inner
         return made
@@ -52,8 +51,6 @@ class Strays(Exception):
 
 def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """An operation on the device, or between the two where it is a copy."""
-    if func is torch.ops.prim.device.default:
-        return DEVICE
     tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor)]
     there = any(isinstance(one, OnGpu) for one in tensors)
     copies = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
@@ -77,7 +74,7 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 class _Device(TorchDispatchMode):
-    """Makes factories such as `torch.zeros(3, device="xla")` give tensors on the device."""
+    """Makes factories such as `torch.zeros(3, device="meta")` give tensors on the device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return computed(func, args, kwargs or {})

@@ -336,7 +336,9 @@ def _moved(batch: Any, device: torch.device) -> Any:
 def _length(loader: Iterable[Any]) -> int:
     """Batches of an epoch."""
     if not isinstance(loader, Sized):
-        raise InputError("loader", type(loader).__name__, "has no length", "give it __len__, batches of an epoch")
+        raise InputError(
+            "loader", type(loader).__name__, "has no length", "give it __len__, batches of an epoch"
+        )
     found = len(loader)
     if not found:
         raise InputError("loader", 0, "has no batches", "give more samples or a smaller batch")

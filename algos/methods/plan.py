@@ -112,7 +112,7 @@ class Choice:
             convolutions and linear layers but those.
         exclude: patterns of layers that stay.
         pad: add output channels of value 0 where d does not divide; otherwise such layers stay.
-        layers: options k and d by pattern, in place of the configuration's; the last pattern that fits counts.
+        layers: options k and d by pattern, in place of the configuration's; where several fit, the later one counts.
     """
 
     include: Patterns | None = None

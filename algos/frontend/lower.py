@@ -134,6 +134,25 @@ class Lowering:
             self._arranged[key] = replace(held, tensor=name, layout=layout)
         return self._arranged[key]
 
+    def along_channels(self, value: Value) -> tuple[Held, np.ndarray]:
+        """Where a value lies with its last axis along channels, and the entry of that axis in each channel.
+
+        Raises:
+            Missing: it would have to move.
+        """
+        inner, held = value.extent[-1], self.held[value]
+        if held.layout.map[0] != inner:
+            rest = tuple(
+                (max(stride, inner), size if stride >= inner else stride * size // inner)
+                for stride, size in held.layout.order
+                if stride * size > inner
+            )
+            held = self.read(value, Layout(((1, inner),), rest))
+        order = Layout(held.layout.channels).index().reshape(-1)
+        if not np.array_equal(np.sort(order), np.arange(inner)):
+            raise Missing("works on elements that do not lie along channels", "a layer that permutes a map")
+        return held, order
+
     def turned(self, held: Held, negative: bool) -> Held:
         """The same, or a tensor of the negated values."""
         if not negative:
@@ -192,6 +211,30 @@ class Lowering:
         if clamp is not None:
             return Tail(value, layout, gain, offset, ends[0], clamp)
         return Tail(value, layout, gain, offset, ends[0], function=after)
+
+    def pieces(self, tail: Tail) -> list[tuple[Value, np.ndarray, Layout]]:
+        """Parts that alone are read of what a layer gives: each with the channels that it takes and its layout.
+
+        The layer as a whole where something reads the whole.
+        """
+        whole = [(tail.end, np.arange(tail.layout.map[0]), tail.layout)]
+        users = list(dict.fromkeys(tail.end.users))
+        if tail.end in self.graph.outputs or not users:
+            return whole
+        found = []
+        for node in users:
+            pieces = node.operator.pieces(node) if node.operator else []
+            if not pieces:
+                return whole
+            for piece in pieces:
+                try:
+                    part = tail.layout.sliced(tail.end.extent, piece.axis, piece.first, piece.count)
+                except ValueError:
+                    return whole
+                if piece.value.users or piece.value in self.graph.outputs:
+                    found.append((piece.value, *part))
+        self.absorbed.update(users)
+        return found
 
     def emitted(self, tail: Tail) -> Activation:
         """Scale, zero point and clamp of what a layer without a table of its own emits."""

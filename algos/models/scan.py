@@ -53,6 +53,8 @@ def selective_scan(
     Returns:
         float [batch, L, channels].
     """
+    if torch.compiler.is_exporting():  # one operator of the graph
+        return torch.ops.codeword.selective_scan(x, delta, a, b, c, skip, reverse)
     with torch.autocast("cpu", enabled=False):
         x, delta, b, c = (v.float().transpose(0, 1) for v in (x, delta, b, c))
         if reverse:
@@ -61,3 +63,14 @@ def selective_scan(
         states = _Recurrence.apply(decay, (delta * x)[..., None] * b[:, :, None])
         y = (states @ c[..., None])[..., 0] + x * skip
         return (y.flip(0) if reverse else y).transpose(0, 1)
+
+
+torch.library.define(
+    "codeword::selective_scan",
+    "(Tensor x, Tensor delta, Tensor a, Tensor b, Tensor c, Tensor skip, bool reverse) -> Tensor",
+)
+
+
+@torch.library.register_fake("codeword::selective_scan")
+def _recorded(x: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from algos.frontend.operators.arithmetic import Arithmetic, Where
-from algos.frontend.operators.attention import Attention
 from algos.frontend.operators.hidden import HIDDEN, Hidden
 from algos.frontend.operators.joins import Join, Padding, Upsampling
 from algos.frontend.operators.norms import BatchNorm, GroupNorm, Norm, SoftMax
@@ -11,17 +10,18 @@ from algos.frontend.operator import Operator
 from algos.frontend.operators.pointwise import Clamp, Lookup, Power, Slopes
 from algos.frontend.operators.pooling import Adaptive, Reduction, Window
 from algos.frontend.operators.products import AddedProduct, Convolution, Linear, MatrixProduct
+from algos.frontend.operators.scan import SelectiveScan
 from algos.frontend.operators.views import Expansion, Flat, Part, Parts, Permutation, View
 
 OPERATORS: dict[str, Operator] = {
-    f"aten.{name}": operator
+    name if "." in name else f"aten.{name}": operator
     for operator in (
         Convolution(),
         Linear(),
         MatrixProduct(),
         AddedProduct(),
-        Attention(),
         Arithmetic(),
+        Where(),
         Clamp(),
         Lookup(),
         Power(),
@@ -42,6 +42,7 @@ OPERATORS: dict[str, Operator] = {
         Join(),
         Padding(),
         Upsampling(),
+        SelectiveScan(),
     )
     for name in operator.names
 } | {f"aten.{name}": Hidden(fix) for name, fix in HIDDEN.items()}

@@ -70,10 +70,7 @@ class Norm(Operator):
         if len(node["normalized_shape"]) != 1:
             raise Missing("normalizes over several axes", "normalize over the last axis")
         channels = source.extent[-1]
-        held = to.held[source]
-        order = Layout(held.layout.channels).index().reshape(-1)
-        if sorted(order) != list(range(channels)):
-            raise Missing("normalizes elements that do not lie along channels", "a layer that permutes a map")
+        held, order = to.along_channels(source)
         tail = to.tail(node.out, held.layout)
         out = to.emitted(tail)
         gain, bias = (
@@ -109,6 +106,8 @@ class SoftMax(Operator):
         source = node["self"]
         held, runs, groups = to.held[source], source.extent[node["dim"]], 0
         inner = _stride(source, node["dim"])
+        if node.arguments.get("causal"):
+            raise Missing("hides later tokens", "a softmax with a mask")
         if "log" in node.operation:
             raise Missing("a logarithm of probabilities", "end with the logits")
         digits = held.layout.channels

@@ -6,12 +6,13 @@ import torch
 from torch.nn import functional as F
 
 from algos.frontend.emit import Product
-from algos.frontend.graph import Node
+from algos.frontend.graph import Node, Value
 from algos.frontend.layout import of_axes
-from algos.frontend.lower import Lowering
+from algos.frontend.lower import Lowering, ratio
 from algos.frontend.operator import Call, Missing, Operator
 from sim.errors import InputError
 from sim.importers.steps import Step, Tensor, arithmetic, convolution, product
+from sim.network import MatMul
 
 
 class Convolution(Operator):
@@ -101,6 +102,42 @@ class MatrixProduct(Operator):
         left, right = (value for value in call.arguments.values() if isinstance(value, Tensor))
         return biased(call, left, right, None)
 
+    def lower(self, node: Node, to: Lowering) -> None:
+        left, right = (value for value in node.arguments.values() if isinstance(value, Value))
+        if left.constant or right.constant:
+            self._linear(node, to, left, right)
+            return
+        rows, inner = (1, *left.extent)[-2:]
+        columns = right.extent[-1]
+        heads = list(range(len(left.extent) - 2))
+        if left.extent[:-2] != right.extent[:-2] or len(right.extent) < 2:
+            raise Missing(f"multiplies {left.extent} by {right.extent}", "give both the same heads")
+        last = len(left.extent) - 1
+        a = to.read(left, of_axes(left.extent, [*heads, last], [last - 1] if last else []))
+        turned = of_axes(right.extent, [*heads, last - 1], [last])
+        straight = of_axes(right.extent, [*heads, last], [last - 1])
+        transposed = to.held[right].layout.order == turned.order
+        b = to.read(right, turned if transposed else straight)
+        number = left.elements // (rows * inner)
+        tail = to.tail(node.out, of_axes(node.out.extent, [*heads, last], [last - 1]))
+        out = to.emitted(tail)
+        m, s = ratio(a.scale * b.scale / out.scale)
+        name = to.name(node.name)
+        if inner * 255**2 >= 2**31:
+            raise Missing(f"sums {inner} products, which may exceed 32 bits", "split the product")
+        assert columns == node.out.extent[-1]
+        to.add(
+            MatMul(name, (a.tensor, b.tensor), number, transposed, m, s, out.zero_point, out.low, out.high)
+        )
+        to.settle(tail, name, out)
+
+    def _linear(self, node: Node, to: Lowering, left: Value, right: Value) -> None:
+        """x @ W with a constant W."""
+        if left.constant or len(right.extent) != 2:
+            raise Missing("a constant on the left of a product, or one a head", "use nn.Linear")
+        made = Product(node, right, right.data.T[:, :, None, None])
+        made.lower(to, left)
+
 
 class AddedProduct(Operator):
     """addmm and baddbmm: input + left x right."""
@@ -110,6 +147,21 @@ class AddedProduct(Operator):
     def steps(self, call: Call) -> list[Step]:
         added, left, right = (value for value in call.arguments.values() if isinstance(value, Tensor))
         return biased(call, left, right, added)
+
+    def lower(self, node: Node, to: Lowering) -> None:
+        added, left, right = (value for value in node.arguments.values() if isinstance(value, Value))
+        plain = node["beta"] == node["alpha"] == 1
+        if (
+            not plain
+            or not added.constant
+            or not right.constant
+            or len(added.extent) > 1
+            or len(right.extent) != 2
+        ):
+            raise Missing("a product of two activations with a summand", "use nn.Linear")
+        made = Product(node, right, right.data.T[:, :, None, None])
+        made.bias = added
+        made.lower(to, left)
 
 
 def per_axis(value: list[int] | int, axes: int) -> list[int]:

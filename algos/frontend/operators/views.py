@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 
 from algos.frontend.graph import Node, Value
 from algos.frontend.layout import Layout
 from algos.frontend.lower import Held, Lowering
-from algos.frontend.operator import Call, Missing, Operator
+from algos.frontend.operator import Call, Missing, Operator, Piece
 from sim.importers.steps import Step, view
 
 
@@ -74,6 +76,7 @@ class Part(Operator):
         "select",
         "narrow",
         "repeat",
+        "repeat_interleave",
         "pixel_shuffle",
         "pixel_unshuffle",
         "channel_shuffle",
@@ -88,15 +91,21 @@ class Part(Operator):
     def steps(self, call: Call) -> list[Step]:
         return [view(call.name, call.source, call.out)]
 
+    def pieces(self, node: Node) -> list[Piece]:
+        source, kind = node.source, node.operation.removeprefix("aten.")
+        if kind not in ("slice", "select", "narrow") or (node.arguments.get("step") or 1) != 1:
+            return []
+        axis = node["dim"] % len(source.extent)
+        first = node["index"] if kind == "select" else node["start"] or 0
+        count = 1 if kind == "select" else node.out.extent[axis]
+        first += source.extent[axis] if first < 0 else 0
+        return [Piece(node.out, axis, first, count)]
+
     def lower(self, node: Node, to: Lowering) -> None:
         """Where it takes everything."""
-        source = node.source
-        if node.operation in ("aten.slice", "aten.narrow") and node.out.extent == source.extent:
-            to.held[node.out] = to.held[source]
-        elif node.operation == "aten.select" and node.out.elements == source.elements:
-            to.held[node.out] = to.held[source]
-        else:
+        if node.out.elements != node.source.elements or not self.pieces(node):
             super().lower(node, to)
+        to.held[node.out] = to.held[node.source]
 
 
 class Parts(Operator):
@@ -110,6 +119,22 @@ class Parts(Operator):
         return [view(call.name, call.source, first)] + [
             view(f"{call.name}.{number}", call.source, out) for number, out in enumerate(others, 1)
         ]
+
+    def pieces(self, node: Node) -> list[Piece]:
+        axis = node.arguments.get("dim") or 0
+        axis %= len(node.source.extent)
+        alone = node.operation == "aten.unbind"
+        counts = [1 if alone else value.extent[axis] for value in node.outputs]
+        firsts = accumulate(counts, initial=0)
+        return [
+            Piece(value, axis, first, count)
+            for value, first, count in zip(node.outputs, firsts, counts, strict=False)
+        ]
+
+    def lower(self, node: Node, to: Lowering) -> None:
+        if len(node.outputs) > 1:
+            super().lower(node, to)
+        to.held[node.out] = to.held[node.source]
 
 
 def is_view(value: Value) -> bool:

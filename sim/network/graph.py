@@ -134,6 +134,7 @@ class Network:
                 and previous.name in layer.inputs
                 and layer.inputs[0] != layer.inputs[1]
                 and readers[previous.name] == 1
+                and self.maps[layer.inputs[0]] == self.maps[layer.inputs[1]]
             ):
                 ridden = shapes.pop()
                 assert isinstance(ridden, ConvShape)
@@ -141,11 +142,12 @@ class Network:
                 written = {layer.name}
                 continue
             maps = (self.maps[name] for name in layer.inputs)
-            shape = layer.shape(*maps, chained=layer.inputs[0] in written)
+            chained = not written.isdisjoint(layer.inputs[:1])
+            shape = layer.shape(*maps, chained=chained)
             if shape is not None:
                 shapes.append(shape)
                 written = {layer.name}
-            elif layer.inputs[0] in written:
+            elif chained:
                 written = written | {layer.name}
         return tuple(shapes)
 

@@ -15,6 +15,7 @@ from sim.names import require_name
 from sim.network.check import require
 from sim.network.layers import Add, Conv, Layer, Map
 from sim.shapes import ConvShape, Shape
+from sim.shown import html
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,21 @@ class Network:
             "the network computes nothing",
             "give a layer that is no reshape",
         )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Network {self.name}: {len(self.layers)} layers, {self.input.shape} to "
+            f"{self.maps[self.layers[-1].name]}, {self.macs:,} MACs>"
+        )
+
+    def _repr_html_(self) -> str:
+        macs = {shape.name: shape.macs for shape in self.shapes}
+        rows = []
+        for layer in self.layers:
+            c, h, w = self.maps[layer.name]
+            weight = f"{layer.weight.format} {list(layer.weight.shape)}" if isinstance(layer, Conv) else ""
+            rows.append((layer.name, layer.kind, weight, f"{c} x {h} x {w}", f"{macs.get(layer.name, 0):,}"))
+        return html(repr(self)[1:-1], ("layer", "kind", "weight", "output", "MACs"), rows)
 
     def __getitem__(self, name: str) -> Layer:
         for layer in self.layers:

@@ -1,0 +1,48 @@
+"""The one table of operators: what each is to the hardware, as shapes and as integers."""
+
+from __future__ import annotations
+
+from algos.frontend.operators.arithmetic import Arithmetic, Where
+from algos.frontend.operators.attention import Attention
+from algos.frontend.operators.hidden import HIDDEN, Hidden
+from algos.frontend.operators.joins import Join, Padding, Upsampling
+from algos.frontend.operators.norms import BatchNorm, GroupNorm, Norm, SoftMax
+from algos.frontend.operator import Operator
+from algos.frontend.operators.pointwise import Clamp, Lookup, Power, Slopes
+from algos.frontend.operators.pooling import Adaptive, Reduction, Window
+from algos.frontend.operators.products import AddedProduct, Convolution, Linear, MatrixProduct
+from algos.frontend.operators.views import Expansion, Flat, Part, Parts, Permutation, View
+
+OPERATORS: dict[str, Operator] = {
+    f"aten.{name}": operator
+    for operator in (
+        Convolution(),
+        Linear(),
+        MatrixProduct(),
+        AddedProduct(),
+        Attention(),
+        Arithmetic(),
+        Clamp(),
+        Lookup(),
+        Power(),
+        Slopes(),
+        BatchNorm(),
+        Norm(),
+        GroupNorm(),
+        SoftMax(),
+        View(),
+        Flat(),
+        Permutation(),
+        Expansion(),
+        Part(),
+        Parts(),
+        Window(),
+        Adaptive(),
+        Reduction(),
+        Join(),
+        Padding(),
+        Upsampling(),
+    )
+    for name in operator.names
+} | {f"aten.{name}": Hidden(fix) for name, fix in HIDDEN.items()}
+"""By ATen name."""

@@ -18,6 +18,7 @@ from algos.frontend.graph import Graph, Value, evaluating, record
 from algos.frontend.layout import usual
 from algos.frontend.lower import Lowering
 from algos.frontend.operators import OPERATORS
+from algos.frontend.rewrites import rewrite
 from sim.errors import InputError
 from sim.network import Network, TensorSpec
 
@@ -66,6 +67,7 @@ def quantize(
     except StopIteration:
         raise InputError("calibration", 0, "no images", "give a few hundred training images") from None
     graph = record(module, (first[:1],), OPERATORS)
+    rewrite(graph, OPERATORS)
     check(module, graph, first[:1])
     seen = observe(graph, chain([first], stream))
     (source,) = graph.inputs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 import torch
@@ -12,11 +11,12 @@ import torch
 from algos.frontend.calibrate import SIGNED, Activation, Clamp, Histogram, Scheme
 from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.layout import Layout, usual
+from algos.frontend.movement import gathered, positions
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import multiplier_and_shift
 from algos.frontend.regions import Function, Regions, clamp_of, factor_of, function, start
 from sim.errors import InputError
-from sim.network import Layer, Reshape, Table, activation_table
+from sim.network import Layer, Table, activation_table
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Lowering:
         self.absorbed: set[Node] = set()
         (source,) = graph.inputs
         self.held = {source: Held("input", quantized, usual(source.extent))}
-        self._arranged: dict[tuple[str, Layout], Held] = {}
+        self._arranged: dict[tuple[Held, Layout], Held] = {}
 
     def run(self) -> list[Layer]:
         """The layers.
@@ -115,23 +115,14 @@ class Lowering:
         return self.layers
 
     def read(self, value: Value, layout: Layout | None = None) -> Held:
-        """Where a value lies, rearranged where the layout is another one.
-
-        Raises:
-            Missing: it would have to move.
-        """
+        """Where a value lies, moved where the layout is another one."""
         held = self.held[value]
         if layout is None or held.layout == layout:
             return held
-        key = held.tensor, layout
+        key = held, layout
         if key not in self._arranged:
-            if held.layout.order != layout.order:
-                raise Missing(
-                    f"reads {held.tensor} in another order of its elements", "a layer that permutes a map"
-                )
-            name = self.name(f"{held.tensor}.flat" if prod(layout.map[1:]) == 1 else f"{held.tensor}.view")
-            self.add(Reshape(name, held.tensor, layout.map, held.activation.zero_point))
-            self._arranged[key] = replace(held, tensor=name, layout=layout)
+            name = f"{held.tensor}.moved"
+            self._arranged[key] = gathered(self, held, positions(held.layout), layout, name)
         return self._arranged[key]
 
     def turned(self, held: Held, negative: bool) -> Held:

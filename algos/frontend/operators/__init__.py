@@ -5,8 +5,9 @@ from __future__ import annotations
 from algos.frontend.operators.arithmetic import Arithmetic, Where
 from algos.frontend.operators.attention import Attention
 from algos.frontend.operators.hidden import HIDDEN, Hidden
-from algos.frontend.operators.joins import Join, Padding, Upsampling
-from algos.frontend.operators.norms import BatchNorm, GroupNorm, Norm, SoftMax
+from algos.frontend.operators.joins import Join, Upsampling
+from algos.frontend.operators.movements import Movement, Padding, Roll
+from algos.frontend.operators.norms import BatchNorm, GroupNorm, MaskedSoftMax, Norm, SoftMax
 from algos.frontend.operator import Operator
 from algos.frontend.operators.pointwise import Clamp, Lookup, Power, Slopes
 from algos.frontend.operators.pooling import Adaptive, Reduction, Window
@@ -14,7 +15,7 @@ from algos.frontend.operators.products import AddedProduct, Convolution, Linear,
 from algos.frontend.operators.views import Expansion, Flat, Part, Parts, Permutation, View
 
 OPERATORS: dict[str, Operator] = {
-    f"aten.{name}": operator
+    f"{operator.namespace}.{name}": operator
     for operator in (
         Convolution(),
         Linear(),
@@ -30,6 +31,7 @@ OPERATORS: dict[str, Operator] = {
         Norm(),
         GroupNorm(),
         SoftMax(),
+        MaskedSoftMax(),
         View(),
         Flat(),
         Permutation(),
@@ -41,6 +43,8 @@ OPERATORS: dict[str, Operator] = {
         Reduction(),
         Join(),
         Padding(),
+        Movement(),
+        Roll(),
         Upsampling(),
     )
     for name in operator.names

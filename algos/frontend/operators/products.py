@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch.nn import functional as F
 
+from algos.frontend.constants import operand
 from algos.frontend.emit import Product
 from algos.frontend.graph import Node
 from algos.frontend.layout import of_axes
-from algos.frontend.lower import Lowering
+from algos.frontend.lower import Lowering, ratio
 from algos.frontend.operator import Call, Missing, Operator
 from sim.errors import InputError
 from sim.importers.steps import Step, Tensor, arithmetic, convolution, product
+from sim.network import MatMul
 
 
 class Convolution(Operator):
@@ -100,6 +104,29 @@ class MatrixProduct(Operator):
     def steps(self, call: Call) -> list[Step]:
         left, right = (value for value in call.arguments.values() if isinstance(value, Tensor))
         return biased(call, left, right, None)
+
+    def lower(self, node: Node, to: Lowering) -> None:
+        """Head by head: all axes but the last two are heads."""
+        left, right = list(node.arguments.values())[:2]
+        axes = len(node.out.extent)
+        if len(left.extent) != axes or len(right.extent) != axes or left.extent[:-2] != right.extent[:-2]:
+            raise Missing(
+                f"the product of {left.extent} and {right.extent}", "give both the same leading axes"
+            )
+        *heads, row, column = range(axes)
+        a = operand(to, left, of_axes(left.extent, [*heads, column], [row]))
+        turned, plain = (
+            of_axes(right.extent, [*heads, row], [column]),
+            of_axes(right.extent, [*heads, column], [row]),
+        )
+        transposed = right.constant or to.held[right].layout != plain
+        b = operand(to, right, turned if transposed else plain)
+        tail = to.tail(node.out, of_axes(node.out.extent, [*heads, column], [row]))
+        out, name = to.emitted(tail), to.name(node.name)
+        m, s = ratio(a.scale * b.scale / out.scale)
+        count = prod(left.extent[:-2])
+        to.add(MatMul(name, (a.tensor, b.tensor), count, transposed, m, s, out.zero_point, out.low, out.high))
+        to.settle(tail, name, out)
 
 
 class AddedProduct(Operator):

@@ -7,7 +7,8 @@ import torch
 from algos.frontend.graph import Node, Value
 from algos.frontend.layout import Layout
 from algos.frontend.lower import Held, Lowering
-from algos.frontend.operator import Call, Missing, Operator
+from algos.frontend.movement import move
+from algos.frontend.operator import Call, Operator
 from sim.importers.steps import Step, view
 
 
@@ -27,7 +28,8 @@ class View(Operator):
         held = to.held[node.source]
         layout = self.moved(node, held.layout)
         if layout is None:
-            raise Missing("moves elements in a way that no layout describes", "a layer that permutes a map")
+            move(to, node)
+            return
         to.held[node.out] = Held(held.tensor, held.activation, layout)
 
 

@@ -30,7 +30,7 @@ class Builder:
         self.nodes: list[Node] = []
 
     def __call__(
-        self, function: Callable[..., Any], *arguments: Any, operation: str = "", **named: Any
+        self, function: Callable[..., Any], /, *arguments: Any, operation: str = "", **named: Any
     ) -> Value:
         """The result of an ATen overload, or of a plain function by its operation's name."""
         schema = getattr(function, "_schema", None)

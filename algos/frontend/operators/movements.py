@@ -117,6 +117,8 @@ def pad(
         Missing: more than three axes.
     """
     source = node.source
+    if not ends:
+        return to.held[source]
     grown, cut = {}, {}
     for axis, (before, after) in ends.items():
         grown[axis] = (max(before, 0), max(after, 0))

@@ -12,6 +12,7 @@ from algos.frontend.operator import Operator
 from algos.frontend.operators.pointwise import Clamp, Lookup, Power, Slopes
 from algos.frontend.operators.pooling import Adaptive, Reduction, Window
 from algos.frontend.operators.products import AddedProduct, Convolution, Linear, MatrixProduct
+from algos.frontend.operators.scan import SelectiveScan
 from algos.frontend.operators.views import Expansion, Flat, Part, Parts, Permutation, View
 
 OPERATORS: dict[str, Operator] = {
@@ -32,6 +33,7 @@ OPERATORS: dict[str, Operator] = {
         GroupNorm(),
         SoftMax(),
         MaskedSoftMax(),
+        SelectiveScan(),
         View(),
         Flat(),
         Permutation(),

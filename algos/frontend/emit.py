@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +78,7 @@ class Product:
         bias = self.offset if self.bias is None else self.bias.data.double().numpy()[rows]
         gain, offset = tail.gain, tail.offset + tail.gain * bias
         kernel, stored, scales = self.kernel.double()[rows], *self._coded(to, rows)
-        wide = self._last(to, tail) and (scales is None or np.ptp(scales) == 0 and np.ptp(gain) == 0)
+        wide = self._last(to, tail) and (scales is None or (np.ptp(scales) == 0 and np.ptp(gain) == 0))
         if stored is None:
             signs = np.where(gain < 0, -1.0, 1.0) if not wide else gain
             gain = np.abs(gain) if not wide else np.ones_like(gain)

@@ -19,7 +19,7 @@ from algos.frontend.graph import Graph, Value, evaluating, record
 from algos.frontend.layout import usual
 from algos.frontend.lower import Lowering
 from algos.frontend.operators import OPERATORS
-from algos.frontend.rewrite import rewrite
+from algos.frontend.rewrites import rewrite
 from algos.models.resnet import ResNet
 from algos.training import normalize
 from sim.errors import InputError
@@ -48,7 +48,7 @@ def quantize(
     *,
     name: str = "",
     input: Activation | None = None,
-    scheme: Scheme = Scheme(),
+    scheme: Scheme | None = None,
     metadata: Mapping[str, object] | None = None,
     rename: Renaming | None = None,
     allow: Collection[str] = (),
@@ -60,7 +60,7 @@ def quantize(
         batches: tensors, or tuples, lists or dictionaries that begin with one; each of one size but for n.
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input; by default from the batches.
-        scheme: how activations become INT8.
+        scheme: how activations become INT8, by default with zero points and least squared error.
         rename: regular expressions in the names of layers, and what replaces them.
         allow: patterns of the names of tensors that may be far from the float network's on the first batch.
 
@@ -68,6 +68,7 @@ def quantize(
         InputError: no batches, a tensor that is not finite, everything that has no layer of integers, a psum that
             may exceed 32 bits, or a tensor that is too far from the float network's.
     """
+    scheme = scheme or Scheme()
     require_finite(module)
     stream = (first_tensor(batch) for batch in batches)
     try:

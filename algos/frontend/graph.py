@@ -48,9 +48,6 @@ SAME = {
 }
 """Operators whose result is their first input, unless they make integers of it."""
 
-REWRITTEN = {"aten.scaled_dot_product_attention"}
-"""Operators that `rewrite` spells out."""
-
 
 @dataclass(eq=False)
 class Value:
@@ -198,11 +195,11 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
             program = torch.export.export(module, tuple(arguments))
             present = {overload(node.target) for node in program.graph.nodes if node.op == "call_function"}
             rules: dict[Any, Any] = {}
-            if not present <= {*known, *SAME, *REWRITTEN}:
+            if not present <= {*known, *SAME}:
                 rules = {
                     target: rule
                     for target, rule in torch.export.default_decompositions().items()
-                    if overload(target) not in {*known, *SAME, *REWRITTEN}
+                    if overload(target) not in {*known, *SAME}
                 }
             program = program.run_decompositions(rules)
         except Exception as error:  # torch raises what its tracer and the module do

@@ -11,7 +11,8 @@ import torch
 
 from algos.frontend.calibrate import SIGNED, Activation, Clamp, Histogram, Scheme
 from algos.frontend.graph import Graph, Node, Value
-from algos.frontend.layout import Layout, usual
+from algos.frontend.layout import Layout, of_axes, usual
+from algos.frontend.movement import gathered, positions
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import multiplier_and_shift
 from algos.frontend.regions import Function, Regions, clamp_of, factor_of, function, start
@@ -84,7 +85,7 @@ class Lowering:
         self.absorbed: set[Node] = set()
         (source,) = graph.inputs
         self.held = {source: Held("input", quantized, usual(source.extent))}
-        self._arranged: dict[tuple[str, Layout], Held] = {}
+        self._arranged: dict[tuple[Held, Layout], Held] = {}
 
     def run(self) -> list[Layer]:
         """The layers.
@@ -115,43 +116,32 @@ class Lowering:
         return self.layers
 
     def read(self, value: Value, layout: Layout | None = None) -> Held:
-        """Where a value lies, rearranged where the layout is another one.
-
-        Raises:
-            Missing: it would have to move.
-        """
+        """Where a value lies, moved where the layout is another one."""
         held = self.held[value]
         if layout is None or held.layout == layout:
             return held
-        key = held.tensor, layout
+        key = held, layout
         if key not in self._arranged:
-            if held.layout.order != layout.order:
-                raise Missing(
-                    f"reads {held.tensor} in another order of its elements", "a layer that permutes a map"
-                )
-            name = self.name(f"{held.tensor}.flat" if prod(layout.map[1:]) == 1 else f"{held.tensor}.view")
-            self.add(Reshape(name, held.tensor, layout.map, held.activation.zero_point))
-            self._arranged[key] = replace(held, tensor=name, layout=layout)
+            name = f"{held.tensor}.moved"
+            self._arranged[key] = gathered(self, held, positions(held.layout), layout, name)
         return self._arranged[key]
 
-    def along_channels(self, value: Value) -> tuple[Held, np.ndarray]:
-        """Where a value lies with its last axis along channels, and the entry of that axis in each channel.
-
-        Raises:
-            Missing: it would have to move.
-        """
-        inner, held = value.extent[-1], self.held[value]
-        if held.layout.map[0] != inner:
-            rest = tuple(
-                (max(stride, inner), size if stride >= inner else stride * size // inner)
-                for stride, size in held.layout.order
-                if stride * size > inner
-            )
-            held = self.read(value, Layout(((1, inner),), rest))
+    def along_channels(self, value: Value, count: int = 1) -> tuple[Held, np.ndarray]:
+        """Where a value lies with its last `count` axes along channels, and the entry of these in each channel."""
+        inner, held = prod(value.extent[-count:]), self.held[value]
         order = Layout(held.layout.channels).index().reshape(-1)
-        if not np.array_equal(np.sort(order), np.arange(inner)):
-            raise Missing("works on elements that do not lie along channels", "a layer that permutes a map")
-        return held, order
+        if np.array_equal(np.sort(order), np.arange(inner)):
+            return held, order
+        rest = tuple(
+            (max(stride, inner), size if stride >= inner else stride * size // inner)
+            for stride, size in held.layout.order
+            if stride * size > inner
+        )
+        want = Layout(((1, inner),), rest)
+        if want.order != held.layout.order:
+            axes = list(range(len(value.extent)))
+            want = of_axes(value.extent, axes[-count:], axes[:-count])
+        return self.read(value, want), np.arange(inner)
 
     def turned(self, held: Held, negative: bool) -> Held:
         """The same, or a tensor of the negated values."""
@@ -173,7 +163,17 @@ class Lowering:
         return name
 
     def add(self, layer: Layer) -> None:
-        self.layers.append(layer)
+        """A layer; one that moves nothing stands right behind its source, so as not to part an addition from the
+        convolution that it rides on."""
+        if isinstance(layer, Reshape):
+            self.layers.insert(self.age(layer.input), layer)
+        else:
+            self.layers.append(layer)
+
+    def age(self, tensor: str) -> int:
+        """Number of layers up to the one that makes a tensor, 0 for the input."""
+        names = [layer.name for layer in self.layers]
+        return names.index(tensor) + 1 if tensor in names else 0
 
     def tail(self, value: Value, layout: Layout, affine: bool = False) -> Tail:
         """What follows a value, with layout `layout`, and can be part of the layer that makes it.

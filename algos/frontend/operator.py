@@ -66,7 +66,7 @@ class Operator(ABC):
     """ATen operators of one meaning; each class has one instance in `OPERATORS` for each of its names.
 
     Attributes:
-        names: without "aten.".
+        names: without the namespace, "aten" for those of torch.
         elementwise: each result element is a function of the elements at its place.
         view: the same elements in another order or shape.
         function: what runs it in the place of torch's own, which no batch of images goes through.
@@ -74,6 +74,7 @@ class Operator(ABC):
     """
 
     names: ClassVar[tuple[str, ...]]
+    namespace: ClassVar[str] = "aten"
     elementwise: ClassVar[bool] = False
     view: ClassVar[bool] = False
     function: ClassVar[Callable[..., torch.Tensor] | None] = None

@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from algos.frontend.graph import Graph, Node, Value, evaluating, record
 from algos.frontend.operator import Call
 from algos.frontend.operators import OPERATORS
-from algos.frontend.rewrite import rewrite
 from sim.importers import assemble, checked
 from sim.importers.steps import Step, Tensor, view
 from sim.importers.unknown import check_options, vector
@@ -38,7 +37,6 @@ def import_module(
     """
     arguments = tuple(example_inputs)
     graph = record(module, arguments, OPERATORS)
-    rewrite(graph, OPERATORS)
     present = {node.operation for node in graph.nodes}
     check_options(vector_operators, present, set(OPERATORS))
     steps = [step for node in graph.nodes for step in _steps(node, vector_operators)]

@@ -53,8 +53,8 @@ def selective_scan(
     Returns:
         float [batch, L, channels].
     """
-    if torch.compiler.is_exporting():  # one operator of the graph
-        return torch.ops.codeword.selective_scan(x, delta, a, b, c, skip, reverse)
+    if torch.compiler.is_exporting():
+        return _recorded(x, delta, a, b, c, skip, reverse)
     with torch.autocast("cpu", enabled=False):
         x, delta, b, c = (v.float().transpose(0, 1) for v in (x, delta, b, c))
         if reverse:
@@ -65,12 +65,14 @@ def selective_scan(
         return (y.flip(0) if reverse else y).transpose(0, 1)
 
 
-torch.library.define(
-    "codeword::selective_scan",
-    "(Tensor x, Tensor delta, Tensor a, Tensor b, Tensor c, Tensor skip, bool reverse) -> Tensor",
-)
+@torch.library.custom_op("codeword::selective_scan", mutates_args=())
+def _recorded(
+    x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, reverse: bool
+) -> Tensor:
+    """One node of a graph that torch.export records."""
+    return selective_scan(x, delta, a, b, c, skip, reverse)
 
 
-@torch.library.register_fake("codeword::selective_scan")
-def _recorded(x: Tensor, *_: Any) -> Tensor:
+@_recorded.register_fake
+def _shape(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, reverse: bool) -> Tensor:
     return torch.empty_like(x)

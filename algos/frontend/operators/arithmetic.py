@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from algos.frontend.constants import affine_layer
+from algos.frontend.constants import affine_layer, expanded
 from algos.frontend.graph import Node, Value
-from algos.frontend.layout import Layout
 from algos.frontend.lower import Held, Lowering, ratio, ratios
+from algos.frontend.movement import beside
 from algos.frontend.operator import Call, Missing, Operator
 from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise
 from sim.network import Add, Multiply
@@ -90,13 +89,10 @@ class Arithmetic(Operator):
         return (-alpha, 1.0) if node.operation == "aten.rsub" else (1.0, -alpha)
 
     def _sum(self, node: Node, to: Lowering, left: Value, right: Value) -> None:
-        if left.extent != right.extent:
-            raise Missing(
-                f"adds {left.extent} to {right.extent}, of which one is broadcast",
-                "an addition that broadcasts",
-            )
         factors = self._signs(node)
-        first, second = alike(to, left, right)
+        if left.extent != node.out.extent and right.extent == node.out.extent:
+            left, right, factors = right, left, factors[::-1]
+        first, second = both(to, node.out, left, right)
         held = [to.turned(one, factor < 0) for one, factor in zip((first, second), factors, strict=True)]
         tail = to.tail(node.out, first.layout)
         out = to.emitted(tail)
@@ -109,17 +105,8 @@ class Arithmetic(Operator):
 
 
 def product(node: Node, to: Lowering, left: Value, right: Value) -> None:
-    """Element by element; one of them may be one value a channel.
-
-    Raises:
-        Missing: another broadcast.
-    """
-    if left.extent == right.extent:
-        first, second = alike(to, left, right)
-    else:
-        big, small = (left, right) if left.elements >= right.elements else (right, left)
-        first = to.read(big)
-        second = gate(to, big, small, first.layout)
+    """Element by element."""
+    first, second = both(to, node.out, left, right)
     tail = to.tail(node.out, first.layout)
     out = to.emitted(tail)
     m, s = ratio(first.scale * second.scale / out.scale)
@@ -128,37 +115,20 @@ def product(node: Node, to: Lowering, left: Value, right: Value) -> None:
     to.settle(tail, name, out)
 
 
-def gate(to: Lowering, big: Value, small: Value, layout: Layout) -> Held:
-    """A tensor of one value a channel of another.
-
-    Raises:
-        Missing: it is broadcast along channels.
-    """
-    held = to.held[small]
-    shape = (1,) * (len(big.extent) - len(small.extent)) + small.extent
-    elements = np.arange(small.elements).reshape(shape)
-    wanted = np.broadcast_to(elements, big.extent).reshape(-1)[layout.index()]
-    found = held.layout.index()
-    if np.array_equal(np.broadcast_to(found[:, :1, :1], wanted.shape), wanted) and found.shape[1:] == (1, 1):
-        return held
-    if np.array_equal(found, wanted):
-        return held
-    raise Missing(
-        f"multiplies {big.extent} by {small.extent}, which is not one value a channel",
-        "a multiplication that broadcasts along channels",
-    )
-
-
-def alike(to: Lowering, left: Value, right: Value) -> tuple[Held, Held]:
-    """Two values of one shape, in one layout.
-
-    Raises:
-        Missing: neither lies like the other.
-    """
-    first, second = to.held[left], to.held[right]
-    if first.layout == second.layout:
-        return first, second
-    return first, to.read(right, first.layout)
+def both(to: Lowering, out: Value, left: Value, right: Value) -> tuple[Held, Held]:
+    """Two values that broadcast to `out`: the one that is as large first, or else the first one repeated."""
+    if left.extent != out.extent and right.extent == out.extent:
+        left, right = right, left
+    if left.extent == right.extent:
+        # The newer one stays where it lies: an addition rides on a convolution right before it.
+        one, two = to.held[left], to.held[right]
+        if to.age(one.tensor) >= to.age(two.tensor):
+            return one, to.read(right, one.layout)
+        return to.read(left, two.layout), two
+    first = expanded(to, left, out)
+    if right.extent == out.extent:
+        return first, to.read(right, first.layout)
+    return first, beside(to, right, out, first.layout)
 
 
 def number(value: object) -> torch.Tensor | None:

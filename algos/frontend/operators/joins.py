@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from algos.frontend.constants import operand
 from algos.frontend.graph import Node
-from algos.frontend.layout import Layout, split, strides, usual
+from algos.frontend.layout import Layout, of_axes, split, strides
 from algos.frontend.lower import Lowering, ratios
 from algos.frontend.operator import Call, Missing, Operator
 from sim.importers.steps import Step, work
@@ -22,7 +23,7 @@ PARTS = {
 class Join(Operator):
     """One after the other."""
 
-    names = ("cat", "stack")
+    names = ("cat", "concat")
 
     def steps(self, call: Call) -> list[Step]:
         sources = [tensor for tensor in call["tensors"] if not tensor.constant]
@@ -30,26 +31,19 @@ class Join(Operator):
 
     def lower(self, node: Node, to: Lowering) -> None:
         parts, dim = node["tensors"], node["dim"] % len(node.out.extent)
-        if node.operation == "aten.stack" or any(part.constant for part in parts):
-            raise Missing("joins along a new axis, or with a constant", "a layer that joins with constants")
-        held = [to.held[part] for part in parts]
-        places = [_place(one.layout, part.extent, dim) for one, part in zip(held, parts, strict=True)]
-        whole = [
-            _joined(one.layout, part.extent, node.out.extent, dim, place)
-            for one, part, place in zip(held, parts, places, strict=True)
-            if place is not None
-        ]
-        if len(set(whole)) != 1 or len(whole) != len(parts):
-            held = [to.read(part, usual(part.extent)) for part in parts]
-            places = [_place(one.layout, part.extent, dim) for one, part in zip(held, parts, strict=True)]
-            if places[0] is None:
-                raise Missing(
-                    "joins along an axis that is neither channels nor rows", "a layer that permutes a map"
-                )
-            whole = [_joined(held[0].layout, parts[0].extent, node.out.extent, dim, places[0])]
-        axis = places[0]
-        assert axis is not None
-        tail = to.tail(node.out, whole[0])
+        first = next(part for part in parts if not part.constant)
+        near = to.held[first].layout
+        axis = _place(near, first.extent, dim)
+        wanted = _alike(near, first.extent, [part.extent for part in (*parts, node.out)], dim, axis)
+        if axis is None or wanted is None:
+            axes = range(len(first.extent))
+            groups = [[n for n in axes if n > dim], [dim], [n for n in axes if n < dim]]
+            axis = 1
+            if not groups[0]:
+                groups, axis = [[dim], groups[2], []], 0
+            wanted = [of_axes(part.extent, *groups) for part in (*parts, node.out)]
+        held = [operand(to, part, layout) for part, layout in zip(parts, wanted, strict=False)]
+        tail = to.tail(node.out, wanted[-1])
         out = to.emitted(tail)
         multipliers, shift = ratios([one.scale / out.scale for one in held])
         name = to.name(node.name)
@@ -61,7 +55,7 @@ class Join(Operator):
 def _place(layout: Layout, extent: tuple[int, ...], dim: int) -> int | None:
     """The axis of the map (0 or 1) that begins with an axis of the value; None where neither does."""
     if extent[dim] == 1:
-        return 0
+        return None
     inner = strides(extent)[dim]
     for place, digits in enumerate(layout.axes[:2]):
         if digits:
@@ -69,6 +63,18 @@ def _place(layout: Layout, extent: tuple[int, ...], dim: int) -> int | None:
             if stride * size == inner * extent[dim] and stride <= inner:
                 return place
     return None
+
+
+def _alike(
+    near: Layout, extent: tuple[int, ...], others: list[tuple[int, ...]], dim: int, axis: int | None
+) -> list[Layout] | None:
+    """Layouts of other extents like one that is there; None where its digits do not tell axes apart."""
+    if axis is None:
+        return None
+    try:
+        return [_joined(near, extent, other, dim, axis) for other in others]
+    except ValueError:
+        return None
 
 
 def _joined(layout: Layout, extent: tuple[int, ...], whole: tuple[int, ...], dim: int, place: int) -> Layout:
@@ -82,16 +88,6 @@ def _joined(layout: Layout, extent: tuple[int, ...], whole: tuple[int, ...], dim
             moved.insert(0, (after[dim], whole[dim]))
         axes.append(tuple(moved))
     return Layout(*axes)
-
-
-class Padding(Operator):
-    """Copying next to constants."""
-
-    names = ("pad", "constant_pad_nd")
-    fix = "pad in the convolution behind it"
-
-    def steps(self, call: Call) -> list[Step]:
-        return [work(call.name, "concat", [call["self"]], call.out)]
 
 
 class Upsampling(Operator):
@@ -121,6 +117,4 @@ class Upsampling(Operator):
 
 def usual4(extent: tuple[int, ...]) -> Layout:
     """[1, C, H, W] or [1, C, L] with positions along H."""
-    from algos.frontend.layout import of_axes
-
     return of_axes(extent, [1], *[[axis] for axis in range(2, len(extent))])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch.nn import functional as F
 
+from algos.frontend.constants import operand
 from algos.frontend.emit import Product
 from algos.frontend.graph import Node, Value
 from algos.frontend.layout import of_axes
@@ -103,40 +106,30 @@ class MatrixProduct(Operator):
         return biased(call, left, right, None)
 
     def lower(self, node: Node, to: Lowering) -> None:
-        left, right = (value for value in node.arguments.values() if isinstance(value, Value))
-        if left.constant or right.constant:
-            self._linear(node, to, left, right)
+        """Head by head: all axes but the last two are heads."""
+        left, right = list(node.arguments.values())[:2]
+        if right.constant and len(right.extent) == 2:
+            Product(node, right, right.data.T[:, :, None, None]).lower(to, left)
             return
-        rows, inner = (1, *left.extent)[-2:]
-        columns = right.extent[-1]
-        heads = list(range(len(left.extent) - 2))
-        if left.extent[:-2] != right.extent[:-2] or len(right.extent) < 2:
-            raise Missing(f"multiplies {left.extent} by {right.extent}", "give both the same heads")
-        last = len(left.extent) - 1
-        a = to.read(left, of_axes(left.extent, [*heads, last], [last - 1] if last else []))
-        turned = of_axes(right.extent, [*heads, last - 1], [last])
-        straight = of_axes(right.extent, [*heads, last], [last - 1])
-        transposed = to.held[right].layout.order == turned.order
-        b = to.read(right, turned if transposed else straight)
-        number = left.elements // (rows * inner)
-        tail = to.tail(node.out, of_axes(node.out.extent, [*heads, last], [last - 1]))
-        out = to.emitted(tail)
-        m, s = ratio(a.scale * b.scale / out.scale)
-        name = to.name(node.name)
-        if inner * 255**2 >= 2**31:
-            raise Missing(f"sums {inner} products, which may exceed 32 bits", "split the product")
-        assert columns == node.out.extent[-1]
-        to.add(
-            MatMul(name, (a.tensor, b.tensor), number, transposed, m, s, out.zero_point, out.low, out.high)
+        axes = len(node.out.extent)
+        if len(left.extent) != axes or len(right.extent) != axes or left.extent[:-2] != right.extent[:-2]:
+            raise Missing(
+                f"the product of {left.extent} and {right.extent}", "give both the same leading axes"
+            )
+        *heads, row, column = range(axes)
+        a = operand(to, left, of_axes(left.extent, [*heads, column], [row]))
+        turned, plain = (
+            of_axes(right.extent, [*heads, row], [column]),
+            of_axes(right.extent, [*heads, column], [row]),
         )
+        transposed = right.constant or to.held[right].layout.order != plain.order
+        b = operand(to, right, turned if transposed else plain)
+        tail = to.tail(node.out, of_axes(node.out.extent, [*heads, column], [row]))
+        out, name = to.emitted(tail), to.name(node.name)
+        m, s = ratio(a.scale * b.scale / out.scale)
+        count = prod(left.extent[:-2])
+        to.add(MatMul(name, (a.tensor, b.tensor), count, transposed, m, s, out.zero_point, out.low, out.high))
         to.settle(tail, name, out)
-
-    def _linear(self, node: Node, to: Lowering, left: Value, right: Value) -> None:
-        """x @ W with a constant W."""
-        if left.constant or len(right.extent) != 2:
-            raise Missing("a constant on the left of a product, or one a head", "use nn.Linear")
-        made = Product(node, right, right.data.T[:, :, None, None])
-        made.lower(to, left)
 
 
 class AddedProduct(Operator):
@@ -150,15 +143,9 @@ class AddedProduct(Operator):
 
     def lower(self, node: Node, to: Lowering) -> None:
         added, left, right = (value for value in node.arguments.values() if isinstance(value, Value))
-        plain = node["beta"] == node["alpha"] == 1
-        if (
-            not plain
-            or not added.constant
-            or not right.constant
-            or len(added.extent) > 1
-            or len(right.extent) != 2
-        ):
-            raise Missing("a product of two activations with a summand", "use nn.Linear")
+        linear = added.constant and len(added.extent) == 1 and right.constant and len(right.extent) == 2
+        if not linear or not node["beta"] == node["alpha"] == 1:
+            raise Missing("a product of two activations with a summand", "multiply, then add")
         made = Product(node, right, right.data.T[:, :, None, None])
         made.bias = added
         made.lower(to, left)

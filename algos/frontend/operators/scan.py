@@ -1,4 +1,4 @@
-"""The selective scan, which modules call as `algos.models.scan.selective_scan`."""
+"""Selective scans (Mamba)."""
 
 from __future__ import annotations
 
@@ -19,55 +19,56 @@ TABLE_STEP = 1 / 32
 """Of the decay table: exp(-8) = 0.0003 is its last entry."""
 
 
-def _scan(
+def token_by_token(
     x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, reverse: bool = False
 ) -> Tensor:
-    """y_t = sum_n C_t[n] h_t[n] + D x_t with h_t = exp(delta_t A) h_(t-1) + delta_t x_t B_t, token by token."""
-    state, sums = torch.zeros_like(delta[..., 0, :, None] * a), []
-    order = range(x.shape[-2])
-    for t in reversed(order) if reverse else order:
-        step = delta[..., t, :, None]
-        state = (step * a).exp() * state + step * x[..., t, :, None] * b[..., t, None, :]
-        sums.append((state * c[..., t, None, :]).sum(-1))
-    return torch.stack(sums[::-1] if reverse else sums, -2) + x * skip
+    """`algos.models.scan.selective_scan`, in operators that a batch of images goes through."""
+    states, found = torch.zeros_like(delta[:, 0, :, None] * a), []
+    places = range(x.shape[1])
+    for t in reversed(places) if reverse else places:
+        step = (delta[:, t] * x[:, t])[..., None] * b[:, t, None]
+        states = (delta[:, t, :, None] * a).exp() * states + step
+        found.append((states * c[:, t, None]).sum(-1) + x[:, t] * skip)
+    return torch.stack(found[::-1] if reverse else found, 1)
 
 
 class SelectiveScan(Operator):
-    """[1, L, C] along tokens."""
+    """Of x and delta [1, L, C], b and c [1, L, N]; a [C, N] and skip [C] are constant."""
 
-    names = ("codeword.selective_scan",)
-    function = staticmethod(_scan)
+    namespace = "codeword"
+    names = ("selective_scan",)
+    function = staticmethod(token_by_token)
 
     def steps(self, call: Call) -> list[Step]:
         operands = [call[name] for name in ("x", "delta", "b", "c")]
         return [work(call.name, "scan", operands, call.out, call.out.elements * call["a"].extent[-1])]
 
     def lower(self, node: Node, to: Lowering) -> None:
-        """States in units of the products delta x B, or of as many as all tokens do not sum up to 2^31."""
+        """States in units of the products delta x B, or so many of them that no sum reaches 2^31."""
         if not node["a"].constant or not node["skip"].constant:
-            raise Missing("its rates are computed by the network", "make them a parameter")
-        held = [to.read(v, of_axes(v.extent, [2], [1])) for v in (node[n] for n in ("x", "delta", "b", "c"))]
+            raise Missing("decays that the network computes", "make them a parameter")
+        operands = [node[name] for name in ("x", "delta", "b", "c")]
+        x, delta, b, c = (to.read(value, of_axes(value.extent, [2], [1])) for value in operands)
         tail = to.tail(node.out, of_axes(node.out.extent, [2], [1]))
-        out = to.emitted(tail)
-        of_x, of_delta, of_b, of_c = (one.scale for one in held)
-        decay = -node["a"].data.double().numpy() * of_delta / TABLE_STEP
-        decay_shift = min(47, 15 - math.floor(math.log2(decay.max())))
-        coarser = max(0, math.ceil(math.log2(node.out.extent[1] * 255**3 / 2**31)))
-        step = of_delta * of_b * of_c * 2**coarser
-        skip = node["skip"].data.double().numpy() / step
-        m, s = ratio(of_x * step / out.scale)
-        name = to.name(node.name)
-        x, delta, b, c = (one.tensor for one in held)
+        out, name = to.emitted(tail), to.name(node.name)
+        unit = max(0, math.ceil(math.log2(node.out.extent[1])) - 7)  # a product is below 2^24
+        decay = -node["a"].data.double().numpy() * delta.scale / TABLE_STEP
+        shift = min(47, 15 - math.floor(math.log2(decay.max())))
+        product = delta.scale * b.scale * c.scale * 2.0**unit
+        m, s = ratio(product * x.scale / out.scale)
+        skip = np.round(node["skip"].data.double().numpy() / product)
+        if np.abs(skip).max() >= 2**31:
+            raise Missing("a skip beyond 32 bits of the steps' products", "calibrate on larger activations")
         to.add(
             Scan(
                 name,
-                (x, delta, b, c),
-                np.minimum(np.round(decay * 2.0**decay_shift), 65535).astype(np.uint16),
+                (x.tensor, delta.tensor, b.tensor, c.tensor),
+                np.minimum(np.round(decay * 2.0**shift), 65535).astype(np.uint16),
                 exponent_table(TABLE_STEP),
-                np.round(skip).astype(np.int32),
-                decay_shift,
+                skip.astype(np.int32),
+                shift,
                 2,
-                1 + coarser,
+                1 + unit,
                 m,
                 s,
                 node["reverse"],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import torch
 
-from algos.frontend.graph import Node, Value
+from algos.frontend.graph import Node
 from algos.frontend.layout import Layout
 from algos.frontend.lower import Held, Lowering
-from algos.frontend.operator import Call, Missing, Operator, Piece
+from algos.frontend.movement import move
+from algos.frontend.operator import Call, Operator
 from sim.importers.steps import Step, view
 
 
@@ -29,7 +28,8 @@ class View(Operator):
         held = to.held[node.source]
         layout = self.moved(node, held.layout)
         if layout is None:
-            raise Missing("moves elements in a way that no layout describes", "a layer that permutes a map")
+            move(to, node)
+            return
         to.held[node.out] = Held(held.tensor, held.activation, layout)
 
 
@@ -57,86 +57,3 @@ class Permutation(View):
         sizes = torch.empty(tuple(range(2, 2 + count)), device="meta")
         moved = node.function(sizes, *list(node.arguments.values())[1:])
         return [size - 2 for size in moved.shape]
-
-
-class Expansion(View):
-    """Broadcast: nothing moves where nothing is repeated."""
-
-    names = ("expand", "expand_as")
-
-    def moved(self, node: Node, layout: Layout) -> Layout | None:
-        return layout if node.out.elements == node.source.elements else None
-
-
-class Part(Operator):
-    """Some of the elements, or all of them elsewhere."""
-
-    names = (
-        "slice",
-        "select",
-        "narrow",
-        "repeat",
-        "repeat_interleave",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "channel_shuffle",
-        "roll",
-        "flip",
-        "unfold",
-        "index_select",
-        "embedding",
-    )
-    fix = "a layer that takes a part of a map"
-
-    def steps(self, call: Call) -> list[Step]:
-        return [view(call.name, call.source, call.out)]
-
-    def pieces(self, node: Node) -> list[Piece]:
-        source, kind = node.source, node.operation.removeprefix("aten.")
-        if kind not in ("slice", "select", "narrow") or (node.arguments.get("step") or 1) != 1:
-            return []
-        axis = node["dim"] % len(source.extent)
-        first = node["index"] if kind == "select" else node["start"] or 0
-        count = 1 if kind == "select" else node.out.extent[axis]
-        first += source.extent[axis] if first < 0 else 0
-        return [Piece(node.out, axis, first, count)]
-
-    def lower(self, node: Node, to: Lowering) -> None:
-        """Where it takes everything."""
-        if node.out.elements != node.source.elements or not self.pieces(node):
-            super().lower(node, to)
-        to.held[node.out] = to.held[node.source]
-
-
-class Parts(Operator):
-    """Lists of parts."""
-
-    names = ("chunk", "split", "split_with_sizes", "unbind", "tensor_split")
-    fix = Part.fix
-
-    def steps(self, call: Call) -> list[Step]:
-        first, *others = call.outputs
-        return [view(call.name, call.source, first)] + [
-            view(f"{call.name}.{number}", call.source, out) for number, out in enumerate(others, 1)
-        ]
-
-    def pieces(self, node: Node) -> list[Piece]:
-        axis = node.arguments.get("dim") or 0
-        axis %= len(node.source.extent)
-        alone = node.operation == "aten.unbind"
-        counts = [1 if alone else value.extent[axis] for value in node.outputs]
-        firsts = accumulate(counts, initial=0)
-        return [
-            Piece(value, axis, first, count)
-            for value, first, count in zip(node.outputs, firsts, counts, strict=False)
-        ]
-
-    def lower(self, node: Node, to: Lowering) -> None:
-        if len(node.outputs) > 1:
-            super().lower(node, to)
-        to.held[node.out] = to.held[node.source]
-
-
-def is_view(value: Value) -> bool:
-    """Whether a value is another shape of one that is there."""
-    return value.producer is not None and bool(value.producer.operator and value.producer.operator.view)

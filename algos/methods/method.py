@@ -12,8 +12,7 @@ from torch import nn
 from algos.batches import calibration
 from algos.body import Compressible, Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.export import export
-from algos.frontend.lowering import require_calibration
+from algos.frontend.export import export, require_calibration
 from algos.methods.blocks import blocks
 from algos.methods.plan import Choice, Patterns, Plan, Storage, plan, whole
 from algos.methods.prepared import Prepared, Task

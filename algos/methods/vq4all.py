@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from algos.body import Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.lowering import require_calibration
+from algos.frontend.export import require_calibration
 from algos.methods.blocks import Outputs
 from algos.methods.method import PRECISION_HELP, Data, Method, described, tune
 from algos.methods.plan import Layer, Target, whole

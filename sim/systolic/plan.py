@@ -20,8 +20,8 @@ def plan(
 ) -> list[Schedule | Source]:
     """A schedule of each convolution, the source of the operands of each pass.
 
-    The network's input comes from DRAM. What a layer reads of the layer before it is still in L1 if
-    that one's whole ofmap was small enough to stay there.
+    The network's input and its constants come from DRAM. What a layer reads of the layer before it is
+    still in L1 if that one's whole ofmap was small enough to stay there.
 
     Args:
         formats: stream format and k by name of the convolution.
@@ -32,10 +32,11 @@ def plan(
     """
     mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
     plans: list[Schedule | Source] = []
+    unread = True  # the network's input
     left = 0  # bytes that the layer before left in L1, 0 for none
     for shape in steps(shapes, "mapping", len(shapes)):
         source: Source = "l1" if shape.chained and 0 < left <= accelerator.ofmap_bytes else "l2"
-        if not plans:
+        if unread:
             source = "dram"
         if isinstance(shape, ConvShape):
             form, codewords = formats[shape.name]
@@ -44,11 +45,16 @@ def plan(
             )
         else:
             plans.append(_of_pass(shape, accelerator, source))
+        unread = unread and _is_constant(shape)
         left = shape.ofmap_bytes
     return plans
 
 
+def _is_constant(shape: Shape) -> bool:
+    return isinstance(shape, PassShape) and shape.stored
+
+
 def _of_pass(shape: PassShape, accelerator: Accelerator, source: Source) -> Source:
-    if spills(shape, accelerator):
+    if shape.stored or spills(shape, accelerator):
         return "dram"
     return "l2" if source == "l1" and shape.operands > 1 else source

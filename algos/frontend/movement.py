@@ -1,0 +1,119 @@
+"""Elements elsewhere: an index of positions becomes one `Rearrange`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from algos.frontend.layout import Layout, of_axes
+from algos.frontend.operator import Missing
+from sim.network import Rearrange, Reshape
+
+if TYPE_CHECKING:
+    from algos.frontend.graph import Node, Value
+    from algos.frontend.lower import Held, Lowering
+
+
+def affine(index: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...], int] | None:
+    """(sizes, strides, offset) that count through an index [n]; None where no such do."""
+    sizes: list[int] = []
+    strides: list[int] = []
+    while len(index) > 1:
+        step = int(index[1] - index[0])
+        breaks = np.flatnonzero(np.diff(index) != step)
+        run = int(breaks[0]) + 1 if len(breaks) else len(index)
+        if len(index) % run:
+            return None
+        rows = index.reshape(-1, run)
+        if not np.array_equal(rows, rows[:, :1] + step * np.arange(run)):
+            return None
+        sizes, strides, index = [run, *sizes], [step, *strides], rows[:, 0]
+    return tuple(sizes) or (1,), tuple(strides) or (0,), int(index[0])
+
+
+def positions(layout: Layout) -> np.ndarray:
+    """int64 [elements]: where each element of a value lies in its map, row-major."""
+    index = layout.index().reshape(-1)
+    found = np.empty_like(index)
+    found[index] = np.arange(len(index))
+    return found
+
+
+def gathered(to: Lowering, held: Held, places: np.ndarray, layout: Layout, name: str) -> Held:
+    """A value whose element e is what lies at position places[e] of a held map, in a layout.
+
+    Raises:
+        Missing: no sizes and strides count through the positions.
+    """
+    return replace(held, tensor=_taken(to, held, places[layout.index()], name), layout=layout)
+
+
+def beside(to: Lowering, value: Value, out: Value, layout: Layout) -> Held:
+    """A value that broadcasts to `out`, to stand beside it in a layout; of size 1 where it repeats.
+
+    Raises:
+        Missing: as `gathered`.
+    """
+    held = to.held[value]
+    numbers = torch.arange(value.elements).reshape(value.extent).expand(out.extent)
+    index = positions(held.layout)[numbers.reshape(-1).numpy()][layout.index()]
+    for axis in range(3):
+        first = index.take([0], axis)
+        index = first if np.array_equal(np.broadcast_to(first, index.shape), index) else index
+    return replace(held, tensor=_taken(to, held, index, f"{held.tensor}.moved"))
+
+
+def _taken(to: Lowering, held: Held, index: np.ndarray, name: str) -> str:
+    """The tensor [C, H, W] of what lies at some positions of a held map."""
+    zero, flat = held.activation.zero_point, index.reshape(-1)
+    c, h, w = index.shape
+    if np.array_equal(flat, np.arange(prod(held.layout.map))):
+        if index.shape == held.layout.map:
+            return held.tensor
+        name = to.name(f"{held.tensor}.flat" if (h, w) == (1, 1) else f"{held.tensor}.view")
+        to.add(Reshape(name, held.tensor, (c, h, w), zero))
+        return name
+    found = affine(flat)
+    if found is None:
+        raise Missing("takes elements that no strides count through", "take slices, and join them")
+    sizes, strides, offset = found
+    name = to.name(name)
+    to.add(Rearrange(name, held.tensor, (c, h, w), sizes, strides, offset, zero_point=zero))
+    return name
+
+
+def like(layout: Layout, places: np.ndarray, extent: tuple[int, ...]) -> Layout:
+    """Of a value [extent] whose elements come from a map of another layout: each axis lies along the axis
+    of the map that it counts through there; one that repeats goes with the axis before it."""
+    _, h, w = layout.map
+    whole = places.reshape(extent)
+    origin, axes, last = (0,) * len(extent), ([], [], []), 0
+    for axis, size in enumerate(extent):
+        if size == 1:
+            continue
+        step = abs(int(whole[tuple(int(k == axis) for k in range(len(extent)))] - whole[origin]))
+        if step:
+            last = 0 if step >= h * w else 1 if step >= w else 2
+        axes[last].append(axis)
+    return of_axes(extent, *axes)
+
+
+def move(to: Lowering, node: Node) -> None:
+    """What takes elements from fixed places: the operator itself moves their numbers. Each axis of a result lies
+    as it did.
+
+    Raises:
+        Missing: no sizes and strides count through the places.
+    """
+    source = node.source
+    held = to.held[source]
+    numbers = torch.arange(source.elements).reshape(source.extent)
+    for out, found in zip(node.outputs, node.run({source: numbers}), strict=True):
+        if out.users or out in to.graph.outputs:
+            places = positions(held.layout)[found.reshape(-1).numpy()]
+            near = like(held.layout, places, out.extent)
+            to.held[out] = gathered(to, held, places, near, node.name)

@@ -25,6 +25,9 @@ from algos.training import normalize
 from sim.errors import InputError
 from sim.network import Network, TensorSpec
 
+COMPARED = 16
+"""Samples on which every tensor is compared, at most."""
+
 BATCH = 64
 """Of our own models' calibration images."""
 
@@ -85,7 +88,7 @@ def quantize(
     layout = usual(source.extent)
     spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
     network = Network(name or type(module).__name__, spec, layers, metadata or {})
-    some = first[:16]
+    some = first[: min(COMPARED, chunk(graph))]
     images = some.double().flatten(1).numpy()[:, layout.index()]
     found = compare.compare(network, images, floats(graph, some), lowering.held)
     compare.require(found, allow)

@@ -60,8 +60,9 @@ def compare(
     found = []
     for layer in network.layers:
         if isinstance(layer, Reshape | Rearrange) and layer.name not in wanted and layer.input in wanted:
-            wanted[layer.name] = layer.compute(Operand(wanted[layer.input], 0))  # moved, whatever they are
-            scales[layer.name] = scales[layer.input]
+            a = scales[layer.name] = scales[layer.input]
+            moved = layer.compute(Operand(a.integers(wanted[layer.input]), a.zero_point))
+            wanted[layer.name] = a.real(moved)
         elif layer.name in wanted:
             a, expected = scales[layer.name], wanted[layer.name]
             alone = math.inf

@@ -189,6 +189,8 @@ class _Reader:
             outputs,
             operator,
         )
+        if operation.endswith("_like") or operation.startswith("aten.new_"):
+            call.arguments["self"] = _shape_of(call["self"])
         constant = all(value.constant for value in call.inputs)
         for value in outputs:
             value.producer, value.constant = call, constant
@@ -228,6 +230,12 @@ class _Reader:
             name = ".".join(part for part in (path, re.sub(r"_\d+$", "", node.name)) if part)
         self.used[name] += 1
         return name if self.used[name] == 1 else f"{name}_{self.used[name] - 1}"
+
+
+def _shape_of(value: Value) -> Value:
+    """A constant in the place of a value of which only the shape counts."""
+    zeros = torch.zeros((), dtype=value.dtype).expand(value.extent)
+    return Value(value.name, value.extent, value.dtype, True, stored=zeros)
 
 
 def _silent(node: fx.Node) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.operator import Operator
+from algos.frontend.resampling import larger, resampled, transposed
 
 ATEN = torch.ops.aten
 
@@ -277,5 +278,5 @@ def _rotated(joined: Value) -> Value | None:
     return x if torch.equal(second.run({x: places})[0], places[..., half:]) else None
 
 
-RULES: tuple[Rule, ...] = (attention, masked, rms, rms, turned)
+RULES: tuple[Rule, ...] = (attention, masked, rms, rms, turned, resampled, transposed, larger)
 """In their order; `rms` twice, for the norm and for its gain."""

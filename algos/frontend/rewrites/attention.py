@@ -1,96 +1,17 @@
-"""Patterns of operators that are one, and operators that are several: a graph becomes one that has integers."""
+"""Scaled dot-product attention, masks before a softmax, rotary embedding."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from algos.frontend.graph import Graph, Node, Value
-from algos.frontend.operator import Operator
+from algos.frontend.graph import Node, Value
+from algos.frontend.rewrites.builder import VIEWS, Builder
 
 ATEN = torch.ops.aten
 
 MASKED = -1e4
 """A summand of logits from which on a key counts as left out; exp of it is 0 in every format."""
-
-
-class Builder:
-    """New nodes in the place of one.
-
-    Args:
-        node: that they replace; they take its name and path.
-        operators: by name, "aten.matmul".
-    """
-
-    def __init__(self, node: Node, operators: Mapping[str, Operator]) -> None:
-        self.node, self.operators = node, operators
-        self.nodes: list[Node] = []
-
-    def __call__(
-        self, function: Callable[..., Any], /, *arguments: Any, operation: str = "", **named: Any
-    ) -> Value:
-        """The result of an ATen overload, or of a plain function by its operation's name."""
-        schema = getattr(function, "_schema", None)
-        if schema is not None:
-            values = {argument.name: argument.default_value for argument in schema.arguments}
-            values |= dict(zip(values, arguments, strict=False)) | named
-            operation = str(function.overloadpacket)
-        else:
-            values = named
-        suffix = operation.split(".")[-1]
-        operator = self.operators.get(operation)
-        function = (operator and operator.function) or function
-        node = Node(f"{self.node.name}.{suffix}", operation, self.node.path, function, values, (), operator)
-        constant = all(value.constant for value in node.inputs)
-        known = {v: torch.zeros(v.extent, dtype=v.dtype) for v in node.inputs if not v.constant}
-        with torch.no_grad():
-            (result,) = node.run(known)
-        out = Value(
-            f"{node.name}/{len(self.nodes)}", tuple(result.shape), result.dtype, constant, producer=node
-        )
-        node.outputs = (out,)
-        if not constant:
-            self.nodes.append(node)
-        return out
-
-    def constant(self, tensor: Tensor) -> Value:
-        name = f"{self.node.name}/constant{len(self.nodes)}"
-        return Value(name, tuple(tensor.shape), tensor.dtype, True, stored=tensor.contiguous())
-
-
-def rewrite(graph: Graph, operators: Mapping[str, Operator]) -> None:
-    """Applies every rule of `RULES` at every node, in execution order."""
-    for rule in RULES:
-        graph.connect()
-        nodes: list[Node] = []
-        replaced: dict[Value, Value] = {}
-        for node in graph.nodes:
-            node.arguments = _replaced(node.arguments, replaced)
-            build = Builder(node, operators)
-            out = rule(node, build)
-            if out is None:
-                nodes.append(node)
-                continue
-            nodes += build.nodes
-            replaced[node.out] = out
-        graph.nodes = nodes
-        graph.outputs = [replaced.get(value, value) for value in graph.outputs]
-    graph.connect()
-
-
-def _replaced(argument: Any, by: dict[Value, Value]) -> Any:
-    if isinstance(argument, Value):
-        return by.get(argument, argument)
-    if isinstance(argument, dict):
-        return {name: _replaced(value, by) for name, value in argument.items()}
-    return [_replaced(item, by) for item in argument] if isinstance(argument, list | tuple) else argument
-
-
-Rule = Callable[[Node, Builder], Value | None]
-"""The value that takes the place of a node's, made by the builder; None where the rule does not apply."""
 
 
 def masked_softmax(self: Tensor, dim: int, mask: Tensor) -> Tensor:
@@ -140,9 +61,6 @@ def _softmax(build: Builder, logits: Value, dim: int, kept: Tensor | None) -> Va
     return build(
         masked_softmax, operation="codeword.masked_softmax", self=logits, dim=dim, mask=build.constant(kept)
     )
-
-
-VIEWS = ("aten.view", "aten.reshape", "aten._unsafe_view", "aten.unsqueeze", "aten.squeeze")
 
 
 def masked(node: Node, build: Builder) -> Value | None:
@@ -200,46 +118,6 @@ def _mask_of(node: Node) -> tuple[Value, Tensor] | None:
     return None
 
 
-def rms(node: Node, build: Builder) -> Value | None:
-    """x rsqrt(mean(x^2) + epsilon), times a gain a channel."""
-    if node.operation not in ("aten.mul", "aten.mul_"):
-        return None
-    for x, factor in ((node["self"], node["other"]), (node["other"], node["self"])):
-        if not isinstance(x, Value) or not isinstance(factor, Value):
-            continue
-        epsilon = _mean_square(factor, x)
-        if epsilon is not None:
-            return build(ATEN.rms_norm.default, x, [x.extent[-1]], None, epsilon)
-        norm = x.producer
-        plain = norm is not None and norm.operation == "aten.rms_norm" and norm["weight"] is None
-        if plain and factor.constant and factor.elements == x.extent[-1] and len(x.users) == 1:
-            gain = build.constant(factor.data.reshape(-1))
-            return build(ATEN.rms_norm.default, norm["input"], norm["normalized_shape"], gain, norm["eps"])
-    return None
-
-
-def _mean_square(factor: Value, x: Value) -> float | None:
-    """Epsilon of rsqrt(mean over the last axis of x^2 + epsilon)."""
-    root = factor.producer
-    if root is None or root.operation != "aten.rsqrt":
-        return None
-    added = root["self"].producer
-    if added is None or added.operation not in ("aten.add", "aten.add_"):
-        return None
-    number = added["other"]
-    number = float(number.data) if isinstance(number, Value) and number.constant else number
-    mean = added["self"].producer
-    if not isinstance(number, float) or mean is None or mean.operation != "aten.mean":
-        return None
-    axes = [axis % len(x.extent) for axis in mean["dim"] or []]
-    power = mean["self"].producer
-    if axes != [len(x.extent) - 1] or power is None:
-        return None
-    squared = power.operation == "aten.pow" and power["self"] is x and power.arguments.get("exponent") == 2
-    product = power.operation == "aten.mul" and power["self"] is x and power["other"] is x
-    return number if squared or product or power.operation == "aten.square" else None
-
-
 def turned(node: Node, build: Builder) -> Value | None:
     """Rotary embedding: cat(-x2, x1) times a constant is x turned by half, times the constant with signs."""
     if node.operation != "aten.mul":
@@ -275,7 +153,3 @@ def _rotated(joined: Value) -> Value | None:
     if not torch.equal(first.run({x: places})[0], places[..., :half]):
         return None
     return x if torch.equal(second.run({x: places})[0], places[..., half:]) else None
-
-
-RULES: tuple[Rule, ...] = (attention, masked, rms, rms, turned)
-"""In their order; `rms` twice, for the norm and for its gain."""

@@ -91,9 +91,15 @@ def table(found: Sequence[Fidelity], worst: int = 5) -> str:
     rows = sorted(found, key=lambda one: min(one.alone_db - ALONE, one.sqnr_db - WHOLE))[:worst]
     last = found[-1]
     lines = [f"{'tensor':40} {'SQNR dB':>8} {'alone dB':>8} {'corr.':>7}"]
-    for one in [last, *(row for row in rows if row is not last)]:
-        lines.append(f"{one.name:40} {one.sqnr_db:8.1f} {one.alone_db:8.1f} {one.correlation:7.4f}")
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            *lines,
+            *(
+                f"{one.name:40} {one.sqnr_db:8.1f} {one.alone_db:8.1f} {one.correlation:7.4f}"
+                for one in [last, *(row for row in rows if row is not last)]
+            ),
+        ]
+    )
 
 
 def require(found: Sequence[Fidelity], allow: Collection[str]) -> None:
@@ -113,6 +119,7 @@ def require(found: Sequence[Fidelity], allow: Collection[str]) -> None:
         raise InputError(
             "quantized tensors",
             len(bad),
-            f"are far from the float network (least {ALONE:.0f} dB a layer alone, {WHOLE:.0f} dB the output):\n{table(bad)}",
+            f"are far from the float network (least {ALONE:.0f} dB a layer alone, {WHOLE:.0f} dB the output):"
+            f"\n{table(bad)}",
             "calibrate on more data or with another observer, or name them in allow=[...]",
         )

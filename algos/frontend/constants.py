@@ -10,14 +10,11 @@ import torch
 from algos.frontend.calibrate import Activation, Histogram
 from algos.frontend.emit import Product
 from algos.frontend.graph import Node, Value
-from algos.frontend.layout import Layout
+from algos.frontend.layout import Layout, strides
 from algos.frontend.lower import Held, Lowering, on_map, per_channel, ratio, ratios
 from algos.frontend.movement import gathered, positions
 from algos.frontend.operator import Missing
 from sim.network import Add, Constant, Multiply
-
-HALF = 64.0
-"""The integer weight that stands for a gain of 1: accumulators keep six bits below a step of the input."""
 
 
 def affine_layer(to: Lowering, node: Node, source: Value, gain: torch.Tensor, offset: torch.Tensor) -> None:
@@ -85,12 +82,6 @@ def expanded(to: Lowering, value: Value, out: Value) -> Held:
         return held
     numbers = torch.arange(value.elements).reshape(value.extent).expand(out.extent)
     places = positions(held.layout)[numbers.reshape(-1).numpy()]
-    rows = tuple((stride, size) for stride, size in zip(_strides(out.extent), out.extent, strict=True))
+    rows = tuple((stride, size) for stride, size in zip(strides(out.extent), out.extent, strict=True))
     to.held[out] = gathered(to, held, places, Layout(rows[-1:], rows[:-1]), f"{held.tensor}.repeated")
     return to.held[out]
-
-
-def _strides(extent: tuple[int, ...]) -> list[int]:
-    from algos.frontend.layout import strides
-
-    return strides(extent)

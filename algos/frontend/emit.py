@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from algos.frontend.lower import Held, Lowering, Tail, table
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import int8_weight, requantization
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv, DenseWeight, Requantization, Weight
+from sim.network import CodebookWeight, Conv, DenseWeight, Requantization, Reshape, Weight
 
 SMALLEST = 1e-30
 """Of a real step; below it a channel is a constant."""
@@ -28,6 +27,7 @@ class Product:
     Attributes:
         weight: the value that the kernel comes from.
         kernel: [K, C / groups, Ky, Kx].
+        back: the layout that a map takes again afterwards, where the layer works on another one.
         offset: float64 [K], in the place of a bias.
         place, result: where a convolution reads and writes; None for a linear layer, which does at any position.
     """
@@ -38,11 +38,13 @@ class Product:
     place: Layout | None = None
     result: Layout | None = None
     bias: Value | None = None
+    back: Layout | None = None
     offset: np.ndarray | float = 0.0
     groups: int = 1
     stride: list[int] = field(default_factory=lambda: [1, 1])
     padding: list[int] = field(default_factory=lambda: [0, 0])
     dilation: list[int] = field(default_factory=lambda: [1, 1])
+    _columns: np.ndarray | None = None
 
     def lower(self, to: Lowering, source: Value) -> None:
         """Adds the layer.
@@ -51,23 +53,39 @@ class Product:
             Missing: the input does not lie as the layer reads it.
             InputError: a bias beyond 32 bits.
         """
-        coded = to.graph.coded.get(self.weight.origin) if self.weight is not None else None
-        stored, scales = (coded.stored(), coded.scales()) if coded is not None else (None, None)
         held = self._read(to, source)
-        order = self._columns
         assert self.result is not None
+        if self.back is not None:
+            tail = to.tail(self.node.out, self.back)
+            outputs = len(self.kernel)
+            tail = replace(tail, gain=np.ones(outputs), offset=np.zeros(outputs))
+            self._part(to, held, self.node.name, slice(None), tail)
+            return
         tail = to.tail(self.node.out, self.result, affine=True)
-        bias = self.offset if self.bias is None else self.bias.data.double().numpy()
+        pieces = to.pieces(tail) if self.groups == 1 else []
+        if len(pieces) < 2:
+            self._part(to, held, self.node.name, slice(None), tail)
+            return
+        for number, (value, rows, layout) in enumerate(pieces):
+            behind = to.tail(value, layout, affine=True)
+            gain = tail.gain[rows] * behind.gain
+            offset = tail.offset[rows] * behind.gain + behind.offset
+            part = replace(behind, gain=gain, offset=offset)
+            self._part(to, held, f"{self.node.name}.{number}", rows, part)
+
+    def _part(self, to: Lowering, held: Held, name: str, rows: np.ndarray | slice, tail: Tail) -> None:
+        """Some of the outputs as a layer."""
+        bias = self.offset if self.bias is None else self.bias.data.double().numpy()[rows]
         gain, offset = tail.gain, tail.offset + tail.gain * bias
-        wide = self._last(to, tail) and (scales is None or np.ptp(scales) == 0 and np.ptp(gain) == 0)
-        kernel = self.kernel.double()
-        if order is not None:
-            kernel = kernel[:, order]
-            stored = None if stored is None else _reordered(stored, order)
+        kernel, stored, scales = self.kernel.double()[rows], *self._coded(to, rows)
+        wide = self._last(to, tail) and (scales is None or (np.ptp(scales) == 0 and np.ptp(gain) == 0))
         if stored is None:
-            signs = torch.from_numpy(np.where(gain < 0, -1.0, 1.0) if not wide else gain)
+            signs = np.where(gain < 0, -1.0, 1.0) if not wide else gain
             gain = np.abs(gain) if not wide else np.ones_like(gain)
-            values, scales = int8_weight(kernel * signs[:, None, None, None], per_channel=not wide)
+            kernel = kernel * torch.from_numpy(signs)[:, None, None, None]
+            if self._columns is not None:
+                kernel = kernel[:, self._columns]
+            values, scales = int8_weight(kernel, per_channel=not wide)
             stored = DenseWeight(values)
         elif (gain < 0).any():
             raise Missing(
@@ -75,22 +93,36 @@ class Product:
                 "make gains positive before clustering: algos.norms.absorb_gain_signs",
             )
         assert scales is not None
-        self._emit(to, tail, held, stored, scales * gain, offset, wide)
+        self._emit(to, to.name(name), tail, held, stored, scales * gain, offset, wide)
+
+    def _coded(
+        self, to: Lowering, rows: np.ndarray | slice
+    ) -> tuple[CodebookWeight, np.ndarray] | tuple[None, None]:
+        """The rows of a weight that comes from a codebook, with their scales."""
+        part = to.graph.coded.get(self.weight.origin) if self.weight is not None else None
+        if part is None:
+            return None, None
+        whole = part.stored()
+        every = np.arange(whole.shape[0])[rows].reshape(-1)
+        if (
+            len(every) % whole.d
+            or (every.reshape(-1, whole.d) - every[:: whole.d, None] != np.arange(whole.d)).any()
+            or (every[:: whole.d] % whole.d).any()
+        ):
+            raise InputError(
+                "d",
+                whole.d,
+                f"does not divide outputs of {self.node.name} that are read apart",
+                "use a smaller d",
+            )
+        return _cut(whole, every[:: whole.d] // whole.d, self._columns), part.scales()[rows]
 
     def _read(self, to: Lowering, source: Value) -> Held:
         """The input, where the layer reads it."""
-        self._columns: np.ndarray | None = None
         if self.place is not None:
             return to.read(source, self.place)
         inner, outer = source.extent[-1], self.node.out.extent[-1]
-        held = to.held[source]
-        if held.layout.map[0] != inner:
-            rest = tuple((s, n) for s, n in held.layout.order)
-            want = Layout(((1, inner),), _without(rest, inner))
-            held = to.read(source, want)
-        order = Layout(held.layout.channels).index().reshape(-1)
-        if sorted(order) != list(range(inner)):
-            raise Missing("sums over elements that do not lie along channels", "a layer that permutes a map")
+        held, order = to.along_channels(source)
         if not np.array_equal(order, np.arange(inner)):
             self._columns = order
         rows, columns = (
@@ -107,6 +139,7 @@ class Product:
     def _emit(
         self,
         to: Lowering,
+        name: str,
         tail: Tail,
         held: Held,
         stored: Weight,
@@ -115,7 +148,6 @@ class Product:
         wide: bool,
     ) -> None:
         """The layer, whose sums have steps scales * scale of the input."""
-        name = to.name(self.node.name)
         # A channel of almost no gain is a constant: a larger step leaves its accumulator, below
         # 2^20, under a thousandth of the offset, and its bias in 32 bits.
         real = scales * held.scale
@@ -148,6 +180,9 @@ class Product:
                 (dy, dx),
             )
         )
+        if self.back is not None:
+            flat, name = name, to.name(f"{name}.view")
+            to.add(Reshape(name, flat, tail.layout.map, out.zero_point))
         to.held[tail.out] = Held(name, out, tail.layout)
 
     @staticmethod
@@ -161,20 +196,14 @@ class Product:
         return replace(plain, table=table(tail.function, inner, out), table_zero_point=out.zero_point), out
 
 
-def _without(digits: Any, inner: int) -> Any:
-    """Digits of what is not the innermost `inner` elements."""
-    found = []
-    for stride, size in digits:
-        if stride >= inner:
-            found.append((stride, size))
-        elif stride * size > inner and inner % stride == 0:
-            found.append((inner, stride * size // inner))
-    return tuple(found)
+def _cut(weight: CodebookWeight, groups: np.ndarray, columns: np.ndarray | None) -> CodebookWeight:
+    """Some groups of d outputs, with the input channels in another order."""
+    order = slice(None) if columns is None else columns
 
+    def cut(codes: np.ndarray | None) -> np.ndarray | None:
+        return None if codes is None else codes[groups][:, order]
 
-def _reordered(weight: CodebookWeight, columns: np.ndarray) -> CodebookWeight:
-    """With its input channels in another order; codewords run along outputs."""
-    masks, signs = (
-        None if codes is None else codes[:, columns] for codes in (weight.mask_codes, weight.signs)
+    assignments = weight.assignments[groups][:, order]
+    return replace(
+        weight, assignments=assignments, mask_codes=cut(weight.mask_codes), signs=cut(weight.signs)
     )
-    return replace(weight, assignments=weight.assignments[:, columns], mask_codes=masks, signs=signs)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -12,15 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from algos.body import Trainable
+from algos.data.fashion_mnist import Images
 from algos.frontend import compare
-from algos.frontend.calibrate import Activation, Histogram, Scheme
+from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.graph import Graph, Value, evaluating, record
 from algos.frontend.layout import usual
 from algos.frontend.lower import Lowering
 from algos.frontend.operators import OPERATORS
 from algos.frontend.rewrites import rewrite
+from algos.models.resnet import ResNet
+from algos.training import normalize
 from sim.errors import InputError
 from sim.network import Network, TensorSpec
+
+BATCH = 64
+"""Of our own models' calibration images."""
+
+Renaming = Mapping[str, str | Callable[[re.Match[str]], str]]
 
 ELEMENTS = 2**25
 """Of all values that are held at once while the float network runs: 128 MiB."""
@@ -40,9 +48,9 @@ def quantize(
     *,
     name: str = "",
     input: Activation | None = None,
-    scheme: Scheme = Scheme(),
+    scheme: Scheme | None = None,
     metadata: Mapping[str, object] | None = None,
-    rename: Mapping[str, str] | None = None,
+    rename: Renaming | None = None,
     allow: Collection[str] = (),
 ) -> Quantized:
     """INT8 weights and activations; codebooks, assignments, masks and signs stay as they are.
@@ -52,7 +60,7 @@ def quantize(
         batches: tensors, or tuples, lists or dictionaries that begin with one; each of one size but for n.
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input; by default from the batches.
-        scheme: how activations become INT8.
+        scheme: how activations become INT8, by default with zero points and least squared error.
         rename: regular expressions in the names of layers, and what replaces them.
         allow: patterns of the names of tensors that may be far from the float network's on the first batch.
 
@@ -60,6 +68,7 @@ def quantize(
         InputError: no batches, a tensor that is not finite, everything that has no layer of integers, a psum that
             may exceed 32 bits, or a tensor that is too far from the float network's.
     """
+    scheme = scheme or Scheme()
     require_finite(module)
     stream = (first_tensor(batch) for batch in batches)
     try:
@@ -87,6 +96,51 @@ def quantize(
     found = compare.compare(network, images, floats(graph, some), held)
     compare.require(found, allow)
     return Quantized(network, tuple(found))
+
+
+RENAMED = {
+    r"^conv$": "stem",
+    r"^mean$": "pool",
+    r"^blocks\.(\d+)": r"block\1",
+    r"shortcut\.0": "shortcut",
+    r"^patches\.project": "patches",
+    r"attention\.qkv\.([012])": lambda found: "qkv"[int(found[1])],
+    r"in_proj\.([01])": lambda found: ("u", "gate")[int(found[1])],
+    r"ways\.([01])": lambda found: ("forward", "backward")[int(found[1])],
+    r"x_proj\.([012])": lambda found: ("low", "b", "c")[int(found[1])],
+}
+"""Names in the networks of our own models."""
+
+
+def export(
+    model: Trainable, calibration: Images, *, name: str, metadata: Mapping[str, object] | None = None
+) -> Network:
+    """`quantize` of a network for grey 28x28 pictures, whose input is the byte - 128.
+
+    A ResNet keeps zero points of 0, so that what a ReLU left out is a zero operand.
+
+    Args:
+        calibration: images that set the activation scales; a few hundred.
+
+    Raises:
+        InputError: as `quantize`.
+    """
+    require_calibration(calibration)
+    return quantize(
+        model,
+        normalize(calibration.pixels).split(BATCH),
+        input=PIXELS,
+        scheme=Scheme(symmetric=isinstance(model, ResNet)),
+        name=name,
+        metadata=metadata,
+        rename=RENAMED,
+    ).network
+
+
+def require_calibration(images: Images) -> None:
+    """Raises InputError where there are none."""
+    if not len(images):
+        raise InputError("calibration", 0, "no images", "give a few hundred training images")
 
 
 def first_tensor(batch: Any) -> Tensor:
@@ -166,7 +220,7 @@ def floats(graph: Graph, images: Tensor) -> dict[Value, Tensor]:
     return dict(zip(order, found, strict=True))
 
 
-def renamed(network: Network, rename: Mapping[str, str]) -> Network:
+def renamed(network: Network, rename: Renaming) -> Network:
     """With other names of layers."""
     if not rename:
         return network

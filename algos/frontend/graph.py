@@ -199,7 +199,7 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
                 rules = {
                     target: rule
                     for target, rule in torch.export.default_decompositions().items()
-                    if overload(target) not in known and overload(target) not in SAME
+                    if overload(target) not in {*known, *SAME}
                 }
             program = program.run_decompositions(rules)
         except Exception as error:  # torch raises what its tracer and the module do
@@ -223,12 +223,19 @@ def plain(module: nn.Module) -> tuple[nn.Module, dict[str, CodedWeight]]:
         for path, layer in module.named_modules()
         if (part := attached(layer)) is not None
     }
-    if not coded:
+    if not any(nn.utils.parametrize.is_parametrized(layer) for layer in module.modules()):
         return module, coded
-    module = copy.deepcopy(module)
-    for path, layer in list(module.named_modules()):
-        if attached(layer) is not None:
-            nn.utils.parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    with torch.no_grad():
+        module = copy.deepcopy(module)
+        for layer in module.modules():
+            if not nn.utils.parametrize.is_parametrized(layer):
+                continue
+            tensors = {name: getattr(layer, name).detach() for name in layer.parametrizations}  # type: ignore[union-attr]
+            # Torch's own removal would change the class, which the original shares.
+            layer.__class__ = type(layer).__bases__[0]
+            del layer.parametrizations
+            for name, tensor in tensors.items():
+                layer.register_parameter(name, nn.Parameter(tensor, requires_grad=False))
     return module, coded
 
 

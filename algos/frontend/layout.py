@@ -62,6 +62,34 @@ class Layout:
 
         return Layout(*(moved(digits) for digits in self.axes))
 
+    def sliced(self, extent: Extent, axis: int, first: int, count: int) -> tuple[np.ndarray, Layout]:
+        """Channels that hold `count` entries of an axis of the value, and the layout of these.
+
+        Raises:
+            ValueError: the axis does not lie along channels.
+        """
+        after = strides([count if a == axis else n for a, n in enumerate(extent)])
+        before = strides(extent)
+        channel = np.arange(self.map[0])
+        axes: list[Digits] = []
+        for number, digits in enumerate(self.axes):
+            parts = [part for digit in digits for part in split(digit, extent)]
+            kept = []
+            inner = self.map[0]
+            for a, stride, size in parts:
+                inner //= size
+                if a == axis:
+                    if number or size != extent[axis]:
+                        raise ValueError("the axis does not lie along channels")
+                    place = channel // inner % size
+                    channel = channel[(place >= first) & (place < first + count)]
+                    size = count
+                kept.append((stride // before[a] * after[a], size))
+            axes.append(tuple(kept))
+        if extent[axis] > 1 and len(channel) == self.map[0] and count < extent[axis]:
+            raise ValueError("the axis does not lie along channels")
+        return channel, Layout(*axes)
+
     def index(self) -> np.ndarray:
         """int64 [C, H, W]: the element, in row-major order of the value, at each position."""
         axes = []

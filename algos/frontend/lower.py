@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import torch
 
 from algos.frontend.calibrate import SIGNED, Activation, Clamp, Histogram, Scheme
 from algos.frontend.graph import Graph, Node, Value
-from algos.frontend.layout import Layout, usual
+from algos.frontend.layout import Layout, of_axes, usual
 from algos.frontend.movement import gathered, positions
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import multiplier_and_shift
 from algos.frontend.regions import Function, Regions, clamp_of, factor_of, function, start
 from sim.errors import InputError
-from sim.network import Layer, Table, activation_table
+from sim.network import Layer, Reshape, Table, activation_table
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,23 @@ class Lowering:
             self._arranged[key] = gathered(self, held, positions(held.layout), layout, name)
         return self._arranged[key]
 
+    def along_channels(self, value: Value, count: int = 1) -> tuple[Held, np.ndarray]:
+        """Where a value lies with its last `count` axes along channels, and the entry of these in each channel."""
+        inner, held = prod(value.extent[-count:]), self.held[value]
+        order = Layout(held.layout.channels).index().reshape(-1)
+        if np.array_equal(np.sort(order), np.arange(inner)):
+            return held, order
+        rest = tuple(
+            (max(stride, inner), size if stride >= inner else stride * size // inner)
+            for stride, size in held.layout.order
+            if stride * size > inner
+        )
+        want = Layout(((1, inner),), rest)
+        if want.order != held.layout.order:
+            axes = list(range(len(value.extent)))
+            want = of_axes(value.extent, axes[-count:], axes[:-count])
+        return self.read(value, want), np.arange(inner)
+
     def turned(self, held: Held, negative: bool) -> Held:
         """The same, or a tensor of the negated values."""
         if not negative:
@@ -145,7 +163,17 @@ class Lowering:
         return name
 
     def add(self, layer: Layer) -> None:
-        self.layers.append(layer)
+        """A layer; one that moves nothing stands right behind its source, so as not to part an addition from the
+        convolution that it rides on."""
+        if isinstance(layer, Reshape):
+            self.layers.insert(self.age(layer.input), layer)
+        else:
+            self.layers.append(layer)
+
+    def age(self, tensor: str) -> int:
+        """Number of layers up to the one that makes a tensor, 0 for the input."""
+        names = [layer.name for layer in self.layers]
+        return names.index(tensor) + 1 if tensor in names else 0
 
     def tail(self, value: Value, layout: Layout, affine: bool = False) -> Tail:
         """What follows a value, with layout `layout`, and can be part of the layer that makes it.
@@ -183,6 +211,30 @@ class Lowering:
         if clamp is not None:
             return Tail(value, layout, gain, offset, ends[0], clamp)
         return Tail(value, layout, gain, offset, ends[0], function=after)
+
+    def pieces(self, tail: Tail) -> list[tuple[Value, np.ndarray, Layout]]:
+        """Parts that alone are read of what a layer gives: each with the channels that it takes and its layout.
+
+        The layer as a whole where something reads the whole.
+        """
+        whole = [(tail.end, np.arange(tail.layout.map[0]), tail.layout)]
+        users = list(dict.fromkeys(tail.end.users))
+        if tail.end in self.graph.outputs or not users:
+            return whole
+        found = []
+        for node in users:
+            pieces = node.operator.pieces(node) if node.operator else []
+            if not pieces:
+                return whole
+            for piece in pieces:
+                try:
+                    part = tail.layout.sliced(tail.end.extent, piece.axis, piece.first, piece.count)
+                except ValueError:
+                    return whole
+                if piece.value.users or piece.value in self.graph.outputs:
+                    found.append((piece.value, *part))
+        self.absorbed.update(users)
+        return found
 
     def emitted(self, tail: Tail) -> Activation:
         """Scale, zero point and clamp of what a layer without a table of its own emits."""

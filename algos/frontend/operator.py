@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from algos.frontend.graph import Node
+from algos.frontend.graph import Node, Value
 from algos.frontend.layout import Layout
 from sim.importers.steps import Step, Tensor
 
@@ -37,6 +37,16 @@ class Call:
     def source(self) -> Tensor:
         """The first tensor among the arguments."""
         return next(value for value in self.arguments.values() if isinstance(value, Tensor))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`count` entries from `first` on along an axis of a value."""
+
+    value: Value
+    axis: int
+    first: int
+    count: int
 
 
 class Missing(Exception):
@@ -93,6 +103,10 @@ class Operator(ABC):
     def moved(self, node: Node, layout: Layout) -> Layout | None:
         """Of a view: the layout of the result from that of the source; None where elements would have to move."""
         return None
+
+    def pieces(self, node: Node) -> list[Piece]:
+        """Of a part: what each result is of the source; empty for other operators and other steps than 1."""
+        return []
 
     @property
     def lowers(self) -> bool:

@@ -77,7 +77,8 @@ def start(value: Value, held: Collection[Value]) -> Value:
     found: set[Value] = set()
     todo = [value]
     while todo:
-        assert (producer := todo.pop().producer) is not None
+        producer = todo.pop().producer
+        assert producer is not None
         for operand in producer.inputs:
             if operand in held:
                 found.add(operand)

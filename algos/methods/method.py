@@ -9,8 +9,7 @@ from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_typ
 
 from algos.body import Trainable
 from algos.data.fashion_mnist import Images
-from algos.frontend.export import export
-from algos.frontend.lowering import require_calibration
+from algos.frontend.export import export, require_calibration
 from algos.models.deit import DeiT
 from algos.models.resnet import ResNet
 from algos.models.vim import Vim

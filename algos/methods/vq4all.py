@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from algos.body import Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.lowering import require_calibration
+from algos.frontend.export import require_calibration
 from algos.methods.method import PRECISION_HELP, Data, Method, described
 from algos.norms import gains_kept_positive
 from algos.precision import Precision, computing, resolved

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from algos.frontend.operator import Operator
 from algos.frontend.operators.arithmetic import Arithmetic, Where
 from algos.frontend.operators.attention import Attention
 from algos.frontend.operators.hidden import HIDDEN, Hidden
 from algos.frontend.operators.joins import Join, Upsampling
-from algos.frontend.operators.movements import Movement, Padding, Roll
+from algos.frontend.operators.movements import Embedding, Movement, Padding, Roll
 from algos.frontend.operators.norms import BatchNorm, GroupNorm, MaskedSoftMax, Norm, SoftMax
-from algos.frontend.operator import Operator
 from algos.frontend.operators.pointwise import Clamp, Lookup, Power, Slopes
 from algos.frontend.operators.pooling import Adaptive, Reduction, Window
 from algos.frontend.operators.products import AddedProduct, Convolution, Linear, MatrixProduct
 from algos.frontend.operators.scan import SelectiveScan
-from algos.frontend.operators.views import Expansion, Flat, Part, Parts, Permutation, View
+from algos.frontend.operators.views import Flat, Permutation, View
 
 OPERATORS: dict[str, Operator] = {
     f"{operator.namespace}.{name}": operator
@@ -37,9 +37,6 @@ OPERATORS: dict[str, Operator] = {
         View(),
         Flat(),
         Permutation(),
-        Expansion(),
-        Part(),
-        Parts(),
         Window(),
         Adaptive(),
         Reduction(),
@@ -47,6 +44,8 @@ OPERATORS: dict[str, Operator] = {
         Padding(),
         Movement(),
         Roll(),
+        Embedding(),
+        Where(),
         Upsampling(),
     )
     for name in operator.names

@@ -119,6 +119,12 @@ def both(to: Lowering, out: Value, left: Value, right: Value) -> tuple[Held, Hel
     """Two values that broadcast to `out`: the one that is as large first, or else the first one repeated."""
     if left.extent != out.extent and right.extent == out.extent:
         left, right = right, left
+    if left.extent == right.extent:
+        # The newer one stays where it lies: an addition rides on a convolution right before it.
+        one, two = to.held[left], to.held[right]
+        if to.age(one.tensor) >= to.age(two.tensor):
+            return one, to.read(right, one.layout)
+        return to.read(left, two.layout), two
     first = expanded(to, left, out)
     if right.extent == out.extent:
         return first, to.read(right, first.layout)

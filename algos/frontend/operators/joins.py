@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from algos.frontend.graph import Node
 from algos.frontend.constants import operand
+from algos.frontend.graph import Node
 from algos.frontend.layout import Layout, of_axes, split, strides
 from algos.frontend.lower import Lowering, ratios
 from algos.frontend.operator import Call, Missing, Operator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -10,9 +11,12 @@ from algos.frontend.graph import Node
 from algos.frontend.layout import of_axes
 from algos.frontend.lower import Held, Lowering
 from algos.frontend.movement import affine, move
-from algos.frontend.operator import Call, Missing, Operator
+from algos.frontend.operator import Call, Missing, Operator, Piece
 from sim.importers.steps import Step, view, work
 from sim.network import Rearrange
+
+APART = ("slice", "select", "narrow", "chunk", "split", "split_with_sizes", "unbind", "tensor_split")
+"""Movements that take consecutive entries of one axis."""
 
 
 class Movement(Operator):
@@ -39,12 +43,28 @@ class Movement(Operator):
         "split_with_sizes",
         "unbind",
         "tensor_split",
+        "unfold",
     )
 
     def steps(self, call: Call) -> list[Step]:
         first, *others = call.outputs
         return [view(call.name, call.source, first)] + [
             view(f"{call.name}.{number}", call.source, out) for number, out in enumerate(others, 1)
+        ]
+
+    def pieces(self, node: Node) -> list[Piece]:
+        kind, source = node.operation.removeprefix("aten."), node.source
+        step = node.arguments.get("step") or 1
+        if kind not in APART or step != 1:
+            return []
+        axis = (node.arguments.get("dim") or 0) % len(source.extent)
+        kept = kind not in ("select", "unbind")
+        counts = [value.extent[axis] if kept else 1 for value in node.outputs]
+        first = node.arguments.get("index" if kind == "select" else "start") or 0
+        firsts = accumulate(counts, initial=first % source.extent[axis])
+        return [
+            Piece(value, axis, first, count)
+            for value, first, count in zip(node.outputs, firsts, counts, strict=False)
         ]
 
     def lower(self, node: Node, to: Lowering) -> None:
@@ -182,3 +202,13 @@ def _groups(apart: list[int], rest: list[int]) -> list[list[int]]:
         if max(rest) > axis
         else [rest, [axis], []]
     )
+
+
+class Embedding(Operator):
+    """Rows of a table by whole numbers."""
+
+    names = ("embedding",)
+    fix = "give the embedded tokens as the network's input"
+
+    def steps(self, call: Call) -> list[Step]:
+        return [view(call.name, call.source, call.out)]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from algos.frontend.calibrate import Activation
 from algos.frontend.constants import affine_layer
 from algos.frontend.graph import Node
 from algos.frontend.layout import Layout, of_axes
@@ -15,7 +16,6 @@ from algos.frontend.lower import Lowering
 from algos.frontend.operator import Call, Missing, Operator
 from sim.importers.steps import Form, Step, pointwise, work
 from sim.network import LayerNorm, Softmax, exponent_table, norm_constants
-from algos.frontend.calibrate import Activation
 
 PROBABILITY = Activation(1 / 256, -128)
 """What a softmax gives."""
@@ -70,12 +70,7 @@ class Norm(Operator):
     def lower(self, node: Node, to: Lowering) -> None:
         source, rms = node["input"], node.operation == "aten.rms_norm"
         channels = prod(node["normalized_shape"])
-        held = to.held[source]
-        order = Layout(held.layout.channels).index().reshape(-1)
-        if sorted(order) != list(range(channels)):
-            axes, count = list(range(len(source.extent))), len(node["normalized_shape"])
-            held = to.read(source, of_axes(source.extent, axes[-count:], axes[:-count]))
-            order = np.arange(channels)
+        held, order = to.along_channels(source, len(node["normalized_shape"]))
         tail = to.tail(node.out, held.layout)
         out = to.emitted(tail)
         gain, bias = (

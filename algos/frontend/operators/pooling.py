@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from algos.frontend.graph import Node, Value
 from algos.frontend.layout import Layout, of_axes, split
-from algos.frontend.lower import Lowering, Tail, ratio
+from algos.frontend.lower import Held, Lowering, Tail, ratio
 from algos.frontend.operator import Call, Missing, Operator
 from algos.frontend.operators.products import per_axis
 from sim.importers.steps import Step, work
@@ -67,7 +68,7 @@ def pooled(
         to.add(Pool(name, held.tensor, "max", (ky, kx), (sy, sx), (py, px), 1, 1, out.zero_point, low, high))
         to.settle(unclamped(tail), name, out)
         return
-    out = to.emitted(tail)
+    out = to.emitted(averaged(tail, held))
     m, s = ratio(held.scale / out.scale / divisor)
     to.add(
         Pool(
@@ -90,6 +91,13 @@ def pooled(
 def unclamped(tail: Tail) -> Tail:
     """Of a layer that keeps its input's scale: a function behind it is not part of it."""
     return Tail(tail.end, tail.layout, tail.gain, tail.offset, tail.end)
+
+
+def averaged(tail: Tail, held: Held) -> Tail:
+    """A mean of what is never negative is not either."""
+    a = held.activation
+    never = a.low >= a.zero_point and tail.function is None
+    return replace(tail, clamp=(max(tail.clamp[0], 0.0), tail.clamp[1])) if never else tail
 
 
 class Adaptive(Operator):
@@ -168,7 +176,7 @@ def mean(node: Node, to: Lowering, source: Value, axes: list[int], total: bool =
         held = to.read(source, of_axes(extent, kept, sorted(reduced)))
     scale = tuple(held.layout.channels)
     tail = to.tail(node.out, _reduced(scale, extent, axes))
-    out = to.emitted(tail)
+    out = to.emitted(averaged(tail, held))
     name = to.name(node.name)
     m, s = ratio(held.scale / out.scale / (1 if total else elements))
     to.add(AveragePool(name, held.tensor, m, s, out.zero_point, out.low, out.high))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from algos.frontend.constants import operand
 from algos.frontend.emit import Product
-from algos.frontend.graph import Node
+from algos.frontend.graph import Node, Value
 from algos.frontend.layout import of_axes
 from algos.frontend.lower import Lowering, ratio
 from algos.frontend.operator import Call, Missing, Operator
@@ -108,6 +108,9 @@ class MatrixProduct(Operator):
     def lower(self, node: Node, to: Lowering) -> None:
         """Head by head: all axes but the last two are heads."""
         left, right = list(node.arguments.values())[:2]
+        if right.constant and len(right.extent) == 2:
+            Product(node, right, right.data.T[:, :, None, None]).lower(to, left)
+            return
         axes = len(node.out.extent)
         if len(left.extent) != axes or len(right.extent) != axes or left.extent[:-2] != right.extent[:-2]:
             raise Missing(
@@ -119,7 +122,7 @@ class MatrixProduct(Operator):
             of_axes(right.extent, [*heads, row], [column]),
             of_axes(right.extent, [*heads, column], [row]),
         )
-        transposed = right.constant or to.held[right].layout != plain
+        transposed = right.constant or to.held[right].layout.order != plain.order
         b = operand(to, right, turned if transposed else plain)
         tail = to.tail(node.out, of_axes(node.out.extent, [*heads, column], [row]))
         out, name = to.emitted(tail), to.name(node.name)
@@ -137,6 +140,15 @@ class AddedProduct(Operator):
     def steps(self, call: Call) -> list[Step]:
         added, left, right = (value for value in call.arguments.values() if isinstance(value, Tensor))
         return biased(call, left, right, added)
+
+    def lower(self, node: Node, to: Lowering) -> None:
+        added, left, right = (value for value in node.arguments.values() if isinstance(value, Value))
+        linear = added.constant and len(added.extent) == 1 and right.constant and len(right.extent) == 2
+        if not linear or not node["beta"] == node["alpha"] == 1:
+            raise Missing("a product of two activations with a summand", "multiply, then add")
+        made = Product(node, right, right.data.T[:, :, None, None])
+        made.bias = added
+        made.lower(to, left)
 
 
 def per_axis(value: list[int] | int, axes: int) -> list[int]:

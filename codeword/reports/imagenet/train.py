@@ -24,7 +24,7 @@ from algos import reference
 from algos.data import imagenet
 from algos.data.fashion_mnist import Images
 from algos.frontend.export_convs import export_module
-from algos.frontend.lowering import SIGNED
+from algos.frontend.export import SIGNED
 from algos.frontend.quantize import Activation, calibrate
 from algos.methods import mvq, ssvq, vq
 from algos.methods.method import Data, Method

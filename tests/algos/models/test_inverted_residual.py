@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from algos import reference
 from algos.frontend.export_convs import export_module
-from algos.frontend.lowering import Lowering
+from algos.frontend.export import Lowering
 from algos.frontend.quantize import Activation
 from algos.models.inverted_residual import EFFICIENTNET_LITE0, MOBILENET_V2, InvertedResidualNet, Stage
 from sim.errors import InputError

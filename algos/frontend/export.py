@@ -231,10 +231,10 @@ def renamed(network: Network, rename: Renaming) -> Network:
             names[layer.name] = re.sub(pattern, name, names[layer.name])
     layers = []
     for layer in network.layers:
-        sources = (
-            {"inputs": tuple(names[one] for one in layer.inputs)}
-            if len(layer.inputs) > 1 or not hasattr(layer, "input")
-            else {"input": names[layer.inputs[0]]}
-        )
+        sources: dict[str, Any] = {}
+        if hasattr(layer, "input"):
+            sources = {"input": names[layer.input]}
+        elif layer.inputs:
+            sources = {"inputs": tuple(names[one] for one in layer.inputs)}
         layers.append(replace(layer, name=names[layer.name], **sources))  # type: ignore[type-var]
     return replace(network, layers=tuple(layers))

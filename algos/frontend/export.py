@@ -154,8 +154,11 @@ def first_tensor(batch: Any) -> Tensor:
 
 def require_finite(model: nn.Module) -> None:
     """Raises InputError where a tensor of the model is not."""
+    buffers = {name for name, _ in model.named_buffers()}  # masks of attention hold -inf
     for field, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not tensor.is_floating_point() or torch.isfinite(tensor).all():
+            continue
+        if field not in buffers or torch.isnan(tensor).any() or (tensor == torch.inf).any():
             raise InputError(
                 field, float("nan"), "holds NaN or infinity", "repair the checkpoint before exporting it"
             )

@@ -85,9 +85,7 @@ def masked(node: Node, build: Builder) -> Value | None:
     if kept is None and mask.dtype != torch.bool:
         return None
     for one in reversed(views):
-        inner = build(
-            one.function, *(inner if value is one.source else value for value in one.arguments.values())
-        )
+        inner = build(ATEN.reshape.default, inner, list(one.out.extent))
     whole = (whole if mask.dtype == torch.bool else whole > MASKED).reshape(node["self"].extent)
     return _softmax(build, inner, node["dim"], whole)
 
@@ -101,21 +99,19 @@ def _mask_of(node: Node) -> tuple[Value, Tensor] | None:
             left, right = right, left
         if right.constant and left.extent == node.out.extent and bool((right.data <= MASKED).any()):
             return left, right.data
-    if node.operation in ("aten.masked_fill", "aten.masked_fill_"):
-        mask, value = arguments["mask"], arguments["value"]
-        level = float(value.data) if isinstance(value, Value) and value.constant else value
-        if mask.constant and not isinstance(level, Value) and float(level) <= MASKED:
-            return arguments["self"], ~mask.data
-    if node.operation == "aten.where":
-        condition, left, right = (arguments.get(n) for n in ("condition", "self", "other"))
-        if (
-            condition.constant
-            and isinstance(right, Value)
-            and right.constant
-            and float(right.data.max()) <= MASKED
-        ):
-            return left, condition.data
+    if node.operation in ("aten.masked_fill", "aten.masked_fill_") and arguments["mask"].constant:
+        return (arguments["self"], ~arguments["mask"].data) if _low(arguments["value"]) else None
+    if node.operation == "aten.where" and arguments["condition"].constant:
+        left, right, kept = arguments["self"], arguments["other"], arguments["condition"].data
+        return (left, kept) if _low(right) else (right, ~kept) if _low(left) else None
     return None
+
+
+def _low(value: Value | float) -> bool:
+    """Whether a number or constant hides what it is put in the place of."""
+    if isinstance(value, Value):
+        return value.constant and float(value.data.max()) <= MASKED
+    return float(value) <= MASKED
 
 
 def turned(node: Node, build: Builder) -> Value | None:

@@ -15,7 +15,6 @@ from algos.data.fashion_mnist import Images
 from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.graph import Graph, Value
-from algos.frontend.layout import usual
 from algos.frontend.lower import Lowering, Renaming
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
@@ -85,7 +84,7 @@ def quantize(
     lowering = Lowering(graph, seen, scheme, quantized, rename or {})
     with torch.no_grad():
         layers = tuple(lowering.run())
-    layout = usual(source.extent)
+    layout = lowering.held[source].layout
     spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
     network = Network(name or type(module).__name__, spec, layers, metadata or {})
     some = first[: min(COMPARED, chunk(graph))]
@@ -151,8 +150,11 @@ def first_tensor(batch: Any) -> Tensor:
 
 def require_finite(model: nn.Module) -> None:
     """Raises InputError where a tensor of the model is not."""
+    buffers = {name for name, _ in model.named_buffers()}  # masks of attention hold -inf
     for field, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not tensor.is_floating_point() or torch.isfinite(tensor).all():
+            continue
+        if field not in buffers or torch.isnan(tensor).any() or (tensor == torch.inf).any():
             raise InputError(
                 field, float("nan"), "holds NaN or infinity", "repair the checkpoint before exporting it"
             )

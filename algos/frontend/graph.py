@@ -163,5 +163,5 @@ def _values(arguments: Any) -> Iterator[Value]:
 def _filled(argument: Any, known: Mapping[Value, Tensor]) -> Any:
     """An argument with tensors in the place of values."""
     if isinstance(argument, Value):
-        return known[argument] if argument in known else argument.data
+        return known[argument] if argument in known else argument.data  # noqa: SIM401  data is computed
     return [_filled(item, known) for item in argument] if isinstance(argument, list) else argument

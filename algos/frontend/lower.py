@@ -93,7 +93,9 @@ class Lowering:
         self.lacks: list[Lack] = []
         self.absorbed: set[Node] = set()
         (source,) = graph.inputs
-        self.held = {source: Held("input", quantized, usual(source.extent))}
+        signal = any(node.operation == "aten.conv1d" for node in source.users)
+        layout = of_axes(source.extent, [1], [2]) if signal else usual(source.extent)
+        self.held = {source: Held("input", quantized, layout)}
         self._arranged: dict[tuple[Held, Layout], Held] = {}
 
     def run(self) -> list[Layer]:

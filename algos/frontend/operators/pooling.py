@@ -52,11 +52,8 @@ class Window(Operator):
         else:
             held = to.read(source, of_axes(source.extent, [1], *spatial))
         divisor = node.arguments.get("divisor_override") or prod(kernel)
-        uneven = (
-            not largest
-            and not node.arguments.get("divisor_override")
-            and (ends or (max(padding) and not node["count_include_pad"]))
-        )
+        fixed = largest or bool(node.arguments.get("divisor_override"))
+        uneven = not fixed and (bool(ends) or (max(padding) > 0 and not node["count_include_pad"]))
         if not uneven:
             pooled(node, to, held, kernel, stride, padding, None if largest else float(divisor))
             return

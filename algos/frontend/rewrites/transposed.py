@@ -1,91 +1,15 @@
-"""Rules for maps: resampling as products with constant matrices, transposed convolutions as convolutions."""
+"""Transposed convolutions as convolutions."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from algos.frontend.graph import Node, Value
-
-if TYPE_CHECKING:
-    from algos.frontend.rewrites import Builder
+from algos.frontend.rewrites.builder import Builder
 
 ATEN = torch.ops.aten
-
-SEPARABLE = {
-    "aten.upsample_linear1d": 1,
-    "aten.upsample_bilinear2d": 2,
-    "aten.upsample_bicubic2d": 2,
-    "aten.adaptive_avg_pool1d": 1,
-    "aten.adaptive_avg_pool2d": 2,
-    "aten._adaptive_avg_pool2d": 2,
-}
-"""Operators that are a linear map along each of so many last axes."""
-
-
-def resampled(node: Node, build: Builder) -> Value | None:
-    """A product with a constant matrix along each axis, where no pooling or upsampling of windows does it."""
-    axes = SEPARABLE.get(node.operation)
-    if axes is None:
-        return None
-    value = node.source
-    before, after = value.extent[-axes:], node.out.extent[-axes:]
-    if "adaptive" in node.operation and (
-        before == after or all(n % r == 0 for n, r in zip(before, after, strict=True))
-    ):
-        return None
-    for axis in range(-axes, 0):
-        if value.extent[axis] == node.out.extent[axis]:
-            continue
-        matrix = _along(node, axis, axes)
-        if axis == -2:
-            value = build(ATEN.transpose.int, value, -1, -2)
-        value = build(ATEN.matmul.default, value, build.constant(matrix))
-        if axis == -2:
-            value = build(ATEN.transpose.int, value, -1, -2)
-    return value
-
-
-def _along(node: Node, axis: int, axes: int) -> Tensor:
-    """The matrix [n, results] of one axis, from what the operator makes of each unit vector."""
-    source = node.source
-    n, results = source.extent[axis], node.out.extent[axis]
-    shape = [1, n, *[1] * axes]
-    shape[axis] = n
-    units = torch.eye(n).reshape(shape)
-    sizes = [1] * axes
-    sizes[axis] = results
-    if "adaptive" in node.operation:
-        pool = F.adaptive_avg_pool1d if axes == 1 else F.adaptive_avg_pool2d
-        found = pool(units, sizes)  # type: ignore[operator]
-    else:
-        arguments = {
-            name: (None if "scale" in name else value)
-            for name, value in node.arguments.items()
-            if name not in ("self", "input")
-        }
-        size = next(name for name in arguments if "size" in name)
-        first = next(name for name in node.arguments if name in ("self", "input"))
-        arguments["scale_factors"] = None
-        arguments = {k: v for k, v in arguments.items() if k in node.arguments} | {size: sizes}
-        scales = _scales(node, axis, axes)
-        found = node.function(units, *[scales.get(name, value) for name, value in arguments.items()])
-        assert first is not None
-    return found.reshape(n, results)
-
-
-def _scales(node: Node, axis: int, axes: int) -> dict[str, object]:
-    """The factors that an operator was given: without them torch takes those of the sizes."""
-    given = node.arguments.get("scale_factors")
-    if given is None:
-        return {}
-    return {
-        "scale_factors": [given[axis] if place == axis else 1.0 for place in range(-axes, 0)],
-        "output_size": None,
-    }
 
 
 def transposed(node: Node, build: Builder) -> Value | None:
@@ -98,7 +22,7 @@ def transposed(node: Node, build: Builder) -> Value | None:
     stride, padding, dilation = (
         [*v * axes][:axes] if len(v) == 1 else v for v in (node["stride"], node["padding"], node["dilation"])
     )
-    if not weight.constant or not source.extent[0] == 1:
+    if not weight.constant or source.extent[0] != 1:
         return None
     real = _spread(weight.data, dilation)
     groups, outputs = node["groups"], weight.extent[1] * node["groups"]
@@ -124,17 +48,6 @@ def transposed(node: Node, build: Builder) -> Value | None:
         if (skip, count) != (0, value.extent[2 + axis]):
             value = build(ATEN.slice.Tensor, value, 2 + axis, skip, skip + count)
     return value
-
-
-def larger(node: Node, build: Builder) -> Value | None:
-    """The larger or smaller of two tensors: b + relu(a - b), a - relu(a - b)."""
-    if node.operation not in ("aten.maximum", "aten.minimum"):
-        return None
-    a, b = node["self"], node["other"]
-    over = build(ATEN.relu.default, build(ATEN.sub.Tensor, a, b))
-    if node.operation == "aten.maximum":
-        return build(ATEN.add.Tensor, over, b)
-    return build(ATEN.sub.Tensor, a, over)
 
 
 def _spread(weight: Tensor, dilation: list[int]) -> Tensor:
@@ -163,3 +76,8 @@ def _phases(weight: Tensor, stride: list[int], taps: list[int], groups: int) -> 
     return weight.flip([weight.ndim - axes + axis for axis in range(axes)]).reshape(
         -1, inputs // groups, *taps
     )
+
+
+def _each(value: list[int] | int, axes: int) -> list[int]:
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    return values * axes if len(values) == 1 else values

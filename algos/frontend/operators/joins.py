@@ -23,7 +23,7 @@ PARTS = {
 class Join(Operator):
     """One after the other."""
 
-    names = ("cat", "concat")
+    names = ("cat", "concat", "stack")
 
     def steps(self, call: Call) -> list[Step]:
         sources = [tensor for tensor in call["tensors"] if not tensor.constant]

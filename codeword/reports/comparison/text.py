@@ -104,6 +104,7 @@ class Row:
 
     Attributes:
         accuracies: of the integer networks, by seed.
+        starts: of the sparse networks that the method starts from, in float, by seed; elsewhere none.
         cost: of the first seed.
     """
 
@@ -112,6 +113,7 @@ class Row:
     bits: float | None
     ratio: float | None
     accuracies: tuple[float, ...]
+    starts: tuple[float, ...]
     cost: dict[str, Any]
 
     @property
@@ -136,6 +138,7 @@ def rows(runs: Iterable[Run]) -> list[Row]:
             same[0].get("bits_per_weight"),
             same[0].get("compression_ratio"),
             tuple(run["accuracy_integer"] for run in same),
+            tuple(run["accuracy_start"] for run in same if "accuracy_start" in run),
             same[0].get("cost", {}),
         )
         for (network, method), same in found.items()
@@ -150,7 +153,8 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "test images of Fashion-MNIST. Bits are *counted*: assignments, masks, signs and codebooks over the "
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. " + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
-        f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. "
+        f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more; its accuracy in "
+        "float is given, so that what pruning loses and what codewords lose are apart. "
         f"{_exceptions(settings)}Spread is half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(
@@ -211,7 +215,16 @@ def _differences(network: str, found: Sequence[Row]) -> str:
 
 
 def _table(network: str, found: Sequence[Row]) -> str:
-    columns = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", *COST_COLUMNS)
+    columns = (
+        "method",
+        "bits a weight",
+        "ratio",
+        "accuracy",
+        "spread",
+        "seeds",
+        "sparse start",
+        *COST_COLUMNS,
+    )
     return f"## {network}\n\n" + markdown.table(columns, map(_line, found))
 
 
@@ -224,6 +237,7 @@ def _line(row: Row) -> tuple[str, ...]:
         f"{row.mean:.2%}",
         f"± {row.spread:.2%}" if several else "",
         str(len(row.accuracies)),
+        f"{mean(row.starts):.2%}" if row.starts else "",
         *(cost_cells(row.cost) if row.cost else [""] * len(COST_COLUMNS)),
     )
 

@@ -153,9 +153,8 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "test images of Fashion-MNIST. Bits are *counted*: assignments, masks, signs and codebooks over the "
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. " + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
-        f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more; its accuracy in "
-        "float is given, so that what pruning loses and what codewords lose are apart. "
-        f"{_exceptions(settings)}Spread is half of what lies between the best and the worst of the seeds.",
+        f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. "
+        f"{_starts(found)}{_exceptions(settings)}Spread is half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(
             _table(network, [row for row in found if row.network == network])
@@ -215,17 +214,14 @@ def _differences(network: str, found: Sequence[Row]) -> str:
 
 
 def _table(network: str, found: Sequence[Row]) -> str:
-    columns = (
-        "method",
-        "bits a weight",
-        "ratio",
-        "accuracy",
-        "spread",
-        "seeds",
-        "sparse start",
-        *COST_COLUMNS,
-    )
+    columns = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", *COST_COLUMNS)
     return f"## {network}\n\n" + markdown.table(columns, map(_line, found))
+
+
+def _starts(found: Sequence[Row]) -> str:
+    """Accuracies of the sparse networks, where the runs tell them: what pruning loses, apart from codewords."""
+    told = {row.network: f"{mean(row.starts):.2%} on {row.network}" for row in found if row.starts}
+    return f"That sparse start, in float, has {', '.join(told.values())}. " if told else ""
 
 
 def _line(row: Row) -> tuple[str, ...]:
@@ -237,7 +233,6 @@ def _line(row: Row) -> tuple[str, ...]:
         f"{row.mean:.2%}",
         f"± {row.spread:.2%}" if several else "",
         str(len(row.accuracies)),
-        f"{mean(row.starts):.2%}" if row.starts else "",
         *(cost_cells(row.cost) if row.cost else [""] * len(COST_COLUMNS)),
     )
 

@@ -341,6 +341,6 @@ def _relative(name: Variant, about: str) -> Method[VimVqConfig]:
 RELATIVES = (
     _relative("convex", "ViM-VQ that truncates all at the end (its Table 4)"),
     _relative("dkm", "ViM-VQ's search over all codewords, as DKM (arXiv 2108.12659) mixes them"),
-    _relative("vq4dit", "ViM-VQ's search over two fixed candidates, as VQ4DiT (arXiv 2408.17131) mixes them"),
+    _relative("vq4dit", "VQ4DiT as released (arXiv 2408.17131), on images in place of noise"),
 )
 """What `variant` makes of it."""

@@ -154,7 +154,8 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. " + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
         f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. "
-        f"{_starts(found)}{_exceptions(settings)}Spread is half of what lies between the best and the worst of the seeds.",
+        f"{_starts(found)}{_exceptions(settings)}"
+        "Spread is half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(
             _table(network, [row for row in found if row.network == network])

@@ -36,10 +36,16 @@ ELEMENTS = 2**25
 
 @dataclass(frozen=True)
 class Quantized:
-    """A network of integers, and how near each of its tensors is to the float network."""
+    """A network of integers, and what a network file does not hold.
+
+    Attributes:
+        fidelity: how near each tensor is to the float network, in execution order.
+        activations: scale, zero point and clamp of each of them, by name.
+    """
 
     network: Network
     fidelity: tuple[compare.Fidelity, ...]
+    activations: Mapping[str, Activation]
 
 
 def quantize(
@@ -91,7 +97,8 @@ def quantize(
     images = some.double().flatten(1).numpy()[:, layout.index()]
     found = compare.compare(network, images, floats(graph, some), lowering.held)
     compare.require(found, allow)
-    return Quantized(network, tuple(found))
+    activations = {one.tensor: one.activation for one in lowering.held.values()}
+    return Quantized(network, tuple(found), activations)
 
 
 RENAMED: Renaming = {

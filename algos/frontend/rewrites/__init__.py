@@ -8,7 +8,7 @@ from algos.frontend.graph import Graph
 from algos.frontend.operator import Operator
 from algos.frontend.rewrites.attention import attention, masked, turned
 from algos.frontend.rewrites.builder import Rule, apply
-from algos.frontend.rewrites.norms import rms
+from algos.frontend.rewrites.norms import rms, unit
 from algos.frontend.rewrites.products import constant_factor, resampled, stacked, transposed
 from algos.frontend.rewrites.scan import scanned
 
@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     masked,
     rms,
     rms,
+    unit,
     turned,
     constant_factor,
     resampled,

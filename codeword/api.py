@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from sim.results import Simulation
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
 
@@ -220,6 +222,52 @@ def verify(
             rtl_dir=rtl_dir,
             stalls=seed if stalls else None,
         )
+
+
+def quantize(
+    module: nn.Module,
+    batches: Iterable[Any],
+    *,
+    name: str = "",
+    input: tuple[float, int] | None = None,
+    observer: str = "mse",
+    symmetric: bool = False,
+    allow: Sequence[str] = (),
+    report: Callable[[str], None] = lambda _: None,
+) -> Network:
+    """Anyone's trained module in INT8: batch norms folded, activations calibrated, every tensor compared.
+
+    Weights that a method of ours made codebooks of stay codebooks.
+
+    Args:
+        module: takes one tensor [n, ...] and returns one.
+        batches: tensors, or tuples, lists or dictionaries that begin with one; some hundred samples in all.
+        name: of the network; by default the module's class.
+        input: scale and zero point of the network's input, real = scale * (q - zero point); by default from data.
+        observer: mse, minmax or percentile: the range of an activation that the 256 steps cover.
+        symmetric: zero points are 0, so that what a ReLU left out is a zero operand; half the steps are then
+            unused behind it.
+        allow: patterns of the names of layers that may be far from the float network on the first batch.
+        report: called with a table of the output and the worst tensors, in dB.
+
+    Raises:
+        InputError: everything that has no layer of integers, in one error; a tensor far from the float network's;
+            no batches; the extra `algos` is not installed.
+    """
+    with inputs.extra():
+        from algos.frontend import compare, export
+        from algos.frontend.calibrate import Activation, Scheme
+
+    found = export.quantize(
+        module,
+        batches,
+        name=name,
+        input=None if input is None else Activation(*input),
+        scheme=Scheme(observer, symmetric),
+        allow=allow,
+    )
+    report(compare.table(found.fidelity))
+    return found.network
 
 
 def compress(

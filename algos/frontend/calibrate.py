@@ -60,7 +60,7 @@ class Histogram:
     def __init__(self) -> None:
         self.low, self.high = math.inf, -math.inf
         self._width = 0.0
-        self._counts = np.zeros(2 * HALF + 1)
+        self._counts: np.ndarray = np.zeros(2 * HALF + 1)
 
     def add(self, values: Tensor) -> None:
         """Takes in a sample of the values.

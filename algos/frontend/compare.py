@@ -14,7 +14,7 @@ from algos.frontend.calibrate import Activation
 from algos.frontend.graph import Value
 from algos.frontend.lower import Held
 from sim.errors import InputError
-from sim.network import Network, Operand, Reshape, run
+from sim.network import Network, Operand, Rearrange, Reshape, run
 
 ALONE = 12.0
 """dB that a layer alone must reach; INT8 of any ordinary distribution gives 25 and more."""
@@ -59,9 +59,10 @@ def compare(
             scales[place.tensor] = place.activation
     found = []
     for layer in network.layers:
-        if isinstance(layer, Reshape) and layer.input in wanted:
-            wanted[layer.name] = wanted[layer.input].reshape(-1, *layer.to)
-            scales[layer.name] = scales[layer.input]
+        if isinstance(layer, Reshape | Rearrange) and layer.name not in wanted and layer.input in wanted:
+            a = scales[layer.name] = scales[layer.input]
+            moved = layer.compute(Operand(a.integers(wanted[layer.input]), a.zero_point))
+            wanted[layer.name] = a.real(moved)
         elif layer.name in wanted:
             a, expected = scales[layer.name], wanted[layer.name]
             alone = math.inf

@@ -14,7 +14,7 @@ from algos.frontend.lower import Held, Lowering, Tail, table
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import int8_weight, requantization
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv, DenseWeight, Requantization, Reshape, Weight
+from sim.network import CodebookWeight, Conv, DenseWeight, Requantization, Weight
 
 SMALLEST = 1e-30
 """Of a real step; below it a channel is a constant."""
@@ -27,7 +27,6 @@ class Product:
     Attributes:
         weight: the value that the kernel comes from.
         kernel: [K, C / groups, Ky, Kx].
-        back: the layout that a map takes again afterwards, where the layer works on another one.
         offset: float64 [K], in the place of a bias.
         place, result: where a convolution reads and writes; None for a linear layer, which does at any position.
     """
@@ -38,7 +37,6 @@ class Product:
     place: Layout | None = None
     result: Layout | None = None
     bias: Value | None = None
-    back: Layout | None = None
     offset: np.ndarray | float = 0.0
     groups: int = 1
     stride: list[int] = field(default_factory=lambda: [1, 1])
@@ -55,12 +53,6 @@ class Product:
         """
         held = self._read(to, source)
         assert self.result is not None
-        if self.back is not None:
-            tail = to.tail(self.node.out, self.back)
-            outputs = len(self.kernel)
-            tail = replace(tail, gain=np.ones(outputs), offset=np.zeros(outputs))
-            self._part(to, held, self.node.name, slice(None), tail)
-            return
         tail = to.tail(self.node.out, self.result, affine=True)
         pieces = to.pieces(tail) if self.groups == 1 else []
         if len(pieces) < 2:
@@ -77,7 +69,9 @@ class Product:
         """Some of the outputs as a layer."""
         bias = self.offset if self.bias is None else self.bias.data.double().numpy()[rows]
         gain, offset = tail.gain, tail.offset + tail.gain * bias
-        kernel, stored, scales = self.kernel.double()[rows], *self._coded(to, rows)
+        kernel = self.kernel.double()[rows]
+        stored: Weight | None
+        stored, scales = self._coded(to, rows)
         wide = self._last(to, tail) and (scales is None or (np.ptp(scales) == 0 and np.ptp(gain) == 0))
         if stored is None:
             signs = np.where(gain < 0, -1.0, 1.0) if not wide else gain
@@ -180,9 +174,6 @@ class Product:
                 (dy, dx),
             )
         )
-        if self.back is not None:
-            flat, name = name, to.name(f"{name}.view")
-            to.add(Reshape(name, flat, tail.layout.map, out.zero_point))
         to.held[tail.out] = Held(name, out, tail.layout)
 
     @staticmethod

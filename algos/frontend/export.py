@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -15,20 +14,21 @@ from algos.body import Trainable
 from algos.data.fashion_mnist import Images
 from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
-from algos.frontend.graph import Graph, Value, evaluating, record
-from algos.frontend.layout import usual
-from algos.frontend.lower import Lowering
+from algos.frontend.graph import Graph, Value
+from algos.frontend.lower import Lowering, Renaming
 from algos.frontend.operators import OPERATORS
+from algos.frontend.record import evaluating, record
 from algos.frontend.rewrites import rewrite
 from algos.models.resnet import ResNet
 from algos.training import normalize
 from sim.errors import InputError
 from sim.network import Network, TensorSpec
 
+COMPARED = 16
+"""Samples on which every tensor is compared, at most."""
+
 BATCH = 64
 """Of our own models' calibration images."""
-
-Renaming = Mapping[str, str | Callable[[re.Match[str]], str]]
 
 ELEMENTS = 2**25
 """Of all values that are held at once while the float network runs: 128 MiB."""
@@ -81,24 +81,20 @@ def quantize(
     seen = observe(graph, chain([first], stream))
     (source,) = graph.inputs
     quantized = input or scheme.activation(seen[source])
-    lowering = Lowering(graph, seen, scheme, quantized)
+    lowering = Lowering(graph, seen, scheme, quantized, rename or {})
     with torch.no_grad():
         layers = tuple(lowering.run())
-    layout = usual(source.extent)
+    layout = lowering.held[source].layout
     spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
-    network = renamed(Network(name or type(module).__name__, spec, layers, metadata or {}), rename or {})
-    names = dict(zip((layer.name for layer in layers), (layer.name for layer in network.layers), strict=True))
-    held = {
-        value: replace(one, tensor=names.get(one.tensor, one.tensor)) for value, one in lowering.held.items()
-    }
-    some = first[:16]
+    network = Network(name or type(module).__name__, spec, layers, metadata or {})
+    some = first[: min(COMPARED, chunk(graph))]
     images = some.double().flatten(1).numpy()[:, layout.index()]
-    found = compare.compare(network, images, floats(graph, some), held)
+    found = compare.compare(network, images, floats(graph, some), lowering.held)
     compare.require(found, allow)
     return Quantized(network, tuple(found))
 
 
-RENAMED = {
+RENAMED: Renaming = {
     r"^conv$": "stem",
     r"^mean$": "pool",
     r"^blocks\.(\d+)": r"block\1",
@@ -221,23 +217,3 @@ def floats(graph: Graph, images: Tensor) -> dict[Value, Tensor]:
     with torch.no_grad():
         found = torch.vmap(one)(images[:, None])
     return dict(zip(order, found, strict=True))
-
-
-def renamed(network: Network, rename: Renaming) -> Network:
-    """With other names of layers."""
-    if not rename:
-        return network
-    names = {"input": "input"}
-    for layer in network.layers:
-        names[layer.name] = layer.name
-        for pattern, name in rename.items():
-            names[layer.name] = re.sub(pattern, name, names[layer.name])
-    layers = []
-    for layer in network.layers:
-        sources: dict[str, Any] = {}
-        if hasattr(layer, "input"):
-            sources = {"input": names[layer.input]}
-        elif layer.inputs:
-            sources = {"inputs": tuple(names[one] for one in layer.inputs)}
-        layers.append(replace(layer, name=names[layer.name], **sources))  # type: ignore[type-var]
-    return replace(network, layers=tuple(layers))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -18,6 +19,9 @@ from algos.frontend.quantize import multiplier_and_shift
 from algos.frontend.regions import Function, Regions, clamp_of, factor_of, function, start
 from sim.errors import InputError
 from sim.network import Layer, Reshape, Table, activation_table
+
+Renaming = Mapping[str, str | Callable[[re.Match[str]], str]]
+"""Regular expressions in the names of layers, and what replaces them."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,22 @@ class Lowering:
     """
 
     def __init__(
-        self, graph: Graph, seen: Mapping[Value, Histogram], scheme: Scheme, quantized: Activation
+        self,
+        graph: Graph,
+        seen: Mapping[Value, Histogram],
+        scheme: Scheme,
+        quantized: Activation,
+        rename: Renaming,
     ) -> None:
-        self.graph, self.seen, self.scheme = graph, seen, scheme
+        self.graph, self.seen, self.scheme, self.rename = graph, seen, scheme, rename
         self.regions = Regions(graph)
         self.layers: list[Layer] = []
         self.lacks: list[Lack] = []
         self.absorbed: set[Node] = set()
         (source,) = graph.inputs
-        self.held = {source: Held("input", quantized, usual(source.extent))}
+        signal = any(node.operation == "aten.conv1d" for node in source.users)
+        layout = of_axes(source.extent, [1], [2]) if signal else usual(source.extent)
+        self.held = {source: Held("input", quantized, layout)}
         self._arranged: dict[tuple[Held, Layout], Held] = {}
 
     def run(self) -> list[Layer]:
@@ -154,7 +165,9 @@ class Lowering:
         return Held(name, out, held.layout)
 
     def name(self, wanted: str) -> str:
-        """A name that no layer has yet."""
+        """A name that no layer has yet, as `rename` would have it."""
+        for pattern, text in self.rename.items():
+            wanted = re.sub(pattern, text, wanted)
         used = {layer.name for layer in self.layers} | {"input"}
         number, name = 0, wanted
         while name in used:

@@ -110,10 +110,18 @@ def move(to: Lowering, node: Node) -> None:
         Missing: no sizes and strides count through the places.
     """
     source = node.source
-    held = to.held[source]
     numbers = torch.arange(source.elements).reshape(source.extent)
     for out, found in zip(node.outputs, node.run({source: numbers}), strict=True):
         if out.users or out in to.graph.outputs:
-            places = positions(held.layout)[found.reshape(-1).numpy()]
-            near = like(held.layout, places, out.extent)
-            to.held[out] = gathered(to, held, places, near, node.name)
+            taken = found.reshape(-1).numpy()
+            try:
+                to.held[out] = _moved(to, to.held[source], taken, out, node.name)
+            except Missing:  # an axis in pieces: put it together first
+                axes = range(len(source.extent))
+                whole = of_axes(source.extent, axes[:2], axes[2:-1], axes[2:][-1:])
+                to.held[out] = _moved(to, to.read(source, whole), taken, out, node.name)
+
+
+def _moved(to: Lowering, held: Held, taken: np.ndarray, out: Value, name: str) -> Held:
+    places = positions(held.layout)[taken]
+    return gathered(to, held, places, like(held.layout, places, out.extent), name)

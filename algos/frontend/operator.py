@@ -73,7 +73,7 @@ class Operator(ABC):
         fix: what to do where there is no layer of integers.
     """
 
-    names: ClassVar[tuple[str, ...]]
+    names: ClassVar[tuple[str, ...]] = ()
     namespace: ClassVar[str] = "aten"
     elementwise: ClassVar[bool] = False
     view: ClassVar[bool] = False

@@ -102,8 +102,16 @@ def function(first: Value, last: Value) -> Function:
 
     visit(last)
 
+    constants = {
+        value: value.data.reshape(()).double() if value.data.is_floating_point() else value.data.reshape(())
+        for node in order
+        for value in node.inputs
+        if value.constant
+    }
+
     def evaluate(points: np.ndarray) -> np.ndarray:
-        known = {first: torch.from_numpy(np.asarray(points, np.float64))}
+        known = dict(constants)
+        known[first] = torch.from_numpy(np.asarray(points, np.float64))
         with torch.no_grad():
             for node in order:
                 known.update(zip(node.outputs, node.run(known), strict=False))

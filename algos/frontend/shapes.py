@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from algos.frontend.graph import Graph, Node, Value, evaluating, record
+from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.operator import Call
 from algos.frontend.operators import OPERATORS
+from algos.frontend.record import evaluating, record
 from sim.importers import assemble, checked
 from sim.importers.steps import Step, Tensor, view
 from sim.importers.unknown import check_options, vector

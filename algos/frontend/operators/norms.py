@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def _batch_norm(
 class BatchNorm(Operator):
     """A gain and an offset a channel; part of a convolution before it."""
 
-    names = ("batch_norm", "_native_batch_norm_legit_no_training")
+    names: ClassVar[tuple[str, ...]] = ("batch_norm", "_native_batch_norm_legit_no_training")
     function = staticmethod(_batch_norm)
 
     def steps(self, call: Call) -> list[Step]:
@@ -61,7 +62,7 @@ class BatchNorm(Operator):
 class Norm(Operator):
     """Of each position over its channels."""
 
-    names = ("layer_norm", "native_layer_norm", "rms_norm")
+    names: ClassVar[tuple[str, ...]] = ("layer_norm", "native_layer_norm", "rms_norm")
 
     def steps(self, call: Call) -> list[Step]:
         kind = "rmsnorm" if call.operator == "aten.rms_norm" else "layernorm"
@@ -87,7 +88,7 @@ class Norm(Operator):
 class GroupNorm(Operator):
     """Over groups of channels and all positions."""
 
-    names = ("group_norm", "instance_norm")
+    names: ClassVar[tuple[str, ...]] = ("group_norm", "instance_norm")
     fix = "use statistics of the image itself"
 
     def steps(self, call: Call) -> list[Step]:
@@ -131,7 +132,7 @@ class GroupNorm(Operator):
 class SoftMax(Operator):
     """Over one axis, which lies innermost along channels."""
 
-    names = ("softmax", "_softmax", "log_softmax", "_log_softmax")
+    names: ClassVar[tuple[str, ...]] = ("softmax", "_softmax", "log_softmax", "_log_softmax")
 
     def steps(self, call: Call) -> list[Step]:
         return [work(call.name, "softmax", [call.source], call.out)]
@@ -162,7 +163,7 @@ class MaskedSoftMax(SoftMax):
     """Of some of the elements; the others get 0 (`algos.frontend.rewrites.masked_softmax`)."""
 
     namespace = "codeword"
-    names = ("masked_softmax",)
+    names: ClassVar[tuple[str, ...]] = ("masked_softmax",)
 
     def _mask(self, node: Node, layout: Layout, groups: int) -> np.ndarray:
         whole = node["mask"].data.expand(node["self"].extent).reshape(-1).numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from algos.frontend.graph import Node
 from algos.frontend.lower import Lowering
 from algos.frontend.operator import Call, Missing, Operator
@@ -12,7 +14,7 @@ from sim.importers.steps import Form, Step, pointwise, work
 class Clamp(Operator):
     """Part of any requantization."""
 
-    names = (
+    names: ClassVar[tuple[str, ...]] = (
         "relu",
         "relu_",
         "relu6",
@@ -33,7 +35,7 @@ class Clamp(Operator):
 class Lookup(Operator):
     """A table."""
 
-    names = (
+    names: ClassVar[tuple[str, ...]] = (
         "abs",
         "atan",
         "ceil",
@@ -86,7 +88,7 @@ class Lookup(Operator):
 class Power(Lookup):
     """Of a constant exponent."""
 
-    names = ("pow",)
+    names: ClassVar[tuple[str, ...]] = ("pow",)
 
     def steps(self, call: Call) -> list[Step]:
         exponent = call["exponent"]
@@ -104,7 +106,7 @@ class Power(Lookup):
 class Slopes(Lookup):
     """PReLU: a table where all channels share it, else a product an element."""
 
-    names = ("prelu",)
+    names: ClassVar[tuple[str, ...]] = ("prelu",)
 
     def steps(self, call: Call) -> list[Step]:
         if call["weight"].elements == 1:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+import torch
+from torch.nn import functional as F
+
+from algos.frontend.constants import stored
 from algos.frontend.graph import Node, Value
 from algos.frontend.layout import Layout, of_axes, split
-from algos.frontend.lower import Held, Lowering, Tail, ratio
+from algos.frontend.lower import Held, Lowering, Tail, on_map, ratio
 from algos.frontend.operator import Call, Missing, Operator
+from algos.frontend.operators.movements import pad
 from algos.frontend.operators.products import per_axis
 from sim.importers.steps import Step, work
-from sim.network import AveragePool, Pool
+from sim.network import AveragePool, Multiply, Pool
 
 
 class Window(Operator):
@@ -33,30 +38,65 @@ class Window(Operator):
         largest = "max" in node.operation
         if max(per_axis(node.arguments.get("dilation") or 1, axes)) > 1:
             raise Missing("dilated pooling", "pool without dilation")
-        expected = [
-            (n + 2 * p - k) // s + 1
-            for n, p, k, s in zip(source.extent[2:], padding, kernel, stride, strict=True)
+        beyond = [
+            max(0, (o - 1) * s + k - n - 2 * p)
+            for n, p, k, s, o in zip(
+                source.extent[2:], padding, kernel, stride, node.out.extent[2:], strict=True
+            )
         ]
-        if expected != list(node.out.extent[2:]):
-            raise Missing("ceil_mode has windows beyond the padded map", "use ceil_mode=False")
+        ends = {2 + axis: (0, more) for axis, more in enumerate(beyond) if more}
+        grown = (*source.extent[:2], *(n + more for n, more in zip(source.extent[2:], beyond, strict=True)))
+        spatial = [[axis] for axis in range(2, len(source.extent))]
+        if ends:  # ceil_mode: windows reach beyond the map, which a copy of its border does not change
+            held = pad(to, node, ends, "edge" if largest else "zero", grown)
+        else:
+            held = to.read(source, of_axes(source.extent, [1], *spatial))
         divisor = node.arguments.get("divisor_override") or prod(kernel)
-        if not largest and max(padding) and not node["count_include_pad"]:
-            raise Missing("windows at the border divide by fewer elements", "use count_include_pad=True")
-        pooled(node, to, source, kernel, stride, padding, None if largest else float(divisor))
+        fixed = largest or bool(node.arguments.get("divisor_override"))
+        uneven = not fixed and (bool(ends) or (max(padding) > 0 and not node["count_include_pad"]))
+        if not uneven:
+            pooled(node, to, held, kernel, stride, padding, None if largest else float(divisor))
+            return
+        ones = torch.ones(source.extent)
+        pool = F.avg_pool1d if axes == 1 else F.avg_pool2d
+        ours = pool(F.pad(ones, [w for more in beyond[::-1] for w in (0, more)]), kernel, stride, padding)
+        weighted(node, to, held, kernel, stride, padding, node.run({source: ones})[0] / ours)
+
+
+def weighted(
+    node: Node,
+    to: Lowering,
+    held: Held,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    factor: torch.Tensor,
+) -> None:
+    """A mean over windows that at the border have fewer elements: times what makes up for those."""
+    layout = of_axes(node.out.extent, [1], *[[axis] for axis in range(2, len(node.out.extent))])
+    out, name = to.scheme.activation(to.seen[node.out]), to.name(f"{node.name}.windows")
+    m, s = ratio(held.scale / out.scale / prod(kernel))
+    (ky, kx), (sy, sx), (py, px) = ((v + [f] * 2)[:2] for v, f in ((kernel, 1), (stride, 1), (padding, 0)))
+    to.add(Pool(name, held.tensor, "average", (ky, kx), (sy, sx), (py, px), m, s, out.zero_point))
+    evened = stored(to, on_map(factor, node.out, layout), node.name)
+    tail = to.tail(node.out, layout)
+    last, after = to.emitted(tail), to.name(node.name)
+    m, s = ratio(out.scale * evened.scale / last.scale)
+    to.add(Multiply(after, (name, evened.tensor), m, s, last.zero_point, last.low, last.high))
+    to.settle(tail, after, last)
 
 
 def pooled(
     node: Node,
     to: Lowering,
-    source: Value,
+    held: Held,
     kernel: list[int],
     stride: list[int],
     padding: list[int],
     divisor: float | None,
 ) -> None:
     """A pool over windows of the spatial axes; the largest where there is no divisor."""
-    spatial = [[axis] for axis in range(2, len(source.extent))]
-    held = to.read(source, of_axes(source.extent, [1], *spatial))
+    spatial = [[axis] for axis in range(2, len(node.out.extent))]
     tail = to.tail(node.out, of_axes(node.out.extent, [1], *spatial))
     name = to.name(node.name)
     (ky, kx), (sy, sx), (py, px) = (
@@ -128,7 +168,9 @@ class Adaptive(Operator):
             mean(node, to, source, list(range(len(source.extent) - axes, len(source.extent))))
         elif all(n % r == 0 for n, r in zip(before, after, strict=True)):
             kernel = [n // r for n, r in zip(before, after, strict=True)]
-            pooled(node, to, source, kernel, kernel, [0] * axes, None if largest else float(prod(kernel)))
+            spatial = [[axis] for axis in range(2, len(source.extent))]
+            held = to.read(source, of_axes(source.extent, [1], *spatial))
+            pooled(node, to, held, kernel, kernel, [0] * axes, None if largest else float(prod(kernel)))
         else:
             raise Missing(
                 f"windows of {before} into {after} are of several sizes", "give a size that divides the map"
@@ -149,9 +191,24 @@ class Reduction(Operator):
         dims = node.arguments.get("dim")
         count = len(source.extent)
         axes = list(range(count)) if dims in (None, []) else [d % count for d in per_axis(dims, 1)]  # type: ignore[arg-type]
+        if kind == "amax":
+            largest_of(node, to, source, axes)
+            return
         if kind not in ("mean", "sum"):
             super().lower(node, to)
         mean(node, to, source, axes, total=kind == "sum")
+
+
+def largest_of(node: Node, to: Lowering, source: Value, axes: list[int]) -> None:
+    """The largest over axes."""
+    kept = [axis for axis in range(len(source.extent)) if axis not in axes]
+    layout = of_axes(source.extent, kept, axes)
+    held = to.read(source, layout)
+    tail = to.tail(node.out, _reduced(layout.channels, source.extent, axes))
+    a, name = held.activation, to.name(node.name)
+    size = (layout.map[1], 1)
+    to.add(Pool(name, held.tensor, "max", size, size, (0, 0), 1, 1, a.zero_point, a.low, a.high))
+    to.settle(unclamped(tail), name, a)
 
 
 def mean(node: Node, to: Lowering, source: Value, axes: list[int], total: bool = False) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from algos.frontend.graph import Node
@@ -15,7 +17,7 @@ from sim.importers.steps import Step, view
 class View(Operator):
     """Elements in the same order: the layout stays, whatever the shape."""
 
-    names = ("reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as")
+    names: ClassVar[tuple[str, ...]] = ("reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as")
     view = True
 
     def steps(self, call: Call) -> list[Step]:
@@ -36,14 +38,14 @@ class View(Operator):
 class Flat(View):
     """Of tensors that lie together, as they did when the graph was recorded and need not in a batch of images."""
 
-    names = ("view", "_unsafe_view")
+    names: ClassVar[tuple[str, ...]] = ("view", "_unsafe_view")
     function = torch.ops.aten.view_copy.default
 
 
 class Permutation(View):
     """Axes in another order."""
 
-    names = ("permute", "transpose", "t", "movedim", "numpy_T", "swapaxes")
+    names: ClassVar[tuple[str, ...]] = ("permute", "transpose", "t", "movedim", "numpy_T", "swapaxes")
 
     def moved(self, node: Node, layout: Layout) -> Layout | None:
         extent = node.source.extent

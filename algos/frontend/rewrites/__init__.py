@@ -8,9 +8,11 @@ from algos.frontend.graph import Graph
 from algos.frontend.operator import Operator
 from algos.frontend.rewrites.attention import attention, masked, turned
 from algos.frontend.rewrites.builder import Rule, apply
+from algos.frontend.rewrites.elementwise import larger
 from algos.frontend.rewrites.norms import rms, unit
-from algos.frontend.rewrites.products import constant_factor, resampled, stacked, transposed
+from algos.frontend.rewrites.products import constant_factor, resampled, stacked
 from algos.frontend.rewrites.scan import scanned
+from algos.frontend.rewrites.transposed import transposed
 
 RULES: tuple[Rule, ...] = (
     scanned,
@@ -24,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     constant_factor,
     resampled,
     transposed,
+    larger,
 )
 """In their order; `rms` twice, for the norm and for its gain."""
 

@@ -71,6 +71,13 @@ class Movement(Operator):
         move(to, node)
 
 
+class Taken(Movement):
+    """Elements by their numbers (`algos.frontend.rewrites.attention.taken`)."""
+
+    namespace = "codeword"
+    names = ("taken",)
+
+
 class Roll(Operator):
     """Axes turned by some places."""
 

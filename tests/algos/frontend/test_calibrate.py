@@ -81,7 +81,7 @@ def test_a_constant_and_nothing_but_zeros_have_a_scale() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match="observer = 'mes': unknown. Fix: use 'mse'"):
+    with pytest.raises(InputError, match=r"observer = 'mes': unknown\. Fix: use 'mse'"):
         Scheme("mes")
     with pytest.raises(InputError, match="activation = nan: holds NaN"):
         observed(torch.tensor([1.0, float("nan")]))

@@ -15,7 +15,7 @@ from algos.data.fashion_mnist import Images
 from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.correction import corrected
-from algos.frontend.graph import Graph, Value
+from algos.frontend.graph import Graph, Value, standard
 from algos.frontend.lower import Lowering, Renaming
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
@@ -158,7 +158,7 @@ def first_tensor(batch: Any) -> Tensor:
         batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))
     if not len(batch):
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
-    return batch.detach().cpu()
+    return standard(batch)
 
 
 def require_finite(model: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from algos import reference
 from algos.frontend.export import quantize
-from algos.frontend.graph import record
+from algos.frontend.record import record
 from algos.frontend.operators import OPERATORS
 from algos.frontend.rewrites import rewrite
 from sim import accelerator

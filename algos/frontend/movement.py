@@ -91,7 +91,8 @@ def like(layout: Layout, places: np.ndarray, extent: tuple[int, ...]) -> Layout:
     of the map that it counts through there; one that repeats goes with the axis before it."""
     _, h, w = layout.map
     whole = places.reshape(extent)
-    origin, axes, last = (0,) * len(extent), ([], [], []), 0
+    origin, last = (0,) * len(extent), 0
+    axes: tuple[list[int], list[int], list[int]] = ([], [], [])
     for axis, size in enumerate(extent):
         if size == 1:
             continue

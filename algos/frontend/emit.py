@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from algos.frontend.calibrate import Activation
+from algos.frontend.correction import Sums
 from algos.frontend.graph import Node, Value
 from algos.frontend.layout import Layout
 from algos.frontend.lower import Held, Lowering, Tail, table
@@ -175,6 +176,7 @@ class Product:
             )
         )
         to.held[tail.out] = Held(name, out, tail.layout)
+        to.sums[name] = Sums(tail.end, tail.layout, real)
 
     @staticmethod
     def _requantized(to: Lowering, tail: Tail, real: np.ndarray) -> tuple[Requantization, Activation]:

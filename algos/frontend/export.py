@@ -14,6 +14,7 @@ from algos.body import Trainable
 from algos.data.fashion_mnist import Images
 from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
+from algos.frontend.correction import corrected
 from algos.frontend.graph import Graph, Value
 from algos.frontend.lower import Lowering, Renaming
 from algos.frontend.operators import OPERATORS
@@ -24,8 +25,8 @@ from algos.training import normalize
 from sim.errors import InputError
 from sim.network import Network, TensorSpec
 
-COMPARED = 16
-"""Samples on which every tensor is compared, at most."""
+LEAST, COMPARED = 4, 16
+"""Samples on which every tensor is compared, fewer of large ones."""
 
 BATCH = 64
 """Of our own models' calibration images."""
@@ -36,10 +37,16 @@ ELEMENTS = 2**25
 
 @dataclass(frozen=True)
 class Quantized:
-    """A network of integers, and how near each of its tensors is to the float network."""
+    """A network of integers, and what a network file does not hold.
+
+    Attributes:
+        fidelity: how near each tensor is to the float network, in execution order.
+        activations: scale, zero point and clamp of each of them, by name.
+    """
 
     network: Network
     fidelity: tuple[compare.Fidelity, ...]
+    activations: Mapping[str, Activation]
 
 
 def quantize(
@@ -49,6 +56,7 @@ def quantize(
     name: str = "",
     input: Activation | None = None,
     scheme: Scheme | None = None,
+    bias_correction: bool = False,
     metadata: Mapping[str, object] | None = None,
     rename: Renaming | None = None,
     allow: Collection[str] = (),
@@ -61,6 +69,7 @@ def quantize(
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input; by default from the batches.
         scheme: how activations become INT8, by default with zero points and least squared error.
+        bias_correction: biases make up for what rounding shifts on average (`correction`).
         rename: regular expressions in the names of layers, and what replaces them.
         allow: patterns of the names of tensors that may be far from the float network's on the first batch.
 
@@ -87,11 +96,15 @@ def quantize(
     layout = lowering.held[source].layout
     spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
     network = Network(name or type(module).__name__, spec, layers, metadata or {})
-    some = first[: min(COMPARED, chunk(graph))]
+    some = first[: max(LEAST, min(COMPARED, chunk(graph)))]
     images = some.double().flatten(1).numpy()[:, layout.index()]
-    found = compare.compare(network, images, floats(graph, some), lowering.held)
+    real = floats(graph, some)
+    if bias_correction:
+        network = corrected(network, images, real, lowering.sums)
+    found = compare.compare(network, images, real, lowering.held)
     compare.require(found, allow)
-    return Quantized(network, tuple(found))
+    activations = {one.tensor: one.activation for one in lowering.held.values()}
+    return Quantized(network, tuple(found), activations)
 
 
 RENAMED: Renaming = {

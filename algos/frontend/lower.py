@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from algos.frontend.calibrate import SIGNED, Activation, Clamp, Histogram, Scheme
+from algos.frontend.correction import Sums
 from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.layout import Layout, of_axes, usual
 from algos.frontend.movement import gathered, positions
@@ -76,6 +77,7 @@ class Lowering:
         seen: what each value of the graph was on the calibration data.
         held: of each value that a layer holds.
         layers: in order.
+        sums: of the convolutions, by name.
         lacks: what cannot be lowered.
     """
 
@@ -90,6 +92,7 @@ class Lowering:
         self.graph, self.seen, self.scheme, self.rename = graph, seen, scheme, rename
         self.regions = Regions(graph)
         self.layers: list[Layer] = []
+        self.sums: dict[str, Sums] = {}
         self.lacks: list[Lack] = []
         self.absorbed: set[Node] = set()
         (source,) = graph.inputs

@@ -55,8 +55,8 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
     """
     name = type(module).__name__
     module, coded = plain(module)
-    with evaluating(module), warnings.catch_warnings():  # torch deprecates what it uses itself
-        warnings.simplefilter("ignore", FutureWarning)
+    with evaluating(module), warnings.catch_warnings():  # torch's own, of its own calls
+        warnings.simplefilter("ignore")
         try:
             program = torch.export.export(module, tuple(arguments))
             present = {overload(node.target) for node in program.graph.nodes if node.op == "call_function"}

@@ -127,7 +127,23 @@ class Lowering:
                     lost.update(node.outputs)
         if self.lacks:
             raise refusal(self.graph.name, self.lacks)
+        self._prune()
         return self.layers
+
+    def _prune(self) -> None:
+        """Leaves out layers that nothing needs, so that the last one is the output."""
+        needed = {self.held[value].tensor for value in self.graph.outputs}
+        kept: list[Layer] = []
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                kept.append(layer)
+                needed.update(layer.inputs)
+        self.layers = kept[::-1]
+        self.held = {value: held for value, held in self.held.items() if held.tensor in {*needed, "input"}}
+
+    def layer(self, name: str) -> Layer | None:
+        """The layer that makes a tensor; None for the input."""
+        return next((layer for layer in self.layers if layer.name == name), None)
 
     def read(self, value: Value, layout: Layout | None = None) -> Held:
         """Where a value lies, moved where the layout is another one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import accumulate
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,7 +23,7 @@ APART = ("slice", "select", "narrow", "chunk", "split", "split_with_sizes", "unb
 class Movement(Operator):
     """Whatever takes elements from fixed places: the operator itself moves their numbers."""
 
-    names = (
+    names: ClassVar[tuple[str, ...]] = (
         "slice",
         "select",
         "narrow",

@@ -21,8 +21,9 @@ def rms(node: Node, build: Builder) -> Value | None:
         if epsilon is not None:
             return build(ATEN.rms_norm.default, x, [x.extent[-1]], None, epsilon)
         norm = x.producer
-        plain = norm is not None and norm.operation == "aten.rms_norm" and norm["weight"] is None
-        if plain and factor.constant and factor.elements == x.extent[-1] and len(x.users) == 1:
+        if norm is None or norm.operation != "aten.rms_norm" or norm["weight"] is not None:
+            continue
+        if factor.constant and factor.elements == x.extent[-1] and len(x.users) == 1:
             gain = build.constant(factor.data.reshape(-1))
             return build(ATEN.rms_norm.default, norm["input"], norm["normalized_shape"], gain, norm["eps"])
     return None

@@ -48,7 +48,18 @@ def compare(
         images: real, [n, C, H, W] as the map lies.
         floats: [n, ...] of each value.
         held: where the network has it.
+
+    Raises:
+        InputError: a map of another size than the float network's.
     """
+    for value, place in held.items():
+        if network.maps[place.tensor] != place.layout.map:
+            raise InputError(
+                f"{place.tensor}.ofmap",
+                network.maps[place.tensor],
+                f"is not {value.extent}",
+                "report this module",
+            )
     tensors = run(network, network.input.quantize(images))
     wanted = {"input": images}
     scales = {"input": Activation(network.input.scale, network.input.zero_point)}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from algos.frontend.calibrate import Activation
+from algos.frontend.correction import Sums
 from algos.frontend.graph import Node, Value
 from algos.frontend.layout import Layout
 from algos.frontend.lower import Held, Lowering, Tail, table
@@ -145,8 +146,8 @@ class Product:
         # A channel of almost no gain is a constant: a larger step leaves its accumulator, below
         # 2^20, under a thousandth of the offset, and its bias in 32 bits.
         real = scales * held.scale
-        if not wide:
-            real = np.maximum(np.maximum(real, np.abs(offset) / 2**30), SMALLEST)
+        least = np.abs(offset) / 2**30
+        real = np.maximum(np.maximum(real, least.max() if wide else least), SMALLEST)
         sums = stored.decode().astype(np.int64).sum((1, 2, 3))
         bias = np.round(offset / real) - held.activation.zero_point * sums
         if np.abs(bias).max() >= 2**31:
@@ -175,6 +176,7 @@ class Product:
             )
         )
         to.held[tail.out] = Held(name, out, tail.layout)
+        to.sums[name] = Sums(tail.end, tail.layout, real)
 
     @staticmethod
     def _requantized(to: Lowering, tail: Tail, real: np.ndarray) -> tuple[Requantization, Activation]:

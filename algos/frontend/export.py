@@ -14,8 +14,9 @@ from algos.body import Trainable
 from algos.data.fashion_mnist import Images
 from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
-from algos.frontend.graph import Graph, Value
-from algos.frontend.lower import Lowering, Renaming
+from algos.frontend.correction import corrected
+from algos.frontend.graph import Graph, Value, standard
+from algos.frontend.lower import Lowering, Renaming, lacking, refusal
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
 from algos.frontend.rewrites import rewrite
@@ -24,8 +25,8 @@ from algos.training import normalize
 from sim.errors import InputError
 from sim.network import Network, TensorSpec
 
-COMPARED = 16
-"""Samples on which every tensor is compared, at most."""
+LEAST, COMPARED = 4, 16
+"""Samples on which every tensor is compared, fewer of large ones."""
 
 BATCH = 64
 """Of our own models' calibration images."""
@@ -36,10 +37,16 @@ ELEMENTS = 2**25
 
 @dataclass(frozen=True)
 class Quantized:
-    """A network of integers, and how near each of its tensors is to the float network."""
+    """A network of integers, and what a network file does not hold.
+
+    Attributes:
+        fidelity: how near each tensor is to the float network, in execution order.
+        activations: scale, zero point and clamp of each of them, by name.
+    """
 
     network: Network
     fidelity: tuple[compare.Fidelity, ...]
+    activations: Mapping[str, Activation]
 
 
 def quantize(
@@ -49,6 +56,7 @@ def quantize(
     name: str = "",
     input: Activation | None = None,
     scheme: Scheme | None = None,
+    bias_correction: bool = False,
     metadata: Mapping[str, object] | None = None,
     rename: Renaming | None = None,
     allow: Collection[str] = (),
@@ -61,6 +69,7 @@ def quantize(
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input; by default from the batches.
         scheme: how activations become INT8, by default with zero points and least squared error.
+        bias_correction: biases make up for what rounding shifts on average (`correction`).
         rename: regular expressions in the names of layers, and what replaces them.
         allow: patterns of the names of tensors that may be far from the float network's on the first batch.
 
@@ -75,10 +84,17 @@ def quantize(
         first = next(stream)
     except StopIteration:
         raise InputError("calibration", 0, "no images", "give a few hundred training images") from None
+    if not first.is_floating_point():
+        raise InputError(
+            "input",
+            str(first.dtype),
+            "numbers of things are no quantities that INT8 rounds",
+            "embed or convert them to floats before the module",
+        )
     graph = record(module, (first[:1],), OPERATORS)
     rewrite(graph, OPERATORS)
     check(module, graph, first[:1])
-    seen = observe(graph, chain([first], stream))
+    seen = observed(graph, first, stream)
     (source,) = graph.inputs
     quantized = input or scheme.activation(seen[source])
     lowering = Lowering(graph, seen, scheme, quantized, rename or {})
@@ -87,11 +103,15 @@ def quantize(
     layout = lowering.held[source].layout
     spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
     network = Network(name or type(module).__name__, spec, layers, metadata or {})
-    some = first[: min(COMPARED, chunk(graph))]
+    some = first[: max(LEAST, min(COMPARED, chunk(graph)))]
     images = some.double().flatten(1).numpy()[:, layout.index()]
-    found = compare.compare(network, images, floats(graph, some), lowering.held)
+    real = floats(graph, some)
+    if bias_correction:
+        network = corrected(network, images, real, lowering.sums)
+    found = compare.compare(network, images, real, lowering.held)
     compare.require(found, allow)
-    return Quantized(network, tuple(found))
+    activations = {one.tensor: one.activation for one in lowering.held.values()}
+    return Quantized(network, tuple(found), activations)
 
 
 RENAMED: Renaming = {
@@ -145,7 +165,7 @@ def first_tensor(batch: Any) -> Tensor:
         batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))
     if not len(batch):
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
-    return batch.detach().cpu()
+    return standard(batch)
 
 
 def require_finite(model: nn.Module) -> None:
@@ -186,6 +206,21 @@ def check(module: nn.Module, graph: Graph, example: Tensor) -> None:
             f"the recorded graph differs by {float((found - expected).abs().max()):.3g}",
             "report this module",
         )
+
+
+def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Value, Histogram]:
+    """What each value is on all batches; on one sample where the network has no integers anyway.
+
+    Raises:
+        InputError: nothing can run an operator that has none on a batch.
+    """
+    lacks = [lack for node in graph.nodes if (lack := lacking(node)) is not None]
+    if not lacks:
+        return observe(graph, chain([first], others))
+    try:
+        return observe(graph, [first[:1]])
+    except RuntimeError as error:
+        raise refusal(graph.name, lacks) from error
 
 
 def observe(graph: Graph, batches: Iterable[Tensor]) -> dict[Value, Histogram]:

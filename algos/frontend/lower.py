@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from algos.frontend.calibrate import SIGNED, Activation, Clamp, Histogram, Scheme
+from algos.frontend.correction import Sums
 from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.layout import Layout, of_axes, usual
 from algos.frontend.movement import gathered, positions
@@ -76,6 +77,7 @@ class Lowering:
         seen: what each value of the graph was on the calibration data.
         held: of each value that a layer holds.
         layers: in order.
+        sums: of the convolutions, by name.
         lacks: what cannot be lowered.
     """
 
@@ -90,6 +92,7 @@ class Lowering:
         self.graph, self.seen, self.scheme, self.rename = graph, seen, scheme, rename
         self.regions = Regions(graph)
         self.layers: list[Layer] = []
+        self.sums: dict[str, Sums] = {}
         self.lacks: list[Lack] = []
         self.absorbed: set[Node] = set()
         (source,) = graph.inputs
@@ -107,9 +110,9 @@ class Lowering:
         lost: set[Value] = set()
         for node in self.graph.nodes:
             operator = node.operator
-            if operator is None or not (operator.lowers or operator.elementwise or operator.view):
-                fix = operator.fix if operator else "write it in operators that have one"
-                self.lacks.append(Lack(node.name, node.operation, "has no layer of integers", fix))
+            lack = lacking(node)
+            if operator is None or lack is not None:
+                self.lacks += [lack] if lack else []
                 lost.update(node.outputs)
             elif lost.intersection(node.inputs):
                 lost.update(node.outputs)
@@ -124,7 +127,23 @@ class Lowering:
                     lost.update(node.outputs)
         if self.lacks:
             raise refusal(self.graph.name, self.lacks)
+        self._prune()
         return self.layers
+
+    def _prune(self) -> None:
+        """Leaves out layers that nothing needs, so that the last one is the output."""
+        needed = {self.held[value].tensor for value in self.graph.outputs}
+        kept: list[Layer] = []
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                kept.append(layer)
+                needed.update(layer.inputs)
+        self.layers = kept[::-1]
+        self.held = {value: held for value, held in self.held.items() if held.tensor in {*needed, "input"}}
+
+    def layer(self, name: str) -> Layer | None:
+        """The layer that makes a tensor; None for the input."""
+        return next((layer for layer in self.layers if layer.name == name), None)
 
     def read(self, value: Value, layout: Layout | None = None) -> Held:
         """Where a value lies, moved where the layout is another one."""
@@ -141,6 +160,9 @@ class Lowering:
         """Where a value lies with its last `count` axes along channels, and the entry of these in each channel."""
         inner, held = prod(value.extent[-count:]), self.held[value]
         order = Layout(held.layout.channels).index().reshape(-1)
+        if inner == value.elements and held.layout.map[0] != inner:  # no positions: in the order in which they lie
+            held = self.read(value, Layout(held.layout.order))
+            order = Layout(held.layout.channels).index().reshape(-1)
         if np.array_equal(np.sort(order), np.arange(inner)):
             return held, order
         rest = tuple(
@@ -318,6 +340,15 @@ def on_map(part: torch.Tensor, value: Value, layout: Layout) -> np.ndarray:
     """float64 [C, H, W] of a constant that broadcasts to a value."""
     whole = part.detach().double().expand(value.extent).reshape(-1).numpy()
     return whole[layout.index()]
+
+
+def lacking(node: Node) -> Lack | None:
+    """What is missing of a node, whatever its values: None where its operator has layers of integers."""
+    operator = node.operator
+    if operator is not None and (operator.lowers or operator.elementwise or operator.view):
+        return None
+    fix = operator.fix if operator else "write it in operators that have one"
+    return Lack(node.name, node.operation, "has no layer of integers", fix)
 
 
 def refusal(name: str, lacks: list[Lack]) -> InputError:

@@ -69,21 +69,43 @@ def beside(to: Lowering, value: Value, out: Value, layout: Layout) -> Held:
 
 def _taken(to: Lowering, held: Held, index: np.ndarray, name: str) -> str:
     """The tensor [C, H, W] of what lies at some positions of a held map."""
-    zero, flat = held.activation.zero_point, index.reshape(-1)
-    c, h, w = index.shape
-    if np.array_equal(flat, np.arange(prod(held.layout.map))):
-        if index.shape == held.layout.map:
-            return held.tensor
-        name = to.name(f"{held.tensor}.flat" if (h, w) == (1, 1) else f"{held.tensor}.view")
-        to.add(Reshape(name, held.tensor, (c, h, w), zero))
+    zero, shape = held.activation.zero_point, (index.shape[0], index.shape[1], index.shape[2])
+    source, flat, before = _origin(to, held.tensor, index.reshape(-1))
+    maps = (one.layout.map for one in (*to.held.values(), held) if one.tensor == source)
+    whole = next(maps, (0, 0, 0))
+    if before is None and np.array_equal(flat, np.arange(prod(whole))):
+        if shape == whole:
+            return source
+        name = to.name(f"{source}.flat" if shape[1:] == (1, 1) else f"{source}.view")
+        to.add(Reshape(name, source, shape, zero))
         return name
     found = affine(flat)
     if found is None:
         raise Missing("takes elements that no strides count through", "take slices, and join them")
-    sizes, strides, offset = found
     name = to.name(name)
-    to.add(Rearrange(name, held.tensor, (c, h, w), sizes, strides, offset, zero_point=zero))
+    padded = {} if before is None else {"padding": before.padding, "mode": before.mode}
+    to.add(Rearrange(name, source, shape, *found, zero_point=zero, **padded))  # type: ignore[arg-type]
     return name
+
+
+def _origin(to: Lowering, tensor: str, index: np.ndarray) -> tuple[str, np.ndarray, Rearrange | None]:
+    """What a tensor was moved from, as far as strides count through all movements at once: its name, the
+    positions in it, and, where these are of the padded map, the movement that pads it."""
+    while True:
+        layer = to.layer(tensor)
+        if isinstance(layer, Reshape):
+            tensor = layer.input
+        elif isinstance(layer, Rearrange):
+            places = np.zeros(1, np.int64) + layer.offset
+            for size, stride in zip(layer.sizes, layer.strides, strict=True):
+                places = (places[:, None] + np.arange(size) * stride).reshape(-1)
+            if affine(places[index]) is None:
+                return tensor, index, None
+            tensor, index = layer.input, places[index]
+            if any(map(any, layer.padding)):
+                return tensor, index, layer
+        else:
+            return tensor, index, None
 
 
 def like(layout: Layout, places: np.ndarray, extent: tuple[int, ...]) -> Layout:
@@ -91,7 +113,8 @@ def like(layout: Layout, places: np.ndarray, extent: tuple[int, ...]) -> Layout:
     of the map that it counts through there; one that repeats goes with the axis before it."""
     _, h, w = layout.map
     whole = places.reshape(extent)
-    origin, axes, last = (0,) * len(extent), ([], [], []), 0
+    origin, last = (0,) * len(extent), 0
+    axes: tuple[list[int], list[int], list[int]] = ([], [], [])
     for axis, size in enumerate(extent):
         if size == 1:
             continue

@@ -55,8 +55,8 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
     """
     name = type(module).__name__
     module, coded = plain(module)
-    with evaluating(module), warnings.catch_warnings():  # torch deprecates what it uses itself
-        warnings.simplefilter("ignore", FutureWarning)
+    with evaluating(module), warnings.catch_warnings():  # torch's own, of its own calls
+        warnings.simplefilter("ignore")
         try:
             program = torch.export.export(module, tuple(arguments))
             present = {overload(node.target) for node in program.graph.nodes if node.op == "call_function"}
@@ -148,7 +148,7 @@ class _Reader:
                     continue
                 value.constant, value.origin = True, targets[node.name]
                 tensor = stored.get(value.origin)
-                value.stored = tensor.detach().contiguous() if isinstance(tensor, Tensor) else None
+                value.parameter = tensor if isinstance(tensor, Tensor) else None
             elif node.op == "call_function" and not _silent(node):
                 nodes += self._call(node)
         returned = next(node for node in self.program.graph.nodes if node.op == "output").args[0]

@@ -7,7 +7,7 @@ from algos.frontend.operators.arithmetic import Arithmetic, Where
 from algos.frontend.operators.attention import Attention
 from algos.frontend.operators.hidden import HIDDEN, Hidden
 from algos.frontend.operators.joins import Join, Upsampling
-from algos.frontend.operators.movements import Embedding, Movement, Padding, Roll
+from algos.frontend.operators.movements import Embedding, Movement, Padding, Roll, Taken
 from algos.frontend.operators.norms import BatchNorm, GroupNorm, MaskedSoftMax, Norm, SoftMax
 from algos.frontend.operators.pointwise import Clamp, Lookup, Power, Slopes
 from algos.frontend.operators.pooling import Adaptive, Reduction, Window
@@ -44,6 +44,7 @@ OPERATORS: dict[str, Operator] = {
         Padding(),
         Movement(),
         Roll(),
+        Taken(),
         Embedding(),
         Where(),
         Upsampling(),

@@ -96,7 +96,10 @@ class Arithmetic(Operator):
         held = [to.turned(one, factor < 0) for one, factor in zip((first, second), factors, strict=True)]
         tail = to.tail(node.out, first.layout)
         out = to.emitted(tail)
-        parts = [one.scale * abs(factor) / out.scale for one, factor in zip(held, factors, strict=True)]
+        parts = [
+            one.scale * abs(factor) / out.scale if to.seen[value].low < to.seen[value].high else 1.0
+            for one, factor, value in zip(held, factors, (left, right), strict=True)
+        ]  # what is always zero has no scale
         (one, two), shift = ratios(parts)
         name = to.name(node.name)
         tensors = held[0].tensor, held[1].tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import accumulate
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,7 +23,7 @@ APART = ("slice", "select", "narrow", "chunk", "split", "split_with_sizes", "unb
 class Movement(Operator):
     """Whatever takes elements from fixed places: the operator itself moves their numbers."""
 
-    names = (
+    names: ClassVar[tuple[str, ...]] = (
         "slice",
         "select",
         "narrow",
@@ -69,6 +70,13 @@ class Movement(Operator):
 
     def lower(self, node: Node, to: Lowering) -> None:
         move(to, node)
+
+
+class Taken(Movement):
+    """Elements by their numbers (`algos.frontend.rewrites.attention.taken`)."""
+
+    namespace = "codeword"
+    names = ("taken",)
 
 
 class Roll(Operator):

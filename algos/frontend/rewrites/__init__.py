@@ -9,7 +9,7 @@ from algos.frontend.operator import Operator
 from algos.frontend.rewrites.attention import attention, masked, turned
 from algos.frontend.rewrites.builder import Rule, apply
 from algos.frontend.rewrites.elementwise import larger
-from algos.frontend.rewrites.norms import rms
+from algos.frontend.rewrites.norms import rms, unit
 from algos.frontend.rewrites.products import constant_factor, resampled, stacked
 from algos.frontend.rewrites.scan import scanned
 from algos.frontend.rewrites.transposed import transposed
@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     masked,
     rms,
     rms,
+    unit,
     turned,
     constant_factor,
     resampled,

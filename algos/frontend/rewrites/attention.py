@@ -115,37 +115,56 @@ def _low(value: Value | float) -> bool:
 
 
 def turned(node: Node, build: Builder) -> Value | None:
-    """Rotary embedding: cat(-x2, x1) times a constant is x turned by half, times the constant with signs."""
+    """Rotary embedding: elements of x elsewhere, some of them negated, times a constant: all at once, and the signs in
+    the constant."""
     if node.operation != "aten.mul":
         return None
     for joined, factor in ((node["self"], node["other"]), (node["other"], node["self"])):
         if not isinstance(joined, Value) or not isinstance(factor, Value) or not factor.constant:
             continue
-        x = _rotated(joined)
-        if x is not None:
-            half = x.extent[-1] // 2
-            signs = torch.cat((-torch.ones(half), torch.ones(x.extent[-1] - half)))
-            swapped = build(ATEN.roll.default, x, [half], [len(x.extent) - 1])
-            return build(ATEN.mul.Tensor, swapped, build.constant(factor.data * signs))
+        x, between = _moved(joined)
+        if x is not None and any(one.operation == "aten.neg" for one in between):
+            known = {x: torch.arange(1.0, x.elements + 1).reshape(x.extent)}
+            for one in between:
+                known.update(zip(one.outputs, one.run(known), strict=True))
+            found = known[joined]
+            index = build.constant(found.abs().long() - 1)
+            elsewhere = build(taken, operation="codeword.taken", self=x, index=index)
+            return build(ATEN.mul.Tensor, elsewhere, build.constant(factor.data * found.sign()))
     return None
 
 
-def _rotated(joined: Value) -> Value | None:
-    """x of cat(-x[half:], x[:half]) along the last axis."""
-    join = joined.producer
-    if join is None or join.operation != "aten.cat" or len(join["tensors"]) != 2:
-        return None
-    last = len(joined.extent) - 1
-    minus, first = (part.producer for part in join["tensors"])
-    if join["dim"] % (last + 1) != last or minus is None or minus.operation != "aten.neg" or first is None:
-        return None
-    second = minus["self"].producer
-    if second is None or {first.operation, second.operation} != {"aten.slice"}:
-        return None
-    x, half = first["self"], joined.extent[-1] // 2
-    places = torch.arange(x.elements).reshape(x.extent)
-    if second["self"] is not x or x.extent != joined.extent or joined.extent[-1] % 2:
-        return None
-    if not torch.equal(first.run({x: places})[0], places[..., :half]):
-        return None
-    return x if torch.equal(second.run({x: places})[0], places[..., half:]) else None
+def taken(self: Tensor, index: Tensor) -> Tensor:
+    """Elements by their numbers in row-major order."""
+    return self.reshape(-1)[index]
+
+
+MOVING = (
+    *VIEWS,
+    "aten.slice",
+    "aten.select",
+    "aten.cat",
+    "aten.split",
+    "aten.chunk",
+    "aten.unbind",
+    "aten.neg",
+)
+
+
+def _moved(value: Value) -> tuple[Value | None, list[Node]]:
+    """The one value from which others come by movement and negation alone, and how, in execution order."""
+    found: list[Node] = []
+    roots: set[Value] = set()
+
+    def visit(one: Value) -> None:
+        node = one.producer
+        if node is None or one.constant or node.operation not in MOVING:
+            roots.add(one)
+        elif node not in found:
+            for operand in node.inputs:
+                visit(operand)
+            found.append(node)
+
+    visit(value)
+    alone = len(roots) == 1 and not next(iter(roots)).constant
+    return (roots.pop() if alone else None), found

@@ -90,6 +90,21 @@ class Rotated(Attention):
         return torch.cat((-x[..., middle:], x[..., :middle]), -1)
 
 
+class Interleaved(Rotated):
+    """Rotary embedding of neighbours."""
+
+    def half(self, x: Tensor) -> Tensor:
+        return torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+
+
+class Cosine(Attention):
+    """Keys and queries of length 1."""
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        logits = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
+        return (logits * 5).softmax(-1) @ v
+
+
 class Windows(nn.Module):
     """Attention in windows of a map turned by one place, whose parts do not see one another (Swin)."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from algos.flow import normed
 from sim.errors import InputError
 
 
@@ -46,16 +48,36 @@ def absorb_gain_signs(model: nn.Module) -> None:
     flipped one by one after clustering.
     """
     for conv, norm in _norms(model):
-        sign = torch.where(norm.weight < 0, -1.0, 1.0)
-        conv.weight *= sign[:, None, None, None]
-        norm.weight *= sign
-        norm.running_mean *= sign
+        _absorb(conv, norm)
+
+
+def _absorb(conv: nn.Module, norm: nn.Module) -> None:
+    sign = torch.where(norm.weight < 0, -1.0, 1.0)
+    conv.weight *= sign.reshape(-1, *[1] * (conv.weight.ndim - 1))
+    for tensor in (conv.bias, norm.weight, norm.running_mean):
+        if tensor is not None:
+            tensor *= sign
+
+
+@torch.no_grad()
+def make_gains_positive(module: nn.Module, inputs: Any) -> Callable[[], None]:
+    """The same for any module, by data flow; the projection that keeps them so after each training step.
+
+    Args:
+        inputs: of the module.
+    """
+    pairs = [(conv, norm) for conv, norm in normed(module, inputs) if norm.weight is not None]
+    for conv, norm in pairs:
+        _absorb(conv, norm)
+    return _clamping([norm.weight for _, norm in pairs])
 
 
 def gains_kept_positive(model: nn.Module) -> Callable[[], None]:
     """A projection to call after each training step, so that gains stay above 0."""
-    gains = [norm.weight for _, norm in _norms(model)]
+    return _clamping([norm.weight for _, norm in _norms(model)])
 
+
+def _clamping(gains: Sequence[Tensor]) -> Callable[[], None]:
     @torch.no_grad()
     def clamp() -> None:
         for gain in gains:

@@ -8,8 +8,11 @@ import torch
 
 from sim.errors import InputError, nearest
 
-Precision = Literal["auto", "float32", "bfloat16"]
-"""bfloat16: products in bfloat16, sums, weights and updates in float32 (torch.autocast)."""
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+"""Of products; sums, weights and updates stay in float32 (torch.autocast). float16 is for GPUs, whose gradients
+are then scaled (Micikevicius et al. 2018)."""
+
+CPU = torch.device("cpu")
 
 PRECISIONS = get_args(Precision)
 
@@ -27,23 +30,31 @@ def bfloat16_is_fast() -> bool:
     return multiplies and wide and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def resolved(precision: Precision) -> Precision:
-    """float32 or bfloat16; auto is bfloat16 where `bfloat16_is_fast`.
+def resolved(precision: Precision, device: torch.device = CPU) -> Precision:
+    """float32, bfloat16 or float16; auto is what the device multiplies fast.
+
+    On a processor that is bfloat16 where `bfloat16_is_fast`; on a CUDA device bfloat16 or, before Ampere,
+    float16; elsewhere float32.
 
     Raises:
-        InputError: no such precision.
+        InputError: no such precision, or float16 on a processor.
     """
     if precision not in PRECISIONS:
         raise InputError("precision", precision, "unknown", nearest(precision, PRECISIONS))
-    if precision == "auto":
-        return "bfloat16" if bfloat16_is_fast() else "float32"
-    return precision
+    if precision == "float16" and device.type == "cpu":
+        raise InputError("precision", precision, "is for GPUs, not for a processor", "use bfloat16 or auto")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "bfloat16" if device.type == "cpu" and bfloat16_is_fast() else "float32"
 
 
-def computing(precision: Precision) -> torch.autocast:
+def computing(precision: Precision, device: torch.device = CPU) -> torch.autocast:
     """The context of a forward pass.
 
     Args:
-        precision: float32 or bfloat16, as `resolved` gives it.
+        precision: as `resolved` gives it.
     """
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+    reduced = precision != "float32"
+    return torch.autocast(device.type, getattr(torch, precision) if reduced else None, enabled=reduced)

@@ -15,6 +15,7 @@ from sim.network import (
     AveragePool,
     CodebookWeight,
     Concat,
+    Constant,
     Conv,
     Layer,
     LayerNorm,
@@ -22,6 +23,7 @@ from sim.network import (
     Multiply,
     Network,
     Pool,
+    Rearrange,
     Reshape,
     Scan,
     Softmax,
@@ -70,7 +72,8 @@ def run(network: Network, images: Tensor) -> dict[str, Tensor]:
     tensors = {"input": images}
     zeros = {"input": network.input.zero_point}
     for layer in network.layers:
-        tensors[layer.name] = _run(layer, tensors, zeros)
+        value = _run(layer, tensors, zeros)
+        tensors[layer.name] = value.expand(len(images), -1, -1, -1)
         zeros[layer.name] = layer.zero_point
     return tensors
 
@@ -130,6 +133,33 @@ def _concat(layer: Concat, values: list[Tensor], zeros: list[int]) -> Tensor:
     return torch.cat([_scaled(part, m, layer.shift, layer) for part, m in parts], 1 + layer.axis)
 
 
+def _rearrange(layer: Rearrange, values: list[Tensor], zeros: list[int]) -> Tensor:
+    """By the index of each value, axis by axis; one place more holds the zero point."""
+    places = torch.tensor(layer.offset)
+    for size, stride in zip(layer.sizes, layer.strides, strict=True):
+        places = places[..., None] + torch.arange(size) * stride
+    x, found = values[0], []
+    for n, (before, after) in reversed(list(zip(x.shape[1:], layer.padding, strict=True))):
+        place = places % (n + before + after) - before
+        match layer.mode:
+            case "edge":
+                place = place.clamp(0, n - 1)
+            case "reflect":
+                place = (n - 1) - ((n - 1) - place.abs()).abs()
+            case "wrap":
+                place = place.remainder(n)
+            case "zero":
+                place = torch.where((place < 0) | (place >= n), n, place)
+        found.append(place)
+        places = torch.div(places, n + before + after, rounding_mode="floor")
+    w, h, c = found
+    return F.pad(x, (0, 1, 0, 1, 0, 1), value=zeros[0])[:, c, h, w].reshape(len(x), *layer.to)
+
+
+def _constant(layer: Constant, values: list[Tensor], zeros: list[int]) -> Tensor:
+    return torch.from_numpy(layer.values).long()[None]
+
+
 def _average_pool(layer: AveragePool, values: list[Tensor], zeros: list[int]) -> Tensor:
     total = _real(values, zeros)[0].sum((2, 3), keepdim=True)
     return _scaled(total, layer.multiplier, layer.shift, layer)
@@ -155,7 +185,13 @@ def _matmul(layer: MatMul, values: list[Tensor], zeros: list[int]) -> Tensor:
 
 def _softmax(layer: Softmax, values: list[Tensor], zeros: list[int]) -> Tensor:
     runs = values[0].unflatten(1, (layer.groups, -1))
-    exponents = _looked_up(layer.table, runs.amax(2, keepdim=True) - runs, 0)
+    if layer.mask is None:
+        exponents = _looked_up(layer.table, runs.amax(2, keepdim=True) - runs, 0)
+    else:
+        hidden = torch.from_numpy(layer.mask == 0).repeat_interleave(layer.groups // len(layer.mask), 0)
+        seen = runs.masked_fill(hidden, -(2**10))
+        distance = (seen.amax(2, keepdim=True) - seen).masked_fill(hidden, 0)
+        exponents = _looked_up(layer.table, distance, 0).masked_fill(hidden, 0)
     reciprocal = torch.div(2**40, exponents.sum(2, keepdim=True), rounding_mode="floor")
     # At most 2^40, so the quotient by 2^32 and its half are exact in float64.
     return _shifted((exponents * reciprocal).flatten(1, 2), torch.tensor(32), layer)
@@ -163,12 +199,17 @@ def _softmax(layer: Softmax, values: list[Tensor], zeros: list[int]) -> Tensor:
 
 def _layer_norm(layer: LayerNorm, values: list[Tensor], zeros: list[int]) -> Tensor:
     (u,) = _real(values, zeros)
-    channels = u.shape[1]
+    runs = u.unflatten(1, (layer.groups, -1)).flatten(3)
+    runs = runs.flatten(2)[:, :, :, None] if layer.spatial else runs
+    count, spare = runs.shape[2], 16
+    while count > 2 ** (15 + (16 - spare) // 2):
+        spare -= 2
     weight = 0 if layer.rms else 1
-    mean = u.sum(1, keepdim=True) * weight
-    spread = channels * u.square().sum(1, keepdim=True) - mean.square() + layer.epsilon
-    inverse = torch.div(2**46, _root(spread * 2**16), rounding_mode="floor")
-    normalized = torch.div((channels * u - mean) * inverse + 2**25, 2**26, rounding_mode="floor")
+    mean = runs.sum(2, keepdim=True) * weight
+    spread = count * runs.square().sum(2, keepdim=True) - mean.square() + layer.epsilon
+    inverse = torch.div(2 ** (38 + spare // 2), _root(spread * 2**spare), rounding_mode="floor")
+    normalized = torch.div((count * runs - mean) * inverse + 2**25, 2**26, rounding_mode="floor")
+    normalized = normalized.reshape(u.shape)
     gain, bias = (torch.from_numpy(v.astype("int64"))[:, None, None] for v in (layer.gain, layer.bias))
     return _shifted(normalized * gain + bias, torch.tensor(layer.shift), layer)
 
@@ -267,4 +308,6 @@ KINDS: dict[type[Layer], Callable[[Any, list[Tensor], list[int]], Tensor]] = {
     Softmax: _softmax,
     LayerNorm: _layer_norm,
     Scan: _scan,
+    Rearrange: _rearrange,
+    Constant: _constant,
 }

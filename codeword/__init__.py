@@ -3,7 +3,7 @@
     import codeword
     codeword.estimate("resnet18", "ews-cms-64").cost.tops_per_watt
 
-The verbs are also commands; `codeword VERB --help`.
+All but `quantize` are also commands; `codeword VERB --help`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["compile", "compress", "estimate", "simulate", "verify", "verilog"]
+__all__ = ["compile", "compress", "estimate", "quantize", "simulate", "verify", "verilog"]
 
 
 def __getattr__(name: str) -> Any:

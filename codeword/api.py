@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,9 @@ from sim.results import Simulation
 from sim.shapes import Shape
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from algos.methods.plan import Plan
     from rtl.image import Written
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
@@ -278,33 +281,89 @@ def verify(
         )
 
 
+def quantize(
+    module: nn.Module,
+    batches: Iterable[Any],
+    *,
+    name: str = "",
+    input: tuple[float, int] | None = None,
+    observer: str = "mse",
+    symmetric: bool = False,
+    bias_correction: bool = False,
+    allow: Sequence[str] = (),
+    report: Callable[[str], None] = lambda _: None,
+) -> Network:
+    """Anyone's trained module in INT8: batch norms folded, activations calibrated, every tensor compared.
+
+    Weights that a method of ours made codebooks of stay codebooks.
+
+    Args:
+        module: takes one tensor [n, ...] and returns one.
+        batches: tensors, or tuples, lists or dictionaries that begin with one; some hundred samples in all.
+        name: of the network; by default the module's class.
+        input: scale and zero point of the network's input, real = scale * (q - zero point); by default from data.
+        observer: mse, minmax or percentile: the range of an activation that the 256 steps cover.
+        symmetric: zero points are 0, so that what a ReLU left out is a zero operand; half the steps are then
+            unused behind it.
+        bias_correction: biases make up for what rounding shifts on average.
+        allow: patterns of the names of layers that may be far from the float network on the first batch.
+        report: called with a table of the output and the worst tensors, in dB.
+
+    Raises:
+        InputError: everything that has no layer of integers, in one error; a tensor far from the float network's;
+            no batches; the extra `algos` is not installed.
+    """
+    with inputs.extra():
+        from algos.frontend import compare, export
+        from algos.frontend.calibrate import Activation, Scheme
+
+    found = export.quantize(
+        module,
+        batches,
+        name=name,
+        input=None if input is None else Activation(*input),
+        scheme=Scheme(observer, symmetric),
+        bias_correction=bias_correction,
+        allow=allow,
+    )
+    report(compare.table(found.fidelity))
+    return found.network
+
+
 def compress(
-    model: str,
+    model: str | nn.Module,
+    loader: Iterable[Any] | None = None,
     *,
     method: str = "mvq",
     config: Any = None,
     data: str | Path | None = None,
     pad: bool = False,
     threads: int = 1,
+    show: Callable[[Plan], None] = print,
     report: Callable[[int, float, float], None] = lambda *_: None,
     **options: Any,
 ) -> Network:
-    """Compresses a trained network for grey 28x28 images into a network of integers.
+    """Compresses a trained module into a network of integers; the module stays as it is.
 
     Args:
-        model: resnet20-fashion (for mvq its pruned weights), vim-fashion, deit-fashion, or a .safetensors
-            checkpoint of a ResNet.
+        model: any module, or resnet20-fashion (for mvq its pruned weights), vim-fashion, deit-fashion, or a
+            .safetensors checkpoint of a ResNet, which take grey 28x28 images.
+        loader: batches (inputs, target) of a module, to calibrate and to train on.
         method: one of `algos.methods.registry.METHODS`.
         config: of the method, such as `algos.methods.mvq.MvqConfig(k=32)`; None for its defaults.
-        data: folder of the Fashion-MNIST IDX files; None for the shipped subset.
+        data: folder of the Fashion-MNIST IDX files, for a name; None for the shipped subset.
         pad: widen layers whose output channels d does not divide, with channels of value 0.
-        threads: of PyTorch; 1 gives the same result every time.
+        threads: of PyTorch, for a name; 1 gives the same result every time.
+        show: called with the plan: layer, d, k, bits a weight.
         report: called after every epoch with its number, mean loss and seconds.
-        options: fields of the method's configuration by name, in place of `config`: k=64, epochs=2.
+        options: fields of the method's configuration by name, in place of `config`: k=64, epochs=2; for a module
+            those of `algos.compressing.compress` too: loss, train, include, exclude, layers.
 
     Raises:
         InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.
     """
+    if not isinstance(model, str):
+        return _compressed(model, loader, method, config, pad=pad, show=show, report=report, **options)
     if threads < 1:
         raise InputError("threads", threads, "not positive", "give 1 or more")
     with inputs.extra():
@@ -332,7 +391,17 @@ def compress(
             config,
             name=f"{Path(model).stem}-{method}",
             report=report,
+            show=show,
         )
+
+
+def _compressed(module: nn.Module, loader: Iterable[Any] | None, *arguments: Any, **options: Any) -> Network:
+    if loader is None:
+        raise InputError("loader", None, "a module needs samples", "give batches (inputs, target)")
+    with inputs.extra():
+        from algos import compressing
+
+        return compressing.compress(module, loader, *arguments, **options)
 
 
 def fine_tuning(method: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,7 @@ def compress(
         data=data,
         pad=pad,
         threads=threads,
+        show=lambda plan: print(plan, file=sys.stderr),
         report=lambda epoch, loss, seconds: print(
             f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr
         ),

@@ -13,6 +13,7 @@ from sim.machine import machine
 from sim.network import Network
 from sim.results import LayerCounts
 from sim.shapes import Shape
+from sim.shown import html
 from sim.workloads import Workload
 
 
@@ -54,6 +55,32 @@ class Estimate:
     passes: int = 1
     expected: bool = False
     mapping_gap: float | None = None
+
+    def __repr__(self) -> str:
+        energy = self.cost.total_pj
+        spent = "energy unknown" if energy is None else f"{energy / 1e6:.4g} uJ"
+        return (
+            f"<Estimate {self.name} on {self.accelerator.name}: {self.cost.cycles:,} cycles, "
+            f"{self.cost.time_s * 1e3:.4g} ms, {spent}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for layer in self.layers:
+            cost, energy = layer.cost, layer.cost.total_pj
+            stalls = max(cost.stall_cycles, key=lambda cause: cost.stall_cycles[cause])
+            rows.append(
+                (
+                    layer.counts.name,
+                    f"{cost.macs:,}",
+                    f"{cost.cycles:,}",
+                    f"{cost.utilization:.1%}",
+                    f"{stalls} {cost.stall_cycles[stalls]:,}",
+                    "unknown" if energy is None else f"{energy / 1e6:.4g}",
+                )
+            )
+        columns = ("layer", "MACs", "cycles", "utilization", "most of the other cycles", "energy (uJ)")
+        return html(repr(self)[1:-1], columns, rows)
 
     @property
     def gated(self) -> int | None:

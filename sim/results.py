@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from sim.shown import html
+
 if TYPE_CHECKING:
     from sim.network import Network
 
@@ -81,6 +83,22 @@ class Simulation:
     layers: tuple[LayerCounts, ...]
     bit_exact: bool | None
     wall_s: float
+
+    def __repr__(self) -> str:
+        exact = {True: "bit-exact", False: "NOT bit-exact", None: "not compared"}[self.bit_exact]
+        cycles = sum(layer.total_cycles for layer in self.layers)
+        images = len(self.tensors["input"])
+        return f"<Simulation {self.network.name}: {images} images, {cycles:,} cycles an image, {exact}>"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for layer in self.layers:
+            own = layer.cycles
+            others = ", ".join(
+                f"{cause} {own[cause]:,}" for cause in sorted(own, key=lambda c: -own[c]) if own[cause]
+            )
+            rows.append((layer.name, f"{layer.macs:,}", f"{layer.total_cycles:,}", others))
+        return html(repr(self)[1:-1], ("layer", "MACs", "cycles", "by cause"), rows)
 
     @property
     def outputs(self) -> np.ndarray:

@@ -19,6 +19,8 @@ PASSES = {
     "multiply": 1,
     "concat": 1,  # requantized into the common scale
     "upsample": 1,
+    "rearrange": 1,  # a value moved
+    "constant": 1,  # a value brought from DRAM
     "table": 1,  # any activation by table look-up
     "softmax": 3,  # maximum; exponent and sum; scaling
     "layernorm": 3,  # mean; variance; scaling
@@ -216,6 +218,7 @@ class PassShape:
         chained: the first operand is what the layer before it wrote.
         reads: bytes read in all where that is not `operands` maps of `elements` (a scan), or 0.
         channels: of a pixel of operands and results; 0 where nobody knows, so that no word is filled up.
+        stored: the operand is a constant of the network: it comes from DRAM.
     """
 
     name: str
@@ -226,6 +229,7 @@ class PassShape:
     chained: bool = True
     reads: int = 0
     channels: int = 0
+    stored: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in PASSES:

@@ -1,25 +1,254 @@
-"""A trained network for grey 28x28 pictures, compressed or not, becomes a `Network` of integers."""
+"""A module becomes a `Network` of integers."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
 from algos.body import Trainable
 from algos.data.fashion_mnist import Images
-from algos.frontend import export_convs, export_tokens
-from algos.models.tokens import TokenNet
-from sim.network import Network
+from algos.frontend import compare
+from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
+from algos.frontend.correction import corrected
+from algos.frontend.graph import Graph, Value, standard
+from algos.frontend.lower import Lowering, Renaming, lacking, refusal
+from algos.frontend.operators import OPERATORS
+from algos.frontend.record import evaluating, record
+from algos.frontend.rewrites import rewrite
+from algos.models.resnet import ResNet
+from algos.training import normalize
+from sim.errors import InputError
+from sim.network import Network, TensorSpec
+
+LEAST, COMPARED = 4, 16
+"""Samples on which every tensor is compared, fewer of large ones."""
+
+BATCH = 64
+"""Of our own models' calibration images."""
+
+ELEMENTS = 2**25
+"""Of all values that are held at once while the float network runs: 128 MiB."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A network of integers, and what a network file does not hold.
+
+    Attributes:
+        fidelity: how near each tensor is to the float network, in execution order.
+        activations: scale, zero point and clamp of each of them, by name.
+    """
+
+    network: Network
+    fidelity: tuple[compare.Fidelity, ...]
+    activations: Mapping[str, Activation]
+
+
+def quantize(
+    module: nn.Module,
+    batches: Iterable[Any],
+    *,
+    name: str = "",
+    input: Activation | None = None,
+    scheme: Scheme | None = None,
+    bias_correction: bool = False,
+    metadata: Mapping[str, object] | None = None,
+    rename: Renaming | None = None,
+    allow: Collection[str] = (),
+) -> Quantized:
+    """INT8 weights and activations; codebooks, assignments, masks and signs stay as they are.
+
+    Args:
+        module: takes one tensor [n, ...] and returns one; any convolutional network, see `operators`.
+        batches: tensors, or tuples, lists or dictionaries that begin with one; each of one size but for n.
+        name: of the network; by default the module's class.
+        input: scale and zero point of the network's input; by default from the batches.
+        scheme: how activations become INT8, by default with zero points and least squared error.
+        bias_correction: biases make up for what rounding shifts on average (`correction`).
+        rename: regular expressions in the names of layers, and what replaces them.
+        allow: patterns of the names of tensors that may be far from the float network's on the first batch.
+
+    Raises:
+        InputError: no batches, a tensor that is not finite, everything that has no layer of integers, a psum that
+            may exceed 32 bits, or a tensor that is too far from the float network's.
+    """
+    scheme = scheme or Scheme()
+    require_finite(module)
+    stream = (first_tensor(batch) for batch in batches)
+    try:
+        first = next(stream)
+    except StopIteration:
+        raise InputError("calibration", 0, "no images", "give a few hundred training images") from None
+    if not first.is_floating_point():
+        raise InputError(
+            "input",
+            str(first.dtype),
+            "numbers of things are no quantities that INT8 rounds",
+            "embed or convert them to floats before the module",
+        )
+    graph = record(module, (first[:1],), OPERATORS)
+    rewrite(graph, OPERATORS)
+    check(module, graph, first[:1])
+    seen = observed(graph, first, stream)
+    (source,) = graph.inputs
+    quantized = input or scheme.activation(seen[source])
+    lowering = Lowering(graph, seen, scheme, quantized, rename or {})
+    with torch.no_grad():
+        layers = tuple(lowering.run())
+    layout = lowering.held[source].layout
+    spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
+    network = Network(name or type(module).__name__, spec, layers, metadata or {})
+    some = first[: max(LEAST, min(COMPARED, chunk(graph)))]
+    images = some.double().flatten(1).numpy()[:, layout.index()]
+    real = floats(graph, some)
+    if bias_correction:
+        network = corrected(network, images, real, lowering.sums)
+    found = compare.compare(network, images, real, lowering.held)
+    compare.require(found, allow)
+    activations = {one.tensor: one.activation for one in lowering.held.values()}
+    return Quantized(network, tuple(found), activations)
+
+
+RENAMED: Renaming = {
+    r"^conv$": "stem",
+    r"^mean$": "pool",
+    r"^blocks\.(\d+)": r"block\1",
+    r"shortcut\.0": "shortcut",
+    r"^patches\.project": "patches",
+    r"attention\.qkv\.([012])": lambda found: "qkv"[int(found[1])],
+    r"in_proj\.([01])": lambda found: ("u", "gate")[int(found[1])],
+    r"ways\.([01])": lambda found: ("forward", "backward")[int(found[1])],
+    r"x_proj\.([012])": lambda found: ("low", "b", "c")[int(found[1])],
+}
+"""Names in the networks of our own models."""
 
 
 def export(
-    model: Trainable, calibration: Images, *, name: str, metadata: dict[str, object] | None = None
+    model: Trainable, calibration: Images, *, name: str, metadata: Mapping[str, object] | None = None
 ) -> Network:
-    """Quantizes weights and activations to INT8; codebooks, assignments, masks and signs stay as they are.
+    """`quantize` of a network for grey 28x28 pictures, whose input is the byte - 128.
+
+    A ResNet keeps zero points of 0, so that what a ReLU left out is a zero operand.
 
     Args:
         calibration: images that set the activation scales; a few hundred.
 
     Raises:
-        InputError: no calibration images; a tensor of the model is not finite; codewords along the inputs or
-            across tensors that the network tells apart; a psum may exceed 32 bits.
+        InputError: as `quantize`.
     """
-    lowered = export_tokens if isinstance(model, TokenNet) else export_convs
-    return lowered.export(model, calibration, name=name, metadata=metadata)
+    require_calibration(calibration)
+    return quantize(
+        model,
+        normalize(calibration.pixels).split(BATCH),
+        input=PIXELS,
+        scheme=Scheme(symmetric=isinstance(model, ResNet)),
+        name=name,
+        metadata=metadata,
+        rename=RENAMED,
+    ).network
+
+
+def require_calibration(images: Images) -> None:
+    """Raises InputError where there are none."""
+    if not len(images):
+        raise InputError("calibration", 0, "no images", "give a few hundred training images")
+
+
+def first_tensor(batch: Any) -> Tensor:
+    """The input of a batch, float [n, ...]."""
+    while not isinstance(batch, Tensor):
+        batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))
+    if not len(batch):
+        raise InputError("calibration", 0, "no images", "give a few hundred training images")
+    return standard(batch)
+
+
+def require_finite(model: nn.Module) -> None:
+    """Raises InputError where a tensor of the model is not."""
+    buffers = {name for name, _ in model.named_buffers()}  # masks of attention hold -inf
+    for field, tensor in model.state_dict().items():
+        if not tensor.is_floating_point() or torch.isfinite(tensor).all():
+            continue
+        if field not in buffers or torch.isnan(tensor).any() or (tensor == torch.inf).any():
+            raise InputError(
+                field, float("nan"), "holds NaN or infinity", "repair the checkpoint before exporting it"
+            )
+
+
+def check(module: nn.Module, graph: Graph, example: Tensor) -> None:
+    """Runs both once: what was recorded is what the module does.
+
+    Raises:
+        InputError: it is not, or the module returns several tensors.
+    """
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise InputError(
+            "module",
+            graph.name,
+            f"takes {len(graph.inputs)} tensors and returns {len(graph.outputs)}",
+            "wrap it in a module of one input and one output",
+        )
+    with evaluating(module):
+        expected = module(example)
+        (found,) = (graph.run((example,))[value] for value in graph.outputs)
+    expected = first_tensor(expected)
+    if not torch.allclose(
+        found.double(), expected.double(), rtol=1e-3, atol=1e-3 * float(expected.abs().max())
+    ):
+        raise InputError(
+            "module",
+            graph.name,
+            f"the recorded graph differs by {float((found - expected).abs().max()):.3g}",
+            "report this module",
+        )
+
+
+def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Value, Histogram]:
+    """What each value is on all batches; on one sample where the network has no integers anyway.
+
+    Raises:
+        InputError: nothing can run an operator that has none on a batch.
+    """
+    lacks = [lack for node in graph.nodes if (lack := lacking(node)) is not None]
+    if not lacks:
+        return observe(graph, chain([first], others))
+    try:
+        return observe(graph, [first[:1]])
+    except RuntimeError as error:
+        raise refusal(graph.name, lacks) from error
+
+
+def observe(graph: Graph, batches: Iterable[Tensor]) -> dict[Value, Histogram]:
+    """What each value is, image by image; no more than a chunk of them is held."""
+    seen: dict[Value, Histogram] = {}
+    for batch in batches:
+        for part in batch.split(chunk(graph)):
+            for value, tensor in floats(graph, part).items():
+                if tensor.is_floating_point() and tensor.numel():
+                    seen.setdefault(value, Histogram()).add(tensor)
+    return seen
+
+
+def chunk(graph: Graph) -> int:
+    """Images that run at once."""
+    each = sum(value.elements for node in graph.nodes for value in node.outputs)
+    return max(1, ELEMENTS // max(each, 1))
+
+
+def floats(graph: Graph, images: Tensor) -> dict[Value, Tensor]:
+    """Every value of the float network, [n, ...] with the graph's batch of one in the place of dots."""
+    order: list[Value] = []
+
+    def one(image: Tensor) -> list[Tensor]:
+        found = graph.run((image,))
+        order[:] = found
+        return list(found.values())
+
+    with torch.no_grad():
+        found = torch.vmap(one)(images[:, None])
+    return dict(zip(order, found, strict=True))

@@ -1,43 +1,16 @@
-"""From real scales to the integers of `sim.network`: static INT8 activations, m and s."""
+"""From real scales to the integers of `sim.network`: INT8 weights, m and s."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from algos.frontend.calibrate import Activation
 from sim.errors import InputError
 from sim.network import Requantization
-
-
-@dataclass(frozen=True)
-class Activation:
-    """real = scale * (q - zero_point); the integer clamp of the tensor."""
-
-    scale: float
-    zero_point: int = 0
-    low: int = -128
-    high: int = 127
-
-
-def calibrate(values: Tensor, clamp: tuple[float, float]) -> Activation:
-    """Per-tensor symmetric INT8 with the scale of least squared error, zero point 0.
-
-    Args:
-        values: float samples of the tensor.
-        clamp: the range that an activation leaves; from 0 on only 0..127 is used.
-    """
-    sample = values.flatten()
-    sample = sample[:: max(1, len(sample) // 200_000)]
-    low = 0 if clamp[0] == 0 else -128
-    top = float(sample.abs().max()) / 127 or 1.0
-    scales = [top * f for f in np.linspace(0.3, 1.0, 36)]
-    errors = [float((((sample / s).round().clamp(low, 127) * s - sample) ** 2).mean()) for s in scales]
-    scale = scales[int(np.argmin(errors))]
-    return Activation(scale, 0, low, round(min(127.0, clamp[1] / scale)))
 
 
 def multiplier_and_shift(ratios: np.ndarray, bits: int = 16) -> tuple[np.ndarray, np.ndarray]:

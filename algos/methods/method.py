@@ -1,21 +1,29 @@
-"""What a method is: a trained network, data and a configuration in, a network of integers out."""
+"""What a method is: any module, samples and a configuration in; its weights in codes, ready to train, out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from algos.body import Trainable
+from torch import nn
+
+from algos.batches import calibration
+from algos.body import Compressible, Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.export import export
-from algos.frontend.lowering import require_calibration
+from algos.frontend.export import export, require_calibration
+from algos.methods.blocks import blocks
+from algos.methods.plan import Choice, Patterns, Plan, Storage, plan, whole
+from algos.methods.prepared import Prepared, Task
 from algos.models.deit import DeiT
 from algos.models.resnet import ResNet
 from algos.models.vim import Vim
+from algos.norms import gains_kept_positive, make_gains_positive
 from algos.precision import Precision
-from algos.training import Recipe, Report, silent
+from algos.recipe import Recipe
+from algos.trainer import Report, silent
+from algos.training import fit, normalize
 from sim.errors import InputError, nearest
 from sim.network import Network
 
@@ -34,7 +42,7 @@ PRECISION_HELP = (
 
 @dataclass(frozen=True)
 class Data:
-    """What a method may look at.
+    """What a method may look at of grey pictures.
 
     Attributes:
         training: images to fine-tune on.
@@ -76,17 +84,22 @@ class Method(Generic[Config]):
     Attributes:
         name: on the command line and in reports.
         about: one line.
-        defaults: its configuration where nothing else is said; a dataclass whose fields are `described`.
-        apply: compresses a network in place, from data, configuration, checkpoint (written after every epoch
-            and read first where it exists; None for none) and a report of every epoch.
-        models: the networks that it takes.
+        defaults: its configuration where nothing else is said; a dataclass whose fields are `described`, among
+            them k and d.
+        encode: replaces the weights of the planned layers by parametrizations of `algos.weights`.
+        storage: bits of the planned layers.
+        recipe: how to train afterwards, by configuration and number of training samples; None for a method
+            that does not train.
+        models: the shipped networks that it takes.
         starts_sparse: whether it starts from the network after N:M sparse training, if there is one.
     """
 
     name: str
     about: str
     defaults: Config
-    apply: Callable[[Any, Data, Config, Path | None, Report], None]
+    encode: Callable[[Task], Prepared]
+    storage: Storage
+    recipe: Callable[[Any, int], Recipe] | None = None
     models: tuple[type, ...] = (ResNet, Vim, DeiT)
     starts_sparse: bool = False
 
@@ -117,6 +130,95 @@ class Method(Generic[Config]):
                 )
         return replace(config, **options)  # type: ignore[type-var]
 
+    def plan(
+        self,
+        module: nn.Module,
+        config: Config | None = None,
+        *,
+        batches: Iterable[Any] | None = None,
+        include: Patterns | None = None,
+        exclude: Patterns = (),
+        pad: bool = False,
+        layers: Mapping[str, Mapping[str, int]] | None = None,
+        **options: Any,
+    ) -> Plan:
+        """Which layers of any module the method would take; arguments of `prepare`, and nothing is changed."""
+        config = self.configured(config, options)
+        example = None if batches is None else next(calibration(batches, module))
+        return plan(module, config, self.storage, Choice(include, exclude, pad, layers), example)
+
+    def prepare(
+        self,
+        module: nn.Module,
+        config: Config | None = None,
+        *,
+        batches: Iterable[Any] | None = None,
+        include: Patterns | None = None,
+        exclude: Patterns = (),
+        pad: bool = False,
+        layers: Mapping[str, Mapping[str, int]] | None = None,
+        block_names: Iterable[str] | None = None,
+        updates: int | None = None,
+        **options: Any,
+    ) -> Prepared:
+        """Replaces weights of any module by codes, in place, ready to train.
+
+        Args:
+            batches: samples of what the module takes, or batches (inputs, target): the first one tells which layers
+                run first and last and where batch norms follow; ViM-VQ compares blocks on all of them.
+            include: patterns of the layers to compress, as `fnmatch` reads them; None for all convolutions and
+                linear layers but the first, the last and depth-wise ones.
+            exclude: patterns of layers that stay.
+            pad: add output channels of value 0 where d does not divide them; otherwise such layers stay.
+            layers: k and d by pattern, in place of the configuration's: {"*.fc1": {"d": 4}}.
+            block_names: modules whose outputs are compared, for VQ4ALL and ViM-VQ; by default what the module's
+                containers hold.
+            updates: of the whole training, for the schedules of SSVQ and VQ4ALL; our Trainer knows it.
+            options: fields of the configuration by name.
+
+        Raises:
+            InputError: bad options, no layer that can be compressed, or a weight that is not finite.
+        """
+        config = self.configured(config, options)
+        given = None if batches is None else list(calibration(batches, module))
+        chosen = Choice(include, exclude, pad, layers)
+        found = plan(module, config, self.storage, chosen, given[0] if given else None)
+        project = make_gains_positive(module, given[0]) if given else lambda: None
+        names = blocks(module, found.targets) if block_names is None else block_names
+        prepared = self.encode(Task(module, found, config, given, tuple(names), updates))
+        prepared.project = project
+        return prepared
+
+    def start(self, model: Compressible, config: Config, calibration: Images | None = None) -> Prepared:
+        """Replaces the weights of a shipped network's body, in place."""
+        found = whole(layers_to_compress(model), config, self.storage)
+        batches = None if calibration is None else [normalize(calibration.pixels)]
+        names = tuple(blocks(model, found.targets))
+        return self.encode(Task(model, found, config, batches, names))
+
+    def apply(
+        self,
+        model: Compressible,
+        data: Data,
+        config: Config,
+        checkpoint: Path | None,
+        report: Report,
+        show: Callable[[Plan], None] = lambda plan: None,
+    ) -> None:
+        """Compresses a shipped network in place.
+
+        Args:
+            checkpoint: written after every epoch, and read first where it exists; None for none.
+            report: called after every epoch.
+            show: called with the plan.
+        """
+        prepared = self.start(model, config, data.calibration if self.recipe is None else None)
+        show(prepared.plan)
+        recipe = self.recipe and self.recipe(config, len(data.training))
+        if recipe and recipe.epochs:
+            tune(model, data.training, recipe, checkpoint, report, prepared)
+        prepared.finish()
+
     def compress(
         self,
         model: Trainable,
@@ -126,13 +228,15 @@ class Method(Generic[Config]):
         name: str = "",
         checkpoint: Path | None = None,
         report: Report = silent,
+        show: Callable[[Plan], None] = lambda plan: None,
     ) -> Network:
-        """A trained network in integers; the model is changed in place.
+        """A trained network for grey pictures in integers; the model is changed in place.
 
         Args:
             name: of the network; by default the method's.
             checkpoint: as for `apply`.
             report: called after every epoch with its number, mean loss and seconds.
+            show: called with the plan.
 
         Raises:
             InputError: a network that the method does not take, a weight that is NaN, d that does not divide
@@ -146,5 +250,23 @@ class Method(Generic[Config]):
                 "choose another method",
             )
         require_calibration(data.calibration)
-        self.apply(model, data, config, checkpoint, report)
+        self.apply(model, data, config, checkpoint, report, show)
         return export(model, data.calibration, name=name or self.name)
+
+
+def tune(
+    model: Compressible,
+    images: Images,
+    recipe: Recipe,
+    checkpoint: Path | None,
+    report: Report,
+    prepared: Prepared | None = None,
+) -> None:
+    """Trains a shipped network whose weights are in codes, in place; batch-norm gains stay positive.
+
+    Args:
+        prepared: None for one that comes from a file.
+    """
+    prepared = prepared or Prepared(model, Plan({}, {}), None, {})
+    prepared.project = gains_kept_positive(model)
+    fit(model, images, recipe, checkpoint, report, prepared=prepared)

@@ -6,7 +6,7 @@ with masked gradients while assignments and masks stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,14 +14,16 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from algos.body import Compressible, Layer, layers_to_compress
+from algos.body import Compressible
 from algos.data.fashion_mnist import Images
-from algos.methods.method import Data, FineTuned, Method, described
-from algos.norms import gains_kept_positive
-from algos.training import Recipe, Report, fit, silent
+from algos.methods.method import FineTuned, Method, described, tune
+from algos.methods.plan import Target
+from algos.methods.prepared import LayerReport, Prepared, Task
+from algos.recipe import Recipe
+from algos.trainer import Report, silent
 from algos.weights.bits import Bits, codebook_bits, record_bits
 from algos.weights.codebook import Codebook, MaskedWeight, attach, tie
-from algos.weights.grouping import group
+from algos.weights.grouping import group, ungroup
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.pruning import weight_mask
 from sim.errors import InputError
@@ -81,67 +83,84 @@ class MvqConfig(FineTuned):
         return self.pattern if self.masked else (0, 0)
 
 
-@dataclass(frozen=True)
-class LayerReport:
-    """Clustering of one layer: squared errors before fine-tuning (MVQ Table 3) and storage.
+def encode(task: Task) -> Prepared:
+    """Replaces the weights of all layers of the plan by codebooks, assignments and masks, ready to fine-tune.
 
-    `masked_sse` sums over the elements that N:M pruning keeps, `total_sse` over all. A codebook of all
-    layers is in the bits of the first.
+    Raises:
+        InputError: a weight is not finite, or there are more codewords than half of the sub-vectors.
     """
+    targets, config = task.plan.targets, task.config
+    pruned = {name: _pruned(target, config) for name, target in targets.items()}
+    if config.cross_layer:
+        return task.prepared(_together(targets, pruned, config))
+    return task.prepared(
+        {
+            name: report
+            for name in steps(targets, "clustering", len(targets))
+            for report in _together({name: targets[name]}, {name: pruned[name]}, config).values()
+        }
+    )
 
-    total_sse: float
-    masked_sse: float
-    bits: Bits
+
+def storage(config: MvqConfig, targets: Sequence[Target]) -> list[Bits]:
+    """Of the layers; one codebook each, or one for all."""
+    found = [record_bits(one.subvectors, one.k, one.d, *config.stored_pattern) for one in targets]
+    if config.cross_layer:
+        k = _shared_k(config, sum(one.subvectors for one in targets))
+        found = [record_bits(one.subvectors, k, one.d, *config.stored_pattern) for one in targets]
+        found[0] += Bits(codebooks=codebook_bits(k, config.d))
+        return found
+    return [one + Bits(codebooks=codebook_bits(t.k, t.d)) for one, t in zip(found, targets, strict=True)]
 
 
-def cluster(model: Compressible, config: MvqConfig) -> dict[str, LayerReport]:
-    """Clusters every layer of the body, in place; the other layers stay dense.
+def _shared_k(config: MvqConfig, subvectors: int) -> int:
+    return min(config.k, subvectors // 2)
+
+
+def _pruned(target: Target, config: MvqConfig) -> tuple[Tensor, Tensor]:
+    """Sub-vectors to cluster, float [n, d], and which elements N:M pruning keeps, bool [n, d]."""
+    vectors, (n, m) = target.vectors(), config.pattern
+    if config.masked and target.d % m:
+        raise InputError(
+            "N:M", f"{n}:{m}", f"does not fit d = {target.d} of {target.name}", "choose a d that M divides"
+        )
+    # M may span several sub-vectors in the cases without a stored mask.
+    weight = ungroup(vectors, target.shape)
+    kept = group(weight_mask(weight, max(target.d, m), n, m).float(), target.d).bool()
+    return vectors if config.case == "A" else vectors * kept, kept
+
+
+def _together(
+    targets: Mapping[str, Target], pruned: Mapping[str, tuple[Tensor, Tensor]], config: MvqConfig
+) -> dict[str, LayerReport]:
+    """Replaces the weights of layers by one codebook, assignments and masks."""
+    vectors, kept = (torch.cat(parts) for parts in zip(*pruned.values(), strict=True))
+    k = next(iter(targets.values())).k if len(targets) == 1 else _shared_k(config, len(vectors))
+    result = masked_kmeans(vectors, kept if config.case == "D" else None, k, seed=config.seed)
+    codebook, reports, weights, first = Codebook(result.codebook), {}, [], 0
+    for name, (target, mask) in pruned.items():
+        assignments = result.assignments[first : first + len(target)]
+        masks = mask.to(target.dtype) if config.masked else torch.ones_like(target)
+        error = (target - result.codebook[assignments] * masks) ** 2
+        one = targets[name]
+        weights.append(
+            MaskedWeight(codebook, assignments, masks, one.shape, config.stored_pattern, one.added)
+        )
+        attach(one.layer, weights[-1])
+        reports[name] = LayerReport(float(error.sum()), float(error[mask].sum()), one.bits)
+        first += len(target)
+    tie(weights)
+    return reports
+
+
+def cluster(model: Compressible, config: MvqConfig) -> Mapping[str, LayerReport]:
+    """Clusters the body of a shipped network, in place; the other layers stay dense.
 
     Raises:
         InputError: d does not divide the output channels of a layer, a weight is not finite, or
             the model is compressed already.
     """
-    layers = layers_to_compress(model)
-    pruned = {name: _pruned(layer.weight.detach(), config) for name, layer in layers.items()}
-    if config.cross_layer:
-        return _cluster_together(layers, pruned, config)
-    return {
-        name: report
-        for name in steps(layers, "clustering", len(layers))
-        for report in _cluster_together({name: layers[name]}, {name: pruned[name]}, config).values()
-    }
-
-
-def _pruned(weight: Tensor, config: MvqConfig) -> tuple[Tensor, Tensor]:
-    """Sub-vectors to cluster, float [n, d], and which elements N:M pruning keeps, bool [n, d]."""
-    vectors, (n, m) = group(weight, config.d), config.pattern
-    # M may span several sub-vectors in the cases without a stored mask.
-    kept = group(weight_mask(weight, max(config.d, m), n, m).float(), config.d).bool()
-    return vectors if config.case == "A" else vectors * kept, kept
-
-
-def _cluster_together(
-    layers: Mapping[str, Layer], pruned: dict[str, tuple[Tensor, Tensor]], config: MvqConfig
-) -> dict[str, LayerReport]:
-    """Replaces the weights of layers by one codebook, assignments and masks, ready to fine-tune."""
-    target, kept = (torch.cat(parts) for parts in zip(*pruned.values(), strict=True))
-    k = min(config.k, len(target) // 2)
-    result = masked_kmeans(target, kept if config.case == "D" else None, k, seed=config.seed)
-    codebook, storage = Codebook(result.codebook), Bits(codebooks=codebook_bits(k, config.d))
-    reports, weights, first = {}, [], 0
-    for name, (vectors, mask) in pruned.items():
-        assignments = result.assignments[first : first + len(vectors)]
-        masks = mask.to(vectors.dtype) if config.masked else torch.ones_like(vectors)
-        error = (vectors - result.codebook[assignments] * masks) ** 2
-        weights.append(
-            MaskedWeight(codebook, assignments, masks, layers[name].weight.shape, config.stored_pattern)
-        )
-        attach(layers[name], weights[-1])
-        storage += record_bits(len(vectors), k, config.d, *config.stored_pattern)
-        reports[name] = LayerReport(float(error.sum()), float(error[mask].sum()), storage)
-        first, storage = first + len(vectors), Bits()
-    tie(weights)
-    return reports
+    return METHOD.start(model, config).reports
 
 
 def fine_tune(
@@ -155,20 +174,21 @@ def fine_tune(
 
     Assignments and masks stay.
     """
-    fit(model, images, recipe, checkpoint, report, gains_kept_positive(model))
+    tune(model, images, recipe, checkpoint, report)
     return model
 
 
-def apply(
-    model: Compressible, data: Data, config: MvqConfig, checkpoint: Path | None, report: Report
-) -> None:
-    """Clusters and fine-tunes in place."""
-    cluster(model, config)
-    if config.epochs:
-        usual = SHORT_FINE_TUNING if len(data.training) < FEW else FINE_TUNING
-        fine_tune(model, data.training, config.recipe(usual), checkpoint, report)
+def recipe(config: MvqConfig, samples: int) -> Recipe:
+    """How to fine-tune on so many samples."""
+    return config.recipe(SHORT_FINE_TUNING if samples < FEW else FINE_TUNING)
 
 
 METHOD = Method(
-    "mvq", "masked k-means on N:M-sparse weights (arXiv 2412.10261)", MvqConfig(), apply, starts_sparse=True
+    "mvq",
+    "masked k-means on N:M-sparse weights (arXiv 2412.10261)",
+    MvqConfig(),
+    encode,
+    storage,
+    recipe,
+    starts_sparse=True,
 )

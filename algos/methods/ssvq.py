@@ -6,17 +6,21 @@ weight carries its sign, and signs that oscillate freeze one after another.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from algos.body import Compressible, Layer, layers_to_compress
+from torch import nn
+
+from algos.body import Compressible
 from algos.data.fashion_mnist import Images
-from algos.methods.method import Data, FineTuned, Method, described
-from algos.norms import gains_kept_positive
-from algos.training import Recipe, Report, fit, silent
+from algos.methods.method import FineTuned, Method, described, tune
+from algos.methods.plan import Target
+from algos.methods.prepared import LayerReport, Prepared, Task
+from algos.recipe import Recipe
+from algos.trainer import Report, silent
 from algos.weights.bits import Bits, bits
 from algos.weights.codebook import Codebook, attach, attached
-from algos.weights.grouping import group
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.signs import Freezing, SignedWeight
 from sim.errors import InputError
@@ -50,51 +54,52 @@ class SsvqConfig(FineTuned):
             raise InputError("alpha", self.alpha, "turns or loses the signs", "use 1.0")
 
 
-@dataclass(frozen=True)
-class LayerReport:
-    """Squared error of a layer's weight before fine-tuning, and its storage."""
+def encode(task: Task) -> Prepared:
+    """Replaces the weights of all layers by codebooks of magnitudes, assignments and signs, ready to fine-tune."""
+    targets = task.plan.targets
+    return task.prepared(
+        {name: _encoded(targets[name], task.config) for name in steps(targets, "clustering", len(targets))}
+    )
 
-    sse: float
-    bits: Bits
+
+def storage(config: SsvqConfig, targets: Sequence[Target]) -> list[Bits]:
+    """Of the layers."""
+    return [bits(one.subvectors, one.k, one.d, signs=True) for one in targets]
 
 
-def cluster_layer(layer: Layer, config: SsvqConfig) -> LayerReport:
-    """Replaces a layer's weight by codebook, assignments and signs, ready to fine-tune."""
-    weight = layer.weight.detach()
-    vectors = group(weight, config.d)
-    k = min(config.k, len(vectors) // 2)
-    result = masked_kmeans(vectors.abs(), None, k, seed=config.seed)
+def _encoded(target: Target, config: SsvqConfig) -> LayerReport:
+    vectors = target.vectors()
+    result = masked_kmeans(vectors.abs(), None, target.k, seed=config.seed)
     signed = SignedWeight(
         Codebook(result.codebook, low=0),
         result.assignments,
         config.alpha * vectors,
-        weight.shape,
+        target.shape,
         config.freezing if config.learn_signs else None,
+        target.added,
     )
     signed.latent.requires_grad_(config.learn_signs)
-    attach(layer, signed)
-    return LayerReport(result.objective[-1], bits(len(vectors), k, config.d, signs=True))
+    attach(target.layer, signed)
+    return LayerReport(result.objective[-1], result.objective[-1], target.bits)
 
 
-def cluster(model: Compressible, config: SsvqConfig) -> dict[str, LayerReport]:
-    """Clusters every layer of the body, in place; the other layers stay dense.
+def cluster(model: Compressible, config: SsvqConfig) -> Mapping[str, LayerReport]:
+    """Clusters the body of a shipped network, in place; the other layers stay dense.
 
     Raises:
         InputError: d does not divide the output channels of a layer, a weight is not finite, or
             the model is compressed already.
     """
-    layers = layers_to_compress(model)
-    told = steps(layers.items(), "clustering", len(layers))
-    return {name: cluster_layer(layer, config) for name, layer in told}
+    return METHOD.start(model, config).reports
 
 
-def signed_weights(model: Compressible) -> list[SignedWeight]:
+def signed_weights(model: nn.Module) -> list[SignedWeight]:
     """Of the compressed layers, in order."""
-    weights = (attached(layer) for layer in model.body().values())
+    weights = (attached(layer) for layer in model.modules())
     return [weight for weight in weights if isinstance(weight, SignedWeight)]
 
 
-def frozen_share(model: Compressible) -> float:
+def frozen_share(model: nn.Module) -> float:
     """Share of all signs that are frozen."""
     freezers = [weight.freezer for weight in signed_weights(model) if weight.freezer is not None]
     signs = sum(freezer.frozen.numel() for freezer in freezers)
@@ -109,25 +114,15 @@ def fine_tune(
     report: Report = silent,
 ) -> Compressible:
     """Trains codebooks, their scales, signs, norms and dense layers, in place; assignments stay."""
-    weights, positive = signed_weights(model), gains_kept_positive(model)
-    total = recipe.steps(len(images))
-
-    def after_step() -> None:
-        positive()
-        for weight in weights:
-            weight.after_step(total)
-
-    fit(model, images, recipe, checkpoint, report, after_step)
+    tune(model, images, recipe, checkpoint, report)
     return model
 
 
-def apply(
-    model: Compressible, data: Data, config: SsvqConfig, checkpoint: Path | None, report: Report
-) -> None:
-    """Clusters and fine-tunes in place."""
-    cluster(model, config)
-    if config.epochs:
-        fine_tune(model, data.training, config.recipe(FINE_TUNING), checkpoint, report)
-
-
-METHOD = Method("ssvq", "k-means on magnitudes, learned signs (arXiv 2503.08668)", SsvqConfig(), apply)
+METHOD = Method(
+    "ssvq",
+    "k-means on magnitudes, learned signs (arXiv 2503.08668)",
+    SsvqConfig(),
+    encode,
+    storage,
+    lambda config, samples: config.recipe(FINE_TUNING),
+)

@@ -9,8 +9,9 @@ the defaults of `VimVqConfig` stand in.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -18,16 +19,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from algos.batches import calibration
 from algos.data.fashion_mnist import Images
-from algos.methods.method import Data, Method, described
+from algos.methods.blocks import Stream, blocks, recorded
+from algos.methods.method import Method, described
+from algos.methods.plan import Target, whole
+from algos.methods.prepared import LayerReport, Prepared, Task
 from algos.models.deit import DeiT
 from algos.models.tokens import TokenNet
 from algos.models.vim import Vim
-from algos.training import Report, normalize
+from algos.training import normalize
 from algos.weights.bits import Bits, bits
 from algos.weights.candidates import nearest
 from algos.weights.codebook import Codebook, CodedWeight, attach
-from algos.weights.grouping import Axis, group, ungroup
+from algos.weights.grouping import Axis, ungroup
 from algos.weights.kmeans import masked_kmeans
 from algos.weights.soft import SoftAssignment, inverse_distance_logits, uniform_logits
 from sim.errors import InputError
@@ -37,10 +42,12 @@ from sim.steps import steps
 Variant = Literal["kmeans", "convex", "vim-vq", "dkm", "vq4dit"]
 VARIANTS = get_args(Variant)
 
+Confirmation = Literal["forced", "decided", "end"]
+
 
 @dataclass(frozen=True)
 class VimVqConfig:
-    """How to search. The defaults are ours, not tuned; RMSprop and the ratios' rate are VQ4DiT's."""
+    """How to search. Steps, penalty and rate of the ratios are VQ4DiT's; what is not published is ours."""
 
     k: int = described("codewords of a layer; one with fewer than 2k sub-vectors gets half of them")
     d: int = described("codeword length")
@@ -53,17 +60,24 @@ class VimVqConfig:
         "distance to the nearest codeword)",
         "uniform",
     )
-    steps: int = described("of each block; 0 is plain k-means", 100)
-    batch: int = described("images of a step", 16)
+    steps: int = described("of each block; 0 is plain k-means", 500)
+    batch: int = described("samples of a step", 16)
     rate_ratios: float = described("learning rate of the logits", 5e-2)
     rate_codebook: float = described("learning rate of the codewords", 1e-3)
-    ratio_weight: float = described(
-        "of the penalty on ratios that are not 0 or 1, against the relative block error", 0.1
+    rate_biases: float = described("learning rate of the layers' biases, 0 leaves them", 0.0)
+    penalty: Literal["absolute", "quadratic"] = described(
+        "on ratios that are not 0 or 1: absolute, VQ4DiT's eq. 9, or quadratic, as its code has it",
+        "absolute",
     )
+    ratio_weight: float = described("of the penalty, against the relative block error", 1.0)
+    gated: bool = described("add the penalty only in steps in which it is not at its least so far", False)
     replace_every: int = described("steps between replacements of vertices; 0 never replaces", 10)
-    confirm: bool = described("confirm sub-vectors on the way, or truncate all at the end", True)
-    threshold: float = described("ratio above which a sub-vector is confirmed", 0.99)
-    seed: int = described("of k-means and of the images of a step", 0)
+    confirm: Confirmation = described(
+        "sub-vectors on the way, when decided or forced by a schedule too, or truncate all at the end",
+        "forced",
+    )
+    threshold: float = described("ratio above which a sub-vector is decided", 0.99)
+    seed: int = described("of k-means and of the samples of a step", 0)
 
     def __post_init__(self) -> None:
         if self.k < max(2, self.candidates):
@@ -79,41 +93,61 @@ def variant(name: Variant, config: VimVqConfig) -> VimVqConfig:
     """The method itself, its ablations (Table 4) and the methods it is compared with.
 
     kmeans: plain VQ. convex: no incremental confirmation. dkm: ratios over all codewords, started by
-    attention (DKM's memory and hulls; its weights are not trained here). vq4dit: two fixed candidates.
+    attention (DKM's memory and hulls; its weights are not trained here). vq4dit: as released, but for its data,
+    which are noise: two fixed candidates, gated quadratic penalty, decided ones frozen, its learning rates.
     """
-    truncated = replace(config, confirm=False)
+    truncated = replace(config, confirm="end")
     return {
         "vim-vq": config,
         "convex": truncated,
         "kmeans": replace(config, steps=0, candidates=1),
         "dkm": replace(truncated, candidates=0, start="attention", ratio_weight=0.0, replace_every=0),
-        "vq4dit": replace(truncated, candidates=2, start="distance", replace_every=0),
+        "vq4dit": replace(
+            config,
+            candidates=2,
+            start="distance",
+            rate_ratios=5e-2,
+            rate_codebook=1e-4,
+            rate_biases=1e-4,
+            penalty="quadratic",
+            ratio_weight=1.0,
+            gated=True,
+            replace_every=0,
+            confirm="decided",
+            threshold=0.99,
+        ),
     }[name]
 
 
 class SoftWeight(nn.Module):
-    """A weight whose sub-vectors are convex combinations of codewords."""
+    """A weight whose sub-vectors are convex combinations of codewords.
 
-    def __init__(self, codebook: Codebook, mix: SoftAssignment, shape: torch.Size, axis: Axis) -> None:
+    Args:
+        target: the layer, whose weight has not been replaced yet.
+    """
+
+    def __init__(self, codebook: Codebook, mix: SoftAssignment, target: Target) -> None:
         super().__init__()
-        self.codebook, self.mix, self.shape, self.axis = codebook, mix, shape, axis
+        self.codebook, self.mix = codebook, mix
+        self.shape, self.axis, self.added = target.shape, target.axis, target.added
 
     def forward(self, weight: Tensor) -> Tensor:
-        return ungroup(self.mix(self.codebook()), self.shape, self.axis)
+        whole = ungroup(self.mix(self.codebook()), self.shape, self.axis)
+        return whole[: len(whole) - self.added]
 
 
 class HardWeight(CodedWeight):
     """A weight whose sub-vectors are codewords, along either axis."""
 
-    def __init__(self, codebook: Codebook, assignments: Tensor, shape: torch.Size, axis: Axis) -> None:
-        super().__init__(codebook, assignments, shape)
-        self.axis = axis
+    def __init__(self, soft: SoftWeight) -> None:
+        super().__init__(soft.codebook, soft.mix.code, soft.shape, soft.added)
+        self.axis = soft.axis
 
     def vectors(self) -> Tensor:
         return F.embedding(self.assignments, self.codebook())
 
     def forward(self, weight: Tensor) -> Tensor:
-        return ungroup(self.vectors(), self.shape, self.axis)
+        return self.used(ungroup(self.vectors(), self.shape, self.axis))
 
     def stored(self) -> CodebookWeight:
         """In integers.
@@ -131,8 +165,51 @@ class HardWeight(CodedWeight):
         return CodebookWeight(self.codebook.integers(), self.stored_assignments())
 
 
+def encode(task: Task) -> Prepared:
+    """Searches codewords for all layers of the plan, block by block, on the samples; needs no training.
+
+    Raises:
+        InputError: no samples, fewer than those of a step, or more candidates than codewords in a layer.
+    """
+    reports = search(task)
+    harden(task.module)
+    return task.prepared(reports)
+
+
+def storage_of(config: VimVqConfig, targets: Sequence[Target]) -> list[Bits]:
+    """Of the layers."""
+    return [bits(one.subvectors, one.k, one.d) for one in targets]
+
+
+def search(task: Task) -> dict[str, LayerReport]:
+    """All of `encode` but the truncation of what is still open."""
+    module, config, targets = task.module, task.config, task.plan.targets
+    teacher, samples = copy.deepcopy(module).eval(), list(calibration(task.batches, module))
+    trained = {name: p.requires_grad for name, p in module.named_parameters()}
+    module.eval().requires_grad_(False)
+    reports = {}
+    for number, block in enumerate(steps(task.blocks, "clustering, block by block", len(task.blocks))):
+        inside = {name: one for name, one in targets.items() if f"{name}.".startswith(f"{block}.")}
+        weights = {}
+        for name, target in inside.items():
+            vectors = target.vectors()
+            weights[name] = clustered(target, vectors, config)
+            error = float(
+                (weights[name].codebook().detach()[weights[name].mix.code] - vectors).square().sum()
+            )
+            reports[name] = LayerReport(error, error, target.bits)
+        generator = torch.Generator().manual_seed(config.seed + number)
+        biases = [one.layer.bias for one in inside.values() if one.layer.bias is not None]
+        if config.steps:
+            stream = recorded(teacher, block, samples)
+            _optimize(module.get_submodule(block), list(weights.values()), biases, stream, config, generator)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(trained.get(name, not name.endswith("original")))
+    return reports
+
+
 def calibrate(model: TokenNet, images: Images, config: VimVqConfig) -> Bits:
-    """Compresses a float model in place; labels are not used.
+    """Compresses a shipped network in place; labels are not used.
 
     Raises:
         InputError: fewer images than a batch, d does not divide a layer, n exceeds its codewords.
@@ -144,37 +221,21 @@ def calibrate(model: TokenNet, images: Images, config: VimVqConfig) -> Bits:
 
 def soften(model: TokenNet, images: Images, config: VimVqConfig) -> None:
     """All of `calibrate` but the truncation of what is still open."""
-    if len(images) < config.batch:
-        raise InputError(
-            "images",
-            len(images),
-            f"fewer than a batch of {config.batch}",
-            "give more images or a smaller batch",
-        )
-    model.eval().requires_grad_(False)
-    with torch.no_grad():
-        stream = model.patches(normalize(images.pixels))
-    for number, block in enumerate(steps(model.blocks, "clustering, block by block", len(model.blocks))):
-        with torch.no_grad():
-            after = block(stream)
-        weights = [
-            _clustered(layer, config)
-            for name, layer in model.body().items()
-            if name.startswith(f"blocks.{number}.")
-        ]
-        generator = torch.Generator().manual_seed(config.seed + number)
-        _search(block, weights, stream, after, config, generator)
-        stream = after
+    found = whole(model.body(), config, storage_of)
+    names = tuple(blocks(model, found.targets))
+    search(Task(model, found, config, [normalize(images.pixels)], names))
 
 
-def harden(model: TokenNet) -> None:
+def harden(module: nn.Module) -> None:
     """Gives every sub-vector still open the codeword of its largest ratio; soft weights become hard."""
-    for layer in model.body().values():
+    for layer in list(module.modules()):
+        if not parametrize.is_parametrized(layer, "weight"):
+            continue
         weight = layer.parametrizations.weight[0]
-        assert isinstance(weight, SoftWeight)
-        weight.mix.confirm_top(1)
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-        attach(layer, HardWeight(weight.codebook, weight.mix.code, weight.shape, weight.axis))
+        if isinstance(weight, SoftWeight):
+            weight.mix.confirm_top(1)
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+            attach(layer, HardWeight(weight))
 
 
 def storage(model: nn.Module) -> Bits:
@@ -183,55 +244,60 @@ def storage(model: nn.Module) -> Bits:
     return sum((bits(len(w.assignments), *w.codebook.codewords.shape) for w in weights), Bits())
 
 
-def _clustered(layer: nn.Linear, config: VimVqConfig) -> SoftWeight:
-    """k-means codebook, hulls of the n nearest codewords and their first ratios."""
-    vectors = group(layer.weight.detach(), config.d, config.axis)
-    k = min(config.k, len(vectors) // 2)
-    codebook = Codebook(masked_kmeans(vectors, None, k, seed=config.seed, start="k-means++").codebook)
-    found = nearest(vectors, codebook().detach(), config.candidates or k)
+def clustered(target: Target, vectors: Tensor, config: VimVqConfig) -> SoftWeight:
+    """k-means codebook, hulls of the n nearest codewords and their first ratios, put on the layer."""
+    found = masked_kmeans(vectors, None, target.k, seed=config.seed, start="k-means++")
+    codebook = Codebook(found.codebook)
+    near = nearest(vectors, codebook().detach(), config.candidates or target.k)
     if config.start == "attention":
-        squares = found.distances**2
+        squares = near.distances**2
         logits = -squares / squares[:, 0].mean()
     else:
-        logits = (uniform_logits if config.start == "uniform" else inverse_distance_logits)(found.distances)
-    weight = SoftWeight(codebook, SoftAssignment(found.indices, logits), layer.weight.shape, config.axis)
-    parametrize.register_parametrization(layer, "weight", weight, unsafe=True)
+        logits = (uniform_logits if config.start == "uniform" else inverse_distance_logits)(near.distances)
+    weight = SoftWeight(codebook, SoftAssignment(near.indices, logits), target)
+    parametrize.register_parametrization(target.layer, "weight", weight, unsafe=True)
     return weight
 
 
-def _search(
+def _optimize(
     block: nn.Module,
     weights: list[SoftWeight],
-    before: Tensor,
-    after: Tensor,
+    biases: list[nn.Parameter],
+    stream: Stream,
     config: VimVqConfig,
     generator: torch.Generator,
 ) -> None:
     """Optimizes ratios and codebooks of a block, both fed what the float network gives it."""
-    scale = (after - before).square().mean()
-    optimizer = torch.optim.RMSprop(
-        [
-            {"params": [weight.mix.logits for weight in weights], "lr": config.rate_ratios},
-            {
-                "params": [p for weight in weights for p in weight.codebook.parameters()],
-                "lr": config.rate_codebook,
-            },
-        ],
-        alpha=0.9,
-    )
+    if len(stream) < config.batch:
+        raise InputError(
+            "batches",
+            len(stream),
+            f"fewer samples than a batch of {config.batch}",
+            "give more or a smaller batch",
+        )
+    tuned = biases if config.rate_biases else []
+    groups = [
+        {"params": [weight.mix.logits for weight in weights], "lr": config.rate_ratios},
+        {"params": [p for one in weights for p in one.codebook.parameters()], "lr": config.rate_codebook},
+        {"params": [bias.requires_grad_() for bias in tuned], "lr": config.rate_biases},
+    ]
+    optimizer = torch.optim.RMSprop([group for group in groups if group["params"]], alpha=0.9)
+    scale, least = stream.added().square().mean(), torch.inf
     for step in range(1, config.steps + 1):
-        chosen = torch.randint(len(before), (config.batch,), generator=generator)
-        error = F.mse_loss(block(before[chosen]), after[chosen]) / scale
-        penalty = torch.stack([weight.mix.absolute_penalty() for weight in weights]).mean()
+        chosen = torch.randint(len(stream), (config.batch,), generator=generator).to(stream.output.device)
+        error = F.mse_loss(stream.run(block, chosen), stream.output[chosen]) / scale
+        penalty = torch.stack([weight.mix.penalty(config.penalty) for weight in weights]).mean()
+        found = float(penalty.detach()) if config.gated else torch.inf
         optimizer.zero_grad()
-        (error + config.ratio_weight * penalty).backward()
+        (error if found <= least and config.gated else error + config.ratio_weight * penalty).backward()
+        least = min(least, found)
         optimizer.step()
-        if config.replace_every and step % config.replace_every == 0:
-            for weight in weights:
+        for weight in weights:
+            if config.replace_every and step % config.replace_every == 0:
                 replace_farthest(weight.mix, weight.codebook().detach())
-        if config.confirm:
-            for weight in weights:
+            if config.confirm != "end":
                 weight.mix.confirm(config.threshold)
+            if config.confirm == "forced":
                 weight.mix.confirm_top(max(0.0, 2 * step / config.steps - 1))
 
 
@@ -257,16 +323,12 @@ def replace_farthest(mix: SoftAssignment, codebook: Tensor) -> None:
     mix.candidates[open[farther]] = moved[farther]
 
 
-def apply(model: TokenNet, data: Data, config: VimVqConfig, checkpoint: Path | None, report: Report) -> None:
-    """Calibrates in place, in too short a time for checkpoints and reports."""
-    calibrate(model, data.calibration, config)
-
-
 METHOD = Method(
     "vim-vq",
     "convex hulls of codewords, searched without labels (arXiv 2503.09509)",
     VimVqConfig(k=256, d=4, axis="output"),
-    apply,
+    encode,
+    storage_of,
     models=(Vim, DeiT),
 )
 """2 bits a weight without codebooks; sub-vectors of outputs, as the machines read them."""
@@ -279,6 +341,6 @@ def _relative(name: Variant, about: str) -> Method[VimVqConfig]:
 RELATIVES = (
     _relative("convex", "ViM-VQ that truncates all at the end (its Table 4)"),
     _relative("dkm", "ViM-VQ's search over all codewords, as DKM (arXiv 2108.12659) mixes them"),
-    _relative("vq4dit", "ViM-VQ's search over two fixed candidates, as VQ4DiT (arXiv 2408.17131) mixes them"),
+    _relative("vq4dit", "VQ4DiT as released (arXiv 2408.17131), on images in place of noise"),
 )
 """What `variant` makes of it."""

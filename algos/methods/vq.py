@@ -5,13 +5,11 @@ What the other methods are measured against: case A of MVQ Table 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 
-from algos.body import Compressible
 from algos.methods import mvq
-from algos.methods.method import Data, FineTuned, Method, described
-from algos.training import Report
+from algos.methods.method import FineTuned, Method, described
+from algos.methods.prepared import Prepared, Task
 from sim.errors import InputError
 
 
@@ -28,20 +26,21 @@ class VqConfig(FineTuned):
             raise InputError("k", self.k, "a codebook has at least two codewords", "use 176")
 
 
-def apply(model: Compressible, data: Data, config: VqConfig, checkpoint: Path | None, report: Report) -> None:
-    """Clusters and fine-tunes in place."""
-    unmasked = mvq.MvqConfig(
-        config.k,
-        config.d,
-        (1, 2),
-        "A",
-        epochs=config.epochs,
-        rate=config.rate,
-        batch=config.batch,
-        seed=config.seed,
-        precision=config.precision,
-    )
-    mvq.apply(model, data, unmasked, checkpoint, report)
+def _unmasked(config: VqConfig) -> mvq.MvqConfig:
+    shared = {one.name: getattr(config, one.name) for one in fields(FineTuned)}
+    return mvq.MvqConfig(config.k, config.d, (1, 2), "A", **shared)
 
 
-METHOD = Method("vq", "plain k-means on dense weights", VqConfig(), apply)
+def encode(task: Task) -> Prepared:
+    """Replaces the weights of all layers of the plan by codebooks and assignments, ready to fine-tune."""
+    return mvq.encode(replace(task, config=_unmasked(task.config)))
+
+
+METHOD = Method(
+    "vq",
+    "plain k-means on dense weights",
+    VqConfig(),
+    encode,
+    lambda config, targets: mvq.storage(_unmasked(config), targets),
+    mvq.recipe,
+)

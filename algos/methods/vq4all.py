@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,21 +26,28 @@ from torch.nn import functional as F
 
 from algos.body import Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
-from algos.frontend.lowering import require_calibration
-from algos.methods.method import PRECISION_HELP, Data, Method, described
-from algos.norms import gains_kept_positive
-from algos.precision import Precision, computing, resolved
-from algos.training import Report, augment, normalize, save_atomically, silent, training_layout
+from algos.frontend.export import require_calibration
+from algos.methods.blocks import Outputs
+from algos.methods.method import PRECISION_HELP, Data, Method, described, tune
+from algos.methods.plan import Layer, Target, whole
+from algos.methods.prepared import LayerReport, Prepared, Task
+from algos.precision import Precision
+from algos.recipe import Recipe
+from algos.trainer import Report, silent
+from algos.weights.bits import Bits, codebook_bits, record_bits
 from algos.weights.codebook import attach, attached
+from algos.weights.grouping import ungroup
 from algos.weights.universal import FrozenCodebook, UniversalWeight, sample_codebook
 from sim.errors import InputError
 from sim.network import Network
-from sim.steps import steps
 
 
 @dataclass(frozen=True)
 class Vq4allConfig:
     """The codebook and how networks are built from it; the defaults are assumed, not published."""
+
+    fits_k: ClassVar[bool] = False
+    """The codebook is of all layers, however small one is."""
 
     k: int = described("codewords of the universal codebook; log2(k) / d bits a weight", 4096)
     d: int = described("codeword length", 8)
@@ -86,20 +92,20 @@ def universal_codebook(networks: Sequence[Mapping[str, nn.Module]], config: Vq4a
 
 def construct(
     model: nn.Module,
-    layers: Mapping[str, nn.Module],
-    blocks: Sequence[str],
+    layers: Mapping[str, Layer],
+    names: Sequence[str],
     codebooks: FrozenCodebook | Mapping[str, FrozenCodebook],
     images: Images,
     config: Vq4allConfig,
     checkpoint: Path | None = None,
     report: Report = silent,
 ) -> None:
-    """Builds a network from frozen codewords, in place; an interrupted run resumes after its last epoch.
+    """Builds a network for grey pictures from frozen codewords, in place; an interrupted run resumes.
 
     Args:
         model: the float network, the teacher of what it becomes; pixels -> logits.
         layers: its convolutions and linear layers to code, by name.
-        blocks: names of the modules whose outputs are distilled.
+        names: of the modules whose outputs are distilled.
         codebooks: the universal one, or one for each layer.
         checkpoint: written after every epoch, and read first where it exists.
 
@@ -107,21 +113,65 @@ def construct(
         InputError: a weight is not finite, d does not divide the output channels of a layer, fewer images
             than a batch, a checkpoint of another construction, or a loss that is not finite.
     """
-    if len(images) < config.batch:
-        raise InputError(
-            "images",
-            len(images),
-            f"fewer than a batch of {config.batch}",
-            "give more images or a smaller batch",
+    task = Task(model, whole(layers, config, storage), config, blocks=tuple(names))
+    prepared = encode(task, codebooks)
+    tune(model, images, recipe(config, len(images)), checkpoint, report, prepared)
+    prepared.finish()
+
+
+def encode(
+    task: Task, codebooks: FrozenCodebook | Mapping[str, FrozenCodebook] | None = None
+) -> Construction:
+    """Makes every planned weight a mixture of its nearest codewords.
+
+    Args:
+        codebooks: the universal one, or one for each layer; None for one of this module's own weights.
+    """
+    targets, config = task.plan.targets, task.config
+    if codebooks is None:
+        weights = [ungroup(one.vectors(), one.shape) for one in targets.values()]
+        codebooks = sample_codebook(
+            [weights], config.k, config.d, bandwidth=config.bandwidth, seed=config.seed
         )
-    teacher = copy.deepcopy(model).eval().requires_grad_(False)
-    if isinstance(codebooks, FrozenCodebook):
-        codebooks = dict.fromkeys(layers, codebooks)
-    for name, layer in layers.items():
-        codebook = codebooks[name]
+    teacher = copy.deepcopy(task.module).eval().requires_grad_(False)
+    reports = {}
+    for name, target in targets.items():
+        codebook = codebooks if isinstance(codebooks, FrozenCodebook) else codebooks[name]
+        if target.d != codebook.d:
+            raise InputError(
+                "d", target.d, f"is not the codebook's {codebook.d}, in {target.name}", "give that"
+            )
         candidates = min(config.candidates, len(codebook.integers))
-        attach(layer, UniversalWeight(codebook, layer.weight.detach(), candidates))
-    _Construction(model, teacher, blocks, images, config, report).run(checkpoint)
+        weight = ungroup(target.vectors(), target.shape)
+        part = UniversalWeight(codebook, weight, candidates, target.added)
+        with torch.no_grad():
+            error = float((part(weight) - target.layer.weight).square().sum())
+        attach(target.layer, part)
+        reports[name] = LayerReport(error, error, target.bits)
+    return Construction(task, reports, teacher)
+
+
+def storage(config: Vq4allConfig, targets: Sequence[Target]) -> list[Bits]:
+    """Of the layers; the universal codebook is in the first's."""
+    found = [record_bits(one.subvectors, one.k, one.d) for one in targets]
+    found[0] += Bits(universal=codebook_bits(config.k, config.d))
+    return found
+
+
+def recipe(config: Vq4allConfig, samples: int) -> Recipe:
+    """How to construct, on however many samples."""
+    return Recipe(
+        config.epochs,
+        config.rate,
+        "rmsprop",
+        config.batch,
+        warm_up=0,
+        decay=0,
+        seed=config.seed,
+        precision=config.precision,
+        schedule="constant",
+        rates={"ratios": config.assignment_rate},
+    )
 
 
 def universal_weights(model: nn.Module) -> list[UniversalWeight]:
@@ -136,111 +186,60 @@ def confirmed(model: nn.Module) -> float:
     return sum(int(f.sum()) for f in flags) / sum(map(len, flags))
 
 
-class _Construction:
-    """Progressive network construction: its state and its steps."""
+class Construction(Prepared):
+    """Progressive network construction: distillation and ratio loss, and the schedule of confirmation."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        teacher: nn.Module,
-        blocks: Sequence[str],
-        images: Images,
-        config: Vq4allConfig,
-        report: Report,
-    ) -> None:
-        self.layout = training_layout(model)
-        model.to(memory_format=self.layout)
-        teacher.to(memory_format=self.layout)
-        self.model, self.images, self.config, self.report = model, images, config, report
-        self.weights = universal_weights(model)
-        self.student_outputs, self.teacher_outputs = _Outputs(model, blocks), _Outputs(teacher, blocks)
-        self.teacher = teacher
-        self.precision = resolved(config.precision)
-        logits = [weight.soft.logits for weight in self.weights]
-        chosen = set(map(id, logits))
-        others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
-        self.optimizer = torch.optim.RMSprop(
-            [{"params": logits, "lr": config.assignment_rate}, {"params": others, "lr": config.rate}],
-            alpha=0.9,
-        )
-        self.keep_gains_positive = gains_kept_positive(model)
-        self.generator = torch.Generator().manual_seed(config.seed)
+    def __init__(self, task: Task, reports: Mapping[str, LayerReport], teacher: nn.Module) -> None:
+        super().__init__(task.module, task.plan, task.config, reports, task.updates)
+        self.teacher, self.parts = teacher, universal_weights(task.module)
+        self.theirs, self.ours = Outputs(teacher, task.blocks), Outputs(task.module, task.blocks)
+        self.inputs: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self.handle = task.module.register_forward_pre_hook(self._keep, with_kwargs=True)
 
-    def run(self, checkpoint: Path | None) -> None:
-        config, model = self.config, self.model
-        per_epoch = len(self.images) // config.batch
-        done = self._resume(checkpoint) if checkpoint and checkpoint.exists() else 0
-        for epoch in range(done, config.epochs):
-            start, losses = time.perf_counter(), 0.0
-            model.train()
-            order = torch.randperm(len(self.images), generator=self.generator)
-            batches = order[: per_epoch * config.batch].split(config.batch)
-            told = steps(batches, f"epoch {epoch + 1} of {config.epochs}", per_epoch)
-            for number, chosen in enumerate(told):
-                pixels, labels = self.images.pixels[chosen], self.images.labels[chosen]
-                losses += self.step(normalize(augment(pixels, self.generator), self.layout), labels)
-                self.confirm((epoch * per_epoch + number + 1) / (config.epochs * per_epoch))
-            if not math.isfinite(losses):
-                raise InputError("loss", losses, f"diverged in epoch {epoch + 1}", "lower the rates")
-            if checkpoint:
-                save_atomically(self._state(epoch + 1), checkpoint)
-            self.report(epoch + 1, losses / per_epoch, time.perf_counter() - start)
-        self.student_outputs.release()
-        model.eval()
+    def _keep(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.inputs = args, kwargs
 
-    def step(self, x: Tensor, labels: Tensor) -> float:
-        """One update of logits and float parameters under task, distillation and ratio loss."""
-        self.optimizer.zero_grad()
-        with computing(self.precision):
-            with torch.no_grad():
-                self.teacher(x)
-            task = F.cross_entropy(self.model(x), labels)
-        pairs = zip(self.student_outputs.found, self.teacher_outputs.found, strict=True)
+    def to(self, device: torch.device) -> None:
+        self.teacher.to(device)
+
+    def loss(self) -> Tensor:
+        """Relative squared error of the blocks' outputs, and the penalty on open ratios."""
+        args, kwargs = self.inputs
+        with torch.no_grad():
+            self.teacher(*args, **kwargs)
+        pairs = [(self.ours.found[name], self.theirs.found[name]) for name in self.ours.found]
         distillation = torch.stack([_relative_error(a.float(), b.float()) for a, b in pairs]).mean()
-        ratios = torch.stack([weight.soft.quadratic_penalty() for weight in self.weights]).mean()
-        loss = task + distillation + ratios
-        loss.backward()
-        self.optimizer.step()
-        self.keep_gains_positive()
-        return float(loss.detach())
+        ratios = torch.stack([part.soft.quadratic_penalty() for part in self.parts]).mean()
+        return distillation + ratios
 
-    def confirm(self, progress: float) -> None:
-        """Confirms what is decided, and what the schedule demands after this share of the steps."""
-        for weight in self.weights:
-            weight.soft.confirm(self.config.threshold)
-            weight.soft.confirm_top(self.config.forced_fraction(progress))
+    def after_step(self) -> None:
+        """Confirms what is decided, and what the schedule demands after this share of the updates.
 
-    def _identity(self) -> dict[str, object]:
-        """What a checkpoint must agree with."""
+        Raises:
+            InputError: nobody said how many updates there will be.
+        """
+        super().after_step()
+        if self.updates is None:
+            problem = "the confirmation of codewords needs to know how many the training makes"
+            raise InputError("updates", None, problem, "give prepare(updates=...)")
+        forced = self.config.forced_fraction(self.done / self.updates)
+        for part in self.parts:
+            part.soft.confirm(self.config.threshold)
+            part.soft.confirm_top(forced)
+
+    def finish(self) -> nn.Module:
+        for part in self.parts:
+            part.soft.confirm_top(1)
+        self.handle.remove()
+        self.ours.release()
+        self.theirs.release()
+        return super().finish()
+
+    def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
-        for weight in self.weights:
-            digest.update(weight.codebook.integers.numpy().tobytes())
-        return {**asdict(self.config), "codebooks": digest.hexdigest()}
-
-    def _state(self, epoch: int) -> dict[str, object]:
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "epoch": epoch,
-            "precision": self.precision,
-            "identity": self._identity(),
-        }
-
-    def _resume(self, checkpoint: Path) -> int:
-        state = torch.load(checkpoint, weights_only=True)
-        if state["identity"] != self._identity():
-            raise InputError(
-                "checkpoint",
-                str(checkpoint),
-                "is of another configuration or codebook",
-                "delete it or use its configuration",
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.precision = state["precision"]
-        return int(state["epoch"])
+        for part in self.parts:
+            digest.update(part.codebook.integers.cpu().numpy().tobytes())
+        return super().identity() | {"codebooks": digest.hexdigest()}
 
 
 def _relative_error(found: Tensor, expected: Tensor) -> Tensor:
@@ -248,52 +247,14 @@ def _relative_error(found: Tensor, expected: Tensor) -> Tensor:
     return F.mse_loss(found, expected) / expected.square().mean().clamp(min=1e-12)
 
 
-class _Outputs:
-    """The outputs of some modules in the last forward pass of a model."""
-
-    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        self.found: list[Tensor] = [torch.empty(0)] * len(names)
-        self.handles = [
-            model.get_submodule(name).register_forward_hook(self._keep(place))
-            for place, name in enumerate(names)
-        ]
-
-    def _keep(self, place: int) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
-            self.found[place] = output
-
-        return keep
-
-    def release(self) -> None:
-        for handle in self.handles:
-            handle.remove()
-
-
-def blocks(model: Trainable) -> list[str]:
-    """Names of the modules whose outputs are distilled."""
-    return [f"blocks.{number}" for number in range(len(model.blocks))]
-
-
-def apply(
-    model: Trainable,
-    data: Data,
-    config: Vq4allConfig,
-    checkpoint: Path | None,
-    report: Report,
-    codebook: FrozenCodebook | None = None,
-) -> None:
-    """Constructs a network in place, from a codebook of its own weights where none is given."""
-    layers = layers_to_compress(model)
-    shared = codebook or universal_codebook([layers], config)
-    construct(model, layers, blocks(model), shared, data.training, config, checkpoint, report)
-
-
-METHOD = Method("vq4all", "one universal codebook, for a ROM (arXiv 2412.06875)", Vq4allConfig(), apply)
+METHOD = Method(
+    "vq4all", "one universal codebook, for a ROM (arXiv 2412.06875)", Vq4allConfig(), encode, storage, recipe
+)
 
 
 def from_rom(codebook: FrozenCodebook) -> Method[Vq4allConfig]:
     """The method with the codebook of an existing ROM."""
-    return replace(METHOD, apply=partial(apply, codebook=codebook))
+    return replace(METHOD, encode=partial(encode, codebooks=codebook))
 
 
 def compress_together(

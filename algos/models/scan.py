@@ -53,6 +53,8 @@ def selective_scan(
     Returns:
         float [batch, L, channels].
     """
+    if torch.compiler.is_exporting():
+        return _recorded(x, delta, a, b, c, skip, reverse)
     with torch.autocast("cpu", enabled=False):
         x, delta, b, c = (v.float().transpose(0, 1) for v in (x, delta, b, c))
         if reverse:
@@ -61,3 +63,16 @@ def selective_scan(
         states = _Recurrence.apply(decay, (delta * x)[..., None] * b[:, :, None])
         y = (states @ c[..., None])[..., 0] + x * skip
         return (y.flip(0) if reverse else y).transpose(0, 1)
+
+
+@torch.library.custom_op("codeword::selective_scan", mutates_args=())
+def _recorded(
+    x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, reverse: bool
+) -> Tensor:
+    """One node of a graph that torch.export records."""
+    return selective_scan(x, delta, a, b, c, skip, reverse)
+
+
+@_recorded.register_fake
+def _shape(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, skip: Tensor, reverse: bool) -> Tensor:
+    return torch.empty_like(x)

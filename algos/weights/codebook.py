@@ -29,8 +29,12 @@ class _Round(torch.autograd.Function):
 
 
 def quantize(codebook: Tensor, scale: Tensor, low: int = LOW) -> Tensor:
-    """s * clamp(round(v / s), low, 127) (MVQ eq. 5), with LSQ's gradients of v and s."""
-    return _Round.apply((codebook / scale).clamp(low, HIGH)) * scale
+    """s * clamp(round(v / s), low, 127) (MVQ eq. 5), with LSQ's gradients of v and s.
+
+    Clamped after it is rounded: the largest element, which starts at 127 steps, is a rounding error above them
+    as often as below, and would get no gradient.
+    """
+    return _Round.apply(codebook / scale).clamp(low, HIGH) * scale
 
 
 def initial_scale(codebook: Tensor, low: int = LOW) -> Tensor:
@@ -78,13 +82,21 @@ class CodedWeight(nn.Module, ABC):
 
     Args:
         assignments: int64 [n].
-        shape: of the weight.
+        shape: of the weight, with the output channels added.
+        added: how many of its last output channels have the value 0 and are stored only.
     """
 
-    def __init__(self, codebook: Codebook, assignments: Tensor, shape: torch.Size) -> None:
+    def __init__(self, codebook: Codebook, assignments: Tensor, shape: torch.Size, added: int = 0) -> None:
         super().__init__()
-        self.codebook, self.shape = codebook, shape
+        self.codebook, self.shape, self.added = codebook, shape, added
         self.register_buffer("assignments", assignments.clone())
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Its parameters by what they are."""
+        return {"codebook": list(self.codebook.parameters())}
+
+    def after_step(self, done: int, total: int | None) -> None:
+        """After update `done` of `total`, which is None where nobody knows: projects parameters."""
 
     @abstractmethod
     def vectors(self) -> Tensor:
@@ -95,10 +107,14 @@ class CodedWeight(nn.Module, ABC):
         """The weight in integers."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        return ungroup(self.vectors(), self.shape)
+        return self.used(ungroup(self.vectors(), self.shape))
+
+    def used(self, weight: Tensor) -> Tensor:
+        """The weight without the channels that were added."""
+        return weight[: self.shape[0] - self.added] if self.added else weight
 
     def scales(self) -> np.ndarray:
-        """float64 [K]: real values of the integer 1 in each output channel."""
+        """float64 [K]: real values of the integer 1 in each output channel, the added ones included."""
         return np.full(self.shape[0], float(self.codebook.scale.detach()))
 
     @property
@@ -142,8 +158,9 @@ class MaskedWeight(CodedWeight):
         masks: Tensor,
         shape: torch.Size,
         pattern: tuple[int, int],
+        added: int = 0,
     ) -> None:
-        super().__init__(codebook, assignments, shape)
+        super().__init__(codebook, assignments, shape, added)
         self.pattern = pattern
         masks = masks.to(codebook.codewords.dtype)
         self.register_buffer("masks", masks)

@@ -62,7 +62,7 @@ def assign(vectors: Tensor, masks: Tensor | None, codebook: Tensor) -> Tensor:
 def update(vectors: Tensor, masks: Tensor | None, assignments: Tensor, codebook: Tensor) -> Tensor:
     """c = sum w / sum m over the members (eq. 4); elements without a member keep their value.
 
-    So does the whole codeword of an empty cluster; it is not seeded anew.
+    So does the whole codeword of an empty cluster; `repaired` seeds it anew.
     """
     total = torch.zeros_like(codebook).index_add_(0, assignments, vectors)
     if masks is None:
@@ -83,6 +83,25 @@ def masked_sse(vectors: Tensor, masks: Tensor | None, codebook: Tensor, assignme
     return total
 
 
+@torch.no_grad()
+def repaired(vectors: Tensor, masks: Tensor | None, assignments: Tensor, codebook: Tensor) -> Tensor:
+    """The codebook with each codeword that has no member on a sub-vector of largest error.
+
+    The others stay, so that the next assignment has no larger error.
+    """
+    empty = (torch.bincount(assignments, minlength=len(codebook)) == 0).nonzero()[:, 0]
+    if not len(empty):
+        return codebook
+    errors = torch.empty(len(vectors), dtype=vectors.dtype, device=vectors.device)
+    for part in _parts(*vectors.shape):
+        decoded = codebook[assignments[part]]
+        if masks is not None:
+            decoded *= masks[part]
+        errors[part] = (vectors[part] - decoded).square_().sum(1)
+    worst = errors.topk(len(empty)).indices
+    return codebook.index_copy(0, empty, vectors[worst])
+
+
 def masked_kmeans(
     vectors: Tensor,
     masks: Tensor | None,
@@ -92,6 +111,7 @@ def masked_kmeans(
     iterations: int = 100,
     tolerance: float = 1e-3,
     start: Start = "random",
+    repair: bool = True,
 ) -> Clustering:
     """Clusters sub-vectors; without masks this is plain k-means.
 
@@ -101,6 +121,7 @@ def masked_kmeans(
         vectors: float [n, d], 0 where masked.
         masks: bool [n, d] or None.
         start: from k random sub-vectors (MVQ sec. 4.1), or from those of `spread`.
+        repair: move codewords without members to sub-vectors of large error, in every iteration.
 
     Raises:
         InputError: k exceeds half of the sub-vectors: such a codebook compresses nothing.
@@ -125,6 +146,8 @@ def masked_kmeans(
     objective = [masked_sse(w, m, codebook, assignments)]
     for _ in range(iterations):
         codebook = update(w, m, assignments, codebook)
+        if repair:
+            codebook = repaired(w, m, assignments, codebook)
         renewed = assign(w, m, codebook)
         changed = int((renewed != assignments).sum())
         assignments = renewed
@@ -156,4 +179,4 @@ def spread(vectors: Tensor, masks: Tensor | None, k: int, generator: torch.Gener
         reached = weights.cumsum(0)
         place = torch.searchsorted(reached, draw * reached[-1], right=True)
         chosen.append(min(int(place), len(vectors) - 1))
-    return vectors[torch.tensor(chosen, device=vectors.device)]
+    return vectors[torch.tensor(chosen).to(vectors.device)]

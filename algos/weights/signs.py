@@ -39,16 +39,17 @@ class Freezing:
         vote: the value frozen to: the majority of all iterations so far, or the sign of their exponential
             moving average.
         interval: iterations between two examinations, F_i.
-        momentum: of the moving averages.
-        start, end: threshold of the oscillation frequency, which falls as a cosine between them.
+        momentum: of the moving averages, m; 0 makes it 1 / (2 interval), 0.001 at 500.
+        start, end: threshold of the oscillation frequency, which falls as a cosine between them. One oscillation
+            makes it m: an `end` of m would allow none. 0 makes it 2.5 m.
         warm_up: share of the training in which nothing freezes.
     """
 
     vote: Literal["majority", "average"] = "majority"
     interval: int = 500
-    momentum: float = 0.01
+    momentum: float = 0.0
     start: float = 0.1
-    end: float = 0.01
+    end: float = 0.0
     warm_up: float = 0.25
 
     def __post_init__(self) -> None:
@@ -56,6 +57,10 @@ class Freezing:
             raise InputError("vote", self.vote, "is no vote on a sign", "use majority or average")
         if self.interval < 1:
             raise InputError("interval", self.interval, "is no number of iterations", "use 500")
+        if not self.momentum:
+            object.__setattr__(self, "momentum", 1 / (2 * self.interval))
+        if not self.end:
+            object.__setattr__(self, "end", 2.5 * self.momentum)
         if not 0 < self.momentum < 1:
             raise InputError("momentum", self.momentum, "is outside 0..1", "use 0.01")
 
@@ -77,7 +82,6 @@ class Freezer(nn.Module):
         frozen: bool [n, d].
         frequency: moving average of the oscillations of each sign.
         tally: the vote so far; its sign is the value to freeze to.
-        iterations: seen so far.
         previous: whether each sign was + in the last one.
         flipped: whether it had ever changed.
     """
@@ -85,14 +89,12 @@ class Freezer(nn.Module):
     frozen: Tensor
     frequency: Tensor
     tally: Tensor
-    iterations: Tensor
     previous: Tensor
     flipped: Tensor
 
     def __init__(self, rule: Freezing, signs: Tensor) -> None:
         super().__init__()
         self.rule = rule
-        self.register_buffer("iterations", torch.zeros((), dtype=torch.long))
         self.register_buffer("previous", signs > 0)
         self.register_buffer("flipped", torch.zeros_like(signs, dtype=torch.bool))
         self.register_buffer("frozen", torch.zeros_like(signs, dtype=torch.bool))
@@ -104,7 +106,7 @@ class Freezer(nn.Module):
         return torch.where(self.frozen, torch.where(self.tally < 0, -1.0, 1.0), signs)
 
     @torch.no_grad()
-    def observe(self, signs: Tensor, total: int) -> None:
+    def observe(self, signs: Tensor, done: int, total: int) -> None:
         """Takes note of an iteration, and freezes every F_i of them.
 
         A flip of a sign oscillates if it had flipped before: every flip reverses the one before it. A frozen
@@ -112,6 +114,7 @@ class Freezer(nn.Module):
 
         Args:
             signs: after this iteration, frozen ones included.
+            done: iterations so far, this one included.
             total: iterations of the whole training.
         """
         positive = signs > 0
@@ -123,9 +126,8 @@ class Freezer(nn.Module):
             self.tally += signs
         else:
             self.tally.lerp_(signs, self.rule.momentum)
-        self.iterations += 1
-        if int(self.iterations) % self.rule.interval == 0:
-            self.frozen |= self.frequency > self.rule.threshold(int(self.iterations) / total)
+        if done % self.rule.interval == 0:
+            self.frozen |= self.frequency > self.rule.threshold(done / total)
 
 
 class SignedWeight(CodedWeight):
@@ -146,10 +148,14 @@ class SignedWeight(CodedWeight):
         latent: Tensor,
         shape: torch.Size,
         freezing: Freezing | None = None,
+        added: int = 0,
     ) -> None:
-        super().__init__(codebook, assignments, shape)
+        super().__init__(codebook, assignments, shape, added)
         self.latent = nn.Parameter(latent.clone())
         self.freezer = None if freezing is None else Freezer(freezing, sign(latent))
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return super().groups() | {"signs": [self.latent]}
 
     def signs(self) -> Tensor:
         """-1 or +1, [n, d]."""
@@ -160,11 +166,18 @@ class SignedWeight(CodedWeight):
         return self.codebook().index_select(0, self.assignments) * self.signs()
 
     @torch.no_grad()
-    def after_step(self, total: int) -> None:
-        """Keeps magnitudes at or above 0 and watches the signs; `total` iterations make the training."""
+    def after_step(self, done: int, total: int | None) -> None:
+        """Keeps magnitudes at or above 0 and watches the signs.
+
+        Raises:
+            InputError: signs freeze on a schedule, and nobody knows how long the training is.
+        """
         self.codebook.codewords.clamp_(min=0)
         if self.freezer is not None:
-            self.freezer.observe(self.signs(), total)
+            if total is None:
+                problem = "the freezing of signs needs to know how many the training makes"
+                raise InputError("updates", total, problem, "give prepare(updates=...)")
+            self.freezer.observe(self.signs(), done, total)
 
     @torch.no_grad()
     def stored(self) -> CodebookWeight:

@@ -8,6 +8,7 @@ others go on learning.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -83,18 +84,19 @@ class SoftAssignment(nn.Module):
         )
         return hard.index_copy(0, open, soft)
 
+    def penalty(self, kind: Literal["absolute", "quadratic"]) -> Tensor:
+        """`absolute_penalty` or `quadratic_penalty`."""
+        return self.absolute_penalty() if kind == "absolute" else self.quadratic_penalty()
+
     def quadratic_penalty(self) -> Tensor:
         """n * mean(r (1 - r)) over the open sub-vectors (VQ4DiT as released); 0 where all are one-hot."""
-        if bool(self.confirmed.all()):
-            return self.logits.new_zeros(())
         r = self.ratios()
-        return r.shape[1] * (r * (1 - r)).mean()
+        return r.shape[1] * (r * (1 - r)).sum() / max(1, r.numel())
 
     def absolute_penalty(self) -> Tensor:
-        """mean(1 - |2r - 1|) over the ratios of the open sub-vectors (VQ4DiT eq. 9, by ratio)."""
-        if bool(self.confirmed.all()):
-            return self.logits.new_zeros(())
-        return (1 - (2 * self.ratios() - 1).abs()).mean()
+        """Sum of 1 - |2r - 1| over the ratios of an open sub-vector, mean over these (VQ4DiT eq. 9)."""
+        r = self.ratios()
+        return (1 - (2 * r - 1).abs()).sum() / max(1, len(r))
 
     @torch.no_grad()
     def confirm(self, threshold: float) -> None:

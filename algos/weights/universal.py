@@ -80,7 +80,7 @@ def sample_codebook(
     generator = torch.Generator().manual_seed(seed)
     vectors = [torch.cat([normalized(weight, d) for weight in weights]) for weights in networks]
     share = min(10 * k, *map(len, vectors))
-    pool = torch.cat([v[torch.randperm(len(v), generator=generator)[:share]] for v in vectors])
+    pool = torch.cat([v[torch.randperm(len(v), generator=generator)[:share].to(v.device)] for v in vectors])
     if len(pool) < k:
         raise InputError(
             "k",
@@ -88,8 +88,8 @@ def sample_codebook(
             f"the networks give {len(pool)} sub-vectors in equal shares",
             "choose a smaller k or d, or give more or larger networks",
         )
-    observed = pool[torch.randperm(len(pool), generator=generator)[:k]]
-    return rounded(observed + bandwidth * torch.randn(k, d, generator=generator))
+    observed = pool[torch.randperm(len(pool), generator=generator)[:k].to(pool.device)]
+    return rounded(observed + bandwidth * torch.randn(k, d, generator=generator).to(pool.device))
 
 
 class UniversalWeight(CodedWeight):
@@ -98,16 +98,16 @@ class UniversalWeight(CodedWeight):
     Learned are the logits of the assignments and the logarithms of the scales.
 
     Args:
-        weight: float [K, ...] to approximate.
+        weight: float [K, ...] to approximate, with the output channels added.
         n: candidates of each sub-vector.
 
     Raises:
         InputError: d does not divide K, the weight is not finite, or n exceeds the codewords.
     """
 
-    def __init__(self, codebook: FrozenCodebook, weight: Tensor, n: int) -> None:
+    def __init__(self, codebook: FrozenCodebook, weight: Tensor, n: int, added: int = 0) -> None:
         nn.Module.__init__(self)
-        self.codebook, self.shape = codebook, weight.shape
+        self.codebook, self.shape, self.added = codebook, weight.shape, added
         found = nearest(normalized(weight, codebook.d), codebook.codewords, n)
         self.soft = SoftAssignment(found.indices, inverse_distance_logits(found.distances))
         self.log_scales = nn.Parameter(channel_scales(weight).log())
@@ -128,12 +128,15 @@ class UniversalWeight(CodedWeight):
         """int64 [n]."""
         return self.soft.code
 
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"ratios": [self.soft.logits], "scales": [self.log_scales]}
+
     def vectors(self) -> Tensor:
         return self.soft(self.codebook.codewords)
 
     def forward(self, weight: Tensor) -> Tensor:
         scales = self.log_scales.exp().reshape(-1, *[1] * (len(self.shape) - 1))
-        return ungroup(self.vectors(), self.shape) * scales
+        return self.used(ungroup(self.vectors(), self.shape) * scales)
 
     def scales(self) -> np.ndarray:
         return self.log_scales.detach().double().exp().cpu().numpy() * self.codebook.step

@@ -15,6 +15,7 @@ from sim.names import require_name
 from sim.network.check import require
 from sim.network.layers import Add, Conv, Layer, Map
 from sim.shapes import ConvShape, Shape
+from sim.shown import html
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,21 @@ class Network:
             "give a layer that is no reshape",
         )
 
+    def __repr__(self) -> str:
+        return (
+            f"<Network {self.name}: {len(self.layers)} layers, {self.input.shape} to "
+            f"{self.maps[self.layers[-1].name]}, {self.macs:,} MACs>"
+        )
+
+    def _repr_html_(self) -> str:
+        macs = {shape.name: shape.macs for shape in self.shapes}
+        rows = []
+        for layer in self.layers:
+            c, h, w = self.maps[layer.name]
+            weight = f"{layer.weight.format} {list(layer.weight.shape)}" if isinstance(layer, Conv) else ""
+            rows.append((layer.name, layer.kind, weight, f"{c} x {h} x {w}", f"{macs.get(layer.name, 0):,}"))
+        return html(repr(self)[1:-1], ("layer", "kind", "weight", "output", "MACs"), rows)
+
     def __getitem__(self, name: str) -> Layer:
         for layer in self.layers:
             if layer.name == name:
@@ -134,6 +150,7 @@ class Network:
                 and previous.name in layer.inputs
                 and layer.inputs[0] != layer.inputs[1]
                 and readers[previous.name] == 1
+                and self.maps[layer.inputs[0]] == self.maps[layer.inputs[1]]
             ):
                 ridden = shapes.pop()
                 assert isinstance(ridden, ConvShape)
@@ -141,11 +158,12 @@ class Network:
                 written = {layer.name}
                 continue
             maps = (self.maps[name] for name in layer.inputs)
-            shape = layer.shape(*maps, chained=layer.inputs[0] in written)
+            chained = not written.isdisjoint(layer.inputs[:1])
+            shape = layer.shape(*maps, chained=chained)
             if shape is not None:
                 shapes.append(shape)
                 written = {layer.name}
-            elif layer.inputs[0] in written:
+            elif chained:
                 written = written | {layer.name}
         return tuple(shapes)
 

@@ -21,7 +21,8 @@ def run(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
     """
     tensors = {"input": images}
     for layer in network.layers:
-        tensors[layer.name] = run_layer(network, layer, tensors)
+        found = run_layer(network, layer, tensors)
+        tensors[layer.name] = found if layer.inputs else found.repeat(len(images), 0)
     return tensors
 
 

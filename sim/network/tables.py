@@ -34,7 +34,7 @@ def activation_table(
 
 
 def norm_constants(
-    gain: np.ndarray, bias: np.ndarray, epsilon: float, scale: float, out_scale: float
+    gain: np.ndarray, bias: np.ndarray, epsilon: float, scale: float, out_scale: float, count: int = 0
 ) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Gain int16 [C], bias int32 [C], shift and epsilon of `LayerNorm`, with the largest shift that fits.
 
@@ -42,11 +42,12 @@ def norm_constants(
         gain, bias: real [C].
         epsilon: real, added to the variance.
         scale, out_scale: of the INT8 input and output.
+        count: of the values that are normalized together, by default C.
 
     Raises:
         InputError: a gain or bias too large for the output scale, an epsilon for the input's.
     """
-    channels = len(gain)
+    count = count or len(gain)
     g, b = np.asarray(gain, float) / out_scale, np.asarray(bias, float) / out_scale
     tops = (float(np.abs(g).max()) * 2.0**-12 / 32766, float(np.abs(b).max()) / (2**31 - 2**10))
     shift = min([floor(-log2(top)) for top in tops if top > 0] + [30])
@@ -54,9 +55,10 @@ def norm_constants(
         raise InputError("gain", max(tops), "too large for the output scale", "use a larger output scale")
     rounded = (np.floor(v * 2.0**s + 0.5) for v, s in ((g, shift - 12), (b, shift)))
     whole_gain, whole_bias = rounded
-    added = max(floor(epsilon / scale**2 * channels**2 + 0.5), 1)
-    if added >= 2**38:
+    added = max(floor(epsilon / scale**2 * count**2 + 0.5), 1)
+    bits = 38 + 2 * max(0, (count - 1).bit_length() - 15)  # as `LayerNorm` bounds it
+    if added >= 2**bits:
         raise InputError(
-            "epsilon", epsilon, f"is {added} in integer units, beyond 2^38", "use a larger input scale"
+            "epsilon", epsilon, f"is {added} in integer units, beyond 2^{bits}", "use a larger input scale"
         )
     return whole_gain.astype(np.int16), whole_bias.astype(np.int32), shift, added

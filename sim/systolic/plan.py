@@ -50,7 +50,7 @@ def planned(
     sometimes the ifmap. So the plans by all objectives are counted; and since a machine may run what a smaller one
     does, those of the smaller machines too (`_smaller`). The objective's own wins where they are equal.
 
-    The network's input comes from DRAM. What a layer reads of the layer before it is still in L1 if
+    The network's input and its constants come from DRAM. What a layer reads of the layer before it is still in L1 if
     that one's whole ofmap was small enough to stay there, and not written strip by strip.
 
     Args:
@@ -108,9 +108,10 @@ def _by_layer(
 ) -> tuple[Plan, float]:
     """The best schedules of single layers on one machine, for another that has no less of anything; the largest gap."""
     found: Plan = []
+    unread = True  # the network's input
     left, gap = 0, 0.0  # bytes that the layer before left in L1, 0 for none
     for shape in steps(shapes, "mapping", len(shapes)):
-        source = _source(shape, left, accelerator) if found else "dram"
+        source = "dram" if unread else _source(shape, left, accelerator)
         if isinstance(shape, ConvShape):
             form, codewords = formats[shape.name]
             there = source if searched is accelerator or source == "dram" else _source(shape, left, searched)
@@ -122,6 +123,7 @@ def _by_layer(
         else:
             found.append(_of_pass(shape, accelerator, source))
             left = shape.ofmap_bytes
+        unread = unread and _is_constant(shape)
     return found, gap
 
 
@@ -146,8 +148,12 @@ def _moved(found: Found, accelerator: Accelerator, source: Source) -> Schedule:
     return replace(how, accelerator=accelerator, source=where)
 
 
+def _is_constant(shape: Shape) -> bool:
+    return isinstance(shape, PassShape) and shape.stored
+
+
 def _of_pass(shape: PassShape, accelerator: Accelerator, source: Source) -> Source:
-    if spills(shape, accelerator):
+    if shape.stored or spills(shape, accelerator):
         return "dram"
     return "l2" if source == "l1" and shape.operands > 1 else source
 

@@ -12,6 +12,7 @@ from algos import checkpoint
 from algos.body import layers_to_compress
 from algos.frontend.export import export
 from algos.methods import mvq, vq4all
+from algos.methods.blocks import blocks
 from algos.models.resnet import ResNet
 from algos.weights.codebook import attach, attached
 from algos.weights.universal import FrozenCodebook, UniversalWeight, rounded
@@ -73,7 +74,7 @@ CONSTRUCTION = vq4all.Vq4allConfig(k=300, d=8, candidates=2, epochs=1, batch=32)
 def constructed(codebooks: FrozenCodebook | dict[str, FrozenCodebook]) -> ResNet:
     model = resnet8()
     layers = layers_to_compress(model)
-    vq4all.construct(model, layers, vq4all.blocks(model), codebooks, images(32), CONSTRUCTION)
+    vq4all.construct(model, layers, blocks(model, layers), codebooks, images(32), CONSTRUCTION)
     return model
 
 

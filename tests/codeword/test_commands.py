@@ -208,7 +208,19 @@ def test_vim_vq_compresses_deit(codeword: Command, tmp_path: Path) -> None:
     file = tmp_path / "net.safetensors"
     fields = json.loads(
         codeword(
-            "compress", "deit-fashion", "--method", "vim-vq", "-k", 16, "-d", 8, "-o", file, "--json"
+            "compress",
+            "deit-fashion",
+            "--method",
+            "vim-vq",
+            "-k",
+            16,
+            "-d",
+            8,
+            "--steps",
+            20,
+            "-o",
+            file,
+            "--json",
         ).out
     )
     assert 4 / 8 < fields["bits_per_weight"] < 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from itertools import combinations
-from math import isqrt
+from math import ceil, isqrt, log2
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,12 +108,13 @@ class Executor(Rounding):
         """Every tensor, int64 [batch, C, H, W], by name; images as `quantize` gives them."""
         values = {"input": images}
         for layer in self.header["layers"]:
-            values[layer["name"]] = self.run_layer(layer, values)
+            found = self.run_layer(layer, values)
+            values[layer["name"]] = np.broadcast_to(found, (len(images), *found.shape[1:]))
         return values
 
     def run_layer(self, layer: dict, values: dict[str, Array]) -> Array:
         """What one layer makes of the tensors that it reads."""
-        sources = layer["inputs"] if "inputs" in layer else [layer["input"]]
+        sources = layer.get("inputs", [layer["input"]] if "input" in layer else [])
         operands = [values[source].astype(np.int64) for source in sources]
         return getattr(self, layer["kind"])(
             layer, *operands, zeros=[self.zeros[source] for source in sources]
@@ -228,22 +229,55 @@ class Executor(Rounding):
     def reshape(self, layer: dict, x: Array, zeros: list[int]) -> Array:
         return x.reshape(len(x), *layer["to"])
 
+    def rearrange(self, layer: dict, x: Array, zeros: list[int]) -> Array:
+        places = np.full((1,) * len(layer["sizes"]), layer.get("offset", 0))
+        for axis, (size, stride) in enumerate(zip(layer["sizes"], layer["strides"], strict=True)):
+            places = np.concatenate([places + i * stride for i in range(size)], axis)
+        ends = layer.get("padding", [[0, 0]] * 3)
+        axes = [np.arange(-before, n + after) for n, (before, after) in zip(x.shape[1:], ends, strict=True)]
+        mode, inside = layer.get("mode", "zero"), [np.clip(p, 0, n - 1) for p, n in self.sized(axes, x)]
+        if mode == "wrap":
+            inside = [p % n for p, n in self.sized(axes, x)]
+        if mode == "reflect":
+            inside = [np.where(p < 0, -p, np.where(p < n, p, 2 * n - 2 - p)) for p, n in self.sized(axes, x)]
+        padded = x[:, inside[0]][:, :, inside[1]][:, :, :, inside[2]]
+        if mode == "zero":
+            for axis, (p, n) in enumerate(self.sized(axes, x), 1):
+                beyond = ((p < 0) | (p >= n)).reshape([-1 if k == axis else 1 for k in range(4)])
+                padded = np.where(beyond, zeros[0], padded)
+        return padded.reshape(len(x), -1)[:, places.ravel()].reshape(len(x), *layer["to"])
+
+    def sized(self, axes: list[Array], x: Array) -> list[tuple[Array, int]]:
+        """Positions along each axis with what the map has there."""
+        return list(zip(axes, x.shape[1:], strict=True))
+
+    def constant(self, layer: dict, zeros: list[int]) -> Array:
+        return self.part(layer, "values")[None]
+
     def softmax(self, layer: dict, x: Array, zeros: list[int]) -> Array:
         table, y = self.part(layer, "table"), np.empty_like(x)
-        size = x.shape[1] // layer.get("groups", 1)
+        groups = layer.get("groups", 1)
+        size = x.shape[1] // groups
+        masks = self.part(layer, "mask") if layer.get("mask", False) else np.ones((1, 1, 1, 1), np.int64)
         for first in range(0, x.shape[1], size):
             run = x[:, first : first + size]
-            e = table[run.max(1, keepdims=True) - run]
+            mask = masks[first // size // (groups // len(masks))]
+            top = np.where(mask == 1, run, -1000).max(1, keepdims=True)
+            e = mask * table[np.where(mask == 1, top - run, 0)]
             r = 2**40 // e.sum(1, keepdims=True)
             y[:, first : first + size] = self.out(self.rounded(e * r, 32), layer, -128)
         return y
 
     def layer_norm(self, layer: dict, x: Array, zeros: list[int]) -> Array:
-        u, c = x - zeros[0], x.shape[1]
-        t = np.zeros_like(u[:, :1]) if layer.get("rms", False) else u.sum(1, keepdims=True)
-        v = c * (u * u).sum(1, keepdims=True) - t * t
-        root = np.array([isqrt(int(w)) for w in ((v + layer.get("epsilon", 1)) * 2**16).flat])
-        n = self.rounded((c * u - t) * (2**46 // root.reshape(v.shape)), 26)
+        u = (x - zeros[0]).reshape(len(x), layer.get("groups", 1), -1, x.shape[2] * x.shape[3])
+        over = (2, 3) if layer.get("spatial", False) else 2
+        n = u[0, 0].size if layer.get("spatial", False) else u.shape[2]
+        e = max(0, ceil(log2(n)) - 15)
+        t = 0 if layer.get("rms", False) else u.sum(over, keepdims=True)
+        v = n * (u * u).sum(over, keepdims=True) - t * t
+        root = np.array([isqrt(int(w)) for w in ((v + layer.get("epsilon", 1)) * 2 ** (16 - 2 * e)).flat])
+        r = 2 ** (46 - e) // root.reshape(v.shape)
+        n = self.rounded((n * u - t) * r, 26).reshape(x.shape)
         gain, bias = self.column(self.part(layer, "gain")), self.column(self.part(layer, "bias"))
         return self.out(self.rounded(n * gain + bias, layer["shift"]), layer)
 

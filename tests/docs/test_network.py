@@ -69,9 +69,9 @@ def _with_ties(network: Network, layer: Any) -> Any:
             )
         case Softmax():  # of one largest value in a run the others are 1/512
             others = network.maps[layer.name][0] // layer.groups - 1
-            return replace(layer, table=np.array([512 - others] + 255 * [1], np.uint16))
+            return replace(layer, table=np.array([512 - others] + 255 * [1], np.uint16), mask=None)
         case LayerNorm():
-            return replace(layer, gain=np.full_like(layer.gain, 64), bias=0 * layer.bias, shift=13)
+            return replace(layer, gain=np.full_like(layer.gain, 64), bias=0 * layer.bias, shift=10)
         case Scan():
             steps = {"step_multiplier": 1, "step_shift": 12, "skip": layer.skip >> 13}
             return replace(layer, **steps, multiplier=1, shift=4)
@@ -129,7 +129,7 @@ def test_real_inputs_round_to_even(tmp_path: Path) -> None:
     assert (Executor(saved(network, tmp_path)).quantize(real) == network.input.quantize(real)).all()
 
 
-ROUNDED = ("grouped", "average", "both", "squeeze", "scaled", "join", "norm", "scores", "weights", "scan")
+ROUNDED = ("grouped", "average", "both", "squeeze", "scaled", "join", "standard", "scores", "weights", "scan")
 """A layer of each kind that rounds."""
 
 

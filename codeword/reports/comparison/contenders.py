@@ -18,7 +18,8 @@ EPOCHS = 4
 CALIBRATION = 512
 """Training images that set the activation scales, and all that ViM-VQ sees."""
 INTERVAL = 25
-"""F_i: SSVQ examines its signs as often in our 624 updates as it would in 12,500 with its 500."""
+"""F_i: SSVQ examines its signs as often in our 624 updates as it would in 12,500 with its 500; momentum and last
+threshold follow it."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,10 @@ METHODS: dict[str, dict[str, Contender]] = {
         "vq4all-2": Contender(vq4all.METHOD, Vq4allConfig(k=32768, d=8)),
         **_SIGNS,
         "ssvq-1.5 average": Contender(
-            ssvq.METHOD, SsvqConfig(k=8, d=8, freezing=replace(_FREEZING, vote="average"))
+            ssvq.METHOD, SsvqConfig(k=8, d=8, freezing=Freezing("average", INTERVAL))
         ),
-        "ssvq-1.5 every 5": Contender(
-            ssvq.METHOD, SsvqConfig(k=8, d=8, freezing=replace(_FREEZING, interval=5))
-        ),
-        "ssvq-1.5 every 50": Contender(
-            ssvq.METHOD, SsvqConfig(k=8, d=8, freezing=replace(_FREEZING, interval=50))
-        ),
+        "ssvq-1.5 every 5": Contender(ssvq.METHOD, SsvqConfig(k=8, d=8, freezing=Freezing(interval=5))),
+        "ssvq-1.5 every 50": Contender(ssvq.METHOD, SsvqConfig(k=8, d=8, freezing=Freezing(interval=50))),
     },
     "resnet20": _MAIN,
     "deit": _MAIN | _SIGNS | {"vim-vq-1.5": Contender(vim_vq.METHOD, VimVqConfig(k=96, d=8, axis="output"))},

@@ -104,6 +104,7 @@ class Row:
 
     Attributes:
         accuracies: of the integer networks, by seed.
+        starts: of the sparse networks that the method starts from, in float, by seed; elsewhere none.
         cost: of the first seed.
     """
 
@@ -112,6 +113,7 @@ class Row:
     bits: float | None
     ratio: float | None
     accuracies: tuple[float, ...]
+    starts: tuple[float, ...]
     cost: dict[str, Any]
 
     @property
@@ -136,6 +138,7 @@ def rows(runs: Iterable[Run]) -> list[Row]:
             same[0].get("bits_per_weight"),
             same[0].get("compression_ratio"),
             tuple(run["accuracy_integer"] for run in same),
+            tuple(run["accuracy_start"] for run in same if "accuracy_start" in run),
             same[0].get("cost", {}),
         )
         for (network, method), same in found.items()
@@ -151,7 +154,8 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. " + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
         f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. "
-        f"{_exceptions(settings)}Spread is half of what lies between the best and the worst of the seeds.",
+        f"{_starts(found)}{_exceptions(settings)}"
+        "Spread is half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(
             _table(network, [row for row in found if row.network == network])
@@ -213,6 +217,12 @@ def _differences(network: str, found: Sequence[Row]) -> str:
 def _table(network: str, found: Sequence[Row]) -> str:
     columns = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", *COST_COLUMNS)
     return f"## {network}\n\n" + markdown.table(columns, map(_line, found))
+
+
+def _starts(found: Sequence[Row]) -> str:
+    """Accuracies of the sparse networks, where the runs tell them: what pruning loses, apart from codewords."""
+    told = {row.network: f"{mean(row.starts):.2%} on {row.network}" for row in found if row.starts}
+    return f"That sparse start, in float, has {', '.join(told.values())}. " if told else ""
 
 
 def _line(row: Row) -> tuple[str, ...]:

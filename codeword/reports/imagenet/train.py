@@ -23,9 +23,8 @@ from torch import Tensor
 from algos import reference
 from algos.data import imagenet
 from algos.data.fashion_mnist import Images
-from algos.frontend.export_convs import export_module
-from algos.frontend.lowering import SIGNED
-from algos.frontend.quantize import Activation, calibrate
+from algos.frontend.calibrate import Scheme
+from algos.frontend.export import quantize
 from algos.methods import mvq, ssvq, vq
 from algos.methods.method import Data, Method
 from algos.methods.mvq import MvqConfig
@@ -86,12 +85,9 @@ class Bench:
         model = copy.deepcopy(self.model)
         if config is not None:
             RATES[method][0].apply(model, NOTHING, config, None, silent)
-        quantized = Activation(calibrate(self.inputs, SIGNED).scale)
-        network = export_module(
-            model, self.inputs, quantized, name=self.name, compressible=list(self.model.body())
-        )
+        network = quantize(model, [self.inputs], name=self.name, scheme=Scheme(symmetric=True)).network
         artifact.save(network, path)
-        pixels = (self.inputs / quantized.scale).round().clamp(-128, 127).long()
+        pixels = torch.from_numpy(network.input.quantize(self.inputs.numpy())).long()
         whole = torch.cat(
             [reference.run(network, one)[network.layers[-1].name].flatten(1) for one in pixels.split(1)]
         )

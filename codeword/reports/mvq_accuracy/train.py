@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.frontend.export import export
 from algos.methods import mvq
+from algos.methods.prepared import LayerReport
 from algos.models.resnet import ResNet
 from algos.precision import resolved
 from algos.training import Recipe, accuracy, computed_in, fit, history
@@ -69,7 +70,7 @@ class Experiment:
         densify(layers)
         return model
 
-    def clustered(self, case: str, start: ResNet) -> tuple[ResNet, dict[str, mvq.LayerReport]]:
+    def clustered(self, case: str, start: ResNet) -> tuple[ResNet, Mapping[str, LayerReport]]:
         """One case of Table 3 before fine-tuning."""
         model = copy.deepcopy(start)
         return model, mvq.cluster(model, CASES[case])

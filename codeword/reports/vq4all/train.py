@@ -23,7 +23,8 @@ from algos.body import layers_to_compress
 from algos.data import fashion_mnist
 from algos.data.fashion_mnist import Images
 from algos.frontend.export import export
-from algos.methods.vq4all import Vq4allConfig, blocks, construct, universal_codebook
+from algos.methods.blocks import blocks
+from algos.methods.vq4all import Vq4allConfig, construct, universal_codebook
 from algos.models.resnet import ResNet
 from algos.training import Recipe, accuracy, computed_in, fit
 from algos.weights.bits import Bits, bits, network_bits
@@ -129,15 +130,9 @@ def _built(
     work: Path,
 ) -> tuple[Network, dict[str, Any]]:
     model = copy.deepcopy(float_model)
+    layers = layers_to_compress(model)
     construct(
-        model,
-        layers_to_compress(model),
-        blocks(model),
-        codebooks,
-        training,
-        config,
-        work / f"{name}.pt",
-        progress(name),
+        model, layers, blocks(model, layers), codebooks, training, config, work / f"{name}.pt", progress(name)
     )
     net = export(model, training.first(CALIBRATION), name=name)
     artifact.save(net, work / f"{name}.safetensors")

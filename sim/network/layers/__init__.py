@@ -9,6 +9,7 @@ type, since they prove the definition.
 from __future__ import annotations
 
 from sim.network.layers.base import Layer, Operand, by_kind
+from sim.network.layers.constant import Constant
 from sim.network.layers.conv import Conv, Requantization, convolve, finish
 from sim.network.layers.elementwise import Add, Multiply, Table
 from sim.network.layers.fields import Map
@@ -16,6 +17,7 @@ from sim.network.layers.layer_norm import LayerNorm
 from sim.network.layers.matmul import MatMul
 from sim.network.layers.move import Concat, Reshape, Upsample
 from sim.network.layers.pool import AveragePool, Pool
+from sim.network.layers.rearrange import Rearrange
 from sim.network.layers.scan import Scan
 from sim.network.layers.softmax import Softmax
 
@@ -35,6 +37,8 @@ KINDS: dict[str, type[Layer]] = {
         Softmax,
         LayerNorm,
         Scan,
+        Rearrange,
+        Constant,
     )
 }
 """Kinds by their name in the network file, in the order of its schema."""
@@ -44,6 +48,7 @@ __all__ = [
     "Add",
     "AveragePool",
     "Concat",
+    "Constant",
     "Conv",
     "Layer",
     "LayerNorm",
@@ -52,6 +57,7 @@ __all__ = [
     "Multiply",
     "Operand",
     "Pool",
+    "Rearrange",
     "Requantization",
     "Reshape",
     "Scan",

@@ -14,12 +14,24 @@ from sim.network.layers.fields import Int8, Map, Multiplier, Shift, Stored
 from sim.shapes import PassShape
 
 
+def broadcast(name: str, a: Map, b: Map) -> Map:
+    """Shape of a, along whose sizes a size of 1 of b repeats."""
+    require(
+        all(n in (m, 1) for m, n in zip(a, b, strict=True)),
+        f"{name}.inputs",
+        b,
+        f"fits not to {a}",
+        "give a second operand with each size that of the first or 1",
+    )
+    return a
+
+
 @dataclass(frozen=True)
 class Add(Scaled):
-    """Residual addition with one rounding: round((a-z_a) m_a + (b-z_b) m_b, s)."""
+    """Addition with one rounding: round((a-z_a) m_a + (b-z_b) m_b, s); a size of b may be 1 instead of a's."""
 
     kind: ClassVar = "add"
-    summary: ClassVar = "Residual addition."
+    summary: ClassVar = "Addition; sizes of the second operand may be 1."
 
     name: str
     inputs: tuple[str, str]
@@ -33,11 +45,11 @@ class Add(Scaled):
         require_output(self.name, self.multipliers, self.shift, self.low, self.high)
 
     def ofmap(self, a: Map, b: Map) -> Map:
-        require(a == b, f"{self.name}.inputs", b, f"shapes differ: {a}", "add tensors of one shape")
-        return a
+        return broadcast(self.name, a, b)
 
     def shape(self, a: Map, b: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "add", prod(a), 2, prod(a), chained, channels=a[0])
+        reads = 0 if a == b else stored_bytes(a, b)
+        return PassShape(self.name, "add", prod(a), 2, prod(a), chained, reads, a[0])
 
     def compute(self, a: Operand, b: Operand) -> np.ndarray:
         return self.round(a.real * self.multipliers[0] + b.real * self.multipliers[1])
@@ -70,10 +82,10 @@ class Table(Single):
 
 @dataclass(frozen=True)
 class Multiply(Scaled):
-    """Element-wise product: round((a-z_a) (b-z_b) m, s); b is of a's shape or (C, 1, 1)."""
+    """Element-wise product: round((a-z_a) (b-z_b) m, s); a size of b may be 1 instead of a's."""
 
     kind: ClassVar = "multiply"
-    summary: ClassVar = "Element-wise product; the second operand may be (C, 1, 1)."
+    summary: ClassVar = "Element-wise product; sizes of the second operand may be 1."
 
     name: str
     inputs: tuple[str, str]
@@ -87,14 +99,7 @@ class Multiply(Scaled):
         require_output(self.name, [self.multiplier], self.shift, self.low, self.high)
 
     def ofmap(self, a: Map, b: Map) -> Map:
-        require(
-            b in (a, (a[0], 1, 1)),
-            f"{self.name}.inputs",
-            b,
-            f"neither {a} nor {(a[0], 1, 1)}",
-            "give a second operand of the same shape or one value a channel",
-        )
-        return a
+        return broadcast(self.name, a, b)
 
     def shape(self, a: Map, b: Map, *, chained: bool = True) -> PassShape:
         reads = 0 if a == b else stored_bytes(a, b)

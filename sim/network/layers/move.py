@@ -17,7 +17,7 @@ from sim.shapes import PassShape
 
 @dataclass(frozen=True)
 class Concat(Scaled):
-    """Tensors one after the other along channels (axis 0) or tokens (axis 1, H).
+    """Tensors one after the other along C (axis 0), H (1: tokens) or W (2).
 
     Each value becomes round((x - z_x) m_i, s), one rounding into the common scale.
     """
@@ -29,7 +29,7 @@ class Concat(Scaled):
     inputs: tuple[str, ...]
     multipliers: tuple[Multiplier, ...]
     shift: Shift
-    axis: Annotated[Literal[0, 1], Field(description="0: channels, 1: tokens (H)")] = 0
+    axis: Annotated[Literal[0, 1, 2], Field(description="of C, H (tokens), W")] = 0
     zero_point: Int8 = 0
     low: Int8 = -128
     high: Int8 = 127
@@ -43,7 +43,9 @@ class Concat(Scaled):
             f"there are {len(self.inputs)} inputs",
             "give one for each input",
         )
-        require(self.axis in (0, 1), f"{self.name}.axis", self.axis, "unknown", "use 0 (C) or 1 (H)")
+        require(
+            self.axis in (0, 1, 2), f"{self.name}.axis", self.axis, "unknown", "use 0 (C), 1 (H) or 2 (W)"
+        )
 
     def ofmap(self, *maps: Map) -> Map:
         rest = {m[: self.axis] + m[self.axis + 1 :] for m in maps}
@@ -55,8 +57,8 @@ class Concat(Scaled):
             "concatenate tensors that match",
         )
         total = sum(m[self.axis] for m in maps)
-        c, h, w = maps[0]
-        return (total, h, w) if self.axis == 0 else (c, total, w)
+        c, h, w = (total if axis == self.axis else n for axis, n in enumerate(maps[0]))
+        return c, h, w
 
     def shape(self, *maps: Map, chained: bool = True) -> PassShape:
         ofmap = self.ofmap(*maps)

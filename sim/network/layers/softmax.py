@@ -10,8 +10,8 @@ import numpy as np
 
 from sim.network.check import require, require_array, require_clamp
 from sim.network.integer import rounding_shift
-from sim.network.layers.base import Clamped, Operand, Single
-from sim.network.layers.fields import Int8, Map, Positive, Stored
+from sim.network.layers.base import Clamped, Operand, Single, stored_bytes
+from sim.network.layers.fields import Int8, Map, Positive, Presence, Stored
 from sim.shapes import PassShape
 
 
@@ -23,11 +23,17 @@ class Softmax(Single, Clamped):
     y_j = clamp(((e_j r + 2^31) >> 32) + z_y). One division a run; e_j r <= 2^40. A probability p is
     256 p, so that with the default zero point -128 a p of 1 saturates at 255/256.
 
+    With `mask` (uint8 [M, n, H, W], n channels a run, M a divisor of `groups`) run g has mask
+    g // (groups / M): where it is 0, x takes no part in M and e_j is 0. Each run keeps one x at least.
+
     table: uint16 [256], table[d] ~ 65535 exp(-d * scale), table[0] > 0 (`exponent_table`).
     """
 
     kind: ClassVar = "softmax"
-    summary: ClassVar = "Over equal runs of channels. Tensor `LAYER.table`: uint16 [256] exponents."
+    summary: ClassVar = (
+        "Over equal runs of channels. Tensors `LAYER.table`: uint16 [256] exponents, and `LAYER.mask`\n"
+        "(uint8 [M, channels/groups, H, W]): 1 where a value takes part."
+    )
 
     name: str
     input: str
@@ -36,6 +42,7 @@ class Softmax(Single, Clamped):
     zero_point: Int8 = -128
     low: Int8 = -128
     high: Int8 = 127
+    mask: Annotated[np.ndarray | None, Stored(np.uint8), Presence.SPARING] = None
 
     def __post_init__(self) -> None:
         require_array(f"{self.name}.table", self.table, np.uint16, (256,))
@@ -48,6 +55,20 @@ class Softmax(Single, Clamped):
         )
         require(self.groups >= 1, f"{self.name}.groups", self.groups, "must be positive", "use 1")
         require_clamp(self.name, self.low, self.high)
+        if self.mask is not None:
+            self._require_mask(self.mask)
+
+    def _require_mask(self, mask: np.ndarray) -> None:
+        field = f"{self.name}.mask"
+        require(
+            mask.dtype == np.uint8 and mask.ndim == 4 and mask.size > 0 and self.groups % len(mask) == 0,
+            field,
+            f"{mask.dtype}{list(mask.shape)}",
+            f"must be uint8 [M, n, H, W], M a divisor of {self.groups} groups",
+            "store a mask for equally many groups each",
+        )
+        require(mask.max() <= 1, field, int(mask.max()), "must be 0 or 1", "store 1 where a value takes part")
+        require(bool(mask.any(1).all()), field, 0, "leaves no value to a position", "keep one at least")
 
     def ofmap(self, x: Map) -> Map:
         require(
@@ -57,14 +78,31 @@ class Softmax(Single, Clamped):
             f"does not divide {x[0]} channels",
             "use the number of heads",
         )
+        if self.mask is not None:
+            expected = (x[0] // self.groups, *x[1:])
+            require(
+                self.mask.shape[1:] == expected,
+                f"{self.name}.mask",
+                list(self.mask.shape),
+                f"must be [M, {expected[0]}, {expected[1]}, {expected[2]}]",
+                "give it the sizes of a run",
+            )
         return x
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
-        return PassShape(self.name, "softmax", prod(x), 1, prod(x), chained, channels=x[0])
+        reads = 0
+        if self.mask is not None:
+            masks, own, h, w = self.mask.shape
+            reads = stored_bytes(x, (masks * own, h, w))
+        return PassShape(self.name, "softmax", prod(x), 1, prod(x), chained, reads, x[0])
 
     def compute(self, x: Operand) -> np.ndarray:
         batch, channels, *places = x.values.shape
         runs = x.values.reshape(batch, self.groups, channels // self.groups, *places).astype(np.int64)
-        exponents = self.table.astype(np.int64)[runs.max(2, keepdims=True) - runs]
+        kept = np.ones(runs.shape[1:], bool)
+        if self.mask is not None:
+            kept = self.mask.repeat(self.groups // len(self.mask), 0).astype(bool)
+        top = np.where(kept, runs, -128).max(2, keepdims=True)
+        exponents = np.where(kept, self.table.astype(np.int64)[np.maximum(top - runs, 0)], 0)
         reciprocal = 2**40 // exponents.sum(2, keepdims=True)
         return self.emit(rounding_shift(exponents * reciprocal, 32)).reshape(x.values.shape)

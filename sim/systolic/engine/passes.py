@@ -15,6 +15,7 @@ from sim.network import (
     Add,
     AveragePool,
     Concat,
+    Constant,
     Conv,
     Layer,
     LayerNorm,
@@ -22,6 +23,7 @@ from sim.network import (
     Multiply,
     Network,
     Pool,
+    Rearrange,
     Reshape,
     Scan,
     Softmax,
@@ -40,7 +42,7 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
     """One layer of the vector unit: int8 [batch, C, H, W].
 
     Args:
-        tensors: int8 [batch, C, H, W] by name, with those that the layer reads.
+        tensors: int8 [batch, C, H, W] by name, with `input` and those that the layer reads.
 
     Raises:
         InputError: the vector unit has no kernel for this kind of layer.
@@ -49,7 +51,8 @@ def run_pass(network: Network, layer: Layer, tensors: Mapping[str, np.ndarray]) 
     zeros = tuple(network.zero_point(name) for name in layer.inputs)
     operands = [np.ascontiguousarray(tensors[name]) for name in layer.inputs]
     ofmap = layer.ofmap(*(x.shape[1:] for x in operands))
-    return kernel(layer, operands, zeros).reshape(len(operands[0]), *ofmap)
+    found = kernel(layer, operands, zeros).reshape(-1, *ofmap)
+    return found if operands else found.repeat(len(tensors["input"]), 0)
 
 
 def _limits(layer: Any) -> tuple[int, int, int]:
@@ -74,12 +77,19 @@ def _upsample(layer: Upsample, operands: list[np.ndarray], zeros: tuple[int, ...
 
 
 def _softmax(layer: Softmax, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
-    return storer.softmax(_channels(operands[0], layer.groups), layer.table, *_limits(layer))
+    runs = _channels(operands[0], layer.groups)
+    masks = np.ones((layer.groups, *runs.shape[1:]), np.uint8)
+    if layer.mask is not None:
+        each = layer.groups // len(layer.mask)
+        masks = np.stack([layer.mask[g // each].reshape(runs.shape[1:]) for g in range(layer.groups)])
+    return storer.softmax(runs, layer.table, masks, *_limits(layer))
 
 
 def _layer_norm(layer: LayerNorm, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
     constants = (layer.gain, layer.bias, layer.shift, layer.epsilon, layer.rms)
-    return storer.layer_norm(_channels(operands[0]), *constants, zeros[0], *_limits(layer))
+    runs = _channels(operands[0], layer.groups)
+    kernel = storer.group_norm if layer.spatial else storer.layer_norm
+    return kernel(runs, *constants, zeros[0], *_limits(layer))
 
 
 def _pool(layer: Pool, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
@@ -99,13 +109,33 @@ def _average_pool(layer: AveragePool, operands: list[np.ndarray], zeros: tuple[i
     return storer.average_pool(_channels(operands[0]), *scale, zeros[0], *_limits(layer))
 
 
+def _beside(operands: list[np.ndarray]) -> list[np.ndarray]:
+    """Both operands [batch, values], the second one repeated along its sizes of 1."""
+    repeated = np.broadcast_to(operands[1], operands[0].shape)
+    return [np.ascontiguousarray(x).reshape(len(x), -1) for x in (operands[0], repeated)]
+
+
+def _rearrange(layer: Rearrange, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    sizes, strides = np.array(layer.sizes), np.array(layer.strides)
+    out = np.empty((len(operands[0]), sizes.prod()), np.int8)
+    mode = ("zero", "edge", "reflect", "wrap").index(layer.mode)
+    storer.rearrange(
+        operands[0], out, sizes, strides, layer.offset, np.array(layer.padding), mode, np.int8(zeros[0])
+    )
+    return out
+
+
+def _constant(layer: Constant, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
+    return layer.values
+
+
 def _multiply(layer: Multiply, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
-    a, b = (x.reshape(x.shape[0] * x.shape[1], -1) for x in operands)
+    a, b = _beside(operands)
     return storer.multiply(a, b, zeros, layer.multiplier, layer.shift, *_limits(layer))
 
 
 def _add(layer: Add, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:
-    a, b = (x.reshape(len(x), -1) for x in operands)
+    a, b = _beside(operands)
     return storer.add(a, b, layer.multipliers, zeros, layer.shift, *_limits(layer))
 
 
@@ -137,6 +167,8 @@ KERNELS: dict[type[Layer], Kernel] = {
     Add: _add,
     Concat: _concat,
     Scan: _scan,
+    Rearrange: _rearrange,
+    Constant: _constant,
 }
 """Kernels by kind of layer; the array's kinds are in `simulate`."""
 

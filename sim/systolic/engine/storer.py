@@ -73,11 +73,11 @@ def rescale(x, zero_in, multiplier, shift, zero_point, low, high):
 
 @kept()
 def multiply(a, b, zeros, multiplier, shift, zero_point, low, high):
-    """int8 [rows, n] times int8 [rows, n] or [rows, 1] -> int8 [rows, n]."""
+    """int8 [rows, n] times int8 [rows, n] -> int8 [rows, n]."""
     out = np.empty(a.shape, np.int8)
     for r in range(a.shape[0]):
         for i in range(a.shape[1]):
-            factor = np.int64(b[r, 0 if b.shape[1] == 1 else i]) - zeros[1]
+            factor = np.int64(b[r, i]) - zeros[1]
             value = (np.int64(a[r, i]) - zeros[0]) * factor * multiplier
             out[r, i] = _finish(value, shift, zero_point, low, high)
     return out
@@ -128,21 +128,30 @@ def upsample(x, factor):
 
 
 @kept()
-def softmax(x, table, zero_point, low, high):
-    """int8 [runs, n, positions] -> the same, softmax over n; exponents uint16 [256]."""
+def softmax(x, table, masks, zero_point, low, high):
+    """int8 [runs, n, positions] -> the same, softmax over n; exponents uint16 [256].
+
+    Args:
+        masks: uint8 [groups, n, positions], taken in turn by the runs: 0 where a value takes no part.
+    """
     out = np.empty(x.shape, np.int8)
     runs, n, positions = x.shape
     for r in range(runs):
+        mask = masks[r % len(masks)]
         for p in range(positions):
             top = np.int64(-128)
             for i in range(n):
-                top = max(top, np.int64(x[r, i, p]))
+                if mask[i, p]:
+                    top = max(top, np.int64(x[r, i, p]))
             total = np.int64(0)
             for i in range(n):
-                total += np.int64(table[top - np.int64(x[r, i, p])])
+                if mask[i, p]:
+                    total += np.int64(table[top - np.int64(x[r, i, p])])
             reciprocal = (np.int64(1) << 40) // total
             for i in range(n):
-                value = np.int64(table[top - np.int64(x[r, i, p])]) * reciprocal
+                value = np.int64(0)
+                if mask[i, p]:
+                    value = np.int64(table[top - np.int64(x[r, i, p])]) * reciprocal
                 out[r, i, p] = _finish(value, 32, zero_point, low, high)
     return out
 
@@ -160,30 +169,106 @@ def _root(value):
         guess = better
 
 
+@kept(inline="always")
+def _inverse(count, total, squares, epsilon):
+    """2^38 over the root of n^2 times the variance (plus epsilon), in as many bits as 64 leave."""
+    spare = 16
+    while spare > 0 and count > np.int64(1) << (15 + (16 - spare) // 2):
+        spare -= 2
+    spread = count * squares - total * total
+    return (np.int64(1) << (38 + spare // 2)) // _root((spread + epsilon) << spare)
+
+
+@kept(inline="always")
+def _normalized(value, count, total, inverse):
+    """In steps of 2^-12."""
+    return ((count * value - total) * inverse + (np.int64(1) << 25)) >> 26
+
+
 @kept()
 def layer_norm(x, gain, bias, shift, epsilon, rms, zero_in, zero_point, low, high):
-    """int8 [batch, C, positions] -> the same, normalized over C; gain int16, bias int32 [C]."""
+    """int8 [batch * groups, C / groups, positions] -> the same, normalized over the channels at each position;
+    gain int16, bias int32 [C]."""
     out = np.empty(x.shape, np.int8)
-    batch, channels, positions = x.shape
-    half = np.int64(1) << 25
-    for n in range(batch):
+    runs, n, positions = x.shape
+    for r in range(runs):
+        first = r * n % len(gain)
         for p in range(positions):
             total, squares = np.int64(0), np.int64(0)
-            for c in range(channels):
-                value = np.int64(x[n, c, p]) - zero_in
+            for c in range(n):
+                value = np.int64(x[r, c, p]) - zero_in
                 total += value
                 squares += value * value
             if rms:
                 total = np.int64(0)
-            spread = channels * squares - total * total
-            inverse = (np.int64(1) << 46) // _root((spread + epsilon) << 16)
-            for c in range(channels):
-                value = channels * (np.int64(x[n, c, p]) - zero_in) - total
-                normalized = (value * inverse + half) >> 26
-                out[n, c, p] = _finish(
-                    normalized * np.int64(gain[c]) + np.int64(bias[c]), shift, zero_point, low, high
-                )
+            inverse = _inverse(n, total, squares, epsilon)
+            for c in range(n):
+                value = _normalized(np.int64(x[r, c, p]) - zero_in, n, total, inverse)
+                value = value * np.int64(gain[first + c]) + np.int64(bias[first + c])
+                out[r, c, p] = _finish(value, shift, zero_point, low, high)
     return out
+
+
+@kept()
+def group_norm(x, gain, bias, shift, epsilon, rms, zero_in, zero_point, low, high):
+    """As `layer_norm`, over channels and positions together."""
+    out = np.empty(x.shape, np.int8)
+    runs, n, positions = x.shape
+    count = n * positions
+    for r in range(runs):
+        first = r * n % len(gain)
+        total, squares = np.int64(0), np.int64(0)
+        for c in range(n):
+            for p in range(positions):
+                value = np.int64(x[r, c, p]) - zero_in
+                total += value
+                squares += value * value
+        if rms:
+            total = np.int64(0)
+        inverse = _inverse(count, total, squares, epsilon)
+        for c in range(n):
+            g, b = np.int64(gain[first + c]), np.int64(bias[first + c])
+            for p in range(positions):
+                value = _normalized(np.int64(x[r, c, p]) - zero_in, count, total, inverse)
+                out[r, c, p] = _finish(value * g + b, shift, zero_point, low, high)
+    return out
+
+
+@kept()
+def _source(place, count, mode):
+    """Where padding takes its value from along an axis, -1 for the zero point."""
+    if 0 <= place < count:
+        return place
+    if mode == 0:
+        return -1
+    if mode == 1:
+        return 0 if place < 0 else count - 1
+    if mode == 2:
+        return -place if place < 0 else 2 * (count - 1) - place
+    return place % count
+
+
+@kept()
+def rearrange(x, out, sizes, strides, offset, padding, mode, zero):
+    """int8 [batch, C, H, W] -> out int8 [batch, values]; padding [3, 2] and mode (zero, edge, reflect, wrap)."""
+    batch, channels, height, width = x.shape
+    tall = height + padding[1, 0] + padding[1, 1]
+    wide = width + padding[2, 0] + padding[2, 1]
+    count = np.zeros(len(sizes), np.int64)
+    place = np.int64(offset)
+    for i in range(out.shape[1]):
+        c = _source(place // (tall * wide) - padding[0, 0], channels, mode)
+        y = _source(place // wide % tall - padding[1, 0], height, mode)
+        z = _source(place % wide - padding[2, 0], width, mode)
+        for n in range(batch):
+            out[n, i] = zero if min(c, y, z) < 0 else x[n, c, y, z]
+        for k in range(len(sizes) - 1, -1, -1):
+            count[k] += 1
+            place += strides[k]
+            if count[k] < sizes[k]:
+                break
+            place -= strides[k] * sizes[k]
+            count[k] = 0
 
 
 @kept()

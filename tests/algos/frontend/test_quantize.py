@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from algos.frontend.quantize import calibrate, int8_weight, multiplier_and_shift
+from algos.frontend.calibrate import calibrate
+from algos.frontend.quantize import int8_weight, multiplier_and_shift
 from algos.norms import absorb_gain_signs, fold_norm, gains_kept_positive
 from sim.errors import InputError
 from tests.algos.small_models import images, resnet8

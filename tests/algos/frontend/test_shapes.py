@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from algos.frontend import aten
+from algos.frontend.operator import Call, Operator
+from algos.frontend.operators import OPERATORS
 from algos.frontend.shapes import import_module
 from algos.models.resnet import ResNet
 from sim.errors import InputError
+from sim.importers.steps import Step
 from sim.shapes import ConvShape, PassShape
 from sim.workloads import workload
 
@@ -162,22 +165,33 @@ def test_refusals(module: nn.Module, size: tuple[int, ...], message: str) -> Non
         import_module(module, (torch.rand(size),))
 
 
+class Silent(Operator):
+    """Loses its layer, unless the node has that name."""
+
+    def __init__(
+        self, kept: str, steps: Callable[[Call], list[Step]], otherwise: Operator | None = None
+    ) -> None:
+        self.kept, self.whole, self.otherwise = kept, steps, otherwise
+
+    def steps(self, call: Call) -> list[Step]:
+        if call.name == self.kept:
+            return self.whole(call)
+        return self.otherwise.steps(call) if self.otherwise else []
+
+
 def test_a_dropped_layer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     module, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), torch.rand(1, 4)
-    with monkeypatch.context() as patch:
-        patch.setitem(aten.OPERATORS, "aten.linear", aten.OPERATORS["aten.view"])
-        with pytest.raises(InputError, match="network = 'Sequential': has no layer"):
-            import_module(module, (x,))
-    with monkeypatch.context() as patch:
-        patch.setitem(aten.OPERATORS, "aten.relu", lambda call: [])
-        with pytest.raises(InputError, match=r"tensor relu = '2': .*no layer before writes it"):
-            import_module(module, (x,))
-    whole = aten.OPERATORS["aten.linear"]
-    with monkeypatch.context() as patch:
-        patch.setitem(
-            aten.OPERATORS,
+    linear, view = OPERATORS["aten.linear"], OPERATORS["aten.view"]
+    for name, operator, message in (
+        ("aten.linear", view, "network = 'Sequential': has no layer"),
+        ("aten.relu", Silent("", linear.steps), r"tensor relu = '2': .*no layer before writes it"),
+        (
             "aten.linear",
-            lambda call: whole(call) if call.name == "0" else aten.OPERATORS["aten.view"](call),
-        )
-        with pytest.raises(InputError, match=r"Sequential: MACs = 16: torch\S+ counts 24. Fix: report"):
-            import_module(module, (x,))
+            Silent("0", linear.steps, view),
+            r"Sequential: MACs = 16: torch\S+ counts 24. Fix: report",
+        ),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setitem(OPERATORS, name, operator)
+            with pytest.raises(InputError, match=message):
+                import_module(module, (x,))

@@ -25,36 +25,42 @@ from sim.errors import InputError
 from sim.network import CodebookWeight
 from tests.algos.small_models import images, resnet8
 
-THROWAWAY = '''
+THROWAWAY = """
 from dataclasses import dataclass
 
 import torch
 
-from algos.body import layers_to_compress
 from algos.methods.method import Method, described
+from algos.methods.prepared import LayerReport
+from algos.weights.bits import bits
 from algos.weights.codebook import Codebook, MaskedWeight, attach
-from algos.weights.grouping import group
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How many."""
-
-    words: int = described("sub-vectors of a layer that become its codewords", 8)
+    k: int = described("sub-vectors of a layer that become its codewords", 8)
+    d: int = described("codeword length", 8)
     last: bool = described("the last ones instead of the first", False)
 
 
-def apply(model, data, config, checkpoint, report):
-    for layer in layers_to_compress(model).values():
-        vectors = group(layer.weight.detach(), 8)
-        codewords = vectors[-config.words:] if config.last else vectors[:config.words]
+def encode(task):
+    reports = {}
+    for name, target in task.plan.targets.items():
+        vectors = target.vectors()
+        codewords = vectors[-target.k:] if task.config.last else vectors[:target.k]
         nearest = torch.cdist(vectors, codewords).argmin(1)
-        ones = torch.ones_like(vectors)
-        attach(layer, MaskedWeight(Codebook(codewords), nearest, ones, layer.weight.shape, (0, 0)))
+        error = float((vectors - codewords[nearest]).square().sum())
+        attach(target.layer, MaskedWeight(Codebook(codewords), nearest, torch.ones_like(vectors), target.shape, (0, 0)))
+        reports[name] = LayerReport(error, error, target.bits)
+    return task.prepared(reports)
 
 
-METHOD = Method("sample", "codewords are sub-vectors", SampleConfig(), apply)
-'''
+def storage(config, targets):
+    return [bits(target.subvectors, target.k, target.d) for target in targets]
+
+
+METHOD = Method("sample", "codewords are sub-vectors", SampleConfig(), encode, storage)
+"""
 
 
 @pytest.fixture
@@ -80,17 +86,17 @@ def test_a_new_method_is_a_file_and_a_line(
 ) -> None:
     """The same network from the API and from the command, which has its options."""
     out = tmp_path / "out.safetensors"
-    words = ["codeword", "compress", str(model), "--method", sample, "--words", "4", "-o", str(out)]
+    words = ["codeword", "compress", str(model), "--method", sample, "-k", "4", "-o", str(out)]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert not stop.value.code
-    one, two = artifact.load(out), codeword.compress(str(model), method=sample, words=4)
-    other = codeword.compress(str(model), method=sample, words=4, last=True)
+    one, two = artifact.load(out), codeword.compress(str(model), method=sample, k=4)
+    other = codeword.compress(str(model), method=sample, k=4, last=True)
     pixels = images(8).pixels
     assert torch.equal(reference.logits(one, pixels), reference.logits(two, pixels))
     assert not torch.equal(reference.logits(two, pixels), reference.logits(other, pixels))
-    monkeypatch.setattr(sys, "argv", [*words, "-k", "8"])
+    monkeypatch.setattr(sys, "argv", [*words, "--alpha", "8"])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
@@ -138,17 +144,14 @@ def test_plain_vq_is_case_a_of_mvq() -> None:
 
 
 @pytest.mark.parametrize("count", [mvq.FEW - 1, mvq.FEW])
-def test_the_rate_of_mvq_follows_the_number_of_images(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipes = []
-    monkeypatch.setattr(mvq, "fine_tune", lambda model, images, recipe, *rest: recipes.append(recipe))
-    data = Data(images(1).first(1), images(1))
-    many = replace(data.training, pixels=data.training.pixels.expand(count, -1, -1, -1))
-    many = replace(many, labels=data.training.labels.expand(count))
-    for config in (mvq.MvqConfig(k=4, epochs=3, seed=7), mvq.MvqConfig(k=4, rate=0.5)):
-        mvq.METHOD.apply(resnet8(), Data(many, data.calibration), config, None, silent)
-    assert (recipes[0].epochs, recipes[0].seed) == (3, 7)
-    assert recipes[0].rate == (3e-4 if count < mvq.FEW else 2e-3)
-    assert recipes[1].rate == 0.5
+@pytest.mark.parametrize("name", ["vq", "mvq"])
+def test_the_rate_of_mvq_follows_the_number_of_images(name: str, count: int) -> None:
+    method = METHODS[name]
+    assert method.recipe is not None
+    found = method.recipe(method.configured(None, {"k": 4, "epochs": 3, "seed": 7}), count)
+    assert (found.epochs, found.seed) == (3, 7)
+    assert found.rate == (3e-4 if count < mvq.FEW else 2e-3)
+    assert method.recipe(method.configured(None, {"rate": 0.5}), count).rate == 0.5
 
 
 @pytest.mark.parametrize("method", [vim_vq.METHOD, *vim_vq.RELATIVES], ids=lambda method: method.name)

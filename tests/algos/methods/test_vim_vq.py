@@ -190,6 +190,33 @@ def test_methods_of_comparison() -> None:
     assert (mix.ratios()[:, 0] >= mix.ratios()[:, 1]).all()
 
 
+def test_vq4dit_trains_biases_and_confirms_what_is_decided_alone() -> None:
+    """Nothing is forced: with few steps most stay open; biases move, and only with this method."""
+    for name, moves in (("vq4dit", True), ("vim-vq", False)):
+        model, before = tiny(), tiny()
+        soften(model, images(8), variant(name, CONFIG))  # type: ignore[arg-type]
+        biases = [p for n, p in model.named_parameters() if n.endswith("dt_proj.bias")]
+        old = [p for n, p in before.named_parameters() if n.endswith("dt_proj.bias")]
+        assert len(biases) == 4
+        assert all(torch.equal(a, b) for a, b in zip(biases, old, strict=True)) != moves
+        mixes = [part for part in model.modules() if isinstance(part, SoftAssignment)]
+        assert any(len(mix.open()) for mix in mixes) == moves
+        for mix in mixes:
+            assert mix.ratios().amax(1).le(CONFIG.threshold).all()
+
+
+def test_the_penalty_decides_ratios() -> None:
+    """With the reference's weight the largest ratio is nearer to 1 than with none."""
+    largest = {}
+    for weight in (0.0, 1.0):
+        model = tiny()
+        soften(model, images(8), replace(variant("convex", CONFIG), steps=60, ratio_weight=weight))
+        mixes = [part for part in model.modules() if isinstance(part, SoftAssignment)]
+        largest[weight] = float(torch.cat([mix.ratios().detach().amax(1) for mix in mixes]).mean())
+    assert largest[1.0] > largest[0.0] + 0.02
+    assert largest[1.0] > 0.8
+
+
 def test_input_codewords_do_not_run_on_the_machine() -> None:
     model = tiny()
     calibrate(model, images(8), CONFIG)
@@ -207,7 +234,7 @@ def test_stored_weight_is_the_weight() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="images = 3: fewer than a batch of 4"):
+    with pytest.raises(InputError, match="batches = 3: fewer samples than a batch of 4"):
         calibrate(tiny(), images(3), CONFIG)
     with pytest.raises(InputError, match="d = 5"):
         calibrate(tiny(), images(4), replace(CONFIG, d=5))

@@ -16,6 +16,7 @@ from algos import reference
 from algos.body import layers_to_compress
 from algos.frontend.export import export
 from algos.methods import vq4all
+from algos.methods.blocks import blocks
 from algos.methods.method import Data
 from algos.methods.vq4all import Vq4allConfig, confirmed, construct, universal_weights
 from algos.models.resnet import ResNet
@@ -36,7 +37,7 @@ def built(config: Vq4allConfig = QUICK, width: int = 8, **options) -> tuple[ResN
     model = resnet8(width)
     layers = layers_to_compress(model)
     codebook = vq4all.universal_codebook([layers], config)
-    construct(model, layers, vq4all.blocks(model), codebook, images(48), config, **options)
+    construct(model, layers, blocks(model, layers), codebook, images(48), config, **options)
     return model, codebook
 
 
@@ -115,7 +116,7 @@ def test_construction_follows_its_schedule_and_leaves_the_codebook() -> None:
     construct(
         model,
         layers,
-        vq4all.blocks(model),
+        blocks(model, layers),
         codebook,
         images(48),
         config,
@@ -253,7 +254,7 @@ def test_channel_scales_go_into_the_requantization() -> None:
     model.blocks[1].conv2.weight.data *= torch.logspace(-0.5, 0.5, 16)[:, None, None, None]
     layers = layers_to_compress(model)
     codebook = vq4all.universal_codebook([layers], QUICK)
-    construct(model, layers, vq4all.blocks(model), codebook, images(48), QUICK)
+    construct(model, layers, blocks(model, layers), codebook, images(48), QUICK)
     net = export(model, images(32), name="x")
     layer, conv = net["block1.conv2"], model.body()["blocks.1.conv2"]
     assert isinstance(layer, Conv)

@@ -37,6 +37,19 @@ def test_initial_scale_clips_an_outlier_when_that_pays() -> None:
     assert clipped < ((quantize(v, torch.tensor(1 / 127)) - v) ** 2).sum()
 
 
+def test_the_largest_element_learns() -> None:
+    """It starts at 127 steps of a scale that is the exponential of a logarithm: often a rounding error above."""
+    above = 0
+    for seed in range(40):
+        largest = 1 + torch.rand(1, generator=torch.Generator().manual_seed(seed))
+        book = Codebook(torch.cat([largest, torch.full((7,), 0.0)])[None])
+        above += bool(book.codewords[0, 0] / book.scale > 127)
+        book()[0, 0].backward()
+        assert book.codewords.grad is not None
+        assert float(book.codewords.grad[0, 0]) == 1
+    assert above > 5
+
+
 def test_codebook_of_zeros_has_a_scale() -> None:
     assert Codebook(torch.zeros(2, 4))().tolist() == [[0.0] * 4] * 2
 

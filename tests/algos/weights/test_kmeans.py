@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from algos.weights import kmeans
-from algos.weights.kmeans import assign, masked_kmeans, masked_sse, spread, update
+from algos.weights.kmeans import assign, masked_kmeans, masked_sse, repaired, spread, update
 from algos.weights.pruning import magnitude_mask
 from sim.errors import InputError
 
@@ -133,6 +133,31 @@ def test_stops_when_few_assignments_change() -> None:
     loose = masked_kmeans(vectors, masks.bool(), 8, tolerance=0.2)
     tight = masked_kmeans(vectors, masks.bool(), 8, tolerance=1e-3)
     assert len(loose.objective) < len(tight.objective) < 101
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_empty_clusters_are_seeded_on_the_worst_sub_vectors(masked: bool) -> None:
+    """Twenty equal points and four far apart: four of five codewords that start on the crowd have no member."""
+    far = torch.tensor([[9.0, 0], [0, 8], [-7, 0], [0, -6]])
+    vectors = torch.cat([torch.zeros(20, 2), far])
+    masks = torch.ones(24, 2).bool() if masked else None
+    seed = next(
+        s for s in range(99) if torch.randperm(24, generator=torch.Generator().manual_seed(s))[:5].max() < 20
+    )
+    left = masked_kmeans(vectors, masks, 5, seed=seed, tolerance=0, repair=False)
+    assert left.objective[-1] > 50
+    found = masked_kmeans(vectors, masks, 5, seed=seed, tolerance=0)
+    assert found.objective[-1] == 0
+    assert sorted(map(tuple, found.codebook.tolist())) == sorted(map(tuple, [[0.0, 0], *far.tolist()]))
+    assert (np.diff(found.objective) <= 0).all()
+
+
+def test_repair_moves_no_codeword_that_has_members() -> None:
+    vectors = torch.tensor([[0.0], [1], [5], [9]])
+    codebook = torch.tensor([[0.5], [7], [70], [80]])
+    found = repaired(vectors, None, torch.tensor([0, 0, 1, 1]), codebook)
+    assert found[:2].tolist() == [[0.5], [7]]
+    assert sorted(found[2:].flatten().tolist()) == [5, 9]
 
 
 def test_spread_start_draws_by_squared_masked_distance() -> None:

@@ -62,17 +62,25 @@ def test_oscillation_frequency() -> None:
     """Signs + - + -: the first flip is no reversal; f = 0, 0, 0.01, 0.0199."""
     freezer = Freezer(Freezing(momentum=0.01), torch.ones(1, 1))
     seen = []
-    for value in (1.0, -1, 1, -1):
-        freezer.observe(torch.tensor([[float(value)]]), 100)
+    for done, value in enumerate((1.0, -1, 1, -1), 1):
+        freezer.observe(torch.tensor([[float(value)]]), done, 100)
         seen.append(float(freezer.frequency))
     assert seen == pytest.approx([0, 0, 0.01, 0.0199])
 
 
 def test_threshold_falls_as_a_cosine_after_the_warm_up() -> None:
-    rule = Freezing()
+    rule = Freezing(end=0.01)
     assert [rule.threshold(p) for p in (0.0, 0.2499)] == [inf, inf]
     assert [rule.threshold(p) for p in (0.25, 0.625, 1.0)] == pytest.approx([0.1, 0.055, 0.01])
     assert rule.threshold(0.5) == pytest.approx(0.01 + 0.045 * (1 + cos(pi / 3)))
+
+
+def test_momentum_and_last_threshold_follow_the_interval() -> None:
+    """A short training examines more often, and remembers as many examinations."""
+    usual, short = Freezing(), Freezing(interval=25)
+    assert (usual.momentum, usual.end) == pytest.approx((0.001, 0.0025))
+    assert (short.momentum, short.end) == pytest.approx((0.02, 0.05))
+    assert replace(short, momentum=0.1).end == pytest.approx(0.05)  # what was decided stays
 
 
 def plain(history: np.ndarray, start: np.ndarray, rule: Freezing, total: int) -> tuple[list, list]:
@@ -112,7 +120,7 @@ def test_freezing_is_that_of_a_plain_loop(seed: int, vote: str, interval: int, w
     rule = replace(ALWAYS, vote=vote, interval=interval, warm_up=warm_up)  # type: ignore[arg-type]
     freezer, found, counts, times = Freezer(rule, torch.tensor(start)[None].float()), [], [0], []
     for t, row in enumerate(history, 1):
-        freezer.observe(freezer(torch.tensor(row)[None].float()), total)
+        freezer.observe(freezer(torch.tensor(row)[None].float()), t, total)
         found.append(freezer(torch.tensor(row)[None].float())[0].tolist())
         counts.append(int(freezer.frozen.sum()))
         times += [t] * (counts[-1] - counts[-2])
@@ -128,14 +136,14 @@ def test_votes_differ_between_majority_and_average() -> None:
     found = {}
     for vote in ("majority", "average"):
         freezer = Freezer(replace(ALWAYS, vote=vote, interval=20), torch.ones(1, 1))  # type: ignore[arg-type]
-        for value in history:
-            freezer.observe(torch.tensor([[float(value)]]), 20)
+        for done, value in enumerate(history, 1):
+            freezer.observe(torch.tensor([[float(value)]]), done, 20)
         assert freezer.frozen.all()
         found[vote] = float(freezer(torch.full((1, 1), -1.0)))
     assert found == {"majority": 1, "average": -1}
     freezer = Freezer(replace(ALWAYS, interval=5), torch.ones(1, 1))
-    for value in (-1.0, 1, -1, 1, -1):
-        freezer.observe(torch.tensor([[float(value)]]), 5)
+    for done, value in enumerate((-1.0, 1, -1, 1, -1), 1):
+        freezer.observe(torch.tensor([[float(value)]]), done, 5)
     assert float(freezer.tally) == 0
     assert freezer.frozen.all()
     assert float(freezer(torch.full((1, 1), -1.0))) == 1
@@ -144,7 +152,7 @@ def test_votes_differ_between_majority_and_average() -> None:
 def test_magnitudes_stay_at_or_above_zero() -> None:
     weight = signed()
     weight.codebook.codewords.data[0, 0] = -3.0
-    weight.after_step(10)
+    weight.after_step(1, 10)
     assert weight.codebook.codewords.tolist() == [[0, 0.25]]
 
 

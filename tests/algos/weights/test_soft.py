@@ -77,9 +77,10 @@ def test_gradients_of_logits_and_codebook() -> None:
 
 @pytest.mark.parametrize(
     ("ratios", "quadratic", "absolute"),
-    [([0.5, 0.5], 0.5, 1.0), ([1.0, 0.0], 0.0, 0.0), ([0.75, 0.25], 0.375, 0.5)],
+    [([0.5, 0.5], 0.5, 2.0), ([1.0, 0.0], 0.0, 0.0), ([0.75, 0.25], 0.375, 1.0)],
 )
 def test_penalty_vectors(ratios, quadratic, absolute) -> None:
+    """VQ4DiT eq. 9 sums over the candidates of a sub-vector: 1 - |2 * 0.75 - 1| is 0.5, twice."""
     soft = SoftAssignment(torch.tensor([[0, 1]]), torch.tensor([ratios]).log().clamp(min=-200))
     assert soft.quadratic_penalty().item() == pytest.approx(quadratic, abs=1e-6)
     assert soft.absolute_penalty().item() == pytest.approx(absolute, abs=1e-6)
@@ -89,7 +90,7 @@ def test_penalties_look_at_open_ones_only() -> None:
     soft = SoftAssignment(torch.tensor([[0, 1], [0, 1]]), torch.tensor([[9.0, 0.0], [0.0, 0.0]]))
     soft.confirm(0.99)
     assert soft.confirmed.tolist() == [True, False]
-    assert (soft.quadratic_penalty().item(), soft.absolute_penalty().item()) == (0.5, 1.0)
+    assert (soft.quadratic_penalty().item(), soft.absolute_penalty().item()) == (0.5, 2.0)
     soft.confirm_top(1)
     assert (soft.quadratic_penalty().item(), soft.absolute_penalty().item()) == (0, 0)
 

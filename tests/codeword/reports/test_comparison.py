@@ -71,6 +71,13 @@ def test_pareto_keeps_what_nothing_beats(points: list[tuple[int, int]]) -> None:
     assert front == sorted(front)
 
 
+def test_the_sparse_start_is_told_apart() -> None:
+    runs = [run("mvq-1.5", 0, 0.90, accuracy_start=0.92), run("mvq-1.5", 1, 0.90, accuracy_start=0.94)]
+    runs.append(run("vq-1.5", 0, 0.91))
+    assert report._starts(report.rows(runs)) == "That sparse start, in float, has 93.00% on resnet8. "
+    assert report._starts(report.rows(runs[2:])) == ""
+
+
 def test_seeds_of_a_method_become_one_row() -> None:
     (row,) = report.rows([run("ssvq-2", 0, 0.90, cost=COST), run("ssvq-2", 1, 0.94), run("ssvq-2", 2, 0.92)])
     assert row.mean == pytest.approx(0.92)

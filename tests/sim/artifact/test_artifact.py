@@ -187,7 +187,7 @@ def layer_fields(fields: dict, name: str) -> dict:
         ("max", {"kernel": [40, 40]}, r"max\.kernel = .*larger"),
         ("average", {"shift": 48}, "shift = 48"),
         ("both", {"multipliers": [1]}, r"both\.multipliers = .*2 inputs"),
-        ("both", {"axis": 2}, "axis = 2"),
+        ("both", {"axis": 3}, "axis = 3"),
         ("keys", {"axis": 0}, r"scores\.inputs"),
         ("up", {"factor": [0, 1]}, r"factor\.0 = 0"),
         ("tokens", {"to": [3, 5, 7]}, r"tokens\.to = .*has not the"),

@@ -11,12 +11,14 @@ from sim.network import (
     AveragePool,
     CodebookWeight,
     Concat,
+    Constant,
     Conv,
     LayerNorm,
     MatMul,
     Multiply,
     Network,
     Pool,
+    Rearrange,
     Reshape,
     Scan,
     Softmax,
@@ -65,10 +67,36 @@ def _convolutional(net: Layers, pair: list[tuple[int, int]]) -> None:
     net.add(Add("join", ("gated", "up"), (30000, 35000), 15, **net.output()))
 
 
-def _attention(net: Layers, size: tuple[int, int], heads: int, codebook: np.ndarray) -> None:
-    """From `join` to `mixed`, attention over its positions; `size` is (H, W) of the network's input."""
-    _, h, w = Network("part", TensorSpec((2, *size), 1.0, net.zeros["input"]), tuple(net.layers)).maps["join"]
-    net.add(Reshape("tokens", "join", (8, h * w, 1), net.zeros["join"]))
+def _movement(net: Layers, h: int, w: int) -> None:
+    """From `join` to `standard`, both (8, h, w)."""
+    rng = net.rng
+    place = rng.integers(-128, 128, (8, 1, w)).astype(np.int8)
+    net.add(Constant("place", place, int(rng.integers(-128, 128))))
+    net.add(Add("placed", ("join", "place"), (40000, 9000), 15, **net.output()))
+    net.add(Concat("beside", ("placed", "join"), (40000, 65535), 16, 2, **net.output()))
+    ends = [[int(n) for n in rng.integers(0, min(size, 3), 2)] for size in (8, h, 2 * w)]
+    tall, wide = h + sum(ends[1]), 2 * w + sum(ends[2])
+    first = [int(rng.integers(0, sum(pair) + 1)) for pair in ends]
+    last = (first[0] * tall + first[1] + h - 1) * wide + first[2]  # rows from the last to the first
+    net.add(
+        Rearrange(
+            "moved",
+            "beside",
+            (8, h, w),
+            (h, 8, w),
+            (-wide, tall * wide, 2),
+            last,
+            padding=((ends[0][0], ends[0][1]), (ends[1][0], ends[1][1]), (ends[2][0], ends[2][1])),
+            mode=str(rng.choice(["zero", "edge", "reflect", "wrap"])),
+            zero_point=net.zeros["beside"],
+        )
+    )
+    net.norm("standard", "moved", 8, rms=False, groups=2, spatial=True, count=4 * h * w)
+
+
+def _attention(net: Layers, h: int, w: int, heads: int, codebook: np.ndarray) -> None:
+    """From `standard` (8, h, w) to `mixed`, attention over its positions."""
+    net.add(Reshape("tokens", "standard", (8, h * w, 1), net.zeros["standard"]))
     net.norm("norm", "tokens", 8, rms=False)
     net.conv("q", "norm", net.dense(8, 8, 1, 1))
     net.conv("k", "norm", masked_weight(net.rng, codebook, 8, 8, 2, 4, 1))
@@ -76,9 +104,11 @@ def _attention(net: Layers, size: tuple[int, int], heads: int, codebook: np.ndar
     net.add(Concat("keys", ("k", "tokens"), (50000, 65535), 16, 1, **net.output()))
     net.add(Concat("values", ("v", "tokens"), (50000, 65535), 16, 1, **net.output()))
     net.add(MatMul("scores", ("q", "keys"), heads, True, **net.scale(1 / 200), **net.output()))
-    net.add(
-        Softmax("weights", "scores", exponent_table(1 / 40), heads, int(net.rng.choice([-128, -128, 0, 7])))
-    )
+    masks = net.rng.random((int(net.rng.choice([1, heads])), 2 * h * w, h * w, 1)) < 0.7
+    masks[:, h * w // 2] = True
+    mask = masks.astype(np.uint8) if net.rng.random() < 0.5 else None
+    zero = int(net.rng.choice([-128, -128, 0, 7]))
+    net.add(Softmax("weights", "scores", exponent_table(1 / 40), heads, zero, mask=mask))
     net.add(MatMul("mixed", ("weights", "values"), heads, False, **net.scale(1 / 300), **net.output()))
 
 
@@ -118,9 +148,12 @@ def every_layer(
     pair = [(int(a), int(b)) for a, b in rng.integers(1, 3, (6, 2))]
     wide = rng.integers(-128, 128, (5, 4)).astype(np.int8)
     _convolutional(net, pair)
-    _attention(net, size, heads, wide)
+    spec = TensorSpec((2, *size), 1 / 64, net.zeros["input"])
+    _, h, w = Network("part", spec, tuple(net.layers)).maps["join"]
+    _movement(net, h, w)
+    _attention(net, h, w, heads, wide)
     _selective_scan(net)
-    net.norm("rms", "scan", 8, rms=True)
+    net.norm("rms", "scan", 8, rms=True, groups=2)
     assignments = rng.integers(0, 5, (1, 8, 1, 1)).astype(np.uint16)
     net.add(
         Conv(
@@ -130,7 +163,7 @@ def every_layer(
             rng.integers(-99, 99, 4).astype(np.int32),
         )
     )
-    return Network("every", TensorSpec((2, *size), 1 / 64, net.zeros["input"]), tuple(net.layers))
+    return Network("every", spec, tuple(net.layers))
 
 
 WORK = {
@@ -144,6 +177,11 @@ WORK = {
     "gate": "table",
     "gated": "multiply",
     "join": "add",
+    "place": "constant",
+    "placed": "add",
+    "beside": "concat",
+    "moved": "rearrange",
+    "standard": "layernorm",
     "norm": "layernorm",
     "keys": "concat",
     "values": "concat",
@@ -167,7 +205,7 @@ def slow(layer, operands, zeros, places):
     if isinstance(layer, Conv):
         return slow_conv(layer, operands[0], zeros[0], places)
     values = (SLOW[type(layer)](layer, operands, zeros, place) for place in places)
-    if isinstance(layer, Table | Upsample | Reshape):
+    if isinstance(layer, Table | Upsample | Reshape | Rearrange | Constant):
         return list(values)
     return [min(max(value + layer.zero_point, layer.low), layer.high) for value in values]
 
@@ -199,7 +237,28 @@ def slow_reshape(layer, operands, zeros, place):
     return operands[0].ravel()[np.ravel_multi_index(place, layer.to)]
 
 
+def slow_rearrange(layer, operands, zeros, place):
+    (x,), index = operands, np.unravel_index(np.ravel_multi_index(place, layer.to), layer.sizes)
+    padded = [n + sum(ends) for n, ends in zip(x.shape, layer.padding, strict=True)]
+    where = layer.offset + sum(int(i) * s for i, s in zip(index, layer.strides, strict=True))
+    source = []
+    for p, (before, _), n in zip(np.unravel_index(where, padded), layer.padding, x.shape, strict=True):
+        p = int(p) - before
+        if layer.mode == "zero" and not 0 <= p < n:
+            return zeros[0]
+        mirrored = [*range(n), *range(n - 2, 0, -1)]
+        source.append(
+            {"edge": min(max(p, 0), n - 1), "wrap": p % n}.get(layer.mode, mirrored[p % len(mirrored)])
+        )
+    return x[tuple(source)]
+
+
+def slow_constant(layer, operands, zeros, place):
+    return int(layer.values[place])
+
+
 def slow_add(layer, operands, zeros, place):
+    operands = np.broadcast_arrays(*operands)
     terms = zip(operands, zeros, layer.multipliers, strict=True)
     return shifted(sum((v[place] - w) * m for v, w, m in terms), layer.shift)
 
@@ -233,17 +292,24 @@ def slow_softmax(layer, operands, zeros, place):
     (x,), (c, y, z) = operands, place
     n = x.shape[0] // layer.groups
     own = x[c // n * n : c // n * n + n, y, z]
-    exponents = [int(layer.table[max(own) - v]) for v in own]
+    kept = [1] * n
+    if layer.mask is not None:
+        kept = layer.mask[c // n * len(layer.mask) // layer.groups, :, y, z].tolist()
+    top = max(v for v, part in zip(own, kept, strict=True) if part)
+    exponents = [part * int(layer.table[max(top - v, 0)]) for v, part in zip(own, kept, strict=True)]
     return shifted(exponents[c % n] * (2**40 // sum(exponents)), 32)
 
 
 def slow_layer_norm(layer, operands, zeros, place):
     c, y, z = place
-    u, count = operands[0][:, y, z] - zeros[0], operands[0].shape[0]
+    size = len(operands[0]) // layer.groups
+    run = operands[0][c // size * size : c // size * size + size] - zeros[0]
+    own, u = run[c % size, y, z], (run if layer.spatial else run[:, y, z]).ravel()
+    count = len(u)
     total = 0 if layer.rms else u.sum()
     spread = count * (u * u).sum() - total**2
     reciprocal = 2**46 // isqrt((spread + layer.epsilon) * 2**16)
-    normalized = shifted((count * u[c] - total) * reciprocal, 26)
+    normalized = shifted((count * own - total) * reciprocal, 26)
     return shifted(normalized * int(layer.gain[c]) + int(layer.bias[c]), layer.shift)
 
 
@@ -253,6 +319,8 @@ SLOW = {
     Table: slow_table,
     Upsample: slow_upsample,
     Reshape: slow_reshape,
+    Rearrange: slow_rearrange,
+    Constant: slow_constant,
     Add: slow_add,
     Multiply: slow_multiply,
     Concat: slow_concat,

@@ -145,11 +145,11 @@ class Layers:
         values = activation_table(function, 1 / 32, self.zeros[source], 1 / 128, zero)
         return self.add(Table(name, source, values, zero))
 
-    def norm(self, name: str, source: str, channels: int, rms: bool) -> str:
+    def norm(self, name: str, source: str, channels: int, rms: bool, count: int = 0, **fields) -> str:
         gain, bias, shift, epsilon = norm_constants(
-            self.rng.normal(0, 1, channels), self.rng.normal(0, 1, channels), 1e-5, 1 / 32, 1 / 40
+            self.rng.normal(0, 1, channels), self.rng.normal(0, 1, channels), 1e-5, 1 / 32, 1 / 40, count
         )
-        return self.add(LayerNorm(name, source, gain, bias, shift, epsilon, rms, **self.output()))
+        return self.add(LayerNorm(name, source, gain, bias, shift, epsilon, rms, **fields, **self.output()))
 
 
 def random_images(network: Network, seed: int, batch: int = 2) -> np.ndarray:

@@ -125,12 +125,14 @@ def test_shapes_of_every_kind():
 def test_chained_shapes_read_what_the_shape_before_them_wrote():
     net = every_layer(0)
     apart = [shape.name for shape in net.shapes if not shape.chained]
-    # `norm` reads a reshape, which moves nothing, of what `join` wrote just before it
+    # `norm` reads a reshape, which moves nothing, of what `standard` wrote just before it
     assert apart == [
         "average",
         "both",
         "scaled",
         "gated",
+        "place",
+        "placed",
         "k",
         "v",
         "keys",

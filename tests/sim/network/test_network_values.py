@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp, isqrt, sqrt
 
 import numpy as np
@@ -239,6 +240,37 @@ def test_extremes_of_layer_norm_and_softmax_agree_on_the_engine():
         layer = Softmax("s", "input", table)
         net = Network("wide", TensorSpec((c, 2, 1)), (layer,))
         np.testing.assert_array_equal(passes.run_pass(net, layer, {"input": x}), run(net, x)["s"])
+
+
+@pytest.mark.parametrize("size", [2**15, 2**15 + 1, 2**20])
+def test_norms_of_many_values(size):
+    """Extremes, and one value apart from all others, agree with Python's integers and the real quotient."""
+    rng = np.random.default_rng(size)
+    excess = max(0, (size - 1).bit_length() - 15)
+    gain, bias = np.array([-32768, 4096], np.int16), np.array([2**31 - 1, 0], np.int32)
+    x = np.stack([np.full(size, -128), rng.choice(np.array([-128, 127]), size)]).astype(np.int8)[
+        None, ..., None
+    ]
+    x[0, 0, 5] = 127
+    places = [(0, 5, 0), (0, 6, 0), (1, 0, 0), (1, 1, 0), (1, 2, 0)]
+    for rms, zero, epsilon in ((False, 127, 1), (True, 127, 2 ** (38 + 2 * excess) - 1), (True, -128, 1)):
+        layer = LayerNorm("n", "input", gain, bias, 26, epsilon, rms, groups=2, spatial=True)
+        net = Network("wide", TensorSpec((2, size, 1), 1.0, zero), (layer,))
+        found = run(net, x)["n"]
+        np.testing.assert_array_equal(passes.run_pass(net, layer, {"input": x}), found)
+        for c, y, z in places:
+            u = x[0, c, :, 0].astype(int) - zero
+            total, squares = 0 if rms else int(u.sum()), int((u * u).sum())
+            root = isqrt((size * squares - total**2 + epsilon) << (16 - 2 * excess))
+            value = shifted((size * int(u[y]) - total) * (2 ** (46 - excess) // root), 26)
+            real = (size * int(u[y]) - total) / sqrt(size * squares - total**2 + epsilon)
+            assert value / 4096 == pytest.approx(real, rel=2 ** (excess - 14), abs=2**-12)
+            value = value * int(gain[c]) + int(bias[c])
+            assert found[0, c, y, z] == min(max(shifted(value, 26), -128), 127)
+    with pytest.raises(InputError, match=r"n\.groups = .* more than 2\^23 values"):
+        Network("wide", TensorSpec((2, size, 257), 1.0, 0), (layer,)).maps  # noqa: B018
+    with pytest.raises(InputError, match=r"n\.epsilon"):
+        Network("wide", TensorSpec((2, 2, 1), 1.0, 0), (replace(layer, epsilon=2**38),)).maps  # noqa: B018
 
 
 @pytest.mark.parametrize("reverse", [False, True])

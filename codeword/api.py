@@ -232,6 +232,7 @@ def quantize(
     input: tuple[float, int] | None = None,
     observer: str = "mse",
     symmetric: bool = False,
+    bias_correction: bool = False,
     allow: Sequence[str] = (),
     report: Callable[[str], None] = lambda _: None,
 ) -> Network:
@@ -247,6 +248,7 @@ def quantize(
         observer: mse, minmax or percentile: the range of an activation that the 256 steps cover.
         symmetric: zero points are 0, so that what a ReLU left out is a zero operand; half the steps are then
             unused behind it.
+        bias_correction: biases make up for what rounding shifts on average.
         allow: patterns of the names of layers that may be far from the float network on the first batch.
         report: called with a table of the output and the worst tensors, in dB.
 
@@ -264,6 +266,7 @@ def quantize(
         name=name,
         input=None if input is None else Activation(*input),
         scheme=Scheme(observer, symmetric),
+        bias_correction=bias_correction,
         allow=allow,
     )
     report(compare.table(found.fidelity))

@@ -13,7 +13,6 @@ from algos.frontend.graph import Value
 from algos.frontend.layout import Layout
 from sim.network import Conv, Layer, Network, convolve, run_layer
 
-
 LEAST = 1000
 """Sums a channel from which on their mean is corrected: that of few would be fitted to them."""
 

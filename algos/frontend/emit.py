@@ -146,8 +146,8 @@ class Product:
         # A channel of almost no gain is a constant: a larger step leaves its accumulator, below
         # 2^20, under a thousandth of the offset, and its bias in 32 bits.
         real = scales * held.scale
-        if not wide:
-            real = np.maximum(np.maximum(real, np.abs(offset) / 2**30), SMALLEST)
+        least = np.abs(offset) / 2**30
+        real = np.maximum(np.maximum(real, least.max() if wide else least), SMALLEST)
         sums = stored.decode().astype(np.int64).sum((1, 2, 3))
         bias = np.round(offset / real) - held.activation.zero_point * sums
         if np.abs(bias).max() >= 2**31:

@@ -15,8 +15,8 @@ from algos.data.fashion_mnist import Images
 from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.correction import corrected
-from algos.frontend.graph import Graph, Value
-from algos.frontend.lower import Lowering, Renaming
+from algos.frontend.graph import Graph, Value, standard
+from algos.frontend.lower import Lowering, Renaming, lacking, refusal
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
 from algos.frontend.rewrites import rewrite
@@ -84,10 +84,17 @@ def quantize(
         first = next(stream)
     except StopIteration:
         raise InputError("calibration", 0, "no images", "give a few hundred training images") from None
+    if not first.is_floating_point():
+        raise InputError(
+            "input",
+            str(first.dtype),
+            "numbers of things are no quantities that INT8 rounds",
+            "embed or convert them to floats before the module",
+        )
     graph = record(module, (first[:1],), OPERATORS)
     rewrite(graph, OPERATORS)
     check(module, graph, first[:1])
-    seen = observe(graph, chain([first], stream))
+    seen = observed(graph, first, stream)
     (source,) = graph.inputs
     quantized = input or scheme.activation(seen[source])
     lowering = Lowering(graph, seen, scheme, quantized, rename or {})
@@ -158,7 +165,7 @@ def first_tensor(batch: Any) -> Tensor:
         batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))
     if not len(batch):
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
-    return batch.detach().cpu()
+    return standard(batch)
 
 
 def require_finite(model: nn.Module) -> None:
@@ -199,6 +206,21 @@ def check(module: nn.Module, graph: Graph, example: Tensor) -> None:
             f"the recorded graph differs by {float((found - expected).abs().max()):.3g}",
             "report this module",
         )
+
+
+def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Value, Histogram]:
+    """What each value is on all batches; on one sample where the network has no integers anyway.
+
+    Raises:
+        InputError: nothing can run an operator that has none on a batch.
+    """
+    lacks = [lack for node in graph.nodes if (lack := lacking(node)) is not None]
+    if not lacks:
+        return observe(graph, chain([first], others))
+    try:
+        return observe(graph, [first[:1]])
+    except RuntimeError as error:
+        raise refusal(graph.name, lacks) from error
 
 
 def observe(graph: Graph, batches: Iterable[Tensor]) -> dict[Value, Histogram]:

@@ -30,6 +30,7 @@ class Value:
         origin: name of the parameter or buffer that it is, or "".
         producer: the node that computes it; None for inputs and parameters.
         users: the nodes that read it, each as often as it does.
+        parameter: the module's tensor, of which a copy is made when it is read.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Value:
     origin: str = ""
     producer: Node | None = None
     users: list[Node] = field(default_factory=list, repr=False)
+    parameter: Tensor | None = field(default=None, repr=False)
     stored: Tensor | None = field(default=None, repr=False)
 
     @property
@@ -47,15 +49,16 @@ class Value:
 
     @property
     def data(self) -> Tensor:
-        """What a constant holds, contiguous: a sum follows the memory layout, differently on every
-        processor, and a training leaves other layouts than a file."""
+        """What a constant holds."""
+        if self.stored is None and self.parameter is not None:
+            self.stored = standard(self.parameter)
         if self.stored is None:
             assert self.constant
             assert self.producer is not None
             with torch.no_grad():
                 results = self.producer.run({})
             for value, result in zip(self.producer.outputs, results, strict=True):
-                value.stored = result.contiguous()
+                value.stored = standard(result)
         assert self.stored is not None
         return self.stored
 
@@ -147,6 +150,12 @@ class Graph:
         for node in self.nodes:
             for value in node.inputs:
                 value.users.append(node)
+
+
+def standard(tensor: Tensor) -> Tensor:
+    """A copy in the standard memory layout, axes of size 1 included: sums follow the layout, differently on every
+    processor, and a training leaves other layouts than a file."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
 
 
 def _values(arguments: Any) -> Iterator[Value]:

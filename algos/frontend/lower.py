@@ -110,9 +110,9 @@ class Lowering:
         lost: set[Value] = set()
         for node in self.graph.nodes:
             operator = node.operator
-            if operator is None or not (operator.lowers or operator.elementwise or operator.view):
-                fix = operator.fix if operator else "write it in operators that have one"
-                self.lacks.append(Lack(node.name, node.operation, "has no layer of integers", fix))
+            lack = lacking(node)
+            if operator is None or lack is not None:
+                self.lacks += [lack] if lack else []
                 lost.update(node.outputs)
             elif lost.intersection(node.inputs):
                 lost.update(node.outputs)
@@ -160,6 +160,9 @@ class Lowering:
         """Where a value lies with its last `count` axes along channels, and the entry of these in each channel."""
         inner, held = prod(value.extent[-count:]), self.held[value]
         order = Layout(held.layout.channels).index().reshape(-1)
+        if inner == value.elements and held.layout.map[0] != inner:  # no positions: in the order in which they lie
+            held = self.read(value, Layout(held.layout.order))
+            order = Layout(held.layout.channels).index().reshape(-1)
         if np.array_equal(np.sort(order), np.arange(inner)):
             return held, order
         rest = tuple(
@@ -337,6 +340,15 @@ def on_map(part: torch.Tensor, value: Value, layout: Layout) -> np.ndarray:
     """float64 [C, H, W] of a constant that broadcasts to a value."""
     whole = part.detach().double().expand(value.extent).reshape(-1).numpy()
     return whole[layout.index()]
+
+
+def lacking(node: Node) -> Lack | None:
+    """What is missing of a node, whatever its values: None where its operator has layers of integers."""
+    operator = node.operator
+    if operator is not None and (operator.lowers or operator.elementwise or operator.view):
+        return None
+    fix = operator.fix if operator else "write it in operators that have one"
+    return Lack(node.name, node.operation, "has no layer of integers", fix)
 
 
 def refusal(name: str, lacks: list[Lack]) -> InputError:

@@ -148,7 +148,7 @@ class _Reader:
                     continue
                 value.constant, value.origin = True, targets[node.name]
                 tensor = stored.get(value.origin)
-                value.stored = tensor.detach().contiguous() if isinstance(tensor, Tensor) else None
+                value.parameter = tensor if isinstance(tensor, Tensor) else None
             elif node.op == "call_function" and not _silent(node):
                 nodes += self._call(node)
         returned = next(node for node in self.program.graph.nodes if node.op == "output").args[0]

@@ -112,6 +112,12 @@ RENAMED: Renaming = {
     r"attention\.qkv\.([012])": lambda found: "qkv"[int(found[1])],
     r"in_proj\.([01])": lambda found: ("u", "gate")[int(found[1])],
     r"ways\.([01])": lambda found: ("forward", "backward")[int(found[1])],
+    r"out_proj$": "out",
+    r"dt_proj$": "delta",
+    r"selective_scan$": "scan",
+    r"attention\.proj$": "proj",
+    r"attention\.scaled_dot_product_attention\.matmul$": "logits",
+    r"attention\.scaled_dot_product_attention\.softmax$": "softmax",
     r"x_proj\.([012])": lambda found: ("low", "b", "c")[int(found[1])],
 }
 """Names in the networks of our own models."""

@@ -160,9 +160,7 @@ class Lowering:
         """Where a value lies with its last `count` axes along channels, and the entry of these in each channel."""
         inner, held = prod(value.extent[-count:]), self.held[value]
         order = Layout(held.layout.channels).index().reshape(-1)
-        if (
-            inner == value.elements and held.layout.map[0] != inner
-        ):  # no positions: in the order in which they lie
+        if held.layout.map[0] != inner == value.elements:  # no positions: in the order in which they lie
             held = self.read(value, Layout(held.layout.order))
             order = Layout(held.layout.channels).index().reshape(-1)
         if np.array_equal(np.sort(order), np.arange(inner)):

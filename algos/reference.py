@@ -193,8 +193,8 @@ def _softmax(layer: Softmax, values: list[Tensor], zeros: list[int]) -> Tensor:
         distance = (seen.amax(2, keepdim=True) - seen).masked_fill(hidden, 0)
         exponents = _looked_up(layer.table, distance, 0).masked_fill(hidden, 0)
     reciprocal = torch.div(2**40, exponents.sum(2, keepdim=True), rounding_mode="floor")
-    # At most 2^40, so the quotient by 2^32 and its half are exact in float64.
-    return _shifted((exponents * reciprocal).flatten(1, 2), torch.tensor(32), layer)
+    # At most 2^40, so the quotient and its half are exact in float64.
+    return _shifted((exponents * reciprocal).flatten(1, 2), torch.tensor(layer.shift), layer)
 
 
 def _layer_norm(layer: LayerNorm, values: list[Tensor], zeros: list[int]) -> Tensor:

@@ -56,7 +56,7 @@ class Product:
         assert self.result is not None
         tail = to.tail(self.node.out, self.result, affine=True)
         pieces = to.pieces(tail) if self.groups == 1 else []
-        if len(pieces) < 2:
+        if not pieces:
             self._part(to, held, self.node.name, slice(None), tail)
             return
         for number, (value, rows, layout) in enumerate(pieces):
@@ -64,7 +64,8 @@ class Product:
             gain = tail.gain[rows] * behind.gain
             offset = tail.offset[rows] * behind.gain + behind.offset
             part = replace(behind, gain=gain, offset=offset)
-            self._part(to, held, f"{self.node.name}.{number}", rows, part)
+            name = f"{self.node.name}.{number}" if len(pieces) > 1 else self.node.name
+            self._part(to, held, name, rows, part)
 
     def _part(self, to: Lowering, held: Held, name: str, rows: np.ndarray | slice, tail: Tail) -> None:
         """Some of the outputs as a layer."""

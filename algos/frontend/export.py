@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -79,22 +79,11 @@ def quantize(
     """
     scheme = scheme or Scheme()
     require_finite(module)
-    stream = (first_tensor(batch) for batch in batches)
-    try:
-        first = next(stream)
-    except StopIteration:
-        raise InputError("calibration", 0, "no images", "give a few hundred training images") from None
-    if not first.is_floating_point():
-        raise InputError(
-            "input",
-            str(first.dtype),
-            "numbers of things are no quantities that INT8 rounds",
-            "embed or convert them to floats before the module",
-        )
+    first, others = opened(batches)
     graph = record(module, (first[:1],), OPERATORS)
     rewrite(graph, OPERATORS)
     check(module, graph, first[:1])
-    seen = observed(graph, first, stream)
+    seen = observed(graph, first, others)
     (source,) = graph.inputs
     quantized = input or scheme.activation(seen[source])
     lowering = Lowering(graph, seen, scheme, quantized, rename or {})
@@ -123,6 +112,12 @@ RENAMED: Renaming = {
     r"attention\.qkv\.([012])": lambda found: "qkv"[int(found[1])],
     r"in_proj\.([01])": lambda found: ("u", "gate")[int(found[1])],
     r"ways\.([01])": lambda found: ("forward", "backward")[int(found[1])],
+    r"out_proj$": "out",
+    r"dt_proj$": "delta",
+    r"selective_scan$": "scan",
+    r"attention\.proj$": "proj",
+    r"attention\.scaled_dot_product_attention\.matmul$": "logits",
+    r"attention\.scaled_dot_product_attention\.softmax$": "softmax",
     r"x_proj\.([012])": lambda found: ("low", "b", "c")[int(found[1])],
 }
 """Names in the networks of our own models."""
@@ -157,6 +152,26 @@ def require_calibration(images: Images) -> None:
     """Raises InputError where there are none."""
     if not len(images):
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
+
+
+def opened(batches: Iterable[Any]) -> tuple[Tensor, Iterator[Tensor]]:
+    """The inputs of the first batch, and those of the others.
+
+    Raises:
+        InputError: there is none, or it holds no floats.
+    """
+    stream = (first_tensor(batch) for batch in batches)
+    first = next(stream, None)
+    if first is None:
+        raise InputError("calibration", 0, "no images", "give a few hundred training images")
+    if not first.is_floating_point():
+        raise InputError(
+            "input",
+            str(first.dtype),
+            "numbers of things are no quantities that INT8 rounds",
+            "embed or convert them to floats before the module",
+        )
+    return first, stream
 
 
 def first_tensor(batch: Any) -> Tensor:

@@ -160,9 +160,7 @@ class Lowering:
         """Where a value lies with its last `count` axes along channels, and the entry of these in each channel."""
         inner, held = prod(value.extent[-count:]), self.held[value]
         order = Layout(held.layout.channels).index().reshape(-1)
-        if (
-            inner == value.elements and held.layout.map[0] != inner
-        ):  # no positions: in the order in which they lie
+        if held.layout.map[0] != inner == value.elements:  # no positions: in the order in which they lie
             held = self.read(value, Layout(held.layout.order))
             order = Layout(held.layout.channels).index().reshape(-1)
         if np.array_equal(np.sort(order), np.arange(inner)):
@@ -252,22 +250,21 @@ class Lowering:
     def pieces(self, tail: Tail) -> list[tuple[Value, np.ndarray, Layout]]:
         """Parts that alone are read of what a layer gives: each with the channels that it takes and its layout.
 
-        The layer as a whole where something reads the whole.
+        None at all where something reads the whole.
         """
-        whole = [(tail.end, np.arange(tail.layout.map[0]), tail.layout)]
         users = list(dict.fromkeys(tail.end.users))
         if tail.end in self.graph.outputs or not users:
-            return whole
+            return []
         found = []
         for node in users:
             pieces = node.operator.pieces(node) if node.operator else []
             if not pieces:
-                return whole
+                return []
             for piece in pieces:
                 try:
                     part = tail.layout.sliced(tail.end.extent, piece.axis, piece.first, piece.count)
                 except ValueError:
-                    return whole
+                    return []
                 if piece.value.users or piece.value in self.graph.outputs:
                     found.append((piece.value, *part))
         self.absorbed.update(users)

@@ -265,7 +265,7 @@ class Executor(Rounding):
             top = np.where(mask == 1, run, -1000).max(1, keepdims=True)
             e = mask * table[np.where(mask == 1, top - run, 0)]
             r = 2**40 // e.sum(1, keepdims=True)
-            y[:, first : first + size] = self.out(self.rounded(e * r, 32), layer, -128)
+            y[:, first : first + size] = self.out(self.rounded(e * r, layer.get("shift", 32)), layer, -128)
         return y
 
     def layer_norm(self, layer: dict, x: Array, zeros: list[int]) -> Array:

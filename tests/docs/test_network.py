@@ -69,7 +69,7 @@ def _with_ties(network: Network, layer: Any) -> Any:
             )
         case Softmax():  # of one largest value in a run the others are 1/512
             others = network.maps[layer.name][0] // layer.groups - 1
-            return replace(layer, table=np.array([512 - others] + 255 * [1], np.uint16), mask=None)
+            return replace(layer, table=np.array([512 - others] + 255 * [1], np.uint16), shift=32, mask=None)
         case LayerNorm():
             return replace(layer, gain=np.full_like(layer.gain, 64), bias=0 * layer.bias, shift=10)
         case Scan():

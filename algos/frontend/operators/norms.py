@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import log2, prod
 from typing import ClassVar
 
 import numpy as np
@@ -18,8 +18,8 @@ from algos.frontend.operator import Call, Missing, Operator
 from sim.importers.steps import Form, Step, pointwise, work
 from sim.network import LayerNorm, Softmax, exponent_table, norm_constants
 
-PROBABILITY = Activation(1 / 256, -128)
-"""What a softmax gives."""
+ROOM = 2.0
+"""Times the largest probability seen, which a softmax can give; over many keys none comes near 1."""
 
 
 def _batch_norm(
@@ -151,9 +151,11 @@ class SoftMax(Operator):
         name = to.name(node.name)
         table = exponent_table(held.scale)
         mask = self._mask(node, held.layout, groups)
-        to.add(Softmax(name, held.tensor, table, groups, PROBABILITY.zero_point, mask=mask))
+        bits = min(max(int(log2(255 / (ROOM * to.seen[node.out].high))), 8), 16)
+        to.add(Softmax(name, held.tensor, table, groups, -128, shift=40 - bits, mask=mask))
+        out = Activation(2.0**-bits, -128)
         tail = to.tail(node.out, held.layout)
-        to.settle(type(tail)(tail.end, tail.layout, tail.gain, tail.offset, tail.end), name, PROBABILITY)
+        to.settle(type(tail)(tail.end, tail.layout, tail.gain, tail.offset, tail.end), name, out)
 
     def _mask(self, node: Node, layout: Layout, groups: int) -> np.ndarray | None:
         return None

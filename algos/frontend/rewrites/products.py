@@ -29,6 +29,10 @@ def constant_factor(node: Node, build: Builder) -> Value | None:
             turned = build(ATEN.transpose.int, right, -2, -1)
             found = build(ATEN.linear.default, turned, build.constant(matrix))
             return build(ATEN.transpose.int, found, -2, -1)
+    if node.operation == "aten.baddbmm":
+        product = build(ATEN.matmul.default, node["batch1"], node["batch2"])
+        scaled = build(ATEN.mul.Scalar, product, node["alpha"])
+        return build(ATEN.add.Tensor, scaled, node["self"], alpha=node["beta"]) if node["beta"] else scaled
     if node.operation == "aten.addmm" and not node["mat1"].constant:
         added, right = node["self"], node["mat2"]
         if added.constant and right.constant and node["beta"] == node["alpha"] == 1:
@@ -60,8 +64,10 @@ RESAMPLING = (
 
 def resampled(node: Node, build: Builder) -> Value | None:
     """Interpolation, and means over windows of several sizes: along each axis a product with a constant."""
-    if node.operation not in RESAMPLING or node.source.extent == node.out.extent:
+    if node.operation not in RESAMPLING:
         return None
+    if node.source.extent == node.out.extent:
+        return node.source
     source, count = node.source, len(node.source.extent)
     before, after = source.extent[2:], node.out.extent[2:]
     if "adaptive" in node.operation and all(n % m == 0 for n, m in zip(before, after, strict=True)):

@@ -7,8 +7,9 @@ from math import prod
 from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
-from sim.network.check import require, require_array, require_clamp
+from sim.network.check import require, require_array, require_output
 from sim.network.integer import rounding_shift
 from sim.network.layers.base import Clamped, Operand, Single, stored_bytes
 from sim.network.layers.fields import Int8, Map, Positive, Presence, Stored
@@ -17,11 +18,11 @@ from sim.shapes import PassShape
 
 @dataclass(frozen=True, eq=False)
 class Softmax(Single, Clamped):
-    """Softmax over each of `groups` equal runs of channels, at each position; output scale 1/256.
+    """Softmax over each of `groups` equal runs of channels, at each position; output scale 2^(shift - 40).
 
     With M the largest x of the run: e_j = table[M - x_j], S = sum e_j, r = 2^40 // S and
-    y_j = clamp(((e_j r + 2^31) >> 32) + z_y). One division a run; e_j r <= 2^40. A probability p is
-    256 p, so that with the default zero point -128 a p of 1 saturates at 255/256.
+    y_j = clamp(round(e_j r, shift) + z_y). One division a run; e_j r <= 2^40. With the default shift a
+    probability p is 256 p, so that with the default zero point -128 a p of 1 saturates at 255/256.
 
     With `mask` (uint8 [M, n, H, W], n channels a run, M a divisor of `groups`) run g has mask
     g // (groups / M): where it is 0, x takes no part in M and e_j is 0. Each run keeps one x at least.
@@ -42,6 +43,7 @@ class Softmax(Single, Clamped):
     zero_point: Int8 = -128
     low: Int8 = -128
     high: Int8 = 127
+    shift: Annotated[int, Field(ge=1, le=47), Presence.SPARING] = 32
     mask: Annotated[np.ndarray | None, Stored(np.uint8), Presence.SPARING] = None
 
     def __post_init__(self) -> None:
@@ -54,7 +56,7 @@ class Softmax(Single, Clamped):
             "make it with exponent_table",
         )
         require(self.groups >= 1, f"{self.name}.groups", self.groups, "must be positive", "use 1")
-        require_clamp(self.name, self.low, self.high)
+        require_output(self.name, [], self.shift, self.low, self.high)
         if self.mask is not None:
             self._require_mask(self.mask)
 
@@ -105,4 +107,4 @@ class Softmax(Single, Clamped):
         top = np.where(kept, runs, -128).max(2, keepdims=True)
         exponents = np.where(kept, self.table.astype(np.int64)[np.maximum(top - runs, 0)], 0)
         reciprocal = 2**40 // exponents.sum(2, keepdims=True)
-        return self.emit(rounding_shift(exponents * reciprocal, 32)).reshape(x.values.shape)
+        return self.emit(rounding_shift(exponents * reciprocal, self.shift)).reshape(x.values.shape)

@@ -82,7 +82,7 @@ def _softmax(layer: Softmax, operands: list[np.ndarray], zeros: tuple[int, ...])
     if layer.mask is not None:
         each = layer.groups // len(layer.mask)
         masks = np.stack([layer.mask[g // each].reshape(runs.shape[1:]) for g in range(layer.groups)])
-    return storer.softmax(runs, layer.table, masks, *_limits(layer))
+    return storer.softmax(runs, layer.table, masks, layer.shift, *_limits(layer))
 
 
 def _layer_norm(layer: LayerNorm, operands: list[np.ndarray], zeros: tuple[int, ...]) -> np.ndarray:

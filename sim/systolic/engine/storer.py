@@ -128,7 +128,7 @@ def upsample(x, factor):
 
 
 @kept()
-def softmax(x, table, masks, zero_point, low, high):
+def softmax(x, table, masks, shift, zero_point, low, high):
     """int8 [runs, n, positions] -> the same, softmax over n; exponents uint16 [256].
 
     Args:
@@ -152,7 +152,7 @@ def softmax(x, table, masks, zero_point, low, high):
                 value = np.int64(0)
                 if mask[i, p]:
                     value = np.int64(table[top - np.int64(x[r, i, p])]) * reciprocal
-                out[r, i, p] = _finish(value, 32, zero_point, low, high)
+                out[r, i, p] = _finish(value, shift, zero_point, low, high)
     return out
 
 

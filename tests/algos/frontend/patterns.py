@@ -90,6 +90,15 @@ class Rotated(Attention):
         return torch.cat((-x[..., middle:], x[..., :middle]), -1)
 
 
+class Summed(Attention):
+    """Logits with a slope a head, as one product with a summand (Bloom)."""
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        slopes = torch.arange(HEADS)[:, None, None] / 4 * torch.arange(TOKENS)
+        logits = torch.baddbmm(slopes, q[0], k[0].transpose(-2, -1), beta=0.5, alpha=0.5)
+        return (logits.softmax(-1) @ v[0])[None]
+
+
 class Interleaved(Rotated):
     """Rotary embedding of neighbours."""
 

@@ -85,6 +85,17 @@ class Nested(nn.Module):
         return F.grid_sample(self.inner(x), torch.zeros(1, 6, 6, 2), align_corners=False)
 
 
+class Recurrent(nn.Module):
+    """An operator that no batch of images runs through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lstm(x)[0]
+
+
 def pictures(count: int = 8, *extent: int) -> Tensor:
     shape = extent or (3, 8, 10)
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
@@ -113,6 +124,15 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     "uneven windows": lambda: Between(nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
     "ceil mode": lambda: Between(nn.MaxPool2d(3, 2, ceil_mode=True)),
     "resampling": lambda: Between(lambda x: F.interpolate(x, (11, 7), mode="bilinear")),
+    "negative slope between": lambda: Between(lambda x: -2 * F.relu(x) + 1),
+    "zero weights": lambda: Between(lambda x: 0 * x + 1),
+    "constants within channels": lambda: Between(
+        lambda x: x * torch.linspace(-1, 2, 10) + torch.ones(8, 8, 1)
+    ),
+    "weight norm": lambda: Between(
+        F.silu, nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3, padding=1))
+    ),
+    "one convolution twice": lambda: nn.Sequential(*[nn.Conv2d(3, 3, 3, padding=1)] * 2),
     "classifier": lambda: nn.Sequential(
         Between(Norm()), nn.Flatten(), nn.Linear(320, 6, bias=False), nn.ReLU(), nn.Linear(6, 5)
     ),
@@ -161,6 +181,10 @@ def test_what_is_missing_is_listed_whole_and_by_path() -> None:
         (lambda: Between(lambda x: x), torch.empty(0, 3, 8, 10), "calibration = 0: no images"),
         (lambda: nn.Bilinear(4, 4, 3), pictures(2, 4), "module = 'Bilinear': torch.export cannot record it"),
         (lambda: Between(lambda x: (x, x)[0] if x.sum() > 0 else x), pictures(), "cannot record it"),
+        (lambda: nn.Embedding(9, 4), torch.randint(0, 9, (4, 6)), r"input = 'torch.int64'"),
+        (Recurrent, pictures(2, 6, 4), r"lstm \(aten.lstm\): .*; unroll it"),
+        (lambda: Between(lambda x: x, nn.Identity()), pictures(), "expected input"),
+        (nn.Identity, pictures(), "computes nothing"),
         (lambda: Between(nn.PReLU(8)), pictures(), r"something \(aten.prelu\): has a slope a channel"),
     ],
 )

@@ -29,6 +29,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], dict[type, int]
     "biased": (patterns.Biased, TOKENS, {MatMul: 2, Softmax: 1, Constant: 1}),
     "spelled": (patterns.Spelled, TOKENS, {MatMul: 2, Softmax: 1, Rearrange: 0}),
     "rotated": (patterns.Rotated, TOKENS, {MatMul: 2, Softmax: 1, LayerNorm: 1, Multiply: 4}),
+    "summed": (patterns.Summed, TOKENS, {MatMul: 2, Softmax: 1}),
     "interleaved": (patterns.Interleaved, TOKENS, {MatMul: 2, Softmax: 1, LayerNorm: 1, Multiply: 4}),
     "cosine": (patterns.Cosine, TOKENS, {MatMul: 2, Softmax: 1, LayerNorm: 2}),
     "windows": (patterns.Windows, (patterns.DIM, 4, 6), {MatMul: 2, Softmax: 1}),

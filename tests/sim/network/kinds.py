@@ -108,7 +108,17 @@ def _attention(net: Layers, h: int, w: int, heads: int, codebook: np.ndarray) ->
     masks[:, h * w // 2] = True
     mask = masks.astype(np.uint8) if net.rng.random() < 0.5 else None
     zero = int(net.rng.choice([-128, -128, 0, 7]))
-    net.add(Softmax("weights", "scores", exponent_table(1 / 40), heads, zero, mask=mask))
+    net.add(
+        Softmax(
+            "weights",
+            "scores",
+            exponent_table(1 / 40),
+            heads,
+            zero,
+            shift=int(net.rng.integers(28, 34)),
+            mask=mask,
+        )
+    )
     net.add(MatMul("mixed", ("weights", "values"), heads, False, **net.scale(1 / 300), **net.output()))
 
 
@@ -297,7 +307,7 @@ def slow_softmax(layer, operands, zeros, place):
         kept = layer.mask[c // n * len(layer.mask) // layer.groups, :, y, z].tolist()
     top = max(v for v, part in zip(own, kept, strict=True) if part)
     exponents = [part * int(layer.table[max(top - v, 0)]) for v, part in zip(own, kept, strict=True)]
-    return shifted(exponents[c % n] * (2**40 // sum(exponents)), 32)
+    return shifted(exponents[c % n] * (2**40 // sum(exponents)), layer.shift)
 
 
 def slow_layer_norm(layer, operands, zeros, place):

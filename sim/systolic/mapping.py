@@ -8,6 +8,7 @@ first PATIENCE; what is proven in the end comes with the schedule.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -106,7 +107,7 @@ def _search(
     patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
     best: dict[str, tuple[tuple[float, int], Schedule]] = {}
     limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0
-    waiting = [schedule for tree in trees for schedule in tree.seeds()]
+    waiting = [trial for tree in trees for trial in tree.seeds()]
     while True:
         lowest = np.min([tree.lowest for tree in trees], axis=0)
         growth = max(1.0, trials / patience)
@@ -116,9 +117,10 @@ def _search(
         wanted = np.array([objective not in found for objective in OBJECTIVES])
         if not wanted.any():
             return found
-        for tried in waiting or [
-            schedule for tree in trees for schedule in tree.step(limits, lowest, wanted)
-        ]:
+        for trial in waiting or [trial for tree in trees for trial in tree.step(limits, lowest, wanted)]:
+            if (trial.scores > limits)[wanted].all():  # than those of a trial just before
+                continue
+            tried = trial.space.schedule(trial.box)
             counted, _ = layer_counts(tried, shape)
             cycles, trials = counted.total_cycles, trials + 1
             for n, objective in enumerate(OBJECTIVES):
@@ -126,6 +128,14 @@ def _search(
                 if objective not in best or key < best[objective][0]:
                     best[objective], limits[n] = (key, tried), key[0]
         trials, waiting = (0, []) if waiting else (trials, waiting)
+
+
+class _Trial(NamedTuple):
+    """A box of a single schedule, and the least that each objective is there; float64 [OBJECTIVES]."""
+
+    space: Space
+    box: np.void
+    scores: np.ndarray
 
 
 class _Tree:
@@ -143,20 +153,24 @@ class _Tree:
         cycles, accesses = self.bounds.least(boxes)
         return np.stack([score(cycles, accesses, self.energy, objective) for objective in OBJECTIVES], axis=1)
 
-    def seeds(self) -> list[Schedule]:
-        """The most promising schedules of evenly spread tiles, for each objective."""
+    def seeds(self) -> list[_Trial]:
+        """The most promising schedules of evenly spread tiles, for each objective, the best ones first."""
         boxes = self.space.evenly()
         if not len(boxes):
             return []
-        best = np.unique(np.argsort(self._scores(boxes), axis=0, kind="stable")[:SEEDS])
-        return [self.space.schedule(box) for box in boxes[best]]
+        scores = self._scores(boxes)
+        order = np.argsort(scores, axis=0, kind="stable")[:SEEDS]
+        return self._trials(boxes, scores, list(dict.fromkeys(order.reshape(-1).tolist())))
+
+    def _trials(self, boxes: np.ndarray, scores: np.ndarray, which: Iterable[int]) -> list[_Trial]:
+        return [_Trial(self.space, boxes[n], scores[n]) for n in which]
 
     @property
     def lowest(self) -> np.ndarray:
         """Of all boxes, by objective."""
         return self.scores.min(axis=0, initial=np.inf)
 
-    def step(self, limits: np.ndarray, lowest: np.ndarray, wanted: np.ndarray) -> list[Schedule]:
+    def step(self, limits: np.ndarray, lowest: np.ndarray, wanted: np.ndarray) -> list[_Trial]:
         """Drops boxes that lie above the limits of all objectives wanted, and cuts those nearest to a lowest one.
 
         Returns:
@@ -180,7 +194,7 @@ class _Tree:
             parts = self.space.parts(boxes[cut])
             self.boxes = np.concatenate([self.boxes, parts])
             self.scores = np.concatenate([self.scores, self._scores(parts)])
-        return [self.space.schedule(box) for box in boxes[tried]]
+        return self._trials(boxes, scores, tried)
 
 
 def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float], objective: str) -> Any:

@@ -32,8 +32,10 @@ PATIENCE = (1, 256)
 """First trials, at least and at most: with more of them the tolerance grows in proportion."""
 _WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
-SEEDS = 3
+SEEDS = 2
 """Schedules tried before any box is cut, for each objective."""
+IDLE = 0.25
+"""Trials that a cut of boxes counts as which leaves none to try."""
 CUT = 16
 """Boxes that are cut at a time, those with the lowest bounds."""
 
@@ -106,7 +108,7 @@ def _search(
     trees = [_Tree(space, shape, energy) for space in spaces(shape, accelerator, form, codewords, source)]
     patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
     best: dict[str, tuple[tuple[float, int], Schedule]] = {}
-    limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0
+    limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0.0
     waiting = [trial for tree in trees for trial in tree.seeds()]
     while True:
         lowest = np.min([tree.lowest for tree in trees], axis=0)
@@ -117,17 +119,19 @@ def _search(
         wanted = np.array([objective not in found for objective in OBJECTIVES])
         if not wanted.any():
             return found
-        for trial in waiting or [trial for tree in trees for trial in tree.step(limits, lowest, wanted)]:
+        now = waiting or [trial for tree in trees for trial in tree.step(limits, lowest, wanted)]
+        for trial in now:
             if (trial.scores > limits)[wanted].all():  # than those of a trial just before
                 continue
             tried = trial.space.schedule(trial.box)
             counted, _ = layer_counts(tried, shape)
             cycles, trials = counted.total_cycles, trials + 1
-            for n, objective in enumerate(OBJECTIVES):
-                key = (float(score(cycles, counted.accesses, energy, objective)), cycles)
-                if objective not in best or key < best[objective][0]:
-                    best[objective], limits[n] = (key, tried), key[0]
-        trials, waiting = (0, []) if waiting else (trials, waiting)
+            for n, value in enumerate(score(cycles, counted.accesses, energy)):
+                key = (float(value), cycles)
+                if OBJECTIVES[n] not in best or key < best[OBJECTIVES[n]][0]:
+                    best[OBJECTIVES[n]], limits[n] = (key, tried), key[0]
+        trials = 0 if waiting else trials + IDLE * (not now)
+        waiting = []
 
 
 class _Trial(NamedTuple):
@@ -150,8 +154,7 @@ class _Tree:
         self.boxes, self.scores = space.boxes, self._scores(space.boxes)
 
     def _scores(self, boxes: np.ndarray) -> np.ndarray:
-        cycles, accesses = self.bounds.least(boxes)
-        return np.stack([score(cycles, accesses, self.energy, objective) for objective in OBJECTIVES], axis=1)
+        return np.stack(score(*self.bounds.least(boxes), self.energy), axis=1)
 
     def seeds(self) -> list[_Trial]:
         """The most promising schedules of evenly spread tiles, for each objective, the best ones first."""
@@ -197,7 +200,7 @@ class _Tree:
         return self._trials(boxes, scores, tried)
 
 
-def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float], objective: str) -> Any:
-    """The objective of counts, numbers or arrays."""
+def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float]) -> tuple[Any, ...]:
+    """All OBJECTIVES, in their order, of counts that are numbers or arrays."""
     spent = sum(count * energy[what] for what, count in accesses.items()) + cycles * energy["cycle"]
-    return {"edp": spent * cycles, "energy": spent, "cycles": cycles + 0.0 * spent}[objective]
+    return spent * cycles, spent, cycles + 0.0 * spent

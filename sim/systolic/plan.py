@@ -149,7 +149,7 @@ class _Network:
             cycles += counts.total_cycles
             for what, count in counts.accesses.items():
                 accesses[what] += count
-        return float(score(cycles, accesses, energy, objective)), cycles
+        return float(score(cycles, accesses, energy)[OBJECTIVES.index(objective)]), cycles
 
 
 _NAMES = ("name", "residual")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from sim.accelerator import Accelerator
 from sim.accelerator.systolic_presets import resources
@@ -54,7 +55,8 @@ def planned(
     """The plan of the least objective that we know, of the network as a whole.
 
     The best schedules of single layers need not be those of a network: a layer hands its successor a bank, DRAM, and
-    sometimes the ifmap. So the plans by all objectives are counted; and since a machine may run what a smaller one
+    sometimes the ifmap; and what it saves of one for more of the other may not pay in the whole. So the plans by all
+    objectives are counted, and one that mixes them; and since a machine may run what a smaller one
     does, those of the smaller machines too (`_smaller`). The objective's own wins where they are equal.
 
     The network's input comes from DRAM. What a layer reads of the layer before it is still in L1 if
@@ -74,6 +76,20 @@ def planned(
     return Planned(best, gap, network.counts(best))
 
 
+class _Totals(NamedTuple):
+    """Energy as the mapping counts it, and cycles, of a network."""
+
+    energy: float
+    cycles: float
+
+    def shares(self, shape: ConvShape, found: Found) -> float:
+        """What a layer alone adds to both, as shares."""
+        counts, _ = layer_counts(found.schedule, shape)
+        _, energy = mapping_energy(found.schedule.accelerator)
+        _, spent, cycles = score(counts.total_cycles, counts.accesses, energy)
+        return float(spent / self.energy + cycles / self.cycles)
+
+
 class _Network:
     """A network on a machine. Layers that differ in their names alone are mapped once, and counted once behind equal
     ones.
@@ -88,17 +104,27 @@ class _Network:
         self.counted: dict[tuple[int, int, Handover], tuple[Schedule | Source, LayerCounts, Handover]] = {}
 
     def others(self, objective: str) -> Iterator[Plan]:
-        """Plans by other objectives, and of smaller machines where this one can run them."""
+        """Plans by other objectives, mixed ones, and those of smaller machines where this one can run them."""
         for machine in (self.accelerator, *_smaller(self.accelerator)):
-            for other in OBJECTIVES:
+            for other in (*OBJECTIVES, None):
                 if (machine, other) != (self.accelerator, objective):
                     try:
-                        yield self.by_layer(machine, other)[0]
+                        yield self.by_layer(machine, other or self._totals(machine))[0]
                     except InputError:  # a smaller machine, or a schedule that a rounding keeps from this one
                         continue
 
-    def by_layer(self, searched: Accelerator, objective: str) -> tuple[Plan, float]:
-        """The best schedules of single layers on a machine that has no more of anything; the largest gap."""
+    def _totals(self, machine: Accelerator) -> _Totals:
+        """What another machine takes for the network, mapped there by EDP."""
+        there = self if machine is self.accelerator else _Network(self.shapes, self.formats, machine)
+        plan, _ = there.by_layer(machine, "edp")
+        return _Totals(there.score(plan, "energy")[0], there.score(plan, "cycles")[0])
+
+    def by_layer(self, searched: Accelerator, objective: str | _Totals) -> tuple[Plan, float]:
+        """The best schedules of single layers on a machine that has no more of anything; the largest gap.
+
+        With totals, a layer gets that schedule, of its best ones by each objective, which adds least to the EDP of the
+        network: there a saved joule counts as much as a saved cycle by their shares in the totals, not in the layer.
+        """
         found: Plan = []
         known: dict[tuple[int, Source, Source], tuple[Schedule | Source, float]] = {}
         left = 0  # bytes that the layer before left in L1, 0 for none
@@ -114,13 +140,17 @@ class _Network:
         return found, max(gap for _, gap in known.values())
 
     def _layer(
-        self, shape: Shape, searched: Accelerator, objective: str, source: Source, there: Source
+        self, shape: Shape, searched: Accelerator, objective: str | _Totals, source: Source, there: Source
     ) -> tuple[Schedule | Source, float]:
         """A layer whose ifmap this machine finds in `source`, the searched one in `there`, and its gap."""
         if isinstance(shape, PassShape):
             return _of_pass(shape, self.accelerator, source), 0.0
         form, codewords = self.formats[shape.name]
-        best = search(shape, searched, form, codewords, objective=objective, source=there)
+        found = [
+            search(shape, searched, form, codewords, objective=one, source=there)
+            for one in ((objective,) if isinstance(objective, str) else OBJECTIVES)
+        ]
+        best = found[0] if isinstance(objective, str) else min(found, key=partial(objective.shares, shape))
         if searched is self.accelerator:
             return best
         return _moved(best, self.accelerator, source), best.gap

@@ -33,7 +33,7 @@ PATIENCE = (1, 256)
 _WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
 SEEDS = 2
-"""Schedules tried before any box is cut, for each objective."""
+"""Schedules tried before any box is cut, for each objective, of those that split channels and of the others."""
 IDLE = 0.25
 """Trials that a cut of boxes counts as which leaves none to try."""
 CUT = 16
@@ -157,13 +157,16 @@ class _Tree:
         return np.stack(score(*self.bounds.least(boxes), self.energy), axis=1)
 
     def seeds(self) -> list[_Trial]:
-        """The most promising schedules of evenly spread tiles, for each objective, the best ones first."""
+        """The most promising schedules of evenly spread tiles, for each objective, splitting channels and not."""
         boxes = self.space.evenly()
         if not len(boxes):
             return []
-        scores = self._scores(boxes)
-        order = np.argsort(scores, axis=0, kind="stable")[:SEEDS]
-        return self._trials(boxes, scores, list(dict.fromkeys(order.reshape(-1).tolist())))
+        scores, best = self._scores(boxes), []
+        for split in (False, True):  # the loose bounds of the others would hide those that split
+            alike = np.flatnonzero(boxes["split"] == split)
+            order = np.argsort(scores[alike], axis=0, kind="stable")
+            best += alike[order[:SEEDS]].reshape(-1).tolist()
+        return self._trials(boxes, scores, dict.fromkeys(best))
 
     def _trials(self, boxes: np.ndarray, scores: np.ndarray, which: Iterable[int]) -> list[_Trial]:
         return [_Trial(self.space, boxes[n], scores[n]) for n in which]

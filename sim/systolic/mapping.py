@@ -32,8 +32,6 @@ PATIENCE = (1, 256)
 """First trials, at least and at most: with more of them the tolerance grows in proportion."""
 _WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
-SEEDS = 2
-"""Schedules tried before any box is cut, for each objective, of those that split channels and of the others."""
 IDLE = 0.25
 """Trials that a cut of boxes counts as which leaves none to try."""
 CUT = 16
@@ -157,15 +155,18 @@ class _Tree:
         return np.stack(score(*self.bounds.least(boxes), self.energy), axis=1)
 
     def seeds(self) -> list[_Trial]:
-        """The most promising schedules of evenly spread tiles, for each objective, splitting channels and not."""
+        """The most promising schedule of evenly spread tiles for each objective, splitting channels and not, with one
+        bank and two.
+        """
         boxes = self.space.evenly()
         if not len(boxes):
             return []
         scores, best = self._scores(boxes), []
-        for split in (False, True):  # the loose bounds of the others would hide those that split
-            alike = np.flatnonzero(boxes["split"] == split)
-            order = np.argsort(scores[alike], axis=0, kind="stable")
-            best += alike[order[:SEEDS]].reshape(-1).tolist()
+        kinds = 2 * boxes["split"] + boxes["overlap"]
+        for kind in range(4):  # of each: where bounds are loose they would hide the others
+            alike = np.flatnonzero(kinds == kind)
+            if len(alike):
+                best += alike[scores[alike].argmin(axis=0)].tolist()
         return self._trials(boxes, scores, dict.fromkeys(best))
 
     def _trials(self, boxes: np.ndarray, scores: np.ndarray, which: Iterable[int]) -> list[_Trial]:

@@ -32,7 +32,7 @@ PATIENCE = (1, 256)
 """First trials, at least and at most: with more of them the tolerance grows in proportion."""
 _WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
-IDLE = 0.25
+IDLE = 0.5
 """Trials that a cut of boxes counts as which leaves none to try."""
 CUT = 16
 """Boxes that are cut at a time, those with the lowest bounds."""
@@ -108,6 +108,7 @@ def _search(
     best: dict[str, tuple[tuple[float, int], Schedule]] = {}
     limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0.0
     waiting = [trial for tree in trees for trial in tree.seeds()]
+    slack = 1 + np.array([TOLERANCE[objective] for objective in OBJECTIVES])
     while True:
         lowest = np.min([tree.lowest for tree in trees], axis=0)
         growth = max(1.0, trials / patience)
@@ -119,7 +120,7 @@ def _search(
             return found
         now = waiting or [trial for tree in trees for trial in tree.step(limits, lowest, wanted)]
         for trial in now:
-            if (trial.scores > limits)[wanted].all():  # than those of a trial just before
+            if (trial.scores * slack > limits)[wanted].all():  # a trial just before is as good
                 continue
             tried = trial.space.schedule(trial.box)
             counted, _ = layer_counts(tried, shape)

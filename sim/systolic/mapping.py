@@ -2,7 +2,7 @@
 
 Branch and bound: boxes of schedules get lower bounds (arrays of them at once); the most promising ones are cut into
 smaller ones, or tried with the closed form where one schedule is left, until no box can hold a schedule that is better
-than the best one found by more than the tolerance. The tolerance is 1 %, and grows with the number of trials behind the
+than the best one found by more than the tolerance. The tolerance is TOLERANCE, and grows with the number of trials behind the
 first PATIENCE; what is proven in the end comes with the schedule.
 """
 

@@ -25,7 +25,7 @@ our choice, since nobody published it.
 """
 
 _SHOWN = 64
-"""Size of the presets that the page compares, the largest published one."""
+"""Size of the presets that the page compares, the largest published one, of machines that come so large."""
 
 
 def page() -> str:
@@ -34,7 +34,8 @@ def page() -> str:
 
 
 def _kind(of: Machine) -> list[str]:
-    presets = [f"{family}-{_SHOWN}" for family in of.families]
+    size = min(_SHOWN, of.sizes[1])
+    presets = [f"{family}-{size}" for family in of.families]
     fields: dict[str, FieldInfo] = of.description.model_fields
     return [
         f"## Kind `{of.kind}`\n",
@@ -45,7 +46,7 @@ def _kind(of: Machine) -> list[str]:
             for name, field in fields.items()
             if name != "kind"
         ),
-        f"\nWhat the presets of size {_SHOWN} set otherwise than these defaults:\n",
+        f"\nWhat the presets of size {size} set otherwise than these defaults:\n",
         "| preset | fields |",
         "|---|---|",
         *(f"| `{name}` | {_differences(name, fields)} |" for name in presets),

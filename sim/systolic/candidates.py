@@ -100,18 +100,24 @@ class Space:
         or half as tall, spread evenly.
         """
         out_h, out_w = self.base.shape.out_h, self.base.shape.out_w
-        boxes, found = self.boxes[self.boxes["low_columns"] == out_w], []
+        boxes = self.boxes[self.boxes["low_columns"] == out_w]
+        rows: list[np.ndarray] = []
+        found = [boxes[:0]]
         for buffers in (1, 2):
             held = self._most_rows(
                 boxes["columns"], self._ifmap_pixels(boxes, buffers), self._pixels(boxes, buffers)
             )
-            some, held = boxes[held > 0], np.minimum(boxes["rows"], held)[held > 0]
+            tiles = -(-out_h // np.clip(held, 1, boxes["rows"]))
             for finer in (1, 2):
-                tiles = np.minimum(-(-out_h // held) * finer, out_h)
-                part = some.copy()
-                part["rows"] = part["low_rows"] = -(-out_h // tiles)
+                even = -(-out_h // np.minimum(finer * tiles, out_h))
+                fresh = (held > 0) & (even >= boxes["low_rows"])
+                for other in rows:
+                    fresh &= even != other
+                rows.append(np.where(fresh, even, 0))
+                part = boxes[fresh]
+                part["rows"] = part["low_rows"] = even[fresh]
                 found.append(part)
-        return np.unique(np.concatenate(found))
+        return np.concatenate(found)
 
     def legal(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes without the rows and columns that L1 holds of none of their schedules."""

@@ -15,11 +15,10 @@ from sim.cost import Prices
 from sim.formats import stream
 from sim.machine import Machine
 from sim.network import Network
-from sim.results import Counted, LayerCounts, Simulation
-from sim.shapes import ConvShape, PassShape, Shape, with_logits
-from sim.systolic.closed_form.counts import layer_counts, pass_counts
+from sim.results import Counted, Simulation
+from sim.shapes import Shape, with_logits
 from sim.systolic.plan import planned
-from sim.systolic.results import Handover, expected_gated, with_output
+from sim.systolic.results import expected_gated, with_output
 from sim.systolic.schedule import Schedule
 from sim.systolic.streams import native_formats, network_formats
 
@@ -51,24 +50,18 @@ class Systolic(Machine):
             native = native_formats(shapes, accelerator)
             formats = {layer: found[:2] for layer, found in native.items()}
             reasons = {layer: reason for layer, (_, _, reason) in native.items() if reason}
-        layers: list[LayerCounts] = []
-        found = Handover()
-        found_plan = planned(shapes, formats, accelerator, objective)
-        for shape, how in zip(shapes, found_plan.plan, strict=True):
-            if isinstance(how, Schedule):
-                assert isinstance(shape, ConvShape)
-                counts, found = layer_counts(how, shape, found)
-                if zeros is not None:
-                    counts = expected_gated(counts, *zeros, _pruned(how))
-            else:
-                assert isinstance(shape, PassShape)
-                counts, found = pass_counts(shape, accelerator, how, found)
-            layers.append(counts)
+        found = planned(shapes, formats, accelerator, objective)
+        layers = found.layers
+        if zeros is not None:
+            layers = [
+                layer if layer.schedule is None else expected_gated(layer, *zeros, _pruned(layer.schedule))
+                for layer in layers
+            ]
         return Counted(
             with_output(layers, shapes[-1], accelerator),
             reasons,
             expected=accelerator.weights.universal,
-            mapping_gap=found_plan.gap,
+            mapping_gap=found.gap,
         )
 
     def prices(self, accelerator: Accelerator) -> Prices:

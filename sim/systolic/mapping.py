@@ -2,12 +2,13 @@
 
 Branch and bound: boxes of schedules get lower bounds (arrays of them at once); the most promising ones are cut into
 smaller ones, or tried with the closed form where one schedule is left, until no box can hold a schedule that is better
-than the best one found by more than the tolerance. The tolerance is 1 %, and grows with the number of trials behind the
+than the best one found by more than the tolerance. The tolerance is TOLERANCE, and grows with the number of trials behind the
 first PATIENCE; what is proven in the end comes with the schedule.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -31,8 +32,8 @@ PATIENCE = (1, 256)
 """First trials, at least and at most: with more of them the tolerance grows in proportion."""
 _WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
-SEEDS = 3
-"""Schedules tried before any box is cut, for each objective."""
+IDLE = 0.5
+"""Trials that a cut of boxes counts as which leaves none to try."""
 CUT = 16
 """Boxes that are cut at a time, those with the lowest bounds."""
 
@@ -105,8 +106,9 @@ def _search(
     trees = [_Tree(space, shape, energy) for space in spaces(shape, accelerator, form, codewords, source)]
     patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
     best: dict[str, tuple[tuple[float, int], Schedule]] = {}
-    limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0
-    waiting = [schedule for tree in trees for schedule in tree.seeds()]
+    limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0.0
+    waiting = [trial for tree in trees for trial in tree.seeds()]
+    slack = 1 + np.array([TOLERANCE[objective] for objective in OBJECTIVES])
     while True:
         lowest = np.min([tree.lowest for tree in trees], axis=0)
         growth = max(1.0, trials / patience)
@@ -116,16 +118,27 @@ def _search(
         wanted = np.array([objective not in found for objective in OBJECTIVES])
         if not wanted.any():
             return found
-        for tried in waiting or [
-            schedule for tree in trees for schedule in tree.step(limits, lowest, wanted)
-        ]:
+        now = waiting or [trial for tree in trees for trial in tree.step(limits, lowest, wanted)]
+        for trial in now:
+            if (trial.scores * slack > limits)[wanted].all():  # a trial just before is as good
+                continue
+            tried = trial.space.schedule(trial.box)
             counted, _ = layer_counts(tried, shape)
             cycles, trials = counted.total_cycles, trials + 1
-            for n, objective in enumerate(OBJECTIVES):
-                key = (float(score(cycles, counted.accesses, energy, objective)), cycles)
-                if objective not in best or key < best[objective][0]:
-                    best[objective], limits[n] = (key, tried), key[0]
-        trials, waiting = (0, []) if waiting else (trials, waiting)
+            for n, value in enumerate(score(cycles, counted.accesses, energy)):
+                key = (float(value), cycles)
+                if OBJECTIVES[n] not in best or key < best[OBJECTIVES[n]][0]:
+                    best[OBJECTIVES[n]], limits[n] = (key, tried), key[0]
+        trials = 0 if waiting else trials + IDLE * (not now)
+        waiting = []
+
+
+class _Trial(NamedTuple):
+    """A box of a single schedule, and the least that each objective is there; float64 [OBJECTIVES]."""
+
+    space: Space
+    box: np.void
+    scores: np.ndarray
 
 
 class _Tree:
@@ -140,23 +153,32 @@ class _Tree:
         self.boxes, self.scores = space.boxes, self._scores(space.boxes)
 
     def _scores(self, boxes: np.ndarray) -> np.ndarray:
-        cycles, accesses = self.bounds.least(boxes)
-        return np.stack([score(cycles, accesses, self.energy, objective) for objective in OBJECTIVES], axis=1)
+        return np.stack(score(*self.bounds.least(boxes), self.energy), axis=1)
 
-    def seeds(self) -> list[Schedule]:
-        """The most promising schedules of evenly spread tiles, for each objective."""
+    def seeds(self) -> list[_Trial]:
+        """The most promising schedule of evenly spread tiles for each objective, splitting channels and not, with one
+        bank and two.
+        """
         boxes = self.space.evenly()
         if not len(boxes):
             return []
-        best = np.unique(np.argsort(self._scores(boxes), axis=0, kind="stable")[:SEEDS])
-        return [self.space.schedule(box) for box in boxes[best]]
+        scores, best = self._scores(boxes), []
+        kinds = 2 * boxes["split"] + boxes["overlap"]
+        for kind in range(4):  # of each: where bounds are loose they would hide the others
+            alike = np.flatnonzero(kinds == kind)
+            if len(alike):
+                best += alike[scores[alike].argmin(axis=0)].tolist()
+        return self._trials(boxes, scores, dict.fromkeys(best))
+
+    def _trials(self, boxes: np.ndarray, scores: np.ndarray, which: Iterable[int]) -> list[_Trial]:
+        return [_Trial(self.space, boxes[n], scores[n]) for n in which]
 
     @property
     def lowest(self) -> np.ndarray:
         """Of all boxes, by objective."""
         return self.scores.min(axis=0, initial=np.inf)
 
-    def step(self, limits: np.ndarray, lowest: np.ndarray, wanted: np.ndarray) -> list[Schedule]:
+    def step(self, limits: np.ndarray, lowest: np.ndarray, wanted: np.ndarray) -> list[_Trial]:
         """Drops boxes that lie above the limits of all objectives wanted, and cuts those nearest to a lowest one.
 
         Returns:
@@ -180,10 +202,10 @@ class _Tree:
             parts = self.space.parts(boxes[cut])
             self.boxes = np.concatenate([self.boxes, parts])
             self.scores = np.concatenate([self.scores, self._scores(parts)])
-        return [self.space.schedule(box) for box in boxes[tried]]
+        return self._trials(boxes, scores, tried)
 
 
-def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float], objective: str) -> Any:
-    """The objective of counts, numbers or arrays."""
+def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float]) -> tuple[Any, ...]:
+    """All OBJECTIVES, in their order, of counts that are numbers or arrays."""
     spent = sum(count * energy[what] for what, count in accesses.items()) + cycles * energy["cycle"]
-    return {"edp": spent * cycles, "energy": spent, "cycles": cycles + 0.0 * spent}[objective]
+    return spent * cycles, spent, cycles + 0.0 * spent

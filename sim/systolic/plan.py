@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 from sim.accelerator import Accelerator
 from sim.accelerator.systolic_presets import resources
 from sim.errors import InputError
+from sim.results import LayerCounts
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.steps import steps
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
@@ -22,10 +25,15 @@ Plan = list[Schedule | Source]
 
 @dataclass(frozen=True)
 class Planned:
-    """How a network runs, and how much better some other schedule of a layer alone may be at most, as a share."""
+    """How a network runs, and how much better some other schedule of a layer alone may be at most, as a share.
+
+    Attributes:
+        layers: counts of each layer behind those before it.
+    """
 
     plan: Plan
     gap: float
+    layers: list[LayerCounts]
 
 
 def plan(
@@ -47,7 +55,8 @@ def planned(
     """The plan of the least objective that we know, of the network as a whole.
 
     The best schedules of single layers need not be those of a network: a layer hands its successor a bank, DRAM, and
-    sometimes the ifmap. So the plans by all objectives are counted; and since a machine may run what a smaller one
+    sometimes the ifmap; and what it saves of one for more of the other may not pay in the whole. So the plans by all
+    objectives are counted, and one that mixes them; and since a machine may run what a smaller one
     does, those of the smaller machines too (`_smaller`). The objective's own wins where they are equal.
 
     The network's input and its constants come from DRAM. What a layer reads of the layer before it is still in L1 if
@@ -61,25 +70,130 @@ def planned(
             accelerator's technology is unknown.
     """
     mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
-    own, gap = _by_layer(shapes, formats, accelerator, accelerator, objective)
-    best = min(
-        (own, *_others(shapes, formats, accelerator, objective)),
-        key=lambda found: _objective(shapes, found, accelerator, objective),
-    )
-    return Planned(best, gap)
+    network = _Network(shapes, formats, accelerator)
+    own, gap = network.by_layer(accelerator, objective)
+    best = min((own, *network.others(objective)), key=lambda found: network.score(found, objective))
+    return Planned(best, gap, network.counts(best))
 
 
-def _others(
-    shapes: Sequence[Shape], formats: Mapping[str, tuple[str, int]], accelerator: Accelerator, objective: str
-) -> Iterator[Plan]:
-    """Plans by other objectives, and of smaller machines where this one can run them."""
-    for machine in (accelerator, *_smaller(accelerator)):
-        for other in OBJECTIVES:
-            if (machine, other) != (accelerator, objective):
-                try:
-                    yield _by_layer(shapes, formats, machine, accelerator, other)[0]
-                except InputError:  # a smaller machine, or a schedule that a rounding keeps from this one
-                    continue
+class _Totals(NamedTuple):
+    """Energy as the mapping counts it, and cycles, of a network."""
+
+    energy: float
+    cycles: float
+
+    def shares(self, shape: ConvShape, found: Found) -> float:
+        """What a layer alone adds to both, as shares."""
+        counts, _ = layer_counts(found.schedule, shape)
+        _, energy = mapping_energy(found.schedule.accelerator)
+        _, spent, cycles = score(counts.total_cycles, counts.accesses, energy)
+        return float(spent / self.energy + cycles / self.cycles)
+
+
+class _Network:
+    """A network on a machine. Layers that differ in their names alone are mapped once, and counted once behind equal
+    ones.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Shape], formats: Mapping[str, tuple[str, int]], accelerator: Accelerator
+    ) -> None:
+        self.shapes, self.formats, self.accelerator = shapes, formats, accelerator
+        numbers: dict[tuple[Any, ...], int] = {}
+        self.kinds = [numbers.setdefault(_kind(shape, formats), len(numbers)) for shape in shapes]
+        self.counted: dict[tuple[int, int, Handover], tuple[Schedule | Source, LayerCounts, Handover]] = {}
+
+    def others(self, objective: str) -> Iterator[Plan]:
+        """Plans by other objectives, mixed ones, and those of smaller machines where this one can run them."""
+        for machine in (self.accelerator, *_smaller(self.accelerator)):
+            for other in (*OBJECTIVES, None):
+                if (machine, other) != (self.accelerator, objective):
+                    try:
+                        yield self.by_layer(machine, other or self._totals(machine))[0]
+                    except InputError:  # a smaller machine, or a schedule that a rounding keeps from this one
+                        continue
+
+    def _totals(self, machine: Accelerator) -> _Totals:
+        """What another machine takes for the network, mapped there by EDP."""
+        there = self if machine is self.accelerator else _Network(self.shapes, self.formats, machine)
+        plan, _ = there.by_layer(machine, "edp")
+        return _Totals(there.score(plan, "energy")[0], there.score(plan, "cycles")[0])
+
+    def by_layer(self, searched: Accelerator, objective: str | _Totals) -> tuple[Plan, float]:
+        """The best schedules of single layers on a machine that has no more of anything; the largest gap.
+
+        With totals, a layer gets that schedule, of its best ones by each objective, which adds least to the EDP of the
+        network: there a saved joule counts as much as a saved cycle by their shares in the totals, not in the layer.
+        """
+        found: Plan = []
+        known: dict[tuple[int, Source, Source], tuple[Schedule | Source, float]] = {}
+        unread = True  # the network's input
+        left = 0  # bytes that the layer before left in L1, 0 for none
+        for kind, shape in zip(self.kinds, steps(self.shapes, "mapping", len(self.shapes)), strict=True):
+            source = "dram" if unread else _source(shape, left, self.accelerator)
+            there = source if source == "dram" else _source(shape, left, searched)
+            if (kind, source, there) not in known:
+                known[kind, source, there] = self._layer(shape, searched, objective, source, there)
+            how, _ = known[kind, source, there]
+            found.append(how)
+            strips = isinstance(how, Schedule) and how.strips > 1
+            left = 0 if strips else shape.ofmap_bytes
+            unread = unread and _is_constant(shape)
+        return found, max(gap for _, gap in known.values())
+
+    def _layer(
+        self, shape: Shape, searched: Accelerator, objective: str | _Totals, source: Source, there: Source
+    ) -> tuple[Schedule | Source, float]:
+        """A layer whose ifmap this machine finds in `source`, the searched one in `there`, and its gap."""
+        if isinstance(shape, PassShape):
+            return _of_pass(shape, self.accelerator, source), 0.0
+        form, codewords = self.formats[shape.name]
+        found = [
+            search(shape, searched, form, codewords, objective=one, source=there)
+            for one in ((objective,) if isinstance(objective, str) else OBJECTIVES)
+        ]
+        best = found[0] if isinstance(objective, str) else min(found, key=partial(objective.shares, shape))
+        if searched is self.accelerator:
+            return best
+        return _moved(best, self.accelerator, source), best.gap
+
+    def counts(self, plan: Plan) -> list[LayerCounts]:
+        """Of all layers, each behind those before it."""
+        layers, left = [], Handover()
+        for kind, shape, how in zip(self.kinds, self.shapes, plan, strict=True):
+            key = kind, id(how), left
+            if key not in self.counted:  # where the schedule stays, so that no other one has its id
+                if isinstance(how, Schedule):
+                    assert isinstance(shape, ConvShape)
+                    self.counted[key] = how, *layer_counts(how, shape, left)
+                else:
+                    assert isinstance(shape, PassShape)
+                    self.counted[key] = how, *pass_counts(shape, self.accelerator, how, left)
+            _, counts, left = self.counted[key]
+            layers.append(counts if counts.name == shape.name else replace(counts, name=shape.name))
+        return layers
+
+    def score(self, plan: Plan, objective: str) -> tuple[float, int]:
+        """The objective of the whole network, and its cycles."""
+        _, energy = mapping_energy(self.accelerator)
+        cycles, accesses = 0, dict.fromkeys(energy, 0)
+        for counts in self.counts(plan):
+            cycles += counts.total_cycles
+            for what, count in counts.accesses.items():
+                accesses[what] += count
+        return float(score(cycles, accesses, energy)[OBJECTIVES.index(objective)]), cycles
+
+
+_NAMES = ("name", "residual")
+_FIELDS = {
+    of: tuple(field.name for field in fields(of) if field.name not in _NAMES) for of in (ConvShape, PassShape)
+}
+
+
+def _kind(shape: Shape, formats: Mapping[str, tuple[str, int]]) -> tuple[Any, ...]:
+    """All that its schedule and its counts depend on, of a layer alone."""
+    own = tuple(getattr(shape, field) for field in _FIELDS[type(shape)])
+    return own if isinstance(shape, PassShape) else (*own, bool(shape.residual), formats[shape.name])
 
 
 def _smaller(accelerator: Accelerator) -> list[Accelerator]:
@@ -97,34 +211,6 @@ def _smaller(accelerator: Accelerator) -> list[Accelerator]:
             return found
         found.append(accelerator.model_copy(update=fewer))
         times *= 2
-
-
-def _by_layer(
-    shapes: Sequence[Shape],
-    formats: Mapping[str, tuple[str, int]],
-    searched: Accelerator,
-    accelerator: Accelerator,
-    objective: str,
-) -> tuple[Plan, float]:
-    """The best schedules of single layers on one machine, for another that has no less of anything; the largest gap."""
-    found: Plan = []
-    unread = True  # the network's input
-    left, gap = 0, 0.0  # bytes that the layer before left in L1, 0 for none
-    for shape in steps(shapes, "mapping", len(shapes)):
-        source = "dram" if unread else _source(shape, left, accelerator)
-        if isinstance(shape, ConvShape):
-            form, codewords = formats[shape.name]
-            there = source if searched is accelerator or source == "dram" else _source(shape, left, searched)
-            best = search(shape, searched, form, codewords, objective=objective, source=there)
-            how = best.schedule if searched is accelerator else _moved(best, accelerator, source)
-            gap = max(gap, best.gap)
-            found.append(how)
-            left = shape.ofmap_bytes if how.strips == 1 else 0
-        else:
-            found.append(_of_pass(shape, accelerator, source))
-            left = shape.ofmap_bytes
-        unread = unread and _is_constant(shape)
-    return found, gap
 
 
 def _source(shape: Shape, left: int, accelerator: Accelerator) -> Source:
@@ -156,22 +242,3 @@ def _of_pass(shape: PassShape, accelerator: Accelerator, source: Source) -> Sour
     if shape.stored or spills(shape, accelerator):
         return "dram"
     return "l2" if source == "l1" and shape.operands > 1 else source
-
-
-def _objective(
-    shapes: Sequence[Shape], plan: Plan, accelerator: Accelerator, objective: str
-) -> tuple[float, int]:
-    """Of a whole network, and its cycles."""
-    _, energy = mapping_energy(accelerator)
-    cycles, accesses, found = 0, dict.fromkeys(energy, 0), Handover()
-    for shape, how in zip(shapes, plan, strict=True):
-        if isinstance(how, Schedule):
-            assert isinstance(shape, ConvShape)
-            counts, found = layer_counts(how, shape, found)
-        else:
-            assert isinstance(shape, PassShape)
-            counts, found = pass_counts(shape, accelerator, how, found)
-        cycles += counts.total_cycles
-        for what, count in counts.accesses.items():
-            accesses[what] += count
-    return float(score(cycles, accesses, energy, objective)), cycles

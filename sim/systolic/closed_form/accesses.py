@@ -45,6 +45,7 @@ def layer_accesses(schedule: Schedule, shape: ConvShape, weights: WeightBytes) -
 def least_accesses(
     one: Schedule,
     shape: ConvShape,
+    base: dict[str, int],
     factors: np.ndarray,
     boxes: np.ndarray,
     tiles: np.ndarray,
@@ -55,22 +56,19 @@ def least_accesses(
 
     Args:
         one: a schedule of the layer as the array sees it.
+        base: its `core_counts`.
         factors, boxes: of the search space (`candidates.FACTORS`, `candidates.BOX`), [n] each.
         tiles: of the schedules of a box, at least.
     """
-    base = core_counts(one)
     trips_i = -(-one.output_groups // factors["A"])
     chunks = -(-one.channel_groups // factors["B"]) * -(-one.positions // factors["D"])
     words = one.accelerator.psum_store_bits // 8
     stored = shape.outputs * shape.out_h * shape.out_w * (chunks - 1) * words
-    keys, which = np.unique(
-        [factors["D"], np.where(boxes["columns"] == boxes["low_columns"], boxes["columns"], shape.out_w)],
-        axis=1,
-        return_inverse=True,
-    )
-    reads, new = np.array(
-        [ifmap_reads(one.shape, D, one.reuses, width) for D, width in keys.T.tolist()], np.int64
-    )[which.reshape(-1)].T
+    widths = np.where(boxes["columns"] == boxes["low_columns"], boxes["columns"], shape.out_w)
+    keys, which = np.unique(factors["D"] * (shape.out_w + 1) + widths, return_inverse=True)
+    pairs = [divmod(key, shape.out_w + 1) for key in keys.tolist()]
+    found = [ifmap_reads(one.shape, D, one.reuses, width) for D, width in pairs]
+    reads, new = np.array(found, np.int64)[which].T
     vectors = one.shape.channels * trips_i
     core = base | {"l1_psum_read": stored, "l1_psum_write": stored}
     core |= {"arf_read": vectors * reads, "arf_write": vectors * new, "l1_ifmap_read": vectors * new}

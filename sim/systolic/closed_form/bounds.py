@@ -13,7 +13,7 @@ import numpy as np
 from sim.shapes import WORD, Axis, ConvShape
 from sim.systolic.candidates import Space
 from sim.systolic.closed_form import demands
-from sim.systolic.closed_form.accesses import MapBytes, WeightBytes, least_accesses
+from sim.systolic.closed_form.accesses import MapBytes, WeightBytes, core_counts, least_accesses
 from sim.systolic.closed_form.sweeps import codebook_load, parts_alike, sweeps
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
 from sim.systolic.tiling import swept
@@ -35,6 +35,7 @@ class Bounds:
         self.space, self.shape, self.one = space, shape, space.base
         self.acc, self.memory = space.base.accelerator, off_chip(space.base.accelerator)
         self.sweeps, self.parts = sweeps(space), parts_alike(space.base)
+        self.core = core_counts(space.base)
         self.fetched = not self.one.shape.dynamic or self.one.spills
 
     def least(self, boxes: np.ndarray) -> tuple[Count, dict[str, Count]]:
@@ -84,7 +85,7 @@ class _Boxes:
     def least(self) -> tuple[Count, dict[str, Count]]:
         maps, weights = self.map_bytes(), self.weight_bytes()
         accesses = least_accesses(
-            self.one, self.of.shape, self.factors, self.boxes, self.tiles, maps, weights
+            self.one, self.of.shape, self.of.core, self.factors, self.boxes, self.tiles, maps, weights
         )
         return self.cycles(maps, weights), accesses
 

@@ -159,7 +159,7 @@ def _misuses(
     yield _failed(problem), session
     patience = one.cycles + PATIENCE
     wrong = list(misuse.wrong_starts(image, patience))
-    starts = [Start(image, inputs, bad.registers) for bad in wrong]
+    starts = [Start(image, inputs, bad.registers, bad.flips) for bad in wrong]
     session = run_session(
         [*starts, Start(image, inputs)], (len(wrong) + 2) * 2 * (patience + 4 * PATIENCE), simulator, rtl_dir
     )

@@ -24,7 +24,7 @@ def texts():
 
 @pytest.fixture(scope="module")
 def prepared():
-    return [prepare(preset(NAME), seed) for seed in range(2)]
+    return [prepare(preset(NAME), seed) for seed in (0, 2)]
 
 
 @pytest.mark.slow

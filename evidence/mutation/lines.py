@@ -112,7 +112,7 @@ def mutants(texts: Mapping[str, str], count: int, seed: int) -> Iterator[Mutant]
     """Different ones; a line as likely as another, and a kind as likely as another that fits the line.
 
     Args:
-        texts: Verilog by file name.
+        texts: Verilog to edit, by file name.
     """
     rng = np.random.default_rng(seed)
     places = [
@@ -240,6 +240,17 @@ def _opened(text: str, texts: Mapping[str, str]) -> str:
     )
 
 
+def _edited(texts: Mapping[str, str], modules: Sequence[str] | None) -> Mapping[str, str]:
+    """The files of these modules; all where none is named."""
+    if modules is None:
+        return texts
+    files = {f"codeword_{module}.v" for module in modules}
+    if unknown := files - texts.keys():
+        known = sorted(file.removeprefix("codeword_").removesuffix(".v") for file in texts)
+        raise InputError("module", ", ".join(sorted(unknown)), "not in this accelerator", ", ".join(known))
+    return {file: text for file, text in texts.items() if file in files}
+
+
 def main() -> int:
     """The table; status 1 where a mutant is neither found nor proven to change nothing."""
     parser = argparse.ArgumentParser(prog="python -m evidence.mutation.lines", description=__doc__)
@@ -247,13 +258,15 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=31)
     parser.add_argument("--seed", type=int, default=1, help="choice of the mutants")
     parser.add_argument("--networks", type=int, default=NETWORKS)
+    parser.add_argument("--module", action="append", help="only edits of this one, such as residual_lane")
     options = parser.parse_args()
     accelerator = preset(options.accelerator)
     texts = {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
+    edited = _edited(texts, options.module)
     prepared = [prepare(accelerator, seed) for seed in range(options.networks)]
     left = 0
     print("| file, line | before | after | found | s |", "|---|---|---|---|---|", sep="\n")
-    for mutant in mutants(texts, options.count, options.seed):
+    for mutant in mutants(edited, options.count, options.seed):
         verdict = judge(mutant, texts, prepared)
         found = verdict.found
         if not found:

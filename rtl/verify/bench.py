@@ -1,7 +1,7 @@
 """The Verilog bench around the accelerator: memory, DRAM and software, so that no cycle passes Python.
 
 One text for every simulator; what differs is in `rtl.verify.shells`. It prints, one event a line: begin,
-layer, read, protocol, and at last end or limit (`LINES`).
+layer, read, interrupt, protocol, and at last end or limit (`LINES`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ BENCH = "bench"
 WRITE, READ, WAIT, END, PAUSE, RESET, DRAM = range(7)
 """Operations of the software: write or read a register, wait for the interrupt, stop, do nothing for so many
 cycles, reset all but itself for so many, have DRAM bring transfers (number of the first, and << 16 of the last)."""
-LINES = ("dram", "begin", "layer", "read", "refused", "overflow", "protocol", "end", "limit", CHANGED)
+LINES = (
+    "dram",
+    "begin",
+    "layer",
+    "read",
+    "refused",
+    "interrupt",
+    "overflow",
+    "protocol",
+    "end",
+    "limit",
+    CHANGED,
+)
 """First words of the lines that it prints."""
 LATE = 100
 """Cycles that each burst of commands comes late before a run begins, where `Conditions` say so."""
@@ -118,6 +130,7 @@ module {bench} (input clk, input rst, output reg over);
       for (n = 0; n < 8; n = n + 1)
         if (write_strobe[n]) memory[write_address[31:3]][8*n +: 8] <= write_data[8*n +: 8];
     if (~rst & operation == {dram_op}) $display("dram %0d", now);
+    if (~rst & operation == {wait_op} & irq) $display("interrupt %0d", now);
     if (~reset & overflow & ~overflowed) $display("overflow %0d", now);
     if (~reset & (misplaced | beyond | broken != 0 | (write & write_address[31:3] >= {words})
                 | (m_axi_maps_awvalid & maps_to >> 3 >= {words})

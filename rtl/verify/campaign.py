@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rtl.bus.command_buffer import COMMAND_BURST
 from rtl.geometry import Geometry
 from rtl.verify import build, misuse, simulators
+from rtl.verify.bench import LATE
 from rtl.verify.random_network import Case, random_case
 from rtl.verify.result import VerifyResult
 from rtl.verify.run import Conditions
@@ -39,6 +41,12 @@ class Prepared:
     @property
     def cycles(self) -> int:
         return sum(layer.total_cycles for layer in self.expected.layers)
+
+    @property
+    def patience(self) -> int:
+        """Cycles of the watchdog that are enough, commands that come late before the run begins included."""
+        bursts = sum(-(-stream.words // COMMAND_BURST) for stream in self.case.image.streams.values())
+        return 2 * self.cycles + PATIENCE + LATE * bursts
 
 
 def prepare(accelerator: Accelerator, seed: int, l2_holds_all: bool = False) -> Prepared:
@@ -128,15 +136,10 @@ def _networks(
     ways = [*group, group[0]]
     orders = (("maps", "weights", "commands"), ("commands", "maps", "weights"))
     starts = [
-        Start(
-            one.case.image,
-            one.case.images[0],
-            {"watchdog": 2 * one.cycles + PATIENCE},
-            order=orders[number % 2],
-        )
+        Start(one.case.image, one.case.images[0], {"watchdog": one.patience}, order=orders[number % 2])
         for number, one in enumerate(ways)
     ]
-    limit = sum(8 * one.cycles + 10 * PATIENCE for one in ways)
+    limit = sum(4 * one.patience + 8 * PATIENCE for one in ways)
     session = run_session(starts, limit, simulator, rtl_dir, conditions)
     stalled = conditions.stalls is not None
     for one, run in zip(ways, session.runs, strict=False):
@@ -159,7 +162,7 @@ def _misuses(
     yield _failed(problem), session
     patience = one.cycles + PATIENCE
     wrong = list(misuse.wrong_starts(image, patience))
-    starts = [Start(image, inputs, bad.registers) for bad in wrong]
+    starts = [Start(image, inputs, bad.registers, bad.flips) for bad in wrong]
     session = run_session(
         [*starts, Start(image, inputs)], (len(wrong) + 2) * 2 * (patience + 4 * PATIENCE), simulator, rtl_dir
     )

@@ -142,6 +142,7 @@ def _outcome(
         memory,
         found["begins"],
         [layer["cycle"] for layer in found["ends"]],
+        None,
         [layer["counters"] for layer in found["ends"]],
         registers,
         found["cycles"],

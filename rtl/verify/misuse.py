@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rtl import packets
 from rtl.bus.register_map import ERRORS, PORTS, WINDOW_OF, Register, register_map
 from rtl.compiler import Image
 from rtl.control.counters import COUNTERS
+from rtl.geometry import COUNT_BITS, Geometry
 from rtl.verify.bench import END, READ, WRITE
 from rtl.verify.run import Conditions, Operation, Run, changed_ports, memory_before, run_software
 from rtl.verify.session import Session, Start, run_session
@@ -19,6 +21,8 @@ OKAY, SLVERR = 0, 2
 NOWHERE = 0xFF8
 """No register lies there, nor beside it, nor where any of these address bits is 0."""
 DONE, ERROR = 1 << 1, 1 << 2
+TO_INTERRUPT = 1
+"""Cycles from the one in which the watchdog expires to the interrupt."""
 _PATTERNS = (0xA5C3_F00F, 0x5A3C_0FF0, 0xFFFF_FFFF, 0)
 
 
@@ -28,13 +32,17 @@ class Wrong:
 
     Attributes:
         registers: written instead of the right ones.
+        flips: bits of `Image.memory` that are wrong: word, bit.
         code: what `status.error_code` says then, by name.
         port: what `status.error_port` says, "" for any.
+        after: cycles from the end of the last layer to the interrupt, None for any.
     """
 
     registers: Mapping[str, int]
     code: str
     port: str = ""
+    flips: Sequence[tuple[int, int]] = ()
+    after: int | None = None
 
     def problem(self, run: Run) -> str:
         """What is wrong with how it failed, or ""."""
@@ -44,9 +52,19 @@ class Wrong:
             return "a burst that must not be"
         if not status & ERROR or code != list(ERRORS).index(self.code):
             return f"status {status:#x}, expected the error {self.code}"
-        if not 0 <= len(run.begins) - len(run.ends) <= 1:
-            return "a layer begins after the error"
-        return f"error_port {port}, expected {self.port}" if self.port not in ("", port) else ""
+        if problem := _late_layer(run):
+            return problem
+        if self.port not in ("", port):
+            return f"error_port {port}, expected {self.port}"
+        if self.after is not None and (passed := (run.interrupt or 0) - run.ends[-1]) != self.after:
+            return f"interrupt {passed} cycles after the last layer, expected {self.after}"
+        return ""
+
+
+def _late_layer(run: Run) -> str:
+    """A layer begun by a run that had failed, or ""; in the cycle of the error one still may."""
+    late = run.interrupt is not None and any(begin > run.interrupt for begin in run.begins)
+    return "a layer begins after the error" if late or not 0 <= len(run.begins) - len(run.ends) <= 1 else ""
 
 
 def wrong_starts(image: Image, patience: int) -> Iterator[Wrong]:
@@ -54,7 +72,7 @@ def wrong_starts(image: Image, patience: int) -> Iterator[Wrong]:
     watched = {"watchdog": patience}
     layers = len(image.layers)
     yield Wrong(watched | {"layer_count": layers - 1}, "left")
-    yield Wrong(watched | {"layer_count": layers + 1}, "watchdog")
+    yield Wrong(watched | {"layer_count": layers + 1}, "watchdog", after=patience + TO_INTERRUPT)
     for name, stream in image.streams.items():
         yield Wrong(watched | {f"{name}_count": stream.words - 1}, "watchdog")
     end = 1 << image.accelerator.address_bits
@@ -69,7 +87,30 @@ def wrong_starts(image: Image, patience: int) -> Iterator[Wrong]:
             changed = {f"{name}_{which}": value for which, value in registers.items()}
             yield Wrong(watched | changed, "setup", port)
         yield Wrong(watched | {f"{name}_size_lo": 0}, "window", port)
+    if flips := _a_pixel_less(image):
+        yield Wrong(watched, "overflow", flips=flips)
     yield Wrong(watched | {"units_base": image.streams["units"].address + 4}, "setup", "commands")
+
+
+def _a_pixel_less(image: Image) -> list[tuple[int, int]]:
+    """Flips that take a pixel from the last unit of rows: more rows come, and no unit is there to take them.
+
+    None where it has one pixel.
+    """
+    layout = packets.stripe(Geometry(image.accelerator))
+    stream, size = image.streams["units"], packets.words(layout)
+    begin = (image.windows["commands"].offset + stream.address) // 8
+    word, last, pixels = begin, begin, 1
+    while word < begin + stream.words:
+        raw = int.from_bytes(image.memory[word : word + size].tobytes(), "little")
+        unit = layout.from_bits(raw & (1 << layout.size) - 1)
+        if unit["pass"] == packets.PASS_KINDS["rows"]:
+            last, pixels = word, int(unit.pixels)
+            word += int(unit.a) * image.accelerator.columns
+        word += size
+    place = layout["pixels"].offset
+    wrong = pixels ^ (pixels - 1) if pixels > 1 else 0
+    return [(last + (place + bit) // 64, (place + bit) % 64) for bit in range(COUNT_BITS) if wrong >> bit & 1]
 
 
 def answers(
@@ -95,8 +136,8 @@ def answers(
             problem = f"memory answers an error at {port}: status {status:#x}, expected {expected:#x}"
         elif not 0 <= _moved(image, places[port]) - address < 16 * image.accelerator.weight_port_bits // 8:
             problem = f"memory answers an error at {port}: error_address {address:#x}"
-        elif not 0 <= len(found.runs[0].begins) - len(found.runs[0].ends) <= 1:
-            problem = f"memory answers an error at {port}: a layer begins after it"
+        elif late := _late_layer(found.runs[0]):
+            problem = f"memory answers an error at {port}: {late}"
         yield problem, found
 
 

@@ -57,12 +57,12 @@ def random_case(accelerator: Accelerator, seed: int, l2_holds_all: bool = False)
         if not image.warnings:
             images = rng.integers(-128, 128, (1, *network.input.shape)).astype(np.int8)
             images[rng.random(images.shape) < 0.2] = -128
-            return _in_strips(Case(network, tuple(plans), image, images), rng)
+            return _in_strips(Case(network, tuple(plans), image, images), rng, l2_holds_all)
     assert problem is not None
     raise problem
 
 
-def _in_strips(case: Case, rng: np.random.Generator) -> Case:
+def _in_strips(case: Case, rng: np.random.Generator, l2_holds_all: bool) -> Case:
     """The case with some maps, but none that stays in L1, cut into strips of columns; else as it was."""
     sources = [how.source if isinstance(how, Schedule) else how for how in case.plans]
     plans = list(case.plans)
@@ -70,7 +70,7 @@ def _in_strips(case: Case, rng: np.random.Generator) -> Case:
         if isinstance(how, Schedule) and "l1" not in (source, following) and rng.random() < 0.5:
             plans[n] = replace(how, strip_columns=int(rng.integers(1, max(2, how.shape.out_w))))
     try:
-        image = compile(case.network, case.image.accelerator, plans=plans)
+        image = compile(case.network, case.image.accelerator, plans=plans, l2_holds_all=l2_holds_all)
     except InputError:
         return case
     return case if image.warnings else replace(case, plans=tuple(plans), image=image)

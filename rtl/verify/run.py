@@ -58,6 +58,7 @@ class Run:
     Attributes:
         memory: uint64 [words], afterwards.
         begins, ends: cycle of each layer's begin (the one before its cycle 0) and its last cycle.
+        interrupt: cycle in which software sees that the run is over; None if it never was.
         counters: by name, of the run up to the end of each layer.
         registers: what software read afterwards, by name.
         cycles: of the simulation, reset and software included.
@@ -73,6 +74,7 @@ class Run:
     memory: np.ndarray
     begins: list[int]
     ends: list[int]
+    interrupt: int | None
     counters: list[dict[str, int]]
     registers: dict[str, int]
     cycles: int
@@ -280,6 +282,7 @@ def to_run(
         memory=after,
         begins=[values[0] for kind, values in printed if kind == "begin"],
         ends=[values[0] for values in layers],
+        interrupt=next((values[0] for kind, values in printed if kind == "interrupt"), None),
         counters=[dict(zip(COUNTERS, values[1:], strict=True)) for values in layers],
         registers=dict(zip((*READ_BACK, *_COUNTS), read, strict=False)),
         cycles=0,

@@ -45,7 +45,7 @@ class Quantized:
     """
 
     network: Network
-    fidelity: tuple[compare.Fidelity, ...]
+    fidelity: compare.Comparison
     activations: Mapping[str, Activation]
 
 
@@ -100,7 +100,7 @@ def quantize(
     found = compare.compare(network, images, real, lowering.held)
     compare.require(found, allow)
     activations = {one.tensor: one.activation for one in lowering.held.values()}
-    return Quantized(network, tuple(found), activations)
+    return Quantized(network, found, activations)
 
 
 RENAMED: Renaming = {

@@ -74,7 +74,7 @@ def _called(found: Any, name: str) -> Any:
         if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
     ]
     if needed:
-        fix = "write a function without any that calls it: def mine(): return ..."
+        fix = "name a function without any, which calls it"
         raise InputError("model", name, f"needs arguments: {', '.join(needed)}", fix)
     try:
         return found()

@@ -149,10 +149,9 @@ def _picture(path: Path, grey: bool) -> Image.Image:
 
 def _arrays(path: Path, how: Preprocess | None) -> Samples:
     try:
-        found = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return _array(path, found, None, how)
-        with found:
+        if path.suffix == ".npy":
+            return _array(path, np.lib.format.open_memmap(path, mode="r"), None, how)
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as found:
             wanted = [next((name for name in names if name in found), "") for names in (INPUTS, LABELS)]
             inputs = wanted[0] or (found.files[0] if len(found.files) == 1 else "")
             if not inputs:

@@ -151,6 +151,8 @@ def training(
     if given.get("epochs"):
         fix = "give a folder a class, an .npz with labels, or --epochs 0"
         raise InputError("--epochs", given["epochs"], f"{samples.source} has no labels to train on", fix)
+    if chosen.recipe is None:  # it fits the float network's outputs, without labels
+        return {}
     say(f"{samples.source} has no labels: nothing is trained, codebooks stay as they were found")
     return {"train": lambda _: None}
 

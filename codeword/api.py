@@ -291,6 +291,7 @@ def quantize(
     observer: str = "mse",
     symmetric: bool = False,
     bias_correction: bool = False,
+    equalize: bool = False,
     allow: Sequence[str] = (),
     report: Callable[[Comparison], None] = lambda _: None,
 ) -> Network:
@@ -307,6 +308,7 @@ def quantize(
         symmetric: zero points are 0, so that what a ReLU left out is a zero operand; half the steps are then
             unused behind it.
         bias_correction: biases make up for what rounding shifts on average.
+        equalize: channels of convolutions in a row get like ranges first, exact in float (arXiv 1906.04721).
         allow: patterns of the names of layers that may be far from the float network on the first batch.
         report: called with the SQNR and correlation of every tensor; as text, a table of the worst.
 
@@ -325,6 +327,7 @@ def quantize(
         input=None if input is None else Activation(*input),
         scheme=Scheme(observer, symmetric),
         bias_correction=bias_correction,
+        equalize=equalize,
         allow=allow,
     )
     report(found.fidelity)

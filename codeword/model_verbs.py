@@ -75,6 +75,9 @@ def quantize(
     observer: Observer = "mse",
     symmetric: Symmetric = False,
     bias_correction: BiasCorrection = False,
+    equalize: Annotated[
+        bool, typer.Option("--equalize", help="convolutions in a row get channels of like ranges first")
+    ] = False,
     allow: Allow = [],  # noqa: B006
     threads: Threads = 1,
     as_json: Json = False,
@@ -97,6 +100,7 @@ def quantize(
                 observer=observer,
                 symmetric=symmetric,
                 bias_correction=bias_correction,
+                equalize=equalize,
                 allow=allow,
                 report=found.append,
             )

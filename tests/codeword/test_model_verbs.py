@@ -248,8 +248,19 @@ def test_data_that_is_none(codeword: Command, mine: str, pictures: Path, tmp_pat
         (("--preprocess", "unit/16", "--grey"), "[1, 16, 16]"),
         ((*PREPARED, "--observer", "mean"), "observer = 'mean'"),
     ]
-    for form, part in refusals:
-        assert_refused(codeword(*with_pictures, *form), part)
+    for options, part in refusals:
+        assert_refused(codeword(*with_pictures, *options), part)
     assert_refused(codeword("quantize", *given), "--data", "activations need samples")
     refused = codeword("compress", "resnet20-fashion", "-o", tmp_path / "q.safetensors", "--include", "*")
     assert_refused(refused, "--include", "one of our own networks")
+
+
+def test_what_fits_no_training_or_no_sample(codeword: Command, mine: str, tmp_path: Path) -> None:
+    x, file = np.zeros((4, 3, 16, 16), np.float32), tmp_path / "q.safetensors"
+    np.savez(tmp_path / "x.npz", x=x, y=np.array([0, 1, 2, 1]))
+    refused = codeword("compress", f"{mine}:made", "--data", tmp_path / "x.npz", "-k", 4, "-o", file)
+    assert_refused(refused, "labels = 2", "2 classes")
+    program = torch.export.export(nn.Conv2d(3, 4, 3).eval(), (torch.randn(8, 3, 16, 16),))
+    torch.export.save(program, tmp_path / "eight.pt2")
+    refused = codeword("quantize", tmp_path / "eight.pt2", "--data", tmp_path / "x.npz", "-o", file)
+    assert_refused(refused, "takes batches of 8 alone", "torch.export.Dim")

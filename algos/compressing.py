@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from algos.frontend.compare import Comparison
 from algos.methods.plan import Patterns, Plan
 from algos.methods.prepared import Prepared
 from algos.methods.registry import named
@@ -37,6 +38,7 @@ def compress(
     show: Callable[[Plan], None] = print,
     report: Report = silent,
     quantize: Mapping[str, Any] | None = None,
+    compared: Callable[[Comparison], object] = lambda _: None,
     **options: Any,
 ) -> Network:
     """A copy of any trained module in integers.
@@ -52,6 +54,7 @@ def compress(
         show: called with the plan before anything is trained.
         report: called after every epoch with its number, mean loss and seconds.
         quantize: arguments of `algos.frontend.export.quantize`.
+        compared: called with the SQNR and correlation of every tensor to the compressed float module.
         options: fields of the configuration by name.
 
     Raises:
@@ -70,7 +73,9 @@ def compress(
         recipe = train or (chosen.recipe and chosen.recipe(config, count(loader, samples)))
         if recipe and recipe.epochs:
             Trainer(module, loader, loss, recipe, prepared=prepared, report=report).run()
-    return prepared.convert(samples, **(quantize or {}))
+    found = prepared.quantized(samples, **(quantize or {}))
+    compared(found.fidelity)
+    return found.network
 
 
 def some(loader: Iterable[Any]) -> list[Any]:

@@ -3,7 +3,7 @@
     import codeword
     codeword.estimate("resnet18", "ews-cms-64").cost.tops_per_watt
 
-All but `quantize` are also commands; `codeword VERB --help`.
+All are also commands; `codeword VERB --help`.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from sim.shapes import Shape
 if TYPE_CHECKING:
     from torch import nn
 
+    from algos.frontend.compare import Comparison
     from algos.methods.plan import Plan
     from rtl.image import Written
     from rtl.synth import Synthesis
@@ -290,8 +291,9 @@ def quantize(
     observer: str = "mse",
     symmetric: bool = False,
     bias_correction: bool = False,
+    equalize: bool = False,
     allow: Sequence[str] = (),
-    report: Callable[[str], None] = lambda _: None,
+    report: Callable[[Comparison], None] = lambda _: None,
 ) -> Network:
     """Anyone's trained module in INT8: batch norms folded, activations calibrated, every tensor compared.
 
@@ -306,15 +308,16 @@ def quantize(
         symmetric: zero points are 0, so that what a ReLU left out is a zero operand; half the steps are then
             unused behind it.
         bias_correction: biases make up for what rounding shifts on average.
+        equalize: channels of convolutions in a row get like ranges first, exact in float (arXiv 1906.04721).
         allow: patterns of the names of layers that may be far from the float network on the first batch.
-        report: called with a table of the output and the worst tensors, in dB.
+        report: called with the SQNR and correlation of every tensor; as text, a table of the worst.
 
     Raises:
         InputError: everything that has no layer of integers, in one error; a tensor far from the float network's;
             no batches; the extra `algos` is not installed.
     """
     with inputs.extra():
-        from algos.frontend import compare, export
+        from algos.frontend import export
         from algos.frontend.calibrate import Activation, Scheme
 
     found = export.quantize(
@@ -324,9 +327,10 @@ def quantize(
         input=None if input is None else Activation(*input),
         scheme=Scheme(observer, symmetric),
         bias_correction=bias_correction,
+        equalize=equalize,
         allow=allow,
     )
-    report(compare.table(found.fidelity))
+    report(found.fidelity)
     return found.network
 
 
@@ -357,7 +361,7 @@ def compress(
         show: called with the plan: layer, d, k, bits a weight.
         report: called after every epoch with its number, mean loss and seconds.
         options: fields of the method's configuration by name, in place of `config`: k=64, epochs=2; for a module
-            those of `algos.compressing.compress` too: loss, train, include, exclude, layers.
+            those of `algos.compressing.compress` too: loss, train, include, exclude, layers, quantize, compared.
 
     Raises:
         InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.
@@ -418,6 +422,16 @@ def fine_tuning(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
         }
 
 
+def storage(net: Network) -> dict[str, float]:
+    """Bits of a compressed network's coded layers."""
+    with inputs.extra():
+        from algos.weights.bits import network_bits
+
+        found = network_bits(net)
+        universal = {"bits_per_weight_beside_rom": found.in_rom.per_weight} if found.universal else {}
+        return {"bits_per_weight": found.per_weight, "compression_ratio": found.ratio, **universal}
+
+
 def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
     """Storage of a compressed network's coded layers and its accuracy, by the integer reference.
 
@@ -427,15 +441,6 @@ def quality(net: Network, data: str | Path | None = None) -> dict[str, float]:
     with inputs.extra():
         from algos import reference, zoo
         from algos.data import fashion_mnist
-        from algos.weights.bits import network_bits
 
         test = (fashion_mnist.load(data) if data else zoo.load_images())[1]
-        storage = network_bits(net)
-        universal = {"bits_per_weight_beside_rom": storage.in_rom.per_weight} if storage.universal else {}
-        return {
-            "bits_per_weight": storage.per_weight,
-            "compression_ratio": storage.ratio,
-            **universal,
-            "accuracy": reference.accuracy(net, test),
-            "test_images": len(test),
-        }
+        return storage(net) | {"accuracy": reference.accuracy(net, test), "test_images": len(test)}

@@ -11,12 +11,13 @@ from contextlib import redirect_stdout
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from codeword import api, inputs, method_options, outputs, progress, tables
 from codeword.compile_verb import compile_
+from codeword.model_verbs import compress, quantize
 from codeword.options import (
     MOST,
     AcceleratorName,
@@ -76,7 +77,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     called = arguments[:1] == ["compress"]
     verb = method_options.fitted(compress, arguments) if called else method_options.bare(compress)
     app.command(epilog=_methods(arguments) if called else None)(verb)
-    for verb in (estimate, simulate, verilog, compile_, synth, verify, report):
+    for verb in (quantize, estimate, simulate, verilog, compile_, synth, verify, report):
         app.command(verb.__name__.removesuffix("_"))(verb)
     return app
 
@@ -88,56 +89,6 @@ def _methods(arguments: Sequence[str]) -> str | None:
     from algos.methods import registry
 
     return method_options.listing(registry.METHODS)
-
-
-def compress(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="resnet20-fashion, vim-fashion, deit-fashion, or a .safetensors checkpoint of a ResNet",
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")],
-    method: Annotated[
-        str, typer.Option(help="how; --help without it lists them, with it explains the options of one")
-    ] = method_options.DEFAULT,
-    data: Annotated[
-        Path | None, typer.Option(help="folder of the Fashion-MNIST IDX files; without it the shipped subset")
-    ] = None,
-    pad: Annotated[
-        bool, typer.Option("--pad", help="widen layers whose output channels d does not divide")
-    ] = False,
-    threads: Annotated[int, typer.Option(max=1024, help="of PyTorch; 1 repeats to the bit")] = 1,
-    as_json: Json = False,
-    **options: Any,
-) -> None:
-    """Compress a trained network into integer tensors; its accuracy is that of the integers."""
-    from sim import artifact
-
-    given = method_options.values(method, options)
-    outputs.file(output, [".safetensors"])
-    net = api.compress(
-        model,
-        method=method,
-        data=data,
-        pad=pad,
-        threads=threads,
-        show=lambda plan: print(plan, file=sys.stderr),
-        report=lambda epoch, loss, seconds: print(
-            f"epoch {epoch}: loss {loss:.4f}, {seconds:.1f} s", file=sys.stderr
-        ),
-        **given,
-    )
-    artifact.save(net, output)
-    quality = api.quality(net, data)
-    readable = (
-        f"{output}: {quality['bits_per_weight']:.3f} bits a weight, "
-        f"{quality['compression_ratio']:.1f}x; {quality['accuracy']:.2%} of "
-        f"{quality['test_images']:,} test images"
-    )
-    fields = {"network": net.name, "file": str(output), **api.fine_tuning(method, given)}
-    emit(as_json, fields | quality, [readable])
 
 
 def estimate(

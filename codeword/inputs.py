@@ -116,6 +116,19 @@ def _integers(graph: QuantizedGraph, report: Callable[[str], None]) -> Network:
     return found.network
 
 
+def quantized_onnx(name: str, report: Callable[[str], None] = lambda _: None) -> Network:
+    """The integers of an .onnx file.
+
+    Raises:
+        InputError: it has none, or they cannot be layers.
+    """
+    if (graph := _graph(name)) is None:
+        problem = "a float network: only its shapes are known, it has no weights of integers"
+        fix = "quantize it, with quantize_static of ONNX Runtime, or quantize the module that it came from"
+        raise InputError("network", name, problem, fix)
+    return _integers(graph, report)
+
+
 def integer_network(
     name: str, machine: Accelerator, report: Callable[[str], None] = lambda _: None
 ) -> Network:
@@ -128,10 +141,7 @@ def integer_network(
         InputError: only shapes are known.
     """
     if Path(name).suffix == ".onnx":
-        if (graph := _graph(name)) is None:
-            problem = "a float network: only its shapes are known, it has no weights of integers"
-            raise InputError("network", name, problem, "quantize it, with quantize_static of ONNX Runtime")
-        return _integers(graph, report)
+        return quantized_onnx(name, report)
     found = network(name, machine)
     if not isinstance(found, Network):
         raise InputError(

@@ -46,8 +46,8 @@ def load(folder: str | Path | None = None) -> tuple[Images, Images]:
 
 
 def _split(root: Path, name: str) -> Images:
-    pixels = _idx(root, f"{name}-images-idx3-ubyte")
-    labels = _idx(root, f"{name}-labels-idx1-ubyte")
+    pixels = idx(root, f"{name}-images-idx3-ubyte")
+    labels = idx(root, f"{name}-labels-idx1-ubyte")
     if len(pixels) != len(labels):
         raise InputError(
             "labels", len(labels), f"for {len(pixels)} images in {root}", "use the files of one release"
@@ -55,8 +55,12 @@ def _split(root: Path, name: str) -> Images:
     return Images(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels).long())
 
 
-def _idx(root: Path, name: str) -> np.ndarray:
-    """IDX: two zero bytes, type 8 (uint8), number of dimensions, big-endian sizes, data."""
+def idx(root: Path, name: str) -> np.ndarray:
+    """IDX, gzipped or not: two zero bytes, type 8 (uint8), number of dimensions, big-endian sizes, data.
+
+    Raises:
+        InputError: it is missing, or is another kind of file.
+    """
     packed, plain = root / f"{name}.gz", root / name
     if not packed.exists() and not plain.exists():
         raise InputError(

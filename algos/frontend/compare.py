@@ -39,9 +39,16 @@ class Fidelity:
     alone_db: float
 
 
+class Comparison(tuple[Fidelity, ...]):
+    """All tensors in execution order; as text, a table of the output and the worst."""
+
+    def __str__(self) -> str:
+        return table(self)
+
+
 def compare(
     network: Network, images: np.ndarray, floats: Mapping[Value, torch.Tensor], held: Mapping[Value, Held]
-) -> list[Fidelity]:
+) -> Comparison:
     """Each layer's tensor that is one of the float network's, in execution order.
 
     Args:
@@ -82,7 +89,7 @@ def compare(
                 alone = sqnr(expected, a.real(layer.compute(*rounded)))
             real = a.real(tensors[layer.name])
             found.append(Fidelity(layer.name, sqnr(expected, real), correlation(expected, real), alone))
-    return found
+    return Comparison(found)
 
 
 def sqnr(expected: np.ndarray, found: np.ndarray) -> float:

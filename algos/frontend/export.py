@@ -15,6 +15,7 @@ from algos.data.fashion_mnist import Images
 from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.correction import corrected
+from algos.frontend.equalization import equalized
 from algos.frontend.graph import Graph, Value, standard
 from algos.frontend.lower import Lowering, Renaming, lacking, refusal
 from algos.frontend.operators import OPERATORS
@@ -45,7 +46,7 @@ class Quantized:
     """
 
     network: Network
-    fidelity: tuple[compare.Fidelity, ...]
+    fidelity: compare.Comparison
     activations: Mapping[str, Activation]
 
 
@@ -57,6 +58,7 @@ def quantize(
     input: Activation | None = None,
     scheme: Scheme | None = None,
     bias_correction: bool = False,
+    equalize: bool = False,
     metadata: Mapping[str, object] | None = None,
     rename: Renaming | None = None,
     allow: Collection[str] = (),
@@ -70,6 +72,7 @@ def quantize(
         input: scale and zero point of the network's input; by default from the batches.
         scheme: how activations become INT8, by default with zero points and least squared error.
         bias_correction: biases make up for what rounding shifts on average (`correction`).
+        equalize: channels of convolutions in a row get like ranges first (`equalization`).
         rename: regular expressions in the names of layers, and what replaces them.
         allow: patterns of the names of tensors that may be far from the float network's on the first batch.
 
@@ -80,6 +83,8 @@ def quantize(
     scheme = scheme or Scheme()
     require_finite(module)
     first, others = opened(batches)
+    if equalize:
+        module = equalized(module, first[:1])
     graph = record(module, (first[:1],), OPERATORS)
     rewrite(graph, OPERATORS)
     check(module, graph, first[:1])
@@ -100,7 +105,7 @@ def quantize(
     found = compare.compare(network, images, real, lowering.held)
     compare.require(found, allow)
     activations = {one.tensor: one.activation for one in lowering.held.values()}
-    return Quantized(network, tuple(found), activations)
+    return Quantized(network, found, activations)
 
 
 RENAMED: Renaming = {

@@ -233,9 +233,9 @@ def _target(name: str, layer: Layer, config: Any, choice: Choice) -> Target | st
     d, added = own["d"], 0
     outputs = layer.weight.shape[0] if isinstance(layer, nn.Linear) else layer.weight.shape[0] // layer.groups
     length = outputs if axis == "output" else layer.weight[0].numel()
-    if length % d:
+    if d < 1 or length % d:
         what = "output channels" if axis == "output" else "weights of an output"
-        if not choice.pad or axis == "input" or outputs != layer.weight.shape[0]:
+        if d < 1 or not choice.pad or axis == "input" or outputs != layer.weight.shape[0]:
             return f"d = {d} does not divide its {length} {what}"
         added = -length % d
     subvectors = (layer.weight.numel() + added * layer.weight[0].numel()) // d

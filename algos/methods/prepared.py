@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from algos.weights.bits import Bits
 from algos.weights.codebook import CodedWeight, attached
 from sim.errors import InputError
 from sim.network import Network
+
+if TYPE_CHECKING:
+    from algos.frontend.export import Quantized
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,10 @@ class Prepared:
         return self.module.eval()
 
     def convert(self, batches: Iterable[Any], **options: Any) -> Network:
+        """The network of `quantized`."""
+        return self.quantized(batches, **options).network
+
+    def quantized(self, batches: Iterable[Any], **options: Any) -> Quantized:
         """The finished module in integers; the module itself stays where it is.
 
         Args:
@@ -135,7 +142,7 @@ class Prepared:
                 raise InputError(f"{name}.weight", weight.shape[0], problem, "prepare it without pad")
         from algos.frontend.export import quantize
 
-        return quantize(copy.deepcopy(self.finish()).cpu(), batches, **options).network
+        return quantize(copy.deepcopy(self.finish()).cpu(), batches, **options)
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""

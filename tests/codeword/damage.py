@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
+from PIL import Image
 
 JUNK: list[Any] = [
     None,
@@ -127,3 +129,13 @@ def vast(value: Any) -> bool:
     if isinstance(value, dict | list):
         return any(map(vast, value.values() if isinstance(value, dict) else value))
     return isinstance(value, int) and value > 10**4000
+
+
+def image_file(data: st.DataObject) -> bytes:
+    """A picture of any mode, size and format."""
+    mode = data.draw(st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"]))
+    size = data.draw(st.sampled_from([(1, 1), (2, 5), (1, 300), (4, 4)]))
+    form = {"CMYK": "JPEG", "F": "TIFF"}.get(mode, "PNG")
+    content = io.BytesIO()
+    Image.new(mode, size).save(content, form)
+    return content.getvalue()

@@ -233,7 +233,17 @@ def test_vim_vq_compresses_deit(codeword: Command, tmp_path: Path) -> None:
 def test_help_names_every_verb(codeword: Command) -> None:
     result = codeword("--help")
     assert result.status == 0
-    for verb in ("compress", "estimate", "simulate", "verilog", "compile", "synth", "verify", "report"):
+    for verb in (
+        "quantize",
+        "compress",
+        "estimate",
+        "simulate",
+        "verilog",
+        "compile",
+        "synth",
+        "verify",
+        "report",
+    ):
         assert verb in result.out
 
 

@@ -9,6 +9,7 @@ The kinds of bad input, each with examples of its own:
 * coefficients of a technology: likewise
 * images: .npy files of any type and shape, damaged headers, archives and pickles under that name
 * SCALE-Sim topologies: any cells, separators and encodings
+* what `quantize` takes: see test_fuzz_models
 * options: any text in the place of names, numbers and files to write
 """
 
@@ -77,12 +78,12 @@ def assert_told(result: Result) -> None:
         )  # what an import found before the machine refused it
 
 
-def kind(examples: Callable[..., None]) -> Callable[..., None]:
+def kind(examples: Callable[..., None], quick: settings = QUICK) -> Callable[..., None]:
     """A property in two tests: few examples for `make test`, many for `make test-all`."""
 
     @pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)])
     def test(folder: Path, many: bool) -> None:
-        (LONG if many else QUICK)(given(st.data())(lambda data: examples(folder, data)))()
+        (LONG if many else quick)(given(st.data())(lambda data: examples(folder, data)))()
 
     test.__doc__ = examples.__doc__
     return test

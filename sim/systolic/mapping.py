@@ -2,8 +2,8 @@
 
 Branch and bound: boxes of schedules get lower bounds (arrays of them at once); the most promising ones are cut into
 smaller ones, or tried with the closed form where one schedule is left, until no box can hold a schedule that is better
-than the best one found by more than the tolerance. The tolerance is TOLERANCE, and grows with the number of trials behind the
-first PATIENCE; what is proven in the end comes with the schedule.
+than the best one found by more than the tolerance. The tolerance is TOLERANCE, and grows with the number of trials
+behind the first PATIENCE; what is proven in the end comes with the schedule.
 """
 
 from __future__ import annotations

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from resource import RLIMIT_DATA, setrlimit
+from time import monotonic
 from typing import Any
 
-from codeword.reports.imports.sources import SOURCES, Case, NotToBeHad, Source
+from codeword.reports.imports.sources import SOURCES, Case, Source
 from codeword.reports.registry import Task
 from sim.errors import InputError
 from sim.files import write_whole
 
-SECONDS = 240
+SECONDS = 120
 """For one network."""
 
-_LONGEST = 200  # characters of a reason
+MEMORY = 12 << 30
+"""Bytes, likewise: no network holds values where shapes do."""
+
+_LONGEST = 2000  # characters of a reason
 
 
 def run(task: Task) -> None:
@@ -58,17 +64,53 @@ def _tried(source: Source, work: Path) -> list[dict[str, Any]]:
                 records[case.name] = record = {"name": case.name, **_outcome(case)}
                 file.write(json.dumps(record) + "\n")
                 file.flush()
-                print(f"{source.name} {case.name}: {record['outcome']}")
+                print(f"{source.name} {case.name}: {record['outcome']}", flush=True)
     return list(records.values())
 
 
 def _outcome(case: Case) -> dict[str, Any]:
-    """equal, differs, unchecked, refused, failed (not by InputError) or absent."""
+    """What a process of its own says of a case; "absent" or "failed" where it takes too long or too much."""
+    here, there = _FORK.Pipe(duplex=False)
+    process = _FORK.Process(target=_alone, args=(case, there))
+    process.start()
+    there.close()
+    stage, end = "absent", monotonic() + SECONDS
     try:
-        with _limited(), _quiet():
-            counts = case.check()
-    except NotToBeHad as error:
-        return {"outcome": "absent", "why": _line(error)}
+        while here.poll(max(0.0, end - monotonic())):
+            told = here.recv()
+            if isinstance(told, dict):
+                return told
+            stage = told
+        return {"outcome": stage, "why": f"takes more than {SECONDS} seconds"}
+    except EOFError:
+        return {"outcome": stage, "why": f"takes more than {MEMORY >> 30} GiB"}
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+
+
+_FORK = get_context("fork")
+"""What a package takes seconds to import is there already."""
+
+
+def _alone(case: Case, there: Connection) -> None:
+    """Tells first what a process that dies has failed to do, at last what came of the case."""
+    setrlimit(RLIMIT_DATA, (MEMORY, MEMORY))
+    with _quiet():
+        try:
+            found = case.build()
+        except Exception as error:  # whatever the package raises is no matter of the importer
+            there.send({"outcome": "absent", "why": _line(f"{type(error).__name__}: {error}")})
+            return
+        there.send("failed")
+        there.send(_imported(case, found))
+
+
+def _imported(case: Case, found: Any) -> dict[str, Any]:
+    """equal, differs, unchecked, refused, failed (not by InputError)."""
+    try:
+        counts = case.check(found)
     except InputError as error:
         return {"outcome": "refused", "why": _line(_reason(error))}
     except Exception as error:  # what a user would see as a traceback
@@ -103,19 +145,3 @@ def _reason(error: InputError) -> str:
 
 def _line(text: object) -> str:
     return " ".join(str(text).split())[:_LONGEST]
-
-
-@contextmanager
-def _limited() -> Iterator[None]:
-    """TimeoutError after `SECONDS`."""
-
-    def ring(*_: Any) -> None:
-        raise TimeoutError(f"took more than {SECONDS} seconds")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)

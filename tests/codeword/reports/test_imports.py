@@ -11,7 +11,7 @@ from torch import nn
 
 from codeword.reports.imports import counting, survey, text
 from codeword.reports.imports.modules import Module, built
-from codeword.reports.imports.sources import Case, Counts, NotToBeHad, Source
+from codeword.reports.imports.sources import Case, Counts, Source
 from codeword.reports.registry import Task
 from sim.errors import InputError
 
@@ -46,23 +46,23 @@ def test_modules_without_values_where_it_goes() -> None:
     assert macs == 64
 
 
-def _absent() -> Counts:
-    raise NotToBeHad("no such weights")
+def _absent() -> None:
+    raise OSError("no such weights")
 
 
-def _refused() -> Counts:
+def _refused(_: None) -> Counts:
     raise InputError("node a.b", "Loop", "this operator | is not supported", "leave it out")
 
 
-def _failed() -> Counts:
+def _failed(_: None) -> Counts:
     raise ZeroDivisionError("a traceback")
 
 
 CASES = [
-    Case("same", lambda: Counts(5, 5)),
-    Case("other", lambda: Counts(5, 6)),
-    Case("alone", lambda: Counts(5, None)),
-    Case("absent", _absent),
+    Case("same", lambda _: Counts(5, 5)),
+    Case("other", lambda _: Counts(5, 6)),
+    Case("alone", lambda _: Counts(5, None)),
+    Case("absent", lambda _: Counts(5, 5), _absent),
     Case("refused", _refused),
     Case("failed", _failed),
 ]

@@ -14,6 +14,7 @@ from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.operator import Call
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
+from sim.errors import InputError
 from sim.importers import assemble, checked
 from sim.importers.steps import Step, Tensor, view
 from sim.importers.unknown import check_options, vector
@@ -38,6 +39,7 @@ def import_module(
     """
     arguments = tuple(example_inputs)
     graph = record(module, arguments, OPERATORS)
+    _require_one_image(graph)
     present = {node.operation for node in graph.nodes}
     check_options(vector_operators, present, set(OPERATORS))
     steps = [step for node in graph.nodes for step in _steps(node, vector_operators)]
@@ -45,6 +47,19 @@ def import_module(
     given |= {value.name for value in graph.inputs}
     shapes = assemble(steps, given, [value.name for value in graph.outputs])
     return checked(graph.name, shapes, _macs(module, arguments, graph), "torch.utils.flop_counter").shapes
+
+
+def _require_one_image(graph: Graph) -> None:
+    """Raises InputError where a map has a batch; what the network itself makes several images of may be one."""
+    for value in graph.inputs:
+        for node in value.users:
+            if "conv" in node.operation and value.extent[0] != 1:
+                raise InputError(
+                    f"{node.name}: batch",
+                    value.extent[0],
+                    "layer shapes describe one image",
+                    "export the network with a batch of 1",
+                )
 
 
 def _macs(module: nn.Module, arguments: tuple[Any, ...], graph: Graph) -> int:

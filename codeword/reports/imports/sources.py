@@ -81,7 +81,13 @@ def _of_files(found: Callable[[Path], Iterator[files.File]]) -> Callable[[Path],
 _RUN = "a run, operator by operator"
 
 SOURCES = (
-    Source("torchvision", "torchvision", "every model but quantized ones and detectors", _RUN, _of_modules(modules.torchvision)),
+    Source(
+        "torchvision",
+        "torchvision",
+        "every model but quantized ones and detectors",
+        _RUN,
+        _of_modules(modules.torchvision),
+    ),
     Source("timm", "timm", "the first model of two of three files", _RUN, _of_modules(modules.timm)),
     Source(
         "segmentation-models",

@@ -227,7 +227,15 @@ class Gathered(Operator):
 
     names = (
         *("index", "gather", "masked_select", "index_put", "index_put_", "scatter", "scatter_add"),
-        *("scatter_reduce", "masked_scatter", "slice_scatter", "diagonal_scatter", "as_strided", "bucketize"),
+        *(
+            "scatter_reduce",
+            "masked_scatter",
+            "slice_scatter",
+            "diagonal_scatter",
+            "as_strided",
+            "bucketize",
+            "copy",
+        ),
     )
 
     def steps(self, call: Call) -> list[Step]:

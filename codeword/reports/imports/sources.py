@@ -67,7 +67,15 @@ def _of_module(module: Module) -> Case:
 
 
 def _of_modules(found: Callable[[], Iterator[Module]]) -> Callable[[Path], Iterator[Case]]:
-    return lambda work: map(_of_module, found())
+    def cases(work: Path) -> Iterator[Case]:
+        from torch import nn, rand
+
+        from algos.frontend.shapes import import_module
+
+        import_module(nn.Linear(1, 1), (rand(1, 1),))  # torch.export loads itself once, before processes part
+        yield from map(_of_module, found())
+
+    return cases
 
 
 def _of_files(found: Callable[[Path], Iterator[files.File]]) -> Callable[[Path], Iterator[Case]]:

@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from resource import RLIMIT_DATA, setrlimit
-from time import monotonic
+from resource import RLIMIT_CPU, RLIMIT_DATA, setrlimit
+from signal import SIGXCPU
 from typing import Any
 
 from codeword.reports.imports.sources import SOURCES, Case, Source
@@ -21,10 +21,10 @@ from sim.errors import InputError
 from sim.files import write_whole
 
 SECONDS = 120
-"""For one network."""
+"""Of a processor, for one network."""
 
 MEMORY = 12 << 30
-"""Bytes, likewise: no network holds values where shapes do."""
+"""Bytes, likewise; no network holds values where shapes do."""
 
 _LONGEST = 2000  # characters of a reason
 
@@ -74,20 +74,17 @@ def _outcome(case: Case) -> dict[str, Any]:
     process = _FORK.Process(target=_alone, args=(case, there))
     process.start()
     there.close()
-    stage, end = "absent", monotonic() + SECONDS
+    stage, told = "absent", None
     try:
-        while here.poll(max(0.0, end - monotonic())):
-            told = here.recv()
-            if isinstance(told, dict):
-                return told
+        while not isinstance(told := here.recv(), dict):
             stage = told
-        return {"outcome": stage, "why": f"takes more than {SECONDS} seconds"}
     except EOFError:
-        return {"outcome": stage, "why": f"takes more than {MEMORY >> 30} GiB"}
-    finally:
-        process.kill()
         process.join()
-        here.close()
+        limit = f"{SECONDS} processor seconds" if process.exitcode == -SIGXCPU else f"{MEMORY >> 30} GiB"
+        return {"outcome": stage, "why": f"takes more than {limit}"}
+    process.join()
+    here.close()
+    return told
 
 
 _FORK = get_context("fork")
@@ -97,6 +94,7 @@ _FORK = get_context("fork")
 def _alone(case: Case, there: Connection) -> None:
     """Tells first what a process that dies has failed to do, at last what came of the case."""
     setrlimit(RLIMIT_DATA, (MEMORY, MEMORY))
+    setrlimit(RLIMIT_CPU, (SECONDS, SECONDS + 5))
     with _quiet():
         try:
             found = case.build()

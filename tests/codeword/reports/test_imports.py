@@ -89,7 +89,25 @@ def test_outcomes_and_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len((task.work / "ours.jsonl").read_text().splitlines()) == len(CASES)
     text.run(task)
     page = task.out.with_suffix(".md").read_text()
-    assert "| six | 5 | 3 (60%) | 1 of 2, by hand | 1 |" in page
+    assert "| six | 6 | 5 | 3 (60%) | 1 of 2, by hand |" in page
     assert "Loop: this operator / is not supported | refused |" in page
     assert "failed: ZeroDivisionError('a traceback') | failed |" in page
+    assert "| ours | 1 | OSError: no such weights | absent |" in page
     assert "no-such-package" not in page
+
+
+def test_a_process_that_dies_says_at_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "SECONDS", 1)
+    monkeypatch.setattr(survey, "MEMORY", 1 << 34)
+
+    def endless(_: object = None) -> Counts:
+        while True:
+            pass
+
+    def greedy(_: object = None) -> Counts:
+        return Counts(len(bytes(1 << 35)), None)
+
+    said = {"outcome": "absent", "why": "takes more than 1 processor seconds"}
+    assert survey._outcome(Case("endless", lambda _: Counts(5, 5), endless)) == said
+    assert survey._outcome(Case("endless", endless)) == {**said, "outcome": "failed"}
+    assert survey._outcome(Case("greedy", greedy))["why"] == "MemoryError()"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -67,16 +68,42 @@ def _macs(module: nn.Module, arguments: tuple[Any, ...], graph: Graph) -> int:
     counter, is switched off."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
+        for (
+            parameter
+        ) in learned:  # FlopCounterMode asks what takes gradients for its function, and there is none
+            parameter.requires_grad_(False)
         with evaluating(module), sdpa_kernel(SDPBackend.MATH):
             with FlopCounterMode(display=False) as all_of_them:
                 module(*arguments)
             with FlopCounterMode(display=False) as constant:
-                for value in {value for node in graph.nodes for value in node.inputs if value.constant}:
-                    value.data  # noqa: B018  computed when asked for
+                for node in _before(graph):
+                    _run_without_values(node)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        for parameter in learned:
+            parameter.requires_grad_(True)
     return (all_of_them.get_total_flops() - constant.get_total_flops()) // 2
+
+
+def _before(graph: Graph) -> set[Node]:
+    """What computes constants."""
+    found: set[Node] = set()
+    waiting = [value for node in graph.nodes for value in node.inputs if value.constant]
+    while waiting:
+        node = waiting.pop().producer
+        if node is not None and node not in found:
+            found.add(node)
+            waiting += node.inputs
+    return found
+
+
+def _run_without_values(node: Node) -> None:
+    """What needs values to run multiplies no matrices."""
+    known = {value: torch.empty(value.extent, dtype=value.dtype, device="meta") for value in node.inputs}
+    with suppress(RuntimeError, NotImplementedError):
+        node.run(known)
 
 
 def _steps(node: Node, vector_operators: Collection[str]) -> list[Step]:

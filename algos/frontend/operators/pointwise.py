@@ -35,6 +35,7 @@ class Lookup(Operator):
     """A table."""
 
     names: ClassVar[tuple[str, ...]] = (
+        "_to_copy",
         "abs",
         "acos",
         "asin",
@@ -88,6 +89,7 @@ class Lookup(Operator):
         "tanh",
         "tanh_",
         "threshold",
+        "to",
         "trunc",
     )
     elementwise = True

@@ -181,7 +181,7 @@ class Figure(Operator):
     """A figure of some axes that no layer of integers gives, or of all elements before each."""
 
     names = (
-        *("argmax", "argmin", "any", "prod", "linalg_vector_norm", "median"),
+        *("argmax", "argmin", "any", "prod", "linalg_vector_norm", "median", "histc"),
         *("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"),
     )
     fix = "use a mean or a sum over all positions"

@@ -30,10 +30,20 @@ def run(task: Task) -> None:
         share = f" ({taken / built:.0%})" if built else ""
         name = f"{source.name} {figures[source.name]['version']}"
         checked = f"{count['equal']} of {count['equal'] + count['differs']}, by {source.counter}"
-        rows.append((name, source.what, str(len(networks)), str(built), f"{taken}{share}", checked))
+        rows.append(
+            (
+                name,
+                source.what,
+                str(figures[source.name]["listed"]),
+                str(len(networks)),
+                str(built),
+                f"{taken}{share}",
+                checked,
+            )
+        )
         reasons += [(source.name, *reason) for reason in _reasons(networks, _REFUSED)]
         absent += [(source.name, *reason) for reason in _reasons(networks, ("absent",))]
-    columns = ("source", "what", "networks", "built", "accepted", "MACs equal")
+    columns = ("source", "what", "networks", "tried", "built", "accepted", "MACs equal")
     parts = [
         "# Networks of others",
         _INTRODUCTION,
@@ -51,7 +61,8 @@ def run(task: Task) -> None:
 
 _INTRODUCTION = """Made by `codeword report imports` from the packages named, as far as they are installed: every
 network is imported as it comes, with random weights or none, and the multiply-accumulates of its layers are
-compared with a count by other means. *Networks*: all that the rule names, before anything is tried. *Built*: what its
+compared with a count by other means. *Networks*: all that the rule names. *Tried*: of these, up to the end or an
+interruption, in an order by a hash of their names. *Built*: what its
 own package builds and runs on one picture, one row of tokens or one sound; accepted are so many of these. Each network
 has a process of its own, 120 seconds of a processor and 12 GiB."""
 

@@ -220,7 +220,12 @@ class Pairs(nn.Module):
         (nn.Conv3d(2, 4, 3, padding=1, stride=2), (1, 2, 8, 8, 8), 4 * 2 * 27 * 64, []),
         (nn.Conv3d(4, 4, (3, 1, 1), groups=2), (1, 4, 6, 5, 5), 4 * 2 * 3 * 4 * 25, []),
         (nn.ConvTranspose2d(4, 6, 2, stride=2), (1, 4, 5, 5), 4 * 6 * 4 * 25, []),
-        (nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), (1, 4, 5, 5), 4 * 3 * 9 * 25, [("pool", 6 * 9 * 25)]),
+        (
+            nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2),
+            (1, 4, 5, 5),
+            4 * 3 * 9 * 25,
+            [("pool", 6 * 9 * 25)],
+        ),
         (nn.ConvTranspose3d(4, 6, 2, stride=2), (1, 4, 5, 5, 5), 4 * 6 * 8 * 125, []),
         (Pairs(), (1, 2, 8, 8), 2 * 3 * 2 * 9 * 64, [("concat", 256)]),
         (

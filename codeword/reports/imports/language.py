@@ -15,6 +15,8 @@ from codeword.reports.imports.modules import Built, Module, Tensors
 
 TOKENS = 32
 LAYERS = 2
+EXPERTS = 16
+"""At most: those of one layer may take more memory than a machine has."""
 
 _DEPTHS = (
     *("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers"),
@@ -61,6 +63,8 @@ def _config(config_class: Any) -> Any:
     config = config_class()
     depths = {name: LAYERS for name in _DEPTHS if isinstance(getattr(config, name, None), int)}
     for name, value in vars(config).items():
+        if "experts" in name and "per" not in name and isinstance(value, int):
+            depths[name] = min(value, EXPERTS)
         if hasattr(value, "to_dict") and name.endswith("_config"):
             depths[name] = _config(type(value)).to_dict()
     for one in (depths, {k: v for k, v in depths.items() if isinstance(v, int)}, {}):

@@ -107,7 +107,7 @@ SOURCES = (
     Source(
         "transformers",
         "transformers",
-        "every ninth architecture of AutoModel, two layers",
+        "every ninth architecture of AutoModel, two layers of at most 16 experts",
         _RUN,
         _of_modules(language.transformers),
     ),

@@ -90,6 +90,7 @@ class Lookup(Operator):
         "tanh_",
         "threshold",
         "to",
+        "type_as",
         "trunc",
     )
     elementwise = True

@@ -90,7 +90,7 @@ def _plain(models: Any, name: str) -> nn.Module:
 def _pictures(models: Any, name: str) -> tuple[Any, ...]:
     module = _file(models, name)
     if "video" in module:
-        size = 224 if name.startswith(("mvit", "swin")) else 112
+        size = 224 if name.startswith(("mvit", "s3d", "swin")) else 112
         return (torch.rand(1, 3, 16, size, size),)
     if "optical_flow" in module:
         return torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128)

@@ -155,7 +155,7 @@ class Graph:
 def standard(tensor: Tensor) -> Tensor:
     """A copy in the standard memory layout, axes of size 1 included: sums follow the layout, differently on every
     processor, and a training leaves other layouts than a file."""
-    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device).copy_(tensor.detach())
 
 
 def _values(arguments: Any) -> Iterator[Value]:

@@ -38,6 +38,17 @@ class Call:
         """The first tensor among the arguments."""
         return next(value for value in self.arguments.values() if isinstance(value, Tensor))
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors among the arguments, those of lists too."""
+        flat = (v if isinstance(v, list) else [v] for v in self.arguments.values())
+        return [value for values in flat for value in values if isinstance(value, Tensor)]
+
+    @property
+    def active(self) -> list[Tensor]:
+        """Those that the network computes."""
+        return [tensor for tensor in self.tensors if not tensor.constant]
+
 
 @dataclass(frozen=True)
 class Piece:

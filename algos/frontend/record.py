@@ -131,8 +131,9 @@ class _Reader:
     ) -> None:
         self.program, self.known, self.leaves = program, known, leaves
         self.value: dict[fx.Node, tuple[Value, ...]] = {}
+        self.silent = _silent(program)
         calls = [node for node in program.graph.nodes if node.target is not getitem]
-        self.calls = Counter(_path(node) for node in calls if not _silent(node))
+        self.calls = Counter(_path(node) for node in calls if node not in self.silent)
         self.used: Counter[str] = Counter()
 
     def graph(self, name: str) -> Graph:
@@ -149,7 +150,7 @@ class _Reader:
                 value.constant, value.origin = True, targets[node.name]
                 tensor = stored.get(value.origin)
                 value.parameter = tensor if isinstance(tensor, Tensor) else None
-            elif node.op == "call_function" and not _silent(node):
+            elif node.op == "call_function" and node not in self.silent:
                 nodes += self._call(node)
         returned = next(node for node in self.program.graph.nodes if node.op == "output").args[0]
         outputs = [self.value[node][0] for node in returned if isinstance(node, fx.Node)]
@@ -210,6 +211,13 @@ class _Reader:
 
     def _arguments(self, node: fx.Node) -> dict[str, Any]:
         """Arguments in the order of the operator's schema, with its defaults; nodes as values."""
+        if not hasattr(node.target, "_schema"):
+            raise InputError(
+                f"node {node.name}",
+                overload(node.target),
+                "computes with sizes that depend on the data",
+                "give the module a fixed size",
+            )
         schema = node.target._schema.arguments  # type: ignore[union-attr]
         values = {argument.name: argument.default_value for argument in schema}
         values |= dict(zip(values, node.args, strict=False))
@@ -238,10 +246,16 @@ def _shape_of(value: Value) -> Value:
     return Value(value.name, value.extent, value.dtype, True, stored=zeros)
 
 
-def _silent(node: fx.Node) -> bool:
-    """A guard, or a question about a tensor: it gives no tensor."""
-    found = node.meta.get("val")
-    return node.op == "call_function" and found is None and not node.users
+def _silent(program: torch.export.ExportedProgram) -> set[fx.Node]:
+    """Guards, and the questions about tensors and sizes that nothing but guards asks: they give no tensor."""
+    found: set[fx.Node] = set()
+    for node in reversed(program.graph.nodes):
+        results = node.meta.get("val")
+        parts = results if isinstance(results, list | tuple) else [results]
+        tensors = any(isinstance(part, Tensor) for part in parts)
+        if node.op == "call_function" and not tensors and found.issuperset(node.users):
+            found.add(node)
+    return found
 
 
 def _alias(node: fx.Node, operation: str) -> bool:

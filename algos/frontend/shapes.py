@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.operator import Call
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
+from sim.errors import InputError
 from sim.importers import assemble, checked
 from sim.importers.steps import Step, Tensor, view
 from sim.importers.unknown import check_options, vector
@@ -38,6 +40,7 @@ def import_module(
     """
     arguments = tuple(example_inputs)
     graph = record(module, arguments, OPERATORS)
+    _require_one_image(graph)
     present = {node.operation for node in graph.nodes}
     check_options(vector_operators, present, set(OPERATORS))
     steps = [step for node in graph.nodes for step in _steps(node, vector_operators)]
@@ -47,21 +50,60 @@ def import_module(
     return checked(graph.name, shapes, _macs(module, arguments, graph), "torch.utils.flop_counter").shapes
 
 
+def _require_one_image(graph: Graph) -> None:
+    """Raises InputError where a map has a batch; what the network itself makes several images of may be one."""
+    for value in graph.inputs:
+        for node in value.users:
+            if "conv" in node.operation and value.extent[0] != 1:
+                raise InputError(
+                    f"{node.name}: batch",
+                    value.extent[0],
+                    "layer shapes describe one image",
+                    "export the network with a batch of 1",
+                )
+
+
 def _macs(module: nn.Module, arguments: tuple[Any, ...], graph: Graph) -> int:
     """Multiply-accumulates of one run, without those that give constants; fused attention, which escapes the
     counter, is switched off."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
+        for (
+            parameter
+        ) in learned:  # FlopCounterMode asks what takes gradients for its function, and there is none
+            parameter.requires_grad_(False)
         with evaluating(module), sdpa_kernel(SDPBackend.MATH):
             with FlopCounterMode(display=False) as all_of_them:
                 module(*arguments)
             with FlopCounterMode(display=False) as constant:
-                for value in {value for node in graph.nodes for value in node.inputs if value.constant}:
-                    value.data  # noqa: B018  computed when asked for
+                for node in _before(graph):
+                    _run_without_values(node)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        for parameter in learned:
+            parameter.requires_grad_(True)
     return (all_of_them.get_total_flops() - constant.get_total_flops()) // 2
+
+
+def _before(graph: Graph) -> set[Node]:
+    """What computes constants."""
+    found: set[Node] = set()
+    waiting = [value for node in graph.nodes for value in node.inputs if value.constant]
+    while waiting:
+        node = waiting.pop().producer
+        if node is not None and node not in found:
+            found.add(node)
+            waiting += node.inputs
+    return found
+
+
+def _run_without_values(node: Node) -> None:
+    """What needs values to run multiplies no matrices."""
+    known = {value: torch.empty(value.extent, dtype=value.dtype, device="meta") for value in node.inputs}
+    with suppress(RuntimeError, NotImplementedError):
+        node.run(known)
 
 
 def _steps(node: Node, vector_operators: Collection[str]) -> list[Step]:

@@ -15,8 +15,7 @@ from sim.importers.steps import (
     Tensor,
     arithmetic,
     attention,
-    convolution,
-    images,
+    convolutions,
     pointwise,
     product,
     view,
@@ -51,27 +50,6 @@ def _padding(
     return (less, more) if automatic == "SAME_UPPER" else (more, less)
 
 
-def _window(
-    name: str, source: Tensor, weight: Sequence[int], out: Tensor, groups: int, **window: list[int]
-) -> list[Step]:
-    """A convolution in one or two dimensions; one in three is one in two for each frame of the result.
-
-    A frame is then an image of all channels of the frames that the kernel spans, in depth.
-    """
-    batch, channels, *size = source.extent
-    outputs, inner, *kernel = weight
-    frames, depth = 1, 1
-    if len(size) == 3:
-        begin, end = window["begin"][0], window["end"][0]
-        reach = (kernel[0] - 1) * window["dilation"][0] + 1
-        frames, depth = (size[0] + begin + end - reach) // window["stride"][0] + 1, kernel[0]
-        size, kernel = size[1:], kernel[1:]
-        window = {kind: values[1:] for kind, values in window.items()}
-    image = Tensor(source.name, (1, channels * depth, *size))
-    step = convolution(name, image, (outputs, inner * depth, *kernel), out, groups=groups, **window)
-    return images(step, batch * frames, out)
-
-
 def _convolution(node: Node) -> list[Step]:
     source, weight = node.input(0), _weight(node, 3 if node.operator == "QLinearConv" else 1)
     size, kernel = source.extent[2:], weight.extent[2:]
@@ -81,7 +59,7 @@ def _convolution(node: Node) -> list[Step]:
     begin, end = _padding(node, size, stride, reach)
     groups, out = get("group", 1), node.outputs[0]
     window = dict(stride=stride, dilation=dilation, begin=begin, end=end)
-    return _window(node.name, source, weight.extent, out, groups, **window)
+    return convolutions(node.name, source, weight.extent, out, groups, **window)
 
 
 def _transposed_convolution(node: Node) -> list[Step]:
@@ -99,7 +77,7 @@ def _transposed_convolution(node: Node) -> list[Step]:
     if stride == kernel and dilation == ones:
         blocks = Tensor(f"{out.name}/blocks", (batch, outputs * groups * prod(kernel), *size))
         shape, none = (blocks.extent[1], channels // groups, *ones), [0] * len(size)
-        steps = _window(node.name, source, shape, blocks, groups, begin=none, end=none, **window)
+        steps = convolutions(node.name, source, shape, blocks, groups, begin=none, end=none, **window)
         return [*steps, view(f"{node.name}.places", blocks, out)]
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     wide = ((n - 1) * s + 1 for n, s in zip(size, stride, strict=True))
@@ -109,7 +87,7 @@ def _transposed_convolution(node: Node) -> list[Step]:
     if spread.elements == source.elements:  # a stride of 1 leaves nothing between
         between, spread = [], source
     shape = (outputs * groups, channels // groups, *kernel)
-    return [*between, *_window(node.name, spread, shape, out, groups, begin=begin, end=end, **window)]
+    return [*between, *convolutions(node.name, spread, shape, out, groups, begin=begin, end=end, **window)]
 
 
 def _around(node: Node, spread: Tensor, reach: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -255,6 +255,27 @@ def images(step: Step, count: int, out: Tensor) -> list[Step]:
     ]
 
 
+def convolutions(
+    name: str, source: Tensor, weight: Sequence[int], out: Tensor, groups: int, **window: list[int]
+) -> list[Step]:
+    """A convolution in one or two dimensions; one in three is one in two for each frame of the result.
+
+    A frame is then an image of all channels of the frames that the kernel spans, in depth.
+    """
+    batch, channels, *size = source.extent
+    outputs, inner, *kernel = weight
+    frames, depth = 1, 1
+    if len(size) == 3:
+        begin, end = window["begin"][0], window["end"][0]
+        reach = (kernel[0] - 1) * window["dilation"][0] + 1
+        frames, depth = (size[0] + begin + end - reach) // window["stride"][0] + 1, kernel[0]
+        size, kernel = size[1:], kernel[1:]
+        window = {kind: values[1:] for kind, values in window.items()}
+    image = Tensor(source.name, (1, channels * depth, *size))
+    step = convolution(name, image, (outputs, inner * depth, *kernel), out, groups=groups, **window)
+    return images(step, batch * frames, out)
+
+
 def product(name: str, left: Tensor, right: Tensor, out: Tensor) -> Step:
     """Matrix product [..., M, K] x [..., K, N] -> [..., M, N]; leading dimensions broadcast.
 

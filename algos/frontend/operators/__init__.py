@@ -7,11 +7,18 @@ from algos.frontend.operators.arithmetic import Arithmetic, Where
 from algos.frontend.operators.attention import Attention
 from algos.frontend.operators.hidden import HIDDEN, Hidden
 from algos.frontend.operators.joins import Join, Upsampling
-from algos.frontend.operators.movements import Embedding, Movement, Padding, Roll, Taken
+from algos.frontend.operators.movements import Embedding, Gathered, Movement, Padding, Roll, Taken
 from algos.frontend.operators.norms import BatchNorm, GroupNorm, MaskedSoftMax, Norm, SoftMax
 from algos.frontend.operators.pointwise import Clamp, Lookup, Power, Slopes
-from algos.frontend.operators.pooling import Adaptive, Reduction, Window
-from algos.frontend.operators.products import AddedProduct, Convolution, Linear, MatrixProduct
+from algos.frontend.operators.pooling import Adaptive, Figure, Ranking, Reduction, Window
+from algos.frontend.operators.products import (
+    AddedProduct,
+    Convolution,
+    GroupedProduct,
+    Linear,
+    MatrixProduct,
+    Transposed,
+)
 from algos.frontend.operators.scan import SelectiveScan
 from algos.frontend.operators.views import Flat, Permutation, View
 
@@ -22,6 +29,8 @@ OPERATORS: dict[str, Operator] = {
         Linear(),
         MatrixProduct(),
         AddedProduct(),
+        GroupedProduct(),
+        Transposed(),
         Attention(),
         Arithmetic(),
         Clamp(),
@@ -40,11 +49,14 @@ OPERATORS: dict[str, Operator] = {
         Window(),
         Adaptive(),
         Reduction(),
+        Figure(),
+        Ranking(),
         Join(),
         Padding(),
         Movement(),
         Roll(),
         Taken(),
+        Gathered(),
         Embedding(),
         Where(),
         Upsampling(),

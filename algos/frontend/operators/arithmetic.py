@@ -11,6 +11,7 @@ from algos.frontend.movement import beside
 from algos.frontend.operator import Call, Missing, Operator
 from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise
 from sim.network import Add, Multiply
+from sim.shapes import PassShape
 
 OPERATIONS = {
     "add": "add",
@@ -142,11 +143,42 @@ def number(value: object) -> torch.Tensor | None:
 
 
 class Where(Operator):
-    """Comparisons: elements of a region, 1 or 0."""
+    """Comparisons: elements of a region, 1 or 0; and what else chooses or combines element by element."""
 
-    names = ("where", "gt", "ge", "lt", "le", "eq", "ne", "logical_not")
+    names = (
+        *(
+            "where",
+            "gt",
+            "ge",
+            "lt",
+            "le",
+            "eq",
+            "ne",
+            "logical_not",
+            "logical_and",
+            "logical_or",
+            "logical_xor",
+        ),
+        *(
+            "bitwise_not",
+            "bitwise_and",
+            "bitwise_or",
+            "bitwise_xor",
+            "isnan",
+            "isinf",
+            "remainder",
+            "fmod",
+            "atan2",
+        ),
+    )
     elementwise = True
     fix = "compare with a number, and choose between functions of the same tensor"
 
     def steps(self, call: Call) -> list[Step]:
-        return [pointwise(call.name, Form.TABLE, call.source, call.out)]
+        """A table of one tensor; of several, what reads them all."""
+        read = [tensor for tensor in call.tensors if not tensor.constant or tensor.elements > 1]
+        if len(read) == 1:
+            return [pointwise(call.name, Form.TABLE, read[0], call.out)]
+        n, reads = call.out.elements, sum(tensor.elements for tensor in read)
+        shape = PassShape(call.name, "pool", n, 2, n, reads=0 if reads == 2 * n else reads)
+        return [Step(call.name, Form.BINARY, tuple(t.name for t in read), call.out.name, shape)]

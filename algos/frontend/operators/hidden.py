@@ -22,10 +22,6 @@ class Hidden(Operator):
 HIDDEN = {
     "lstm": "unroll it into linear layers and element-wise operators",
     "gru": "unroll it into linear layers and element-wise operators",
-    "conv3d": "give a network of 1-D or 2-D convolutions",
-    "conv_transpose1d": "use nn.Upsample and nn.Conv1d",
-    "conv_transpose2d": "use nn.Upsample and nn.Conv2d",
-    "conv_transpose3d": "use nn.Upsample and nn.Conv2d",
     "_native_multi_head_attention": "torch.backends.mha.set_fastpath_enabled(False)",
     "bilinear": "write it as linear layers and element-wise products",
     "_trilinear": "write it as linear layers and element-wise products",

@@ -220,3 +220,25 @@ class Embedding(Operator):
 
     def steps(self, call: Call) -> list[Step]:
         return [view(call.name, call.source, call.out)]
+
+
+class Gathered(Operator):
+    """Elements whose places the network may compute, one moved each."""
+
+    names = (
+        *("index", "gather", "masked_select", "index_put", "index_put_", "scatter", "scatter_add"),
+        *(
+            "scatter_reduce",
+            "masked_scatter",
+            "slice_scatter",
+            "diagonal_scatter",
+            "as_strided",
+            "bucketize",
+            "copy",
+        ),
+    )
+
+    def steps(self, call: Call) -> list[Step]:
+        first, *others = call.outputs
+        moved = work(call.name, "rearrange", call.active, first, first.elements)
+        return [moved, *(view(f"{call.name}.{n}", first, out) for n, out in enumerate(others, 1))]

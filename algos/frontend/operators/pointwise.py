@@ -7,8 +7,7 @@ from typing import ClassVar
 from algos.frontend.graph import Node
 from algos.frontend.lower import Lowering
 from algos.frontend.operator import Call, Missing, Operator
-from sim.errors import InputError
-from sim.importers.steps import Form, Step, pointwise, work
+from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise, work
 
 
 class Clamp(Operator):
@@ -36,15 +35,23 @@ class Lookup(Operator):
     """A table."""
 
     names: ClassVar[tuple[str, ...]] = (
+        "_to_copy",
         "abs",
+        "acos",
+        "asin",
+        "asinh",
         "atan",
         "ceil",
         "celu",
         "cos",
+        "cosh",
         "elu",
         "elu_",
         "erf",
+        "erfc",
+        "erfinv",
         "exp",
+        "exp2",
         "expm1",
         "floor",
         "gelu",
@@ -56,7 +63,9 @@ class Lookup(Operator):
         "leaky_relu",
         "leaky_relu_",
         "log",
+        "log10",
         "log1p",
+        "log2",
         "log_sigmoid",
         "mish",
         "mish_",
@@ -71,36 +80,45 @@ class Lookup(Operator):
         "silu",
         "silu_",
         "sin",
+        "sinh",
         "softplus",
         "softshrink",
         "sqrt",
         "square",
+        "tan",
         "tanh",
         "tanh_",
         "threshold",
+        "to",
+        "type_as",
+        "trunc",
     )
     elementwise = True
 
     def steps(self, call: Call) -> list[Step]:
-        return [pointwise(call.name, Form.TABLE, call.source, call.out)]
+        return [pointwise(call.name, Form.TABLE, (call.active or call.tensors)[0], call.out)]
 
 
 class Power(Lookup):
-    """Of a constant exponent."""
+    """Of a constant exponent, or else exp(e log x)."""
 
     names: ClassVar[tuple[str, ...]] = ("pow",)
 
     def steps(self, call: Call) -> list[Step]:
-        exponent = call["exponent"]
-        source = call["self"]
-        if not hasattr(source, "extent") or (hasattr(exponent, "extent") and not exponent.constant):
-            raise InputError(
-                f"node {call.name}",
-                call.operator,
-                "the exponent is computed by the network",
-                "make it a number",
-            )
-        return super().steps(call)
+        base, exponent, out = call["self"], call["exponent"], call.out
+        if not isinstance(exponent, Tensor) or exponent.constant or not isinstance(base, Tensor):
+            return super().steps(call)
+        steps, factor = [], Tensor(f"{out.name}/log", base.extent, base.constant)
+        if not base.constant:
+            steps.append(pointwise(f"{call.name}.log", Form.TABLE, base, factor))
+        elif base.elements == 1:
+            return super().steps(call)
+        scaled = Tensor(f"{out.name}/scaled", out.extent)
+        return [
+            *steps,
+            arithmetic(f"{call.name}.multiply", "multiply", factor, exponent, scaled),
+            pointwise(f"{call.name}.exp", Form.TABLE, scaled, out),
+        ]
 
 
 class Slopes(Lookup):

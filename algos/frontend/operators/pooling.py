@@ -177,6 +177,33 @@ class Adaptive(Operator):
             )
 
 
+class Figure(Operator):
+    """A figure of some axes that no layer of integers gives, or of all elements before each."""
+
+    names = (
+        *("argmax", "argmin", "any", "prod", "linalg_vector_norm", "median", "histc"),
+        *("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"),
+    )
+    fix = "use a mean or a sum over all positions"
+
+    def steps(self, call: Call) -> list[Step]:
+        return [work(call.name, "pool", call.active, call.out, call.source.elements)]
+
+
+class Ranking(Operator):
+    """The largest first: as many passes as are asked for, or a bitonic network, log n (log n + 1) / 2 passes of n."""
+
+    names = ("topk", "sort", "kthvalue")
+    fix = "leave the choice to the host"
+
+    def steps(self, call: Call) -> list[Step]:
+        source = call.source
+        n = source.extent[call.arguments.get("dim") or -1] if source.extent else 1
+        bits = max(1, (n - 1).bit_length())
+        passes = min(bits * (bits + 1) // 2, call.arguments.get("k") or n)
+        return [work(call.name, "pool", [source], call.out, source.elements * passes)]
+
+
 class Reduction(Operator):
     """Over some axes."""
 

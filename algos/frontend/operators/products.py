@@ -14,47 +14,50 @@ from algos.frontend.layout import of_axes
 from algos.frontend.lower import Lowering, ratio
 from algos.frontend.operator import Call, Missing, Operator
 from sim.errors import InputError
-from sim.importers.steps import Step, Tensor, arithmetic, convolution, product
+from sim.importers.steps import Step, Tensor, arithmetic, convolutions, product, view, work
 from sim.network import MatMul
 
 
-class Convolution(Operator):
-    """One or two dimensions; its weights are constant."""
+def constant_weight(call: Call) -> Tensor:
+    """Of a convolution.
 
-    names = ("conv1d", "conv2d", "convolution")
+    Raises:
+        InputError: the network computes it.
+    """
+    weight: Tensor = call["weight"]
+    if not weight.constant:
+        raise InputError(
+            f"node {call.name}",
+            weight.name,
+            "the weights are computed by the network",
+            "make them a parameter",
+        )
+    return weight
+
+
+class Convolution(Operator):
+    """One, two or three dimensions; its weights are constant."""
+
+    names = ("conv1d", "conv2d", "conv3d", "convolution")
 
     def steps(self, call: Call) -> list[Step]:
-        weight = call["weight"]
         if call.arguments.get("transposed"):
-            raise InputError(
-                f"node {call.name}",
-                call.operator,
-                "transposed convolutions are not supported",
-                "use nn.Upsample and a convolution",
-            )
-        if not weight.constant:
-            raise InputError(
-                f"node {call.name}",
-                weight.name,
-                "the weights are computed by the network",
-                "make them a parameter",
-            )
+            return transposed(call)
+        weight = constant_weight(call)
         axes = len(weight.extent) - 2
         dilation = per_axis(call["dilation"], axes)
         begin, end = margins(call["padding"], weight.extent[2:], dilation)
-        return [
-            convolution(
-                call.name,
-                call["input"],
-                weight.extent,
-                call.out,
-                stride=per_axis(call["stride"], axes),
-                dilation=dilation,
-                begin=begin,
-                end=end,
-                groups=call["groups"],
-            )
-        ]
+        return convolutions(
+            call.name,
+            call["input"],
+            weight.extent,
+            call.out,
+            call["groups"],
+            stride=per_axis(call["stride"], axes),
+            dilation=dilation,
+            begin=begin,
+            end=end,
+        )
 
     def lower(self, node: Node, to: Lowering) -> None:
         weight, source = node["weight"], node["input"]
@@ -75,6 +78,31 @@ class Convolution(Operator):
             (values + [fill] * 2)[:2] for values, fill in ((stride, 1), (begin, 0), (dilation, 1))
         )
         made.lower(to, source)
+
+
+class Transposed(Operator):
+    """Every weight meets every element of the input."""
+
+    names = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    fix = "use nn.Upsample and a convolution"
+
+    def steps(self, call: Call) -> list[Step]:
+        return transposed(call)
+
+
+def transposed(call: Call) -> list[Step]:
+    """A 1x1 convolution that gives each element of the input a block, as channels; where blocks are larger than the
+    stride they are added up where they overlap."""
+    weight, source, out = constant_weight(call), call["input"], call.out
+    (batch, channels, *size), (_, outputs, *kernel) = source.extent, weight.extent
+    groups, axes, ones, none = call["groups"], len(size), [1] * len(size), [0] * len(size)
+    blocks = Tensor(f"{out.name}/blocks", (batch, outputs * groups * prod(kernel), *size))
+    shape = (blocks.extent[1], channels // groups, *ones)
+    window = {"stride": ones, "dilation": ones, "begin": none, "end": none}
+    steps = convolutions(call.name, source, shape, blocks, groups, **window)
+    if per_axis(call["stride"], axes) == kernel and per_axis(call["dilation"], axes) == ones:
+        return [*steps, view(f"{call.name}.places", blocks, out)]
+    return [*steps, work(f"{call.name}.overlaps", "pool", [blocks], out, blocks.elements)]
 
 
 class Linear(Operator):
@@ -130,6 +158,22 @@ class MatrixProduct(Operator):
         count = prod(left.extent[:-2])
         to.add(MatMul(name, (a.tensor, b.tensor), count, transposed, m, s, out.zero_point, out.low, out.high))
         to.settle(tail, name, out)
+
+
+class GroupedProduct(Operator):
+    """Each token times the matrix of its expert: as many products as with one matrix, and the weights of all."""
+
+    names = ("_grouped_mm",)
+    fix = "give each expert a linear layer of its own"
+
+    def steps(self, call: Call) -> list[Step]:
+        left, right = call["self"], call["mat2"]
+        (tokens, inner), (experts, _, columns) = left.extent[-2:], right.extent[-3:]
+        parts = experts if tokens % experts == 0 else 1
+        each = Tensor(left.name, (parts, tokens // parts, inner), left.constant)
+        return [
+            product(call.name, each, Tensor(right.name, (parts, inner, columns), right.constant), call.out)
+        ]
 
 
 class AddedProduct(Operator):

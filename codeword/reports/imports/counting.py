@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 _ATEN = torch.ops.aten
 
@@ -35,15 +36,17 @@ FORMULAS: dict[Any, Callable[..., int]] = {
 
 
 class Counter(TorchDispatchMode):
-    """Counts what runs.
+    """Counts what runs on the arguments or on what comes of them; products of constants are no work of a network.
 
     Attributes:
         macs: so far.
+        live: the memories that depend on the arguments.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[Any]) -> None:
         super().__init__()
         self.macs = 0
+        self.live = _memories(arguments)
 
     def __torch_dispatch__(
         self,
@@ -53,14 +56,25 @@ class Counter(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         out = func(*args, **(kwargs or {}))
+        given, written = _memories((args, kwargs)), _memories(out)
+        if self.live.isdisjoint(given):
+            self.live -= written - given  # a new tensor, where one that depended on the arguments lay before
+            return out
+        self.live |= written
         if (formula := FORMULAS.get(func.overloadpacket)) is not None:
             self.macs += formula(out, *args)
         return out
 
 
+def _memories(tensors: Any) -> set[int]:
+    """Of all tensors in it; views share one."""
+    leaves = tree_leaves(tensors)
+    return {leaf.untyped_storage()._cdata for leaf in leaves if isinstance(leaf, torch.Tensor)}
+
+
 def macs(module: nn.Module, arguments: Sequence[Any]) -> int:
     """Of one run in evaluation mode, attention spelled out."""
     torch.backends.mha.set_fastpath_enabled(False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Counter() as counter:
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Counter(arguments) as counter:
         module.eval()(*arguments)
     return counter.macs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import signature
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from codeword.reports.imports.modules import Built, Module, Tensors
 
 TOKENS = 32
 LAYERS = 2
+EXPERTS = 16
+"""At most: those of one layer may take more memory than a machine has."""
 
 _DEPTHS = (
     *("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers"),
@@ -23,7 +26,11 @@ _DEPTHS = (
 
 
 def transformers() -> Iterator[Module]:
-    """Every architecture of AutoModel, by the name of its class."""
+    """Every ninth architecture of AutoModel, in the order of the package."""
+    yield from islice(_architectures(), 0, None, 9)
+
+
+def _architectures() -> Iterator[Module]:
     auto = import_module("transformers.models.auto.modeling_auto")
     seen = set()
     for config in auto.MODEL_MAPPING:
@@ -56,6 +63,8 @@ def _config(config_class: Any) -> Any:
     config = config_class()
     depths = {name: LAYERS for name in _DEPTHS if isinstance(getattr(config, name, None), int)}
     for name, value in vars(config).items():
+        if "experts" in name and "per" not in name and isinstance(value, int):
+            depths[name] = min(value, EXPERTS)
         if hasattr(value, "to_dict") and name.endswith("_config"):
             depths[name] = _config(type(value)).to_dict()
     for one in (depths, {k: v for k, v in depths.items() if isinstance(v, int)}, {}):

@@ -67,14 +67,19 @@ def _zeros(argument: Any) -> Any:
 
 
 def torchvision() -> Iterator[Module]:
-    """Every model but those that are quantized already, at the size that its weights are for, or the least."""
+    """Every model at the least size that its weights are for, but those that are quantized already and detectors,
+    where the size of what follows the network depends on the picture."""
     models = import_module("torchvision.models")
     for name in models.list_models():
-        if not name.startswith("quantized_"):
-            yield Module(name, lambda name=name: (Tensors(_detector(models, name)), _pictures(models, name)))  # type: ignore[misc]
+        if not name.startswith("quantized_") and "detection" not in _file(models, name):
+            yield Module(name, lambda name=name: (Tensors(_plain(models, name)), _pictures(models, name)))  # type: ignore[misc]
 
 
-def _detector(models: Any, name: str) -> nn.Module:
+def _file(models: Any, name: str) -> str:
+    return str(models.get_model_builder(name).__module__)
+
+
+def _plain(models: Any, name: str) -> nn.Module:
     parameters = signature(models.get_model_builder(name)).parameters
     found: nn.Module = models.get_model(
         name, weights=None, **({"weights_backbone": None} if "weights_backbone" in parameters else {})
@@ -83,11 +88,9 @@ def _detector(models: Any, name: str) -> nn.Module:
 
 
 def _pictures(models: Any, name: str) -> tuple[Any, ...]:
-    module = models.get_model_builder(name).__module__
-    if "detection" in module:
-        return ([torch.rand(3, 320, 320)],)
+    module = _file(models, name)
     if "video" in module:
-        size = 224 if name.startswith(("mvit", "swin")) else 112
+        size = 224 if name.startswith(("mvit", "s3d", "swin")) else 112
         return (torch.rand(1, 3, 16, size, size),)
     if "optical_flow" in module:
         return torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128)
@@ -99,11 +102,11 @@ def _pictures(models: Any, name: str) -> tuple[Any, ...]:
 
 
 def timm() -> Iterator[Module]:
-    """The first and the last model of every file of the package, at its own input size."""
+    """The first model of two of three files of the package, at its own input size."""
     package = import_module("timm")
-    for file in package.list_modules():
-        names = package.list_models(module=file)
-        for name in dict.fromkeys((names[0], names[-1])) if names else ():
+    for place, file in enumerate(package.list_modules()):
+        if place % 3 < 2:
+            (name, *_) = package.list_models(module=file)
             yield Module(name, lambda name=name: _timm(package, name))  # type: ignore[misc]
 
 
@@ -113,11 +116,11 @@ def _timm(package: Any, name: str) -> Built:
     return module, (torch.rand(1, *size),)
 
 
-_ENCODERS = ("resnet18", "mobilenet_v2", "efficientnet-b0", "mit_b0", "timm-regnetx_002", "densenet121")
+_ENCODERS = ("resnet18", "mit_b0")
 
 
 def segmentation_models() -> Iterator[Module]:
-    """Every architecture on six encoders, as far as the package builds them, 256x256."""
+    """Every architecture on an encoder of convolutions and one of attention, 256x256."""
     package = import_module("segmentation_models_pytorch")
     for architecture in package.MODEL_ARCHITECTURES_MAPPING:
         for encoder in _ENCODERS if architecture != "dpt" else ("tu-vit_tiny_patch16_224.augreg_in21k",):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from typing import Any
 
 from codeword.reports.imports.sources import SOURCES
 from codeword.reports.registry import Task
 from codeword.reports.render import markdown
 from sim.files import write_whole
+
+_REFUSED = ("refused", "failed", "differs")
 
 _NAMED = 4  # networks of one reason
 
@@ -18,18 +21,29 @@ def run(task: Task) -> None:
     figures = task.figures()
     sources = [source for source in SOURCES if source.name in figures]
     rows = []
-    reasons = []
+    reasons, absent = [], []
     for source in sources:
         networks = figures[source.name]["networks"]
         count = Counter(network["outcome"] for network in networks)
-        tried = len(networks) - count["absent"]
+        built = len(networks) - count["absent"]
         taken = count["equal"] + count["unchecked"] + count["differs"]
-        share = f" ({taken / tried:.0%})" if tried else ""
+        share = f" ({taken / built:.0%})" if built else ""
         name = f"{source.name} {figures[source.name]['version']}"
         checked = f"{count['equal']} of {count['equal'] + count['differs']}, by {source.counter}"
-        rows.append((name, source.what, str(tried), f"{taken}{share}", checked, str(count["absent"])))
-        reasons += [(source.name, *reason) for reason in _reasons(networks)]
-    columns = ("source", "what", "networks", "accepted", "MACs equal", "not tried")
+        rows.append(
+            (
+                name,
+                source.what,
+                str(figures[source.name]["listed"]),
+                str(len(networks)),
+                str(built),
+                f"{taken}{share}",
+                checked,
+            )
+        )
+        reasons += [(source.name, *reason) for reason in _reasons(networks, _REFUSED)]
+        absent += [(source.name, *reason) for reason in _reasons(networks, ("absent",))]
+    columns = ("source", "what", "networks", "tried", "built", "accepted", "MACs equal")
     parts = [
         "# Networks of others",
         _INTRODUCTION,
@@ -37,6 +51,9 @@ def run(task: Task) -> None:
         "## Refused, and why",
         "A network is in the row of its first reason. *failed*: not by a message but by an exception.",
         markdown.table(("source", "networks", "why", "for example"), reasons),
+        "## Not built, and why",
+        "What the package itself says; a network of one of these rows is in none of the above.",
+        markdown.table(("source", "networks", "why", "for example"), absent),
         _QUANTIZED,
     ]
     write_whole(task.out.with_suffix(".md"), "\n\n".join(parts) + "\n")
@@ -44,8 +61,10 @@ def run(task: Task) -> None:
 
 _INTRODUCTION = """Made by `codeword report imports` from the packages named, as far as they are installed: every
 network is imported as it comes, with random weights or none, and the multiply-accumulates of its layers are
-compared with a count by other means. *Not tried*: what its own package does not build, or does not run on one
-picture, one row of tokens or one sound."""
+compared with a count by other means. *Networks*: all that the rule names. *Tried*: of these so far; where they are
+fewer, a run was interrupted, and they are no fair sample (what an earlier importer refused comes last). *Built*: what
+its own package builds and runs on one picture, one row of tokens or one sound; accepted are so many of these. Each
+network has a process of its own, 120 seconds of a processor and 12 GiB."""
 
 _QUANTIZED = """## Quantized networks
 
@@ -72,11 +91,11 @@ like a .safetensors network. Programs of PT2E go through `algos.frontend.pt2e.im
   the host, and said."""
 
 
-def _reasons(networks: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def _reasons(networks: list[dict[str, Any]], outcomes: Collection[str]) -> list[tuple[str, str, str]]:
     """How many, why, and some names; the most frequent first."""
     found = defaultdict(list)
     for network in networks:
-        if network["outcome"] in ("refused", "failed", "differs"):
+        if network["outcome"] in outcomes:
             why = network.get("why") or "MACs differ"
             mark = "failed: " if network["outcome"] == "failed" else ""
             found[mark + why.replace("|", "/")].append(network["name"])

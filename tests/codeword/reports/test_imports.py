@@ -11,7 +11,7 @@ from torch import nn
 
 from codeword.reports.imports import counting, survey, text
 from codeword.reports.imports.modules import Module, built
-from codeword.reports.imports.sources import Case, Counts, NotToBeHad, Source
+from codeword.reports.imports.sources import Case, Counts, Source
 from codeword.reports.registry import Task
 from sim.errors import InputError
 
@@ -30,6 +30,23 @@ def test_products_by_hand(module: nn.Module, shape: tuple[int, ...], macs: int) 
     assert counting.macs(module, given) == macs
 
 
+class _Places(nn.Module):
+    """Adds what comes of constants alone, and writes its input into zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.table = nn.Linear(4, 4), nn.Parameter(torch.rand(3, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = torch.zeros(3, 4)
+        wide[:2] = x
+        return self.own(wide) + self.own(self.table)
+
+
+def test_products_of_constants_are_not_counted() -> None:
+    assert counting.macs(_Places(), (torch.rand(2, 4),)) == 3 * 4 * 4
+
+
 class _Asks(nn.Module):
     """Looks at a value, which a tensor without values does not have."""
 
@@ -46,23 +63,23 @@ def test_modules_without_values_where_it_goes() -> None:
     assert macs == 64
 
 
-def _absent() -> Counts:
-    raise NotToBeHad("no such weights")
+def _absent() -> None:
+    raise OSError("no such weights")
 
 
-def _refused() -> Counts:
+def _refused(_: None) -> Counts:
     raise InputError("node a.b", "Loop", "this operator | is not supported", "leave it out")
 
 
-def _failed() -> Counts:
+def _failed(_: None) -> Counts:
     raise ZeroDivisionError("a traceback")
 
 
 CASES = [
-    Case("same", lambda: Counts(5, 5)),
-    Case("other", lambda: Counts(5, 6)),
-    Case("alone", lambda: Counts(5, None)),
-    Case("absent", _absent),
+    Case("same", lambda _: Counts(5, 5)),
+    Case("other", lambda _: Counts(5, 6)),
+    Case("alone", lambda _: Counts(5, None)),
+    Case("absent", lambda _: Counts(5, 5), _absent),
     Case("refused", _refused),
     Case("failed", _failed),
 ]
@@ -89,7 +106,25 @@ def test_outcomes_and_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len((task.work / "ours.jsonl").read_text().splitlines()) == len(CASES)
     text.run(task)
     page = task.out.with_suffix(".md").read_text()
-    assert "| six | 5 | 3 (60%) | 1 of 2, by hand | 1 |" in page
+    assert "| six | 6 | 6 | 5 | 3 (60%) | 1 of 2, by hand |" in page
     assert "Loop: this operator / is not supported | refused |" in page
     assert "failed: ZeroDivisionError('a traceback') | failed |" in page
+    assert "| ours | 1 | OSError: no such weights | absent |" in page
     assert "no-such-package" not in page
+
+
+def test_a_process_that_dies_says_at_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "SECONDS", 1)
+    monkeypatch.setattr(survey, "MEMORY", 1 << 34)
+
+    def endless(_: object = None) -> Counts:
+        while True:
+            pass
+
+    def greedy(_: object = None) -> Counts:
+        return Counts(len(bytes(1 << 35)), None)
+
+    said = {"outcome": "absent", "why": "takes more than 1 processor seconds"}
+    assert survey._outcome(Case("endless", lambda _: Counts(5, 5), endless)) == said
+    assert survey._outcome(Case("endless", endless)) == {**said, "outcome": "failed"}
+    assert survey._outcome(Case("greedy", greedy))["why"] == "MemoryError()"

@@ -23,21 +23,29 @@ def run(task: Task) -> None:
     for entry in ENTRIES:
         if entry.package != "ours" and find_spec(entry.package) is None:
             print(f"{entry.name}: {entry.package} is not installed")
-        elif not (task.work / f"{entry.name}.json").exists():
-            print(f"{entry.name}: {_measured(entry, task.work)}", flush=True)
+        elif not _done(record := task.work / f"{entry.name}.json"):
+            print(f"{entry.name}: {_measured(entry, record)}", flush=True)
     write_whole(task.out, json.dumps(collected(task.work), indent=1) + "\n")
 
 
-def _measured(entry: Entry, work: Path) -> str:
-    """How a process of its own ended; what it found until then is in the work folder."""
-    command = [sys.executable, "-m", "codeword.reports.zoo.one", entry.name, str(work)]
+def _done(record: Path) -> bool:
+    return record.exists() and bool(json.loads(record.read_text()).keys() & {"rtl", "ended"})
+
+
+def _measured(entry: Entry, record: Path) -> str:
+    """How a process of its own ended, which its record says too if it was not well."""
+    command = [sys.executable, "-m", "codeword.reports.zoo.one", entry.name, str(record.parent)]
     try:
-        ended = subprocess.run(command, timeout=SECONDS, capture_output=True, text=True)
+        process = subprocess.run(command, timeout=SECONDS, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
-        return f"not done in {SECONDS} seconds"
-    if ended.returncode:
-        return f"status {ended.returncode}: {ended.stderr.strip().splitlines()[-1:]}"
-    return "done"
+        ended = f"not done in {SECONDS} seconds"
+    else:
+        if not process.returncode:
+            return "done"
+        ended = " ".join([f"status {process.returncode}", *process.stderr.strip().splitlines()[-1:]])
+    if record.exists():
+        write_whole(record, json.dumps(json.loads(record.read_text()) | {"ended": ended}, indent=1) + "\n")
+    return ended
 
 
 def collected(work: Path) -> list[Any]:

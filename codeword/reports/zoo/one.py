@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from algos.frontend.export import Quantized, quantize
 from algos.methods.registry import METHODS
 from codeword import api, inputs
 from codeword.reports.zoo import excerpts, modules, synthetic
-from codeword.reports.zoo.settings import ENGINE, RTL, SIMULATOR, D, K
+from codeword.reports.zoo.settings import ENGINE, RTL, SIMULATOR, WEIGHTS, D, K
 from rtl.verify.verify import verify_network
 from sim.errors import InputError
 from sim.files import write_whole
@@ -121,12 +122,22 @@ def _decibels(value: float) -> float | None:
 
 def _clustered(module: nn.Module, batches: list[Tensor]) -> tuple[Quantized, dict[str, Any]]:
     """Codebooks by k-means, no training; integers beside the float network of the codebooks."""
-    module = copy.deepcopy(module)
-    prepared = METHODS["vq"].prepare(module, k=K, d=D, epochs=0, batches=batches)
+    module, method = copy.deepcopy(module), METHODS["vq"]
+    options: dict[str, Any] = {"k": K, "d": D, "epochs": 0, "batches": batches}
+    planned = method.plan(module, **options).targets
+    sizes = {name: target.layer.weight.numel() for name, target in planned.items()}
+    smallest = sorted(sizes, key=sizes.__getitem__)
+    total = accumulate(map(sizes.__getitem__, smallest))
+    taken = [
+        name
+        for n, (name, weights) in enumerate(zip(smallest, total, strict=True))
+        if not n or weights <= WEIGHTS
+    ]
+    prepared = method.prepare(module, include=taken, **options)
     bits = prepared.plan.bits
     found = quantize(prepared.finish(), batches, allow="*")
-    share = {"coded_layers": len(prepared.plan.targets), "coded_weights": bits.weights}
-    return found, share | {"bits_per_weight": round(bits.per_weight, 3)}
+    layers = {"coded_layers": len(taken), "layers_to_code": len(planned), "coded_weights": bits.weights}
+    return found, layers | {"bits_per_weight": round(bits.per_weight, 3)}
 
 
 def _image(network: Network, batch: Tensor) -> np.ndarray:

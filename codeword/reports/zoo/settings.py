@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 K, D = 16, 4
-"""Of plain k-means: one bit a weight and the codebooks; what a codebook of `ews-cms-4` holds."""
+"""Of plain k-means: one bit a weight and the codebooks; what a codebook of `ews-c-4` holds."""
+
+WEIGHTS = 2**20
+"""That are clustered: k-means of all layers of the larger modules takes an hour."""
 
 ENGINE: dict[str, tuple[str, list[str]]] = {
     "int8": ("ews-64", []),
-    "vq": ("ews-cms-64", [f"codeword_length={D}"]),
+    "vq": ("ews-c-64", [f"codeword_length={D}"]),
 }
 """Machine and settings of the engine's run, by network."""
 
-RTL = {False: "ews-4", True: "ews-cms-4"}
+RTL = {False: "ews-4", True: "ews-c-4"}
 """With codebooks or without."""
 
 SIMULATOR = "verilator"
@@ -25,6 +28,10 @@ OFFSET = 1.0
 HEAD = 0.02
 """Standard deviation of parameters that are all zero: their module would compute nothing."""
 
+TOKEN = 1.0
+"""Standard deviation of class tokens: as large as the patches beside them. From 0 on, where packages begin, the norm
+behind enlarges what INT8, one scale for all tokens, makes of them."""
+
 BATCHES, SAMPLES = 2, 2
 """Of the calibration."""
 
@@ -35,7 +42,8 @@ of some of these, although each layer alone is above 26 dB), and a trained one d
 * A batch norm has a gain of 1 and an offset of {OFFSET:g}, in standard deviations: the ReLU behind cuts little off.
 * One that ends a residual branch, which is found in the recorded graph, has a gain of {BRANCH:g} and no offset.
 * Means and variances are those of the calibration batches, {BATCHES} of {SAMPLES} samples.
-* Matrices that a package leaves at zero (class tokens, heads) are normal with a deviation of {HEAD:g}.
+* Class tokens are normal with a deviation of {TOKEN:g}, as large as what is beside them; matrices that a package leaves
+  at zero (heads) with one of {HEAD:g}.
 
-Networks without batch norms stay as their packages initialise them. Samples are standard normal; half the power of a
+Everything else stays as their packages initialise them. Samples are standard normal; half the power of a
 picture lies in the lowest eighth of its frequencies."""

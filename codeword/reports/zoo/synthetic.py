@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from algos.frontend.graph import Graph, Node, Value
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import record
-from codeword.reports.zoo.settings import BATCHES, BRANCH, HEAD, OFFSET, SAMPLES
+from codeword.reports.zoo.settings import BATCHES, BRANCH, HEAD, OFFSET, SAMPLES, TOKEN
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -38,11 +38,14 @@ def settle(module: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     """Gives weights as the package initialises them the batch norms of a trained network.
 
     Every batch norm has an offset of `OFFSET` and a gain of 1, one that ends a residual branch no offset and a gain
-    of `BRANCH`, and the means and variances of the batches. Parameters of matrices that are all zero become normal.
+    of `BRANCH`, and the means and variances of the batches. Class tokens become normal of `TOKEN`,
+    matrices that are all zero of `HEAD`.
     """
     with torch.no_grad():
         for parameter in module.parameters():
-            if parameter.ndim > 1 and not parameter.any():
+            if parameter.ndim == 3 and parameter.shape[:2] == (1, 1):
+                nn.init.normal_(parameter, std=TOKEN)
+            elif parameter.ndim > 1 and not parameter.any():
                 nn.init.normal_(parameter, std=HEAD)
         norms = {name: part for name, part in module.named_modules() if isinstance(part, _NORMS)}
         if not norms:

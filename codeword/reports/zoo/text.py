@@ -53,7 +53,7 @@ def complete(module: dict[str, Any]) -> bool:
 
 _COLUMNS = (
     *("module", "of", "weights", "parameters", "layers", "INT8 dB", "correlation", "worst layer alone"),
-    *("VQ bits", "VQ dB", "bit-exact"),
+    *("coded", "VQ bits", "VQ dB", "bit-exact"),
 )
 
 _INTRODUCTION = (
@@ -67,8 +67,9 @@ _COLUMN_NOTES = f"""* *Layers*: of the network of integers. Norms are folded, wh
 * *INT8 dB*: power of the output over that of its error against the float module, *measured* on the first calibration
   batch, all layers in integers; *correlation* of the two. *Worst layer alone*: the least such figure of one layer in
   integers on rounded floats.
-* *VQ*: `METHODS["vq"]`, k-means with {settings.K} codewords of {settings.D} weights, on all convolutions and linear
-  layers but the first, the last and depth-wise ones, without training. *Bits* a weight of these layers, codebooks
+* *VQ*: `METHODS["vq"]`, k-means with {settings.K} codewords of {settings.D} weights, without training, on convolutions
+  and linear layers, none of them first, last or depth-wise; *coded*: how many of these, the smallest first, until
+  {settings.WEIGHTS:,} weights are reached. *Bits* a weight of these layers, codebooks
   included, *counted*. *VQ dB*: the integers against the float network **of the same codebooks**: what INT8 adds. What
   clustering itself costs is not asked of weights that nobody trained.
 * *Bit-exact*: on one sample every tensor of the engine, on {settings.ENGINE["int8"][0]} dense and on
@@ -97,6 +98,7 @@ def _row(module: dict[str, Any]) -> tuple[str, ...]:
         _decibels(int8, "sqnr_db"),
         f"{int8['correlation']:.4f}" if "correlation" in int8 else "-",
         f"{_decibels(int8, 'worst_alone_db')} `{int8['worst']}`" if "worst" in int8 else "-",
+        f"{vq['coded_layers']} of {vq['layers_to_code']}" if "coded_layers" in vq else "-",
         f"{vq['bits_per_weight']:.2f}" if "bits_per_weight" in vq else "-",
         _decibels(vq, "sqnr_db"),
         " ".join(_exact(module.get(f"{name}_engine", {})) for name in ("int8", "vq")),
@@ -127,12 +129,12 @@ def kinds(modules: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     for kind, count in sorted(having.items()):
         name, found = shown.get(kind, ("", {}))
         label = f"{kind} ({count} modules)" if count > 1 else kind
+        where = f"{name} `{found['layer']}`" if found else "-"
         if "equal" not in found:
-            why = found.get("refused") or found.get("failed") or "not run"
-            rows.append((label, name, found.get("accelerator", "-"), "-", "-", why))
+            why = found.get("refused", "not run")
+            rows.append((label, where, found.get("accelerator", "-"), "-", "-", why))
             continue
         outcome = "equal" if found["equal"] else "**differs**"
-        where = f"{name} `{found['layer']}`"
         counted = f"{found['words']:,}", f"{found['cycles_rtl']:,}"
         rows.append((label, where, found["accelerator"], *counted, outcome))
     return rows
@@ -145,6 +147,5 @@ def _refusals(module: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             if outcome in module[step]:
                 mark = "failed: " if outcome == "failed" else ""
                 yield module["name"], STEPS[step], mark + module[step][outcome]
-    if done[-1:] != ["rtl"]:
-        last = STEPS[done[-1]] if done else "nothing"
-        yield module["name"], "-", f"ended after {last}: memory or time"
+    if "ended" in module:
+        yield module["name"], next(STEPS[step] for step in STEPS if step not in done), module["ended"]

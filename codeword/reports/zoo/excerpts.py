@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 
 from sim.network import Add, AveragePool, CodebookWeight, Conv, Layer, Network, Pool, TensorSpec
 
-MOST_MACS = 20_000_000
-"""Of an excerpt: a million cycles and more of 16 multipliers."""
-
 
 @dataclass(frozen=True)
 class Excerpt:
@@ -31,8 +28,6 @@ def smallest(network: Network) -> dict[str, Excerpt]:
     """One excerpt of each kind that the RTL has, the one with the fewest MACs."""
     found: dict[str, Excerpt] = {}
     for excerpt in _excerpts(network):
-        if excerpt.network.macs > MOST_MACS:
-            continue
         if excerpt.kind not in found or excerpt.network.macs < found[excerpt.kind].network.macs:
             found[excerpt.kind] = excerpt
     return found

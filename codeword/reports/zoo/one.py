@@ -25,7 +25,7 @@ from algos.frontend.export import Quantized, quantize
 from algos.methods.registry import METHODS
 from codeword import api, inputs
 from codeword.reports.zoo import excerpts, modules, synthetic
-from codeword.reports.zoo.settings import ENGINE, RTL, SIMULATOR, WEIGHTS, D, K
+from codeword.reports.zoo.settings import ENGINE, RTL, WEIGHTS, D, K
 from rtl.verify.verify import verify_network
 from sim.errors import InputError
 from sim.files import write_whole
@@ -154,8 +154,10 @@ def _rtl(simulated: list[Simulation], folder: Path) -> dict[str, Any]:
         cuts = excerpts.smallest(run.network)
         kinds += [kind for kind in cuts if kind not in kinds]
         for kind, cut in cuts.items():
-            if kind not in known | shown.keys():
-                shown[kind] = {"layer": cut.layer, **_verified(cut, run.tensors[cut.reads])}
+            accelerator, simulator, most = RTL[kind.endswith(", codebook")]
+            if kind not in known | shown.keys() and cut.network.macs <= most:
+                found = _verified(cut, run.tensors[cut.reads], accelerator, simulator)
+                shown[kind] = {"layer": cut.layer, "accelerator": accelerator, **found}
     return {"kinds": kinds, "shown": shown}
 
 
@@ -164,14 +166,12 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _verified(cut: excerpts.Excerpt, ifmap: np.ndarray) -> dict[str, Any]:
-    accelerator = RTL[cut.kind.endswith(", codebook")]
+def _verified(cut: excerpts.Excerpt, ifmap: np.ndarray, accelerator: str, simulator: str) -> dict[str, Any]:
     try:
-        found = verify_network(inputs.accelerator(accelerator), cut.network, ifmap, SIMULATOR)
+        found = verify_network(inputs.accelerator(accelerator), cut.network, ifmap, simulator)
     except InputError as error:
-        return {"accelerator": accelerator, "refused": _line(error)}
+        return {"refused": _line(error)}
     return {
-        "accelerator": accelerator,
         "equal": found.equal,
         "words": found.words_compared,
         "cycles_model": found.cycles_model,

@@ -14,10 +14,9 @@ ENGINE: dict[str, tuple[str, list[str]]] = {
 }
 """Machine and settings of the engine's run, by network."""
 
-RTL = {False: "ews-4", True: "ews-c-4"}
-"""With codebooks or without."""
-
-SIMULATOR = "verilator"
+RTL = {False: ("ews-4", "verilator", 4_000_000), True: ("ews-c-4", "icarus", 200_000)}
+"""Machine, simulator and most MACs of an excerpt, with codebooks or without: Icarus needs no build, and clustered
+layers of every kind are small somewhere."""
 
 BRANCH = 0.2
 """Gain of the batch norm that ends a residual branch; networks are often trained from 0 there."""

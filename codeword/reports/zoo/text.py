@@ -76,10 +76,10 @@ _COLUMN_NOTES = f"""* *Layers*: of the network of integers. Norms are folded, wh
   {settings.ENGINE["vq"][0]} with codebooks, equals the functional model's."""
 
 _RTL = f"""The RTL has convolutions, linear layers, additions and pools; the others run in the engine alone. Of each
-kind the smallest layer of the first module that has it runs on the RTL with the input that it has in that network,
-behind the convolutions that its machine needs before it: {settings.RTL[False]}, with codebooks {settings.RTL[True]},
-on {settings.SIMULATOR}. *Equal*: all words, cycles and counters are the engine's. A kind is one for all modules that
-have it: the proof is of the kind, not of every layer."""
+kind the smallest layer of the first module that has a small one runs on the RTL with the input that it has in that
+network, behind the convolutions that its machine needs before it: on {settings.RTL[False][0]} up to
+{settings.RTL[False][2]:,} MACs, with codebooks on {settings.RTL[True][0]} up to {settings.RTL[True][2]:,}. *Equal*: all
+words, cycles and counters are the engine's. The proof is of the kind, not of every layer of every module."""
 
 
 def _row(module: dict[str, Any]) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ def kinds(modules: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         label = f"{kind} ({count} modules)" if count > 1 else kind
         where = f"{name} `{found['layer']}`" if found else "-"
         if "equal" not in found:
-            why = found.get("refused", "not run")
+            why = found.get("refused", "not run, its layers are large")
             rows.append((label, where, found.get("accelerator", "-"), "-", "-", why))
             continue
         outcome = "equal" if found["equal"] else "**differs**"

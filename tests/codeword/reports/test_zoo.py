@@ -99,9 +99,9 @@ def entry(name: str, build: type[nn.Module]) -> modules.Entry:
 def test_a_module_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
 
-    def verified(cut: excerpts.Excerpt, ifmap: np.ndarray) -> dict[str, Any]:
+    def verified(cut: excerpts.Excerpt, ifmap: np.ndarray, *_: Any) -> dict[str, Any]:
         ran.append(cut.kind)
-        return {"accelerator": "ews-4", "equal": True, "words": ifmap.size, "cycles_rtl": 7}
+        return {"equal": True, "words": ifmap.size, "cycles_rtl": 7}
 
     monkeypatch.setattr(one, "_verified", verified)
     for name in ("block", "again"):
@@ -136,7 +136,7 @@ def test_interrupted_modules_run_again_and_others_do_not(
         ran.append(command[-2])
         if command[-2] == "hangs":
             raise subprocess.TimeoutExpired(command, timeout)
-        return subprocess.CompletedProcess(command, command[-2] == "fails", "", "trace\nKilled")
+        return subprocess.CompletedProcess(command, int(command[-2] == "fails"), "", "trace\nKilled")
 
     monkeypatch.setattr(subprocess, "run", process)
     measure.run(task)
@@ -188,7 +188,7 @@ def test_the_page() -> None:
     assert "| 3x3 (3 modules) | good `a.b` | ews-4 | 1,000 | 2,000 | equal |" in page
     assert "| 5x5 (2 modules) | good `c` | ews-4 | 1 | 2 | **differs** |" in page
     assert "| 1x1, table (2 modules) | good `d` | ews-4 | - | - | no table |" in page
-    assert "| linear (2 modules) | - | - | - | - | not run |" in page
+    assert "| linear (2 modules) | - | - | - | - | not run, its layers are large |" in page
     assert "| bad | INT8 | too / odd |" in page
     assert "| bad | VQ | failed: E() |" in page
     assert "| bad | INT8 on the engine | killed |" in page

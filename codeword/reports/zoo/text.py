@@ -29,10 +29,13 @@ def page(modules: list[dict[str, Any]]) -> str:
     """Markdown of what `measure` collected."""
     foreign = [module for module in modules if module["package"] != "ours"]
     whole = sum(complete(module) for module in foreign)
+    dense = sum(module.get("int8_engine", {}).get("bit_exact") is True for module in foreign)
     refused = [row for module in modules for row in _refusals(module)]
     parts = [
         "# Modules of others, from PyTorch to the RTL",
-        _INTRODUCTION.format(foreign=len(foreign), ours=len(modules) - len(foreign), whole=whole),
+        _INTRODUCTION.format(
+            foreign=len(foreign), ours=len(modules) - len(foreign), dense=dense, whole=whole
+        ),
         markdown.table(_COLUMNS, map(_row, modules)),
         _COLUMN_NOTES,
         "## Weights",
@@ -58,8 +61,8 @@ _COLUMNS = (
 
 _INTRODUCTION = (
     """Made by `codeword report zoo`. {foreign} modules that nobody here wrote, and {ours} of ours with trained """
-    """weights. **{whole} of the {foreign} become integers, dense and with codebooks, that the cycle engine """
-    """computes bit for bit.** The foreign weights are synthetic: no figure here is an accuracy, and none stands """
+    """weights. **{dense} of the {foreign} become INT8 that the cycle engine computes bit for bit, {whole} """
+    """with codebooks too.** The foreign weights are synthetic: no figure here is an accuracy, and none stands """
     """for what the module reaches trained."""
 )
 
@@ -149,3 +152,9 @@ def _refusals(module: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
                 yield module["name"], STEPS[step], mark + module[step][outcome]
     if "ended" in module:
         yield module["name"], next(STEPS[step] for step in STEPS if step not in done), module["ended"]
+    elif "rtl" not in module:
+        yield (
+            module["name"],
+            ", ".join(STEPS[s] for s in STEPS if s not in done),
+            "not run yet: make it again",
+        )

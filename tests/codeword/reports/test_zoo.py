@@ -179,7 +179,9 @@ def test_the_page() -> None:
     ours = good | {"name": "own", "package": "ours", "weights": "trained", "note": "trained"}
     page = text.page([good, other, bad, ours])
     assert "3 modules that nobody here wrote, and 1 of ours" in page
-    assert "**1 of the 3 become integers" in page
+    assert (
+        "**2 of the 3 become INT8 that the cycle engine computes bit for bit, 1 with codebooks too.**" in page
+    )
     row = "| p 1 | synthetic | 1,234 | 3 | 30.0 | 0.9996 | exact `a.b` | 4 of 5 | 1.25 | exact |"
     assert f"| good {row} yes yes |" in page
     assert f"| other {row} yes **no** |" in page

@@ -170,6 +170,12 @@ REPORTS = {
                 _SECONDS,
             ),
         ),
+        Report(
+            "zoo",
+            "modules of torchvision, timm, transformers and diffusers in INT8 and VQ, on the engine and the RTL",
+            _OUT / "zoo.json",
+            (Stage("measure", "an hour, of the packages that are installed"), _SECONDS),
+        ),
     )
 }
 

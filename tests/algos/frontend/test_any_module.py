@@ -238,8 +238,9 @@ def test_the_input_s_range_comes_from_data() -> None:
 
 
 def test_the_report_has_the_output_and_the_worst() -> None:
-    lines: list[str] = []
+    tables: list[object] = []
     torch.manual_seed(1)
-    codeword.quantize(Between(Norm()).eval(), [pictures()], report=lines.append)
-    assert lines[0].splitlines()[1].startswith("last ")
-    assert "first" in lines[0]
+    codeword.quantize(Between(Norm()).eval(), [pictures()], report=tables.append)
+    shown = str(tables[0])
+    assert shown.splitlines()[1].startswith("last ")
+    assert "first" in shown

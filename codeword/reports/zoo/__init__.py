@@ -1,0 +1,1 @@
+"""Modules that others wrote, from PyTorch to integers, the engine and the RTL."""

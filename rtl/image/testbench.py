@@ -9,6 +9,7 @@ from rtl.packets import ANNOUNCE
 from rtl.verify.bench import ports
 from rtl.verify.memory import MODULES
 from rtl.verilog import TOP
+from sim.technology import off_chip
 
 NAME = "testbench"
 FILES = {
@@ -236,7 +237,7 @@ def sources(image: Image, base: int, registers: int, transfers: int, cycles: int
             else "memory[weights_at[31:3]]"
             for lane in reversed(range(acc.weight_port_bits // 64))
         ),
-        dram_latency=acc.dram_latency,
+        dram_latency=off_chip(acc).latency,
         announce=ANNOUNCE,
         identity=IDENTITY,
         **{name: offset[name] for name in ("id", "control", "status")},

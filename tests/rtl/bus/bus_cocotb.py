@@ -347,7 +347,12 @@ async def errors_stop_the_run(dut):
             pass
         bench.beats.clear()
         bench.jobs.clear()
-    # All works again.
+    await all_ports_work(bench, row)
+
+
+async def all_ports_work(bench, row):
+    """Jobs of weights, a tile and a row: every beat, word and byte is where it belongs."""
+    dut, rng = bench.dut, bench.rng
     content = bytes(bench.weights.read(0, SIZE))
     jobs = random_jobs(rng, 3)
     await offer(

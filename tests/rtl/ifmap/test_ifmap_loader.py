@@ -352,6 +352,7 @@ def test_the_engine_counts_the_same_accesses():
         counters = np.zeros(1, COUNTERS).view(np.recarray)[0]
         one = SimpleNamespace(
             tile=0,
+            left=0,
             width=chunk.width,
             B=chunk.b,
             rows_tail=chunk.rows_tail,

@@ -147,7 +147,7 @@ def test_an_experiment_is_of_this_code() -> None:
 def test_what_the_reasons_say() -> None:
     """Figures in the texts of reasons.toml that no table holds."""
     alexnet = run("alexnet", "ews-cms", 64, setup(), layers="compressed")
-    assert [round(value / 1e6, 1) for value in (alexnet.stalls["weight"], alexnet.cycles)] == [1.2, 1.7]
+    assert [round(value / 1e6, 1) for value in (alexnet.stalls["weight"], alexnet.cycles)] == [1.2, 1.6]
     dense = sum(shape.macs for shape in workload("mobilenet-v1").shapes if isinstance(shape, ConvShape))
     assert round(dense / 1e9, 3) == 0.569
     at_192 = [

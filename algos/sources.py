@@ -6,9 +6,6 @@ import importlib
 import inspect
 import logging
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from torch import Tensor, nn
 
 from algos.batches import applied
 from sim.errors import InputError, nearest
+from sim.quiet import quiet
 
 FORM = "write package.module:function, a function without arguments that returns an nn.Module"
 
@@ -97,7 +95,7 @@ def program(path: str | Path) -> torch.export.ExportedProgram:
     """
     if not Path(path).is_file():
         raise InputError("model", str(path), "no such file", "give what torch.export.save wrote")
-    with _quiet():
+    with quiet(logging.CRITICAL):  # torch logs what is wrong with a file; the error says it
         try:
             import torch.ao.quantization.fx._decomposed  # declares the operators of PT2E
 
@@ -105,19 +103,6 @@ def program(path: str | Path) -> torch.export.ExportedProgram:
         except Exception as error:  # of many types, of zip, JSON, pickle and C++
             problem = f"cannot be loaded: {_said(error)}"
             raise InputError("model", str(path), problem, "save it again with torch.export.save") from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch's own log of what is wrong with a file, which the error says."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def runnable(exported: torch.export.ExportedProgram, path: str | Path) -> nn.Module:
@@ -134,7 +119,7 @@ def runnable(exported: torch.export.ExportedProgram, path: str | Path) -> nn.Mod
     if isinstance(batch, int) and batch != 1:
         fix = "export it with a sample of batch 1, or with a batch of any size (torch.export.Dim)"
         raise InputError("model", str(path), f"takes batches of {batch} alone", fix)
-    with _quiet():
+    with quiet(logging.CRITICAL):
         module = exported.module()
     for name in ("train", "eval"):  # they would refuse: what was recorded stays in its mode
         vars(module).pop(name, None)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
 from multiprocessing import get_context
@@ -21,6 +18,7 @@ from codeword.reports.imports.sources import SOURCES, Case, Source
 from codeword.reports.registry import Task
 from sim.errors import InputError
 from sim.files import write_whole
+from sim.quiet import quiet
 
 SECONDS = 120
 """Of a processor, for one network."""
@@ -119,7 +117,7 @@ def _alone(case: Case, there: Connection) -> None:
     """Tells first what a process that dies has failed to do, at last what came of the case."""
     setrlimit(RLIMIT_DATA, (MEMORY, MEMORY))
     setrlimit(RLIMIT_CPU, (SECONDS, SECONDS + 5))
-    with _quiet():
+    with quiet(logging.WARNING):  # packages warn of what they do themselves
         try:
             found = case.build()
         except Exception as error:  # whatever the package raises is no matter of the importer
@@ -145,19 +143,6 @@ def _imported(case: Case, found: Any) -> dict[str, Any]:
         "macs": counts.imported,
         **({} if same else {"counted": counts.counted}),
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Packages warn of what they do themselves."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _reason(error: InputError) -> str:

@@ -13,7 +13,7 @@ test: lint tools
 	$(BIN)/python -m pytest -q -n 2
 
 test-all: lint tools
-	$(BIN)/python -m pytest -q -n 2 -m ""
+	HYPOTHESIS_PROFILE=drawn $(BIN)/python -m pytest -q -n 2 -m ""
 
 .PHONY: golden bench-check
 

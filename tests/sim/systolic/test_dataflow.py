@@ -69,7 +69,8 @@ def test_requests_fall_by_a_and_psum_rows_by_b_times_d(factors, name, stride, ov
 def slow_ifmap_reads(schedule) -> int:
     """Bytes that the ARF takes from L1: a set of the window's places for each pixel, kept from the last.
 
-    A row of pixels starts with an empty set, as does every pixel without reuse. Padding is not read.
+    A row of pixels starts with an empty set, as does its piece in every strip of columns, and every pixel without
+    reuse. Padding is not read.
     """
     layer, total = schedule.shape, 0
     height, width = layer.size
@@ -86,6 +87,8 @@ def slow_ifmap_reads(schedule) -> int:
             for oy in range(layer.out_h):
                 resident: set[tuple[int, int]] = set()
                 for ox in range(layer.out_w):
+                    if schedule.strip_columns and ox % schedule.strip_columns == 0:
+                        resident = set()
                     window = {(oy * layer.stride[0] + y, ox * layer.stride[1] + x) for y, x in subset}
                     new = window - resident if schedule.reuses else window
                     inside = sum(0 <= y < height and 0 <= x < width for y, x in new)

@@ -121,7 +121,9 @@ def shapes(draw, most=40, size=9):
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
 @given(machines(sizes=(4, 8)), shapes(), st.sampled_from(mapping.OBJECTIVES), st.sampled_from(["l2", "dram"]))
 def test_never_worse_than_the_fixed_default(machine, shape, objective, source):
-    """A = B = D = 1, two banks if the format allows; the tallest tile, for energy also the smallest one."""
+    """By more than its stated gap, that is: A = B = D = 1, two banks if the format allows; the tallest tile, for energy
+    also the smallest one.
+    """
     form = dense_format(shape, machine)
     source = "dram" if spills(shape, machine) else source
     fixed = []
@@ -140,13 +142,14 @@ def test_never_worse_than_the_fixed_default(machine, shape, objective, source):
         except InputError:
             break
     assume(fixed)
-    best = value(
-        mapping.best_schedule(shape, machine, form, objective=objective, source=source), shape, objective
-    )
+    found = mapping.search(shape, machine, form, objective=objective, source=source)
+    least = value(found.schedule, shape, objective) / (
+        1 + found.gap
+    )  # what the search says no schedule is below
     if fixed[-1].tiles == 1:
-        assert best <= value(fixed[-1], shape, objective)
+        assert least <= value(fixed[-1], shape, objective) * (1 + 1e-12)
     if objective == "energy" and shape.kernel[0] >= shape.stride[0]:  # else tall tiles bring unread rows
-        assert best <= value(fixed[0], shape, objective) * (1 + 1e-12)
+        assert least <= value(fixed[0], shape, objective) * (1 + 1e-12)
 
 
 def test_outputs_outside_tiles_read_the_weights_of_a_language_model_once():

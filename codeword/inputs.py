@@ -32,6 +32,9 @@ _FLOORS = {
     "cocotb_tools": "rtl",
     "matplotlib": "plot",
     "onnx": "onnx",
+    "polars": "sweep",
+    "optuna": "sweep",
+    "distributed": "dask",
 }
 
 

@@ -15,8 +15,11 @@ PALETTE = (
 )  # fmt: skip
 """Told apart by the colour-blind: colours of the schemes of Paul Tol (SRON/EPS/TN/09-002, issue 3.2)."""
 
-SHORT = {"labelExpr": "format(datum.value, '~s')"}
-"""Numbers of an axis with SI prefixes; what a mark says of itself stays exact."""
+_SMALL = "datum.value != 0 && abs(datum.value) < 0.01"
+SHORT = {
+    "labelExpr": f"{_SMALL} || abs(datum.value) >= 1000 ? format(datum.value, '~s') : format(datum.value, '~g')"
+}
+"""An axis with SI prefixes for what is far from 1; a format would also shorten what a mark says of itself."""
 
 SI = SHORT | {"title": None}
 """An axis whose title is the list that chooses it."""
@@ -50,9 +53,12 @@ def cycles(rows: Mapping[str, Sequence[Row]], causes: Sequence[str]) -> Spec:
     }
 
 
-def stack(rows: Mapping[str, Sequence[Row]], unit: str) -> Spec:
-    """A bar a design, stacked by component, with the source of each figure in the tooltip."""
-    components = list(dict.fromkeys(row["component"] for of_design in rows.values() for row in of_design))
+def stack(rows: Mapping[str, Sequence[Row]], unit: str, components: Sequence[str]) -> Spec:
+    """A bar a design, stacked by component, with the source of each figure in the tooltip.
+
+    Args:
+        components: of every such picture of the page, so that each has one colour.
+    """
     return {
         "width": "container",
         "height": {"step": 34},

@@ -69,6 +69,7 @@ def of_designs(found: Mapping[str, Estimate]) -> list[Section]:
     counted = {name: designs.cycles(one) for name, one in found.items()}
     spent = {name: designs.energy(one) for name, one in found.items()}
     taken = {name: designs.area(one) for name, one in found.items()}
+    components = list(dict.fromkeys(row["component"] for row in charts.named(spent) + charts.named(taken)))
     causes = list(next(iter(found.values())).layers[0].counts.cycles)
     sums = [{"design": name} | designs.sums(one) for name, one in found.items()]
     sections = [
@@ -81,9 +82,12 @@ def of_designs(found: Mapping[str, Estimate]) -> list[Section]:
             charts.roofline(points, roofs),
         ),
         Section(
-            "Energy", "Of all passes, by component.", charts.stack(spent, "J"), _table(charts.named(spent))
+            "Energy",
+            "Of all passes, by component.",
+            charts.stack(spent, "J", components),
+            _table(charts.named(spent)),
         ),
-        Section("Area", "By component.", charts.stack(taken, "mm2"), _table(charts.named(taken))),
+        Section("Area", "By component.", charts.stack(taken, "mm2", components), _table(charts.named(taken))),
     ]
     occupied = {name: designs.occupancy(one) for name, one in found.items()}
     cells = {name: designs.heat(one) for name, one in occupied.items() if one is not None}

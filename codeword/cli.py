@@ -31,6 +31,8 @@ from codeword.options import (
     input_shape,
     shares,
 )
+from codeword.page_verb import page
+from codeword.sweep_verb import sweep
 from codeword.tables import emit
 from sim.errors import InputError
 
@@ -77,7 +79,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     called = arguments[:1] == ["compress"]
     verb = method_options.fitted(compress, arguments) if called else method_options.bare(compress)
     app.command(epilog=_methods(arguments) if called else None)(verb)
-    for verb in (quantize, estimate, simulate, verilog, compile_, synth, verify, report):
+    for verb in (quantize, estimate, simulate, verilog, compile_, synth, verify, sweep, page, report):
         app.command(verb.__name__.removesuffix("_"))(verb)
     return app
 

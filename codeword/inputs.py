@@ -32,6 +32,10 @@ _FLOORS = {
     "cocotb_tools": "rtl",
     "matplotlib": "plot",
     "onnx": "onnx",
+    "vl_convert": "page",
+    "polars": "sweep",
+    "optuna": "sweep",
+    "distributed": "dask",
 }
 
 

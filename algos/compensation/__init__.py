@@ -5,5 +5,6 @@ from __future__ import annotations
 from algos.compensation.scales import Grid, Rounding
 from algos.compensation.solve import Solution, Solver, solve
 from algos.compensation.statistics import Statistics
+from algos.compensation.streams import Compensated, compensate
 
-__all__ = ["Grid", "Rounding", "Solution", "Solver", "Statistics", "solve"]
+__all__ = ["Compensated", "Grid", "Rounding", "Solution", "Solver", "Statistics", "compensate", "solve"]

@@ -156,7 +156,7 @@ def _beyond_the_windows(image: Image, watched: Mapping[str, int]) -> Iterator[Wr
         flips = [_bit(image, name, word, field, _FAR)]
         yield Wrong(watched, "window", port, flips, int(packet[field]) | 1 << _FAR)
     begin = image.streams["units"].address | 1 << _FAR
-    yield Wrong(watched | {"units_base": begin}, "window", "commands", address=begin)
+    yield Wrong({**watched, "units_base": begin}, "window", "commands", address=begin)
 
 
 def answers(

@@ -140,7 +140,7 @@ def miter(
         f"  always @* if (allowed && original_legal) assert ({same});",
         "endmodule",
     ]
-    everything = ({"rst": 1} if clocked else {}) | ins | outs
+    everything = {**({"rst": 1} if clocked else {}), **ins, **outs}
     return "\n".join([*lines, *_view(declared, everything, outs, view)])
 
 

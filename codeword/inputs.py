@@ -20,7 +20,7 @@ from sim.importers.quantized import QuantizedGraph, lower
 from sim.limits import IMAGES
 from sim.network import Network
 from sim.shapes import Shape
-from sim.workloads import WORKLOADS, Workload, workload
+from sim.workloads import WORKLOADS, Workload, spelled, workload
 
 EXPORTED = {"resnet20-fashion": "resnet20_fashion"}
 """Networks of integers that ship with the package, by name: their folder in algos/zoo."""
@@ -32,6 +32,7 @@ _FLOORS = {
     "cocotb_tools": "rtl",
     "matplotlib": "plot",
     "onnx": "onnx",
+    "numba": "sim",
 }
 
 
@@ -55,6 +56,7 @@ def network(
     Raises:
         InputError: unknown name, unreadable file, or a file type that is not supported.
     """
+    name = spelled(name, (*EXPORTED, *synthetic.NAMES))
     suffix = Path(name).suffix
     for option, given in (("--treat-as-vector", vector_operators), ("--input-shape", input_shapes)):
         if given and suffix != ".onnx":

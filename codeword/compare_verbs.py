@@ -1,0 +1,118 @@
+"""`codeword compare` and `codeword diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codeword import api
+from codeword.options import Dram, Objective, Settings, TechnologyName
+from codeword.tables import (
+    AREA,
+    COUNT,
+    ENERGY,
+    FREQUENCY,
+    RATIO,
+    SHARE,
+    TEXT,
+    TIME,
+    Answer,
+    Column,
+    Kind,
+    Quantity,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from sim.saved import Change
+
+MOST = 20
+"""Layers' figures that `diff` shows without `--all`, those that changed most."""
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="NETWORK|RESULT...", help="networks by name or file, and .json files of results"),
+    ],
+    accelerators: Annotated[
+        list[str],
+        typer.Option("--accelerator", "-a", help="preset or TOML file; repeatable: each network runs on each"),
+    ] = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    technology: TechnologyName = None,
+    dram: Dram = None,
+    objective: Objective = "edp",
+) -> Answer:
+    """Accelerators, networks and results side by side: sums, and differences by cause and component."""
+    from codeword import priced
+
+    found = api.compare(
+        runs, accelerators, settings=settings, technology=technology, dram=dram, objective=objective
+    )
+    fields = {name: run.to_json() for name, run in found.runs.items()}
+    return Answer(found.document(), priced.comparison(fields), (), priced.flat(fields))
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(help=".json file of a result")],
+    after: Annotated[Path, typer.Argument(help="another, of the same verb")],
+    whole: bool = False,
+) -> Answer:
+    """Every figure in which two results differ, sums first, by cause, component and layer."""
+    from sim.saved import document
+
+    changes = api.diff(before, after)
+    fields = document("diff", {"before": str(before), "after": str(after), "changes": list(map(_json, changes))})
+    groups: dict[str, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(change.path[0] if len(change.path) > 1 else "", []).append(change)
+    layers = groups.pop("layers", [])
+    shown = sorted(layers, key=_weight) if whole else sorted(layers, key=_weight)[:MOST]
+    tables = [_table(title or "Sums", title or "sums", group) for title, group in groups.items()]
+    tables.sort(key=lambda table: table.name != "sums")
+    tables += [_table("Layers", "layers", shown)] if shown else []
+    notes = [] if changes else ["The two are equal in every figure."]
+    if len(shown) < len(layers):
+        notes.append(f"{len(layers) - len(shown):,} more figures of layers differ, by less; --all shows them.")
+    return Answer(fields, tables, notes, _table("Changes", "changes", changes))
+
+
+def _json(change: Change) -> dict[str, Any]:
+    return {"path": list(change.path), "before": change.before, "after": change.after}
+
+
+def _weight(change: Change) -> float:
+    """Negative of the change by its size before: what sorts first changed most; texts come first of all."""
+    if change.difference is None:
+        return float("-inf")
+    return -abs(change.difference) / abs(change.before or change.after or 1)
+
+
+def _table(title: str, name: str, changes: list[Change]) -> Table:
+    columns = (Column("figure"), *(Column(head) for head in ("before", "after")), Column("difference"), Column("by", SHARE))
+    rows = []
+    for change in changes:
+        kind = _kind(change)
+        cells = (Quantity(value, kind) if value is not None else "" for value in (change.before, change.after))
+        by = None if change.difference is None or not change.before else change.difference / change.before
+        signed = Kind(lambda n, kind=kind: f"{'+' if n > 0 else ''}{kind.show(n)}")
+        more = "" if change.difference is None else Quantity(change.difference, signed)
+        path = change.path[1:] if len(change.path) > 1 and name != "changes" else change.path
+        rows.append((" ".join(path), *cells, more, by))
+    right = tuple(Column(c.name, Kind(str)) if c.name not in ("figure", "by") else c for c in columns)
+    return Table(title, right, tuple(rows), name)
+
+
+def _kind(change: Change) -> Kind:
+    """By the unit that names end in, of the figure or of what it is part of."""
+    if not all(isinstance(v, int | float) for v in (change.before, change.after) if v is not None):
+        return TEXT
+    for ending, kind in (("_pj", ENERGY), ("_mm2", AREA), ("_s", TIME), ("_hz", FREQUENCY)):
+        if any(name.endswith(ending) for name in change.path):
+            return kind
+    if change.path[-1] in ("utilization", "mapping_gap"):
+        return SHARE
+    return COUNT if isinstance(change.before or change.after or 0, int) else RATIO

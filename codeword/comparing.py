@@ -1,0 +1,72 @@
+"""Runs side by side: several networks on several machines, and results of before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError
+from sim.saved import Change, Result, load
+
+
+@dataclass(frozen=True)
+class Comparison(Result):
+    """Results of networks on machines, by a name that tells them apart, in the order in which they were given."""
+
+    runs: Mapping[str, Result]
+
+    @property
+    def verb(self) -> str:
+        return "compare"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"runs": [{"name": name} | run.document() for name, run in self.runs.items()]}
+
+    @classmethod
+    def of(cls, found: Sequence[Result]) -> Comparison:
+        """Named by what they do not have in common: machine, network, technology, verb.
+
+        Raises:
+            InputError: less than two, or one without cycles and energy of a machine.
+        """
+        if len(found) < 2:
+            raise InputError("runs", len(found), "nothing to compare", "name two networks, machines or results")
+        labels = [_labels(run) for run in found]
+        telling = [field for field in labels[0] if len({label[field] for label in labels}) > 1]
+        runs: dict[str, Result] = {}
+        for run, label in zip(found, labels, strict=True):
+            name = ", ".join(label[field] for field in telling) or label["accelerator"]
+            same = sum(1 for known in runs if known == name or known.startswith(f"{name}#"))
+            runs[name if not same else f"{name}#{same + 1}"] = run
+        return cls(runs)
+
+
+def _labels(run: Result) -> dict[str, str]:
+    fields = run.to_json()
+    if "energy_pj" not in fields:
+        problem = "says nothing of energy and cycles by cause"
+        raise InputError("result", f"of {run.verb}", problem, "compare estimates and simulations; diff takes any two")
+    return {field: str(fields[field]) for field in ("accelerator", "network", "technology")} | {"verb": run.verb}
+
+
+def is_result(name: str) -> bool:
+    return Path(name).suffix == ".json"
+
+
+def diff(before: str | Path | Result, after: str | Path | Result) -> list[Change]:
+    """The figures in which two results differ, each a result or a file of one.
+
+    Raises:
+        InputError: a file that cannot be read, or results of two verbs.
+    """
+    first, second = (one if isinstance(one, Result) else load(one) for one in (before, after))
+    if _kind(first) != _kind(second):
+        raise InputError("after", second.verb, f"is no {first.verb}", "compare results of the same verb")
+    return first.diff(second)
+
+
+def _kind(run: Result) -> str:
+    """A simulation has the figures of an estimate."""
+    return "priced" if "energy_pj" in run.to_json() else run.verb

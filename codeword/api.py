@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeAlias
 
 from codeword import inputs, outputs
 from codeword.networks import compress, fine_tuning, quality, quantize, storage
-from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.estimate import Estimate
-from sim.estimate import estimate as estimate_shapes
 from sim.files import write_whole
-from sim.machine import machine
 from sim.names import require_word
-from sim.network import Network
-from sim.results import Simulation
-from sim.shapes import Shape
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rtl.image import Written
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
+    from sim.accelerator import Accelerator
+    from sim.estimate import Estimate
+    from sim.network import Network
+    from sim.results import Simulation
+    from sim.shapes import Shape
 
 __all__ = [
     "compile",
@@ -40,7 +38,7 @@ __all__ = [
     "verilog",
 ]
 
-AcceleratorLike = str | Accelerator
+AcceleratorLike: TypeAlias = "str | Accelerator"
 
 
 def estimate(
@@ -73,6 +71,8 @@ def estimate(
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
+    from sim.estimate import estimate as estimate_shapes
+
     name = network if isinstance(network, str) else "network"
     described = inputs.accelerator(accelerator, settings)
     chosen = {"technology": technology, "dram": dram}
@@ -106,6 +106,8 @@ def simulate(
     Raises:
         InputError: unknown names, bad values, or a machine that cannot run the network.
     """
+    from sim.machine import machine
+
     described = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, described) if isinstance(network, str) else network
     return machine(described.kind).run(

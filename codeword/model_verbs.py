@@ -13,12 +13,11 @@ import typer
 from codeword import api, method_options, models, outputs
 from codeword.options import Json
 from codeword.tables import emit
-from sim import artifact
 from sim.errors import InputError
-from sim.network import Network
 
 if TYPE_CHECKING:
     from algos.frontend.compare import Comparison
+    from sim.network import Network
 
 Output = Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")]
 Preprocess = Annotated[
@@ -83,6 +82,9 @@ def quantize(
     as_json: Json = False,
 ) -> None:
     """Make a trained network one of integers, compare every tensor with it, and print the worst."""
+    from sim import artifact
+    from sim.network import Network
+
     outputs.file(output, [".safetensors"])
     found: list[Comparison] = []
     with redirect_stdout(sys.stderr):  # what a user's own module prints
@@ -149,6 +151,8 @@ def compress(
     **options: Any,
 ) -> None:
     """Compress a trained network into integer tensors; the accuracy of a named one is that of the integers."""
+    from sim import artifact
+
     given = method_options.values(method, options)
     outputs.file(output, [".safetensors"])
     shown: dict[str, Any] = {"show": _say, "report": _epoch, "pad": pad}

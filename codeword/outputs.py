@@ -6,11 +6,13 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from sim.errors import InputError
 from sim.files import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def file(path: str | Path, suffixes: Sequence[str], option: str = "--output") -> Path:
@@ -48,6 +50,8 @@ def folder(path: str | Path, option: str = "--output") -> Path:
 
 def save_array(path: str | Path, values: np.ndarray) -> None:
     """Writes a .npy file, as a whole and under the name that was given: `np.save` would append a suffix."""
+    import numpy as np
+
     content = io.BytesIO()
     np.save(content, values)
     write_whole(path, content.getvalue())

@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from sim.cost import Cost
-from sim.estimate import Estimate
-
 if TYPE_CHECKING:
     from codeword.reports.registry import Report
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
+    from sim.cost import Cost
+    from sim.estimate import Estimate
 
 _UNITS = (
     (1e6, "M"),

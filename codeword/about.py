@@ -47,7 +47,9 @@ def presets(size: int = SIZE) -> dict[str, Accelerator]:
         size: rows and columns; of a family whose kind does not come so large, its largest.
     """
     sizes = {family: min(size, kind.sizes[1]) for family, kind in accelerators.families().items()}
-    return {name: accelerators.preset(name) for name in (f"{family}-{side}" for family, side in sizes.items())}
+    return {
+        name: accelerators.preset(name) for name in (f"{family}-{side}" for family, side in sizes.items())
+    }
 
 
 def networks() -> list[Known]:

@@ -14,7 +14,9 @@ _BYTES = Kind(lambda n: f"{n / 1024:g} KB", "bytes")
 
 
 def presets(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="of a preset or TOML file, to see every field")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="of a preset or TOML file, to see every field")
+    ] = "",
     size: Annotated[int, typer.Option(min=4, max=256, help="rows and columns of those that are listed")] = 64,
 ) -> Answer:
     """List the presets of accelerators, or every field of one."""
@@ -38,7 +40,9 @@ def presets(
         weights = found.format + (f" {found.keep}:{found.group}" if found.format == "mvq" else "")
         code = (found.codeword_length, found.codebook_entries) if coded else ("", "")
         tile = "sparse" if found.sparse_tile else "dense"
-        rows.append((label, found.dataflow, weights, tile, found.l1_bytes, found.l2_bytes, found.wrf_depth, *code))
+        rows.append(
+            (label, found.dataflow, weights, tile, found.l1_bytes, found.l2_bytes, found.wrf_depth, *code)
+        )
     notes = [
         "Any size from 4 to 256, square or HxL: ews-16x32; `codeword presets NAME` shows every field, "
         "`codeword explain FIELD` what it is."
@@ -95,7 +99,9 @@ def networks() -> Answer:
 
 
 def explain(
-    word: Annotated[str, typer.Argument(metavar="WORD", help="a field, cause of cycles, component, memory or term")],
+    word: Annotated[
+        str, typer.Argument(metavar="WORD", help="a field, cause of cycles, component, memory or term")
+    ],
 ) -> Answer:
     """Say what a word or figure means: definition, unit, formula, source."""
     found = api.explain(word)
@@ -103,7 +109,7 @@ def explain(
     for entry in found:
         said = {"is": entry.meaning, "unit": entry.unit, "from": entry.source, "in general": entry.about}
         rows = tuple((head, text) for head, text in said.items() if text)
-        title = f"{entry.names[0]} ({entry.section})"
+        title = f"{', '.join(entry.names)} ({entry.section})"
         tables.append(Table(title, (Column(""), Column("", PROSE)), rows))
     return Answer(
         document("explain", {"entries": [entry.to_json() for entry in found]}),
@@ -119,10 +125,9 @@ def explain(
 def doctor() -> Answer:
     """Say what is installed, which simulators run, and the command that mends what is missing."""
     health = api.doctor()
-    columns = (Column("what"), Column("found"), Column("where"), Column("to mend"))
+    columns = (Column("what"), Column("found"), Column("of"), Column("to mend"))
     rows = tuple((one.name, one.found or "missing", one.group, one.mend) for one in health.findings)
     missing = dict.fromkeys(one.mend for one in health.findings if one.missing)
     notes = ["Everything is there." if not missing else f"To have all: {'; '.join(missing)}."]
     fields = document("doctor", health.to_json())
     return Answer(fields, [Table("Installation", columns, rows)], notes, ok=health.well)
-

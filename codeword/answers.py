@@ -35,7 +35,9 @@ def simulate(found: Simulated, whole: bool = False) -> Answer:
     exact = "equals" if found.bit_exact else "DOES NOT equal"
     images = f"{fields['images']} images in {found.wall_s:.2f} s"
     notes += [*priced.notes(found.costed), f"{images}; every tensor {exact} the functional model."]
-    return Answer(fields, priced.tables(fields, sources=whole), notes, priced.layers(fields), ok=bool(found.bit_exact))
+    return Answer(
+        fields, priced.tables(fields, sources=whole), notes, priced.layers(fields), ok=bool(found.bit_exact)
+    )
 
 
 def reports(listed: Iterable[Report]) -> Answer:
@@ -73,7 +75,9 @@ def synthesis(found: Sequence[Synthesis]) -> Answer:
     }
     note = f"Before placement, without wires and clock tree; {depth[found[0].timing]}."
     fields = document("synth", {"libraries": [result.to_json() for result in found]})
-    return Answer(fields, [sums, *map(_components, found)], [note], None if len(found) > 1 else _components(found[0]))
+    return Answer(
+        fields, [sums, *map(_components, found)], [note], None if len(found) > 1 else _components(found[0])
+    )
 
 
 def _components(result: Synthesis) -> Table:

@@ -14,9 +14,8 @@ from codeword.tables import (
     COUNT,
     ENERGY,
     FREQUENCY,
-    RATIO,
+    PLAIN,
     SHARE,
-    TEXT,
     TIME,
     Answer,
     Column,
@@ -28,6 +27,10 @@ from codeword.tables import (
 if TYPE_CHECKING:
     from sim.saved import Change
 
+_BY = Kind(lambda part: "" if part is None else f"{part:+.1%}")
+_FLOAT = Kind(lambda value: f"{value:.4g}")
+TITLES = {"": "Sums", "stall_cycles": "Cycles by cause", "energy_pj": "Energy", "area_mm2": "Area"}
+"""Of groups of figures; others are called as the field is."""
 MOST = 20
 """Layers' figures that `diff` shows without `--all`, those that changed most."""
 
@@ -35,11 +38,15 @@ MOST = 20
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="NETWORK|RESULT...", help="networks by name or file, and .json files of results"),
+        typer.Argument(
+            metavar="NETWORK|RESULT...", help="networks by name or file, and .json files of results"
+        ),
     ],
     accelerators: Annotated[
         list[str],
-        typer.Option("--accelerator", "-a", help="preset or TOML file; repeatable: each network runs on each"),
+        typer.Option(
+            "--accelerator", "-a", help="preset or TOML file; repeatable: each network runs on each"
+        ),
     ] = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
     technology: TechnologyName = None,
@@ -65,19 +72,23 @@ def diff(
     from sim.saved import document
 
     changes = api.diff(before, after)
-    fields = document("diff", {"before": str(before), "after": str(after), "changes": list(map(_json, changes))})
+    fields = document(
+        "diff", {"before": str(before), "after": str(after), "changes": list(map(_json, changes))}
+    )
     groups: dict[str, list[Change]] = {}
     for change in changes:
         groups.setdefault(change.path[0] if len(change.path) > 1 else "", []).append(change)
     layers = groups.pop("layers", [])
     shown = sorted(layers, key=_weight) if whole else sorted(layers, key=_weight)[:MOST]
-    tables = [_table(title or "Sums", title or "sums", group) for title, group in groups.items()]
-    tables.sort(key=lambda table: table.name != "sums")
-    tables += [_table("Layers", "layers", shown)] if shown else []
+    tables = [_table(TITLES.get(field, field), group) for field, group in groups.items()]
+    tables.sort(key=lambda table: table.title != TITLES[""])
+    tables += [_table("Layers", shown)] if shown else []
     notes = [] if changes else ["The two are equal in every figure."]
     if len(shown) < len(layers):
-        notes.append(f"{len(layers) - len(shown):,} more figures of layers differ, by less; --all shows them.")
-    return Answer(fields, tables, notes, _table("Changes", "changes", changes))
+        notes.append(
+            f"{len(layers) - len(shown):,} more figures of layers differ, by less; --all shows them."
+        )
+    return Answer(fields, tables, notes, _table("", changes))
 
 
 def _json(change: Change) -> dict[str, Any]:
@@ -91,28 +102,36 @@ def _weight(change: Change) -> float:
     return -abs(change.difference) / abs(change.before or change.after or 1)
 
 
-def _table(title: str, name: str, changes: list[Change]) -> Table:
-    columns = (Column("figure"), *(Column(head) for head in ("before", "after")), Column("difference"), Column("by", SHARE))
+def _table(title: str, changes: list[Change]) -> Table:
+    """Changes of one group, by the rest of their names; all changes by their full names where there is no title."""
     rows = []
     for change in changes:
         kind = _kind(change)
-        cells = (Quantity(value, kind) if value is not None else "" for value in (change.before, change.after))
+        cells = (
+            Quantity(value, kind) if value is not None else "" for value in (change.before, change.after)
+        )
         by = None if change.difference is None or not change.before else change.difference / change.before
         signed = Kind(lambda n, kind=kind: f"{'+' if n > 0 else ''}{kind.show(n)}")
         more = "" if change.difference is None else Quantity(change.difference, signed)
-        path = change.path[1:] if len(change.path) > 1 and name != "changes" else change.path
+        path = change.path[1:] if title and len(change.path) > 1 else change.path
         rows.append((" ".join(path), *cells, more, by))
-    right = tuple(Column(c.name, Kind(str)) if c.name not in ("figure", "by") else c for c in columns)
-    return Table(title, right, tuple(rows), name)
+    columns = (
+        Column("figure"),
+        Column("before", PLAIN),
+        Column("after", PLAIN),
+        Column("difference", PLAIN),
+        Column("by", _BY),
+    )
+    return Table(title, columns, tuple(rows), title.lower().replace(" ", "_"))
 
 
 def _kind(change: Change) -> Kind:
     """By the unit that names end in, of the figure or of what it is part of."""
-    if not all(isinstance(v, int | float) for v in (change.before, change.after) if v is not None):
-        return TEXT
+    if any(isinstance(v, str | bool) for v in (change.before, change.after)):
+        return PLAIN
     for ending, kind in (("_pj", ENERGY), ("_mm2", AREA), ("_s", TIME), ("_hz", FREQUENCY)):
         if any(name.endswith(ending) for name in change.path):
             return kind
     if change.path[-1] in ("utilization", "mapping_gap"):
         return SHARE
-    return COUNT if isinstance(change.before or change.after or 0, int) else RATIO
+    return COUNT if isinstance(change.before or change.after or 0, int) else _FLOAT

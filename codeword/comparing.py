@@ -26,18 +26,20 @@ class Comparison(Result):
 
     @classmethod
     def of(cls, found: Sequence[Result]) -> Comparison:
-        """Named by what they do not have in common: machine, network, technology, verb.
+        """Named by what they do not have in common: network, machine, technology, verb.
 
         Raises:
             InputError: less than two, or one without cycles and energy of a machine.
         """
         if len(found) < 2:
-            raise InputError("runs", len(found), "nothing to compare", "name two networks, machines or results")
+            raise InputError(
+                "runs", len(found), "nothing to compare", "name two networks, machines or results"
+            )
         labels = [_labels(run) for run in found]
         telling = [field for field in labels[0] if len({label[field] for label in labels}) > 1]
         runs: dict[str, Result] = {}
         for run, label in zip(found, labels, strict=True):
-            name = ", ".join(label[field] for field in telling) or label["accelerator"]
+            name = ", ".join(label[field] for field in telling) or label["network"]
             same = sum(1 for known in runs if known == name or known.startswith(f"{name}#"))
             runs[name if not same else f"{name}#{same + 1}"] = run
         return cls(runs)
@@ -47,8 +49,12 @@ def _labels(run: Result) -> dict[str, str]:
     fields = run.to_json()
     if "energy_pj" not in fields:
         problem = "says nothing of energy and cycles by cause"
-        raise InputError("result", f"of {run.verb}", problem, "compare estimates and simulations; diff takes any two")
-    return {field: str(fields[field]) for field in ("accelerator", "network", "technology")} | {"verb": run.verb}
+        raise InputError(
+            "result", f"of {run.verb}", problem, "compare estimates and simulations; diff takes any two"
+        )
+    return {field: str(fields[field]) for field in ("network", "accelerator", "technology")} | {
+        "verb": run.verb
+    }
 
 
 def is_result(name: str) -> bool:

@@ -14,12 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import codeword
+from codeword import inputs
 from sim.errors import InputError
 
-FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+FEATURES = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "bf16",
+    "sve",
+)
 """Of processors, as Linux names them: what training, clustering and simulation gain from."""
-TOOLS = {"sta": "paths of `synth` through components; without it abc's"}
-"""Programs that no Python package brings and that one can do without."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ def _itself() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """What the package says that it requires, by extra."""
+    """What the package says that it requires, for itself and for the extras that verbs ask for."""
     try:
         required = metadata.requires("codeword") or []
     except metadata.PackageNotFoundError:
@@ -78,7 +88,7 @@ def _packages() -> Iterator[Finding]:
         found = re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*([^;]*)(?:;.*extra == ['\"](\w+)['\"])?", line)
         assert found, line
         name, bounds, extra = found.groups()
-        if name == "codeword":
+        if extra not in ("", None, *inputs.EXTRAS.values()):
             continue
         mend = f"pip install 'codeword[{extra}]'" if extra else f"pip install '{name}{bounds.strip()}'"
         try:
@@ -121,8 +131,7 @@ def _simulators() -> Iterator[Finding]:
             yield Finding("simulators", name, "ready")
         except InputError as error:
             yield Finding("simulators", name, "", error.fix)
-    for tool, what in TOOLS.items():
-        yield Finding("simulators", tool, shutil.which(tool) or f"none: {what}")
+    yield Finding("timing of synth", "sta", shutil.which("sta") or "none, so abc's")
 
 
 def _machine() -> Iterator[Finding]:

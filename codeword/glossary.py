@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from sim.accelerator.page import Field
 
 PAGE = "glossary.md"
 """In this package a link to the page in docs; the wheel has the text itself."""
@@ -58,8 +62,14 @@ def explain(word: str) -> list[Entry]:
         return found
     names = {_key(name): name for entry in known for name in entry.names}
     near = [names[key] for key in get_close_matches(wanted, names, n=3, cutoff=0.6)]
-    near += [name for key, name in names.items() if wanted and wanted in key and name not in near][: 5 - len(near)]
-    fix = f"try {', '.join(near)}" if near else "give a term, a cause, a component or a field; docs/glossary.md has all"
+    near += [name for key, name in names.items() if wanted and wanted in key and name not in near][
+        : 5 - len(near)
+    ]
+    fix = (
+        f"try {', '.join(near)}"
+        if near
+        else "give a term, a cause, a component or a field; docs/glossary.md has all"
+    )
     raise InputError("word", word, "not in the glossary", fix)
 
 
@@ -77,7 +87,7 @@ def _key(word: str) -> str:
 def _of_page(text: str) -> Iterator[Entry]:
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         title, _, body = section.partition("\n")
-        about = _plain(" ".join(line for line in body.splitlines() if line and not line.startswith("|")))
+        about = _plain(" ".join(body.partition("\n|")[0].split()))
         rows = [_cells(line) for line in body.splitlines() if line.startswith("|")]
         head = rows[0] if rows else []
         for row in rows[2:]:
@@ -108,7 +118,7 @@ def _plain(text: str) -> str:
 
 
 def _of_accelerators() -> Iterator[Entry]:
-    from sim.accelerator.page import Field, fields
+    from sim.accelerator.page import fields
 
     for field in fields():
         yield _of_field(field)

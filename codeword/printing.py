@@ -22,15 +22,21 @@ FIGURES = f"also write the figures to a file, by its ending {', '.join(SUFFIXES)
 
 Form = Annotated[
     str,
-    typer.Option("--format", metavar="FORM", help=f"{', '.join(FORMS)}; csv is one table", rich_help_panel=_PANEL),
+    typer.Option(
+        "--format", metavar="FORM", help=f"{', '.join(FORMS)}; csv is one table", rich_help_panel=_PANEL
+    ),
 ]
 Only = Annotated[
     str,
-    typer.Option("--table", metavar="NAME", help="only this table, such as sums or layers", rich_help_panel=_PANEL),
+    typer.Option(
+        "--table", metavar="NAME", help="only this table, such as sums or layers", rich_help_panel=_PANEL
+    ),
 ]
 Whole = Annotated[
     bool,
-    typer.Option("--all", help="every row and source; else blocks that repeat stand once", rich_help_panel=_PANEL),
+    typer.Option(
+        "--all", help="every row and source; else blocks that repeat stand once", rich_help_panel=_PANEL
+    ),
 ]
 Outputs = Annotated[
     list[Path], typer.Option("--output", "-o", metavar="FILE", help=FIGURES, rich_help_panel=_PANEL)
@@ -62,17 +68,14 @@ def printed(verb: Callable[..., Answer]) -> Callable[..., None]:
     if not any(_writes(one) for one in own):
         added.append(_parameter("output", [], Outputs))
 
-    def command(
-        *, form: str, as_json: bool, only: str, whole: bool, output: Any = (), **given: Any
-    ) -> None:
-        form, files = _form(form, as_json), []
+    def command(*, form: str, as_json: bool, only: str, whole: bool, output: Any = (), **given: Any) -> None:
+        form, files = _form(form, as_json), output
         if "others" in names:
-            output, given["others"] = given["others"], [path for path in given["others"] if not figures(path)]
-            files = [outputs.file(path, list(SUFFIXES)) for path in output if figures(path)]
+            files = [path for path in given["others"] if figures(path)]
+            given["others"] = [path for path in given["others"] if not figures(path)]
         elif "output" in names:
-            given["output"] = output
-        else:
-            files = [outputs.file(path, list(SUFFIXES)) for path in output]
+            given["output"], files = output, ()
+        files = [outputs.file(path, list(SUFFIXES)) for path in files]
         if "whole" in names:
             given["whole"] = whole
         answer = verb(**given)
@@ -87,9 +90,11 @@ def printed(verb: Callable[..., Answer]) -> Callable[..., None]:
 
 
 def _writes(parameter: inspect.Parameter) -> bool:
-    """Whether it is the option `--output`."""
-    marks = getattr(parameter.annotation, "__metadata__", ())
-    return any("--output" in (getattr(mark, "param_decls", None) or ()) for mark in marks)
+    """Whether it is the option `--output`; Typer keeps the first name of an option as a default."""
+    for mark in getattr(parameter.annotation, "__metadata__", ()):
+        if "--output" in (getattr(mark, "default", None), *(getattr(mark, "param_decls", None) or ())):
+            return True
+    return False
 
 
 def figures(path: Path) -> bool:
@@ -113,4 +118,3 @@ def emit(answer: Answer, form: str, request: Request, files: Sequence[Path] = ()
         text = FORMS[written](answer, whole)
         write_whole(path, json.dumps(answer.fields, indent=1) + "\n" if written == "json" else text)
     print(FORMS[form](answer, request), end="")
-

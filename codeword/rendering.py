@@ -111,11 +111,14 @@ def for_people(answer: Answer, request: Request) -> str:
 
 def draw(found: Table, page: Page) -> tuple[str, list[str]]:
     """A table as text, and the names of columns for which there was no room."""
+    found = found.filled()
     across = _Grid(found.columns, found.shown())
     upright = _upright(found)
     grid = upright if found.upright and upright.natural <= (page.width or 10**6) else across
     kept, widths = grid.fit(page.width)
-    lines = [f"\x1b[1m{line}\x1b[0m" if page.bold else line for line in wrapped(found.title, page.width or 10**6)]
+    lines = [
+        f"\x1b[1m{line}\x1b[0m" if page.bold else line for line in wrapped(found.title, page.width or 10**6)
+    ]
     heads = [grid.columns[at].name for at in kept]
     if any(heads):
         lines += _row(heads, [grid.columns[at] for at in kept], widths)
@@ -167,10 +170,7 @@ class _Grid:
     def _without_prose(self) -> int:
         """A page that has no width takes all other columns."""
         return _total(
-            [
-                min(w, WORDS) if c.kind.prose else w
-                for w, c in zip(self.widths, self.columns, strict=True)
-            ]
+            [min(w, WORDS) if c.kind.prose else w for w, c in zip(self.widths, self.columns, strict=True)]
         )
 
 
@@ -188,7 +188,9 @@ def _row(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int])
     for number in range(max(map(len, split))):
         parts = [part[number] if number < len(part) else "" for part in split]
         padded = [
-            " " * (width - cell_len(part)) + part if column.kind.numeric else part + " " * (width - cell_len(part))
+            " " * (width - cell_len(part)) + part
+            if column.kind.numeric
+            else part + " " * (width - cell_len(part))
             for part, column, width in zip(parts, columns, widths, strict=True)
         ]
         lines.append("  " + (" " * GAP).join(padded))

@@ -113,10 +113,21 @@ class Table:
 
     def shown(self) -> list[tuple[str, ...]]:
         """Cells as people read them."""
-        return [tuple(_shown(cell, c) for cell, c in zip(row, self.columns, strict=True)) for row in self.rows]
+        return [
+            tuple(_shown(cell, c) for cell, c in zip(row, self.columns, strict=True)) for row in self.rows
+        ]
 
     def raw(self) -> list[tuple[Any, ...]]:
-        return [tuple(cell.value if isinstance(cell, Quantity) else cell for cell in row) for row in self.rows]
+        return [
+            tuple(cell.value if isinstance(cell, Quantity) else cell for cell in row) for row in self.rows
+        ]
+
+    def filled(self) -> Table:
+        """Without columns in which nobody reads anything."""
+        rows = self.shown()
+        kept = [at for at in range(len(self.columns)) if not rows or any(row[at] for row in rows)]
+        cells = tuple(tuple(row[at] for at in kept) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[at] for at in kept), rows=cells)
 
     def once(self) -> Table:
         """Blocks of rows that repeat, told apart by their names alone, once, and how often."""

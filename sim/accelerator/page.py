@@ -66,9 +66,7 @@ def _kind(of: Machine) -> list[str]:
         f"## Kind `{of.kind}`\n",
         "| field | legal | default | what |",
         "|---|---|---|---|",
-        *(
-            f"| `{field.name}` | {field.legal} | {field.default} | {field.what} |" for field in _fields(of)
-        ),
+        *(f"| `{field.name}` | {field.legal} | {field.default} | {field.what} |" for field in _fields(of)),
         f"\nWhat the presets of size {size} set otherwise than these defaults:\n",
         "| preset | fields |",
         "|---|---|",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeword import inputs
-from sim import accelerator as accelerators
-from sim import synthetic
-from sim.accelerator import Accelerator
-from sim.workloads import OTHER_NAMES, WORKLOADS, workload
+
+if TYPE_CHECKING:
+    from sim.accelerator import Accelerator
 
 SIZE = 64
 """Of presets that are listed, where their kind comes so large."""
@@ -46,6 +45,8 @@ def presets(size: int = SIZE) -> dict[str, Accelerator]:
     Args:
         size: rows and columns; of a family whose kind does not come so large, its largest.
     """
+    from sim import accelerator as accelerators
+
     sizes = {family: min(size, kind.sizes[1]) for family, kind in accelerators.families().items()}
     return {
         name: accelerators.preset(name) for name in (f"{family}-{side}" for family, side in sizes.items())
@@ -54,10 +55,15 @@ def presets(size: int = SIZE) -> dict[str, Accelerator]:
 
 def networks() -> list[Known]:
     """Every network that has a name: shapes alone, then those with weights."""
+    from sim import synthetic
+    from sim.workloads import WORKLOADS
+
     return [*map(_shapes, WORKLOADS), *map(_trained, inputs.EXPORTED), *map(_synthetic, synthetic.NAMES)]
 
 
 def _shapes(name: str) -> Known:
+    from sim.workloads import OTHER_NAMES, workload
+
     found = workload(name)
     others = tuple(other for other, own in OTHER_NAMES.items() if own == name)
     return Known(name, len(found.shapes), found.macs, found.parameters, found.passes, False, others)
@@ -69,5 +75,8 @@ def _trained(name: str) -> Known:
 
 
 def _synthetic(name: str) -> Known:
+    from sim import synthetic
+    from sim.workloads import workload
+
     found = workload(name.removesuffix(synthetic.SUFFIX))
     return Known(name, len(found.shapes), found.macs, None, found.passes, True)

@@ -111,8 +111,7 @@ def _table(title: str, changes: list[Change]) -> Table:
             Quantity(value, kind) if value is not None else "" for value in (change.before, change.after)
         )
         by = None if change.difference is None or not change.before else change.difference / change.before
-        signed = Kind(lambda n, kind=kind: f"{'+' if n > 0 else ''}{kind.show(n)}")
-        more = "" if change.difference is None else Quantity(change.difference, signed)
+        more = "" if change.difference is None else Quantity(change.difference, _signed(kind))
         path = change.path[1:] if title and len(change.path) > 1 else change.path
         rows.append((" ".join(path), *cells, more, by))
     columns = (
@@ -123,6 +122,10 @@ def _table(title: str, changes: list[Change]) -> Table:
         Column("by", _BY),
     )
     return Table(title, columns, tuple(rows), title.lower().replace(" ", "_"))
+
+
+def _signed(kind: Kind) -> Kind:
+    return Kind(lambda value: ("+" if value > 0 else "") + kind.show(value))
 
 
 def _kind(change: Change) -> Kind:

@@ -116,7 +116,7 @@ def show_machines(network: Network, machines: list[Estimate]) -> None:
     """One table and one figure."""
     print("\n3. What an image costs")
     rows = [(found.accelerator.name, *priced.costs(found.to_json()).values()) for found in machines]
-    columns = ["accelerator", *priced.costs(machines[0].to_json())]
+    columns = [tables.Column("accelerator"), *priced.costs(machines[0].to_json())]
     title = f"{network.name}; TOPS dense-equivalent, TOPS/W without DRAM"
     rendering.show(tables.table(title, columns, rows))
     shown = next(found for found in machines if found.accelerator.name == MACHINE)

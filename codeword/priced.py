@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeword.tables import (
     AREA,
@@ -24,7 +24,9 @@ from codeword.tables import (
     joule,
     record,
 )
-from sim.estimate import Estimate
+
+if TYPE_CHECKING:
+    from sim.estimate import Estimate
 
 Fields = Mapping[str, Any]
 

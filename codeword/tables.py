@@ -8,8 +8,7 @@ from typing import Any
 
 from sim.shown import folded
 
-_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"))
-_PREFIXES += ((1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
+_PREFIXES = [(10.0 ** (3 * (5 - place)), prefix) for place, prefix in enumerate("PTGMk munpf")]
 EXACT = 10**7
 """Counts below it are written digit by digit, others with a prefix."""
 UNKNOWN = "unknown"
@@ -21,7 +20,7 @@ def engineering(value: float | None, unit: str, digits: int = 3) -> str:
         return UNKNOWN
     value = float(f"{value:.{digits}g}")  # 999,999 is 1 M and not 1e+03 k
     scale, prefix = next(((s, p) for s, p in _PREFIXES if abs(value) >= s), (1.0, ""))
-    return f"{value / scale:.{digits}g} {prefix}{unit}".strip()
+    return f"{value / scale:.{digits}g} {prefix.strip()}{unit}".strip()
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -110,7 +110,7 @@ def correlation(expected: np.ndarray, found: np.ndarray) -> float:
     return float((a * b).sum()) / spread if spread else 1.0
 
 
-def table(found: Comparison) -> str:
+def table(found: Sequence[Fidelity]) -> str:
     """The last tensor and the worst ones."""
     lines = [f"{'tensor':40} {'SQNR dB':>8} {'alone dB':>8} {'corr.':>7}"]
     return "\n".join(
@@ -118,7 +118,7 @@ def table(found: Comparison) -> str:
             *lines,
             *(
                 f"{one.name:40} {one.sqnr_db:8.1f} {one.alone_db:8.1f} {one.correlation:7.4f}"
-                for one in found.worst()
+                for one in Comparison(found).worst()
             ),
         ]
     )

@@ -88,7 +88,7 @@ def _packages() -> Iterator[Finding]:
         found = re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*([^;]*)(?:;.*extra == ['\"](\w+)['\"])?", line)
         assert found, line
         name, bounds, extra = found.groups()
-        if extra not in ("", None, *inputs.EXTRAS.values()):
+        if name == "codeword" or extra not in (None, *inputs.EXTRAS.values()):
             continue
         mend = f"pip install 'codeword[{extra}]'" if extra else f"pip install '{name}{bounds.strip()}'"
         try:

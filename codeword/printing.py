@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,9 +63,13 @@ def printed(verb: Callable[..., Answer]) -> Callable[..., None]:
     has figures on stdout alone; one that has `whole` is told whether all is to be seen.
     """
     signature = inspect.signature(verb, eval_str=True)
-    own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
-    names = {one.name for one in own}
-    added = [one for one in _OWN if one.name not in names]
+    names = set(signature.parameters)
+    own = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in signature.parameters.values()
+        if one.name != "whole"
+    ]
+    added = list(_OWN)
     if not any(_writes(one) for one in own):
         added.append(_parameter("output", [], Outputs))
 
@@ -111,10 +116,12 @@ def _form(form: str, as_json: bool) -> str:
 
 
 def emit(answer: Answer, form: str, request: Request, files: Sequence[Path] = ()) -> None:
-    """Writes files first, so that a closed pipe loses none."""
-    for path in files:
-        written = SUFFIXES[path.suffix]
-        whole = Request(request.whole, request.only)
-        text = FORMS[written](answer, whole)
-        write_whole(path, json.dumps(answer.fields, indent=1) + "\n" if written == "json" else text)
-    print(FORMS[form](answer, request), end="")
+    """Prints, and writes files even where nobody reads any more; where a disk is full, all has been printed."""
+    try:
+        print(FORMS[form](answer, request), end="")
+        sys.stdout.flush()
+    finally:
+        for path in files:
+            written, without_page = SUFFIXES[path.suffix], Request(request.whole, request.only)
+            text = FORMS[written](answer, without_page)
+            write_whole(path, json.dumps(answer.fields, indent=1) + "\n" if written == "json" else text)

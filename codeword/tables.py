@@ -19,7 +19,9 @@ def engineering(value: float | None, unit: str, digits: int = 3) -> str:
     if value is None:
         return UNKNOWN
     value = float(f"{value:.{digits}g}")  # 999,999 is 1 M and not 1e+03 k
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if abs(value) >= s), (1.0, ""))
+    scale, prefix = next(
+        ((s, p) for s, p in _PREFIXES if abs(value) >= s), _PREFIXES[-1] if value else (1.0, "")
+    )
     return f"{value / scale:.{digits}g} {prefix.strip()}{unit}".strip()
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from codeword import inputs, outputs
 from codeword.about import networks, presets
 from codeword.comparing import diff, is_result
-from codeword.doctor import examine as doctor
 from codeword.glossary import explain
-from codeword.networks import compress, fine_tuning, quality, quantize, storage
+from codeword.health import examine as doctor
+from codeword.integers import compress, fine_tuning, quality, quantize, storage
 from sim.errors import InputError
 from sim.files import write_whole
 from sim.names import require_word

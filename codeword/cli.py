@@ -6,7 +6,6 @@ Exit status: 0 done, 1 a check failed, 2 bad input.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -58,15 +57,11 @@ def main() -> None:
 
 
 def _run(app: typer.Typer) -> None:
-    """What is printed is written out here, where a full disk can still be told of, and a closed pipe is no error."""
+    """What is printed is written out here, where a full disk can still be told of."""
     try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left, at the end of Python
-        sys.exit(0)
+        app()
+    finally:
+        sys.stdout.flush()
 
 
 def _of_files(error: OSError) -> str:

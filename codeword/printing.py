@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,12 +117,13 @@ def _form(form: str, as_json: bool) -> str:
 
 
 def emit(answer: Answer, form: str, request: Request, files: Sequence[Path] = ()) -> None:
-    """Prints, and writes files even where nobody reads any more; where a disk is full, all has been printed."""
+    """Prints, then writes the files: where a disk is full, all has been seen; where nobody reads, they are written."""
+    text = FORMS[form](answer, request)
     try:
-        print(FORMS[form](answer, request), end="")
-        sys.stdout.flush()
-    finally:
-        for path in files:
-            written, without_page = SUFFIXES[path.suffix], Request(request.whole, request.only)
-            text = FORMS[written](answer, without_page)
-            write_whole(path, json.dumps(answer.fields, indent=1) + "\n" if written == "json" else text)
+        print(text, end="", flush=True)
+    except BrokenPipeError:  # `| head` has seen enough; Python writes what is left when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for path in files:
+        written, without_page = SUFFIXES[path.suffix], Request(request.whole, request.only)
+        text = FORMS[written](answer, without_page)
+        write_whole(path, json.dumps(answer.fields, indent=1) + "\n" if written == "json" else text)

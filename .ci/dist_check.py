@@ -48,7 +48,9 @@ WITH = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lowest", action="store_true", help="the lowest versions of direct dependencies")
     parser.add_argument("--extra", action="append", default=[], choices=WITH, help="repeatable")
     parser.add_argument("--dist", type=Path, help="keep sdist and wheel here")

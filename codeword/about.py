@@ -53,6 +53,14 @@ def presets(size: int = SIZE) -> dict[str, Accelerator]:
     }
 
 
+def names() -> list[str]:
+    """Of every network, as torchvision and timm spell them too."""
+    from sim import synthetic
+    from sim.workloads import OTHER_NAMES, WORKLOADS
+
+    return [*WORKLOADS, *inputs.EXPORTED, *synthetic.NAMES, *OTHER_NAMES]
+
+
 def networks() -> list[Known]:
     """Every network that has a name: shapes alone, then those with weights."""
     from sim import synthetic

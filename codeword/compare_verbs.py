@@ -73,7 +73,7 @@ def diff(
 
     changes = api.diff(before, after)
     fields = document(
-        "diff", {"before": str(before), "after": str(after), "changes": list(map(_json, changes))}
+        "diff", {"before": str(before), "after": str(after), "changes": list(map(change_json, changes))}
     )
     groups: dict[str, list[Change]] = {}
     for change in changes:
@@ -91,7 +91,7 @@ def diff(
     return Answer(fields, tables, notes, _table("", changes))
 
 
-def _json(change: Change) -> dict[str, Any]:
+def change_json(change: Change) -> dict[str, Any]:
     return {"path": list(change.path), "before": change.before, "after": change.after}
 
 

@@ -38,8 +38,20 @@ def test_every_verb_is_a_function_too(codeword: Command) -> None:
         assert callable(getattr(package, name))
 
 
-def test_completion_is_offered(codeword: Command) -> None:
-    assert "--install-completion" in codeword("--help").out
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("comp", {"compress", "compile", "compare"}),
+        ("estimate mobilenet_", {"mobilenet_v2"}),
+        ("simulate x -a rom", {"rom-64"}),
+    ],
+)
+def test_the_shell_completes(words: str, offered: set[str]) -> None:
+    told = {"_CODEWORD_COMPLETE": "complete_bash", "COMP_WORDS": f"codeword {words}"}
+    told["COMP_CWORD"] = str(len(words.split()))
+    call, environment = command(**told)
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == offered
 
 
 def test_presets(codeword: Command) -> None:

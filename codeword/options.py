@@ -66,7 +66,11 @@ Dram = Annotated[
     ),
 ]
 Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
+SHOWN = "What is shown"
+"""Options of every verb that prints."""
+Json = Annotated[
+    bool, typer.Option("--json", help="one JSON object on stdout and nothing else", rich_help_panel=SHOWN)
+]
 
 L2HoldsAll = Annotated[
     bool,

@@ -13,35 +13,34 @@ from typing import Annotated, Any
 import typer
 
 from codeword import outputs
-from codeword.options import Json
+from codeword.options import SHOWN, Json
 from codeword.rendering import FORMS, SUFFIXES, Page, Request
 from codeword.tables import Answer
 from sim.errors import InputError, nearest
 from sim.files import write_whole
 
-_PANEL = "What is shown"
 FIGURES = f"also write the figures to a file, by its ending {', '.join(SUFFIXES)}; repeatable"
 
 Form = Annotated[
     str,
     typer.Option(
-        "--format", metavar="FORM", help=f"{', '.join(FORMS)}; csv is one table", rich_help_panel=_PANEL
+        "--format", metavar="FORM", help=f"{', '.join(FORMS)}; csv is one table", rich_help_panel=SHOWN
     ),
 ]
 Only = Annotated[
     str,
     typer.Option(
-        "--table", metavar="NAME", help="only this table, such as sums or layers", rich_help_panel=_PANEL
+        "--table", metavar="NAME", help="only this table, such as sums or layers", rich_help_panel=SHOWN
     ),
 ]
 Whole = Annotated[
     bool,
     typer.Option(
-        "--all", help="every row and source; else blocks that repeat stand once", rich_help_panel=_PANEL
+        "--all", help="every row and source; else blocks that repeat stand once", rich_help_panel=SHOWN
     ),
 ]
 Outputs = Annotated[
-    list[Path], typer.Option("--output", "-o", metavar="FILE", help=FIGURES, rich_help_panel=_PANEL)
+    list[Path], typer.Option("--output", "-o", metavar="FILE", help=FIGURES, rich_help_panel=SHOWN)
 ]
 
 

@@ -83,8 +83,13 @@ class Request:
         return [known[self.only]]
 
     def single(self, answer: Answer) -> Table:
-        """What a CSV file holds, all rows of it."""
-        return self._named(answer)[0] if self.only or answer.data is None else answer.data
+        """What a CSV file holds, all rows of it; of an answer without tables the figures of its JSON."""
+        if not self.only and answer.data is not None:
+            return answer.data
+        if self.only or answer.tables:
+            return self._named(answer)[0]
+        plain = {name: value for name, value in answer.fields.items() if not isinstance(value, dict | list)}
+        return Table("", tuple(map(Column, plain)), (tuple(plain.values()),))
 
 
 def for_people(answer: Answer, request: Request) -> str:

@@ -78,6 +78,14 @@ def test_csv_has_raw_values_and_units() -> None:
     assert "unknown" in FORMS["table"](Answer({}, [table]), Request())
 
 
+def test_csv_of_an_answer_without_tables_has_its_figures() -> None:
+    answer = Answer({"verb": "compress", "bits": 1.5, "tensors": [{"name": "a"}]})
+    assert FORMS["csv"](answer, Request()) == "verb,bits\ncompress,1.5\n"
+    assert FORMS["table"](answer, Request()) == ""
+    with pytest.raises(InputError, match="leave the option out"):
+        FORMS["csv"](answer, Request(only="sums"))
+
+
 def test_markdown_and_latex_escape() -> None:
     answer = Answer({}, [Table("t_1", (Column("a|b"), Column("n", COUNT)), (("x_y & 50 %", 7),))], ["note"])
     assert FORMS["markdown"](answer, Request()) == (

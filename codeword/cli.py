@@ -31,7 +31,9 @@ from codeword.options import (
     input_shape,
     shares,
 )
+from codeword.page_verb import page
 from codeword.printing import FIGURES, printed
+from codeword.sweep_verb import sweep
 from codeword.tables import Answer
 from sim.errors import InputError
 from sim.saved import document
@@ -89,7 +91,19 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     called = arguments[:1] == ["compress"]
     verb = method_options.fitted(compress, arguments) if called else method_options.bare(compress)
     app.command("compress", epilog=_methods(arguments) if called else None)(printed(verb))
-    for verb in (quantize, estimate, simulate, verilog, compile_, synth, verify, *LOOKING, report):
+    for verb in (
+        quantize,
+        estimate,
+        simulate,
+        verilog,
+        compile_,
+        synth,
+        verify,
+        *LOOKING,
+        sweep,
+        page,
+        report,
+    ):
         app.command(verb.__name__.removesuffix("_"))(printed(verb))
     return app
 

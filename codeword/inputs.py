@@ -33,6 +33,10 @@ EXTRAS = {
     "matplotlib": "plot",
     "onnx": "onnx",
     "numba": "sim",
+    "vl_convert": "page",
+    "polars": "sweep",
+    "optuna": "sweep",
+    "distributed": "dask",
 }
 """Packages that may be missing, and the extra that brings each."""
 

@@ -30,7 +30,7 @@ Form = Annotated[
 Only = Annotated[
     str,
     typer.Option(
-        "--table", metavar="NAME", help="only this table, such as sums or layers", rich_help_panel=SHOWN
+        "--only", metavar="NAME", help="only this table, such as sums or layers", rich_help_panel=SHOWN
     ),
 ]
 Whole = Annotated[

@@ -79,7 +79,7 @@ class Request:
         known = {found.name: found for found in answer.tables if found.name}
         if self.only not in known:
             fix = nearest(self.only, known) if known else "leave the option out"
-            raise InputError("--table", self.only, "no such table", fix)
+            raise InputError("--only", self.only, "no such table", fix)
         return [known[self.only]]
 
     def single(self, answer: Answer) -> Table:

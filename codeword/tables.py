@@ -100,7 +100,7 @@ class Table:
     """Rows of cells, one a column.
 
     Attributes:
-        name: by which `--table` finds it.
+        name: by which `--only` finds it.
         upright: each row is a column of what people read, if that is not too wide.
         folds: rows that repeat in blocks are shown once; the first cell is a row's name.
     """

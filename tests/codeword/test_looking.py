@@ -33,7 +33,7 @@ def test_version(codeword: Command) -> None:
 def test_every_verb_is_a_function_too(codeword: Command) -> None:
     verbs = set(re.findall(r"^│ (\w+)  ", codeword("--help").out, re.MULTILINE))
     assert {"compare", "diff", "doctor", "explain", "estimate", "synth"} <= verbs
-    assert verbs - {"report"} == set(package.__all__) - {"load"}
+    assert verbs - {"report", "sweep", "page"} == set(package.__all__) - {"load"}
     for name in package.__all__:
         assert callable(getattr(package, name))
 
@@ -167,7 +167,7 @@ def test_compare_machines_networks_and_files(codeword: Command, tmp_path: Path) 
         assert float(row["energy_total_pj"]) == own.cost.total_pj
         assert int(row["cycles_weight"]) == own.cost.stall_cycles["weight"]
         assert sum(int(row[f"cycles_{cause}"]) for cause in CAUSES) == own.cost.cycles
-    both = codeword("compare", "resnet20", "alexnet", "-a", "ws-16", "-a", "ews-16", "--table", "causes").out
+    both = codeword("compare", "resnet20", "alexnet", "-a", "ws-16", "-a", "ews-16", "--only", "causes").out
     assert "resnet20, ws-16" in both
     weight = api.estimate("alexnet", "ews-16").cost.stall_cycles["weight"]
     weight -= api.estimate("alexnet", "ws-16").cost.stall_cycles["weight"]
@@ -217,7 +217,7 @@ def test_every_form_to_files_and_to_stdout(codeword: Command, tmp_path: Path) ->
         assert same, file
     assert_refused(codeword(*verb, "--format", "xml"), "--format = 'xml'", "latex")
     assert_refused(codeword(*verb, "--format", "csv", "--json"), "leave one")
-    assert_refused(codeword(*verb, "--table", "layer"), "'layers'")
+    assert_refused(codeword(*verb, "--only", "layer"), "'layers'")
     assert_refused(codeword(*verb, "-o", tmp_path / "x.zip"), "x.zip")
 
 

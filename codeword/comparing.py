@@ -17,6 +17,9 @@ class Comparison(Result):
 
     runs: Mapping[str, Result]
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {'; '.join(self.runs)}>"
+
     @property
     def verb(self) -> str:
         return "compare"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -74,11 +73,13 @@ def examine() -> Health:
 
 def _itself() -> Iterator[Finding]:
     yield Finding("core", "codeword", codeword.__version__)
-    yield Finding("core", "python", platform.python_version())
+    yield Finding("core", "python", sys.version.split()[0])
 
 
 def _packages() -> Iterator[Finding]:
     """What the package says that it requires, for itself and for the extras that verbs ask for."""
+    from importlib import metadata  # a hundredth of a second, which no other verb needs
+
     try:
         required = metadata.requires("codeword") or []
     except metadata.PackageNotFoundError:
@@ -139,7 +140,7 @@ def _machine() -> Iterator[Finding]:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding("processor", "cores", str(cores))
-    yield Finding("processor", "architecture", platform.machine())
+    yield Finding("processor", "architecture", os.uname().machine)
     yield Finding("processor", "features", ", ".join(_features()) or "unknown")
     yield Finding("processor", "caches", str(caches.user("numba").parent))
 

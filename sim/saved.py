@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Loaded(Result):
     """A result from a file."""
 
     made_by: str
-    fields: dict[str, Any]
+    fields: dict[str, Any] = field(repr=False)
 
     @property
     def verb(self) -> str:

@@ -131,7 +131,7 @@ def test_doctor_names_what_is_missing_and_what_is_old(
             raise metadata.PackageNotFoundError(name)
         return {"numpy": "1.26", "numba": "0.70"}.get(name, metadata.distribution(name).version)
 
-    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr("importlib.metadata.version", version)
     result = codeword("doctor")
     assert result.status == 1  # NumPy is what everything needs
     assert "1.26, wanted >=2.0" in result.out

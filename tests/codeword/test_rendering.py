@@ -16,7 +16,8 @@ from codeword.rendering import FORMS, NAMES, Page, Request, draw
 from codeword.tables import COUNT, ENERGY, PROSE, TEXT, Answer, Column, Quantity, Table, engineering, record
 from sim.errors import InputError
 
-WORD = st.text(st.characters(codec="utf-8", categories=("L", "N", "S", "P")), min_size=1, max_size=40)
+LETTERS = st.characters(codec="utf-8", categories=("L", "N", "S", "P"))
+WORD = st.text(LETTERS, min_size=1, max_size=12) | st.text(LETTERS, min_size=NAMES + 1, max_size=3 * NAMES)
 
 
 @st.composite

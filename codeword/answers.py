@@ -108,7 +108,7 @@ def _components(result: Synthesis) -> Table:
     return Table(title, columns, rows, result.library)
 
 
-def verify(found: VerifyResult) -> Answer:
+def verify(found: VerifyResult, whole: bool = False) -> Answer:
     """Cycles by model and RTL, by layer where one network ran, and the verdict."""
     columns = (
         Column("layer"),
@@ -120,29 +120,36 @@ def verify(found: VerifyResult) -> Answer:
     if found.networks > 1:
         rows = ((f"all {len(rows)}", found.words_compared, found.cycles_model, found.cycles_rtl),)
     table = Table("Layers", columns, rows, folds=True)
-    return Answer(found.document(), [table], [*found.warnings, verdict(found), *_idle(found)], ok=found.equal)
+    return Answer(
+        found.document(), [table], [*found.warnings, verdict(found), *_idle(found, whole)], ok=found.equal
+    )
 
 
 def verdict(found: VerifyResult) -> str:
     """What a comparison of RTL and engine found, in two lines."""
     ran = "1 network" if found.networks == 1 else f"{found.networks} networks"
     said = "equal" if found.equal else f"DIFFERENT: {found.first_mismatch}"
+    layers = f"{len(found.layers)} layer" + ("s" if len(found.layers) != 1 else "")
     return (
-        f"{ran}, {len(found.layers)} layers: {found.words_compared:,} words compared, "
+        f"{ran}, {layers}: {found.words_compared:,} words compared, "
         f"{found.mismatches} mismatches; cycles: model {found.cycles_model:,}, RTL {found.cycles_rtl:,}. "
         f"{said}.\n{found.wall_s:.1f} s with {found.simulator}, {found.build_s:.1f} s to build; "
         f"{found.cycles_per_second:,.0f} cycles a second."
     )
 
 
-def _idle(found: VerifyResult) -> list[str]:
-    """What the runs say nothing about, if that is known."""
+def _idle(found: VerifyResult, whole: bool) -> list[str]:
+    """What the runs say nothing about, if that is known; ports by name where all is asked for."""
     if not found.idle:
         return []
-    whole = [name for name in found.idle if "." not in name]
+    still = [name for name in found.idle if "." not in name]
     parts: dict[str, list[str]] = {}
     for kind, port in (name.split(".") for name in found.idle if "." in name):
         parts.setdefault(kind, []).append(port)
-    lines = [f"Not exercised: {', '.join(whole)}."] if whole else []
+    lines = [f"Not exercised: {', '.join(still)}."] if still else []
+    if not parts:
+        return lines
     ports = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in parts.items())
-    return [*lines, f"Ports that never changed: {ports}."] if parts else lines
+    if not whole:
+        ports = f"{sum(map(len, parts.values()))} of {len(parts)} components; --all names them"
+    return [*lines, f"Ports that never changed: {ports}."]

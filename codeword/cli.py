@@ -298,6 +298,7 @@ def verify(
         ),
     ] = False,
     l2_holds_all: L2HoldsAll = False,
+    whole: bool = False,
 ) -> Answer:
     """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
     found = api.verify(
@@ -312,7 +313,7 @@ def verify(
         l2_holds_all=l2_holds_all,
         settings=settings,
     )
-    return answers.verify(found)
+    return answers.verify(found, whole)
 
 
 def report(

@@ -41,14 +41,14 @@ class Page:
 
     @classmethod
     def of_stdout(cls) -> Page:
-        if not sys.stdout.isatty():
-            return cls()
-        plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
         try:
-            "─".encode(sys.stdout.encoding)
             line = "─"
+            line.encode(sys.stdout.encoding)
         except UnicodeEncodeError:
             line = "-"
+        if not sys.stdout.isatty():
+            return cls(line=line)
+        plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
         return cls(shutil.get_terminal_size().columns, not plain, line)
 
 

@@ -54,6 +54,17 @@ def test_the_shell_completes(words: str, offered: set[str]) -> None:
     assert set(done.stdout.split()) == offered
 
 
+def test_the_page_of_the_command_line_has_every_verb_and_option(codeword: Command) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    for verb in re.findall(r"^│ (\w+)  ", codeword("--help").out, re.MULTILINE):
+        assert f"`{verb}`" in page
+    panel = codeword("estimate", "--help").out.partition("What is shown")[2]
+    options = re.findall(r"(--[a-z]+)", panel)
+    assert len(options) >= 5
+    for option in options:
+        assert f"`{option}" in page
+
+
 def test_presets(codeword: Command) -> None:
     fields = json.loads(codeword("presets", "--size", 16, "--json").out)["presets"]
     assert set(fields) == {f"{family}-16" for family in accelerator.families()}
@@ -249,6 +260,13 @@ def test_a_full_disk(codeword: Command, tmp_path: Path, monkeypatch: pytest.Monk
 def command(*arguments: str, **environment: str) -> list[Any]:
     code = "import sys; sys.argv[0] = 'codeword'; from codeword.cli import main; main()"
     return [[sys.executable, "-c", code, *arguments], {**os.environ, **environment}]
+
+
+def test_an_encoding_without_lines() -> None:
+    call, environment = command("presets", PYTHONIOENCODING="ascii")
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
+    assert "  -----" in done.stdout
+    assert "\\u" not in done.stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -20,6 +20,15 @@ class Comparison(Result):
     def __repr__(self) -> str:
         return f"<Comparison of {'; '.join(self.runs)}>"
 
+    def _repr_html_(self) -> str:
+        from codeword import priced
+        from sim.shown import html
+
+        tables = priced.comparison({name: run.to_json() for name, run in self.runs.items()})
+        return "".join(
+            html(one.title, [column.name for column in one.columns], one.shown()) for one in tables
+        )
+
     @property
     def verb(self) -> str:
         return "compare"

@@ -186,6 +186,13 @@ def test_compare_machines_networks_and_files(codeword: Command, tmp_path: Path) 
     assert line.endswith(f" {weight:+,}")
 
 
+def test_a_comparison_shows_itself() -> None:
+    found = package.compare(["resnet20"], ["ws-16", "ews-16"])
+    assert repr(found) == "<Comparison of ws-16; ews-16>"
+    assert found._repr_html_().count("<table>") == 4
+    assert f"{found.runs['ews-16'].to_json()['cycles']:,}" in found._repr_html_()
+
+
 def test_compare_of_nothing(codeword: Command, tmp_path: Path) -> None:
     assert_refused(codeword("compare", "resnet20", "-a", "ws-16"), "runs = 1")
     assert_refused(codeword("compare", "resnet20", "alexnet"), "--accelerator", "-a")

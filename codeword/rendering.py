@@ -43,7 +43,7 @@ class Page:
     def of_stdout(cls) -> Page:
         try:
             line = "─"
-            line.encode(sys.stdout.encoding)
+            line.encode(sys.stdout.encoding or "utf-8")  # none of a text in memory
         except UnicodeEncodeError:
             line = "-"
         if not sys.stdout.isatty():

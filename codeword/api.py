@@ -128,7 +128,7 @@ def compare(
         elif isinstance(network, str) and is_result(network):
             found.append(load(network))
         elif not accelerators:
-            raise InputError("--accelerator", "", f"{network} runs on none", "name one or more with -a")
+            raise InputError("network", network, "runs on no accelerator", "name one or more with -a")
         else:
             found += [
                 estimate(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
-from sim.saved import Change, Result, load
+from sim.saved import Change, Result, load, number
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,35 @@ class Comparison(Result):
         return cls(runs)
 
 
+_TEXTS = ("network", "accelerator", "technology")
+_NUMBERS = ("macs", "cycles", "time_s", "utilization", "tops")
+_PERHAPS = ("tops_per_watt", "tops_per_watt_with_dram")
+_BY_NAME = {"stall_cycles": (), "energy_pj": ("total",), "area_mm2": ("total",)}
+"""Figures by cause or component, and the sums among them; energy and area may be unknown."""
+
+
 def _labels(run: Result) -> dict[str, str]:
+    """By which runs are told apart.
+
+    Raises:
+        InputError: a result without the figures that are compared, or a damaged file.
+    """
     fields = run.to_json()
-    if "energy_pj" not in fields:
-        problem = "says nothing of energy and cycles by cause"
-        raise InputError(
-            "result", f"of {run.verb}", problem, "compare estimates and simulations; diff takes any two"
-        )
-    return {field: str(fields[field]) for field in ("network", "accelerator", "technology")} | {
-        "verb": run.verb
-    }
+    wrong = [name for name in _TEXTS if not isinstance(fields.get(name), str)]
+    wrong += [name for name in _NUMBERS if not number(fields.get(name))]
+    wrong += [name for name in _PERHAPS if not (fields.get(name) is None or number(fields[name]))]
+    for name, sums in _BY_NAME.items():
+        parts = fields.get(name)
+        if (
+            not isinstance(parts, dict)
+            or not set(sums) <= set(parts)
+            or not all(number(part) or (part is None and sums) for part in parts.values())
+        ):
+            wrong.append(name)
+    if wrong:
+        fix = "compare estimates and simulations as they were written; diff takes any two results"
+        raise InputError("result", run.verb, f"does not say {', '.join(wrong)}", fix)
+    return {field: fields[field] for field in _TEXTS} | {"verb": run.verb}
 
 
 def is_result(name: str) -> bool:

@@ -6,11 +6,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
 from sim.files import write_whole
+from sim.names import NAME
 
 SCHEMA = 1
 """Of the fields of results; another number is another meaning."""
@@ -39,7 +41,7 @@ class Change:
     @property
     def difference(self) -> float | None:
         """None where one of the two is no number."""
-        return self.after - self.before if _number(self.before) and _number(self.after) else None
+        return self.after - self.before if number(self.before) and number(self.after) else None
 
 
 class Result(ABC):
@@ -94,7 +96,8 @@ def load(path: str | Path) -> Loaded:
     """
     name, fix = str(path), "give a file that codeword wrote with --output NAME.json"
     try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        fields = json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=_real)
     except OSError as error:
         raise InputError("result", name, error.strerror or str(error), fix) from None
     except (ValueError, RecursionError) as error:
@@ -105,10 +108,34 @@ def load(path: str | Path) -> Loaded:
     if schema != SCHEMA:
         problem = f"its figures are of schema {schema!r}, this version reads {SCHEMA}"
         raise InputError("result", name, problem, "make it again with this version")
-    return Loaded(fields.pop("verb"), fields)
+    found = Loaded(fields.pop("verb"), fields)
+    for figure, value in _figures(fields):
+        for text in (found.verb, *figure, value):
+            if isinstance(text, str) and not _shown(text):
+                raise InputError("result", name, f"{text!r} steers a terminal or is no text", fix)
+    return found
 
 
-def _number(value: object) -> bool:
+def _integer(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError("an integer beyond 64 bits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    if not isfinite(value := float(text)):
+        raise ValueError(f"{text} is no number")
+    return value
+
+
+def _shown(text: str) -> bool:
+    """Whether a text, of one line or more, is what a name may be, or empty."""
+    line = text.replace("\n", " ")
+    return all(NAME.fullmatch(line[at : at + 1000]) for at in range(0, len(line), 1000))
+
+
+def number(value: object) -> bool:
+    """Whether a figure is one: neither text nor yes or no, nor unknown."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -195,7 +195,7 @@ def test_a_comparison_shows_itself() -> None:
 
 def test_compare_of_nothing(codeword: Command, tmp_path: Path) -> None:
     assert_refused(codeword("compare", "resnet20", "-a", "ws-16"), "runs = 1")
-    assert_refused(codeword("compare", "resnet20", "alexnet"), "--accelerator", "-a")
+    assert_refused(codeword("compare", "resnet20", "alexnet"), "runs on no accelerator", "-a")
     (tmp_path / "x.json").write_text('{"verb": "estimate", "schema": 99}')
     assert_refused(codeword("compare", "resnet20", tmp_path / "x.json", "-a", "ws-16"), "x.json", "schema 99")
     (tmp_path / "x.json").write_text('{"verb": "verify", "schema": 1}')

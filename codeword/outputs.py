@@ -26,7 +26,7 @@ def file(path: str | Path, suffixes: Sequence[str], option: str = "--output") ->
     """
     path = Path(path)
     if path.suffix not in suffixes:
-        known = next(suffix for suffix in suffixes if suffix)
+        known = " or ".join(suffix for suffix in suffixes if suffix)
         raise InputError(option, str(path), f"is written as {known}", f"give a name that ends in {known}")
     if path.exists() and not path.is_file():
         what = "a directory" if path.is_dir() else "no regular file"

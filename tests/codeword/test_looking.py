@@ -236,7 +236,7 @@ def test_every_form_to_files_and_to_stdout(codeword: Command, tmp_path: Path) ->
     assert_refused(codeword(*verb, "--format", "xml"), "--format = 'xml'", "latex")
     assert_refused(codeword(*verb, "--format", "csv", "--json"), "leave one")
     assert_refused(codeword(*verb, "--only", "layer"), "'layers'")
-    assert_refused(codeword(*verb, "-o", tmp_path / "x.zip"), "x.zip")
+    assert_refused(codeword(*verb, "-o", tmp_path / "x.zip"), "x.zip", ".json or .csv")
 
 
 def test_simulate_writes_values_and_figures(codeword: Command, network: Path, tmp_path: Path) -> None:

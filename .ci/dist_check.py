@@ -60,12 +60,12 @@ def main() -> int:
         wheel = built(folder, given.dist)
         begin = time.monotonic()
         run([sys.executable, "-m", "venv", folder / "bare"])
-        install(folder, [str(wheel)], given.lowest)
+        install(folder, wheel, "", given.lowest)
         wrong = tried(folder, LIGHT[1:2])
         print(f"from nothing to the first estimate: {time.monotonic() - begin:.0f} s")
         wrong += tried(folder, LIGHT)
         for extra in given.extra:
-            install(folder, [f"{wheel}[{extra}]"], given.lowest)
+            install(folder, wheel, extra, given.lowest)
             wrong += tried(folder, [WITH[extra]])
     print(f"{sys.version.split()[0]}: {'all well' if not wrong else f'{wrong} WRONG'}")
     return int(wrong > 0)
@@ -84,15 +84,18 @@ def built(folder: Path, keep: Path | None) -> Path:
     return dist / run([python, "-c", BUILD.format("wheel", str(dist))], cwd=source).splitlines()[-1]
 
 
-def install(folder: Path, what: Sequence[str], lowest: bool) -> None:
+def install(folder: Path, wheel: Path, extra: str, lowest: bool) -> None:
     """Into the bare environment; versions by pip, or the lowest by uv, which alone can."""
     python = folder / "bare/bin/python"
     if not lowest:
-        run([python, "-m", "pip", "install", "-q", *what])
+        run([python, "-m", "pip", "install", "-q", f"{wheel}[{extra}]" if extra else wheel])
         return
     run([folder / "build/bin/python", "-m", "pip", "install", "-q", "uv"])
     uv = [folder / "build/bin/uv", "pip", "install", "-q", "--python", python]
-    run([*uv, "--resolution", "lowest-direct", *what])
+    # Of a wheel only the wheel itself would be direct, and all that it requires the newest.
+    of = ["--extra", extra] if extra else []
+    run([*uv, "--resolution", "lowest-direct", "-r", ROOT / "pyproject.toml", *of])
+    run([*uv, "--no-deps", "--reinstall-package", "codeword", wheel])
     print(run([folder / "build/bin/uv", "pip", "freeze", "--python", python]))
 
 

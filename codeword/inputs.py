@@ -7,36 +7,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sim import accelerator as accelerators
-from sim import artifact, synthetic
-from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
-from sim.importers import Imported, scalesim
-from sim.importers.quantized import QuantizedGraph, lower
 from sim.limits import IMAGES
-from sim.network import Network
-from sim.shapes import Shape
-from sim.workloads import WORKLOADS, Workload, workload
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sim.accelerator import Accelerator
+    from sim.importers import Imported
+    from sim.importers.quantized import QuantizedGraph
+    from sim.network import Network
+    from sim.shapes import Shape
+    from sim.workloads import Workload
 
 EXPORTED = {"resnet20-fashion": "resnet20_fashion"}
 """Networks of integers that ship with the package, by name: their folder in algos/zoo."""
 
-_FLOORS = {
+EXTRAS = {
     "torch": "algos",
     "amaranth": "rtl",
     "cocotb": "rtl",
     "cocotb_tools": "rtl",
     "matplotlib": "plot",
     "onnx": "onnx",
+    "numba": "sim",
     "vl_convert": "page",
     "polars": "sweep",
     "optuna": "sweep",
     "distributed": "dask",
 }
+"""Packages that may be missing, and the extra that brings each."""
 
 
 def network(
@@ -59,6 +61,10 @@ def network(
     Raises:
         InputError: unknown name, unreadable file, or a file type that is not supported.
     """
+    from sim import artifact, synthetic
+    from sim.workloads import WORKLOADS, spelled, workload
+
+    name = spelled(name, (*EXPORTED, *synthetic.NAMES))
     suffix = Path(name).suffix
     for option, given in (("--treat-as-vector", vector_operators), ("--input-shape", input_shapes)):
         if given and suffix != ".onnx":
@@ -97,6 +103,8 @@ def _imported(
     name: str, suffix: str, vector_operators: Sequence[str], input_shapes: Mapping[str, Sequence[int]]
 ) -> Imported:
     if suffix == ".csv":
+        from sim.importers import scalesim
+
         return scalesim.read(name)
     with extra():
         from sim.importers import onnx_file
@@ -114,6 +122,8 @@ def _graph(name: str, input_shapes: Mapping[str, Sequence[int]] | None = None) -
 
 def _integers(graph: QuantizedGraph, report: Callable[[str], None]) -> Network:
     """The network of a quantized file; `report` is told how it rounds."""
+    from sim.importers.quantized import lower
+
     found = lower(graph)
     for line in found.summary():
         report(line)
@@ -144,6 +154,9 @@ def integer_network(
     Raises:
         InputError: only shapes are known.
     """
+    from sim import synthetic
+    from sim.network import Network
+
     if Path(name).suffix == ".onnx":
         return quantized_onnx(name, report)
     found = network(name, machine)
@@ -159,6 +172,8 @@ def integer_network(
 
 def shipped(name: str) -> Network:
     """A trained network that ships with the package."""
+    from sim import artifact
+
     return artifact.load(zoo_folder(name) / "network.safetensors")
 
 
@@ -174,6 +189,8 @@ def zoo_folder(name: str) -> Path:
 
 def accelerator(name: str | Accelerator, settings: Sequence[str] = ()) -> Accelerator:
     """A preset or TOML file with single fields replaced by `field=value` settings."""
+    from sim import accelerator as accelerators
+
     overrides = dict(map(_setting, settings))
     if not isinstance(name, str):
         return accelerators.build(name.model_dump() | overrides)
@@ -200,6 +217,8 @@ def images(net: Network, source: str | Path | None, count: int, seed: int) -> np
     Raises:
         InputError: an unreadable file or another shape.
     """
+    import numpy as np
+
     shape = tuple(net.input.shape)
     if source is None:
         if not 1 <= count <= IMAGES:
@@ -232,6 +251,8 @@ def _array(source: Path) -> np.ndarray:
     Raises:
         InputError: no such file, or another kind of file.
     """
+    import numpy as np
+
     try:
         with source.open("rb") as file:
             if file.read(6) == b"\x93NUMPY":  # `np.load` would open archives too
@@ -261,8 +282,8 @@ def extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _FLOORS:
+        if package not in EXTRAS:
             raise
         raise InputError(
-            "package", package, "is not installed", f"pip install 'codeword[{_FLOORS[package]}]'"
+            "package", package, "is not installed", f"pip install 'codeword[{EXTRAS[package]}]'"
         ) from None

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from codeword import inputs
 from sim.errors import InputError, nearest
-from sim.network import Network
 
 if TYPE_CHECKING:
     from torch import nn
 
     from algos.data.samples import Samples
+    from sim.network import Network
 
 BATCH = 32
 """Samples that are calibrated on at once."""

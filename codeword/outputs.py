@@ -6,11 +6,13 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from sim.errors import InputError
 from sim.files import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def file(path: str | Path, suffixes: Sequence[str], option: str = "--output") -> Path:
@@ -24,7 +26,7 @@ def file(path: str | Path, suffixes: Sequence[str], option: str = "--output") ->
     """
     path = Path(path)
     if path.suffix not in suffixes:
-        known = next(suffix for suffix in suffixes if suffix)
+        known = " or ".join(suffix for suffix in suffixes if suffix)
         raise InputError(option, str(path), f"is written as {known}", f"give a name that ends in {known}")
     if path.exists() and not path.is_file():
         what = "a directory" if path.is_dir() else "no regular file"
@@ -46,8 +48,21 @@ def folder(path: str | Path, option: str = "--output") -> Path:
     return path
 
 
+def one(paths: Sequence[Path], option: str = "--output") -> Path | None:
+    """The only place for something that is written once; None without any.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(paths) > 1:
+        raise InputError(option, str(paths[1]), f"{paths[0]} takes it already", "leave one of the two out")
+    return paths[0] if paths else None
+
+
 def save_array(path: str | Path, values: np.ndarray) -> None:
     """Writes a .npy file, as a whole and under the name that was given: `np.save` would append a suffix."""
+    import numpy as np
+
     content = io.BytesIO()
     np.save(content, values)
     write_whole(path, content.getvalue())

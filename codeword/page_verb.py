@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from codeword import inputs, tables
-from codeword.options import Dram, Json, Objective, Settings, TechnologyName
+from codeword import inputs
+from codeword.options import Dram, Objective, Settings, TechnologyName
+from codeword.tables import Answer
 from sim.errors import InputError
+from sim.saved import document
 
 
 def page(
@@ -30,8 +32,7 @@ def page(
     technology: TechnologyName = None,
     dram: Dram = None,
     objective: Objective = "edp",
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Write one HTML file with the figures of some designs, side by side, or of a sweep."""
     from codeword import api
     from codeword.page import page as write
@@ -50,4 +51,4 @@ def page(
         chosen = {"technology": technology, "dram": dram, "objective": objective, "settings": settings}
         found = [api.estimate(net, one, **chosen) for net in networks for one in accelerators]  # type: ignore[arg-type]
         made = write(found, path)
-    tables.emit(as_json, {"page": str(made), "bytes": made.stat().st_size}, [f"{made}"])
+    return Answer(document("page", {"page": str(made), "bytes": made.stat().st_size}), notes=[f"{made}"])

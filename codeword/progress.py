@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING
 
 from sim.steps import heard_by
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 BETWEEN_S = 0.05
 """Seconds between two updates of a bar, whose cost a training of short steps would feel."""
@@ -41,6 +42,9 @@ class _Bars:
     @staticmethod
     def _empty() -> Progress:
         """rich leaves out colours by NO_COLOR, and all that moves on a dumb terminal."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         return Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codeword import inputs, tables
-from codeword.options import MOST, Json
+from codeword import inputs
+from codeword.options import MOST
+from codeword.tables import Answer, Column, Kind, Table, engineering
+from sim.saved import document
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from codeword.sweep import Sweep
 
 SHOWN_REASONS = 5
@@ -39,8 +39,7 @@ def sweep(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="of a Dask scheduler, whose workers compute instead")
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Try many designs on some networks; a table of all of them, and the front of the best."""
     with inputs.extra():
         from codeword import sweep as sweeps
@@ -54,9 +53,7 @@ def sweep(
             processes=processes,
             scheduler=scheduler,
         )
-    tables.emit(as_json, found.to_json(), [*_front(found), *_notes(found)])
-    if not found.front:
-        raise typer.Exit(1)
+    return Answer(document("sweep", found.to_json()), _front(found), _notes(found), ok=bool(found.front))
 
 
 def _front(found: Sweep) -> list[Table]:
@@ -64,13 +61,20 @@ def _front(found: Sweep) -> list[Table]:
         return []
     varied = [dimension.name for dimension in found.space.varied]
     objectives = found.space.objectives
-    rows = [
-        [str(row[name]) for name in varied]
-        + [tables.engineering(row[one.name], one.unit) for one in objectives]
+    rows = tuple(
+        (*(row[name] for name in varied), *(row[one.name] for one in objectives))
         for row in found.front_rows()
-    ]
+    )
+    columns = (*map(Column, varied), *(Column(one.name, _in(one.unit)) for one in objectives))
     title = f"Front: {len(rows)} of {int(found.feasible.sum()):,} designs that keep every constraint"
-    return [tables.table(title, [*varied, *(one.name for one in objectives)], rows, text=len(varied))]
+    return [Table(title, columns, rows, "front")]
+
+
+def _in(unit: str) -> Kind:
+    """Seconds and joules take a prefix, mm2 none."""
+    if unit in ("s", "J"):
+        return Kind(lambda value: engineering(value, unit))
+    return Kind(lambda value: f"{value:,.4g} {unit}".strip())
 
 
 def _notes(found: Sweep) -> list[str]:

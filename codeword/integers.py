@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from codeword import inputs
 from sim.errors import InputError
-from sim.network import Network
 
 if TYPE_CHECKING:
     from torch import nn
 
     from algos.frontend.compare import Comparison
     from algos.methods.plan import Plan
+    from sim.network import Network
 
 CALIBRATION_IMAGES = 512
 PADDED_TO = 16

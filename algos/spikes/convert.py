@@ -142,6 +142,7 @@ class _Conversion:
         if after is None:
             self._classifier(layer)
         elif after.low == after.zero_point == 0 and after.table is None:
+            self._require_neurons(layer.input)
             scale = self.one[layer.input] / ONE * _factor(layer)
             self._add(layer.name, [self._synapses(layer)], self._bias(layer), 1 / scale)
         else:
@@ -160,6 +161,8 @@ class _Conversion:
         """Joins the currents in the units of the first operand: of a convolution those of its weights."""
         shares = [multiplier / 2**layer.shift for multiplier in layer.multipliers]
         convs = [self.waiting.pop(name, None) for name in layer.inputs]
+        for name in (conv.input for conv in convs if conv is not None):
+            self._require_neurons(name)
         scales = [
             share if conv is None else share * self.one[conv.input] / ONE * _factor(conv)
             for share, conv in zip(shares, convs, strict=True)
@@ -181,11 +184,14 @@ class _Conversion:
 
     def _alone(self, name: str, ratio: np.ndarray) -> Synapses:
         """One weight from each neuron to that of the same place."""
-        if name not in self.one:
-            raise InputError(f"layers.{name}", "operand", "is no layer of neurons", _CAN)
+        self._require_neurons(name)
         channels = self._channels(name)
         weights = _whole(np.broadcast_to(ratio, (channels,))).reshape(-1, 1, 1, 1)
         return Synapses(name, weights, groups=channels)
+
+    def _require_neurons(self, name: str) -> None:
+        if name not in self.one:
+            raise InputError(f"layers.{name}", "operand", "is read and has no neurons", _CAN)
 
     def _channels(self, name: str) -> int:
         if name == "input":
@@ -193,8 +199,7 @@ class _Conversion:
         return len(next(one for one in self.layers if one.name == name).threshold)  # type: ignore[arg-type]
 
     def _synapses(self, layer: Conv) -> Synapses:
-        if layer.input not in self.one:
-            raise InputError(f"layers.{layer.name}.input", layer.input, "is no layer of neurons", _CAN)
+        self._require_neurons(layer.input)
         weights = torch.from_numpy(layer.weight.decode().astype(np.int64))
         return replace(_window(layer), source=layer.input, weights=weights)
 

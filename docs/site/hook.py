@@ -100,7 +100,7 @@ def blocks(cell: dict[str, Any]) -> Iterator[str]:
     for output in cell["outputs"]:
         data = output.get("data", {})
         if "image/png" in data:
-            yield f'![result](data:image/png;base64,{"".join(data["image/png"]).strip()})'
+            yield f"![result](data:image/png;base64,{''.join(data['image/png']).strip()})"
         elif "text/html" in data:
             yield "".join(data["text/html"])
         else:

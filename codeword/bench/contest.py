@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -178,12 +179,12 @@ def apart(network: str, repeats: int) -> Iterator[Result]:
             yield Result(Task(network), name, computes, seconds, repeats)
 
 
-def table(results: Sequence[Result]) -> Table:
+def table(results: Sequence[Result], unit: str = "seconds") -> Table:
     """A row each, with the ratio to the reference on the same task."""
     reference = {found.task: found.seconds for found in results if found.contender == REFERENCE}
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return tables.table(
-        f"Seconds an image, medians; load of the machine {load} in 1, 5 and 15 minutes",
+        f"{unit} an image, medians; load of the machine {load} in 1, 5 and 15 minutes",
         ["what", "computes", "network", "images", "threads", "runs", "seconds", f"to {REFERENCE}"],
         [
             (
@@ -209,13 +210,17 @@ def main() -> None:
     parser.add_argument("--images", nargs="*", type=int, default=[1])
     parser.add_argument("--threads", nargs="*", type=int, default=[1])
     parser.add_argument("--repeats", type=int, default=Stopwatch.repeats)
+    parser.add_argument(
+        "--processor", action="store_true", help="seconds of the processor, which other work hardly changes"
+    )
     parser.add_argument("--others", type=int, default=0, metavar="RUNS", help="of SCALE-Sim and ZigZag each")
     given = parser.parse_args()
     tasks = [Task(*found) for found in product(given.networks, given.images, given.threads)]
-    results = list(measured(tasks, Stopwatch(repeats=given.repeats)))
+    clock = time.process_time if given.processor else time.perf_counter
+    results = list(measured(tasks, Stopwatch(clock, given.repeats)))
     if given.others:
         results += [found for name in given.networks for found in apart(name, given.others)]
-    tables.show(table(results))
+    tables.show(table(results, "processor seconds" if given.processor else "seconds"))
 
 
 if __name__ == "__main__":

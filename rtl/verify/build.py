@@ -37,7 +37,7 @@ RECIPE = {
         "-o",
         "../bench",
     ],
-    # -O2 builds longer than it saves in the runs for which `simulators.choose` takes CXXRTL.
+    # -O2 builds longer than it saves in the short runs that CXXRTL is for.
     "cxxrtl": ["g++", "-std=c++17", "-O1", "-DNDEBUG", "-o", "bench"],
 }
 """Commands that make `bench` of the source files; changing one makes new entries in the cache."""

@@ -15,7 +15,7 @@ test: lint tools
 test-all: lint tools
 	HYPOTHESIS_PROFILE=drawn $(BIN)/python -m pytest -q -n 2 -m ""
 
-.PHONY: golden bench-check bench-grid bench-others
+.PHONY: golden bench-check bench-grid bench-others dist-check lowest
 
 # Writes the figures that changed to tests/golden/metrics.json, which `make test` compares.
 golden: $(READY)
@@ -54,6 +54,14 @@ fpga: $(READY) .venv-fpga/ready
 # Without NAME the reports are listed, with how long each takes.
 report: $(READY)
 	$(BIN)/codeword report $(NAME)
+
+# sdist and wheel, and the wheel in a bare environment as a newcomer has it; needs the package index.
+dist-check:
+	$(PYTHON) .ci/dist_check.py --dist dist --extra sim
+
+# Likewise with the lowest versions that pyproject.toml allows.
+lowest:
+	$(PYTHON) .ci/dist_check.py --lowest --extra sim
 
 schema: $(READY)
 	$(BIN)/python -m sim.artifact > docs/network.schema.json

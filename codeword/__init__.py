@@ -1,7 +1,9 @@
 """Codeword: co-design of compressed networks and the accelerators that run them.
 
     import codeword
-    codeword.estimate("resnet18", "ews-cms-64").cost.tops_per_watt
+    found = codeword.estimate("resnet18", "ews-cms-64")
+    found.cost.tops_per_watt
+    found.save("before.json")  # codeword.load reads it again, .diff compares
 
 All are also commands; `codeword VERB --help`.
 """
@@ -11,7 +13,23 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["compile", "compress", "estimate", "quantize", "simulate", "verify", "verilog"]
+__all__ = [
+    "compare",
+    "compile",
+    "compress",
+    "diff",
+    "doctor",
+    "estimate",
+    "explain",
+    "load",
+    "networks",
+    "presets",
+    "quantize",
+    "simulate",
+    "synth",
+    "verify",
+    "verilog",
+]
 
 
 def __getattr__(name: str) -> Any:

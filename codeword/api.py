@@ -7,28 +7,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from codeword import inputs, outputs
-from codeword.networks import compress, fine_tuning, quality, quantize, storage
+from codeword.about import networks, presets
+from codeword.comparing import diff, is_result
+from codeword.glossary import explain
+from codeword.health import examine as doctor
+from codeword.integers import compress, fine_tuning, quality, quantize, storage
 from sim.errors import InputError
 from sim.files import write_whole
 from sim.names import require_word
+from sim.saved import load
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from codeword.comparing import Comparison
+    from codeword.simulated import Simulated
     from rtl.image import Written
     from rtl.synth import Synthesis
     from rtl.verify import VerifyResult
     from sim.accelerator import Accelerator
     from sim.estimate import Estimate
     from sim.network import Network
-    from sim.results import Simulation
+    from sim.saved import Result
     from sim.shapes import Shape
 
 __all__ = [
+    "compare",
     "compile",
     "compress",
+    "diff",
+    "doctor",
     "estimate",
+    "explain",
     "fine_tuning",
+    "load",
+    "networks",
+    "presets",
     "quality",
     "quantize",
     "simulate",
@@ -87,6 +101,49 @@ def estimate(
     return estimate_shapes(found, described, objective=objective, name=name, zeros=zeros)
 
 
+def compare(
+    networks: Sequence[str | Network | Result],
+    accelerators: Sequence[AcceleratorLike] = (),
+    *,
+    technology: str | None = None,
+    dram: str | None = None,
+    objective: str = "edp",
+    settings: Sequence[str] = (),
+) -> Comparison:
+    """Estimates of each network on each accelerator, and results of before, side by side.
+
+    Args:
+        networks: as `estimate` takes them; results, and names of .json files of results, stand as they are.
+
+    Raises:
+        InputError: less than two runs in all, networks without machines, and what `estimate` raises.
+    """
+    from codeword.comparing import Comparison
+    from sim.saved import Result
+
+    found: list[Result] = []
+    for network in networks:
+        if isinstance(network, Result):
+            found.append(network)
+        elif isinstance(network, str) and is_result(network):
+            found.append(load(network))
+        elif not accelerators:
+            raise InputError("network", network, "runs on no accelerator", "name one or more with -a")
+        else:
+            found += [
+                estimate(
+                    network,
+                    accelerator,
+                    technology=technology,
+                    dram=dram,
+                    objective=objective,
+                    settings=settings,
+                )
+                for accelerator in accelerators
+            ]
+    return Comparison.of(found)
+
+
 def simulate(
     network: str | Network,
     accelerator: AcceleratorLike,
@@ -96,7 +153,7 @@ def simulate(
     settings: Sequence[str] = (),
     registers: bool = False,
     arbitrated: bool = False,
-) -> Simulation:
+) -> Simulated:
     """Runs int8 images [batch, C, H, W] through the cycle engine, bit for bit.
 
     Args:
@@ -110,9 +167,13 @@ def simulate(
 
     described = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, described) if isinstance(network, str) else network
-    return machine(described.kind).run(
-        net, described, images, objective=objective, registers=registers, arbitrated=arbitrated
-    )
+    with inputs.extra():
+        from codeword.simulated import Simulated
+
+        run = machine(described.kind).run(
+            net, described, images, objective=objective, registers=registers, arbitrated=arbitrated
+        )
+    return Simulated.of(run, described)
 
 
 def verilog(

@@ -5,24 +5,24 @@ Exit status: 0 done, 1 a check failed, 2 bad input.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from codeword import api, inputs, method_options, outputs, progress, tables
+import codeword
+from codeword import about_verbs, answers, api, compare_verbs, inputs, method_options, outputs, progress
 from codeword.compile_verb import compile_
 from codeword.model_verbs import compress, quantize
 from codeword.options import (
     MOST,
     AcceleratorName,
     Dram,
-    Json,
     L2HoldsAll,
     NetworkName,
     Objective,
@@ -31,8 +31,12 @@ from codeword.options import (
     input_shape,
     shares,
 )
-from codeword.tables import emit
+from codeword.page_verb import page
+from codeword.printing import FIGURES, printed
+from codeword.sweep_verb import sweep
+from codeword.tables import Answer
 from sim.errors import InputError
+from sim.saved import document
 
 
 def main() -> None:
@@ -42,17 +46,31 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         with progress.shown():
-            application(sys.argv[1:])()
+            _run(application(sys.argv[1:]))
     except InputError as error:
         _refuse(str(error))
     except OSError as error:
-        what = f"{error.strerror or error}" + (f": {error.filename!r}" if error.filename else "")
-        _refuse(f"{what}. Fix: give files and folders that can be read and written.")
+        _refuse(_of_files(error))
     except MemoryError as error:
         said = f" ({error})" if str(error) else ""
         _refuse(f"out of memory{said}. Fix: give a smaller network, fewer images, or more memory.")
     except RecursionError:
         _refuse("the input is nested too deeply. Fix: give a plainer file.")
+
+
+def _run(app: typer.Typer) -> None:
+    """What is printed is written out here, where a full disk can still be told of."""
+    try:
+        app()
+    finally:
+        sys.stdout.flush()
+
+
+def _of_files(error: OSError) -> str:
+    what = f"{error.strerror or error}" + (f": {error.filename!r}" if error.filename else "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}. Fix: make room, or write elsewhere; what was there before is as it was."
+    return f"{what}. Fix: give files and folders that can be read and written."
 
 
 def _refuse(message: str) -> NoReturn:
@@ -68,18 +86,50 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     Args:
         arguments: name the verb and for `compress` the method, whose configuration becomes its options.
     """
-    app = typer.Typer(
-        help="Co-design of compressed networks and the accelerators that run them.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-    )
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_root)
     called = arguments[:1] == ["compress"]
     verb = method_options.fitted(compress, arguments) if called else method_options.bare(compress)
-    app.command(epilog=_methods(arguments) if called else None)(verb)
-    for verb in (quantize, estimate, simulate, verilog, compile_, synth, verify, report):
-        app.command(verb.__name__.removesuffix("_"))(verb)
+    app.command("compress", epilog=_methods(arguments) if called else None)(printed(verb))
+    for verb in (
+        quantize,
+        estimate,
+        simulate,
+        verilog,
+        compile_,
+        synth,
+        verify,
+        *LOOKING,
+        sweep,
+        page,
+        report,
+    ):
+        app.command(verb.__name__.removesuffix("_"))(printed(verb))
     return app
+
+
+LOOKING = (
+    compare_verbs.compare,
+    compare_verbs.diff,
+    about_verbs.presets,
+    about_verbs.networks,
+    about_verbs.explain,
+    about_verbs.doctor,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"codeword {codeword.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Co-design of compressed networks and the accelerators that run them."""
 
 
 def _methods(arguments: Sequence[str]) -> str | None:
@@ -119,8 +169,8 @@ def estimate(
         str | None,
         typer.Option(metavar="A,W", help="shares of zero activations and weights, for the expected gating"),
     ] = None,
-    as_json: Json = False,
-) -> None:
+    whole: bool = False,
+) -> Answer:
     """Cycles, energy, area and TOPS/W from the closed form."""
     found = api.estimate(
         network,
@@ -134,7 +184,7 @@ def estimate(
         report=lambda line: print(line, file=sys.stderr),
         zeros=None if zeros is None else shares(zeros),
     )
-    emit(as_json, found.to_json(), tables.estimate_tables(found))
+    return answers.estimate(found, whole)
 
 
 def simulate(
@@ -147,9 +197,9 @@ def simulate(
     ] = None,
     count: Annotated[int, typer.Option("--images", help="how many random ones, without --input")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="of the random images")] = 0,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="write the network's outputs as .npy")
-    ] = None,
+    others: Annotated[
+        list[Path], typer.Option("--output", "-o", help=f"write the network's outputs as .npy; {FIGURES}")
+    ] = [],  # noqa: B006
     registers: Annotated[
         bool, typer.Option("--registers", help="clock every register of the array; same counts, more slowly")
     ] = False,
@@ -157,36 +207,19 @@ def simulate(
         bool,
         typer.Option("--arbitrated", help="an L1 whose banks all clients share, instead of a group for each"),
     ] = False,
-    as_json: Json = False,
-) -> None:
+    whole: bool = False,
+) -> Answer:
     """Run images through the cycle engine and compare every tensor with the functional model."""
-    from sim.estimate import assemble
-
-    if output is not None:
-        outputs.file(output, ["", ".npy"])
+    values = outputs.one(others)
+    if values is not None:
+        outputs.file(values, ["", ".npy"])
     machine = inputs.accelerator(accelerator, settings)
     net = inputs.integer_network(network, machine, lambda line: print(line, file=sys.stderr))
     images = inputs.images(net, source, count, seed)
     run = api.simulate(net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated)
-    if output is not None:
-        outputs.save_array(output, run.outputs)
-    found = assemble(net.name, machine, run.layers)
-    synthetic = net.metadata.get("synthetic") is True
-    notes = [f"synthetic network: weights {net.metadata.get('weights')}"] if synthetic else []
-    fields = found.to_json() | {
-        "images": len(images),
-        "bit_exact": run.bit_exact,
-        "wall_s": run.wall_s,
-        "synthetic": synthetic,
-    }
-    verdict = (
-        f"{len(images)} images in {run.wall_s:.2f} s; every tensor "
-        + ("equals" if run.bit_exact else "DOES NOT equal")
-        + " the functional model"
-    )
-    emit(as_json, fields, [*tables.estimate_tables(found), *notes, verdict])
-    if not run.bit_exact:
-        raise typer.Exit(1)
+    if values is not None:
+        outputs.save_array(values, run.outputs)
+    return answers.simulate(run, whole)
 
 
 def verilog(
@@ -199,13 +232,12 @@ def verilog(
     force: Annotated[
         bool, typer.Option("--force", help="replace files of the export that were edited since the last one")
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Write the accelerator's Verilog, one file a module, with registers, FuseSoC core and lint waivers."""
     outputs.folder(directory)
     files = api.verilog(accelerator, directory, network=network, settings=settings, force=force)
-    fields = {"directory": str(directory), "files": [file.name for file in files]}
-    emit(as_json, fields, [f"{len(files)} modules, top {files[0].name}, in {directory}"])
+    fields = document("verilog", {"directory": str(directory), "files": [file.name for file in files]})
+    return Answer(fields, notes=[f"{len(files)} modules, top {files[0].name}, in {directory}"])
 
 
 def synth(
@@ -223,14 +255,16 @@ def synth(
     component: Annotated[
         str | None, typer.Option(metavar="KIND", help="synthesize one kind of component, such as sparse_pe")
     ] = None,
-    directory: Annotated[
-        Path | None, typer.Option("--output", "-o", help="directory to write the netlists to, LIBRARY.v")
-    ] = None,
-    as_json: Json = False,
-) -> None:
+    others: Annotated[
+        list[Path],
+        typer.Option("--output", "-o", help=f"directory to write the netlists to, LIBRARY.v; {FIGURES}"),
+    ] = [],  # noqa: B006
+) -> Answer:
     """Map the accelerator's Verilog onto a cell library: cells, area and longest path by component."""
-    found = api.synth(accelerator, liberty, component=component, settings=settings, netlists=directory)
-    emit(as_json, {"libraries": [result.to_json() for result in found]}, tables.synthesis_tables(found))
+    found = api.synth(
+        accelerator, liberty, component=component, settings=settings, netlists=outputs.one(others)
+    )
+    return answers.synthesis(found)
 
 
 def verify(
@@ -264,8 +298,8 @@ def verify(
         ),
     ] = False,
     l2_holds_all: L2HoldsAll = False,
-    as_json: Json = False,
-) -> None:
+    whole: bool = False,
+) -> Answer:
     """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
     found = api.verify(
         accelerator,
@@ -279,9 +313,7 @@ def verify(
         l2_holds_all=l2_holds_all,
         settings=settings,
     )
-    emit(as_json, asdict(found), [*found.warnings, tables.verify_verdict(found), *tables.idle_parts(found)])
-    if not found.equal:
-        raise typer.Exit(1)
+    return answers.verify(found, whole)
 
 
 def report(
@@ -300,19 +332,16 @@ def report(
     data: Annotated[
         Path | None, typer.Option(help="folder of the Fashion-MNIST IDX files; by default Debian's")
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Make one of the reports in reports/ anew."""
     from codeword.reports import registry
 
     if not name:
-        listed = registry.REPORTS.values()
-        emit(as_json, {"reports": [one.to_json() for one in listed]}, [tables.report_table(listed)])
-        return
-    with inputs.extra(), redirect_stdout(sys.stderr if as_json else sys.stdout):
+        return answers.reports(registry.REPORTS.values())
+    with inputs.extra(), redirect_stdout(sys.stderr):
         try:
             made = registry.make(name, stages=stages, work=work, out=out, data=data)
         except registry.CheckFailed as failed:
             print(f"codeword: {failed}", file=sys.stderr)
             raise typer.Exit(1) from None
-    emit(as_json, {"report": name, "out": str(made)}, [f"{name}: {made}"])
+    return Answer(document("report", {"report": name, "out": str(made)}), notes=[f"{name}: {made}"])

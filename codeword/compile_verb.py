@@ -9,17 +9,9 @@ from typing import Annotated
 import typer
 
 from codeword import api, inputs, outputs
-from codeword.options import (
-    MOST,
-    AcceleratorName,
-    Json,
-    L2HoldsAll,
-    NetworkName,
-    Objective,
-    Settings,
-    address,
-)
-from codeword.tables import emit
+from codeword.options import MOST, AcceleratorName, L2HoldsAll, NetworkName, Objective, Settings, address
+from codeword.tables import Answer
+from sim.saved import document
 
 
 def compile_(
@@ -40,8 +32,7 @@ def compile_(
     force: Annotated[
         bool, typer.Option("--force", help="replace files that were edited since the last time")
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Write a network's memory image, registers, layout and expected output, and a test bench that runs it."""
     outputs.folder(directory)
     machine = inputs.accelerator(accelerator, settings)
@@ -57,9 +48,9 @@ def compile_(
         base=address("--base", base),
         force=force,
     )
-    fields = {"directory": str(directory)} | asdict(written)
+    fields = document("compile", {"directory": str(directory)} | asdict(written))
     line = (
         f"{len(written.files)} files in {directory}: {written.memory_bytes:,} bytes of memory, output "
         f"{written.output}, {written.cycles:,} cycles; testbench.v runs them"
     )
-    emit(as_json, fields, [*written.warnings, line])
+    return Answer(fields, notes=[*written.warnings, line])

@@ -18,7 +18,7 @@ from algos.data.fashion_mnist import Images
 from algos.methods import mvq
 from algos.training import accuracy
 from algos.weights.bits import network_bits
-from codeword import progress, tables
+from codeword import answers, priced, progress, rendering, tables
 from codeword.reports.render.figure import energy_figure
 from sim import accelerator
 from sim.estimate import Estimate, estimate
@@ -115,12 +115,10 @@ def simulated(network: Network, pixels: np.ndarray) -> tuple[np.ndarray, tuple[L
 def show_machines(network: Network, machines: list[Estimate]) -> None:
     """One table and one figure."""
     print("\n3. What an image costs")
-    tables.show(
-        tables.comparison(
-            f"{network.name}; TOPS dense-equivalent, TOPS/W without DRAM",
-            {found.accelerator.name: found.cost for found in machines},
-        )
-    )
+    rows = [(found.accelerator.name, *priced.costs(found.to_json()).values()) for found in machines]
+    columns = [tables.Column("accelerator"), *priced.costs(machines[0].to_json())]
+    title = f"{network.name}; TOPS dense-equivalent, TOPS/W without DRAM"
+    rendering.show(tables.table(title, columns, rows))
     shown = next(found for found in machines if found.accelerator.name == MACHINE)
     energy_figure(machines, shown, FIGURE)
     print(f"   energy by component and layer: {FIGURE}")
@@ -134,7 +132,7 @@ def show_verilog(network: Network, test: Images) -> bool:
     print("   building the simulation; about a minute ...", flush=True)
     found = codeword.verify(MACHINE, network=network, image=image, rtl_dir=VERILOG)
     print(f"   {network.name} on the RTL, from start register to interrupt:")
-    print("   " + tables.verify_verdict(found).replace("\n", "\n   "))
+    print("   " + answers.verdict(found).replace("\n", "\n   "))
     return found.equal
 
 

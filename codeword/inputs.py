@@ -25,14 +25,20 @@ if TYPE_CHECKING:
 EXPORTED = {"resnet20-fashion": "resnet20_fashion"}
 """Networks of integers that ship with the package, by name: their folder in algos/zoo."""
 
-_FLOORS = {
+EXTRAS = {
     "torch": "algos",
     "amaranth": "rtl",
     "cocotb": "rtl",
     "cocotb_tools": "rtl",
     "matplotlib": "plot",
     "onnx": "onnx",
+    "numba": "sim",
+    "vl_convert": "page",
+    "polars": "sweep",
+    "optuna": "sweep",
+    "distributed": "dask",
 }
+"""Packages that may be missing, and the extra that brings each."""
 
 
 def network(
@@ -56,8 +62,9 @@ def network(
         InputError: unknown name, unreadable file, or a file type that is not supported.
     """
     from sim import artifact, synthetic
-    from sim.workloads import WORKLOADS, workload
+    from sim.workloads import WORKLOADS, spelled, workload
 
+    name = spelled(name, (*EXPORTED, *synthetic.NAMES))
     suffix = Path(name).suffix
     for option, given in (("--treat-as-vector", vector_operators), ("--input-shape", input_shapes)):
         if given and suffix != ".onnx":
@@ -275,8 +282,8 @@ def extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _FLOORS:
+        if package not in EXTRAS:
             raise
         raise InputError(
-            "package", package, "is not installed", f"pip install 'codeword[{_FLOORS[package]}]'"
+            "package", package, "is not installed", f"pip install 'codeword[{EXTRAS[package]}]'"
         ) from None

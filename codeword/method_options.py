@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import typer
 
 from codeword import inputs
+from codeword.tables import Answer
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT = "mvq"
 
 
-def fitted(verb: Callable[..., None], arguments: Sequence[str]) -> Callable[..., None]:
+def fitted(verb: Callable[..., Answer], arguments: Sequence[str]) -> Callable[..., Answer]:
     """The verb with an option for each described field of the method's configuration, None where not given.
 
     Args:
@@ -47,7 +48,7 @@ def fitted(verb: Callable[..., None], arguments: Sequence[str]) -> Callable[...,
     return bare(verb, {name: _option(method, name, kinds[name]) for name in _described(method)})
 
 
-def bare(verb: Callable[..., None], own: Mapping[str, Any] = {}) -> Callable[..., None]:
+def bare(verb: Callable[..., Answer], own: Mapping[str, Any] = {}) -> Callable[..., Answer]:
     """The verb with these options, annotations by name, in place of its `**options`.
 
     Typer reads signature and annotations, so these are all that has to be made.
@@ -59,8 +60,8 @@ def bare(verb: Callable[..., None], own: Mapping[str, Any] = {}) -> Callable[...
         for name, option in own.items()
     ]
 
-    def command(**given: Any) -> None:
-        verb(**given)
+    def command(**given: Any) -> Answer:
+        return verb(**given)
 
     command.__doc__, command.__name__ = verb.__doc__, verb.__name__
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codeword import api, method_options, models, outputs
-from codeword.options import Json
-from codeword.tables import emit
+from codeword.tables import Answer, Column, Kind, Table
 from sim.errors import InputError
+from sim.saved import document
 
 if TYPE_CHECKING:
     from algos.frontend.compare import Comparison
@@ -79,8 +79,8 @@ def quantize(
     ] = False,
     allow: Allow = [],  # noqa: B006
     threads: Threads = 1,
-    as_json: Json = False,
-) -> None:
+    whole: bool = False,
+) -> Answer:
     """Make a trained network one of integers, compare every tensor with it, and print the worst."""
     from sim import artifact
     from sim.network import Network
@@ -107,7 +107,8 @@ def quantize(
                 report=found.append,
             )
     artifact.save(net, output)
-    emit(as_json, _fields(net, output, found), [*map(str, found), _summary(net, output)])
+    fields = document("quantize", _fields(net, output, found))
+    return Answer(fields, _tensors(found, whole), [_summary(net, output)])
 
 
 def compress(
@@ -147,9 +148,9 @@ def compress(
     symmetric: Symmetric = False,
     bias_correction: BiasCorrection = False,
     allow: Allow = [],  # noqa: B006
-    as_json: Json = False,
+    whole: bool = False,
     **options: Any,
-) -> None:
+) -> Answer:
     """Compress a trained network into integer tensors; the accuracy of a named one is that of the integers."""
     from sim import artifact
 
@@ -163,8 +164,7 @@ def compress(
         quality = api.quality(net, data)
         fields = {"network": net.name, "file": str(output), **api.fine_tuning(method, given)}
         accuracy = f"; {quality['accuracy']:.2%} of {quality['test_images']:,} test images"
-        emit(as_json, fields | quality, [_storage(output, quality) + accuracy])
-        return
+        return Answer(document("compress", fields | quality), notes=[_storage(output, quality) + accuracy])
     found: list[Comparison] = []
     with redirect_stdout(sys.stderr):
         module = models.trainable(model, threads)
@@ -186,8 +186,8 @@ def compress(
     artifact.save(net, output)
     quality = api.storage(net)
     trained = api.fine_tuning(method, given) if not train else {"fine_tuning_epochs": 0, "precision": None}
-    readable = [*map(str, found), _summary(net, output), _storage(output, quality)]
-    emit(as_json, _fields(net, output, found) | trained | quality, readable)
+    fields = document("compress", _fields(net, output, found) | trained | quality)
+    return Answer(fields, _tensors(found, whole), [_summary(net, output), _storage(output, quality)])
 
 
 def _refuse_of_modules(model: str, given: dict[str, Any]) -> None:
@@ -214,6 +214,28 @@ def _fields(net: Network, output: Path, found: list[Comparison]) -> dict[str, An
             for tensor in tensors
         ],
     }
+
+
+_DB = Kind(lambda db: f"{db:.1f} dB", "db")
+WORST = 5
+"""Tensors that are shown without `--all`, beside the output."""
+
+
+def _tensors(found: list[Comparison], whole: bool) -> list[Table]:
+    """The output and the tensors that are worst, or all of them in order."""
+    columns = (
+        Column("tensor"),
+        Column("SQNR", _DB),
+        Column("SQNR alone", _DB),
+        Column("correlation", Kind(lambda r: f"{r:.4f}")),
+    )
+    tables = []
+    for tensors in found:
+        shown = tensors if whole else tensors.worst(WORST)
+        rows = tuple((one.name, one.sqnr_db, one.alone_db, one.correlation) for one in shown)
+        title = "Tensors beside the float network" + ("" if whole else ": the output and the worst")
+        tables.append(Table(title, columns, rows, "tensors"))
+    return tables
 
 
 def _summary(net: Network, output: Path) -> str:

@@ -12,16 +12,38 @@ from sim.errors import InputError
 MOST = 2**32 - 1
 """Of a seed."""
 
+
+def _presets(incomplete: str) -> list[str]:
+    """What the shell offers for an accelerator."""
+    from codeword.about import presets
+
+    return [name for name in presets() if name.startswith(incomplete)]
+
+
+def _networks(incomplete: str) -> list[str]:
+    """Likewise for a network, names of torchvision and timm too."""
+    from codeword.about import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 NetworkName = Annotated[
     str,
     typer.Argument(
         metavar="NETWORK",
+        autocompletion=_networks,
         help="a name (resnet18, resnet18-synthetic, resnet20-fashion, ...) or a .safetensors "
         "file; for an estimate also .onnx, or .csv of SCALE-Sim",
     ),
 ]
 AcceleratorName = Annotated[
-    str, typer.Option("--accelerator", "-a", help="a preset such as ews-cms-64 or ws-16x32, or a TOML file")
+    str,
+    typer.Option(
+        "--accelerator",
+        "-a",
+        autocompletion=_presets,
+        help="a preset such as ews-cms-64 or ws-16x32, or a TOML file",
+    ),
 ]
 Settings = Annotated[
     list[str],
@@ -44,7 +66,11 @@ Dram = Annotated[
     ),
 ]
 Objective = Annotated[str, typer.Option(help="of the mapping: edp, energy or cycles")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
+SHOWN = "What is shown"
+"""Options of every verb that prints."""
+Json = Annotated[
+    bool, typer.Option("--json", help="one JSON object on stdout and nothing else", rich_help_panel=SHOWN)
+]
 
 L2HoldsAll = Annotated[
     bool,

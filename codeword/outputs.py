@@ -26,7 +26,7 @@ def file(path: str | Path, suffixes: Sequence[str], option: str = "--output") ->
     """
     path = Path(path)
     if path.suffix not in suffixes:
-        known = next(suffix for suffix in suffixes if suffix)
+        known = " or ".join(suffix for suffix in suffixes if suffix)
         raise InputError(option, str(path), f"is written as {known}", f"give a name that ends in {known}")
     if path.exists() and not path.is_file():
         what = "a directory" if path.is_dir() else "no regular file"
@@ -46,6 +46,17 @@ def folder(path: str | Path, option: str = "--output") -> Path:
         raise InputError(option, str(path), "is no directory", "give a new or another directory")
     _require_writable(path if path.exists() else path.absolute().parent, path, option)
     return path
+
+
+def one(paths: Sequence[Path], option: str = "--output") -> Path | None:
+    """The only place for something that is written once; None without any.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(paths) > 1:
+        raise InputError(option, str(paths[1]), f"{paths[0]} takes it already", "leave one of the two out")
+    return paths[0] if paths else None
 
 
 def save_array(path: str | Path, values: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from sim.errors import InputError
 from sim.machine import machine
 from sim.network import Network
 from sim.results import LayerCounts
+from sim.saved import Result
 from sim.shapes import Shape
 from sim.shown import html
 from sim.workloads import Workload
@@ -36,7 +37,7 @@ class LayerEstimate:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Result):
     """A network on an accelerator.
 
     Attributes:
@@ -83,6 +84,10 @@ class Estimate:
         return html(repr(self)[1:-1], columns, rows)
 
     @property
+    def verb(self) -> str:
+        return "estimate"
+
+    @property
     def gated(self) -> int | None:
         """Multiplications of one pass that a zero operand gates; None where operands are unknown."""
         known = [layer.counts.gated for layer in self.layers if layer.counts.gated is not None]
@@ -103,7 +108,7 @@ class Estimate:
         """Layers left out of the compression, with the reason."""
         return {layer.counts.name: layer.exclusion for layer in self.layers if layer.exclusion}
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         names = {
             "network": self.name,
             "accelerator": self.accelerator.name,

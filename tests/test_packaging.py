@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,9 +10,13 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import codeword
+from codeword import inputs
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sim", "rtl", "algos", "codeword")
@@ -67,5 +72,71 @@ def test_wheel_holds_the_packages_and_their_data(sdist: Path, tracked: set[str],
 def test_citation_names_the_version_and_the_licence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     cited = dict(re.findall(r"^([\w-]+): (.+)$", (ROOT / "CITATION.cff").read_text(), re.M))
-    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert (cited["version"], cited["license"]) == (codeword.__version__, project["license"])
     assert cited["title"].strip('"').lower().startswith(project["name"])
+
+
+def test_the_wheel_explains_itself(sdist: Path, tmp_path: Path) -> None:
+    """The glossary is a link in the repository, and a file of its own in what is made of it."""
+    with tarfile.open(sdist) as archive:
+        (page,) = [one for one in archive.getmembers() if one.name.endswith("/codeword/glossary.md")]
+        read = archive.extractfile(page)
+        assert read is not None
+        assert read.read() == (ROOT / "docs/glossary.md").read_bytes()
+    assert (ROOT / "codeword/glossary.md").is_symlink()
+
+
+def test_the_container_copies_what_there_is() -> None:
+    """The recipe itself needs a machine that runs containers."""
+    copied = re.findall(r"^COPY (.*) \S+$", (ROOT / "Containerfile").read_text(), re.M)
+    names = [name for line in copied for name in line.split()]
+    assert {*PACKAGES, "docs", "pyproject.toml"} <= set(names)
+    assert all((ROOT / name).exists() for name in names)
+
+
+def test_every_package_that_a_message_names_is_in_its_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for package, extra in inputs.EXTRAS.items():
+        assert any(package.replace("_tools", "").replace("_", "-") in line for line in extras[extra]), package
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The release script in a small repository, with a make of one's own."""
+    files = {
+        "codeword/__init__.py": '__version__ = "1.2.3"\n',
+        "CITATION.cff": "version: 1.2.3\n",
+        "CHANGELOG.md": "## [1.2.3] - today\n",
+        ".ci/release": (ROOT / ".ci/release").read_text(),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    for call in (("init", "-q"), ("add", "."), (*who, "commit", "-qm", "all")):
+        subprocess.run(["git", *call], cwd=tmp_path, check=True)
+
+    def run(version: str, make: str = "true") -> subprocess.CompletedProcess[str]:
+        names = {"GIT_COMMITTER_NAME": "x", "GIT_COMMITTER_EMAIL": "x@example.org"}
+        environment = os.environ | names | {"MAKE": make}
+        call = ["bash", ".ci/release", version]
+        return subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_a_release_is_tagged_once_and_only_when_all_is_well(
+    release: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    def tags() -> str:
+        return subprocess.run(["git", "tag"], cwd=tmp_path, capture_output=True, text=True).stdout
+
+    assert "is not 1.2.4" in release("1.2.4").stderr
+    assert "no version" in release("1.2").stderr
+    assert release("1.2.3", make="false").returncode
+    assert tags() == ""
+    assert "Nothing was published" in release("1.2.3").stdout
+    assert tags() == "v1.2.3\n"
+    assert "tagged already" in release("1.2.3").stderr
+    (tmp_path / "new").touch()
+    assert "unknown to git" in release("1.2.3").stderr

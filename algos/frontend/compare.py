@@ -42,6 +42,11 @@ class Fidelity:
 class Comparison(tuple[Fidelity, ...]):
     """All tensors in execution order; as text, a table of the output and the worst."""
 
+    def worst(self, most: int = 5) -> list[Fidelity]:
+        """The last tensor, then those that are nearest to being refused, or beyond it."""
+        rows = sorted(self, key=lambda one: min(one.alone_db - ALONE, one.sqnr_db - WHOLE))[:most]
+        return [self[-1], *(row for row in rows if row is not self[-1])]
+
     def __str__(self) -> str:
         return table(self)
 
@@ -105,17 +110,15 @@ def correlation(expected: np.ndarray, found: np.ndarray) -> float:
     return float((a * b).sum()) / spread if spread else 1.0
 
 
-def table(found: Sequence[Fidelity], worst: int = 5) -> str:
+def table(found: Sequence[Fidelity]) -> str:
     """The last tensor and the worst ones."""
-    rows = sorted(found, key=lambda one: min(one.alone_db - ALONE, one.sqnr_db - WHOLE))[:worst]
-    last = found[-1]
     lines = [f"{'tensor':40} {'SQNR dB':>8} {'alone dB':>8} {'corr.':>7}"]
     return "\n".join(
         [
             *lines,
             *(
                 f"{one.name:40} {one.sqnr_db:8.1f} {one.alone_db:8.1f} {one.correlation:7.4f}"
-                for one in [last, *(row for row in rows if row is not last)]
+                for one in Comparison(found).worst()
             ),
         ]
     )

@@ -9,7 +9,7 @@ import time
 
 import numba
 
-from codeword import tables
+from codeword import rendering
 from codeword.bench import check, suite
 
 
@@ -39,7 +39,7 @@ def checked(threads: int) -> int:
         print("--check needs PyTorch to compare with: install the extra algos", file=sys.stderr)
         return 2
     figures = suite.measured(suite.Stopwatch(time.process_time, repeats=3))
-    tables.show(suite.table(figures, threads))
+    rendering.show(suite.table(figures, threads))
     failures = check.failures(figures)
     for line in failures:
         print(line, file=sys.stderr)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codeword import tables
+from codeword import rendering, tables
 from sim import accelerator
 from sim.errors import InputError
 from sim.network import Conv, DenseWeight
@@ -220,7 +220,7 @@ def main() -> None:
     }
     rows = {name: _median(several) for name, several in runs.items()}
     theirs, *ours = rows.values()
-    tables.show(
+    rendering.show(
         tables.table(
             f"{given.network}, {len(shapes)} layers, {size[0]}x{size[1]} weight-stationary",
             [

@@ -21,9 +21,8 @@ from importlib.util import find_spec
 
 import numba
 import numpy as np
-from rich.table import Table
 
-from codeword import inputs, tables
+from codeword import inputs, rendering, tables
 from codeword.bench import kmeans
 from sim import accelerator
 from sim.estimate import estimate
@@ -216,7 +215,7 @@ def measured(stopwatch: Stopwatch) -> list[Figure]:
     return [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench(stopwatch)]
 
 
-def table(figures: Sequence[Figure], threads: int) -> Table:
+def table(figures: Sequence[Figure], threads: int) -> tables.Table:
     columns = ["what", "seconds", "speed", "ratio to", "seconds", "reference"]
     title = f"On {MACHINE} unless named, threads: {threads}"
     return tables.table(title, columns, [figure.row() for figure in figures])
@@ -239,8 +238,8 @@ def full(threads: int, as_json: bool) -> None:
     if clustering:
         columns = ["what", "processor s", "ratio", "peak MB", "ratio"]
         title = f"{kmeans.WHAT}, threads: {threads}"
-        tables.show(tables.table(title, columns, kmeans.rows(clustering)))
-    tables.show(
+        rendering.show(tables.table(title, columns, kmeans.rows(clustering)))
+    rendering.show(
         table(figures, threads),
         f"resnet18-synthetic, one image: every tensor "
         f"{'equals' if fresh['bit_exact'] else 'DOES NOT equal'} the functional model.",

@@ -133,6 +133,12 @@ REPORTS = {
             (Stage(TRAIN, "11 minutes"), _PRICED),
         ),
         Report(
+            "spikes",
+            "ResNet-20 in weighted spikes: accuracy, latency and operations beside other codings",
+            _OUT / "spikes.json",
+            (Stage("measure", "two hours; goes on where it was"), _SECONDS),
+        ),
+        Report(
             "imagenet",
             "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
             _OUT / "imagenet_agreement.json",

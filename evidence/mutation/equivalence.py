@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evidence.mutation.mutants import DESIGN, SELECTOR, SELECTOR_BITS
@@ -46,7 +46,7 @@ def proven(
 def _same_logic(module: str, number: int, directory: Path) -> bool:
     """With registers and the ports of placed modules as further inputs and outputs."""
     selected = [f"connect -set {SELECTOR} {SELECTOR_BITS}'d{n}" for n in (0, number)]
-    log = yosys.run(
+    return proven_without_registers(
         [
             f"read_verilog {DESIGN}",
             f"hierarchy -top {module}",
@@ -60,6 +60,16 @@ def _same_logic(module: str, number: int, directory: Path) -> bool:
             "cd changed",
             selected[1],
             "cd ..",
+        ],
+        directory,
+    )
+
+
+def proven_without_registers(prepare: Iterable[str], directory: Path) -> bool:
+    """Whether `original` and `changed`, which the Yosys commands `prepare` make without registers, are the same."""
+    log = yosys.run(
+        [
+            *prepare,
             "miter -equiv -flatten original changed same",
             "opt -full same",
             f"sat -prove trigger 0 -set-def-inputs -timeout {SECONDS} same",
@@ -70,11 +80,34 @@ def _same_logic(module: str, number: int, directory: Path) -> bool:
 
 
 def _miter(top: Block, number: int, view: str, zero: Mapping[str, int]) -> str:
-    # Names are escaped: some ports are called like keywords.
     ins, outs = ports(top)
+    placed = {
+        side: f"{module_name(top.kind)} {side} (.{SELECTOR}({SELECTOR_BITS}'d{selected}), "
+        for side, selected in (("original", 0), ("changed", number))
+    }
+    return miter(ins, outs, placed, view, top.clocked, zero)
+
+
+def miter(
+    ins: Mapping[str, int],
+    outs: Mapping[str, int],
+    placed: Mapping[str, str],
+    view: str,
+    clocked: bool,
+    zero: Mapping[str, int] | None = None,
+) -> str:
+    """Verilog of a module `miter`, which asserts that two modules give what is the same as far as a view sees it.
+
+    Args:
+        ins, outs: widths of their ports by name, without clk and rst.
+        placed: how the instances `original` and `changed` begin, before their ports.
+        view, zero: see `proven`.
+    """
+    # Names are escaped: some ports are called like keywords.
+    zero = zero or {}
     inputs = (
         {"clk": "clk"}
-        | ({"rst": "rst"} if top.clocked else {})
+        | ({"rst": "rst"} if clocked else {})
         | {
             name: f"\\{name} & {width}'h{(1 << width) - 1 & ~zero.get(name, 0):x}"
             for name, width in ins.items()
@@ -82,20 +115,15 @@ def _miter(top: Block, number: int, view: str, zero: Mapping[str, int]) -> str:
     )
     declared = [
         "input clk",
-        *(["input rst"] if top.clocked else []),
+        *(["input rst"] if clocked else []),
         *(f"input [{width - 1}:0] \\{name} " for name, width in ins.items()),
     ]
     lines = [f"module miter({', '.join(declared)});"]
-    for side, selected in (("original", 0), ("changed", number)):
+    for side, begin in placed.items():
         lines += [f"  wire [{width - 1}:0] {side}_{name};" for name, width in outs.items()]
-        connections = [
-            f".\\{name} ({value})" for name, value in inputs.items() if top.clocked or name != "clk"
-        ]
+        connections = [f".\\{name} ({value})" for name, value in inputs.items() if clocked or name != "clk"]
         connections += [f".\\{name} ({side}_{name})" for name in outs]
-        lines.append(
-            f"  {module_name(top.kind)} {side} ({', '.join(connections)}, "
-            f".{SELECTOR}({SELECTOR_BITS}'d{selected}));"
-        )
+        lines.append(f"  {begin}{', '.join(connections)});")
         lines += [
             f"  wire {side}_legal;",
             *(f"  wire [{width - 1}:0] {side}_seen_{name};" for name, width in outs.items()),
@@ -112,7 +140,7 @@ def _miter(top: Block, number: int, view: str, zero: Mapping[str, int]) -> str:
         f"  always @* if (allowed && original_legal) assert ({same});",
         "endmodule",
     ]
-    everything = ({"rst": 1} if top.clocked else {}) | ins | outs
+    everything = {**({"rst": 1} if clocked else {}), **ins, **outs}
     return "\n".join([*lines, *_view(declared, everything, outs, view)])
 
 

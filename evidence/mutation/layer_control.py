@@ -46,7 +46,7 @@ class _Layers:
 
     def outputs(self, inputs: Inputs) -> dict[str, int]:
         outputs = dict.fromkeys(_PULSES, 0)
-        outputs |= {"passing": self.passes, "busy": self.state not in ("idle", "halted")}
+        outputs |= {"passing": self.passes}
         self.then = self.state
         return outputs | getattr(self, f"_{self.state}")(inputs)
 

@@ -301,10 +301,10 @@ def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 
 
 _HALF = load("ews-8", {"requant_lanes": 4})
-_RANGES = "    legal = shift >= 1 && shift <= 47 && $signed(low) <= $signed(high);"
+RANGES = "    legal = shift >= 1 && shift <= 47 && $signed(low) <= $signed(high);"
 SUITES = (
-    VectorSuite("requantizer", Requantizer, _requantizer, view=_RANGES),
-    VectorSuite("residual_lane", ResidualLane, _residual_lane, view=_RANGES),
+    VectorSuite("requantizer", Requantizer, _requantizer, view=RANGES),
+    VectorSuite("residual_lane", ResidualLane, _residual_lane, view=RANGES),
     VectorSuite("pass_operand", PassOperand, _pass_operand),
     # Rows in two parts, wide ones in four.
     VectorSuite(

@@ -20,7 +20,7 @@ class LayerController(Block):
         there, `load` (a layer of the array) or `pass_start` (a pass). Either ends dma_setup + l2_latency
         cycles after its last row has left L1, and not before `idle`. `allowed`: the control cycles are over.
     Throughput: layers without gaps.
-    Handshake: `start` while not `busy` takes `layers`; the run begins when `primed` and the first unit is
+    Handshake: `start` while no run is on takes `layers`; the run begins when `primed` and the first unit is
         there. `rows_waiting`, `pass_waiting`: what the next unit is. `sent`: a unit's last row leaves L1;
         `passing` tells that it is a pass's. `end` is 1 in the last cycle of each layer, `done` in that of
         the last one. `halt` ends the run in the next cycle. `control`, `drain`: causes of the cycle.
@@ -43,7 +43,6 @@ class LayerController(Block):
                 "layers": In(LAYER_COUNT_BITS),
                 "primed": In(1),
                 "halt": In(1),
-                "busy": Out(1),
                 "rows_waiting": In(1),
                 "pass_waiting": In(1),
                 "chunk_valid": In(1),
@@ -85,7 +84,6 @@ class LayerController(Block):
                 m.d.sync += left.eq(self.layers)
                 m.next = "PRIME"
             with m.State("PRIME"):
-                m.d.comb += self.busy.eq(1)
                 with m.If(left == 0):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
@@ -95,7 +93,7 @@ class LayerController(Block):
                     m.next = "CONTROL"
                 self._halts(m)
             with m.State("CONTROL"):
-                m.d.comb += [self.busy.eq(1), self.running.eq(1), self.control.eq(1)]
+                m.d.comb += [self.running.eq(1), self.control.eq(1)]
                 with m.If(control != CONTROL_CYCLES - 1):
                     m.d.sync += control.eq(control + 1)
                 with m.Elif(known):
@@ -105,7 +103,6 @@ class LayerController(Block):
                 self._halts(m)
             with m.State("WORK"):
                 m.d.comb += [
-                    self.busy.eq(1),
                     self.running.eq(1),
                     self.allowed.eq(1),
                     self.drain.eq(~self.active & ~self.pass_busy),
@@ -127,7 +124,6 @@ class LayerController(Block):
                         m.next = "GAP"
                 self._halts(m)
             with m.State("GAP"):  # the next stripe's packet is late
-                m.d.comb += self.busy.eq(1)
                 with m.If(kind_known):
                     m.d.comb += self.begin.eq(1)
                     m.next = "CONTROL"

@@ -19,6 +19,7 @@ from rtl.synth import kinds, timing, yosys
 from rtl.synth.liberty import Library
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
+from sim.saved import Result
 from sim.steps import steps
 
 _PREFIX = module_name("")
@@ -59,7 +60,7 @@ class Component:
 
 
 @dataclass(frozen=True)
-class Synthesis:
+class Synthesis(Result):
     """A netlist and its figures; before placement, without wires and clock tree.
 
     Attributes:
@@ -82,6 +83,10 @@ class Synthesis:
     timing: str
     netlist: str
     no_opensta: str = ""
+
+    @property
+    def verb(self) -> str:
+        return "synth"
 
     @property
     def area(self) -> float:

@@ -166,9 +166,9 @@ def _misuses(
     session = run_session(
         [*starts, Start(image, inputs)], (len(wrong) + 2) * 2 * (patience + 4 * PATIENCE), simulator, rtl_dir
     )
-    for bad, run in zip(wrong, session.runs, strict=False):
-        problem = bad.problem(run)
-        yield _failed(problem and f"start with {dict(bad.registers)}: {problem}"), session
+    for bad, run, bases in zip(wrong, session.runs, session.bases, strict=False):
+        problem = bad.problem(run, bases)
+        yield _failed(problem and f"start with {bad.says}: {problem}"), session
     if len(session.runs) <= len(wrong):
         yield _failed("a start that must fail does not end"), session
     else:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from amaranth.lib.data import Const
 
 from rtl import packets
 from rtl.bus.register_map import ERRORS, PORTS, WINDOW_OF, Register, register_map
 from rtl.compiler import Image
+from rtl.compiler.memory import PAGE_BYTES
 from rtl.control.counters import COUNTERS
 from rtl.geometry import COUNT_BITS, Geometry
 from rtl.verify.bench import END, READ, WRITE
@@ -35,6 +37,7 @@ class Wrong:
         flips: bits of `Image.memory` that are wrong: word, bit.
         code: what `status.error_code` says then, by name.
         port: what `status.error_port` says, "" for any.
+        address: where the burst begins that `error_address` says, from the base of the port's window on; None for any.
         after: cycles from the end of the last layer to the interrupt, None for any.
     """
 
@@ -42,10 +45,16 @@ class Wrong:
     code: str
     port: str = ""
     flips: Sequence[tuple[int, int]] = ()
+    address: int | None = None
     after: int | None = None
 
-    def problem(self, run: Run) -> str:
-        """What is wrong with how it failed, or ""."""
+    @property
+    def says(self) -> str:
+        """The start in words."""
+        return f"{dict(self.registers)}" + f", bits {list(self.flips)} of memory wrong" * bool(self.flips)
+
+    def problem(self, run: Run, bases: Mapping[str, int]) -> str:
+        """What is wrong with how it failed, or ""; `bases`: of the windows."""
         status = run.registers.get("status", 0)
         code, port = status >> 12 & 0xF, PORTS[status >> 4 & 3]
         if run.protocol_errors:
@@ -56,6 +65,9 @@ class Wrong:
             return problem
         if self.port not in ("", port):
             return f"error_port {port}, expected {self.port}"
+        found = run.registers.get("error_address_lo", 0) | run.registers.get("error_address_hi", 0) << 32
+        if self.address is not None and not 0 <= found - bases[WINDOW_OF[port]] - self.address < PAGE_BYTES:
+            return f"error_address {found:#x}, expected {bases[WINDOW_OF[port]] + self.address:#x}"
         if self.after is not None and (passed := (run.interrupt or 0) - run.ends[-1]) != self.after:
             return f"interrupt {passed} cycles after the last layer, expected {self.after}"
         return ""
@@ -89,7 +101,32 @@ def wrong_starts(image: Image, patience: int) -> Iterator[Wrong]:
         yield Wrong(watched | {f"{name}_size_lo": 0}, "window", port)
     if flips := _a_pixel_less(image):
         yield Wrong(watched, "overflow", flips=flips)
+    yield from _beyond_the_windows(image, watched)
     yield Wrong(watched | {"units_base": image.streams["units"].address + 4}, "setup", "commands")
+
+
+_LAYOUTS = {"jobs": packets.job, "tiles": packets.tile, "units": packets.stripe}
+
+
+def _packets(image: Image, name: str) -> Iterator[tuple[int, Const]]:
+    """Of a stream: the word of `Image.memory` in which each begins, and its fields."""
+    layout = _LAYOUTS[name](Geometry(image.accelerator))
+    stream = image.streams[name]
+    word = (image.windows["commands"].offset + stream.address) // 8
+    end = word + stream.words
+    while word < end:
+        raw = int.from_bytes(image.memory[word : word + packets.words(layout)].tobytes(), "little")
+        packet = layout.from_bits(raw & (1 << layout.size) - 1)
+        yield word, packet
+        word += packets.words(layout)
+        if name == "units" and packet["pass"] == packets.PASS_KINDS["rows"]:
+            word += int(packet.a) * image.accelerator.columns
+
+
+def _bit(image: Image, name: str, word: int, field: str, bit: int) -> tuple[int, int]:
+    """Where in `Image.memory` a bit of a packet's field lies: word, bit."""
+    place = _LAYOUTS[name](Geometry(image.accelerator))[field].offset + bit
+    return word + place // 64, place % 64
 
 
 def _a_pixel_less(image: Image) -> list[tuple[int, int]]:
@@ -97,32 +134,44 @@ def _a_pixel_less(image: Image) -> list[tuple[int, int]]:
 
     None where it has one pixel.
     """
-    layout = packets.stripe(Geometry(image.accelerator))
-    stream, size = image.streams["units"], packets.words(layout)
-    begin = (image.windows["commands"].offset + stream.address) // 8
-    word, last, pixels = begin, begin, 1
-    while word < begin + stream.words:
-        raw = int.from_bytes(image.memory[word : word + size].tobytes(), "little")
-        unit = layout.from_bits(raw & (1 << layout.size) - 1)
-        if unit["pass"] == packets.PASS_KINDS["rows"]:
-            last, pixels = word, int(unit.pixels)
-            word += int(unit.a) * image.accelerator.columns
-        word += size
-    place = layout["pixels"].offset
+    rows = [at for at in _packets(image, "units") if at[1]["pass"] == packets.PASS_KINDS["rows"]]
+    word, pixels = rows[-1][0], int(rows[-1][1].pixels)
     wrong = pixels ^ (pixels - 1) if pixels > 1 else 0
-    return [(last + (place + bit) // 64, (place + bit) % 64) for bit in range(COUNT_BITS) if wrong >> bit & 1]
+    return [_bit(image, "units", word, "pixels", bit) for bit in range(COUNT_BITS) if wrong >> bit & 1]
+
+
+_FAR = 30
+"""The bit of an address that leads out of every window of a small network."""
+
+
+def _beyond_the_windows(image: Image, watched: Mapping[str, int]) -> Iterator[Wrong]:
+    """A wrong address for each port: of the last packet that names one, and of the commands themselves."""
+    for port, name, field in (
+        ("weights", "jobs", "address"),
+        ("maps_read", "tiles", "ifmap_address"),
+        ("maps_write", "units", "address"),
+    ):
+        sent = [at for at in _packets(image, name) if name != "tiles" or at[1].ifmap_beats]
+        word, packet = sent[-1]
+        flips = [_bit(image, name, word, field, _FAR)]
+        yield Wrong(watched, "window", port, flips, int(packet[field]) | 1 << _FAR)
+    begin = image.streams["units"].address | 1 << _FAR
+    yield Wrong({**watched, "units_base": begin}, "window", "commands", address=begin)
 
 
 def answers(
     image: Image, inputs: np.ndarray, limit: int, simulator: str, rtl_dir: Path | None
 ) -> Iterator[tuple[str, Session]]:
     """What is wrong with a run whose memory answers an error, or "", at each port."""
-    first = next(layer for layer in image.layers if layer.program is not None)
-    places = {
-        "commands": image.windows["commands"].offset + image.streams["jobs"].address,
-        "weights": image.windows["weights"].offset,
-        "maps_read": image.inputs[0].map.address,
-        "maps_write": image.maps[first.tensor].address,
+    last = max((image.maps[layer.tensor] for layer in image.layers), key=lambda written: written.address)
+    _, tile = next(_packets(image, "tiles"))
+    *_, (_, job) = _packets(image, "jobs")
+    units = image.streams["units"]
+    places = {  # not where a window begins: its base alone would be right
+        "commands": image.windows["commands"].offset + units.address + 8 * (units.words - 1),
+        "weights": image.windows["weights"].offset + int(job.address),
+        "maps_read": int(tile.ifmap_address) + (int(tile.ifmap_lines) - 1) * int(tile.ifmap_line_stride),
+        "maps_write": last.address + 8 * (last.words - 1),
     }
     for number, port in enumerate(PORTS):
         found = run_session(
@@ -160,7 +209,7 @@ def registers(image: Image, built: Path, inputs: np.ndarray, simulator: str) -> 
         50 * len(operations),
         simulator,
     )
-    session = Session((), 0, False, changed_ports(printed))
+    session = Session((), (), 0, False, changed_ports(printed))
     found = [(kind, values) for kind, values in printed if kind in ("read", "refused")]
     names = {register.offset: register.name for register in mapped}
     for one, right in zip(found, expected, strict=False):

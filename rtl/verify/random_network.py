@@ -82,6 +82,9 @@ def _in_strips(case: Case, rng: np.random.Generator, l2_holds_all: bool) -> Case
 def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
     """One to four convolutions, some with an addition or a pool behind; a last one may emit 32 bits."""
     channels = int(rng.integers(1, 2 * acc.rows + 2))
+    residual = rng.random() < 0.5  # most convolutions keep their map's shape, and an addition rides on them
+    if residual and rng.random() < 0.7:
+        channels = -(-channels // acc.columns) * acc.columns
     spec = TensorSpec((channels, *_pair(rng, (1, 1), (9, 9))), zero_point=int(rng.integers(-128, 128)))
     layers: list[Conv | Add | Pool | AveragePool] = []
     maps: dict[str, Map] = {"input": spec.shape}
@@ -91,11 +94,12 @@ def _network(acc: Accelerator, rng: np.random.Generator) -> Network:
         name, last = f"conv{n}", n == count - 1
         source = list(maps)[-1] if rng.random() < 0.8 else str(rng.choice(list(maps)))
         wide = last and rng.random() < 0.3
-        convs = _conv(acc, rng, name, source, maps[source], wide, rom)
+        alike = rng.random() < (0.9 if residual else 0.4)
+        convs = _conv(acc, rng, name, source, maps[source], alike, wide, rom)
         layers.append(convs)
         written = convs.ofmap(maps[source])
         same = [other for other, shape in maps.items() if shape == written]
-        if same and not wide and rng.random() < 0.7:
+        if same and not wide and rng.random() < 0.8:
             pair = (name, str(rng.choice(same)))
             layers.append(_add(rng, f"add{n}", pair if rng.random() < 0.5 else pair[::-1]))
             name = f"add{n}"
@@ -113,13 +117,15 @@ def _conv(
     name: str,
     source: str,
     ifmap: Map,
+    alike: bool,
     wide: bool,
     rom: np.ndarray,
 ) -> Conv:
+    """`alike`: its map has the shape of its input, unless codewords make it larger."""
     channels = ifmap[0]
     kernel, stride = _pair(rng, (1, 1), (4, 4)), _pair(rng, (1, 1), (3, 3))
     padding = _pair(rng, (0, 0), kernel)
-    if rng.random() < 0.4:  # a shape that an addition can ride on
+    if alike:
         kernel, stride = (int(rng.choice([1, 3])), int(rng.choice([1, 3]))), (1, 1)
         padding = (kernel[0] // 2, kernel[1] // 2)
         outputs = channels
@@ -136,9 +142,10 @@ def _conv(
         divisors = [n for n in range(2, channels + 1) if channels % n == 0]
         if divisors:
             groups = int(rng.choice(divisors))
-            outputs = groups * int(rng.integers(1, 4))
             if channels // groups % 4 == 0:  # where L1 can run them one group each
-                outputs = 4 * groups * int(rng.integers(1, 3))
+                outputs = channels if alike else 4 * groups * int(rng.integers(1, 3))
+            else:
+                outputs = channels if alike else groups * int(rng.integers(1, 4))
     weight = random_weight(acc, rng, native, outputs, channels // groups, kernel, rom)
     if wide:
         requantization = None
@@ -173,12 +180,20 @@ def _clamp(rng: np.random.Generator, zero: int) -> tuple[int, int]:
 
 
 def _add(rng: np.random.Generator, name: str, inputs: tuple[str, str]) -> Add:
+    """Multipliers that let sums fill INT8 or saturate it, small ones that meet ties; or few values about the limits."""
     zero = int(rng.integers(-128, 128))
     own, other = rng.integers(1, 1 << 16, 2).tolist()
-    if rng.random() < 0.3:
-        own, other = 1, int(rng.integers(1, 4))
-    shift = int(np.clip(np.rint(np.log2(max(own, other)) + rng.integers(-1, 3)), 1, 47))
-    return Add(name, inputs, (own, other), shift, zero, *_clamp(rng, zero))
+    kind = rng.random()
+    if kind < 0.3:
+        own, other = rng.integers(1, 4, 2).tolist()
+    elif kind < 0.5:
+        own, other = rng.choice([1, 1 << 15, (1 << 16) - 1], 2).tolist()
+    few = rng.random() < 0.4
+    wider = rng.integers(3, 7) if few else rng.choice([-2, 0, 1, 2])
+    shift = int(np.clip(np.rint(np.log2(own + other)) + wider, 1, 47))
+    below, above = rng.integers(0, 4, 2).tolist()
+    low, high = (max(-128, zero - below), min(127, zero + above)) if few else _clamp(rng, zero)
+    return Add(name, inputs, (own, other), shift, zero, low, high)
 
 
 def _pool(rng: np.random.Generator, name: str, source: str, ifmap: Map, zero: int) -> Pool | AveragePool:
@@ -228,7 +243,7 @@ def _schedule(
     # The layer's own part of the shape; names do not matter to a schedule.
     seen = replace(seen, name="", residual="residual" if seen.residual else "", chained=True)
     rows = seen.out_h if source == "l1" else int(rng.integers(1, seen.out_h + 1))
-    outer, split = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
+    outer, split = bool(rng.random() < 0.7), bool(rng.random() < 0.7)
     schedule = Schedule(acc, seen, form, codewords, *factors, overlap, rows, source=source)
     outer &= schedule.tiles > 1 and schedule.trips[0] > 1
     split &= schedule.trips[1] > 1 and source != "l1"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sim.saved import Result
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class LayerResult:
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class VerifyResult(Result):
     """The comparison of one run.
 
     Attributes:
@@ -60,5 +63,12 @@ class VerifyResult:
     idle: tuple[str, ...] | None = None
 
     @property
+    def verb(self) -> str:
+        return "verify"
+
+    @property
     def equal(self) -> bool:
         return self.mismatches == 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -61,12 +61,14 @@ class Session:
 
     Attributes:
         runs: of each start; its memory put together again as `Image.memory`.
+        bases: of each start: where its windows lay, by name.
         strays: words outside every window `maps` that have changed.
         limited: it did not end in the cycles given.
         changed: numbers of the ports that have moved (`rtl.verify.activity`).
     """
 
     runs: tuple[Run, ...]
+    bases: tuple[Mapping[str, int], ...]
     strays: int
     limited: bool
     changed: frozenset[int]
@@ -112,6 +114,7 @@ def run_session(
             to_run(start.image, before, _gathered(start.image, bases, origin, after), events, run_s)
             for start, before, bases, events in zip(starts, befores, places, _split(printed), strict=False)
         ),
+        tuple(places),
         _strays(starts, places, origin, content, after),
         any(kind == "limit" for kind, _ in printed),
         changed_ports(printed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, get_args, get_origin
 
 import annotated_types
@@ -28,6 +29,31 @@ _SHOWN = 64
 """Size of the presets that the page compares, the largest published one, of machines that come so large."""
 
 
+@dataclass(frozen=True)
+class Field:
+    """A field of the descriptions of a kind, in words; `default` as TOML writes it, "" where there is none."""
+
+    kind: str
+    name: str
+    legal: str
+    default: str
+    what: str
+
+
+def fields() -> list[Field]:
+    """What descriptions hold, kind by kind."""
+    return [field for kind in KINDS for field in _fields(machine(kind))]
+
+
+def _fields(of: Machine) -> list[Field]:
+    described: dict[str, FieldInfo] = of.description.model_fields
+    return [
+        Field(of.kind, name, _legal(field), _value(field.get_default()), field.description or "")
+        for name, field in described.items()
+        if name != "kind"
+    ]
+
+
 def page() -> str:
     """Markdown: what a description of each kind holds, field by field, and what its families change."""
     return "\n".join([_HEAD, *(part for kind in KINDS for part in _kind(machine(kind)))]) + "\n"
@@ -36,30 +62,26 @@ def page() -> str:
 def _kind(of: Machine) -> list[str]:
     size = min(_SHOWN, of.sizes[1])
     presets = [f"{family}-{size}" for family in of.families]
-    fields: dict[str, FieldInfo] = of.description.model_fields
     return [
         f"## Kind `{of.kind}`\n",
         "| field | legal | default | what |",
         "|---|---|---|---|",
-        *(
-            f"| `{name}` | {_legal(field)} | {_value(field.get_default())} | {field.description or ''} |"
-            for name, field in fields.items()
-            if name != "kind"
-        ),
+        *(f"| `{field.name}` | {field.legal} | {field.default} | {field.what} |" for field in _fields(of)),
         f"\nWhat the presets of size {size} set otherwise than these defaults:\n",
         "| preset | fields |",
         "|---|---|",
-        *(f"| `{name}` | {_differences(name, fields)} |" for name in presets),
+        *(f"| `{name}` | {', '.join(_differences(name))} |" for name in presets),
     ]
 
 
-def _differences(chosen: str, fields: dict[str, FieldInfo]) -> str:
+def _differences(chosen: str) -> list[str]:
     found = preset(chosen)
-    return ", ".join(
+    described: dict[str, FieldInfo] = type(found).model_fields
+    return [
         f"`{name}` = {_value(getattr(found, name))}"
-        for name, field in fields.items()
+        for name, field in described.items()
         if name not in ("name", "kind") and getattr(found, name) != field.get_default()
-    )
+    ]
 
 
 def _legal(field: FieldInfo) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from sim.errors import InputError, nearest
 from sim.workloads import cnn, detection, mamba, mobilenet, resnet, transformer, unet, video
 from sim.workloads.workload import Workload
 
-__all__ = ["WORKLOADS", "Workload", "workload"]
+__all__ = ["OTHER_NAMES", "WORKLOADS", "Workload", "spelled", "workload"]
 
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "alexnet": cnn.alexnet,
@@ -43,6 +44,29 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "wan2.1-14b-edit": lambda: video.wan_14b("wan2.1-14b-edit", video.EDIT_EVALUATIONS),
     "cogvideox-5b": video.cogvideox,
 }
+
+OTHER_NAMES = {
+    "mobilenet_v2": "mobilenet-v2",
+    "mobilenetv1_100": "mobilenet-v1",
+    "mobilenetv2_100": "mobilenet-v2",
+    "efficientnet_lite0": "efficientnet-lite0",
+    "maskrcnn_resnet50_fpn": "mask-rcnn",
+    "deit_tiny_patch16_224": "deit-t",
+    "deit_small_patch16_224": "deit-s",
+    "deit_base_patch16_224": "deit-b",
+}
+"""What torchvision and timm call the same shapes, where they write another name."""
+
+
+def spelled(name: str, known: Iterable[str] = ()) -> str:
+    """Our name of a network that torchvision or timm has too, tags of its weights left out; others stay.
+
+    Args:
+        known: names beside those of the workloads, that may be written with `_` for `-`.
+    """
+    plain = re.sub(r"\.(\w+_)?in\d+k(_\w+)?$", "", name)  # timm: resnet50.a1_in1k
+    own = OTHER_NAMES.get(plain, plain.lower().replace("_", "-"))
+    return own if own in WORKLOADS or own in known else name
 
 
 @cache

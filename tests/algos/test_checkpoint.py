@@ -102,11 +102,17 @@ def test_a_network_of_frozen_codebooks_of_its_own(tmp_path: Path) -> None:
 
 
 def assert_comes_back(model: ResNet, path: Path, universal: bool) -> None:
-    """Same weights, same function, same integers."""
+    """Same weights, same function, same integers.
+
+    Training leaves tensors in another order than a file; sums of floats, and with them scales and rounded biases, hang
+    on that.
+    """
     back, x = checkpoint.load(path), torch.rand(2, 1, 28, 28)
+    for tensor in (*model.parameters(), *model.buffers(), *back.parameters(), *back.buffers()):
+        tensor.data = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.data)
     for name, layer in model.body().items():
         assert torch.equal(back.body()[name].weight, layer.weight)
-    torch.testing.assert_close(back(x), model(x))
+    assert torch.equal(back(x), model(x))
     nets = [export(one, images(8), name="x") for one in (back, model)]
     for one, two in zip(*(net.layers for net in nets), strict=True):
         if isinstance(one, Conv) and isinstance(one.weight, CodebookWeight):

@@ -289,7 +289,7 @@ def test_names_are_printed_as_they_are(codeword: Command, tmp_path: Path) -> Non
     head = "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,\n"
     lines = "".join(f'"{name}",8,8,3,3,4,4,1,\n' for name in names)
     (tmp_path / "net.csv").write_text(head + lines, encoding="utf-8")
-    result = codeword("estimate", tmp_path / "net.csv", "-a", "ews-4")
+    result = codeword("estimate", tmp_path / "net.csv", "-a", "ews-4", "--all")
     assert result.status == 0
     for name in names:
         assert f" {name} " in result.out

@@ -86,7 +86,7 @@ def test_a_file_in_place_of_a_folder(
 def test_a_suffix_that_says_something_else(
     codeword: Command, verbs: dict[str, tuple[object, ...]], tmp_path: Path, verb: str
 ) -> None:
-    assert_refused(codeword(*verbs[verb], tmp_path / "x.csv"), "x.csv", f"ends in {FILES[verb]}")
+    assert_refused(codeword(*verbs[verb], tmp_path / "x.zip"), "x.zip", f"ends in {FILES[verb]}")
 
 
 def test_outputs_lie_under_the_name_that_was_given(codeword: Command, network: Path, tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ import pytest
 
 from algos.weights.bits import Bits
 from codeword import api
+from codeword.compare_verbs import change_json
 from rtl.synth import Component, Synthesis
 from rtl.verify import LayerResult, VerifyResult
 from sim import technology
+from sim.saved import Loaded, document
 from sim.systolic.results import CAUSES, MEMORIES
 from sim.technology.provenance import Label
 
@@ -83,6 +85,23 @@ def test_synthesis() -> None:
     part = Component("top", 1, {}, {}, 1.0, 0, 0.0, None, False)
     found = Synthesis("top", "library", 1.0, (part,), "abc", "").to_json()
     assert set(quantities("Synthesis")) == set(keys(found)) | {"total"}
+
+
+def test_results_and_what_there_is() -> None:
+    """Fields of the verbs that look; those of the results in a comparison are in their own sections."""
+    found = Loaded("estimate", {"cycles": 1})
+    documents: list[Any] = [
+        document("diff", {"before": "", "after": "", "changes": [change_json(*found.diff(Loaded("", {})))]}),
+        document("compare", {"runs": []}),
+        {"networks": [one.to_json() for one in api.networks()[:1]]},
+        {"entries": [one.to_json() for one in api.explain("dram")]},
+        api.doctor().to_json(),
+    ]
+    elsewhere = {"name", "layers", "passes"}
+    assert (
+        set(quantities("Results and what there is"))
+        == {key for one in documents for key in keys(one)} - elsewhere
+    )
 
 
 @pytest.mark.parametrize("page", ["timing", "hardware", "network"])

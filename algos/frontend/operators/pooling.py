@@ -22,7 +22,10 @@ from sim.network import AveragePool, Multiply, Pool
 class Window(Operator):
     """Largest or mean over windows."""
 
-    names = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "max_pool2d_with_indices")
+    names = (
+        *("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices"),
+        *("avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    )
 
     def steps(self, call: Call) -> list[Step]:
         kernel = call["kernel_size"]
@@ -36,6 +39,8 @@ class Window(Operator):
         stride = per_axis(node["stride"] or kernel, axes)
         padding = per_axis(node["padding"], axes)
         largest = "max" in node.operation
+        if axes > 2:
+            raise Missing("pooling over three axes", "pool each frame, then over the frames")
         if max(per_axis(node.arguments.get("dilation") or 1, axes)) > 1:
             raise Missing("dilated pooling", "pool without dilation")
         beyond = [
@@ -144,11 +149,8 @@ class Adaptive(Operator):
     """Windows of about equal size that overlap where the sizes do not divide."""
 
     names = (
-        "adaptive_avg_pool1d",
-        "adaptive_avg_pool2d",
-        "_adaptive_avg_pool2d",
-        "adaptive_max_pool1d",
-        "adaptive_max_pool2d",
+        *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool3d"),
+        *("_adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
     )
 
     def steps(self, call: Call) -> list[Step]:
@@ -166,14 +168,15 @@ class Adaptive(Operator):
             to.held[node.out] = to.held[source]
         elif prod(after) == 1 and not largest:
             mean(node, to, source, list(range(len(source.extent) - axes, len(source.extent))))
-        elif all(n % r == 0 for n, r in zip(before, after, strict=True)):
+        elif axes < 3 and all(n % r == 0 for n, r in zip(before, after, strict=True)):
             kernel = [n // r for n, r in zip(before, after, strict=True)]
             spatial = [[axis] for axis in range(2, len(source.extent))]
             held = to.read(source, of_axes(source.extent, [1], *spatial))
             pooled(node, to, held, kernel, kernel, [0] * axes, None if largest else float(prod(kernel)))
         else:
             raise Missing(
-                f"windows of {before} into {after} are of several sizes", "give a size that divides the map"
+                f"windows of {before} into {after} are of several sizes or over three axes",
+                "give a size that divides the map",
             )
 
 

@@ -140,8 +140,9 @@ def topologies(work: Path) -> Iterator[File]:
 
 
 def _topology(path: Path) -> tuple[int, int | None]:
+    """As SCALE-Sim counts: with windows that reach beyond the map, which the importer names and leaves out."""
     loader = import_module("scalesim.topology_utils").topologies()
-    found = scalesim.read(path).macs
+    found = scalesim.read(path).source_macs
     products = "Layer,M" in path.read_text(errors="replace").replace(" ", "")[:200]
     try:
         loader.load_arrays(str(path), mnk_inputs=products)

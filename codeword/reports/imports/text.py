@@ -62,9 +62,9 @@ def run(task: Task) -> None:
 _INTRODUCTION = """Made by `codeword report imports` from the packages named, as far as they are installed: every
 network is imported as it comes, with random weights or none, and the multiply-accumulates of its layers are
 compared with a count by other means. *Networks*: all that the rule names. *Tried*: of these so far; where they are
-fewer, a run was interrupted, and they are no fair sample (what an earlier importer refused comes last). *Built*: what
-its own package builds and runs on one picture, one row of tokens or one sound; accepted are so many of these. Each
-network has a process of its own, 120 seconds of a processor and 12 GiB."""
+fewer, the run was interrupted; it goes by a hash of the names, so that they are a sample by chance. *Built*: what its
+own package builds and runs on one picture, one row of tokens or one sound; accepted are so many of these. Each network
+has a process of its own, 120 seconds of a processor and 12 GiB."""
 
 _QUANTIZED = """## Quantized networks
 

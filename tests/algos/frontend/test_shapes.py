@@ -219,6 +219,13 @@ class Pairs(nn.Module):
     [
         (nn.Conv3d(2, 4, 3, padding=1, stride=2), (1, 2, 8, 8, 8), 4 * 2 * 27 * 64, []),
         (nn.Conv3d(4, 4, (3, 1, 1), groups=2), (1, 4, 6, 5, 5), 4 * 2 * 3 * 4 * 25, []),
+        (
+            nn.Sequential(nn.Conv3d(1, 2, 1), nn.MaxPool3d((1, 3, 3), 2, (0, 1, 1)), nn.AdaptiveAvgPool3d(1)),
+            (1, 1, 4, 8, 8),
+            2 * 256,
+            [("pool", 9 * 2 * 2 * 4 * 4), ("pool", 2 * 2 * 4 * 4)],
+        ),
+        (nn.Sequential(nn.Conv3d(1, 2, 1), nn.AvgPool3d(2)), (1, 1, 4, 8, 8), 2 * 256, [("pool", 2 * 256)]),
         (nn.ConvTranspose2d(4, 6, 2, stride=2), (1, 4, 5, 5), 4 * 6 * 4 * 25, []),
         (
             nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2),

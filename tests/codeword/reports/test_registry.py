@@ -74,7 +74,8 @@ def test_a_new_report_is_a_folder_and_an_entry(codeword: Command, throwaway: Rep
     result = codeword("report", "throwaway", "--stage", "text")
     assert (result.status, result.err.count("no such file")) == (2, 1)
     result = codeword("report", "throwaway", "--json")
-    assert json.loads(result.out) == {"report": "throwaway", "out": str(throwaway.out)}
+    fields = json.loads(result.out)
+    assert (fields["report"], fields["out"]) == ("throwaway", str(throwaway.out))
     assert "printed" in result.err
     text = throwaway.out.with_suffix(".md")
     assert text.read_text() == "[1] True runs/throwaway"

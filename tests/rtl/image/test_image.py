@@ -69,11 +69,11 @@ def test_its_test_bench_passes_in_icarus(tmp_path, name, seed, options):
         rf"^PASS: \d+ words of the output, {cycles} cycles, {cycles} of the engine$", said, re.M
     ), said
     words = (tmp_path / "expected.hex").read_text().splitlines()
-    words[1] = f"{int(words[1], 16) ^ 1:016x}"
+    words[-1] = f"{int(words[-1], 16) ^ 1:016x}"
     (tmp_path / "expected.hex").write_text("\n".join(words) + "\n")
     again = subprocess.run(["vvp", "testbench.vvp"], cwd=tmp_path, text=True, capture_output=True, check=True)
     assert "FAIL: " in again.stdout
-    assert "word 1 of the output" in again.stdout
+    assert f"word {len(words) - 1} of the output" in again.stdout
 
 
 @pytest.mark.slow

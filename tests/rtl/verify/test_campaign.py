@@ -11,8 +11,10 @@ from rtl import verilog
 from rtl.bus.register_map import register_map
 from rtl.control.counters import COUNTERS
 from rtl.verify import activity, verify_many, verify_random
-from rtl.verify.campaign import prepare, run_campaign
+from rtl.verify.campaign import NETWORKS, prepare, run_campaign
+from rtl.verify.random_network import random_case
 from sim.accelerator import preset
+from sim.network import Add
 
 NAME = "ews-4"
 
@@ -24,7 +26,7 @@ def texts():
 
 @pytest.fixture(scope="module")
 def prepared():
-    return [prepare(preset(NAME), seed) for seed in (0, 2)]
+    return [prepare(preset(NAME), seed) for seed in (1, 6)]
 
 
 @pytest.mark.slow
@@ -63,6 +65,7 @@ FAULTS = {
     "ID of a burst": ("read_port_64", r"arid = 1'h0", "arid = 1'h1"),
     "counters after a run": ("counters", r"= \| \{ clear, rst \}", "= & { clear, rst }"),
     "a response that is an error": ("read_port_64", r"rresp", "2'h0"),
+    "where a burst was refused": ("registers", r"\+ commands_error_address", "- commands_error_address"),
 }
 
 
@@ -121,6 +124,49 @@ def test_every_register_is_read_and_written():
     assert len(expected) == sum(kind == 1 for kind, *_ in operations) + sum(
         kind == "refused" for kind, _ in expected
     )
+
+
+def test_what_the_contract_excludes_does_not_count():
+    """A rounding that is lost only where the limit takes its place: equal as long as low <= high."""
+    texts = {"codeword_residual_lane.v": CLAMPED.format(limited="sum < low ? low : sum > high ? high : sum")}
+    lost = CLAMPED.format(limited="sum <= low ? low : sum > high ? high : sum")
+    assert same(Mutant("", "codeword_residual_lane.v", 0, "", "", lost), texts)
+    wrong = CLAMPED.format(limited="sum < low ? low : sum > low ? high : sum")
+    assert not same(Mutant("", "codeword_residual_lane.v", 0, "", "", wrong), texts, 5)
+    swapped = CLAMPED.format(limited="sum > high ? high : sum < low ? low : sum")
+    assert same(Mutant("", "codeword_residual_lane.v", 0, "", "", swapped), texts)
+    texts["codeword_other.v"] = texts["codeword_residual_lane.v"].replace("residual_lane", "other")
+    swapped = swapped.replace("residual_lane", "other")
+    assert not same(Mutant("", "codeword_other.v", 0, "", "", swapped), texts, 5)
+
+
+CLAMPED = """
+module codeword_residual_lane(clk, rst, shift, low, high, sum, y);
+  input clk;
+  input rst;
+  input [5:0] shift;
+  input [7:0] low;
+  input [7:0] high;
+  input [7:0] sum;
+  output [7:0] y;
+  wire signed [7:0] low, high, sum;
+  reg [7:0] y = 8'h00;
+  always @(posedge clk)
+    y <= {limited};
+endmodule
+"""
+
+
+def test_the_default_networks_add():
+    """Half of them, in both orders of the operands, with ties, saturation and narrow limits among them."""
+    drawn = [random_case(preset("ews-cms-4"), seed).network for seed in range(NETWORKS)]
+    adding = [[layer for layer in one.layers if isinstance(layer, Add)] for one in drawn]
+    found = [layer for layers in adding for layer in layers]
+    assert sum(map(bool, adding)) >= NETWORKS // 2
+    assert any(layer.high - layer.low < 8 for layer in found)
+    assert any(max(layer.multipliers) < 4 for layer in found)
+    assert any(max(layer.multipliers) > 1 << 15 for layer in found)
+    assert {layer.inputs[0].startswith("conv") for layer in found} == {True, False}
 
 
 @pytest.mark.slow

@@ -1,0 +1,10 @@
+"""Weights rounded one column after the other, the rest of the row making up for it: GPTQ, GPTAQ, ResComp."""
+
+from __future__ import annotations
+
+from algos.compensation.scales import Grid, Rounding
+from algos.compensation.solve import Solution, Solver, solve
+from algos.compensation.statistics import Statistics
+from algos.compensation.streams import Compensated, compensate
+
+__all__ = ["Compensated", "Grid", "Rounding", "Solution", "Solver", "Statistics", "compensate", "solve"]

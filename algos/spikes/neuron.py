@@ -1,0 +1,108 @@
+"""The ternary self-amplifying neuron in integers.
+
+With I[t] the weighted sum of the input's digits at step t, and v = theta 2^Tc:
+
+    V[t]  = 2 V+[t-1] + I[t]                  I[t] = 0 after the T steps of the input
+    t <= Tc   silent: V+ = V
+    t >  Tc   digit t - Tc: +1 if V >= v/2; -1 if V <= -v/2 and a +1 was before; else 0
+              V+ = V - digit v
+
+V[t] is 2^t times what the input has said so far less what the neuron has said. Firing at half the threshold rounds to
+the nearest; a -1 takes back what an earlier digit said too much. After a first +1 the rest never falls below 0, so
+that one flag makes the neuron a ReLU. Tc silent steps let it hear before it speaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sim.errors import InputError
+
+SILENT = 3
+"""Silent steps at most; more only delay."""
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """Which digits a neuron may say, and when.
+
+    Attributes:
+        silent: Tc, steps in which it only listens.
+        negative: it may say -1.
+        half: it fires at half its threshold, not at the whole.
+    """
+
+    silent: int = 1
+    negative: bool = True
+    half: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.silent <= SILENT:
+            raise InputError("silent", self.silent, f"a neuron is silent for 0 to {SILENT} steps", "use 1")
+
+
+def fire(currents: Tensor, threshold: Tensor, neuron: Neuron = Neuron()) -> tuple[Tensor, Tensor]:
+    """Digits of some neurons.
+
+    Args:
+        currents: I, integers [T, ...].
+        threshold: theta, integers above 0, of the shape of a step or broadcast to it: the value that counts as 1.
+
+    Returns:
+        int8 [T, ...], in -1, 0, 1, the one of weight 1/2 first; and what is left, V+ of the last step, int64.
+    """
+    steps = len(currents)
+    full = threshold.to(torch.int64) << neuron.silent
+    level = 1 if neuron.half else 2  # of half a threshold; doubled, so that an odd one has a half
+    charge = torch.zeros(currents.shape[1:], dtype=torch.int64, device=currents.device)
+    spoken = torch.zeros_like(charge, dtype=torch.bool)
+    digits = torch.zeros(currents.shape, dtype=torch.int8, device=currents.device)
+    for t in range(1, steps + neuron.silent + 1):
+        charge = 2 * charge
+        if t <= steps:
+            charge += currents[t - 1]
+        if t <= neuron.silent:
+            continue
+        up = 2 * charge >= level * full
+        down = (2 * charge <= -level * full) & spoken if neuron.negative else torch.zeros_like(up)
+        digit = up.to(torch.int8) - down.to(torch.int8)
+        charge -= digit * full
+        spoken |= up
+        digits[t - neuron.silent - 1] = digit
+    return digits, charge
+
+
+def decoded(digits: Tensor) -> Tensor:
+    """What digits [T, ...] say: sum of digit k times 2^-k, float64."""
+    weights = torch.pow(2.0, -torch.arange(1, len(digits) + 1, dtype=torch.float64, device=digits.device))
+    return torch.tensordot(weights, digits.to(torch.float64), dims=1)
+
+
+def encoded(values: Tensor, steps: int) -> Tensor:
+    """Binary digits of values in [0, 1), rounded to the nearest that T digits say, int8 [T, ...].
+
+    Raises:
+        InputError: a value below 0 or above 1.
+    """
+    if values.numel() and not (float(values.min()) >= 0 and float(values.max()) <= 1):
+        given = [float(values.min()), float(values.max())]
+        raise InputError("values", given, "spikes without a sign say 0 to 1", "scale the input, or shift it")
+    whole = torch.round(values.to(torch.float64) * 2**steps).clamp(max=2**steps - 1).to(torch.int64)
+    places = range(steps - 1, -1, -1)
+    return torch.stack([(whole >> place) & 1 for place in places]).to(torch.int8)
+
+
+def accumulator_bits(threshold: int, current: int, steps: int, silent: int) -> int:
+    """Bits of V, signed, whatever the digits are.
+
+    |V[t]| <= 2 |V+[t-1]| + |I|; V+ falls by v where V >= v/2, but no digit stops a sum that has gone far: the bound is
+    that of a neuron that never fires, |I| (2^t - 1), and of the threshold that it is compared with.
+
+    Args:
+        current: most that |I| of a step can be.
+    """
+    furthest = max(current * ((1 << steps) - 1) << silent, threshold << silent)
+    return furthest.bit_length() + 1

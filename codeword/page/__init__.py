@@ -1,0 +1,7 @@
+"""One HTML file that needs nothing else: a design, several, or a sweep, to look at, to sort and to print."""
+
+from __future__ import annotations
+
+from codeword.page.write import page
+
+__all__ = ["page"]

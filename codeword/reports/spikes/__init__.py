@@ -1,0 +1,1 @@
+"""Weighted spikes beside other codings, on the shipped ResNet-20."""

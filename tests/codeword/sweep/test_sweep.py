@@ -1,0 +1,214 @@
+"""Sweeps: rows equal single estimates, the table only grows, and a worker that dies takes nothing with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import codeword
+from codeword.sweep import evaluate, sweep, workers
+from codeword.sweep.search import search
+from codeword.sweep.space import parse
+from codeword.sweep.store import RESULTS
+from sim.errors import InputError
+
+SPACE = {
+    "networks": ["resnet20"],
+    "objectives": ["energy", "area"],
+    "constraints": ["time <= 4 ms"],
+    "accelerator": {
+        "family": ["ews", "ews-cms"],
+        "size": [8, 16],
+        "l1_bytes": [32768, 65536],
+        "dma_bits": [32, 7],
+    },
+}
+"""A DMA of 7 bits is refused, and nobody knows the area of ews-cms-8."""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    return sweep(parse(SPACE), tmp_path_factory.mktemp("sweep"), processes=1)
+
+
+def test_rows_are_the_estimates(swept):
+    for design, rows in zip(swept.designs, swept.rows, strict=True):
+        row, chosen = rows["resnet20"], swept.space.choices(design)
+        preset, fields = f"{chosen['family']}-{chosen['size']}", ("l1_bytes", "dma_bits")
+        settings = [f"{name}={chosen[name]}" for name in fields]
+        if chosen["dma_bits"] == 7:
+            with pytest.raises(InputError) as refused:
+                codeword.estimate("resnet20", preset, settings=settings)
+            assert row == {"refused": str(refused.value)}
+            continue
+        cost = codeword.estimate("resnet20", preset, settings=settings).cost
+        assert (row["cycles"], row["area"]) == (cost.cycles, cost.total_mm2)
+        assert row["energy"] == pytest.approx(cost.total_pj * 1e-12)
+        assert row["edp"] == pytest.approx(cost.total_pj * 1e-12 * cost.time_s)
+        assert row["cycles"] == sum(value for name, value in row.items() if name.startswith("cycles."))
+
+
+def test_the_front_is_of_feasible_designs(swept):
+    table = swept.table()
+    assert len(table) == swept.space.size == 16
+    keeping = table.filter(pl.col("time") <= 4e-3, pl.col("area").is_not_null())
+    assert len(keeping) == 6
+    assert int(swept.feasible.sum()) == len(keeping)
+    least = keeping.sort("energy", "area").row(0, named=True)
+    assert swept.front_rows()[0]["energy"] == least["energy"]
+
+
+def test_a_second_sweep_computes_what_is_new(swept, tmp_path):
+    parse_more = SPACE["accelerator"] | {"l1_bytes": [65536, 131072]}
+    folder = swept.path.parent
+    before = pl.read_parquet(swept.path)
+    again = sweep(parse(SPACE | {"accelerator": parse_more}), folder, processes=1)
+    assert again.computed == again.space.size // 2 - _unbuildable(again)
+    after = pl.read_parquet(folder / RESULTS)
+    assert set(before["key"]) < set(after["key"])
+    assert after["key"].is_unique().all()
+    assert after.filter(pl.col("key").is_in(before["key"].to_list())).height == before.height
+    assert not (folder / "parts").exists()
+
+
+def _unbuildable(found) -> int:
+    """New designs whose description is not legal; they have no row in the table."""
+    new = [
+        rows for design, rows in zip(found.designs, found.rows, strict=True) if _l1(found, design) == 131072
+    ]
+    return sum("key" not in rows["resnet20"] for rows in new)
+
+
+def _l1(found, design) -> int:
+    return found.space.choices(design)["l1_bytes"]
+
+
+KILLED = """
+import os, sys
+from codeword.sweep import run, sweep, workers
+from codeword.sweep.space import read
+workers.PIECE = 2
+add = run.Store.add
+def once(store, rows):
+    add(store, rows)
+    if len(store) >= 4:
+        os._exit(9)
+run.Store.add = once
+sweep(read(sys.argv[1]), sys.argv[2], processes=1)
+"""
+
+
+def test_a_killed_run_loses_only_what_was_not_done(tmp_path):
+    space = tmp_path / "space.toml"
+    space.write_text(
+        'networks = ["resnet20"]\n[accelerator]\npreset = "ews-8"\nl1_bytes = [8192, 16384, 32768]\n'
+        "dma_bits = [32, 64]\n"
+    )
+    folder = tmp_path / "out"
+    ran = subprocess.run([sys.executable, "-c", KILLED, str(space), str(folder)], check=False)
+    assert ran.returncode == 9
+    assert not (folder / RESULTS).exists()
+    found = sweep(space, folder, processes=1)
+    assert found.computed == 2
+    assert len(pl.read_parquet(folder / RESULTS)) == 6
+
+
+def dies_once(jobs, expected):
+    """Stands for `rows`: the first worker of the sweep is killed at its second piece."""
+    mark = Path(os.environ["SWEEP_MARK"])
+    if jobs[0].key == "1" and not mark.exists():
+        mark.touch()
+        os._exit(9)
+    return [{"key": job.key} for job in jobs]
+
+
+def always_dies(jobs, expected):
+    os._exit(9)
+
+
+JOBS = [evaluate.Job(str(n), {}, "resnet20", "edp") for n in range(6)]
+
+
+def test_a_dead_worker_takes_nothing_with_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_MARK", str(tmp_path / "mark"))
+    monkeypatch.setattr(workers, "PIECE", 1)
+    monkeypatch.setattr(workers, "rows", dies_once)
+    found = [row["key"] for rows in workers.Workers(2).compute(JOBS) for row in rows]
+    assert (tmp_path / "mark").exists()
+    assert sorted(found) == [job.key for job in JOBS]
+
+
+def test_workers_that_always_die_are_named(monkeypatch):
+    monkeypatch.setattr(workers, "PIECE", 3)
+    monkeypatch.setattr(workers, "DEATHS", 1)
+    monkeypatch.setattr(workers, "rows", always_dies)
+    with pytest.raises(InputError, match="--processes"):
+        list(workers.Workers(2).compute(JOBS))
+
+
+def test_other_code_is_refused():
+    with pytest.raises(InputError, match="another version"):
+        evaluate.rows([], "f00")
+
+
+def test_rows_of_other_code_stay_and_are_not_used(tmp_path, monkeypatch):
+    space = parse({"networks": ["resnet20"], "accelerator": {"preset": "ews-8"}})
+    now = evaluate.model()
+    for place in (
+        "codeword.sweep.evaluate.model",
+        "codeword.sweep.store.model",
+        "codeword.sweep.workers.model",
+    ):
+        monkeypatch.setattr(place, lambda: "before")
+    sweep(space, tmp_path, processes=1)
+    for place in (
+        "codeword.sweep.evaluate.model",
+        "codeword.sweep.store.model",
+        "codeword.sweep.workers.model",
+    ):
+        monkeypatch.setattr(place, lambda: now)
+    found = sweep(space, tmp_path, processes=1)
+    assert (found.computed, found.of_others) == (1, 1)
+    assert sorted(pl.read_parquet(found.path)["model"]) == sorted(["before", now])
+
+
+@pytest.mark.parametrize("content", [b"nothing", None])
+def test_another_table_is_left_alone(tmp_path, content):
+    place = tmp_path / RESULTS
+    if content is None:
+        pl.DataFrame({"a": [1]}).write_parquet(place)
+    else:
+        place.write_bytes(content)
+    before = place.read_bytes()
+    with pytest.raises(InputError, match="results"):
+        sweep(parse(SPACE), tmp_path, processes=1)
+    assert place.read_bytes() == before
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "nsga2"])
+def test_the_same_seed_proposes_the_same(method):
+    space = parse(SPACE | {"constraints": []})
+
+    def proposals() -> list:
+        chosen, found = search(method, space, 12, seed=3), []
+        while designs := chosen.ask():
+            found += designs
+            chosen.tell(
+                designs, [None if design[-2] else ([sum(design), -design[0]], []) for design in designs]
+            )
+        return found
+
+    first = proposals()
+    assert len(set(first)) == len(first) == 12
+    assert proposals() == first
+
+
+def test_no_scheduler_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "ANSWER", "1s")
+    with pytest.raises(InputError, match="--scheduler"):
+        sweep(parse(SPACE), tmp_path, scheduler="tcp://127.0.0.1:9")

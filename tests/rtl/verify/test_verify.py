@@ -263,7 +263,7 @@ def test_a_transfer_as_the_bench_reads_it():
 def test_which_simulator_runs():
     small, middle, large = preset("ews-4"), preset("ews-16"), preset("ews-32")
     assert simulators.choose("auto", small, 10_000) == "icarus"
-    assert simulators.choose("auto", middle, 50_000) == "cxxrtl"
+    assert simulators.choose("auto", middle, 50_000) == "verilator"
     assert simulators.choose("auto", large, 1_000_000) == "verilator"
     assert simulators.choose("verilator", small, 1) == "verilator"
 

@@ -17,9 +17,8 @@ from itertools import product
 
 import numba
 import numpy as np
-from rich.table import Table
 
-from codeword import tables
+from codeword import rendering, tables
 from codeword.bench import scale_sim, zigzag
 from codeword.bench.suite import Stopwatch, random_images
 from sim import accelerator
@@ -179,7 +178,7 @@ def apart(network: str, repeats: int) -> Iterator[Result]:
             yield Result(Task(network), name, computes, seconds, repeats)
 
 
-def table(results: Sequence[Result], unit: str = "seconds") -> Table:
+def table(results: Sequence[Result], unit: str = "seconds") -> tables.Table:
     """A row each, with the ratio to the reference on the same task."""
     reference = {found.task: found.seconds for found in results if found.contender == REFERENCE}
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -220,7 +219,7 @@ def main() -> None:
     results = list(measured(tasks, Stopwatch(clock, given.repeats)))
     if given.others:
         results += [found for name in given.networks for found in apart(name, given.others)]
-    tables.show(table(results, "processor seconds" if given.processor else "seconds"))
+    rendering.show(table(results, "processor seconds" if given.processor else "seconds"))
 
 
 if __name__ == "__main__":

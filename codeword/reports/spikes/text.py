@@ -12,8 +12,9 @@ _WORDS = """# Weighted spikes on ResNet-20
 
 Made by `codeword report spikes`. {images:,} Fashion-MNIST test images through the shipped `{network}`, its integers
 taken over as they are: nothing is trained, thresholds are the requantizations, additions join currents
-(`algos/spikes`). INT8: {accuracy:.2f} %, {macs:,} multiply-accumulates. The neuron is our reconstruction of SWS (arXiv 2408.17245), whose
-equations and tables are not public: nothing here stands beside a figure of the paper.
+(`algos/spikes`). INT8: {accuracy:.2f} %, {macs:,} multiply-accumulates. The neuron is our
+reconstruction of SWS (arXiv 2408.17245), whose equations and tables are not public: nothing here stands beside a figure
+of the paper.
 
 {rows}
 

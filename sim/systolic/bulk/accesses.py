@@ -35,7 +35,7 @@ def core_of(p, core):
         records = ceil_div(outputs, d)
         used = records * p.multipliers if p.sparse_tile else outputs
         kept = records * d if p.coded and not p.sparse_tile else used
-        if p.diagonal:
+        if p.on_diagonal:
             used = kept = p.group_outputs
         core.mac += times * pixels * channels * taps * used
         core.prf += times * 2 * pixels * ceil_div(channels, p.rows) * taps * outputs
@@ -78,8 +78,8 @@ def by_memory(p, core, tiles, psums, vectors, reads, new, into_l1, maps, streame
 def count(p, h, r, core, chunks, found):
     """Fills in int64 [ACCESSES] of a schedule."""
     stored = 0
-    for last_part in range(p.parts == 1, 2):
-        for last_i in range(r.trips_i == 1, 2):
+    for last_part in range(int(p.parts == 1), 2):
+        for last_i in range(int(r.trips_i == 1), 2):
             times = (1 if last_part else p.parts - 1) * (1 if last_i else r.trips_i - 1)
             for kind in range(3):
                 alike = max(r.trips_j - 2, 0) if kind == 1 else 1 if kind == 2 or r.trips_j > 1 else 0

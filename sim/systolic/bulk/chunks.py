@@ -93,10 +93,10 @@ def _ragged(p, A, tail_bits, channels, first, groups, D):
 def chunks_of(p, h, r):
     """CHUNK [last part or not, last step over output groups or not, FIRST.., k], of the kinds that there are."""
     found = np.zeros((2, 2, 3, r.trips_k), CHUNK)
-    for last_part in range(p.parts == 1, 2):
+    for last_part in range(int(p.parts == 1), 2):
         channels = p.last_channels if last_part else p.channels
         outputs = p.last_outputs if last_part else p.outputs
-        for last_i in range(r.trips_i == 1, 2):
+        for last_i in range(int(r.trips_i == 1), 2):
             first = h.A * (r.trips_i - 1 if last_i else 0)
             stop = min(first + h.A, ceil_div(outputs, p.columns))
             ends = (stop - 1) == (outputs - 1) // p.columns

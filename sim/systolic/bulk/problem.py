@@ -29,7 +29,7 @@ _LAYER = (
     *("line_bytes", "wide_size", "wide_reach", "wide_stride", "wide_padding", "dynamic", "folded"),
     *("all_outputs", "group_outputs", "macs", "needed", "needed_unfolded"),
     *("parts", "tail_groups", "channels", "outputs", "last_channels", "last_outputs"),
-    *("split", "coded", "universal", "diagonal", "codewords", "bits_wide", "bits_narrow", "bits_last"),
+    *("split", "coded", "universal", "on_diagonal", "codewords", "bits_wide", "bits_narrow", "bits_last"),
 )
 """Of a layer as an array of some size and format sees it, folded or not; no wide_ size without `unfolded`. needed: bytes
 of its maps in L2. bits_: of a weight row that serves all columns, the last ones of a full part, and of the last part.

@@ -13,7 +13,17 @@ CORE = np.dtype(
     [
         (name, np.int64)
         for name in (
-            *("mac", "prf", "wrf_rows", "crf_rows", "crf_write", "ofmap_words", "ofmap", "codebook", "outputs"),
+            *(
+                "mac",
+                "prf",
+                "wrf_rows",
+                "crf_rows",
+                "crf_write",
+                "ofmap_words",
+                "ofmap",
+                "codebook",
+                "outputs",
+            ),
         )
     ]
 )
@@ -92,9 +102,7 @@ def count(p, h, r, core, chunks, found):
     reads, new = pairs(p, h.D, h.columns)
     vectors = (p.channels * (p.parts - 1) + p.last_channels) * r.trips_i
     ifmap, residual, maps = _map_bytes(p, h, r)
-    by_memory(
-        p, core, r.tiles, psums, vectors, reads, new, ifmap + residual, maps, streamed, weights, found
-    )
+    by_memory(p, core, r.tiles, psums, vectors, reads, new, ifmap + residual, maps, streamed, weights, found)
 
 
 @step

@@ -78,10 +78,10 @@ def bound(p, f, b, of, core, energy, accesses, scores):
         reads, new = pairs(p, f.D, b.columns)
     psums = core.outputs * (f.trips_j * f.trips_k - 1) * (p.psum_bits // 8)
     vectors = (p.channels * (p.parts - 1) + p.last_channels) * f.steps
-    by_memory(
-        p, core, tiles, psums, vectors, reads, new, ifmap + residual, maps, streamed, weights, accesses
+    by_memory(p, core, tiles, psums, vectors, reads, new, ifmap + residual, maps, streamed, weights, accesses)
+    cycles = _cycles(
+        p, f, b, of, single, strips, tiles, visits, again, resident, keeps, ifmap + residual, maps
     )
-    cycles = _cycles(p, f, b, of, single, strips, tiles, visits, again, resident, keeps, ifmap + residual, maps)
     score(cycles, accesses, energy, scores)
 
 

@@ -14,7 +14,18 @@ CHUNK = np.dtype(
     [
         (name, np.int64)
         for name in (
-            *("tokens", "load", "lookups", "beats", "fetch_row", "fetch_in", "read", "write", "store", "last"),
+            *(
+                "tokens",
+                "load",
+                "lookups",
+                "beats",
+                "fetch_row",
+                "fetch_in",
+                "read",
+                "write",
+                "store",
+                "last",
+            ),
         )
     ]
 )
@@ -120,7 +131,7 @@ def _step(p, h, r, found, channels, A, tail_bits, tail_looks, j):
     vectors, psum = vector_cycles(p, channels, j * h.B, B), A * r.psum_cycles
     for k in range(r.trips_k):
         D = min(h.D, r.positions - k * h.D)
-        load, lookups, beats = final if D == tail else usual
+        load, lookups, beats = final if tail == D else usual
         first, last = j == 0 and k == 0, j + 1 == r.trips_j and k + 1 == r.trips_k
         of = found[k]
         of.tokens, of.load, of.lookups, of.beats = A * B * D * p.split, load, lookups, beats

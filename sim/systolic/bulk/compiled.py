@@ -18,7 +18,9 @@ entry = kept(error_model="numpy", nogil=True)
 SOURCES = sha256(
     b"".join(
         file.name.encode() + file.read_bytes()
-        for file in sorted((file for file in files(__package__).iterdir() if file.name.endswith(".py")), key=str)
+        for file in sorted(
+            (file for file in files(__package__).iterdir() if file.name.endswith(".py")), key=str
+        )
     )
 ).hexdigest()[:16]
 """Of all modules of this package, by name and content: when one of them changes, what is kept is compiled again."""

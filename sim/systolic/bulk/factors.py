@@ -45,7 +45,7 @@ def triples(p):
     if p.fixed_A:
         A, B, D = min(most_A, p.fixed_A), min(most_B, p.fixed_B), min(most_D, p.fixed_D)
         tokens = A * B * D * p.split
-        legal = tokens <= p.wrf_depth and A <= p.prf_depth and 2 * B * D <= p.arf_depth
+        legal = tokens <= p.wrf_depth and p.prf_depth >= A and p.arf_depth >= 2 * B * D
         found = np.empty((1 if legal else 0, 4), np.int64)
         if legal:
             found[0, 0], found[0, 1], found[0, 2] = A, B, D
@@ -62,7 +62,7 @@ def triples(p):
         for B in range(1, min(most_B, depth // A) + 1):
             for D in range(1, min(most_D, depth // (A * B), p.arf_depth // (2 * B)) + 1):
                 found[n, 0], found[n, 1], found[n, 2] = A, B, D
-                found[n, 3] = p.weight_overlap and A * B * D <= p.wrf_depth // 2 // p.split
+                found[n, 3] = p.weight_overlap and p.wrf_depth // 2 // p.split >= A * B * D
                 n += 1
     return found
 
@@ -89,7 +89,7 @@ def factors_of(p, found_triples, codebook, fetched):
             ceil_div(channel_groups, B),
             ceil_div(positions, D),
         )
-        if A != known:
+        if known != A:
             known, stripes = A, stripe_beats(p, A)
             if p.residual:
                 step_residual = step_words(

@@ -36,18 +36,49 @@ of its maps in L2. bits_: of a weight row that serves all columns, the last ones
 """
 _MACHINE = (
     *("rows", "columns", "tile_stages", "release", "loader_stages", "weight_overlap", "stationary"),
-    *("fixed_A", "fixed_B", "fixed_D", "wrf_depth", "arf_depth", "prf_depth", "arf_reuse", "port", "psum_ports"),
-    *("psum_bits", "psum_banks", "ifmap_banks", "requant_lanes", "wide_lanes", "codeword_length", "multipliers"),
-    *("sparse_tile", "ifmap_bytes", "psum_bytes", "ofmap_bytes", "residual_bytes", "weight_bytes", "map_bytes"),
+    *(
+        "fixed_A",
+        "fixed_B",
+        "fixed_D",
+        "wrf_depth",
+        "arf_depth",
+        "prf_depth",
+        "arf_reuse",
+        "port",
+        "psum_ports",
+    ),
+    *(
+        "psum_bits",
+        "psum_banks",
+        "ifmap_banks",
+        "requant_lanes",
+        "wide_lanes",
+        "codeword_length",
+        "multipliers",
+    ),
+    *(
+        "sparse_tile",
+        "ifmap_bytes",
+        "psum_bytes",
+        "ofmap_bytes",
+        "residual_bytes",
+        "weight_bytes",
+        "map_bytes",
+    ),
     *("dma_bits", "dma_start", "burst_gap", "dram_bits", "dram_latency", "row_bytes", "row_cycles"),
 )
 """Of a machine. tile_stages: LAT. fixed_: of the extension, 0 without one. dma_start: set-up and latency of L2."""
 _LOOKUPS = ("lookups_wide", "lookups_narrow", "lookups_last")
 """Expected cycles in which a ROM serves a row; of the same rows as bits_."""
-PROBLEM = np.dtype([(name, np.int64) for name in _LAYER + _MACHINE] + [(name, np.float64) for name in _LOOKUPS])
+PROBLEM = np.dtype(
+    [(name, np.int64) for name in _LAYER + _MACHINE] + [(name, np.float64) for name in _LOOKUPS]
+)
 """A layer on a machine; its bytes are the key of what is remembered."""
 HOW = np.dtype(
-    [(name, np.int64) for name in ("A", "B", "D", "rows", "columns", "overlap", "outer", "split", "source", "folded")]
+    [
+        (name, np.int64)
+        for name in ("A", "B", "D", "rows", "columns", "overlap", "outer", "split", "source", "folded")
+    ]
 )
 """A schedule of a problem: columns are those of a tile, of the whole map too; source as in SOURCES; folded tells of which
 of the two problems of a layer. A of 0: none fits.
@@ -67,8 +98,21 @@ def machine_fields(acc: Accelerator) -> tuple[int, ...]:
         *(acc.rows, acc.columns, acc.latency, acc.release, acc.loader_stages, acc.weight_overlap),
         *(acc.dataflow == "ws", *fixed, acc.wrf_depth, acc.arf_depth, acc.prf_depth, acc.arf_reuse),
         *(acc.weight_port_bits, acc.psum_ports, acc.psum_store_bits, acc.psum_banks, acc.ifmap_banks),
-        *(acc.requant_lanes, acc.wide_lanes, acc.codeword_length, acc.multipliers_per_codeword, acc.sparse_tile),
-        *(acc.ifmap_bytes, acc.psum_bytes, acc.ofmap_bytes, acc.residual_bytes, acc.weight_bytes, acc.map_bytes),
+        *(
+            acc.requant_lanes,
+            acc.wide_lanes,
+            acc.codeword_length,
+            acc.multipliers_per_codeword,
+            acc.sparse_tile,
+        ),
+        *(
+            acc.ifmap_bytes,
+            acc.psum_bytes,
+            acc.ofmap_bytes,
+            acc.residual_bytes,
+            acc.weight_bytes,
+            acc.map_bytes,
+        ),
         *(acc.dma_bits, acc.dma_setup + acc.l2_latency, acc.dma_burst_gap),
         *(memory.bits, memory.latency, memory.row_bytes, memory.row_cycles),
     )
@@ -118,15 +162,24 @@ def array_of(acc: Accelerator) -> Array:
     return _arrays[key]
 
 
+def machine_row(acc: Accelerator) -> np.ndarray:
+    """PROBLEM [1] without a layer."""
+    row = np.zeros(1, PROBLEM)
+    for name, value in zip(_MACHINE, machine_fields(acc), strict=True):
+        row[name] = value
+    return row
+
+
 def problems(acc: Accelerator, layers: Sequence[tuple[ConvShape, str, int]]) -> list[np.ndarray]:
     """PROBLEM [1 or 2] of each layer, of (shape, stream format, k)."""
-    array, fields = array_of(acc), machine_fields(acc)
+    if not layers:
+        return []
+    array, machine = array_of(acc), machine_row(acc)[0]
     seen = [array.seen(*layer) for layer in layers]
-    every = np.concatenate(seen) if seen else np.zeros(0, PROBLEM)
-    for name, value in zip(_MACHINE, fields, strict=True):
-        every[name] = value
-    edges = np.cumsum([len(found) for found in seen])
-    return np.split(every, edges[:-1])
+    every = np.concatenate(seen)
+    for name in _MACHINE:
+        every[name] = machine[name]
+    return np.split(every, np.cumsum([len(found) for found in seen])[:-1])
 
 
 def _layer_fields(shape: ConvShape, acc: Accelerator, form: str, k: int) -> list[float]:

@@ -12,7 +12,7 @@ from sim.systolic.bulk.counts import layer
 from sim.systolic.bulk.factors import factors_of, triples
 from sim.systolic.bulk.problem import HOW
 from sim.systolic.bulk.tiles import RUN, fits, prepare
-from sim.systolic.bulk.walk import LEFT, SPENT
+from sim.systolic.bulk.walk import SPENT
 from sim.systolic.mapping import CUT, IDLE, OBJECTIVES, PATIENCE, TOLERANCE, WORK
 
 _GOALS = len(OBJECTIVES)
@@ -82,7 +82,7 @@ def _seeds(p, factors, boxes, ofs, cores, energy):
         if fresh:
             which[n] = one
             n += 1
-    return even[which[:n]], scores[which[:n]]
+    return _chosen(even, scores, which[:n])
 
 
 @step
@@ -125,15 +125,39 @@ def _nearest(boxes, scores, count, lowest, wanted):
             place -= 1
         distances[place], cut[place] = near, m
         n = min(n + 1, CUT)
-    return cut[:n], np.unique(best[best >= 0])
+    tried = np.empty(_GOALS, np.int64)
+    m = 0
+    for one in best:
+        place = m
+        while place and one < tried[place - 1]:
+            place -= 1
+        if one < 0 or (place and one == tried[place - 1]):
+            continue
+        for after in range(m, place, -1):
+            tried[after] = tried[after - 1]
+        tried[place], m = one, m + 1
+    return cut[:n], tried[:m]
+
+
+@step
+def _chosen(boxes, scores, which):
+    """Copies of some boxes and of their scores."""
+    some, theirs = np.empty(len(which), BOX), np.empty((len(which), _GOALS))
+    for n in range(len(which)):
+        copy_box(some[n], boxes[which[n]])
+        for goal in range(_GOALS):
+            theirs[n, goal] = scores[which[n], goal]
+    return some, theirs
 
 
 @step
 def _take_out(boxes, scores, count, cut, tried):
     """Without those; how many stay."""
     gone = np.zeros(count, np.bool_)
-    gone[cut] = True
-    gone[tried] = True
+    for one in cut:
+        gone[one] = True
+    for one in tried:
+        gone[one] = True
     n = 0
     for m in range(count):
         if not gone[m]:
@@ -150,7 +174,9 @@ def _room(boxes, scores, count, more):
     if count + more <= len(boxes):
         return boxes, scores
     wider, theirs = np.empty(2 * (count + more), BOX), np.empty((2 * (count + more), _GOALS))
-    wider[:count], theirs[:count] = boxes[:count], scores[:count]
+    for n in range(count):
+        copy_box(wider[n], boxes[n])
+        theirs[n] = scores[n]
     return wider, theirs
 
 
@@ -266,12 +292,13 @@ def _advance(p, of, energy, boxes, scores, count, limits, lowest, found):
     ofs, cores, factors = of
     count = _keep(boxes, scores, count, limits, ~found)
     cut, tried = _nearest(boxes, scores, count, lowest, ~found)
-    now, theirs = boxes[tried], scores[tried]
+    now, theirs = _chosen(boxes, scores, tried)
     parts = np.empty(CUTS * len(cut), BOX)
     fresh = parts_of(p, factors, boxes, cut, parts)
     count = _take_out(boxes, scores, count, cut, tried)
     boxes, scores = _room(boxes, scores, count, fresh)
-    boxes[count : count + fresh] = parts[:fresh]
+    for n in range(fresh):
+        copy_box(boxes[count + n], parts[n])
     _bounds(p, factors, parts[:fresh], ofs, cores, energy, scores[count : count + fresh])
     return boxes, scores, count + fresh, now, theirs
 

@@ -12,7 +12,15 @@ RUN = np.dtype(
         (name, np.int64)
         for name in (
             *("trips_i", "trips_j", "trips_k", "strips", "row_tiles", "tiles", "again", "sweeps"),
-            *("tile_channels", "tile_outputs", "ifmap_buffers", "ofmap_buffers", "keeps", "spills", "fetched"),
+            *(
+                "tile_channels",
+                "tile_outputs",
+                "ifmap_buffers",
+                "ofmap_buffers",
+                "keeps",
+                "spills",
+                "fetched",
+            ),
             *("output_groups", "channel_groups", "positions", "psum_cycles", "store_cycles"),
         )
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.shapes import WORD
-from sim.systolic.bulk.chunks import CHUNK, FIRST, LAST, MIDDLE, chunks_of, even_load
+from sim.systolic.bulk.chunks import FIRST, LAST, MIDDLE, chunks_of, even_load
 from sim.systolic.bulk.compiled import step
 from sim.systolic.bulk.tiles import ceil_div, extents, row_beats, words
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
@@ -18,11 +18,24 @@ SPENT = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "c
 _CAUSES = len(SPENT)
 (_COMPUTE, _DRAM, _DMA, _ROM, _WEIGHT, _PSUM, _STORE, _IFMAP, _CONTROL, _DRAIN) = range(_CAUSES)
 _LONG_AGO = -(1 << 60)
-_TIMES = ("end", "written", "written_before", "free", "free_before", "last_token", "dram", "sent", "sent_before")
+_TIMES = (
+    "end",
+    "written",
+    "written_before",
+    "free",
+    "free_before",
+    "last_token",
+    "dram",
+    "sent",
+    "sent_before",
+)
 _VISIT = ("tile_there", "visit_end", "next_map")
 CLOCK = np.dtype(
     [(name, np.int64) for name in (*_TIMES, *_VISIT, "last_write")]
-    + [(name, np.int64) for name in ("part", "i", "tile", "top", "pixels", "width", "is_fetched", "opens", "beats", "first")]
+    + [
+        (name, np.int64)
+        for name in ("part", "i", "tile", "top", "pixels", "width", "is_fetched", "opens", "beats", "first")
+    ]
     + [("spent", np.int64, _CAUSES)]
 )
 """Times, as in `closed_form.clock.Clock`, the place in the loops, and the stripe there."""
@@ -44,7 +57,13 @@ def walk(p, h, r, found, spent):
     c = clocks[0]
     c.end = c.sent = c.sent_before = CONTROL_CYCLES
     c.spent[_CONTROL] = CONTROL_CYCLES
-    c.written, c.written_before, c.free, c.free_before, c.dram = found[0], found[1], found[2], found[3], found[4]
+    c.written, c.written_before, c.free, c.free_before, c.dram = (
+        found[0],
+        found[1],
+        found[2],
+        found[3],
+        found[4],
+    )
     c.tile_there = c.visit_end = c.next_map = _LONG_AGO
     seen = np.empty((4, _SEEN, _STATE + 3 + _CAUSES), np.int64)
     _over_parts(p, h, r, chunks, c, seen)

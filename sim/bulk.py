@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from sim.cost import Cost
-from sim.errors import InputError
+from sim.errors import InputError, nearest
 from sim.machine import Machine, machine
 from sim.memo import Memo
 from sim.network import Network
 from sim.results import Totals
 from sim.shapes import Shape
+from sim.steps import steps
 from sim.workloads import Workload
 
 COLUMNS = {
@@ -40,7 +41,9 @@ _ROW = np.dtype(list(COLUMNS.items()))
 _FAILED = -1
 """Cycles of what a machine cannot run; all else is NaN or 0."""
 _SHARE = 32
-"""Designs that a process takes at a time."""
+"""Designs that a process takes at a time, at most."""
+_SHARES = 4
+"""Times that a process takes some, at least, where there are as many: some designs take longer than others."""
 Given = Network | Workload | Sequence[Shape]
 
 
@@ -74,29 +77,34 @@ def estimates(
 ) -> Estimates:
     """Every network on every accelerator.
 
-    The layers of one design: `sim.estimate.estimate(network, accelerator, objective=objective)`, whose totals these are.
+    `sim.estimate.estimate(network, accelerator, objective=objective)` has the layers of one, whose totals these are.
 
     Args:
         networks: all passes of a workload count, as in `estimate`.
         accelerators: of any kinds.
         objective: of the mapping search: edp, energy or cycles.
-        processes: of this machine that share the work. Each starts anew: a script that asks for more than one guards its
-            own start by `if __name__ == "__main__"`.
+        processes: that share the work. Each starts anew: a script that asks for more than one guards its own start by
+            `if __name__ == "__main__"`.
         memo: a folder of what earlier calls found, for any number of processes at a time.
 
     Raises:
         InputError: an unknown objective or technology, or a memo that cannot be written.
     """
+    for kind in sorted({accelerator.kind for accelerator in accelerators}):
+        known = machine(kind).objectives
+        if objective not in known:
+            raise InputError("objective", objective, "unknown", nearest(objective, known))
     if processes < 1:
         raise InputError("processes", processes, "somebody must do the work", "use 1 or more")
     rows = np.zeros((len(networks), len(accelerators)), _ROW)
     errors: dict[tuple[int, int], InputError] = {}
     remembered = 0
+    size = max(1, min(_SHARE, len(accelerators) // (_SHARES * processes)))
     shares = [
-        (networks, accelerators[first : first + _SHARE], objective, memo, first)
-        for first in range(0, len(accelerators), _SHARE)
+        (networks, accelerators[first : first + size], objective, memo, first)
+        for first in range(0, len(accelerators), size)
     ]
-    for first, found, failed, known in _worked(shares, processes):
+    for first, found, failed, known in steps(_worked(shares, processes), "designs", len(shares)):
         rows[:, first : first + found.shape[1]] = found
         errors |= {(n, first + m): error for (n, m), error in failed.items()}
         remembered += known
@@ -135,7 +143,7 @@ def _share(share: _Share) -> _Done:
                 continue
             passes = network.passes if isinstance(network, Workload) else 1
             cost = kind.prices(accelerator).cost([totals.counts.repeated(passes)])
-            rows[n, m] = _row(cost, passes * totals.accesses["dram"], totals.mapping_gap)
+            rows[n, m] = _row(cost, passes * totals.accesses.get("dram", 0), totals.mapping_gap)
     if memo is not None:
         memo.write()
     return first, rows, errors, 0 if memo is None else memo.hits

@@ -48,12 +48,14 @@ class Machine(ABC):
         description: the class of its descriptions, a pydantic model that is a `Description`.
         families: presets by name, `FAMILY-S` or `FAMILY-HxL`.
         sizes: smallest and largest number of rows and columns of a preset.
+        objectives: of the mapping.
     """
 
     kind: ClassVar[str]
     description: ClassVar[type[Any]]
     families: ClassVar[Mapping[str, Family]]
     sizes: ClassVar[tuple[int, int]]
+    objectives: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def count(

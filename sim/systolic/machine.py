@@ -18,6 +18,7 @@ from sim.machine import Job, Machine
 from sim.network import Network
 from sim.results import Counted, Simulation
 from sim.shapes import Shape, with_logits
+from sim.systolic.mapping import OBJECTIVES
 from sim.systolic.plan import planned
 from sim.systolic.results import expected_gated, with_output
 from sim.systolic.schedule import Schedule
@@ -31,6 +32,7 @@ class Systolic(Machine):
     description = Accelerator
     families: ClassVar = {family: partial(preset, family) for family in FAMILIES}
     sizes = (4, 256)
+    objectives = OBJECTIVES
 
     def count(
         self,

@@ -19,6 +19,7 @@ from sim import technology
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape
+from sim.systolic import remembered
 from sim.systolic.candidates import Space, spaces
 from sim.systolic.closed_form import counts
 from sim.systolic.closed_form.bounds import Bounds
@@ -95,6 +96,7 @@ def forget() -> None:
     """Empties the memory of past searches and of the layers counted for them; for benchmarks."""
     _search.cache_clear()
     counts.forget()
+    remembered.searches.clear()
 
 
 @lru_cache(maxsize=4096)
@@ -208,7 +210,10 @@ class _Tree:
 def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float]) -> tuple[Any, ...]:
     """All OBJECTIVES, in their order, of counts that are numbers or arrays."""
     spent: Any = 0.0
-    for what, count in accesses.items():  # not `sum`, which rounds numbers and arrays differently since Python 3.12
+    for (
+        what,
+        count,
+    ) in accesses.items():  # not `sum`, which rounds numbers and arrays differently since Python 3.12
         spent = spent + count * energy[what]
     spent = spent + cycles * energy["cycle"]
     return spent * cycles, spent, cycles + 0.0 * spent

@@ -13,6 +13,7 @@ from sim.errors import InputError
 from sim.results import LayerCounts
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.steps import steps
+from sim.systolic import remembered
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
 from sim.systolic.mapping import OBJECTIVES, Found, score, search
 from sim.systolic.results import Handover
@@ -70,6 +71,10 @@ def planned(
             accelerator's technology is unknown.
     """
     mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
+    if remembered.ready and objective in OBJECTIVES:
+        from sim.systolic import compiled_plan  # compiles
+
+        return compiled_plan.planned(shapes, formats, accelerator, objective)
     network = _Network(shapes, formats, accelerator)
     own, gap = network.by_layer(accelerator, objective)
     best = min((own, *network.others(objective)), key=lambda found: network.score(found, objective))

@@ -5,6 +5,7 @@ What a network takes there is what `Systolic.count` says, to the bit; here nothi
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -14,10 +15,10 @@ import numpy as np
 
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.network import Network
+from sim.network import Network as IntegerNetwork
 from sim.results import Totals
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
-from sim.systolic import mapping
+from sim.systolic import mapping, remembered
 from sim.systolic.bulk.accesses import ACCESSES
 from sim.systolic.bulk.chain import chains, runs
 from sim.systolic.bulk.problem import (
@@ -27,6 +28,7 @@ from sim.systolic.bulk.problem import (
     SOURCES,
     array_of,
     energies,
+    joined,
     machine_row,
     pass_fields,
     problems,
@@ -37,9 +39,6 @@ from sim.systolic.plan import smaller
 from sim.systolic.streams import native_formats, network_formats
 
 _L1, _L2, _DRAM = range(len(SOURCES))
-_REMEMBERED = 1 << 16
-_memory: dict[bytes, np.ndarray] = {}
-"""FOUND [OBJECTIVES] by all that a search depends on: problems, source and energies."""
 _ARRAYS = 1024
 _layers: dict[tuple[int, Any], tuple[Any, Layers]] = {}
 """Layers by network and array, with that network."""
@@ -113,7 +112,7 @@ class _Shares(NamedTuple):
     cycles: float
 
 
-class _Network:
+class Network:
     """A network on one machine, and its plans."""
 
     def __init__(self, layers: Layers, accelerator: Accelerator) -> None:
@@ -122,7 +121,7 @@ class _Network:
         self.problems = problems(accelerator, layers.convolutions)
         self.first = np.cumsum([0, *(len(of) for of in self.problems)]).tolist()
         self.machine = machine_row(accelerator)
-        self.every = np.concatenate([*self.problems, self.machine])
+        self.every = joined([*self.problems, self.machine])
         lanes = accelerator.requant_lanes
         self.passes = np.array([pass_fields(shape, lanes) for shape in layers.passes], PASS)
         self.map_bytes, self.ofmap_bytes = accelerator.map_bytes, accelerator.ofmap_bytes
@@ -152,8 +151,8 @@ class _Network:
         weights, missing = self.energies.tobytes(), []
         for kind, source in wanted:
             key = b"".join((self.problems[kind].tobytes(), bytes((source,)), weights))
-            if key in _memory:
-                self._keep(kind, source, _memory[key])
+            if key in remembered.searches:
+                self._keep(kind, source, remembered.searches[key])
             else:
                 missing.append((kind, source, key))
         if not missing:
@@ -162,11 +161,12 @@ class _Network:
         edges = np.cumsum([0, *map(len, of)])
         best = np.zeros((len(missing), len(OBJECTIVES)), FOUND)
         sources = np.array([source for _, source, _ in missing])
-        searches(np.concatenate(of), edges, sources, np.tile(self.energies, (len(missing), 1)), best)
-        if len(_memory) + len(missing) > _REMEMBERED:
-            _memory.clear()
+        remembered.ready = True
+        searches(joined(of), edges, sources, np.tile(self.energies, (len(missing), 1)), best)
+        if len(remembered.searches) + len(missing) > remembered.MOST:
+            remembered.searches.clear()
         for (kind, source, key), found in zip(missing, best, strict=True):
-            _memory[key] = found
+            remembered.searches[key] = found
             self._keep(kind, source, found)
 
     def _keep(self, kind: int, source: int, found: np.ndarray) -> None:
@@ -208,7 +208,7 @@ class _Network:
         """pJ by access, and of a `cycle`."""
         return dict(zip(ENERGIES, self.energies.tolist(), strict=True))
 
-    def by_layer(self, searched: _Network, goal: int | _Shares) -> tuple[list[int], float]:
+    def by_layer(self, searched: Network, goal: int | _Shares) -> tuple[list[int], float]:
         """Ways by layer as a machine that has no more of anything chooses them, and the largest gap.
 
         Raises:
@@ -228,7 +228,7 @@ class _Network:
             left = 0 if choice.strips else layers.written[n]
         return found, gap
 
-    def _choice(self, kind: int, searched: _Network, goal: int | _Shares, source: int, there: int) -> _Choice:
+    def _choice(self, kind: int, searched: Network, goal: int | _Shares, source: int, there: int) -> _Choice:
         layers = self.layers
         if kind >= len(layers.convolutions):
             number = kind - len(layers.convolutions)
@@ -262,13 +262,16 @@ class _Network:
             self._runs_here[place, how] = bool(found[0])
         return self._runs_here[place, how]
 
-    def machines(self) -> list[_Network]:
+    def machines(self) -> list[Network]:
         """This one, and the network on smaller machines, whose plans it may take."""
-        return [self, *(_Network(self.layers, machine) for machine in smaller(self.accelerator))]
+        return [self, *(Network(self.layers, machine) for machine in smaller(self.accelerator))]
 
-    def best(self, objective: str, machines: Sequence[_Network]) -> tuple[list[int], np.ndarray, float]:
+    def convolution(self, place: int) -> tuple[ConvShape, str, int]:
+        """Shape, stream format and k of a problem by its number."""
+        return self.layers.convolutions[bisect(self.first, place) - 1]
+
+    def best(self, goal: int, machines: Sequence[Network]) -> tuple[list[int], np.ndarray, float]:
         """The plan that `plan.planned` finds, its totals, and the gap of the objective's own."""
-        goal = OBJECTIVES.index(objective)
         own, gap = self.by_layer(self, goal)
         plans = [own, *self._others(goal, machines)]
         totals = self.totals(plans)
@@ -279,7 +282,7 @@ class _Network:
         chosen = keys.index(min(keys))
         return plans[chosen], totals[chosen], gap
 
-    def _others(self, goal: int, machines: Sequence[_Network]) -> Iterator[list[int]]:
+    def _others(self, goal: int, machines: Sequence[Network]) -> Iterator[list[int]]:
         for searched in machines:
             for other in (*range(len(OBJECTIVES)), None):
                 if searched is self and other == goal:
@@ -290,14 +293,14 @@ class _Network:
                     continue
 
 
-def _shares(machine: _Network) -> _Shares:
+def _shares(machine: Network) -> _Shares:
     """What a machine takes for the network, mapped by EDP."""
     plan, _ = machine.by_layer(machine, OBJECTIVES.index("edp"))
     ((_, energy, cycles),) = machine.scores(machine.totals([plan]))
     return _Shares(energy, cycles)
 
 
-def _share(machine: _Network, found: tuple[Any, ...], of: _Shares) -> float:
+def _share(machine: Network, found: tuple[Any, ...], of: _Shares) -> float:
     """What a layer alone adds to both, as shares."""
     *_, cycles, accesses = found
     counts = dict(zip(ENERGIES, np.asarray(accesses).tolist(), strict=False))
@@ -313,7 +316,7 @@ class Counting:
     """
 
     def __init__(self, layers: Layers, accelerator: Accelerator, objective: str) -> None:
-        self._network, self._objective = _Network(layers, accelerator), objective
+        self._network, self._objective = Network(layers, accelerator), objective
         self._machines = self._network.machines()
         hashed = blake2b(layers.key + objective.encode(), digest_size=16)
         for machine in self._machines:
@@ -327,7 +330,7 @@ class Counting:
             InputError: a layer cannot be mapped; the message names it and the limit that it breaks.
         """
         network, layers = self._network, self._network.layers
-        plan, found, gap = network.best(self._objective, self._machines)
+        plan, found, gap = network.best(OBJECTIVES.index(self._objective), self._machines)
         cycles, *accesses = found.tolist()
         counts = dict(zip(ENERGIES, accesses, strict=False))
         place, number = network.ways.of[plan[-1]]
@@ -338,7 +341,7 @@ class Counting:
         return Totals(layers.macs, cycles, counts, gap)
 
 
-def layers_of(network: Network | Sequence[Shape], accelerator: Accelerator) -> Layers:
+def layers_of(network: IntegerNetwork | Sequence[Shape], accelerator: Accelerator) -> Layers:
     """A network as the accelerator's array sees it; the same object as before for arrays alike.
 
     Raises:
@@ -346,7 +349,7 @@ def layers_of(network: Network | Sequence[Shape], accelerator: Accelerator) -> L
     """
     key = id(network), array_of(accelerator)
     if key not in _layers:
-        if isinstance(network, Network):
+        if isinstance(network, IntegerNetwork):
             shapes, formats = network.shapes, network_formats(network, accelerator)
         else:
             shapes = with_logits(network)
@@ -360,5 +363,5 @@ def layers_of(network: Network | Sequence[Shape], accelerator: Accelerator) -> L
 
 def forget() -> None:
     """Empties the memory of past searches; for benchmarks."""
-    _memory.clear()
+    remembered.searches.clear()
     _layers.clear()

@@ -15,11 +15,10 @@ from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
 _AXES = ("y", "x", "u")
 LAYER = np.dtype(
     [(f"{what}_{axis}", np.int64) for axis in _AXES for what in ("once", "halo", "cut")]
-    + [(name, np.int64) for name in ("stays", "from_dram", "fetched", "parts", "codebook", "held", "outputs")]
+    + [(name, np.int64) for name in ("stays", "from_dram", "fetched", "parts", "codebook", "outputs")]
 )
 """Of a space. once, halo, cut, by rows, columns and columns before folding: ifmap lines read without halos, those of
-a halo, and halos that padding may cut. parts: full ones. codebook: bytes of its job. held: beats of weights that L2 keeps.
-outputs: bytes of the ofmap.
+a halo, and halos that padding may cut. parts: full ones. codebook: bytes of its job. outputs: bytes of the ofmap.
 """
 
 
@@ -56,8 +55,12 @@ def _swept(once, halo, cut, outputs, width):
 
 
 @step
-def bound(p, f, b, of, core, energy, accesses, scores):
-    """Fills in the least of each objective, float64 [3], of the schedules of a box."""
+def bound(p, f, b, of, core, energy, limits, found, accesses, scores):
+    """Fills in the least of each objective, float64 [OBJECTIVES], of the schedules of a box.
+
+    Returns:
+        whether one lies within the limit of an objective that is not found; if not, scores may not be filled in.
+    """
     single = is_single(b)
     strips = ceil_div(p.out_w, b.columns)
     tiles = strips * ceil_div(p.out_h, b.rows)
@@ -65,7 +68,7 @@ def bound(p, f, b, of, core, energy, accesses, scores):
     resident = of.stays and not b.split and b.low_rows == p.out_h and b.low_columns == p.out_w
     times = f.steps if again else 1
     visits = of.parts * tiles * times * (f.trips_j if b.split else 1)
-    ifmap, residual, maps = _map_bytes(p, f, b, of, strips, times, int(again), single)
+    ifmap, residual, maps = _map_bytes(p, f, b, of, strips, times, int(again))
     if resident:
         ifmap = 0
     port = p.port // 8
@@ -79,10 +82,33 @@ def bound(p, f, b, of, core, energy, accesses, scores):
     psums = core.outputs * (f.trips_j * f.trips_k - 1) * (p.psum_bits // 8)
     vectors = (p.channels * (p.parts - 1) + p.last_channels) * f.steps
     by_memory(p, core, tiles, psums, vectors, reads, new, ifmap + residual, maps, streamed, weights, accesses)
-    cycles = _cycles(
-        p, f, b, of, single, strips, tiles, visits, again, resident, keeps, ifmap + residual, maps
-    )
+    # What is quick to say of the cycles comes first: most boxes are out with it.
+    slots = of.parts * _slots(p, f, b, strips)
+    moved = _moved(p, f, b, visits, resident, ifmap + residual)
+    dram = _from_dram(p, f, of, tiles, visits, keeps, maps)
+    score(max(slots, moved, dram), accesses, energy, scores)
+    if not within(scores, limits, found):
+        return False
+    cycles = _cycles(p, f, b, of, single, tiles, visits, again, resident, keeps, slots, moved, dram)
     score(cycles, accesses, energy, scores)
+    return within(scores, limits, found)
+
+
+@step
+def within(scores, limits, found):
+    """Whether a score is not above its limit, of an objective that is not found."""
+    for goal in range(len(limits)):  # noqa: SIM110
+        if not found[goal] and scores[goal] <= limits[goal]:
+            return True
+    return False
+
+
+@step
+def _slots(p, f, b, strips):
+    """Slots of a part: inside rows, at their ends, and of the last pixel of each tile."""
+    most_tiles = ceil_div(p.out_h, b.low_rows) * ceil_div(p.out_w, b.low_columns)
+    ends = p.out_h * strips
+    return (p.out_h * p.out_w - ends) * f.inside + ends * f.wrap - most_tiles * (f.wrap - f.tokens)
 
 
 @step
@@ -96,7 +122,7 @@ def score(cycles, accesses, energy, scores):
 
 
 @step
-def _map_bytes(p, f, b, of, strips, times, again, single):
+def _map_bytes(p, f, b, of, strips, times, again):
     """Bytes of ifmap tiles and of residual ones, and of both from DRAM; exact for a single schedule."""
     wide, unfolded = p.size_x, p.wide_size
     if b.rows == b.low_rows:
@@ -124,16 +150,11 @@ def _map_bytes(p, f, b, of, strips, times, again, single):
 
 
 @step
-def _cycles(p, f, b, of, single, strips, tiles, visits, again, resident, keeps, into_l1, maps):
+def _cycles(p, f, b, of, single, tiles, visits, again, resident, keeps, slots, moved, dram):
     """The longest chain of waits."""
-    most_tiles = ceil_div(p.out_h, b.low_rows) * ceil_div(p.out_w, b.low_columns)
-    ends = p.out_h * strips
-    slots = (p.out_h * p.out_w - ends) * f.inside + ends * f.wrap - most_tiles * (f.wrap - f.tokens)
-    slots *= of.parts
     chunks = f.steps * f.trips_j * f.trips_k
     jobs = tiles * chunks * of.parts
     loads = of.parts * tiles * (f.load + chunks)
-    moved = _moved(p, f, b, of, visits, resident, into_l1)
     fenced = slots
     if b.rows * b.columns - 1 < p.tile_stages + f.psum:
         fenced += of.parts * tiles * f.fence
@@ -153,7 +174,7 @@ def _cycles(p, f, b, of, single, strips, tiles, visits, again, resident, keeps, 
         f.loaded - f.first_load + loads - 1,
         moved + (0 if again else pixels * (f.tokens - f.last_tokens)),
         begin + moved + _two_buffers(p, f, b, visits, again),
-        _from_dram(p, f, of, tiles, visits, keeps, maps),
+        dram,
         f.loaded + _staged(p, f, of, tiles, keeps),
         done - (pixels - 1) * f.last_wrap - f.last_tokens if single else 0,
     )
@@ -189,7 +210,7 @@ def _first_tile(p, f, b, of, resident):
 
 
 @step
-def _moved(p, f, b, of, visits, resident, into_l1):
+def _moved(p, f, b, visits, resident, into_l1):
     """All tiles, one descriptor after the other."""
     descriptors = 0 if resident or p.padding_y >= p.reach_y else visits
     if p.residual:

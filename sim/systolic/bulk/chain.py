@@ -125,7 +125,7 @@ def chains(problems, machine, passes, hows, of, plans, totals, digest=SOURCES):
 
 @step
 def _alike(one, other):
-    for n in range(LEFT):
+    for n in range(LEFT):  # noqa: SIM110
         if one[n] != other[n]:
             return False
     return True

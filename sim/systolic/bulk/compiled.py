@@ -13,7 +13,7 @@ step = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """A function that others of this package call, and Python does not; it is kept with them."""
 
 entry = kept(error_model="numpy", nogil=True)
-"""A function that Python calls. It takes SOURCES as an argument with a default, as in `sim.systolic.engine.compiled`."""
+"""A function that Python calls. It takes SOURCES as an argument with a default (see `sim.systolic.engine.compiled`)."""
 
 SOURCES = sha256(
     b"".join(

@@ -9,7 +9,15 @@ import numpy as np
 from sim.systolic.bulk.accesses import pairs
 from sim.systolic.bulk.chunks import even_load, new_vectors
 from sim.systolic.bulk.compiled import step
-from sim.systolic.bulk.tiles import bits_of, ceil_div, step_words, store_cycles, stripe_beats, waiting_bytes
+from sim.systolic.bulk.tiles import (
+    bits_of,
+    ceil_div,
+    psum_cycles_of,
+    step_words,
+    store_cycles,
+    stripe_beats,
+    waiting_bytes,
+)
 
 _SUMS = ("tokens", "inside", "wrap", "load", "beats", "dram", "fence")
 FACTORS = np.dtype(
@@ -22,6 +30,17 @@ FACTORS = np.dtype(
 """As `candidates.FACTORS` and `sweeps.SWEEP`. reads, new: pairs of a map in one strip. loaded: when the first weights
 may be used; first_transfer: cycles of DRAM for them.
 """
+
+_STEP = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("times", "A", "B", "rows", "vectors", "bits", "first_bits", "first", "last", "begins", "ends"),
+        )
+    ]
+    + [("lookups", np.float64)]
+)
+"""A kind of step over output groups and channel groups (`sweeps._Steps`). begins, ends: with it the layer does."""
 
 
 @step
@@ -71,8 +90,7 @@ def triples(p):
 def factors_of(p, found_triples, codebook, fetched):
     """FACTORS [n] of legal triples."""
     found = np.zeros(len(found_triples), FACTORS)
-    psum_cycles = ceil_div(ceil_div(p.columns * p.psum_bits, 64), p.psum_banks)
-    stores, positions = store_cycles(p), p.kernel_y * p.kernel_x
+    positions = p.kernel_y * p.kernel_x
     output_groups, channel_groups = ceil_div(p.outputs, p.columns), ceil_div(p.channels, p.rows)
     # (most, all) words of a pixel, in steps of so many groups and whole; stripes by A.
     all_ifmap = step_words(p.parts, p.channels, p.last_channels, p.channels, 1)
@@ -106,7 +124,7 @@ def factors_of(p, found_triples, codebook, fetched):
             f.residual_most[0], f.residual[0] = all_residual
             f.residual_most[1], f.residual[1] = step_residual
         f.reads, f.new = pairs(p, D, p.out_w)
-        _sweep(p, f, psum_cycles, stores, positions, output_groups, channel_groups)
+        _sweep(p, f, output_groups, channel_groups)
         size = codebook + f.first_beats * p.port // 8
         f.loaded = f.first_load + 1
         if fetched:
@@ -118,76 +136,72 @@ def factors_of(p, found_triples, codebook, fetched):
 
 
 @step
-def _sweep(p, f, psum_cycles, stores, positions, output_groups, channel_groups):
+def _sweep(p, f, output_groups, channel_groups):
     """Fills in the sums over all chunks (`closed_form.sweeps`)."""
+    psum_cycles, kinds = psum_cycles_of(p), np.zeros(1, _STEP)
     last_A = output_groups - (f.steps - 1) * f.A
-    trips = f.trips_j * f.trips_k
     f.psum = last_A * psum_cycles
-    f.fence = (trips - 1) * (f.steps * (p.tile_stages - 1) + 2 * output_groups * psum_cycles)
+    waits = f.steps * (p.tile_stages - 1) + 2 * output_groups * psum_cycles
+    f.fence = (f.trips_j * f.trips_k - 1) * waits
     vector = ceil_div(ceil_div(p.rows, 8), p.ifmap_banks)
-    tail_rows = p.channels - (channel_groups - 1) * p.rows
-    tail_vector = ceil_div(ceil_div(tail_rows, 8), p.ifmap_banks)
+    tail_vector = ceil_div(ceil_div(p.channels - (channel_groups - 1) * p.rows, 8), p.ifmap_banks)
+    s = kinds[0]
     for last_i in range(2):
         times_i = 1 if last_i else f.steps - 1
         if not times_i:
             continue
-        A = last_A if last_i else f.A
-        bits = bits_of(p, A, A) if last_i else A * p.bits_wide
-        first_bits = p.bits_narrow if last_i and last_A == 1 else p.bits_wide
-        looks = A * p.lookups_wide - (p.lookups_wide - p.lookups_narrow) * last_i
-        beats_before = f.beats
+        s.A = last_A if last_i else f.A
+        s.bits = bits_of(p, s.A, s.A) if last_i else s.A * p.bits_wide
+        s.first_bits = p.bits_narrow if last_i and last_A == 1 else p.bits_wide
+        s.lookups = s.A * p.lookups_wide - (p.lookups_wide - p.lookups_narrow) * last_i
+        before = f.beats
         for kind in range(3):
-            last_j = kind == 2
-            times = (1 if f.trips_j > 1 else 0, max(f.trips_j - 2, 0), 1)[kind] * times_i
-            if not times:
+            s.last = kind == 2
+            s.times = (1 if f.trips_j > 1 else 0, max(f.trips_j - 2, 0), 1)[kind] * times_i
+            if not s.times:
                 continue
-            B = channel_groups - (f.trips_j - 1) * f.B if last_j else f.B
-            rows = p.channels - (f.trips_j - 1) * f.B * p.rows if last_j else B * p.rows
-            vectors = B * vector - (vector - tail_vector) * last_j
-            first = f.trips_j == 1 if last_j else kind == 0
-            _chunks(
-                p, f, times, A, B, rows, vectors, bits, first_bits, looks, first, last_j,
-                first and (f.steps == 1 or not last_i), last_i and last_j, psum_cycles, stores, positions,
-            )  # fmt: skip
+            s.B = channel_groups - (f.trips_j - 1) * f.B if s.last else f.B
+            s.rows = p.channels - (f.trips_j - 1) * f.B * p.rows if s.last else s.B * p.rows
+            s.vectors = s.B * vector - (vector - tail_vector) * s.last
+            s.first = f.trips_j == 1 if s.last else kind == 0
+            s.begins = s.first and (f.steps == 1 or not last_i)
+            s.ends = last_i and s.last
+            _chunks(p, f, s, psum_cycles)
         if last_i and f.steps == 1:
             f.step_beats = f.beats
         elif not last_i:
-            f.step_beats = (f.beats - beats_before) // times_i
+            f.step_beats = (f.beats - before) // times_i
 
 
 @step
-def _chunks(
-    p, f, times, A, B, rows, vectors, bits, first_bits, looks, first_j, last_j, begins, ends,
-    psum_cycles, stores, positions,
-):  # fmt: skip
-    """Adds the chunks of one kind of step, `times` of them."""
-    psum = A * psum_cycles
-    known = load = beats = size = cycles = 0
+def _chunks(p, f, s, psum_cycles):
+    """Adds the chunks of one kind of step, as often as there are some."""
+    psum, stores, positions = s.A * psum_cycles, store_cycles(p), p.kernel_y * p.kernel_x
+    known = load = beats = cycles = 0
     for k in range(f.trips_k):
         depth = min(f.D, positions - k * f.D)
         if depth != known:
-            known, sent = depth, rows * depth * p.split
-            beats = ceil_div(sent * bits, p.port)
-            load = max(beats, sent * A + ceil_div(first_bits, p.port) - 1) - 1 + p.loader_stages
+            known, sent = depth, s.rows * depth * p.split
+            beats = ceil_div(sent * s.bits, p.port)
+            load = max(beats, sent * s.A + ceil_div(s.first_bits, p.port) - 1) - 1 + p.loader_stages
             if p.universal:
-                load = max(load, int(ceil(looks * depth * rows)) + p.loader_stages - 1)
-            size = beats * p.port // 8
-            cycles = ceil_div(size * 8, p.dram_bits) + ceil_div(size, p.row_bytes) * p.row_cycles
+                load = max(load, ceil(s.lookups * depth * s.rows) + p.loader_stages - 1)
+            cycles = transfer(p, beats * p.port // 8, 0)
         fresh = new_vectors(p, k * f.D, f.D, False)
-        first, last = first_j and k == 0, last_j and k == f.trips_k - 1
+        first, last = s.first and k == 0, s.last and k == f.trips_k - 1
         read, write = (0 if first else psum), (0 if last else psum)
         psums = max(read, write) if p.psum_ports == 2 else read + write
-        tokens, store = A * B * depth * p.split, (A * stores if last else 0)
-        inside = max(tokens, vectors * fresh, psums, store)
-        wrap = max(tokens, vectors * depth, psums, store)
-        f.tokens += times * tokens
-        f.inside += times * inside
-        f.wrap += times * wrap
-        f.load += times * load
-        f.beats += times * beats
-        f.dram += times * cycles
-        if begins and k == 0:
-            f.first_load, f.first_beats, f.first_fetch = load, beats, vectors * depth
-        if ends and k == f.trips_k - 1:
+        tokens, store = s.A * s.B * depth * p.split, (s.A * stores if last else 0)
+        inside = max(tokens, s.vectors * fresh, psums, store)
+        wrap = max(tokens, s.vectors * depth, psums, store)
+        f.tokens += s.times * tokens
+        f.inside += s.times * inside
+        f.wrap += s.times * wrap
+        f.load += s.times * load
+        f.beats += s.times * beats
+        f.dram += s.times * cycles
+        if s.begins and k == 0:
+            f.first_load, f.first_beats, f.first_fetch = load, beats, s.vectors * depth
+        if s.ends and k == f.trips_k - 1:
             f.last_load, f.last_tokens, f.last_inside = load, tokens, inside
             f.last_wrap, f.last_store = wrap, store

@@ -31,8 +31,8 @@ _LAYER = (
     *("parts", "tail_groups", "channels", "outputs", "last_channels", "last_outputs"),
     *("split", "coded", "universal", "on_diagonal", "codewords", "bits_wide", "bits_narrow", "bits_last"),
 )
-"""Of a layer as an array of some size and format sees it, folded or not; no wide_ size without `unfolded`. needed: bytes
-of its maps in L2. bits_: of a weight row that serves all columns, the last ones of a full part, and of the last part.
+"""Of a layer as an array of some size and format sees it, folded or not; no wide_ size without `unfolded`. needed:
+bytes of its maps in L2. bits_: of a weight row that serves all columns, the last ones of a full part and of the last.
 """
 _MACHINE = (
     *("rows", "columns", "tile_stages", "release", "loader_stages", "weight_overlap", "stationary"),
@@ -80,7 +80,7 @@ HOW = np.dtype(
         for name in ("A", "B", "D", "rows", "columns", "overlap", "outer", "split", "source", "folded")
     ]
 )
-"""A schedule of a problem: columns are those of a tile, of the whole map too; source as in SOURCES; folded tells of which
+"""A schedule of a problem: columns are those of a tile, of the whole map too; source as in SOURCES; folded: by which
 of the two problems of a layer. A of 0: none fits.
 """
 PASS = np.dtype(
@@ -132,7 +132,7 @@ class Array:
         self._known: dict[tuple[ConvShape, str, int], np.ndarray] = {}
 
     def seen(self, shape: ConvShape, form: str, codewords: int) -> np.ndarray:
-        """PROBLEM [1 or 2], the fields of the layer alone: as it is, and folded where that is another way to see it."""
+        """PROBLEM [1 or 2], fields of the layer alone: as it is, and folded where that is another way."""
         key = shape, form, codewords
         if key not in self._known:
             ways = dict.fromkeys((shape, fold(shape, self._acc, form)))
@@ -176,10 +176,16 @@ def problems(acc: Accelerator, layers: Sequence[tuple[ConvShape, str, int]]) -> 
         return []
     array, machine = array_of(acc), machine_row(acc)[0]
     seen = [array.seen(*layer) for layer in layers]
-    every = np.concatenate(seen)
+    every = joined(seen)
     for name in _MACHINE:
         every[name] = machine[name]
-    return np.split(every, np.cumsum([len(found) for found in seen])[:-1])
+    ends = np.cumsum([len(found) for found in seen]).tolist()
+    return [every[end - len(found) : end] for found, end in zip(seen, ends, strict=True)]
+
+
+def joined(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """PROBLEM [n] of some, one behind the other; as bytes, since NumPy copies field by field."""
+    return np.frombuffer(bytearray(b"".join(part.tobytes() for part in rows)), PROBLEM)
 
 
 def _layer_fields(shape: ConvShape, acc: Accelerator, form: str, k: int) -> list[float]:

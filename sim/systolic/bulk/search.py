@@ -1,11 +1,15 @@
-"""Branch and bound over schedules (`sim.systolic.mapping`), compiled: the same boxes, in the same order."""
+"""Branch and bound over schedules (`sim.systolic.mapping`), compiled: the same boxes, in the same order.
+
+But for boxes without a schedule within the limits, which are not kept for the next step to drop: of an objective that
+is not found the lowest bound is no higher than its limit, so that they decide nothing.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sim.systolic.bulk.accesses import ACCESSES, CORE
-from sim.systolic.bulk.bounds import LAYER, bound, layer_of, score
+from sim.systolic.bulk.bounds import LAYER, bound, layer_of, score, within
 from sim.systolic.bulk.boxes import BOX, CUTS, all_boxes, copy_box, evenly, is_single, parts_of
 from sim.systolic.bulk.compiled import SOURCES, entry, step
 from sim.systolic.bulk.counts import layer
@@ -25,8 +29,8 @@ FOUND = np.dtype(
 
 
 @step
-def _boxes(p, source):
-    """The space of a problem: LAYER [1], CORE [1], FACTORS and BOX, none where no schedule fits."""
+def _space(p, source, other):
+    """The space of a problem: (LAYER [1], CORE [1], FACTORS) and BOX, none where no schedule fits, or without `other`."""
     ofs, cores = np.zeros(1, LAYER), np.zeros(1, CORE)
     layer_of(p, cores[0], source, ofs[0])
     hows, runs = np.zeros(1, HOW), np.zeros(1, RUN)
@@ -34,21 +38,33 @@ def _boxes(p, source):
     h.A = h.B = h.D = h.rows = h.columns = 1
     h.split = p.channels > p.rows or (p.residual and p.outputs > p.columns)
     found = np.empty((0, 4), np.int64)
-    there = p.split <= p.wrf_depth and p.arf_depth >= 2 and (ofs[0].from_dram or p.needed <= p.map_bytes)
+    there = (
+        other
+        and p.split <= p.wrf_depth
+        and p.arf_depth >= 2
+        and (ofs[0].from_dram or p.needed <= p.map_bytes)
+    )
     if there:
         prepare(p, h, runs[0])
         if fits(p, h, runs[0]):
             found = triples(p)
     factors = factors_of(p, found, ofs[0].codebook, ofs[0].fetched)
-    return ofs, cores, factors, all_boxes(p, found, factors)
+    return (ofs, cores, factors), all_boxes(p, found, factors)
 
 
 @step
-def _bounds(p, factors, boxes, ofs, cores, energy, scores):
-    """Fills in float64 [n, OBJECTIVES] of boxes."""
+def _bounds(p, of, energy, limits, found, boxes, scores):
+    """Fills in float64 [n, OBJECTIVES] of boxes, those first that may hold a schedule within the limits; how many."""
+    ofs, cores, factors = of
     accesses = np.empty(ACCESSES, np.int64)
-    for n in range(len(boxes)):
-        bound(p, factors[boxes[n].factors], boxes[n], ofs[0], cores[0], energy, accesses, scores[n])
+    n = 0
+    for m in range(len(boxes)):
+        f = factors[boxes[m].factors]
+        if bound(p, f, boxes[m], ofs[0], cores[0], energy, limits, found, accesses, scores[n]):
+            if n < m:
+                copy_box(boxes[n], boxes[m])
+            n += 1
+    return n
 
 
 @step
@@ -61,17 +77,20 @@ def _how(p, f, b, stays, from_dram, h):
 
 
 @step
-def _seeds(p, factors, boxes, ofs, cores, energy):
+def _seeds(p, of, energy, boxes):
     """BOX [n] and scores of the most promising of evenly spread tiles, for each objective, by splits and banks."""
+    ofs, cores, factors = of
     even = evenly(p, factors, boxes)
-    scores = np.empty((len(even), _GOALS))
-    _bounds(p, factors, even, ofs, cores, energy, scores)
+    scores, accesses = np.empty((len(even), _GOALS)), np.empty(ACCESSES, np.int64)
+    limits, none = np.full((4, _GOALS), np.inf), np.zeros(_GOALS, np.bool_)  # the best yet, by kind
     chosen = np.full(4 * _GOALS, -1, np.int64)
     for n in range(len(even)):
-        kind = 2 * even[n].split + even[n].overlap
+        kind, f = 2 * even[n].split + even[n].overlap, factors[even[n].factors]
+        if not bound(p, f, even[n], ofs[0], cores[0], energy, limits[kind], none, accesses, scores[n]):
+            continue
         for goal in range(_GOALS):
-            best = chosen[_GOALS * kind + goal]
-            if best < 0 or scores[n, goal] < scores[best, goal]:
+            if scores[n, goal] < limits[kind, goal]:
+                limits[kind, goal] = scores[n, goal]
                 chosen[_GOALS * kind + goal] = n
     which = np.empty(len(chosen), np.int64)
     n = 0
@@ -86,14 +105,11 @@ def _seeds(p, factors, boxes, ofs, cores, energy):
 
 
 @step
-def _keep(boxes, scores, count, limits, wanted):
-    """Drops boxes that lie above the limits of all objectives wanted; how many stay."""
+def _keep(boxes, scores, count, limits, found):
+    """Drops boxes that lie above the limits of all objectives not found; how many stay."""
     n = 0
     for m in range(count):
-        inside = False
-        for goal in range(_GOALS):
-            inside |= wanted[goal] and scores[m, goal] <= limits[goal]
-        if inside:
+        if within(scores[m], limits, found):
             if n < m:
                 copy_box(boxes[n], boxes[m])
                 scores[n] = scores[m]
@@ -102,7 +118,7 @@ def _keep(boxes, scores, count, limits, wanted):
 
 
 @step
-def _nearest(boxes, scores, count, lowest, wanted):
+def _nearest(boxes, scores, count, lowest, found):
     """Numbers of the boxes to cut, those nearest to a lowest bound, and of the single schedules to try."""
     cut, distances = np.empty(CUT, np.int64), np.empty(CUT)
     best = np.full(_GOALS, -1, np.int64)
@@ -110,12 +126,12 @@ def _nearest(boxes, scores, count, lowest, wanted):
     for m in range(count):
         if is_single(boxes[m]):
             for goal in range(_GOALS):
-                if wanted[goal] and (best[goal] < 0 or scores[m, goal] < scores[best[goal], goal]):
+                if not found[goal] and (best[goal] < 0 or scores[m, goal] < scores[best[goal], goal]):
                     best[goal] = m
             continue
         near = np.inf
         for goal in range(_GOALS):
-            if wanted[goal]:
+            if not found[goal]:
                 near = min(near, scores[m, goal] / lowest[goal])
         if n == CUT and near >= distances[n - 1]:
             continue
@@ -217,20 +233,10 @@ def _settle(found, best, limits, lowest, growth):
 @step
 def _worth_trying(scores, limits, found):
     """Not where a trial just before is as good."""
-    for goal in range(_GOALS):
+    for goal in range(_GOALS):  # noqa: SIM110
         if not found[goal] and scores[goal] * (1 + _TOLERANCES[goal]) <= limits[goal]:
             return True
     return False
-
-
-@step
-def _space(p, source, energy):
-    """(LAYER, CORE, FACTORS) of a problem, its boxes and scores, and boxes and scores of schedules to try first."""
-    ofs, cores, factors, boxes = _boxes(p, source)
-    scores = np.empty((len(boxes), _GOALS))
-    _bounds(p, factors, boxes, ofs, cores, energy, scores)
-    even, theirs = _seeds(p, factors, boxes, ofs, cores, energy)
-    return (ofs, cores, factors), boxes, scores, even, theirs
 
 
 @step
@@ -238,32 +244,33 @@ def search(problems, source, energy, best):
     """Fills in FOUND [OBJECTIVES] of a layer, of one or two problems; A stays 0 where no schedule fits."""
     p, q = problems[0], problems[len(problems) - 1]
     patience = min(max(WORK // max(p.macs, 1), PATIENCE[0]), PATIENCE[1])
-    own, boxes, scores, now, theirs = _space(p, source, energy)
-    other, boxes_, scores_, now_, theirs_ = _space(q, source, energy)
-    if len(problems) == 1:
-        boxes_, scores_, now_, theirs_ = boxes_[:0], scores_[:0], now_[:0], theirs_[:0]
-    count, count_ = len(boxes), len(boxes_)
-    if count + count_ == 0:
+    own, boxes = _space(p, source, True)
+    other, boxes_ = _space(q, source, len(problems) == 2)
+    if len(boxes) + len(boxes_) == 0:
         return
     limits, lowest, found = np.full(_GOALS, np.inf), np.empty(_GOALS), np.zeros(_GOALS, np.bool_)
-    waiting, trials = len(now) + len(now_) > 0, 0.0
+    now, theirs = _seeds(p, own, energy, boxes)
+    now_, theirs_ = _seeds(q, other, energy, boxes_)
+    _all(p, own, energy, best, limits, found, now, theirs)
+    _all(q, other, energy, best, limits, found, now_, theirs_)
+    scores, scores_ = np.empty((len(boxes), _GOALS)), np.empty((len(boxes_), _GOALS))
+    count = _bounds(p, own, energy, limits, found, boxes, scores)
+    count_ = _bounds(q, other, energy, limits, found, boxes_, scores_)
+    trials = 0.0
     while True:
         for goal in range(_GOALS):
             lowest[goal] = min(_least(scores, count, goal), _least(scores_, count_, goal))
         if _settle(found, best, limits, lowest, max(1.0, trials / patience)):
             return
-        if not waiting:
-            boxes, scores, count, now, theirs = _advance(
-                p, own, energy, boxes, scores, count, limits, lowest, found
-            )
-            boxes_, scores_, count_, now_, theirs_ = _advance(
-                q, other, energy, boxes_, scores_, count_, limits, lowest, found
-            )
+        boxes, scores, count, now, theirs = _advance(
+            p, own, energy, boxes, scores, count, limits, lowest, found
+        )
+        boxes_, scores_, count_, now_, theirs_ = _advance(
+            q, other, energy, boxes_, scores_, count_, limits, lowest, found
+        )
         tried = _all(p, own, energy, best, limits, found, now, theirs)
         tried += _all(q, other, energy, best, limits, found, now_, theirs_)
-        idle = len(now) + len(now_) == 0
-        trials = 0.0 if waiting else trials + tried + IDLE * idle
-        waiting = False
+        trials += tried + IDLE * (len(now) + len(now_) == 0)
 
 
 @step
@@ -289,17 +296,18 @@ def _all(p, of, energy, best, limits, found, boxes, scores):
 @step
 def _advance(p, of, energy, boxes, scores, count, limits, lowest, found):
     """Drops and cuts boxes of a space; the boxes that are left, and those of single schedules to try."""
-    ofs, cores, factors = of
-    count = _keep(boxes, scores, count, limits, ~found)
-    cut, tried = _nearest(boxes, scores, count, lowest, ~found)
+    count = _keep(boxes, scores, count, limits, found)
+    cut, tried = _nearest(boxes, scores, count, lowest, found)
     now, theirs = _chosen(boxes, scores, tried)
     parts = np.empty(CUTS * len(cut), BOX)
-    fresh = parts_of(p, factors, boxes, cut, parts)
+    fresh = parts_of(p, of[2], boxes, cut, parts)
     count = _take_out(boxes, scores, count, cut, tried)
+    theirs_ = np.empty((fresh, _GOALS))
+    fresh = _bounds(p, of, energy, limits, found, parts[:fresh], theirs_)
     boxes, scores = _room(boxes, scores, count, fresh)
     for n in range(fresh):
         copy_box(boxes[count + n], parts[n])
-    _bounds(p, factors, parts[:fresh], ofs, cores, energy, scores[count : count + fresh])
+        scores[count + n] = theirs_[n]
     return boxes, scores, count + fresh, now, theirs
 
 

@@ -151,8 +151,14 @@ def prepare(p, h, r):
     r.tile_outputs = min(p.outputs, h.A * p.columns) if r.again else p.outputs
     r.spills = p.needed > p.map_bytes
     r.fetched = not p.dynamic or r.spills
-    r.psum_cycles = ceil_div(ceil_div(p.columns * p.psum_bits, 64), p.psum_banks)
+    r.psum_cycles = psum_cycles_of(p)
     r.store_cycles = store_cycles(p)
+
+
+@step
+def psum_cycles_of(p):
+    """To read or write the stored psums of a pixel of one output group."""
+    return ceil_div(ceil_div(p.columns * p.psum_bits, 64), p.psum_banks)
 
 
 @step

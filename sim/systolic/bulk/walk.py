@@ -11,13 +11,14 @@ import numpy as np
 from sim.shapes import WORD
 from sim.systolic.bulk.chunks import FIRST, LAST, MIDDLE, chunks_of, even_load
 from sim.systolic.bulk.compiled import step
-from sim.systolic.bulk.tiles import ceil_div, extents, row_beats, words
+from sim.systolic.bulk.factors import transfer
+from sim.systolic.bulk.tiles import ceil_div, extents, row_beats
+from sim.systolic.bulk.visits import LONG_AGO, open_tile
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
 
 SPENT = ("compute", "dram", "dma", "rom", "weight", "psum", "store", "ifmap", "control", "drain")
 _CAUSES = len(SPENT)
 (_COMPUTE, _DRAM, _DMA, _ROM, _WEIGHT, _PSUM, _STORE, _IFMAP, _CONTROL, _DRAIN) = range(_CAUSES)
-_LONG_AGO = -(1 << 60)
 _TIMES = (
     "end",
     "written",
@@ -64,7 +65,7 @@ def walk(p, h, r, found, spent):
         found[3],
         found[4],
     )
-    c.tile_there = c.visit_end = c.next_map = _LONG_AGO
+    c.tile_there = c.visit_end = c.next_map = LONG_AGO
     seen = np.empty((4, _SEEN, _STATE + 3 + _CAUSES), np.int64)
     _over_parts(p, h, r, chunks, c, seen)
     ready = c.written + 1
@@ -118,7 +119,7 @@ def _skip(c, times, before, visits):
 
 @step
 def _alike(one, other):
-    for n in range(_STATE):
+    for n in range(_STATE):  # noqa: SIM110
         if one[n] != other[n]:
             return False
     return True
@@ -298,13 +299,13 @@ def _wait(c, begin, until, cause):
 @step
 def _chunk(p, h, r, c, of, j, opens, next_fetch, next_read, over, first):
     pixels = c.pixels
-    there = _LONG_AGO
+    there = LONG_AGO
     codebook = p.codewords * p.codeword_length * 8 if first and p.coded and not p.universal else 0
     if c.is_fetched:
         beats = of.beats + ceil_div(codebook, p.port)
-        c.dram = max(c.dram, c.written_before + 1) + _transfer(p, beats * p.port // 8)
+        c.dram = max(c.dram, c.written_before + 1) + transfer(p, beats * p.port // 8, 0)
         there = c.dram + p.dram_latency
-    map_there = _open(p, h, r, c, j, first) if opens else _LONG_AGO
+    map_there = open_tile(p, h, r, c, j, first) if opens else LONG_AGO
     ready = c.written
     if codebook:
         ready = max(ready + 1, there) + even_load(p, p.codewords, 8 * p.codeword_length)
@@ -380,82 +381,3 @@ def _send(p, c, of, begin, inside, wrap):
             start = begin + pixel * inside + row * (wrap - inside)
             latest = max(latest, start + done + (pixels - pixel) * beats)
     c.sent_before, c.sent = c.sent, latest
-
-
-# ---- memory
-
-
-@step
-def _transfer(p, size):
-    return ceil_div(size * 8, p.dram_bits) + ceil_div(size, p.row_bytes) * p.row_cycles
-
-
-@step
-def _open(p, h, r, c, j, first):
-    """Brings an ifmap tile into L1, and starts the DRAM transfer of the tile after it; when DRAM has brought it."""
-    dma, size = _visit(p, h, r, c.part, c.i, c.tile, j)
-    if first:
-        c.next_map = _map(p, c, size, 0)
-    map_there, c.next_map = c.next_map, _LONG_AGO
-    following = _after(p, h, r, c, j)
-    if following >= 0:
-        c.next_map = _map(p, c, following, 0 if first else c.tile_there)
-    before = c.visit_end
-    c.visit_end = _LONG_AGO if first else c.end
-    buffer = c.visit_end if r.ifmap_buffers == 1 else before
-    c.tile_there = max(c.tile_there, map_there, buffer, 0) + dma
-    return map_there
-
-
-@step
-def _map(p, c, size, earliest):
-    if not size:
-        return _LONG_AGO
-    c.dram = max(c.dram, earliest) + _transfer(p, size)
-    return c.dram + p.dram_latency
-
-
-@step
-def _after(p, h, r, c, j):
-    """Bytes from DRAM of the tile that follows; -1 at the end of the layer."""
-    part, i, tile = c.part, c.i, c.tile
-    if h.split and j + 1 < r.trips_j:
-        j += 1
-    elif not h.outer and h.split and i + 1 < r.trips_i:
-        i, j = i + 1, 0
-    elif tile + 1 < r.tiles:
-        i, tile, j = (i if h.outer else 0), tile + 1, 0
-    elif h.outer and r.again and i + 1 < r.trips_i:
-        i, tile, j = i + 1, 0, 0
-    elif part + 1 < p.parts:
-        part, i, tile, j = part + 1, 0, 0, 0
-    else:
-        return -1
-    return _visit(p, h, r, part, i, tile, j)[1]
-
-
-@step
-def _visit(p, h, r, part, i, tile, j):
-    """(cycles of the DMA descriptors, bytes from DRAM) of an ifmap tile and its residual one."""
-    last = part == p.parts - 1
-    lines, columns, high, wide, unfolded = extents(p, h, r, tile)
-    low = j * r.tile_channels if h.split else 0
-    channels = (p.last_channels if last else p.channels) - low
-    line = WORD * wide * words(part * p.channels + low, min(r.tile_channels, channels), 1)
-    residual = 0
-    if p.residual and (j == r.trips_j - 1 or not h.split):
-        low = i * r.tile_outputs if r.again else 0
-        outputs = (p.last_outputs if last else p.outputs) - low
-        residual = WORD * lines * columns * words(part * p.outputs + low, min(r.tile_outputs, outputs), 1)
-    dma = 0
-    for size in (high * line if h.source else 0, residual):
-        if size:
-            beats = ceil_div(size * 8, p.dma_bits)
-            dma += p.dma_start + beats + (ceil_div(beats, 16) - 1) * p.burst_gap
-    if h.source != 2:
-        return dma, 0
-    if r.strips > 1 and p.wide_size:
-        line = p.line_bytes // p.wide_size * unfolded
-    elif p.line_bytes:
-        line = p.line_bytes
-    return dma, high * line + residual

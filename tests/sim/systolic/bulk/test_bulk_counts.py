@@ -23,7 +23,5 @@ def test_counts_of_any_layer_are_those_of_the_closed_form(case: Case) -> None:
     spent, accesses = np.zeros((1, len(SPENT)), np.int64), np.zeros((1, ACCESSES), np.int64)
     counts.layers(problem, how, found, spent, accesses)
     assert dict(zip(ENERGIES, accesses[0].tolist(), strict=False)) == expected.accesses
-    assert {c: n for c, n in zip(SPENT, spent[0].tolist(), strict=True)} == {
-        c: expected.cycles[c] for c in SPENT
-    }
+    assert dict(zip(SPENT, spent[0].tolist(), strict=True)) == {c: expected.cycles[c] for c in SPENT}
     assert tuple(found[0].tolist()) == left

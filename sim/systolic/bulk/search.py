@@ -30,7 +30,7 @@ FOUND = np.dtype(
 
 @step
 def _space(p, source, other):
-    """The space of a problem: (LAYER [1], CORE [1], FACTORS) and BOX, none where no schedule fits, or without `other`."""
+    """The space of a problem: (LAYER [1], CORE [1], FACTORS) and BOX, none where no schedule fits or not `other`."""
     ofs, cores = np.zeros(1, LAYER), np.zeros(1, CORE)
     layer_of(p, cores[0], source, ofs[0])
     hows, runs = np.zeros(1, HOW), np.zeros(1, RUN)

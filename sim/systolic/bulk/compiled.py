@@ -15,12 +15,19 @@ step = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 entry = kept(error_model="numpy", nogil=True)
 """A function that Python calls. It takes SOURCES as an argument with a default (see `sim.systolic.engine.compiled`)."""
 
-SOURCES = sha256(
-    b"".join(
-        file.name.encode() + file.read_bytes()
-        for file in sorted(
-            (file for file in files(__package__).iterdir() if file.name.endswith(".py")), key=str
-        )
-    )
-).hexdigest()[:16]
-"""Of all modules of this package, by name and content: when one of them changes, what is kept is compiled again."""
+_CONSTANTS = ("sim/shapes.py", "sim/systolic/results.py", "sim/systolic/mapping.py")
+"""Modules whose constants are compiled in."""
+
+
+def _digest() -> str:
+    root = files("sim").joinpath("..")
+    own = [
+        f"sim/systolic/bulk/{file.name}" for file in files(__package__).iterdir() if file.name.endswith(".py")
+    ]
+    return sha256(
+        b"".join(name.encode() + root.joinpath(name).read_bytes() for name in sorted((*own, *_CONSTANTS)))
+    ).hexdigest()[:16]
+
+
+SOURCES = _digest()
+"""Of all modules of this package and their constants: when one changes, what is kept is compiled again."""

@@ -91,9 +91,8 @@ def estimates(
         InputError: an unknown objective or technology, or a memo that cannot be written.
     """
     for kind in sorted({accelerator.kind for accelerator in accelerators}):
-        known = machine(kind).objectives
-        if objective not in known:
-            raise InputError("objective", objective, "unknown", nearest(objective, known))
+        if objective not in machine(kind).objectives:
+            raise InputError("objective", objective, "unknown", nearest(objective, machine(kind).objectives))
     if processes < 1:
         raise InputError("processes", processes, "somebody must do the work", "use 1 or more")
     rows = np.zeros((len(networks), len(accelerators)), _ROW)

@@ -50,7 +50,7 @@ def planned(
 
 def _made(network: sweep.Network, way: int) -> Schedule | Source:
     """A way to run a layer as plans have it."""
-    (place, _), how = network.ways.of[way], dict(zip(HOW.names, network.ways.rows[way], strict=True))
+    (place, _), how = network.ways.of[way], dict(zip(sweep.FIELDS, network.ways.rows[way], strict=True))
     source = cast(Source, SOURCES[how["source"]])
     if place < 0:
         return source

@@ -39,6 +39,8 @@ from sim.systolic.plan import smaller
 from sim.systolic.streams import native_formats, network_formats
 
 _L1, _L2, _DRAM = range(len(SOURCES))
+FIELDS = HOW.names or ()
+"""Of a way to run a layer."""
 _ARRAYS = 1024
 _layers: dict[tuple[int, Any], tuple[Any, Layers]] = {}
 """Layers by network and array, with that network."""
@@ -136,7 +138,8 @@ class Network:
 
     def _likely(self) -> list[tuple[int, int]]:
         """Convolutions and where their ifmaps are, if no layer before leaves strips."""
-        layers, found = self.layers, {}
+        layers = self.layers
+        found: dict[tuple[int, int], None] = {}
         for n, kind in enumerate(layers.kinds):
             if kind < len(layers.convolutions):
                 left = layers.written[n - 1] if n else 0
@@ -240,7 +243,7 @@ class Network:
             return _Choice(self.ways.number(-1, number, (0, 0, 0, 0, 0, 0, 0, 0, source, 0)), 0.0, False)
         best = searched.found(kind, there)
         row = best[goal] if isinstance(goal, int) else min(best, key=lambda one: _share(searched, one, goal))
-        how = dict(zip(HOW.names, row, strict=False))
+        how = dict(zip(FIELDS, row, strict=False))
         place = self.first[kind] + how["folded"]
         shape = layers.convolutions[kind][0]
         whole = how["columns"] == shape.out_w
@@ -252,7 +255,7 @@ class Network:
                 raise InputError(
                     "schedule", layers.name(kind).name, "needs more than this machine has", "map anew"
                 )
-        return _Choice(self.ways.number(place, 0, tuple(how.values())), row[len(HOW)], not whole)
+        return _Choice(self.ways.number(place, 0, tuple(how.values())), row[len(FIELDS)], not whole)
 
     def _runs(self, place: int, how: tuple[int, ...]) -> bool:
         """Whether a schedule of a smaller machine runs here."""

@@ -21,10 +21,12 @@ from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.systolic import mapping, remembered
 from sim.systolic.bulk.accesses import ACCESSES
 from sim.systolic.bulk.chain import chains, runs
+from sim.systolic.bulk.counts import layers as count_layers
 from sim.systolic.bulk.problem import (
     ENERGIES,
     HOW,
     PASS,
+    PROBLEM,
     SOURCES,
     array_of,
     energies,
@@ -34,6 +36,7 @@ from sim.systolic.bulk.problem import (
     problems,
 )
 from sim.systolic.bulk.search import FOUND, searches
+from sim.systolic.bulk.walk import LEFT, SPENT
 from sim.systolic.mapping import OBJECTIVES
 from sim.systolic.plan import smaller
 from sim.systolic.streams import native_formats, network_formats
@@ -164,7 +167,7 @@ class Network:
         edges = np.cumsum([0, *map(len, of)])
         best = np.zeros((len(missing), len(OBJECTIVES)), FOUND)
         sources = np.array([source for _, source, _ in missing])
-        remembered.ready = True
+        _load()
         searches(joined(of), edges, sources, np.tile(self.energies, (len(missing), 1)), best)
         if len(remembered.searches) + len(missing) > remembered.MOST:
             remembered.searches.clear()
@@ -342,6 +345,19 @@ class Counting:
             for memory in ("dram", "l2"):
                 counts[memory] += layers.written[-1]
         return Totals(layers.macs, cycles, counts, gap)
+
+
+def _load() -> None:
+    """Loads all that single estimates take too, so that none of them waits for the compiler."""
+    if not remembered.ready:
+        count_layers(
+            np.zeros(0, PROBLEM),
+            np.zeros(0, HOW),
+            np.zeros((0, LEFT), np.int64),
+            np.zeros((0, len(SPENT)), np.int64),
+            np.zeros((0, ACCESSES), np.int64),
+        )
+        remembered.ready = True
 
 
 def layers_of(network: IntegerNetwork | Sequence[Shape], accelerator: Accelerator) -> Layers:

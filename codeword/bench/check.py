@@ -28,6 +28,8 @@ BOUNDS = {
     "estimate resnet18, afresh": Bound(15, measured=4.9),
     # A closed form whose loops grew with the tokens was measured at 307.
     "estimate wan2.1-14b-edit, afresh": Bound(18, measured=5.9),
+    "20 designs x resnet50, afresh": Bound(97, measured=32),
+    "estimate resnet18, compiled": Bound(1.1, measured=0.36),
     "20,000 x 128 masked assignments": Bound(0.15, measured=0.037),
 }
 """By figure. Measured on an AMD EPYC with AVX-512, one thread, torch 2.13, idle: ResNet-18 took torch 0.026 s."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codeword.reports.registry import Task
+from codeword.reports.zoo import origin
 from codeword.reports.zoo.modules import ENTRIES, Entry
 from sim.files import write_whole
 
@@ -23,13 +24,17 @@ def run(task: Task) -> None:
     for entry in ENTRIES:
         if entry.package != "ours" and find_spec(entry.package) is None:
             print(f"{entry.name}: {entry.package} is not installed")
-        elif not _done(record := task.work / f"{entry.name}.json"):
+        elif not _done(entry, record := task.work / f"{entry.name}.json"):
             print(f"{entry.name}: {_measured(entry, record)}", flush=True)
     write_whole(task.out, json.dumps(collected(task.work), indent=1) + "\n")
 
 
-def _done(record: Path) -> bool:
-    return record.exists() and bool(json.loads(record.read_text()).keys() & {"rtl", "ended"})
+def _done(entry: Entry, record: Path) -> bool:
+    """Whether a record is whole, and of the package and the settings as they are now."""
+    if not record.exists():
+        return False
+    found = json.loads(record.read_text())
+    return found.get("made_of") == origin.made_of(entry) and bool(found.keys() & {"rtl", "ended"})
 
 
 def _measured(entry: Entry, record: Path) -> str:

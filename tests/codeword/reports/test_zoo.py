@@ -16,7 +16,7 @@ from algos.frontend.export import quantize
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import record
 from codeword.reports.registry import REPORTS, Task
-from codeword.reports.zoo import excerpts, measure, modules, one, settings, synthetic, text
+from codeword.reports.zoo import excerpts, measure, modules, one, origin, settings, synthetic, text
 from sim import network as functional
 from sim.network import Network
 
@@ -124,12 +124,15 @@ def test_interrupted_modules_run_again_and_others_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = Task(tmp_path / "work", tmp_path / "zoo.json")
-    entries = [entry(name, Block) for name in ("done", "begun", "fails", "hangs")]
+    entries = [entry(name, Block) for name in ("done", "stale", "begun", "fails", "hangs")]
     monkeypatch.setattr(measure, "ENTRIES", [*entries, modules.Entry("absent", "no_such_package", Block)])
     task.work.mkdir()
-    (task.work / "done.json").write_text('{"name": "done", "rtl": {}}')
-    for name in ("begun", "fails", "hangs"):
-        (task.work / f"{name}.json").write_text(json.dumps({"name": name}))
+    made_of = {one.name: origin.made_of(one) for one in entries}
+    records = {name: {"name": name, "made_of": made_of[name]} for name in made_of}
+    records["done"]["rtl"] = records["stale"]["rtl"] = {}  # type: ignore[assignment]
+    records["stale"]["made_of"] = made_of["done"]
+    for name, found in records.items():
+        (task.work / f"{name}.json").write_text(json.dumps(found))
     ran = []
 
     def process(command: list[str], timeout: float, **_: Any) -> subprocess.CompletedProcess[str]:
@@ -140,13 +143,13 @@ def test_interrupted_modules_run_again_and_others_do_not(
 
     monkeypatch.setattr(subprocess, "run", process)
     measure.run(task)
-    assert ran == ["begun", "fails", "hangs"]
+    assert ran == ["stale", "begun", "fails", "hangs"]
     found = {module["name"]: module for module in task.figures()}
-    assert found.keys() == {"done", "begun", "fails", "hangs"}
+    assert found.keys() == {"done", "stale", "begun", "fails", "hangs"}
     assert found["fails"]["ended"] == "status 1 Killed"
     assert found["hangs"]["ended"] == f"not done in {measure.SECONDS} seconds"
     measure.run(task)
-    assert ran == ["begun", "fails", "hangs", "begun"]
+    assert ran == ["stale", "begun", "fails", "hangs", "stale", "begun"]
 
 
 HEAD = {"package": "p", "version": "1", "note": "", "weights": "synthetic", "parameters": 1234}

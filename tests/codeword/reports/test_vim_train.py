@@ -67,13 +67,12 @@ def test_rows_are_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         train.reproduce(data, work, out)
     assert len(json.loads(out.read_text())["rows"]) == 2
     train.reproduce(data, work, out)
-    assert made == ["kmeans", "convex", "vim-vq", "vim-vq", "vq4dit"]
+    assert made == ["kmeans", "convex", "vim-vq", "vim-vq"]
     rows = json.loads(out.read_text())["rows"]
     assert {row["method"]: row["soft_equals_hard"] for row in rows} == {
         "kmeans": True,
         "convex": False,
         "vim-vq": True,
-        "vq4dit": False,
     }
     for row in rows:
         assert row["index_bits_per_weight"] == 0.75
@@ -100,7 +99,7 @@ def test_rows_are_resumed(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     made.clear()
     made.append("no interruption")
     train.reproduce(data, work, out)
-    assert made[1:] == ["convex", "vim-vq", "vq4dit"]  # of another configuration
+    assert made[1:] == ["convex", "vim-vq"]  # of another configuration
 
 
 def test_block_error_of_the_model_itself_is_none() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.frontend.compare import Comparison
+from algos.judging import Judgement, judge
 from algos.methods.plan import Patterns, Plan
 from algos.methods.prepared import Prepared
 from algos.methods.registry import named
@@ -39,6 +40,7 @@ def compress(
     report: Report = silent,
     quantize: Mapping[str, Any] | None = None,
     compared: Callable[[Comparison], object] = lambda _: None,
+    judged: Callable[[Judgement], object] | None = None,
     **options: Any,
 ) -> Network:
     """A copy of any trained module in integers.
@@ -55,6 +57,8 @@ def compress(
         report: called after every epoch with its number, mean loss and seconds.
         quantize: arguments of `algos.frontend.export.quantize`.
         compared: called with the SQNR and correlation of every tensor to the compressed float module.
+        judged: called with the share of the calibration samples whose class is the uncompressed module's, and the
+            accuracies on them, where a sample gives a row of scores.
         options: fields of the configuration by name.
 
     Raises:
@@ -62,7 +66,7 @@ def compress(
     """
     chosen = named(method)
     config = chosen.configured(config, options)
-    module, samples = copy.deepcopy(module), some(loader)
+    float_module, module, samples = module, copy.deepcopy(module), some(loader)
     prepared = chosen.prepare(
         module, config, batches=samples, include=include, exclude=exclude, pad=pad, layers=layers
     )
@@ -75,6 +79,8 @@ def compress(
             Trainer(module, loader, loss, recipe, prepared=prepared, report=report).run()
     found = prepared.quantized(samples, **(quantize or {}))
     compared(found.fidelity)
+    if judged and (judgement := judge(float_module, found, samples)):
+        judged(judgement)
     return found.network
 
 

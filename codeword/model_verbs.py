@@ -19,6 +19,7 @@ from sim.network import Network
 
 if TYPE_CHECKING:
     from algos.frontend.compare import Comparison
+    from algos.judging import Judgement
 
 Output = Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")]
 Preprocess = Annotated[
@@ -162,6 +163,7 @@ def compress(
         emit(as_json, fields | quality, [_storage(output, quality) + accuracy])
         return
     found: list[Comparison] = []
+    judged: list[Judgement] = []
     with redirect_stdout(sys.stderr):
         module = models.trainable(model, threads)
         samples = models.samples(model, data, preprocess, grey)
@@ -175,6 +177,7 @@ def compress(
             exclude=exclude,
             quantize=quantizing,
             compared=found.append,
+            judged=judged.append,
             **train,
             **shown,
             **given,
@@ -182,8 +185,9 @@ def compress(
     artifact.save(net, output)
     quality = api.storage(net)
     trained = api.fine_tuning(method, given) if not train else {"fine_tuning_epochs": 0, "precision": None}
-    readable = [*map(str, found), _summary(net, output), _storage(output, quality)]
-    emit(as_json, _fields(net, output, found) | trained | quality, readable)
+    readable = [*map(str, found), _summary(net, output), _storage(output, quality), *map(str, judged)]
+    agreement = asdict(judged[0]) if judged else {}
+    emit(as_json, _fields(net, output, found) | trained | quality | agreement, readable)
 
 
 def _refuse_of_modules(model: str, given: dict[str, Any]) -> None:

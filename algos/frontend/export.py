@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -45,13 +46,20 @@ class Quantized:
     Attributes:
         fidelity: how near each tensor is to the float network, in execution order.
         activations: scale, zero point and clamp of each of them, by name.
+        order: int64 [C, H, W], where the elements of the network's input lie in a sample.
         lookup: what makes the network's input of numbers of things; None where the module takes floats.
     """
 
     network: Network
     fidelity: compare.Comparison
     activations: Mapping[str, Activation]
+    order: np.ndarray
     lookup: Lookup | None = None
+
+    def integers(self, inputs: Tensor) -> np.ndarray:
+        """int8 [n, C, H, W]: what the module takes [n, ...] as the network takes it."""
+        real = self.lookup(inputs) if self.lookup else inputs
+        return self.network.input.quantize(_placed(real, self.order))
 
 
 def quantize(
@@ -108,14 +116,19 @@ def quantize(
     said = {**(metadata or {}), **(lookup.metadata if lookup else {}), **lowering.results()}
     network = Network(name or type(module).__name__, spec, layers, said)
     some = first[: max(LEAST, min(COMPARED, chunk(graph)))]
-    images = some.double().flatten(1).numpy()[:, layout.index()]
+    images = _placed(some, layout.index())
     real = floats(graph, some)
     if bias_correction:
         network = corrected(network, images, real, lowering.sums)
     found = compare.compare(network, images, real, lowering.held)
     compare.require(found, allow)
     activations = {one.tensor: one.activation for one in lowering.held.values()}
-    return Quantized(network, found, activations, lookup)
+    return Quantized(network, found, activations, layout.index(), lookup)
+
+
+def _placed(samples: Tensor, order: np.ndarray) -> np.ndarray:
+    """float64 [n, C, H, W] of [n, ...]."""
+    return np.asarray(samples.double().flatten(1).numpy()[:, order])
 
 
 RENAMED: Renaming = {

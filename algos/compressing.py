@@ -35,6 +35,7 @@ def compress(
     include: Patterns | None = None,
     exclude: Patterns = (),
     pad: bool = False,
+    permute: bool = False,
     layers: Mapping[str, Mapping[str, int]] | None = None,
     show: Callable[[Plan], None] = print,
     report: Report = silent,
@@ -52,7 +53,7 @@ def compress(
         loss: of output and target.
         train: a recipe, or a training loop of one's own, called with what is prepared; None for the method's own
             recipe.
-        include, exclude, pad, layers: of `Method.prepare`.
+        include, exclude, pad, permute, layers: of `Method.prepare`.
         show: called with the plan before anything is trained.
         report: called after every epoch with its number, mean loss and seconds.
         quantize: arguments of `algos.frontend.export.quantize`.
@@ -68,7 +69,14 @@ def compress(
     config = chosen.configured(config, options)
     float_module, module, samples = module, copy.deepcopy(module), some(loader)
     prepared = chosen.prepare(
-        module, config, batches=samples, include=include, exclude=exclude, pad=pad, layers=layers
+        module,
+        config,
+        batches=samples,
+        include=include,
+        exclude=exclude,
+        pad=pad,
+        permute=permute,
+        layers=layers,
     )
     show(prepared.plan)
     if callable(train):

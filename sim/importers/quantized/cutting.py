@@ -120,7 +120,9 @@ def _kept(builder: Builder, node: GraphNode, value: Value | None, parts: Mapping
             atom = Atom(part.count) if part.count > 1 else None
             new[layout.axes[axis][0]] = part, atom
             axes[axis] = (atom,) if atom else ()
-    sizes, strides, offset, inner = [], [], 0, 1
+    sizes: list[int] = []
+    strides: list[int] = []
+    offset, inner = 0, 1
     for one in reversed(layout.flat):
         part = new[one][0] if one in new else Part(0, 1, one.size)
         sizes.insert(0, part.count)

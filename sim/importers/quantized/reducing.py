@@ -75,7 +75,9 @@ def _beyond(node: GraphNode, tensor: Tensor) -> tuple[int, int]:
     rank, get = len(tensor.layout.axes) - 2, node.attributes.get
     pads = list(get("pads") or [0] * 2 * rank)
     found = []
-    for axis, (n, k) in enumerate(zip(tensor.layout.extent[1:], get("kernel_shape"), strict=False)):
+    for axis, (n, k) in enumerate(
+        zip(tensor.layout.extent[1:], node.attributes["kernel_shape"], strict=False)
+    ):
         step, before, after = (get("strides") or [1] * rank)[axis], pads[axis], pads[rank + axis]
         last = -(-(n + before + after - k) // step)
         last -= last * step >= n + before

@@ -95,7 +95,8 @@ class Model:
             attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
             given = [tensors[name] if name else None for name in node.input]
             found = DEFINITIONS[node.op_type](given, attributes)
-            tensors |= zip(node.output, found if isinstance(found, list) else [found], strict=True)
+            results = found if isinstance(found, list) else [found]
+            tensors |= zip(node.output, results, strict=True)
         return tensors
 
 
@@ -182,7 +183,7 @@ def _sigmoid(v: Array) -> Array:
     return 1 / (1 + np.exp(-v.astype(np.float64)))
 
 
-DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array]] = {
+DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array | list[Array]]] = {
     "Add": _exact(lambda p, q: p + q),
     "AveragePool": lambda x, a: _pool(
         x, a, lambda w, axes: w.mean(axes, dtype=np.float64).astype(np.float32), 0
@@ -206,7 +207,7 @@ DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array]] = {
     "Resize": lambda x, a: np.repeat(np.repeat(x[0], int(x[2][2]), 2), int(x[2][3]), 3),
     "Sigmoid": _exact(_sigmoid),
     "Slice": _slice,
-    "Split": lambda x, a: np.split(x[0], np.cumsum(x[1])[:-1], a.get("axis", 0)),
+    "Split": lambda x, a: list(np.split(x[0], np.cumsum(x[1])[:-1], a.get("axis", 0))),
     "Softmax": _exact(lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True)),
     "Transpose": lambda x, a: x[0].transpose(a["perm"]),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def run(task: Task) -> None:
             print(f"{entry.name}: {entry.package} is not installed")
         elif not _done(entry, record := task.work / f"{entry.name}.json"):
             print(f"{entry.name}: {_measured(entry, record)}", flush=True)
-    write_whole(task.out, json.dumps(collected(task.work), indent=1) + "\n")
+    before = json.loads(task.out.read_text()) if task.out.exists() else []
+    write_whole(task.out, json.dumps(collected(task.work, before), indent=1) + "\n")
 
 
 def _done(entry: Entry, record: Path) -> bool:
@@ -53,7 +55,8 @@ def _measured(entry: Entry, record: Path) -> str:
     return ended
 
 
-def collected(work: Path) -> list[Any]:
-    """The files of a work folder as one."""
-    paths = [work / f"{entry.name}.json" for entry in ENTRIES]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+def collected(work: Path, before: Sequence[dict[str, Any]] = ()) -> list[Any]:
+    """The files of a work folder as one; of modules that it does not hold the records of before."""
+    known = {record["name"]: record for record in before}
+    known |= {path.stem: json.loads(path.read_text()) for path in work.glob("*.json")}
+    return [known[entry.name] for entry in ENTRIES if entry.name in known]

@@ -234,12 +234,17 @@ def check(module: nn.Module, example: Tensor, graph: Graph, start: Tensor) -> No
         start: what the graph takes in the place of the module's `example`.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not, or a result is not finite.
     """
     with evaluating(module):
         wanted = [leaf for leaf in tree_leaves(module(example)) if isinstance(leaf, Tensor)]
         values = graph.run((start,))
     for value, expected in zip(graph.outputs, wanted, strict=True):
+        if not torch.isfinite(expected).all():
+            first = next((v for v, t in values.items() if not torch.isfinite(t).all()), value)
+            name = first.producer.name if first.producer else "input"
+            fix = "check the calibration data"
+            raise InputError(f"activation {name}", float("nan"), "holds NaN or infinity", fix)
         found = values[value] if value in values else value.data  # noqa: SIM401  data is computed
         near = 1e-3 * float(expected.abs().max())
         if not torch.allclose(found.double(), expected.double(), rtol=1e-3, atol=near):
@@ -262,7 +267,7 @@ def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Valu
         return observe(graph, chain([first], others))
     try:
         return observe(graph, [first[:1]])
-    except RuntimeError as error:
+    except (RuntimeError, InputError) as error:  # an infinite mask, where no softmax takes it
         raise refusal(graph.name, lacks) from error
 
 
@@ -273,7 +278,8 @@ def observe(graph: Graph, batches: Iterable[Tensor]) -> dict[Value, Histogram]:
         for part in batch.split(chunk(graph)):
             for value, tensor in floats(graph, part).items():
                 if tensor.is_floating_point() and tensor.numel():
-                    seen.setdefault(value, Histogram()).add(tensor)
+                    name = value.producer.name if value.producer else "input"
+                    seen.setdefault(value, Histogram(f"activation {name}")).add(tensor)
     return seen
 
 

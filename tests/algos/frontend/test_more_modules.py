@@ -83,6 +83,12 @@ def overwritten(x: Tensor) -> Tensor:
     return y * x
 
 
+def hidden_sums(x: Tensor) -> Tensor:
+    """Decays from each token to each later one, as Mamba-2 spells them."""
+    later = torch.ones(8, 10, dtype=torch.bool).triu(1)
+    return x.cumsum(1).masked_fill(later, -torch.inf).exp()
+
+
 def masked(x: Tensor) -> Tensor:
     return x * (torch.arange(10) % 3 > 0)
 
@@ -206,6 +212,12 @@ class Compared(nn.Module):
         ),
         (lambda: nn.GRU(4, 8, batch_first=True), pictures(2, 6, 4), r"\(aten.gru\): .*; unroll it"),
         (lambda: Between(lambda x: x.sort(1)[0]), pictures(), r"\(aten.sort\)"),
+        (lambda: Between(hidden_sums), pictures(), r"cumsum \(aten.cumsum\)"),
+        (
+            lambda: Between(lambda x: F.relu(x).log()),
+            pictures(),
+            "activation log = .*: holds NaN or infinity",
+        ),
         (lambda: Between(lambda x: torch.fft.fft2(x).real), pictures(), "constant matrix"),
     ],
 )

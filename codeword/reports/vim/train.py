@@ -181,6 +181,7 @@ def reproduce(data: Path | None, work: Path, out: Path) -> None:
         "data": f"Fashion-MNIST: {CALIBRATION} training images without labels, {len(test):,} test images",
         "model": f"Vim, {DEPTH} block{'s' * (DEPTH > 1)} of {WIDTH} channels, trained for {FLOAT.epochs} epochs of "
         f"{TRAINED:,} images; projections of the blocks compressed, the rest float32",
+        "test_images": len(test),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "machine": platform.machine(),
         "float": {"accuracy": accuracy(reference, test)},

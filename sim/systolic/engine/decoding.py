@@ -60,8 +60,7 @@ def decode_row(row, words, position, width, u, h, p, crf, masks):
             for g in range(p.codes):
                 mask = masks[_bits(words, at + g * p.mask_bits, p.mask_bits)]
                 for c in range(p.group):
-                    if mask >> np.uint32(c) & np.uint32(1):
-                        row[n * p.d + g * p.group + c] = crf[index, g * p.group + c]
+                    row[n * p.d + g * p.group + c] = crf[index, g * p.group + c] & mask[c]
         else:
             signs = _bits(words, at, p.d) if p.mode == Mode.SSVQ else np.int64(0)
             for c in range(p.d):

@@ -7,20 +7,26 @@ import numpy as np
 from sim.systolic.engine.compiled import step
 from sim.systolic.engine.decoding import Mode, decode_row, multipliers, rom_cycles, signed_byte
 from sim.systolic.engine.state import NEVER
+from sim.systolic.engine.values import compute
+
+
+@step
+def begins(p, core):
+    """The first cycle in which the job at hand can begin: its beats are in L2, its WRF bank is free."""
+    loader = core.loader[0]
+    job = loader.job
+    if job == len(core.layer.chunks):
+        return np.int64(NEVER)
+    begin = max(loader.ready_at, core.job_there[max(job, 0)])
+    return begin if job < 0 else max(begin, loader.free_at[job % p.banks])
 
 
 @step
 def receive(t, p, core, counters):
-    """A job begins when its beats are in L2 and its WRF bank is free; a beat a cycle."""
+    """A job begins when it can; a beat a cycle."""
     loader, layer = core.loader[0], core.layer
     job = loader.job
-    if (
-        not loader.active
-        and job < len(layer.chunks)
-        and t >= loader.ready_at
-        and t >= core.job_there[max(job, 0)]
-        and (job < 0 or t >= loader.free_at[job % p.banks])
-    ):
+    if not loader.active and t >= begins(p, core):
         loader.active = True
         if job >= 0:
             loader.free_at[job % p.banks] = NEVER
@@ -77,6 +83,8 @@ def _write_weights(t, p, core, counters):
     look_up, layer, job = core.look_up[0], core.layer, core.loader[0].job
     chunk, bank = layer.chunks[job], job % p.banks
     entry = bank * (p.wrf_depth // p.banks) + look_up.entry
+    if core.sequencer[0].computed < core.sequencer[0].issued and core.sequencer[0].chunk % p.banks == bank:
+        compute(t, p, core, counters)  # what has issued still multiplies the words of before
     row = core.wrf[entry, look_up.row]
     stored = decode_row(
         row, layer.words, look_up.position, look_up.width, look_up.u, look_up.row, p, core.crf, layer.masks

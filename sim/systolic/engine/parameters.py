@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from numba import get_num_threads
+
 from sim.formats import encoding
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.program import Program
@@ -19,6 +21,7 @@ class Parameters(NamedTuple):
     tile_rows: int
     tile_columns: int
     registers: int  # clock every register of the array
+    threads: int  # processors that share a product
     latency: int
     release: int
     registered: int  # loader stages are clocked
@@ -80,6 +83,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         tile_rows=acc.tile_rows,
         tile_columns=acc.tile_columns,
         registers=int(registers),
+        threads=get_num_threads(),
         latency=acc.latency,
         release=acc.release,
         registered=int(acc.edge_registers),

@@ -28,37 +28,37 @@ def end_slot(t, core):
 
 @step
 def waits_for(t, p, core, rom_serves):
-    """Why no slot can begin in this cycle; COMPUTE if one can."""
+    """Why no slot can begin in cycle t, and until when for all that is known then; COMPUTE if one can."""
     sequencer, chunks = core.sequencer[0], core.layer.chunks
     n = sequencer.chunk
+    if sequencer.pixel > 0:
+        return np.int64(Cause.COMPUTE), t
     chunk, full_at = chunks[n], core.loader[0].full_at[n % p.banks]
     opens = n == 0 or chunks[n - 1].visit != chunk.visit
     begin = np.int64(p.control)
     if opens and p.memory:
         begin = max(begin, core.tile_there[chunk.visit])
     left = sequencer.sent_off if p.ofmap_buffers == 1 else sequencer.sent_off_before
-    cause = Cause.COMPUTE
-    if sequencer.pixel > 0:
-        pass
-    elif t < p.control:
-        cause = Cause.CONTROL
+    cause, until = Cause.COMPUTE, t
+    if t < p.control:
+        cause, until = Cause.CONTROL, np.int64(p.control)
     elif t < full_at:
-        cause = Cause.WEIGHT
+        cause, until = Cause.WEIGHT, full_at
         if t < core.job_there[n]:
-            cause = Cause.DRAM
+            cause, until = Cause.DRAM, min(full_at, core.job_there[n])
         elif rom_serves:
             cause = Cause.ROM
     elif t < sequencer.fence_at:
-        cause = Cause.PSUM
+        cause, until = Cause.PSUM, sequencer.fence_at
     elif chunk.last and p.memory and t < left:
-        cause = Cause.STORE
+        cause, until = Cause.STORE, left
     elif p.memory and opens and t < core.map_there[chunk.visit]:
-        cause = Cause.DRAM
+        cause, until = Cause.DRAM, core.map_there[chunk.visit]
     elif p.memory and opens and t < core.tile_there[chunk.visit]:
-        cause = Cause.DMA
+        cause, until = Cause.DMA, core.tile_there[chunk.visit]
     elif (n == 0 or (p.memory and opens)) and t < begin + chunk.fetch_row:
-        cause = Cause.IFMAP
-    return cause
+        cause, until = Cause.IFMAP, begin + chunk.fetch_row
+    return np.int64(cause), until
 
 
 @step
@@ -70,7 +70,6 @@ def begin_slot(p, core, counters):
         _begin_chunk(p, core, chunk)
     sequencer.in_slot = True
     sequencer.elapsed = 0
-    sequencer.oy, sequencer.ox = chunk.tile + pixel // chunk.width, chunk.left + pixel % chunk.width
     count_fetch(counters, chunk, pixel, p)
     _set_length(p, core)
 
@@ -80,6 +79,7 @@ def _begin_chunk(p, core, chunk):
     sequencer = core.sequencer[0]
     core.loader[0].full_at[sequencer.chunk % p.banks] = NEVER
     sequencer.tokens = chunk.A * chunk.B * chunk.U * chunk.D
+    sequencer.issued = sequencer.computed = 0
     for e in range(sequencer.tokens):
         entry = core.entries[e]
         entry.s = e % chunk.A

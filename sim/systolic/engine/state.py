@@ -58,14 +58,14 @@ SEQUENCER = np.dtype(
         *_integers("chunk", "pixel"),
         ("in_slot", np.bool_),
         *_integers("elapsed", "length", "tokens"),
+        *_integers("issued", "computed"),
         *_integers("asked_psums", "asked_fetch", "stall"),
-        *_integers("oy", "ox"),
         *_integers("fence_at", "drained", "sent_off", "sent_off_before", "traced"),
     ],
     align=True,
 )
 """The sequencer. Of a slot, `elapsed` of `length` cycles are over, and `tokens` of them issue one; `stall`
-is the cause of the others. `asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits
+is the cause of the others. Of the chunk's tokens `issued` have issued and `computed` are in the psums. `asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits
 for. Finished rows of the last two output groups have left at `sent_off`, `sent_off_before`."""
 
 ENTRY = np.dtype(_integers("s", "r", "position"))
@@ -78,7 +78,7 @@ class Layer(NamedTuple):
     Attributes:
         chunks, visits: CHUNK and VISIT records.
         words, codebook: flat uint64 streams, one spare word at the end.
-        masks: uint32 mask table.
+        masks: int8 [codes, M], -1 where a mask keeps an element, else 0.
         rom: int8 [k, d], contents of the codebook ROM.
     """
 
@@ -88,6 +88,13 @@ class Layer(NamedTuple):
     codebook: np.ndarray
     masks: np.ndarray
     rom: np.ndarray
+
+
+class Maps(NamedTuple):
+    """Padded ifmaps of a batch: int16 [images, H', W', C'], and the same memory as [images * H' * W' * C' + 1]."""
+
+    ifmap: np.ndarray
+    flat: np.ndarray
 
 
 class Trace(NamedTuple):
@@ -101,8 +108,9 @@ class Core(NamedTuple):
     """The state of a run.
 
     Attributes:
-        layer, ifmap: what is run, int8 [H', W', C'].
-        finished: int32 [OH * OW * K], receives the finished psums.
+        layer, ifmap, flat: what is run; see Maps.
+        finished: int32 [images, OH * OW * K], receives the finished psums.
+        gated: int64 [images], multiplications that a zero operand gates.
         trace: receives every emitted row while there is room.
         loader, look_up, memory, sequencer: LOADER, LOOK_UP, MEMORY, SEQUENCER [1].
         job_there, map_there, tile_there, visit_end: int64, the cycle from which weights of a chunk and
@@ -110,14 +118,16 @@ class Core(NamedTuple):
         wrf, zeros: int8 [depth, H, L], and int32 [depth, H], zero weights among the multipliers used.
         crf: int8 [k, d].
         bank_load: int64 [banks of the codebook ROM], of the row at hand.
-        prf, stored: int32 [words, L].
+        prf, stored: int32 [images, words, L].
         array: the registers of the array.
         entries: ENTRY [depth], of the chunk at hand.
     """
 
     layer: Layer
     ifmap: np.ndarray
+    flat: np.ndarray
     finished: np.ndarray
+    gated: np.ndarray
     trace: Trace
     loader: np.ndarray
     look_up: np.ndarray
@@ -138,18 +148,21 @@ class Core(NamedTuple):
 
 
 @njit(error_model="numpy")
-def reset(p, layer, x, acc, trace):
+def reset(p, layer, maps, acc, gated, trace):
     """The state before the first cycle, weights and ifmap far away."""
     chunks, visits = layer.chunks, layer.visits
-    prf_words = pixels = 1
+    prf_words = stored = 1
     for n in range(len(chunks)):
         prf_words = max(prf_words, chunks[n].A)
-        pixels = max(pixels, chunks[n].pixels)
+        if not chunks[n].last:
+            stored = max(stored, chunks[n].pixels * chunks[n].A)
     crf = layer.rom if p.mode == Mode.ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
     return Core(
         layer=layer,
-        ifmap=x,
-        finished=acc.reshape(-1),
+        ifmap=maps.ifmap,
+        flat=maps.flat,
+        finished=acc,
+        gated=gated,
         trace=trace,
         loader=np.zeros(1, LOADER),
         look_up=np.zeros(1, LOOK_UP),
@@ -163,8 +176,8 @@ def reset(p, layer, x, acc, trace):
         zeros=np.zeros((p.wrf_depth, p.rows), np.int32),
         crf=crf,
         bank_load=np.zeros(p.rom_banks, np.int64),
-        prf=np.zeros((prf_words, p.columns), np.int32),
-        stored=np.zeros((pixels * prf_words, p.columns), np.int32),
+        prf=np.zeros((len(maps.ifmap), prf_words, p.columns), np.int32),
+        stored=np.zeros((len(maps.ifmap), stored, p.columns), np.int32),
         array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words),
         entries=np.zeros(p.wrf_depth, ENTRY),
     )

@@ -1,0 +1,99 @@
+"""Cycles in which each unit plays alone: none begins or ends what another one waits for.
+
+The rules of a cycle are those of the steps. Here is only how long nothing but them can happen: until then the loader
+takes its cycles one after the other, and the sequencer its slots.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.systolic.engine.compiled import step
+from sim.systolic.engine.counters import Cause
+from sim.systolic.engine.decoding import Mode
+from sim.systolic.engine.loader_step import begins, load_rows, receive
+from sim.systolic.engine.memory_step import acts
+from sim.systolic.engine.sequencer_step import begin_slot, end_slot, waits_for
+from sim.systolic.engine.state import NEVER
+from sim.systolic.engine.token import end_tokens
+
+
+@step
+def play_alone(t, p, core, counters):
+    """Takes cycles from t on in which units do not meet; returns the first one after them."""
+    cause, end = _sequencer_alone(t, p, core)
+    if end > t and p.memory:
+        end = min(end, acts(p, core))
+    if t < 0:
+        end = min(end, 0)
+    if end <= t:
+        return t
+    end = _load_alone(t, end, p, core, counters)
+    if core.sequencer[0].in_slot:
+        _slots_alone(t, end, p, core, counters)
+    elif t >= 0:
+        counters.spent[cause] += end - t
+    return end
+
+
+@step
+def _sequencer_alone(t, p, core):
+    """What a cycle goes to from t on, and the first one in which another unit may matter to the sequencer, or it to one."""
+    sequencer, loader = core.sequencer[0], core.loader[0]
+    if sequencer.drained != NEVER:
+        return np.int64(Cause.DRAIN), sequencer.drained
+    if not sequencer.in_slot:
+        cause, until = waits_for(t, p, core, False)
+        if cause == Cause.COMPUTE or (cause == Cause.WEIGHT and p.mode == Mode.ROM):
+            until = t
+        return cause, until
+    left = core.layer.chunks[sequencer.chunk].pixels - 1 - sequencer.pixel
+    waiting = max(sequencer.tokens - sequencer.elapsed, 0) + left * sequencer.tokens
+    if waiting == 0:
+        return np.int64(Cause.COMPUTE), t + sequencer.length - sequencer.elapsed
+    if loader.job % p.banks == sequencer.chunk % p.banks and (loader.active or begins(p, core) < NEVER):
+        return np.int64(Cause.COMPUTE), t  # it must not write what tokens use: if it does, cycle by cycle
+    return np.int64(Cause.COMPUTE), t + waiting - 1
+
+
+@step
+def _load_alone(t, end, p, core, counters):
+    """The loader from t on, until `end` or until it ends a job; returns the first cycle that it has not taken."""
+    loader = core.loader[0]
+    while t < end:
+        if not loader.active:
+            begin = begins(p, core)
+            if begin > t:
+                t = min(begin, end)
+                continue
+        job = loader.job
+        receive(t, p, core, counters)
+        load_rows(t, p, core, counters)
+        loader.visible = loader.sent * p.port
+        t += 1
+        if loader.job != job:
+            break
+    return t
+
+
+@step
+def _slots_alone(t, end, p, core, counters):
+    """Slots of the chunk at hand from t up to `end`."""
+    sequencer = core.sequencer[0]
+    while t < end:
+        if sequencer.elapsed < sequencer.tokens:
+            cycles = min(end - t, sequencer.tokens - sequencer.elapsed)
+            sequencer.issued += cycles
+            cause = np.int64(Cause.COMPUTE)
+        elif sequencer.elapsed < sequencer.length:
+            cycles = min(end - t, sequencer.length - sequencer.elapsed)
+            cause = sequencer.stall
+        else:
+            end_slot(t, core)
+            begin_slot(p, core, counters)
+            continue
+        counters.spent[cause] += cycles
+        sequencer.elapsed += cycles
+        t += cycles
+        if cause == Cause.COMPUTE and sequencer.elapsed == sequencer.tokens:
+            end_tokens(t - 1, p, core)

@@ -29,7 +29,7 @@ def play_alone(t, p, core, counters):
     if end <= t:
         return t
     end = _load_alone(t, end, p, core, counters)
-    if core.sequencer[0].in_slot:
+    if core.sequencer[0].in_slot and core.sequencer[0].drained == NEVER:
         _slots_alone(t, end, p, core, counters)
     elif t >= 0:
         counters.spent[cause] += end - t

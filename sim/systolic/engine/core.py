@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.formats import encoding
-from sim.systolic.engine import kernel
+from sim.systolic.engine import kernel, storer
 from sim.systolic.engine.counters import COUNTERS, named
 from sim.systolic.engine.parameters import parameters
 from sim.systolic.engine.state import HANDOVER, Layer, Maps, Trace
@@ -76,7 +76,8 @@ def run_program(
     left = np.array([found or Handover()] * batch, HANDOVER).view(np.recarray)
     emitted = int((program.chunks["pixels"] * program.chunks["A"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
-    numbers, layer = parameters(program, found is not None, registers, arbitrated), _layer(program)
+    numbers = parameters(program, found is not None, registers, arbitrated)
+    layer = _layer(program, numbers.eights)
     if registers and not trace:
         kernel.run_registers(numbers, layer, left, maps, acc, gated, counts)
     else:
@@ -88,21 +89,25 @@ def run_program(
 
 def _maps(token_ifmap: np.ndarray) -> Maps:
     """Channels last, as 16-bit integers for `engine.pairs`, which may read one beyond the end."""
-    x = np.moveaxis(token_ifmap, 1, -1)
-    flat = np.empty(x.size + 1, np.int16)
+    batch, channels, height, width = token_ifmap.shape
+    flat = np.empty(token_ifmap.size + 1, np.int16)
     flat[-1] = 0
-    ifmap = flat[:-1].reshape(x.shape)
-    ifmap[:] = x
+    ifmap = flat[:-1].reshape(batch, height, width, channels)
+    storer.channels_last(np.ascontiguousarray(token_ifmap), ifmap)
     return Maps(ifmap, flat)
 
 
-def _layer(program: Program) -> Layer:
+def _layer(program: Program, eights: int) -> Layer:
+    masks = _masks(program)
     return Layer(
         chunks=program.chunks.view(np.recarray),
         visits=program.visits.view(np.recarray),
         words=_flat(program.beats),
         codebook=_flat(program.codebook),
-        masks=_masks(program),
+        masks=masks,
+        mask_eights=masks.view(np.uint64)
+        if eights and program.schedule.stream.masks
+        else np.zeros((1, 1), np.uint64),
         rom=program.rom,
     )
 

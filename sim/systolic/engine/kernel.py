@@ -81,7 +81,8 @@ def _sequence(t, p, core, rom_serves, counters):
         if sequencer.elapsed == sequencer.tokens - 1:
             end_tokens(t, p, core)
         if not p.registers and (
-            len(core.trace.cycles) > 0 or sequencer.issued == sequencer.tokens * chunks[sequencer.chunk].pixels
+            len(core.trace.cycles) > 0
+            or sequencer.issued == sequencer.tokens * chunks[sequencer.chunk].pixels
         ):
             compute(t, p, core, counters)
     sequencer.elapsed += 1

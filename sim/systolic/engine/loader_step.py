@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim.systolic.engine.compiled import step
-from sim.systolic.engine.decoding import Mode, decode_row, multipliers, rom_cycles, signed_byte
+from sim.systolic.engine.decoding import Mode, decode_row, multipliers, nonzero, rom_cycles, signed_byte
 from sim.systolic.engine.state import NEVER
 from sim.systolic.engine.values import compute
 
@@ -80,20 +80,15 @@ def _write(t, p, core, counters):
 @step
 def _write_weights(t, p, core, counters):
     """Writes the row looked up into the WRF."""
-    look_up, layer, job = core.look_up[0], core.layer, core.loader[0].job
-    chunk, bank = layer.chunks[job], job % p.banks
+    look_up, job = core.look_up[0], core.loader[0].job
+    chunk, bank = core.layer.chunks[job], job % p.banks
     entry = bank * (p.wrf_depth // p.banks) + look_up.entry
     if core.sequencer[0].computed < core.sequencer[0].issued and core.sequencer[0].chunk % p.banks == bank:
         compute(t, p, core, counters)  # what has issued still multiplies the words of before
-    row = core.wrf[entry, look_up.row]
-    stored = decode_row(
-        row, layer.words, look_up.position, look_up.width, look_up.u, look_up.row, p, core.crf, layer.masks
-    )
+    stored = decode_row(core, entry, look_up.row, look_up.position, look_up.width, look_up.u, p)
     tail = look_up.entry % chunk.A == chunk.A - 1
-    kept = 0
-    for c in range(p.columns):
-        kept += row[c] != 0
-    core.zeros[entry, look_up.row] = multipliers(chunk.columns_tail if tail else chunk.columns, p) - kept
+    used = multipliers(chunk.columns_tail if tail else chunk.columns, p)
+    core.zeros[entry, look_up.row] = used - nonzero(core, entry, look_up.row, p)
     counters.wrf_write += stored
     counters.wrf_rows += 1
     if p.mode >= Mode.VQ:

@@ -1,8 +1,8 @@
 """The inner loop of a matrix product of 16-bit integers, in vectors of the processor at hand.
 
-Two products of 16 bits and their sum are one instruction on x86 (`vpmaddwd`, with VNNI together with the addition to the
-32-bit sum, `vpdpwssd`), and LLVM finds it in the plain sums written here; on other processors they are what LLVM makes of
-them. Numba's own loops keep no sums in registers, so this one is written for LLVM. All sums wrap at 32 bits.
+Two products of 16 bits and their sum are one instruction on x86 (`vpmaddwd`; with VNNI and the addition to the 32-bit
+sum, `vpdpwssd`), and LLVM finds it in the plain sums written here; elsewhere they are what LLVM makes of them.
+Numba's own loops keep no sums in registers, so this one is written for LLVM. All sums wrap at 32 bits.
 """
 
 from __future__ import annotations
@@ -66,11 +66,14 @@ def _tile(width: int) -> Any:
             offset = builder.load(builder.gep(offsets, [loop.index]))
             first = builder.mul(loop.index, number(width * 2 * LANES))
             columns = [
-                _load(builder, panel, builder.add(first, number(n * 2 * LANES)), _HALVES) for n in range(width)
+                _load(builder, panel, builder.add(first, number(n * 2 * LANES)), _HALVES)
+                for n in range(width)
             ]
             for row, of_row in zip(rows, sums, strict=True):
                 pair = builder.insert_element(
-                    ir.Constant(_SUMS, ir.Undefined), _load(builder, row, offset, _PAIR), ir.Constant(_PAIR, 0)
+                    ir.Constant(_SUMS, ir.Undefined),
+                    _load(builder, row, offset, _PAIR),
+                    ir.Constant(_PAIR, 0),
                 )
                 both = builder.bitcast(_pick(builder, pair, [0] * LANES), _HALVES)
                 for column, total in zip(columns, of_row, strict=True):

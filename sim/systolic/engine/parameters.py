@@ -34,6 +34,7 @@ class Parameters(NamedTuple):
     codes: int
     mask_bits: int
     group: int
+    eights: int  # rows, codewords and masks are whole 64-bit words
     index_bits: int
     codewords: int
     rom_banks: int
@@ -96,6 +97,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,
         mask_bits=acc.mask_code_bits,
         group=acc.group,
+        eights=int(not any(n % 8 for n in (acc.columns, acc.codeword_length, acc.group))),
         index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
         codewords=schedule.codewords if coded else 0,
         rom_banks=acc.rom_banks,

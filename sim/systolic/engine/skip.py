@@ -38,7 +38,7 @@ def play_alone(t, p, core, counters):
 
 @step
 def _sequencer_alone(t, p, core):
-    """What a cycle goes to from t on, and the first one in which another unit may matter to the sequencer, or it to one."""
+    """What a cycle goes to from t on, and the first cycle in which the sequencer and another unit may meet."""
     sequencer, loader = core.sequencer[0], core.loader[0]
     if sequencer.drained != NEVER:
         return np.int64(Cause.DRAIN), sequencer.drained

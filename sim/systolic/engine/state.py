@@ -65,8 +65,9 @@ SEQUENCER = np.dtype(
     align=True,
 )
 """The sequencer. Of a slot, `elapsed` of `length` cycles are over, and `tokens` of them issue one; `stall`
-is the cause of the others. Of the chunk's tokens `issued` have issued and `computed` are in the psums. `asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits
-for. Finished rows of the last two output groups have left at `sent_off`, `sent_off_before`."""
+is the cause of the others. Of the chunk's tokens `issued` have issued and `computed` are in the psums.
+`asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits for. Finished rows of the last two
+output groups have left at `sent_off`, `sent_off_before`."""
 
 ENTRY = np.dtype(_integers("s", "r", "position"))
 """Output group, channel group and kernel position of a WRF entry."""
@@ -79,6 +80,7 @@ class Layer(NamedTuple):
         chunks, visits: CHUNK and VISIT records.
         words, codebook: flat uint64 streams, one spare word at the end.
         masks: int8 [codes, M], -1 where a mask keeps an element, else 0.
+        mask_eights: the same in words of 64 bits, if `eights`.
         rom: int8 [k, d], contents of the codebook ROM.
     """
 
@@ -87,6 +89,7 @@ class Layer(NamedTuple):
     words: np.ndarray
     codebook: np.ndarray
     masks: np.ndarray
+    mask_eights: np.ndarray
     rom: np.ndarray
 
 
@@ -117,6 +120,7 @@ class Core(NamedTuple):
             the map of a visit are in L2 and its tile in L1, and in which the visit has ended.
         wrf, zeros: int8 [depth, H, L], and int32 [depth, H], zero weights among the multipliers used.
         crf: int8 [k, d].
+        wrf_eights, crf_eights: the same memory as uint64 [.., L / 8] and [.., d / 8], if `eights`.
         bank_load: int64 [banks of the codebook ROM], of the row at hand.
         prf, stored: int32 [images, words, L].
         array: the registers of the array.
@@ -140,6 +144,8 @@ class Core(NamedTuple):
     wrf: np.ndarray
     zeros: np.ndarray
     crf: np.ndarray
+    wrf_eights: np.ndarray
+    crf_eights: np.ndarray
     bank_load: np.ndarray
     prf: np.ndarray
     stored: np.ndarray
@@ -157,6 +163,10 @@ def reset(p, layer, maps, acc, gated, trace):
         if not chunks[n].last:
             stored = max(stored, chunks[n].pixels * chunks[n].A)
     crf = layer.rom if p.mode == Mode.ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
+    wrf = np.zeros((p.wrf_depth, p.rows, p.columns), np.int8)
+    wrf_eights, crf_eights = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1), np.uint64)
+    if p.eights:
+        wrf_eights, crf_eights = wrf.view(np.uint64), crf.view(np.uint64)
     return Core(
         layer=layer,
         ifmap=maps.ifmap,
@@ -172,9 +182,11 @@ def reset(p, layer, maps, acc, gated, trace):
         map_there=np.full(len(visits), NEVER, np.int64),
         tile_there=np.full(len(visits), NEVER, np.int64),
         visit_end=np.full(len(visits), NEVER, np.int64),
-        wrf=np.zeros((p.wrf_depth, p.rows, p.columns), np.int8),
+        wrf=wrf,
         zeros=np.zeros((p.wrf_depth, p.rows), np.int32),
         crf=crf,
+        wrf_eights=wrf_eights,
+        crf_eights=crf_eights,
         bank_load=np.zeros(p.rom_banks, np.int64),
         prf=np.zeros((len(maps.ifmap), prf_words, p.columns), np.int32),
         stored=np.zeros((len(maps.ifmap), stored, p.columns), np.int32),

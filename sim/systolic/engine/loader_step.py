@@ -18,7 +18,7 @@ def begins(p, core):
     if job == len(core.layer.chunks):
         return np.int64(NEVER)
     begin = max(loader.ready_at, core.job_there[max(job, 0)])
-    return begin if job < 0 else max(begin, loader.free_at[job % p.banks])
+    return begin if job < 0 else max(begin, loader.free_at[job & p.banks - 1])
 
 
 @step
@@ -29,7 +29,7 @@ def receive(t, p, core, counters):
     if not loader.active and t >= begins(p, core):
         loader.active = True
         if job >= 0:
-            loader.free_at[job % p.banks] = NEVER
+            loader.free_at[job & p.banks - 1] = NEVER
         loader.sent = loader.visible = loader.consumed = loader.entry = loader.row = 0
         loader.extra = -1
         core.look_up[0].last = False
@@ -81,9 +81,12 @@ def _write(t, p, core, counters):
 def _write_weights(t, p, core, counters):
     """Writes the row looked up into the WRF."""
     look_up, job = core.look_up[0], core.loader[0].job
-    chunk, bank = core.layer.chunks[job], job % p.banks
+    chunk, bank = core.layer.chunks[job], job & p.banks - 1
     entry = bank * (p.wrf_depth // p.banks) + look_up.entry
-    if core.sequencer[0].computed < core.sequencer[0].issued and core.sequencer[0].chunk % p.banks == bank:
+    if (
+        core.sequencer[0].computed < core.sequencer[0].issued
+        and (core.sequencer[0].chunk & p.banks - 1) == bank
+    ):
         compute(t, p, core, counters)  # what has issued still multiplies the words of before
     stored = decode_row(core, entry, look_up.row, look_up.position, look_up.width, look_up.u, p)
     tail = look_up.entry % chunk.A == chunk.A - 1
@@ -101,7 +104,9 @@ def _write_weights(t, p, core, counters):
 def _look_up(p, core):
     """Looks the next row up if its bits are there; returns whether the ROM serves it once more."""
     loader, look_up = core.loader[0], core.look_up[0]
-    width, u, last_of_entry, last = _next_row(p, core)
+    if loader.row == 0:
+        _begin_entry(p, core)
+    width, last_of_entry = loader.width, loader.row == loader.rows - 1
     if loader.visible - loader.consumed < width:
         return False
     position = loader.consumed
@@ -115,8 +120,8 @@ def _look_up(p, core):
         loader.extra -= 1
         return True
     loader.extra = -1
-    look_up.pending, look_up.last = True, last
-    look_up.entry, look_up.row, look_up.u = loader.entry, loader.row, u
+    look_up.pending, look_up.last = True, last_of_entry and loader.last_entry
+    look_up.entry, look_up.row, look_up.u = loader.entry, loader.row, loader.u
     look_up.position, look_up.width = position, width
     loader.consumed += width
     loader.row += 1
@@ -127,16 +132,16 @@ def _look_up(p, core):
 
 
 @step
-def _next_row(p, core):
-    """Its bits, its part u of the codewords, and whether it is the last of its WRF entry and of its job."""
+def _begin_entry(p, core):
+    """Rows of the WRF entry at hand, or of the codebook: how many, their bits, their part u of the codewords."""
     loader = core.loader[0]
     if loader.job < 0:
-        return np.int64(8 * p.d), np.int64(0), False, loader.row == p.codewords - 1
+        loader.width, loader.u, loader.rows, loader.last_entry = 8 * p.d, 0, p.codewords, True
+        return
     chunk, entry = core.layer.chunks[loader.job], loader.entry
     s = entry % chunk.A
-    u = entry // chunk.A % chunk.U
     r = entry // (chunk.A * chunk.U) % chunk.B
-    width = np.int64(chunk.row_bits_tail if s == chunk.A - 1 else chunk.row_bits)
-    last_of_entry = loader.row == (chunk.rows_tail if r == chunk.B - 1 else chunk.rows) - 1
-    last_entry = entry == chunk.A * chunk.B * chunk.U * chunk.D - 1
-    return width, u, last_of_entry, last_of_entry and last_entry
+    loader.width = chunk.row_bits_tail if s == chunk.A - 1 else chunk.row_bits
+    loader.u = entry // chunk.A % chunk.U
+    loader.rows = chunk.rows_tail if r == chunk.B - 1 else chunk.rows
+    loader.last_entry = entry == chunk.A * chunk.B * chunk.U * chunk.D - 1

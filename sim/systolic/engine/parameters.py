@@ -91,7 +91,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         port=acc.weight_port_bits,
         wrf_depth=acc.wrf_depth,
         banks=2 if schedule.overlap else 1,
-        mode=Mode[schedule.format.upper()],
+        mode=int(Mode[schedule.format.upper()]),  # Numba is slow to tell the type of an enumeration
         d=acc.codeword_length,
         q=acc.multipliers_per_codeword,
         codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,

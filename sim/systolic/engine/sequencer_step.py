@@ -33,7 +33,7 @@ def waits_for(t, p, core, rom_serves):
     n = sequencer.chunk
     if sequencer.pixel > 0:
         return np.int64(Cause.COMPUTE), t
-    chunk, full_at = chunks[n], core.loader[0].full_at[n % p.banks]
+    chunk, full_at = chunks[n], core.loader[0].full_at[n & p.banks - 1]
     opens = n == 0 or chunks[n - 1].visit != chunk.visit
     begin = np.int64(p.control)
     if opens and p.memory:
@@ -70,14 +70,14 @@ def begin_slot(p, core, counters):
         _begin_chunk(p, core, chunk)
     sequencer.in_slot = True
     sequencer.elapsed = 0
-    count_fetch(counters, chunk, pixel, p)
+    count_fetches(counters, chunk, pixel, pixel + 1, p)
     _set_length(p, core)
 
 
 @step
 def _begin_chunk(p, core, chunk):
     sequencer = core.sequencer[0]
-    core.loader[0].full_at[sequencer.chunk % p.banks] = NEVER
+    core.loader[0].full_at[sequencer.chunk & p.banks - 1] = NEVER
     sequencer.tokens = chunk.A * chunk.B * chunk.U * chunk.D
     sequencer.issued = sequencer.computed = 0
     for e in range(sequencer.tokens):
@@ -132,21 +132,33 @@ def stall_of_slot(t, p, core):
 
 
 @step
-def count_fetch(counters, chunk, pixel, p):
-    """Counts the L1 reads of the new, unpadded vectors of one pixel."""
-    column = pixel % chunk.width
-    oy, ox = chunk.tile + pixel // chunk.width, chunk.left + column
+def count_fetches(counters, chunk, first, end, p):
+    """Counts the L1 reads of the new, unpadded vectors of some pixels."""
     channels = (chunk.B - 1) * p.rows + chunk.rows_tail
-    for n in range(chunk.D):
-        position = chunk.position + n
-        ky, kx = position // p.kernel_x, position % p.kernel_x
-        if p.reuse and column > 0:
-            # In the ARF already if the pixel before read this column at a resident position.
+    fetched = channels * vectors_inside(chunk, first, end, p.reuse, p)
+    counters.l1_ifmap_read += fetched
+    counters.arf_write += fetched
+
+
+@step
+def vectors_inside(chunk, first, end, reuse, p):
+    """Vectors of a channel group that some pixels read inside the map, an output row after the other.
+
+    With `reuse` without those that the ARF holds, since the pixel before read this column at a resident position.
+    """
+    total, pixel = np.int64(0), np.int64(first)
+    while pixel < end:
+        row, column = pixel // chunk.width, pixel % chunk.width
+        behind = min(np.int64(chunk.width), column + end - pixel)
+        for position in range(chunk.position, chunk.position + chunk.D):
+            ky, kx = position // p.kernel_x, position % p.kernel_x
+            y = (chunk.tile + row) * p.stride_y + ky * p.dilation_y - p.pad_y
             before = position + p.stride_x
-            if before // p.kernel_x == ky and before < chunk.position + chunk.D:
-                continue
-        y = oy * p.stride_y + ky * p.dilation_y - p.pad_y
-        x = ox * p.stride_x + kx * p.dilation_x - p.pad_x
-        if 0 <= y < p.height and 0 <= x < p.width:
-            counters.l1_ifmap_read += channels
-            counters.arf_write += channels
+            held = reuse and before // p.kernel_x == ky and before < chunk.position + chunk.D
+            if 0 <= y < p.height:
+                shift = kx * p.dilation_x - p.pad_x
+                start = max(chunk.left + column, -(shift // p.stride_x))
+                stop = chunk.left + (min(behind, 1) if held else behind)
+                total += max(min(stop, -((shift - p.width) // p.stride_x)) - start, 0)
+        pixel += behind - column
+    return total

@@ -13,7 +13,7 @@ from sim.systolic.engine.counters import Cause
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.engine.loader_step import begins, load_rows, receive
 from sim.systolic.engine.memory_step import acts
-from sim.systolic.engine.sequencer_step import begin_slot, end_slot, waits_for
+from sim.systolic.engine.sequencer_step import begin_slot, count_fetches, end_slot, waits_for
 from sim.systolic.engine.state import NEVER
 from sim.systolic.engine.token import end_tokens
 
@@ -51,7 +51,7 @@ def _sequencer_alone(t, p, core):
     waiting = max(sequencer.tokens - sequencer.elapsed, 0) + left * sequencer.tokens
     if waiting == 0:
         return np.int64(Cause.COMPUTE), t + sequencer.length - sequencer.elapsed
-    if loader.job % p.banks == sequencer.chunk % p.banks and (loader.active or begins(p, core) < NEVER):
+    if (loader.job - sequencer.chunk) & (p.banks - 1) == 0 and (loader.active or begins(p, core) < NEVER):
         return np.int64(Cause.COMPUTE), t  # it must not write what tokens use: if it does, cycle by cycle
     return np.int64(Cause.COMPUTE), t + waiting - 1
 
@@ -81,6 +81,8 @@ def _slots_alone(t, end, p, core, counters):
     """Slots of the chunk at hand from t up to `end`."""
     sequencer = core.sequencer[0]
     while t < end:
+        if sequencer.elapsed == 0:
+            t = _equal_slots(t, end, p, core, counters)
         if sequencer.elapsed < sequencer.tokens:
             cycles = min(end - t, sequencer.tokens - sequencer.elapsed)
             sequencer.issued += cycles
@@ -97,3 +99,22 @@ def _slots_alone(t, end, p, core, counters):
         t += cycles
         if cause == Cause.COMPUTE and sequencer.elapsed == sequencer.tokens:
             end_tokens(t - 1, p, core)
+
+
+@step
+def _equal_slots(t, end, p, core, counters):
+    """Slots that begin in t and are as long as the next one: those inside a row but its last two; returns their end."""
+    sequencer = core.sequencer[0]
+    chunk, first = core.layer.chunks[sequencer.chunk], sequencer.pixel
+    inside = chunk.width - 2 - first % chunk.width
+    slots = min(inside, (end - t) // sequencer.length)
+    if slots <= 0:
+        return t
+    for n in range(slots):
+        end_tokens(t + n * sequencer.length + sequencer.tokens - 1, p, core)
+        sequencer.pixel += 1
+    sequencer.issued += slots * sequencer.tokens
+    counters.spent[Cause.COMPUTE] += slots * sequencer.tokens
+    counters.spent[sequencer.stall] += slots * (sequencer.length - sequencer.tokens)
+    count_fetches(counters, chunk, first + 1, first + 1 + slots, p)
+    return t + slots * sequencer.length

@@ -30,6 +30,8 @@ LOADER = np.dtype(
         ("active", np.bool_),
         *_integers("ready_at", "sent", "visible", "consumed"),
         *_integers("entry", "row", "extra"),
+        *_integers("width", "u", "rows"),
+        ("last_entry", np.bool_),
         ("full_at", np.int64, 2),
         ("free_at", np.int64, 2),
         *_integers("written", "written_before"),
@@ -38,8 +40,8 @@ LOADER = np.dtype(
 )
 """The weight loader. Of its job `sent` of `beats` beats are there, whose bits are `visible` to the look-up,
 which has `consumed` some; it comes to WRF `entry` and `row` next, with `extra` cycles of the ROM still to
-wait (-1 before the first). A WRF bank is full or free from a cycle on; `written`, `written_before` are the
-cycles of the last rows of the last two jobs."""
+wait (-1 before the first). The entry has `rows` of `width` bits, parts `u` of their codewords. A WRF bank is full or
+free from a cycle on; `written`, `written_before` are the cycles of the last rows of the last two jobs."""
 
 LOOK_UP = np.dtype(
     [("pending", np.bool_), *_integers("entry", "row", "u", "position", "width"), ("last", np.bool_)],
@@ -232,6 +234,6 @@ def hand_over(t, p, core, left):
     loader, chunks = core.loader[0], len(core.layer.chunks)
     written, before = loader.written, loader.written_before
     left.written, left.written_before = written - t - 1, before - t - 1
-    left.bank = max(loader.free_at[(chunks - 1) % p.banks], written + 1) - t - 1
-    left.bank_before = max(loader.free_at[chunks % p.banks], written + 1) - t - 1
+    left.bank = max(loader.free_at[chunks - 1 & p.banks - 1], written + 1) - t - 1
+    left.bank_before = max(loader.free_at[chunks & p.banks - 1], written + 1) - t - 1
     left.dram = max(core.memory[0].dram_free, before + 1) - t - 1

@@ -82,7 +82,7 @@ def _token(p, core, pixel, e):
     return Token(
         y=oy * p.stride_y + entry.position // p.kernel_x * p.dilation_y,
         x=ox * p.stride_x + entry.position % p.kernel_x * p.dilation_x,
-        word=sequencer.chunk % p.banks * (p.wrf_depth // p.banks) + e,
+        word=(sequencer.chunk & p.banks - 1) * (p.wrf_depth // p.banks) + e,
         s=entry.s,
         low=chunk.channel + entry.r * p.rows,
         rows=np.int64(chunk.rows_tail if entry.r == chunk.B - 1 else chunk.rows),
@@ -194,7 +194,7 @@ def end_tokens(t, p, core):
             sequencer.sent_off_before = sequencer.sent_off
         sequencer.sent_off = max(sequencer.sent_off, done) + chunk.write_beats
     if sequencer.pixel == chunk.pixels - 1:
-        core.loader[0].free_at[n % p.banks] = t + p.release
+        core.loader[0].free_at[n & p.banks - 1] = t + p.release
         if n == len(chunks) - 1:
             sequencer.drained = sequencer.sent_off + p.write_tail - 1 if p.memory else t + p.latency
         elif chunks[n + 1].fence:

@@ -15,6 +15,7 @@ from sim.kept import kept
 from sim.systolic.engine.compiled import SOURCES, step, whole
 from sim.systolic.engine.decoding import multipliers
 from sim.systolic.engine.pairs import HEIGHTS, LANES, WIDEST, tile1, tile2, tile4
+from sim.systolic.engine.sequencer_step import vectors_inside
 from sim.systolic.engine.token import compute_token
 
 HEIGHT4, HEIGHT2, HEIGHT1 = HEIGHTS.get(4, 0), HEIGHTS[2], HEIGHTS[1]  # Numba cannot ask a dictionary
@@ -170,21 +171,14 @@ def _count_pixels(p, core, counters, first, end):
         counters.psum_rows_written += pixels * A
         counters.l1_psum_write += pixels * columns * p.psum_words
     counters.vectors += pixels * chunk.B * chunk.D
-    for pixel in range(first, end):
-        oy, ox = chunk.tile + pixel // chunk.width, chunk.left + pixel % chunk.width
-        for n in range(chunk.D):
-            position = chunk.position + n
-            y = oy * p.stride_y + position // p.kernel_x * p.dilation_y - p.pad_y
-            x = ox * p.stride_x + position % p.kernel_x * p.dilation_x - p.pad_x
-            if 0 <= y < p.height and 0 <= x < p.width:
-                counters.arf_read += channels
+    counters.arf_read += channels * vectors_inside(chunk, first, end, 0, p)
 
 
 @step
 def _gather(p, core, chunk, product, across, channels):
     """What the chunk's WRF words hold now, as a matrix; returns what zero weights gate in a pixel."""
     A, U, B = np.int64(chunk.A), np.int64(chunk.U), np.int64(chunk.B)
-    bank = core.sequencer[0].chunk % p.banks * (p.wrf_depth // p.banks)
+    bank = (core.sequencer[0].chunk & p.banks - 1) * (p.wrf_depth // p.banks)
     pair = zeros = np.int64(0)
     for n in range(B * chunk.D):
         r, position = n % B, n // B + chunk.position
@@ -258,11 +252,17 @@ def _multiply_block(product, extent, image, block, sources=SOURCES):
     """Psum rows of BLOCK pixels of an image, and what their zero activations gate."""
     first = extent.first + block * BLOCK
     count = min(BLOCK, extent.end - first)
-    bases, sums = np.empty(BLOCK + HEIGHT1, np.int64), np.empty(512, np.int32)
-    for n in range(BLOCK + HEIGHT1):
-        pixel = first + min(n, count - 1)
-        y, x = extent.top + pixel // extent.width, extent.left + pixel % extent.width
-        bases[n] = image * extent.size + y * extent.down + x * extent.right
+    bases, places = np.empty(BLOCK + HEIGHT1, np.int64), np.empty(BLOCK, np.int64)
+    sums = np.empty(6 * 4 * 16, np.int32)
+    y, x = first // extent.width, first % extent.width
+    for n in range(count):
+        oy, ox = extent.top + y, extent.left + x
+        bases[n] = image * extent.size + oy * extent.down + ox * extent.right
+        places[n] = oy * extent.line + ox * extent.pixel + extent.output
+        x += 1
+        if x == extent.width:
+            y, x = y + 1, 0
+    bases[count:] = bases[count - 1]
     ifmap, weights, offsets = product.ifmap, product.weights, product.offsets
     product.partial[image, block] = _gated(product, ifmap, bases, count, extent.rows)
     pairs = len(offsets)
@@ -282,25 +282,21 @@ def _multiply_block(product, extent, image, block, sources=SOURCES):
                 tile1(ifmap, bases, pixel, offsets, weights, start, pairs, sums)
                 height = np.int64(HEIGHT1)
             held = min(height, count - pixel)
-            _emit(product, extent, image, first + pixel, held, vector * LANES, width * LANES, sums)
+            _emit(product, extent, image, first, places[pixel : pixel + held], pixel, vector, width, sums)
             pixel += height
         vector += width
 
 
 @step
-def _emit(product, extent, image, first, count, column, width, sums):
+def _emit(product, extent, image, first, places, pixel, vector, width, sums):
     """Rows of a register tile go to the psum memory or are finished."""
-    meant = min(width, extent.columns - column)
+    column, pitch = vector * LANES, width * LANES
+    meant = min(pitch, extent.columns - column)
     stored, finished = product.stored[image], product.finished[image]
-    for n in range(count):
-        pixel = first + n
-        row = sums[n * width : n * width + meant]
-        kept = stored[pixel * extent.pitch + column :]
-        if extent.final:
-            y, x = extent.top + pixel // extent.width, extent.left + pixel % extent.width
-            out = finished[y * extent.line + x * extent.pixel + extent.output + column :]
-        else:
-            out = kept
+    for n in range(len(places)):
+        row = sums[n * pitch : n * pitch + meant]
+        kept = stored[(first + pixel + n) * extent.pitch + column :]
+        out = finished[places[n] + column :] if extent.final else kept
         if extent.continues:
             for c in range(meant):
                 out[c] = kept[c] + row[c]

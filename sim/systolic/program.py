@@ -6,7 +6,6 @@ define the order and the terms.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from math import prod
@@ -256,7 +255,7 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 
-_lowered: OrderedDict[tuple[object, ...], Program] = OrderedDict()
+_lowered: dict[tuple[object, ...], Program] = {}
 """Programs by all that they depend on, the latest last."""
 
 REMEMBERED = 64 << 20
@@ -274,10 +273,11 @@ def lower(layer: Conv, schedule: Schedule, l2_holds_all: bool = False) -> Progra
     if schedule.shape.dynamic:
         return _lower(layer, schedule, l2_holds_all)
     key = (schedule, l2_holds_all, layer.groups, _digest(layer.weight))
-    found = _lowered.pop(key, None) or _lower(layer, schedule, l2_holds_all)
-    _lowered[key] = found
-    while sum(program.beats.nbytes for program in _lowered.values()) > REMEMBERED and len(_lowered) > 1:
-        _lowered.popitem(last=False)
+    found = _lowered.get(key)
+    if found is None:
+        found = _lowered[key] = _lower(layer, schedule, l2_holds_all)
+        while len(_lowered) > 1 and sum(kept.beats.nbytes for kept in _lowered.values()) > REMEMBERED:
+            del _lowered[next(iter(_lowered))]
     return found
 
 

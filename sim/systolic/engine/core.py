@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -98,16 +99,15 @@ def _maps(token_ifmap: np.ndarray) -> Maps:
 
 
 def _layer(program: Program, eights: int) -> Layer:
-    masks = _masks(program)
+    acc, masked = program.schedule.accelerator, program.schedule.stream.masks
+    masks = _masks(acc.keep, acc.group) if masked else np.zeros((1, 8), np.int8)
     return Layer(
         chunks=program.chunks.view(np.recarray),
         visits=program.visits.view(np.recarray),
         words=_flat(program.beats),
         codebook=_flat(program.codebook),
         masks=masks,
-        mask_eights=masks.view(np.uint64)
-        if eights and program.schedule.stream.masks
-        else np.zeros((1, 1), np.uint64),
+        mask_eights=masks.view(np.uint64) if eights else np.zeros((1, 1), np.uint64),
         rom=program.rom,
     )
 
@@ -116,9 +116,8 @@ def _flat(beats: np.ndarray) -> np.ndarray:
     return np.append(beats.ravel(), np.uint64(0))
 
 
-def _masks(program: Program) -> np.ndarray:
-    acc = program.schedule.accelerator
-    if not program.schedule.stream.masks:
-        return np.zeros((1, 1), np.int8)
-    table = encoding.mask_table(acc.keep, acc.group)
-    return -(table[:, None] >> np.arange(acc.group, dtype=np.uint32) & 1).astype(np.int8)
+@cache
+def _masks(keep: int, group: int) -> np.ndarray:
+    """int8 [C(M, N), M]: -1 where a mask keeps an element."""
+    table = encoding.mask_table(keep, group)
+    return -(table[:, None] >> np.arange(group, dtype=np.uint32) & 1).astype(np.int8)

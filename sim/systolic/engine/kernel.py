@@ -13,10 +13,10 @@ from numba import prange
 from sim.kept import kept
 from sim.systolic.engine.compiled import SOURCES, step
 from sim.systolic.engine.counters import Cause
-from sim.systolic.engine.loader_step import load_rows, receive
+from sim.systolic.engine.loader_step import load
 from sim.systolic.engine.memory_step import bring_tiles, read_dram
 from sim.systolic.engine.sequencer_step import begin_slot, end_slot, stall_of_slot, waits_for
-from sim.systolic.engine.skip import play_alone
+from sim.systolic.engine.skip import meeting, sequence_alone
 from sim.systolic.engine.state import NEVER, Maps, Trace, hand_over, reset, take_over
 from sim.systolic.engine.token import clock_array, end_tokens, issue
 from sim.systolic.engine.values import compute
@@ -38,29 +38,32 @@ def run_core(p, layer, found, maps, acc, gated, trace, counters, sources=SOURCES
         sources: to be left out; see `compiled.SOURCES`.
     """
     core = reset(p, layer, maps, acc, gated, trace)
-    loader, sequencer = core.loader[0], core.sequencer[0]
+    sequencer = core.sequencer[0]
     alone = not p.registers and not p.pool and len(trace.cycles) == 0
     t = take_over(p, core, found)
     while True:
-        if p.registers:
-            clock_array(t, core)
-        end_slot(t, core)
-        if p.memory:
-            bring_tiles(t, p, core)
-            read_dram(t, p, core)
-        receive(t, p, core, counters)
-        rom_serves = load_rows(t, p, core, counters)
-        cause = np.int64(Cause.DRAIN)
-        if sequencer.drained == NEVER:
-            cause = _sequence(t, p, core, rom_serves, counters)
-        if t >= 0:
-            counters.spent[cause] += 1
-        loader.visible = loader.sent * p.port
-        if t == sequencer.drained:
-            break
-        t += 1
-        if alone:
-            t = play_alone(t, p, core, counters)
+        end = meeting(t, p, core) if alone else t
+        meets = end <= t
+        if meets:
+            end = t + 1
+            if p.registers:
+                clock_array(t, core)
+            end_slot(t, core)
+            if p.memory:
+                bring_tiles(t, p, core)
+                read_dram(t, p, core)
+        end, rom_serves = load(t, end, p, core, counters)
+        if meets:
+            cause = np.int64(Cause.DRAIN)
+            if sequencer.drained == NEVER:
+                cause = _sequence(t, p, core, rom_serves, counters)
+            if t >= 0:
+                counters.spent[cause] += 1
+            if t == sequencer.drained:
+                break
+        else:
+            sequence_alone(t, end, p, core, counters)
+        t = end
     counters.core_cycles = t + 1
     hand_over(t, p, core, found)
 

@@ -1,4 +1,4 @@
-"""One cycle of the weight loader (docs/timing.md section 3)."""
+"""Cycles of the weight loader (docs/timing.md section 3)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,30 @@ from sim.systolic.engine.compiled import step
 from sim.systolic.engine.decoding import Mode, decode_row, multipliers, nonzero, rom_cycles, signed_byte
 from sim.systolic.engine.state import NEVER
 from sim.systolic.engine.values import compute
+
+
+@step
+def load(t, end, p, core, counters):
+    """Cycles of the loader from t up to `end`, or to the end of a job, for which others wait.
+
+    Returns:
+        the first cycle not taken, and whether in the last one the ROM served a row once more.
+    """
+    loader, again = core.loader[0], False
+    while t < end:
+        if not loader.active:
+            begin = begins(p, core)
+            if begin > t:
+                t = min(begin, end)
+                continue
+        job = loader.job
+        _receive(t, p, core, counters)
+        again = _load_rows(t, p, core, counters)
+        loader.visible = loader.sent * p.port
+        t += 1
+        if loader.job != job:
+            break
+    return t, again
 
 
 @step
@@ -22,11 +46,11 @@ def begins(p, core):
 
 
 @step
-def receive(t, p, core, counters):
-    """A job begins when it can; a beat a cycle."""
+def _receive(t, p, core, counters):
+    """A job begins; a beat a cycle."""
     loader, layer = core.loader[0], core.layer
     job = loader.job
-    if not loader.active and t >= begins(p, core):
+    if not loader.active:
         loader.active = True
         if job >= 0:
             loader.free_at[job & p.banks - 1] = NEVER
@@ -42,7 +66,7 @@ def receive(t, p, core, counters):
 
 
 @step
-def load_rows(t, p, core, counters):
+def _load_rows(t, p, core, counters):
     """Writes a row and looks one up; returns whether the ROM serves the row at hand once more.
 
     A row is written in the cycle after its look-up, without loader registers in the same one.

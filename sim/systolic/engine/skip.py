@@ -1,7 +1,7 @@
 """Cycles in which each unit plays alone: none begins or ends what another one waits for.
 
-The rules of a cycle are those of the steps. Here is only how long nothing but them can happen: until then the loader
-takes its cycles one after the other, and the sequencer its slots.
+The rules of a cycle are those of the steps. Here is only until when units cannot meet: so long the loader takes its
+cycles one after the other, and then the sequencer its slots.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from sim.systolic.engine.compiled import step
 from sim.systolic.engine.counters import Cause
 from sim.systolic.engine.decoding import Mode
-from sim.systolic.engine.loader_step import begins, load_rows, receive
+from sim.systolic.engine.loader_step import begins
 from sim.systolic.engine.memory_step import acts
 from sim.systolic.engine.sequencer_step import begin_slot, count_fetches, end_slot, waits_for
 from sim.systolic.engine.state import NEVER
@@ -19,61 +19,42 @@ from sim.systolic.engine.token import end_tokens
 
 
 @step
-def play_alone(t, p, core, counters):
-    """Takes cycles from t on in which units do not meet; returns the first one after them."""
-    cause, end = _sequencer_alone(t, p, core)
+def meeting(t, p, core):
+    """The first cycle, t or later, in which units may meet."""
+    end = _sequencer_meets(t, p, core)
     if end > t and p.memory:
         end = min(end, acts(p, core))
-    if t < 0:
-        end = min(end, 0)
-    if end <= t:
-        return t
-    end = _load_alone(t, end, p, core, counters)
-    if core.sequencer[0].in_slot and core.sequencer[0].drained == NEVER:
-        _slots_alone(t, end, p, core, counters)
-    elif t >= 0:
-        counters.spent[cause] += end - t
-    return end
+    return min(end, 0) if t < 0 else end
 
 
 @step
-def _sequencer_alone(t, p, core):
-    """What a cycle goes to from t on, and the first cycle in which the sequencer and another unit may meet."""
+def _sequencer_meets(t, p, core):
+    """The same for the sequencer and any other unit."""
     sequencer, loader = core.sequencer[0], core.loader[0]
     if sequencer.drained != NEVER:
-        return np.int64(Cause.DRAIN), sequencer.drained
+        return sequencer.drained
     if not sequencer.in_slot:
-        cause, until = waits_for(t, p, core, False)
-        if cause == Cause.COMPUTE or (cause == Cause.WEIGHT and p.mode == Mode.ROM):
-            until = t
-        return cause, until
+        sequencer.stall, until = waits_for(t, p, core, False)
+        return t if sequencer.stall == Cause.WEIGHT and p.mode == Mode.ROM else until
     left = core.layer.chunks[sequencer.chunk].pixels - 1 - sequencer.pixel
     waiting = max(sequencer.tokens - sequencer.elapsed, 0) + left * sequencer.tokens
     if waiting == 0:
-        return np.int64(Cause.COMPUTE), t + sequencer.length - sequencer.elapsed
+        return t + sequencer.length - sequencer.elapsed
     if (loader.job - sequencer.chunk) & (p.banks - 1) == 0 and (loader.active or begins(p, core) < NEVER):
-        return np.int64(Cause.COMPUTE), t  # it must not write what tokens use: if it does, cycle by cycle
-    return np.int64(Cause.COMPUTE), t + waiting - 1
+        return t  # it must not write what tokens use: if it does, cycle by cycle
+    return t + waiting - 1
 
 
 @step
-def _load_alone(t, end, p, core, counters):
-    """The loader from t on, until `end` or until it ends a job; returns the first cycle that it has not taken."""
-    loader = core.loader[0]
-    while t < end:
-        if not loader.active:
-            begin = begins(p, core)
-            if begin > t:
-                t = min(begin, end)
-                continue
-        job = loader.job
-        receive(t, p, core, counters)
-        load_rows(t, p, core, counters)
-        loader.visible = loader.sent * p.port
-        t += 1
-        if loader.job != job:
-            break
-    return t
+def sequence_alone(t, end, p, core, counters):
+    """The sequencer from t up to `end`: it waits, or goes on with the slots of its chunk."""
+    sequencer = core.sequencer[0]
+    if sequencer.drained != NEVER:
+        counters.spent[Cause.DRAIN] += end - t
+    elif sequencer.in_slot:
+        _slots_alone(t, end, p, core, counters)
+    elif t >= 0:
+        counters.spent[sequencer.stall] += end - t
 
 
 @step

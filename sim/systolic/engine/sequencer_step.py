@@ -70,7 +70,8 @@ def begin_slot(p, core, counters):
         _begin_chunk(p, core, chunk)
     sequencer.in_slot = True
     sequencer.elapsed = 0
-    count_fetches(counters, chunk, pixel, pixel + 1, p)
+    if p.registers:
+        count_fetches(counters, chunk, pixel, pixel + 1, p)
     _set_length(p, core)
 
 
@@ -149,16 +150,22 @@ def vectors_inside(chunk, first, end, reuse, p):
     total, pixel = np.int64(0), np.int64(first)
     while pixel < end:
         row, column = pixel // chunk.width, pixel % chunk.width
+        lines = max((end - pixel) // chunk.width, 1) if column == 0 else np.int64(1)
         behind = min(np.int64(chunk.width), column + end - pixel)
         for position in range(chunk.position, chunk.position + chunk.D):
             ky, kx = position // p.kernel_x, position % p.kernel_x
-            y = (chunk.tile + row) * p.stride_y + ky * p.dilation_y - p.pad_y
             before = position + p.stride_x
             held = reuse and before // p.kernel_x == ky and before < chunk.position + chunk.D
-            if 0 <= y < p.height:
-                shift = kx * p.dilation_x - p.pad_x
-                start = max(chunk.left + column, -(shift // p.stride_x))
-                stop = chunk.left + (min(behind, 1) if held else behind)
-                total += max(min(stop, -((shift - p.width) // p.stride_x)) - start, 0)
-        pixel += behind - column
+            top, left = chunk.tile + row, chunk.left + column
+            right = chunk.left + (min(behind, 1) if held else behind)
+            total += _inside(top, top + lines, p.stride_y, ky * p.dilation_y - p.pad_y, p.height) * _inside(
+                left, right, p.stride_x, kx * p.dilation_x - p.pad_x, p.width
+            )
+        pixel += (behind - column) * lines
     return total
+
+
+@step
+def _inside(first, end, stride, shift, size):
+    """How many of the outputs read inside the map along an axis."""
+    return max(min(end, -((shift - size) // stride)) - max(first, -(shift // stride)), 0)

@@ -13,7 +13,7 @@ from sim.systolic.engine.counters import Cause
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.engine.loader_step import begins
 from sim.systolic.engine.memory_step import acts
-from sim.systolic.engine.sequencer_step import begin_slot, count_fetches, end_slot, waits_for
+from sim.systolic.engine.sequencer_step import begin_slot, end_slot, waits_for
 from sim.systolic.engine.state import NEVER
 from sim.systolic.engine.token import end_tokens
 
@@ -86,9 +86,8 @@ def _slots_alone(t, end, p, core, counters):
 def _equal_slots(t, end, p, core, counters):
     """Slots that begin in t and are as long as the next one: those inside a row but its last two; returns their end."""
     sequencer = core.sequencer[0]
-    chunk, first = core.layer.chunks[sequencer.chunk], sequencer.pixel
-    inside = chunk.width - 2 - first % chunk.width
-    slots = min(inside, (end - t) // sequencer.length)
+    width = np.int64(core.layer.chunks[sequencer.chunk].width)
+    slots = min(width - 2 - sequencer.pixel % width, (end - t) // sequencer.length)
     if slots <= 0:
         return t
     for n in range(slots):
@@ -97,5 +96,4 @@ def _equal_slots(t, end, p, core, counters):
     sequencer.issued += slots * sequencer.tokens
     counters.spent[Cause.COMPUTE] += slots * sequencer.tokens
     counters.spent[sequencer.stall] += slots * (sequencer.length - sequencer.tokens)
-    count_fetches(counters, chunk, first + 1, first + 1 + slots, p)
     return t + slots * sequencer.length

@@ -66,10 +66,10 @@ SEQUENCER = np.dtype(
     ],
     align=True,
 )
-"""The sequencer. Of a slot, `elapsed` of `length` cycles are over, and `tokens` of them issue one; `stall`
-is the cause of the others, and of cycles between slots in which units do not meet. Of the chunk's tokens `issued` have issued and `computed` are in the psums.
-`asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits for. Finished rows of the last two
-output groups have left at `sent_off`, `sent_off_before`."""
+"""The sequencer. Of a slot, `elapsed` of `length` cycles are over, and `tokens` of them issue one; `stall` is the
+cause of the others, and of cycles between slots in which units do not meet. Of the chunk's tokens `issued` have issued
+and `computed` are in the psums. `asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits for.
+Finished rows of the last two output groups have left at `sent_off`, `sent_off_before`."""
 
 ENTRY = np.dtype(_integers("s", "r", "position"))
 """Output group, channel group and kernel position of a WRF entry."""

@@ -9,6 +9,7 @@ import numpy as np
 from sim.systolic.engine import registers
 from sim.systolic.engine.compiled import step
 from sim.systolic.engine.decoding import multipliers
+from sim.systolic.engine.sequencer_step import count_fetches
 
 
 class Token(NamedTuple):
@@ -63,6 +64,9 @@ def compute_token(t, p, core, counters):
     tokens = sequencer.tokens
     token = _token(p, core, sequencer.computed // tokens, sequencer.computed % tokens)
     _count(p, core, token, counters)
+    if sequencer.computed % tokens == 0:
+        pixel = sequencer.computed // tokens
+        count_fetches(counters, core.layer.chunks[sequencer.chunk], pixel, pixel + 1, p)
     for image in range(len(core.ifmap)):
         vector = core.ifmap[image, token.y, token.x]
         _accumulate(p, core, image, token, vector)

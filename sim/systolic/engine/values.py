@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from sim.kept import kept
 from sim.systolic.engine.compiled import SOURCES, step, whole
 from sim.systolic.engine.decoding import multipliers
 from sim.systolic.engine.pairs import HEIGHTS, LANES, WIDEST, tile1, tile2, tile4
-from sim.systolic.engine.sequencer_step import vectors_inside
+from sim.systolic.engine.sequencer_step import count_fetches, vectors_inside
 from sim.systolic.engine.token import compute_token
 
 HEIGHT4, HEIGHT2, HEIGHT1 = HEIGHTS.get(4, 0), HEIGHTS[2], HEIGHTS[1]  # Numba cannot ask a dictionary
@@ -98,15 +98,17 @@ def compute(t, p, core, counters, sources=SOURCES):
             sequencer.computed += 1
 
 
-@whole
-def _compute_pixels(p, core, counters, first, end, sources=SOURCES):
+@njit(forceinline=True, error_model="numpy", _nrt=True)
+def _compute_pixels(p, core, counters, first, end):
     """All tokens of some pixels, of all images."""
     sequencer = core.sequencer[0]
     chunk = core.layer.chunks[sequencer.chunk]
-    A, runs = np.int64(chunk.A), np.int64(chunk.B * chunk.D)
+    A, runs = np.int64(chunk.A), sequencer.tokens // (chunk.A * chunk.U)
     columns = (A - 1) * p.columns + chunk.columns_tail
     vectors = -(-columns // LANES)
-    pairs = np.int64(chunk.D) * ((chunk.B - 1) * ((p.rows + 1) // 2) + (chunk.rows_tail + 1) // 2)
+    pairs = np.int64(0)
+    for n in range(runs):
+        pairs += (_rows(chunk, core.entries[n * A * chunk.U].r) + 1) // 2
     images, blocks = len(core.ifmap), -(-(end - first) // BLOCK)
     _, lines, across, channels = core.ifmap.shape
     product = Product(
@@ -172,25 +174,26 @@ def _count_pixels(p, core, counters, first, end):
         counters.l1_psum_write += pixels * columns * p.psum_words
     counters.vectors += pixels * chunk.B * chunk.D
     counters.arf_read += channels * vectors_inside(chunk, first, end, 0, p)
+    count_fetches(counters, chunk, first, end, p)
 
 
 @step
 def _gather(p, core, chunk, product, across, channels):
     """What the chunk's WRF words hold now, as a matrix; returns what zero weights gate in a pixel."""
-    A, U, B = np.int64(chunk.A), np.int64(chunk.U), np.int64(chunk.B)
+    A, U = np.int64(chunk.A), np.int64(chunk.U)
     bank = (core.sequencer[0].chunk & p.banks - 1) * (p.wrf_depth // p.banks)
     pair = zeros = np.int64(0)
-    for n in range(B * chunk.D):
-        r, position = n % B, n // B + chunk.position
-        ky, kx = position // p.kernel_x, position % p.kernel_x
-        rows = np.int64(chunk.rows_tail if r == B - 1 else chunk.rows)
+    for n in range(len(product.runs)):
+        entry = core.entries[n * A * U]
+        r, ky, kx = entry.r, entry.position // p.kernel_x, entry.position % p.kernel_x
+        rows = _rows(chunk, r)
         offset = (ky * p.dilation_y * across + kx * p.dilation_x) * channels + chunk.channel + r * p.rows
         product.runs[n, 0], product.runs[n, 1] = offset, rows
         for h in range((rows + 1) // 2):
             product.offsets[pair + h] = offset + 2 * h
         gates = product.gates[n * p.rows :]
         for k in range(A * U):
-            word, s = bank + n * A * U + k, k % A
+            word, s = bank + n * A * U + k, core.entries[n * A * U + k].s
             columns = np.int64(chunk.columns_tail if s == A - 1 else chunk.columns)
             used = multipliers(columns, p)
             for h in range(rows):
@@ -200,6 +203,12 @@ def _gather(p, core, chunk, product, across, channels):
             _place(product, core.wrf[word], pair, rows, s * p.columns, columns)
         pair += (rows + 1) // 2
     return zeros
+
+
+@step
+def _rows(chunk, r):
+    """Array rows with a channel in channel group r."""
+    return np.int64(chunk.rows_tail if r == chunk.B - 1 else chunk.rows)
 
 
 @step
@@ -264,7 +273,8 @@ def _multiply_block(product, extent, image, block, sources=SOURCES):
             y, x = y + 1, 0
     bases[count:] = bases[count - 1]
     ifmap, weights, offsets = product.ifmap, product.weights, product.offsets
-    product.partial[image, block] = _gated(product, ifmap, bases, count, extent.rows)
+    zeros = np.empty(len(product.gates), np.int32)
+    product.partial[image, block] = _gated(product, ifmap, bases, count, zeros, extent.rows)
     pairs = len(offsets)
     vectors = len(weights) // (pairs * 2 * LANES)
     vector = np.int64(0)
@@ -306,16 +316,16 @@ def _emit(product, extent, image, first, places, pixel, vector, width, sums):
 
 
 @step
-def _gated(product, ifmap, bases, count, rows):
-    """Multiplications with a zero activation and a weight that is none."""
-    total = np.int64(0)
+def _gated(product, ifmap, bases, count, zeros, rows):
+    """Multiplications with a zero activation and a weight that is none; `zeros` receives the zeros of each channel."""
+    zeros[:] = 0
     for n in range(count):
-        of_pixel = np.int32(0)
         for run in range(len(product.runs)):
-            start = bases[n] + product.runs[run, 0]
-            x = ifmap[start : start + product.runs[run, 1]]
-            gates = product.gates[run * rows : run * rows + len(x)]
-            for h in range(len(x)):
-                of_pixel += gates[h] if x[h] == 0 else np.int32(0)
-        total += of_pixel
+            start, channels = bases[n] + product.runs[run, 0], product.runs[run, 1]
+            x, found = ifmap[start : start + channels], zeros[run * rows : run * rows + channels]
+            for h in range(channels):
+                found[h] += np.int32(x[h] == 0)
+    total = np.int64(0)
+    for k in range(len(zeros)):
+        total += np.int64(zeros[k]) * product.gates[k]
     return total

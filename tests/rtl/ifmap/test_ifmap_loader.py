@@ -14,7 +14,7 @@ from rtl.geometry import Geometry
 from rtl.ifmap.ifmap_loader import IfmapLoader
 from sim.accelerator import Accelerator, load
 from sim.errors import InputError
-from sim.systolic.engine.sequencer_step import vectors_inside
+from sim.systolic.engine import sequencer_step
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16
@@ -343,30 +343,23 @@ def test_every_vector_in_its_cycle(name, changes, seeds):
     assert min(seen.values()) > 0, seen
 
 
-def test_the_engine_counts_the_same_accesses():
+def test_the_engine_counts_the_same_accesses(monkeypatch):
+    monkeypatch.setattr(sequencer_step, "_inside", sequencer_step._inside.py_func)
     acc = load("ews-8")
     rng = np.random.default_rng(3)
     chunks = [chunk for _ in range(12) for chunk in random_layer(rng, acc, 0)]
     for chunk in chunks:
         one = SimpleNamespace(
-            tile=0,
-            left=0,
-            width=chunk.width,
-            D=chunk.d,
-            position=chunk.ky * chunk.kernel_x + chunk.kx,
+            tile=0, left=0, width=chunk.width, D=chunk.d, position=chunk.ky * chunk.kernel_x + chunk.kx
         )
         geometry = {
             name: chunk.fields[name]
             for name in ("reuse", "kernel_x", "stride_y", "stride_x", "dilation_y", "dilation_x")
         }
         layer = SimpleNamespace(
-            pad_y=-chunk.y,
-            pad_x=-chunk.x,
-            height=chunk.lines,
-            width=chunk.line_pixels,
-            **geometry,
+            pad_y=-chunk.y, pad_x=-chunk.x, height=chunk.lines, width=chunk.line_pixels, **geometry
         )
-        vectors = vectors_inside.py_func(one, 0, chunk.pixels, layer.reuse, layer)
+        vectors = sequencer_step.vectors_inside.py_func(one, 0, chunk.pixels, layer.reuse, layer)
         assert vectors * chunk.b == sum(sum(chunk.fetches(pixel)) for pixel in range(chunk.pixels))
 
 

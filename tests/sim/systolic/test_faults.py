@@ -53,16 +53,26 @@ def _equal(folder: Path, name: str, text: str, fault: str) -> bool:
     ("name", "text", "fault"),
     [
         ("loader_step.py", "= loader.entry, loader.row, loader.u", "= loader.entry, 0, loader.u"),
-        ("loader_step.py", "core.layer.chunks[job], job & p.banks - 1", "core.layer.chunks[job], np.int64(0)"),
+        (
+            "loader_step.py",
+            "core.layer.chunks[job], job & p.banks - 1",
+            "core.layer.chunks[job], np.int64(0)",
+        ),
         # The loader writes words that tokens still use.
         ("loader_step.py", "max(begin, loader.free_at[job & p.banks - 1])", "begin"),
         # Tokens issue before all of their words are written.
-        ("loader_step.py", "    if look_up.last:\n        core.loader[0].full_at", "    if True:\n        core.loader[0].full_at"),
+        (
+            "loader_step.py",
+            "if look_up.last:\n        core.loader[0].full_at",
+            "if True:\n        core.loader[0].full_at",
+        ),
         ("values.py", "kx * p.dilation_x) * channels", "(kx + 1) % p.kernel_x * p.dilation_x) * channels"),
         ("values.py", "stored[(first + pixel + n) * extent.pitch", "stored[(first + pixel) * extent.pitch"),
-        ("sequencer_step.py", "sequencer.pixel == chunks[sequencer.chunk].pixels:", "sequencer.pixel >= chunks[sequencer.chunk].pixels - 1:"),
+        ("sequencer_step.py", "entry.r = e // (chunk.A * chunk.U) % chunk.B", "entry.r = 0"),
+        ("sequencer_step.py", "chunk.A * chunk.B * chunk.U * chunk.D\n", "chunk.A * chunk.U * chunk.D\n"),
+        ("sequencer_step.py", "entry.s = e % chunk.A", "entry.s = 0"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_shows(tmp_path, name, text, fault):
     assert not _equal(tmp_path, name, text, fault)
 

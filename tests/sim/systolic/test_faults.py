@@ -43,7 +43,12 @@ def _equal(folder: Path, name: str, text: str, fault: str) -> bool:
     # Without optimization Numba compiles in a fraction of the time.
     variables = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "kept"), "NUMBA_OPT": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN], env=os.environ | variables, check=True, capture_output=True, text=True
+        [sys.executable, "-c", RUN],
+        cwd=folder,  # which Python searches first
+        env=os.environ | variables,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.split() == ["True"]
 

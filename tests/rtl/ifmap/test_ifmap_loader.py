@@ -14,8 +14,7 @@ from rtl.geometry import Geometry
 from rtl.ifmap.ifmap_loader import IfmapLoader
 from sim.accelerator import Accelerator, load
 from sim.errors import InputError
-from sim.systolic.engine.counters import COUNTERS
-from sim.systolic.engine.sequencer_step import count_fetch
+from sim.systolic.engine import sequencer_step
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16
@@ -344,38 +343,24 @@ def test_every_vector_in_its_cycle(name, changes, seeds):
     assert min(seen.values()) > 0, seen
 
 
-def test_the_engine_counts_the_same_accesses():
+def test_the_engine_counts_the_same_accesses(monkeypatch):
+    monkeypatch.setattr(sequencer_step, "_inside", sequencer_step._inside.py_func)
     acc = load("ews-8")
     rng = np.random.default_rng(3)
     chunks = [chunk for _ in range(12) for chunk in random_layer(rng, acc, 0)]
     for chunk in chunks:
-        counters = np.zeros(1, COUNTERS).view(np.recarray)[0]
         one = SimpleNamespace(
-            tile=0,
-            left=0,
-            width=chunk.width,
-            B=chunk.b,
-            rows_tail=chunk.rows_tail,
-            D=chunk.d,
-            position=chunk.ky * chunk.kernel_x + chunk.kx,
+            tile=0, left=0, width=chunk.width, D=chunk.d, position=chunk.ky * chunk.kernel_x + chunk.kx
         )
         geometry = {
             name: chunk.fields[name]
             for name in ("reuse", "kernel_x", "stride_y", "stride_x", "dilation_y", "dilation_x")
         }
         layer = SimpleNamespace(
-            rows=acc.rows,
-            pad_y=-chunk.y,
-            pad_x=-chunk.x,
-            height=chunk.lines,
-            width=chunk.line_pixels,
-            **geometry,
+            pad_y=-chunk.y, pad_x=-chunk.x, height=chunk.lines, width=chunk.line_pixels, **geometry
         )
-        for pixel in range(chunk.pixels):
-            count_fetch.py_func(counters, one, pixel, layer)
-        accesses = sum(sum(chunk.fetches(pixel)) for pixel in range(chunk.pixels))
-        channels = (chunk.b - 1) * acc.rows + chunk.rows_tail
-        assert counters.l1_ifmap_read * chunk.b == accesses * channels
+        vectors = sequencer_step.vectors_inside.py_func(one, 0, chunk.pixels, layer.reuse, layer)
+        assert vectors * chunk.b == sum(sum(chunk.fetches(pixel)) for pixel in range(chunk.pixels))
 
 
 @pytest.mark.parametrize(

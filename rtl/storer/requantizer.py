@@ -60,8 +60,8 @@ class Requantizer(Block):
             addends[1].eq(tree.addend_1),
             product.eq(addends[0] + addends[1]),
             Cat(shift).eq(Cat(self.shift, shift[:2])),
-            shifted.eq(quotient(product, shift[2])),
-            y.eq(rounded(shifted, self.zero, self.low, self.high)),
+            shifted.eq(quotient(m, product, shift[2])),
+            y.eq(rounded(m, shifted, self.zero, self.low, self.high)),
         ]
         m.d.comb += [tree.digits.eq(digits), tree.factors.eq(total), self.total.eq(total), self.y.eq(y)]
         return m

@@ -64,8 +64,8 @@ class ResidualLane(Block):
             addends[0].eq(tree.addend_0),
             addends[1].eq(tree.addend_1),
             total.eq(addends[0] + addends[1]),
-            shifted.eq(quotient(total, self.shift)),
-            y.eq(rounded(shifted, self.zero, self.low, self.high)),
+            shifted.eq(quotient(m, total, self.shift)),
+            y.eq(rounded(m, shifted, self.zero, self.low, self.high)),
         ]
         m.d.comb += [
             tree.digits.eq(Cat(recoded(difference) for difference in differences)),

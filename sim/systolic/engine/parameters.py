@@ -19,6 +19,7 @@ class Parameters(NamedTuple):
     tile_rows: int
     tile_columns: int
     registers: int  # clock every register of the array
+    operand_stages: int  # from the issue of a token to the request of its vector
     latency: int
     release: int
     write_delay: int  # cycles from the look-up of a row to its write
@@ -80,6 +81,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         tile_rows=acc.tile_rows,
         tile_columns=acc.tile_columns,
         registers=int(registers),
+        operand_stages=acc.operand_stages,
         latency=acc.latency,
         release=acc.release,
         write_delay=max(0, acc.loader_stages - 1),

@@ -166,7 +166,7 @@ def reset(p, layer, x, acc, trace):
         bank_load=np.zeros(p.rom_banks, np.int64),
         prf=np.zeros((prf_words, p.columns), np.int32),
         stored=np.zeros((pixels * prf_words, p.columns), np.int32),
-        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words),
+        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words, p.operand_stages),
         entries=np.zeros(p.wrf_depth, ENTRY),
     )
 

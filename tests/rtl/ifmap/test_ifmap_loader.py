@@ -19,8 +19,7 @@ from sim.systolic.engine.sequencer_step import count_fetch
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16
-LAG = 3
-"""Cycles from the turn of a vector to its read, and from the issue of a token to its request."""
+LAG = 3  # from the turn of a vector to its read, and from the issue of a token to its request
 
 
 @dataclass
@@ -288,7 +287,6 @@ class Bench:
             request = rest == 0 and vector < chunks[number].d * chunks[number].b
             asks.append((number, slot_pixel, vector) if request else None)
             asked = asks.pop(0)
-
             for port, value in (
                 ("chunk_valid", valid),
                 ("load", loads),

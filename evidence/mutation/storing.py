@@ -75,11 +75,17 @@ class _Stages:
 def _requantizer(rng: np.random.Generator) -> Vectors:
     stages = _Stages({"zero": 4, "low": 4, "high": 4}, 5)
     before: int | None = None
-    for n in range(600):
+    for n in range(900):
         multiplier, shift = scale(rng)
         total = sum_near(rng, multiplier, shift)
         if chance(rng, 0.1):
             total = (-1 << 31, (1 << 31) - 1)[n % 2]
+        if chance(rng, 0.4):
+            # A single bit just above what the shifter keeps, or its lowest one below.
+            place = 10 + below(rng, 36)
+            multiplier = 1 << min(15, place)
+            total = (1 << place) // multiplier - below(rng, 2)
+            shift = place - 9 - below(rng, 2) if place > 10 else 1
         acc = signed(number(rng, 32), 32)
         zero = int(int8(rng, 1)[0])
         rounded = (total * multiplier + (1 << shift - 1) >> shift) + zero

@@ -71,6 +71,11 @@ def collect() -> Iterator[dict[str, Block]]:
         _kinds.reset(token)
 
 
+def exporting() -> bool:
+    """Inside `collect`: what is elaborated becomes Verilog."""
+    return _kinds.get() is not None
+
+
 def module_name(kind: str) -> str:
     return f"codeword_{kind}"
 

@@ -8,7 +8,7 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
-from rtl.array.array import Array
+from rtl.array.array import Array, delay
 from rtl.array.prf import Prf
 from rtl.block import Block, place
 from rtl.control.sequencer import CAUSES, Sequencer
@@ -26,7 +26,8 @@ class Core(Block):
     Function: jobs fill the WRF, chunks are run on it. A psum row (L values) leaves as `row` with
     `row_address`
         (pixel * A + s) and `psum_write` (to the psum group) or `finished` (to the storer).
-    Throughput: one token a cycle, LAT = Rv + Rh + 1 cycles from issue to row.
+    Throughput: one token a cycle, LAT cycles from issue to row; a token comes to the array `operand_stages` + 1 cycles
+        after its issue.
     Handshake: jobs and weight beats move when valid and ready. `load`, `chunk_*`, `starts`, `visit_end`,
     `ready`,
         `tile_missing`, `unit_loaded`, `unit_sent`: see the sequencer. `settled`: no row of the layer is on
@@ -99,7 +100,7 @@ class Core(Block):
         # In the order of EVENTS.
         m.d.comb += self.events.eq(
             Cat(
-                self.sequencer.request,
+                self.request,
                 self.loader.row_written,
                 self.loader.beat_accepted,
                 self.psum_read,
@@ -113,16 +114,7 @@ class Core(Block):
         """The sequencer's ports are the core's."""
         for name in ("load", "chunk_valid", "chunk", "ready", "tile_missing", "unit_loaded", "unit_sent"):
             m.d.comb += getattr(self.sequencer, name).eq(getattr(self, name))
-        for name in (
-            "chunk_ready",
-            "active",
-            "settled",
-            "starts",
-            "visit_end",
-            "unit_there",
-            "request",
-            "causes",
-        ):
+        for name in ("chunk_ready", "active", "settled", "starts", "visit_end", "unit_there", "causes"):
             m.d.comb += getattr(self, name).eq(getattr(self.sequencer, name))
 
     def _weights(self, m: Module, ahead: View) -> None:
@@ -151,12 +143,20 @@ class Core(Block):
     def _tokens(self, m: Module) -> None:
         """From the sequencer into the array."""
         array, loader, sequencer = self.array, self.loader, self.sequencer
+        lag = self.geometry.accelerator.operand_stages
+        issued = {
+            name: delay(
+                m, getattr(sequencer, name), lag, f"issued_{name}", reset_less=name in ("address", "lanes")
+            )
+            for name in ("request", "valid", "address", "tag", "lanes")
+        }
         m.d.comb += [
-            array.valid.eq(sequencer.valid),
-            array.address.eq(sequencer.address),
-            array.tag.eq(sequencer.tag),
+            self.request.eq(issued["request"]),
+            array.valid.eq(issued["valid"]),
+            array.address.eq(issued["address"]),
+            array.tag.eq(issued["tag"]),
             # Array rows without a channel take no part.
-            array.activation.eq(self.activation & Cat(bit.replicate(8) for bit in sequencer.lanes)),
+            array.activation.eq(self.activation & Cat(bit.replicate(8) for bit in issued["lanes"])),
             array.write_enable.eq(loader.write_enable),
             array.write_address.eq(loader.write_address),
             array.write_data.eq(loader.write_data),

@@ -19,6 +19,9 @@ from amaranth.utils import ceil_log2
 from sim.errors import InputError
 
 _kinds: ContextVar[dict[str, Block] | None] = ContextVar("kinds", default=None)
+_gated: ContextVar[bool] = ContextVar("gated", default=False)
+SCAN = "scan"
+"""Domain whose clock is the scan enable of the clock gates; every clocked module of a gated export has it."""
 
 
 class Block(wiring.Component):
@@ -52,6 +55,8 @@ def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Blo
     ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
     if block.clocked:
         ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
+        if gated():
+            ports["i_scan_enable"] = ClockSignal(SCAN)
     for port, member in block.signature.members.items():
         signal = getattr(block, port)
         signal.name = f"{name}_{port}"
@@ -61,14 +66,24 @@ def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Blo
 
 
 @contextmanager
-def collect() -> Iterator[dict[str, Block]]:
-    """Inside, `place` makes instances; the dict receives one block of each kind."""
+def collect(*, gated: bool = False) -> Iterator[dict[str, Block]]:
+    """Inside, `place` makes instances; the dict receives one block of each kind.
+
+    Args:
+        gated: registers that share an enable take their clock from a gate (`rtl.clocking`).
+    """
     kinds: dict[str, Block] = {}
-    token = _kinds.set(kinds)
+    tokens = _kinds.set(kinds), _gated.set(gated)
     try:
         yield kinds
     finally:
-        _kinds.reset(token)
+        _kinds.reset(tokens[0])
+        _gated.reset(tokens[1])
+
+
+def gated() -> bool:
+    """Whether clock gates are made: inside `collect(gated=True)`."""
+    return _gated.get()
 
 
 def module_name(kind: str) -> str:

@@ -58,20 +58,30 @@ class ClockGate(Block):
         return _GATE.format(name=module_name(self.kind))
 
 
-def gates(m: Module, name: str, enables: Value) -> Value:
-    """For each bit of `enables` what `take` needs: the clock behind a gate, or the enable itself."""
+def gates(m: Module, name: str, enables: Value, clock: Value | None = None) -> Value:
+    """For each bit of `enables` what `take` needs: the clock behind a gate, or the enable itself.
+
+    Args:
+        clock: of the gates, if it is not that of the module.
+    """
     if not gated():
         return enables
     clocks = Signal(len(enables), name=f"{name}_clk")
     for n in range(len(enables)):
         gate = place(m, f"{name}_gate_{n}" if len(enables) > 1 else f"{name}_gate", ClockGate())
         m.d.comb += [
-            gate.clk.eq(ClockSignal()),
+            gate.clk.eq(ClockSignal() if clock is None else clock),
             gate.enable.eq(enables[n]),
             gate.scan_enable.eq(ClockSignal(SCAN)),
             clocks[n].eq(gate.gated_clk),
         ]
     return clocks
+
+
+def word_clocks(m: Module, name: str, enable: Value, address: Value, depth: int) -> Value:
+    """A clock for each of `depth` words, in a gated export; without a write not even their gates have one."""
+    selected = Cat(address == n for n in range(depth))
+    return gates(m, f"{name}_word", selected, gates(m, name, enable))
 
 
 def take(m: Module, gate: Value, name: str, assignments: Sequence[Assign]) -> None:
@@ -105,7 +115,7 @@ class Words:
 
     def write(self, enable: Value, address: Value, data: Value) -> None:
         if gated():
-            self.write_by(gates(self._m, self._name, one_hot(enable, address, self.depth)), data)
+            self.write_by(word_clocks(self._m, self._name, enable, address, self.depth), data)
             return
         port = self._memory.write_port()
         self._m.d.comb += [port.en.eq(enable), port.addr.eq(address), port.data.eq(data)]
@@ -121,11 +131,6 @@ class Words:
         port = self._memory.read_port(domain="comb")
         self._m.d.comb += port.addr.eq(address)
         return port.data
-
-
-def one_hot(enable: Value, address: Value, depth: int) -> Value:
-    """`enable` at bit `address` of `depth` bits."""
-    return Cat(enable & (address == n) for n in range(depth))
 
 
 def _selected(words: Sequence[Value], address: Value) -> Value:

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, address_bits, check_positive, gated
-from rtl.clocking import gates, hold, one_hot
+from rtl.clocking import hold, word_clocks
 
 
 class Tile(Block):
@@ -40,7 +40,7 @@ class Tile(Block):
         if gated():
             # One gate a word for all PEs of a row: they are written together.
             self._clocks = [
-                gates(m, f"row_{row}", one_hot(self.write_enable[row], self.write_address, self.depth))
+                word_clocks(m, f"row_{row}", self.write_enable[row], self.write_address, self.depth)
                 for row in range(self.rows)
             ]
         psums = [self.psum_in.word_select(c, self.sum_bits) for c in range(self.columns)]

@@ -15,7 +15,7 @@ from typing import Any
 
 from rtl import verilog
 from rtl.block import module_name
-from rtl.synth import kinds, timing, yosys
+from rtl.synth import clock_gates, kinds, timing, yosys
 from rtl.synth.liberty import Library
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
@@ -160,15 +160,32 @@ def synthesize(accelerator: Accelerator, library: Library, *, component: str | N
             "component", component, f"{accelerator.name} has no such component", nearest(component, kinds)
         )
     top = verilog.TOP if component is None else module_name(component)
-    return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz)
+    return synthesize_modules(
+        texts, top, library, 1e9 / accelerator.clock_hz, gated=accelerator.clock_gating
+    )
 
 
-def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, period_ns: float) -> Synthesis:
+def synthesize_modules(
+    texts: Mapping[str, str], top: str, library: Library, period_ns: float, *, gated: bool = False
+) -> Synthesis:
     """Synthesizes the module `top` of Verilog texts, each module once.
 
     Memories become flip-flops; modules whose names begin with `codeword_sram` stay black boxes.
+
+    Args:
+        gated: registers with a common enable get a clock gate of the library, too.
+
+    Raises:
+        InputError: the texts have clock gates, and the library none.
     """
     texts = reached(texts, top)
+    if library.clock_gate is None and (gated or clock_gates.NAME in texts):
+        raise InputError(
+            "liberty",
+            library.name,
+            "lacks a clock-gating cell (latch_posedge) with its pins marked",
+            "add the library's other files, or set clock_gating = false",
+        )
     boxes = [name for name in texts if name.startswith(_BLACK_BOX)]
     mapped = [name for name in texts if name not in boxes]
     no_opensta = timing.problem(library)
@@ -177,7 +194,7 @@ def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, per
 
     def one(name: str) -> kinds.Mapped:
         bodies = {part: _body(texts[part]) for part in (name, *_parts(texts, name))}
-        return kinds.map_kind(bodies, name, library, period_ns, limits)
+        return kinds.map_kind(bodies, name, library, period_ns, limits, gated=gated)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         told = steps(pool.map(one, mapped), "mapping onto cells", len(mapped))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rtl.synth import yosys
+from rtl.synth import clock_gates, yosys
 from rtl.synth.liberty import Library
 from sim import caches
 
@@ -33,13 +33,20 @@ class Mapped:
     path_ns: float | None
 
 
-def map_kind(texts: Mapping[str, str], name: str, library: Library, period_ns: float, limits: str) -> Mapped:
+def map_kind(
+    texts: Mapping[str, str], name: str, library: Library, period_ns: float, limits: str, *, gated: bool = False
+) -> Mapped:
     """Maps the module `name`; the other texts are of the modules in it.
 
     Args:
         limits: abc's driving cell and load.
+        gated: registers with a common enable get a clock gate.
     """
-    script = _script(texts, name, library, period_ns)
+    if name == clock_gates.NAME:
+        gate = library.clock_gate
+        assert gate is not None
+        return Mapped(clock_gates.wrapper(gate), {gate.name: 1}, None)
+    script = _script(texts, name, library, period_ns, gated=gated)
     key = hashlib.sha256(repr((script, sorted(texts.items()), library.texts, limits, _tool())).encode())
     kept = caches.user("synth") / f"{key.hexdigest()[:32]}.json"
     if kept.exists():
@@ -67,7 +74,9 @@ def _run(texts: Mapping[str, str], name: str, library: Library, script: list[str
         )
 
 
-def _script(texts: Mapping[str, str], name: str, library: Library, period_ns: float) -> list[str]:
+def _script(
+    texts: Mapping[str, str], name: str, library: Library, period_ns: float, *, gated: bool
+) -> list[str]:
     given = " ".join(f"-liberty library_{number}.lib" for number in range(len(library.texts)))
     unused = "".join(f" -dont_use {cell.name}" for cell in library.cells.values() if not cell.usable)
     ties = []
@@ -79,6 +88,7 @@ def _script(texts: Mapping[str, str], name: str, library: Library, period_ns: fl
         *(f"read_verilog -lib {part}.v" for part in texts if part != name),
         # The mapper's own abc run follows; the generic one would only cost time and area.
         f"synth -noabc -booth -top {name}",
+        *(clock_gates.insertion(library.clock_gate) if gated and library.clock_gate else []),
         f"dfflibmap {given}{unused}",
         f"tee -q -o abc.log abc {given}{unused} -D {round(period_ns * 1000)} -constr limits.txt {name}",
         "setundef -zero",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from rtl.block import module_name
 from rtl.clocking import ClockGate
 from rtl.synth.liberty import Cell
 
 NAME = module_name(ClockGate.kind)
+RULES = "enables.v"
 LEAST = 4
 """Registers with a common enable that are worth a gate: it takes the area of as many multiplexers."""
 
@@ -25,10 +28,36 @@ def wrapper(cell: Cell) -> str:
     )
 
 
+def resets_as_data() -> str:
+    """Techmap rules: a register with enable and reset becomes one that the reset enables, too.
+
+    The pass that makes gates leaves registers with a reset alone.
+    """
+    rules = []
+    for reset, value, enable, over in product("PN", "01", "PN", ("", "C")):
+        resets = "R" if reset == "P" else "~R"
+        enables = "E" if enable == "P" else "~E"
+        taken = f"({resets}) ? 1'b{value} : D"
+        # In the kind with C the enable is asked before the reset.
+        opened = enables if over else f"{enables} | {resets}"
+        rules.append(
+            f"module \\$_SDFF{over}E_P{reset}{value}{enable}_ (input D, C, R, E, output Q);\n"
+            f"  \\$_DFFE_PP_ _TECHMAP_REPLACE_ (.D({taken}), .C(C), .E({opened}), .Q(Q));\n"
+            "endmodule\n"
+        )
+    return "".join(rules)
+
+
 def insertion(cell: Cell) -> list[str]:
-    """Yosys commands that gate the clock of registers with a common enable."""
+    """Yosys commands that gate the clock of registers with a common enable; RULES holds `resets_as_data`."""
     pins = cell.clock_gate
     assert pins is not None
     scan = f" -tie_lo {pins.scan}" if pins.scan else ""
     ports = f"{pins.enable}:{pins.clock}:{pins.output}"
-    return [f"clockgate -pos {cell.name} {ports}{scan} -min_net_size {LEAST}"]
+    return [
+        f"techmap -map {RULES}",
+        "simplemap",
+        "opt_merge",
+        "opt_clean",
+        f"clockgate -pos {cell.name} {ports}{scan} -min_net_size {LEAST}",
+    ]

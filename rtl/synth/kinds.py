@@ -47,7 +47,8 @@ def map_kind(
         assert gate is not None
         return Mapped(clock_gates.wrapper(gate), {gate.name: 1}, None)
     script = _script(texts, name, library, period_ns, gated=gated)
-    key = hashlib.sha256(repr((script, sorted(texts.items()), library.texts, limits, _tool())).encode())
+    given = (script, sorted(texts.items()), library.texts, limits, clock_gates.resets_as_data(), _tool())
+    key = hashlib.sha256(repr(given).encode())
     kept = caches.user("synth") / f"{key.hexdigest()[:32]}.json"
     if kept.exists():
         return Mapped(**json.loads(kept.read_text()))
@@ -64,6 +65,7 @@ def _run(texts: Mapping[str, str], name: str, library: Library, script: list[str
         yosys.write(texts, directory)
         yosys.write_library(library, directory)
         (directory / "limits.txt").write_text(limits)
+        (directory / clock_gates.RULES).write_text(clock_gates.resets_as_data())
         yosys.run(script, directory)
         found = json.loads((directory / "cells.json").read_text())["modules"]
         delays = _DELAY.findall((directory / "abc.log").read_text())

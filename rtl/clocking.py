@@ -100,6 +100,11 @@ def hold(m: Module, name: str, enable: Value, assignments: Sequence[Assign]) -> 
     take(m, gates(m, name, enable), f"{name}_gated", assignments)
 
 
+def isolate(operand: Value, active: Value) -> Value:
+    """An operand that is 0, in a gated export, where the result does not depend on it: nothing behind it toggles."""
+    return operand & active.replicate(len(operand)) if gated() else operand
+
+
 class Words:
     """A register file inside a block: `depth` words, written by one port, read by any number.
 

@@ -8,7 +8,7 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
-from rtl.array.array import Array
+from rtl.array.array import Array, delay, delays
 from rtl.array.prf import Prf
 from rtl.block import Block, place
 from rtl.control.sequencer import CAUSES, Sequencer
@@ -90,8 +90,8 @@ class Core(Block):
         place(m, "prf", self.prf)
         tag_layout = self.geometry.tag
         ahead, tag = View(tag_layout, self.array.tag_ahead), View(tag_layout, self.array.tag_out)
-        row_tag_bits = Signal(tag_layout.size)
-        m.d.sync += row_tag_bits.eq(self.array.tag_out)
+        row_valid = delays(m, tag.valid, 1, "row_valid")[1]
+        row_tag_bits = Cat(row_valid, delay(m, self.array.tag_out[1:], [tag.valid], "row_tag"))
         self._chunks(m)
         self._weights(m, ahead)
         self._tokens(m)

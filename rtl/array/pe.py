@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from rtl.array.wrf import Wrf, write_ports
 from rtl.block import Block, address_bits, check_positive, gated, place
+from rtl.clocking import isolate
 
 
 class Pe(Block):
@@ -37,12 +38,12 @@ class Pe(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=8))
+        weight = Signal(8)
         m.d.comb += [
             *(getattr(wrf, name).eq(getattr(self, name)) for name in write_ports(self.depth)),
             wrf.write_data.eq(self.write_data),
             wrf.read_address.eq(self.read_address),
-            self.psum_out.eq(
-                self.psum_in.as_signed() + self.activation.as_signed() * wrf.read_data.as_signed()
-            ),
+            weight.eq(isolate(wrf.read_data, self.activation.any())),
+            self.psum_out.eq(self.psum_in.as_signed() + self.activation.as_signed() * weight.as_signed()),
         ]
         return m

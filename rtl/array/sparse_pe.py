@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from rtl.array.demux import Demux
 from rtl.array.wrf import Wrf, write_ports
 from rtl.block import Block, address_bits, check_positive, gated, place
+from rtl.clocking import isolate
 
 
 class SparsePe(Block):
@@ -39,11 +40,13 @@ class SparsePe(Block):
         m = Module()
         wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=self.word_bits))
         demux = place(m, "demux", Demux(lanes=self.count))
+        weight = Signal(8)
         m.d.comb += [
             *(getattr(wrf, name).eq(getattr(self, name)) for name in write_ports(self.depth)),
             wrf.write_data.eq(self.write_data),
             wrf.read_address.eq(self.read_address),
-            demux.product.eq(self.activation.as_signed() * wrf.read_data[:8].as_signed()),
+            weight.eq(isolate(wrf.read_data[:8], self.activation.any())),
+            demux.product.eq(self.activation.as_signed() * weight.as_signed()),
             demux.position.eq(wrf.read_data[8:]),
             self.lanes.eq(demux.lanes),
         ]

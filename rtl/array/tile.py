@@ -69,10 +69,7 @@ class Tile(Block):
         if gated():
             m.d.comb += pe.write_clk.eq(self._clocks[row])
         else:
-            m.d.comb += [
-                pe.write_enable.eq(self.write_enable[row]),
-                pe.write_address.eq(self.write_address),
-            ]
+            m.d.comb += [pe.write_enable.eq(self.write_enable[row]), pe.write_address.eq(self.write_address)]
         m.d.comb += [
             pe.write_data.eq(self.write_data.word_select(word, self.word_bits)),
             pe.read_address.eq(self.address_in),

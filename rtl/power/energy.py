@@ -39,10 +39,12 @@ class Energy:
         clock: by instance: its clock pins, and their share of the clock net that drives them; of a clock
             gate all but its enable.
         leakage: by instance, mean over the run.
+        pulses: of clocks at flip-flops, all together.
     """
 
     netlist: Netlist
     cycles: int
+    pulses: int
     switching: np.ndarray
     internal: np.ndarray
     clock: np.ndarray
@@ -179,16 +181,24 @@ class EnergyModel:
             choices.by_instance(events, activity.probes)
             for choices in (self._internal, self._clock, self._leakage)
         )
+        flip_flops = 0
         for n, instance in enumerate(self.netlist.instances):
             for pin in instance.cell.inputs:
                 if self._is_clock(instance, pin):
                     edges = events[self._clock_event(instance.pins[pin])]
                     clock[n] += self._pin_load(instance, pin) * volts**2 * edges
+                    flip_flops += int(edges) if instance.cell.flip_flop else 0
         if self.netlist.clock is not None:
             switching[self.netlist.clock] = 0
         switching[list(self._pulses)] = 0
         return Energy(
-            self.netlist, activity.cycles, switching, internal, clock, leakage / max(1, activity.cycles)
+            self.netlist,
+            activity.cycles,
+            flip_flops,
+            switching,
+            internal,
+            clock,
+            leakage / max(1, activity.cycles),
         )
 
     def _pin_load(self, instance: Instance, pin: str) -> float:

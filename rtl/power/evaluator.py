@@ -168,7 +168,10 @@ class Evaluator:
         clock = state.clocked_on.pin
         if slots[clock] not in self.netlist.gated:
             return state.next_state
-        taken, kept = (Expression("pin", pin=clock), Expression("!", operands=(Expression("pin", pin=clock),)))
+        taken, kept = (
+            Expression("pin", pin=clock),
+            Expression("!", operands=(Expression("pin", pin=clock),)),
+        )
         return Expression(
             "|",
             operands=(

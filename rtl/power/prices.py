@@ -60,13 +60,18 @@ def prices(power: Mapping[str, Any]) -> str:
 
 def _everywhere(parts: Mapping[str, Any], source: str) -> list[str]:
     """Clock pins and leakage, whatever the component."""
-    clock = [part["clock_j_per_cycle"] / part["flip_flops"] for part in parts.values() if part["flip_flops"]]
+    # A pulse at a flip-flop with its share of the clock gates on the way.
+    clock = [
+        part["clock_j_per_cycle"] / part["clock_pulses_per_cycle"]
+        for part in parts.values()
+        if part["clock_pulses_per_cycle"]
+    ]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
     return [
         "[clock_pj_per_flip_flop]",
         f"value = {1e12 * sum(clock) / len(clock):.4g}",
         'label = "measured"',
-        f'source = "mean of components, clock pins of flip-flops, {source}"',
+        f'source = "mean of components, a pulse at the clock pin of a flip-flop and in its gates, {source}"',
         f'uncertainty = "{1e12 * min(clock):.3g} to {1e12 * max(clock):.3g} pJ; no clock tree"',
         "",
         "[leakage_mw_per_mm2]",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 from rtl.block import module_name
 from rtl.clocking import ClockGate
-from rtl.synth.liberty import Cell
+from rtl.synth.liberty import Cell, Library
 
 NAME = module_name(ClockGate.kind)
 RULES = "enables.v"
+_INSTANCE = re.compile(r"^[ \t]+(\w+)\s+(?:\\\S+\s+|[\w$]+\s*)\(([^;]*)\);", re.M)
 LEAST = 4
 """Registers with a common enable that are worth a gate: it takes the area of as many multiplexers."""
 
@@ -26,6 +28,23 @@ def wrapper(cell: Cell) -> str:
         f"  {cell.name} gate_ (.{pins.clock}(clk), .{pins.enable}(enable){scan}, .{pins.output}(gated_clk));\n"
         "endmodule\n"
     )
+
+
+def sinks(netlist: str, library: Library) -> int:
+    """Flip-flops and clock gates of a module that take its clock `clk` in every cycle, whatever happens."""
+    count = 0
+    for kind, connections in _INSTANCE.findall(netlist):
+        cell = library.cells.get(kind)
+        if kind == NAME:
+            clock = "clk"
+        elif cell and cell.clock_gate:
+            clock = cell.clock_gate.clock
+        elif cell and cell.flip_flop:
+            clock = cell.flip_flop.clocked_on.pin
+        else:
+            continue
+        count += f".{clock}(clk)" in connections
+    return count
 
 
 def resets_as_data() -> str:

@@ -38,6 +38,7 @@ class Component:
         parts: components directly in it, by kind.
         area: in the library's unit, um2 in all that we know.
         flip_flops, flip_flop_area: of them registers.
+        clock_sinks: registers and clock gates that the clock reaches in every cycle.
         path_ns: its longest path; None for a black box or where it has none.
         black_box: a memory that stays outside; it has no cells here.
     """
@@ -49,6 +50,7 @@ class Component:
     area: float
     flip_flops: int
     flip_flop_area: float
+    clock_sinks: int
     path_ns: float | None
     black_box: bool
 
@@ -97,6 +99,10 @@ class Synthesis:
         return sum(component.instances * component.flip_flops for component in self.components)
 
     @property
+    def clock_sinks(self) -> int:
+        return sum(component.instances * component.clock_sinks for component in self.components)
+
+    @property
     def cells(self) -> int:
         return sum(component.instances * sum(component.cells.values()) for component in self.components)
 
@@ -136,6 +142,7 @@ class Synthesis:
                     "area_um2": c.area,
                     "flip_flops": c.flip_flops,
                     "flip_flop_area_um2": c.flip_flop_area,
+                    "clock_sinks": c.clock_sinks,
                     "path_ns": c.path_ns,
                     "black_box": c.black_box,
                 }
@@ -160,9 +167,7 @@ def synthesize(accelerator: Accelerator, library: Library, *, component: str | N
             "component", component, f"{accelerator.name} has no such component", nearest(component, kinds)
         )
     top = verilog.TOP if component is None else module_name(component)
-    return synthesize_modules(
-        texts, top, library, 1e9 / accelerator.clock_hz, gated=accelerator.clock_gating
-    )
+    return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz, gated=accelerator.clock_gating)
 
 
 def synthesize_modules(
@@ -214,7 +219,7 @@ def synthesize_modules(
         library.name,
         period_ns,
         tuple(
-            _component(name, instances[name], cells[name], library, paths.get(name), name in boxes)
+            _component(name, instances[name], cells[name], library, paths.get(name), found.get(name))
             for name in texts
         ),
         "abc" if no_opensta else "opensta",
@@ -286,7 +291,7 @@ def _component(
     found: Mapping[str, int],
     library: Library,
     path_ns: float | None,
-    black_box: bool,
+    mapped: kinds.Mapped | None,
 ) -> Component:
     cells = {cell: count for cell, count in found.items() if cell in library.cells}
     parts = {part.removeprefix(_PREFIX): count for part, count in found.items() if part not in cells}
@@ -303,6 +308,7 @@ def _component(
         area(cells),
         sum(registers.values()),
         area(registers),
+        clock_gates.sinks(mapped.netlist, library) if mapped else 0,
         path_ns,
-        black_box,
+        mapped is None,
     )

@@ -34,7 +34,13 @@ class Mapped:
 
 
 def map_kind(
-    texts: Mapping[str, str], name: str, library: Library, period_ns: float, limits: str, *, gated: bool = False
+    texts: Mapping[str, str],
+    name: str,
+    library: Library,
+    period_ns: float,
+    limits: str,
+    *,
+    gated: bool = False,
 ) -> Mapped:
     """Maps the module `name`; the other texts are of the modules in it.
 

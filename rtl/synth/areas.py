@@ -76,7 +76,10 @@ COMPONENTS = {
 
 
 def synthesis(name: str, size: int, library: Library, *, gated: bool = False) -> Synthesis:
-    """A component at a size, with clock gates or enables; codebook RF and ROM banks in a loader are black boxes, whose area is apart."""
+    """A component at a size, with clock gates or enables.
+
+    Codebook RF and ROM banks in a loader are black boxes, whose area is apart.
+    """
     component = COMPONENTS[name]
     acc = accelerator.preset(f"{component.family}-{size}")
     block = component.block(acc)
@@ -99,7 +102,9 @@ def section(name: str, sizes: list[int], library: Library) -> str:
             found[units[-1]].append(synthesis(name, size, library, gated=True))
 
     def line(what: str, values: Callable[[Synthesis], float], which: int) -> list[str]:
-        texts = [f"{unit} = {values(kinds[which]):.6g}" for unit, kinds in found.items() if which < len(kinds)]
+        texts = [
+            f"{unit} = {values(kinds[which]):.6g}" for unit, kinds in found.items() if which < len(kinds)
+        ]
         return [f"{what} = {{ {', '.join(texts)} }}"] if texts else []
 
     return "\n".join(

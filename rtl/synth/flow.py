@@ -308,7 +308,7 @@ def _component(
         area(cells),
         sum(registers.values()),
         area(registers),
-        clock_gates.sinks(mapped.netlist, library) if mapped else 0,
+        clock_gates.sinks(mapped.netlist, library) if mapped and name != clock_gates.NAME else 0,
         path_ns,
         mapped is None,
     )

@@ -29,7 +29,9 @@ class Sized(Sourced):
 
     Attributes:
         unit: what its size is counted in.
-        um2, flip_flops: by size.
+        um2, flip_flops: by size, with enables.
+        gated_um2: with clock gates, empty where that was not synthesized.
+        sinks: flip-flops and clock gates that have the clock every cycle, with clock gates.
         valid: smallest and largest size.
         needs: accelerator fields that it holds for.
     """
@@ -37,6 +39,8 @@ class Sized(Sourced):
     unit: SizeUnit
     um2: dict[int, float]
     flip_flops: dict[int, int]
+    gated_um2: dict[int, float] = Field({})
+    sinks: dict[int, int] = Field({})
     valid: tuple[int, int]
     needs: Needs = Field({})
 
@@ -44,6 +48,8 @@ class Sized(Sourced):
     def _complete(self) -> Sized:
         if not self.um2 or set(self.um2) != set(self.flip_flops):
             raise ValueError("give um2 and flip_flops of the same sizes")
+        if set(self.gated_um2) != set(self.sinks) or not set(self.sinks) <= set(self.um2):
+            raise ValueError("give gated_um2 and sinks of the same sizes, each one of um2")
         if min(self.um2.values()) <= 0 or min(self.flip_flops.values()) < 0:
             raise ValueError("areas are positive, and flip_flops not negative")
         if len(self.um2) > 1 and not min(self.um2) <= self.valid[0] <= self.valid[1] <= max(self.um2):
@@ -54,11 +60,17 @@ class Sized(Sourced):
 
     def area(self, accelerator: Accelerator) -> Figure:
         """mm2 on an accelerator."""
-        return self._at(self.um2, accelerator).times(1e-6)
+        gated = accelerator.clock_gating and self.gated_um2
+        return self._at(self.gated_um2 if gated else self.um2, accelerator).times(1e-6)
 
     def registers(self, accelerator: Accelerator) -> Figure:
         """Flip-flops on an accelerator."""
         return self._at(self.flip_flops, accelerator)
+
+    def clock_sinks(self, accelerator: Accelerator) -> Figure:
+        """What takes the clock every cycle: with enables, or where gates were not synthesized, all flip-flops."""
+        gated = accelerator.clock_gating and self.sinks
+        return self._at(self.sinks if gated else self.flip_flops, accelerator)
 
     def _at(self, sizes: Mapping[int, float], accelerator: Accelerator) -> Figure:
         for field, wanted in self.needs.items():

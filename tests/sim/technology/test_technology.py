@@ -208,20 +208,25 @@ def test_energy_of_a_rom_is_a_band(write: Callable[..., str]) -> None:
 
 
 def test_a_gated_clock_by_hand(write: Callable[..., str]) -> None:
+    gates = "gated_um2 = { 256 = 5.0 }\nsinks = { 256 = 100 }"
     path = write(
         (f"value = 0.01\n{SOURCED}", f"value = 2.0\n{SOURCED}"),
-        ("256 = 1, 4096 = 2", "256 = 30000, 4096 = 30001"),
+        ("{ 256 = 1, 4096 = 2 }", f"{{ 256 = 30000, 4096 = 30001 }}\n{gates}"),
     )
     machine = accelerator.load("ews-cms-16", {"technology": path})
     found = technology.load(machine.technology)
-    assert isinstance(found, Synthesized)
-    # Flip-flops: 30000 + 400 + 800 + 2 + 100 + 10 + 65536 of the codebook. Of them in register files:
-    # 64 PEs x 16 words x 12 bits, 16 x 32 x 8, 16 x 16 x 32, 512 x 16 x 8.
-    others = 30000 + 400 + 800 + 2 + 100 + 10 + 65536 - 64 * 16 * 12 - 4096 - 8192 - 65536
+    # Without gates of their own: ARF 400, PRF 800, loader 2, storer 100, control 10; a gate for each of 512 codewords.
+    assert found.per_cycle(machine)["clock"].value == pytest.approx(2.0 * (100 + 1312 + 512))
     accesses = {"wrf": 1100, "mac": 1000, "prf": 50, "arf": 7, "crf": 16}
-    figure = found.gated_clock(machine, accesses, 10)
-    assert figure.value == pytest.approx(2.0 * (others * 10 + 100 * 12 + 50 * 32 + 7 * 8 + 16 * 8))
-    assert figure.label in ("derived", "fit", "assumed")
+    # Behind gates of the array: all but 64 PEs x 16 words x 12 bits have a pulse with a token.
+    array = 5 * (30000 - 100 - 64 * 16 * 12)
+    figure = found.clock_pulses(machine, accesses, 5, 10)
+    assert figure.value == pytest.approx(2.0 * (array + 100 * 12 + 50 * 32 + 7 * 8 + 16 * 8))
+    assert figure.label == "assumed"
+    without = accelerator.load("ews-cms-16", {"technology": path, "clock_gating": False})
+    assert found.clock_pulses(without, accesses, 5, 10).value == 0
+    assert found.per_cycle(without)["clock"].value == pytest.approx(2.0 * (30000 + 1312 + 65536))
+    assert found.areas(machine)["array"].value == pytest.approx(5e-6)
 
 
 def test_dram_by_type() -> None:

@@ -21,7 +21,8 @@ from sim.errors import InputError
 _kinds: ContextVar[dict[str, Block] | None] = ContextVar("kinds", default=None)
 _gated: ContextVar[bool] = ContextVar("gated", default=False)
 SCAN = "scan"
-"""Domain whose clock is the scan enable of the clock gates; every clocked module of a gated export has it."""
+"""Domain whose clock is the scan enable of clock gates; clocked modules of a gated export have it, but those of
+`Block.verilog`."""
 
 
 class Block(wiring.Component):
@@ -55,7 +56,7 @@ def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Blo
     ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
     if block.clocked:
         ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
-        if gated():
+        if gated() and block.verilog() is None:
             ports["i_scan_enable"] = ClockSignal(SCAN)
     for port, member in block.signature.members.items():
         signal = getattr(block, port)

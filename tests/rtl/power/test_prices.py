@@ -26,6 +26,7 @@ POWER = {
             "area_um2": 1000.0,
             "flip_flops": 10,
             "clock_j_per_cycle": clock,
+            "clock_pulses_per_cycle": 10,
             "leakage_w": 2e-6,
             "events": events,
         }

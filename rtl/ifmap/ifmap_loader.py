@@ -94,7 +94,8 @@ class IfmapLoader(Block):
         held = View(self.layout, held_bits)
         # `walk.chunk` is the chunk that is fetched from in this cycle.
         m.d.comb += walk.chunk.eq(Mux(walk.takes, self.chunk, held_bits))
-        m.d.sync += held_bits.eq(walk.chunk)
+        with m.If(walk.takes):
+            m.d.sync += held_bits.eq(self.chunk)
         self._order(m, walk, held)
         self._fetch(m, walk, window, arf, held)
         self._give(m, window, arf, held)
@@ -155,12 +156,9 @@ class IfmapLoader(Block):
                 )
             ),
         ]
-        m.d.sync += [
-            arrives.eq(walk.step),
-            in_tile.eq(walk.in_tile),
-            upper.eq(walk.upper),
-            target.eq(window.store_address),
-        ]
+        m.d.sync += arrives.eq(walk.step)
+        with m.If(walk.step):
+            m.d.sync += [in_tile.eq(walk.in_tile), upper.eq(walk.upper), target.eq(window.store_address)]
 
     def _give(self, m: Module, window: ArfWindow, arf: Arf, held: View) -> None:
         """The vectors of the slot; the loader may fetch from the next chunk already."""
@@ -168,7 +166,8 @@ class IfmapLoader(Block):
         for field in ("b", "d", "kx", "kernel_x"):
             kept = Signal.like(held[field], name=f"given_{field}")
             layout[field] = Mux(self.starts, held[field], kept)
-            m.d.sync += kept.eq(layout[field])
+            with m.If(self.starts):
+                m.d.sync += kept.eq(held[field])
         segments = place(
             m, "segments", Segments(words=window.columns, extent_bits=len(held.b), kernel_bits=len(held.kx))
         )

@@ -32,6 +32,8 @@ class Sized(Sourced):
         um2, flip_flops: by size, with enables.
         gated_um2: with clock gates, empty where that was not synthesized.
         sinks: flip-flops and clock gates that have the clock every cycle, with clock gates.
+        reached: flip-flops behind gates that a cycle can reach, of the words of a register file one; without
+            it all behind gates.
         valid: smallest and largest size.
         needs: accelerator fields that it holds for.
     """
@@ -41,6 +43,7 @@ class Sized(Sourced):
     flip_flops: dict[int, int]
     gated_um2: dict[int, float] = Field({})
     sinks: dict[int, int] = Field({})
+    reached: dict[int, int] = Field({})
     valid: tuple[int, int]
     needs: Needs = Field({})
 
@@ -48,7 +51,9 @@ class Sized(Sourced):
     def _complete(self) -> Sized:
         if not self.um2 or set(self.um2) != set(self.flip_flops):
             raise ValueError("give um2 and flip_flops of the same sizes")
-        if set(self.gated_um2) != set(self.sinks) or not set(self.sinks) <= set(self.um2):
+        if set(self.gated_um2) != set(self.sinks) or not set(self.reached) <= set(self.sinks) <= set(
+            self.um2
+        ):
             raise ValueError("give gated_um2 and sinks of the same sizes, each one of um2")
         if min(self.um2.values()) <= 0 or min(self.flip_flops.values()) < 0:
             raise ValueError("areas are positive, and flip_flops not negative")
@@ -71,6 +76,13 @@ class Sized(Sourced):
         """What takes the clock every cycle: with enables, or where gates were not synthesized, all flip-flops."""
         gated = accelerator.clock_gating and self.sinks
         return self._at(self.sinks if gated else self.flip_flops, accelerator)
+
+    def behind_gates(self, accelerator: Accelerator) -> Figure:
+        """Flip-flops behind gates that can have a pulse in one cycle."""
+        if self.reached and accelerator.clock_gating:
+            return self._at(self.reached, accelerator)
+        sinks, every = self.clock_sinks(accelerator), self.registers(accelerator)
+        return every if every.value is None else every.times(1 - (sinks.value or 0) / max(1, every.value))
 
     def _at(self, sizes: Mapping[int, float], accelerator: Accelerator) -> Figure:
         for field, wanted in self.needs.items():

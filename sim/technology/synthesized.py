@@ -133,11 +133,11 @@ class Synthesized(Strict):
         nothing = Figure(0.0, "counted", "no clock gates")
         if not acc.clock_gating:
             return nothing
-        registers, sinks = self._parts(acc, "registers"), self._parts(acc, "clock_sinks")
-        known = total(registers | sinks)
+        parts = self._parts(acc, "behind_gates")
+        known = total(parts)
         if known.value is None:
             return known
-        behind = {name: (registers[name].value or 0) - (sinks[name].value or 0) for name in registers}
+        behind = {name: part.value or 0.0 for name, part in parts.items()}
         if not any(behind.values()):
             return nothing
         held = acc.multipliers * acc.wrf_depth * _wrf_bits(acc)
@@ -194,7 +194,7 @@ class Synthesized(Strict):
         }
 
     def _parts(
-        self, accelerator: Accelerator, what: Literal["area", "registers", "clock_sinks"]
+        self, accelerator: Accelerator, what: Literal["area", "registers", "clock_sinks", "behind_gates"]
     ) -> dict[str, Figure]:
         """mm2, flip-flops, or what has the clock every cycle, of what consists of cells."""
         acc, area = accelerator, self.area
@@ -211,16 +211,14 @@ class Synthesized(Strict):
         }
         if acc.weights.loads_codebook:
             size = acc.codebook_entries * acc.codeword_length
-            found["crf"] = (
-                area.crf.area(size, acc.columns // acc.codeword_length)
-                if what == "area"
-                else Figure(
-                    # A gate for each codeword.
-                    acc.codebook_entries if what == "clock_sinks" and acc.clock_gating else 8 * size,
-                    "counted",
-                    "bits of the codebook, or its clock gates",
-                )
-            )
+            # A gate for each codeword.
+            bits, gates = 8 * size, acc.codebook_entries if acc.clock_gating else 8 * size
+            found["crf"] = {
+                "area": area.crf.area(size, acc.columns // acc.codeword_length),
+                "registers": Figure(bits, "counted", "bits of the codebook"),
+                "clock_sinks": Figure(gates, "counted", "clock gates of the codebook, or its bits"),
+                "behind_gates": Figure(bits, "counted", "bits of the codebook"),
+            }[what]
         return found
 
     def clock_limit(self, accelerator: Accelerator) -> Figure:

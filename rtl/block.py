@@ -87,6 +87,11 @@ def gated() -> bool:
     return _gated.get()
 
 
+def exporting() -> bool:
+    """Inside `collect`: what is elaborated becomes Verilog."""
+    return _kinds.get() is not None
+
+
 def module_name(kind: str) -> str:
     return f"codeword_{kind}"
 

@@ -56,8 +56,8 @@ def engines(name: str, seconds: int, cycles: int) -> list[list[str]]:
         "reachability": [[f"pdr -T {seconds}"]],
         # Equal registers first; nothing else may be left.
         "correspondence": [["orpos", "scorr", f"{way} -T {seconds}"] for way in ("pdr", "dprove")],
-        # Three cycles without a counterexample are the base of the step over two.
-        "induction": [["orpos", "bmc3 -F 3"], ["orpos", "ind -F 2 -C 0"]],
+        # Four cycles without a counterexample are the base of the step over three.
+        "induction": [["orpos", "bmc3 -F 4"], ["orpos", "ind -F 3 -C 0"]],
         "bounded": [[f"bmc3 -F {cycles} -T {seconds}"]],
     }[name]
 

@@ -27,7 +27,15 @@ from rtl.ifmap.arf import Arf
 from rtl.weights.loader import Loader
 from sim.accelerator import load
 
-_TINY = {"rows": 2, "columns": 2, "tile_rows": 1, "tile_columns": 1, "wrf_depth": 2, "prf_depth": 2, "requant_lanes": 2}
+_TINY = {
+    "rows": 2,
+    "columns": 2,
+    "tile_rows": 1,
+    "tile_columns": 1,
+    "wrf_depth": 2,
+    "prf_depth": 2,
+    "requant_lanes": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,9 @@ def prove_gates(gates: Gates, *, late: bool = False) -> str:
 def result(gates: Gates) -> Result:
     """Outcome of the proof and of its false twin."""
     started = time.monotonic()
-    return Result(f"gates: {gates.name}", prove_gates(gates), prove_gates(gates, late=True), time.monotonic() - started)
+    return Result(
+        f"gates: {gates.name}", prove_gates(gates), prove_gates(gates, late=True), time.monotonic() - started
+    )
 
 
 def _texts(block: Block, *, gated: bool) -> str:
@@ -118,7 +128,9 @@ def _miter(block: Block) -> str:
         lines.append(f"  wire [{width - 1}:0] plain_{name}, gated_{name};")
         checks.append(f"    if (!clk) assert (plain_{name} == gated_{name});")
     instances = [
-        f"  {prefix}_{block.kind} {kind} ({', '.join([*ports, *scan, *(f'.{name}({kind}_{name})' for name in outputs)])});"
+        f"  {prefix}_{block.kind} {kind} ("
+        + ", ".join([*ports, *scan, *(f".{name}({kind}_{name})" for name in outputs)])
+        + ");"
         for kind, prefix, scan in (
             ("plain", module_name("").rstrip("_"), []),
             ("gated", "gated", [".scan_enable(1'b0)"]),

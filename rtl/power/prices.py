@@ -44,12 +44,6 @@ def prices(power: Mapping[str, Any]) -> str:
     both = {what: (arf["arf_read"][what] + arf["arf_write"][what]) / 2 for what in ("mean_j", "error_mean")}
     lines += _price("energy.arf", both, 1, f"mean of a read and a write, {source}")
     lines += _price_by_size(
-        "energy.crf",
-        "codebook_entries",
-        _sizes(parts, "codebook_", "crf_read"),
-        f"codebook RF, a read by one port; writes at the same price, {source}",
-    )
-    lines += _price_by_size(
         "energy.rom",
         "rom_bank_bytes",
         _sizes(parts, _ROM, "rom_read"),

@@ -20,7 +20,6 @@ from rtl.geometry import Geometry
 from rtl.ifmap.arf import Arf
 from rtl.storer.storer import Storer
 from rtl.synth import Library, Synthesis, read, synthesize_modules
-from rtl.weights.codebook import Codebook
 from rtl.weights.loader import Loader
 from rtl.weights.rom_bank import RomBank
 from sim import accelerator
@@ -84,10 +83,9 @@ def synthesis(name: str, size: int, library: Library, *, gated: bool = False) ->
     acc = accelerator.preset(f"{component.family}-{size}")
     block = component.block(acc)
     texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(block, gated=gated).items()}
-    for kind in (Codebook.kind, RomBank.kind):
-        # Modules of that name stay outside.
-        inside, outside = module_name(kind), module_name(f"sram_{kind}")
-        texts = {name.replace(inside, outside): text.replace(inside, outside) for name, text in texts.items()}
+    # Modules of that name stay outside.
+    inside, outside = module_name(RomBank.kind), module_name(f"sram_{RomBank.kind}")
+    texts = {name.replace(inside, outside): text.replace(inside, outside) for name, text in texts.items()}
     return synthesize_modules(texts, module_name(block.kind), library, 1e9 / acc.clock_hz, gated=gated)
 
 

@@ -191,25 +191,14 @@ def synthesize_modules(
             "lacks a clock-gating cell (latch_posedge) with its pins marked",
             "add the library's other files, or set clock_gating = false",
         )
-    boxes = [name for name in texts if name.startswith(_BLACK_BOX)]
-    mapped = [name for name in texts if name not in boxes]
     no_opensta = timing.problem(library)
-    load_ff = _FANOUT * 1e15 * sum(library.driver.pins[pin].capacitance for pin in library.driver.inputs)
-    limits = f"set_driving_cell {library.driver.name}\nset_load {load_ff}\n"
-
-    def one(name: str) -> kinds.Mapped:
-        bodies = {part: _body(texts[part]) for part in (name, *_parts(texts, name))}
-        return kinds.map_kind(bodies, name, library, period_ns, limits, gated=gated)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        told = steps(pool.map(one, mapped), "mapping onto cells", len(mapped))
-        found = dict(zip(mapped, told, strict=True))
+    found = map_modules(texts, library, period_ns, gated=gated)
     cells = {name: found[name].cells if name in found else {} for name in texts}
     paths = {name: kind.path_ns for name, kind in found.items() if kind.path_ns is not None}
     if not no_opensta:
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                paths = _paths(Path(scratch), found, cells, period_ns, library, load_ff)
+                paths = _paths(Path(scratch), found, cells, period_ns, library, output_load(library))
         except timing.TimingError as error:
             no_opensta = str(error)
     netlist = "\n".join(kind.netlist for kind in found.values())
@@ -226,6 +215,28 @@ def synthesize_modules(
         netlist,
         no_opensta,
     )
+
+
+def output_load(library: Library) -> float:
+    """What an output drives, fF."""
+    driver = library.driver
+    return _FANOUT * 1e15 * sum(driver.pins[pin].capacitance for pin in driver.inputs)
+
+
+def map_modules(
+    texts: Mapping[str, str], library: Library, period_ns: float, *, gated: bool = False
+) -> dict[str, kinds.Mapped]:
+    """Every module but black boxes on cells, by name; `gated`: registers with a common enable get a clock gate."""
+    mapped = [name for name in texts if not name.startswith(_BLACK_BOX)]
+    limits = f"set_driving_cell {library.driver.name}\nset_load {output_load(library)}\n"
+
+    def one(name: str) -> kinds.Mapped:
+        bodies = {part: _body(texts[part]) for part in (name, *_parts(texts, name))}
+        return kinds.map_kind(bodies, name, library, period_ns, limits, gated=gated)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        told = steps(pool.map(one, mapped), "mapping onto cells", len(mapped))
+        return dict(zip(mapped, told, strict=True))
 
 
 def reached(texts: Mapping[str, str], top: str) -> dict[str, str]:
@@ -260,7 +271,7 @@ def _paths(
 ) -> dict[str, float]:
     """OpenSTA's longest path of each module; it reads only what is in it."""
     for name, kind in found.items():
-        (directory / f"{name}.mapped.v").write_text(kind.netlist)
+        (directory / f"{name}.mapped.v").write_text(timing.plain(kind.netlist))
     tops = {name: [f"{part}.mapped.v" for part in _instances(cells, name) if part in found] for name in found}
     return timing.longest_paths(
         directory,

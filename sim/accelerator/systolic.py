@@ -276,8 +276,8 @@ class Accelerator(BaseModel):
 
     @property
     def loader_stages(self) -> int:
-        """Cycles from a beat to the row it completes: look-up and write."""
-        return 2 if self.edge_registers else 0
+        """Cycles from a beat to the row it completes: look-up, masks behind a codebook memory, write."""
+        return 2 + self.weights.loads_codebook if self.edge_registers else 0
 
     @property
     def multipliers_per_codeword(self) -> int:

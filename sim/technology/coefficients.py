@@ -108,27 +108,6 @@ class Sized(Sourced):
         )
 
 
-class RegisterFile(Sourced):
-    """Codebook RF: um2 = bytes * (cell + port * ports), within ranges."""
-
-    cell_um2: float = Field(gt=0)
-    port_um2: float = Field(gt=0)
-    bytes: tuple[int, int]
-    ports: tuple[int, int]
-
-    def area(self, size: int, ports: int) -> Figure:
-        """mm2 of `size` bytes with read ports."""
-        for value, (low, high), what in ((size, self.bytes, "bytes"), (ports, self.ports, "read ports")):
-            if not low <= value <= high:
-                return missing(f"measured for {low} to {high} {what}, not {value}")
-        return Figure(
-            1e-6 * size * (self.cell_um2 + self.port_um2 * ports),
-            "fit",
-            f"fit to {self.source}",
-            self.uncertainty,
-        )
-
-
 class Rom(Sourced):
     """Codebook ROM as a band: logic of random contents below, SRAM of the same size above.
 

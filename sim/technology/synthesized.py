@@ -12,13 +12,13 @@ from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError
 from sim.formats import named
 from sim.technology import dram, memory
-from sim.technology.banks import Bank, buffer_banks, l1_banks, l2_banks, rom_bank
-from sim.technology.coefficients import Price, RegisterFile, Rom, Sized, Sourced
+from sim.technology.banks import Bank, buffer_banks, codebook_bank, l1_banks, l2_banks, rom_bank
+from sim.technology.coefficients import Price, Rom, Sized, Sourced
 from sim.technology.memory import Sram
 from sim.technology.provenance import Figure, Strict, missing, total
 
-Access = Literal["arf", "wrf", "prf", "crf", "rom", "mac"]
-"""Priced by the file; L1, L2 and DRAM are priced by memory tables."""
+Access = Literal["arf", "wrf", "prf", "rom", "mac"]
+"""Priced by the file; codebook, L1, L2 and DRAM are priced by memory tables."""
 
 
 class _Memory(Sourced):
@@ -56,7 +56,6 @@ class _Areas(Strict):
     arf: Sized
     prf: Sized
     loader: dict[str, Sized]
-    crf: RegisterFile
     rom: Rom
     storer: Sized
     control: Sized
@@ -113,6 +112,7 @@ class Synthesized(Strict):
             "dram": dram.energy(accelerator.dram or self.dram),
             "l2": self._byte(l2_banks(accelerator)),
             "l1": self._byte([l1[0], l1[-1]], "; map and psum banks alike often"),
+            "crf": self._byte([codebook_bank(accelerator)]),
         } | found
 
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
@@ -125,9 +125,9 @@ class Synthesized(Strict):
         """pJ of the pulses behind clock gates.
 
         Register files: what an access writes, that is a WRF word (accesses beside those of the multipliers
-        are writes), a psum in the PRF and in the row behind it, a byte in the ARF or behind it, a byte of
-        codebook or behind it. Array: the registers of each tile that a token passes. Other registers behind
-        gates, for which nothing is counted, have the share `clock_active` of all pulses.
+        are writes), a psum in the PRF and in the row behind it, a byte in the ARF or behind it. Array: the
+        registers of each tile that a token passes. Other registers behind gates, for which nothing is
+        counted, have the share `clock_active` of all pulses.
         """
         acc = accelerator
         nothing = Figure(0.0, "counted", "no clock gates")
@@ -144,7 +144,7 @@ class Synthesized(Strict):
         edges = (
             _wrf_bits(acc) * (accesses["wrf"] - accesses["mac"])
             + 32 * accesses["prf"]
-            + 8 * (accesses["arf"] + accesses["crf"])
+            + 8 * accesses["arf"]
             + max(0, behind["array"] - held) * tokens
         )
         others = sum(behind[name] for name in ("loader", "storer", "control"))
@@ -166,6 +166,8 @@ class Synthesized(Strict):
             total(self._parts(accelerator, "area")), self.leakage_mw_per_mm2.figure(accelerator)
         )
         banks = [*l1_banks(accelerator), *l2_banks(accelerator), *buffer_banks(accelerator)]
+        if accelerator.weights.loads_codebook:
+            banks.append(codebook_bank(accelerator))
         return {
             "leakage": total(
                 {
@@ -187,6 +189,8 @@ class Synthesized(Strict):
         if acc.weights.universal:
             bank = rom_bank(acc)
             found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
+        if acc.weights.loads_codebook:
+            found["crf"] = self._bank_area([codebook_bank(acc)])
         return found | {
             "buffers": self._bank_area(buffer_banks(acc)),
             "l1": self._bank_area(l1_banks(acc)),
@@ -205,21 +209,10 @@ class Synthesized(Strict):
             for name, (known, kind) in chosen.items()
         }
         parts |= {"arf": area.arf, "prf": area.prf, "storer": area.storer, "control": area.control}
-        found = {
+        return {
             name: part if isinstance(part, Figure) else getattr(part, what)(acc)
             for name, part in parts.items()
         }
-        if acc.weights.loads_codebook:
-            size = acc.codebook_entries * acc.codeword_length
-            # A gate for each codeword.
-            bits, gates = 8 * size, acc.codebook_entries if acc.clock_gating else 8 * size
-            found["crf"] = {
-                "area": area.crf.area(size, acc.columns // acc.codeword_length),
-                "registers": Figure(bits, "counted", "bits of the codebook"),
-                "clock_sinks": Figure(gates, "counted", "clock gates of the codebook, or its bits"),
-                "behind_gates": Figure(bits, "counted", "bits of the codebook"),
-            }[what]
-        return found
 
     def clock_limit(self, accelerator: Accelerator) -> Figure:
         return Figure(self.clock.max_hz, self.clock.label, self.clock.source, self.clock.uncertainty)

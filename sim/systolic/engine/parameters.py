@@ -21,7 +21,7 @@ class Parameters(NamedTuple):
     registers: int  # clock every register of the array
     latency: int
     release: int
-    registered: int  # loader stages are clocked
+    write_delay: int  # cycles from the look-up of a row to its write
     port: int
     wrf_depth: int
     banks: int  # of the WRF: 2 where loading overlaps computing
@@ -82,7 +82,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         registers=int(registers),
         latency=acc.latency,
         release=acc.release,
-        registered=int(acc.edge_registers),
+        write_delay=max(0, acc.loader_stages - 1),
         port=acc.weight_port_bits,
         wrf_depth=acc.wrf_depth,
         banks=2 if schedule.overlap else 1,

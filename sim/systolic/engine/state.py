@@ -104,7 +104,8 @@ class Core(NamedTuple):
         layer, ifmap: what is run, int8 [H', W', C'].
         finished: int32 [OH * OW * K], receives the finished psums.
         trace: receives every emitted row while there is room.
-        loader, look_up, memory, sequencer: LOADER, LOOK_UP, MEMORY, SEQUENCER [1].
+        loader, memory, sequencer: LOADER, MEMORY, SEQUENCER [1].
+        look_up: LOOK_UP [2], of the last cycle and of the one before.
         job_there, map_there, tile_there, visit_end: int64, the cycle from which weights of a chunk and
             the map of a visit are in L2 and its tile in L1, and in which the visit has ended.
         wrf, zeros: int8 [depth, H, L], and int32 [depth, H], zero weights among the multipliers used.
@@ -152,7 +153,7 @@ def reset(p, layer, x, acc, trace):
         finished=acc.reshape(-1),
         trace=trace,
         loader=np.zeros(1, LOADER),
-        look_up=np.zeros(1, LOOK_UP),
+        look_up=np.zeros(2, LOOK_UP),
         memory=np.zeros(1, MEMORY),
         sequencer=np.zeros(1, SEQUENCER),
         job_there=np.full(len(chunks) + 1, NEVER, np.int64),

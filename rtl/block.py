@@ -45,8 +45,13 @@ class Block(wiring.Component):
         return None
 
 
-def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Block:
-    """Puts a block into `m`; its ports are then driven and read as usual. `reset` resets it too."""
+def place(
+    m: Module, name: str, block: Block, reset: Value | None = None, clock: Value | None = None
+) -> Block:
+    """Puts a block into `m`; its ports are then driven and read as usual. `reset` resets it too.
+
+    `clock`: of the block in an export, if not that of the module; otherwise it makes no difference.
+    """
     kinds = _kinds.get()
     if kinds is None:
         m.submodules[name] = block if reset is None else ResetInserter(reset)(block)
@@ -55,7 +60,10 @@ def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Blo
         raise RuntimeError(f"{name}: another {block.kind} has other ports; its kind must tell them apart")
     ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
     if block.clocked:
-        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
+        ports |= {
+            "i_clk": ClockSignal() if clock is None else clock,
+            "i_rst": ResetSignal() if reset is None else ResetSignal() | reset,
+        }
         if gated() and block.verilog() is None:
             ports["i_scan_enable"] = ClockSignal(SCAN)
     for port, member in block.signature.members.items():

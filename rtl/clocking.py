@@ -100,6 +100,11 @@ def hold(m: Module, name: str, enable: Value, assignments: Sequence[Assign]) -> 
     take(m, gates(m, name, enable), f"{name}_gated", assignments)
 
 
+def place_idle(m: Module, name: str, block: Block, busy: Value) -> Block:
+    """Places a block whose registers make no difference but in cycles with `busy`: only these end with its clock."""
+    return place(m, name, block, clock=gates(m, name, busy) if gated() else None)
+
+
 def isolate(operand: Value, active: Value) -> Value:
     """An operand that is 0, in a gated export, where the result does not depend on it: nothing behind it toggles."""
     return operand & active.replicate(len(operand)) if gated() else operand

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import product
 
 from rtl.block import module_name
@@ -28,6 +29,21 @@ def wrapper(cell: Cell) -> str:
         f"  {cell.name} gate_ (.{pins.clock}(clk), .{pins.enable}(enable){scan}, .{pins.output}(gated_clk));\n"
         "endmodule\n"
     )
+
+
+def always_clocked(netlists: Mapping[str, str], top: str) -> set[str]:
+    """Modules that an instance chain gives the clock of `top` without a gate."""
+    found, pending = set(), [top]
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += [
+                kind
+                for kind, connections in _INSTANCE.findall(netlists[name])
+                if kind in netlists and ".clk(clk)" in connections
+            ]
+    return found
 
 
 def sinks(netlist: str, library: Library) -> int:

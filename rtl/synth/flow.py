@@ -201,6 +201,7 @@ def synthesize_modules(
                 paths = _paths(Path(scratch), found, cells, period_ns, library, output_load(library))
         except timing.TimingError as error:
             no_opensta = str(error)
+    clocked = clock_gates.always_clocked({name: kind.netlist for name, kind in found.items()}, top)
     netlist = "\n".join(kind.netlist for kind in found.values())
     instances = _instances(cells, top)
     return Synthesis(
@@ -208,7 +209,9 @@ def synthesize_modules(
         library.name,
         period_ns,
         tuple(
-            _component(name, instances[name], cells[name], library, paths.get(name), found.get(name))
+            _component(
+                name, instances[name], cells[name], library, paths.get(name), found.get(name), name in clocked
+            )
             for name in texts
         ),
         "abc" if no_opensta else "opensta",
@@ -303,6 +306,7 @@ def _component(
     library: Library,
     path_ns: float | None,
     mapped: kinds.Mapped | None,
+    clocked: bool,
 ) -> Component:
     cells = {cell: count for cell, count in found.items() if cell in library.cells}
     parts = {part.removeprefix(_PREFIX): count for part, count in found.items() if part not in cells}
@@ -319,7 +323,7 @@ def _component(
         area(cells),
         sum(registers.values()),
         area(registers),
-        clock_gates.sinks(mapped.netlist, library) if mapped and name != clock_gates.NAME else 0,
+        clock_gates.sinks(mapped.netlist, library) if mapped and clocked and name != clock_gates.NAME else 0,
         path_ns,
         mapped is None,
     )

@@ -24,7 +24,6 @@ from rtl.block import Block, module_name
 from rtl.bus.fifo import Fifo
 from rtl.clocking import ClockGate
 from rtl.ifmap.arf import Arf
-from rtl.weights.loader import Loader
 from sim.accelerator import load
 
 _TINY = {
@@ -65,7 +64,6 @@ GATES = (
         fast=False,
     ),
     Gates("array", lambda: Array(accelerator=load("ews-4", _TINY)), fast=False),
-    Gates("loader", lambda: Loader(accelerator=load("ews-4", {})), engine="bounded", steps=12, fast=False),
 )
 
 

@@ -44,10 +44,10 @@ def run(task: Task) -> None:
         "flow every register with an enable. `clock` is what no gate keeps the clock from, and counted pulses "
         "behind the gates; columns of their own say what the same machine takes without gates "
         "(`clock_gating = false`). sky130hd was not synthesized with gates.",
-        "MVQ prints 2.3x less energy for EWS-CMS than for EWS, and half the array. Our netlists, both gated, give less, "
-        "since a multiplier with its demultiplexer and WRF costs more than one without, and clock, storer and L1 are alike "
-        "in both; without gates the ratio at 64x64 is beyond 2.3x only because the ungated WRF of EWS is four times as "
-        "large. Half of the storer's lanes' flip-flops are counted as clocked, an assumption.",
+        "MVQ prints 2.3x less energy for EWS-CMS than for EWS, and half the array. Our netlists, both gated, give "
+        "less, since a multiplier with its demultiplexer and WRF costs more than one without, and clock, storer and "
+        "L1 are alike in both; without gates the ratio at 64x64 is beyond 2.3x only because the ungated WRF of EWS "
+        "is four times as large. Half of the storer's lanes' flip-flops are counted as clocked, an assumption.",
         "![Energy by component](technologies.png)",
         *(_network(network, found) for network in NETWORKS),
         _areas(found),

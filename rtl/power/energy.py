@@ -208,7 +208,7 @@ class EnergyModel:
         cell = instance.cell
         if cell.clock_gate:
             return pin == cell.clock_gate.clock
-        return bool(cell.flip_flop) and pin in cell.flip_flop.clocked_on.pins
+        return bool(cell.flip_flop) and pin in cell.flip_flop.clocked_on.pins  # type: ignore[union-attr]
 
     def _clock_event(self, net: int) -> int:
         """Pulses of a clock."""

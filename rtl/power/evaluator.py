@@ -147,7 +147,7 @@ class Evaluator:
                 assert function is not None  # checked when the netlist was read
                 gates.expression(function, slots, instance.pins[pin])
         sampled = [
-            gates.expression(self._next(instance.cell.flip_flop, slots), slots)
+            gates.expression(self._next(instance.cell.flip_flop, slots), slots)  # type: ignore[arg-type]
             for instance, slots in zip(registers, inside, strict=True)
         ]
         questions = _Program(gates.slots)

@@ -172,7 +172,7 @@ def test_every_net_toggles_as_in_icarus(name, tmp_path):
 
 
 def test_a_wrong_gate_shows(tmp_path):
-    found = mapped("masks")
+    found = mapped("prf")
     top, text = flat(found, tmp_path)
     netlist = flatten(text, top, library(MINI))
     stimulus = random_stimulus(netlist, 60, 1)

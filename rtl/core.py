@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
-from rtl.array.array import Array, delay
+from rtl.array.array import Array, delay, delays
 from rtl.array.prf import Prf
 from rtl.block import Block, place
 from rtl.control.sequencer import CAUSES, Sequencer
@@ -91,8 +91,8 @@ class Core(Block):
         place(m, "prf", self.prf)
         tag_layout = self.geometry.tag
         ahead, tag = View(tag_layout, self.array.tag_ahead), View(tag_layout, self.array.tag_out)
-        row_tag_bits = Signal(tag_layout.size)
-        m.d.sync += row_tag_bits.eq(self.array.tag_out)
+        row_valid = delays(m, tag.valid, 1, "row_valid")[1]
+        row_tag_bits = Cat(row_valid, delay(m, self.array.tag_out[1:], [tag.valid], "row_tag"))
         self._chunks(m)
         self._weights(m, ahead)
         self._tokens(m)
@@ -144,19 +144,20 @@ class Core(Block):
         """From the sequencer into the array."""
         array, loader, sequencer = self.array, self.loader, self.sequencer
         lag = self.geometry.accelerator.operand_stages
-        issued = {
-            name: delay(
-                m, getattr(sequencer, name), lag, f"issued_{name}", reset_less=name in ("address", "lanes")
-            )
-            for name in ("request", "valid", "address", "tag", "lanes")
-        }
+        valids = delays(m, sequencer.valid, lag, "issued_valid")
+        tags = delays(m, sequencer.tag[0], lag, "issued_tag_valid")
+        address, lanes = (
+            delay(m, getattr(sequencer, name), valids[:lag], f"issued_{name}")
+            for name in ("address", "lanes")
+        )
+        tag = delay(m, sequencer.tag[1:], tags[:lag], "issued_tag")
         m.d.comb += [
-            self.request.eq(issued["request"]),
-            array.valid.eq(issued["valid"]),
-            array.address.eq(issued["address"]),
-            array.tag.eq(issued["tag"]),
+            self.request.eq(delays(m, sequencer.request, lag, "issued_request")[-1]),
+            array.valid.eq(valids[-1]),
+            array.address.eq(address),
+            array.tag.eq(Cat(tags[-1], tag)),
             # Array rows without a channel take no part.
-            array.activation.eq(self.activation & Cat(bit.replicate(8) for bit in issued["lanes"])),
+            array.activation.eq(self.activation & Cat(bit.replicate(8) for bit in lanes)),
             array.write_enable.eq(loader.write_enable),
             array.write_address.eq(loader.write_address),
             array.write_data.eq(loader.write_data),

@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from rtl.array.array import delay
+from rtl.array.array import delays
 from rtl.block import Block, address_bits, check_positive
 from rtl.ifmap.segments import KINDS
 
@@ -57,8 +57,11 @@ class ArfWindow(Block):
             *(self._window(m, f"head_{kind}", bits_for(self.columns)) for kind in range(KINDS)), strict=True
         )
         stored, new_head = self._ring(m, "store", Mux(self.full, 0, Array(heads)[self.store_segment]))
-        planes = delay(m, planes, self.lag, "read_planes")
-        given = Array(delay(m, head, self.lag, f"read_head_{kind}") for kind, head in enumerate(heads))
+        planes = delays(m, planes, self.lag, "read_planes", reset_less=True)[-1]
+        given = Array(
+            delays(m, head, self.lag, f"read_head_{kind}", reset_less=True)[-1]
+            for kind, head in enumerate(heads)
+        )
         read, _ = self._ring(m, "read", given[self.read_segment])
         plane = ~next_planes.bit_select(stored, 1)
         m.d.comb += [

@@ -7,7 +7,7 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
-from rtl.array.array import delay
+from rtl.array.array import delay, delays
 from rtl.block import Block, place
 from rtl.geometry import Geometry
 from rtl.ifmap.arf import Arf
@@ -96,7 +96,8 @@ class IfmapLoader(Block):
         held = View(self.layout, held_bits)
         # `walk.chunk` is the chunk that is fetched from in this cycle.
         m.d.comb += walk.chunk.eq(Mux(walk.takes, self.chunk, held_bits))
-        m.d.sync += held_bits.eq(walk.chunk)
+        with m.If(walk.takes):
+            m.d.sync += held_bits.eq(self.chunk)
         self._order(m, walk, held)
         self._fetch(m, walk, window, arf)
         self._give(m, window, arf, held)
@@ -158,13 +159,16 @@ class IfmapLoader(Block):
                 )
             ),
         ]
-        m.d.sync += [
-            arrives.eq(walk.reads),
-            in_tile.eq(walk.in_tile),
-            zero.eq(walk.zero),
-            upper.eq(walk.upper),
-            target.eq(delay(m, window.store_address, self.accelerator.operand_stages, "target")),
-        ]
+        stores = delays(m, walk.step, self.accelerator.operand_stages, "stores")
+        address = delay(m, window.store_address, stores[:-1], "target")
+        m.d.sync += arrives.eq(walk.reads)
+        with m.If(walk.reads):
+            m.d.sync += [
+                in_tile.eq(walk.in_tile),
+                zero.eq(walk.zero),
+                upper.eq(walk.upper),
+                target.eq(address),
+            ]
 
     def _give(self, m: Module, window: ArfWindow, arf: Arf, held: View) -> None:
         """The vectors of the slot; the loader may fetch from the next chunk already."""
@@ -174,14 +178,15 @@ class IfmapLoader(Block):
             kept = Signal.like(held[field], name=f"given_{field}")
             now = Signal.like(kept, name=f"given_{field}_now")
             m.d.comb += now.eq(Mux(self.starts, held[field], kept))
-            m.d.sync += kept.eq(now)
-            layout[field] = delay(m, now, lag, f"given_{field}", reset_less=False)
+            with m.If(self.starts):
+                m.d.sync += kept.eq(held[field])
+            layout[field] = delays(m, now, lag, f"given_{field}")[-1]
         segments = place(
             m, "segments", Segments(words=window.columns, extent_bits=len(held.b), kernel_bits=len(held.kx))
         )
         m.d.comb += [getattr(segments, field).eq(value) for field, value in layout.items()]
         m.d.comb += [
-            segments.restart.eq(delay(m, self.starts, lag, "starts", reset_less=False)),
+            segments.restart.eq(delays(m, self.starts, lag, "starts")[-1]),
             segments.step.eq(self.request & window.read_end),
             window.read.eq(self.request),
             window.read_segment.eq(segments.segment),

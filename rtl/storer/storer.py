@@ -12,6 +12,7 @@ from amaranth.utils import bits_for, ceil_log2
 from rtl import packets
 from rtl.block import Block, place
 from rtl.bus.fifo import Fifo
+from rtl.clocking import place_idle
 from rtl.geometry import PSUM_BITS, Geometry
 from rtl.packets import WORD_ADDRESS_BITS, WORD_BITS
 from rtl.storer.finished_rows import ENTRY, FinishedRows
@@ -119,7 +120,8 @@ class Storer(Block):
         stripes = place(m, "unit_buffer", self.stripes)
         place(m, "row_places", self.places)
         place(m, "row_intake", self.intake)
-        lanes = place(m, "lanes", self.lanes)
+        lanes, busy = self.lanes, Signal()
+        place_idle(m, "lanes", lanes, busy)
         place(m, "row_entries", self.entries)
         stripe = View(self.layout, stripes.unit)
         is_pass = Signal()
@@ -129,6 +131,8 @@ class Storer(Block):
         self._connect(m, is_pass, result, now)
         writes = self._enter(m, stripe, result, now)
 
+        # Something is in the lanes; a pass keeps its total there.
+        m.d.comb += busy.eq((stripes.unit_valid & is_pass) | Cat(write.valid for write in writes).any())
         # The packet of what entered last.
         held = Signal(self.layout.size, reset_less=True)
         issued = View(self.layout, held)
@@ -205,7 +209,10 @@ class Storer(Block):
                 enters.handed.eq(stripe.a),
                 enters.due.eq(intake.arrival + stripe.store + (STORER_STAGES - 1)),
             ]
-        m.d.sync += [older.eq(younger) for younger, older in pairwise(writes)]
+        for younger, older in pairwise(writes):
+            m.d.sync += older.valid.eq(0)
+            with m.If(younger.valid):
+                m.d.sync += older.eq(younger)
         return writes
 
     def _pass(self, m: Module, is_pass: Signal) -> Value:

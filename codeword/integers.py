@@ -100,7 +100,8 @@ def compress(
         show: called with the plan: layer, d, k, bits a weight.
         report: called after every epoch with its number, mean loss and seconds.
         options: fields of the method's configuration by name, in place of `config`: k=64, epochs=2; for a module
-            those of `algos.compressing.compress` too: loss, train, include, exclude, layers, quantize, compared.
+            those of `algos.compressing.compress` too: loss, train, include, exclude, layers, quantize, compared,
+            judged.
 
     Raises:
         InputError: unknown names, bad values, NaN weights, or the extra `algos` is not installed.

@@ -17,6 +17,7 @@ from sim.saved import document
 
 if TYPE_CHECKING:
     from algos.frontend.compare import Comparison
+    from algos.judging import Judgement
     from sim.network import Network
 
 Output = Annotated[Path, typer.Option("--output", "-o", help=".safetensors network to write")]
@@ -166,6 +167,7 @@ def compress(
         accuracy = f"; {quality['accuracy']:.2%} of {quality['test_images']:,} test images"
         return Answer(document("compress", fields | quality), notes=[_storage(output, quality) + accuracy])
     found: list[Comparison] = []
+    judged: list[Judgement] = []
     with redirect_stdout(sys.stderr):
         module = models.trainable(model, threads)
         samples = models.samples(model, data, preprocess, grey)
@@ -179,6 +181,7 @@ def compress(
             exclude=exclude,
             quantize=quantizing,
             compared=found.append,
+            judged=judged.append,
             **train,
             **shown,
             **given,
@@ -186,8 +189,10 @@ def compress(
     artifact.save(net, output)
     quality = api.storage(net)
     trained = api.fine_tuning(method, given) if not train else {"fine_tuning_epochs": 0, "precision": None}
-    fields = document("compress", _fields(net, output, found) | trained | quality)
-    return Answer(fields, _tensors(found, whole), [_summary(net, output), _storage(output, quality)])
+    agreement = asdict(judged[0]) if judged else {}
+    fields = document("compress", _fields(net, output, found) | trained | quality | agreement)
+    notes = [_summary(net, output), _storage(output, quality), *map(str, judged)]
+    return Answer(fields, _tensors(found, whole), notes)
 
 
 def _refuse_of_modules(model: str, given: dict[str, Any]) -> None:

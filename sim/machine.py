@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from sim.errors import InputError, nearest
-from sim.results import Counted, Simulation
+from sim.results import Counted, Simulation, Totals
 
 if TYPE_CHECKING:
     from sim.cost import Prices
@@ -28,6 +28,18 @@ Family = Callable[[int, int], dict[str, object]]
 """Fields of a preset, by rows and columns."""
 
 
+class Job(NamedTuple):
+    """A network on a machine, to be counted.
+
+    Attributes:
+        key: of all that its totals depend on; empty where nobody knows.
+        totals: counts it; raises InputError where the machine cannot run a layer.
+    """
+
+    key: bytes
+    totals: Callable[[], Totals]
+
+
 class Machine(ABC):
     """A kind of machine.
 
@@ -36,12 +48,14 @@ class Machine(ABC):
         description: the class of its descriptions, a pydantic model that is a `Description`.
         families: presets by name, `FAMILY-S` or `FAMILY-HxL`.
         sizes: smallest and largest number of rows and columns of a preset.
+        objectives: of the mapping.
     """
 
     kind: ClassVar[str]
     description: ClassVar[type[Any]]
     families: ClassVar[Mapping[str, Family]]
     sizes: ClassVar[tuple[int, int]]
+    objectives: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def count(
@@ -65,6 +79,10 @@ class Machine(ABC):
         Raises:
             InputError: the machine cannot run a layer.
         """
+
+    def job(self, network: Network | Sequence[Shape], accelerator: Any, objective: str = "edp") -> Job:
+        """What `count` says of a network in all, to be counted later, or never, if its key is known."""
+        return Job(b"", lambda: _added(self.count(network, accelerator, objective=objective)))
 
     @abstractmethod
     def prices(self, accelerator: Any) -> Prices:
@@ -99,6 +117,13 @@ class Machine(ABC):
         Raises:
             InputError: the machine cannot run a layer of this network, or has no such depth.
         """
+
+
+def _added(counted: Counted) -> Totals:
+    layers = counted.layers
+    accesses = {what: sum(layer.accesses[what] for layer in layers) for what in layers[0].accesses}
+    cycles = sum(layer.total_cycles for layer in layers)
+    return Totals(sum(layer.macs for layer in layers), cycles, accesses, counted.mapping_gap)
 
 
 def machine(kind: str) -> Machine:

@@ -50,6 +50,26 @@ class LayerCounts:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """A network on a machine by its closed form, all layers together.
+
+    Attributes:
+        cycles, accesses: of one pass, as those of `LayerCounts`.
+        mapping_gap: as in `Counted`.
+    """
+
+    macs: int
+    cycles: int
+    accesses: dict[str, int]
+    mapping_gap: float = 0.0
+
+    @property
+    def counts(self) -> LayerCounts:
+        """As if it were one layer; nobody knows its cycles by cause."""
+        return LayerCounts("total", self.macs, {"compute": self.cycles}, self.accesses)
+
+
+@dataclass(frozen=True)
 class Counted:
     """A network on a machine by its closed form.
 

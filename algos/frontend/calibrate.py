@@ -54,10 +54,12 @@ class Histogram:
     """How often a tensor takes which values. Bins double their width when a value lies beyond them.
 
     Attributes:
+        name: of the tensor, for errors.
         low, high: the smallest and the largest value seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "activation") -> None:
+        self.name = name
         self.low, self.high = math.inf, -math.inf
         self._width = 0.0
         self._counts: np.ndarray = np.zeros(2 * HALF + 1)
@@ -71,7 +73,7 @@ class Histogram:
         flat = values.detach().flatten().double()
         low, high = (float(v) for v in torch.aminmax(flat))
         if not math.isfinite(high - low):
-            raise InputError("activation", high - low, "holds NaN or infinity", "check the calibration data")
+            raise InputError(self.name, high - low, "holds NaN or infinity", "check the calibration data")
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(max(-self.low, self.high))
         sample = flat[:: max(1, len(flat) // SAMPLES)].cpu()

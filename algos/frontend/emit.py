@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from algos.frontend.lower import Held, Lowering, Tail, table
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import int8_weight, requantization
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv, DenseWeight, Requantization, Weight
+from sim.network import CodebookWeight, Conv, DenseWeight, Rearrange, Requantization, Weight
 
 SMALLEST = 1e-30
 """Of a real step; below it a channel is a constant."""
@@ -74,7 +75,12 @@ class Product:
         kernel = self.kernel.double()[rows]
         stored: Weight | None
         stored, scales = self._coded(to, rows)
+        added = 0 if stored is None else stored.shape[0] - len(gain)
+        gain, offset = (
+            np.pad(part, (0, added), constant_values=fill) for part, fill in ((gain, 1), (offset, 0))
+        )
         wide = self._last(to, tail) and (scales is None or (np.ptp(scales) == 0 and np.ptp(gain) == 0))
+        wide = wide and not added
         if stored is None:
             signs = np.where(gain < 0, -1.0, 1.0) if not wide else gain
             gain = np.abs(gain) if not wide else np.ones_like(gain)
@@ -176,8 +182,11 @@ class Product:
                 (dy, dx),
             )
         )
+        if len(real) > tail.layout.map[0]:
+            name = _first(to, name, tail.layout, out.zero_point)
+        else:
+            to.sums[name] = Sums(tail.end, tail.layout, real)
         to.held[tail.out] = Held(name, out, tail.layout)
-        to.sums[name] = Sums(tail.end, tail.layout, real)
 
     @staticmethod
     def _requantized(to: Lowering, tail: Tail, real: np.ndarray) -> tuple[Requantization, Activation]:
@@ -188,6 +197,13 @@ class Product:
         out = to.scheme.activation(to.seen[tail.out])
         plain = requantization(real / inner.scale, inner)
         return replace(plain, table=table(tail.function, inner, out), table_zero_point=out.zero_point), out
+
+
+def _first(to: Lowering, padded: str, layout: Layout, zero_point: int) -> str:
+    """The channels of a layer without those that were added behind them."""
+    name, shape = to.name(f"{padded}.used"), layout.map
+    to.add(Rearrange(name, padded, shape, (prod(shape),), (1,), 0, zero_point=zero_point))
+    return name
 
 
 def _cut(weight: CodebookWeight, groups: np.ndarray, columns: np.ndarray | None) -> CodebookWeight:

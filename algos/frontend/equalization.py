@@ -82,8 +82,9 @@ def equalized(module: nn.Module, example: Tensor) -> nn.Module:
     return module
 
 
-def pairs(module: nn.Module, example: Tensor) -> Iterator[Pair]:
-    """By data flow; nothing of a value that has another user, a weight that is used twice, or a codebook."""
+def pairs(module: nn.Module, example: Tensor, between: tuple[str, ...] = HOMOGENEOUS) -> Iterator[Pair]:
+    """By data flow, with operators of these names between; nothing of a value that has another user, a weight that is
+    used twice, or a codebook."""
     with torch.no_grad():
         program = torch.export.export(module.eval(), (example,))
     owners = program.graph_signature.inputs_to_parameters
@@ -105,7 +106,7 @@ def pairs(module: nn.Module, example: Tensor) -> Iterator[Pair]:
             if not isinstance(norm, nn.BatchNorm2d) or norm.running_var is None:
                 continue
             behind = _user(behind)
-        while behind is not None and str(behind.target).startswith(HOMOGENEOUS):
+        while behind is not None and str(behind.target).startswith(between):
             behind = _user(behind)
         if behind is None or not str(behind.target).startswith("aten.conv2d."):
             continue

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from algos.body import Trainable
 from algos.data.fashion_mnist import Images
@@ -17,6 +19,7 @@ from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.correction import corrected
 from algos.frontend.equalization import equalized
 from algos.frontend.graph import Graph, Value, standard
+from algos.frontend.lookup import Lookup, taken_off
 from algos.frontend.lower import Lowering, Renaming, lacking, refusal
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
@@ -43,11 +46,20 @@ class Quantized:
     Attributes:
         fidelity: how near each tensor is to the float network, in execution order.
         activations: scale, zero point and clamp of each of them, by name.
+        order: int64 [C, H, W], where the elements of the network's input lie in a sample.
+        lookup: what makes the network's input of numbers of things; None where the module takes floats.
     """
 
     network: Network
     fidelity: compare.Comparison
     activations: Mapping[str, Activation]
+    order: np.ndarray
+    lookup: Lookup | None = None
+
+    def integers(self, inputs: Tensor) -> np.ndarray:
+        """int8 [n, C, H, W]: what the module takes [n, ...] as the network takes it."""
+        real = self.lookup(inputs) if self.lookup else inputs
+        return self.network.input.quantize(_placed(real, self.order))
 
 
 def quantize(
@@ -66,7 +78,8 @@ def quantize(
     """INT8 weights and activations; codebooks, assignments, masks and signs stay as they are.
 
     Args:
-        module: takes one tensor [n, ...] and returns one; any convolutional network, see `operators`.
+        module: takes one tensor [n, ...], see `operators`; whole numbers where an embedding looks them up first:
+            the network of integers begins behind it. Of several results the names are in `Network.metadata`.
         batches: tensors, or tuples, lists or dictionaries that begin with one; each of one size but for n.
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input; by default from the batches.
@@ -86,8 +99,12 @@ def quantize(
     if equalize:
         module = equalized(module, first[:1])
     graph = record(module, (first[:1],), OPERATORS)
+    require_one(graph)
+    lookup, example = taken_off(graph), first[:1]
     rewrite(graph, OPERATORS)
-    check(module, graph, first[:1])
+    if lookup is not None:
+        first, others = lookup(first), map(lookup, others)
+    check(module, example, graph, first[:1])
     seen = observed(graph, first, others)
     (source,) = graph.inputs
     quantized = input or scheme.activation(seen[source])
@@ -96,16 +113,22 @@ def quantize(
         layers = tuple(lowering.run())
     layout = lowering.held[source].layout
     spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
-    network = Network(name or type(module).__name__, spec, layers, metadata or {})
+    said = {**(metadata or {}), **(lookup.metadata if lookup else {}), **lowering.results()}
+    network = Network(name or type(module).__name__, spec, layers, said)
     some = first[: max(LEAST, min(COMPARED, chunk(graph)))]
-    images = some.double().flatten(1).numpy()[:, layout.index()]
+    images = _placed(some, layout.index())
     real = floats(graph, some)
     if bias_correction:
         network = corrected(network, images, real, lowering.sums)
     found = compare.compare(network, images, real, lowering.held)
     compare.require(found, allow)
     activations = {one.tensor: one.activation for one in lowering.held.values()}
-    return Quantized(network, found, activations)
+    return Quantized(network, found, activations, layout.index(), lookup)
+
+
+def _placed(samples: Tensor, order: np.ndarray) -> np.ndarray:
+    """float64 [n, C, H, W] of [n, ...]."""
+    return np.asarray(samples.double().flatten(1).numpy()[:, order])
 
 
 RENAMED: Renaming = {
@@ -163,19 +186,12 @@ def opened(batches: Iterable[Any]) -> tuple[Tensor, Iterator[Tensor]]:
     """The inputs of the first batch, and those of the others.
 
     Raises:
-        InputError: there is none, or it holds no floats.
+        InputError: there is none.
     """
     stream = (first_tensor(batch) for batch in batches)
     first = next(stream, None)
     if first is None:
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
-    if not first.is_floating_point():
-        raise InputError(
-            "input",
-            str(first.dtype),
-            "numbers of things are no quantities that INT8 rounds",
-            "embed or convert them to floats before the module",
-        )
     return first, stream
 
 
@@ -200,32 +216,44 @@ def require_finite(model: nn.Module) -> None:
             )
 
 
-def check(module: nn.Module, graph: Graph, example: Tensor) -> None:
+def require_one(graph: Graph) -> None:
+    """Raises InputError where the module takes several tensors."""
+    if len(graph.inputs) != 1:
+        raise InputError(
+            "module",
+            graph.name,
+            f"takes {len(graph.inputs)} tensors",
+            "wrap it in a module of one input, which it splits",
+        )
+
+
+def check(module: nn.Module, example: Tensor, graph: Graph, start: Tensor) -> None:
     """Runs both once: what was recorded is what the module does.
 
+    Args:
+        start: what the graph takes in the place of the module's `example`.
+
     Raises:
-        InputError: it is not, or the module returns several tensors.
+        InputError: it is not, or a result is not finite.
     """
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise InputError(
-            "module",
-            graph.name,
-            f"takes {len(graph.inputs)} tensors and returns {len(graph.outputs)}",
-            "wrap it in a module of one input and one output",
-        )
     with evaluating(module):
-        expected = module(example)
-        (found,) = (graph.run((example,))[value] for value in graph.outputs)
-    expected = first_tensor(expected)
-    if not torch.allclose(
-        found.double(), expected.double(), rtol=1e-3, atol=1e-3 * float(expected.abs().max())
-    ):
-        raise InputError(
-            "module",
-            graph.name,
-            f"the recorded graph differs by {float((found - expected).abs().max()):.3g}",
-            "report this module",
-        )
+        wanted = [leaf for leaf in tree_leaves(module(example)) if isinstance(leaf, Tensor)]
+        values = graph.run((start,))
+    for value, expected in zip(graph.outputs, wanted, strict=True):
+        if not torch.isfinite(expected).all():
+            first = next((v for v, t in values.items() if not torch.isfinite(t).all()), value)
+            name = first.producer.name if first.producer else "input"
+            fix = "check the calibration data"
+            raise InputError(f"activation {name}", float("nan"), "holds NaN or infinity", fix)
+        found = values[value] if value in values else value.data  # noqa: SIM401  data is computed
+        near = 1e-3 * float(expected.abs().max())
+        if not torch.allclose(found.double(), expected.double(), rtol=1e-3, atol=near):
+            raise InputError(
+                "module",
+                graph.name,
+                f"the recorded graph differs by {float((found - expected).abs().max()):.3g}",
+                "report this module",
+            )
 
 
 def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Value, Histogram]:
@@ -239,7 +267,7 @@ def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Valu
         return observe(graph, chain([first], others))
     try:
         return observe(graph, [first[:1]])
-    except RuntimeError as error:
+    except (RuntimeError, InputError) as error:  # an infinite mask, where no softmax takes it
         raise refusal(graph.name, lacks) from error
 
 
@@ -250,7 +278,8 @@ def observe(graph: Graph, batches: Iterable[Tensor]) -> dict[Value, Histogram]:
         for part in batch.split(chunk(graph)):
             for value, tensor in floats(graph, part).items():
                 if tensor.is_floating_point() and tensor.numel():
-                    seen.setdefault(value, Histogram()).add(tensor)
+                    name = value.producer.name if value.producer else "input"
+                    seen.setdefault(value, Histogram(f"activation {name}")).add(tensor)
     return seen
 
 

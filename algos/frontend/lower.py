@@ -132,7 +132,7 @@ class Lowering:
 
     def _prune(self) -> None:
         """Leaves out layers that nothing needs, so that the last one is the output."""
-        needed = {self.held[value].tensor for value in self.graph.outputs}
+        needed = set(self._returned())
         kept: list[Layer] = []
         for layer in reversed(self.layers):
             if layer.name in needed:
@@ -140,6 +140,14 @@ class Lowering:
                 needed.update(layer.inputs)
         self.layers = kept[::-1]
         self.held = {value: held for value, held in self.held.items() if held.tensor in {*needed, "input"}}
+
+    def results(self) -> dict[str, object]:
+        """Names of the tensors that the module returns, where they are several."""
+        names = self._returned()
+        return {"outputs": names} if len(names) > 1 else {}
+
+    def _returned(self) -> list[str]:
+        return [self.held[value].tensor for value in self.graph.outputs if not value.constant]
 
     def layer(self, name: str) -> Layer | None:
         """The layer that makes a tensor; None for the input."""

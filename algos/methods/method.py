@@ -14,6 +14,7 @@ from algos.body import Compressible, Trainable, layers_to_compress
 from algos.data.fashion_mnist import Images
 from algos.frontend.export import export, require_calibration
 from algos.methods.blocks import blocks
+from algos.methods.permutation import permute as permuted
 from algos.methods.plan import Choice, Patterns, Plan, Storage, plan, whole
 from algos.methods.prepared import Prepared, Task
 from algos.models.deit import DeiT
@@ -159,6 +160,7 @@ class Method(Generic[Config]):
         layers: Mapping[str, Mapping[str, int]] | None = None,
         block_names: Iterable[str] | None = None,
         updates: int | None = None,
+        permute: bool = False,
         **options: Any,
     ) -> Prepared:
         """Replaces weights of any module by codes, in place, ready to train.
@@ -174,6 +176,8 @@ class Method(Generic[Config]):
             block_names: modules whose outputs are compared, for VQ4ALL and ViM-VQ; by default what the module's
                 containers hold.
             updates: of the whole training, for the schedules of SSVQ and VQ4ALL; our Trainer knows it.
+            permute: put output channels in an order that clusters better where convolutions follow one another, and
+                the inputs of the next one in the same (PQF); needs batches.
             options: fields of the configuration by name.
 
         Raises:
@@ -184,6 +188,8 @@ class Method(Generic[Config]):
         chosen = Choice(include, exclude, pad, layers)
         found = plan(module, config, self.storage, chosen, given[0] if given else None)
         project = make_gains_positive(module, given[0]) if given else lambda: None
+        if permute:
+            permuted(module, given[0] if given else None, found.targets.values(), getattr(config, "seed", 0))
         names = blocks(module, found.targets) if block_names is None else block_names
         prepared = self.encode(Task(module, found, config, given, tuple(names), updates))
         prepared.project = project

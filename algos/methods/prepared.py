@@ -136,10 +136,6 @@ class Prepared:
         Raises:
             InputError: what has no layer of integers, or is too far from the float module.
         """
-        for name, weight in self.weights().items():
-            if weight.added:
-                problem = f"{weight.added} output channels were added, which integers do not have yet"
-                raise InputError(f"{name}.weight", weight.shape[0], problem, "prepare it without pad")
         from algos.frontend.export import quantize
 
         return quantize(copy.deepcopy(self.finish()).cpu(), batches, **options)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sim.errors import InputError
 
-CHUNK = 1 << 20
-"""Elements of a block of distances: 4 MB in float32, which a core's cache holds."""
+CHUNK = 1 << 18
+"""Elements of a block of distances: 1 MB in float32, which a core's L2 cache holds."""
 
 Start = Literal["random", "k-means++"]
 
@@ -47,16 +49,26 @@ def assign(vectors: Tensor, masks: Tensor | None, codebook: Tensor) -> Tensor:
     """
     squares, transposed = (codebook * codebook).T, codebook.T
     nearest = torch.empty(len(vectors), dtype=torch.long, device=vectors.device)
-    space = vectors.new_empty(min(len(vectors), max(1, CHUNK // len(codebook))), len(codebook))
-    for part in _parts(len(vectors), len(codebook)):
-        w = vectors[part]
+    rows = max(1, CHUNK // len(codebook))
+    space = vectors.new_empty(min(len(vectors), rows), len(codebook))
+    norms = squares.sum(0)
+    masked = repeat(None) if masks is None else masks.split(rows)
+    for w, m, found in zip(vectors.split(rows), masked, nearest.split(rows), strict=False):
         distance = space[: len(w)]
-        if masks is None:
-            torch.addmm(squares.sum(0), w, transposed, alpha=-2, out=distance)
+        if m is None:
+            torch.addmm(norms, w, transposed, alpha=-2, out=distance)
         else:
-            torch.mm(masks[part], squares, out=distance).addmm_(w, transposed, alpha=-2)
-        torch.argmin(distance, 1, out=nearest[part])
+            torch.mm(m, squares, out=distance).addmm_(w, transposed, alpha=-2)
+        _argmin(distance, found)
     return nearest
+
+
+def _argmin(distance: Tensor, out: Tensor) -> None:
+    """The first of equals in each row, on any device; NumPy's takes a tenth of the time of PyTorch's on a CPU."""
+    if distance.device.type == "cpu":
+        np.argmin(distance.numpy(), 1, out=out.numpy())
+    else:
+        torch.argmin(distance, 1, out=out)
 
 
 def update(vectors: Tensor, masks: Tensor | None, assignments: Tensor, codebook: Tensor) -> Tensor:

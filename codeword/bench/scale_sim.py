@@ -131,7 +131,7 @@ def scale_sim(shapes: Sequence[ConvShape], rows: int, columns: int) -> Process:
         (folder / "array.cfg").write_text(CONFIGURATION.format(rows=rows, columns=columns))
         (folder / "layers.csv").write_text(topology(shapes))
         (folder / "layout.csv").write_text("Layer name,\n")
-        spent, _ = _run([str(PYTHON), "-c", _SCALE_SIM], folder)
+        spent, _ = run_apart([str(PYTHON), "-c", _SCALE_SIM], folder)
         with open(folder / "out" / "run" / "COMPUTE_REPORT.csv", newline="") as report:
             cycles = [int(float(row[" Total Cycles"])) for row in csv.DictReader(report)]
     return replace(spent, cycles=cycles)
@@ -140,7 +140,7 @@ def scale_sim(shapes: Sequence[ConvShape], rows: int, columns: int) -> Process:
 def engine(network: str, names: Sequence[str], rows: int, columns: int) -> Process:
     """One run of our engine, Python's start and imports included."""
     arguments = [network, str(rows), str(columns), *names]
-    spent, printed = _run([sys.executable, "-c", _ENGINE, *arguments], ROOT)
+    spent, printed = run_apart([sys.executable, "-c", _ENGINE, *arguments], ROOT)
     return replace(spent, cycles=[int(word) for word in printed.split()])
 
 
@@ -169,7 +169,7 @@ def closed_form(shapes: Sequence[ConvShape], rows: int, columns: int) -> Process
     return Process(time.perf_counter() - start, time.process_time() - cpu, float("nan"), cycles)
 
 
-def _run(command: Sequence[str], folder: Path) -> tuple[Process, str]:
+def run_apart(command: Sequence[str], folder: Path) -> tuple[Process, str]:
     """What a process spent, cycles not known yet, and its standard output.
 
     Raises:

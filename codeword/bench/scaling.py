@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codeword import inputs
 from codeword.bench.suite import MACHINE, random_images, timed
 from sim import accelerator
 from sim.estimate import estimate
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 CHANNELS = (64, 128, 192, 256, 384, 512, 640)
 MAP = 28
+IMAGES = (1, 2, 5, 10, 20, 50, 100)
 LAYERS = (10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -61,6 +63,22 @@ def engine(repeats: int = 5) -> Series:
         "MACs",
         tuple(n.macs for n in networks),
         tuple(timed(lambda: run(n), repeats) for n in networks),  # noqa: B023
+    )
+
+
+def images(repeats: int = 5) -> Series:
+    """ResNet-20 on batches of growing size."""
+    machine, network = accelerator.preset(MACHINE), inputs.shipped("resnet20-fashion")
+
+    def run(count: int) -> None:
+        simulate(network, machine, random_images(network, count), compare=False)
+
+    run(IMAGES[0])
+    return Series(
+        f"cycle engine, resnet20-fashion on {MACHINE}",
+        "images",
+        IMAGES,
+        tuple(timed(lambda: run(n), repeats) for n in IMAGES),  # noqa: B023
     )
 
 
@@ -113,7 +131,7 @@ def figure(series: Sequence[Series], path: str | Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(10, 4.2), layout="constrained")
+    drawn = Figure(figsize=(5 * len(series), 4.2), layout="constrained")
     FigureCanvasAgg(drawn)
     for axes, found in zip(drawn.subplots(1, len(series)), series, strict=True):
         _plot(axes, found)

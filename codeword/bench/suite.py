@@ -24,7 +24,9 @@ import numpy as np
 
 from codeword import inputs, rendering, tables
 from codeword.bench import kmeans
-from sim import accelerator
+from codeword.bench.designs import NETWORK as SWEPT
+from codeword.bench.designs import designs
+from sim import accelerator, bulk
 from sim.estimate import estimate
 from sim.network import Network
 from sim.synthetic import native
@@ -34,6 +36,7 @@ from sim.workloads import workload
 
 MACHINE = "ews-cms-64"
 IMAGES = 8
+DESIGNS = 20
 TORCH = find_spec("torch") is not None
 Clock = Callable[[], float]
 
@@ -144,6 +147,28 @@ def closed_form(median: Stopwatch) -> Iterator[Figure]:
         yield Figure(f"estimate {name}, afresh", median(search), "torch float, resnet18", reference)
 
 
+def many_designs(median: Stopwatch) -> Iterator[Figure]:
+    """A sweep with nothing remembered, and single estimates once its compiled code is loaded."""
+    machine, machines = accelerator.preset(MACHINE), designs(DESIGNS)
+    reference = torch_float(native("resnet18", machine), 1, median)
+    swept = workload(SWEPT)
+
+    def sweep() -> None:
+        mapping.forget()
+        bulk.estimates([swept], machines)
+
+    yield Figure(
+        f"{DESIGNS} designs x {swept.name}, afresh", median(sweep), "torch float, resnet18", reference
+    )
+    found = workload("resnet18")
+
+    def search() -> None:
+        mapping.forget()
+        estimate(found, machine)
+
+    yield Figure("estimate resnet18, compiled", median(search), "torch float, resnet18", reference)
+
+
 def two_gemm_distance(median: Stopwatch) -> Iterator[Figure]:
     """Masked assignment by two GEMMs against the broadcast form of MVQ eq. 2."""
     if not TORCH:
@@ -212,7 +237,11 @@ def once() -> dict[str, object]:
 
 def measured(stopwatch: Stopwatch) -> list[Figure]:
     """Every figure that has a reference in this process."""
-    return [figure for bench in (engine, closed_form, two_gemm_distance) for figure in bench(stopwatch)]
+    return [
+        figure
+        for bench in (engine, closed_form, many_designs, two_gemm_distance)
+        for figure in bench(stopwatch)
+    ]
 
 
 def table(figures: Sequence[Figure], threads: int) -> tables.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import ClassVar
 
 import numpy as np
@@ -13,10 +14,11 @@ from sim.accelerator.systolic import Accelerator
 from sim.accelerator.systolic_presets import FAMILIES, preset
 from sim.cost import Prices
 from sim.formats import stream
-from sim.machine import Machine
+from sim.machine import Job, Machine
 from sim.network import Network
 from sim.results import Counted, Simulation
 from sim.shapes import Shape, with_logits
+from sim.systolic.mapping import OBJECTIVES
 from sim.systolic.plan import planned
 from sim.systolic.results import expected_gated, with_output
 from sim.systolic.schedule import Schedule
@@ -30,6 +32,7 @@ class Systolic(Machine):
     description = Accelerator
     families: ClassVar = {family: partial(preset, family) for family in FAMILIES}
     sizes = (4, 256)
+    objectives = OBJECTIVES
 
     def count(
         self,
@@ -63,6 +66,17 @@ class Systolic(Machine):
             expected=accelerator.weights.universal,
             mapping_gap=found.gap,
         )
+
+    def job(
+        self, network: Network | Sequence[Shape], accelerator: Accelerator, objective: str = "edp"
+    ) -> Job:
+        """In compiled code where Numba is at hand, else as `count` does it."""
+        if find_spec("numba") is None:
+            return super().job(network, accelerator, objective)
+        from sim.systolic import sweep  # compiles
+
+        found = sweep.Counting(sweep.layers_of(network, accelerator), accelerator, objective)
+        return Job(found.key, found.totals)
 
     def prices(self, accelerator: Accelerator) -> Prices:
         return Prices.of(accelerator, technology.load(accelerator.technology))

@@ -19,6 +19,7 @@ from sim import technology
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape
+from sim.systolic import remembered
 from sim.systolic.candidates import Space, spaces
 from sim.systolic.closed_form import counts
 from sim.systolic.closed_form.bounds import Bounds
@@ -30,7 +31,7 @@ TOLERANCE = {"edp": 0.02, "energy": 0.005, "cycles": 0.02}
 OBJECTIVES = tuple(TOLERANCE)
 PATIENCE = (1, 256)
 """First trials, at least and at most: with more of them the tolerance grows in proportion."""
-_WORK = 2**22
+WORK = 2**22
 """First trials times multiply-accumulates of a layer: in small ones latencies weigh, of which bounds know least."""
 IDLE = 0.5
 """Trials that a cut of boxes counts as which leaves none to try."""
@@ -95,6 +96,7 @@ def forget() -> None:
     """Empties the memory of past searches and of the layers counted for them; for benchmarks."""
     _search.cache_clear()
     counts.forget()
+    remembered.searches.clear()
 
 
 @lru_cache(maxsize=4096)
@@ -104,7 +106,7 @@ def _search(
     """For all objectives at once, whose searches cut many of the same boxes."""
     _, energy = technology.mapping_energy(accelerator)
     trees = [_Tree(space, shape, energy) for space in spaces(shape, accelerator, form, codewords, source)]
-    patience = min(max(_WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
+    patience = min(max(WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
     best: dict[str, tuple[tuple[float, int], Schedule]] = {}
     limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0.0
     waiting = [trial for tree in trees for trial in tree.seeds()]
@@ -207,5 +209,11 @@ class _Tree:
 
 def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float]) -> tuple[Any, ...]:
     """All OBJECTIVES, in their order, of counts that are numbers or arrays."""
-    spent = sum(count * energy[what] for what, count in accesses.items()) + cycles * energy["cycle"]
+    spent: Any = 0.0
+    for (
+        what,
+        count,
+    ) in accesses.items():  # not `sum`, which rounds numbers and arrays differently since Python 3.12
+        spent = spent + count * energy[what]
+    spent = spent + cycles * energy["cycle"]
     return spent * cycles, spent, cycles + 0.0 * spent

@@ -13,6 +13,7 @@ from sim.errors import InputError
 from sim.results import LayerCounts
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.steps import steps
+from sim.systolic import remembered
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
 from sim.systolic.mapping import OBJECTIVES, Found, score, search
 from sim.systolic.results import Handover
@@ -57,7 +58,7 @@ def planned(
     The best schedules of single layers need not be those of a network: a layer hands its successor a bank, DRAM, and
     sometimes the ifmap; and what it saves of one for more of the other may not pay in the whole. So the plans by all
     objectives are counted, and one that mixes them; and since a machine may run what a smaller one
-    does, those of the smaller machines too (`_smaller`). The objective's own wins where they are equal.
+    does, those of the smaller machines too (`smaller`). The objective's own wins where they are equal.
 
     The network's input and its constants come from DRAM. What a layer reads of the layer before it is still in L1 if
     that one's whole ofmap was small enough to stay there, and not written strip by strip.
@@ -70,6 +71,10 @@ def planned(
             accelerator's technology is unknown.
     """
     mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
+    if remembered.ready and objective in OBJECTIVES:
+        from sim.systolic import compiled_plan  # compiles
+
+        return compiled_plan.planned(shapes, formats, accelerator, objective)
     network = _Network(shapes, formats, accelerator)
     own, gap = network.by_layer(accelerator, objective)
     best = min((own, *network.others(objective)), key=lambda found: network.score(found, objective))
@@ -105,7 +110,7 @@ class _Network:
 
     def others(self, objective: str) -> Iterator[Plan]:
         """Plans by other objectives, mixed ones, and those of smaller machines where this one can run them."""
-        for machine in (self.accelerator, *_smaller(self.accelerator)):
+        for machine in (self.accelerator, *smaller(self.accelerator)):
             for other in (*OBJECTIVES, None):
                 if (machine, other) != (self.accelerator, objective):
                     try:
@@ -196,7 +201,7 @@ def _kind(shape: Shape, formats: Mapping[str, tuple[str, int]]) -> tuple[Any, ..
     return own if isinstance(shape, PassShape) else (*own, bool(shape.residual), formats[shape.name])
 
 
-def _smaller(accelerator: Accelerator) -> list[Accelerator]:
+def smaller(accelerator: Accelerator) -> list[Accelerator]:
     """The machine with no more than 1, 2, 4 .. times what the preset of its size has of each resource."""
     usual = resources(accelerator.rows, accelerator.columns)
     found: list[Accelerator] = []

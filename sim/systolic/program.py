@@ -6,16 +6,17 @@ define the order and the terms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from hashlib import sha256
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from sim.accelerator import Accelerator
 from sim.formats import encoding
-from sim.network import Conv, DenseWeight, pad
+from sim.network import Conv, DenseWeight, Weight, pad
 from sim.shapes import WORD, ConvShape, words
+from sim.systolic.packing import Layout, pack_chunks
 from sim.systolic.schedule import Schedule
 
 CHUNK = np.dtype(
@@ -254,14 +255,46 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 
+_lowered: dict[tuple[object, ...], Program] = {}
+"""Programs by all that they depend on, the latest last."""
+
+REMEMBERED = 64 << 20
+"""Bytes of weight streams that are remembered: those of ResNet-50 in any format, twice."""
+
+
 def lower(layer: Conv, schedule: Schedule, l2_holds_all: bool = False) -> Program:
-    """The program of a layer of a network.
+    """The program of a layer of a network; to be read only, since it is remembered.
 
     Args:
         layer: the convolution; its weight must have the schedule's format (dense schedules
             take any weight, decoded).
         l2_holds_all: nothing comes from DRAM.
     """
+    if schedule.shape.dynamic:
+        return _lower(layer, schedule, l2_holds_all)
+    key = (schedule, l2_holds_all, layer.groups, _digest(layer.weight))
+    found = _lowered.get(key)
+    if found is None:
+        found = _lowered[key] = _lower(layer, schedule, l2_holds_all)
+        while len(_lowered) > 1 and sum(kept.beats.nbytes for kept in _lowered.values()) > REMEMBERED:
+            del _lowered[next(iter(_lowered))]
+    return found
+
+
+def _digest(weight: Weight) -> bytes:
+    """Of a weight's kind and of all that it holds."""
+    found = sha256(weight.format.encode())
+    for held in fields(weight):
+        value = getattr(weight, held.name)
+        if isinstance(value, np.ndarray):
+            found.update(f"{held.name} {value.dtype} {value.shape}".encode())
+            found.update(np.ascontiguousarray(value).data)
+        else:
+            found.update(f"{held.name} {value!r}".encode())
+    return found.digest()
+
+
+def _lower(layer: Conv, schedule: Schedule, l2_holds_all: bool) -> Program:
     shape, port = schedule.shape, schedule.accelerator.weight_port_bits
     chunks, visits = chunk_table(schedule)
     if l2_holds_all:
@@ -269,25 +302,41 @@ def lower(layer: Conv, schedule: Schedule, l2_holds_all: bool = False) -> Progra
         visits["dram_bytes"] = 0
     codebook = np.zeros((0, port // 64), np.uint64)
     rom = np.zeros((0, schedule.accelerator.codeword_length), np.int8)
-    values = schedule.stream.pack(layer.weight, schedule.accelerator)
-    width = schedule.stream.unit_bits(schedule.accelerator, schedule.codewords)
     if schedule.stream.coded:
         assert not isinstance(layer.weight, DenseWeight)
         if schedule.stream.universal:
             rom = layer.weight.codebook
         else:
             codebook = encoding.pack_bits(layer.weight.codebook, 8, port)
-    values = _folded(values, shape)
-    _, once = np.unique(chunks["beat"], return_index=True)
-    beats = np.concatenate(
-        [encoding.pack_bits(_stream(values, chunk, schedule), width, port) for chunk in chunks[once]]
-    )
     folded = shape.channels != layer.weight.shape[1] * layer.groups
     top, left = shape.padding
     bottom, right = shape.padding if shape.padding_end is None else shape.padding_end
     wide = shape.size[1] if folded else shape.size[1] + left + right
     ifmap_shape = (shape.channels, shape.size[0] + top + bottom, wide)
+    beats = _beats(layer, schedule, chunks)
     return Program(schedule, chunks, visits, beats, codebook, ifmap_shape, rom, l2_holds_all)
+
+
+def _beats(layer: Conv, schedule: Schedule, chunks: np.ndarray) -> np.ndarray:
+    """uint64 [m, weight_port_bits/64]: each chunk's weights once, whatever the tiles."""
+    acc, stream = schedule.accelerator, schedule.stream
+    values = _folded(stream.pack(layer.weight, acc), schedule.shape)
+    _, once = np.unique(chunks["beat"], return_index=True)
+    layout = Layout(
+        width=stream.unit_bits(acc, schedule.codewords),
+        port=acc.weight_port_bits,
+        rows=acc.rows,
+        columns=acc.columns,
+        unit=stream.unit(acc),
+        d=acc.codeword_length,
+        q=acc.multipliers_per_codeword if stream.sub_records else 0,
+        block=schedule.shape.outputs // schedule.shape.groups if stream.diagonal else 0,
+    )
+    distinct = chunks[once]
+    lanes = acc.weight_port_bits // 64
+    words = np.zeros(int(distinct["beats"].sum()) * lanes + 1, np.uint64)
+    pack_chunks(np.ascontiguousarray(values), distinct.view(np.recarray), layout, words)
+    return words[:-1].reshape(-1, lanes)
 
 
 def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
@@ -303,44 +352,6 @@ def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
     padded[..., :kx] = values
     split = padded.reshape(units, c, ky, groups, width)
     return split.transpose(0, 4, 1, 2, 3).reshape(units, width * c, ky * groups)
-
-
-def _stream(values: np.ndarray, chunk: np.void, schedule: Schedule) -> np.ndarray:
-    """Fields of one chunk in stream order; `values` is [units, C/groups, positions].
-
-    A unit is what one column field of a row is: a weight (dense, split, block) or a record.
-    """
-    acc = schedule.accelerator
-    unit = schedule.stream.unit(acc)
-    inputs = values.shape[1]  # of one group: a part is one group, or lies on the diagonal
-    parts = []
-    for q in range(chunk["D"]):
-        plane = values[:, :, chunk["position"] + q]
-        if schedule.stream.diagonal:
-            outputs = schedule.shape.outputs // schedule.shape.groups
-            mine = plane[chunk["output"] : chunk["output"] + chunk["columns"]]
-            parts.append(mine.reshape(-1, outputs, inputs).transpose(0, 2, 1))
-            continue
-        for r in range(chunk["B"]):
-            low = chunk["channel"] % inputs + r * acc.rows
-            rows = chunk["rows_tail"] if r == chunk["B"] - 1 else chunk["rows"]
-            block = plane[:, low : low + rows]
-            for u in range(chunk["U"]):
-                for s in range(chunk["A"]):
-                    start = chunk["output"] + s * acc.columns
-                    columns = chunk["columns_tail"] if s == chunk["A"] - 1 else chunk["columns"]
-                    part = block[start // unit : -(-(start + columns) // unit)].T
-                    parts.append(_sub_record(part, u, acc) if schedule.stream.sub_records else part)
-    return np.concatenate([part.ravel() for part in parts])
-
-
-def _sub_record(part: np.ndarray, u: int, acc: Accelerator) -> np.ndarray:
-    """Positions u*Q .. u*Q+Q-1 of each group of d columns; [rows, records * Q]."""
-    rows, columns = part.shape
-    d, q = acc.codeword_length, acc.multipliers_per_codeword
-    padded = np.zeros((rows, -(-columns // d) * d), part.dtype)
-    padded[:, :columns] = part
-    return padded.reshape(rows, -1, d)[:, :, u * q : u * q + q].reshape(rows, -1)
 
 
 def token_ifmap(ifmap: np.ndarray, layer: Conv, program: Program, zero_point: int) -> np.ndarray:

@@ -112,6 +112,8 @@ def test_compress_with_labels_trains(codeword: Command, mine: str, pictures: Pat
     assert result.status == 0, result.err
     fields = json.loads(result.out)
     assert (fields["fine_tuning_epochs"], fields["network"]) == (2, "net-mvq")
+    assert 0 <= fields["agreement"] <= 1
+    assert 0 <= fields["accuracy"] <= 1
     assert fields["compression_ratio"] > 8
     assert "epoch 2" in result.err
     assert coded(file) == ["1.0"]

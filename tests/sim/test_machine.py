@@ -14,14 +14,16 @@ from typer.testing import CliRunner
 
 import codeword
 from codeword.cli import application
-from sim import accelerator, machine, network
+from sim import accelerator, bulk, machine, network
 from sim.accelerator.page import page
 from sim.cost import Prices
 from sim.errors import InputError
+from sim.estimate import estimate
 from sim.machine import Machine
 from sim.network import Network
 from sim.results import Counted, LayerCounts, Simulation
 from sim.technology import Figure
+from sim.workloads import workload
 
 
 class Abacus(BaseModel):
@@ -45,6 +47,7 @@ class Wooden(Machine):
     description = Abacus
     families: ClassVar = {"abacus": lambda rows, columns: {"beads": rows * columns}}
     sizes = (1, 9)
+    objectives = ("edp",)
 
     def count(self, net, accelerator, *, objective="edp", zeros=None, formats=None) -> Counted:
         shapes = net.shapes if isinstance(net, Network) else net
@@ -106,6 +109,15 @@ def test_an_estimate_adds_up_what_the_machine_counts(abacus: str) -> None:
     assert found.cost.total_pj == 2.0 * macs
     assert found.cost.total_mm2 == 2.0
     assert found.cost.peak_tops == 2 * 10 * 1e3 / 1e12
+
+
+def test_many_designs_at_once(abacus: str) -> None:
+    machines = [accelerator.build({"name": "wood", "kind": "abacus", "beads": beads}) for beads in (2, 7)]
+    shapes = workload("resnet20").shapes
+    found = bulk.estimates([shapes], machines)
+    expected = [estimate(shapes, machine) for machine in machines]
+    assert found.columns["cycles"].tolist() == [[one.cost.cycles for one in expected]]
+    assert found.columns["energy_pj"].tolist() == [[one.cost.total_pj for one in expected]]
 
 
 def test_the_command_line_takes_it(abacus: str) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from algos.frontend.graph import Node
-from algos.frontend.lower import Lowering
-from algos.frontend.operator import Call, Missing, Operator
+from algos.frontend.operator import Call, Operator
 from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise, work
 
 
@@ -130,6 +128,3 @@ class Slopes(Lookup):
         if call["weight"].elements == 1:
             return super().steps(call)
         return [work(call.name, "multiply", [call["self"]], call.out)]
-
-    def lower(self, node: Node, to: Lowering) -> None:
-        raise Missing("has a slope a channel, and a table is of a whole map", "use one slope: nn.PReLU()")

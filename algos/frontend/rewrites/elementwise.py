@@ -1,4 +1,4 @@
-"""Functions of two tensors."""
+"""Functions of one and of two tensors."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def larger(node: Node, build: Builder) -> Value | None:
     if node.operation == "aten.maximum":
         return build(ATEN.add.Tensor, over, b)
     return build(ATEN.sub.Tensor, a, over)
+
+
+def sloped(node: Node, build: Builder) -> Value | None:
+    """PReLU with a slope a channel: w x + (1 - w) relu(x)."""
+    if node.operation != "aten.prelu" or not node["weight"].constant or node["weight"].elements == 1:
+        return None
+    x, slopes = node["self"], node["weight"].data.reshape(-1, *[1] * (len(node["self"].extent) - 2))
+    below = build(ATEN.mul.Tensor, x, build.constant(slopes))
+    above = build(ATEN.mul.Tensor, build(ATEN.relu.default, x), build.constant(1 - slopes))
+    return build(ATEN.add.Tensor, below, above)

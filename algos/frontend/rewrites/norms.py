@@ -71,3 +71,17 @@ def unit(node: Node, build: Builder) -> Value | None:
     along = build(ATEN.transpose.int, x, axes[0], -1)
     gain = build.constant(torch.full((size,), size**-0.5))
     return build(ATEN.transpose.int, build(ATEN.rms_norm.default, along, [size], gain, 1e-12), axes[0], -1)
+
+
+def logarithm(node: Node, build: Builder) -> Value | None:
+    """log softmax: x + (log p - x) of the likeliest entry, whose probability INT8 resolves."""
+    if node.operation not in ("aten.log_softmax", "aten._log_softmax"):
+        return None
+    x, axis = node["self"], [node["dim"]]
+    likeliest = build(ATEN.amax.default, build(ATEN.softmax.int, x, node["dim"]), axis, True)
+    offset = build(
+        ATEN.sub.Tensor,
+        build(ATEN.log.default, build(ATEN.clamp.default, likeliest, 1e-6)),
+        build(ATEN.amax.default, x, axis, True),
+    )
+    return build(ATEN.add.Tensor, x, offset)

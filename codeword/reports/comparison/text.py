@@ -78,7 +78,7 @@ def collect(work: Path) -> list[Run]:
     return sorted(runs, key=lambda run: (NETWORKS.index(run["network"]), _place(run["method"]), run["seed"]))
 
 
-def settings(runs: list[Run]) -> dict[str, int | None]:
+def settings(runs: list[Run]) -> dict[str, Any]:
     """What the runs say of their trainings: epochs and images, ViM-VQ's images, updates between freezings."""
 
     def first(method: str) -> Run:
@@ -87,6 +87,7 @@ def settings(runs: list[Run]) -> dict[str, int | None]:
     trained = next(run for run in runs if machines.family(run["method"]) not in ("float", "vim-vq"))
     freezing = first("ssvq").get("config", {}).get("freezing") or {}
     return {
+        "older": _older(runs),
         "epochs": trained["epochs"],
         "images": trained["images"],
         "unlabelled": first("vim-vq").get("images"),
@@ -154,7 +155,7 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         "compressed weights; the universal codebook of VQ4ALL is in a ROM and not counted. " + PRICES,
         f"Each method starts from the same float network of its seed and has {settings['epochs']} epochs of "
         f"{settings['images']:,} images; MVQ's start has had an epoch of sparse training more. "
-        f"{_starts(found)}{_exceptions(settings)}"
+        f"{settings.get('older', '')}{_starts(found)}{_exceptions(settings)}"
         "Spread is half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
         *(
@@ -217,6 +218,19 @@ def _differences(network: str, found: Sequence[Row]) -> str:
 def _table(network: str, found: Sequence[Row]) -> str:
     columns = ("method", "bits a weight", "ratio", "accuracy", "spread", "seeds", *COST_COLUMNS)
     return f"## {network}\n\n" + markdown.table(columns, map(_line, found))
+
+
+def _older(runs: Iterable[Run]) -> str:
+    """Says so where the signs were frozen with a threshold that one oscillation reaches."""
+    rules = [
+        run["config"].get("freezing") for run in runs if family(run["method"]) == "ssvq" and "config" in run
+    ]
+    if not any(rule and rule["end"] <= rule["momentum"] for rule in rules):
+        return ""
+    return (
+        "**SSVQ's figures are of an older freezing**, whose last threshold is that of one oscillation; now it is 2.5 "
+        "times that. As it now is, it was not run to the end. "
+    )
 
 
 def _starts(found: Sequence[Row]) -> str:

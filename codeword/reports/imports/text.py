@@ -85,6 +85,9 @@ like a .safetensors network. Programs of PT2E go through `algos.frontend.pt2e.im
   normalization have integer definitions of their own ([network.md](network.md)).
 * Gains and offsets of channels are depth-wise 1x1 convolutions; padding on one side makes a kernel larger; orders of
   axes cost nothing as long as each layer finds its channels together.
+* Slices, splits and gathered indices in equal steps are copies in memory, quantized constants layers of their own;
+  windows of a max pool that hang over the map read its last values again. Several outputs are several tensors, their
+  scales by name in `outputs`.
 * Logits that the file leaves in float are the last layer's int32 sums; their scale, or a scale for each of them, is
   `output` in the network's metadata.
 * What is left in float between two layers is refused; what follows the last integers, such as a softmax, is left to

@@ -16,7 +16,7 @@ from sim.files import write_whole
 def run(task: Task) -> None:
     """Writes data and picture, and prints the slopes."""
     numba.set_num_threads(1)
-    found = (scaling.engine(), scaling.closed_form())
+    found = (scaling.engine(), scaling.images(), scaling.closed_form())
     data = {
         "accelerator": MACHINE,
         "series": [asdict(series) | {"slope": round(series.line[0], 3)} for series in found],

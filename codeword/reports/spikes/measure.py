@@ -59,7 +59,7 @@ def run(task: Task) -> None:
     net = inputs.shipped(NETWORK)
     task.work.mkdir(parents=True, exist_ok=True)
     rows = [_row(setting, net, images, task) for setting in SETTINGS]
-    macs = sum(shape.macs for shape in net.shapes())
+    macs = sum(shape.macs for shape in net.shapes)
     plain = {"coding": "INT8", "accuracy": _integers(net, images), "macs": macs}
     write_json(task.out, {"network": NETWORK, "images": len(images), "plain": plain, "rows": rows})
 

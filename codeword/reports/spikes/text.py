@@ -10,14 +10,16 @@ from sim.files import write_whole
 
 _WORDS = """# Weighted spikes on ResNet-20
 
-Made by `codeword report spikes`. {images:,} Fashion-MNIST test images through the shipped `{network}`, its integers taken
-over as they are: nothing is trained, thresholds are the requantizations, additions join currents (`algos/spikes`). INT8:
-{accuracy:.2f} %, {macs:,} multiply-accumulates. The neuron is our reconstruction of SWS (arXiv 2408.17245), whose
-equations and tables are not public: nothing here stands beside a figure of the paper.
+Made by `codeword report spikes`. {images:,} Fashion-MNIST test images through the shipped `{network}`, its integers
+taken over as they are: nothing is trained, thresholds are the requantizations, additions join currents
+(`algos/spikes`). INT8: {accuracy:.2f} %, {macs:,} multiply-accumulates. The neuron is our
+reconstruction of SWS (arXiv 2408.17245), whose equations and tables are not public: nothing here stands beside a figure
+of the paper.
 
 {rows}
 
-- *sws*: stepwise weighted spikes, ternary, firing at half the threshold; *binary* without -1 and at the whole threshold.
+- *sws*: stepwise weighted spikes, ternary, firing at half the threshold; *binary* without -1 and at the whole
+  threshold.
 - *Additions* are of one weight to one charge, for every spike and every neuron that it reaches. The paper counts these
   alone.
 - *Updates* are of a neuron's charge in a step: a shift, two comparisons, perhaps a subtraction, and reading and writing

@@ -25,7 +25,7 @@ class Excerpt:
 
 
 def smallest(network: Network) -> dict[str, Excerpt]:
-    """One excerpt of each kind that the RTL has, the one with the fewest MACs."""
+    """One excerpt of each kind that the RTL has, the one with the fewest MACs; tables, which it lacks, are left off."""
     found: dict[str, Excerpt] = {}
     for excerpt in _excerpts(network):
         if excerpt.kind not in found or excerpt.network.macs < found[excerpt.kind].network.macs:
@@ -36,7 +36,7 @@ def smallest(network: Network) -> dict[str, Excerpt]:
 def _excerpts(network: Network) -> Iterator[Excerpt]:
     for layer in network.layers:
         if isinstance(layer, Conv):
-            yield _cut(network, _conv_kind(network, layer), [layer], layer.input)
+            yield _cut(network, _conv_kind(network, layer), [_plain(layer)], layer.input)
         elif isinstance(layer, Pool | AveragePool):
             before = None if layer.input == "input" else network[layer.input]
             if isinstance(before, Conv) and not _has_table(before):
@@ -58,13 +58,18 @@ def _conv_kind(network: Network, conv: Conv) -> str:
         what += " dilated"
     if conv.wide:
         what += ", int32 out"
-    if _has_table(conv):
-        what += ", table"
     return what + (", codebook" if isinstance(conv.weight, CodebookWeight) else "")
 
 
 def _has_table(conv: Conv) -> bool:
     return conv.requantization is not None and conv.requantization.table is not None
+
+
+def _plain(conv: Conv) -> Conv:
+    """The convolution up to what its table takes."""
+    if conv.requantization is None or not _has_table(conv):
+        return conv
+    return replace(conv, requantization=replace(conv.requantization, table=None, table_zero_point=0))
 
 
 def _chain(network: Network, add: Add) -> list[Conv]:

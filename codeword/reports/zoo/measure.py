@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from codeword.reports.registry import Task
+from codeword.reports.zoo import origin
 from codeword.reports.zoo.modules import ENTRIES, Entry
 from sim.files import write_whole
 
-SECONDS = 600
-"""For one module."""
+SECONDS = 3600
+"""For one module: minutes, on a machine that others use as well."""
 
 
 def run(task: Task) -> None:
@@ -23,13 +25,18 @@ def run(task: Task) -> None:
     for entry in ENTRIES:
         if entry.package != "ours" and find_spec(entry.package) is None:
             print(f"{entry.name}: {entry.package} is not installed")
-        elif not _done(record := task.work / f"{entry.name}.json"):
+        elif not _done(entry, record := task.work / f"{entry.name}.json"):
             print(f"{entry.name}: {_measured(entry, record)}", flush=True)
-    write_whole(task.out, json.dumps(collected(task.work), indent=1) + "\n")
+    before = json.loads(task.out.read_text()) if task.out.exists() else []
+    write_whole(task.out, json.dumps(collected(task.work, before), indent=1) + "\n")
 
 
-def _done(record: Path) -> bool:
-    return record.exists() and bool(json.loads(record.read_text()).keys() & {"rtl", "ended"})
+def _done(entry: Entry, record: Path) -> bool:
+    """Whether a record is whole, and of the package and the settings as they are now."""
+    if not record.exists():
+        return False
+    found = json.loads(record.read_text())
+    return found.get("made_of") == origin.made_of(entry) and bool(found.keys() & {"rtl", "ended"})
 
 
 def _measured(entry: Entry, record: Path) -> str:
@@ -48,7 +55,8 @@ def _measured(entry: Entry, record: Path) -> str:
     return ended
 
 
-def collected(work: Path) -> list[Any]:
-    """The files of a work folder as one."""
-    paths = [work / f"{entry.name}.json" for entry in ENTRIES]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+def collected(work: Path, before: Sequence[dict[str, Any]] = ()) -> list[Any]:
+    """The files of a work folder as one; of modules that it does not hold the records of before."""
+    known = {record["name"]: record for record in before}
+    known |= {path.stem: json.loads(path.read_text()) for path in work.glob("*.json")}
+    return [known[entry.name] for entry in ENTRIES if entry.name in known]

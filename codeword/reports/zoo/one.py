@@ -12,7 +12,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from algos.frontend.export import Quantized, quantize
 from algos.methods.registry import METHODS
 from codeword import api, inputs
-from codeword.reports.zoo import excerpts, modules, synthetic
+from codeword.reports.zoo import excerpts, modules, origin, synthetic
 from codeword.reports.zoo.settings import ENGINE, RTL, WEIGHTS, D, K
 from rtl.verify.verify import verify_network
 from sim.errors import InputError
@@ -44,8 +43,8 @@ class Measured:
 
     def __init__(self, entry: modules.Entry, folder: Path) -> None:
         self.path = folder / f"{entry.name}.json"
-        release = version("codeword" if entry.package == "ours" else entry.package)
-        self.record: dict[str, Any] = {"name": entry.name, "package": entry.package, "version": release}
+        self.record: dict[str, Any] = {"name": entry.name, "package": entry.package}
+        self.record |= {"version": origin.release(entry), "made_of": origin.made_of(entry)}
         self.record |= {"note": entry.note, "weights": "trained" if entry.package == "ours" else "synthetic"}
 
     def step(self, name: str, work: Callable[[], dict[str, Any]]) -> bool:
@@ -105,6 +104,7 @@ def measure(entry: modules.Entry, folder: Path) -> None:
 def _fidelity(found: Quantized) -> dict[str, Any]:
     last, worst = found.fidelity[-1], min(found.fidelity, key=lambda one: one.alone_db)
     return {
+        "sha256": origin.content(found.network),
         "layers": len(found.network.layers),
         "kinds": dict(Counter(layer.kind for layer in found.network.layers).most_common()),
         "macs": found.network.macs,

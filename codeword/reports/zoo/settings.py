@@ -5,7 +5,7 @@ from __future__ import annotations
 K, D = 16, 4
 """Of plain k-means: one bit a weight and the codebooks; what a codebook of `ews-c-4` holds."""
 
-WEIGHTS = 2**20
+WEIGHTS = 2**18
 """That are clustered: k-means of all layers of the larger modules takes an hour."""
 
 ENGINE: dict[str, tuple[str, list[str]]] = {

@@ -57,6 +57,7 @@ def complete(module: dict[str, Any]) -> bool:
 _COLUMNS = (
     *("module", "of", "weights", "parameters", "layers", "INT8 dB", "correlation", "worst layer alone"),
     *("coded", "VQ bits", "VQ dB", "bit-exact"),
+    "file",
 )
 
 _INTRODUCTION = (
@@ -76,13 +77,15 @@ _COLUMN_NOTES = f"""* *Layers*: of the network of integers. Norms are folded, wh
   included, *counted*. *VQ dB*: the integers against the float network **of the same codebooks**: what INT8 adds. What
   clustering itself costs is not asked of weights that nobody trained.
 * *Bit-exact*: on one sample every tensor of the engine, on {settings.ENGINE["int8"][0]} dense and on
-  {settings.ENGINE["vq"][0]} with codebooks, equals the functional model's."""
+  {settings.ENGINE["vq"][0]} with codebooks, equals the functional model's.
+* *File*: first digits of the SHA-256 of the INT8 network; "-" where the record is older than these."""
 
-_RTL = f"""The RTL has convolutions, linear layers, additions and pools; the others run in the engine alone. Of each
-kind the smallest layer of the first module that has a small one runs on the RTL with the input that it has in that
-network, behind the convolutions that its machine needs before it: on {settings.RTL[False][0]} up to
-{settings.RTL[False][2]:,} MACs, with codebooks on {settings.RTL[True][0]} up to {settings.RTL[True][2]:,}. *Equal*: all
-words, cycles and counters are the engine's. The proof is of the kind, not of every layer of every module."""
+_RTL = f"""The RTL has convolutions, linear layers, additions and pools; the others run in the engine alone, and so do
+the tables behind convolutions, which are left off here. Of each kind the smallest layer of the first module that has a
+small one runs on the RTL with the input that it has in that network, behind the convolutions that its machine needs
+before it: on {settings.RTL[False][0]} up to {settings.RTL[False][2]:,} MACs, with codebooks on
+{settings.RTL[True][0]} up to {settings.RTL[True][2]:,}. *Equal*: all words, cycles and counters are the engine's. The
+proof is of the kind, not of every layer of every module."""
 
 
 def _row(module: dict[str, Any]) -> tuple[str, ...]:
@@ -105,6 +108,7 @@ def _row(module: dict[str, Any]) -> tuple[str, ...]:
         f"{vq['bits_per_weight']:.2f}" if "bits_per_weight" in vq else "-",
         _decibels(vq, "sqnr_db"),
         " ".join(_exact(module.get(f"{name}_engine", {})) for name in ("int8", "vq")),
+        f"`{int8['sha256'][:8]}`" if "sha256" in int8 else "-",
     )
 
 

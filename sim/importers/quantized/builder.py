@@ -25,7 +25,7 @@ from sim.importers.quantized.values import (
     misplaced,
     refusal,
 )
-from sim.network import Layer, Reshape, Table, TensorSpec
+from sim.network import Constant, Layer, Reshape, Table, TensorSpec
 
 Groups = tuple[Group, Group, Group]
 
@@ -104,10 +104,12 @@ class Builder:
         """An operand as a function of codes.
 
         Raises:
-            InputError: it is constant, in float, or the network's input.
+            InputError: it is a constant in float or of several scales, in float, or the network's input.
         """
         if isinstance(value, Codes):
             return value
+        if isinstance(value, Weight) and (found := self._constant(node, value)) is not None:
+            return found
         if isinstance(value, Pending):
             problem = f"reads the result of {value.operator} {value.label} in float"
             fix = f"quantize the output of {value.label}"
@@ -116,8 +118,22 @@ class Builder:
         elif isinstance(value, Quantized):
             problem, fix = "reads integers without DequantizeLinear", "export with QDQ"
         else:
-            problem, fix = "an operand is constant", "make it the result of a layer"
+            problem, fix = "an operand is a constant in float", "quantize it, with one scale"
         raise refusal(node.name, node.operator, problem, fix)
+
+    def _constant(self, node: GraphNode, value: Weight) -> Codes | None:
+        """Quantized constants of one scale as a layer; None for others."""
+        layout = plain(value.integers.shape)
+        if value.scale.size != 1 or layout is None or not value.integers.size:
+            return None
+        low, high = int(value.integers.min()), int(value.integers.max())
+        if low < -128 or high > 127:
+            return None
+        q = Quantizer(np.float32(value.scale.item()), 0)
+        layer = Constant(
+            self.named(f"{node.name}.constant"), value.integers.astype(np.int8).reshape(layout.extent)
+        )
+        return Codes(self.add(layer, layout, low, high), q.real(), layer.name)
 
     def scaled(
         self, node: GraphNode, value: Value | None, *, pads: bool = False

@@ -93,7 +93,7 @@ def lower(graph: QuantizedGraph) -> Lowered:
     values = _Walk(graph, builder)
     refuse(_grouped(values.told()))
     try:
-        output, notes = _output(graph, builder, values)
+        found = [_output(name, builder, values) for name in graph.outputs]
     except InputError as error:
         refuse([error])
         raise
@@ -101,15 +101,20 @@ def lower(graph: QuantizedGraph) -> Lowered:
         raise InputError(
             "network", graph.name, "its input is never quantized", "quantize it with quantize_static"
         )
-    layers, names = tidied(builder.layers, output)
+    layers, names = tidied(builder.layers, [one.tensor for one in found])
+    results = {names[one.tensor]: one.scale for one in found}
+    last = layers[-1].name if layers else ""
     tensors = {outside: names[inside] for outside, inside in values.tensors().items() if inside in names}
     kept = {layer.name for layer in layers}
-    network = Network(graph.name, builder.input, layers, {"output": values.scale_of_output})
+    said: dict[str, object] = {"output": results.get(last, {})}
+    if len(found) > 1:
+        said["outputs"] = results
+    network = Network(graph.name, builder.input, layers, said)
     return Lowered(
         network,
         tuple(one for one in builder.comparisons if one.layer in kept),
         tensors,
-        (*graph.notes, *builder.notes, *notes),
+        (*graph.notes, *builder.notes, *(note for one in found for note in one.notes)),
     )
 
 
@@ -130,7 +135,6 @@ class _Walk:
         self.graph, self.builder = graph, builder
         self.errors: list[InputError] = []
         self.assumed = False
-        self.scale_of_output: dict[str, Any] = {}
         self.values: dict[str, Value] = {name: Parameter(array) for name, array in graph.constants.items()}
         self.values |= {name: Source(name, layout) for name, layout in self._inputs().items()}
         for node in builder.nodes:
@@ -147,8 +151,9 @@ class _Walk:
             self.values |= dict(zip(node.outputs, found, strict=False))
 
     def told(self) -> list[InputError]:
-        """Errors but those that follow from an assumed order of values."""
-        return [error for error in self.errors if not (self.assumed and isinstance(error, OrderError))]
+        """Errors but those that follow from an assumed order of values; nothing is assumed before the first."""
+        later = [e for e in self.errors[1:] if not (self.assumed and isinstance(e, OrderError))]
+        return self.errors[:1] + later
 
     def _inputs(self) -> dict[str, Layout]:
         read = {name for node in self.builder.nodes for name in node.inputs}
@@ -228,41 +233,41 @@ def _arrays(values: Sequence[Value | None]) -> list[np.ndarray | None]:
     ]
 
 
-def _output(graph: QuantizedGraph, builder: Builder, walk: _Walk) -> tuple[str, list[str]]:
-    """Name of the tensor that the network gives, and what the source does with it afterwards."""
-    if len(graph.outputs) != 1:
-        raise InputError(
-            "network",
-            graph.name,
-            f"{len(graph.outputs)} outputs ({', '.join(graph.outputs[:_SHOWN])}), a network of integers has one",
-            "choose one with onnx.utils.extract_model",
-        )
-    value = walk.values.get(graph.outputs[0])
-    notes = []
+@dataclass(frozen=True)
+class _Result:
+    """Name of a tensor that the network gives, its scale and zero point, and what the source does with it."""
+
+    tensor: str
+    scale: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def _output(name: str, builder: Builder, walk: _Walk) -> _Result:
+    """One of the network's results."""
+    value = walk.values.get(name)
     if isinstance(value, Pending) and value.source is not None:
-        notes.append(f"{value.operator} {value.label} in float is left to the host")
-        return value.source.name, notes
+        return _Result(
+            value.source.name, {}, (f"{value.operator} {value.label} in float is left to the host",)
+        )
     if isinstance(value, Pending) and value.wide is not None:
         scales = np.unique(value.scales).tolist()
-        if len(scales) > 1:
-            scales = value.scales.tolist()
-            notes.append(f"{value.label}: a scale a channel, which the host multiplies (metadata `output`)")
-        walk.scale_of_output = {"scale": scales if len(scales) > 1 else scales[0], "zero_point": 0}
-        return value.wide().name, notes
+        if len(scales) == 1:
+            return _Result(value.wide().name, {"scale": scales[0], "zero_point": 0})
+        note = f"{value.label}: a scale a channel, which the host multiplies (metadata `output`)"
+        return _Result(value.wide().name, {"scale": value.scales.tolist(), "zero_point": 0}, (note,))
     if isinstance(value, Quantized):
         q = value.quantizer
-        walk.scale_of_output = {"scale": float(q.scale), "zero_point": q.zero_point}
-        return builder.tensor(value).name, notes
+        return _Result(builder.tensor(value).name, {"scale": float(q.scale), "zero_point": q.zero_point})
     if isinstance(value, Codes):
         scale = value.scale()
-        if scale is not None and not value.steps:
-            walk.scale_of_output = {"scale": float(scale), "zero_point": value.tensor.zero_point}
         if value.steps:
-            notes.append(f"{', '.join(value.steps)} of {value.label} in float: left to the host")
-        return value.tensor.name, notes
-    label = value.label if isinstance(value, Pending) else graph.outputs[0]
+            note = f"{', '.join(value.steps)} of {value.label} in float: left to the host"
+            return _Result(value.tensor.name, {}, (note,))
+        found = {} if scale is None else {"scale": float(scale), "zero_point": value.tensor.zero_point}
+        return _Result(value.tensor.name, found)
+    label = value.label if isinstance(value, Pending) else name
     problem = "is computed in float, in more than one scale, or from no integers"
-    raise InputError(f"output {graph.outputs[0]}", label, problem, "quantize the output")
+    raise InputError(f"output {name}", label, problem, "quantize the output")
 
 
 def _grouped(errors: Sequence[InputError]) -> list[InputError]:

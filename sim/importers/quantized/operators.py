@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sim.importers.quantized import combining, moving, pointwise, products, quantizing, reducing
+from sim.importers.quantized import combining, cutting, moving, pointwise, products, quantizing, reducing
 from sim.importers.quantized.builder import Builder
 from sim.importers.quantized.graph import GraphNode
 from sim.importers.quantized.values import Value
@@ -24,6 +24,7 @@ OPERATORS: dict[str, Operator] = {
     "Div": combining.divide,
     "Dropout": moving.same,
     "Flatten": moving.flatten,
+    "Gather": cutting.gather,
     "Gemm": products.gemm,
     "GlobalAveragePool": reducing.global_average,
     "GlobalMaxPool": reducing.global_largest,
@@ -40,7 +41,9 @@ OPERATORS: dict[str, Operator] = {
     "Reshape": moving.reshape,
     "Resize": moving.resize,
     "Shape": moving.shape,
+    "Slice": cutting.cut,
     "Softmax": reducing.softmax,
+    "Split": cutting.split,
     "Squeeze": moving.squeeze,
     "Sub": combining.subtract,
     "Transpose": moving.transpose,

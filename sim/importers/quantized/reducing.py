@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from sim.importers.quantized.builder import Builder, Sums, vector
+from sim.importers.quantized.cutting import grown
 from sim.importers.quantized.graph import GraphNode
 from sim.importers.quantized.layout import Atom, Layout, size
 from sim.importers.quantized.rounding import Fit
@@ -69,6 +70,21 @@ def _window(node: GraphNode, tensor: Tensor) -> Window:
     return kernel, stride, (first[0], first[1])
 
 
+def _beyond(node: GraphNode, tensor: Tensor) -> tuple[int, int]:
+    """Rows and columns that the last windows lack below and to the right; none begins in the padding there."""
+    rank, get = len(tensor.layout.axes) - 2, node.attributes.get
+    pads = list(get("pads") or [0] * 2 * rank)
+    found = []
+    for axis, (n, k) in enumerate(
+        zip(tensor.layout.extent[1:], node.attributes["kernel_shape"], strict=False)
+    ):
+        step, before, after = (get("strides") or [1] * rank)[axis], pads[axis], pads[rank + axis]
+        last = -(-(n + before + after - k) // step)
+        last -= last * step >= n + before
+        found.append(max(0, last * step + k - n - before - after))
+    return (found[0], found[1] if rank > 1 else 0)
+
+
 def _same(node: GraphNode, tensor: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> list[int]:
     rank = len(tensor.layout.axes) - 2
     first, last = [], []
@@ -90,9 +106,11 @@ def _pooled(tensor: Tensor, layer: Layer) -> Layout:
 
 
 def largest(builder: Builder, node: GraphNode, values: Values) -> Value:
-    """MaxPool."""
+    """MaxPool; windows that hang over the map read its last values again."""
     codes = _rising(builder, node, values[0])
     tensor = _map(builder, node, codes.tensor)
+    if node.attributes.get("ceil_mode", 0) and any(more := _beyond(node, tensor)):
+        tensor = grown(builder, tensor, more)
     layer = Pool(
         builder.named(node.name), tensor.name, "max", *_window(node, tensor), zero_point=tensor.zero_point
     )

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sim.network import Conv, Layer, Table
 
 
-def tidied(layers: Sequence[Layer], output: str) -> tuple[tuple[Layer, ...], dict[str, str]]:
-    """The layers that the output depends on.
+def tidied(layers: Sequence[Layer], outputs: Collection[str]) -> tuple[tuple[Layer, ...], dict[str, str]]:
+    """The layers that the outputs depend on.
 
     Returns:
         The layers, and their names by those they had: one that was fused has the name of the layer it is part of.
     """
-    wanted, found = {output}, []
+    wanted, found = set(outputs), []
     for layer in reversed(layers):
         if layer.name in wanted:
             wanted.update(layer.inputs)
             found.append(layer)
-    return _fused(found[::-1], output)
+    return _fused(found[::-1], outputs)
 
 
-def _fused(layers: Sequence[Layer], output: str) -> tuple[tuple[Layer, ...], dict[str, str]]:
+def _fused(layers: Sequence[Layer], outputs: Collection[str]) -> tuple[tuple[Layer, ...], dict[str, str]]:
     readers = Counter(name for layer in layers for name in layer.inputs)
-    readers[output] += 1
+    readers.update(outputs)
     names: dict[str, str] = {"input": "input"}
     found: dict[str, Layer] = {}
     for layer in layers:
         moved = _reading(layer, names)
-        conv = found.get(moved.inputs[0])
+        conv = found.get(moved.inputs[0]) if moved.inputs else None
         rides = isinstance(moved, Table) and isinstance(conv, Conv) and readers[layer.inputs[0]] == 1
         if rides and conv.requantization is not None and conv.requantization.table is None:  # type: ignore[union-attr]
             assert isinstance(moved, Table)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.formats import encoding
-from sim.systolic.engine import kernel
+from sim.systolic.engine import kernel, storer
 from sim.systolic.engine.counters import COUNTERS, named
 from sim.systolic.engine.parameters import parameters
-from sim.systolic.engine.state import HANDOVER, Layer, Trace
+from sim.systolic.engine.state import HANDOVER, Layer, Maps, Trace
 from sim.systolic.program import Program
 from sim.systolic.results import Handover
 
@@ -22,6 +23,7 @@ class LayerRun:
 
     Attributes:
         acc: int32 [batch, K, OH, OW], psums without bias.
+        gated: int64 [batch], multiplications that a zero operand gates.
         counters: by name, of the first image; `core_cycles` and the cycles by cause among them.
         handover: what the next layer finds, after the first image.
         rows, row_cycles: with `trace`, int32 [emitted, L] and int64 [emitted]: every psum row of
@@ -29,6 +31,7 @@ class LayerRun:
     """
 
     acc: np.ndarray
+    gated: np.ndarray
     counters: dict[str, int]
     handover: Handover
     rows: np.ndarray
@@ -66,27 +69,47 @@ def run_program(
             "set edge_registers = true",
         )
     shape, columns = program.schedule.shape, program.schedule.accelerator.columns
-    x = np.ascontiguousarray(np.moveaxis(token_ifmap, 1, -1))
-    acc = np.zeros((len(x), shape.out_h, shape.out_w, shape.outputs), np.int32)
-    counts = np.zeros(len(x), COUNTERS).view(np.recarray)
-    left = np.array([found or Handover()] * len(x), HANDOVER).view(np.recarray)
+    maps = _maps(token_ifmap)
+    batch = len(token_ifmap)
+    acc = np.zeros((batch, shape.out_h * shape.out_w * shape.outputs), np.int32)
+    gated = np.zeros(batch, np.int64)
+    counts = np.zeros(batch, COUNTERS).view(np.recarray)
+    left = np.array([found or Handover()] * batch, HANDOVER).view(np.recarray)
     emitted = int((program.chunks["pixels"] * program.chunks["A"]).sum()) if trace else 0
     rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
-    numbers, layer = parameters(program, found is not None, registers, arbitrated), _layer(program)
-    if trace:
-        kernel.run_core(numbers, layer, left[0], x[0], acc[0], Trace(rows, cycles), counts[0])
+    numbers = parameters(program, found is not None, registers, arbitrated)
+    layer = _layer(program, numbers.eights)
+    if registers and not trace:
+        kernel.run_registers(numbers, layer, left, maps, acc, gated, counts)
     else:
-        kernel.run_batch(numbers, layer, left, x, acc, counts)
-    return LayerRun(np.moveaxis(acc, -1, 1), named(counts[0]), Handover(*left[0].item()), rows, cycles)
+        kernel.run_core(numbers, layer, left[0], maps, acc, gated, Trace(rows, cycles), counts[0])
+    counters = named(counts[0]) | {"gated": int(gated[0])}
+    channels_last = acc.reshape(batch, shape.out_h, shape.out_w, shape.outputs)
+    return LayerRun(
+        np.moveaxis(channels_last, -1, 1), gated, counters, Handover(*left[0].item()), rows, cycles
+    )
 
 
-def _layer(program: Program) -> Layer:
+def _maps(token_ifmap: np.ndarray) -> Maps:
+    """Channels last, as 16-bit integers for `engine.pairs`, which may read one beyond the end."""
+    batch, channels, height, width = token_ifmap.shape
+    flat = np.empty(token_ifmap.size + 1, np.int16)
+    flat[-1] = 0
+    ifmap = flat[:-1].reshape(batch, height, width, channels)
+    storer.channels_last(np.ascontiguousarray(token_ifmap), ifmap)
+    return Maps(ifmap, flat)
+
+
+def _layer(program: Program, eights: int) -> Layer:
+    acc, masked = program.schedule.accelerator, program.schedule.stream.masks
+    masks = _masks(acc.keep, acc.group) if masked else np.zeros((1, 8), np.int8)
     return Layer(
         chunks=program.chunks.view(np.recarray),
         visits=program.visits.view(np.recarray),
         words=_flat(program.beats),
         codebook=_flat(program.codebook),
-        masks=_masks(program),
+        masks=masks,
+        mask_eights=masks.view(np.uint64) if eights else np.zeros((1, 1), np.uint64),
         rom=program.rom,
     )
 
@@ -95,9 +118,8 @@ def _flat(beats: np.ndarray) -> np.ndarray:
     return np.append(beats.ravel(), np.uint64(0))
 
 
-def _masks(program: Program) -> np.ndarray:
-    acc = program.schedule.accelerator
-    if not program.schedule.stream.masks:
-        return np.zeros(1, np.uint32)
-    # The table is read-only, which Numba takes for another type and compiles everything again.
-    return encoding.mask_table(acc.keep, acc.group).copy()
+@cache
+def _masks(keep: int, group: int) -> np.ndarray:
+    """int8 [C(M, N), M]: -1 where a mask keeps an element."""
+    table = encoding.mask_table(keep, group)
+    return -(table[:, None] >> np.arange(group, dtype=np.uint32) & 1).astype(np.int8)

@@ -33,7 +33,6 @@ COUNTERS = np.dtype(
         ("psum_rows_written", np.int64),
         ("finished_rows", np.int64),
         ("mac", np.int64),
-        ("gated", np.int64),
         ("wrf_read", np.int64),
         ("wrf_write", np.int64),
         ("arf_read", np.int64),

@@ -21,6 +21,10 @@ class Mode(IntEnum):
     ROM = 6
 
 
+LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
+ONES = np.uint64(0x0101010101010101)
+
+
 @step
 def multipliers(columns, p):
     """Multipliers of an array row that serve `columns` output channels."""
@@ -32,8 +36,9 @@ def multipliers(columns, p):
 
 
 @step
-def decode_row(row, words, position, width, u, h, p, crf, masks):
-    """Decodes one weight row into `row` [L]; returns the number of weights it stores."""
+def decode_row(core, entry, h, position, width, u, p):
+    """Decodes one weight row into array row h of a WRF entry; returns the number of weights it stores."""
+    row, words = core.wrf[entry, h], core.layer.words
     row[:] = 0
     if p.mode == Mode.DENSE:
         count = width // 8
@@ -56,18 +61,60 @@ def decode_row(row, words, position, width, u, h, p, crf, masks):
     for n in range(records):
         at = position + n * record_bits
         index = _bits(words, at + low_bits, p.index_bits)
-        if p.mode == Mode.MVQ:
-            for g in range(p.codes):
-                mask = masks[_bits(words, at + g * p.mask_bits, p.mask_bits)]
-                for c in range(p.group):
-                    if mask >> np.uint32(c) & np.uint32(1):
-                        row[n * p.d + g * p.group + c] = crf[index, g * p.group + c]
+        if p.mode == Mode.SSVQ:
+            _signed(row[n * p.d :], core.crf[index], _bits(words, at, p.d), p)
+        elif p.eights:
+            _masked_eights(core, entry, h, n, index, at, p)
         else:
-            signs = _bits(words, at, p.d) if p.mode == Mode.SSVQ else np.int64(0)
-            for c in range(p.d):
-                value = crf[index, c]
-                row[n * p.d + c] = -value if signs >> c & 1 else value
+            _masked(row[n * p.d :], core.crf[index], core.layer, at, p)
     return records * p.q
+
+
+@step
+def _signed(row, codeword, signs, p):
+    for c in range(p.d):
+        value = codeword[c]
+        row[c] = -value if signs >> c & 1 else value
+
+
+@step
+def _masked(row, codeword, layer, at, p):
+    """A codeword, of which the masks from bit `at` on keep elements; all without masks."""
+    for c in range(p.d):
+        row[c] = codeword[c]
+    for g in range(p.codes):
+        mask = layer.masks[_bits(layer.words, at + g * p.mask_bits, p.mask_bits)]
+        for c in range(p.group):
+            row[g * p.group + c] &= mask[c]
+
+
+@step
+def _masked_eights(core, entry, h, n, index, at, p):
+    """As `_masked`, eight elements at a time."""
+    row, codeword, layer = core.wrf_eights[entry, h], core.crf_eights[index], core.layer
+    first = n * (p.d // 8)
+    for c in range(p.d // 8):
+        row[first + c] = codeword[c]
+    for g in range(p.codes):
+        mask = layer.mask_eights[_bits(layer.words, at + g * p.mask_bits, p.mask_bits)]
+        for c in range(p.group // 8):
+            row[first + g * (p.group // 8) + c] &= mask[c]
+
+
+@step
+def nonzero(core, entry, h, p):
+    """How many weights of a WRF row are not zero."""
+    kept = np.int64(0)
+    if not p.eights:
+        for c in range(p.columns):
+            kept += core.wrf[entry, h, c] != 0
+        return kept
+    for c in range(p.columns // 8):
+        eight = core.wrf_eights[entry, h, c]
+        # The highest bit of each byte that is not zero, then all of them added up in the highest byte.
+        flags = (((eight & LOW) + LOW) | eight) & ~LOW
+        kept += np.int64(((flags >> np.uint64(7)) * ONES) >> np.uint64(56))
+    return kept
 
 
 @step

@@ -1,60 +1,94 @@
-"""One cycle of the weight loader (docs/timing.md section 3)."""
+"""Cycles of the weight loader (docs/timing.md section 3)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sim.systolic.engine.compiled import step
-from sim.systolic.engine.decoding import Mode, decode_row, multipliers, rom_cycles, signed_byte
+from sim.systolic.engine.decoding import Mode, decode_row, multipliers, nonzero, rom_cycles, signed_byte
 from sim.systolic.engine.state import NEVER
+from sim.systolic.engine.values import compute
 
 
 @step
-def receive(t, p, core, counters):
-    """A job begins when its beats are in L2 and its WRF bank is free; a beat a cycle."""
+def load(t, end, p, core, counters):
+    """Cycles of the loader from t up to `end`, or to the end of a job, for which others wait.
+
+    Returns:
+        the first cycle not taken, and whether in the last one the ROM served a row once more.
+    """
+    loader, again = core.loader[0], False
+    while t < end:
+        if not loader.active:
+            begin = begins(p, core)
+            if begin > t:
+                t = min(begin, end)
+                continue
+        job = loader.job
+        _receive(t, p, core, counters)
+        again = _load_rows(t, p, core, counters)
+        loader.visible = loader.sent * p.port
+        t += 1
+        if loader.job != job:
+            break
+    return t, again
+
+
+@step
+def begins(p, core):
+    """The first cycle in which the job at hand can begin: its beats are in L2, its WRF bank is free."""
+    loader = core.loader[0]
+    job = loader.job
+    if job == len(core.layer.chunks):
+        return np.int64(NEVER)
+    begin = max(loader.ready_at, core.job_there[max(job, 0)])
+    return begin if job < 0 else max(begin, loader.free_at[job & p.banks - 1])
+
+
+@step
+def _receive(t, p, core, counters):
+    """A job begins; a beat a cycle."""
     loader, layer = core.loader[0], core.layer
     job = loader.job
-    if (
-        not loader.active
-        and job < len(layer.chunks)
-        and t >= loader.ready_at
-        and t >= core.job_there[max(job, 0)]
-        and (job < 0 or t >= loader.free_at[job % p.banks])
-    ):
+    if not loader.active:
         loader.active = True
         if job >= 0:
-            loader.free_at[job % p.banks] = NEVER
+            loader.free_at[job & p.banks - 1] = NEVER
         loader.sent = loader.visible = loader.consumed = loader.entry = loader.row = 0
         loader.extra = -1
-        core.look_up[0].last = False
         loader.beats = (len(layer.codebook) - 1) * 64 // p.port if job < 0 else layer.chunks[job].beats
     if loader.active and loader.sent < loader.beats:
         loader.sent += 1
         counters.beats += 1
-    if not p.registered:
+    if p.write_delay == 0:
         loader.visible = loader.sent * p.port
 
 
 @step
-def load_rows(t, p, core, counters):
+def _load_rows(t, p, core, counters):
     """Writes a row and looks one up; returns whether the ROM serves the row at hand once more.
 
-    A row is written in the cycle after its look-up, without loader registers in the same one.
+    A row is written `write_delay` cycles after its look-up; no other job is looked up meanwhile.
     """
-    look_up = core.look_up[0]
-    again = False
-    for turn in range(2):
-        if look_up.pending and turn == 1 - p.registered:
-            _write(t, p, core, counters)
-        if turn == 0 and core.loader[0].active and not look_up.last:
-            again = _look_up(p, core)
+    rows, again = core.look_up, False
+    if p.write_delay > 0:
+        _write(t, p, core, counters)
+        rows[1] = rows[0]
+        rows[0].pending = rows[0].last = False
+    if core.loader[0].active and not (rows[1].last and p.write_delay == 2):
+        again = _look_up(p, core)
+    if p.write_delay == 0:
+        _write(t, p, core, counters)
+        rows[0].last = False
     return again
 
 
 @step
 def _write(t, p, core, counters):
-    """Writes the row looked up into CRF or WRF."""
-    loader, look_up = core.loader[0], core.look_up[0]
+    """Writes the row whose turn it is, if there is one, into CRF or WRF."""
+    loader, look_up = core.loader[0], core.look_up[p.write_delay // 2]
+    if not look_up.pending:
+        return
     look_up.pending = False
     if loader.job < 0:
         for c in range(p.d):
@@ -64,7 +98,6 @@ def _write(t, p, core, counters):
         _write_weights(t, p, core, counters)
     if look_up.last:
         loader.active = False
-        look_up.last = False
         if loader.job >= 0:
             loader.written_before, loader.written = loader.written, t
         loader.job += 1
@@ -73,19 +106,19 @@ def _write(t, p, core, counters):
 
 @step
 def _write_weights(t, p, core, counters):
-    """Writes the row looked up into the WRF."""
-    look_up, layer, job = core.look_up[0], core.layer, core.loader[0].job
-    chunk, bank = layer.chunks[job], job % p.banks
+    """Writes the row whose turn it is into the WRF."""
+    look_up, job = core.look_up[p.write_delay // 2], core.loader[0].job
+    chunk, bank = core.layer.chunks[job], job & p.banks - 1
     entry = bank * (p.wrf_depth // p.banks) + look_up.entry
-    row = core.wrf[entry, look_up.row]
-    stored = decode_row(
-        row, layer.words, look_up.position, look_up.width, look_up.u, look_up.row, p, core.crf, layer.masks
-    )
+    if (
+        core.sequencer[0].computed < core.sequencer[0].issued
+        and (core.sequencer[0].chunk & p.banks - 1) == bank
+    ):
+        compute(t, p, core, counters)  # what has issued still multiplies the words of before
+    stored = decode_row(core, entry, look_up.row, look_up.position, look_up.width, look_up.u, p)
     tail = look_up.entry % chunk.A == chunk.A - 1
-    kept = 0
-    for c in range(p.columns):
-        kept += row[c] != 0
-    core.zeros[entry, look_up.row] = multipliers(chunk.columns_tail if tail else chunk.columns, p) - kept
+    used = multipliers(chunk.columns_tail if tail else chunk.columns, p)
+    core.zeros[entry, look_up.row] = used - nonzero(core, entry, look_up.row, p)
     counters.wrf_write += stored
     counters.wrf_rows += 1
     if p.mode >= Mode.VQ:
@@ -98,7 +131,9 @@ def _write_weights(t, p, core, counters):
 def _look_up(p, core):
     """Looks the next row up if its bits are there; returns whether the ROM serves it once more."""
     loader, look_up = core.loader[0], core.look_up[0]
-    width, u, last_of_entry, last = _next_row(p, core)
+    if loader.row == 0:
+        _begin_entry(p, core)
+    width, last_of_entry = loader.width, loader.row == loader.rows - 1
     if loader.visible - loader.consumed < width:
         return False
     position = loader.consumed
@@ -112,8 +147,8 @@ def _look_up(p, core):
         loader.extra -= 1
         return True
     loader.extra = -1
-    look_up.pending, look_up.last = True, last
-    look_up.entry, look_up.row, look_up.u = loader.entry, loader.row, u
+    look_up.pending, look_up.last = True, last_of_entry and loader.last_entry
+    look_up.entry, look_up.row, look_up.u = loader.entry, loader.row, loader.u
     look_up.position, look_up.width = position, width
     loader.consumed += width
     loader.row += 1
@@ -124,16 +159,16 @@ def _look_up(p, core):
 
 
 @step
-def _next_row(p, core):
-    """Its bits, its part u of the codewords, and whether it is the last of its WRF entry and of its job."""
+def _begin_entry(p, core):
+    """Rows of the WRF entry at hand, or of the codebook: how many, their bits, their part u of the codewords."""
     loader = core.loader[0]
     if loader.job < 0:
-        return np.int64(8 * p.d), np.int64(0), False, loader.row == p.codewords - 1
+        loader.width, loader.u, loader.rows, loader.last_entry = 8 * p.d, 0, p.codewords, True
+        return
     chunk, entry = core.layer.chunks[loader.job], loader.entry
     s = entry % chunk.A
-    u = entry // chunk.A % chunk.U
     r = entry // (chunk.A * chunk.U) % chunk.B
-    width = np.int64(chunk.row_bits_tail if s == chunk.A - 1 else chunk.row_bits)
-    last_of_entry = loader.row == (chunk.rows_tail if r == chunk.B - 1 else chunk.rows) - 1
-    last_entry = entry == chunk.A * chunk.B * chunk.U * chunk.D - 1
-    return width, u, last_of_entry, last_of_entry and last_entry
+    loader.width = chunk.row_bits_tail if s == chunk.A - 1 else chunk.row_bits
+    loader.u = entry // chunk.A % chunk.U
+    loader.rows = chunk.rows_tail if r == chunk.B - 1 else chunk.rows
+    loader.last_entry = entry == chunk.A * chunk.B * chunk.U * chunk.D - 1

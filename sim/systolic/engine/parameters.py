@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from numba import get_num_threads
+
 from sim.formats import encoding
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.program import Program
@@ -19,9 +21,11 @@ class Parameters(NamedTuple):
     tile_rows: int
     tile_columns: int
     registers: int  # clock every register of the array
+    threads: int  # processors that share a product
+    operand_stages: int  # from the issue of a token to the request of its vector
     latency: int
     release: int
-    registered: int  # loader stages are clocked
+    write_delay: int  # cycles from the look-up of a row to its write
     port: int
     wrf_depth: int
     banks: int  # of the WRF: 2 where loading overlaps computing
@@ -31,6 +35,7 @@ class Parameters(NamedTuple):
     codes: int
     mask_bits: int
     group: int
+    eights: int  # rows, codewords and masks are whole 64-bit words
     index_bits: int
     codewords: int
     rom_banks: int
@@ -80,18 +85,21 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         tile_rows=acc.tile_rows,
         tile_columns=acc.tile_columns,
         registers=int(registers),
+        threads=get_num_threads(),
+        operand_stages=acc.operand_stages,
         latency=acc.latency,
         release=acc.release,
-        registered=int(acc.edge_registers),
+        write_delay=max(0, acc.loader_stages - 1),
         port=acc.weight_port_bits,
         wrf_depth=acc.wrf_depth,
         banks=2 if schedule.overlap else 1,
-        mode=Mode[schedule.format.upper()],
+        mode=int(Mode[schedule.format.upper()]),  # Numba is slow to tell the type of an enumeration
         d=acc.codeword_length,
         q=acc.multipliers_per_codeword,
         codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,
         mask_bits=acc.mask_code_bits,
         group=acc.group,
+        eights=int(not any(n % 8 for n in (acc.columns, acc.codeword_length, acc.group))),
         index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
         codewords=schedule.codewords if coded else 0,
         rom_banks=acc.rom_banks,

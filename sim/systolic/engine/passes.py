@@ -178,7 +178,7 @@ def finish_convolution(layer: Conv, acc: np.ndarray) -> np.ndarray:
     q = layer.requantization
     if q is None:
         return acc + layer.bias[:, None, None]
-    flat = acc.reshape(*acc.shape[:2], -1)
+    flat = np.ascontiguousarray(np.moveaxis(acc, 1, -1)).reshape(len(acc), -1, acc.shape[1])
     out = storer.requantize(flat, layer.bias, q.multiplier, q.shift, q.zero_point, q.low, q.high)
     if q.table is not None:
         out = storer.lookup(out.ravel(), q.table)

@@ -28,37 +28,37 @@ def end_slot(t, core):
 
 @step
 def waits_for(t, p, core, rom_serves):
-    """Why no slot can begin in this cycle; COMPUTE if one can."""
+    """Why no slot can begin in cycle t, and until when for all that is known then; COMPUTE if one can."""
     sequencer, chunks = core.sequencer[0], core.layer.chunks
     n = sequencer.chunk
-    chunk, full_at = chunks[n], core.loader[0].full_at[n % p.banks]
+    if sequencer.pixel > 0:
+        return np.int64(Cause.COMPUTE), t
+    chunk, full_at = chunks[n], core.loader[0].full_at[n & p.banks - 1]
     opens = n == 0 or chunks[n - 1].visit != chunk.visit
     begin = np.int64(p.control)
     if opens and p.memory:
         begin = max(begin, core.tile_there[chunk.visit])
     left = sequencer.sent_off if p.ofmap_buffers == 1 else sequencer.sent_off_before
-    cause = Cause.COMPUTE
-    if sequencer.pixel > 0:
-        pass
-    elif t < p.control:
-        cause = Cause.CONTROL
+    cause, until = Cause.COMPUTE, t
+    if t < p.control:
+        cause, until = Cause.CONTROL, np.int64(p.control)
     elif t < full_at:
-        cause = Cause.WEIGHT
+        cause, until = Cause.WEIGHT, full_at
         if t < core.job_there[n]:
-            cause = Cause.DRAM
+            cause, until = Cause.DRAM, min(full_at, core.job_there[n])
         elif rom_serves:
             cause = Cause.ROM
     elif t < sequencer.fence_at:
-        cause = Cause.PSUM
+        cause, until = Cause.PSUM, sequencer.fence_at
     elif chunk.last and p.memory and t < left:
-        cause = Cause.STORE
+        cause, until = Cause.STORE, left
     elif p.memory and opens and t < core.map_there[chunk.visit]:
-        cause = Cause.DRAM
+        cause, until = Cause.DRAM, core.map_there[chunk.visit]
     elif p.memory and opens and t < core.tile_there[chunk.visit]:
-        cause = Cause.DMA
+        cause, until = Cause.DMA, core.tile_there[chunk.visit]
     elif (n == 0 or (p.memory and opens)) and t < begin + chunk.fetch_row:
-        cause = Cause.IFMAP
-    return cause
+        cause, until = Cause.IFMAP, begin + chunk.fetch_row
+    return np.int64(cause), until
 
 
 @step
@@ -70,16 +70,17 @@ def begin_slot(p, core, counters):
         _begin_chunk(p, core, chunk)
     sequencer.in_slot = True
     sequencer.elapsed = 0
-    sequencer.oy, sequencer.ox = chunk.tile + pixel // chunk.width, chunk.left + pixel % chunk.width
-    count_fetch(counters, chunk, pixel, p)
+    if p.registers:
+        count_fetches(counters, chunk, pixel, pixel + 1, p)
     _set_length(p, core)
 
 
 @step
 def _begin_chunk(p, core, chunk):
     sequencer = core.sequencer[0]
-    core.loader[0].full_at[sequencer.chunk % p.banks] = NEVER
+    core.loader[0].full_at[sequencer.chunk & p.banks - 1] = NEVER
     sequencer.tokens = chunk.A * chunk.B * chunk.U * chunk.D
+    sequencer.issued = sequencer.computed = 0
     for e in range(sequencer.tokens):
         entry = core.entries[e]
         entry.s = e % chunk.A
@@ -132,21 +133,39 @@ def stall_of_slot(t, p, core):
 
 
 @step
-def count_fetch(counters, chunk, pixel, p):
-    """Counts the L1 reads of the new, unpadded vectors of one pixel."""
-    column = pixel % chunk.width
-    oy, ox = chunk.tile + pixel // chunk.width, chunk.left + column
+def count_fetches(counters, chunk, first, end, p):
+    """Counts the L1 reads of the new, unpadded vectors of some pixels."""
     channels = (chunk.B - 1) * p.rows + chunk.rows_tail
-    for n in range(chunk.D):
-        position = chunk.position + n
-        ky, kx = position // p.kernel_x, position % p.kernel_x
-        if p.reuse and column > 0:
-            # In the ARF already if the pixel before read this column at a resident position.
+    fetched = channels * vectors_inside(chunk, first, end, p.reuse, p)
+    counters.l1_ifmap_read += fetched
+    counters.arf_write += fetched
+
+
+@step
+def vectors_inside(chunk, first, end, reuse, p):
+    """Vectors of a channel group that some pixels read inside the map, an output row after the other.
+
+    With `reuse` without those that the ARF holds, since the pixel before read this column at a resident position.
+    """
+    total, pixel = np.int64(0), np.int64(first)
+    while pixel < end:
+        row, column = pixel // chunk.width, pixel % chunk.width
+        lines = max((end - pixel) // chunk.width, 1) if column == 0 else np.int64(1)
+        behind = min(np.int64(chunk.width), column + end - pixel)
+        for position in range(chunk.position, chunk.position + chunk.D):
+            ky, kx = position // p.kernel_x, position % p.kernel_x
             before = position + p.stride_x
-            if before // p.kernel_x == ky and before < chunk.position + chunk.D:
-                continue
-        y = oy * p.stride_y + ky * p.dilation_y - p.pad_y
-        x = ox * p.stride_x + kx * p.dilation_x - p.pad_x
-        if 0 <= y < p.height and 0 <= x < p.width:
-            counters.l1_ifmap_read += channels
-            counters.arf_write += channels
+            held = reuse and before // p.kernel_x == ky and before < chunk.position + chunk.D
+            top, left = chunk.tile + row, chunk.left + column
+            right = chunk.left + (min(behind, 1) if held else behind)
+            total += _inside(top, top + lines, p.stride_y, ky * p.dilation_y - p.pad_y, p.height) * _inside(
+                left, right, p.stride_x, kx * p.dilation_x - p.pad_x, p.width
+            )
+        pixel += (behind - column) * lines
+    return total
+
+
+@step
+def _inside(first, end, stride, shift, size):
+    """How many of the outputs read inside the map along an axis."""
+    return max(min(end, -((shift - size) // stride)) - max(first, -(shift // stride)), 0)

@@ -30,6 +30,8 @@ LOADER = np.dtype(
         ("active", np.bool_),
         *_integers("ready_at", "sent", "visible", "consumed"),
         *_integers("entry", "row", "extra"),
+        *_integers("width", "u", "rows"),
+        ("last_entry", np.bool_),
         ("full_at", np.int64, 2),
         ("free_at", np.int64, 2),
         *_integers("written", "written_before"),
@@ -38,8 +40,8 @@ LOADER = np.dtype(
 )
 """The weight loader. Of its job `sent` of `beats` beats are there, whose bits are `visible` to the look-up,
 which has `consumed` some; it comes to WRF `entry` and `row` next, with `extra` cycles of the ROM still to
-wait (-1 before the first). A WRF bank is full or free from a cycle on; `written`, `written_before` are the
-cycles of the last rows of the last two jobs."""
+wait (-1 before the first). The entry has `rows` of `width` bits, parts `u` of their codewords. A WRF bank is full or
+free from a cycle on; `written`, `written_before` are the cycles of the last rows of the last two jobs."""
 
 LOOK_UP = np.dtype(
     [("pending", np.bool_), *_integers("entry", "row", "u", "position", "width"), ("last", np.bool_)],
@@ -58,15 +60,16 @@ SEQUENCER = np.dtype(
         *_integers("chunk", "pixel"),
         ("in_slot", np.bool_),
         *_integers("elapsed", "length", "tokens"),
+        *_integers("issued", "computed"),
         *_integers("asked_psums", "asked_fetch", "stall"),
-        *_integers("oy", "ox"),
         *_integers("fence_at", "drained", "sent_off", "sent_off_before", "traced"),
     ],
     align=True,
 )
-"""The sequencer. Of a slot, `elapsed` of `length` cycles are over, and `tokens` of them issue one; `stall`
-is the cause of the others. `asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits
-for. Finished rows of the last two output groups have left at `sent_off`, `sent_off_before`."""
+"""The sequencer. Of a slot, `elapsed` of `length` cycles are over, and `tokens` of them issue one; `stall` is the
+cause of the others, and of cycles between slots in which units do not meet. Of the chunk's tokens `issued` have issued
+and `computed` are in the psums. `asked_psums`, `asked_fetch` are words of an arbitrated L1 that it still waits for.
+Finished rows of the last two output groups have left at `sent_off`, `sent_off_before`."""
 
 ENTRY = np.dtype(_integers("s", "r", "position"))
 """Output group, channel group and kernel position of a WRF entry."""
@@ -78,7 +81,8 @@ class Layer(NamedTuple):
     Attributes:
         chunks, visits: CHUNK and VISIT records.
         words, codebook: flat uint64 streams, one spare word at the end.
-        masks: uint32 mask table.
+        masks: int8 [codes, M], -1 where a mask keeps an element, else 0.
+        mask_eights: the same in words of 64 bits, if `eights`.
         rom: int8 [k, d], contents of the codebook ROM.
     """
 
@@ -87,7 +91,15 @@ class Layer(NamedTuple):
     words: np.ndarray
     codebook: np.ndarray
     masks: np.ndarray
+    mask_eights: np.ndarray
     rom: np.ndarray
+
+
+class Maps(NamedTuple):
+    """Padded ifmaps of a batch: int16 [images, H', W', C'], and the same memory as [images * H' * W' * C' + 1]."""
+
+    ifmap: np.ndarray
+    flat: np.ndarray
 
 
 class Trace(NamedTuple):
@@ -101,23 +113,28 @@ class Core(NamedTuple):
     """The state of a run.
 
     Attributes:
-        layer, ifmap: what is run, int8 [H', W', C'].
-        finished: int32 [OH * OW * K], receives the finished psums.
+        layer, ifmap, flat: what is run; see Maps.
+        finished: int32 [images, OH * OW * K], receives the finished psums.
+        gated: int64 [images], multiplications that a zero operand gates.
         trace: receives every emitted row while there is room.
-        loader, look_up, memory, sequencer: LOADER, LOOK_UP, MEMORY, SEQUENCER [1].
+        loader, memory, sequencer: LOADER, MEMORY, SEQUENCER [1].
+        look_up: LOOK_UP [2], of the last cycle and of the one before.
         job_there, map_there, tile_there, visit_end: int64, the cycle from which weights of a chunk and
             the map of a visit are in L2 and its tile in L1, and in which the visit has ended.
         wrf, zeros: int8 [depth, H, L], and int32 [depth, H], zero weights among the multipliers used.
         crf: int8 [k, d].
+        wrf_eights, crf_eights: the same memory as uint64 [.., L / 8] and [.., d / 8], if `eights`.
         bank_load: int64 [banks of the codebook ROM], of the row at hand.
-        prf, stored: int32 [words, L].
+        prf, stored: int32 [images, words, L].
         array: the registers of the array.
         entries: ENTRY [depth], of the chunk at hand.
     """
 
     layer: Layer
     ifmap: np.ndarray
+    flat: np.ndarray
     finished: np.ndarray
+    gated: np.ndarray
     trace: Trace
     loader: np.ndarray
     look_up: np.ndarray
@@ -130,6 +147,8 @@ class Core(NamedTuple):
     wrf: np.ndarray
     zeros: np.ndarray
     crf: np.ndarray
+    wrf_eights: np.ndarray
+    crf_eights: np.ndarray
     bank_load: np.ndarray
     prf: np.ndarray
     stored: np.ndarray
@@ -138,34 +157,43 @@ class Core(NamedTuple):
 
 
 @njit(error_model="numpy")
-def reset(p, layer, x, acc, trace):
+def reset(p, layer, maps, acc, gated, trace):
     """The state before the first cycle, weights and ifmap far away."""
     chunks, visits = layer.chunks, layer.visits
-    prf_words = pixels = 1
+    prf_words = stored = 1
     for n in range(len(chunks)):
         prf_words = max(prf_words, chunks[n].A)
-        pixels = max(pixels, chunks[n].pixels)
+        if not chunks[n].last:
+            stored = max(stored, chunks[n].pixels * chunks[n].A)
     crf = layer.rom if p.mode == Mode.ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
+    wrf = np.zeros((p.wrf_depth, p.rows, p.columns), np.int8)
+    wrf_eights, crf_eights = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1), np.uint64)
+    if p.eights:
+        wrf_eights, crf_eights = wrf.view(np.uint64), crf.view(np.uint64)
     return Core(
         layer=layer,
-        ifmap=x,
-        finished=acc.reshape(-1),
+        ifmap=maps.ifmap,
+        flat=maps.flat,
+        finished=acc,
+        gated=gated,
         trace=trace,
         loader=np.zeros(1, LOADER),
-        look_up=np.zeros(1, LOOK_UP),
+        look_up=np.zeros(2, LOOK_UP),
         memory=np.zeros(1, MEMORY),
         sequencer=np.zeros(1, SEQUENCER),
         job_there=np.full(len(chunks) + 1, NEVER, np.int64),
         map_there=np.full(len(visits), NEVER, np.int64),
         tile_there=np.full(len(visits), NEVER, np.int64),
         visit_end=np.full(len(visits), NEVER, np.int64),
-        wrf=np.zeros((p.wrf_depth, p.rows, p.columns), np.int8),
+        wrf=wrf,
         zeros=np.zeros((p.wrf_depth, p.rows), np.int32),
         crf=crf,
+        wrf_eights=wrf_eights,
+        crf_eights=crf_eights,
         bank_load=np.zeros(p.rom_banks, np.int64),
-        prf=np.zeros((prf_words, p.columns), np.int32),
-        stored=np.zeros((pixels * prf_words, p.columns), np.int32),
-        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words),
+        prf=np.zeros((len(maps.ifmap), prf_words, p.columns), np.int32),
+        stored=np.zeros((len(maps.ifmap), stored, p.columns), np.int32),
+        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words, p.operand_stages),
         entries=np.zeros(p.wrf_depth, ENTRY),
     )
 
@@ -207,6 +235,6 @@ def hand_over(t, p, core, left):
     loader, chunks = core.loader[0], len(core.layer.chunks)
     written, before = loader.written, loader.written_before
     left.written, left.written_before = written - t - 1, before - t - 1
-    left.bank = max(loader.free_at[(chunks - 1) % p.banks], written + 1) - t - 1
-    left.bank_before = max(loader.free_at[chunks % p.banks], written + 1) - t - 1
+    left.bank = max(loader.free_at[chunks - 1 & p.banks - 1], written + 1) - t - 1
+    left.bank_before = max(loader.free_at[chunks & p.banks - 1], written + 1) - t - 1
     left.dram = max(core.memory[0].dram_free, before + 1) - t - 1

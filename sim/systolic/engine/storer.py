@@ -16,27 +16,47 @@ def _finish(value, shift, zero_point, low, high):
 
 @kept(parallel=True)
 def requantize(acc, bias, multiplier, shift, zero_point, low, high):
-    """int32 [batch, K, pixels] -> int8 [batch, K, pixels]; per-channel bias, m and s."""
-    batch, channels, pixels = acc.shape
-    out = np.empty(acc.shape, np.int8)
-    for row in prange(batch * channels):
-        n, k = row // channels, row % channels
-        b, m, s = np.int64(bias[k]), np.int64(multiplier[k]), np.int64(shift[k])
-        for i in range(pixels):
-            out[n, k, i] = _finish((np.int64(acc[n, k, i]) + b) * m, s, zero_point, low, high)
+    """int32 [batch, pixels, K] -> int8 [batch, K, pixels]; per-channel bias, m and s."""
+    batch, pixels, channels = acc.shape
+    out = np.empty((batch, channels, pixels), np.int8)
+    blocks = -(-pixels // 32)
+    b, m, s = bias.astype(np.int64), multiplier.astype(np.int64), shift.astype(np.int64)
+    for block in prange(batch * blocks):
+        n, first = block // blocks, block % blocks * 32
+        count = min(32, pixels - first)
+        rows = np.empty((count, channels), np.int8)
+        for i in range(count):
+            for k in range(channels):
+                rows[i, k] = _finish(
+                    (np.int64(acc[n, first + i, k]) + b[k]) * m[k], s[k], zero_point, low, high
+                )
+        for k in range(channels):
+            for i in range(count):
+                out[n, k, first + i] = rows[i, k]
     return out
+
+
+@kept(parallel=True)
+def channels_last(x, out):
+    """int8 [batch, C, H, W] -> out int16 [batch, H, W, C]."""
+    batch, channels, height, width = x.shape
+    for row in prange(batch * height):
+        n, y = row // height, row % height
+        for c in range(channels):
+            for z in range(width):
+                out[n, y, z, c] = x[n, c, y, z]
 
 
 @kept(parallel=True)
 def add(a, b, multipliers, zeros, shift, zero_point, low, high):
     """int8 [batch, n] twice -> int8 [batch, n]."""
     out = np.empty(a.shape, np.int8)
-    columns = a.shape[1]
-    for place in prange(a.size):
-        n, i = place // columns, place % columns
-        total = (np.int64(a[n, i]) - zeros[0]) * multipliers[0]
-        total += (np.int64(b[n, i]) - zeros[1]) * multipliers[1]
-        out[n, i] = _finish(total, shift, zero_point, low, high)
+    left, right, sums = a.reshape(-1), b.reshape(-1), out.reshape(-1)
+    for block in prange(-(-a.size // 4096)):
+        for i in range(block * 4096, min(block * 4096 + 4096, a.size)):
+            total = (np.int64(left[i]) - zeros[0]) * multipliers[0]
+            total += (np.int64(right[i]) - zeros[1]) * multipliers[1]
+            sums[i] = _finish(total, shift, zero_point, low, high)
     return out
 
 
@@ -83,19 +103,23 @@ def multiply(a, b, zeros, multiplier, shift, zero_point, low, high):
     return out
 
 
-@kept()
+@kept(parallel=True)
 def max_pool(x, out, kernel, stride, padding, low, high):
     """int8 [planes, H, W] -> out int8 [planes, OH, OW]; positions outside the map do not take part."""
     planes, height, width = x.shape
-    for p in range(planes):
+    for p in prange(planes):
+        tops = np.empty(width, np.int8)  # of the lines under a row of windows
         for oy in range(out.shape[1]):
             y0 = oy * stride[0] - padding[0]
+            tops[:] = -128
+            for y in range(max(y0, 0), min(y0 + kernel[0], height)):
+                for z in range(width):
+                    tops[z] = max(tops[z], x[p, y, z])
             for ox in range(out.shape[2]):
                 x0 = ox * stride[1] - padding[1]
-                best = -128
-                for y in range(max(y0, 0), min(y0 + kernel[0], height)):
-                    for z in range(max(x0, 0), min(x0 + kernel[1], width)):
-                        best = max(best, np.int64(x[p, y, z]))
+                best = np.int8(-128)
+                for z in range(max(x0, 0), min(x0 + kernel[1], width)):
+                    best = max(best, tops[z])
                 out[p, oy, ox] = min(max(best, low), high)
 
 

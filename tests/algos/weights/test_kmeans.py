@@ -46,6 +46,15 @@ def test_two_gemms_find_the_nearest_masked_codeword(seed: int, n: int, k: int) -
     assert torch.equal(assign(vectors, None, codebook), plain.argmin(1))
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_of_equal_codewords_the_first_is_taken(masked: bool) -> None:
+    vectors, masks = sparse_vectors(200, 16, 4, 16)
+    words = torch.randn(20, 16, generator=torch.Generator().manual_seed(1))
+    chosen = assign(vectors, masks if masked else None, torch.cat([words, words, words]))
+    assert int(chosen.max()) < len(words)
+    assert len(set(chosen.tolist())) > 1
+
+
 def test_blocks_do_not_change_the_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, masks = sparse_vectors(101, 16, 4, 16)
     whole = assign(vectors, masks, vectors[:10])

@@ -16,7 +16,7 @@ from algos.frontend.export import quantize
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import record
 from codeword.reports.registry import REPORTS, Task
-from codeword.reports.zoo import excerpts, measure, modules, one, settings, synthetic, text
+from codeword.reports.zoo import excerpts, measure, modules, one, origin, settings, synthetic, text
 from sim import network as functional
 from sim.network import Network
 
@@ -124,12 +124,17 @@ def test_interrupted_modules_run_again_and_others_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = Task(tmp_path / "work", tmp_path / "zoo.json")
-    entries = [entry(name, Block) for name in ("done", "begun", "fails", "hangs")]
+    entries = [entry(name, Block) for name in ("done", "stale", "begun", "fails", "hangs")]
     monkeypatch.setattr(measure, "ENTRIES", [*entries, modules.Entry("absent", "no_such_package", Block)])
     task.work.mkdir()
-    (task.work / "done.json").write_text('{"name": "done", "rtl": {}}')
-    for name in ("begun", "fails", "hangs"):
-        (task.work / f"{name}.json").write_text(json.dumps({"name": name}))
+    before = {"name": "absent", "package": "no_such_package"}  # of an earlier run, where it was installed
+    task.out.write_text(json.dumps([before, {"name": "of no entry"}]))
+    made_of = {one.name: origin.made_of(one) for one in entries}
+    records = {name: {"name": name, "made_of": made_of[name]} for name in made_of}
+    records["done"]["rtl"] = records["stale"]["rtl"] = {}  # type: ignore[assignment]
+    records["stale"]["made_of"] = made_of["done"]
+    for name, found in records.items():
+        (task.work / f"{name}.json").write_text(json.dumps(found))
     ran = []
 
     def process(command: list[str], timeout: float, **_: Any) -> subprocess.CompletedProcess[str]:
@@ -140,17 +145,25 @@ def test_interrupted_modules_run_again_and_others_do_not(
 
     monkeypatch.setattr(subprocess, "run", process)
     measure.run(task)
-    assert ran == ["begun", "fails", "hangs"]
+    assert ran == ["stale", "begun", "fails", "hangs"]
     found = {module["name"]: module for module in task.figures()}
-    assert found.keys() == {"done", "begun", "fails", "hangs"}
+    assert found["absent"] == before
+    assert found.keys() - {"absent"} == {"done", "stale", "begun", "fails", "hangs"}
     assert found["fails"]["ended"] == "status 1 Killed"
     assert found["hangs"]["ended"] == f"not done in {measure.SECONDS} seconds"
     measure.run(task)
-    assert ran == ["begun", "fails", "hangs", "begun"]
+    assert ran == ["stale", "begun", "fails", "hangs", "stale", "begun"]
 
 
 HEAD = {"package": "p", "version": "1", "note": "", "weights": "synthetic", "parameters": 1234}
-FIT = {"layers": 3, "sqnr_db": 30.04, "correlation": 0.99961, "worst": "a.b", "worst_alone_db": None}
+FIT = {
+    "sha256": "0123456789abcdef",
+    "layers": 3,
+    "sqnr_db": 30.04,
+    "correlation": 0.99961,
+    "worst": "a.b",
+    "worst_alone_db": None,
+}
 CODED = {"coded_layers": 4, "layers_to_code": 5, "bits_per_weight": 1.25, "sqnr_db": None}
 
 
@@ -183,9 +196,9 @@ def test_the_page() -> None:
         "**2 of the 3 become INT8 that the cycle engine computes bit for bit, 1 with codebooks too.**" in page
     )
     row = "| p 1 | synthetic | 1,234 | 3 | 30.0 | 0.9996 | exact `a.b` | 4 of 5 | 1.25 | exact |"
-    assert f"| good {row} yes yes |" in page
-    assert f"| other {row} yes **no** |" in page
-    assert "| bad | p 1 | synthetic | 1,234 | - | - | - | - | - | - | - | - - |" in page
+    assert f"| good {row} yes yes | `01234567` |" in page
+    assert f"| other {row} yes **no** | `01234567` |" in page
+    assert "| bad | p 1 | synthetic | 1,234 | - | - | - | - | - | - | - | - - | - |" in page
     assert "| own | ours 1 | trained |" in page
     assert "| 3x3 (3 modules) | good `a.b` | ews-4 | 1,000 | 2,000 | equal |" in page
     assert "| 5x5 (2 modules) | good `c` | ews-4 | 1 | 2 | **differs** |" in page

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 
+from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 import sim
@@ -44,6 +45,24 @@ def test_a_change_in_a_called_file_is_a_change(tmp_path):
     (package / "part.py").write_text((package / "part.py").read_text().replace("2 * n", "5 * n"))
     assert _run(tmp_path) == [15, 0]
     assert _run(tmp_path) == [15, 1]
+
+
+@compiled.step
+def _double(n):
+    return 2 * n
+
+
+@njit
+def _four_times(n):
+    return _double(_double(n))
+
+
+def test_a_step_makes_no_machine_code_of_its_own():
+    """Only the function that it is linked into does."""
+    assert _four_times(3) == 12
+    (whole,), (part,) = (function.overloads.values() for function in (_four_times, _double))
+    assert whole.library._compiled
+    assert not part.library._compiled
 
 
 def test_what_calls_into_other_files_is_keyed_by_them():

@@ -134,7 +134,7 @@ def test_a_wrong_tensor_is_noticed(monkeypatch):
 )
 def test_requantization_rounds_half_up_and_clamps(values, multiplier, shift, zero_point):
     """Exact rationals decide; the storer and the functional model must both follow."""
-    acc = np.array(values, np.int32).reshape(1, 1, -1)
+    acc = np.array(values, np.int32).reshape(1, -1, 1)
     expected = [
         min(max(-(-(2 * v * multiplier - 2**shift + 1) // 2 ** (shift + 1)) + zero_point, -100), 90)
         for v in values

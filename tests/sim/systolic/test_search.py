@@ -74,4 +74,4 @@ def test_hundred_small_layers_against_brute_force() -> None:
     found = [excess for seed in range(100, 220) if (excess := check(seed, 5))]
     assert len(found) >= 100
     exact = sum(abs(one) < 1e-9 for excess in found for one in excess.values())
-    assert exact >= 0.97 * 3 * len(found)
+    assert exact >= 0.94 * 3 * len(found)

@@ -35,10 +35,17 @@ class Model:
         return name
 
     def node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
+        return self.nodes_of(operator, inputs, 1, domain, **attributes)[0]
+
+    def nodes_of(
+        self, operator: str, inputs: Sequence[str], outputs: int, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Names of several results of one node."""
         self.count += 1
         name = f"{operator.lower()}{self.count}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, domain=domain, **attributes))
-        return name
+        names = [name, *(f"{name}.{n}" for n in range(1, outputs))]
+        self.nodes.append(helper.make_node(operator, inputs, names, name=name, domain=domain, **attributes))
+        return names
 
     def quantize(self, tensor: str, scale: float, zero: int = 0, dtype: Any = np.int8) -> str:
         """QuantizeLinear and DequantizeLinear."""
@@ -54,19 +61,26 @@ class Model:
         integers = self.constant(self.rng.integers(-2000, 2000, size), np.int32)
         return self.node("DequantizeLinear", [integers, self.constant(scale)], axis=0)
 
-    def save(self, path: Path, output: str, shape: Sequence[int] | None = None) -> Path:
+    def save(
+        self, path: Path, output: str, shape: Sequence[int] | None = None, also: Sequence[str] = ()
+    ) -> Path:
         """Writes the model.
 
         Args:
+            also: further outputs.
             shape: of the output, where operators have no definition here.
         """
         if shape is None:
             shape = self.run(np.zeros(self.shape))[output].shape
+        more = self.run(np.zeros(self.shape)) if also else {}
         graph = helper.make_graph(
             self.nodes,
             "net",
             [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, self.shape)],
-            [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, shape)],
+            [
+                helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, shape),
+                *(helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, more[n].shape) for n in also),
+            ],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )
         domains = {node.domain for node in self.nodes} - {""}
@@ -80,7 +94,9 @@ class Model:
         for node in self.nodes:
             attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
             given = [tensors[name] if name else None for name in node.input]
-            tensors[node.output[0]] = DEFINITIONS[node.op_type](given, attributes)
+            found = DEFINITIONS[node.op_type](given, attributes)
+            results = found if isinstance(found, list) else [found]
+            tensors |= zip(node.output, results, strict=True)
         return tensors
 
 
@@ -137,13 +153,25 @@ def _gemm(x: Sequence[Any], a: Mapping[str, Any]) -> Array:
 def _pool(x: Sequence[Any], a: Mapping[str, Any], reduce: Callable[..., Array], fill: float) -> Array:
     kernel, strides = a["kernel_shape"], a.get("strides", [1, 1])
     pads = a.get("pads", [0] * 4)
-    value = np.pad(x[0], [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])], constant_values=fill)
+    more = [
+        strides[axis] - 1 if a.get("ceil_mode") else 0 for axis in (0, 1)
+    ]  # what no window needs is not read
+    around = [(0, 0), (0, 0), (pads[0], pads[2] + more[0]), (pads[1], pads[3] + more[1])]
+    value = np.pad(x[0], around, constant_values=fill)
     windows = np.lib.stride_tricks.sliding_window_view(value, kernel, (2, 3))
     return reduce(windows[:, :, :: strides[0], :: strides[1]], (-2, -1))
 
 
 def _reshape(x: Sequence[Any], a: Mapping[str, Any]) -> Array:
     return np.asarray(x[0].reshape([x[0].shape[i] if n == 0 else n for i, n in enumerate(x[1].tolist())]))
+
+
+def _slice(x: Sequence[Any], a: Mapping[str, Any]) -> Array:
+    value, axes = x[0], x[3] if len(x) > 3 else range(len(x[1]))
+    steps = x[4] if len(x) > 4 else [1] * len(x[1])
+    for first, last, axis, step in zip(x[1], x[2], axes, steps, strict=True):
+        value = np.moveaxis(np.moveaxis(value, axis, 0)[int(first) : int(last) : int(step)], 0, axis)
+    return np.asarray(value)
 
 
 def _exact(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], Array]:
@@ -155,7 +183,7 @@ def _sigmoid(v: Array) -> Array:
     return 1 / (1 + np.exp(-v.astype(np.float64)))
 
 
-DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array]] = {
+DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array | list[Array]]] = {
     "Add": _exact(lambda p, q: p + q),
     "AveragePool": lambda x, a: _pool(
         x, a, lambda w, axes: w.mean(axes, dtype=np.float64).astype(np.float32), 0
@@ -165,6 +193,7 @@ DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array]] = {
     "Conv": _conv,
     "DequantizeLinear": _dequantize,
     "Flatten": lambda x, a: np.asarray(x[0].reshape(1, -1)),
+    "Gather": lambda x, a: np.take(x[0], x[1], a.get("axis", 0)),
     "Gemm": _gemm,
     "GlobalAveragePool": _exact(lambda v: v.astype(np.float64).mean((2, 3), keepdims=True)),
     "HardSigmoid": lambda x, a: np.clip(np.float32(a["alpha"]) * x[0] + np.float32(a["beta"]), 0, 1),
@@ -177,6 +206,8 @@ DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array]] = {
     "Reshape": _reshape,
     "Resize": lambda x, a: np.repeat(np.repeat(x[0], int(x[2][2]), 2), int(x[2][3]), 3),
     "Sigmoid": _exact(_sigmoid),
+    "Slice": _slice,
+    "Split": lambda x, a: list(np.split(x[0], np.cumsum(x[1])[:-1], a.get("axis", 0))),
     "Softmax": _exact(lambda v: np.exp(v) / np.exp(v).sum(-1, keepdims=True)),
     "Transpose": lambda x, a: x[0].transpose(a["perm"]),
 }

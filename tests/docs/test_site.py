@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+import codeword
+
 ROOT = Path(__file__).parents[2]
 DOCS = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
 PAGES = sorted(
@@ -98,6 +100,17 @@ def test_what_an_api_page_names_is_there(name: str) -> None:
         assert len(rest) <= 1, wanted
         for one in rest:
             assert re.search(rf"^(class|def) {one}\b", file.read_text(), re.MULTILINE), wanted
+
+
+def test_the_tutorial_prints_the_cycles_of_today() -> None:
+    page = (ROOT / "docs/tutorial.md").read_text()
+    cycles = f"{codeword.estimate('resnet18', 'ews-cms-64').cost.cycles:,}"
+    assert f"\n  cycles                {cycles} (" in page, "run the tutorial's commands again"
+    (compared,) = re.findall(r"^  cycles +[\d,]+ +[\d,]+ +([\d,]+)$", page, re.MULTILINE)
+    assert compared == cycles
+    assert f"| {cycles} | 1,814,073,344 |" in (ROOT / "docs/peers.md").read_text()
+    (simulated,) = re.findall(r"^  cycles +([\d,]+)$", page, re.MULTILINE)
+    assert simulated == f"{codeword.estimate('resnet20-fashion', 'ews-cms-16').cost.cycles:,}"
 
 
 def test_troubleshooting_quotes_what_is_said() -> None:

@@ -84,6 +84,9 @@ class Machine(ABC):
         """What `count` says of a network in all, to be counted later, or never, if its key is known."""
         return Job(b"", lambda: _added(self.count(network, accelerator, objective=objective)))
 
+    def prepare_many(self) -> None:  # noqa: B027
+        """Loads what makes many estimates in this process quicker, and one of them slower."""
+
     @abstractmethod
     def prices(self, accelerator: Any) -> Prices:
         """What the accelerator's technology asks for its events, cycles and components."""

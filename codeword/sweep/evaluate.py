@@ -16,6 +16,7 @@ from sim import synthetic
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import Estimate, estimate
+from sim.machine import machine
 from sim.network import Network
 from sim.shapes import Shape
 from sim.workloads import Workload
@@ -64,11 +65,12 @@ def _content(network: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else network
 
 
-def rows(jobs: Sequence[Job], expected: str) -> list[Row]:
+def rows(jobs: Sequence[Job], expected: str, many: bool = False) -> list[Row]:
     """A row for each job, of a design that cannot be, or cannot run the network, with the reason.
 
     Args:
         expected: `model()` of who asks.
+        many: there are so many of them in all that compiled code is worth its loading.
 
     Raises:
         InputError: this worker has another state of the code.
@@ -76,7 +78,18 @@ def rows(jobs: Sequence[Job], expected: str) -> list[Row]:
     if model() != expected:
         problem = "computes by another version of the code"
         raise InputError("worker", model(), problem, f"install the same one everywhere, here {expected}")
+    if many:
+        _prepare(frozenset(str(job.accelerator["kind"]) for job in jobs))
     return [_row(job) for job in jobs]
+
+
+@cache
+def _prepare(kinds: frozenset[str]) -> None:
+    for kind in sorted(kinds):
+        try:
+            machine(kind).prepare_many()
+        except ModuleNotFoundError:  # without Numba a sweep takes longer, and finds the same
+            return
 
 
 def _row(job: Job) -> Row:

@@ -16,6 +16,9 @@ from sim.errors import InputError
 PIECE = 16
 """Jobs that go to a worker at once, and to disk."""
 
+MANY = 200
+"""Jobs from which on compiled code is worth its half a second of loading, and its compilation once."""
+
 DEATHS = 3
 """Times that the pool may die in one piece of work after the other without a result."""
 
@@ -30,6 +33,7 @@ class Workers:
     def __init__(self, processes: int | None = None, scheduler: str | None = None) -> None:
         self.processes = processes or len(os.sched_getaffinity(0))
         self.scheduler = scheduler
+        self._many = False
 
     def compute(self, jobs: Sequence[Job]) -> Iterator[list[Row]]:
         """Rows of some jobs, as they are done; a worker that dies takes none with it.
@@ -37,10 +41,11 @@ class Workers:
         Raises:
             InputError: no such scheduler, or workers that die again and again.
         """
+        self._many = len(jobs) >= MANY
         waiting = [jobs[n : n + PIECE] for n in range(0, len(jobs), PIECE)]
         if self.scheduler is None and (self.processes == 1 or len(waiting) == 1):
             for piece in waiting:
-                yield rows(piece, model())
+                yield rows(piece, model(), self._many)
             return
         deaths = 0
         while waiting:
@@ -65,7 +70,7 @@ class Workers:
             next_piece = 0
             while running or next_piece < len(pieces):
                 while len(running) < ahead and next_piece < len(pieces):
-                    running[executor.submit(rows, pieces[next_piece], model())] = next_piece
+                    running[executor.submit(rows, pieces[next_piece], model(), self._many)] = next_piece
                     next_piece += 1
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), future.result()

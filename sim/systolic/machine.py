@@ -67,6 +67,11 @@ class Systolic(Machine):
             mapping_gap=found.gap,
         )
 
+    def prepare_many(self) -> None:
+        from sim.systolic import sweep  # compiles
+
+        sweep.load()
+
     def job(
         self, network: Network | Sequence[Shape], accelerator: Accelerator, objective: str = "edp"
     ) -> Job:

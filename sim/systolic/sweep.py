@@ -167,7 +167,7 @@ class Network:
         edges = np.cumsum([0, *map(len, of)])
         best = np.zeros((len(missing), len(OBJECTIVES)), FOUND)
         sources = np.array([source for _, source, _ in missing])
-        _load()
+        load()
         searches(joined(of), edges, sources, np.tile(self.energies, (len(missing), 1)), best)
         if len(remembered.searches) + len(missing) > remembered.MOST:
             remembered.searches.clear()
@@ -347,7 +347,7 @@ class Counting:
         return Totals(layers.macs, cycles, counts, gap)
 
 
-def _load() -> None:
+def load() -> None:
     """Loads all that single estimates take too, so that none of them waits for the compiler."""
     if not remembered.ready:
         count_layers(

@@ -118,7 +118,7 @@ def test_a_killed_run_loses_only_what_was_not_done(tmp_path):
     assert len(pl.read_parquet(folder / RESULTS)) == 6
 
 
-def dies_once(jobs, expected):
+def dies_once(jobs, expected, many):
     """Stands for `rows`: the first worker of the sweep is killed at its second piece."""
     mark = Path(os.environ["SWEEP_MARK"])
     if jobs[0].key == "1" and not mark.exists():
@@ -127,7 +127,7 @@ def dies_once(jobs, expected):
     return [{"key": job.key} for job in jobs]
 
 
-def always_dies(jobs, expected):
+def always_dies(jobs, expected, many):
     os._exit(9)
 
 
@@ -212,3 +212,13 @@ def test_no_scheduler_answers(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "ANSWER", "1s")
     with pytest.raises(InputError, match="--scheduler"):
         sweep(parse(SPACE), tmp_path, scheduler="tcp://127.0.0.1:9")
+
+
+def test_many_designs_take_compiled_code_and_find_the_same(swept):
+    jobs, plain = [], []
+    for design, rows in zip(swept.designs, swept.rows, strict=True):
+        if "key" in (row := rows["resnet20"]):
+            fields = swept.space.accelerator(design).model_dump()
+            jobs.append(evaluate.Job(row["key"], fields, "resnet20", "edp"))
+            plain.append(row)
+    assert evaluate.rows(jobs, evaluate.model(), many=True) == plain

@@ -22,8 +22,8 @@ golden: $(READY)
 	$(BIN)/python -m tests.golden
 
 lint: $(READY)
-	$(BIN)/ruff format --check sim codeword algos rtl evidence tests examples
-	$(BIN)/ruff check sim codeword algos rtl evidence tests examples
+	$(BIN)/ruff format --check sim codeword algos rtl evidence tests examples docs
+	$(BIN)/ruff check sim codeword algos rtl evidence tests examples docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -63,6 +63,11 @@ dist-check:
 lowest:
 	$(PYTHON) .ci/dist_check.py --lowest --extra sim
 
+# The site of docs/, build/site/index.html; a warning is an error.
+.PHONY: docs
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
+
 schema: $(READY)
 	$(BIN)/python -m sim.artifact > docs/network.schema.json
 
@@ -72,6 +77,14 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv || { echo "On Debian run: apt-get install python3-venv"; exit 1; }
 	$(BIN)/pip install -q -r requirements.lock
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+# Neither the project nor PyTorch: the API pages come from the sources alone.
+.venv-docs/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"] \
+	    ["optional-dependencies"]["docs"], sep="\n")' > .venv-docs/requirements
+	.venv-docs/bin/pip install -q -r .venv-docs/requirements
 	touch $@
 
 # Version 3.0.0 does not run on NumPy 2.4.
@@ -101,4 +114,4 @@ tools:
 	fi
 
 clean:
-	rm -rf .venv .venv-scale-sim .venv-zigzag .venv-fpga build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-scale-sim .venv-zigzag .venv-fpga .venv-docs build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -82,7 +82,7 @@ def test_comparison_with_the_verilog() -> None:
 
 
 def test_synthesis() -> None:
-    part = Component("top", 1, {}, {}, 1.0, 0, 0.0, None, False)
+    part = Component("top", 1, {}, {}, 1.0, 0, 0.0, 0, None, False)
     found = Synthesis("top", "library", 1.0, (part,), "abc", "").to_json()
     assert set(quantities("Synthesis")) == set(keys(found)) | {"total"}
 

@@ -13,7 +13,7 @@ from statistics import mean
 from typing import Any
 
 from codeword.reports import machines
-from codeword.reports.machines import family
+from codeword.reports.comparison.picture import Point, picture
 from codeword.reports.priced import COST_COLUMNS, PRICES, cost_cells
 from codeword.reports.registry import Task
 from codeword.reports.render import markdown
@@ -43,8 +43,6 @@ CLAIMS = (
     ("every 25 over every 50", "ssvq-1.5", "ssvq-1.5 every 50"),
 )
 """What the papers say gains, the method that should be better, and the other."""
-MARKERS = {"float": "*", "vq": "o", "vim-vq": "v", "mvq": "s", "ssvq": "^", "vq4all": "D"}
-"""Of a method in the picture, by its family."""
 
 
 def run(task: Task) -> None:
@@ -53,7 +51,7 @@ def run(task: Task) -> None:
         write_json(task.out, collect(task.work))
     runs = task.figures()
     found = rows(runs)
-    picture(found, task.out.with_suffix(".png"))
+    picture(points(found), task.out.with_suffix(".png"))
     write_whole(task.out.with_suffix(".md"), text(found, settings(runs)))
 
 
@@ -146,6 +144,20 @@ def rows(runs: Iterable[Run]) -> list[Row]:
     ]
 
 
+def points(found: Iterable[Row]) -> list[Point]:
+    """What the picture shows of each row."""
+    return [
+        Point(
+            row.network,
+            row.method,
+            tuple(100 * accuracy for accuracy in row.accuracies),
+            row.bits,
+            row.cost["prices"]["mvq40"]["energy_uj"] if row.cost else None,
+        )
+        for row in found
+    ]
+
+
 def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
     """The report."""
     parts = [
@@ -158,6 +170,10 @@ def text(found: Sequence[Row], settings: dict[str, Any]) -> str:
         f"{settings.get('older', '')}{_starts(found)}{_exceptions(settings)}"
         "Spread is half of what lies between the best and the worst of the seeds.",
         "![Accuracy against energy](accuracy_vs_cost.png)",
+        "A colour stands for a family of methods, a shape for its variant, in every panel. Marks "
+        "are means; bars reach from the worst to the best seed, and are missing where there is one. Methods of "
+        "equal cost stand side by side. The grey step is the front: nothing is both cheaper and better. Energy is "
+        "on a logarithmic axis.",
         *(
             _table(network, [row for row in found if row.network == network])
             for network in dict.fromkeys(row.network for row in found)
@@ -223,7 +239,9 @@ def _table(network: str, found: Sequence[Row]) -> str:
 def _older(runs: Iterable[Run]) -> str:
     """Says so where the signs were frozen with a threshold that one oscillation reaches."""
     rules = [
-        run["config"].get("freezing") for run in runs if family(run["method"]) == "ssvq" and "config" in run
+        run["config"].get("freezing")
+        for run in runs
+        if machines.family(run["method"]) == "ssvq" and "config" in run
     ]
     if not any(rule and rule["end"] <= rule["momentum"] for rule in rules):
         return ""
@@ -250,62 +268,3 @@ def _line(row: Row) -> tuple[str, ...]:
         str(len(row.accuracies)),
         *(cost_cells(row.cost) if row.cost else [""] * len(COST_COLUMNS)),
     )
-
-
-def picture(found: Sequence[Row], path: Path) -> None:
-    """Accuracy against bits and against energy, with the Pareto front of each network."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    networks, methods = (
-        list(dict.fromkeys(names))
-        for names in zip(*((row.network, row.method) for row in found), strict=True)
-    )
-    figure = Figure(figsize=(10, 4.2 * len(networks)), layout="constrained")
-    FigureCanvasAgg(figure)
-    lines = figure.subplots(len(networks), 2, squeeze=False, sharey="row")
-    for line, network in zip(lines, networks, strict=True):
-        chosen = [row for row in found if row.network == network]
-        for axes, label, places in (
-            (line[0], "bits a weight", [row.bits for row in chosen]),
-            (
-                line[1],
-                "energy of one image, uJ, mvq40",
-                [row.cost["prices"]["mvq40"]["energy_uj"] if row.cost else None for row in chosen],
-            ),
-        ):
-            points = [
-                (place, 100 * row.mean)
-                for place, row in zip(places, chosen, strict=True)
-                if place is not None
-            ]
-            for place, row in zip(places, chosen, strict=True):
-                if place is not None:
-                    axes.errorbar(
-                        place,
-                        100 * row.mean,
-                        100 * row.spread or None,
-                        capsize=3,
-                        linestyle="none",
-                        color=f"C{methods.index(row.method)}",
-                        marker=MARKERS[family(row.method)],
-                        label=row.method,
-                    )
-            front = pareto(points)
-            axes.step([x for x, _ in front], [y for _, y in front], where="post", color="0.7", zorder=0)
-            axes.locator_params(nbins=6)
-            axes.set_xlabel(label)
-            axes.set_title(network, loc="left")
-        line[0].set_ylabel("accuracy, %")
-        line[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-
-
-def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Those to which no other is both cheaper and better, from cheap to dear."""
-    front: list[tuple[float, float]] = []
-    for cost, value in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or value > front[-1][1]:
-            front.append((cost, value))
-    return front

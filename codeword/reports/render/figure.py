@@ -75,28 +75,33 @@ def energy_figure(machines: Sequence[Estimate], layers_of: Estimate, path: str |
 
 
 def technologies_figure(networks: Mapping[str, Sequence[Estimate]], path: str | Path) -> None:
-    """Writes a PNG: energy of one image by component, a panel a network and a bar a technology.
+    """Writes a PNG: energy of one image on a logarithmic axis, and its shares; a panel each of a network.
 
-    A bar with an unknown part stands for the rest, and says what is missing.
+    Where a part is unknown, the total stands for the rest, and says what is missing.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 8), layout="constrained")
+    figure = Figure(figsize=(10, 7.4), layout="constrained")
     FigureCanvasAgg(figure)
-    rows = figure.subplots(2, len(networks), squeeze=False)
-    for left_out, panels in zip(("", "clock"), rows, strict=True):
-        for axes, (network, machines) in zip(panels, networks.items(), strict=True):
-            _technology_bars(axes, machines, left_out)
-            axes.set_title(
-                f"{network} on {machines[0].accelerator.name}"
-                + (f", without {left_out}" if left_out else ""),
-                loc="left",
-                fontsize=10,
-            )
+    rows = figure.subplots(2, len(networks), squeeze=False, sharey="row")
+    for totals, shares, (network, machines) in zip(*rows, networks.items(), strict=True):
+        _totals(totals, machines)
+        totals.set_title(f"{network} on {machines[0].accelerator.name}", loc="left", fontsize=10)
+        values = [_grouped(machine.cost.energy_pj) for machine in machines]
+        known = [sum(value[name] for name in COMPONENTS if name in value) for value in values]
+        _bars(
+            shares,
+            [machine.accelerator.technology for machine in machines],
+            [
+                {name: 100 * uj / total for name, uj in value.items()}
+                for value, total in zip(values, known, strict=True)
+            ],
+        )
+        shares.set_ylabel("share of what is known, %")
     handles = {
         text: handle
-        for axes in rows.flat
+        for axes in rows[1]
         for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
@@ -111,27 +116,28 @@ def technologies_figure(networks: Mapping[str, Sequence[Estimate]], path: str | 
     figure.savefig(path, dpi=150)
 
 
-def _technology_bars(axes: Axes, machines: Sequence[Estimate], left_out: str) -> None:
-    energies = [
-        {name: pj for name, pj in machine.cost.energy_pj.items() if name != left_out} for machine in machines
-    ]
-    heights = [sum(pj or 0.0 for pj in energy.values()) * 1e-6 for energy in energies]
-    _bars(axes, [machine.accelerator.technology for machine in machines], list(map(_grouped, energies)))
-    for number, (energy, height) in enumerate(zip(energies, heights, strict=True)):
+def _totals(axes: Axes, machines: Sequence[Estimate]) -> None:
+    """A mark a technology with the clock's energy, and one without: on a logarithmic axis nothing hides another."""
+    for number, machine in enumerate(machines):
+        energy = machine.cost.energy_pj
+        whole = 1e-6 * sum(pj or 0.0 for pj in energy.values())
+        rest = whole - 1e-6 * (energy.get("clock") or 0.0)
         unknown = [name for name, pj in energy.items() if pj is None]
-        lines = [f"more than {height:,.0f}", "no figure for"] + [
-            " ".join(unknown[n : n + 3]) for n in range(0, len(unknown), 3)
-        ]
-        axes.text(
-            number,
-            height + 0.01 * max(heights),
-            "\n".join(lines) if unknown else f"{height:,.0f}",
-            ha="center",
-            va="bottom",
-            fontsize=7,
-            color="0.35",
-        )
-    axes.set_ylim(0, 1.35 * max(heights))
+        said = f"more than {whole:,.0f}: no {', '.join(unknown)}" if unknown else f"{whole:,.0f}"
+        axes.plot([number, number], [rest, whole], color="0.8", zorder=0)
+        (hollow,) = axes.plot(number, rest, "o", color=COMPONENTS["l2"][1], markerfacecolor="white")
+        (full,) = axes.plot(number, whole, "o", color=COMPONENTS["l2"][1])
+        axes.annotate(said, (number, whole), (9, 4), textcoords="offset points", fontsize=8)
+        if rest < 0.9 * whole:
+            axes.annotate(f"{rest:,.0f}", (number, rest), (9, -8), textcoords="offset points", fontsize=8)
+    axes.legend([full, hollow], ["all", "without the clock"], frameon=False, fontsize=8, loc="upper left")
+    axes.set_yscale("log")
+    axes.margins(x=0.2, y=0.25)
+    axes.set_xticks(range(len(machines)), [machine.accelerator.technology for machine in machines])
+    axes.set_ylabel("energy of one image, µJ, logarithmic")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="0.9")
 
 
 def _grouped(energy_pj: dict[str, float | None]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from codeword import inputs
 from codeword.reports import machines
 from codeword.reports.comparison import text as report
+from codeword.reports.comparison.picture import COLOURS, encodings, pareto
 from codeword.reports.comparison.text import NETWORKS, collect, settings
 from sim import accelerator, artifact
 from sim.errors import InputError
@@ -66,9 +67,21 @@ def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))
 def test_pareto_keeps_what_nothing_beats(points: list[tuple[int, int]]) -> None:
     expected = {p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points)}
-    front = report.pareto(points)
+    front = pareto(points)
     assert set(front) == expected
     assert front == sorted(front)
+
+
+def test_every_method_of_the_report_looks_like_no_other() -> None:
+    methods = [run["method"] for run in json.loads(Path("reports/accuracy_vs_cost.json").read_text())]
+    shown = encodings(methods)
+    assert set(shown) == set(methods)
+    assert len(set(shown.values())) == len(shown)
+    families = {
+        colour: {machines.family(method) for method in shown if shown[method][1] == colour}
+        for _, colour in shown.values()
+    }
+    assert all(len(same) == 1 for same in families.values()), "one colour, two families"
 
 
 def test_the_sparse_start_is_told_apart() -> None:
@@ -125,7 +138,7 @@ def test_every_method_has_a_machine() -> None:
 
     named = {method for methods in METHODS.values() for method in methods}
     assert {machines.family(method) for method in named} == {"vq", "vim-vq", "mvq", "ssvq", "vq4all"}
-    assert set(report.MARKERS) == {machines.family(method) for method in ("float", *named)}
+    assert set(COLOURS) == {machines.family(method) for method in ("float", *named)}
     assert set(METHODS) == set(NETWORKS)
 
 
@@ -175,7 +188,14 @@ def test_the_report_says_how_the_runs_were_trained() -> None:
     runs = [
         run("float", 0, 0.9),
         run("vim-vq-1.5", 0, 0.8, images=512, epochs=0),
-        run("ssvq-1.5", 0, 0.8, images=20000, epochs=4, config={"freezing": {"interval": 25}}),
+        run(
+            "ssvq-1.5",
+            0,
+            0.8,
+            images=20000,
+            epochs=4,
+            config={"freezing": {"interval": 25, "end": 2.5, "momentum": 1.0}},
+        ),
     ]
     text = report.text(report.rows(runs), settings(runs))
     assert "has 4 epochs of 20,000 images" in text

@@ -84,8 +84,8 @@ def run_program(
     else:
         kernel.run_core(numbers, layer, left[0], maps, acc, gated, Trace(rows, cycles), counts[0])
     counters = named(counts[0]) | {"gated": int(gated[0])}
-    acc = np.moveaxis(acc.reshape(batch, shape.out_h, shape.out_w, shape.outputs), -1, 1)
-    return LayerRun(acc, gated, counters, Handover(*left[0].item()), rows, cycles)
+    psums = acc.reshape(batch, shape.out_h, shape.out_w, shape.outputs).transpose(0, 3, 1, 2)
+    return LayerRun(psums, gated, counters, Handover(*left[0].item()), rows, cycles)
 
 
 def _maps(token_ifmap: np.ndarray) -> Maps:

@@ -19,6 +19,10 @@ from amaranth.utils import ceil_log2
 from sim.errors import InputError
 
 _kinds: ContextVar[dict[str, Block] | None] = ContextVar("kinds", default=None)
+_gated: ContextVar[bool] = ContextVar("gated", default=False)
+SCAN = "scan"
+"""Domain whose clock is the scan enable of clock gates; clocked modules of a gated export have it, but those of
+`Block.verilog`."""
 
 
 class Block(wiring.Component):
@@ -41,8 +45,13 @@ class Block(wiring.Component):
         return None
 
 
-def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Block:
-    """Puts a block into `m`; its ports are then driven and read as usual. `reset` resets it too."""
+def place(
+    m: Module, name: str, block: Block, reset: Value | None = None, clock: Value | None = None
+) -> Block:
+    """Puts a block into `m`; its ports are then driven and read as usual. `reset` resets it too.
+
+    `clock`: of the block in an export, if not that of the module; otherwise it makes no difference.
+    """
     kinds = _kinds.get()
     if kinds is None:
         m.submodules[name] = block if reset is None else ResetInserter(reset)(block)
@@ -51,7 +60,12 @@ def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Blo
         raise RuntimeError(f"{name}: another {block.kind} has other ports; its kind must tell them apart")
     ports = {f"p_{parameter}": value for parameter, value in block.verilog_parameters.items()}
     if block.clocked:
-        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
+        ports |= {
+            "i_clk": ClockSignal() if clock is None else clock,
+            "i_rst": ResetSignal() if reset is None else ResetSignal() | reset,
+        }
+        if gated() and block.verilog() is None:
+            ports["i_scan_enable"] = ClockSignal(SCAN)
     for port, member in block.signature.members.items():
         signal = getattr(block, port)
         signal.name = f"{name}_{port}"
@@ -61,14 +75,29 @@ def place(m: Module, name: str, block: Block, reset: Value | None = None) -> Blo
 
 
 @contextmanager
-def collect() -> Iterator[dict[str, Block]]:
-    """Inside, `place` makes instances; the dict receives one block of each kind."""
+def collect(*, gated: bool = False) -> Iterator[dict[str, Block]]:
+    """Inside, `place` makes instances; the dict receives one block of each kind.
+
+    Args:
+        gated: registers that share an enable take their clock from a gate (`rtl.clocking`).
+    """
     kinds: dict[str, Block] = {}
-    token = _kinds.set(kinds)
+    tokens = _kinds.set(kinds), _gated.set(gated)
     try:
         yield kinds
     finally:
-        _kinds.reset(token)
+        _kinds.reset(tokens[0])
+        _gated.reset(tokens[1])
+
+
+def gated() -> bool:
+    """Whether clock gates are made: inside `collect(gated=True)`."""
+    return _gated.get()
+
+
+def exporting() -> bool:
+    """Inside `collect`: what is elaborated becomes Verilog."""
+    return _kinds.get() is not None
 
 
 def module_name(kind: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
-from rtl.array.array import Array
+from rtl.array.array import Array, delay, delays
 from rtl.array.prf import Prf
 from rtl.block import Block, place
 from rtl.control.sequencer import CAUSES, Sequencer
@@ -26,7 +26,8 @@ class Core(Block):
     Function: jobs fill the WRF, chunks are run on it. A psum row (L values) leaves as `row` with
     `row_address`
         (pixel * A + s) and `psum_write` (to the psum group) or `finished` (to the storer).
-    Throughput: one token a cycle, LAT = Rv + Rh + 1 cycles from issue to row.
+    Throughput: one token a cycle, LAT cycles from issue to row; a token comes to the array `operand_stages` + 1 cycles
+        after its issue.
     Handshake: jobs and weight beats move when valid and ready. `load`, `chunk_*`, `starts`, `visit_end`,
     `ready`,
         `tile_missing`, `unit_loaded`, `unit_sent`: see the sequencer. `settled`: no row of the layer is on
@@ -90,8 +91,8 @@ class Core(Block):
         place(m, "prf", self.prf)
         tag_layout = self.geometry.tag
         ahead, tag = View(tag_layout, self.array.tag_ahead), View(tag_layout, self.array.tag_out)
-        row_tag_bits = Signal(tag_layout.size)
-        m.d.sync += row_tag_bits.eq(self.array.tag_out)
+        row_valid = delays(m, tag.valid, 1, "row_valid")[1]
+        row_tag_bits = Cat(row_valid, delay(m, self.array.tag_out[1:], [tag.valid], "row_tag"))
         self._chunks(m)
         self._weights(m, ahead)
         self._tokens(m)
@@ -99,7 +100,7 @@ class Core(Block):
         # In the order of EVENTS.
         m.d.comb += self.events.eq(
             Cat(
-                self.sequencer.request,
+                self.request,
                 self.loader.row_written,
                 self.loader.beat_accepted,
                 self.psum_read,
@@ -113,16 +114,7 @@ class Core(Block):
         """The sequencer's ports are the core's."""
         for name in ("load", "chunk_valid", "chunk", "ready", "tile_missing", "unit_loaded", "unit_sent"):
             m.d.comb += getattr(self.sequencer, name).eq(getattr(self, name))
-        for name in (
-            "chunk_ready",
-            "active",
-            "settled",
-            "starts",
-            "visit_end",
-            "unit_there",
-            "request",
-            "causes",
-        ):
+        for name in ("chunk_ready", "active", "settled", "starts", "visit_end", "unit_there", "causes"):
             m.d.comb += getattr(self, name).eq(getattr(self.sequencer, name))
 
     def _weights(self, m: Module, ahead: View) -> None:
@@ -151,12 +143,21 @@ class Core(Block):
     def _tokens(self, m: Module) -> None:
         """From the sequencer into the array."""
         array, loader, sequencer = self.array, self.loader, self.sequencer
+        lag = self.geometry.accelerator.operand_stages
+        valids = delays(m, sequencer.valid, lag, "issued_valid")
+        tags = delays(m, sequencer.tag[0], lag, "issued_tag_valid")
+        address, lanes = (
+            delay(m, getattr(sequencer, name), valids[:lag], f"issued_{name}")
+            for name in ("address", "lanes")
+        )
+        tag = delay(m, sequencer.tag[1:], tags[:lag], "issued_tag")
         m.d.comb += [
-            array.valid.eq(sequencer.valid),
-            array.address.eq(sequencer.address),
-            array.tag.eq(sequencer.tag),
+            self.request.eq(delays(m, sequencer.request, lag, "issued_request")[-1]),
+            array.valid.eq(valids[-1]),
+            array.address.eq(address),
+            array.tag.eq(Cat(tags[-1], tag)),
             # Array rows without a channel take no part.
-            array.activation.eq(self.activation & Cat(bit.replicate(8) for bit in sequencer.lanes)),
+            array.activation.eq(self.activation & Cat(bit.replicate(8) for bit in lanes)),
             array.write_enable.eq(loader.write_enable),
             array.write_address.eq(loader.write_address),
             array.write_data.eq(loader.write_data),

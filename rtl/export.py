@@ -1,7 +1,8 @@
-"""A directory for hardware people: Verilog, memory contents, FuseSoC core, registers, lint waivers."""
+"""A directory for hardware people: Verilog, memory contents, FuseSoC core, registers, constraints, lint waivers."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 from rtl import owned, verilog
 from rtl.bus import register_map
 from rtl.control.counters import COUNTERS
+from rtl.synth import timing
 from rtl.weights import rom
 from sim.accelerator import Accelerator
 from sim.errors import InputError
@@ -78,8 +80,15 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
             "registers.md": register_map.markdown(registers),
             "codeword_registers.h": register_map.header(registers),
             "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
+            "codeword.sdc": _constraints(accelerator, sources[f"{verilog.TOP}.v"]),
         }
     )
+
+
+def _constraints(accelerator: Accelerator, top: str) -> str:
+    inputs = re.findall(r"^  input (?:\[.*\] )?(\w+);", top, re.M)
+    period_ns = f"{1e9 / accelerator.clock_hz:.4f}"
+    return timing.SDC.format(period_ns=period_ns, inputs=" ".join(port for port in inputs if port != "clk"))
 
 
 def lint() -> str:

@@ -8,9 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from amaranth.back import rtlil
+from amaranth.hdl import ClockDomain, Fragment
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib.wiring import In, Out
 
 from rtl import yosys
-from rtl.block import Block, collect, module_name
+from rtl.block import SCAN, Block, collect, module_name
 from rtl.top import Top
 from sim.accelerator import Accelerator
 from sim.names import require_word
@@ -30,16 +33,22 @@ def modules(accelerator: Accelerator) -> dict[str, str]:
     require_word("name", accelerator.name, "the Verilog, the FuseSoC core and the C header")
     return {
         module_name(kind): _header(block, accelerator) + text
-        for kind, (block, text) in hierarchy(Top(accelerator=accelerator)).items()
+        for kind, (block, text) in hierarchy(
+            Top(accelerator=accelerator), gated=accelerator.clock_gating
+        ).items()
     }
 
 
-def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
-    """One block of each kind below `top`, by kind, with its Verilog; `top` first."""
+def hierarchy(top: Block, *, gated: bool = False) -> dict[str, tuple[Block, str]]:
+    """One block of each kind below `top`, by kind, with its Verilog; `top` first.
+
+    Args:
+        gated: with clock gates; every clocked module then has the port `scan_enable`.
+    """
     blocks: dict[str, Block] = {}
     intermediate: dict[str, str] = {}
     texts: dict[str, str] = {}
-    with collect() as found:
+    with collect(gated=gated) as found:
         pending = [top]
         while pending:
             block = pending.pop(0)
@@ -50,10 +59,24 @@ def hierarchy(top: Block) -> dict[str, tuple[Block, str]]:
             if text is not None:
                 texts[block.kind] = text
             else:
-                intermediate[block.kind] = rtlil.convert(block, name=module_name(block.kind), emit_src=False)
+                intermediate[block.kind] = _rtlil(block, gated=gated)
             pending = [new for kind, new in found.items() if kind not in blocks]
     texts |= _verilog(intermediate)
     return {kind: (block, texts[kind]) for kind, block in blocks.items()}
+
+
+def _rtlil(block: Block, *, gated: bool) -> str:
+    directions = {In: PortDirection.Input, Out: PortDirection.Output}
+    ports = {
+        name: (getattr(block, name), directions[member.flow])
+        for name, member in block.signature.members.items()
+    }
+    fragment = Fragment.get(block, None)
+    if gated and block.clocked:
+        scan = ClockDomain(SCAN, reset_less=True)
+        fragment.add_domains(scan)
+        ports["scan_enable"] = (scan.clk, PortDirection.Input)
+    return rtlil.convert(fragment, name=module_name(block.kind), ports=ports, emit_src=False)
 
 
 def _verilog(intermediate: dict[str, str]) -> dict[str, str]:

@@ -56,8 +56,8 @@ def engines(name: str, seconds: int, cycles: int) -> list[list[str]]:
         "reachability": [[f"pdr -T {seconds}"]],
         # Equal registers first; nothing else may be left.
         "correspondence": [["orpos", "scorr", f"{way} -T {seconds}"] for way in ("pdr", "dprove")],
-        # Three cycles without a counterexample are the base of the step over two.
-        "induction": [["orpos", "bmc3 -F 3"], ["orpos", "ind -F 2 -C 0"]],
+        # Four cycles without a counterexample are the base of the step over three.
+        "induction": [["orpos", "bmc3 -F 4"], ["orpos", "ind -F 3 -C 0"]],
         "bounded": [[f"bmc3 -F {cycles} -T {seconds}"]],
     }[name]
 
@@ -71,6 +71,8 @@ def prove(
     prepare: Iterable[str] = (),
     engine: str = "mixed",
     cycles: int = 0,
+    *,
+    gated: bool = False,
 ) -> str:
     """Proves the assertions of SystemVerilog files in `directory` by ABC.
 
@@ -84,6 +86,7 @@ def prove(
     """
     macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
     first, *others = (f"read_verilog -sv -formal{macros} {source}" for source in sources)
+    one_clock = ["chformal -lower", "async2sync", "formalff -clk2ff -ff2anyinit"]
     run(
         [
             first,
@@ -95,11 +98,9 @@ def prove(
             "opt_expr",
             "opt_clean",
             "memory -nomap",
-            "memory_map -formal",
+            "memory_map" if gated else "memory_map -formal",
             "opt -full",
-            "chformal -lower",
-            "async2sync",
-            "formalff -clk2ff -ff2anyinit",
+            *(["chformal -lower", "clk2fflogic"] if gated else one_clock),
             "techmap",
             "opt -fast",
             "setundef -undriven -anyseq",

@@ -7,8 +7,9 @@ knows makes the total unknown too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sim.results import Description, LayerCounts
@@ -140,6 +141,7 @@ class Prices:
     standing: dict[str, Figure]
     areas: dict[str, Figure]
     clock_limit: Figure
+    clock_pulses: Callable[[Mapping[str, int], int, int], Figure] | None = None
 
     @classmethod
     def of(cls, accelerator: Any, technology: Technology) -> Prices:
@@ -150,6 +152,7 @@ class Prices:
             technology.standing(accelerator),
             technology.areas(accelerator),
             technology.clock_limit(accelerator),
+            partial(technology.clock_pulses, accelerator),
         )
 
     def cost(self, layers: Sequence[LayerCounts]) -> Cost:
@@ -166,6 +169,11 @@ class Prices:
             for what, price in self.accesses.items()
         }
         energy |= {what: _product(price, cycles) for what, price in self.per_cycle.items()}
+        if "clock" in energy and self.clock_pulses:
+            accesses = {what: sum(layer.accesses[what] for layer in layers) for what in self.accesses}
+            tokens = sum(layer.cycles["compute"] for layer in layers)
+            pulses = self.clock_pulses(accesses, tokens, cycles)
+            energy["clock"] = _sum([energy["clock"], pulses.value])
         energy |= {what: _product(power, time_s * _PJ_OF_MW_SECOND) for what, power in self.standing.items()}
         return Cost(
             macs=macs,

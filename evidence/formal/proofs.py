@@ -138,7 +138,7 @@ PROOFS = (
         "unpacking",
         {"BEAT_BITS": 8, "RING_BITS": 32},
         engine="induction",
-        prepare=expose("row_decoder", memories={"codebook.words": 16})
+        prepare=expose("row_decoder", memories={"codebook.copy_0.words": 16, "codebook.copy_1.words": 16})
         + expose("beat_buffer", "low__addr", "write__addr", "lane", "offset", memories={"ring": 2}),
         beside=(lambda: BeatBuffer(port_bits=8, ring_bits=32, rows=2, row_bits=12),),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,9 +16,27 @@ from rtl.ifmap.ifmap_loader import IfmapLoader
 from rtl.ifmap.vector_walk import VectorWalk
 from sim.accelerator import Accelerator, preset
 
+T = TypeVar("T")
+
+
+class _Later(Generic[T]):
+    """What follows `operand_stages` later; `nothing` at first."""
+
+    def __init__(self, acc: Accelerator, nothing: T) -> None:
+        self.lag, self.nothing = acc.operand_stages, nothing
+        self.reset()
+
+    def reset(self) -> None:
+        self.waiting = [self.nothing] * self.lag
+
+    def next(self, value: T) -> T:
+        self.waiting.append(value)
+        return self.waiting.pop(0)
+
 
 def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     exhausted = 1
+    turns = _Later(acc, {"reads": 0})  # a vector's place shows later than its turn
     for _ in range(150):
         bits, windows = chunk(acc, rng)
         given_up = below(rng, len(windows)) if chance(rng, 0.1) else -1
@@ -26,20 +44,21 @@ def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         for pixel, window in enumerate(windows):
             # From `takes` to `begins`, and from pixel to pixel.
             while chance(rng, 0.3):
-                yield {"chunk": bits, "takes": takes}, {"exhausted": exhausted}
+                yield {"chunk": bits, "takes": takes}, {"exhausted": exhausted} | turns.next({"reads": 0})
                 exhausted, takes = 0, 0
             vectors = [vector for vector in window if vector.fetched]
             begins, reset = 1, 0
             while vectors and not reset:
                 vector, step = vectors[0], chance(rng, 0.8)
                 expected = vector.segment | {
-                    "in_tile": vector.inside,
                     "segment_end": step and vector.segment_end,
                     "pixel_end": step and vector.pixel_end,
                     "exhausted": exhausted,
                 }
+                place = {"reads": 1, "in_tile": vector.inside}
                 if vector.inside:
-                    expected |= {"word": vector.word, "upper": vector.upper}
+                    place |= {"word": vector.word, "upper": vector.upper}
+                expected |= turns.next(place if step else {"reads": 0})
                 reset = int(pixel == given_up)
                 yield {"chunk": bits, "takes": takes, "begins": begins, "step": step, "rst": reset}, expected
                 takes, begins = 0, 0
@@ -47,6 +66,7 @@ def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 vectors = vectors[step:]
             if reset:
                 exhausted = 1
+                turns.reset()
                 break
 
 
@@ -89,11 +109,16 @@ class _IfmapLoader:
     def __init__(self, acc: Accelerator, rng: np.random.Generator) -> None:
         self.acc, self.rng = acc, rng
         self.contents: dict[tuple[int, int], int] = {}
+        self.reads: _Later[tuple[int, int] | None] = _Later(acc, None)
+        self.asks: _Later[int | None] = _Later(acc, None)
         self.reset()
 
     def reset(self) -> None:
         self.tiles = 0
         self.activation: int | None = None
+        self.arrives: int | None = None
+        self.reads.reset()
+        self.asks.reset()
 
     def begin(self, chunks: list[_Chunk]) -> None:
         """Another layer."""
@@ -103,7 +128,6 @@ class _IfmapLoader:
         self.fetch: list[Vector] = []
         self.fetched: list[int] = []
         self.given: list[int] = []
-        self.arrives: int | None = None
 
     @property
     def following(self) -> _Chunk | None:
@@ -129,7 +153,7 @@ class _IfmapLoader:
     def work(self, inputs: Inputs) -> dict[str, int]:
         """Takes chunks and begins pixels; returns the read of L1."""
         if inputs["starts"]:
-            self.given, self.ready = self.fetched, False
+            self.given, self.ready = list(self.fetched), False
             self.seeks = self.exhausted and self.following is not None
         if inputs["load"] or (self.seeks and inputs["chunk_valid"]):
             self.at, self.pixel = self.at + 1, 0
@@ -139,16 +163,16 @@ class _IfmapLoader:
         rests = self.exhausted or self.waits or self.seeks
         if first or (inputs["starts"] and not rests and self.pixel):
             self._begin_pixel()
-        self.arrives = None
-        if not self.fetch:
+        self.arrives, turn = None, None
+        if self.fetch:
+            vector = self.fetch.pop(0)
+            self.ready = not self.fetch
+            turn = (self.chunks[self.at].flags["map"], vector.word) if vector.inside else None
+        place = self.reads.next(turn)
+        if place is None:
             return {}
-        vector = self.fetch.pop(0)
-        self.ready = not self.fetch
-        if not vector.inside:
-            return {}
-        group = self.chunks[self.at].flags["map"]
-        self.arrives = self.contents[group, vector.word]
-        return {"read_enable": 1, "read_map": group, "read_word": vector.word}
+        self.arrives = self.contents[place]
+        return {"read_enable": 1, "read_map": place[0], "read_word": place[1]}
 
     def _visit(self, inputs: Inputs) -> bool:
         """Whether the chunk's first pixel begins: its tile is there, and the layer's control cycles over."""
@@ -177,8 +201,11 @@ class _IfmapLoader:
         data = self.contents.setdefault((chunk.flags["map"], vector.word), word)
         return data >> 32 * vector.upper & (1 << lanes) - 1
 
-    def request(self) -> None:
-        self.activation, self.given = self.given[0], self.given[1:]
+    def request(self, issues: bool) -> int:
+        """Whether a vector is requested, now that a token issues or does not."""
+        asked = self.asks.next(self.given.pop(0) if issues else None)
+        self.activation = self.activation if asked is None else asked
+        return asked is not None
 
 
 def _ifmap_loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
@@ -208,9 +235,7 @@ def _ifmap_loader(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 "rst": reset,
             }
             expected = model.outputs() | model.work(inputs)
-            if model.given and chance(rng, 0.8):
-                inputs["request"] = 1
-                model.request()
+            inputs["request"] = model.request(bool(model.given) and chance(rng, 0.8) == 1)
             yield inputs, expected
             head_there = head_there and model.at == at
             cycle += 1

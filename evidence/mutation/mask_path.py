@@ -79,20 +79,26 @@ def _compactor(rng: np.random.Generator) -> Vectors:
 def _codebook(rng: np.random.Generator) -> Vectors:
     entries, bits = 4, 16
     book = [0] * entries
-    for _ in range(250):
-        writes, address, data = chance(rng, 0.5), int(rng.integers(entries)), number(rng, bits)
+    shown: dict[str, int] = {}
+    for n in range(350):
+        writes, address, data = n < entries or chance(rng, 0.4), int(rng.integers(entries)), number(rng, bits)
+        address = n if n < entries else address
+        reads = not writes and chance(rng, 0.8)
         asked = rng.integers(0, entries, 2)
         yield (
             {
                 "write_enable": writes,
                 "write_address": address,
                 "write_data": data,
+                "read_enable": reads,
                 "read_address": pack(asked, 2),
             },
-            {"read_data": pack([book[a] for a in asked], bits)},
+            shown,
         )
         if writes:
             book[address] = data
+        # What was read shows until the next access.
+        shown = {"read_data": pack([book[a] for a in asked], bits)} if reads else {} if writes else shown
 
 
 def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
@@ -105,9 +111,10 @@ def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     most = (len(book) - 1).bit_length()
     row_bits = RowDecoder(accelerator=acc).row.shape().width
     shown: dict[str, int] = {}
+    after: dict[str, int] = {}  # what a row looked up shows in the cycle after the next one
     for n in range(500):
         fills = n < len(book)
-        look, index_bits, raw = chance(rng, 0.8), int(rng.integers(1, most + 1)), chance(rng, 0.2)
+        look, index_bits, raw = chance(rng, 0.8), int(rng.integers(1, most + 1)), fills or chance(rng, 0.2)
         row, low, values, lows = 0, 0, [], []
         for _ in range(records):
             codes = rng.integers(0, len(masks) if groups else 1 << code_bits, codes_each)
@@ -119,7 +126,10 @@ def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 sum(book[index] & 0xFF << 8 * j for j in range(length) if not groups or lows[-1] >> j & 1)
             )
         row = (number(rng, row_bits) if raw else row | number(rng, row_bits) << low) & (1 << row_bits) - 1
-        writes, address = int(fills or chance(rng, 0.3)), n if fills else int(rng.integers(len(book)))
+        writes, address = (
+            int(fills or ((raw or not look) and chance(rng, 0.5))),
+            n if fills else int(rng.integers(len(book))),
+        )
         data = number(rng, 8 * length)
         yield (
             {
@@ -133,12 +143,14 @@ def _row_decoder(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             },
             shown | {"done": 1},
         )
+        if after:
+            shown, after = after, {}
         if look:
-            shown = {"values": row & (1 << 8 * acc.columns) - 1 if raw else pack(values, 8 * length)}
+            after = {"values": row & (1 << 8 * acc.columns) - 1 if raw else pack(values, 8 * length)}
             if acc.sparse_tile and not raw:
-                shown["masks"] = pack(lows, length)
+                after["masks"] = pack(lows, length)
             if acc.weights.signs:
-                shown["signs"] = 0 if raw else pack(lows, length)
+                after["signs"] = 0 if raw else pack(lows, length)
         if writes:
             book[address] = data
 

@@ -133,7 +133,7 @@ SUITES = (
     ),
     VectorSuite(
         "arf_window",
-        lambda: ArfWindow(words=12),
+        lambda: ArfWindow(words=12, lag=0),
         partial(_arf_window, 12),
         view="""
     legal = store_segment != 3 && read_segment != 3;""",

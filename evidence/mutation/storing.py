@@ -15,7 +15,7 @@ from rtl.geometry import Geometry
 from rtl.storer.pass_operand import PassOperand
 from rtl.storer.requantizer import Requantizer
 from rtl.storer.residual_lane import ResidualLane
-from rtl.storer.storer_lanes import StorerLanes
+from rtl.storer.storer_lanes import PLAIN_STAGES, RESIDUAL_STAGES, WIDE_STAGES, StorerLanes
 from sim.accelerator import Accelerator, load
 
 
@@ -49,99 +49,97 @@ def sum_near(rng: np.random.Generator, multiplier: int, shift: int) -> int:
     return int(rng.integers(-reach, reach))
 
 
+class _Stages:
+    """Inputs and outputs of a pipeline that takes a case a cycle.
+
+    Args:
+        ages: of inputs that are read later than in the first cycle.
+        latency: from a case to its `y`.
+    """
+
+    def __init__(self, ages: Mapping[str, int], latency: int) -> None:
+        self.ages, self.latency = ages, latency
+        self.inputs: list[Mapping[str, int]] = []
+        self.outputs: list[int] = []
+
+    def take(self, inputs: Mapping[str, int], y: int) -> tuple[dict[str, int], dict[str, int]]:
+        self.inputs.append(inputs)
+        self.outputs.append(y)
+        now = {
+            name: self.inputs[max(0, len(self.inputs) - 1 - self.ages.get(name, 0))][name] for name in inputs
+        }
+        ready = len(self.outputs) > self.latency
+        return now, {"y": self.outputs[-1 - self.latency]} if ready else {}
+
+
 def _requantizer(rng: np.random.Generator) -> Vectors:
-    first = second = None
-    y: int | None = None
-    for n in range(600):
+    stages = _Stages({"zero": 4, "low": 4, "high": 4}, 5)
+    before: int | None = None
+    for n in range(900):
         multiplier, shift = scale(rng)
         total = sum_near(rng, multiplier, shift)
         if chance(rng, 0.1):
             total = (-1 << 31, (1 << 31) - 1)[n % 2]
+        if chance(rng, 0.4):
+            # A single bit just above what the shifter keeps, or its lowest one below.
+            place = 10 + below(rng, 36)
+            multiplier = 1 << min(15, place)
+            total = (1 << place) // multiplier - below(rng, 2)
+            shift = place - 9 - below(rng, 2) if place > 10 else 1
         acc = signed(number(rng, 32), 32)
         zero = int(int8(rng, 1)[0])
-        rounded = 0 if second is None else (second[0] + (1 << second[1] - 1) >> second[1]) + zero
+        rounded = (total * multiplier + (1 << shift - 1) >> shift) + zero
         low, high = bounds(rng, rounded)
-        expected: dict[str, int] = {}
-        if first is not None:
-            expected["total"] = first[0]
-        if second is not None:
-            expected["scaled"] = second[0]
-        if y is not None:
-            expected["y"] = y
-        yield (
-            {
-                "acc": acc,
-                "bias": total - acc,
-                "multiplier": multiplier,
-                "shift": shift,
-                "zero": zero,
-                "low": low,
-                "high": high,
-            },
-            expected,
-        )
-        if second is not None:
-            y = _clamp(rounded, low, high)
-        second = (first[0] * first[1], first[2]) if first is not None else None
-        first = total, multiplier, shift
+        inputs = {"acc": acc, "bias": total - acc, "multiplier": multiplier, "shift": shift}
+        inputs |= {"zero": zero, "low": low, "high": high}
+        now, expected = stages.take(inputs, _clamp(rounded, low, high))
+        yield now, expected | ({} if before is None else {"total": before})
+        before = total
 
 
 def _residual_lane(rng: np.random.Generator) -> Vectors:
-    other = None
-    y: int | None = None
+    later = {"own_multiplier": 1, "other_multiplier": 1, "shift": 3, "zero": 4, "low": 4, "high": 4}
+    stages = _Stages(later, 5)
+    names = ("own", "own_zero", "zero", "other", "other_zero")
     for n in range(600):
-        values = dict(zip(("own", "own_zero", "zero"), int8(rng, 3).tolist(), strict=True))
-        later, later_zero = int8(rng, 2).tolist()
+        f = dict(zip(names, int8(rng, 5).tolist(), strict=True))
         shift = n % 26 + 1 if n % 100 else 47
         # Small enough for a result between the clamps.
-        multiplier, later_multiplier = (number(rng, min(16, shift + below(rng, 3))) for _ in range(2))
-        total = (values["own"] - values["own_zero"]) * multiplier + (other or 0)
-        rounded = (total + (1 << shift - 1) >> shift) + values["zero"]
+        for name in ("own_multiplier", "other_multiplier"):
+            f[name] = number(rng, min(16, shift + below(rng, 3)))
+        total = sum((f[name] - f[f"{name}_zero"]) * f[f"{name}_multiplier"] for name in ("own", "other"))
+        rounded = (total + (1 << shift - 1) >> shift) + f["zero"]
         low, high = bounds(rng, rounded)
-        yield (
-            values
-            | {
-                "own_multiplier": multiplier,
-                "other": later,
-                "other_zero": later_zero,
-                "other_multiplier": later_multiplier,
-                "shift": shift,
-                "low": low,
-                "high": high,
-            },
-            {} if y is None else {"y": y},
-        )
-        if other is not None:
-            y = _clamp(rounded, low, high)
-        other = (later - later_zero) * later_multiplier
+        yield stages.take(f | {"shift": shift, "low": low, "high": high}, _clamp(rounded, low, high))
 
 
 def _pass_operand(rng: np.random.Generator) -> Vectors:
+    expected: dict[str, int] = {}
+    held: tuple[int, int, int, int, int] | None = None
     for _ in range(1000):
         value, zero = int8(rng, 2).tolist()
-        # Anywhere, next to the value, or a power of two away from it.
-        near = value + below(rng, 3) - 1
-        total = (
-            signed(number(rng, 32), 32),
-            near,
-            signed(near + (1 << below(rng, 32)), 32),
-            below(rng, 600) - 300,
-        )[below(rng, 4)]
         inside, first, largest = (chance(rng, 0.5) for _ in range(3))
-        before = (-128 if largest else 0) if first else total
-        inputs = {
-            "total": total,
-            "value": value,
-            "zero": zero,
-            "inside": inside,
-            "first": first,
-            "largest": largest,
-        }
-        # The sum counts; a maximum must not rely on it.
-        if inside and not largest:
-            yield inputs, {"acc": before, "bias": value - zero}
-        else:
-            yield inputs, {"acc": max(before, value) if inside else before, "bias": 0}
+        total = 0
+        if held is not None:
+            before_value, before_zero, was_inside, starts, is_largest = held
+            # Anywhere, next to the value, or a power of two away from it; a maximum is a byte.
+            near = before_value + below(rng, 3) - 1
+            total = (
+                signed(number(rng, 32), 32),
+                near,
+                signed(near + (1 << below(rng, 32)), 32),
+                below(rng, 600) - 300,
+            )[below(rng, 4)]
+            total = signed(total, 8) if is_largest else total
+            before = (-128 if is_largest else 0) if starts else total
+            # The sum counts; a maximum must not rely on it.
+            if is_largest:
+                expected = {"acc": max(before, before_value) if was_inside else before, "bias": 0}
+            else:
+                expected = {"acc": before, "bias": before_value - before_zero if was_inside else 0}
+        inputs = {"total": total, "value": value, "zero": zero}
+        yield inputs | {"inside": inside, "first": first, "largest": largest}, expected
+        held = value, zero, inside, first, largest
 
 
 def requantized(total: int, multiplier: int, shift: int, zero: int, low: int, high: int) -> int:
@@ -227,20 +225,22 @@ class _Lanes:
         if self.kind == "wide":
             width = self.acc.wide_lanes
             chosen = row[index * width :][:width]
-            self.data[cycle + 3] = self._leaves([psum + bias for psum, bias, _, _ in chosen], 32)
+            self.data[cycle + WIDE_STAGES] = self._leaves([psum + bias for psum, bias, _, _ in chosen], 32)
             return
         if self.kind in ("average", "max"):
             self.totals.take(f, vector.values, inside=vector.inside, first=vector.first)
-            y = self.totals.results(f)
-        else:
-            y = [
-                requantized(signed(psum + bias, 32), multiplier, shift, f["zero"], f["low"], f["high"])
-                for psum, bias, multiplier, shift in row[index * lanes :][:lanes]
-            ]
+            # Its operands come a cycle before those of a row.
+            self.data[cycle + 1 + PLAIN_STAGES] = self._leaves(self.totals.results(f), 8)
+            return
+        y = [
+            requantized(signed(psum + bias, 32), multiplier, shift, f["zero"], f["low"], f["high"])
+            for psum, bias, multiplier, shift in row[index * lanes :][:lanes]
+        ]
         if self.kind == "residual":
-            self.others[cycle + 2] = other = int8(self.rng, lanes).tolist()
+            self.others[cycle + 4] = other = int8(self.rng, lanes).tolist()
             y = summed(f, y, other)
-        self.data[cycle + 3 + (self.kind == "residual")] = self._leaves(y, 8)
+        residual = self.kind == "residual"
+        self.data[cycle + (RESIDUAL_STAGES if residual else PLAIN_STAGES)] = self._leaves(y, 8)
 
     def _leaves(self, values: Sequence[int], bits: int) -> Expected:
         return {"data": (pack(values, bits), (1 << bits * len(values)) - 1)}
@@ -266,7 +266,7 @@ def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         f = _lane_fields(rng, kind)
         stripe = packet(layout, rng, **f)
         model = _Lanes(acc, kind, f, rng)
-        for cycle in range(_WORK + 5):
+        for cycle in range(_WORK + RESIDUAL_STAGES + 1):
             row = []
             for _ in range(columns):
                 multiplier, shift = scale(rng)
@@ -279,7 +279,7 @@ def _storer_lanes(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             vector = _Vector(values, inside, int(cycle == 0 or chance(rng, 0.3)))
             other = model.others.pop(cycle, None)
             inputs = {
-                "unit": stripe if cycle < _WORK else number(rng, layout.size),
+                "unit": stripe if cycle <= _WORK else number(rng, layout.size),
                 "issued": stripe if cycle else number(rng, layout.size),
                 "operand": pack((psum for psum, _, _, _ in row), 32),
                 "parameters": pack(

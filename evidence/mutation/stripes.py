@@ -66,7 +66,7 @@ class _StripeBuffer:
         }
         if self.running < len(self.kept):
             expected["unit"] = self.kept[self.running][0]
-        if self.kept:
+        if len(self.kept) > self.recent:
             expected["leaving"] = self.kept[0][0]
         return expected
 

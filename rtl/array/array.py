@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +11,7 @@ from rtl.array.dense_tile import DenseTile
 from rtl.array.sparse_tile import SparseTile
 from rtl.array.tile import Tile
 from rtl.block import Block, place
+from rtl.clocking import hold
 from rtl.geometry import Geometry
 from sim.accelerator import Accelerator
 
@@ -49,11 +52,13 @@ class Array(Block):
         acc, geometry = self.geometry.accelerator, self.geometry
         stages, columns = acc.row_stages, acc.column_stages
         write_bits = geometry.row_word_bits // columns
+        finished: list[Value] = [self.valid] * columns
         psums: list[Value] = [Const(0, geometry.sum_bits * acc.tile_columns)] * columns
+        valids = delays(m, self.valid, stages - 1, "valid")
         for v in range(stages):
-            valid = delay(m, self.valid, v, f"valid_{v}", reset_less=False)
-            address = delay(m, self.address, v, f"address_{v}")
-            activation = delay(m, self.activation.word_select(v, 8 * acc.tile_rows), v, f"activation_{v}")
+            token = Cat(self.address, self.activation.word_select(v, 8 * acc.tile_rows))
+            token = delay(m, token, valids[:v], f"token_{v}")
+            valid, address, activation = valids[v], token[: len(self.address)], token[len(self.address) :]
             for h in range(columns):
                 tile = place(m, f"tile_{v}_{h}", self._tile())
                 m.d.comb += [
@@ -66,16 +71,27 @@ class Array(Block):
                     tile.psum_in.eq(psums[h]),
                 ]
                 valid, address, activation = tile.valid_out, tile.address_out, tile.activation_out
-                psums[h] = tile.psum_out
+                psums[h], finished[h] = tile.psum_out, tile.valid_out
         m.d.comb += self.sums.eq(
-            Cat(delay(m, psum, columns - 1 - h, f"sums_{h}") for h, psum in enumerate(psums))
+            Cat(
+                delay(m, psum, delays(m, finished[h], columns - 2 - h, f"finished_{h}"), f"sums_{h}")
+                if h < columns - 1
+                else psum
+                for h, psum in enumerate(psums)
+            )
         )
-        ahead = delay(m, self.tag, stages + columns - 2, "tag_ahead", reset_less=False)
-        m.d.comb += [
-            self.tag_ahead.eq(ahead),
-            self.tag_out.eq(delay(m, ahead, 1, "tag_out", reset_less=False)),
-        ]
+        self._tags(m, stages + columns - 1)
         return m
+
+    def _tags(self, m: Module, cycles: int) -> None:
+        """Tags beside their tokens; the first bit says whether there is one."""
+        valids = delays(m, self.tag[0], cycles, "tag_valid")
+        ahead = delay(m, self.tag[1:], valids[: cycles - 1], "tag_ahead")
+        out = delay(m, ahead, valids[cycles - 1 : cycles], "tag_out")
+        m.d.comb += [
+            self.tag_ahead.eq(Cat(valids[cycles - 1], ahead)),
+            self.tag_out.eq(Cat(valids[cycles], out)),
+        ]
 
     def _tile(self) -> Tile:
         acc, geometry = self.geometry.accelerator, self.geometry
@@ -87,10 +103,22 @@ class Array(Block):
         return SparseTile(multipliers=acc.multipliers_per_codeword, word_bits=geometry.word_bits, **sizes)
 
 
-def delay(m: Module, value: Signal, cycles: int, name: str, *, reset_less: bool = True) -> Signal:
-    """`value` as it was `cycles` earlier."""
+def delays(
+    m: Module, value: Signal | Value, cycles: int, name: str, *, reset_less: bool = False
+) -> list[Value]:
+    """`value`, and as it was 1 to `cycles` cycles earlier; 0 after reset, if it has one."""
+    found = [value]
     for n in range(cycles):
         register = Signal(len(value), name=f"{name}_{n + 1}", reset_less=reset_less)
-        m.d.sync += register.eq(value)
+        m.d.sync += register.eq(found[-1])
+        found.append(register)
+    return found
+
+
+def delay(m: Module, value: Value, valids: Sequence[Value], name: str) -> Value:
+    """`value` as many cycles later as there are `valids`: of the token in each stage, whose data alone count."""
+    for n, valid in enumerate(valids):
+        register = Signal(len(value), name=f"{name}_{n + 1}", reset_less=True)
+        hold(m, register.name, valid, [register.eq(value)])
         value = register
     return value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from rtl.array.wrf import Wrf
-from rtl.block import Block, address_bits, check_positive, place
+from rtl.array.wrf import Wrf, write_ports
+from rtl.block import Block, address_bits, check_positive, gated, place
+from rtl.clocking import isolate
 
 
 class Pe(Block):
@@ -22,13 +23,12 @@ class Pe(Block):
     def __init__(self, *, depth: int, sum_bits: int) -> None:
         check_positive(depth=depth, sum_bits=sum_bits)
         self.depth = depth
-        address = address_bits(depth)
+        self.clocked = not gated()
         super().__init__(
             {
-                "write_enable": In(1),
-                "write_address": In(address),
+                **write_ports(depth),
                 "write_data": In(8),
-                "read_address": In(address),
+                "read_address": In(address_bits(depth)),
                 "activation": In(8),
                 "psum_in": In(sum_bits),
                 "psum_out": Out(sum_bits),
@@ -38,13 +38,12 @@ class Pe(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=8))
+        weight = Signal(8)
         m.d.comb += [
-            wrf.write_enable.eq(self.write_enable),
-            wrf.write_address.eq(self.write_address),
+            *(getattr(wrf, name).eq(getattr(self, name)) for name in write_ports(self.depth)),
             wrf.write_data.eq(self.write_data),
             wrf.read_address.eq(self.read_address),
-            self.psum_out.eq(
-                self.psum_in.as_signed() + self.activation.as_signed() * wrf.read_data.as_signed()
-            ),
+            weight.eq(isolate(wrf.read_data, self.activation.any())),
+            self.psum_out.eq(self.psum_in.as_signed() + self.activation.as_signed() * weight.as_signed()),
         ]
         return m

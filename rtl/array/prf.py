@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib.memory import Memory
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, address_bits, check_positive
+from rtl.clocking import Words, hold
 from rtl.geometry import PSUM_BITS
 
 
@@ -40,17 +40,11 @@ class Prf(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = PSUM_BITS * self.columns
-        m.submodules.words = words = Memory(shape=unsigned(width), depth=self.depth, init=[])
-        read = words.read_port(domain="comb")
-        write = words.write_port()
+        words = Words(m, "words", depth=self.depth, width=width)
         start = Signal(width)
         total = Signal(width)
         m.d.comb += [
-            read.addr.eq(self.word),
-            write.addr.eq(self.word),
-            write.en.eq(self.valid),
-            write.data.eq(total),
-            start.eq(Mux(self.first, Mux(self.use_stored, self.stored, 0), read.data)),
+            start.eq(Mux(self.first, Mux(self.use_stored, self.stored, 0), words.read(self.word))),
             total.eq(
                 Cat(
                     (
@@ -62,7 +56,7 @@ class Prf(Block):
             ),
         ]
         row = Signal(width, reset_less=True)
-        with m.If(self.valid):
-            m.d.sync += row.eq(total)
+        words.write(self.valid, self.word, total)
+        hold(m, "row", self.valid, [row.eq(total)])
         m.d.comb += self.row.eq(row)
         return m

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from rtl.array.demux import Demux
-from rtl.array.wrf import Wrf
-from rtl.block import Block, address_bits, check_positive, place
+from rtl.array.wrf import Wrf, write_ports
+from rtl.block import Block, address_bits, check_positive, gated, place
+from rtl.clocking import isolate
 
 
 class SparsePe(Block):
@@ -24,13 +25,12 @@ class SparsePe(Block):
         check_positive(depth=depth, lanes=lanes)
         self.depth, self.count = depth, lanes
         self.word_bits = 8 + address_bits(lanes)
-        address = address_bits(depth)
+        self.clocked = not gated()
         super().__init__(
             {
-                "write_enable": In(1),
-                "write_address": In(address),
+                **write_ports(depth),
                 "write_data": In(self.word_bits),
-                "read_address": In(address),
+                "read_address": In(address_bits(depth)),
                 "activation": In(8),
                 "lanes": Out(16 * lanes),
             }
@@ -40,12 +40,13 @@ class SparsePe(Block):
         m = Module()
         wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=self.word_bits))
         demux = place(m, "demux", Demux(lanes=self.count))
+        weight = Signal(8)
         m.d.comb += [
-            wrf.write_enable.eq(self.write_enable),
-            wrf.write_address.eq(self.write_address),
+            *(getattr(wrf, name).eq(getattr(self, name)) for name in write_ports(self.depth)),
             wrf.write_data.eq(self.write_data),
             wrf.read_address.eq(self.read_address),
-            demux.product.eq(self.activation.as_signed() * wrf.read_data[:8].as_signed()),
+            weight.eq(isolate(wrf.read_data[:8], self.activation.any())),
+            demux.product.eq(self.activation.as_signed() * weight.as_signed()),
             demux.position.eq(wrf.read_data[8:]),
             self.lanes.eq(demux.lanes),
         ]

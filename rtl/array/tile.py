@@ -5,7 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
-from rtl.block import Block, address_bits, check_positive
+from rtl.block import Block, address_bits, check_positive, gated
+from rtl.clocking import hold, word_clocks
 
 
 class Tile(Block):
@@ -36,6 +37,12 @@ class Tile(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if gated():
+            # One gate a word for all PEs of a row: they are written together.
+            self._clocks = [
+                word_clocks(m, f"row_{row}", self.write_enable[row], self.write_address, self.depth)
+                for row in range(self.rows)
+            ]
         psums = [self.psum_in.word_select(c, self.sum_bits) for c in range(self.columns)]
         for row in range(self.rows):
             psums = self._row(m, row, psums)
@@ -45,8 +52,12 @@ class Tile(Block):
             for port in (self.address_out, self.activation_out, self.psum_out)
         )
         m.d.sync += self.valid_out.eq(self.valid_in)
-        with m.If(self.valid_in):
-            m.d.sync += [address.eq(self.address_in), activation.eq(self.activation_in), psum.eq(Cat(psums))]
+        hold(
+            m,
+            "token",
+            self.valid_in,
+            [address.eq(self.address_in), activation.eq(self.activation_in), psum.eq(Cat(psums))],
+        )
         m.d.comb += [self.address_out.eq(address), self.activation_out.eq(activation), self.psum_out.eq(psum)]
         return m
 
@@ -55,9 +66,11 @@ class Tile(Block):
         raise NotImplementedError
 
     def _connect(self, m: Module, pe: Block, row: int, word: int) -> None:
+        if gated():
+            m.d.comb += pe.write_clk.eq(self._clocks[row])
+        else:
+            m.d.comb += [pe.write_enable.eq(self.write_enable[row]), pe.write_address.eq(self.write_address)]
         m.d.comb += [
-            pe.write_enable.eq(self.write_enable[row]),
-            pe.write_address.eq(self.write_address),
             pe.write_data.eq(self.write_data.word_select(word, self.word_bits)),
             pe.read_address.eq(self.address_in),
             pe.activation.eq(self.activation_in.word_select(row, 8)),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, unsigned
-from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module
+from amaranth.lib.wiring import In, Member, Out
 
-from rtl.block import Block, address_bits, check_positive
+from rtl.block import Block, address_bits, check_positive, gated
+from rtl.clocking import Words
+
+
+def write_ports(depth: int) -> dict[str, Member]:
+    """What selects the word to write: address and enable, in a gated export a clock for each word."""
+    if gated():
+        return {"write_clk": In(depth)}
+    return {"write_enable": In(1), "write_address": In(address_bits(depth))}
 
 
 class Wrf(Block):
@@ -14,7 +21,8 @@ class Wrf(Block):
 
     Function: word = weight (8 bits), position (log2 d bits, sparse tile only).
     Throughput: one read and one write a cycle.
-    Handshake: none. A read is combinational; a write in cycle t is visible in t+1.
+    Handshake: none. A read is combinational; a write in cycle t is visible in t+1. With clock gates
+        `write_clk` has a clock for each word, from the gates of the tile.
     """
 
     kind = "wrf"
@@ -22,27 +30,22 @@ class Wrf(Block):
     def __init__(self, *, depth: int, word_bits: int) -> None:
         check_positive(depth=depth, word_bits=word_bits)
         self.depth, self.word_bits = depth, word_bits
-        address = address_bits(depth)
+        self.clocked = not gated()
         super().__init__(
-            {
-                "write_enable": In(1),
-                "write_address": In(address),
+            write_ports(depth)
+            | {
                 "write_data": In(word_bits),
-                "read_address": In(address),
+                "read_address": In(address_bits(depth)),
                 "read_data": Out(word_bits),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.words = words = Memory(shape=unsigned(self.word_bits), depth=self.depth, init=[])
-        read = words.read_port(domain="comb")
-        write = words.write_port()
-        m.d.comb += [
-            write.en.eq(self.write_enable),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_data),
-            read.addr.eq(self.read_address),
-            self.read_data.eq(read.data),
-        ]
+        words = Words(m, "words", depth=self.depth, width=self.word_bits)
+        if gated():
+            words.write_by(self.write_clk, self.write_data)
+        else:
+            words.write(self.write_enable, self.write_address, self.write_data)
+        m.d.comb += self.read_data.eq(words.read(self.read_address))
         return m

@@ -72,11 +72,9 @@ class CommandBuffer(Block):
                 & ((fifo.level == 0) | (self.out_valid & ~self.out_ready))
             ),
         ]
-        m.d.sync += [
-            reserved.eq(reserved + taken - (self.out_valid & self.out_ready)),
-            left.eq(left - taken),
-            self.address.eq(self.address + (taken << 3)),
-        ]
+        m.d.sync += reserved.eq(reserved + taken - (self.out_valid & self.out_ready))
+        with m.If(self.take):
+            m.d.sync += [left.eq(left - self.words), self.address.eq(self.address + (self.words << 3))]
         with m.If(self.start):
             m.d.sync += [left.eq(self.count), self.address.eq(self.base)]
         reset(m, self.clear, left, reserved)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, unsigned
-from amaranth.lib.memory import Memory
+from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Member, Out
 
 from rtl.block import Block, address_bits, check_positive
+from rtl.clocking import Words
 from sim.errors import InputError
 
 
@@ -40,20 +40,16 @@ class Fifo(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.storage = words = Memory(shape=unsigned(self.width), depth=self.depth, init=[])
-        write, read = words.write_port(), words.read_port(domain="comb")
+        words = Words(m, "storage", depth=self.depth, width=self.width)
         tail = Signal(address_bits(self.depth))
         head = Signal.like(tail)
         enters, leaves = self.in_valid & self.in_ready, self.out_valid & self.out_ready
         m.d.comb += [
             self.in_ready.eq(self.level != self.depth),
             self.out_valid.eq(self.level != 0),
-            write.addr.eq(tail),
-            write.data.eq(self.in_data),
-            write.en.eq(enters),
-            read.addr.eq(head),
-            self.out_data.eq(read.data),
+            self.out_data.eq(words.read(head)),
         ]
+        words.write(enters, tail, self.in_data)
         m.d.sync += [
             tail.eq(tail + enters),
             head.eq(head + leaves),

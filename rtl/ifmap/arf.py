@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, unsigned
-from amaranth.lib.memory import Memory
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, address_bits, check_positive
+from rtl.clocking import Words, hold
 
 
 class Arf(Block):
@@ -37,19 +37,11 @@ class Arf(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.words = words = Memory(shape=unsigned(self.width), depth=self.depth, init=[])
-        write = words.write_port()
-        read = words.read_port(domain="comb")
+        words = Words(m, "words", depth=self.depth, width=self.width)
+        words.write(self.write_enable, self.write_address, self.write_data)
         given = Signal(self.width, reset_less=True)
-        m.d.comb += [
-            write.en.eq(self.write_enable),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_data),
-            read.addr.eq(self.read_address),
-            self.read_data.eq(given),
-        ]
-        with m.If(self.read_enable):
-            m.d.sync += given.eq(read.data)
-            with m.If(self.write_enable & (self.write_address == self.read_address)):
-                m.d.sync += given.eq(self.write_data)
+        same = self.write_enable & (self.write_address == self.read_address)
+        read = Mux(same, self.write_data, words.read(self.read_address))
+        hold(m, "given", self.read_enable, [given.eq(read)])
+        m.d.comb += self.read_data.eq(given)
         return m

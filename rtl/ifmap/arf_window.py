@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
+from rtl.array.array import delays
 from rtl.block import Block, address_bits, check_positive
 from rtl.ifmap.segments import KINDS
 
@@ -20,17 +21,17 @@ class ArfWindow(Block):
         `full` all vectors are new and heads return to 0.
         In each segment the vectors are stored, and read, in window order.
     Throughput: one vector stored and one read a cycle.
-    Handshake: in a cycle with `starts` the window stored so far becomes the one that is read, already in
-        this cycle. `store` or `read` takes the address at its side; `store_end` marks the last new vector
+    Handshake: in a cycle with `starts` the window stored so far becomes the one that is read, `lag` cycles
+        later. `store` or `read` takes the address at its side; `store_end` marks the last new vector
         of a segment, `read_end` tells that the vector read is the last one of its segment.
         `*_segment`, `*_origin` and `*_words` describe the segment (`rtl.segments`).
     """
 
     kind = "arf_window"
 
-    def __init__(self, *, words: int) -> None:
+    def __init__(self, *, words: int, lag: int) -> None:
         check_positive(words=words)
-        self.columns = words
+        self.columns, self.lag = words, lag
         column = address_bits(words)
         side = {"segment": In(range(KINDS)), "origin": In(column), "words": In(range(words + 1))}
         super().__init__(
@@ -55,9 +56,13 @@ class ArfWindow(Block):
         next_heads, heads = zip(
             *(self._window(m, f"head_{kind}", bits_for(self.columns)) for kind in range(KINDS)), strict=True
         )
-        head = Array(heads)
-        stored, new_head = self._ring(m, "store", Mux(self.full, 0, head[self.store_segment]))
-        read, _ = self._ring(m, "read", head[self.read_segment])
+        stored, new_head = self._ring(m, "store", Mux(self.full, 0, Array(heads)[self.store_segment]))
+        planes = delays(m, planes, self.lag, "read_planes", reset_less=True)[-1]
+        given = Array(
+            delays(m, head, self.lag, f"read_head_{kind}", reset_less=True)[-1]
+            for kind, head in enumerate(heads)
+        )
+        read, _ = self._ring(m, "read", given[self.read_segment])
         plane = ~next_planes.bit_select(stored, 1)
         m.d.comb += [
             self.store_address.eq(stored + Mux(plane, self.columns, 0)),

@@ -7,6 +7,7 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from rtl import packets
+from rtl.array.array import delay, delays
 from rtl.block import Block, place
 from rtl.geometry import Geometry
 from rtl.ifmap.arf import Arf
@@ -27,17 +28,18 @@ class IfmapLoader(Block):
         bytes lie in a map group as `packets.chunk` says; a vector must lie within `map_banks` words (channel
         a multiple of 4). Lanes without a channel carry anything. Of a window that slides along x only the
         new vectors are fetched (fetch(p) of docs/timing.md section 2), one a cycle; padding takes its cycle
-        and is no access. `ready`: all vectors of the next slot were accessed in earlier cycles.
+        and is no access. `ready`: all vectors of the next slot had their turn in earlier cycles.
         `tile_missing`: the next chunk waits for its tile.
-    Throughput: one vector fetched and one given a cycle. What is accessed in cycle t may be requested in t+1.
+    Throughput: one vector fetched and one given a cycle. A vector whose turn comes in cycle t is read in
+        t + `operand_stages` and may be requested in the cycle after that.
     Handshake: `starts` marks the first cycle of a slot; the fetch of the next pixel begins in it. Behind a
         chunk's last pixel that is pixel 0 of `chunk`, the head of the queue, as soon as `chunk_valid`, and
         the loader keeps it. From a chunk's first `starts` on the head must be the chunk behind it. `load`
         makes the loader take the head as a layer's first chunk; its fetch also waits for `allowed`, and that
         of a chunk that `opens` for a `tile_there`, a pulse in the cycle before it may begin.
         `read_enable`, `read_map`, `read_word` in cycle t, `read_data` in t+1.
-        `request` in cycle t, with `starts` or later, in window order: `activation` in t+1 and until the
-        cycle after the next request.
+        `request` in cycle t, `operand_stages` after `starts` or later, in window order: `activation` in t+1 and until
+        the cycle after the next request.
     """
 
     kind = "ifmap_loader"
@@ -88,15 +90,16 @@ class IfmapLoader(Block):
         m = Module()
         columns = self.accelerator.arf_depth // 2
         walk = place(m, "walk", VectorWalk(accelerator=self.accelerator))
-        window = place(m, "window", ArfWindow(words=columns))
+        window = place(m, "window", ArfWindow(words=columns, lag=self.accelerator.operand_stages))
         arf = place(m, "arf", Arf(depth=2 * columns, width=8 * self.accelerator.rows))
         held_bits = Signal(self.layout.size)
         held = View(self.layout, held_bits)
         # `walk.chunk` is the chunk that is fetched from in this cycle.
         m.d.comb += walk.chunk.eq(Mux(walk.takes, self.chunk, held_bits))
-        m.d.sync += held_bits.eq(walk.chunk)
+        with m.If(walk.takes):
+            m.d.sync += held_bits.eq(self.chunk)
         self._order(m, walk, held)
-        self._fetch(m, walk, window, arf, held)
+        self._fetch(m, walk, window, arf)
         self._give(m, window, arf, held)
         return m
 
@@ -128,16 +131,17 @@ class IfmapLoader(Block):
             self.ready.eq(walk.pixel_end | (self.ready & ~self.starts)),
         ]
 
-    def _fetch(self, m: Module, walk: VectorWalk, window: ArfWindow, arf: Arf, held: View) -> None:
-        """Reads a vector, or pads, and writes it into the ARF a cycle later."""
+    def _fetch(self, m: Module, walk: VectorWalk, window: ArfWindow, arf: Arf) -> None:
+        """Reads a vector, or pads, `operand_stages` after its turn, and writes it into the ARF a cycle later."""
         arrives = Signal()
         in_tile = Signal()
         upper = Signal()
+        zero = Signal(8, reset_less=True)
         target = Signal.like(arf.write_address)
         m.d.comb += [
-            self.read_enable.eq(walk.step & walk.in_tile),
+            self.read_enable.eq(walk.reads & walk.in_tile),
             self.read_word.eq(walk.word),
-            self.read_map.eq(View(self.layout, walk.chunk).map),
+            self.read_map.eq(walk.map),
             window.starts.eq(self.starts),
             window.full.eq(walk.full),
             window.store.eq(walk.step),
@@ -151,30 +155,38 @@ class IfmapLoader(Block):
                 Mux(
                     in_tile,
                     Mux(upper, self.read_data >> 32, self.read_data),
-                    held.zero.replicate(self.accelerator.rows),
+                    zero.replicate(self.accelerator.rows),
                 )
             ),
         ]
-        m.d.sync += [
-            arrives.eq(walk.step),
-            in_tile.eq(walk.in_tile),
-            upper.eq(walk.upper),
-            target.eq(window.store_address),
-        ]
+        stores = delays(m, walk.step, self.accelerator.operand_stages, "stores")
+        address = delay(m, window.store_address, stores[:-1], "target")
+        m.d.sync += arrives.eq(walk.reads)
+        with m.If(walk.reads):
+            m.d.sync += [
+                in_tile.eq(walk.in_tile),
+                zero.eq(walk.zero),
+                upper.eq(walk.upper),
+                target.eq(address),
+            ]
 
     def _give(self, m: Module, window: ArfWindow, arf: Arf, held: View) -> None:
         """The vectors of the slot; the loader may fetch from the next chunk already."""
         layout: dict[str, Value] = {}
+        lag = self.accelerator.operand_stages
         for field in ("b", "d", "kx", "kernel_x"):
             kept = Signal.like(held[field], name=f"given_{field}")
-            layout[field] = Mux(self.starts, held[field], kept)
-            m.d.sync += kept.eq(layout[field])
+            now = Signal.like(kept, name=f"given_{field}_now")
+            m.d.comb += now.eq(Mux(self.starts, held[field], kept))
+            with m.If(self.starts):
+                m.d.sync += kept.eq(held[field])
+            layout[field] = delays(m, now, lag, f"given_{field}")[-1]
         segments = place(
             m, "segments", Segments(words=window.columns, extent_bits=len(held.b), kernel_bits=len(held.kx))
         )
         m.d.comb += [getattr(segments, field).eq(value) for field, value in layout.items()]
         m.d.comb += [
-            segments.restart.eq(self.starts),
+            segments.restart.eq(delays(m, self.starts, lag, "starts")[-1]),
             segments.step.eq(self.request & window.read_end),
             window.read.eq(self.request),
             window.read_segment.eq(segments.segment),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
@@ -21,10 +23,11 @@ class VectorWalk(Block):
 
     Function: a pixel fetches all vectors of its window at the start of an output row or without `reuse`
         (then `full` is 1), else of each segment the last `stride_x` positions; position outer, channel group
-        inner. The vector at hand lies in the L1 words from `word` on, from byte 4*`upper` on, if it is
-        in the tile (`in_tile`). `segment`, `origin` and `words` describe its segment (`rtl.segments`);
+        inner. `segment`, `origin` and `words` describe its segment (`rtl.segments`);
         `segment_end`, `pixel_end`: the last vector fetched of its segment, its pixel, in this cycle.
-        `exhausted`: those of the chunk's last pixel are fetched.
+        `exhausted`: those of the chunk's last pixel are fetched. A vector whose turn it was `operand_stages` ago
+        (`reads`) lies in the words of L1 group `map` from `word` on, from byte 4*`upper` on, if it is in the tile
+        (`in_tile`); else it is `zero` in every lane.
     Throughput: one vector a cycle.
     Handshake: `takes` in the cycle in which `chunk` changes to a new chunk, `begins` in a pixel's first
         cycle, the same one or a later one; `step` moves on at the end of the cycle.
@@ -42,7 +45,10 @@ class VectorWalk(Block):
                 "takes": In(1),
                 "begins": In(1),
                 "step": In(1),
+                "reads": Out(1),
                 "in_tile": Out(1),
+                "map": Out(1),
+                "zero": Out(8),
                 "word": Out(packets.WORD_ADDRESS_BITS),
                 "upper": Out(1),
                 "full": Out(1),
@@ -97,7 +103,6 @@ class VectorWalk(Block):
         group = Signal.like(chunk.b)
         position = Signal.like(chunk.d)
         new = Signal.like(chunk.d)  # positions of the segment that are fetched, its last ones
-        line, column = _coordinates("line", "fetched_column")
         kernel_row, kernel_row_now, kernel_column = (
             Signal(len(chunk.kernel_x) + 1, name=name)
             for name in ("kernel_row", "kernel_row_now", "kernel_column")
@@ -120,23 +125,9 @@ class VectorWalk(Block):
             self.pixel_end.eq(self.segment_end & segments.final),
             kernel_row_now.eq(Mux(self.begins, chunk.ky, kernel_row)),
             kernel_column.eq(segments.start + segments.positions - new + position),
-            line.eq(y + kernel_row_now * chunk.dilation_y),
-            column.eq(x + kernel_column * chunk.dilation_x),
             byte.eq(chunk.channel + group * self.accelerator.rows),
-            self.in_tile.eq(
-                (line >= 0) & (line < chunk.lines) & (column >= 0) & (column < chunk.line_pixels)
-            ),
-            # line * chunk.line + column * chunk.pitch, multiplied out: no product waits for another sum.
-            self.word.eq(
-                chunk.base
-                + y * chunk.line
-                + kernel_row_now * (chunk.dilation_y * chunk.line)
-                + x * chunk.pitch
-                + kernel_column * (chunk.dilation_x * chunk.pitch)
-                + byte[3:]
-            ),
-            self.upper.eq(byte[2]),
         ]
+        self._address(m, chunk, (y, x), (kernel_row_now, kernel_column), byte)
         with m.If(~self.full & (chunk.stride_x < segments.positions)):
             m.d.comb += new.eq(chunk.stride_x)
         m.d.sync += kernel_row.eq(kernel_row_now)
@@ -146,6 +137,60 @@ class VectorWalk(Block):
                 m.d.sync += position.eq(position + 1)
         with m.If(self.segment_end):
             m.d.sync += [position.eq(0), kernel_row.eq(kernel_row_now + 1)]
+
+    def _address(
+        self,
+        m: Module,
+        chunk: View,
+        pixel: tuple[Signal, Signal],
+        position: tuple[Signal, Signal],
+        byte: Signal,
+    ) -> None:
+        """Where the vector lies: its coordinates, their products, and the sum, a cycle each."""
+        turns = Signal(self.accelerator.operand_stages)
+        # What the chunk says, for as long as a vector of it is on its way; each stage drops what it has used.
+        extents = ("line", "lines", "pitch", "line_pixels", "base", "map", "zero")
+        says = [
+            {name: Signal(len(chunk[name]), name=f"{name}_{stage}", reset_less=True) for name in names}
+            for stage, names in enumerate(
+                (("dilation_y", "dilation_x", *extents), extents, ("base", "map", "zero")), 1
+            )
+        ]
+        with m.If(self.takes):
+            m.d.sync += [register.eq(chunk[name]) for name, register in says[0].items()]
+        for before, after in pairwise(says):
+            m.d.sync += [register.eq(before[name]) for name, register in after.items()]
+        bytes_ = [Signal.like(byte, name=f"byte_{stage}", reset_less=True) for stage in (1, 2, 3)]
+        m.d.sync += [turns.eq(Cat(self.step, turns)), Cat(bytes_).eq(Cat(byte, *bytes_[:-1]))]
+        inside, products = [], []
+        for axis, start, kernel, dilation, count, pitch in (
+            ("y", pixel[0], position[0], "dilation_y", "lines", "line"),
+            ("x", pixel[1], position[1], "dilation_x", "line_pixels", "pitch"),
+        ):
+            first, place = (
+                Signal(signed(COORDINATE_BITS), name=f"{what}_{axis}", reset_less=True)
+                for what in ("first", "place")
+            )
+            step = Signal.like(kernel, name=f"kernel_{axis}", reset_less=True)
+            product = Signal(packets.WORD_ADDRESS_BITS, name=f"product_{axis}", reset_less=True)
+            there = Signal(name=f"inside_{axis}", reset_less=True)
+            m.d.sync += [
+                first.eq(start),
+                step.eq(kernel),
+                place.eq(first + step * says[0][dilation]),
+                there.eq((place >= 0) & (place < says[1][count])),
+                product.eq(place * says[1][pitch]),
+            ]
+            inside.append(there)
+            products.append(product)
+        m.d.comb += [
+            self.reads.eq(turns[-1]),
+            self.in_tile.eq(inside[0] & inside[1]),
+            self.map.eq(says[2]["map"]),
+            self.zero.eq(says[2]["zero"]),
+            self.word.eq(says[2]["base"] + products[0] + products[1] + bytes_[2][3:]),
+            self.upper.eq(bytes_[2][2]),
+        ]
 
 
 def _coordinates(*names: str) -> list[Signal]:

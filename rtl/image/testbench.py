@@ -6,7 +6,7 @@ from rtl.bus.register_map import IDENTITY, register_map
 from rtl.compiler import Image
 from rtl.control.counters import COUNTERS
 from rtl.packets import ANNOUNCE
-from rtl.verify.bench import ports
+from rtl.verify.bench import clocks, ports
 from rtl.verify.memory import MODULES
 from rtl.verilog import TOP
 from sim.technology import off_chip
@@ -229,7 +229,7 @@ def sources(image: Image, base: int, registers: int, transfers: int, cycles: int
         limit=4 * cycles + 100_000,
         cycles=cycles,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
-        connections=", ".join(f".{name}({name})" for name in ("clk", "rst", *signals)),
+        connections=", ".join([*clocks(acc, "rst"), *(f".{name}({name})" for name in signals)]),
         slaves=_slaves(shift),
         weight_words=", ".join(
             f"memory[{{weights_at[31:{shift}], {shift - 3}'d{lane}}}]"

@@ -50,12 +50,14 @@ class Fit:
 
 @dataclass(frozen=True)
 class Characterization:
-    """A component's figures: netlist, layers that fed it, joules a cycle of its clock, leakage."""
+    """A component's figures: netlist, layers that fed it, joules a cycle of its clock while it works, how many
+    flip-flops have a pulse in such a cycle, leakage."""
 
     bench: Bench
     synthesis: Synthesis
     layers: tuple[str, ...]
     clock_j: float
+    clock_pulses: float
     leakage_w: float
     fits: tuple[Fit, ...]
 
@@ -86,9 +88,11 @@ def characterize(
 def _component(
     bench: Bench, library: Library, tables: Tables, source: Layers, layers: int | None, wire_farads: float
 ) -> Characterization:
-    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(bench.block).items()}
+    gated = bench.machine.clock_gating and library.clock_gate is not None
+    found = verilog.hierarchy(bench.block, gated=gated)
+    texts = {module_name(kind): text for kind, (_, text) in found.items()}
     top = module_name(bench.block.kind)
-    synthesis = synthesize_modules(texts, top, library, 1e9 / bench.machine.clock_hz)
+    synthesis = synthesize_modules(texts, top, library, 1e9 / bench.machine.clock_hz, gated=gated)
     netlist = flatten(synthesis.netlist, top, library)
     model = EnergyModel(netlist, tables, wire_farads=wire_farads)
     names = list(source.layers)
@@ -97,7 +101,7 @@ def _component(
     energies: dict[str, list[float]] = {event.name: [] for event in bench.events}
     statistics: list[Mapping[str, float]] = []
     of_layer: list[str] = []
-    clocks, leakages = [], []
+    clocks, pulses, leakages = [], [], []
     for name in names:
         for dense in (False, True) if bench.dense else (False,):
             for sample in source.samples(name, SAMPLES, TOKENS, dense=dense):
@@ -109,10 +113,17 @@ def _component(
                 statistics.append(bench.statistics(bench, sample))
                 of_layer.append(name)
                 clocks.append(runs[-1].clock.sum() / runs[-1].cycles)
+                pulses.append(runs[-1].pulses / runs[-1].cycles)
                 leakages.append(runs[-1].leakage.sum())
     fits = tuple(_fit(event, np.array(energies[event.name]), statistics, of_layer) for event in bench.events)
     return Characterization(
-        bench, synthesis, tuple(names), float(np.mean(clocks)), float(np.mean(leakages)), fits
+        bench,
+        synthesis,
+        tuple(names),
+        float(np.mean(clocks)),
+        float(np.mean(pulses)),
+        float(np.mean(leakages)),
+        fits,
     )
 
 
@@ -248,6 +259,7 @@ def _component_lines(part: Characterization) -> list[str]:
         f"cells = {synthesis.cells}",
         f"path_ns = {path:.4g}" if path is not None else "",
         f"clock_j_per_cycle = {part.clock_j:.4g}",
+        f"clock_pulses_per_cycle = {part.clock_pulses:.4g}",
         f"leakage_w = {part.leakage_w:.4g}",
         "",
     ]

@@ -36,12 +36,15 @@ class Energy:
         cycles: times patterns.
         switching: by net, the clock's in `clock`.
         internal: by instance, clock pins in `clock`.
-        clock: by instance: its clock pins, and their share of the clock net.
+        clock: by instance: its clock pins, and their share of the clock net that drives them; of a clock
+            gate all but its enable.
         leakage: by instance, mean over the run.
+        pulses: of clocks at flip-flops, all together.
     """
 
     netlist: Netlist
     cycles: int
+    pulses: int
     switching: np.ndarray
     internal: np.ndarray
     clock: np.ndarray
@@ -111,9 +114,9 @@ class _Choices:
         return np.bincount(self.owners, joules, self.instances)
 
 
-def _events(activity: Activity) -> np.ndarray:
-    """Rising, then falling edges of each net; cycles, half cycles."""
-    return np.concatenate([activity.rising, activity.falling, [activity.cycles, 2 * activity.cycles]])
+def _events(activity: Activity, pulses: np.ndarray) -> np.ndarray:
+    """Rising, then falling edges of each net; cycles, half cycles; pulses of each gated clock by net."""
+    return np.concatenate([activity.rising, activity.falling, [activity.cycles, 2 * activity.cycles], pulses])
 
 
 class EnergyModel:
@@ -148,12 +151,11 @@ class EnergyModel:
         leakage: list[list[_Choice]] = []
         for instance in netlist.instances:
             self._slew(instance)
-            edges = [
-                self._output(instance, pin, rising)
-                for pin in instance.cell.outputs
-                for rising in (True, False)
+            output = self._gate if instance.cell.clock_gate else self._output
+            outputs = [
+                output(instance, pin, rising) for pin in instance.cell.outputs for rising in (True, False)
             ]
-            clocks: list[_Choice] = []
+            edges, clocks = ([], outputs) if instance.cell.clock_gate else (outputs, [])
             for pin in instance.cell.inputs:
                 if tables.power(instance.cell, pin):
                     (clocks if self._is_clock(instance, pin) else edges).extend(
@@ -162,34 +164,55 @@ class EnergyModel:
             internal.append(edges)
             clock.append(clocks)
             leakage.append([self._leak(instance)])
+        # The evaluated value of a gated clock tells of the next edge, the one before of this.
+        self._pulses = {net: len(self._probes) + n for n, net in enumerate(sorted(netlist.gated))}
+        self._probes += [Probe(_pin("clock"), {"clock": net + netlist.nets}) for net in self._pulses]
         self._internal, self._clock, self._leakage = _Choices(internal), _Choices(clock), _Choices(leakage)
         self.evaluator = Evaluator(netlist, self._probes)
 
     def energy(self, activity: Activity) -> Energy:
         """Of a run of `evaluator`."""
         volts = self.tables.volts
-        events = _events(activity)
+        pulses = np.zeros(self.netlist.nets, np.int64)
+        pulses[list(self._pulses)] = activity.probes[list(self._pulses.values())]
+        events = _events(activity, pulses)
         switching = 0.5 * self.loads * volts**2 * activity.toggles
         internal, clock, leakage = (
             choices.by_instance(events, activity.probes)
             for choices in (self._internal, self._clock, self._leakage)
         )
-        for n in self.netlist.registers:
-            instance = self.netlist.instances[n]
-            pins = [pin for pin in instance.cell.inputs if self._is_clock(instance, pin)]
-            load = sum(self._pin_load(instance, pin) for pin in pins)
-            clock[n] += load * volts**2 * activity.cycles
+        flip_flops = 0
+        for n, instance in enumerate(self.netlist.instances):
+            for pin in instance.cell.inputs:
+                if self._is_clock(instance, pin):
+                    edges = events[self._clock_event(instance.pins[pin])]
+                    clock[n] += self._pin_load(instance, pin) * volts**2 * edges
+                    flip_flops += int(edges) if instance.cell.flip_flop else 0
         if self.netlist.clock is not None:
             switching[self.netlist.clock] = 0
+        switching[list(self._pulses)] = 0
         return Energy(
-            self.netlist, activity.cycles, switching, internal, clock, leakage / max(1, activity.cycles)
+            self.netlist,
+            activity.cycles,
+            flip_flops,
+            switching,
+            internal,
+            clock,
+            leakage / max(1, activity.cycles),
         )
 
     def _pin_load(self, instance: Instance, pin: str) -> float:
         return instance.cell.pins[pin].capacitance + self.wire_farads
 
     def _is_clock(self, instance: Instance, pin: str) -> bool:
-        return bool(instance.cell.flip_flop) and instance.pins[pin] == self.netlist.clock
+        cell = instance.cell
+        if cell.clock_gate:
+            return pin == cell.clock_gate.clock
+        return bool(cell.flip_flop) and pin in cell.flip_flop.clocked_on.pins  # type: ignore[union-attr]
+
+    def _clock_event(self, net: int) -> int:
+        """Pulses of a clock."""
+        return 2 * self.netlist.nets + (0 if net == self.netlist.clock else 2 + net)
 
     def _event(self, net: int, rising: bool) -> int:
         return net if rising else self.netlist.nets + net
@@ -242,9 +265,18 @@ class EnergyModel:
             self._ask(choice, energy, instance, [_edge(pin, rising), *causes], arc.when)
         return choice
 
+    def _gate(self, instance: Instance, pin: str, rising: bool) -> _Choice:
+        """Edges of a clock behind a gate; its tables are alike in all states."""
+        net = instance.pins[pin]
+        tables = [table for arc in self.tables.power(instance.cell, pin) if (table := arc.edge(rising))]
+        slew = self.slews[instance.pins[instance.cell.clock_gate.clock]][0 if rising else 1]  # type: ignore[union-attr]
+        load = self.loads[net] / self.tables.farads
+        energies = [table.at(slew, load) * self.tables.joules for table in tables]
+        return _Choice(self._clock_event(net), default=_mean(energies) if energies else 0.0)
+
     def _input(self, instance: Instance, pin: str, rising: bool) -> _Choice:
         net, clock = instance.pins[pin], self._is_clock(instance, pin)
-        choice = _Choice(2 * self.netlist.nets if clock else self._event(net, rising))
+        choice = _Choice(self._clock_event(net) if clock else self._event(net, rising))
         for arc in self.tables.power(instance.cell, pin):
             table = arc.edge(rising)
             if table is None:
@@ -254,7 +286,8 @@ class EnergyModel:
             if arc.when is None:
                 choice.default += energy
                 continue
-            edges = [] if clock else [_edge(pin, rising)]
+            pulse = [_pin(f"{pin} before")] if net in self.netlist.gated else []
+            edges = pulse if clock else [_edge(pin, rising)]
             # The rising clock edge finds what the registers held before it.
             self._ask(
                 choice,
@@ -269,10 +302,14 @@ class EnergyModel:
 
     def _leak(self, instance: Instance) -> _Choice:
         leakages = self.tables.leakage(instance.cell)
+        if instance.cell.clock_gate:
+            return _Choice(2 * self.netlist.nets, default=_mean([leakage.watts for leakage in leakages]))
         clocks = {pin for pin in instance.cell.inputs if self._is_clock(instance, pin)}
         # Half of each cycle under each level of the clock, where that matters.
         asked = {pin for each in leakages if each.when for pin in each.when.pins}
-        levels = (True, False) if clocks & asked else (True,)
+        # A gated clock is taken to be low: it seldom has a pulse.
+        idle = bool(clocks) and all(instance.pins[pin] in self.netlist.gated for pin in clocks)
+        levels = (False,) if idle else (True, False) if clocks & asked else (True,)
         choice = _Choice(2 * self.netlist.nets + len(levels) - 1)
         for leakage in leakages:
             watts = leakage.watts / len(levels)
@@ -306,6 +343,8 @@ class EnergyModel:
                 known[pin] = int(clock)
             elif net in self.netlist.constants:
                 known |= dict.fromkeys((pin, f"{pin} now", f"{pin} before"), self.netlist.constants[net])
+        if gate := instance.cell.clock_gate:
+            known[gate.output] = 0  # before a pulse; its own edges are priced at the output
         condition = _joined("&", [*conditions, *([when] if when else [])])
         if known:
             condition = _folded(condition, known)

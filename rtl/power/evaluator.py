@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from rtl.power.netlist import HIGH, LOW, Netlist
 from rtl.synth.function import Expression, parse
+from rtl.synth.liberty import FlipFlop
 from sim.kept import kept
 
 LANES = 64
@@ -52,7 +53,8 @@ class Activity:
 
     Attributes:
         cycles: times patterns, that were counted.
-        rising, falling: by net. The clock's are those of an ideal one.
+        rising, falling: by net. The clock's are those of an ideal one; a gated clock has a pulse wherever the
+            evaluated value, which tells whether the next edge comes, was 1 in the cycle before.
         probes: by probe.
         outputs: uint64 [cycles, bits] by output port, one pattern a bit, the first cycle included.
     """
@@ -135,12 +137,17 @@ class Evaluator:
             inside.append(slots)
         others = (instance.pins for instance in netlist.instances[len(registers) :])
         for instance, slots in zip(netlist.instances, [*inside, *others], strict=True):
+            if gate := instance.cell.clock_gate:
+                # Whether its clock will have the next edge; the root clock has every one.
+                arrives = slots | ({gate.clock: HIGH} if slots[gate.clock] == netlist.clock else {})
+                gates.expression(gate.function, arrives, instance.pins[gate.output])
+                continue
             for pin in instance.cell.outputs:
                 function = instance.cell.pins[pin].function
                 assert function is not None  # checked when the netlist was read
                 gates.expression(function, slots, instance.pins[pin])
         sampled = [
-            gates.expression(instance.cell.flip_flop.next_state, slots)  # type: ignore[union-attr]
+            gates.expression(self._next(instance.cell.flip_flop, slots), slots)  # type: ignore[arg-type]
             for instance, slots in zip(registers, inside, strict=True)
         ]
         questions = _Program(gates.slots)
@@ -155,6 +162,23 @@ class Evaluator:
             for ports in (netlist.inputs, netlist.outputs)
         )
         self._inputs, self._outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+
+    def _next(self, state: FlipFlop, slots: Mapping[str, int]) -> Expression:
+        """What a register holds after the edge, which a clock gate may keep from it."""
+        clock = state.clocked_on.pin
+        if slots[clock] not in self.netlist.gated:
+            return state.next_state
+        taken, kept = (
+            Expression("pin", pin=clock),
+            Expression("!", operands=(Expression("pin", pin=clock),)),
+        )
+        return Expression(
+            "|",
+            operands=(
+                Expression("&", operands=(taken, state.next_state)),
+                Expression("&", operands=(kept, Expression("pin", pin=state.state))),
+            ),
+        )
 
     def run(self, stimulus: Mapping[str, np.ndarray], lanes: int = LANES) -> Activity:
         """Runs a stimulus from all registers at 0.

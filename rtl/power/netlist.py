@@ -41,6 +41,7 @@ class Netlist:
         inputs, outputs: nets of each port, lowest bit first.
         names: a name of each net, with its bit in brackets.
         clock: net of the clock, None without registers.
+        gated: nets of the clocks behind clock gates.
         constants: value of nets that a tie cell, or nothing, drives.
     """
 
@@ -50,6 +51,7 @@ class Netlist:
     outputs: dict[str, tuple[int, ...]]
     names: tuple[str, ...]
     clock: int | None
+    gated: frozenset[int]
     constants: dict[int, int]
 
     @cached_property
@@ -63,7 +65,8 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
 
     Raises:
         InputError: a leaf that is no cell of the library, a cell whose function is not known, a loop,
-            or registers that the clock port does not drive directly or that have a reset of their own in use.
+            or registers that the clock port drives neither directly nor through clock gates, or that have a
+            reset of their own in use.
     """
     module = _flat(verilog, top)
     numbers: dict[int | str, int] = {"0": LOW, "1": HIGH, "x": LOW, "z": LOW}
@@ -100,18 +103,22 @@ def flatten(verilog: str, top: str, library: Library) -> Netlist:
         if not instance.cell.inputs
         for pin in instance.cell.outputs
     }
+    gates = [instance for instance in instances if instance.cell.clock_gate]
+    gated = frozenset(instance.pins[instance.cell.clock_gate.output] for instance in gates)  # type: ignore[union-attr]
     clocks = {_clock(instance, constants) for instance in instances if instance.cell.flip_flop}
+    clocks |= {instance.pins[instance.cell.clock_gate.clock] for instance in gates}  # type: ignore[union-attr]
+    clocks -= gated
     clock = next(iter(clocks), None)
     if len(clocks) > 1 or not clocks <= {net for found in ports["input"].values() for net in found}:
         raise InputError(
             "netlist",
             top,
-            "has registers that no common clock port drives directly",
+            "has registers that no common clock port drives, directly or through clock gates",
             "give a netlist with one clock",
         )
     ordered = _ordered(instances, top)
     return Netlist(
-        tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock, constants
+        tuple(ordered), len(names), ports["input"], ports["output"], tuple(names), clock, gated, constants
     )
 
 
@@ -142,7 +149,7 @@ def _cell(library: Library, name: str) -> Cell:
             f"is no cell of {library.name}",
             "leave memories out, or give the library the netlist was mapped to",
         )
-    if any(cell.pins[pin].function is None for pin in cell.outputs):
+    if not cell.clock_gate and any(cell.pins[pin].function is None for pin in cell.outputs):
         raise InputError("netlist", cell.name, "an output has no function", "map without this cell")
     return cell
 

@@ -44,12 +44,6 @@ def prices(power: Mapping[str, Any]) -> str:
     both = {what: (arf["arf_read"][what] + arf["arf_write"][what]) / 2 for what in ("mean_j", "error_mean")}
     lines += _price("energy.arf", both, 1, f"mean of a read and a write, {source}")
     lines += _price_by_size(
-        "energy.crf",
-        "codebook_entries",
-        _sizes(parts, "codebook_", "crf_read"),
-        f"codebook RF, a read by one port; writes at the same price, {source}",
-    )
-    lines += _price_by_size(
         "energy.rom",
         "rom_bank_bytes",
         _sizes(parts, _ROM, "rom_read"),
@@ -60,13 +54,18 @@ def prices(power: Mapping[str, Any]) -> str:
 
 def _everywhere(parts: Mapping[str, Any], source: str) -> list[str]:
     """Clock pins and leakage, whatever the component."""
-    clock = [part["clock_j_per_cycle"] / part["flip_flops"] for part in parts.values() if part["flip_flops"]]
+    # A pulse at a flip-flop with its share of the clock gates on the way.
+    clock = [
+        part["clock_j_per_cycle"] / part["clock_pulses_per_cycle"]
+        for part in parts.values()
+        if part["clock_pulses_per_cycle"]
+    ]
     leakage, area = (sum(part[what] for part in parts.values()) for what in ("leakage_w", "area_um2"))
     return [
         "[clock_pj_per_flip_flop]",
         f"value = {1e12 * sum(clock) / len(clock):.4g}",
         'label = "measured"',
-        f'source = "mean of components, clock pins of flip-flops, {source}"',
+        f'source = "mean of components, a pulse at the clock pin of a flip-flop and in its gates, {source}"',
         f'uncertainty = "{1e12 * min(clock):.3g} to {1e12 * max(clock):.3g} pJ; no clock tree"',
         "",
         "[leakage_mw_per_mm2]",

@@ -12,14 +12,13 @@ from rtl.geometry import PSUM_BITS
 class PassOperand(Block):
     """Turns the first stage of a requantizer into an accumulator, or into a maximum.
 
-    Function: `acc` + `bias` is `total` plus (value - zero), or with `largest` the larger of `total` and
-        `value`. `first` starts a window; a position that is not `inside` the map changes nothing.
-    Throughput: combinational.
-    Handshake: none.
+    Function: `acc` + `bias` is `total` plus (value - zero), or with `largest` the larger of `total`, then a
+        signed byte, and `value`. `first` starts a window; a position that is not `inside` the map changes nothing.
+    Throughput: one value a cycle.
+    Handshake: none. The operands in cycle t; `total` is read, and `acc` and `bias` are there, in t+1.
     """
 
     kind = "pass_operand"
-    clocked = False
 
     def __init__(self) -> None:
         super().__init__(
@@ -37,12 +36,18 @@ class PassOperand(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        value = self.value.as_signed()
-        before = Signal(signed(PSUM_BITS))
-        m.d.comb += [before.eq(Mux(self.first, Mux(self.largest, -128, 0), self.total)), self.acc.eq(before)]
-        with m.If(self.inside):
-            with m.If(~self.largest):
-                m.d.comb += self.bias.eq(value - self.zero.as_signed())
-            with m.Elif(value > before):
-                m.d.comb += self.acc.eq(value)
+        value, zero = self.value.as_signed(), self.zero.as_signed()
+        term = Signal(signed(9), reset_less=True)
+        first, largest = (Signal(name=f"{name}_held", reset_less=True) for name in ("first", "largest"))
+        outside = Mux(self.largest, -128, 0)
+        m.d.sync += [
+            term.eq(Mux(self.inside, Mux(self.largest, value, value - zero), outside)),
+            first.eq(self.first),
+            largest.eq(self.largest),
+        ]
+        byte = self.total[:8].as_signed()
+        with m.If(largest):
+            m.d.comb += self.acc.eq(Mux(first | (term > byte), term, byte))
+        with m.Else():
+            m.d.comb += [self.acc.eq(Mux(first, 0, self.total)), self.bias.eq(term)]
         return m

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib.wiring import In, Out
 
-from rtl.block import Block
+from rtl.block import Block, place
 from rtl.geometry import PSUM_BITS
-from rtl.storer.rounding import SHIFT_BITS, clamp, rounding_shift
+from rtl.storer.carry_save import CarrySaveSum, digit_count, recoded
+from rtl.storer.rounding import QUOTIENT_BITS, SHIFT_BITS, quotient, rounded
 
 MULTIPLIER_BITS = 16
+PRODUCT_BITS = PSUM_BITS + MULTIPLIER_BITS
 
 
 class Requantizer(Block):
     """One lane of the storer.
 
     Function: y = clamp((((acc + bias) * multiplier + 2^(shift-1)) >> shift) + zero, low, high);
-        multiplier unsigned, shift 1 to 47, acc + bias within 32 bits. On the way `total` shows acc + bias and
-        `scaled` the low half of its product.
+        multiplier unsigned, shift 1 to 47, acc + bias within 32 bits. On the way `total` shows acc + bias.
     Throughput: one value a cycle.
-    Handshake: none. `acc`, `bias`, `multiplier` and `shift` in cycle t; `total` in t+1; `scaled` in t+2,
-        where `zero`, `low` and `high` are read; `y` in t+3.
+    Handshake: none. `acc`, `bias`, `multiplier` and `shift` in cycle t; `total` in t+1; in t+4
+        `zero`, `low` and `high` are read; `y` in t+5. The stages: sum, carry-save product, product, shift, clamp.
     """
 
     kind = "requantizer"
@@ -36,26 +37,31 @@ class Requantizer(Block):
                 "low": In(8),
                 "high": In(8),
                 "total": Out(PSUM_BITS),
-                "scaled": Out(PSUM_BITS),
                 "y": Out(8),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        multiplier = Signal(MULTIPLIER_BITS, reset_less=True)
-        shift = [Signal(SHIFT_BITS, name=f"shift_{stage}", reset_less=True) for stage in (1, 2)]
+        count = digit_count(MULTIPLIER_BITS + 1)
+        tree = CarrySaveSum(products=1, factor_bits=PSUM_BITS, digits=count, width=PRODUCT_BITS)
+        place(m, "tree", tree)
+        digits = Signal.like(tree.digits, reset_less=True)
+        shift = [Signal(SHIFT_BITS, name=f"shift_{stage}", reset_less=True) for stage in (1, 2, 3)]
         total = Signal(signed(PSUM_BITS), reset_less=True)
-        product = Signal(signed(PSUM_BITS + MULTIPLIER_BITS), reset_less=True)
+        addends = [Signal(PRODUCT_BITS, name=f"addend_{n}", reset_less=True) for n in range(2)]
+        product = Signal(signed(PRODUCT_BITS), reset_less=True)
+        shifted = Signal(signed(QUOTIENT_BITS), reset_less=True)
         y = Signal(8, reset_less=True)
-        rounded = rounding_shift(product, shift[1]) + self.zero.as_signed()
         m.d.sync += [
             total.eq(self.acc + self.bias),
-            multiplier.eq(self.multiplier),
-            shift[0].eq(self.shift),
-            product.eq(total * multiplier),
-            shift[1].eq(shift[0]),
-            y.eq(clamp(rounded, self.low, self.high)),
+            digits.eq(recoded(Cat(self.multiplier, Const(0, 1)))),
+            addends[0].eq(tree.addend_0),
+            addends[1].eq(tree.addend_1),
+            product.eq(addends[0] + addends[1]),
+            Cat(shift).eq(Cat(self.shift, shift[:2])),
+            shifted.eq(quotient(m, product, shift[2])),
+            y.eq(rounded(m, shifted, self.zero, self.low, self.high)),
         ]
-        m.d.comb += [self.total.eq(total), self.scaled.eq(product), self.y.eq(y)]
+        m.d.comb += [tree.digits.eq(digits), tree.factors.eq(total), self.total.eq(total), self.y.eq(y)]
         return m

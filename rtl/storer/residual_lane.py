@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib.wiring import In, Out
 
-from rtl.block import Block
+from rtl.block import Block, place
+from rtl.storer.carry_save import CarrySaveSum, digit_count, recoded
 from rtl.storer.requantizer import MULTIPLIER_BITS
-from rtl.storer.rounding import SHIFT_BITS, clamp, rounding_shift
+from rtl.storer.rounding import QUOTIENT_BITS, SHIFT_BITS, quotient, rounded
+
+DIFFERENCE_BITS = 9
+SUM_BITS = DIFFERENCE_BITS + MULTIPLIER_BITS + 1
 
 
 class ResidualLane(Block):
@@ -16,7 +20,9 @@ class ResidualLane(Block):
     Function: y = clamp((((own - own_zero) * own_multiplier + (other - other_zero) * other_multiplier
         + 2^(shift-1)) >> shift) + zero, low, high).
     Throughput: one sum a cycle.
-    Handshake: none. `other` with its zero and multiplier in cycle t, `own` and the rest in t+1, `y` in t+2.
+    Handshake: none. `own` and `other` with their zeros in cycle t, their multipliers in t+1, `shift` in t+3,
+        `zero`, `low` and `high` in t+4, `y` in t+5. The stages: differences, carry-save sum of both products, sum,
+        shift, clamp.
     """
 
     kind = "residual_lane"
@@ -40,13 +46,30 @@ class ResidualLane(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        other = Signal(signed(10 + MULTIPLIER_BITS), reset_less=True)
+        tree = CarrySaveSum(
+            products=2, factor_bits=MULTIPLIER_BITS + 1, digits=digit_count(DIFFERENCE_BITS), width=SUM_BITS
+        )
+        place(m, "tree", tree)
+        differences = []
+        for name in ("own", "other"):
+            value, zero = getattr(self, name).as_signed(), getattr(self, f"{name}_zero").as_signed()
+            difference = Signal(signed(DIFFERENCE_BITS), name=f"{name}_difference", reset_less=True)
+            m.d.sync += difference.eq(value - zero)
+            differences.append(difference)
+        addends = [Signal(SUM_BITS, name=f"addend_{n}", reset_less=True) for n in range(2)]
+        total = Signal(signed(SUM_BITS), reset_less=True)
+        shifted = Signal(signed(QUOTIENT_BITS), reset_less=True)
         y = Signal(8, reset_less=True)
-        own = (self.own.as_signed() - self.own_zero.as_signed()) * self.own_multiplier
-        rounded = rounding_shift(own + other, self.shift) + self.zero.as_signed()
         m.d.sync += [
-            other.eq((self.other.as_signed() - self.other_zero.as_signed()) * self.other_multiplier),
-            y.eq(clamp(rounded, self.low, self.high)),
+            addends[0].eq(tree.addend_0),
+            addends[1].eq(tree.addend_1),
+            total.eq(addends[0] + addends[1]),
+            shifted.eq(quotient(m, total, self.shift)),
+            y.eq(rounded(m, shifted, self.zero, self.low, self.high)),
         ]
-        m.d.comb += self.y.eq(y)
+        m.d.comb += [
+            tree.digits.eq(Cat(recoded(difference) for difference in differences)),
+            tree.factors.eq(Cat(self.own_multiplier, Const(0, 1), self.other_multiplier, Const(0, 1))),
+            self.y.eq(y),
+        ]
         return m

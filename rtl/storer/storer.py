@@ -12,18 +12,22 @@ from amaranth.utils import bits_for, ceil_log2
 from rtl import packets
 from rtl.block import Block, place
 from rtl.bus.fifo import Fifo
+from rtl.clocking import place_idle
 from rtl.geometry import PSUM_BITS, Geometry
 from rtl.packets import WORD_ADDRESS_BITS, WORD_BITS
 from rtl.storer.finished_rows import ENTRY, FinishedRows
 from rtl.storer.intake import TIME_BITS, PsumRowIntake
 from rtl.storer.pass_walk import PassWalk
 from rtl.storer.places import BYTE_BITS, FinishedRowPlaces
-from rtl.storer.storer_lanes import StorerLanes
+from rtl.storer.storer_lanes import PLAIN_STAGES, RESIDUAL_STAGES, WIDE_STAGES, StorerLanes
 from rtl.storer.stripe_buffer import StripeBuffer
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.systolic.results import STORER_STAGES
 
 HALF_WORD = WORD_BITS // 2
+READ_STAGE = 3
+"""Age of a row when its residual operand is read; the lanes take it in the next cycle."""
 
 
 class Storer(Block):
@@ -38,8 +42,8 @@ class Storer(Block):
         rows with `wide_lanes` in the place of requant_lanes. `overflow` stays 1 once a row was lost.
     Handshake: `word` moves when valid and ready. `unit_loaded` is a pulse; the rows of the unit may come from
         the cycle after it on. `row_valid` knows no ready.
-        With the last row of a pixel in cycle t, all its rows are in L1 and offered from t + 3 + store on, in
-        order; later if wide rows take longer, or if L > lanes and the rows of a unit with larger a came
+        With the last row of a pixel in cycle t, all its rows are in L1 and offered from t + STORER_STAGES + store on,
+        in order; later if wide rows take longer, or if L > lanes and the rows of a unit with larger a came
         just before. Entries `out_*` (rtl.row_entries) have valid and ready and stay until taken.
         `write_data` holds map_banks words from `write_word` on, of which `write_enable` selects bytes. A row
         begins at a multiple of 4 bytes and fits one write together with the bytes before it in its first
@@ -48,7 +52,7 @@ class Storer(Block):
         likewise `pass_read`, `pass_map`, `pass_word` and `pass_data`.
         `empty`: all units have left. `pass_waiting`: the next unit is a pass. `pass_start` begins it:
         `pass_busy` is 1 from the next cycle on, one cycle for each vector; a result whose last vector is read
-        in cycle t is offered from t+5 on.
+        in cycle t is offered from t + PASS_STAGES on.
     """
 
     kind = "storer"
@@ -116,7 +120,8 @@ class Storer(Block):
         stripes = place(m, "unit_buffer", self.stripes)
         place(m, "row_places", self.places)
         place(m, "row_intake", self.intake)
-        lanes = place(m, "lanes", self.lanes)
+        lanes, busy = self.lanes, Signal()
+        place_idle(m, "lanes", lanes, busy)
         place(m, "row_entries", self.entries)
         stripe = View(self.layout, stripes.unit)
         is_pass = Signal()
@@ -126,6 +131,8 @@ class Storer(Block):
         self._connect(m, is_pass, result, now)
         writes = self._enter(m, stripe, result, now)
 
+        # Something is in the lanes; a pass keeps its total there.
+        m.d.comb += busy.eq((stripes.unit_valid & is_pass) | Cat(write.valid for write in writes).any())
         # The packet of what entered last.
         held = Signal(self.layout.size, reset_less=True)
         issued = View(self.layout, held)
@@ -133,11 +140,18 @@ class Storer(Block):
         with m.If(writes[0].valid):
             m.d.sync += held.eq(stripes.unit)
         written, soon = Signal(self.write_layout), Signal(self.write_layout)
+        plain = Mux(issued.wide, writes[WIDE_STAGES].as_value(), writes[PLAIN_STAGES].as_value())
         m.d.comb += [
-            written.eq(Mux(issued.residual, writes[4].as_value(), writes[3].as_value())),
-            soon.eq(Mux(issued.residual, writes[3].as_value(), writes[2].as_value())),
+            written.eq(Mux(issued.residual, writes[RESIDUAL_STAGES].as_value(), plain)),
+            soon.eq(
+                Mux(
+                    issued.residual,
+                    writes[RESIDUAL_STAGES - 1].as_value(),
+                    writes[STORER_STAGES - 1].as_value(),
+                )
+            ),
         ]
-        self._residual(m, stripe, writes[1].valid & issued.residual)
+        self._residual(m, stripe, writes[READ_STAGE].valid & issued.residual)
         self._write(m, lanes.data, written, issued.map)
         self._hand_over(m, soon, now)
         return m
@@ -175,9 +189,9 @@ class Storer(Block):
         ]
 
     def _enter(self, m: Module, stripe: View, result: Value, now: Signal) -> list[View]:
-        """What goes beside the values through the lanes, from now on to four cycles old."""
+        """What goes beside the values through the lanes, from now on to RESIDUAL_STAGES old."""
         places, intake = self.places, self.intake
-        writes = [Signal(self.write_layout, name=f"write_{age}") for age in range(5)]
+        writes = [Signal(self.write_layout, name=f"write_{age}") for age in range(RESIDUAL_STAGES + 1)]
         enters = writes[0]
         byte = Signal(BYTE_BITS)
         m.d.comb += [
@@ -191,15 +205,25 @@ class Storer(Block):
         with m.If(result):
             m.d.comb += [enters.handed.eq(1), enters.due.eq(now)]
         with m.Elif(intake.row_done & places.pixel_end):
-            m.d.comb += [enters.handed.eq(stripe.a), enters.due.eq(intake.arrival + stripe.store + 2)]
-        m.d.sync += [older.eq(younger) for younger, older in pairwise(writes)]
+            m.d.comb += [
+                enters.handed.eq(stripe.a),
+                enters.due.eq(intake.arrival + stripe.store + (STORER_STAGES - 1)),
+            ]
+        for younger, older in pairwise(writes):
+            m.d.sync += older.valid.eq(0)
+            with m.If(younger.valid):
+                m.d.sync += older.eq(younger)
         return writes
 
     def _pass(self, m: Module, is_pass: Signal) -> Value:
         """Reads vectors; returns whether the last one of a window enters the lanes."""
         stripes, lanes = self.stripes, self.lanes
         walk = place(m, "pass_walk", PassWalk(accelerator=self.geometry.accelerator))
-        begun, enters, last, half = Signal(), Signal(), Signal(), Signal()
+        begun, half = Signal(), Signal()
+        # A vector is aligned in the first cycle after its read, becomes a term in the second, enters in the third.
+        completes = Signal(3)
+        inside, first = Signal(), Signal()
+        value = Signal.like(lanes.value, reset_less=True)
         m.d.comb += [
             walk.unit.eq(stripes.unit),
             walk.start.eq(self.pass_start),
@@ -207,15 +231,15 @@ class Storer(Block):
             self.pass_read.eq(self.pass_busy & walk.inside),
             self.pass_word.eq(walk.word),
             self.pass_map.eq(~View(self.layout, stripes.unit).map),
-            lanes.value.eq(_from_half(self.pass_data, half)),
+            lanes.value.eq(value),
         ]
         m.d.sync += [
             self.pass_waiting.eq(stripes.unit_valid & is_pass & ~begun & ~self.pass_start),
-            enters.eq(self.pass_busy),
-            last.eq(walk.last),
+            completes.eq(Cat(self.pass_busy & walk.last, completes)),
             half.eq(walk.half),
-            lanes.inside.eq(self.pass_read),
-            lanes.first.eq(walk.first),
+            Cat(inside, first).eq(Cat(self.pass_read, walk.first)),
+            Cat(lanes.inside, lanes.first).eq(Cat(inside, first)),
+            value.eq(_from_half(self.pass_data, half)),
         ]
         with m.If(self.pass_start):
             m.d.sync += [begun.eq(1), self.pass_busy.eq(1)]
@@ -223,21 +247,23 @@ class Storer(Block):
             m.d.sync += self.pass_busy.eq(0)
         with m.If(stripes.unit_done):
             m.d.sync += begun.eq(0)
-        return enters & last
+        return completes[2]
 
     def _residual(self, m: Module, stripe: View, read: Value) -> None:
-        """Reads the operand in the cycle after its row entered the lanes."""
+        """Reads the operand of a row READ_STAGE cycles after it entered the lanes."""
         lanes, places = self.lanes, self.places
         pixel, later = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
         byte = Signal(BYTE_BITS)
-        half = Signal(2)
+        words = [Signal(WORD_ADDRESS_BITS, name=f"residual_word_{age}") for age in range(READ_STAGE)]
+        halves = Signal(READ_STAGE + 1)
         m.d.comb += [
+            words[0].eq(pixel + (byte >> 3)),
             pixel.eq(Mux(places.first_pixel, stripe["from"], later)),
             byte.eq(stripe.from_channel + places.offset + self.intake.column),
             self.residual_read.eq(read),
-            lanes.other.eq(_from_half(self.residual_data, half[1])),
+            lanes.other.eq(_from_half(self.residual_data, halves[READ_STAGE])),
         ]
-        m.d.sync += [self.residual_word.eq(pixel + (byte >> 3)), half.eq(Cat(byte[2], half[0]))]
+        m.d.sync += [Cat(*words[1:], self.residual_word).eq(Cat(words)), halves.eq(Cat(byte[2], halves))]
         with m.If(places.step & places.pixel_end):
             m.d.sync += later.eq(pixel + stripe.from_pitch)
 

@@ -14,6 +14,9 @@ from rtl.storer.requantizer import Requantizer
 from rtl.storer.residual_lane import ResidualLane
 from sim.accelerator import Accelerator
 
+WIDE_STAGES, PLAIN_STAGES, RESIDUAL_STAGES = 2, 5, 10
+"""Cycles from the operands to the data."""
+
 
 class StorerLanes(Block):
     """`requant_lanes` lanes: requantization, residual addition, accumulation and maximum.
@@ -22,8 +25,9 @@ class StorerLanes(Block):
         columns, or in a wide unit `wide_lanes` 32-bit values. In a pass it takes a `value` a
         lane, if `inside` the map, and starts anew with `first`.
     Throughput: one part, one vector a cycle.
-    Handshake: none. Operands, and `unit`, the packet of their unit, in cycle t; `issued`, the same packet,
-        from t+1 on; `other`, the residual operand, in t+2; `data`, bytes in order, in t+3, or t+4 with it.
+    Handshake: none. Operands, and `unit`, the packet of their unit, in cycle t, but those of a pass in t-1; `issued`,
+        the same packet, from t+1 on; `other`, the residual operand, in t+4; `data`, bytes in order, in
+        t + PLAIN_STAGES, with a residual operand in t + RESIDUAL_STAGES, 32-bit values in t + WIDE_STAGES.
     """
 
     kind = "storer_lanes"
@@ -62,7 +66,9 @@ class StorerLanes(Block):
             operand.eq(self._part(self.operand, PSUM_BITS, stripe.wide)),
             parameters.eq(self._part(self.parameters, packets.PARAMETER.size, stripe.wide)),
         ]
-        finished, added, scaled = [], [], []
+        other = Signal.like(self.other, name="other_held", reset_less=True)
+        m.d.sync += other.eq(self.other)
+        finished, added, totals = [], [], []
         for n in range(self.lanes):
             lane = place(m, f"requantizer_{n}", Requantizer())
             turn = place(m, f"pass_operand_{n}", PassOperand())
@@ -77,20 +83,16 @@ class StorerLanes(Block):
                 turn.largest.eq(largest),
                 lane.acc.eq(Mux(is_pass, turn.acc, operand.word_select(n, PSUM_BITS))),
                 lane.bias.eq(Mux(is_pass, turn.bias, parameter.bias)),
-                # A maximum passes through as (2x + 1) >> 1, a wide value as its product with 1.
+                # A maximum passes through as (2x + 1) >> 1.
                 lane.multiplier.eq(
-                    Mux(
-                        largest,
-                        2,
-                        Mux(is_pass, stripe.own_multiplier, Mux(stripe.wide, 1, parameter.multiplier)),
-                    )
+                    Mux(largest, 2, Mux(is_pass, stripe.own_multiplier, parameter.multiplier))
                 ),
                 lane.shift.eq(Mux(largest, 1, Mux(is_pass, stripe.shift, parameter.shift))),
                 lane.zero.eq(Mux(issued["pass"] == packets.PASS_KINDS["max"], 0, issued.zero)),
                 lane.low.eq(issued.low),
                 lane.high.eq(issued.high),
                 residual.own.eq(lane.y),
-                residual.other.eq(self.other.word_select(n, 8)),
+                residual.other.eq(other.word_select(n, 8)),
                 *(
                     getattr(residual, name).eq(issued[name])
                     for name in ("own_zero", "own_multiplier", "other_zero", "other_multiplier", "shift")
@@ -101,9 +103,9 @@ class StorerLanes(Block):
             ]
             finished.append(lane.y)
             added.append(residual.y)
-            scaled.append(lane.scaled)
+            totals.append(lane.total)
         wide = Signal(PSUM_BITS * self.wide, reset_less=True)
-        m.d.sync += wide.eq(Cat(scaled[: self.wide]))
+        m.d.sync += wide.eq(Cat(totals[: self.wide]))
         m.d.comb += self.data.eq(Mux(issued.wide, wide, Mux(issued.residual, Cat(added), Cat(finished))))
         return m
 

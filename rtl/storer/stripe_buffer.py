@@ -29,7 +29,7 @@ class StripeBuffer(Block):
     Throughput: one word a cycle. The parameters of a unit load while the unit before it runs.
     Handshake: a word moves when `word_valid` and `word_ready`. `group` in cycle t, for the unit that runs in
         t+1; `parameters` in t+1, two cycles after their last word at the earliest. A unit whose last word
-        moves in cycle t is `unit_loaded`, and may be `unit_valid`, in t+1.
+        moves in cycle t is `unit_loaded`, and may be `unit_valid`, in t+1; `leaving` from t+2 on.
     """
 
     kind = "unit_buffer"
@@ -74,19 +74,22 @@ class StripeBuffer(Block):
         # Numbers of the stripes that load, run and leave; a bit more than a slot number tells full from empty.
         slot_bits = ceil_log2(SLOTS)
         load, run, leave = (Signal(slot_bits + 1, name=name) for name in ("load", "run", "leave"))
-        run_next = Signal.like(run)
+        run_next, leave_next = Signal.like(run), Signal.like(leave)
+        # A register: the memory, and then the row's place, would be too much for a cycle.
+        oldest = Signal.like(self.leaving, name="oldest", reset_less=True)
         slot_free, half_free = Signal(), Signal()
         m.d.comb += [
             run_next.eq(run + self.unit_done),
             slot_free.eq((load - leave)[: slot_bits + 1] != SLOTS),
             half_free.eq((load - run)[: slot_bits + 1] <= 1),
             running.addr.eq(run),
-            leaving.addr.eq(leave),
+            leave_next.eq(leave + self.left),
+            leaving.addr.eq(leave_next),
             self.unit.eq(running.data),
-            self.leaving.eq(leaving.data),
+            self.leaving.eq(oldest),
             self.unit_valid.eq(load != run),
         ]
-        m.d.sync += [run.eq(run_next), leave.eq(leave + self.left)]
+        m.d.sync += [run.eq(run_next), leave.eq(leave_next), oldest.eq(leaving.data)]
 
         taken, complete = Signal(), Signal()
         index = Signal(range(length))

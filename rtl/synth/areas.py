@@ -20,7 +20,6 @@ from rtl.geometry import Geometry
 from rtl.ifmap.arf import Arf
 from rtl.storer.storer import Storer
 from rtl.synth import Library, Synthesis, read, synthesize_modules
-from rtl.weights.codebook import Codebook
 from rtl.weights.loader import Loader
 from rtl.weights.rom_bank import RomBank
 from sim import accelerator
@@ -75,34 +74,45 @@ COMPONENTS = {
 }
 
 
-def synthesis(name: str, size: int, library: Library) -> Synthesis:
-    """A component at a size; codebook RF and ROM banks in a loader are black boxes, whose area is apart."""
+def synthesis(name: str, size: int, library: Library, *, gated: bool = False) -> Synthesis:
+    """A component at a size, with clock gates or enables.
+
+    Codebook RF and ROM banks in a loader are black boxes, whose area is apart.
+    """
     component = COMPONENTS[name]
     acc = accelerator.preset(f"{component.family}-{size}")
     block = component.block(acc)
-    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(block).items()}
-    for kind in (Codebook.kind, RomBank.kind):
-        # Modules of that name stay outside.
-        inside, outside = module_name(kind), module_name(f"sram_{kind}")
-        texts = {name.replace(inside, outside): text.replace(inside, outside) for name, text in texts.items()}
-    return synthesize_modules(texts, module_name(block.kind), library, 1e9 / acc.clock_hz)
+    texts = {module_name(kind): text for kind, (_, text) in verilog.hierarchy(block, gated=gated).items()}
+    # Modules of that name stay outside.
+    inside, outside = module_name(RomBank.kind), module_name(f"sram_{RomBank.kind}")
+    texts = {name.replace(inside, outside): text.replace(inside, outside) for name, text in texts.items()}
+    return synthesize_modules(texts, module_name(block.kind), library, 1e9 / acc.clock_hz, gated=gated)
 
 
 def section(name: str, sizes: list[int], library: Library) -> str:
-    """TOML of a component: um2 and flip-flops by its size."""
+    """TOML of a component by its size: um2 and flip-flops with enables, um2 and clock sinks with clock gates."""
     component = COMPONENTS[name]
-    areas, registers, units = [], [], []
+    units, found = [], {}
     for size in sizes:
-        found = synthesis(name, size, library)
         units.append(size_units(component.unit, accelerator.preset(f"{component.family}-{size}")))
-        areas.append(f"{units[-1]} = {found.area:.6g}")
-        registers.append(f"{units[-1]} = {found.flip_flops}")
+        found[units[-1]] = [synthesis(name, size, library)]
+        if library.clock_gate:
+            found[units[-1]].append(synthesis(name, size, library, gated=True))
+
+    def line(what: str, values: Callable[[Synthesis], float], which: int) -> list[str]:
+        texts = [
+            f"{unit} = {values(kinds[which]):.6g}" for unit, kinds in found.items() if which < len(kinds)
+        ]
+        return [f"{what} = {{ {', '.join(texts)} }}"] if texts else []
+
     return "\n".join(
         [
             f"[area.{name}]",
             f'unit = "{component.unit}"',
-            f"um2 = {{ {', '.join(areas)} }}",
-            f"flip_flops = {{ {', '.join(registers)} }}",
+            *line("um2", lambda made: made.area, 0),
+            *line("flip_flops", lambda made: made.flip_flops, 0),
+            *line("gated_um2", lambda made: made.area, 1),
+            *line("sinks", lambda made: made.clock_sinks, 1),
             f"valid = [{min(units)}, {max(units)}]",
             'label = "measured"',
             f'source = "synthesis of our RTL for 300 MHz on {library.name}, {datetime.date.today().isoformat()}"',

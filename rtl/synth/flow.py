@@ -15,7 +15,7 @@ from typing import Any
 
 from rtl import verilog
 from rtl.block import module_name
-from rtl.synth import kinds, timing, yosys
+from rtl.synth import clock_gates, kinds, timing, yosys
 from rtl.synth.liberty import Library
 from sim.accelerator import Accelerator
 from sim.errors import InputError, nearest
@@ -39,6 +39,7 @@ class Component:
         parts: components directly in it, by kind.
         area: in the library's unit, um2 in all that we know.
         flip_flops, flip_flop_area: of them registers.
+        clock_sinks: registers and clock gates that the clock reaches in every cycle.
         path_ns: its longest path; None for a black box or where it has none.
         black_box: a memory that stays outside; it has no cells here.
     """
@@ -50,6 +51,7 @@ class Component:
     area: float
     flip_flops: int
     flip_flop_area: float
+    clock_sinks: int
     path_ns: float | None
     black_box: bool
 
@@ -102,6 +104,10 @@ class Synthesis(Result):
         return sum(component.instances * component.flip_flops for component in self.components)
 
     @property
+    def clock_sinks(self) -> int:
+        return sum(component.instances * component.clock_sinks for component in self.components)
+
+    @property
     def cells(self) -> int:
         return sum(component.instances * sum(component.cells.values()) for component in self.components)
 
@@ -141,6 +147,7 @@ class Synthesis(Result):
                     "area_um2": c.area,
                     "flip_flops": c.flip_flops,
                     "flip_flop_area_um2": c.flip_flop_area,
+                    "clock_sinks": c.clock_sinks,
                     "path_ns": c.path_ns,
                     "black_box": c.black_box,
                 }
@@ -165,36 +172,41 @@ def synthesize(accelerator: Accelerator, library: Library, *, component: str | N
             "component", component, f"{accelerator.name} has no such component", nearest(component, kinds)
         )
     top = verilog.TOP if component is None else module_name(component)
-    return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz)
+    return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz, gated=accelerator.clock_gating)
 
 
-def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, period_ns: float) -> Synthesis:
+def synthesize_modules(
+    texts: Mapping[str, str], top: str, library: Library, period_ns: float, *, gated: bool = False
+) -> Synthesis:
     """Synthesizes the module `top` of Verilog texts, each module once.
 
     Memories become flip-flops; modules whose names begin with `codeword_sram` stay black boxes.
+
+    Args:
+        gated: registers with a common enable get a clock gate of the library, too.
+
+    Raises:
+        InputError: the texts have clock gates, and the library none.
     """
     texts = reached(texts, top)
-    boxes = [name for name in texts if name.startswith(_BLACK_BOX)]
-    mapped = [name for name in texts if name not in boxes]
+    if library.clock_gate is None and (gated or clock_gates.NAME in texts):
+        raise InputError(
+            "liberty",
+            library.name,
+            "lacks a clock-gating cell (latch_posedge) with its pins marked",
+            "add the library's other files, or set clock_gating = false",
+        )
     no_opensta = timing.problem(library)
-    load_ff = _FANOUT * 1e15 * sum(library.driver.pins[pin].capacitance for pin in library.driver.inputs)
-    limits = f"set_driving_cell {library.driver.name}\nset_load {load_ff}\n"
-
-    def one(name: str) -> kinds.Mapped:
-        bodies = {part: _body(texts[part]) for part in (name, *_parts(texts, name))}
-        return kinds.map_kind(bodies, name, library, period_ns, limits)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        told = steps(pool.map(one, mapped), "mapping onto cells", len(mapped))
-        found = dict(zip(mapped, told, strict=True))
+    found = map_modules(texts, library, period_ns, gated=gated)
     cells = {name: found[name].cells if name in found else {} for name in texts}
     paths = {name: kind.path_ns for name, kind in found.items() if kind.path_ns is not None}
     if not no_opensta:
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                paths = _paths(Path(scratch), found, cells, period_ns, library, load_ff)
+                paths = _paths(Path(scratch), found, cells, period_ns, library, output_load(library))
         except timing.TimingError as error:
             no_opensta = str(error)
+    clocked = clock_gates.always_clocked({name: kind.netlist for name, kind in found.items()}, top)
     netlist = "\n".join(kind.netlist for kind in found.values())
     instances = _instances(cells, top)
     return Synthesis(
@@ -202,13 +214,37 @@ def synthesize_modules(texts: Mapping[str, str], top: str, library: Library, per
         library.name,
         period_ns,
         tuple(
-            _component(name, instances[name], cells[name], library, paths.get(name), name in boxes)
+            _component(
+                name, instances[name], cells[name], library, paths.get(name), found.get(name), name in clocked
+            )
             for name in texts
         ),
         "abc" if no_opensta else "opensta",
         netlist,
         no_opensta,
     )
+
+
+def output_load(library: Library) -> float:
+    """What an output drives, fF."""
+    driver = library.driver
+    return _FANOUT * 1e15 * sum(driver.pins[pin].capacitance for pin in driver.inputs)
+
+
+def map_modules(
+    texts: Mapping[str, str], library: Library, period_ns: float, *, gated: bool = False
+) -> dict[str, kinds.Mapped]:
+    """Every module but black boxes on cells, by name; `gated`: registers with a common enable get a clock gate."""
+    mapped = [name for name in texts if not name.startswith(_BLACK_BOX)]
+    limits = f"set_driving_cell {library.driver.name}\nset_load {output_load(library)}\n"
+
+    def one(name: str) -> kinds.Mapped:
+        bodies = {part: _body(texts[part]) for part in (name, *_parts(texts, name))}
+        return kinds.map_kind(bodies, name, library, period_ns, limits, gated=gated)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        told = steps(pool.map(one, mapped), "mapping onto cells", len(mapped))
+        return dict(zip(mapped, told, strict=True))
 
 
 def reached(texts: Mapping[str, str], top: str) -> dict[str, str]:
@@ -243,7 +279,7 @@ def _paths(
 ) -> dict[str, float]:
     """OpenSTA's longest path of each module; it reads only what is in it."""
     for name, kind in found.items():
-        (directory / f"{name}.mapped.v").write_text(kind.netlist)
+        (directory / f"{name}.mapped.v").write_text(timing.plain(kind.netlist))
     tops = {name: [f"{part}.mapped.v" for part in _instances(cells, name) if part in found] for name in found}
     return timing.longest_paths(
         directory,
@@ -274,7 +310,8 @@ def _component(
     found: Mapping[str, int],
     library: Library,
     path_ns: float | None,
-    black_box: bool,
+    mapped: kinds.Mapped | None,
+    clocked: bool,
 ) -> Component:
     cells = {cell: count for cell, count in found.items() if cell in library.cells}
     parts = {part.removeprefix(_PREFIX): count for part, count in found.items() if part not in cells}
@@ -291,6 +328,7 @@ def _component(
         area(cells),
         sum(registers.values()),
         area(registers),
+        clock_gates.sinks(mapped.netlist, library) if mapped and clocked and name != clock_gates.NAME else 0,
         path_ns,
-        black_box,
+        mapped is None,
     )

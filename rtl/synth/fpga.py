@@ -79,7 +79,8 @@ def place_and_route(accelerator: Accelerator, nextpnr: str | Path, limit_s: floa
     Raises:
         InputError: there is no such program.
     """
-    texts = verilog.modules(accelerator)
+    # Registers of an FPGA have enables, and its clock nets are few.
+    texts = verilog.modules(accelerator.model_copy(update={"clock_gating": False}))
     ports = [
         (direction, name, int(last or 0) + 1)
         for direction, last, name in _PORT.findall(texts[verilog.TOP])

@@ -87,6 +87,25 @@ class FlipFlop:
 
 
 @dataclass(frozen=True)
+class GatePins:
+    """Pins of a clock-gating cell: a latch that is open while the clock is low, and an AND.
+
+    Attributes:
+        scan: enables too; None where it has none.
+    """
+
+    clock: str
+    enable: str
+    output: str
+    scan: str | None
+
+    @property
+    def function(self) -> Expression:
+        """Whether the clock that arrives goes on, over the pins."""
+        return parse(f"{self.clock} & ({' | '.join(filter(None, (self.enable, self.scan)))})")
+
+
+@dataclass(frozen=True)
 class Pin:
     """Attributes: `capacitance` in farads; `timing` and `power`: its arcs, as they are in the file."""
 
@@ -109,6 +128,7 @@ class Cell:
     flip_flop: FlipFlop | None
     usable: bool
     group: Group
+    clock_gate: GatePins | None = None
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -164,6 +184,15 @@ class Library:
         cell = self.smallest((0, 1)) or self.smallest((1, 0))
         assert cell is not None  # checked when read
         return cell
+
+    @cached_property
+    def clock_gate(self) -> Cell | None:
+        """The smallest clock gate, with a scan pin if the library has such; mappers leave them to flows."""
+        found = [
+            (cell, cell.clock_gate) for cell in self.cells.values() if cell.clock_gate and cell.has_timing
+        ]
+        best = min(found, key=lambda one: (not one[1].scan, one[0].area, one[0].name), default=None)
+        return best and best[0]
 
     @property
     def ties(self) -> tuple[tuple[Cell, str], tuple[Cell, str]] | None:
@@ -296,7 +325,20 @@ def _cell(group: Group, name: str, farad: float) -> Cell:
     pins = {pin: _pin(found, pin, farad) for found in group.all("pin") for pin in found.arguments}
     flip_flop = next((_flip_flop(found) for found in group.all("ff")), None)
     usable = group.get("dont_use") != "true" and not any(found.kind in _UNMAPPED for found in group.groups)
-    return Cell(name, group.number("area"), pins, flip_flop, usable, group)
+    return Cell(name, group.number("area"), pins, flip_flop, usable, group, _clock_gate(group))
+
+
+def _clock_gate(group: Group) -> GatePins | None:
+    if group.get("clock_gating_integrated_cell") not in ("latch_posedge", "latch_posedge_precontrol"):
+        return None
+    pins = {
+        what: next((pin.arguments[0] for pin in group.all("pin") if pin.get(f"clock_gate_{what}_pin")), None)
+        for what in ("clock", "enable", "out", "test")
+    }
+    clock, enable, output = pins["clock"], pins["enable"], pins["out"]
+    if clock is None or enable is None or output is None:
+        raise ValueError("a clock gate whose clock, enable or output pin is not marked")
+    return GatePins(clock, enable, output, pins["test"])
 
 
 def _pin(group: Group, name: str, farad: float) -> Pin:

@@ -14,7 +14,15 @@ from rtl.synth.liberty import Library
 
 _SLACK = re.compile(r"^path (\S+)\n(?:.*\n)*?worst slack (\S+)", re.M)
 
-_LIMITS = """\
+SDC = """\
+create_clock -name boundary -period {period_ns}
+create_clock -name clk -period {period_ns} [get_ports clk]
+set_input_delay 0 -clock boundary [get_ports {{{inputs}}}]
+set_output_delay 0 -clock boundary [all_outputs]
+"""
+"""Constraints of the whole accelerator: inputs come, and outputs are taken, at the clock edge."""
+
+_CONSTRAINTS = """\
 create_clock -name boundary -period {period_ns}
 if {{[llength [get_ports -quiet clk]]}} {{ create_clock -name clk -period {period_ns} [get_ports clk] }}
 set inputs {{}}
@@ -27,6 +35,16 @@ set_load {load_ff} [all_outputs]
 
 
 _PROBE = "probe"
+
+
+def constraints(period_ns: float, driver: str, load_ff: float) -> str:
+    """Clock, and what drives and loads the ports, in the Synopsys Design Constraints (Tcl) that OpenSTA reads."""
+    return _CONSTRAINTS.format(period_ns=period_ns, driver=driver, load_ff=load_ff)
+
+
+def plain(netlist: str) -> str:
+    """Without signed wires, which OpenSTA of 2019 does not know."""
+    return netlist.replace("wire signed [", "wire [")
 
 
 class TimingError(RuntimeError):
@@ -81,11 +99,23 @@ def longest_paths(
         TimingError: OpenSTA failed; the message ends with the last line that it said.
     """
     script = [*(f"read_liberty {name}" for name in libraries), "set_cmd_units -time ns -capacitance fF"]
-    limits = _LIMITS.format(period_ns=period_ns, driver=driver, load_ff=load_ff)
+    limits = constraints(period_ns, driver, load_ff)
     for top, files in tops.items():
         # Linking forgets what was read before.
         script += [f"read_verilog {file}" for file in files]
         script += [f"link_design {top}", limits, f'puts "path {top}"', "report_worst_slack -digits 4"]
+    found = dict(_SLACK.findall(said := run(directory, script)))
+    if not set(tops) <= set(found):
+        raise _failed(said)
+    return {top: period_ns - float(slack) for top, slack in found.items() if slack != "INF"}
+
+
+def run(directory: Path, script: Sequence[str]) -> str:
+    """What OpenSTA prints; it runs in `directory`.
+
+    Raises:
+        TimingError: it failed.
+    """
     (directory / "timing.tcl").write_text("\n".join(script) + "\n")
     done = subprocess.run(
         ["sta", "-no_splash", "-exit", "timing.tcl"],
@@ -94,8 +124,11 @@ def longest_paths(
         capture_output=True,
         check=False,
     )
-    found = dict(_SLACK.findall(done.stdout))
-    if done.returncode or not set(tops) <= set(found):
-        said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
-        raise TimingError(f"OpenSTA failed and said: {said[-1].strip()[:200]}")
-    return {top: period_ns - float(slack) for top, slack in found.items() if slack != "INF"}
+    if done.returncode or "Error:" in done.stderr:
+        raise _failed(done.stdout + done.stderr)
+    return done.stdout
+
+
+def _failed(said: str) -> TimingError:
+    lines = said.strip().splitlines() or ["nothing"]
+    return TimingError(f"OpenSTA failed and said: {lines[-1].strip()[:200]}")

@@ -216,7 +216,7 @@ def _writes(address_bits: int) -> dict[str, int]:
 
 
 def ports(accelerator: Accelerator) -> dict[str, int]:
-    """Ports of the accelerator but clk and rst, with widths."""
+    """Ports of the accelerator's function, with widths: those that `clocks` leaves."""
     bits = accelerator.address_bits
     weights = _reads(accelerator.weight_port_bits, bits)
     return (
@@ -227,6 +227,12 @@ def ports(accelerator: Accelerator) -> dict[str, int]:
         | dict.fromkeys(_EVENTS, 1)
         | {f"count_{name}": COUNTER_BITS for name in COUNTERS}
     )
+
+
+def clocks(accelerator: Accelerator, reset: str) -> list[str]:
+    """Connections of the accelerator's ports that are no part of its function."""
+    scan = [".scan_enable(1'b0)"] if accelerator.clock_gating else []
+    return [".clk(clk)", f".rst({reset})", *scan]
 
 
 def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
@@ -244,7 +250,7 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         dram_latency=off_chip(accelerator).latency,
         weight_shift=shift,
         wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
-        connections=", ".join([".clk(clk)", ".rst(reset)", *(f".{name}({name})" for name in signals)]),
+        connections=", ".join([*clocks(accelerator, "reset"), *(f".{name}({name})" for name in signals)]),
         commands=_slave("commands"),
         weights=_slave("weights"),
         maps=_slave("maps"),

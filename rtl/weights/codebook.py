@@ -1,20 +1,23 @@
-"""Codebook register file."""
+"""Codebook memory."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, unsigned
-from amaranth.lib.memory import Memory
+from amaranth.hdl import Module
 from amaranth.lib.wiring import In, Out
 
-from rtl.block import Block, address_bits, check_positive
+from rtl.block import Block, address_bits, check_positive, place
+from rtl.l1.sram import SinglePortSram
 
 
 class Codebook(Block):
-    """CRF: k codewords of d INT8 weights with L/d read ports (MVQ sec. 5.2).
+    """CRF: k codewords of d INT8 weights with L/d read ports (MVQ sec. 5.2), a copy in single-port SRAM for each.
+
+    Codewords are written in codebook jobs only, in which nothing is looked up: one port does for both.
 
     Function: codeword n of `read_data` (d bytes, lowest port first) = CRF[read_address n].
-    Throughput: one codeword a port and one write a cycle.
-    Handshake: none. Reads are combinational; a write in cycle t is visible in t+1.
+    Throughput: one codeword a port, or one write, a cycle.
+    Handshake: none. With `read_enable` in cycle t the codewords are there in t+1. A write in cycle t, which is no
+        cycle of a read, is found from t+1 on.
     """
 
     kind = "codebook"
@@ -28,6 +31,7 @@ class Codebook(Block):
                 "write_enable": In(1),
                 "write_address": In(self.address_bits),
                 "write_data": In(8 * length),
+                "read_enable": In(1),
                 "read_address": In(ports * self.address_bits),
                 "read_data": Out(ports * 8 * length),
             }
@@ -36,17 +40,15 @@ class Codebook(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = 8 * self.length
-        m.submodules.words = words = Memory(shape=unsigned(width), depth=self.entries, init=[])
-        write = words.write_port()
-        m.d.comb += [
-            write.en.eq(self.write_enable),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_data),
-        ]
         for n in range(self.count):
-            read = words.read_port(domain="comb")
+            copy = place(m, f"copy_{n}", SinglePortSram(depth=self.entries, width=width))
             m.d.comb += [
-                read.addr.eq(self.read_address.word_select(n, self.address_bits)),
-                self.read_data.word_select(n, width).eq(read.data),
+                copy.enable.eq(self.write_enable | self.read_enable),
+                copy.write.eq(self.write_enable),
+                copy.write_data.eq(self.write_data),
+                copy.address.eq(self.read_address.word_select(n, self.address_bits)),
+                self.read_data.word_select(n, width).eq(copy.read_data),
             ]
+            with m.If(self.write_enable):
+                m.d.comb += copy.address.eq(self.write_address)
         return m

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
@@ -22,8 +22,9 @@ class Loader(Block):
     """Weight stream to codebook and WRF rows (docs/timing.md section 3).
 
     Function: runs the jobs of `packets.job` one after the other. A row is looked up (beat buffer,
-        codebook or ROM, mask LUT, AND) in one cycle, with conflicts in a ROM in several (`again` in
-        all but the last), and written in the next (signs, or LZC and MUX on a sparse tile). A
+        codebook or ROM) in one cycle, with conflicts in a ROM in several (`again` in
+        all but the last), goes through mask LUT and AND in the next one, where there is a codebook memory, and is
+        written in the one after that (signs, or LZC and MUX on a sparse tile). A
         weight job takes the bank that the one before it did not take, bank 0 after a serial job; a serial
         job takes both and counts as bank 0. `full` tells which banks hold a chunk; `take` (with
         `take_bank` or `take_serial`) withdraws that, `retire` (with `retire_bank` or `retire_serial`)
@@ -85,8 +86,10 @@ class Loader(Block):
         width = Signal(len(buffer.width))
         self._extents(m, job, entries, filling, rows, width)
 
-        # A row is in the buffer, looked up for the last cycle, written.
-        present, looks, written = Signal(), Signal(), Signal()
+        # A row is in the buffer, looked up for the last cycle; it is written in the last of `stages` cycles.
+        present, looks = Signal(), Signal()
+        stages = acc.loader_stages - 1
+        written, last = Signal(stages), Signal(stages)
         loading, begins, row_end = Signal(), Signal(), Signal()
         sent = Signal.like(job.beats)
         m.d.comb += [
@@ -96,7 +99,7 @@ class Loader(Block):
             self.beat_accepted.eq(self.weight_ready & self.weight_valid),
             buffer.write.eq(self.beat_accepted),
             buffer.data.eq(self.weight_data),
-            present.eq(loading & (buffer.fill >= width) & ~self.job_written),
+            present.eq(loading & (buffer.fill >= width) & ~last.any()),
             buffer.consume.eq(looks),
             buffer.width.eq(width),
             buffer.clear.eq(self.job_written),
@@ -107,12 +110,13 @@ class Loader(Block):
             entries.u.eq(job.u),
             entries.d.eq(job.d),
             self.again.eq(present & ~looks),
-            self.row_written.eq(written & ~filling),
+            self.row_written.eq(written[-1] & ~filling),
+            self.job_written.eq(last[-1]),
         ]
         m.d.sync += [
-            written.eq(looks),
+            written.eq(Cat(looks, written)),
+            last.eq(Cat(looks & row_end & (filling | entries.complete), last)),
             sent.eq(sent + self.beat_accepted),
-            self.job_written.eq(looks & row_end & (filling | entries.complete)),
         ]
         with m.If(looks):
             m.d.sync += row.eq(Mux(row_end, 0, row + 1))
@@ -123,18 +127,21 @@ class Loader(Block):
         bank = self._banks(m, job, begins, loading, filling)
 
         # Registers between look-up and write.
-        target = Signal.like(row, reset_less=True)
-        address = Signal(geometry.wrf_address_bits, reset_less=True)
+        target = self._delayed(m, "target", row, looks)
+        address = self._delayed(
+            m,
+            "address",
+            (entries.entry + Mux(bank, acc.wrf_depth // 2, 0))[: geometry.wrf_address_bits],
+            looks,
+        )
         # The first row of an entry goes to the array rows without a channel too: their activations are 0, but
         # 0 times the unknown word of a register file that was never written is unknown in a simulation.
-        beside = Signal(acc.rows, reset_less=True)
-        with m.If(looks):
-            m.d.sync += beside.eq(Mux(row == 0, Const(-1, acc.rows) << rows, 0))
-            m.d.sync += [target.eq(row), address.eq(entries.entry + Mux(bank, acc.wrf_depth // 2, 0))]
+        without = Mux(row == 0, Const(-1, acc.rows) << rows, 0)[: acc.rows]
+        beside = self._delayed(m, "beside", without, looks)
         if acc.coded:
             decoder = self._decode(m, buffer.row, width, job, filling)
             m.d.comb += [decoder.look.eq(present), looks.eq(present & decoder.done)]
-            self._pass_on(m, decoder, words, written & filling, target)
+            self._pass_on(m, decoder, words, written[-1] & filling, target)
         else:
             values = Signal.like(words.values, reset_less=True)
             with m.If(looks):
@@ -147,6 +154,18 @@ class Loader(Block):
             self.write_data.eq(words.words),
         ]
         return m
+
+    def _delayed(self, m: Module, name: str, value: Value, looks: Signal) -> Signal:
+        """What belongs to the row looked up, when it is written."""
+        for stage in range(1, self.geometry.accelerator.loader_stages):
+            register = Signal(len(value), name=f"{name}_{stage}", reset_less=True)
+            if stage == 1:
+                with m.If(looks):
+                    m.d.sync += register.eq(value)
+            else:
+                m.d.sync += register.eq(value)
+            value = register
+        return value
 
     def _buffer(self, m: Module) -> BeatBuffer:
         geometry = self.geometry
@@ -237,7 +256,4 @@ class Loader(Block):
             kept |= {"base": groups.base, "sub": entries.sub}
             m.d.comb += words.raw.eq(job.raw)
         for port, value in kept.items():
-            register = Signal.like(getattr(words, port), name=f"{port}_register", reset_less=True)
-            with m.If(looks):
-                m.d.sync += register.eq(value)
-            m.d.comb += getattr(words, port).eq(register)
+            m.d.comb += getattr(words, port).eq(self._delayed(m, port, value, looks))

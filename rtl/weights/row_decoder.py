@@ -27,7 +27,8 @@ class RowDecoder(Block):
         `signs` (L bits) go with them. With `raw` the row's own bytes pass. `write_*` fill the codebook.
     Throughput: one row a cycle; with a codebook ROM as its banks allow.
     Handshake: `look` with a row until `done`, which is 1 in the row's last cycle; `values`, `masks`
-        and `signs` belong to it in the next one. A codeword written in cycle t is found in t+1.
+        and `signs` belong to it in the next one, with a codebook memory in the one after that. A codeword written in
+        cycle t, in which no codeword is looked up, is found in t+1.
     """
 
     kind = "row_decoder"
@@ -50,6 +51,7 @@ class RowDecoder(Block):
             "done": Out(1),
             "values": Out(8 * columns),
         }
+        self.low_bits = accelerator.record_bits(2) - 1  # of a record, below its index
         if form.universal:
             ports |= {"row_width": In(bits_for(geometry.row_bits))}
         else:
@@ -63,12 +65,13 @@ class RowDecoder(Block):
         if accelerator.sparse_tile:
             ports |= {"masks": Out(columns)}
         super().__init__(ports)
+        self._looked = Signal(name="looked")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
         indices = Signal(geometry.records * geometry.index_bits)
-        low_bits = acc.record_bits(2) - 1  # below the index
+        low_bits = self.low_bits
         lows = Signal(max(1, geometry.records * low_bits))
         valid = Signal(geometry.records)
         with m.Switch(self.index_bits):
@@ -93,10 +96,11 @@ class RowDecoder(Block):
         return m
 
     def _read_codebook(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
-        self._keep(m, self.values, Mux(self.raw, self.row, self._look_up(m, indices)))
+        _, raw, row, codewords = self._look_up(m, indices, lows)
+        self._register(m, self.values, Mux(raw, row, codewords))
 
-    def _look_up(self, m: Module, indices: Signal) -> Value:
-        """The codewords of a row, from the codebook RF."""
+    def _look_up(self, m: Module, indices: Signal, lows: Signal) -> tuple[Value, Value, Value, Value]:
+        """A cycle after `look`: what lies below the indices; `raw` and the row; its codewords."""
         acc = self.geometry.accelerator
         codebook = place(
             m,
@@ -107,35 +111,41 @@ class RowDecoder(Block):
             codebook.write_enable.eq(self.write_enable),
             codebook.write_address.eq(self.write_address),
             codebook.write_data.eq(self.write_data),
+            codebook.read_enable.eq(self.look & ~self.raw),
             codebook.read_address.eq(indices),
             self.done.eq(1),
         ]
-        return codebook.read_data
+        row = Signal(max(len(self.row), len(lows)), name="row_register", reset_less=True)
+        raw = Signal(name="raw_register", reset_less=True)
+        m.d.sync += self._looked.eq(self.look)
+        with m.If(self.look):
+            m.d.sync += [row.eq(Mux(self.raw, self.row, lows)), raw.eq(self.raw)]
+        return row[: len(lows)], raw, row, codebook.read_data
 
     def _read_masked(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
         acc = self.geometry.accelerator
-        codewords = self._look_up(m, indices)
+        codes, raw, row, codewords = self._look_up(m, indices, lows)
         masks = Signal(acc.columns)
         for n in range(acc.columns // acc.group):
             decoder = place(m, f"mask_decoder_{n}", MaskDecoder(keep=acc.keep, group=acc.group))
             m.d.comb += [
-                decoder.code.eq(lows.word_select(n, decoder.code_bits)),
+                decoder.code.eq(codes.word_select(n, decoder.code_bits)),
                 masks.word_select(n, acc.group).eq(decoder.mask),
             ]
         if acc.sparse_tile:
-            self._keep(m, self.masks, masks)
+            self._register(m, self.masks, masks)
         vectors = codewords & Cat(bit.replicate(8) for bit in masks)
-        self._keep(m, self.values, Mux(self.raw, self.row, vectors))
+        self._register(m, self.values, Mux(raw, row, vectors))
 
     def _read_signed(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
         """`RowWords` negates: the magnitudes of a row are kept as they are."""
-        codewords = self._look_up(m, indices)
-        self._keep(m, self.signs, Mux(self.raw, 0, lows))
-        self._keep(m, self.values, Mux(self.raw, self.row, codewords))
+        signs, raw, row, codewords = self._look_up(m, indices, lows)
+        self._register(m, self.signs, Mux(raw, 0, signs))
+        self._register(m, self.values, Mux(raw, row, codewords))
 
-    def _keep(self, m: Module, port: Signal, value: Value) -> None:
+    def _register(self, m: Module, port: Signal, value: Value) -> None:
         register = Signal.like(port, name=f"{port.name}_register", reset_less=True)
-        with m.If(self.look):
+        with m.If(self._looked):
             m.d.sync += register.eq(value)
         m.d.comb += port.eq(register)
 

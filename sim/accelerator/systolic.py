@@ -171,6 +171,11 @@ class Accelerator(BaseModel):
     address_bits: int = Field(
         32, ge=32, le=40, description="bits of the addresses at the AXI ports of the Verilog"
     )
+    clock_gating: bool = Field(
+        True,
+        description="the Verilog gates the clock of register files and idle registers; without it they have "
+        "enables, as FPGAs want them",
+    )
     clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(
         "mvq40",
@@ -260,19 +265,26 @@ class Accelerator(BaseModel):
         return self.columns // self.tile_columns
 
     @property
+    def operand_stages(self) -> int:
+        """Cycles from the issue of a token to the request of its vector: as many as a fetched vector takes from
+        its turn to L1, where its address is multiplied out on the way.
+        """
+        return 3 if self.edge_registers else 0
+
+    @property
     def latency(self) -> int:
         """LAT, cycles from the issue of a token to its visible psum row."""
-        return self.row_stages + self.column_stages + (1 if self.edge_registers else -2)
+        return self.row_stages + self.column_stages + self.operand_stages + (1 if self.edge_registers else -2)
 
     @property
     def release(self) -> int:
         """Cycles from a chunk's last token until its WRF bank may be loaded again."""
-        return self.row_stages + self.column_stages - (0 if self.edge_registers else 1)
+        return self.row_stages + self.column_stages + self.operand_stages - (0 if self.edge_registers else 1)
 
     @property
     def loader_stages(self) -> int:
-        """Cycles from a beat to the row it completes: look-up and write."""
-        return 2 if self.edge_registers else 0
+        """Cycles from a beat to the row it completes: look-up, masks behind a codebook memory, write."""
+        return 2 + self.weights.loads_codebook if self.edge_registers else 0
 
     @property
     def multipliers_per_codeword(self) -> int:

@@ -18,9 +18,9 @@ MEMORIES = ("dram", "l2", "l1", "arf", "wrf", "prf", "crf", "rom")
 """Counted in 8-bit words, the PRF in psums (docs/timing.md section 8)."""
 
 CONTROL_CYCLES = 4
-STORER_STAGES = 3
-PASS_STAGES = 5
-"""Read from L1 and accumulation come before the storer's three."""
+STORER_STAGES = 9
+PASS_STAGES = 13
+"""Read from L1, alignment, subtraction and accumulation come before the storer's nine."""
 
 
 class Handover(NamedTuple):

@@ -31,6 +31,12 @@ def rom_bank(acc: Accelerator) -> Bank:
     )
 
 
+def codebook_bank(acc: Accelerator) -> Bank:
+    """Codebook RF: a copy for each codeword of a row, with one port."""
+    size = acc.codebook_entries * acc.codeword_length
+    return Bank(acc.columns // acc.codeword_length, size, 8 * acc.codeword_length, 1)
+
+
 def l1_banks(acc: Accelerator) -> list[Bank]:
     """Map groups and residual group with two ports, psums in even and odd rows (docs/hardware.md)."""
     halves = 2 * ceil(acc.columns / 2)

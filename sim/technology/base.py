@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Protocol
 
 from pydantic import AfterValidator
@@ -47,6 +48,11 @@ class Technology(Protocol):
 
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
         """pJ of every cycle, whatever happens in it, by component."""
+
+    def clock_pulses(
+        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
+    ) -> Figure:
+        """pJ of the clock behind clock gates, in a run with so many accesses, cycles with a token, and cycles."""
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """mW that flow all the time, by component."""

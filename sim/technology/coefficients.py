@@ -29,7 +29,11 @@ class Sized(Sourced):
 
     Attributes:
         unit: what its size is counted in.
-        um2, flip_flops: by size.
+        um2, flip_flops: by size, with enables.
+        gated_um2: with clock gates, empty where that was not synthesized.
+        sinks: flip-flops and clock gates that have the clock every cycle, with clock gates.
+        reached: flip-flops behind gates that a cycle can reach, of the words of a register file one; without
+            it all behind gates.
         valid: smallest and largest size.
         needs: accelerator fields that it holds for.
     """
@@ -37,6 +41,9 @@ class Sized(Sourced):
     unit: SizeUnit
     um2: dict[int, float]
     flip_flops: dict[int, int]
+    gated_um2: dict[int, float] = Field({})
+    sinks: dict[int, int] = Field({})
+    reached: dict[int, int] = Field({})
     valid: tuple[int, int]
     needs: Needs = Field({})
 
@@ -44,6 +51,10 @@ class Sized(Sourced):
     def _complete(self) -> Sized:
         if not self.um2 or set(self.um2) != set(self.flip_flops):
             raise ValueError("give um2 and flip_flops of the same sizes")
+        if set(self.gated_um2) != set(self.sinks) or not set(self.reached) <= set(self.sinks) <= set(
+            self.um2
+        ):
+            raise ValueError("give gated_um2 and sinks of the same sizes, each one of um2")
         if min(self.um2.values()) <= 0 or min(self.flip_flops.values()) < 0:
             raise ValueError("areas are positive, and flip_flops not negative")
         if len(self.um2) > 1 and not min(self.um2) <= self.valid[0] <= self.valid[1] <= max(self.um2):
@@ -54,11 +65,24 @@ class Sized(Sourced):
 
     def area(self, accelerator: Accelerator) -> Figure:
         """mm2 on an accelerator."""
-        return self._at(self.um2, accelerator).times(1e-6)
+        gated = accelerator.clock_gating and self.gated_um2
+        return self._at(self.gated_um2 if gated else self.um2, accelerator).times(1e-6)
 
     def registers(self, accelerator: Accelerator) -> Figure:
         """Flip-flops on an accelerator."""
         return self._at(self.flip_flops, accelerator)
+
+    def clock_sinks(self, accelerator: Accelerator) -> Figure:
+        """What takes the clock every cycle: with enables, or where gates were not synthesized, all flip-flops."""
+        gated = accelerator.clock_gating and self.sinks
+        return self._at(self.sinks if gated else self.flip_flops, accelerator)
+
+    def behind_gates(self, accelerator: Accelerator) -> Figure:
+        """Flip-flops behind gates that can have a pulse in one cycle."""
+        if self.reached and accelerator.clock_gating:
+            return self._at(self.reached, accelerator)
+        sinks, every = self.clock_sinks(accelerator), self.registers(accelerator)
+        return every if every.value is None else every.times(1 - (sinks.value or 0) / max(1, every.value))
 
     def _at(self, sizes: Mapping[int, float], accelerator: Accelerator) -> Figure:
         for field, wanted in self.needs.items():
@@ -80,27 +104,6 @@ class Sized(Sourced):
             value,
             "fit",
             f"straight line through {' and '.join(map(str, sizes))} {self.unit}s: {self.source}",
-            self.uncertainty,
-        )
-
-
-class RegisterFile(Sourced):
-    """Codebook RF: um2 = bytes * (cell + port * ports), within ranges."""
-
-    cell_um2: float = Field(gt=0)
-    port_um2: float = Field(gt=0)
-    bytes: tuple[int, int]
-    ports: tuple[int, int]
-
-    def area(self, size: int, ports: int) -> Figure:
-        """mm2 of `size` bytes with read ports."""
-        for value, (low, high), what in ((size, self.bytes, "bytes"), (ports, self.ports, "read ports")):
-            if not low <= value <= high:
-                return missing(f"measured for {low} to {high} {what}, not {value}")
-        return Figure(
-            1e-6 * size * (self.cell_um2 + self.port_um2 * ports),
-            "fit",
-            f"fit to {self.source}",
             self.uncertainty,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -153,6 +154,12 @@ class Published(Strict):
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Nothing: MVQ counts accesses and multiplications only."""
         return {}
+
+    def clock_pulses(
+        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
+    ) -> Figure:
+        """Nothing, as above."""
+        return Figure(0.0, "counted", "MVQ counts no clock")
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Nothing, as above."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sim.accelerator.systolic import Accelerator
@@ -47,6 +48,11 @@ class Scaled:
 
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
         return self.base.per_cycle(accelerator)
+
+    def clock_pulses(
+        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
+    ) -> Figure:
+        return self.base.clock_pulses(accelerator, accesses, tokens, cycles)
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         return self.base.standing(accelerator)

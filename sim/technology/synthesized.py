@@ -12,13 +12,13 @@ from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError
 from sim.formats import named
 from sim.technology import dram, memory
-from sim.technology.banks import Bank, buffer_banks, l1_banks, l2_banks, rom_bank
-from sim.technology.coefficients import Price, RegisterFile, Rom, Sized, Sourced
+from sim.technology.banks import Bank, buffer_banks, codebook_bank, l1_banks, l2_banks, rom_bank
+from sim.technology.coefficients import Price, Rom, Sized, Sourced
 from sim.technology.memory import Sram
 from sim.technology.provenance import Figure, Strict, missing, total
 
-Access = Literal["arf", "wrf", "prf", "crf", "rom", "mac"]
-"""Priced by the file; L1, L2 and DRAM are priced by memory tables."""
+Access = Literal["arf", "wrf", "prf", "rom", "mac"]
+"""Priced by the file; codebook, L1, L2 and DRAM are priced by memory tables."""
 
 
 class _Memory(Sourced):
@@ -56,7 +56,6 @@ class _Areas(Strict):
     arf: Sized
     prf: Sized
     loader: dict[str, Sized]
-    crf: RegisterFile
     rom: Rom
     storer: Sized
     control: Sized
@@ -82,6 +81,8 @@ class Synthesized(Strict):
     energy: dict[Access, Price]
     sparse: dict[Access, Price] = Field({})
     clock_pj_per_flip_flop: Price
+    clock_tree: Price = Price(value=0.0, label="assumed", source="no clock tree")
+    clock_active: Price = Price(value=1.0, label="assumed", source="an upper bound")
     leakage_mw_per_mm2: Price
     area: _Areas
 
@@ -111,45 +112,53 @@ class Synthesized(Strict):
             "dram": dram.energy(accelerator.dram or self.dram),
             "l2": self._byte(l2_banks(accelerator)),
             "l1": self._byte([l1[0], l1[-1]], "; map and psum banks alike often"),
+            "crf": self._byte([codebook_bank(accelerator)]),
         } | found
 
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
-        """The clock of all registers; none is gated."""
-        return {
-            "clock": _product(
-                total(self._parts(accelerator, "registers")), self.clock_pj_per_flip_flop.figure(accelerator)
-            )
-        }
+        """The clock of what no gate keeps it from."""
+        return {"clock": self._pulse(accelerator, total(self._parts(accelerator, "clock_sinks")))}
 
-    def gated_clock(self, accelerator: Accelerator, accesses: Mapping[str, int], cycles: int) -> Figure:
-        """pJ of the clock if every word of a register file had a clock gate of its own; nothing measured.
+    def clock_pulses(
+        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
+    ) -> Figure:
+        """pJ of the pulses behind clock gates.
 
-        WRF, PRF, ARF and codebook RF then take the clock only with the bits that an access writes: a WRF word
-        (accesses beside those of the multipliers are writes), a psum in the PRF and in the row behind it, a
-        byte in the ARF or behind it, a byte of codebook or behind it. All other flip-flops take it every
-        cycle. The gates themselves weigh nothing here, which makes it a lower end.
+        Register files: what an access writes, that is a WRF word (accesses beside those of the multipliers
+        are writes), a psum in the PRF and in the row behind it, a byte in the ARF or behind it. Array: the
+        registers of each tile that a token passes. Other registers behind gates, for which nothing is
+        counted, have the share `clock_active` of all pulses.
         """
         acc = accelerator
-        held = {
-            "wrf": acc.multipliers * acc.wrf_depth * _wrf_bits(acc),
-            "arf": 8 * acc.arf_depth * acc.rows,
-            "prf": 32 * acc.prf_depth * acc.columns,
-        }
-        if acc.weights.loads_codebook:
-            held["crf"] = 8 * acc.codebook_entries * acc.codeword_length
+        nothing = Figure(0.0, "counted", "no clock gates")
+        if not acc.clock_gating:
+            return nothing
+        parts = self._parts(acc, "behind_gates")
+        known = total(parts)
+        if known.value is None:
+            return known
+        behind = {name: part.value or 0.0 for name, part in parts.items()}
+        if not any(behind.values()):
+            return nothing
+        held = acc.multipliers * acc.wrf_depth * _wrf_bits(acc)
         edges = (
             _wrf_bits(acc) * (accesses["wrf"] - accesses["mac"])
             + 32 * accesses["prf"]
-            + 8 * (accesses["arf"] + accesses["crf"])
+            + 8 * accesses["arf"]
+            + max(0, behind["array"] - held) * tokens
         )
-        registers = total(self._parts(acc, "registers"))
-        if registers.value is None:
-            return registers
-        count = Figure((registers.value - sum(held.values())) * cycles + edges, "derived", "counted writes")
-        return replace(
-            _product(count, self.clock_pj_per_flip_flop.figure(acc)),
-            uncertainty="an assumption of our own design: one ideal gate a word",
-        )
+        others = sum(behind[name] for name in ("loader", "storer", "control"))
+        share = self.clock_active.figure(acc).times(others * cycles)
+        return self._pulse(acc, replace(share, value=edges + (share.value or 0)))
+
+    def _pulse(self, accelerator: Accelerator, count: Figure) -> Figure:
+        """pJ of so many pulses at flip-flops, with the tree that brings them."""
+        price = self.clock_pj_per_flip_flop.figure(accelerator)
+        tree = self.clock_tree.figure(accelerator)
+        if tree.value is None:
+            return _product(count, price)
+        whole = _product(count, price).times(1 + tree.value)
+        return replace(whole, uncertainty=f"{whole.uncertainty}; tree {tree.value:.0%} more, {tree.label}")
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Leakage of cells and SRAM."""
@@ -157,6 +166,8 @@ class Synthesized(Strict):
             total(self._parts(accelerator, "area")), self.leakage_mw_per_mm2.figure(accelerator)
         )
         banks = [*l1_banks(accelerator), *l2_banks(accelerator), *buffer_banks(accelerator)]
+        if accelerator.weights.loads_codebook:
+            banks.append(codebook_bank(accelerator))
         return {
             "leakage": total(
                 {
@@ -178,14 +189,18 @@ class Synthesized(Strict):
         if acc.weights.universal:
             bank = rom_bank(acc)
             found["rom"] = self.area.rom.area(bank, self._bank_area([bank]))
+        if acc.weights.loads_codebook:
+            found["crf"] = self._bank_area([codebook_bank(acc)])
         return found | {
             "buffers": self._bank_area(buffer_banks(acc)),
             "l1": self._bank_area(l1_banks(acc)),
             "l2": self._bank_area(l2_banks(acc)),
         }
 
-    def _parts(self, accelerator: Accelerator, what: Literal["area", "registers"]) -> dict[str, Figure]:
-        """mm2 or flip-flops of what consists of cells."""
+    def _parts(
+        self, accelerator: Accelerator, what: Literal["area", "registers", "clock_sinks", "behind_gates"]
+    ) -> dict[str, Figure]:
+        """mm2, flip-flops, or what has the clock every cycle, of what consists of cells."""
         acc, area = accelerator, self.area
         sparse = "-sparse" if acc.sparse_tile else ""
         chosen = {"array": (area.array, acc.dataflow + sparse), "loader": (area.loader, acc.format + sparse)}
@@ -194,18 +209,10 @@ class Synthesized(Strict):
             for name, (known, kind) in chosen.items()
         }
         parts |= {"arf": area.arf, "prf": area.prf, "storer": area.storer, "control": area.control}
-        found = {
+        return {
             name: part if isinstance(part, Figure) else getattr(part, what)(acc)
             for name, part in parts.items()
         }
-        if acc.weights.loads_codebook:
-            size = acc.codebook_entries * acc.codeword_length
-            found["crf"] = (
-                area.crf.area(size, acc.columns // acc.codeword_length)
-                if what == "area"
-                else Figure(8 * size, "counted", "bits of the codebook")
-            )
-        return found
 
     def clock_limit(self, accelerator: Accelerator) -> Figure:
         return Figure(self.clock.max_hz, self.clock.label, self.clock.source, self.clock.uncertainty)

@@ -42,6 +42,10 @@ def test_codebook_reads_on_every_port():
         ctx.set(dut.write_enable, 0)
         for addresses in product(range(6), repeat=3):
             ctx.set(dut.read_address, pack(addresses, 3))
+            ctx.set(dut.read_enable, 1)
+            await ctx.tick()
+            ctx.set(dut.read_enable, 0)
+            ctx.set(dut.read_address, 0)
             assert fields(ctx.get(dut.read_data), 32, 3) == [words[a] for a in addresses]
 
     run(dut, bench)

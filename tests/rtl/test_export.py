@@ -30,7 +30,14 @@ def test_every_file_is_readable_and_says_what_it_is(name, tmp_path):
     acc = preset(name)
     files = export.export(acc, tmp_path / "out", codebook=codebook(acc))
     assert files[0].name == "codeword_accelerator.v"
-    beside = {owned.MANIFEST, "lint.vlt", "registers.md", "codeword_registers.h", "codeword.core"}
+    beside = {
+        owned.MANIFEST,
+        "lint.vlt",
+        "registers.md",
+        "codeword_registers.h",
+        "codeword.core",
+        "codeword.sdc",
+    }
     if acc.format == "rom":
         beside |= {f"codebook_rom_{bank}.hex" for bank in range(acc.rom_banks)}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in files} | beside

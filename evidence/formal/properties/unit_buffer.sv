@@ -54,7 +54,7 @@ module unit_buffer (
 `endif
   wire [2:0] held = complete - gone, done = run - gone;
   wire in_order = done <= held;
-  // A last parameter is there two cycles after it came.
+  // A last parameter is there two cycles after it came, and so is the last word of a packet that leaves at once.
   reg settled = 0;
   always @(posedge clk) settled <= followed;
   always @* begin
@@ -70,6 +70,6 @@ module unit_buffer (
       if (`OF_PACKET) assert (unit[`PLACE * `WORD_BITS + `WHICH] == kept);
       else if (settled && place_group == shown_group) assert (parameters[`PLACE * `PARAMETER_BITS + `WHICH] == kept);
     end
-    if (followed && `OF_PACKET && held != 0 && gone == number) assert (leaving[`PLACE * `WORD_BITS + `WHICH] == kept);
+    if (followed && settled && `OF_PACKET && held != 0 && gone == number) assert (leaving[`PLACE * `WORD_BITS + `WHICH] == kept);
   end
 endmodule

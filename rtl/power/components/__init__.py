@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtl.power.components.activations import arf
 from rtl.power.components.bench import TOKENS, Bench, Event, Words
 from rtl.power.components.decoding import row_decoder, row_words
-from rtl.power.components.lookups import CODEBOOKS, ROMS, codebook, rom
+from rtl.power.components.lookups import ROMS, rom
 from rtl.power.components.sums import prf, requantizer
 from rtl.power.components.tiles import dense_tile, sparse_tile
 
@@ -21,6 +21,5 @@ def benches() -> list[Bench]:
         prf(),
         requantizer(),
         arf(),
-        *map(codebook, CODEBOOKS),
         *map(rom, ROMS),
     ]

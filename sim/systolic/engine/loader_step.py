@@ -56,12 +56,11 @@ def _receive(t, p, core, counters):
             loader.free_at[job & p.banks - 1] = NEVER
         loader.sent = loader.visible = loader.consumed = loader.entry = loader.row = 0
         loader.extra = -1
-        core.look_up[0].last = False
         loader.beats = (len(layer.codebook) - 1) * 64 // p.port if job < 0 else layer.chunks[job].beats
     if loader.active and loader.sent < loader.beats:
         loader.sent += 1
         counters.beats += 1
-    if not p.registered:
+    if p.write_delay == 0:
         loader.visible = loader.sent * p.port
 
 
@@ -69,22 +68,27 @@ def _receive(t, p, core, counters):
 def _load_rows(t, p, core, counters):
     """Writes a row and looks one up; returns whether the ROM serves the row at hand once more.
 
-    A row is written in the cycle after its look-up, without loader registers in the same one.
+    A row is written `write_delay` cycles after its look-up; no other job is looked up meanwhile.
     """
-    look_up = core.look_up[0]
-    again = False
-    for turn in range(2):
-        if look_up.pending and turn == 1 - p.registered:
-            _write(t, p, core, counters)
-        if turn == 0 and core.loader[0].active and not look_up.last:
-            again = _look_up(p, core)
+    rows, again = core.look_up, False
+    if p.write_delay > 0:
+        _write(t, p, core, counters)
+        rows[1] = rows[0]
+        rows[0].pending = rows[0].last = False
+    if core.loader[0].active and not (rows[1].last and p.write_delay == 2):
+        again = _look_up(p, core)
+    if p.write_delay == 0:
+        _write(t, p, core, counters)
+        rows[0].last = False
     return again
 
 
 @step
 def _write(t, p, core, counters):
-    """Writes the row looked up into CRF or WRF."""
-    loader, look_up = core.loader[0], core.look_up[0]
+    """Writes the row whose turn it is, if there is one, into CRF or WRF."""
+    loader, look_up = core.loader[0], core.look_up[p.write_delay // 2]
+    if not look_up.pending:
+        return
     look_up.pending = False
     if loader.job < 0:
         for c in range(p.d):
@@ -94,7 +98,6 @@ def _write(t, p, core, counters):
         _write_weights(t, p, core, counters)
     if look_up.last:
         loader.active = False
-        look_up.last = False
         if loader.job >= 0:
             loader.written_before, loader.written = loader.written, t
         loader.job += 1
@@ -103,8 +106,8 @@ def _write(t, p, core, counters):
 
 @step
 def _write_weights(t, p, core, counters):
-    """Writes the row looked up into the WRF."""
-    look_up, job = core.look_up[0], core.loader[0].job
+    """Writes the row whose turn it is into the WRF."""
+    look_up, job = core.look_up[p.write_delay // 2], core.loader[0].job
     chunk, bank = core.layer.chunks[job], job & p.banks - 1
     entry = bank * (p.wrf_depth // p.banks) + look_up.entry
     if (

@@ -22,9 +22,10 @@ class Parameters(NamedTuple):
     tile_columns: int
     registers: int  # clock every register of the array
     threads: int  # processors that share a product
+    operand_stages: int  # from the issue of a token to the request of its vector
     latency: int
     release: int
-    registered: int  # loader stages are clocked
+    write_delay: int  # cycles from the look-up of a row to its write
     port: int
     wrf_depth: int
     banks: int  # of the WRF: 2 where loading overlaps computing
@@ -85,9 +86,10 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         tile_columns=acc.tile_columns,
         registers=int(registers),
         threads=get_num_threads(),
+        operand_stages=acc.operand_stages,
         latency=acc.latency,
         release=acc.release,
-        registered=int(acc.edge_registers),
+        write_delay=max(0, acc.loader_stages - 1),
         port=acc.weight_port_bits,
         wrf_depth=acc.wrf_depth,
         banks=2 if schedule.overlap else 1,

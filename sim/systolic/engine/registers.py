@@ -59,6 +59,7 @@ class Registers(NamedTuple):
         asked: int32 [2, L], stored psums asked for in cycle n are in row n mod 2.
         prf: int32 [words, L].
         row: int32 [L], the psum row last accumulated.
+        waiting, vectors: int64 [lag, fields] and int8 [lag, H], tokens on their way to the array edge.
     """
 
     cycle: np.ndarray
@@ -72,11 +73,17 @@ class Registers(NamedTuple):
     asked: np.ndarray
     prf: np.ndarray
     row: np.ndarray
+    waiting: np.ndarray
+    vectors: np.ndarray
 
 
 @whole
-def reset(rows, columns, tile_rows, tile_columns, prf_words):
-    """Registers of an H x L array after reset; those that the RTL does not reset are 0."""
+def reset(rows, columns, tile_rows, tile_columns, prf_words, lag=0):
+    """Registers of an H x L array after reset; those that the RTL does not reset are 0.
+
+    Args:
+        lag: cycles that a token takes from its issue to the array edge, beyond the first one.
+    """
     down, right = rows // tile_rows, columns // tile_columns
     return Registers(
         cycle=np.zeros(1, np.int64),
@@ -90,6 +97,8 @@ def reset(rows, columns, tile_rows, tile_columns, prf_words):
         asked=np.zeros((2, columns), np.int32),
         prf=np.zeros((prf_words, columns), np.int32),
         row=np.zeros(columns, np.int32),
+        waiting=np.zeros((lag, TAG_FIELDS), np.int64),
+        vectors=np.zeros((lag, rows), np.int8),
     )
 
 
@@ -109,6 +118,8 @@ def issue(registers, address, word, first, stored, last, final, output, columns,
         place: where a final row belongs, for the caller.
     """
     tags, skew = registers.tags, registers.skew
+    if len(registers.waiting) > 0:
+        tags, skew = registers.waiting, registers.vectors
     slot = registers.cycle[0] % len(tags)
     tags[slot, Tag.VALID] = 1
     tags[slot, Tag.ADDRESS] = address
@@ -139,7 +150,7 @@ def clock(registers, wrf, stored):
         Which of `registers.tags` belongs to `registers.row`, if that row is visible from the next cycle
         on and its token is `last`; otherwise -1.
     """
-    cycle, tags, skew, valid, address, operand, psum, deskew, asked, prf, row = registers
+    cycle, tags, skew, valid, address, operand, psum, deskew, asked, prf, row, waiting, vectors = registers
     now = cycle[0]
     # From the output to the input: each part reads what the part before it held in this cycle.
     _psum_memory(now, tags, asked, row, stored)
@@ -149,7 +160,22 @@ def clock(registers, wrf, stored):
     _multiply(valid, address, operand, psum, wrf)
     _hold_edge(now, tags, skew)
     cycle[0] = now + 1
+    _enter(now + 1, tags, skew, waiting, vectors)
     return emitted
+
+
+@whole
+def _enter(now, tags, skew, waiting, vectors):
+    """The token that has waited for as many cycles as there are places comes to the array edge."""
+    if len(waiting) == 0 or not waiting[now % len(waiting), Tag.VALID]:
+        return
+    place, edge = now % len(waiting), now % len(tags)
+    for n in range(tags.shape[1]):
+        tags[edge, n] = waiting[place, n]
+    waiting[place, Tag.VALID] = 0
+    edge = now % len(skew)
+    for r in range(skew.shape[1]):
+        skew[edge, r] = vectors[place, r]
 
 
 @whole

@@ -117,7 +117,8 @@ class Core(NamedTuple):
         finished: int32 [images, OH * OW * K], receives the finished psums.
         gated: int64 [images], multiplications that a zero operand gates.
         trace: receives every emitted row while there is room.
-        loader, look_up, memory, sequencer: LOADER, LOOK_UP, MEMORY, SEQUENCER [1].
+        loader, memory, sequencer: LOADER, MEMORY, SEQUENCER [1].
+        look_up: LOOK_UP [2], of the last cycle and of the one before.
         job_there, map_there, tile_there, visit_end: int64, the cycle from which weights of a chunk and
             the map of a visit are in L2 and its tile in L1, and in which the visit has ended.
         wrf, zeros: int8 [depth, H, L], and int32 [depth, H], zero weights among the multipliers used.
@@ -177,7 +178,7 @@ def reset(p, layer, maps, acc, gated, trace):
         gated=gated,
         trace=trace,
         loader=np.zeros(1, LOADER),
-        look_up=np.zeros(1, LOOK_UP),
+        look_up=np.zeros(2, LOOK_UP),
         memory=np.zeros(1, MEMORY),
         sequencer=np.zeros(1, SEQUENCER),
         job_there=np.full(len(chunks) + 1, NEVER, np.int64),
@@ -192,7 +193,7 @@ def reset(p, layer, maps, acc, gated, trace):
         bank_load=np.zeros(p.rom_banks, np.int64),
         prf=np.zeros((len(maps.ifmap), prf_words, p.columns), np.int32),
         stored=np.zeros((len(maps.ifmap), stored, p.columns), np.int32),
-        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words),
+        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words, p.operand_stages),
         entries=np.zeros(p.wrf_depth, ENTRY),
     )
 

@@ -18,6 +18,7 @@ from sim.systolic.engine import sequencer_step
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16
+LAG = 3  # from the turn of a vector to its read, and from the issue of a token to its request
 
 
 @dataclass
@@ -221,8 +222,11 @@ class Bench:
         allowed_at = tile_at = tiles = opened = visits = 0
         arriving = 0
         expected: np.ndarray | None = None
+        # What happens LAG cycles later: (whether L1 is read, its group), and vectors that are asked for.
+        reads: list[tuple[bool, int]] = [(False, 0)] * LAG
+        asks: list[tuple[int, int, int] | None] = [None] * LAG
         t = 0
-        while head < len(chunks) or window or t < slot_end + 4:
+        while head < len(chunks) or window or t < slot_end + 4 + LAG:
             valid = head < len(chunks) and t >= chunks[head].valid_from
             loads = window is None and valid and t >= slot_end
             due = (
@@ -280,7 +284,8 @@ class Bench:
             number, slot_pixel, first = slot
             vector, rest = divmod(t - first, chunks[number].hold)
             request = rest == 0 and vector < chunks[number].d * chunks[number].b
-
+            asks.append((number, slot_pixel, vector) if request else None)
+            asked = asks.pop(0)
             for port, value in (
                 ("chunk_valid", valid),
                 ("load", loads),
@@ -288,7 +293,7 @@ class Bench:
                 ("starts", starts),
                 ("chunk", packet(layout, chunks[head].fields) if valid else int(rng.integers(1 << 30))),
                 ("tile_there", tile_there),
-                ("request", request),
+                ("request", asked is not None),
                 ("read_data", arriving),
             ):
                 ctx.set(getattr(dut, port), value)
@@ -296,16 +301,19 @@ class Bench:
             assert ctx.get(dut.tile_missing) == missing, t
             accesses = chunks[window[0]].fetches(window[1]) if window else []
             access = begun is not None and t - begun < len(accesses) and accesses[t - begun]
+            reads.append((bool(access), chunks[window[0]].map if access else 0))
+            access, group = reads.pop(0)
             assert ctx.get(dut.read_enable) == access, t
             arriving = int.from_bytes(rng.bytes(8 * banks), "little")
             if access:
                 seen["accesses"] += 1
-                assert ctx.get(dut.read_map) == chunks[window[0]].map
-                arriving = self.l1_words(chunks[window[0]].map, ctx.get(dut.read_word))
+                assert ctx.get(dut.read_map) == group
+                arriving = self.l1_words(group, ctx.get(dut.read_word))
             if expected is not None:
                 given = np.array(fields(ctx.get(dut.activation), 8, self.acc.rows))
                 assert np.array_equal(given[expected >= 0], expected[expected >= 0]), t
-            if request:
+            if asked is not None:
+                number, slot_pixel, vector = asked
                 q, r = divmod(vector, chunks[number].b)
                 expected = chunks[number].vectors[(*divmod(slot_pixel, chunks[number].width), q, r)]
 

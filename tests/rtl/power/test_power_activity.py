@@ -11,6 +11,7 @@ import pytest
 
 from rtl import verilog
 from rtl.array.dense_tile import DenseTile
+from rtl.array.prf import Prf
 from rtl.array.sparse_tile import SparseTile
 from rtl.block import module_name
 from rtl.power.evaluator import LANES, Evaluator, Probe, fields, words
@@ -20,8 +21,6 @@ from rtl.synth.function import parse
 from rtl.synth.liberty import read
 from rtl.synth.models import models
 from rtl.verify.simulators import environment
-from rtl.weights.row_decoder import RowDecoder
-from sim.accelerator import load
 from sim.errors import InputError
 from tests.rtl.synth.synthesis import MINI, library
 
@@ -125,7 +124,7 @@ def changes(vcd):
 BLOCKS = {
     "tile": lambda: DenseTile(rows=2, columns=4, depth=4, sum_bits=19),
     "sparse": lambda: SparseTile(rows=2, columns=8, multipliers=2, word_bits=11, depth=2, sum_bits=19),
-    "masks": lambda: RowDecoder(accelerator=load("ews-cms-8", {"codebook_entries": 4})),
+    "prf": lambda: Prf(depth=4, columns=2, sum_bits=19),
 }
 
 
@@ -173,7 +172,7 @@ def test_every_net_toggles_as_in_icarus(name, tmp_path):
 
 
 def test_a_wrong_gate_shows(tmp_path):
-    found = mapped("masks")
+    found = mapped("prf")
     top, text = flat(found, tmp_path)
     netlist = flatten(text, top, library(MINI))
     stimulus = random_stimulus(netlist, 60, 1)

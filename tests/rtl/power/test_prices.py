@@ -26,6 +26,7 @@ POWER = {
             "area_um2": 1000.0,
             "flip_flops": 10,
             "clock_j_per_cycle": clock,
+            "clock_pulses_per_cycle": 10,
             "leakage_w": 2e-6,
             "events": events,
         }
@@ -34,8 +35,6 @@ POWER = {
             ("sparse_tile", 3e-12, {"mac": event(5e-12), "wrf_read": event(2e-12)}),
             ("prf", 2e-12, {"prf_access": event(8e-12)}),
             ("arf", 2e-12, {"arf_write": event(2e-12), "arf_read": event(3e-12)}),
-            ("codebook_16", 2e-12, {"crf_read": event(1e-12)}),
-            ("codebook_256", 2e-12, {"crf_read": event(4e-12)}),
             ("rom_logic_512", 2e-12, {"rom_read": event(0.5e-12)}),
         )
     },
@@ -55,7 +54,6 @@ def test_units() -> None:
             "energy.mac": 3.0,
             "energy.wrf": 1.0,
             "energy.prf": 4.0,
-            "energy.crf": 2.0,
             "energy.arf": 2.5,
             "energy.rom": 0.5,
             "sparse.mac": 5.0,
@@ -66,7 +64,6 @@ def test_units() -> None:
     assert found["clock_pj_per_flip_flop"]["value"] == pytest.approx(0.2)
     assert found["leakage_mw_per_mm2"]["value"] == pytest.approx(2.0)
     assert found["area"]["rom"]["um2"] == {"512": 1000.0}
-    assert Price.model_validate(found["energy"]["crf"]).figure(accelerator.preset("ews-cms-16")).value is None
 
 
 ROOT = Path(__file__).parents[3]
@@ -82,7 +79,7 @@ def test_shipped_prices_are_those_of_the_shipped_table(path: Path) -> None:
     for section, fields in given.items():
         assert technology[section] == fields
     events = [event for part in table["components"].values() for event in part["events"].values()]
-    assert len(events) == 22
+    assert len(events) == 17
     assert max(event["error_mean"] for event in events) < 0.1
 
 

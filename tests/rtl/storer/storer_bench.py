@@ -12,6 +12,7 @@ from rtl.storer.storer import Storer
 from tests.rtl.simulate import pack, run
 
 WORDS = 1024
+STAGES, PASS_STAGES = 9, 13
 
 
 def clamp(value, low, high):
@@ -149,8 +150,8 @@ class Machine:
         for s, cycle in enumerate(arrivals):
             columns = f["columns_tail"] if s == f["a"] - 1 else f["columns"]
             self.free = max(self.free, cycle) + -(-columns // per_cycle)
-        readable = self.free + 3 + f["residual"]
-        due = arrivals[-1] + 3 + f["store"]
+        readable = self.free + STAGES + f["residual"]
+        due = arrivals[-1] + STAGES + f["store"]
         # The contract's exceptions: wide rows, and less than L lanes behind a stripe of larger a.
         if not f["wide"] and (self.acc.requant_lanes == self.acc.columns or not item.shrinks):
             assert readable <= due
@@ -184,7 +185,7 @@ class Machine:
                     out.append(clamp(y, f["low"], f["high"]) & 255)
                 length = f["columns_tail"] if g == f["groups"] - 1 else f["columns"]
                 entry = self.entry(item, p, g, f["groups"], lanes, length)
-                self.expect(cycle + 5, entry, bytes(out[:length]))
+                self.expect(cycle + PASS_STAGES, entry, bytes(out[:length]))
         return cycle
 
     # ---- the run

@@ -56,32 +56,31 @@ def _requantizations():
         )
 
 
-def test_requantizer_rounds_and_clamps():
-    cases = list(_requantizations())
-    names = ("acc", "bias", "multiplier", "shift", "zero", "low", "high")
-    dut = Requantizer()
+def _drive(dut, cases, ages, latency, expected):
+    """One case a cycle; each input `ages` cycles behind the first ones, `y` in `latency` cycles."""
 
     async def bench(ctx):
-        for cycle in range(len(cases) + 3):
-            if cycle < len(cases):
-                for name, value in zip(names[:4], cases[cycle], strict=False):
-                    ctx.set(getattr(dut, name), value)
-            if 2 <= cycle < len(cases) + 2:
-                for name, value in zip(names[4:], cases[cycle - 2][4:], strict=True):
-                    ctx.set(getattr(dut, name), value)
-            if cycle >= 3:
-                acc, bias, multiplier, shift, zero, low, high = case = cases[cycle - 3]
-                scaled = _half_up((acc + bias) * multiplier, shift)
-                assert fields(ctx.get(dut.y), 8, 1, signed=True) == [_clamp(scaled + zero, low, high)], case
-            if 1 <= cycle <= len(cases):
+        for cycle in range(len(cases) + latency):
+            for place, (name, age) in enumerate(ages.items()):
+                if 0 <= cycle - age < len(cases):
+                    ctx.set(getattr(dut, name), cases[cycle - age][place])
+            if cycle >= latency:
+                case = cases[cycle - latency]
+                assert fields(ctx.get(dut.y), 8, 1, signed=True) == [expected(*case)], case
+            if isinstance(dut, Requantizer) and 1 <= cycle <= len(cases):
                 acc, bias, *_ = cases[cycle - 1]
                 assert ctx.get(dut.total) == acc + bias & 2**32 - 1
-            if 2 <= cycle < len(cases) + 2:
-                acc, bias, multiplier, *_ = cases[cycle - 2]
-                assert ctx.get(dut.scaled) == (acc + bias) * multiplier & 2**32 - 1
             await ctx.tick()
 
     run(dut, bench)
+
+
+def test_requantizer_rounds_and_clamps():
+    def expected(acc, bias, multiplier, shift, zero, low, high):
+        return _clamp(_half_up((acc + bias) * multiplier, shift) + zero, low, high)
+
+    ages = dict(acc=0, bias=0, multiplier=0, shift=0, zero=4, low=4, high=4)
+    _drive(Requantizer(), list(_requantizations()), ages, 5, expected)
 
 
 def test_residual_lane_adds_with_one_rounding():
@@ -108,34 +107,14 @@ def test_residual_lane_adds_with_one_rounding():
         for own in range(-128, 128):
             cases.append((own, 0, 0, 0, 0, 1 << shift - 1, 0, shift, -128, 127))
             cases.append((0, own, 0, 0, 0, 0, 1 << shift - 1, shift, -128, 127))
-    dut = ResidualLane()
 
-    async def bench(ctx):
-        for cycle in range(len(cases) + 2):
-            if cycle < len(cases):
-                _, other, _, other_zero, _, _, m, *_ = cases[cycle]
-                for name, value in (("other", other), ("other_zero", other_zero), ("other_multiplier", m)):
-                    ctx.set(getattr(dut, name), value)
-            if 1 <= cycle <= len(cases):
-                own, _, own_zero, _, zero, m, _, shift, low, high = cases[cycle - 1]
-                for name, value in (
-                    ("own", own),
-                    ("own_zero", own_zero),
-                    ("own_multiplier", m),
-                    ("zero", zero),
-                    ("shift", shift),
-                    ("low", low),
-                    ("high", high),
-                ):
-                    ctx.set(getattr(dut, name), value)
-            if cycle >= 2:
-                own, other, own_zero, other_zero, zero, m, other_m, shift, low, high = case = cases[cycle - 2]
-                total = (own - own_zero) * m + (other - other_zero) * other_m
-                expected = _clamp(_half_up(total, shift) + zero, low, high)
-                assert fields(ctx.get(dut.y), 8, 1, signed=True) == [expected], case
-            await ctx.tick()
+    def expected(own, other, own_zero, other_zero, zero, m, other_m, shift, low, high):
+        total = (own - own_zero) * m + (other - other_zero) * other_m
+        return _clamp(_half_up(total, shift) + zero, low, high)
 
-    run(dut, bench)
+    ages = dict(own=0, other=0, own_zero=0, other_zero=0, zero=4)
+    ages |= dict(own_multiplier=1, other_multiplier=1, shift=3, low=4, high=4)
+    _drive(ResidualLane(), cases, ages, 5, expected)
 
 
 def test_pass_operand_accumulates_or_compares():
@@ -144,19 +123,18 @@ def test_pass_operand_accumulates_or_compares():
 
     async def bench(ctx):
         for _ in range(1500):
-            corners = [LOW // 2, -129, -128, -1, 0, 127, 128, HIGH // 2]
-            total = int(rng.choice([*corners, *rng.integers(-300, 300, 4)]))
             value, zero = (int(v) for v in rng.choice([-128, -1, 0, 1, 127, *rng.integers(-128, 128, 3)], 2))
             inside, first, largest = (int(v) for v in rng.integers(0, 2, 3))
-            for name, number in (
-                ("total", total),
-                ("value", value),
-                ("zero", zero),
-                ("inside", inside),
-                ("first", first),
-                ("largest", largest),
-            ):
+            corners = [-128, -1, 0, 127, *rng.integers(-128, 128, 4)]
+            corners += [] if largest else [LOW // 2, -129, 128, HIGH // 2, *rng.integers(-300, 300, 4)]
+            total = int(rng.choice(corners))
+            names = ("value", "zero", "inside", "first", "largest")
+            for name, number in zip(names, (value, zero, inside, first, largest), strict=True):
                 ctx.set(getattr(dut, name), number)
+            await ctx.tick()
+            for name in names:  # nothing is read later
+                ctx.set(getattr(dut, name), int(rng.integers(0, 2)))
+            ctx.set(dut.total, total)
             if largest:
                 before = -128 if first else total
                 expected = max(before, value) if inside else before

@@ -134,9 +134,9 @@ VALUES = {
         lambda m: f"{m[1]}{int(m[2], 16) ^ 1:x};",
     ),
     "accumulate, one bit of a sum": ("prf", r"\$signed\(sums\[18:0\]\)", "$signed(sums[18:0] ^ 19'h01000)"),
-    "rounding": ("requantizer", r"\$signed\(2'h1\)", "$signed(2'h0)"),
+    "rounding": ("requantizer", r"\{ 1'h0, shifted\[0\] \}", "2'h0"),
     "sign of a zero point": ("residual_lane", r"(\$signed\(other\)) - (\$signed\(other_zero\))", r"\1 + \2"),
-    "padding": ("vector_walk", r"\$signed\(line\) < ", "$signed(line) <= "),
+    "padding": ("vector_walk", r"\$signed\(place_y\) < ", "$signed(place_y) <= "),
     "place of a row": ("row_entries", r"assign (\S+) = pixel \+ (_\w+);", r"assign \1 = pixel + \2 + 32'd8;"),
 }
 """Module, pattern and replacement."""

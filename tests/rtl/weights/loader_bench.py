@@ -214,6 +214,7 @@ def events_of(acc, jobs, late, delays, holds):
         events.starts.append(start)
         events.arrivals.append(arrival)
         x, bits = -1, 0
+        stages = 2 if acc.format in ("vq", "mvq", "ssvq") else 1  # behind a codebook memory, or not
         for row in job.rows:
             bits += row.width
             visible = start + -(-bits // acc.weight_port_bits)
@@ -221,8 +222,8 @@ def events_of(acc, jobs, late, delays, holds):
             events.again |= set(range(x - row.cycles + 1, x))
             if not job.codebook:
                 address = bank * (acc.wrf_depth // 2) + row.entry
-                events.rows.append((x + 1, address, row.h, row.weights))
-        before = x + 1
+                events.rows.append((x + stages, address, row.h, row.weights))
+        before = x + stages
         events.job_written.add(before)
         arrival = start + 1
         if not job.codebook:

@@ -16,14 +16,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
     form = ('unit = "{}"\num2 = {{ {} }}\nflip_flops = {{ {} }}\nvalid = [{}, {}]\n' + SOURCED).format
     energy = "".join(
         f"[energy.{name}]\nvalue = {value}\n{SOURCED}"
-        for name, value in (
-            ("mac", 2.0),
-            ("wrf", 0.5),
-            ("arf", 0.25),
-            ("prf", 1.5),
-            ("crf", 0.125),
-            ("rom", 3.0),
-        )
+        for name, value in (("mac", 2.0), ("wrf", 0.5), ("arf", 0.25), ("prf", 1.5), ("rom", 3.0))
     )
     text = "\n".join(
         (
@@ -44,7 +37,6 @@ def write(tmp_path: Path) -> Callable[..., str]:
             "[area.loader.dense]\n" + form("column", "16 = 2e5, 64 = 5e5", "16 = 20, 64 = 50", 16, 64),
             "[area.loader.mvq-sparse]",
             form("column", "16 = 2e5, 64 = 5e5", "16 = 2, 64 = 5", 16, 64),
-            "[area.crf]\ncell_um2 = 500.0\nport_um2 = 100.0\nbytes = [128, 8192]\nports = [1, 8]\n" + SOURCED,
             "[area.rom]\num2 = { 512 = 25600, 4096 = 204800 }\n" + SOURCED,
             "[area.storer]\n" + form("column", "16 = 2e6", "16 = 100", 16, 64),
             "[area.control]\n" + form("accelerator", "1 = 1e6", "1 = 10", 1, 1),

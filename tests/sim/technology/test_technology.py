@@ -13,7 +13,6 @@ from sim.errors import InputError
 from sim.results import LayerCounts
 from sim.systolic.results import CAUSES, MEMORIES
 from sim.technology import dram, memory
-from sim.technology.synthesized import Synthesized
 from tests.sim.technology.cases import SOURCED
 
 
@@ -43,7 +42,7 @@ def test_energy_by_hand(write: Callable[..., str]) -> None:
         "arf": 0.25,
         "wrf": 0.5,
         "prf": 1.5,
-        "crf": 0.125,
+        "crf": (68.897 + 80.016) / 2 / 8,
         "rom": 3.0,
         "mac": 2.0,
     }
@@ -74,7 +73,7 @@ def test_area_by_hand(write: Callable[..., str]) -> None:
     assert area["array"] == pytest.approx(0.5 + 3.5 * (1024 - 256) / (4096 - 256))
     assert (area["arf"], area["prf"], area["storer"]) == pytest.approx((0.6, 1.4, 4.0))
     assert area["loader"] == pytest.approx(0.2 + 0.3 / 3)
-    assert area["crf"] == pytest.approx(8192 * (500 + 2 * 100) * 1e-6)
+    assert area["crf"] == pytest.approx(2 * 2 * 0.1501024)  # a copy for each codeword of a row, in two macros
     assert area["l2"] == pytest.approx(128 * 0.4916336)
     assert found.area_mm2["arf"].label == "fit"
     assert found.area_mm2["control"].label == "measured"
@@ -136,17 +135,17 @@ def test_the_mapping_takes_own_energies_where_all_are_known(write: Callable[...,
 def test_a_price_by_size(write: Callable[..., str]) -> None:
     path = write(
         (
-            f"[energy.crf]\nvalue = 0.125\n{SOURCED}",
-            f'[energy.crf]\nby = "codebook_entries"\nat = {{ 16 = 1.0, 256 = 4.0 }}\n{SOURCED}',
+            f"[energy.arf]\nvalue = 0.25\n{SOURCED}",
+            f'[energy.arf]\nby = "arf_depth"\nat = {{ 16 = 1.0, 256 = 4.0 }}\n{SOURCED}',
         )
     )
-    for entries, value, label in ((16, 1.0, "measured"), (64, 2.0, "fit"), (256, 4.0, "measured")):
-        figure = priced(path, "ews-cms-16", codebook_entries=entries).energy_sources["crf"]
+    for depth, value, label in ((16, 1.0, "measured"), (64, 2.0, "fit"), (256, 4.0, "measured")):
+        figure = priced(path, "ews-cms-16", arf_depth=depth).energy_sources["arf"]
         assert figure.value == pytest.approx(value)
         assert figure.label == label
-    beyond = priced(path, "ews-cms-16", codebook_entries=512)
-    assert beyond.unknown_energy == ("crf",)
-    assert "16 to 256, not 512" in beyond.energy_sources["crf"].source
+    beyond = priced(path, "ews-cms-16", arf_depth=512)
+    assert beyond.unknown_energy == ("arf",)
+    assert "16 to 256, not 512" in beyond.energy_sources["arf"].source
 
 
 def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
@@ -161,8 +160,6 @@ def test_areas_off_what_was_measured(write: Callable[..., str]) -> None:
     assert "256 to 4096 PEs, not 64" in priced(path, "ews-8").area_mm2["array"].source
     assert priced(path, "ews-8").total_mm2 is None
     assert "mvq was not synthesized" in priced(path, "ews-cm-16").area_mm2["loader"].source
-    big = priced(path, "ews-cms-64", codebook_entries=1024).area_mm2["crf"]
-    assert "128 to 8192 bytes, not 16384" in big.source
 
 
 def test_lines_between_three_sizes(write: Callable[..., str]) -> None:
@@ -208,20 +205,25 @@ def test_energy_of_a_rom_is_a_band(write: Callable[..., str]) -> None:
 
 
 def test_a_gated_clock_by_hand(write: Callable[..., str]) -> None:
+    gates = "gated_um2 = { 256 = 5.0 }\nsinks = { 256 = 100 }"
     path = write(
         (f"value = 0.01\n{SOURCED}", f"value = 2.0\n{SOURCED}"),
-        ("256 = 1, 4096 = 2", "256 = 30000, 4096 = 30001"),
+        ("{ 256 = 1, 4096 = 2 }", f"{{ 256 = 30000, 4096 = 30001 }}\n{gates}"),
     )
     machine = accelerator.load("ews-cms-16", {"technology": path})
     found = technology.load(machine.technology)
-    assert isinstance(found, Synthesized)
-    # Flip-flops: 30000 + 400 + 800 + 2 + 100 + 10 + 65536 of the codebook. Of them in register files:
-    # 64 PEs x 16 words x 12 bits, 16 x 32 x 8, 16 x 16 x 32, 512 x 16 x 8.
-    others = 30000 + 400 + 800 + 2 + 100 + 10 + 65536 - 64 * 16 * 12 - 4096 - 8192 - 65536
-    accesses = {"wrf": 1100, "mac": 1000, "prf": 50, "arf": 7, "crf": 16}
-    figure = found.gated_clock(machine, accesses, 10)
-    assert figure.value == pytest.approx(2.0 * (others * 10 + 100 * 12 + 50 * 32 + 7 * 8 + 16 * 8))
-    assert figure.label in ("derived", "fit", "assumed")
+    # Without gates of their own: ARF 400, PRF 800, loader 2, storer 100, control 10.
+    assert found.per_cycle(machine)["clock"].value == pytest.approx(2.0 * (100 + 1312))
+    accesses = {"wrf": 1100, "mac": 1000, "prf": 50, "arf": 7}
+    # Behind gates of the array: all but 64 PEs x 16 words x 12 bits have a pulse with a token.
+    array = 5 * (30000 - 100 - 64 * 16 * 12)
+    figure = found.clock_pulses(machine, accesses, 5, 10)
+    assert figure.value == pytest.approx(2.0 * (array + 100 * 12 + 50 * 32 + 7 * 8))
+    assert figure.label == "assumed"
+    without = accelerator.load("ews-cms-16", {"technology": path, "clock_gating": False})
+    assert found.clock_pulses(without, accesses, 5, 10).value == 0
+    assert found.per_cycle(without)["clock"].value == pytest.approx(2.0 * (30000 + 1312))
+    assert found.areas(machine)["array"].value == pytest.approx(5e-6)
 
 
 def test_dram_by_type() -> None:

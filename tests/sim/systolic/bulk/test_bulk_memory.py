@@ -47,7 +47,14 @@ READ = {
     "dram": "hbm3",
 }
 """A field that decides, and another value of it."""
-UNREAD = {"name": "other", "address_bits": 40, "clock_hz": 200e6, "rom_banks": 3, "rom_ports": 4}
+UNREAD = {
+    "name": "other",
+    "address_bits": 40,
+    "clock_gating": False,
+    "clock_hz": 200e6,
+    "rom_banks": 3,
+    "rom_ports": 4,
+}
 """Fields of no influence here: without a clocked technology or a type of DRAM, without a ROM."""
 TOGETHER = {"sparse_tile", "tile_columns", "codeword_length", "group", "kind", "psum_store_bits"}
 """Fields with one legal value here, or that only change with others."""

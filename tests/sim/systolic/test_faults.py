@@ -71,7 +71,7 @@ def _equal(folder: Path, name: str, text: str, fault: str) -> bool:
         (
             "loader_step.py",
             "if look_up.last:\n        core.loader[0].full_at",
-            "if True:\n        core.loader[0].full_at",
+            "if look_up.entry == 0:\n        core.loader[0].full_at",
         ),
         ("values.py", "kx * p.dilation_x) * channels", "(kx + 1) % p.kernel_x * p.dilation_x) * channels"),
         ("values.py", "stored[(first + pixel + n) * extent.pitch", "stored[(first + pixel) * extent.pitch"),

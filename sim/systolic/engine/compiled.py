@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -72,17 +73,16 @@ class _Parts(CompilerBase):  # type: ignore[misc]
         return [passes]
 
 
-step = njit(
-    forceinline=True,
-    error_model="numpy",
-    _nrt=False,
-    no_cpython_wrapper=True,
-    no_cfunc_wrapper=True,
-    pipeline_class=_Parts,
+_part = partial(
+    njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_Parts
 )
+step = _part(forceinline=True, _nrt=False)
 """Part of a cycle. It counts no references to the arrays of a run, which outlive it: with two atomic additions
 for each array and call, simulations took 7 times as long. So a step allocates nothing, and copies rows by loops.
 LLVM inlines it: inlined by Numba (`inline="always"`), these steps ran forever. Python cannot call it."""
+
+part = _part(forceinline=False, _nrt=True)
+"""A function with arrays of its own that only steps call: not inlined, and nothing Python could call."""
 
 whole = kept(forceinline=False, error_model="numpy", _nrt=True)
 """A function with arrays of its own. Numba hands the flags of a caller on to what it compiles for it, so that

@@ -12,7 +12,7 @@ from sim.formats import encoding
 from sim.systolic.engine import kernel, storer
 from sim.systolic.engine.counters import COUNTERS, named
 from sim.systolic.engine.parameters import parameters
-from sim.systolic.engine.state import HANDOVER, Layer, Maps, Trace
+from sim.systolic.engine.state import HANDOVER, Layer, Maps, Trace, reset
 from sim.systolic.program import Program
 from sim.systolic.results import Handover
 
@@ -82,12 +82,12 @@ def run_program(
     if registers and not trace:
         kernel.run_registers(numbers, layer, left, maps, acc, gated, counts)
     else:
-        kernel.run_core(numbers, layer, left[0], maps, acc, gated, Trace(rows, cycles), counts[0])
+        core = reset(numbers, layer, maps, acc, gated, Trace(rows, cycles))
+        array = kernel.array_of(numbers, layer) if registers else None
+        kernel.run_core(numbers, core, array, left[0], counts[0])
     counters = named(counts[0]) | {"gated": int(gated[0])}
-    channels_last = acc.reshape(batch, shape.out_h, shape.out_w, shape.outputs)
-    return LayerRun(
-        np.moveaxis(channels_last, -1, 1), gated, counters, Handover(*left[0].item()), rows, cycles
-    )
+    psums = acc.reshape(batch, shape.out_h, shape.out_w, shape.outputs).transpose(0, 3, 1, 2)
+    return LayerRun(psums, gated, counters, Handover(*left[0].item()), rows, cycles)
 
 
 def _maps(token_ifmap: np.ndarray) -> Maps:
@@ -103,14 +103,18 @@ def _maps(token_ifmap: np.ndarray) -> Maps:
 def _layer(program: Program, eights: int) -> Layer:
     acc, masked = program.schedule.accelerator, program.schedule.stream.masks
     masks = _masks(acc.keep, acc.group) if masked else np.zeros((1, 8), np.int8)
+    chunks = program.chunks
+    psums = np.where(chunks["last"], 1, chunks["pixels"].astype(np.int64) * chunks["A"])
     return Layer(
-        chunks=program.chunks.view(np.recarray),
+        chunks=chunks.view(np.recarray),
         visits=program.visits.view(np.recarray),
         words=_flat(program.beats),
         codebook=_flat(program.codebook),
         masks=masks,
         mask_eights=masks.view(np.uint64) if eights else np.zeros((1, 1), np.uint64),
         rom=program.rom,
+        prf_words=int(chunks["A"].max()),
+        stored_words=int(psums.max()),
     )
 
 

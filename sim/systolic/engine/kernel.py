@@ -8,9 +8,10 @@ when it issues (`engine.values`), and units play alone while none waits for anot
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from sim.kept import kept
+from sim.systolic.engine import registers
 from sim.systolic.engine.compiled import SOURCES, step
 from sim.systolic.engine.counters import Cause
 from sim.systolic.engine.loader_step import load
@@ -22,32 +23,33 @@ from sim.systolic.engine.token import clock_array, end_tokens, issue
 from sim.systolic.engine.values import compute
 
 
+def array_of(p, layer):
+    """The registers of the array. Python runs it, or Numba."""
+    return registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, layer.prf_words, p.operand_stages)
+
+
 @kept(error_model="numpy")
-def run_core(p, layer, found, maps, acc, gated, trace, counters, sources=SOURCES):
+def run_core(p, core, array, found, counters, sources=SOURCES):
     """Runs one layer on the ifmaps of a batch, which share every cycle; at register level on one.
 
     Args:
         p: Parameters.
-        layer: Layer.
+        core: Core after `state.reset`.
+        array: Registers; None at value level, for which Numba leaves out what clocks them.
         found: HANDOVER that the layer finds; receives the one that it leaves.
-        maps: Maps.
-        acc: int32 [images, OH * OW * K], receives the finished psums.
-        gated: int64 [images], receives the multiplications that a zero operand gates.
-        trace: Trace, receives every emitted row of the first image while there is room.
         counters: COUNTERS.
         sources: to be left out; see `compiled.SOURCES`.
     """
-    core = reset(p, layer, maps, acc, gated, trace)
     sequencer = core.sequencer[0]
-    alone = not p.registers and not p.pool and len(trace.cycles) == 0
+    alone = array is None and not p.pool and len(core.trace.cycles) == 0
     t = take_over(p, core, found)
     while True:
         end = meeting(t, p, core) if alone else t
         meets = end <= t
         if meets:
             end = t + 1
-            if p.registers:
-                clock_array(t, core)
+            if array is not None:
+                clock_array(t, core, array)
             end_slot(t, core)
             if p.memory:
                 bring_tiles(t, p, core)
@@ -56,7 +58,7 @@ def run_core(p, layer, found, maps, acc, gated, trace, counters, sources=SOURCES
         if meets:
             cause = np.int64(Cause.DRAIN)
             if sequencer.drained == NEVER:
-                cause = _sequence(t, p, core, rom_serves, counters)
+                cause = _sequence(t, p, core, array, rom_serves, counters)
             if t >= 0:
                 counters.spent[cause] += 1
             if t == sequencer.drained:
@@ -69,7 +71,7 @@ def run_core(p, layer, found, maps, acc, gated, trace, counters, sources=SOURCES
 
 
 @step
-def _sequence(t, p, core, rom_serves, counters):
+def _sequence(t, p, core, array, rom_serves, counters):
     """A cycle of the sequencer: at most a slot begins and a token issues; returns what it goes to."""
     sequencer, chunks = core.sequencer[0], core.layer.chunks
     if not sequencer.in_slot:
@@ -80,10 +82,10 @@ def _sequence(t, p, core, rom_serves, counters):
     cause = stall_of_slot(t, p, core)
     if sequencer.elapsed < sequencer.tokens:
         cause = np.int64(Cause.COMPUTE)
-        issue(p, core, counters)
+        issue(p, core, array, counters)
         if sequencer.elapsed == sequencer.tokens - 1:
             end_tokens(t, p, core)
-        if not p.registers and (
+        if array is None and (
             len(core.trace.cycles) > 0
             or sequencer.issued == sequencer.tokens * chunks[sequencer.chunk].pixels
         ):
@@ -92,10 +94,15 @@ def _sequence(t, p, core, rom_serves, counters):
     return cause
 
 
+_reset = njit(reset, error_model="numpy")
+_array_of = njit(array_of, error_model="numpy")
+
+
 @kept(parallel=True, error_model="numpy")
 def run_registers(p, layer, found, maps, acc, gated, counters, sources=SOURCES):
     """`run_core` at register level on each image of a batch: HANDOVER [images], COUNTERS [images]."""
     nothing = Trace(np.zeros((0, 1), np.int32), np.zeros(0, np.int64))
     for n in prange(len(acc)):
         one = Maps(maps.ifmap[n : n + 1], maps.flat)
-        run_core(p, layer, found[n], one, acc[n : n + 1], gated[n : n + 1], nothing, counters[n])
+        core = _reset(p, layer, one, acc[n : n + 1], gated[n : n + 1], nothing)
+        run_core(p, core, _array_of(p, layer), found[n], counters[n])

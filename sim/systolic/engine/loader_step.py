@@ -12,7 +12,7 @@ from sim.systolic.engine.values import compute
 
 @step
 def load(t, end, p, core, counters):
-    """Cycles of the loader from t up to `end`, or to the end of a job, for which others wait.
+    """Cycles of the loader from t up to `end`, or to the end of a job or a full bank, for which others wait.
 
     Returns:
         the first cycle not taken, and whether in the last one the ROM served a row once more.
@@ -24,12 +24,13 @@ def load(t, end, p, core, counters):
             if begin > t:
                 t = min(begin, end)
                 continue
-        job = loader.job
+        job, bank = loader.job, loader.job & p.banks - 1
+        full_at = loader.full_at[bank]
         _receive(t, p, core, counters)
         again = _load_rows(t, p, core, counters)
         loader.visible = loader.sent * p.port
         t += 1
-        if loader.job != job:
+        if loader.job != job or loader.full_at[bank] != full_at:
             break
     return t, again
 

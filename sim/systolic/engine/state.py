@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from sim.systolic.engine import registers
 from sim.systolic.engine.compiled import step
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.results import Handover
@@ -84,6 +82,7 @@ class Layer(NamedTuple):
         masks: int8 [codes, M], -1 where a mask keeps an element, else 0.
         mask_eights: the same in words of 64 bits, if `eights`.
         rom: int8 [k, d], contents of the codebook ROM.
+        prf_words, stored_words: of L psums each that the chunks need in the PRF and in the psum memory.
     """
 
     chunks: np.ndarray
@@ -93,6 +92,8 @@ class Layer(NamedTuple):
     masks: np.ndarray
     mask_eights: np.ndarray
     rom: np.ndarray
+    prf_words: int
+    stored_words: int
 
 
 class Maps(NamedTuple):
@@ -126,7 +127,6 @@ class Core(NamedTuple):
         wrf_eights, crf_eights: the same memory as uint64 [.., L / 8] and [.., d / 8], if `eights`.
         bank_load: int64 [banks of the codebook ROM], of the row at hand.
         prf, stored: int32 [images, words, L].
-        array: the registers of the array.
         entries: ENTRY [depth], of the chunk at hand.
     """
 
@@ -152,19 +152,12 @@ class Core(NamedTuple):
     bank_load: np.ndarray
     prf: np.ndarray
     stored: np.ndarray
-    array: registers.Registers
     entries: np.ndarray
 
 
-@njit(error_model="numpy")
 def reset(p, layer, maps, acc, gated, trace):
-    """The state before the first cycle, weights and ifmap far away."""
+    """The state before the first cycle, weights and ifmap far away. Python runs it, or Numba."""
     chunks, visits = layer.chunks, layer.visits
-    prf_words = stored = 1
-    for n in range(len(chunks)):
-        prf_words = max(prf_words, chunks[n].A)
-        if not chunks[n].last:
-            stored = max(stored, chunks[n].pixels * chunks[n].A)
     crf = layer.rom if p.mode == Mode.ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
     wrf = np.zeros((p.wrf_depth, p.rows, p.columns), np.int8)
     wrf_eights, crf_eights = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1), np.uint64)
@@ -191,9 +184,8 @@ def reset(p, layer, maps, acc, gated, trace):
         wrf_eights=wrf_eights,
         crf_eights=crf_eights,
         bank_load=np.zeros(p.rom_banks, np.int64),
-        prf=np.zeros((len(maps.ifmap), prf_words, p.columns), np.int32),
-        stored=np.zeros((len(maps.ifmap), stored, p.columns), np.int32),
-        array=registers.reset(p.rows, p.columns, p.tile_rows, p.tile_columns, prf_words, p.operand_stages),
+        prf=np.zeros((len(maps.ifmap), layer.prf_words, p.columns), np.int32),
+        stored=np.zeros((len(maps.ifmap), layer.stored_words, p.columns), np.int32),
         entries=np.zeros(p.wrf_depth, ENTRY),
     )
 

@@ -44,14 +44,14 @@ class Token(NamedTuple):
 
 
 @step
-def issue(p, core, counters):
-    """The slot's next token. At value level it waits for `values.compute`."""
+def issue(p, core, array, counters):
+    """The slot's next token. At value level, without an array, it waits for `values.compute`."""
     sequencer = core.sequencer[0]
     sequencer.issued += 1
-    if p.registers:
+    if array is not None:
         token = _token(p, core, sequencer.pixel, sequencer.elapsed)
         vector = core.ifmap[0, token.y, token.x]
-        _issue_to_registers(core, token, vector)
+        _issue_to_registers(array, token, vector)
         _count(p, core, token, counters)
         core.gated[0] += _gated(p, core, token, vector)
         sequencer.computed = sequencer.issued
@@ -102,9 +102,9 @@ def _token(p, core, pixel, e):
 
 
 @step
-def _issue_to_registers(core, token, vector):
+def _issue_to_registers(array, token, vector):
     registers.issue(
-        core.array,
+        array,
         token.word,
         token.s,
         token.first,
@@ -121,11 +121,11 @@ def _issue_to_registers(core, token, vector):
 
 
 @step
-def clock_array(t, core):
+def clock_array(t, core, array):
     """One cycle of the array's registers, before the loader writes; an emitted row is visible in t + 1."""
-    slot = registers.clock(core.array, core.wrf, core.stored[0])
+    slot = registers.clock(array, core.wrf, core.stored[0])
     if slot >= 0:
-        tag, row = core.array.tags[slot], core.array.row
+        tag, row = array.tags[slot], array.row
         if tag[registers.Tag.FINAL]:
             for c in range(tag[registers.Tag.COLUMNS]):
                 core.finished[0, tag[registers.Tag.PLACE] + c] = row[c]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from sim.kept import kept
-from sim.systolic.engine.compiled import SOURCES, step, whole
+from sim.systolic.engine.compiled import SOURCES, part, step, whole
 from sim.systolic.engine.decoding import multipliers
 from sim.systolic.engine.pairs import HEIGHTS, LANES, WIDEST, tile1, tile2, tile4
 from sim.systolic.engine.sequencer_step import count_fetches, vectors_inside
@@ -81,8 +81,8 @@ class Extent(NamedTuple):
     pixel: int
 
 
-@whole
-def compute(t, p, core, counters, sources=SOURCES):
+@part
+def compute(t, p, core, counters):
     """Computes and counts the tokens that have issued and wait."""
     sequencer = core.sequencer[0]
     tokens = sequencer.tokens
@@ -98,7 +98,7 @@ def compute(t, p, core, counters, sources=SOURCES):
             sequencer.computed += 1
 
 
-@njit(forceinline=True, error_model="numpy", _nrt=True)
+@part
 def _compute_pixels(p, core, counters, first, end):
     """All tokens of some pixels, of all images."""
     sequencer = core.sequencer[0]

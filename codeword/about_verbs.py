@@ -36,9 +36,8 @@ def presets(
     )
     rows = []
     for label, found in listed.items():
-        coded = found.format != "dense"
-        weights = found.format + (f" {found.keep}:{found.group}" if found.format == "mvq" else "")
-        code = (found.codeword_length, found.codebook_entries) if coded else ("", "")
+        weights = found.format + (f" {found.keep}:{found.group}" if found.weights.masks else "")
+        code = (found.codeword_length, found.codebook_entries) if found.coded else ("", "")
         tile = "sparse" if found.sparse_tile else "dense"
         rows.append(
             (label, found.dataflow, weights, tile, found.l1_bytes, found.l2_bytes, found.wrf_depth, *code)

@@ -101,7 +101,8 @@ def test_the_decoder_shows_pruned_codewords():
     sample, found = run("row_decoder")
     index, codes = (array[:, LANE].astype(int)[: len(found)] for array in sample.records)
     table = [mask for mask in range(1 << 16) if mask.bit_count() == 4]
-    for shown, i, code in zip(found, index, codes, strict=True):
+    # The codebook shows a codeword a cycle after the look-up, the register behind it one later; `run` shows one.
+    for shown, i, code in zip(found[1:], index, codes, strict=False):
         kept = [table[code] >> n & 1 for n in range(16)]
         assert fields(shown["values"], 8, 16, True) == (sample.codebook[i % 16] * kept).tolist()
 
@@ -150,8 +151,8 @@ def test_the_requantizer_takes_the_layers_parameters():
                 y = ((scaled + (1 << int(q.shift[channel]) - 1)) >> int(q.shift[channel])) + q.zero_point
                 expected.append(min(max(y, q.low), q.high))
     shown = [fields(outputs["y"], 8, 1, True)[0] for outputs in found]
-    # Three registers: outputs come three cycles late; `run` shows one.
-    assert shown[2:] == expected[: len(shown) - 2]
+    # Five stages: outputs come five cycles late; `run` shows one.
+    assert shown[4:] == expected[: len(shown) - 4]
     assert len(set(expected)) > 3
 
 

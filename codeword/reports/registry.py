@@ -150,7 +150,7 @@ REPORTS = {
             _OUT / "mvq_reproduction.json",
             (Stage(TEXT, "a minute"),),
             others=(
-                Stage("sensitivity", "six minutes: each variant of the machine anew"),
+                Stage("sensitivity", "three minutes: each variant of the machine anew"),
                 Stage("search", "a minute: prints the energies that fit best"),
                 Stage("synthesized_areas", "seconds: area ratios on the cell libraries"),
             ),

@@ -16,6 +16,7 @@ from codeword.reports.mvq_hardware.published import Rows, cells, spread
 from codeword.reports.mvq_hardware.reasons import reasons
 from codeword.reports.registry import Task
 from sim.files import write_whole
+from sim.machine import machine
 
 BASE = "the machine as it is"
 
@@ -26,7 +27,8 @@ def kept_beside(figures: Path) -> Path:
 
 
 def run(task: Task) -> None:
-    """Makes every variant of the machine anew."""
+    """Makes every variant of the machine anew, by compiled code: a minute and its compilation instead of eight."""
+    machine("systolic").prepare_many()
     found = everything(lambda line: print(line, file=sys.stderr, flush=True))
     write_whole(kept_beside(task.out), json.dumps(found, indent=1) + "\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,26 +83,36 @@ def compensate(
         except InputError as error:
             raise error.within(f"{name}: ") from None
     training = module.training
-    plain = copy.deepcopy(module.eval())
-    found: dict[str, Compensated] = {}
-    ran = list(chosen)
+    try:
+        return _block_by_block(module.eval(), given, chosen, _Task(rounding, solver, dtype))
+    finally:
+        module.train(training)
+
+
+class _Task(NamedTuple):
+    rounding: Rounding
+    solver: Solver
+    dtype: torch.dtype
+
+
+def _block_by_block(
+    module: nn.Module, batches: Sequence[Any], chosen: Mapping[str, nn.Linear | nn.Conv2d], task: _Task
+) -> dict[str, Compensated]:
+    """The layers in the order in which they run."""
+    plain, ran = copy.deepcopy(module), list(chosen)
     names = sorted(blocks(module, chosen), key=lambda block: min(map(ran.index, _inside_of(block, chosen))))
-    streams = _Streams(plain, module, given)
+    streams, found = _Streams(plain, module, batches), {}
     for block in steps(names, "compensating", len(names)):
         calls = streams.calls(block)
-        inside = {
-            name: layer for name, layer in chosen.items() if name == block or name.startswith(f"{block}.")
-        }
+        inside = _inside_of(block, chosen)
         for members in _sharing(plain.get_submodule(block), inside, block, calls.plain[0]):
-            statistics = _gather(streams, calls, block, members[0], dtype)
+            statistics = _gather(streams, calls, block, members[0], task.dtype)
             for name in members:
                 try:
-                    layer = chosen[name]
-                    found[name] = _rounded(layer, statistics, rounding, solver)
-                    layer.weight.copy_(found[name].weight())
+                    found[name] = _rounded(chosen[name], statistics, task.rounding, task.solver)
+                    chosen[name].weight.copy_(found[name].weight())
                 except InputError as error:
                     raise error.within(f"{name}: ") from None
-    module.train(training)
     return found
 
 

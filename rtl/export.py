@@ -18,6 +18,7 @@ from sim.errors import InputError
 
 WAIVERS = (
     ("PROCASSINIT", "a register's initial value is its reset value"),
+    ("LATCH", "a clock gate is a latch and an AND"),
     ("WIDTHEXPAND", "narrower operands extend by the rules of Verilog"),
     ("WIDTHTRUNC", "`!` of a vector asks whether it is zero"),
     ("UNUSEDSIGNAL", "instances leave outputs open; sums drop the carry where they wrap"),

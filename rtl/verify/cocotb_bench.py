@@ -116,6 +116,8 @@ class Bench:
 
     async def release(self) -> None:
         """Ends the reset; from then on the events of the accelerator are watched."""
+        if hasattr(self.dut, "scan_enable"):  # of a machine with clock gates
+            self.dut.scan_enable.value = 0
         await ClockCycles(self.dut.clk, 4)
         self.dut.rst.value = 0
         await ClockCycles(self.dut.clk, 2)

@@ -35,7 +35,8 @@ def library(path: Path) -> Library:
 
 @cache
 def accelerator(name: str, **overrides: object) -> Accelerator:
-    return load(name, overrides)
+    """With enables where a chip has clock gates: the mini library has none. `evidence.formal.gates` proves both equal."""
+    return load(name, {"clock_gating": False} | overrides)
 
 
 @cache

@@ -36,7 +36,7 @@ def test_a_bad_library_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "none.lib" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("loader", "outside"), [("vq", "sram_codebook"), ("rom", "sram_rom_bank")])
+@pytest.mark.parametrize(("loader", "outside"), [("vq", "sram_16x32_single"), ("rom", "sram_rom_bank")])
 def test_the_codebook_stays_outside_its_loader(loader: str, outside: str) -> None:
     found = areas.synthesis(f"loader.{loader}", 4, library(MINI))
     boxes = [part for part in found.components if part.black_box]
@@ -60,7 +60,7 @@ def test_ratios_by_hand() -> None:
         )
         for array, loader in (("ews", "dense"), ("ews-sparse", "mvq-sparse"))
     )
-    crf = 8192 * (area.crf.cell_um2 + area.crf.port_um2)
+    crf = 2 * 150_102.4  # two macros RM_IHPSG13_1P_512x64_c2_bm_bist of the IHP PDK
     assert found["sg13g2", "ews-cms", 16]["ratio"] == pytest.approx((cms + crf) / ews, abs=1e-4)
     assert found["sg13g2", "ews", 64]["ratio"] == 1
     assert printed("ews-cms", 64) == pytest.approx(2.129 / 4.236)

@@ -10,7 +10,8 @@ from rtl.block import module_name
 _PORT = re.compile(r"^\s*(?:input|output)\s+(?:wire\s+|reg\s+)?(?:signed\s+)?(\[[^\]]+\])?\s*(\w+);", re.M)
 _HEADER = re.compile(r"^module\s+\w+\s*\(([^)]*)\)", re.M)
 _CONSTANT = re.compile(r"^\s*assign (\w+) = \d+'h[0-9a-f]+;", re.M)
-_CLOCKED = {"clk", "rst"}
+_CLOCKED = {"clk", "rst", "scan_enable"}
+"""No run moves the last one, which is of the chip's test."""
 _AFTER_RESET = 8
 """Time in the shell of `rtl.verify.shells`, in the unit of the bench, whose files stand before these."""
 
@@ -19,7 +20,7 @@ LINE = "changed"
 
 
 def ports(texts: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """File, range and name of every port but clock, reset and constants; its place is its number."""
+    """File, range and name of every port but clock, reset, scan and constants; its place is its number."""
     found = []
     for file, text in texts.items():
         # Functions in a module have inputs too.

@@ -35,7 +35,7 @@ def library(path: Path) -> Library:
 
 @cache
 def accelerator(name: str, **overrides: object) -> Accelerator:
-    """With enables where a chip has clock gates: the mini library has none. `evidence.formal.gates` proves both equal."""
+    """With enables: the mini library has no clock gates, and evidence/formal/gates.py proves both equal."""
     return load(name, {"clock_gating": False} | overrides)
 
 

@@ -50,7 +50,7 @@ def test_ratios_by_hand() -> None:
     area = technology.load("sg13g2").area  # type: ignore[attr-defined]
     ews, cms = (
         sum(
-            part.um2[n]
+            part.gated_um2[n]
             for part, n in (
                 (area.array[array], 256),
                 (area.arf, 16),

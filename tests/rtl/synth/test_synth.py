@@ -241,7 +241,7 @@ def test_an_opensta_that_fails_gives_way_to_abc(tmp_path, monkeypatch):
     order = []
     ask, run = timing.problem, kinds.map_kind
     monkeypatch.setattr(timing, "problem", lambda *given: order.append("ask") or ask(*given))
-    monkeypatch.setattr(kinds, "map_kind", lambda *given: order.append("map") or run(*given))
+    monkeypatch.setattr(kinds, "map_kind", lambda *given, **how: order.append("map") or run(*given, **how))
     found(old)
     assert order == ["ask", "map", "map"]
 
@@ -261,6 +261,15 @@ def _command(*arguments):
     return CliRunner().invoke(cli.application(words), words)
 
 
+UNGATED = ("--set", "clock_gating=false")
+"""The mini library has no clock gates."""
+
+
+def test_a_library_without_clock_gates_is_named():
+    done = _command("-a", "ews-cms-8", "--liberty", str(MINI), "--component", "positions")
+    assert "clock_gating = false" in str(done.exception)
+
+
 def test_command(tmp_path):
     done = _command(
         "-a",
@@ -271,6 +280,7 @@ def test_command(tmp_path):
         "positions",
         "--set",
         "prf_depth=2",
+        *UNGATED,
         "-o",
         str(tmp_path / "out"),
         "--json",
@@ -281,9 +291,8 @@ def test_command(tmp_path):
     assert [c["kind"] for c in fields["components"]] == ["positions", "lzc"]
     netlist = (tmp_path / "out" / "mini.v").read_text()
     assert "module codeword_lzc(" in netlist
-    readable = _command(
-        "-a", "ews-cms-8", "--liberty", str(MINI), "--liberty", str(MINI), "--component", "positions"
-    )
+    twice = ("--liberty", str(MINI), "--liberty", str(MINI))
+    readable = _command("-a", "ews-cms-8", *twice, "--component", "positions", *UNGATED)
     assert readable.exit_code == 0
     assert readable.stdout.count("mini") == 4
     assert "Libraries" in readable.stdout

@@ -51,7 +51,7 @@ def test_where_l2_holds_everything():
 
 def test_a_network_without_an_addition_says_nothing_of_residuals():
     """One convolution: `residual_lane` does nothing, and the result says so."""
-    found = verify_random(preset(NAME), 3, "icarus")
+    found = verify_random(preset(NAME), 13, "icarus")
     assert found.equal
     assert len(found.layers) == 1
     assert "residual_lane" in found.idle

@@ -17,7 +17,7 @@ from algos.compensation.solve import Solution, Solver, solve
 from algos.compensation.statistics import Statistics
 from algos.flow import order
 from algos.methods.blocks import blocks, first_tensor
-from algos.methods.plan import Patterns, fits
+from algos.methods.plan import Patterns, fits, several
 from sim.errors import InputError, nearest
 from sim.steps import steps
 
@@ -125,7 +125,7 @@ def _chosen(
 ) -> dict[str, nn.Linear | nn.Conv2d]:
     """Layers to round, in the order in which they run."""
     ran = order(module, example, KINDS)
-    for pattern in [*_several(include or ()), *_several(exclude)]:
+    for pattern in [*several(include or ()), *several(exclude)]:
         if not any(fits(name, pattern) for name in ran):
             raise InputError("layers", pattern, "fits no layer that runs", nearest(pattern, ran))
     ends = () if include is not None else (ran[0], ran[-1])
@@ -140,10 +140,6 @@ def _chosen(
     if not found:
         raise InputError("layers", len(ran), "none is left to round", "choose others with include")
     return found
-
-
-def _several(patterns: Patterns) -> Sequence[str]:
-    return (patterns,) if isinstance(patterns, str) else patterns
 
 
 @dataclass

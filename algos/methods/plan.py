@@ -123,7 +123,7 @@ class Choice:
 
 def fits(name: str, patterns: Patterns) -> bool:
     """Whether one of the patterns is the name's."""
-    return any(fnmatchcase(name, one) for one in _several(patterns))
+    return any(fnmatchcase(name, one) for one in several(patterns))
 
 
 def plan(
@@ -140,7 +140,7 @@ def plan(
         InputError: a pattern that fits no layer, no layer left, or one that is compressed already.
     """
     found = {name: part for name, part in module.named_modules() if isinstance(part, KINDS)}
-    for pattern in (*_several(choice.include or ()), *_several(choice.exclude), *(choice.layers or {})):
+    for pattern in (*several(choice.include or ()), *several(choice.exclude), *(choice.layers or {})):
         if not any(fnmatchcase(name, pattern) for name in found):
             raise InputError(
                 "layers", pattern, "fits no convolution or linear layer", nearest(pattern, found)
@@ -188,7 +188,8 @@ def _stored(targets: Mapping[str, Target], config: Any, storage: Storage) -> dic
     }
 
 
-def _several(patterns: Patterns) -> Iterable[str]:
+def several(patterns: Patterns) -> Iterable[str]:
+    """The patterns, be they one or many."""
     return (patterns,) if isinstance(patterns, str) else patterns
 
 

@@ -29,8 +29,8 @@ class Metric:
     of_design: bool = False
 
 
-def _joules(pj: float | None) -> float | None:
-    return None if pj is None else pj * 1e-12
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 METRICS = {
@@ -38,8 +38,8 @@ METRICS = {
     for metric in (
         Metric("cycles", "", lambda found: found.cost.cycles),
         Metric("time", "s", lambda found: found.cost.time_s),
-        Metric("energy", "J", lambda found: _joules(found.cost.total_pj)),
-        Metric("energy_without_dram", "J", lambda found: _joules(found.cost.total_without_dram_pj)),
+        Metric("energy", "J", lambda found: _times(found.cost.total_pj, 1e-12)),
+        Metric("energy_without_dram", "J", lambda found: _times(found.cost.total_without_dram_pj, 1e-12)),
         Metric("edp", "Js", lambda found: _times(found.cost.total_pj, found.cost.time_s * 1e-12)),
         Metric("area", "mm2", lambda found: found.cost.total_mm2, of_design=True),
         Metric("utilization", "", lambda found: found.cost.utilization, larger=True),
@@ -53,10 +53,6 @@ METRICS = {
 """By name. `accuracy`, in percent, is known of a network and not counted: the space gives it."""
 
 ACCURACY = Metric("accuracy", "%", lambda _: None, larger=True)
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 def metric(field: str, name: str) -> Metric:

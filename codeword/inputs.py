@@ -37,6 +37,10 @@ EXTRAS = {
     "polars": "sweep",
     "optuna": "sweep",
     "distributed": "dask",
+    "diffusers": "models",
+    "transformers": "models",
+    "gguf": "models",
+    "cv2": "models",
 }
 """Packages that may be missing, and the extra that brings each."""
 

@@ -74,7 +74,7 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
                 "module",
                 name,
                 f"torch.export cannot record it: {line}",
-                "make its control flow independent of the data",
+                "make its control flow independent of the data, and its results tensors (use_cache=False)",
             ) from error
     leaves = {path for path, part in module.named_modules() if not any(True for _ in part.children())}
     graph = _Reader(program, known, leaves).graph(name)

@@ -14,6 +14,7 @@ from algos.frontend.operators.pooling import Adaptive, Figure, Ranking, Reductio
 from algos.frontend.operators.products import (
     AddedProduct,
     Convolution,
+    ExpertProduct,
     GroupedProduct,
     Linear,
     MatrixProduct,
@@ -30,6 +31,7 @@ OPERATORS: dict[str, Operator] = {
         MatrixProduct(),
         AddedProduct(),
         GroupedProduct(),
+        ExpertProduct(),
         Transposed(),
         Attention(),
         Arithmetic(),

@@ -167,13 +167,20 @@ class GroupedProduct(Operator):
     fix = "give each expert a linear layer of its own"
 
     def steps(self, call: Call) -> list[Step]:
-        left, right = call["self"], call["mat2"]
+        left, right = call.tensors[:2]
         (tokens, inner), (experts, _, columns) = left.extent[-2:], right.extent[-3:]
         parts = experts if tokens % experts == 0 else 1
         each = Tensor(left.name, (parts, tokens // parts, inner), left.constant)
         return [
             product(call.name, each, Tensor(right.name, (parts, inner, columns), right.constant), call.out)
         ]
+
+
+class ExpertProduct(GroupedProduct):
+    """What `transformers` runs in its place, where torch has none for the type of the weights."""
+
+    namespace = "transformers"
+    names = ("grouped_mm_fallback",)
 
 
 class AddedProduct(Operator):

@@ -250,3 +250,24 @@ def test_products_and_passes_by_hand(
     assert sum(shape.macs for shape in shapes) == macs
     found = [(s.kind, s.operations) for s in shapes if isinstance(s, PassShape)]
     assert sorted(found) == sorted(passes)
+
+
+def test_a_token_meets_the_matrix_of_one_expert() -> None:
+    """Mixtral's experts as `transformers` has them: two of four a token, and another operator where it records."""
+    mixtral = pytest.importorskip("transformers.models.mixtral")
+    tokens, width, hidden, chosen, vocabulary = 6, 32, 64, 2, 50
+    config = mixtral.MixtralConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=hidden,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        num_experts_per_tok=chosen,
+        use_cache=False,
+    )
+    model = mixtral.MixtralModel(config).requires_grad_(False)
+    shapes = import_module(model, [torch.zeros(1, tokens, dtype=torch.long)])
+    experts = [shape for shape in shapes if "grouped_mm" in shape.name]
+    assert sum(shape.macs for shape in experts) == tokens * chosen * 3 * width * hidden

@@ -168,6 +168,12 @@ REPORTS = {
             (Stage("measure", "minutes"),),
         ),
         Report(
+            "search",
+            "NSGA-II, TPE and random search beside a space of 5,184 designs that was tried whole",
+            _OUT / "search.json",
+            (Stage("measure", "ten minutes; goes on where it was"), _SECONDS),
+        ),
+        Report(
             "imports",
             "what the importers take of torchvision, timm, transformers, onnx and others",
             Path("docs") / "imports.json",

@@ -215,6 +215,7 @@ def compile(
     objective: str = "edp",
     l2_holds_all: bool = False,
     base: int = 0,
+    soc: bool = False,
     settings: Sequence[str] = (),
     force: bool = False,
 ) -> Written:
@@ -228,6 +229,7 @@ def compile(
         objective: of the mapping: edp, energy or cycles.
         l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
         base: address of the memory image in the system, a multiple of 4096.
+        soc: a system with a RISC-V processor and its firmware too, for simulation; takes a base such as 0x80000000.
         force: replace files of the directory that were edited since the last time; files of others stay.
 
     Raises:
@@ -249,6 +251,7 @@ def compile(
             objective=objective,
             l2_holds_all=l2_holds_all,
             base=base,
+            soc=soc,
             force=force,
         )
 

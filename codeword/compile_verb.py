@@ -29,6 +29,9 @@ def compile_(
     base: Annotated[
         str, typer.Option(help="address of the memory image in the system, a multiple of 4096; 0x... too")
     ] = "0",
+    soc: Annotated[
+        bool, typer.Option("--soc", help="a RISC-V system with its firmware too; takes --base 0x80000000")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="replace files that were edited since the last time")
     ] = False,
@@ -46,6 +49,7 @@ def compile_(
         objective=objective,
         l2_holds_all=l2_holds_all,
         base=address("--base", base),
+        soc=soc,
         force=force,
     )
     fields = document("compile", {"directory": str(directory)} | asdict(written))

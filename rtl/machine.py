@@ -51,6 +51,7 @@ class Hardware(ABC):
         objective: str = "edp",
         l2_holds_all: bool = False,
         base: int = 0,
+        soc: bool = False,
         force: bool = False,
     ) -> Written:
         """Writes the memory image with an input, registers, layout, expected output and a test bench.
@@ -59,6 +60,7 @@ class Hardware(ABC):
             image: int8 [1, C, H, W].
             l2_holds_all: no packet waits for DRAM.
             base: address of the memory image in the system.
+            soc: a system with a processor and its firmware too.
             force: replace files of the directory that were edited since the last time.
 
         Raises:

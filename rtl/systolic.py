@@ -32,6 +32,7 @@ class Systolic(Hardware):
         objective: str = "edp",
         l2_holds_all: bool = False,
         base: int = 0,
+        soc: bool = False,
         force: bool = False,
     ) -> images.Written:
         return images.write(
@@ -42,6 +43,7 @@ class Systolic(Hardware):
             objective=objective,
             l2_holds_all=l2_holds_all,
             base=base,
+            soc=soc,
             force=force,
         )
 

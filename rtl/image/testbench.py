@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from rtl.bus.register_map import IDENTITY, register_map
-from rtl.compiler import Image
+from rtl.compiler import Image, Map
 from rtl.control.counters import COUNTERS
-from rtl.packets import ANNOUNCE
-from rtl.verify.bench import clocks, ports
-from rtl.verify.memory import MODULES
+from rtl.image import system
 from rtl.verilog import TOP
-from sim.technology import off_chip
 
 NAME = "testbench"
 FILES = {
@@ -33,58 +30,14 @@ _TEXT = """\
 `timescale 1ns/1ns
 
 module testbench;
-  localparam WORDS = {words};            // of 64 bits: the memory image
-  localparam [39:0] BASE = 40'h{base:x};  // where it lies
+{system}
   localparam REGISTERS = {registers};
   localparam OUTPUT = {output};           // first word of the output
   localparam OUTPUT_WORDS = {output_words};
   localparam PITCH = {pitch};             // words of a pixel of the output
   localparam [63:0] LAST = 64'h{last:x};  // bytes of a pixel's last word that hold channels
-  localparam TRANSFERS = {transfers};     // that DRAM makes on the way to L2
-  localparam LATENCY = {latency};         // of L2: from an address to its first beat
   localparam LIMIT = {limit};             // cycles
   localparam CYCLES = {cycles};           // of the cycle engine
-
-  reg clk, rst;
-  always #1 clk = ~clk;
-
-  // The accelerator.
-{wires}
-  {top} dut ({connections});
-
-  // Memory of 64-bit words behind its AXI ports. Addresses count from BASE.
-  reg [63:0] memory [0:WORDS-1];
-  reg [31:0] now;
-  wire write, misplaced;
-  wire [31:0] commands_at, weights_at, maps_at, write_at;
-  wire [63:0] write_data;
-  wire [7:0] write_strobe;
-  wire [39:0] commands_from = m_axi_commands_araddr - BASE;
-  wire [39:0] weights_from = m_axi_weights_araddr - BASE;
-  wire [39:0] maps_from = m_axi_maps_araddr - BASE;
-  wire [39:0] maps_to = m_axi_maps_awaddr - BASE;
-{slaves}
-  assign m_axi_commands_rdata = memory[commands_at[31:3]];
-  assign m_axi_maps_rdata = memory[maps_at[31:3]];
-  assign m_axi_weights_rdata = {{{weight_words}}};
-  assign m_axi_commands_rresp = 0;
-  assign m_axi_maps_rresp = 0;
-  assign m_axi_weights_rresp = 0;
-
-  // DRAM, which fills L2: it announces what packets with `wait` need. Where L2 holds everything it does nothing.
-  reg restart;
-  bench_dram #(.LATENCY({dram_latency}), .ANNOUNCE({announce})) dram (
-    .clk(clk), .rst(rst), .now(now), .restart(restart), .first(16'd0), .last(TRANSFERS[15:0]),
-    .begin_layer(begin_layer), .job_written(job_written), .tile_there(tile_there),
-    .weights_there(weights_there), .maps_there(maps_there));
-
-  integer byte_;
-  always @(posedge clk) begin
-    now <= rst ? 0 : now + 1;
-    if (write)
-      for (byte_ = 0; byte_ < 8; byte_ = byte_ + 1)
-        if (write_strobe[byte_]) memory[write_at[31:3]][8*byte_ +: 8] <= write_data[8*byte_ +: 8];
-  end
 
   // Software: accesses of AXI4-Lite, driven at falling edges and sampled at rising ones.
   reg [11:0] awaddr, araddr;
@@ -208,69 +161,28 @@ def sources(image: Image, base: int, registers: int, transfers: int, cycles: int
         transfers: of DRAM.
         cycles: of the engine, for the whole network.
     """
-    acc = image.accelerator
-    offset = {register.name: register.offset for register in register_map(acc, COUNTERS)}
+    offset = {register.name: register.offset for register in register_map(image.accelerator, COUNTERS)}
     output = image.maps[image.layers[-1].tensor]
-    used = (output.shape[0] * (4 if output.wide else 1) - 1) % 8 + 1
-    signals = ports(acc)
-    words = len(image.memory)
-    shift = (acc.weight_port_bits // 8).bit_length() - 1
     text = _TEXT.format(
         top=TOP,
-        words=words,
         base=base,
+        system=system.text(image, base, transfers),
         registers=registers,
         output=output.address // 8,
         output_words=output.words,
         pitch=output.pitch,
-        last=(1 << 8 * used) - 1,
-        transfers=transfers,
-        latency=acc.l2_latency,
+        last=(1 << 8 * used_bytes(output)) - 1,
         limit=4 * cycles + 100_000,
         cycles=cycles,
-        wires="".join(f"  wire [{width - 1}:0] {name};\n" for name, width in signals.items()),
-        connections=", ".join([*clocks(acc, "rst"), *(f".{name}({name})" for name in signals)]),
-        slaves=_slaves(shift),
-        weight_words=", ".join(
-            f"memory[{{weights_at[31:{shift}], {shift - 3}'d{lane}}}]"
-            if shift > 3
-            else "memory[weights_at[31:3]]"
-            for lane in reversed(range(acc.weight_port_bits // 64))
-        ),
-        dram_latency=off_chip(acc).latency,
-        announce=ANNOUNCE,
         identity=IDENTITY,
         **{name: offset[name] for name in ("id", "control", "status")},
         cycles_lo=offset["count_cycles_lo"],
         cycles_hi=offset["count_cycles_hi"],
         **{f"{what}_file": name for what, name in FILES.items()},
     )
-    return {f"{NAME}.v": text, "axi_memory.v": "\n".join(MODULES.values())}
+    return {f"{NAME}.v": text, system.MODULES_FILE: system.modules()}
 
 
-_READ = ("arlen", "arid", "arvalid", "arready", "rlast", "rid", "rvalid", "rready")
-_WRITE = (
-    *("awlen", "awid", "awvalid", "awready", "wdata", "wstrb", "wlast", "wvalid", "wready"),
-    *("bresp", "bid", "bvalid", "bready"),
-)
-_SHARED = ".clk(clk), .rst(rst), .now(now), .stalls(1'b0), .seed(32'd0)"
-
-
-def _slaves(weight_shift: int) -> str:
-    """The memory's side of every AXI channel."""
-    lines = []
-    for master, shift in (("commands", 3), ("weights", weight_shift), ("maps", 3)):
-        lines.append(
-            f"  bench_read #(.LATENCY(LATENCY), .SHIFT({shift})) {master}_reads ({_SHARED},\n"
-            f"    .later(32'd0), .araddr({master}_from[31:0]), .address({master}_at),\n    "
-            + ", ".join(f".{name}(m_axi_{master}_{name})" for name in _READ)
-            + ");\n"
-        )
-    lines.append(
-        f"  bench_write #(.LATENCY(LATENCY)) maps_writes ({_SHARED},\n"
-        "    .faulty(1'b0), .fault(32'd0), .awaddr(maps_to[31:0]), .write(write), .address(write_at),\n"
-        "    .data(write_data), .strobe(write_strobe), .misplaced(misplaced),\n    "
-        + ", ".join(f".{name}(m_axi_maps_{name})" for name in _WRITE)
-        + ");\n"
-    )
-    return "".join(lines)
+def used_bytes(output: Map) -> int:
+    """Of a pixel's last word, those that hold channels."""
+    return (output.shape[0] * (4 if output.wide else 1) - 1) % 8 + 1

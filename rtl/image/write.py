@@ -12,6 +12,7 @@ import numpy as np
 from rtl import owned
 from rtl.compiler import Image, Map, compile
 from rtl.compiler.memory import PAGE_BYTES
+from rtl.image import soc as systems
 from rtl.image import testbench
 from rtl.verify.dram import transfers
 from rtl.verify.run import START_WITH_INTERRUPT, offsets, programming
@@ -53,6 +54,7 @@ def write(
     objective: str = "edp",
     l2_holds_all: bool = False,
     base: int = 0,
+    soc: bool = False,
     force: bool = False,
 ) -> Written:
     """Compiles a network and writes its memory, registers, layout and expected output, and a test bench.
@@ -61,6 +63,7 @@ def write(
         image: int8 [1, C, H, W], which lies in the memory, and whose output is expected.
         l2_holds_all: no packet waits for DRAM.
         base: address of the image's first byte in the system, a multiple of 4096.
+        soc: write a system with a processor and its firmware too.
         force: replace files that were edited since the last time.
 
     Raises:
@@ -72,12 +75,16 @@ def write(
         network, accelerator, image[:1], compare=False, objective=objective, l2_holds_all=l2_holds_all
     )
     contents = files(compiled, expected, image[0], base)
+    if soc:
+        output = expected.tensors[compiled.layers[-1].tensor][0]
+        moved = len(transfers(compiled))
+        contents |= systems.sources(compiled, base, moved, _cycles(expected), output)
     machine = accelerator.model_dump(mode="json")
     owned.write(directory, contents, machine=machine, force=force, manifest=MANIFEST)
     return Written(
         tuple(contents),
         8 * len(compiled.memory),
-        sum(layer.total_cycles for layer in expected.layers),
+        _cycles(expected),
         compiled.layers[-1].tensor,
         compiled.warnings,
     )
@@ -98,7 +105,7 @@ def files(image: Image, expected: Simulation, inputs: np.ndarray, base: int) -> 
     at = offsets(image)
     writes = programming(image, base)
     moved = transfers(image)
-    cycles = sum(layer.total_cycles for layer in expected.layers)
+    cycles = _cycles(expected)
     registers = {
         "write": [{"register": name, "offset": at[name], "value": value} for name, value in writes.items()],
         "start": {"register": "control", "offset": at["control"], "value": START_WITH_INTERRUPT},
@@ -150,9 +157,13 @@ def _layout(image: Image, expected: Simulation, base: int) -> dict[str, Any]:
         ],
         "output": {"tensor": tensor, "expected": testbench.FILES["expected"]}
         | _map(image.maps[tensor], base),
-        "cycles": sum(layer.total_cycles for layer in expected.layers),
+        "cycles": _cycles(expected),
         "warnings": list(image.warnings),
     }
+
+
+def _cycles(run: Simulation) -> int:
+    return sum(layer.total_cycles for layer in run.layers)
 
 
 def _map(one: Map, base: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.formats import encoding
-from sim.network import AqlmWeight, CodebookWeight, Conv, Weight, pad
+from sim.network import Conv, Weight, pad
 from sim.shapes import WORD, ConvShape, words
 from sim.systolic.packing import Layout, pack_chunks
 from sim.systolic.schedule import Schedule
@@ -306,11 +306,11 @@ def _lower(layer: Conv, schedule: Schedule, l2_holds_all: bool) -> Program:
     codebook = np.zeros((0, port // 64), np.uint64)
     rom = np.zeros((0, schedule.accelerator.codeword_length), np.int8)
     if schedule.stream.books:
-        assert isinstance(layer.weight, CodebookWeight | AqlmWeight)
+        codewords: np.ndarray = layer.weight.codebook  # type: ignore[union-attr]
         if schedule.stream.universal:
-            rom = layer.weight.codebook
+            rom = codewords
         else:
-            codebook = encoding.pack_bits(layer.weight.codebook, 8, port)
+            codebook = encoding.pack_bits(codewords, 8, port)
     folded = shape.channels != layer.weight.shape[1] * layer.groups
     top, left = shape.padding
     bottom, right = shape.padding if shape.padding_end is None else shape.padding_end

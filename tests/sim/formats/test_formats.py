@@ -90,7 +90,7 @@ def test_descriptions_that_say_loader_still_read(tmp_path, old):
 
 @pytest.mark.parametrize(
     ("name", "fix"),
-    [("mqv", "'mvq'"), ("masked", "use one of dense, mvq, rom"), (3, "format is: of the weights")],
+    [("mqv", "'mvq'"), ("masked", "use one of aqlm, dense, int2"), (3, "format is: of the weights")],
 )
 def test_unknown_formats_are_refused(name, fix):
     with pytest.raises(InputError, match=rf"format = {name!r}: .*{fix}"):

@@ -257,7 +257,7 @@ def dense_weight(layer: Conv) -> Tensor:
     """int64 [K, C/groups, Ky, Kx], decoded from what the layer has."""
     weight = layer.weight
     if isinstance(weight, ScaledWeight):
-        return _scaled(weight)
+        return _in_groups(weight)
     if isinstance(weight, AqlmWeight):
         indices = torch.from_numpy(weight.assignments.astype("int64")).unbind(-1)
         books = torch.from_numpy(weight.codebooks).long()
@@ -278,7 +278,7 @@ def dense_weight(layer: Conv) -> Tensor:
     return vectors.movedim(-1, 1).flatten(0, 1)
 
 
-def _scaled(weight: ScaledWeight) -> Tensor:
+def _in_groups(weight: ScaledWeight) -> Tensor:
     """Elements and the scales of their groups."""
     elements = torch.from_numpy(weight.elements).long()
     group = torch.arange(elements.shape[1]) // weight.group

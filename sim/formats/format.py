@@ -130,6 +130,14 @@ class Format(ABC):
         """Array rows of such a group; it divides H."""
         return 1
 
+    def rows_sent(self, machine: Machine, rows: Any) -> Any:
+        """Rows of the stream, those of scales among them, of whole WRF entries with `rows` channels together.
+
+        Args:
+            rows: int, or int64 [n]; only the last entry may have fewer channels than the array has rows.
+        """
+        return rows + self.scale_rows(machine) * -(-rows // self.scale_span(machine))
+
     @abstractmethod
     def unit_bits(self, codewords: Codewords, k: int) -> int:
         """Bits of a unit whose layer has k codewords."""

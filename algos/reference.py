@@ -261,7 +261,9 @@ def dense_weight(layer: Conv) -> Tensor:
     if isinstance(weight, AqlmWeight):
         indices = torch.from_numpy(weight.assignments.astype("int64")).unbind(-1)
         books = torch.from_numpy(weight.codebooks).long()
-        return sum(book[index] for book, index in zip(books, indices, strict=True)).movedim(-1, 1).flatten(0, 1)
+        return (
+            sum(book[index] for book, index in zip(books, indices, strict=True)).movedim(-1, 1).flatten(0, 1)
+        )
     if not isinstance(weight, CodebookWeight):
         return torch.from_numpy(weight.values).long()
     vectors = torch.from_numpy(weight.codebook).long()[torch.from_numpy(weight.assignments).long()]

@@ -97,9 +97,7 @@ class Product:
         assert scales is not None
         self._emit(to, to.name(name), tail, held, stored, scales * gain, offset, wide)
 
-    def _coded(
-        self, to: Lowering, rows: np.ndarray | slice
-    ) -> tuple[Weight, np.ndarray] | tuple[None, None]:
+    def _coded(self, to: Lowering, rows: np.ndarray | slice) -> tuple[Weight, np.ndarray] | tuple[None, None]:
         """The rows of a weight that is given in integers, with their scales."""
         part = to.graph.coded.get(self.weight.origin) if self.weight is not None else None
         if part is None:

@@ -99,7 +99,7 @@ class Format(ABC):
     def check(self, machine: Machine) -> None:
         """Raises InputError where a machine's fields cannot have the format."""
 
-    def check_weight(self, weight: Any, machine: Machine) -> None:
+    def check_weight(self, weight: Any, machine: Machine) -> None:  # noqa: B027  most formats have no more rules
         """Raises InputError where a machine of this format cannot run a weight of the same `pattern`."""
 
     def pattern(self, of: Pattern) -> str:

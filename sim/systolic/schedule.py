@@ -23,10 +23,10 @@ Source = Literal["l1", "l2", "dram"]
 def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
     """Kernel columns folded into channels, as many as the array's rows hold.
 
-    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
-    columns stay as kernel columns; each output column has its own G, so the stride along x is G.
-    A codebook has no record of zeros to fill up a last group: there the width divides the kernel.
-    Grouped, dilated and dynamic layers are not folded, nor those with group scales, other ones for each column.
+    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of columns stay as kernel
+    columns; each output column has its own G, so the stride along x is G. A codebook has no record of zeros to fill
+    up a last group: there the width divides the kernel. Grouped, dilated and dynamic layers are not folded, nor those
+    with group scales, which differ between kernel columns.
     """
     kx = shape.kernel[1]
     most = min(kx, max(1, accelerator.rows // shape.channels))

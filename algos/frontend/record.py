@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from algos.frontend.graph import Graph, Node, Value
-from algos.weights.codebook import CodedWeight, attached
+from algos.weights.codebook import IntegerWeight, in_integers
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
     return graph
 
 
-def plain(module: nn.Module) -> tuple[nn.Module, dict[str, CodedWeight]]:
-    """A copy whose weights are parameters, and the codebooks that they came from, by name."""
+def plain(module: nn.Module) -> tuple[nn.Module, dict[str, IntegerWeight]]:
+    """A copy whose weights are parameters, and what gave them in integers, by name."""
     coded = {
         f"{path}.weight" if path else "weight": part
         for path, layer in module.named_modules()
-        if (part := attached(layer)) is not None
+        if (part := in_integers(layer)) is not None
     }
     if not any(nn.utils.parametrize.is_parametrized(layer) for layer in module.modules()):
         return module, coded

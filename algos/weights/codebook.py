@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from algos.weights.grouping import ungroup
 from sim.formats.encoding import mask_rank
-from sim.network import CodebookWeight
+from sim.network import CodebookWeight, Weight
 
 LOW, HIGH = -128, 127  # q_b = 8 (MVQ eq. 5)
 
@@ -77,7 +77,19 @@ class Codebook(nn.Module):
         return steps.to(torch.int8).cpu().numpy()
 
 
-class CodedWeight(nn.Module, ABC):
+class IntegerWeight(nn.Module, ABC):
+    """A weight, put on a layer as a parametrization, whose integers an export takes as they are."""
+
+    @abstractmethod
+    def stored(self) -> Weight:
+        """The weight in integers."""
+
+    @abstractmethod
+    def scales(self) -> np.ndarray:
+        """float64 [K]: real values of the integer 1 in each output channel, added ones included."""
+
+
+class CodedWeight(IntegerWeight):
     """A weight, grouped output-channel-wise, that comes from a codebook; put on a layer by `attach`.
 
     Args:
@@ -114,7 +126,6 @@ class CodedWeight(nn.Module, ABC):
         return weight[: self.shape[0] - self.added] if self.added else weight
 
     def scales(self) -> np.ndarray:
-        """float64 [K]: real values of the integer 1 in each output channel, the added ones included."""
         return np.full(self.shape[0], float(self.codebook.scale.detach()))
 
     @property
@@ -193,8 +204,14 @@ def attach(layer: nn.Module, weight: CodedWeight) -> None:
 
 
 def attached(layer: nn.Module) -> CodedWeight | None:
-    """What a layer takes its weight from, None for a dense layer."""
+    """The codebook that a layer takes its weight from, None without one."""
+    part = in_integers(layer)
+    return part if isinstance(part, CodedWeight) else None
+
+
+def in_integers(layer: nn.Module) -> IntegerWeight | None:
+    """What gives a layer's weight in integers, None for a dense layer."""
     if not parametrize.is_parametrized(layer, "weight"):
         return None
     part = layer.parametrizations.weight[0]
-    return part if isinstance(part, CodedWeight) else None
+    return part if isinstance(part, IntegerWeight) else None

@@ -23,17 +23,18 @@ Source = Literal["l1", "l2", "dram"]
 def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
     """Kernel columns folded into channels, as many as the array's rows hold.
 
-    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
-    columns stay as kernel columns; each output column has its own G, so the stride along x is G.
-    A codebook has no record of zeros to fill up a last group: there the width divides the kernel.
-    Grouped, dilated and dynamic layers are not folded.
+    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of columns stay as kernel
+    columns; each output column has its own G, so the stride along x is G. A codebook has no record of zeros to fill
+    up a last group: there the width divides the kernel. Grouped, dilated and dynamic layers are not folded, nor those
+    with group scales, which differ between kernel columns.
     """
     kx = shape.kernel[1]
     most = min(kx, max(1, accelerator.rows // shape.channels))
     width = ceil(kx / ceil(kx / most))
-    if formats.stream(form).coded:
+    if (stream := formats.stream(form)).coded:
         width = max(f for f in range(1, most + 1) if kx % f == 0)
-    if width == 1 or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
+    scaled = stream.scale_rows(accelerator) > 0
+    if width == 1 or scaled or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
         return shape
     groups = ceil(kx / width)
     end = None if shape.padding_end is None else (shape.padding_end[0], 0)

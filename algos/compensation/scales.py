@@ -10,6 +10,9 @@ from torch import Tensor
 
 from sim.errors import InputError
 
+LEAST_BITS, MOST_BITS = 2, 8
+"""Of a code."""
+
 CLIPS = 80
 """Shares of the range that a search tries: 1, 0.99, ... 0.21 (GPTAQ's published code)."""
 
@@ -63,8 +66,8 @@ class Rounding:
     static: bool = False
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 8:
-            raise InputError("bits", self.bits, "codes have 2 to 8", "use 4")
+        if not LEAST_BITS <= self.bits <= MOST_BITS:
+            raise InputError("bits", self.bits, f"codes have {LEAST_BITS} to {MOST_BITS}", "use 4")
         if self.group is not None and self.group < 1:
             raise InputError("group", self.group, "not positive", "use 128, or leave it out for whole rows")
 

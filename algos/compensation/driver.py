@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +15,19 @@ from torch.nn import functional as F
 from algos.batches import calibration
 from algos.compensation.activations import Activations
 from algos.compensation.scales import Rounding
-from algos.compensation.solve import Solution, Solver, solve
+from algos.compensation.solve import Solution, Solver, nearest, solve
 from algos.compensation.statistics import Statistics
 from algos.compensation.streams import Streams
 from algos.flow import order
 from algos.methods.blocks import blocks
 from algos.methods.plan import Patterns, fits, several
-from sim.errors import InputError, nearest
+from sim.errors import InputError
+from sim.errors import nearest as closest
 from sim.steps import steps
 
 KINDS = (nn.Linear, nn.Conv2d)
 
-Layer = nn.Linear | nn.Conv2d
+Layer: TypeAlias = nn.Linear | nn.Conv2d
 
 _ROUNDING, _SOLVER = Rounding(), Solver()
 
@@ -52,7 +53,7 @@ def compensate(
     module: nn.Module,
     batches: Iterable[Any],
     rounding: Rounding = _ROUNDING,
-    solver: Solver = _SOLVER,
+    solver: Solver | None = _SOLVER,
     *,
     include: Patterns | None = None,
     exclude: Patterns = (),
@@ -66,6 +67,7 @@ def compensate(
 
     Args:
         batches: samples of what the module takes, or batches (inputs, target).
+        solver: None for the nearest level of each weight.
         include: patterns of the layers, as `fnmatch` reads them; None for all linear layers and convolutions but the
             first, the last and depth-wise ones.
         exclude: patterns of layers that stay.
@@ -82,46 +84,77 @@ def compensate(
     given = list(calibration(batches, module))
     with _evaluating(module):
         chosen = _chosen(module, given[0], include, exclude)
-        for name, layer in chosen.items():
-            with _of(name):
-                rounding.check(columns(layer))
-        return round_layers(module, given, chosen, Task(rounding, solver, activations, dtype))
+        return round_layers(module, given, chosen, Compensation(rounding, solver, activations, dtype))
 
 
-class Task(NamedTuple):
-    """How layers are rounded."""
+class Compensation(NamedTuple):
+    """How layers are rounded; without a solver each weight to its nearest level (RTN)."""
 
     rounding: Rounding
-    solver: Solver
+    solver: Solver | None
     activations: Activations | None = None
     dtype: torch.dtype = torch.float32
 
 
 @torch.no_grad()
 def round_layers(
-    module: nn.Module, batches: Sequence[Any], chosen: Mapping[str, Layer], task: Task
+    module: nn.Module, batches: Sequence[Any], chosen: Mapping[str, Layer], how: Compensation
 ) -> dict[str, Compensated]:
-    """`compensate` of these layers, which are in the order in which they run."""
+    """`compensate` of these layers, which are in the order in which they run; without a solver no batch is needed."""
+    for name, layer in chosen.items():
+        with _of(name):
+            how.rounding.check(_columns(layer))
     with _evaluating(module):
-        plain, ran = copy.deepcopy(module), list(chosen)
-        if task.activations is not None:
+        plain = copy.deepcopy(module)
+        if how.activations is not None:
             for layer in chosen.values():
-                task.activations.put_on(layer)
-        names = sorted(
-            blocks(module, chosen), key=lambda block: min(map(ran.index, _inside_of(block, chosen)))
-        )
-        streams, found = Streams(plain, module, batches), {}
-        for block in steps(names, "compensating", len(names)):
-            reads = streams.enter(block, _inside_of(block, chosen))
-            for members in reads.sharing(chosen):
-                first = members[0]
-                both = zip(streams.inputs(first), reads.inputs[first], strict=True)
-                statistics = _gathered(chosen[first], both, task.dtype)
-                for name in members:
-                    with _of(name):
-                        found[name] = _rounded(chosen[name], statistics, task)
-                    chosen[name].weight.copy_(found[name].weight())
-        return found
+                how.activations.put_on(layer)
+        if how.solver is None:
+            return dict(_nearest(chosen, how))
+        return dict(_in_streams(Streams(plain, module, batches), chosen, how))
+
+
+def _nearest(chosen: Mapping[str, Layer], how: Compensation) -> Iterator[tuple[str, Compensated]]:
+    """Each layer by itself."""
+    for name, layer in chosen.items():
+        yield name, _set(layer, (nearest(layer.weight.flatten(1), how.rounding),))
+
+
+def _in_streams(
+    streams: Streams, chosen: Mapping[str, Layer], how: Compensation
+) -> Iterator[tuple[str, Compensated]]:
+    """Each layer on what the rounded ones before it give."""
+    ran = list(chosen)
+    names = sorted(
+        blocks(streams.rounded, chosen), key=lambda block: min(map(ran.index, _inside_of(block, chosen)))
+    )
+    for block in steps(names, "compensating", len(names)):
+        reads = streams.enter(block, _inside_of(block, chosen))
+        for members in reads.sharing(chosen):
+            first = members[0]
+            both = zip(streams.inputs(first), reads.inputs[first], strict=True)
+            statistics = _gathered(chosen[first], both, how.dtype)
+            for name in members:
+                with _of(name):
+                    yield name, _solved(chosen[name], statistics, how)
+
+
+def _solved(layer: Layer, statistics: Sequence[Statistics], how: Compensation) -> Compensated:
+    assert how.solver is not None
+    parts = layer.weight.flatten(1).chunk(len(statistics))
+    return _set(
+        layer,
+        tuple(
+            solve(part, own, how.rounding, how.solver) for part, own in zip(parts, statistics, strict=True)
+        ),
+    )
+
+
+def _set(layer: Layer, groups: tuple[Solution, ...]) -> Compensated:
+    """Gives a layer its rounded weight."""
+    found = Compensated(groups, layer.weight.shape)
+    layer.weight.copy_(found.weight())
+    return found
 
 
 @contextmanager
@@ -158,7 +191,7 @@ def _chosen(module: nn.Module, example: Any, include: Patterns | None, exclude: 
     ran = order(module, example, KINDS)
     for pattern in [*several(include or ()), *several(exclude)]:
         if not any(fits(name, pattern) for name in ran):
-            raise InputError("layers", pattern, "fits no layer that runs", nearest(pattern, ran))
+            raise InputError("layers", pattern, "fits no layer that runs", closest(pattern, ran))
     ends = () if include is not None else (ran[0], ran[-1])
     found: dict[str, Layer] = {}
     for name in ran:
@@ -176,7 +209,7 @@ def _chosen(module: nn.Module, example: Any, include: Patterns | None, exclude: 
 def _gathered(layer: Layer, both: Iterable[tuple[Tensor, Tensor]], dtype: torch.dtype) -> list[Statistics]:
     """Statistics of each group of a layer, of its inputs in the rounded and in the float stream."""
     groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    found = [Statistics(columns(layer), dtype, layer.weight.device) for _ in range(groups)]
+    found = [Statistics(_columns(layer), dtype, layer.weight.device) for _ in range(groups)]
     for inputs in both:
         for statistics, rounded, plain in zip(found, *(_rows(layer, each) for each in inputs), strict=True):
             statistics.add(rounded, plain)
@@ -194,14 +227,6 @@ def _rows(layer: Layer, inputs: Tensor) -> Iterator[Tensor]:
     yield from windows.transpose(1, 2).chunk(layer.groups, 2)
 
 
-def columns(layer: Layer) -> int:
+def _columns(layer: Layer) -> int:
     """Inputs of an output."""
     return layer.weight[0].numel()
-
-
-def _rounded(layer: Layer, statistics: Sequence[Statistics], task: Task) -> Compensated:
-    parts = layer.weight.flatten(1).chunk(len(statistics))
-    found = tuple(
-        solve(part, own, task.rounding, task.solver) for part, own in zip(parts, statistics, strict=True)
-    )
-    return Compensated(found, layer.weight.shape)

@@ -91,20 +91,21 @@ class Product:
             stored = DenseWeight(values)
         elif (gain < 0).any():
             raise Missing(
-                "a norm behind its codebook has a negative gain",
-                "make gains positive before clustering: algos.norms.absorb_gain_signs",
+                "a norm behind its stored weight has a negative gain",
+                "make gains positive before compressing: algos.norms.absorb_gain_signs",
             )
         assert scales is not None
         self._emit(to, to.name(name), tail, held, stored, scales * gain, offset, wide)
 
-    def _coded(
-        self, to: Lowering, rows: np.ndarray | slice
-    ) -> tuple[CodebookWeight, np.ndarray] | tuple[None, None]:
-        """The rows of a weight that comes from a codebook, with their scales."""
-        part = to.graph.coded.get(self.weight.origin) if self.weight is not None else None
+    def _coded(self, to: Lowering, rows: np.ndarray | slice) -> tuple[Weight, np.ndarray] | tuple[None, None]:
+        """The rows of a weight that is stored in integers, with their scales."""
+        part = to.graph.stored.get(self.weight.origin) if self.weight is not None else None
         if part is None:
             return None, None
-        whole = part.stored()
+        whole, scales = part.stored(), part.scales()[rows]
+        if isinstance(whole, DenseWeight):
+            order = slice(None) if self._columns is None else self._columns
+            return DenseWeight(np.ascontiguousarray(whole.values[rows][:, order])), scales
         every = np.arange(whole.shape[0])[rows].reshape(-1)
         if (
             len(every) % whole.d
@@ -117,7 +118,7 @@ class Product:
                 f"does not divide outputs of {self.node.name} that are read apart",
                 "use a smaller d",
             )
-        return _cut(whole, every[:: whole.d] // whole.d, self._columns), part.scales()[rows]
+        return _cut(whole, every[:: whole.d] // whole.d, self._columns), scales
 
     def _read(self, to: Lowering, source: Value) -> Held:
         """The input, where the layer reads it."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algos.weights.codebook import CodedWeight
+from algos.weights.codebook import StoredWeight
 
 if TYPE_CHECKING:
     from algos.frontend.operator import Operator
@@ -120,14 +120,14 @@ class Graph:
 
     Attributes:
         outputs: what the module returns, tensors alone.
-        coded: weights that come from a codebook, by name of the parameter.
+        stored: weights that are integers already, by name of the parameter.
     """
 
     name: str
     inputs: list[Value]
     nodes: list[Node]
     outputs: list[Value]
-    coded: dict[str, CodedWeight] = field(default_factory=dict)
+    stored: dict[str, StoredWeight] = field(default_factory=dict)
 
     def run(self, arguments: Sequence[Tensor]) -> dict[Value, Tensor]:
         """Every value that is computed, in floats, for one call of the module."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from algos.frontend.graph import Graph, Node, Value
-from algos.weights.codebook import CodedWeight, attached
+from algos.weights.codebook import StoredWeight, attached
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
         InputError: torch.export cannot record it, or a size depends on the data.
     """
     name = type(module).__name__
-    module, coded = plain(module)
+    module, stored = plain(module)
     with evaluating(module), warnings.catch_warnings():  # torch's own, of its own calls
         warnings.simplefilter("ignore")
         try:
@@ -78,19 +78,19 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
             ) from error
     leaves = {path for path, part in module.named_modules() if not any(True for _ in part.children())}
     graph = _Reader(program, known, leaves).graph(name)
-    graph.coded = coded
+    graph.stored = stored
     return graph
 
 
-def plain(module: nn.Module) -> tuple[nn.Module, dict[str, CodedWeight]]:
-    """A copy whose weights are parameters, and the codebooks that they came from, by name."""
-    coded = {
+def plain(module: nn.Module) -> tuple[nn.Module, dict[str, StoredWeight]]:
+    """A copy whose weights are parameters, and the stored integers that they came from, by name."""
+    stored = {
         f"{path}.weight" if path else "weight": part
         for path, layer in module.named_modules()
         if (part := attached(layer)) is not None
     }
     if not any(nn.utils.parametrize.is_parametrized(layer) for layer in module.modules()):
-        return module, coded
+        return module, stored
     with torch.no_grad():
         module = copy.deepcopy(module)
         for layer in module.modules():
@@ -102,7 +102,7 @@ def plain(module: nn.Module) -> tuple[nn.Module, dict[str, CodedWeight]]:
             del layer.parametrizations
             for name, tensor in tensors.items():
                 layer.register_parameter(name, nn.Parameter(tensor, requires_grad=False))
-    return module, coded
+    return module, stored
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from algos.weights.grouping import ungroup
 from sim.formats.encoding import mask_rank
-from sim.network import CodebookWeight
+from sim.network import CodebookWeight, Weight
 
 LOW, HIGH = -128, 127  # q_b = 8 (MVQ eq. 5)
 
@@ -77,8 +77,31 @@ class Codebook(nn.Module):
         return steps.to(torch.int8).cpu().numpy()
 
 
-class CodedWeight(nn.Module, ABC):
-    """A weight, grouped output-channel-wise, that comes from a codebook; put on a layer by `attach`.
+class StoredWeight(nn.Module, ABC):
+    """What a layer takes its weight from when integers of some format are stored in its place; put on by `attach`."""
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Its parameters by what they are."""
+        return {}
+
+    def after_step(self, done: int, total: int | None) -> None:
+        """After update `done` of `total`, which is None where nobody knows: projects parameters."""
+
+    @abstractmethod
+    def forward(self, weight: Tensor) -> Tensor:
+        """The decoded weight; the layer's own is not looked at."""
+
+    @abstractmethod
+    def stored(self) -> Weight:
+        """The weight in integers."""
+
+    @abstractmethod
+    def scales(self) -> np.ndarray:
+        """float64 [K]: real values of the integer 1 in each output channel, the added ones included."""
+
+
+class CodedWeight(StoredWeight):
+    """A weight, grouped output-channel-wise, that comes from a codebook.
 
     Args:
         assignments: int64 [n].
@@ -92,19 +115,14 @@ class CodedWeight(nn.Module, ABC):
         self.register_buffer("assignments", assignments.clone())
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Its parameters by what they are."""
         return {"codebook": list(self.codebook.parameters())}
-
-    def after_step(self, done: int, total: int | None) -> None:
-        """After update `done` of `total`, which is None where nobody knows: projects parameters."""
 
     @abstractmethod
     def vectors(self) -> Tensor:
         """The decoded sub-vectors, float [n, d]."""
 
     @abstractmethod
-    def stored(self) -> CodebookWeight:
-        """The weight in integers."""
+    def stored(self) -> CodebookWeight: ...
 
     def forward(self, weight: Tensor) -> Tensor:
         return self.used(ungroup(self.vectors(), self.shape))
@@ -114,7 +132,6 @@ class CodedWeight(nn.Module, ABC):
         return weight[: self.shape[0] - self.added] if self.added else weight
 
     def scales(self) -> np.ndarray:
-        """float64 [K]: real values of the integer 1 in each output channel, the added ones included."""
         return np.full(self.shape[0], float(self.codebook.scale.detach()))
 
     @property
@@ -186,15 +203,15 @@ def tie(weights: Sequence[MaskedWeight]) -> None:
         weight.members = total
 
 
-def attach(layer: nn.Module, weight: CodedWeight) -> None:
-    """Makes the layer take its weight from a codebook; its own one is frozen and unused."""
+def attach(layer: nn.Module, weight: StoredWeight) -> None:
+    """Makes the layer take its weight from stored integers; its own one is frozen and unused."""
     parametrize.register_parametrization(layer, "weight", weight, unsafe=True)
     layer.parametrizations.weight.original.requires_grad_(False)
 
 
-def attached(layer: nn.Module) -> CodedWeight | None:
+def attached(layer: nn.Module) -> StoredWeight | None:
     """What a layer takes its weight from, None for a dense layer."""
     if not parametrize.is_parametrized(layer, "weight"):
         return None
     part = layer.parametrizations.weight[0]
-    return part if isinstance(part, CodedWeight) else None
+    return part if isinstance(part, StoredWeight) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -18,13 +19,16 @@ from algos.models.llama import Llama, Shape
 from algos.recipe import Recipe
 from algos.trainer import Trainer
 
+TEXTS = {"calibration": 128 * 1024, "held_out": 64 * 1024}
+"""Bytes that ship with the model: the first of those that it learned, and the first of those that it never saw."""
+
 FOLDER = Path(__file__).with_name("llama_moby")
 SHAPE = Shape()
 UPDATES = 100
 """Of an epoch, as the trainer counts: its checkpoint is written after each."""
 
 RECIPE = Recipe(
-    epochs=40,
+    epochs=16,
     rate=3e-3,
     optimizer="adamw",
     batch=8,
@@ -34,6 +38,21 @@ RECIPE = Recipe(
     schedule="cosine",
     clip=1.0,
 )
+
+
+def load_llama() -> Llama:
+    """The trained model, float32 from float16."""
+    model = Llama(SHAPE)
+    model.load_state_dict(
+        {key: value.float() for key, value in load_file(FOLDER / "llama.safetensors").items()}
+    )
+    return model.eval()
+
+
+def load_text() -> dict[str, Tensor]:
+    """The bytes of `TEXTS`, uint8."""
+    with np.load(FOLDER / "text.npz") as file:
+        return {name: torch.from_numpy(file[name]) for name in TEXTS}
 
 
 def loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -59,6 +78,8 @@ def build(source: Path, work: Path) -> None:
         ),
     ).run()
     FOLDER.mkdir(parents=True, exist_ok=True)
+    shipped = zip(TEXTS.items(), (learned, held_out), strict=True)
+    np.savez_compressed(FOLDER / "text.npz", **{name: part[:size].numpy() for (name, size), part in shipped})
     save_file(
         {key: value.half().contiguous() for key, value in model.state_dict().items()},
         FOLDER / "llama.safetensors",

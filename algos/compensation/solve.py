@@ -163,7 +163,7 @@ class _Work:
         self.order = torch.arange(self.width, device=scores.device)
         if solver.act_order:
             self.order = scores.argsort(descending=True, stable=True)
-        self.places: list[int] = self.order.tolist()
+        self.places: list[int] = self.order.to("cpu").tolist()
         moments, difference = (
             each[self.order][:, self.order] for each in (statistics.hessian, statistics.difference)
         )

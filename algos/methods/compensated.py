@@ -28,7 +28,7 @@ class RoundingConfig:
 
     bits: int = described("of a weight", 4)
     group: int | None = described("inputs that share a scale; by default all of an output", None)
-    symmetric: bool = described("levels around 0, without zero points", True)
+    zero_points: bool = described("levels of a range that need not lie around 0", False)
     clip_search: bool = described("the range of least error of power 2.4, not the largest weight's", True)
 
     d = 1
@@ -44,7 +44,7 @@ class RoundingConfig:
         return 2**self.bits
 
     def rounding(self) -> Rounding:
-        return Rounding(self.bits, self.symmetric, self.group, self.clip_search)
+        return Rounding(self.bits, not self.zero_points, self.group, self.clip_search)
 
     def solver(self) -> Solver | None:
         """None where each weight goes to its nearest level."""
@@ -63,7 +63,7 @@ class GptqConfig(RoundingConfig):
     block: int = described("inputs whose effect on later ones is gathered into one product", 128)
 
     def rounding(self) -> Rounding:
-        return Rounding(self.bits, self.symmetric, self.group, self.clip_search, self.static)
+        return Rounding(self.bits, not self.zero_points, self.group, self.clip_search, self.static)
 
     def solver(self) -> Solver:
         return Solver(damping=self.damping, act_order=self.act_order, block=self.block)
@@ -144,10 +144,7 @@ def storage(config: RoundingConfig, targets: Sequence[Target]) -> list[Bits]:
     """Of the layers."""
     return [
         scalar_bits(
-            target.subvectors,
-            config.bits,
-            config.group or target.layer.weight[0].numel(),
-            not config.symmetric,
+            target.subvectors, config.bits, config.group or target.layer.weight[0].numel(), config.zero_points
         )
         for target in targets
     ]

@@ -51,7 +51,7 @@ class ScalarWeight(StoredWeight):
             raise InputError("group", self.group, problem, "leave the group out for whole rows")
         if self.zero.any():
             problem = "zero points, and weights of a network of integers have none"
-            raise InputError("symmetric", False, problem, "use symmetric levels")
+            raise InputError("zero_points", True, problem, "use levels around 0")
         outputs, inputs, ky, kx = (*tuple(self.shape), 1, 1)[:4]
         return DenseWeight(self.codes.cpu().numpy().astype(np.int8).reshape(outputs, inputs, ky, kx))
 

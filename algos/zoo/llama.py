@@ -28,10 +28,10 @@ UPDATES = 100
 """Of an epoch, as the trainer counts: its checkpoint is written after each."""
 
 RECIPE = Recipe(
-    epochs=16,
+    epochs=20,
     rate=3e-3,
     optimizer="adamw",
-    batch=8,
+    batch=4,
     warm_up=0.05,
     decay=0.1,
     precision="float32",

@@ -164,6 +164,6 @@ def row(setting: Setting) -> dict[str, Any]:
         "quality": subject.quality(module),
         "cpu_seconds": seconds,
         "weights": weights,
-        "bits_per_weight": scalar_bits(weights, setting.bits, GROUP, not config.symmetric).per_weight,
+        "bits_per_weight": scalar_bits(weights, setting.bits, GROUP, config.zero_points).per_weight,
         "weight_error": changed / sum(float(before[name].square().sum()) for name in found),
     }

@@ -90,7 +90,7 @@ def test_what_does_not_fuse_is_refused_with_the_reason(part):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(InputError, match="rotation = 'steam': unknown.*stream"):
+    with pytest.raises(InputError, match=r"rotation = 'steam': unknown.*stream"):
         rotate(ours(), ["steam"])
     with pytest.raises(InputError, match="no decoder of the Llama family"):
         rotate(nn.Sequential(nn.Linear(4, 4)))

@@ -160,13 +160,14 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _recorded(module: nn.Module, block: str, batches: Iterable[Any]) -> list[Call]:
-    """What a block is called with; the module runs no further."""
+    """What a block is called with."""
     found: list[Call] = []
 
     def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found.append((args, kwargs))
 
-    handle = module.get_submodule(block).register_forward_pre_hook(keep, with_kwargs=True)
+    # First of all, since a block that is a layer itself may round its inputs, and does so again when it is called.
+    handle = module.get_submodule(block).register_forward_pre_hook(keep, prepend=True, with_kwargs=True)
     try:
         for batch in batches:
             applied(module, batch)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.compensation import Rounding, Solver, Statistics, compensate, solve
+from algos.models.llama import Llama, Shape
 from sim.errors import InputError
 
 
@@ -84,7 +85,34 @@ def plainly(module: nn.Module, batches: list[Tensor], names: list[str], rounding
     return levels
 
 
+LLAMA = Shape(vocabulary=16, dim=16, blocks=2, heads=4, kv_heads=2, hidden=24, context=8)
+
+
+def theirs() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=16,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    return transformers.LlamaForCausalLM(config)
+
+
+PROJECTIONS = [
+    f"model.layers.{n}.{part}_proj"
+    for n in range(2)
+    for part in (
+        *("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"),
+        *("mlp.gate", "mlp.up", "mlp.down"),
+    )
+]
+
 CASES = {
+    "llama": (lambda: Llama(LLAMA), lambda: torch.randint(16, (2, 8)), PROJECTIONS),
+    "transformers": (theirs, lambda: torch.randint(16, (2, 8)), PROJECTIONS),
     "tokens": (
         Tokens,
         lambda: torch.randn(4, 5, 6, dtype=torch.float64),
@@ -103,7 +131,7 @@ def test_each_layer_sees_what_the_rounded_ones_before_it_give(case, solver):
     batches = [draw() for _ in range(3)]
     other = copy.deepcopy(module)
     wanted = plainly(other, batches, names, Rounding(bits=3), solver)
-    found = compensate(module, batches, Rounding(bits=3), solver, dtype=torch.float64)
+    found = compensate(module, batches, Rounding(bits=3), solver, include=names, dtype=torch.float64)
     assert list(found) == names
     for name in names:
         codes = torch.cat([one.codes for one in found[name].groups])
@@ -139,3 +167,35 @@ def test_mistakes_are_named(options, named):
 def test_no_samples():
     with pytest.raises(InputError, match="batches"):
         compensate(Tokens(), [])
+
+
+def test_the_float_stream_runs_once():
+    """However many sets of layers a block has: what its last layer of the float module is called for."""
+    calls: list[int] = []
+
+    class Counted(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append(id(self))
+            return super().forward(x)
+
+    module, batches = Tokens(), [torch.randn(2, 5, 6) for _ in range(4)]
+    module.layers[1].out = Counted(8, 8)
+    compensate(module, batches, Rounding(bits=3))
+    of_float = [one for one in calls if one != id(module.layers[1].out)]
+    recorded, example = (
+        len(batches),
+        1,
+    )  # whole passes: what the first block reads, whether blocks are in a row
+    assert len(of_float) == recorded + example + len(batches)
+
+
+def test_a_cache_of_keys_does_not_grow_and_comes_back():
+    module = theirs()
+    compensate(module, [{"input_ids": torch.randint(16, (2, 8))}], Rounding(3), include=PROJECTIONS)
+    assert module.config.use_cache
+
+
+def test_a_calibration_of_few_tokens_is_refused_without_damping():
+    module = Llama(LLAMA)
+    with pytest.raises(InputError, match=r"layers.0.self_attn.q_proj: damping = 0.0: .*singular"):
+        compensate(module, [torch.randint(16, (1, 4))], Rounding(3), Solver(damping=0.0), include=PROJECTIONS)

@@ -150,6 +150,12 @@ REPORTS = {
             ),
         ),
         Report(
+            "language",
+            "language models on the machines: seconds, energy and off-chip traffic a token",
+            _OUT / "language.json",
+            (Stage("measure", "a minute"), _SECONDS),
+        ),
+        Report(
             "imagenet",
             "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
             _OUT / "imagenet_agreement.json",

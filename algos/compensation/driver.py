@@ -105,13 +105,14 @@ def round_layers(
         with _of(name):
             how.rounding.check(_columns(layer))
     with _evaluating(module):
-        plain = copy.deepcopy(module)
+        names = sorted(
+            blocks(module, chosen), key=lambda block: list(chosen).index(_inside_of(block, chosen)[0])
+        )
+        streams = Streams(copy.deepcopy(module), module, batches, names)
         if how.activations is not None:
             for layer in chosen.values():
                 how.activations.put_on(layer)
-        if how.solver is None:
-            return dict(_nearest(chosen, how))
-        return dict(_in_streams(Streams(plain, module, batches), chosen, how))
+        return dict(_nearest(chosen, how) if how.solver is None else _in_streams(streams, chosen, how))
 
 
 def _nearest(chosen: Mapping[str, Layer], how: Compensation) -> Iterator[tuple[str, Compensated]]:

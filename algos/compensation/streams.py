@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -52,18 +55,43 @@ class Streams:
     Attributes:
         plain, rounded: the modules.
         batches: what they take.
+        blocks: names of all that are entered, in order.
     """
 
     plain: nn.Module
     rounded: nn.Module
     batches: Sequence[Any]
+    blocks: Sequence[str]
     _last: str | None = None
     _calls: dict[str, list[Call]] = field(default_factory=dict)
     _outputs: list[Any] = field(default_factory=list)
 
+    @cached_property
+    def _fed(self) -> set[str]:
+        """Blocks that are called with the output of the one before and else with the same things."""
+        seen: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {}
+
+        def keep(name: str) -> Callable[..., None]:
+            def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+                seen[name] = (args, kwargs, output)
+
+            return hook
+
+        handles = [
+            self.plain.get_submodule(name).register_forward_hook(keep(name), with_kwargs=True)
+            for name in self.blocks
+        ]
+        try:
+            applied(self.plain, self.batches[0])
+        finally:
+            for handle in handles:
+                handle.remove()
+        return {block for before, block in pairwise(self.blocks) if _feeds(seen[before], seen[block])}
+
     def enter(self, block: str, layers: Iterable[str]) -> Reads:
         """Goes on to a block; what its layers read in the float stream."""
-        if self._last is not None and _feeds(self.plain, self._last, block, self.batches[0]):
+        if block in self._fed:
+            assert self._last is not None
             part = self.rounded.get_submodule(self._last)
             made = [part(*args, **kwargs) for args, kwargs in self._calls["rounded"]]
             outputs = {"plain": self._outputs, "rounded": made}
@@ -96,9 +124,8 @@ class Streams:
         for args, kwargs in self._calls["rounded"]:
             handle = _inside(block, layer, self._last).register_forward_pre_hook(stop)
             try:
-                block(*args, **kwargs)
-            except _Reached:
-                pass
+                with suppress(_Reached):
+                    block(*args, **kwargs)
             finally:
                 handle.remove()
             yield found.pop()
@@ -124,26 +151,8 @@ def _read(block: nn.Module, prefix: str, layers: Iterable[str], calls: Iterable[
     return Reads(inputs, outputs)
 
 
-def _feeds(module: nn.Module, before: str, block: str, example: Any) -> bool:
-    """Whether a block is called with the output of another and else with the same things."""
-    seen: dict[str, Any] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            seen[name] = (args, kwargs, output)
-
-        return hook
-
-    handles = [
-        module.get_submodule(name).register_forward_hook(keep(name), with_kwargs=True)
-        for name in (before, block)
-    ]
-    try:
-        applied(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    (args, kwargs, output), (next_args, next_kwargs, _) = seen[before], seen[block]
+def _feeds(before: tuple[Any, ...], block: tuple[Any, ...]) -> bool:
+    (args, kwargs, output), (next_args, next_kwargs, _) = before, block
     if not args or not next_args or next_args[0] is not first_tensor(output):
         return False
     return _same(args[1:], next_args[1:]) and _same(kwargs, next_kwargs)
@@ -160,17 +169,19 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _recorded(module: nn.Module, block: str, batches: Iterable[Any]) -> list[Call]:
-    """What a block is called with."""
+    """What a block is called with; the module runs no further."""
     found: list[Call] = []
 
     def keep(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found.append((args, kwargs))
+        raise _Reached
 
     # First of all, since a block that is a layer itself may round its inputs, and does so again when it is called.
     handle = module.get_submodule(block).register_forward_pre_hook(keep, prepend=True, with_kwargs=True)
     try:
         for batch in batches:
-            applied(module, batch)
+            with suppress(_Reached):
+                applied(module, batch)
     finally:
         handle.remove()
     return found

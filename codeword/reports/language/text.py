@@ -19,8 +19,8 @@ MVQ at the sizes of the machines' own codebooks. Embeddings are looked up by the
 off chip, and all keys and values too: what the closed form leaves of them in L2, layer by layer, is added at the
 memory's peak rate. The full matrix of scores is computed for a prompt, though a causal mask hides half of it.
 
-The loader writes a row of 64 weights a cycle at most, whatever they take in memory: {bound}. That is why fewer bits save
-energy and traffic here, and hardly time; a larger batch saves all three, until keys and values weigh more than weights.
+The loader writes a row of 64 weights a cycle at most, whatever they take in memory: {bound}. That is why fewer bits
+save energy and traffic here, and hardly time; a larger batch saves all three, until keys and values weigh more than weights.
 
 ## Prompts of {prompt} tokens
 

@@ -105,9 +105,8 @@ def round_layers(
         with _of(name):
             how.rounding.check(_columns(layer))
     with _evaluating(module):
-        names = sorted(
-            blocks(module, chosen), key=lambda block: list(chosen).index(_inside_of(block, chosen)[0])
-        )
+        ran = list(chosen)
+        names = sorted(blocks(module, ran), key=lambda block: ran.index(_inside_of(block, ran)[0]))
         streams = Streams(copy.deepcopy(module), module, batches, names)
         if how.activations is not None:
             for layer in chosen.values():
@@ -125,11 +124,7 @@ def _in_streams(
     streams: Streams, chosen: Mapping[str, Layer], how: Compensation
 ) -> Iterator[tuple[str, Compensated]]:
     """Each layer on what the rounded ones before it give."""
-    ran = list(chosen)
-    names = sorted(
-        blocks(streams.rounded, chosen), key=lambda block: min(map(ran.index, _inside_of(block, chosen)))
-    )
-    for block in steps(names, "compensating", len(names)):
+    for block in steps(streams.blocks, "compensating", len(streams.blocks)):
         reads = streams.enter(block, _inside_of(block, chosen))
         for members in reads.sharing(chosen):
             first = members[0]

@@ -20,7 +20,8 @@ off chip, and all keys and values too: what the closed form leaves of them in L2
 memory's peak rate. The full matrix of scores is computed for a prompt, though a causal mask hides half of it.
 
 The loader writes a row of 64 weights a cycle at most, whatever they take in memory: {bound}. That is why fewer bits
-save energy and traffic here, and hardly time; a larger batch saves all three, until keys and values weigh more than weights.
+save energy and traffic here, and hardly time; a larger batch saves all three, until keys and values weigh more than
+weights.
 
 ## Prompts of {prompt} tokens
 

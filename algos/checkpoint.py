@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from algos.models.resnet import ResNet
-from algos.weights.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, attached, tie
+from algos.weights.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, in_integers, tie
 from algos.weights.signs import SignedWeight
 from algos.weights.universal import FrozenCodebook, UniversalWeight
 from sim.errors import InputError
@@ -57,7 +57,7 @@ def save(model: ResNet, path: str | Path) -> None:
 
 
 def _coded(name: str, layer: nn.Module) -> CodedWeight | None:
-    part = attached(layer)
+    part = in_integers(layer)
     if part is None or isinstance(part, CodedWeight):
         return part
     problem = "is of uniform levels, and a checkpoint holds codebooks"

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from algos.data.fashion_mnist import Images
 from sim.network import (
     Add,
+    AqlmWeight,
     AveragePool,
     CodebookWeight,
     Concat,
@@ -21,10 +22,14 @@ from sim.network import (
     LayerNorm,
     MatMul,
     Multiply,
+    Mxfp4Weight,
+    Mxint8Weight,
     Network,
+    Nvfp4Weight,
     Pool,
     Rearrange,
     Reshape,
+    ScaledWeight,
     Scan,
     Softmax,
     Table,
@@ -249,8 +254,16 @@ def _root(value: Tensor) -> Tensor:
 
 
 def dense_weight(layer: Conv) -> Tensor:
-    """int64 [K, C/groups, Ky, Kx], decoded from codebook, assignments, and mask codes or signs."""
+    """int64 [K, C/groups, Ky, Kx], decoded from what the layer has."""
     weight = layer.weight
+    if isinstance(weight, ScaledWeight):
+        return _in_groups(weight)
+    if isinstance(weight, AqlmWeight):
+        indices = torch.from_numpy(weight.assignments.astype("int64")).unbind(-1)
+        books = torch.from_numpy(weight.codebooks).long()
+        return (
+            sum(book[index] for book, index in zip(books, indices, strict=True)).movedim(-1, 1).flatten(0, 1)
+        )
     if not isinstance(weight, CodebookWeight):
         return torch.from_numpy(weight.values).long()
     vectors = torch.from_numpy(weight.codebook).long()[torch.from_numpy(weight.assignments).long()]
@@ -265,6 +278,21 @@ def dense_weight(layer: Conv) -> Tensor:
         odd = torch.div(words, 2 ** torch.arange(weight.d), rounding_mode="floor") % 2
         vectors = vectors * (1 - 2 * odd)
     return vectors.movedim(-1, 1).flatten(0, 1)
+
+
+def _in_groups(weight: ScaledWeight) -> Tensor:
+    """Elements and the scales of their groups."""
+    elements = torch.from_numpy(weight.elements).long()
+    group = torch.arange(elements.shape[1]) // weight.group
+    scales = torch.from_numpy(weight.scales).long()[:, group]
+    if isinstance(weight, Mxint8Weight):
+        doubled = torch.bitwise_right_shift(2 * elements, scales)
+        return torch.div(doubled + 1, 2, rounding_mode="floor")
+    if isinstance(weight, Mxfp4Weight | Nvfp4Weight):
+        mantissa, exponent = elements % 2, elements // 2 % 4
+        magnitudes = torch.where(exponent == 0, mantissa, (2 + mantissa) << (exponent - 1).clamp(0))
+        elements = magnitudes * (1 - elements // 8 * 2)
+    return elements << scales if isinstance(weight, Mxfp4Weight) else elements * scales
 
 
 def _conv(layer: Conv, values: list[Tensor], zeros: list[int]) -> Tensor:

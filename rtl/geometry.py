@@ -117,6 +117,12 @@ class Geometry:
         """Widest codeword index."""
         return encoding.index_bits(self.accelerator.codebook_entries)
 
+    @property
+    def rows_sent(self) -> int:
+        """Rows of the stream for a WRF entry, those of group scales among them."""
+        acc, form = self.accelerator, self.accelerator.weights
+        return acc.rows + form.scale_rows(acc) * (acc.rows // form.scale_span(acc))
+
     @cached_property
     def row_bits(self) -> int:
         """Widest weight row of any format this machine reads, and of the codebook job."""
@@ -137,14 +143,14 @@ class Geometry:
         """Depth of the beat buffer, such that a full buffer never delays a row.
 
         While the narrow rows of a last output group pass, one a cycle, the buffer gains up to
-        H beats on them; wide rows that follow use the gain up. Rows that wait for a codebook ROM
+        a beat for each row of an entry on them; wide rows that follow use the gain up. Rows that wait for a codebook ROM
         gain as much as its conflicts last; there the same depth is a choice, not a bound.
         """
         acc = self.accelerator
         port = acc.weight_port_bits
         narrowest = min(8, acc.record_bits(2)) if acc.coded else 8
         gains = (acc.dataflow == "ews" or acc.weights.universal) and self.row_bits > port
-        gain = acc.rows * (port - narrowest) if gains else 0
+        gain = self.rows_sent * (port - narrowest) if gains else 0
         needed = gain + 2 * self.row_bits + 3 * port
         return max(2, 1 << ceil_log2(-(-needed // self.buffer_row_bits)))
 

@@ -49,7 +49,7 @@ def job(geometry: Geometry) -> StructLayout:
     `weights_there`.
     """
     acc = geometry.accelerator
-    most_beats = -(-acc.wrf_depth * acc.rows * geometry.row_bits // acc.weight_port_bits)
+    most_beats = -(-acc.wrf_depth * geometry.rows_sent * geometry.row_bits // acc.weight_port_bits)
     most_beats = max(most_beats, -(-acc.codebook_entries * acc.codeword_length * 8 // acc.weight_port_bits))
     row_count, width = bits_for(acc.rows), bits_for(geometry.row_bits)
     return StructLayout(

@@ -63,6 +63,7 @@ def synthetic(
     keep: int = 4,
     group: int = 16,
     seed: int = 0,
+    scale_group: int = 128,
     size: int | None = None,
 ) -> Network:
     """A network with random weights in one format.
@@ -74,6 +75,7 @@ def synthetic(
             others stay dense INT8. A layer has a codebook of its own; with "rom" all share one.
         k, d: codewords (at most half the sub-vectors of a layer) and their length.
         keep, group: N:M of "mvq".
+        scale_group: input channels that share a scale, in formats with group scales.
         size: height and width of the image instead of the usual one.
 
     Raises:
@@ -86,7 +88,7 @@ def synthetic(
     graph = _Graph(name)
     _NETWORKS[name](graph, size or (28 if name == "resnet20" else 224))
     rng = np.random.default_rng(seed)
-    draw = _Draw(rng, form, k, d, keep, group)
+    draw = _Draw(rng, form, k, d, keep, group, scale_group)
     excluded = exclusions(graph.shapes, d if form.coded else 1)
     first = graph.steps[0].shape
     assert first is not None
@@ -134,6 +136,7 @@ def native(name: str, accelerator: Accelerator, seed: int = 0) -> Network:
         accelerator.keep,
         accelerator.group,
         seed,
+        accelerator.scale_group,
     )
 
 
@@ -148,6 +151,7 @@ def one_layer(channels: int, size: int, accelerator: Accelerator, seed: int = 0)
         accelerator.codeword_length,
         accelerator.keep,
         accelerator.group,
+        accelerator.scale_group,
     )
     conv = _conv(_Step("conv", "conv", ("input",), shape), draw.weight(shape, compressed=True))
     image = rng.integers(-128, 128, (1, channels, size, size)).astype(np.int8)
@@ -227,6 +231,7 @@ class _Draw:
     codeword_length: int
     keep: int
     group: int
+    scale_group: int
     shared: np.ndarray | None = field(default=None, init=False)
 
     def weight(self, shape: ConvShape, compressed: bool) -> Weight:

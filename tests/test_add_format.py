@@ -60,7 +60,7 @@ class Paired(Vq):
     """LOW bits of the index, then the others."""
 
     name = "paired"
-    code, loader = 5, "paired"
+    code, loader = 13, "paired"
 
     def fields(self, codewords, k):
         (index,) = super().fields(codewords, k)
@@ -134,8 +134,8 @@ def test_described(machine):
     (field,) = (
         field for register in register_map(machine, ()) for field in register.fields if field.name == "loader"
     )
-    assert field.reset == 5
-    assert field.description.endswith("4 rom, 5 paired")
+    assert field.reset == 13
+    assert field.description.endswith("12 additive, 13 paired")
 
 
 def test_drawn_packed_and_decoded(machine):

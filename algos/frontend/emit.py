@@ -16,7 +16,7 @@ from algos.frontend.lower import Held, Lowering, Tail, table
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import int8_weight, requantization
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv, DenseWeight, Rearrange, Requantization, Weight
+from sim.network import CodebookWeight, Conv, DenseWeight, Rearrange, Requantization, ScaledWeight, Weight
 
 SMALLEST = 1e-30
 """Of a real step; below it a channel is a constant."""
@@ -91,22 +91,25 @@ class Product:
             stored = DenseWeight(values)
         elif (gain < 0).any():
             raise Missing(
-                "a norm behind its stored weight has a negative gain",
-                "make gains positive before compressing: algos.norms.absorb_gain_signs",
+                "a norm behind its codebook has a negative gain",
+                "make gains positive before clustering: algos.norms.absorb_gain_signs",
             )
         assert scales is not None
         self._emit(to, to.name(name), tail, held, stored, scales * gain, offset, wide)
 
     def _coded(self, to: Lowering, rows: np.ndarray | slice) -> tuple[Weight, np.ndarray] | tuple[None, None]:
-        """The rows of a weight that is stored in integers, with their scales."""
-        part = to.graph.stored.get(self.weight.origin) if self.weight is not None else None
+        """The rows of a weight that is given in integers, with their scales."""
+        part = to.graph.coded.get(self.weight.origin) if self.weight is not None else None
         if part is None:
             return None, None
-        whole, scales = part.stored(), part.scales()[rows]
+        whole = part.stored()
+        every = np.arange(whole.shape[0])[rows].reshape(-1)
+        if isinstance(whole, ScaledWeight):
+            return self._scaled(whole, every), part.scales()[rows]
         if isinstance(whole, DenseWeight):
             order = slice(None) if self._columns is None else self._columns
-            return DenseWeight(np.ascontiguousarray(whole.values[rows][:, order])), scales
-        every = np.arange(whole.shape[0])[rows].reshape(-1)
+            return DenseWeight(np.ascontiguousarray(whole.values[every][:, order])), part.scales()[rows]
+        assert isinstance(whole, CodebookWeight)
         if (
             len(every) % whole.d
             or (every.reshape(-1, whole.d) - every[:: whole.d, None] != np.arange(whole.d)).any()
@@ -118,7 +121,21 @@ class Product:
                 f"does not divide outputs of {self.node.name} that are read apart",
                 "use a smaller d",
             )
-        return _cut(whole, every[:: whole.d] // whole.d, self._columns), scales
+        return _cut(whole, every[:: whole.d] // whole.d, self._columns), part.scales()[rows]
+
+    def _scaled(self, weight: ScaledWeight, rows: np.ndarray) -> ScaledWeight:
+        """Some outputs of a weight with group scales, with the input channels in the order in which they lie."""
+        channels, group = weight.shape[1], weight.group
+        order = np.arange(channels) if self._columns is None else self._columns
+        first = order[::group] // group
+        if (order // group != first.repeat(group)[:channels]).any():
+            raise InputError(
+                "group",
+                group,
+                f"{self.node.name} reads its inputs in an order that mixes the groups",
+                "use groups that the order keeps together",
+            )
+        return replace(weight, elements=weight.elements[rows][:, order], scales=weight.scales[rows][:, first])
 
     def _read(self, to: Lowering, source: Value) -> Held:
         """The input, where the layer reads it."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from algos.weights.codebook import StoredWeight
+from algos.weights.codebook import IntegerWeight
 
 if TYPE_CHECKING:
     from algos.frontend.operator import Operator
@@ -120,14 +120,14 @@ class Graph:
 
     Attributes:
         outputs: what the module returns, tensors alone.
-        stored: weights that are integers already, by name of the parameter.
+        coded: weights that are given in integers, by name of the parameter.
     """
 
     name: str
     inputs: list[Value]
     nodes: list[Node]
     outputs: list[Value]
-    stored: dict[str, StoredWeight] = field(default_factory=dict)
+    coded: dict[str, IntegerWeight] = field(default_factory=dict)
 
     def run(self, arguments: Sequence[Tensor]) -> dict[Value, Tensor]:
         """Every value that is computed, in floats, for one call of the module."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from algos.frontend.graph import Graph, Node, Value
-from algos.weights.codebook import StoredWeight, attached
+from algos.weights.codebook import IntegerWeight, in_integers
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
         InputError: torch.export cannot record it, or a size depends on the data.
     """
     name = type(module).__name__
-    module, stored = plain(module)
+    module, coded = plain(module)
     with evaluating(module), warnings.catch_warnings():  # torch's own, of its own calls
         warnings.simplefilter("ignore")
         try:
@@ -78,19 +78,19 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
             ) from error
     leaves = {path for path, part in module.named_modules() if not any(True for _ in part.children())}
     graph = _Reader(program, known, leaves).graph(name)
-    graph.stored = stored
+    graph.coded = coded
     return graph
 
 
-def plain(module: nn.Module) -> tuple[nn.Module, dict[str, StoredWeight]]:
-    """A copy whose weights are parameters, and the stored integers that they came from, by name."""
-    stored = {
+def plain(module: nn.Module) -> tuple[nn.Module, dict[str, IntegerWeight]]:
+    """A copy whose weights are parameters, and what gave them in integers, by name."""
+    coded = {
         f"{path}.weight" if path else "weight": part
         for path, layer in module.named_modules()
-        if (part := attached(layer)) is not None
+        if (part := in_integers(layer)) is not None
     }
     if not any(nn.utils.parametrize.is_parametrized(layer) for layer in module.modules()):
-        return module, stored
+        return module, coded
     with torch.no_grad():
         module = copy.deepcopy(module)
         for layer in module.modules():
@@ -102,7 +102,7 @@ def plain(module: nn.Module) -> tuple[nn.Module, dict[str, StoredWeight]]:
             del layer.parametrizations
             for name, tensor in tensors.items():
                 layer.register_parameter(name, nn.Parameter(tensor, requires_grad=False))
-    return module, stored
+    return module, coded
 
 
 @contextmanager

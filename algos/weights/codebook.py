@@ -77,8 +77,8 @@ class Codebook(nn.Module):
         return steps.to(torch.int8).cpu().numpy()
 
 
-class StoredWeight(nn.Module, ABC):
-    """What a layer takes its weight from when integers of some format are stored in its place; put on by `attach`."""
+class IntegerWeight(nn.Module, ABC):
+    """A weight, put on a layer as a parametrization, whose integers an export takes as they are."""
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Its parameters by what they are."""
@@ -88,20 +88,16 @@ class StoredWeight(nn.Module, ABC):
         """After update `done` of `total`, which is None where nobody knows: projects parameters."""
 
     @abstractmethod
-    def forward(self, weight: Tensor) -> Tensor:
-        """The decoded weight; the layer's own is not looked at."""
-
-    @abstractmethod
     def stored(self) -> Weight:
         """The weight in integers."""
 
     @abstractmethod
     def scales(self) -> np.ndarray:
-        """float64 [K]: real values of the integer 1 in each output channel, the added ones included."""
+        """float64 [K]: real values of the integer 1 in each output channel, added ones included."""
 
 
-class CodedWeight(StoredWeight):
-    """A weight, grouped output-channel-wise, that comes from a codebook.
+class CodedWeight(IntegerWeight):
+    """A weight, grouped output-channel-wise, that comes from a codebook; put on a layer by `attach`.
 
     Args:
         assignments: int64 [n].
@@ -122,7 +118,8 @@ class CodedWeight(StoredWeight):
         """The decoded sub-vectors, float [n, d]."""
 
     @abstractmethod
-    def stored(self) -> CodebookWeight: ...
+    def stored(self) -> CodebookWeight:
+        """The weight in integers."""
 
     def forward(self, weight: Tensor) -> Tensor:
         return self.used(ungroup(self.vectors(), self.shape))
@@ -203,15 +200,21 @@ def tie(weights: Sequence[MaskedWeight]) -> None:
         weight.members = total
 
 
-def attach(layer: nn.Module, weight: StoredWeight) -> None:
-    """Makes the layer take its weight from stored integers; its own one is frozen and unused."""
+def attach(layer: nn.Module, weight: IntegerWeight) -> None:
+    """Makes the layer take its weight from integers; its own one is frozen and unused."""
     parametrize.register_parametrization(layer, "weight", weight, unsafe=True)
     layer.parametrizations.weight.original.requires_grad_(False)
 
 
-def attached(layer: nn.Module) -> StoredWeight | None:
-    """What a layer takes its weight from, None for a dense layer."""
+def attached(layer: nn.Module) -> CodedWeight | None:
+    """The codebook that a layer takes its weight from, None without one."""
+    part = in_integers(layer)
+    return part if isinstance(part, CodedWeight) else None
+
+
+def in_integers(layer: nn.Module) -> IntegerWeight | None:
+    """What gives a layer's weight in integers, None for a dense layer."""
     if not parametrize.is_parametrized(layer, "weight"):
         return None
     part = layer.parametrizations.weight[0]
-    return part if isinstance(part, StoredWeight) else None
+    return part if isinstance(part, IntegerWeight) else None

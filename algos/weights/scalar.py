@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from algos.weights.bits import Bits
-from algos.weights.codebook import StoredWeight
+from algos.weights.codebook import IntegerWeight
 from sim.errors import InputError
 from sim.network import DenseWeight
 
@@ -15,7 +15,7 @@ SCALE_BITS = 16
 """Of a scale as it is counted: float16, as GPTQ's kernels and GGUF's files store it."""
 
 
-class ScalarWeight(StoredWeight):
+class ScalarWeight(IntegerWeight):
     """(codes - zero) * scale.
 
     Args:

@@ -22,7 +22,11 @@ from rtl.weights.compactor import Compactor
 from rtl.weights.mask_decoder import MaskDecoder
 from rtl.weights.positions import Positions
 from rtl.weights.row_decoder import RowDecoder
+from rtl.weights.scaled_weight import ScaledWeight
+from rtl.weights.ternary_digits import TernaryDigits
 from sim.accelerator import preset
+from sim.formats import named
+from sim.formats.scaled import Scaled
 
 
 def _positions(keep: int, group: int) -> Proof:
@@ -55,6 +59,28 @@ def _compactor(length: int, keep: int, group: int) -> Proof:
             "KEEP": keep,
             "GROUP": group,
             "SUB_BITS": max(1, (group // keep - 1).bit_length()),
+        },
+    )
+
+
+_RULES = {"int4": 0, "int3": 0, "int2": 0, "nvfp4": 1, "mxfp4": 2, "mxint8": 3}
+"""What a weight is of its element and scale, as scaled_weight.sv numbers it."""
+
+
+def _scaled_weight(name: str) -> Proof:
+    form = named(name)
+    assert isinstance(form, Scaled)
+    scale_bits = form.rows * form.bits
+    return Proof(
+        f"scaled weight, {name}",
+        lambda: ScaledWeight(form=name, bits=form.bits, scale_bits=scale_bits),
+        "scaled_weight",
+        {
+            "BITS": form.bits,
+            "SCALE_BITS": scale_bits,
+            "RULE": _RULES[name],
+            "LOWEST": form.lowest,
+            "CODES": form.codes,
         },
     )
 
@@ -103,6 +129,8 @@ PROOFS = (
     *(_positions(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
     *(_mask_decoder(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
     *(_compactor(*sizes) for sizes in ((8, 2, 4), (16, 4, 16))),
+    *(_scaled_weight(name) for name in _RULES),
+    Proof("ternary digits", TernaryDigits, "ternary_digits"),
     Proof(
         "row decoder",
         lambda: RowDecoder(accelerator=preset("ews-cms-4")),

@@ -8,7 +8,6 @@ from rtl import packets
 from rtl.compiler.memory import Memory
 from rtl.compiler.packing import of_chunk, pack
 from rtl.geometry import Geometry
-from sim.formats import encoding
 from sim.systolic.program import Program
 
 _SAME = (*packets.EXTENTS, "rows", "rows_tail", "row_bits", "row_bits_tail", "beats")
@@ -27,7 +26,7 @@ def jobs(name: str, program: Program, memory: Memory) -> list[np.ndarray]:
     weights = memory.place(program.beats.ravel())
     shared = {"serial": int(not schedule.overlap), "raw": int(not coded)}
     if coded:
-        shared["index_bits"] = encoding.index_bits(schedule.codewords)
+        shared["index_bits"] = schedule.stream.index_bits(schedule.codewords)
     if schedule.stream.diagonal:
         layer = schedule.shape
         shared |= {

@@ -92,6 +92,7 @@ class Loader(Block):
         written, last = Signal(stages), Signal(stages)
         loading, begins, row_end = Signal(), Signal(), Signal()
         sent = Signal.like(job.beats)
+        scale, weighs = self._scale_rows(m, job, looks, row_end)
         m.d.comb += [
             self.idle.eq(~loading),
             begins.eq(self.job_valid & self.job_ready),
@@ -104,7 +105,7 @@ class Loader(Block):
             buffer.width.eq(width),
             buffer.clear.eq(self.job_written),
             row_end.eq(row + 1 == rows),
-            entries.step.eq(looks & row_end & ~filling),
+            entries.step.eq(weighs & row_end & ~filling),
             entries.a.eq(job.a),
             entries.b.eq(job.b),
             entries.u.eq(job.u),
@@ -114,11 +115,11 @@ class Loader(Block):
             self.job_written.eq(last[-1]),
         ]
         m.d.sync += [
-            written.eq(Cat(looks, written)),
-            last.eq(Cat(looks & row_end & (filling | entries.complete), last)),
+            written.eq(Cat(weighs, written)),
+            last.eq(Cat(weighs & row_end & (filling | entries.complete), last)),
             sent.eq(sent + self.beat_accepted),
         ]
-        with m.If(looks):
+        with m.If(weighs):
             m.d.sync += row.eq(Mux(row_end, 0, row + 1))
         with m.If(begins):
             m.d.sync += [loading.eq(1), held.eq(self.job)]
@@ -141,6 +142,8 @@ class Loader(Block):
         if acc.coded:
             decoder = self._decode(m, buffer.row, width, job, filling)
             m.d.comb += [decoder.look.eq(present), looks.eq(present & decoder.done)]
+            if len(scale):
+                m.d.comb += decoder.scale.eq(scale)
             self._pass_on(m, decoder, words, written[-1] & filling, target)
         else:
             values = Signal.like(words.values, reset_less=True)
@@ -193,6 +196,24 @@ class Loader(Block):
             with m.If(filling):
                 m.d.comb += [rows.eq(job.entries), width.eq(8 * length)]
 
+    def _scale_rows(self, m: Module, job: View, looks: Signal, row_end: Signal) -> tuple[Value, Value]:
+        """Which row of scales is at hand, a bit of each; and whether a row of weights is looked up."""
+        acc = self.geometry.accelerator
+        count, span = acc.weights.scale_rows(acc), acc.weights.scale_span(acc)
+        if not count:
+            return Const(0, 0), looks
+        scale, within = Signal(count + 1, init=1), Signal(range(span))
+        weighs, group_end = Signal(), Signal()
+        m.d.comb += [
+            weighs.eq(looks & (job.raw | scale[count])),
+            group_end.eq(row_end | (within == span - 1)),
+        ]
+        with m.If(weighs):
+            m.d.sync += within.eq(Mux(group_end, 0, within + 1))
+        with m.If(looks & ~job.raw):
+            m.d.sync += scale.eq(Mux(scale[count], Mux(group_end, 1, scale), scale << 1))
+        return Mux(job.raw, 0, scale[:count]), weighs
+
     def _banks(self, m: Module, job: View, begins: Signal, loading: Signal, filling: Value) -> Value:
         """Claims a bank when a job begins; returns that of the job at hand."""
         offered = View(self.layout, self.job)
@@ -219,7 +240,7 @@ class Loader(Block):
             decoder.index_bits.eq(job.index_bits),
             decoder.raw.eq(job.raw | filling),
         ]
-        if not self.fills:
+        if self.geometry.accelerator.weights.universal:
             m.d.comb += decoder.row_width.eq(width)
         return decoder
 

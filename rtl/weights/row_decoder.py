@@ -14,15 +14,20 @@ from rtl.geometry import Geometry
 from rtl.weights.codebook import Codebook
 from rtl.weights.mask_decoder import MaskDecoder
 from rtl.weights.rom import Rom
+from rtl.weights.scaled_weight import PRODUCTS, ScaledWeight
+from rtl.weights.ternary_digits import TernaryDigits
 from sim.accelerator import Accelerator
 from sim.errors import InputError
+from sim.formats.ternary import DIGITS
 
 
 class RowDecoder(Block):
     """The look-up of one weight row in a codebook machine (MVQ sec. 5.2).
 
     Function: the row holds up to L/d records of `row_width` bits together, each a codeword index of
-        `index_bits` bits above its mask codes (masked machines) or d sign bits (signed machines).
+        `index_bits` bits above its mask codes (masked machines) or d sign bits (signed machines); two indices, of
+        codewords that are added, on a machine with additive codebooks; elements where weights have group scales, whose
+        row number n a row is with bit n of `scale`; bytes of ternary digits.
         `values` (L bytes) are the codewords, pruned elements ANDed to 0; `masks` (sparse tiles) and
         `signs` (L bits) go with them. With `raw` the row's own bytes pass. `write_*` fill the codebook.
     Throughput: one row a cycle; with a codebook ROM as its banks allow.
@@ -51,15 +56,18 @@ class RowDecoder(Block):
             "done": Out(1),
             "values": Out(8 * columns),
         }
-        self.low_bits = accelerator.record_bits(2) - 1  # of a record, below its index
+        self.index_bits_at_most = form.index_bits(accelerator.codebook_entries)
+        self.low_bits = accelerator.record_bits(2) - form.books * form.index_bits(2)  # of a record, below its indices
         if form.universal:
             ports |= {"row_width": In(bits_for(geometry.row_bits))}
-        else:
+        elif form.books:
             ports |= {
                 "write_enable": In(1),
                 "write_address": In(index),
                 "write_data": In(8 * accelerator.codeword_length),
             }
+        if scales := form.scale_rows(accelerator):
+            ports |= {"scale": In(scales)}
         if form.signs:
             ports |= {"signs": Out(columns)}
         if accelerator.sparse_tile:
@@ -69,21 +77,27 @@ class RowDecoder(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        PARTS[self.geometry.accelerator.weights.name](self, m)
+        return m
+
+    def _fields(self, m: Module) -> tuple[Signal, Signal, Signal]:
+        """Indices of the row's records, what lies below them, and which records there are (of a ROM)."""
         acc, geometry = self.geometry.accelerator, self.geometry
-        indices = Signal(geometry.records * geometry.index_bits)
-        low_bits = self.low_bits
+        books, most, low_bits = acc.weights.books, self.index_bits_at_most, self.low_bits
+        indices = Signal(geometry.records * books * most)
         lows = Signal(max(1, geometry.records * low_bits))
         valid = Signal(geometry.records)
         with m.Switch(self.index_bits):
-            for width in range(1, geometry.index_bits + 1):
-                size = low_bits + width
+            for width in range(1, most + 1):
+                size = low_bits + books * width
                 fields = [self.row[n * size : (n + 1) * size] for n in range(geometry.records)]
                 with m.Case(width):
                     m.d.comb += [
                         indices.eq(
                             Cat(
-                                Cat(field[low_bits:], Const(0, geometry.index_bits - width))
+                                Cat(field[low_bits + n * width :][:width], Const(0, most - width))
                                 for field in fields
+                                for n in range(books)
                             )
                         ),
                         lows.eq(Cat(field[:low_bits] for field in fields)),
@@ -92,15 +106,15 @@ class RowDecoder(Block):
                         m.d.comb += valid.eq(
                             Cat(self.row_width >= (n + 1) * size for n in range(geometry.records))
                         )
-        PARTS[acc.weights.name](self, m, indices, lows, valid)
-        return m
+        return indices, lows, valid
 
-    def _read_codebook(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
-        _, raw, row, codewords = self._look_up(m, indices, lows)
+    def _read_codebook(self, m: Module) -> None:
+        _, raw, row, codewords = self._look_up(m)
         self._register(m, self.values, Mux(raw, row, codewords))
 
-    def _look_up(self, m: Module, indices: Signal, lows: Signal) -> tuple[Value, Value, Value, Value]:
+    def _look_up(self, m: Module) -> tuple[Value, Value, Value, Value]:
         """A cycle after `look`: what lies below the indices; `raw` and the row; its codewords."""
+        indices, lows, _ = self._fields(m)
         acc = self.geometry.accelerator
         codebook = place(
             m,
@@ -122,9 +136,9 @@ class RowDecoder(Block):
             m.d.sync += [row.eq(Mux(self.raw, self.row, lows)), raw.eq(self.raw)]
         return row[: len(lows)], raw, row, codebook.read_data
 
-    def _read_masked(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
+    def _read_masked(self, m: Module) -> None:
         acc = self.geometry.accelerator
-        codes, raw, row, codewords = self._look_up(m, indices, lows)
+        codes, raw, row, codewords = self._look_up(m)
         masks = Signal(acc.columns)
         for n in range(acc.columns // acc.group):
             decoder = place(m, f"mask_decoder_{n}", MaskDecoder(keep=acc.keep, group=acc.group))
@@ -137,9 +151,9 @@ class RowDecoder(Block):
         vectors = codewords & Cat(bit.replicate(8) for bit in masks)
         self._register(m, self.values, Mux(raw, row, vectors))
 
-    def _read_signed(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
+    def _read_signed(self, m: Module) -> None:
         """`RowWords` negates: the magnitudes of a row are kept as they are."""
-        signs, raw, row, codewords = self._look_up(m, indices, lows)
+        signs, raw, row, codewords = self._look_up(m)
         self._register(m, self.signs, Mux(raw, 0, signs))
         self._register(m, self.values, Mux(raw, row, codewords))
 
@@ -149,8 +163,9 @@ class RowDecoder(Block):
             m.d.sync += register.eq(value)
         m.d.comb += port.eq(register)
 
-    def _read_rom(self, m: Module, indices: Signal, lows: Signal, valid: Signal) -> None:
+    def _read_rom(self, m: Module) -> None:
         """Codewords arrive in the cycle after their read; earlier ones of the row wait in `held`."""
+        indices, _, valid = self._fields(m)
         bits = 8 * self.geometry.accelerator.codeword_length
         rom = place(m, "rom", Rom(accelerator=self.geometry.accelerator, contents=self.rom))
         held = Signal.like(self.values, reset_less=True)
@@ -167,11 +182,92 @@ class RowDecoder(Block):
         m.d.sync += held.eq(Mux(self.look & self.raw, self.row, self.values))
 
 
-PARTS: dict[str, Callable[[RowDecoder, Module, Signal, Signal, Signal], None]] = {
+    def _read_sums(self, m: Module) -> None:
+        """Two codebooks, whose codewords a codebook job brings in turn."""
+        acc, records = self.geometry.accelerator, self.geometry.records
+        indices, _, _ = self._fields(m)
+        raw, row = self._held(m)
+        found = []
+        for book in range(2):
+            codebook = place(
+                m,
+                f"codebook_{book}",
+                Codebook(entries=acc.codebook_entries // 2, length=acc.codeword_length, ports=records),
+            )
+            m.d.comb += [
+                codebook.write_enable.eq(self.write_enable & (self.write_address[0] == book)),
+                codebook.write_address.eq(self.write_address[1:]),
+                codebook.write_data.eq(self.write_data),
+                codebook.read_enable.eq(self.look & ~self.raw),
+                codebook.read_address.eq(
+                    Cat(
+                        indices.word_select(2 * n + book, self.index_bits_at_most)[: codebook.address_bits]
+                        for n in range(records)
+                    )
+                ),
+            ]
+            found.append(codebook.read_data)
+        sums = Cat(
+            (found[0].word_select(n, 8) + found[1].word_select(n, 8))[:8] for n in range(acc.columns)
+        )
+        self._register(m, self.values, Mux(raw, row, sums))
+
+    def _read_scaled(self, m: Module) -> None:
+        """Rows of scales fill registers, which multiply the rows of weights behind them."""
+        acc, form = self.geometry.accelerator, self.geometry.accelerator.weights
+        raw, row = self._held(m)
+        bits, parts = form.unit_bits(acc, 0), form.scale_rows(acc)
+        part = Signal(parts, name="part_register")
+        m.d.sync += part.eq(Mux(self.look, self.scale, 0))
+        weights = Signal(8 * acc.columns)
+        for n in range(acc.columns):
+            scale = Signal(parts * bits, name=f"scale_{n}", reset_less=True)
+            element = row.word_select(n, bits)
+            for k in range(parts):
+                with m.If(part[k]):
+                    m.d.sync += scale.word_select(k, bits).eq(element)
+            column = ScaledWeight(form=form.name, bits=bits, scale_bits=len(scale))
+            place(m, f"column_{n}", column)
+            m.d.comb += [
+                column.element.eq(element),
+                column.scale.eq(scale),
+                weights.word_select(n, 8).eq(column.weight),
+            ]
+        self._register(m, self.values, Mux(raw, row, weights))
+
+    def _read_ternary(self, m: Module) -> None:
+        acc = self.geometry.accelerator
+        d, size = acc.codeword_length, acc.record_bits(0)
+        raw, row = self._held(m)
+        weights = Signal(8 * acc.columns)
+        for record in range(self.geometry.records):
+            for byte in range(-(-d // DIGITS)):
+                digits = place(m, f"digits_{record}_{byte}", TernaryDigits())
+                end = min(8 * byte + 8, size)
+                m.d.comb += digits.number.eq(row[record * size + 8 * byte : record * size + end])
+                for n in range(min(DIGITS, d - byte * DIGITS)):
+                    digit = digits.weights.word_select(n, 2).as_signed()
+                    m.d.comb += weights.word_select(record * d + byte * DIGITS + n, 8).eq(digit)
+        self._register(m, self.values, Mux(raw, row, weights))
+
+    def _held(self, m: Module) -> tuple[Value, Value]:
+        """A cycle after `look`: `raw` and the row."""
+        row = Signal(len(self.row), name="row_register", reset_less=True)
+        raw = Signal(name="raw_register", reset_less=True)
+        m.d.comb += self.done.eq(1)
+        m.d.sync += self._looked.eq(self.look)
+        with m.If(self.look):
+            m.d.sync += [row.eq(self.row), raw.eq(self.raw)]
+        return raw, row
+
+
+PARTS: dict[str, Callable[[RowDecoder, Module], None]] = {
     "vq": RowDecoder._read_codebook,
     "mvq": RowDecoder._read_masked,
     "ssvq": RowDecoder._read_signed,
     "rom": RowDecoder._read_rom,
+    "ternary": RowDecoder._read_ternary,
+    "aqlm": RowDecoder._read_sums,
+    **dict.fromkeys(PRODUCTS, RowDecoder._read_scaled),
 }
-"""What makes weights of the records of a row, by the name of the format: from the indices, from the
-bits below each, and from which records the row has."""
+"""What makes weights of the records of a row, by the name of the format."""

@@ -67,6 +67,9 @@ class Accelerator(BaseModel):
     )
     keep: int = Field(4, ge=1, le=16, description="N of the N:M mask: weights kept of each group")
     group: int = Field(16, ge=1, le=16, description="M of the N:M mask: consecutive weights of a group")
+    scale_group: int = Field(
+        128, ge=1, le=65536, description="input channels that share a scale, of formats with group scales"
+    )
     wrf_depth: int = Field(
         16, ge=1, le=1024, description="words of the weight register file of each PE (MVQ Table 2)"
     )
@@ -283,8 +286,9 @@ class Accelerator(BaseModel):
 
     @property
     def loader_stages(self) -> int:
-        """Cycles from a beat to the row it completes: look-up, masks behind a codebook memory, write."""
-        return 2 + self.weights.loads_codebook if self.edge_registers else 0
+        """Cycles from a beat to the row it completes: look-up; what makes weights of records, where it is no ROM;
+        write."""
+        return 2 + (self.coded and not self.weights.universal) if self.edge_registers else 0
 
     @property
     def multipliers_per_codeword(self) -> int:

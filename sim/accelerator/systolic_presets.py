@@ -56,6 +56,10 @@ def _masked(columns: int) -> dict[str, object]:
     return dict(format="mvq", group=d, keep=max(1, d // 4), **_codebook(columns, 16, 512))
 
 
+def _scaled(form: str, group: int) -> Callable[[int], dict[str, object]]:
+    return lambda columns: dict(format=form, codeword_length=1, scale_group=group)
+
+
 def _sparse(columns: int) -> dict[str, object]:
     return dict(_masked(columns), sparse_tile=True, tile_columns=min(16, columns))
 
@@ -76,6 +80,19 @@ FAMILIES: dict[str, Callable[[int], dict[str, object]]] = {
     "rom": lambda columns: dict(
         format="rom", **_codebook(columns, 8, 65536), rom_banks=2 * -(-columns // min(8, columns))
     ),
+    # Few bits with a scale for so many input channels; 128 of GPTQ sec. 4, blocks of 32 and of 16 from OCP Microscaling
+    # Formats 1.0 and from NVFP4.
+    **{
+        f"int{bits}-g{group}": _scaled(f"int{bits}", group) for bits in (4, 3, 2) for group in (128, 64, 32)
+    },
+    "mxfp4": _scaled("mxfp4", 32),
+    "nvfp4": _scaled("nvfp4", 16),
+    "mxint8": _scaled("mxint8", 32),
+    "ternary": lambda columns: dict(format="ternary", codeword_length=min(16, columns)),
+    # A scalar codebook is one of codewords of length 1.
+    "palette": lambda columns: dict(format="vq", codeword_length=1, codebook_entries=16),
+    # Two codebooks of 256 codewords (AQLM sec. 4: 2 x 8 bits), of 8 below 16 columns, for tests.
+    "aqlm": lambda columns: dict(format="aqlm", **_codebook(columns, 8, 512)),
 }
 
 

@@ -11,16 +11,26 @@ A new format is one object here; see `format.Format`.
 from __future__ import annotations
 
 from sim.errors import InputError, nearest
+from sim.formats.aqlm import Aqlm
 from sim.formats.dense import Block, Dense, Split
 from sim.formats.format import Format
 from sim.formats.mvq import Mvq
 from sim.formats.rom import Rom
+from sim.formats.scaled import Int2, Int3, Int4, Mxfp4, Mxint8, Nvfp4
 from sim.formats.ssvq import Ssvq
+from sim.formats.ternary import Ternary
 from sim.formats.vq import Vq
 
 __all__ = ["FORMATS", "LAYOUTS", "Format", "named", "stream"]
 
-FORMATS: dict[str, Format] = {form.name: form for form in (Dense(), Vq(), Mvq(), Ssvq(), Rom())}
+FORMATS: dict[str, Format] = {
+    form.name: form
+    for form in (
+        *(Dense(), Vq(), Mvq(), Ssvq(), Rom()),
+        *(Int4(), Int3(), Int2(), Mxfp4(), Nvfp4(), Mxint8()),
+        *(Ternary(), Aqlm()),
+    )
+}
 """What a network's weights, and a machine, can be of."""
 LAYOUTS: dict[str, Format] = {form.name: form for form in (Split(), Block())}
 """What a weight stream can carry beside these: dense weights in an order of their own."""

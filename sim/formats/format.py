@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from sim.formats import encoding
+
 Shape = tuple[int, ...]
 Draw = Callable[[int, Shape], np.ndarray]
 """(limit, shape) -> uint16 [shape], each below the limit."""
@@ -29,11 +31,15 @@ class Codewords(Pattern, Protocol):
 
     @property
     def codeword_length(self) -> int: ...
+    @property
+    def scale_group(self) -> int: ...
 
 
 class Machine(Codewords, Protocol):
     """What a format reads of an accelerator."""
 
+    @property
+    def rows(self) -> int: ...
     @property
     def codebook_entries(self) -> int: ...
     @property
@@ -55,7 +61,8 @@ class Format(ABC):
             register tells.
         layout_of: the format whose weights this stream carries in an order of its own, or "".
         weight: the format in which the functional model has these weights; of most formats their own.
-        coded: the stream carries records that index a codebook.
+        coded: the stream carries records, which a decoder of their own reads.
+        books: codebooks whose codewords a record adds up; 0 of formats without any.
         universal: the codebook is a ROM of the machine, the same for all layers.
         masks, signs: a record holds them.
         diagonal: a row serves one group of a grouped layer, and groups lie on the array's diagonal.
@@ -67,6 +74,7 @@ class Format(ABC):
     loader: ClassVar[str] = ""
     layout_of: ClassVar[str] = ""
     coded: ClassVar[bool] = False
+    books: ClassVar[int] = 0
     universal: ClassVar[bool] = False
     masks: ClassVar[bool] = False
     signs: ClassVar[bool] = False
@@ -80,7 +88,7 @@ class Format(ABC):
     @property
     def loads_codebook(self) -> bool:
         """A codebook job precedes the weights of a layer and fills the codebook RF."""
-        return self.coded and not self.universal
+        return self.books > 0 and not self.universal
 
     @property
     def memory(self) -> str:
@@ -90,6 +98,9 @@ class Format(ABC):
     @abstractmethod
     def check(self, machine: Machine) -> None:
         """Raises InputError where a machine's fields cannot have the format."""
+
+    def check_weight(self, weight: Any, machine: Machine) -> None:
+        """Raises InputError where a machine of this format cannot run a weight of the same `pattern`."""
 
     def pattern(self, of: Pattern) -> str:
         """The name, with what a machine and its weights must have alike."""
@@ -106,6 +117,18 @@ class Format(ABC):
     def unit(self, codewords: Codewords) -> int:
         """Output channels of a unit of the stream: 1 of a weight, d of a record."""
         return codewords.codeword_length if self.coded else 1
+
+    def index_bits(self, k: int) -> int:
+        """Bits of an index of a layer with k codewords, 0 without any."""
+        return encoding.index_bits(k // self.books) if self.books else 0
+
+    def scale_rows(self, machine: Machine) -> int:
+        """Rows of scales before the weight rows of each group of input channels."""
+        return 0
+
+    def scale_span(self, machine: Machine) -> int:
+        """Array rows of such a group; it divides H."""
+        return 1
 
     @abstractmethod
     def unit_bits(self, codewords: Codewords, k: int) -> int:

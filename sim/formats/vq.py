@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import require_multiple
-from sim.formats.encoding import index_bits
+from sim.errors import InputError, require_multiple
 from sim.formats.format import Codewords, Draw, Format, Machine, Shape, Values
 
 
@@ -27,16 +26,35 @@ class Vq(Format):
     name = "vq"
     code, loader = 1, "codebook"
     coded = True
+    books = 1
 
     def check(self, machine: Machine) -> None:
         require_multiple(machine, "columns", "codeword_length")
+
+    def check_weight(self, weight: Any, machine: Machine) -> None:
+        k, d = weight.codebook.shape
+        if d != machine.codeword_length:
+            raise InputError(
+                "d",
+                d,
+                f"the accelerator's codeword_length is {machine.codeword_length}",
+                f"compress with that d, or set codeword_length = {d}",
+            )
+        if k > machine.codebook_entries:
+            memory = "ROM" if self.universal else "RF"
+            raise InputError(
+                "k",
+                k,
+                f"the codebook {memory} holds {machine.codebook_entries}",
+                f"compress with a smaller k, or set codebook_entries = {k}",
+            )
 
     def text(self, machine: Machine) -> str:
         return f"codebook k = {machine.codebook_entries}, d = {machine.codeword_length}"
 
     def fields(self, codewords: Codewords, k: int) -> tuple[Field, ...]:
         """Of a record, LSB first. The index comes last: what lies below it keeps its place for every k."""
-        return (Field("assignments", 1, index_bits(k)),)
+        return (Field("assignments", 1, self.index_bits(k)),)
 
     def unit_bits(self, codewords: Codewords, k: int) -> int:
         return sum(field.count * field.bits for field in self.fields(codewords, k))

@@ -11,6 +11,17 @@ import numpy as np
 
 from sim.formats import encoding
 from sim.network.check import require, require_filled
+from sim.network.narrow import (
+    AqlmWeight,
+    Int2Weight,
+    Int3Weight,
+    Int4Weight,
+    Mxfp4Weight,
+    Mxint8Weight,
+    Nvfp4Weight,
+    ScaledWeight,
+    TernaryWeight,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,12 +203,18 @@ class CodebookWeight:
         return np.ascontiguousarray(np.moveaxis(vectors, -1, 1).reshape(self.shape))
 
 
-Weight = DenseWeight | CodebookWeight
+Weight = DenseWeight | CodebookWeight | ScaledWeight | TernaryWeight | AqlmWeight
 
 WEIGHTS: dict[str, type[Weight]] = {
     "dense": DenseWeight,
     "vq": CodebookWeight,
     "mvq": CodebookWeight,
     "ssvq": CodebookWeight,
+} | {
+    kind.format: kind
+    for kind in (
+        *(Int4Weight, Int3Weight, Int2Weight, Mxfp4Weight, Nvfp4Weight, Mxint8Weight),
+        *(TernaryWeight, AqlmWeight),
+    )
 }
 """The functional definition of each weight format, by its name."""

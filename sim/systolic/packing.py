@@ -19,6 +19,7 @@ class Layout(NamedTuple):
         unit: output channels that a field stands for.
         d, q: columns of a codeword, and how many of them a sub-record takes; q = 0 without sub-records.
         block: output channels of a group on the diagonal, 0 for other layouts.
+        scale_rows, scale_span: rows of the bits above a field, before each of so many array rows.
     """
 
     width: int
@@ -29,6 +30,8 @@ class Layout(NamedTuple):
     d: int
     q: int
     block: int
+    scale_rows: int
+    scale_span: int
 
 
 @kept()
@@ -57,6 +60,8 @@ def pack_chunks(values, chunks, layout, words):
                         first = np.int64(chunk.output + s * layout.columns)
                         end = first + (chunk.columns_tail if s == chunk.A - 1 else chunk.columns)
                         for h in range(low, low + rows):
+                            if (h - low) % layout.scale_span == 0:
+                                at = _pack_scales(values, h, position, first, end, layout, words, at)
                             at = _pack_row(values, h, position, first, end, u, layout, words, at)
 
 
@@ -72,6 +77,15 @@ def _pack_row(values, h, position, first, end, u, layout, words, at):
             if output < end:
                 _put(words, at, np.uint64(values[output, h, position]), layout.width)
             at += layout.width
+    return at
+
+
+@kept()
+def _pack_scales(values, h, position, first, end, layout, words, at):
+    """Rows of the bits above the fields of row h, the lowest ones first; returns the bit behind them."""
+    for n in range(1, layout.scale_rows + 1):
+        for unit in range(first, end):
+            at = _put(words, at, np.uint64(values[unit, h, position] >> n * layout.width), layout.width)
     return at
 
 

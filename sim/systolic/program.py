@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.formats import encoding
-from sim.network import Conv, DenseWeight, Weight, pad
+from sim.network import Conv, Weight, pad
 from sim.shapes import WORD, ConvShape, words
 from sim.systolic.packing import Layout, pack_chunks
 from sim.systolic.schedule import Schedule
@@ -181,7 +181,10 @@ def _set_weights(chunks: np.ndarray, schedule: Schedule, loops: _Loops) -> None:
         distinct, which = np.unique(chunks[columns], return_inverse=True)
         bits = np.array([schedule.row_bits(int(count)) for count in distinct])
         chunks[name] = bits[which].reshape(chunks.shape)
-    rows = (chunks["B"] - 1) * chunks["rows"] + chunks["rows_tail"]
+    stream, acc = schedule.stream, schedule.accelerator
+    n, span = stream.scale_rows(acc), stream.scale_span(acc)
+    full, tail = (chunks[name] + n * -(-chunks[name] // span) for name in ("rows", "rows_tail"))
+    rows = (chunks["B"] - 1) * full + tail
     bits = (chunks["A"] - 1) * chunks["row_bits"] + chunks["row_bits_tail"]
     beats = -(-(chunks["D"] * chunks["U"] * rows).astype(np.int64) * bits // port)
     # The stripes of the first tile come in the order of their weights.
@@ -302,12 +305,12 @@ def _lower(layer: Conv, schedule: Schedule, l2_holds_all: bool) -> Program:
         visits["dram_bytes"] = 0
     codebook = np.zeros((0, port // 64), np.uint64)
     rom = np.zeros((0, schedule.accelerator.codeword_length), np.int8)
-    if schedule.stream.coded:
-        assert not isinstance(layer.weight, DenseWeight)
+    if schedule.stream.books:
+        codewords: np.ndarray = layer.weight.codebook  # type: ignore[union-attr]
         if schedule.stream.universal:
-            rom = layer.weight.codebook
+            rom = codewords
         else:
-            codebook = encoding.pack_bits(layer.weight.codebook, 8, port)
+            codebook = encoding.pack_bits(codewords, 8, port)
     folded = shape.channels != layer.weight.shape[1] * layer.groups
     top, left = shape.padding
     bottom, right = shape.padding if shape.padding_end is None else shape.padding_end
@@ -331,6 +334,8 @@ def _beats(layer: Conv, schedule: Schedule, chunks: np.ndarray) -> np.ndarray:
         d=acc.codeword_length,
         q=acc.multipliers_per_codeword if stream.sub_records else 0,
         block=schedule.shape.outputs // schedule.shape.groups if stream.diagonal else 0,
+        scale_rows=stream.scale_rows(acc),
+        scale_span=stream.scale_span(acc),
     )
     distinct = chunks[once]
     lanes = acc.weight_port_bits // 64

@@ -34,22 +34,6 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
     own, found = accelerator.weights, formats.named(weight.format)
     if not own.coded or isinstance(weight, DenseWeight):
         return dense_format(shape, accelerator), 0
-    k, d = weight.codebook.shape
-    if d != accelerator.codeword_length:
-        raise InputError(
-            f"{name}.d",
-            d,
-            f"the accelerator's codeword_length is {accelerator.codeword_length}",
-            f"compress with that d, or set codeword_length = {d}",
-        )
-    if k > accelerator.codebook_entries:
-        memory = "ROM" if own.universal else "RF"
-        raise InputError(
-            f"{name}.k",
-            k,
-            f"the codebook {memory} holds {accelerator.codebook_entries}",
-            f"compress with a smaller k, or set codebook_entries = {k}",
-        )
     if found.pattern(weight) != formats.named(own.weight).pattern(accelerator):
         raise InputError(
             f"{name}.weight",
@@ -57,14 +41,19 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
             f"the accelerator runs {own.pattern(accelerator)}",
             "compress in its format, or choose a machine of this one",
         )
+    try:
+        own.check_weight(weight, accelerator)
+    except InputError as error:
+        raise error.within(f"{name}.") from None
+    d = accelerator.codeword_length
     if shape.groups > 1 and shape.outputs // shape.groups % d:
         raise InputError(
             f"{name}.groups",
             shape.groups,
-            f"a codeword of d = {d} spans two groups",
+            f"a record of d = {d} spans two groups",
             "leave grouped layers uncompressed",
         )
-    return own.name, k
+    return own.name, len(weight.codebook) if own.books else 0
 
 
 def network_formats(network: Network, accelerator: Accelerator) -> dict[str, tuple[str, int]]:
@@ -97,16 +86,16 @@ def native_formats(shapes: Sequence[Shape], accelerator: Accelerator) -> dict[st
         by name of the convolution: format, k (`own_codewords`, all of a ROM's), and why the layer is
         left out of the compression, or "".
     """
-    d, k, coded = accelerator.codeword_length, accelerator.codebook_entries, accelerator.coded
+    d, k, form = accelerator.codeword_length, accelerator.codebook_entries, accelerator.weights
     reasons = exclusions(shapes, d)
     found: dict[str, tuple[str, int, str]] = {}
     for shape in shapes:
         if not isinstance(shape, ConvShape):
             continue
-        reason = reasons[shape.name] if coded else ""
-        if reason or not coded:
+        reason = reasons[shape.name] if form.coded else ""
+        if reason or not form.coded:
             found[shape.name] = dense_format(shape, accelerator), 0, reason
         else:
-            own = k if accelerator.weights.universal else own_codewords(shape, k, d)
-            found[shape.name] = accelerator.format, own, ""
+            own = k if form.universal else own_codewords(shape, k, d)
+            found[shape.name] = form.name, own // form.books * form.books if form.books else 0, ""
     return found

@@ -6,9 +6,10 @@ NumPy in int64, safetensors and json: whatever the package gets wrong it cannot 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import combinations
-from math import ceil, isqrt, log2
+from math import ceil, floor, isqrt, log2
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,6 +36,18 @@ class Rounding:
         return np.clip(shifted, fields.get("low", -128), fields.get("high", 127))
 
 
+def twice_e2m1(e: int) -> int:
+    return [0, 1, 2, 3, 4, 6, 8, 12][e % 8] * (-1 if e >= 8 else 1)
+
+
+SCALED: dict[str, Callable[[int, int], int]] = {
+    **dict.fromkeys(("int4", "int3", "int2"), lambda e, s: e * s),
+    "nvfp4": lambda e, s: twice_e2m1(e) * s,
+    "mxfp4": lambda e, s: twice_e2m1(e) * 2**s,
+    "mxint8": lambda e, s: floor(e / 2**s + 0.5),
+}
+
+
 class Weights:
     """Section 4."""
 
@@ -45,6 +58,12 @@ class Weights:
         """int64 [K, C/groups, Ky, Kx]."""
         if fields["format"] == "dense":
             return self.tensors[f"{name}.weight"].astype(np.int64)
+        if fields["format"] in SCALED:
+            return self.scaled(name, SCALED[fields["format"]], fields["fields"]["group"])
+        if fields["format"] == "ternary":
+            return self.tensors[f"{name}.values"].astype(np.int64)
+        if fields["format"] == "aqlm":
+            return self.added(self.tensors[f"{name}.codebooks"], self.tensors[f"{name}.assignments"])
         codebook = self.codebook(fields).astype(np.int64)
         assignments = self.tensors[f"{name}.assignments"]
         vectors = codebook[assignments]  # [K/d, C, Ky, Kx, d]
@@ -58,6 +77,21 @@ class Weights:
         weight = np.empty((groups * d, c, ky, kx), np.int64)
         for j in range(d):
             weight[j::d] = vectors[..., j]
+        return weight
+
+    def scaled(self, name: str, product: Callable[[int, int], int], group: int) -> Array:
+        elements, scales = self.tensors[f"{name}.elements"], self.tensors[f"{name}.scales"]
+        weight = np.empty(elements.shape, np.int64)
+        for k, c, y, x in np.ndindex(*weight.shape):
+            weight[k, c, y, x] = product(int(elements[k, c, y, x]), int(scales[k, c // group, y, x]))
+        return weight
+
+    def added(self, codebooks: Array, assignments: Array) -> Array:
+        groups, *places, _ = assignments.shape
+        d = codebooks.shape[2]
+        weight = np.zeros((groups * d, *places), np.int64)
+        for o, j, book in np.ndindex(groups, d, 2):
+            weight[o * d + j] += codebooks[book, assignments[o, ..., book], j]
         return weight
 
     def codebook(self, fields: dict) -> Array:

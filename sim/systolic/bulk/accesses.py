@@ -44,14 +44,14 @@ def core_of(p, core):
         d = p.codeword_length
         records = ceil_div(outputs, d)
         used = records * p.multipliers if p.sparse_tile else outputs
-        kept = records * d if p.coded and not p.sparse_tile else used
+        kept = used if p.sparse_tile else ceil_div(outputs, p.unit) * p.unit
         if p.on_diagonal:
             used = kept = p.group_outputs
         core.mac += times * pixels * channels * taps * used
         core.prf += times * 2 * pixels * ceil_div(channels, p.rows) * taps * outputs
         core.wrf_rows += times * channels * taps * kept
-        core.crf_rows += times * channels * p.kernel_y * p.kernel_x * records * d * p.coded
-    if p.coded and not p.universal:
+        core.crf_rows += times * channels * p.kernel_y * p.kernel_x * records * d * p.books
+    if p.books and not p.universal:
         core.crf_write = p.codewords * p.codeword_length
         core.codebook = ceil_div(core.crf_write * 8, p.port)
     core.ofmap_words = step_words(p.parts, p.outputs, p.last_outputs, p.columns, p.output_size)[1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.shapes import WORD
 from sim.systolic.bulk.compiled import step
-from sim.systolic.bulk.tiles import ceil_div
+from sim.systolic.bulk.tiles import ceil_div, rows_sent
 
 CHUNK = np.dtype(
     [
@@ -68,7 +68,7 @@ def _job(p, A, tail_bits, tail_looks, channels, first, groups, D):
     """(load, lookups, beats) of a weight job."""
     rows = min(groups * p.rows, channels - first * p.rows)
     bits_all = (A - 1) * p.bits_wide + tail_bits
-    sent = rows * D * p.split
+    sent = rows_sent(p, rows) * D * p.split
     if A == 1 or tail_bits == p.bits_wide:
         load = even_load(p, sent * A, tail_bits)
     else:
@@ -86,12 +86,12 @@ def _job(p, A, tail_bits, tail_looks, channels, first, groups, D):
 @step
 def _ragged(p, A, tail_bits, channels, first, groups, D):
     """The same of rows of two widths, in their order: positions, channel groups, sub-records, output groups."""
-    total = A * D * p.split * min(groups * p.rows, channels - first * p.rows)
+    total = A * D * p.split * rows_sent(p, min(groups * p.rows, channels - first * p.rows))
     latest = ceil_div(p.bits_wide, p.port) + total - 1
     seen = sent = 0
     for _ in range(D):
         for group in range(first, first + groups):
-            rows = min(p.rows, channels - group * p.rows)
+            rows = rows_sent(p, min(p.rows, channels - group * p.rows))
             for _ in range(p.split):
                 for n in range(A):
                     seen += rows

@@ -13,6 +13,7 @@ from sim.systolic.bulk.tiles import (
     bits_of,
     ceil_div,
     psum_cycles_of,
+    rows_sent,
     step_words,
     store_cycles,
     stripe_beats,
@@ -181,7 +182,7 @@ def _chunks(p, f, s, psum_cycles):
     for k in range(f.trips_k):
         depth = min(f.D, positions - k * f.D)
         if depth != known:
-            known, sent = depth, s.rows * depth * p.split
+            known, sent = depth, rows_sent(p, s.rows) * depth * p.split
             beats = ceil_div(sent * s.bits, p.port)
             load = max(beats, sent * s.A + ceil_div(s.first_bits, p.port) - 1) - 1 + p.loader_stages
             if p.universal:

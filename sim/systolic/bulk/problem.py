@@ -29,10 +29,11 @@ _LAYER = (
     *("line_bytes", "wide_size", "wide_reach", "wide_stride", "wide_padding", "dynamic", "folded"),
     *("all_outputs", "group_outputs", "macs", "needed", "needed_unfolded"),
     *("parts", "tail_groups", "channels", "outputs", "last_channels", "last_outputs"),
-    *("split", "coded", "universal", "on_diagonal", "codewords", "bits_wide", "bits_narrow", "bits_last"),
+    *("split", "unit", "books", "universal", "on_diagonal", "codewords", "scale_rows", "scale_span"),
+    *("bits_wide", "bits_narrow", "bits_last"),
 )
 """Of a layer as an array of some size and format sees it, folded or not; no wide_ size without `unfolded`. needed:
-bytes of its maps in L2. bits_: of a weight row that serves all columns, the last ones of a full part and of the last.
+bytes of its maps in L2. unit: output channels of a record; books: codebooks that it reads. bits_: of a weight row that serves all columns, the last ones of a full part and of the last.
 """
 _MACHINE = (
     *("rows", "columns", "tile_stages", "release", "loader_stages", "weight_overlap", "stationary"),
@@ -146,7 +147,10 @@ class Array:
         return self._known[key]
 
 
-_DECIDE = ("rows", "columns", "format", "sparse_tile", "codeword_length", "codebook_entries", "keep", "group")
+_DECIDE = (
+    *("rows", "columns", "format", "sparse_tile"),
+    *("codeword_length", "codebook_entries", "keep", "group", "scale_group"),
+)
 
 
 _arrays: dict[tuple[Any, ...], Array] = {}
@@ -210,7 +214,8 @@ def _layer_fields(shape: ConvShape, acc: Accelerator, form: str, k: int) -> list
         *(shape.out_h, shape.out_w, bool(shape.residual), shape.output_size, shape.line_bytes, *wide),
         *(shape.dynamic, False, shape.outputs, outputs, shape.macs, needed_bytes(shape), 0),
         *(parts, tail, inputs * packed, outputs * packed, inputs * tail, outputs * tail),
-        *(stream.parts(acc), stream.coded, stream.universal, stream.diagonal, k, *bits),
+        *(stream.parts(acc), stream.unit(acc), stream.books, stream.universal, stream.diagonal, k),
+        *(stream.scale_rows(acc), stream.scale_span(acc), *bits),
         *looks,
     ]
 

@@ -192,6 +192,12 @@ def fits(p, h, r):
 
 
 @step
+def rows_sent(p, rows):
+    """Rows of the stream, those of scales among them, of whole entries with so many channels together."""
+    return rows + p.scale_rows * ceil_div(rows, p.scale_span)
+
+
+@step
 def bits_of(p, groups, all_groups):
     """Bits of a weight row of each of the first `groups` of a full part's output groups, together."""
     return groups * p.bits_wide - (p.bits_wide - p.bits_narrow if groups == all_groups else 0)
@@ -214,7 +220,7 @@ def _weight_beats(p, h, r):
             for last_k in range(2):
                 times_k = 1 if last_k else r.trips_k - 1
                 positions = min(h.D, r.positions - (r.trips_k - 1) * h.D * last_k)
-                sent = rows * positions * p.split * bits
+                sent = rows_sent(p, rows) * positions * p.split * bits
                 beats += times_j * times_k * ceil_div(sent, p.port)
         total += times * beats
     return total

@@ -300,7 +300,7 @@ def _wait(c, begin, until, cause):
 def _chunk(p, h, r, c, of, j, opens, next_fetch, next_read, over, first):
     pixels = c.pixels
     there = LONG_AGO
-    codebook = p.codewords * p.codeword_length * 8 if first and p.coded and not p.universal else 0
+    codebook = p.codewords * p.codeword_length * 8 if first and p.books and not p.universal else 0
     if c.is_fetched:
         beats = of.beats + ceil_div(codebook, p.port)
         c.dram = max(c.dram, c.written_before + 1) + transfer(p, beats * p.port // 8, 0)

@@ -119,11 +119,11 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
     taps = schedule.positions * schedule.split
     groups, channel_groups = -(-outputs // acc.columns), -(-channels // acc.rows)
     d, q = acc.codeword_length, acc.multipliers_per_codeword
-    coded = schedule.stream.coded
+    unit = schedule.stream.unit(acc)
     records = -(-outputs // d)  # of all output groups: where there are records, d divides the columns
     # Multipliers that the rows of all output groups use, and weights they store: whole records but for dense.
     used = records * q if acc.sparse_tile else outputs
-    kept = records * d if coded and not acc.sparse_tile else used
+    kept = used if acc.sparse_tile else -(-outputs // unit) * unit
     if schedule.stream.diagonal:
         used = kept = layer.outputs // layer.groups
     words = acc.psum_store_bits // 8
@@ -144,7 +144,7 @@ def _part_counts(schedule: Schedule, channels: int, outputs: int) -> dict[str, i
         "l1_ifmap_read": trips_i * channels * new,
         "prf_read": pixels * channel_groups * taps * outputs,
         "prf_write": pixels * channel_groups * taps * outputs,
-        "crf_read": schedule.tiles * channels * schedule.positions * records * d * coded,
+        "crf_read": schedule.tiles * channels * schedule.positions * records * d * schedule.stream.books,
         "l1_psum_read": outputs * spilled * words,
         "l1_psum_write": outputs * spilled * words,
     }

@@ -170,10 +170,11 @@ def _job(schedule: Schedule, columns: tuple[int, ...], rows: list[int], D: int) 
     """Cycles of a weight job, of them those of further ROM look-ups, and its beats."""
     acc = schedule.accelerator
     widths = [schedule.row_bits(count) for count in columns]
+    sent = [schedule.rows_sent(n) for n in rows]
     if len(set(widths)) == 1:
-        runs = [(D * schedule.split * len(columns) * sum(rows), widths[0])]
+        runs = [(D * schedule.split * len(columns) * sum(sent), widths[0])]
     else:
-        runs = [(n, w) for _ in range(D) for n in rows for _ in range(schedule.split) for w in widths]
+        runs = [(n, w) for _ in range(D) for n in sent for _ in range(schedule.split) for w in widths]
     load, lookups = load_cycles(runs, schedule), 0
     if schedule.stream.universal:
         each = (

@@ -10,7 +10,7 @@ from sim.systolic.engine.compiled import step
 
 
 class Mode(IntEnum):
-    """How the loader reads a weight row, by the name of the format; from VQ on through a codebook."""
+    """How the loader reads a weight row, by the name of the format."""
 
     DENSE = 0
     SPLIT = 1
@@ -19,6 +19,14 @@ class Mode(IntEnum):
     MVQ = 4
     SSVQ = 5
     ROM = 6
+    INT4 = 7
+    INT3 = 8
+    INT2 = 9
+    MXFP4 = 10
+    NVFP4 = 11
+    MXINT8 = 12
+    TERNARY = 13
+    AQLM = 14
 
 
 LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -55,11 +63,18 @@ def decode_row(core, entry, h, position, width, u, p):
         for c in range(p.block_outputs):
             row[first + c] = signed_byte(words, position + 8 * c)
         return p.block_outputs
+    if Mode.INT4 <= p.mode <= Mode.MXINT8:
+        return _scaled_row(row, core.scales, words, position, width // p.record_bits, p)
     low_bits = p.codes * p.mask_bits + (p.d if p.mode == Mode.SSVQ else 0)
-    record_bits = low_bits + p.index_bits
-    records = width // record_bits
+    records = width // p.record_bits
     for n in range(records):
-        at = position + n * record_bits
+        at = position + n * p.record_bits
+        if p.mode == Mode.TERNARY:
+            _ternary(row[n * p.d :], words, at, p)
+            continue
+        if p.mode == Mode.AQLM:
+            _added(row[n * p.d :], core, at, p)
+            continue
         index = _bits(words, at + low_bits, p.index_bits)
         if p.mode == Mode.SSVQ:
             _signed(row[n * p.d :], core.crf[index], _bits(words, at, p.d), p)
@@ -68,6 +83,55 @@ def decode_row(core, entry, h, position, width, u, p):
         else:
             _masked(row[n * p.d :], core.crf[index], core.layer, at, p)
     return records * p.q
+
+
+@step
+def take_scales(core, n, position, width, p):
+    """Row n of a group's scales: `record_bits` of the code of each column, above those of the rows before."""
+    for c in range(width // p.record_bits):
+        code = _bits(core.layer.words, position + c * p.record_bits, p.record_bits)
+        core.scales[c] = code if n == 0 else core.scales[c] | code << n * p.record_bits
+
+
+@step
+def _scaled_row(row, scales, words, position, count, p):
+    """Elements times or shifted by their scales."""
+    sign = np.int64(1) << p.record_bits - 1
+    for c in range(count):
+        code, scale = _bits(words, position + c * p.record_bits, p.record_bits), scales[c]
+        if p.mode == Mode.MXFP4 or p.mode == Mode.NVFP4:
+            low, high = code & 1, code >> 1 & 3
+            value = low if high == 0 else (2 + low) << high - 1
+            value = -value if code & 8 else value
+        else:
+            value = (code ^ sign) - sign
+        if p.mode == Mode.MXFP4:
+            value <<= scale
+        elif p.mode == Mode.MXINT8:
+            value = value if scale == 0 else (value >> scale - 1) + 1 >> 1
+        else:
+            value *= scale + 1
+        row[c] = value
+    return np.int64(count)
+
+
+@step
+def _ternary(row, words, at, p):
+    """Five digits a byte, the last ones in fewer bits."""
+    for c in range(0, p.d, 5):
+        number = _bits(words, at + c // 5 * 8, min(8, p.record_bits - c // 5 * 8))
+        for digit in range(c, min(c + 5, p.d)):
+            row[digit] = number % 3 - 1
+            number //= 3
+
+
+@step
+def _added(row, core, at, p):
+    """The sum of a codeword of either codebook."""
+    first = core.crf[2 * _bits(core.layer.words, at, p.index_bits)]
+    second = core.crf[2 * _bits(core.layer.words, at + p.index_bits, p.index_bits) + 1]
+    for c in range(p.d):
+        row[c] = first[c] + second[c]
 
 
 @step

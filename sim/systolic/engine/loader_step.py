@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from sim.systolic.engine.compiled import step
-from sim.systolic.engine.decoding import Mode, decode_row, multipliers, nonzero, rom_cycles, signed_byte
+from sim.systolic.engine.decoding import (
+    Mode,
+    decode_row,
+    multipliers,
+    nonzero,
+    rom_cycles,
+    signed_byte,
+    take_scales,
+)
 from sim.systolic.engine.state import NEVER
 from sim.systolic.engine.values import compute
 
@@ -116,14 +124,16 @@ def _write_weights(t, p, core, counters):
         and (core.sequencer[0].chunk & p.banks - 1) == bank
     ):
         compute(t, p, core, counters)  # what has issued still multiplies the words of before
+    if look_up.scale:
+        take_scales(core, look_up.scale - 1, look_up.position, look_up.width, p)
+        return
     stored = decode_row(core, entry, look_up.row, look_up.position, look_up.width, look_up.u, p)
     tail = look_up.entry % chunk.A == chunk.A - 1
     used = multipliers(chunk.columns_tail if tail else chunk.columns, p)
     core.zeros[entry, look_up.row] = used - nonzero(core, entry, look_up.row, p)
     counters.wrf_write += stored
     counters.wrf_rows += 1
-    if p.mode >= Mode.VQ:
-        counters.crf_read += stored // p.q * p.d
+    counters.crf_read += stored // p.q * p.d * p.books
     if look_up.last:
         core.loader[0].full_at[bank] = t + 1
 
@@ -149,7 +159,11 @@ def _look_up(p, core):
         return True
     loader.extra = -1
     look_up.pending, look_up.last = True, last_of_entry and loader.last_entry
-    look_up.entry, look_up.row, look_up.u = loader.entry, loader.row, loader.u
+    look_up.entry, look_up.row, look_up.scale, look_up.u = loader.entry, loader.row, 0, loader.u
+    if p.scale_rows:
+        group, row = divmod(loader.row, p.scale_rows + p.scale_span)
+        look_up.scale = row + 1 if row < p.scale_rows else 0
+        look_up.row = group * p.scale_span + max(row - p.scale_rows, 0)
     look_up.position, look_up.width = position, width
     loader.consumed += width
     loader.row += 1
@@ -172,4 +186,5 @@ def _begin_entry(p, core):
     loader.width = chunk.row_bits_tail if s == chunk.A - 1 else chunk.row_bits
     loader.u = entry // chunk.A % chunk.U
     loader.rows = chunk.rows_tail if r == chunk.B - 1 else chunk.rows
+    loader.rows += (loader.rows + p.scale_span - 1) // p.scale_span * p.scale_rows
     loader.last_entry = entry == chunk.A * chunk.B * chunk.U * chunk.D - 1

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from numba import get_num_threads
 
-from sim.formats import encoding
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.program import Program
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
@@ -36,7 +35,11 @@ class Parameters(NamedTuple):
     mask_bits: int
     group: int
     eights: int  # rows, codewords and masks are whole 64-bit words
+    record_bits: int  # or of a weight
+    books: int  # codebooks that a record reads
     index_bits: int
+    scale_rows: int  # before the rows of so many channels:
+    scale_span: int
     codewords: int
     rom_banks: int
     rom_ports: int
@@ -78,7 +81,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
     dram = off_chip(acc)
-    coded = schedule.stream.coded
+    stream = schedule.stream
     return Parameters(
         rows=acc.rows,
         columns=acc.columns,
@@ -96,12 +99,16 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         mode=int(Mode[schedule.format.upper()]),  # Numba is slow to tell the type of an enumeration
         d=acc.codeword_length,
         q=acc.multipliers_per_codeword,
-        codes=acc.codeword_length // acc.group if schedule.stream.masks else 0,
+        codes=acc.codeword_length // acc.group if stream.masks else 0,
         mask_bits=acc.mask_code_bits,
         group=acc.group,
         eights=int(not any(n % 8 for n in (acc.columns, acc.codeword_length, acc.group))),
-        index_bits=encoding.index_bits(schedule.codewords) if coded else 0,
-        codewords=schedule.codewords if coded else 0,
+        record_bits=stream.unit_bits(acc, schedule.codewords),
+        books=stream.books,
+        index_bits=stream.index_bits(schedule.codewords),
+        scale_rows=stream.scale_rows(acc),
+        scale_span=stream.scale_span(acc),
+        codewords=schedule.codewords if stream.books else 0,
         rom_banks=acc.rom_banks,
         rom_ports=acc.rom_ports,
         block_inputs=layer.channels // layer.groups,

@@ -42,11 +42,11 @@ wait (-1 before the first). The entry has `rows` of `width` bits, parts `u` of t
 free from a cycle on; `written`, `written_before` are the cycles of the last rows of the last two jobs."""
 
 LOOK_UP = np.dtype(
-    [("pending", np.bool_), *_integers("entry", "row", "u", "position", "width"), ("last", np.bool_)],
+    [("pending", np.bool_), *_integers("entry", "row", "scale", "u", "position", "width"), ("last", np.bool_)],
     align=True,
 )
 """A row that has been looked up and is not yet in the WRF: `width` bits at `position` of the stream; `last`
-of its job."""
+of its job. `scale`: which row of scales it is, from 1 on, those of array row `row` and of what follows; 0 for weights."""
 
 MEMORY = np.dtype(
     _integers("next_job", "next_map", "next_tile", "maps_first", "dram_free", "dma_free"), align=True
@@ -125,6 +125,7 @@ class Core(NamedTuple):
         wrf, zeros: int8 [depth, H, L], and int32 [depth, H], zero weights among the multipliers used.
         crf: int8 [k, d].
         wrf_eights, crf_eights: the same memory as uint64 [.., L / 8] and [.., d / 8], if `eights`.
+        scales: int64 [L], codes of the scales at hand.
         bank_load: int64 [banks of the codebook ROM], of the row at hand.
         prf, stored: int32 [images, words, L].
         entries: ENTRY [depth], of the chunk at hand.
@@ -149,6 +150,7 @@ class Core(NamedTuple):
     crf: np.ndarray
     wrf_eights: np.ndarray
     crf_eights: np.ndarray
+    scales: np.ndarray
     bank_load: np.ndarray
     prf: np.ndarray
     stored: np.ndarray
@@ -183,6 +185,7 @@ def reset(p, layer, maps, acc, gated, trace):
         crf=crf,
         wrf_eights=wrf_eights,
         crf_eights=crf_eights,
+        scales=np.zeros(p.columns, np.int64),
         bank_load=np.zeros(p.rom_banks, np.int64),
         prf=np.zeros((len(maps.ifmap), layer.prf_words, p.columns), np.int32),
         stored=np.zeros((len(maps.ifmap), layer.stored_words, p.columns), np.int32),

@@ -16,13 +16,15 @@ from sim.shapes import ConvShape
 from sim.systolic.program import lower
 from sim.systolic.schedule import Schedule
 from tests.rtl.simulate import fields, int8, pack, run
+from tests.sim.systolic.cases import CODED, random_narrow
 
 RAW = ("dense", "split", "block")
 
 
 @dataclass
 class Row:
-    """A row of a job: its bits, look-up cycles, place and weights by column (those that count)."""
+    """A row of a job: its bits, look-up cycles, place and weights by column (those that count); none of a row of
+    scales, which is not written."""
 
     width: int
     cycles: int = 1
@@ -52,6 +54,8 @@ class Job:
 def _weight(acc, rng, form, shape, rom, assignments):
     if form in RAW:
         return DenseWeight(int8(rng, *shape).astype(np.int8))
+    if form not in CODED:
+        return random_narrow(rng, acc, form, shape)
     d = acc.codeword_length
     units = (shape[0] // d, *shape[1:])
     if form == "rom":
@@ -76,7 +80,7 @@ def layer_jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, ro
     weight = _weight(acc, rng, form, (outputs, channels // groups, 1, 2), rom, assignments)
     layer = Conv("layer", "input", weight, np.zeros(outputs, np.int32), groups=groups)
     shape = ConvShape("layer", channels, outputs, (1, 2), size=(1, 3), groups=groups)
-    k = 0 if form in RAW else len(weight.codebook)
+    k = len(weight.codebook) if hasattr(weight, "codebook") else 0
     program = lower(layer, Schedule(acc, shape, form, k, *factors, overlap, 1))
     # Fields that do not concern a job hold anything.
     common = {
@@ -88,7 +92,8 @@ def layer_jobs(acc, rng, form, outputs, channels, factors, overlap, groups=1, ro
         "serial": int(not overlap),
         "block_inputs": channels // groups if form == "block" else int(rng.integers(acc.rows + 1)),
         "block_outputs": outputs // groups if form == "block" else int(rng.integers(acc.columns + 1)),
-        "index_bits": encoding.index_bits(k or int(rng.integers(2, acc.codebook_entries + 1))),
+        "index_bits": acc.weights.index_bits(k)
+        or encoding.index_bits(int(rng.integers(2, acc.codebook_entries + 1))),
         "entries": 1,
     }
     jobs = []
@@ -133,6 +138,9 @@ def _rows(acc, chunk, weights, weight, form):
                     width = int(chunk["row_bits_tail" if s == chunk["A"] - 1 else "row_bits"])
                     for h in range(used):
                         cycles = 1
+                        if h % acc.weights.scale_span(acc) == 0 and form not in RAW:
+                            for _ in range(acc.weights.scale_rows(acc)):
+                                yield Row(width)
                         if form == "rom":
                             d = acc.codeword_length
                             read = weight.assignments.reshape(-1, weights.shape[1], 2)[
@@ -214,13 +222,13 @@ def events_of(acc, jobs, late, delays, holds):
         events.starts.append(start)
         events.arrivals.append(arrival)
         x, bits = -1, 0
-        stages = 2 if acc.format in ("vq", "mvq", "ssvq") else 1  # behind a codebook memory, or not
+        stages = 1 if acc.format in ("dense", "rom") else 2  # with a decoder behind the look-up, or not
         for row in job.rows:
             bits += row.width
             visible = start + -(-bits // acc.weight_port_bits)
             x = max(x + 1, visible) + row.cycles - 1
             events.again |= set(range(x - row.cycles + 1, x))
-            if not job.codebook:
+            if row.weights:
                 address = bank * (acc.wrf_depth // 2) + row.entry
                 events.rows.append((x + stages, address, row.h, row.weights))
         before = x + stages
@@ -248,7 +256,7 @@ def drive(acc, jobs, events, delays, holds, stalled=lambda: False, rom=None):
     layout = packets.job(Geometry(acc))
     dut = Loader(accelerator=acc, rom=rom)
     beats = np.concatenate([job.beats for job in jobs])
-    total = sum(len(job.rows) for job in jobs if not job.codebook)
+    total = sum(bool(row.weights) for job in jobs for row in job.rows)
     weight_jobs = [n for n, job in enumerate(jobs) if not job.codebook]
     banks, turn = {}, 0
     for n in weight_jobs:

@@ -46,7 +46,7 @@ def test_the_groups_of_l1_are_the_whole_of_it(size):
     ("name", "text"),
     [
         ("ews-cmz-64", "use 'ews-cm"),
-        ("nonsense", "use one of ews, ews-c"),
+        ("nonsense", "use one of aqlm, ews, ews-c"),
         ("ews-257", "rows = 257"),
         ("ews-3", "rows = 3"),
         ("ews", "write ews-64"),

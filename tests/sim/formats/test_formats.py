@@ -12,7 +12,11 @@ from sim.errors import InputError
 from sim.network import WEIGHTS, CodebookWeight
 from tests.sim.systolic.cases import slow_decode
 
-PRESETS = {"dense": "ews-8", "vq": "ews-c-8", "mvq": "ews-cm-16", "ssvq": "ssvq-8", "rom": "rom-8"}
+PRESETS = {
+    **{"dense": "ews-8", "vq": "ews-c-8", "mvq": "ews-cm-16", "ssvq": "ssvq-8", "rom": "rom-8"},
+    **{"int4": "int4-g128-8", "int3": "int3-g64-8", "int2": "int2-g32-8"},
+    **{name: f"{name}-8" for name in ("mxfp4", "nvfp4", "mxint8", "ternary", "aqlm")},
+}
 
 
 def drawn(form, machine, seed, k=11):
@@ -46,7 +50,8 @@ def slow_records(weight, machine) -> np.ndarray:
 @given(seed=st.integers(0, 2**32), k=st.integers(2, 16))
 def test_records_stand_for_the_weights(name, seed, k):
     """Packed by the format, decoded by it, by the functional model, and one record at a time."""
-    form, machine = formats.named(name), accelerator.load(PRESETS[name], {"keep": 4, "group": 16})
+    form = formats.named(name)
+    machine = accelerator.load(PRESETS[name], {"keep": 4, "group": 16, "scale_group": 1 + seed % 4})
     weight = drawn(form, machine, seed, k)
     codebook = getattr(weight, "codebook", np.zeros((0, 8), np.int8))
     stream = form.pack(weight, machine)
@@ -69,6 +74,8 @@ def test_codes_in_the_register_are_what_drivers_know():
     """docs of version 0.1: 0 dense, 1 codebook, 2 masked, 3 signed, 4 rom."""
     known = {"dense": (0, "dense"), "vq": (1, "codebook"), "mvq": (2, "masked")}
     known |= {"ssvq": (3, "signed"), "rom": (4, "rom")}
+    later = ("int4", "int3", "int2", "mxfp4", "nvfp4", "mxint8", "ternary")
+    known |= {name: (5 + n, name) for n, name in enumerate(later)} | {"aqlm": (12, "additive")}
     assert {form.name: (form.code, form.loader) for form in formats.FORMATS.values()} == known
 
 
@@ -83,7 +90,7 @@ def test_descriptions_that_say_loader_still_read(tmp_path, old):
 
 @pytest.mark.parametrize(
     ("name", "fix"),
-    [("mqv", "'mvq'"), ("masked", "use one of dense, mvq, rom"), (3, "format is: of the weights")],
+    [("mqv", "'mvq'"), ("masked", "use one of aqlm, dense, int2"), (3, "format is: of the weights")],
 )
 def test_unknown_formats_are_refused(name, fix):
     with pytest.raises(InputError, match=rf"format = {name!r}: .*{fix}"):

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from sim import accelerator
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv, DenseWeight
+from sim.formats import FORMATS
+from sim.network import WEIGHTS, AqlmWeight, CodebookWeight, Conv, DenseWeight, TernaryWeight
 from sim.shapes import ConvShape
 from sim.systolic.results import Handover
 from sim.systolic.schedule import Schedule, fold, spills
 from sim.systolic.streams import dense_format
 
 FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms", "ssvq", "rom")
+NARROW = ("int4-g32", "int2-g64", "mxint8", "ternary", "aqlm")
+"""Families of the other formats: one, three and one wide row of scales, digits, two codebooks."""
 CODED = ("vq", "mvq", "ssvq", "rom")
 
 
@@ -36,7 +39,7 @@ class Case:
 
 
 @st.composite
-def machines(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Accelerator:
+def machines(draw, families=FAMILIES + NARROW, sizes=(4, 8, 16)) -> Accelerator:
     """Any family, square or not; every resource can be the bottleneck."""
     size = st.sampled_from(sizes)
     return accelerator.load(
@@ -58,12 +61,13 @@ def machines(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Accelerator:
             "dram_row_bytes": draw(st.sampled_from([64, 2048])),
             "rom_banks": draw(st.sampled_from([1, 2, 5, 64])),
             "rom_ports": draw(st.sampled_from([1, 64])),
+            "scale_group": draw(st.sampled_from([1, 2, 6, 32])),
         },
     )
 
 
 @st.composite
-def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
+def layer_cases(draw, families=FAMILIES + NARROW, sizes=(4, 8, 16)) -> Case:
     """A legal case; every dimension can leave a tail, groups and dilation included."""
     machine = draw(machines(families, sizes))
     kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
@@ -75,7 +79,7 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     groups = draw(st.sampled_from([1, 1, 1, 2, 3, 9]))
     channels = groups * draw(st.integers(1, max(1, 3 * machine.rows // groups)))
     outputs = groups * draw(st.integers(1, max(1, 3 * machine.columns // groups)))
-    coded = machine.format in CODED and draw(st.booleans())
+    coded = machine.coded and draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     if coded:
         outputs = groups * -(-outputs // groups // machine.codeword_length) * machine.codeword_length
@@ -98,7 +102,7 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     layer = random_conv(rng, machine, form, shape)
     seen = fold(shape, machine, form) if draw(st.booleans()) else shape
     factor = st.just(1) if machine.dataflow == "ws" else st.integers(1, 4)
-    codewords = layer.weight.codebook.shape[0] if coded else 0
+    codewords = len(layer.weight.codebook) if coded and machine.weights.books else 0
     source = "dram" if spills(seen, machine) else draw(st.sampled_from(["l1", "l2", "dram"]))
     try:
         schedule = Schedule(
@@ -155,6 +159,8 @@ def random_conv(rng, machine, form, shape) -> Conv:
             codebook = np.abs(codebook).clip(0, 127)
             signs = rng.integers(0, 1 << d, grid).astype(np.uint16)
         weight = CodebookWeight(codebook.astype(np.int8), assignments, codes, *pattern, signs=signs)
+    elif form in FORMATS and form != "dense":
+        weight = random_narrow(rng, machine, form, (shape.outputs, inputs, *shape.kernel))
     else:
         weight = DenseWeight(rng.integers(-128, 128, (shape.outputs, inputs, *shape.kernel)).astype(np.int8))
     bias = np.zeros(weight.shape[0], np.int32)
@@ -170,10 +176,47 @@ def random_conv(rng, machine, form, shape) -> Conv:
     )
 
 
+def random_narrow(rng, machine, form, shape):
+    """A weight of the other formats; of group scales, groups as the machine has them or whole multiples."""
+    if form == "ternary":
+        return TernaryWeight(rng.integers(-1, 2, shape).astype(np.int8))
+    if form == "aqlm":
+        k, d = int(rng.integers(1, min(machine.codebook_entries // 2 + 1, 20))), machine.codeword_length
+        grid = (shape[0] // d, *shape[1:], 2)
+        codebooks = rng.choice([-64, -1, 0, 63, *rng.integers(-64, 64, 3)], (2, k, d)).astype(np.int8)
+        return AqlmWeight(codebooks, rng.integers(0, k, grid).astype(np.uint16))
+    kind, group = WEIGHTS[form], machine.scale_group * int(rng.integers(1, 3))
+    (low, high), (least, most) = kind.bounds, kind.scale_bounds
+    elements = rng.choice([low, high, *rng.integers(low, high + 1, 4)], shape).astype(kind.dtype)
+    scales = rng.choice([least, most, *rng.integers(least, most + 1, 4)], (shape[0], -(-shape[1] // group), *shape[2:]))
+    return kind(elements, scales.astype(np.uint8), group)
+
+
+def slow_narrow(weight, output: int, channel: int, y: int, x: int) -> int:
+    """One weight of the other formats."""
+    if isinstance(weight, TernaryWeight):
+        return int(weight.values[output, channel, y, x])
+    if isinstance(weight, AqlmWeight):
+        record, element = divmod(output, weight.codebooks.shape[2])
+        pair = weight.assignments[record, channel, y, x]
+        return sum(int(weight.codebooks[n, pair[n], element]) for n in range(2))
+    element = int(weight.elements[output, channel, y, x])
+    scale = int(weight.scales[output, channel // weight.group, y, x])
+    if weight.format == "mxint8":
+        return (element + (2**scale // 2)) // 2**scale
+    if "fp4" in weight.format:
+        sign, exponent, mantissa = element // 8, element // 2 % 4, element % 2
+        element = (-1) ** sign * (mantissa if exponent == 0 else (2 + mantissa) * 2 ** (exponent - 1))
+    return element * 2**scale if weight.format == "mxfp4" else element * scale
+
+
 def slow_decode(weight) -> np.ndarray:
     """int64 [K, C, Ky, Kx], one record at a time, masks from a sorted list of all subsets."""
     if isinstance(weight, DenseWeight):
         return weight.values.astype(np.int64)
+    if not isinstance(weight, CodebookWeight):
+        places = np.ndindex(*weight.shape)
+        return np.array([slow_narrow(weight, *place) for place in places]).reshape(weight.shape)
     d = weight.codebook.shape[1]
     out = np.zeros(weight.shape, np.int64)
     legal = (

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -21,6 +22,7 @@ from algos.compensation.streams import Streams
 from algos.flow import order
 from algos.methods.blocks import blocks
 from algos.methods.plan import Patterns, fits, several
+from algos.weights.scalar import folded, laid_out
 from sim.errors import InputError
 from sim.errors import nearest as closest
 from sim.steps import steps
@@ -37,7 +39,8 @@ class Compensated:
     """What became of a layer.
 
     Attributes:
-        groups: of a convolution, each with its own inputs; one of a linear layer.
+        groups: of a convolution, each with its own inputs; one of a linear layer. Inputs of one kernel position lie
+            together, as `algos.weights.scalar.laid_out` puts them.
         shape: of the weight.
     """
 
@@ -45,7 +48,7 @@ class Compensated:
     shape: torch.Size
 
     def weight(self) -> Tensor:
-        return torch.cat([one.weights() for one in self.groups]).reshape(self.shape)
+        return folded(torch.cat([one.weights() for one in self.groups]), self.shape)
 
 
 @torch.no_grad()
@@ -103,7 +106,7 @@ def round_layers(
     """`compensate` of these layers, which are in the order in which they run; without a solver no batch is needed."""
     for name, layer in chosen.items():
         with _of(name):
-            how.rounding.check(_columns(layer))
+            how.rounding.check(layer.weight.shape[1])
     with _evaluating(module):
         ran = list(chosen)
         names = sorted(blocks(module, ran), key=lambda block: ran.index(_inside_of(block, ran)[0]))
@@ -117,7 +120,7 @@ def round_layers(
 def _nearest(chosen: Mapping[str, Layer], how: Compensation) -> Iterator[tuple[str, Compensated]]:
     """Each layer by itself."""
     for name, layer in chosen.items():
-        yield name, _set(layer, (nearest(layer.weight.flatten(1), how.rounding),))
+        yield name, _set(layer, (nearest(laid_out(layer.weight), how.rounding),))
 
 
 def _in_streams(
@@ -137,7 +140,7 @@ def _in_streams(
 
 def _solved(layer: Layer, statistics: Sequence[Statistics], how: Compensation) -> Compensated:
     assert how.solver is not None
-    parts = layer.weight.flatten(1).chunk(len(statistics))
+    parts = laid_out(layer.weight).chunk(len(statistics))
     return _set(
         layer,
         tuple(
@@ -220,7 +223,9 @@ def _rows(layer: Layer, inputs: Tensor) -> Iterator[Tensor]:
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         raise InputError("padding", layer.padding_mode, "is not unfolded", "exclude the layer")
     windows = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
-    yield from windows.transpose(1, 2).chunk(layer.groups, 2)
+    positions = prod(layer.kernel_size)
+    for part in windows.chunk(layer.groups, 1):
+        yield part.unflatten(1, (-1, positions)).permute(0, 3, 2, 1).flatten(2)
 
 
 def _columns(layer: Layer) -> int:

@@ -71,12 +71,14 @@ class Solution:
         scale: [m, groups].
         zero: int16 [m, groups].
         group: inputs that share a scale.
+        step: of whole scales, [m, 1]; None of any scales.
     """
 
     codes: Tensor
     scale: Tensor
     zero: Tensor
     group: int
+    step: Tensor | None
 
     def weights(self) -> Tensor:
         """What the codes stand for, [m, n]."""
@@ -111,16 +113,16 @@ def nearest(weights: Tensor, rounding: Rounding) -> Solution:
     """
     rounding.check(weights.shape[1])
     group = rounding.group or weights.shape[1]
-    parts = weights.detach().split(group, 1)
-    grids = [rounding.fit(part) for part in parts]
+    parts, step = weights.detach().split(group, 1), rounding.step(weights.detach())
+    grids = [rounding.fit(part, step) for part in parts]
     codes = torch.cat([grid.codes(part) for grid, part in zip(grids, parts, strict=True)], 1)
-    return _solution(codes, grids, group)
+    return _solution(codes, grids, group, step)
 
 
-def _solution(codes: Tensor, grids: Iterable[Grid], group: int) -> Solution:
+def _solution(codes: Tensor, grids: Iterable[Grid], group: int, step: Tensor | None) -> Solution:
     grids = list(grids)
     scale, zero = (torch.cat([getattr(grid, part) for grid in grids], 1) for part in ("scale", "zero"))
-    return Solution(codes.to(torch.int16), scale, zero.to(torch.int16), group)
+    return Solution(codes.to(torch.int16), scale, zero.to(torch.int16), group, step)
 
 
 def inverse_factor(hessian: Tensor) -> Tensor:
@@ -154,6 +156,7 @@ class _Work:
         upper: U, [n, n].
         ahead, back: P1 and P2, [n, n]; None where their alpha is 0.
         places: number of each column in the order of the weights.
+        step: of the scales, [m, 1], or None.
     """
 
     def __init__(self, weights: Tensor, statistics: Statistics, rounding: Rounding, solver: Solver) -> None:
@@ -185,8 +188,11 @@ class _Work:
             self.weights += self.given @ difference @ lower @ self.upper
         self.codes = torch.empty_like(self.weights)
         self.grids: dict[int, Grid] = {}
+        in_place = torch.empty_like(self.given)
+        in_place[:, self.order] = self.given
+        self.step = rounding.step(in_place)
         if rounding.static:
-            self.grids = {n: rounding.fit(self.given[:, self._members(n)]) for n in self._groups()}
+            self.grids = {n: rounding.fit(self.given[:, self._members(n)], self.step) for n in self._groups()}
 
     def _groups(self) -> range:
         return range(self.width // self.group)
@@ -225,7 +231,7 @@ class _Work:
             now = self.weights[:, members]
             behind = members >= end
             now[:, behind] += self._effect(block, block.first, column, members[behind])
-            self.grids[group] = self.rounding.fit(now)
+            self.grids[group] = self.rounding.fit(now, self.step)
         return self.grids[group]
 
     def _effect(self, block: _Block, first: int, end: int, rest: slice | Tensor) -> Tensor:
@@ -243,7 +249,7 @@ class _Work:
     def solution(self) -> Solution:
         codes = torch.empty_like(self.codes)
         codes[:, self.order] = self.codes
-        return _solution(codes, [self.grids[n] for n in self._groups()], self.group)
+        return _solution(codes, [self.grids[n] for n in self._groups()], self.group, self.step)
 
 
 class _Block(NamedTuple):

@@ -18,6 +18,7 @@ from algos.methods.plan import Target
 from algos.methods.prepared import LayerReport, Prepared, Task
 from algos.weights.bits import Bits
 from algos.weights.codebook import attach
+from algos.weights.scalar import KINDS as SCALED
 from algos.weights.scalar import ScalarWeight, scalar_bits
 from sim.errors import InputError
 
@@ -30,6 +31,10 @@ class RoundingConfig:
     group: int | None = described("inputs that share a scale; by default all of an output", None)
     zero_points: bool = described("levels of a range that need not lie around 0", False)
     clip_search: bool = described("the range of least error of power 2.4, not the largest weight's", True)
+
+    whole_scales: bool = described(
+        "of groups: small integers times a step of their output, as the accelerator's formats hold them", True
+    )
 
     d = 1
     """A weight is a codeword of its own."""
@@ -44,7 +49,23 @@ class RoundingConfig:
         return 2**self.bits
 
     def rounding(self) -> Rounding:
-        return Rounding(self.bits, not self.zero_points, self.group, self.clip_search)
+        return Rounding(
+            self.bits,
+            not self.zero_points,
+            self.group,
+            self.clip_search,
+            static=self.static,
+            scale_levels=self.scale_levels,
+        )
+
+    static = True
+
+    @property
+    def scale_levels(self) -> int | None:
+        """Of whole scales, as the format of these bits has them."""
+        if self.group is None or not self.whole_scales or self.bits not in SCALED:
+            return None
+        return SCALED[self.bits].scale_bounds[1]
 
     def solver(self) -> Solver | None:
         """None where each weight goes to its nearest level."""
@@ -61,9 +82,6 @@ class GptqConfig(RoundingConfig):
     act_order: bool = described("inputs of large second moment first", True)
     damping: float = described("added to the diagonal of the second moments, in units of its mean", 0.01)
     block: int = described("inputs whose effect on later ones is gathered into one product", 128)
-
-    def rounding(self) -> Rounding:
-        return Rounding(self.bits, not self.zero_points, self.group, self.clip_search, self.static)
 
     def solver(self) -> Solver:
         return Solver(damping=self.damping, act_order=self.act_order, block=self.block)
@@ -128,7 +146,9 @@ def encode(task: Task) -> Prepared:
         codes, scale, zero = (
             torch.cat([getattr(one, part) for one in found.groups]) for part in ("codes", "scale", "zero")
         )
-        attach(layers[name], ScalarWeight(codes, scale, zero, found.shape))
+        steps = [one.step for one in found.groups if one.step is not None]
+        step = torch.cat(steps) if steps else None
+        attach(layers[name], ScalarWeight(codes, scale, zero, found.shape, task.config.bits, step))
     return task.prepared(reports)
 
 
@@ -142,12 +162,14 @@ def _layers(task: Task) -> Iterator[tuple[str, Layer]]:
 
 def storage(config: RoundingConfig, targets: Sequence[Target]) -> list[Bits]:
     """Of the layers."""
-    return [
-        scalar_bits(
-            target.subvectors, config.bits, config.group or target.layer.weight[0].numel(), config.zero_points
+    found = []
+    for target in targets:
+        outputs, inputs = len(target.layer.weight), target.layer.weight[0].numel()
+        groups = inputs // (config.group or inputs)
+        found.append(
+            scalar_bits(outputs, inputs, config.bits, groups, config.zero_points, config.scale_levels)
         )
-        for target in targets
-    ]
+    return found
 
 
 METHODS: tuple[Method[Any], ...] = tuple(

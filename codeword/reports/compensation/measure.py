@@ -19,6 +19,7 @@ from algos.compensation.activations import Activations
 from algos.compensation.driver import compensate
 from algos.compensation.rotation import rotate
 from algos.methods import registry
+from algos.weights.bits import Bits
 from algos.weights.scalar import scalar_bits
 from codeword.reports.compensation.subjects import SUBJECTS, Subject
 from codeword.reports.registry import Task
@@ -39,6 +40,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "GPTQ in the order of the weights": ("gptq", {"act_order": False}),
     "GPTQ, scales of compensated weights": ("gptq", {"static": False}),
     "GPTQ without clip search": ("gptq", {"clip_search": False}),
+    "GPTQ, whole scales as the machine holds them": ("gptq", {"whole_scales": True}),
 }
 """Of the settings of published code, each changed alone: method and options."""
 
@@ -135,13 +137,18 @@ def _float(name: str) -> dict[str, Any]:
     }
 
 
+def _bits(config: Any, shape: torch.Size) -> Bits:
+    outputs, inputs = shape
+    return scalar_bits(outputs, inputs, config.bits, inputs // GROUP, config.zero_points, config.scale_levels)
+
+
 def row(setting: Setting) -> dict[str, Any]:
     """A model rounded by one method, and its quality."""
     subject, module = _subject(setting.subject), copy.deepcopy(_subject(setting.subject).module)
     if setting.rotated:
         rotate(module)
     config = registry.named(setting.method).configured(
-        None, {"bits": setting.bits, "group": GROUP, **setting.options}
+        None, {"bits": setting.bits, "group": GROUP, "whole_scales": False, **setting.options}
     )
     before = {
         name: part.weight.detach().clone()
@@ -164,6 +171,6 @@ def row(setting: Setting) -> dict[str, Any]:
         "quality": subject.quality(module),
         "cpu_seconds": seconds,
         "weights": weights,
-        "bits_per_weight": scalar_bits(weights, setting.bits, GROUP, config.zero_points).per_weight,
+        "bits_per_weight": sum((_bits(config, one.shape) for one in found.values()), Bits()).per_weight,
         "weight_error": changed / sum(float(before[name].square().sum()) for name in found),
     }

@@ -52,7 +52,9 @@ def columns(layer: nn.Module, inputs: Tensor) -> list[Tensor]:
     height, width = layer.kernel_size
     padded = F.pad(inputs, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)
     patches = padded.unfold(2, height, layer.stride[0]).unfold(3, width, layer.stride[1])
-    parts = patches.permute(0, 2, 3, 1, 4, 5).chunk(layer.groups, 3)
+    parts = patches.permute(0, 2, 3, 4, 5, 1).chunk(
+        layer.groups, 5
+    )  # channels of one kernel position together
     return [part.reshape(-1, part.shape[3:].numel()) for part in parts]
 
 
@@ -73,15 +75,20 @@ def plainly(module: nn.Module, batches: list[Tensor], names: list[str], rounding
             seen.append(read)
         layer = module.get_submodule(name)
         weight = layer.weight.detach()
+        rows_of = weight.permute(0, 2, 3, 1).flatten(1) if weight.ndim == 4 else weight
         rows = [[columns(layer, one) for one in read] for read in seen]
         parts = []
-        for n, part in enumerate(weight.flatten(1).chunk(len(rows[0][0]))):
+        for n, part in enumerate(rows_of.chunk(len(rows[0][0]))):
             statistics = Statistics(part.shape[1])
             for one, other in zip(*rows, strict=True):
                 statistics.add(one[n], other[n])
             parts.append(solve(part, statistics, rounding, solver))
         levels[name] = torch.cat([one.codes for one in parts])
-        weight.copy_(torch.cat([one.weights() for one in parts]).reshape(weight.shape))
+        rounded = torch.cat([one.weights() for one in parts])
+        if weight.ndim == 4:
+            outputs, inputs, height, width = weight.shape
+            rounded = rounded.reshape(outputs, height, width, inputs).permute(0, 3, 1, 2)
+        weight.copy_(rounded)
     return levels
 
 

@@ -24,7 +24,7 @@ from algos.weights.scalar import ScalarWeight
 from codeword import cli
 from sim import artifact
 from sim.errors import InputError
-from sim.network import DenseWeight
+from sim.network import DenseWeight, Int2Weight, Int3Weight, Int4Weight
 from tests.algos.small_models import images, resnet8
 
 NAMES = [method.name for method in compensated.METHODS]
@@ -62,7 +62,8 @@ def test_integers_of_the_network_are_those_of_the_method(name: str) -> None:
         assert found.values.max() <= 3
         assert np.array_equal(np.sort(found.values.reshape(-1)), np.sort(weight.codes.numpy().reshape(-1)))
         layer = module.get_submodule(path)
-        assert layer.weight.equal((weight.codes * weight.scale).reshape(layer.weight.shape))
+        rows = layer.weight.permute(0, 2, 3, 1).flatten(1) if layer.weight.ndim == 4 else layer.weight
+        assert rows.equal(weight.codes * weight.scale)
 
 
 def test_a_method_is_its_solver() -> None:
@@ -97,9 +98,14 @@ def test_rtn_needs_no_samples() -> None:
 
 def test_bits_count_scales_and_zero_points() -> None:
     plan = METHODS["gptq"].plan(net(), group=16, include="5")
-    assert plan.bits.per_weight == 4 + 16 / 16
+    assert plan.bits.per_weight == 4 + 4 / 16 + 16 / 128  # scales of 16 levels, and a step an output
+    real = METHODS["gptq"].plan(net(), group=16, whole_scales=False, include="5")
+    assert real.bits.per_weight == 4 + 16 / 16
     assert (
-        METHODS["gptq"].plan(net(), bits=2, group=16, zero_points=True, include="5").bits.per_weight == 3.125
+        METHODS["gptq"]
+        .plan(net(), bits=2, group=16, zero_points=True, whole_scales=False, include="5")
+        .bits.per_weight
+        == 3.125
     )
     assert METHODS["rtn"].plan(net(), include="5").bits.per_weight == 4 + 16 / 128
 
@@ -131,11 +137,34 @@ def test_few_samples_without_damping() -> None:
         METHODS["gptq"].prepare(net(), batches=[batches()[0][:2]], include="5", damping=0.0)
 
 
-@pytest.mark.parametrize("options", [{"group": 32}, {"zero_points": True}])
+@pytest.mark.parametrize(
+    "options", [{"group": 32, "whole_scales": False}, {"group": 32, "bits": 5}, {"zero_points": True}]
+)
 def test_what_a_network_of_integers_cannot_hold(options) -> None:
     prepared = METHODS["rtn"].prepare(net(), include="5", **options)
     with pytest.raises(InputError, match=next(iter(options))):
         prepared.convert(batches())
+
+
+@pytest.mark.parametrize("name", ["rtn", "rescomp"])
+@pytest.mark.parametrize(("bits", "kind"), [(4, Int4Weight), (3, Int3Weight), (2, Int2Weight)])
+def test_groups_with_whole_scales_are_weights_of_the_machine(name: str, bits: int, kind: type) -> None:
+    """A linear layer and a convolution, whose groups lie along channels at each kernel position."""
+    module = net()
+    prepared = METHODS[name].prepare(module, batches=batches(), bits=bits, group=4)
+    network = prepared.convert(batches(), name="small", allow=["*"])
+    stored = [layer.weight for layer in network.layers if hasattr(layer, "weight")]
+    for weight, path in zip(stored[1:], prepared.weights(), strict=False):
+        assert type(weight) is kind
+        real = module.get_submodule(path).weight.detach()
+        found = torch.from_numpy(weight.decode().astype(float))
+        units = torch.from_numpy(prepared.weights()[path].scales())
+        found = (found * units[:, None, None, None]).float()
+        torch.testing.assert_close(found.flatten(1).sort(1).values, real.flatten(1).sort(1).values)
+        if real.ndim == 4:
+            torch.testing.assert_close(found, real)
+        levels = prepared.weights()[path].scale / prepared.weights()[path].step
+        torch.testing.assert_close(levels, levels.round())
 
 
 def test_a_layer_of_another_kind() -> None:

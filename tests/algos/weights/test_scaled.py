@@ -65,7 +65,10 @@ def int4_network():
 
 def test_a_convolutional_network_in_int4_runs_on_its_machine(tmp_path):
     net, layers = int4_network()
-    assert sum(isinstance(layer, Conv) and isinstance(layer.weight, Int4Weight) for layer in net.layers) == layers
+    assert (
+        sum(isinstance(layer, Conv) and isinstance(layer.weight, Int4Weight) for layer in net.layers)
+        == layers
+    )
     artifact.save(net, tmp_path / "net.safetensors")
     net = artifact.load(tmp_path / "net.safetensors")
     pixels = images(2).pixels

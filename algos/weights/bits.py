@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 
 from sim.formats.encoding import index_bits, mask_bits
-from sim.network import CodebookWeight, Conv, Network
+from sim.network import CodebookWeight, Conv, Network, ScaledWeight
 
 FLOAT_BITS = 32
 CODEBOOK_BITS = 8
@@ -75,13 +75,20 @@ def bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0, signs: bool = 
 
 
 def network_bits(network: Network) -> Bits:
-    """Of all vector-quantized layers of a network; a codebook that layers share counts once.
+    """Of all layers of a network that have codebooks or scales of groups; a codebook that layers share counts once.
 
     Of a network without any: of all its weights, which lie there in INT8.
     """
     total, seen = Bits(), set()
     for layer in network.layers:
-        if not isinstance(layer, Conv) or not isinstance(weight := layer.weight, CodebookWeight):
+        if not isinstance(layer, Conv):
+            continue
+        weight = layer.weight
+        if isinstance(weight, ScaledWeight):
+            element, scale = ((high - low).bit_length() for low, high in (weight.bounds, weight.scale_bounds))
+            size = weight.elements.size
+            total += Bits(size, assignments=size * element, scales=weight.scales.size * scale)
+        if not isinstance(weight, CodebookWeight):
             continue
         k, d = weight.codebook.shape
         total += record_bits(

@@ -105,12 +105,8 @@ def scalar_bits(
         bits: of a level.
         groups: of each output, with a scale each.
         zeros: whether each scale has a zero point of as many bits as a level.
-        scale_levels: as those of a `Rounding`; with them, an output has a real step beside.
+        scale_levels: as those of a `Rounding`; the step of an output is part of its requantization, and not counted.
     """
     weights = outputs * inputs
     each = zeros * bits + (SCALE_BITS if scale_levels is None else (scale_levels - 1).bit_length())
-    return Bits(
-        weights,
-        assignments=weights * bits,
-        scales=outputs * (groups * each + (scale_levels is not None) * SCALE_BITS),
-    )
+    return Bits(weights, assignments=weights * bits, scales=outputs * groups * each)

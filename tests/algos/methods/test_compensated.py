@@ -98,7 +98,7 @@ def test_rtn_needs_no_samples() -> None:
 
 def test_bits_count_scales_and_zero_points() -> None:
     plan = METHODS["gptq"].plan(net(), group=16, include="5")
-    assert plan.bits.per_weight == 4 + 4 / 16 + 16 / 128  # scales of 16 levels, and a step an output
+    assert plan.bits.per_weight == 4 + 4 / 16  # scales of 16 levels
     real = METHODS["gptq"].plan(net(), group=16, whole_scales=False, include="5")
     assert real.bits.per_weight == 4 + 16 / 16
     assert (
@@ -152,7 +152,9 @@ def test_groups_with_whole_scales_are_weights_of_the_machine(name: str, bits: in
     """A linear layer and a convolution, whose groups lie along channels at each kernel position."""
     module = net()
     prepared = METHODS[name].prepare(module, batches=batches(), bits=bits, group=4)
+    counted = prepared.plan.bits
     network = prepared.convert(batches(), name="small", allow=["*"])
+    assert network_bits(network) == counted
     stored = [layer.weight for layer in network.layers if hasattr(layer, "weight")]
     for weight, path in zip(stored[1:], prepared.weights(), strict=False):
         assert type(weight) is kind

@@ -65,15 +65,22 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         """[batch, tokens, dim] -> the same; angles [tokens, head_dim]."""
+        return self.mixed(*self.heads(x, cosine, sine), causal=True)
+
+    def heads(self, x: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, [batch, heads, tokens, head_dim]; the first two turned by their positions."""
         q, k, v = (
             part(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for part in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q, k = (turned(each, cosine, sine) for each in (q, k))
+        return turned(q, cosine, sine), turned(k, cosine, sine), v
+
+    def mixed(self, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+        """What the queries find, projected: [batch, tokens, dim]."""
         share = q.shape[1] // k.shape[1]
         k, v = (each.repeat_interleave(share, 1) for each in (k, v))
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+        found = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return self.o_proj(found.transpose(1, 2).flatten(2))
 
 
 class Perceptron(nn.Module):
@@ -145,6 +152,60 @@ class Llama(nn.Module):
             problem = f"the context has {self.shape.context} tokens"
             raise InputError("tokens", tokens.shape[1], problem, "give shorter windows")
         return self.lm_head(self.model(tokens))
+
+
+class Step(nn.Module):
+    """Writes the token at one position, with the keys and values of those before it as inputs.
+
+    All of them lie in one tensor, [batch, rows, kv_heads * head_dim]: the token's embedding in dim / width rows, then
+    of each layer a row of keys, turned, for every token before it, and a row of values.
+
+    Args:
+        model: whose weights are used.
+        position: tokens before this one.
+    """
+
+    def __init__(self, model: Llama, position: int) -> None:
+        super().__init__()
+        self.shape, self.position = model.shape, position
+        self.layers, self.norm, self.lm_head = model.model.layers, model.model.norm, model.lm_head
+        for name in ("cosine", "sine"):
+            angle = getattr(model.model, name)[position : position + 1]
+            self.register_buffer(name, angle.clone(), persistent=False)
+
+    def forward(self, packed: Tensor) -> tuple[Tensor, ...]:
+        """Logits [batch, 1, vocabulary], then keys and values of this token, [batch, kv_heads, 1, head_dim] a layer."""
+        shape, past = self.shape, self.position
+        first = shape.heads // shape.kv_heads
+        x = packed[:, :first].flatten(1).unsqueeze(1)
+        found: list[Tensor] = []
+        for number, layer in enumerate(self.layers):
+            q, k, v = layer.self_attn.heads(layer.input_layernorm(x), self.cosine, self.sine)
+            begin = first + 2 * past * number
+            before = (packed[:, begin : begin + past], packed[:, begin + past : begin + 2 * past])
+            keys, values = (
+                torch.cat([rows.unflatten(-1, (shape.kv_heads, shape.head_dim)).transpose(1, 2), new], 2)
+                for rows, new in zip(before, (k, v), strict=True)
+            )
+            x = x + layer.self_attn.mixed(q, keys, values, causal=False)
+            x = x + layer.mlp(layer.post_attention_layernorm(x))
+            found += [k, v]
+        return self.lm_head(self.norm(x)), *found
+
+
+@torch.no_grad()
+def packed(model: Llama, tokens: Tensor) -> Tensor:
+    """What `Step` takes for the last of some tokens, int64 [batch, tokens]: its embedding, and what the others left."""
+    decoder, last = model.model, tokens.shape[1] - 1
+    width = model.shape.kv_heads * model.shape.head_dim
+    x = decoder.embed_tokens(tokens)
+    rows = [x[:, last].unflatten(1, (-1, width))]
+    cosine, sine = decoder.cosine[: last + 1], decoder.sine[: last + 1]
+    for layer in decoder.layers:
+        _, keys, values = layer.self_attn.heads(layer.input_layernorm(x), cosine, sine)
+        rows += [each[:, :, :last].transpose(1, 2).flatten(2) for each in (keys, values)]
+        x = layer(x, cosine, sine)
+    return torch.cat(rows, 1)
 
 
 def angles(tokens: int, head_dim: int, base: float) -> tuple[Tensor, Tensor]:

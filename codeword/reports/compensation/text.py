@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from codeword.reports.compensation import published
-from codeword.reports.compensation.measure import METHODS, VARIANTS
+from codeword.reports.compensation.measure import METHODS, VARIANTS, settings
 from codeword.reports.registry import Task
 from codeword.reports.render.markdown import table
 from sim.files import write_whole
@@ -24,7 +24,7 @@ weights; embedding and head stay in float. GPTAQ and ResComp with the shares of 
 are *measured*, after rounding and before any hardware, in float32. A scale of 16 bits a group adds {overhead:.2f} bits
 a weight. Inputs of 4 bits are rounded token by token, asymmetric, to 0.9 of their range, as GPTAQ's scripts do.
 
-## A small Llama on bytes
+{unfinished}## A small Llama on bytes
 
 The Llama of `algos/zoo/llama_moby` (1.67 million parameters, trained here in float32, stored in float16), bits a byte
 of {measured:,} bytes of Moby Dick that it never saw; calibrated on {calibration:,} bytes that it learned. Mean over
@@ -80,6 +80,7 @@ def page(found: Row) -> str:
     small, plain = found["float"]["llama-moby"], [row for row in rows if not row["options"]]
     return _WORDS.format(
         group=found["group"],
+        unfinished=_unfinished(len(found["rows"])),
         overhead=16 / found["group"],
         seeds=_plural(len({row["seed"] for row in rows} - {None}), "seed"),
         float=small["quality"],
@@ -92,6 +93,17 @@ def page(found: Row) -> str:
         rescomp=table(("setting", "base", "base alone", "with ResComp"), published.RESCOMP),
         differences="\n".join(f"* {line}" for line in published.DIFFERENCES),
         **small["tokens"],
+    )
+
+
+def _unfinished(rows: int) -> str:
+    """Says so where a run was stopped."""
+    wanted = sum(1 for _ in settings())
+    if rows >= wanted:
+        return ""
+    return (
+        f"**The run was stopped at {rows} of {wanted} rows**: settings have fewer seeds, or none, where a cell has no "
+        "spread or is empty; the command goes on where it was.\n\n"
     )
 
 

@@ -88,7 +88,7 @@ def test_a_run_that_was_killed_goes_on_and_the_page_is_of_its_rows(small, tmp_pa
     before = {name: value.clone() for name, value in small.module.state_dict().items()}
     measure.run(task)
     found = json.loads(task.out.read_text())
-    assert len(found["rows"]) == 26
+    assert len(found["rows"]) == 27
     assert all(value.equal(before[name]) for name, value in small.module.state_dict().items())
     exact = found["float"]["llama-moby"]["quality"]
     assert all(0 < abs(row["quality"] - exact) < 0.5 for row in found["rows"])
@@ -104,6 +104,7 @@ def test_a_run_that_was_killed_goes_on_and_the_page_is_of_its_rows(small, tmp_pa
         if row["subject"] == "llama-moby" and row["seed"] is not None:
             assert f"{row['quality']:.4f}" in page
     assert "arrive in 4 bits" in page
+    assert "stopped at 27 of" in page
     assert "None of these were measured here" in page
     without = found | {"rows": [row for row in found["rows"] if row["subject"] == "llama-moby"]}
     assert "SmolLM2" not in text.page(without)

@@ -143,8 +143,8 @@ class Geometry:
         """Depth of the beat buffer, such that a full buffer never delays a row.
 
         While the narrow rows of a last output group pass, one a cycle, the buffer gains up to
-        a beat for each row of an entry on them; wide rows that follow use the gain up. Rows that wait for a codebook ROM
-        gain as much as its conflicts last; there the same depth is a choice, not a bound.
+        a beat for each row of an entry on them; wide rows that follow use the gain up. Rows that wait for a
+        codebook ROM gain as much as its conflicts last; there the same depth is a choice, not a bound.
         """
         acc = self.accelerator
         port = acc.weight_port_bits

@@ -54,7 +54,7 @@ def _loaders() -> dict[str, Component]:
         acc = accelerator.preset(f"{family}-{SIZES[0]}")
         if acc.dataflow == "ews":
             sparse = "-sparse" if acc.sparse_tile else ""
-            found[f"loader.{acc.format}{sparse}"] = Component(family, "column", _loader)
+            found.setdefault(f"loader.{acc.format}{sparse}", Component(family, "column", _loader))
     return found
 
 

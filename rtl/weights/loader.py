@@ -127,18 +127,8 @@ class Loader(Block):
             m.d.sync += [loading.eq(0), sent.eq(0)]
         bank = self._banks(m, job, begins, loading, filling)
 
-        # Registers between look-up and write.
-        target = self._delayed(m, "target", row, looks)
-        address = self._delayed(
-            m,
-            "address",
-            (entries.entry + Mux(bank, acc.wrf_depth // 2, 0))[: geometry.wrf_address_bits],
-            looks,
-        )
-        # The first row of an entry goes to the array rows without a channel too: their activations are 0, but
-        # 0 times the unknown word of a register file that was never written is unknown in a simulation.
-        without = Mux(row == 0, Const(-1, acc.rows) << rows, 0)[: acc.rows]
-        beside = self._delayed(m, "beside", without, looks)
+        entry = (entries.entry + Mux(bank, acc.wrf_depth // 2, 0))[: geometry.wrf_address_bits]
+        target, address, beside = self._targets(m, row, rows, entry, looks)
         if acc.coded:
             decoder = self._decode(m, buffer.row, width, job, filling)
             m.d.comb += [decoder.look.eq(present), looks.eq(present & decoder.done)]
@@ -157,6 +147,18 @@ class Loader(Block):
             self.write_data.eq(words.words),
         ]
         return m
+
+    def _targets(
+        self, m: Module, row: Signal, rows: Signal, entry: Value, looks: Signal
+    ) -> tuple[Value, Value, Value]:
+        """Registers between look-up and write: the array row, the WRF word, and array rows beside it."""
+        target = self._delayed(m, "target", row, looks)
+        address = self._delayed(m, "address", entry, looks)
+        # The first row of an entry goes to the array rows without a channel too: their activations are 0, but
+        # 0 times the unknown word of a register file that was never written is unknown in a simulation.
+        height = self.geometry.accelerator.rows
+        without = Mux(row == 0, Const(-1, height) << rows, 0)[:height]
+        return target, address, self._delayed(m, "beside", without, looks)
 
     def _delayed(self, m: Module, name: str, value: Value, looks: Signal) -> Signal:
         """What belongs to the row looked up, when it is written."""

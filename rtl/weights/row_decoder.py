@@ -57,7 +57,9 @@ class RowDecoder(Block):
             "values": Out(8 * columns),
         }
         self.index_bits_at_most = form.index_bits(accelerator.codebook_entries)
-        self.low_bits = accelerator.record_bits(2) - form.books * form.index_bits(2)  # of a record, below its indices
+        self.low_bits = accelerator.record_bits(2) - form.books * form.index_bits(
+            2
+        )  # of a record, below its indices
         if form.universal:
             ports |= {"row_width": In(bits_for(geometry.row_bits))}
         elif form.books:
@@ -181,7 +183,6 @@ class RowDecoder(Block):
             )
         m.d.sync += held.eq(Mux(self.look & self.raw, self.row, self.values))
 
-
     def _read_sums(self, m: Module) -> None:
         """Two codebooks, whose codewords a codebook job brings in turn."""
         acc, records = self.geometry.accelerator, self.geometry.records
@@ -207,9 +208,7 @@ class RowDecoder(Block):
                 ),
             ]
             found.append(codebook.read_data)
-        sums = Cat(
-            (found[0].word_select(n, 8) + found[1].word_select(n, 8))[:8] for n in range(acc.columns)
-        )
+        sums = Cat((found[0].word_select(n, 8) + found[1].word_select(n, 8))[:8] for n in range(acc.columns))
         self._register(m, self.values, Mux(raw, row, sums))
 
     def _read_scaled(self, m: Module) -> None:

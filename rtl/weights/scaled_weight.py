@@ -40,7 +40,9 @@ def _times(element: Value, scale: Value) -> Value:
 def _e2m1(element: Value) -> Value:
     """Twice the value, 5 bits: a table of 16."""
     magnitudes = (0, 1, 2, 3, 4, 6, 8, 12)
-    return Array(Const(value, signed(5)) for value in (*magnitudes, *(-value for value in magnitudes)))[element]
+    return Array(Const(value, signed(5)) for value in (*magnitudes, *(-value for value in magnitudes)))[
+        element
+    ]
 
 
 def _e2m1_times(element: Value, scale: Value) -> Value:

@@ -82,9 +82,7 @@ FAMILIES: dict[str, Callable[[int], dict[str, object]]] = {
     ),
     # Few bits with a scale for so many input channels; 128 of GPTQ sec. 4, blocks of 32 and of 16 from OCP Microscaling
     # Formats 1.0 and from NVFP4.
-    **{
-        f"int{bits}-g{group}": _scaled(f"int{bits}", group) for bits in (4, 3, 2) for group in (128, 64, 32)
-    },
+    **{f"int{bits}-g{group}": _scaled(f"int{bits}", group) for bits in (4, 3, 2) for group in (128, 64, 32)},
     "mxfp4": _scaled("mxfp4", 32),
     "nvfp4": _scaled("nvfp4", 16),
     "mxint8": _scaled("mxint8", 32),

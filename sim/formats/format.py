@@ -99,7 +99,7 @@ class Format(ABC):
     def check(self, machine: Machine) -> None:
         """Raises InputError where a machine's fields cannot have the format."""
 
-    def check_weight(self, weight: Any, machine: Machine) -> None:
+    def check_weight(self, weight: Any, machine: Machine) -> None:  # noqa: B027  most formats have no more rules
         """Raises InputError where a machine of this format cannot run a weight of the same `pattern`."""
 
     def pattern(self, of: Pattern) -> str:
@@ -129,6 +129,14 @@ class Format(ABC):
     def scale_span(self, machine: Machine) -> int:
         """Array rows of such a group; it divides H."""
         return 1
+
+    def rows_sent(self, machine: Machine, rows: Any) -> Any:
+        """Rows of the stream, those of scales among them, of whole WRF entries with `rows` channels together.
+
+        Args:
+            rows: int, or int64 [n]; only the last entry may have fewer channels than the array has rows.
+        """
+        return rows + self.scale_rows(machine) * -(-rows // self.scale_span(machine))
 
     @abstractmethod
     def unit_bits(self, codewords: Codewords, k: int) -> int:

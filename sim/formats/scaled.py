@@ -36,7 +36,10 @@ class Scaled(Format):
     def check(self, machine: Machine) -> None:
         if machine.codeword_length != 1:
             raise InputError(
-                "codeword_length", machine.codeword_length, f"{self.name} has records of one weight", "set it to 1"
+                "codeword_length",
+                machine.codeword_length,
+                f"{self.name} has records of one weight",
+                "set it to 1",
             )
 
     def text(self, machine: Machine) -> str:

@@ -33,7 +33,10 @@ class Ternary(Format):
         require_multiple(machine, "columns", "codeword_length")
         if machine.codeword_length > LONGEST:
             raise InputError(
-                "codeword_length", machine.codeword_length, f"a record has {LONGEST} weights at most", "lower it"
+                "codeword_length",
+                machine.codeword_length,
+                f"a record has {LONGEST} weights at most",
+                "lower it",
             )
 
     def text(self, machine: Machine) -> str:

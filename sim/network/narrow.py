@@ -52,7 +52,9 @@ class ScaledWeight:
             ("scales", self.scales, self.scale_bounds),
         ):
             worst = int(array.min()) if array.min() < low else int(array.max())
-            require(low <= worst <= high, name, worst, f"not in {low}..{high}", f"clip {name} of {self.format}")
+            require(
+                low <= worst <= high, name, worst, f"not in {low}..{high}", f"clip {name} of {self.format}"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -161,7 +163,9 @@ class TernaryWeight:
         )
         require_filled("values", self.values)
         worst = int(self.values.flat[np.abs(self.values.astype(np.int16)).argmax()])
-        require(abs(worst) <= 1, "values", worst, "a ternary weight is -1, 0 or 1", "quantize to three values")
+        require(
+            abs(worst) <= 1, "values", worst, "a ternary weight is -1, 0 or 1", "quantize to three values"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

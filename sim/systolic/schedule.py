@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
-from typing import Any, Literal
+from typing import Literal
 
 from sim import formats
 from sim.accelerator import Accelerator
@@ -23,21 +23,19 @@ Source = Literal["l1", "l2", "dram"]
 def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
     """Kernel columns folded into channels, as many as the array's rows hold.
 
-    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of
-    columns stay as kernel columns; each output column has its own G, so the stride along x is G.
-    A codebook has no record of zeros to fill up a last group: there the width divides the kernel.
-    Kernel columns have group scales of their own, which rows that hold several could not share.
-    Grouped, dilated and dynamic layers are not folded.
+    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of columns stay as kernel
+    columns; each output column has its own G, so the stride along x is G. A codebook has no record of zeros to fill
+    up a last group: there the width divides the kernel. Grouped, dilated and dynamic layers are not folded, nor those
+    with group scales, which differ between kernel columns.
     """
     kx = shape.kernel[1]
     most = min(kx, max(1, accelerator.rows // shape.channels))
     width = ceil(kx / ceil(kx / most))
     stream = formats.stream(form)
-    if stream.scale_rows(accelerator):
-        return shape
     if stream.coded:
         width = max(f for f in range(1, most + 1) if kx % f == 0)
-    if width == 1 or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
+    scaled = stream.scale_rows(accelerator) > 0
+    if width == 1 or scaled or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
         return shape
     groups = ceil(kx / width)
     end = None if shape.padding_end is None else (shape.padding_end[0], 0)
@@ -356,15 +354,6 @@ class Schedule:
         """Bits of a weight row that serves `columns` output channels."""
         outputs = self.shape.outputs // self.shape.groups
         return self.stream.row_bits(self.accelerator, columns, self.codewords, outputs)
-
-    def rows_sent(self, rows: Any) -> Any:
-        """Rows of the stream, those of scales among them, of whole entries with `rows` channels together.
-
-        Args:
-            rows: int, or int64 [n]; only the last entry may have fewer channels than the array has rows.
-        """
-        scales = self.stream.scale_rows(self.accelerator)
-        return rows + scales * -(-rows // self.stream.scale_span(self.accelerator))
 
     def rows_bits(self, groups: int) -> int:
         """Bits of a weight row of each of the first `groups` output groups of a full part, together."""

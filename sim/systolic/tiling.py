@@ -262,6 +262,6 @@ class Tiling:
             rows = min(how.B * how.accelerator.rows, how.channels - j * how.B * how.accelerator.rows)
             for k, times_k in ((0, trips_k - 1), (trips_k - 1, 1)):
                 positions = min(how.D, how.positions - k * how.D)
-                sent = how.rows_sent(rows) * positions * how.split * bits
+                sent = how.stream.rows_sent(how.accelerator, rows) * positions * how.split * bits
                 beats += times_j * times_k * -(-sent // how.accelerator.weight_port_bits)
         return beats

@@ -172,8 +172,10 @@ class Published(Strict):
         """Area by component: array, crf (codebook machines), l1, l2, others."""
         kind = accelerator.dataflow + ("-sparse" if accelerator.sparse_tile else "")
         parts = {"array": self.area.array[kind].area(accelerator)}
-        if accelerator.coded:
+        if accelerator.weights.books:
             parts["crf"] = self.area.crf.area(accelerator)
+        elif accelerator.coded:
+            parts["decoder"] = missing(f"nobody published one of {accelerator.format} with this array")
         return parts | {
             "l1": self.area.l1.area(accelerator.l1_bytes),
             "l2": self.area.l2.area(accelerator.l2_bytes),

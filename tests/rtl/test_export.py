@@ -197,6 +197,11 @@ def test_lint_clean(name, tmp_path):
     _lint(name, tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["int3-g64-4", "aqlm-4"])
+def test_lint_clean_of_few_bits(name, tmp_path):
+    _lint(name, tmp_path / "out")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [f"{family}-{size}" for family in FAMILIES for size in ("8", "16", "64", "8x32")]

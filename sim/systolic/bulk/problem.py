@@ -33,7 +33,8 @@ _LAYER = (
     *("bits_wide", "bits_narrow", "bits_last"),
 )
 """Of a layer as an array of some size and format sees it, folded or not; no wide_ size without `unfolded`. needed:
-bytes of its maps in L2. unit: output channels of a record; books: codebooks that it reads. bits_: of a weight row that serves all columns, the last ones of a full part and of the last.
+bytes of its maps in L2. unit: output channels of a record; books: codebooks that it reads. bits_: of a weight row that
+serves all columns, the last ones of a full part and of the last.
 """
 _MACHINE = (
     *("rows", "columns", "tile_stages", "release", "loader_stages", "weight_overlap", "stationary"),

@@ -170,7 +170,7 @@ def _job(schedule: Schedule, columns: tuple[int, ...], rows: list[int], D: int) 
     """Cycles of a weight job, of them those of further ROM look-ups, and its beats."""
     acc = schedule.accelerator
     widths = [schedule.row_bits(count) for count in columns]
-    sent = [schedule.rows_sent(n) for n in rows]
+    sent = [schedule.stream.rows_sent(acc, n) for n in rows]
     if len(set(widths)) == 1:
         runs = [(D * schedule.split * len(columns) * sum(sent), widths[0])]
     else:

@@ -169,7 +169,7 @@ def _chunks(one: Schedule, of: _Steps, depths: np.ndarray, fresh: np.ndarray) ->
     read, write = np.where(first, 0, psum), np.where(last, 0, psum)
     psums = np.maximum(read, write) if acc.psum_ports == 2 else read + write
     tokens, store = of.A * of.groups * depths * one.split, np.where(last, of.A * one.store_cycles(1), 0)
-    sent = one.rows_sent(of.rows) * depths * one.split
+    sent = one.stream.rows_sent(acc, of.rows) * depths * one.split
     beats = -(-sent * of.bits // acc.weight_port_bits)
     opened = -(-of.first_bits // acc.weight_port_bits) - 1
     load = np.maximum(beats, sent * of.A + opened) - 1 + acc.loader_stages

@@ -42,11 +42,15 @@ wait (-1 before the first). The entry has `rows` of `width` bits, parts `u` of t
 free from a cycle on; `written`, `written_before` are the cycles of the last rows of the last two jobs."""
 
 LOOK_UP = np.dtype(
-    [("pending", np.bool_), *_integers("entry", "row", "scale", "u", "position", "width"), ("last", np.bool_)],
+    [
+        ("pending", np.bool_),
+        *_integers("entry", "row", "scale", "u", "position", "width"),
+        ("last", np.bool_),
+    ],
     align=True,
 )
 """A row that has been looked up and is not yet in the WRF: `width` bits at `position` of the stream; `last`
-of its job. `scale`: which row of scales it is, from 1 on, those of array row `row` and of what follows; 0 for weights."""
+of its job. `scale`: which row of scales it is, from 1 on; 0 for weights."""
 
 MEMORY = np.dtype(
     _integers("next_job", "next_map", "next_tile", "maps_first", "dram_free", "dma_free"), align=True

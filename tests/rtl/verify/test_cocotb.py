@@ -17,6 +17,7 @@ from sim.accelerator import load, preset
 from sim.systolic.engine import simulate
 
 FAMILIES = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms", "ssvq", "rom")
+NARROW = ("int4-g128", "int3-g64", "int2-g64", "mxfp4", "nvfp4", "mxint8", "ternary", "palette", "aqlm")
 LIMIT = 200_000
 DONE, ERROR, INTERRUPT, RESPONSE = 1 << 1, 1 << 2, 1 << 8, 1 << 12
 PORT = 3 << 4
@@ -67,6 +68,12 @@ def test_values_with_stalls_on_every_channel():
 @pytest.mark.parametrize("size", [4, 8])
 def test_every_family(family, size):
     run_cases(preset(f"{family}-{size}"), range(20, 26), size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", NARROW)
+def test_families_of_few_bits(family):
+    run_cases(preset(f"{family}-4"), range(20, 24), 1)
 
 
 @pytest.mark.slow

@@ -9,6 +9,11 @@ from rtl.verify import verify_random
 from sim.accelerator import load, preset
 
 FAMILIES = ("ws", "ws-cms", "ews", "ews-c", "ews-cm", "ews-cms", "ssvq", "rom")
+NARROW = (
+    *("int4-g128", "int4-g32", "int3-g64", "int2-g64", "mxfp4", "nvfp4", "mxint8"),
+    *("ternary", "palette", "aqlm"),
+)
+"""Families of few bits."""
 OBLONG = [f"{family}-{size}" for size in ("4x8", "8x4") for family in ("ews", "ews-cms", "rom")] + [
     "ews-12x20",
     "ws-12x20",
@@ -24,6 +29,10 @@ AWAY = {
     "half the storer lanes": ("ews-c-8", {"requant_lanes": 4}),
     "ROM banks that conflict": ("rom-8", {"codeword_length": 4, "rom_banks": 2}),
     "ROM banks of two ports": ("rom-4", {"rom_banks": 4, "rom_ports": 2}),
+    "two groups of scales an entry": ("int4-g32-8", {"scale_group": 4}),
+    "a scale for each channel": ("int3-g64-4", {"scale_group": 3}),
+    "scales wider than weights": ("mxint8-8x4", {"scale_group": 2, "weight_port_bits": 128}),
+    "digits in less than bytes": ("ternary-8", {"codeword_length": 4}),
     "small L1": ("ews-8", {"l1_bytes": 2048}),
     "small L1, sparse": ("ews-cms-4", {"l1_bytes": 1024}),
     "small L2": ("ews-8", {"l2_bytes": 1024}),
@@ -55,6 +64,18 @@ def assert_conforms(accelerator, seeds, simulator="icarus"):
 @pytest.mark.parametrize(("size", "count"), [(4, 2), (8, 1)])
 def test_presets(family, size, count):
     assert_conforms(preset(f"{family}-{size}"), range(count))
+
+
+@pytest.mark.parametrize("name", ["int4-g128-8"])
+def test_few_bits(name):
+    assert_conforms(preset(name), [1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [4, 8])
+@pytest.mark.parametrize("family", NARROW)
+def test_many_networks_of_few_bits(family, size):
+    assert_conforms(preset(f"{family}-{size}"), range(100, 120))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,14 @@ from sim.network import WEIGHTS, CodebookWeight
 from tests.sim.systolic.cases import slow_decode
 
 PRESETS = {
-    **{"dense": "ews-8", "vq": "ews-c-8", "mvq": "ews-cm-16", "ssvq": "ssvq-8", "rom": "rom-8"},
-    **{"int4": "int4-g128-8", "int3": "int3-g64-8", "int2": "int2-g32-8"},
+    "dense": "ews-8",
+    "vq": "ews-c-8",
+    "mvq": "ews-cm-16",
+    "ssvq": "ssvq-8",
+    "rom": "rom-8",
+    "int4": "int4-g128-8",
+    "int3": "int3-g64-8",
+    "int2": "int2-g32-8",
     **{name: f"{name}-8" for name in ("mxfp4", "nvfp4", "mxint8", "ternary", "aqlm")},
 }
 

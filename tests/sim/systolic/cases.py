@@ -188,7 +188,9 @@ def random_narrow(rng, machine, form, shape):
     kind, group = WEIGHTS[form], machine.scale_group * int(rng.integers(1, 3))
     (low, high), (least, most) = kind.bounds, kind.scale_bounds
     elements = rng.choice([low, high, *rng.integers(low, high + 1, 4)], shape).astype(kind.dtype)
-    scales = rng.choice([least, most, *rng.integers(least, most + 1, 4)], (shape[0], -(-shape[1] // group), *shape[2:]))
+    scales = rng.choice(
+        [least, most, *rng.integers(least, most + 1, 4)], (shape[0], -(-shape[1] // group), *shape[2:])
+    )
     return kind(elements, scales.astype(np.uint8), group)
 
 

@@ -12,7 +12,7 @@ from algos.models.inverted_residual import InvertedResidualNet
 from algos.models.resnet import ResNet
 from algos.models.tokens import TokenNet
 from algos.norms import absorb_gain_signs
-from algos.weights.codebook import attached
+from algos.weights.codebook import in_integers
 from sim.errors import InputError
 
 Compressible = ResNet | InvertedResidualNet | TokenNet
@@ -33,7 +33,7 @@ def layers_to_compress(model: Compressible) -> Mapping[str, Layer]:
         InputError: a weight is not finite, or the model is compressed already.
     """
     for name, layer in model.body().items():
-        if attached(layer) is not None:
+        if in_integers(layer) is not None:
             raise InputError(
                 f"{name}.weight",
                 "codebook",

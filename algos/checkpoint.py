@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from algos.models.resnet import ResNet
-from algos.weights.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, attached, tie
+from algos.weights.codebook import LOW, Codebook, CodedWeight, MaskedWeight, attach, in_integers, tie
 from algos.weights.signs import SignedWeight
 from algos.weights.universal import FrozenCodebook, UniversalWeight
 from sim.errors import InputError
@@ -31,11 +31,11 @@ def save(model: ResNet, path: str | Path) -> None:
     """Writes a model; depth and width follow from the tensors.
 
     Raises:
-        InputError: VQ4ALL's construction is not finished.
+        InputError: VQ4ALL's construction is not finished, or a weight has no codebook.
     """
     state = {key: value for key, value in model.state_dict().items() if ".parametrizations." not in key}
     metadata: dict[str, str] = {}
-    coded = {name: part for name, layer in model.body().items() if (part := attached(layer)) is not None}
+    coded = {name: part for name, layer in model.body().items() if (part := _coded(name, layer)) is not None}
     books = [part.codebook for part in coded.values()]
     for name, part in coded.items():
         narrow = torch.uint8 if len(part.codebook.codewords) <= 256 else torch.uint16
@@ -54,6 +54,14 @@ def save(model: ResNet, path: str | Path) -> None:
             state[f"{name}.masks"] = part.masks.bool()
             metadata["pattern"] = "{}:{}".format(*part.pattern)
     save_file({key: value.contiguous() for key, value in state.items()}, path, metadata)
+
+
+def _coded(name: str, layer: nn.Module) -> CodedWeight | None:
+    part = in_integers(layer)
+    if part is None or isinstance(part, CodedWeight):
+        return part
+    problem = "is of uniform levels, and a checkpoint holds codebooks"
+    raise InputError(f"{name}.weight", type(part).__name__, problem, "save the network of integers")
 
 
 def load(path: str | Path) -> ResNet:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from algos.compensation.activations import Activations
+from algos.compensation.driver import Compensated, compensate
 from algos.compensation.scales import Grid, Rounding
 from algos.compensation.solve import Solution, Solver, solve
 from algos.compensation.statistics import Statistics
-from algos.compensation.streams import Compensated, compensate
 
-__all__ = ["Compensated", "Grid", "Rounding", "Solution", "Solver", "Statistics", "compensate", "solve"]
+__all__ = [
+    "Activations",
+    "Compensated",
+    "Grid",
+    "Rounding",
+    "Solution",
+    "Solver",
+    "Statistics",
+    "compensate",
+    "solve",
+]

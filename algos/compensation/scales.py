@@ -10,6 +10,9 @@ from torch import Tensor
 
 from sim.errors import InputError
 
+LEAST_BITS, MOST_BITS = 2, 8
+"""Of a code."""
+
 CLIPS = 80
 """Shares of the range that a search tries: 1, 0.99, ... 0.21 (GPTAQ's published code)."""
 
@@ -54,6 +57,8 @@ class Rounding:
         clip_search: choose the range with the least error of power 2.4, not the largest weight.
         static: scales from the weights as they were given; else from what compensation has made of them when a
             group's turn comes.
+        scale_levels: scales are 1 to so many times the step of their row, which the given weights set, as the
+            accelerator's loader multiplies; None for any scales.
     """
 
     bits: int = 4
@@ -61,10 +66,11 @@ class Rounding:
     group: int | None = None
     clip_search: bool = False
     static: bool = False
+    scale_levels: int | None = None
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 8:
-            raise InputError("bits", self.bits, "codes have 2 to 8", "use 4")
+        if not LEAST_BITS <= self.bits <= MOST_BITS:
+            raise InputError("bits", self.bits, f"codes have {LEAST_BITS} to {MOST_BITS}", "use 4")
         if self.group is not None and self.group < 1:
             raise InputError("group", self.group, "not positive", "use 128, or leave it out for whole rows")
 
@@ -77,8 +83,30 @@ class Rounding:
                 "group", self.group, problem, f"use {divisors[-1]}, or leave it out for whole rows"
             )
 
-    def fit(self, weights: Tensor) -> Grid:
-        """Levels for the rows of a slice [m, n]."""
+    def fit(self, weights: Tensor, step: Tensor | None = None) -> Grid:
+        """Levels for the rows of a slice [m, n].
+
+        Args:
+            step: of the scales, [m, 1]; None for any scales.
+        """
+        found = self._best(weights)
+        if step is None or self.scale_levels is None:
+            return found
+        scale = step * torch.round(found.scale / step).clamp(1, self.scale_levels)
+        least = weights.amin(1, keepdim=True).clamp(max=0)
+        zero = found.zero if self.symmetric else torch.round(-least / scale).clamp(found.low, found.high)
+        return found._replace(scale=scale, zero=zero)
+
+    def step(self, weights: Tensor) -> Tensor | None:
+        """Of the scales of each row of [m, n], [m, 1]: the largest of them has most levels."""
+        if self.scale_levels is None:
+            return None
+        parts = weights.split(self.group or weights.shape[1], 1)
+        scales = torch.cat([self._best(part).scale * part.any(1, keepdim=True) for part in parts], 1)
+        largest = scales.amax(1, keepdim=True)
+        return torch.where(largest > 0, largest, torch.ones_like(largest)) / self.scale_levels
+
+    def _best(self, weights: Tensor) -> Grid:
         low, high = (
             (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1) if self.symmetric else (0, 2**self.bits - 1)
         )

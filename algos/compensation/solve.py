@@ -13,6 +13,7 @@ Another way to the target W0 X~ needs neither matrix: GPTQ from W* = W0 (I + D H
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -31,7 +32,6 @@ class Solver:
     """How a layer is rounded.
 
     Attributes:
-        compensate: spread errors; without it every weight is rounded to its nearest level (RTN).
         alpha1: share of the quantized stream's own error that later columns make up for (GPTAQ).
         alpha2: share of the distance to the given weights, likewise (ResComp).
         from_optimum: start from W*, with alpha1 = alpha2 = 0.
@@ -42,7 +42,6 @@ class Solver:
             the levels, or `rounded`; the published code clamps, and at 2 bits, where that may run away, rounds.
     """
 
-    compensate: bool = True
     alpha1: float = 0.0
     alpha2: float = 0.0
     from_optimum: bool = False
@@ -72,12 +71,14 @@ class Solution:
         scale: [m, groups].
         zero: int16 [m, groups].
         group: inputs that share a scale.
+        step: of whole scales, [m, 1]; None of any scales.
     """
 
     codes: Tensor
     scale: Tensor
     zero: Tensor
     group: int
+    step: Tensor | None
 
     def weights(self) -> Tensor:
         """What the codes stand for, [m, n]."""
@@ -102,6 +103,26 @@ def solve(weights: Tensor, statistics: Statistics, rounding: Rounding, solver: S
     for first in range(0, work.width, solver.block):
         work.round_block(first, min(first + solver.block, work.width))
     return work.solution()
+
+
+def nearest(weights: Tensor, rounding: Rounding) -> Solution:
+    """Every weight of [m, n] to its nearest level (RTN), whatever the inputs are.
+
+    Raises:
+        InputError: groups that do not divide a row.
+    """
+    rounding.check(weights.shape[1])
+    group = rounding.group or weights.shape[1]
+    parts, step = weights.detach().split(group, 1), rounding.step(weights.detach())
+    grids = [rounding.fit(part, step) for part in parts]
+    codes = torch.cat([grid.codes(part) for grid, part in zip(grids, parts, strict=True)], 1)
+    return _solution(codes, grids, group, step)
+
+
+def _solution(codes: Tensor, grids: Iterable[Grid], group: int, step: Tensor | None) -> Solution:
+    grids = list(grids)
+    scale, zero = (torch.cat([getattr(grid, part) for grid in grids], 1) for part in ("scale", "zero"))
+    return Solution(codes.to(torch.int16), scale, zero.to(torch.int16), group, step)
 
 
 def inverse_factor(hessian: Tensor) -> Tensor:
@@ -132,7 +153,10 @@ class _Work:
     Attributes:
         given: W0, [m, n]; 0 at dead inputs.
         weights: compensated so far; of columns behind the block under way, without its effect.
-        upper, ahead, back: U, P1 and P2, [n, n].
+        upper: U, [n, n].
+        ahead, back: P1 and P2, [n, n]; None where their alpha is 0.
+        places: number of each column in the order of the weights.
+        step: of the scales, [m, 1], or None.
     """
 
     def __init__(self, weights: Tensor, statistics: Statistics, rounding: Rounding, solver: Solver) -> None:
@@ -142,6 +166,7 @@ class _Work:
         self.order = torch.arange(self.width, device=scores.device)
         if solver.act_order:
             self.order = scores.argsort(descending=True, stable=True)
+        self.places: list[int] = self.order.to("cpu").tolist()
         moments, difference = (
             each[self.order][:, self.order] for each in (statistics.hessian, statistics.difference)
         )
@@ -154,15 +179,20 @@ class _Work:
             problem, fix = "the second moments are singular", "raise it, or give more calibration samples"
             raise InputError("damping", solver.damping, problem, fix) from None
         self.upper = lower.T.contiguous()
-        self.ahead = solver.alpha1 * (difference @ lower).triu(1) @ self.upper
-        self.back = solver.alpha2 * ((moments + difference) @ lower).triu(1) @ self.upper
+        self.ahead, self.back = (
+            alpha * (product @ lower).triu(1) @ self.upper if alpha else None
+            for alpha, product in ((solver.alpha1, difference), (solver.alpha2, moments + difference))
+        )
         self.weights = self.given.clone()
         if solver.from_optimum:
             self.weights += self.given @ difference @ lower @ self.upper
         self.codes = torch.empty_like(self.weights)
         self.grids: dict[int, Grid] = {}
+        in_place = torch.empty_like(self.given)
+        in_place[:, self.order] = self.given
+        self.step = rounding.step(in_place)
         if rounding.static:
-            self.grids = {n: rounding.fit(self.given[:, self._members(n)]) for n in self._groups()}
+            self.grids = {n: rounding.fit(self.given[:, self._members(n)], self.step) for n in self._groups()}
 
     def _groups(self) -> range:
         return range(self.width // self.group)
@@ -182,49 +212,44 @@ class _Work:
             now = self.weights[:, column : column + 1].clone()
             codes = grid.codes(now)
             self.codes[:, column : column + 1] = codes
-            if self.solver.compensate:
-                rounded = grid.values(codes)
-                errors[:, column - first] = ((now - rounded) / self.upper[column, column])[:, 0]
-                carried[:, column - first] = now[:, 0]
-                rest = torch.arange(column + 1, end, device=now.device)
-                self.weights[:, rest] += self._effect(block, column, column + 1, rest)
-                if self.solver.carried != "exact":
-                    seen = rounded if self.solver.carried == "rounded" else grid.clamped(now)
-                    carried[:, column - first] = seen[:, 0]
-        if self.solver.compensate:
-            rest = torch.arange(end, self.width, device=self.weights.device)
-            self.weights[:, rest] += self._effect(block, first, end, rest)
+            rounded = grid.values(codes)
+            errors[:, column - first] = ((now - rounded) / self.upper[column, column])[:, 0]
+            carried[:, column - first] = now[:, 0]
+            rest = slice(column + 1, end)
+            self.weights[:, rest] += self._effect(block, column, column + 1, rest)
+            if self.solver.carried != "exact":
+                seen = rounded if self.solver.carried == "rounded" else grid.clamped(now)
+                carried[:, column - first] = seen[:, 0]
+        rest = slice(end, self.width)
+        self.weights[:, rest] += self._effect(block, first, end, rest)
 
     def _grid(self, column: int, end: int, block: _Block) -> Grid:
         """Levels of a column; those of a group are fitted when its first column comes, on what its weights are then."""
-        group = int(self.order[column]) // self.group
+        group = self.places[column] // self.group
         if group not in self.grids:
             members = self._members(group)
             now = self.weights[:, members]
-            if self.solver.compensate:
-                behind = members >= end
-                now[:, behind] += self._effect(block, block.first, column, members[behind])
-            self.grids[group] = self.rounding.fit(now)
+            behind = members >= end
+            now[:, behind] += self._effect(block, block.first, column, members[behind])
+            self.grids[group] = self.rounding.fit(now, self.step)
         return self.grids[group]
 
-    def _effect(self, block: _Block, first: int, end: int, rest: Tensor) -> Tensor:
+    def _effect(self, block: _Block, first: int, end: int, rest: slice | Tensor) -> Tensor:
         """What rounding columns first to end of a block adds to other columns, [m, rest]."""
         errors, carried = (
             each[:, first - block.first : end - block.first] for each in (block.errors, block.carried)
         )
-        drift = self.given[:, first:end] - carried
-        return (
-            carried @ self.ahead[first:end, rest]
-            - errors @ self.upper[first:end, rest]
-            + drift @ self.back[first:end, rest]
-        )
+        found = -errors @ self.upper[first:end, rest]
+        if self.ahead is not None:
+            found += carried @ self.ahead[first:end, rest]
+        if self.back is not None:
+            found += (self.given[:, first:end] - carried) @ self.back[first:end, rest]
+        return found
 
     def solution(self) -> Solution:
         codes = torch.empty_like(self.codes)
         codes[:, self.order] = self.codes
-        scale = torch.cat([self.grids[n].scale for n in self._groups()], 1)
-        zero = torch.cat([self.grids[n].zero for n in self._groups()], 1)
-        return Solution(codes.to(torch.int16), scale, zero.to(torch.int16), self.group)
+        return _solution(codes, [self.grids[n] for n in self._groups()], self.group, self.step)
 
 
 class _Block(NamedTuple):

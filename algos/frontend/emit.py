@@ -106,6 +106,9 @@ class Product:
         every = np.arange(whole.shape[0])[rows].reshape(-1)
         if isinstance(whole, ScaledWeight):
             return self._scaled(whole, every), part.scales()[rows]
+        if isinstance(whole, DenseWeight):
+            order = slice(None) if self._columns is None else self._columns
+            return DenseWeight(np.ascontiguousarray(whole.values[every][:, order])), part.scales()[rows]
         assert isinstance(whole, CodebookWeight)
         if (
             len(every) % whole.d

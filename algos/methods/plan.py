@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from algos.flow import order
 from algos.weights.bits import Bits
-from algos.weights.codebook import attached
+from algos.weights.codebook import in_integers
 from algos.weights.grouping import Axis, group
 from sim.errors import InputError, nearest
 
@@ -195,7 +195,7 @@ def several(patterns: Patterns) -> Iterable[str]:
 
 def _left_out(name: str, layer: Layer, module: nn.Module, choice: Choice, ends: Sequence[str]) -> str:
     """Why a layer stays, "" if it does not."""
-    if attached(layer) is not None:
+    if in_integers(layer) is not None:
         raise InputError(f"{name}.weight", "codebook", "is compressed already", "start from the float module")
     if fits(name, choice.exclude):
         return "excluded"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from algos.methods.plan import Plan
 from algos.recipe import Groups
 from algos.weights.bits import Bits
-from algos.weights.codebook import CodedWeight, attached
+from algos.weights.codebook import IntegerWeight, in_integers
 from sim.errors import InputError
 from sim.network import Network
 
@@ -35,7 +35,7 @@ class LayerReport:
 
 
 class Prepared:
-    """A module whose layers take their weights from codebooks, ready to train.
+    """A module whose layers take their weights from stored integers, ready to train.
 
     In a loop of one's own:
 
@@ -70,9 +70,9 @@ class Prepared:
         self.project: Callable[[], None] = lambda: None
         """After every update, before the method's own work."""
 
-    def weights(self) -> dict[str, CodedWeight]:
+    def weights(self) -> dict[str, IntegerWeight]:
         """What the layers take their weights from, by layer."""
-        found = {name: attached(layer) for name, layer in self.module.named_modules()}
+        found = {name: in_integers(layer) for name, layer in self.module.named_modules()}
         return {name: part for name, part in found.items() if part is not None}
 
     def groups(self) -> Groups:

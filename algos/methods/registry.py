@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from algos.methods import mvq, ssvq, vim_vq, vq, vq4all
+from algos.methods import compensated, mvq, ssvq, vim_vq, vq, vq4all
 from algos.methods.method import Method
 from sim.errors import InputError, nearest
 
-METHODS: dict[str, Method[Any]] = {
-    method.name: method
-    for method in (vq.METHOD, mvq.METHOD, ssvq.METHOD, vq4all.METHOD, vim_vq.METHOD, *vim_vq.RELATIVES)
-}
+_ALL: tuple[Method[Any], ...] = (
+    *(vq.METHOD, mvq.METHOD, ssvq.METHOD, vq4all.METHOD, vim_vq.METHOD),
+    *vim_vq.RELATIVES,
+    *compensated.METHODS,
+)
+METHODS = {method.name: method for method in _ALL}
 
 
 def named(name: str) -> Method[Any]:

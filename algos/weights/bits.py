@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from math import prod
 
 from sim.formats.encoding import index_bits, mask_bits
-from sim.network import CodebookWeight, Conv, Network
+from sim.network import CodebookWeight, Conv, Network, ScaledWeight
 
 FLOAT_BITS = 32
 CODEBOOK_BITS = 8
+DENSE_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Bits:
         assignments, masks, codebooks: bits b_a, b_m, b_c.
         signs: 1 bit a weight (SSVQ).
         universal: of the codebook that networks share (VQ4ALL), as if this network alone used it.
+        scales: and zero points of groups of inputs.
     """
 
     weights: int = 0
@@ -28,11 +31,12 @@ class Bits:
     codebooks: int = 0
     signs: int = 0
     universal: int = 0
+    scales: int = 0
 
     @property
     def per_weight(self) -> float:
         """Of all that is stored, every codebook once."""
-        stored = self.assignments + self.masks + self.codebooks + self.signs + self.universal
+        stored = self.assignments + self.masks + self.codebooks + self.signs + self.universal + self.scales
         return stored / self.weights
 
     @property
@@ -71,10 +75,20 @@ def bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0, signs: bool = 
 
 
 def network_bits(network: Network) -> Bits:
-    """Of all vector-quantized layers of a network; a codebook that layers share counts once."""
+    """Of all layers of a network that have codebooks or scales of groups; a codebook that layers share counts once.
+
+    Of a network without any: of all its weights, which lie there in INT8.
+    """
     total, seen = Bits(), set()
     for layer in network.layers:
-        if not isinstance(layer, Conv) or not isinstance(weight := layer.weight, CodebookWeight):
+        if not isinstance(layer, Conv):
+            continue
+        weight = layer.weight
+        if isinstance(weight, ScaledWeight):
+            element, scale = ((high - low).bit_length() for low, high in (weight.bounds, weight.scale_bounds))
+            size = weight.elements.size
+            total += Bits(size, assignments=size * element, scales=weight.scales.size * scale)
+        if not isinstance(weight, CodebookWeight):
             continue
         k, d = weight.codebook.shape
         total += record_bits(
@@ -84,4 +98,7 @@ def network_bits(network: Network) -> Bits:
         if content not in seen:
             seen.add(content)
             total += Bits(**{"universal" if weight.universal else "codebooks": codebook_bits(k, d)})
-    return total
+    if total.weights:
+        return total
+    dense = sum(prod(layer.weight.shape) for layer in network.layers if isinstance(layer, Conv))
+    return Bits(dense, DENSE_BITS * dense)

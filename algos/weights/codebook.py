@@ -80,6 +80,13 @@ class Codebook(nn.Module):
 class IntegerWeight(nn.Module, ABC):
     """A weight, put on a layer as a parametrization, whose integers an export takes as they are."""
 
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Its parameters by what they are."""
+        return {}
+
+    def after_step(self, done: int, total: int | None) -> None:
+        """After update `done` of `total`, which is None where nobody knows: projects parameters."""
+
     @abstractmethod
     def stored(self) -> Weight:
         """The weight in integers."""
@@ -104,11 +111,7 @@ class CodedWeight(IntegerWeight):
         self.register_buffer("assignments", assignments.clone())
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Its parameters by what they are."""
         return {"codebook": list(self.codebook.parameters())}
-
-    def after_step(self, done: int, total: int | None) -> None:
-        """After update `done` of `total`, which is None where nobody knows: projects parameters."""
 
     @abstractmethod
     def vectors(self) -> Tensor:
@@ -197,8 +200,8 @@ def tie(weights: Sequence[MaskedWeight]) -> None:
         weight.members = total
 
 
-def attach(layer: nn.Module, weight: CodedWeight) -> None:
-    """Makes the layer take its weight from a codebook; its own one is frozen and unused."""
+def attach(layer: nn.Module, weight: IntegerWeight) -> None:
+    """Makes the layer take its weight from integers; its own one is frozen and unused."""
     parametrize.register_parametrization(layer, "weight", weight, unsafe=True)
     layer.parametrizations.weight.original.requires_grad_(False)
 

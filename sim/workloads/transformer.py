@@ -102,6 +102,7 @@ class Llama:
 
     Attributes:
         tied: the embedding is also the output layer.
+        biased: queries, keys and values have biases.
     """
 
     name: str
@@ -112,32 +113,47 @@ class Llama:
     hidden: int
     vocabulary: int
     tied: bool = False
+    biased: bool = False
 
-    def prefill(self, tokens: int = 512) -> Workload:
-        """Reads a prompt; only its last token is turned into logits."""
-        return self._pass(self.name, tokens, 0)
+    def prefill(self, tokens: int = 512, batch: int = 1) -> Workload:
+        """Reads a prompt for each sequence of a batch; only last tokens are turned into logits."""
+        return self._pass(self.name, tokens, 0, batch)
 
-    def decode(self, context: int = 512) -> Workload:
-        """Writes one token, which is the last of `context` tokens."""
-        return self._pass(f"{self.name}-decode", 1, context - 1)
+    def decode(self, context: int = 512, batch: int = 1) -> Workload:
+        """Writes a token of each sequence of a batch, which is the last of `context` tokens."""
+        return self._pass(f"{self.name}-decode", 1, context - 1, batch)
 
-    def _pass(self, name: str, tokens: int, cached: int) -> Workload:
+    def _pass(self, name: str, tokens: int, cached: int, batch: int) -> Workload:
         net = Builder(name, affine=NONE)
         net.parameters += 0 if self.tied else self.vocabulary * self.width
+        affine = BIAS if self.biased else NONE
         attention = Attention(
-            self.heads, self.width // self.heads, self.kv_heads, NONE, rotary=True, cached=cached
+            self.heads,
+            self.width // self.heads,
+            self.kv_heads,
+            affine,
+            sequences=batch,
+            rotary=True,
+            cached=cached,
         )
-        x = Tensor(self.width, (tokens, 1))
+        x = Tensor(self.width, (batch * tokens, 1))
         for number in range(self.layers):
             block = f"layer{number}"
             y = attention(net, f"{block}.attention", net.norm(f"{block}.norm1", x, "rmsnorm"))
             x = net.add(f"{block}.add1", y, x)
             y = gated_feed_forward(net, f"{block}.mlp", net.norm(f"{block}.norm2", x, "rmsnorm"), self.hidden)
             x = net.add(f"{block}.add2", y, x)
-        net.linear("head", net.norm("norm", x, "rmsnorm").last, self.vocabulary)
+        last = net.norm("norm", x, "rmsnorm").view(self.width, (batch, 1))
+        net.linear("head", last, self.vocabulary)
         return net.workload()
 
 
 LLAMA2_7B = Llama("llama2-7b", 32, 4096, 32, 32, 11008, 32000)
 SMOLLM2_135M = Llama("smollm2-135m", 30, 576, 9, 3, 1536, 49152, tied=True)
 """Allal et al., arXiv 2502.02737; sizes of the public configuration."""
+LLAMA3_8B = Llama("llama3-8b", 32, 4096, 32, 8, 14336, 128256)
+"""Grattafiori et al., arXiv 2407.21783, table 3."""
+QWEN2_7B = Llama("qwen2-7b", 28, 3584, 28, 4, 18944, 152064, biased=True)
+"""Yang et al., arXiv 2407.10671, table 1; the vocabulary of the public configuration."""
+
+LANGUAGE_MODELS = (SMOLLM2_135M, LLAMA2_7B, LLAMA3_8B, QWEN2_7B)

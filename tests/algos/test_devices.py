@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from algos.methods import compensated
 from algos.methods.registry import METHODS
 from algos.weights.codebook import attached
 from tests.algos.fake_device import CPU, DEVICE, OnGpu, Strays, fake_gpu, moved
 
+CODEBOOK = {"k": 16, "d": 8}
 SMALL: dict[str, dict[str, Any]] = {
-    "mvq": {"pattern": (1, 2)},
-    "vq4all": {"candidates": 4},
-    "vim-vq": {"steps": 6, "batch": 4},
+    "mvq": {"pattern": (1, 2), **CODEBOOK},
+    "vq4all": {"candidates": 4, **CODEBOOK},
+    "vim-vq": {"steps": 6, "batch": 4, **CODEBOOK},
 }
 SMALL |= dict.fromkeys(("convex", "dkm", "vq4dit"), SMALL["vim-vq"])
+SMALL |= {method.name: {} for method in compensated.METHODS}
 
 
 def net() -> nn.Module:
@@ -58,8 +61,8 @@ def test_a_method_stays_on_the_device(method: str) -> None:
     x, y = torch.rand(8, 3, 8, 8), torch.arange(8) % 4
 
     def run(module: nn.Module, x: Tensor, y: Tensor) -> list[Tensor]:
-        options = SMALL.get(method, {})
-        prepared = METHODS[method].prepare(module, batches=[(x, y)], updates=3, k=16, d=8, **options)
+        options = SMALL.get(method, CODEBOOK)
+        prepared = METHODS[method].prepare(module, batches=[(x, y)], updates=3, **options)
         optimizer = torch.optim.AdamW(prepared.parameters(others=1e-3), foreach=False)
         for _ in range(3):
             optimizer.zero_grad()
@@ -69,7 +72,8 @@ def test_a_method_stays_on_the_device(method: str) -> None:
         prepared.finish()
         for weight in prepared.weights().values():
             assert weight.stored().decode().shape[0] == len(weight.scales())
-        return [weight.assignments for weight in prepared.weights().values()]
+        codes = "codes" if options == {} else "assignments"
+        return [getattr(weight, codes) for weight in prepared.weights().values()]
 
     expected = run(net(), x, y)
     with fake_gpu():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algos.compensation import Rounding, Solver, Statistics, solve
-from algos.compensation.solve import damped, inverse_factor
+from algos.compensation.solve import damped, inverse_factor, nearest
 from sim.errors import InputError
 
 INPUTS, OUTPUTS, SAMPLES = 24, 5, 200
@@ -114,7 +114,7 @@ def test_inputs_that_do_not_meet_compensate_nothing():
     weights, _, _ = streams()
     statistics = Statistics(INPUTS)
     statistics.add(torch.eye(INPUTS, dtype=torch.float64) * torch.arange(1, INPUTS + 1))
-    plain = solve(weights, statistics, Rounding(bits=3), Solver(compensate=False))
+    plain = nearest(weights, Rounding(bits=3))
     assert (
         solve(weights, statistics, Rounding(bits=3), Solver(alpha1=1, alpha2=1)).codes == plain.codes
     ).all()

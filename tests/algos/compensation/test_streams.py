@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from algos.compensation import Rounding, Solver, Statistics, compensate, solve
+from algos.models.llama import Llama, Shape
 from sim.errors import InputError
 
 
@@ -51,7 +52,9 @@ def columns(layer: nn.Module, inputs: Tensor) -> list[Tensor]:
     height, width = layer.kernel_size
     padded = F.pad(inputs, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)
     patches = padded.unfold(2, height, layer.stride[0]).unfold(3, width, layer.stride[1])
-    parts = patches.permute(0, 2, 3, 1, 4, 5).chunk(layer.groups, 3)
+    parts = patches.permute(0, 2, 3, 4, 5, 1).chunk(
+        layer.groups, 5
+    )  # channels of one kernel position together
     return [part.reshape(-1, part.shape[3:].numel()) for part in parts]
 
 
@@ -72,19 +75,51 @@ def plainly(module: nn.Module, batches: list[Tensor], names: list[str], rounding
             seen.append(read)
         layer = module.get_submodule(name)
         weight = layer.weight.detach()
+        rows_of = weight.permute(0, 2, 3, 1).flatten(1) if weight.ndim == 4 else weight
         rows = [[columns(layer, one) for one in read] for read in seen]
         parts = []
-        for n, part in enumerate(weight.flatten(1).chunk(len(rows[0][0]))):
+        for n, part in enumerate(rows_of.chunk(len(rows[0][0]))):
             statistics = Statistics(part.shape[1])
             for one, other in zip(*rows, strict=True):
                 statistics.add(one[n], other[n])
             parts.append(solve(part, statistics, rounding, solver))
         levels[name] = torch.cat([one.codes for one in parts])
-        weight.copy_(torch.cat([one.weights() for one in parts]).reshape(weight.shape))
+        rounded = torch.cat([one.weights() for one in parts])
+        if weight.ndim == 4:
+            outputs, inputs, height, width = weight.shape
+            rounded = rounded.reshape(outputs, height, width, inputs).permute(0, 3, 1, 2)
+        weight.copy_(rounded)
     return levels
 
 
+LLAMA = Shape(vocabulary=16, dim=16, blocks=2, heads=4, kv_heads=2, hidden=24, context=8)
+
+
+def theirs() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=16,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    return transformers.LlamaForCausalLM(config)
+
+
+PROJECTIONS = [
+    f"model.layers.{n}.{part}_proj"
+    for n in range(2)
+    for part in (
+        *("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"),
+        *("mlp.gate", "mlp.up", "mlp.down"),
+    )
+]
+
 CASES = {
+    "llama": (lambda: Llama(LLAMA), lambda: torch.randint(16, (2, 8)), PROJECTIONS),
+    "transformers": (theirs, lambda: torch.randint(16, (2, 8)), PROJECTIONS),
     "tokens": (
         Tokens,
         lambda: torch.randn(4, 5, 6, dtype=torch.float64),
@@ -103,7 +138,7 @@ def test_each_layer_sees_what_the_rounded_ones_before_it_give(case, solver):
     batches = [draw() for _ in range(3)]
     other = copy.deepcopy(module)
     wanted = plainly(other, batches, names, Rounding(bits=3), solver)
-    found = compensate(module, batches, Rounding(bits=3), solver, dtype=torch.float64)
+    found = compensate(module, batches, Rounding(bits=3), solver, include=names, dtype=torch.float64)
     assert list(found) == names
     for name in names:
         codes = torch.cat([one.codes for one in found[name].groups])
@@ -139,3 +174,31 @@ def test_mistakes_are_named(options, named):
 def test_no_samples():
     with pytest.raises(InputError, match="batches"):
         compensate(Tokens(), [])
+
+
+def test_the_float_stream_runs_once():
+    """However many sets of layers a block has: what its last layer of the float module is called for."""
+    calls: list[int] = []
+
+    class Counted(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append(id(self))
+            return super().forward(x)
+
+    module, batches = Tokens(), [torch.randn(2, 5, 6) for _ in range(4)]
+    module.layers[1].out = Counted(8, 8)
+    compensate(module, batches, Rounding(bits=3))
+    of_float = [one for one in calls if one != id(module.layers[1].out)]
+    assert len(of_float) == 1 + len(batches)  # one to see whether blocks are in a row
+
+
+def test_a_cache_of_keys_does_not_grow_and_comes_back():
+    module = theirs()
+    compensate(module, [{"input_ids": torch.randint(16, (2, 8))}], Rounding(3), include=PROJECTIONS)
+    assert module.config.use_cache
+
+
+def test_a_calibration_of_few_tokens_is_refused_without_damping():
+    module = Llama(LLAMA)
+    with pytest.raises(InputError, match=r"layers.0.self_attn.q_proj: damping = 0.0: .*singular"):
+        compensate(module, [torch.randint(16, (1, 4))], Rounding(3), Solver(damping=0.0), include=PROJECTIONS)

@@ -7,7 +7,7 @@ import pytest
 from sim.shapes import ConvShape
 from sim.workloads import Workload, workload
 from sim.workloads.builder import Builder, Tensor
-from sim.workloads.transformer import LLAMA2_7B, SMOLLM2_135M, Llama
+from sim.workloads.transformer import LLAMA2_7B, LLAMA3_8B, QWEN2_7B, SMOLLM2_135M, Llama
 from sim.workloads.video import wan
 from tests.sim.workloads.workload_shapes import convs, macs, passes, products
 
@@ -70,12 +70,16 @@ def llama_weights(model: Llama) -> int:
     [
         (LLAMA2_7B, 6_738_415_616),  # the public checkpoints'
         (SMOLLM2_135M, 134_515_008),
+        (LLAMA3_8B, 8_030_261_248),
+        (QWEN2_7B, 7_615_616_512),
     ],
 )
 def test_language_models(model: Llama, parameters: int) -> None:
     weights, head = llama_weights(model), model.vocabulary * model.width
     norms = (2 * model.layers + 1) * model.width
-    assert workload(model.name).parameters == parameters == weights + norms + (2 - model.tied) * head
+    biases = model.biased * model.layers * (model.width + 2 * model.width * model.kv_heads // model.heads)
+    counted = weights + norms + biases + (2 - model.tied) * head
+    assert workload(model.name).parameters == parameters == counted
 
     def attention(tokens: int, context: int) -> int:
         return 2 * model.layers * tokens * context * model.width
@@ -85,6 +89,17 @@ def test_language_models(model: Llama, parameters: int) -> None:
     assert decode.macs == weights + attention(1, 512) + head
     assert decode.parameters == parameters
     assert model.decode(2048).macs == weights + attention(1, 2048) + head
+    assert model.decode(2048, 5).macs == 5 * model.decode(2048).macs
+    assert model.prefill(64, 3).macs == 3 * model.prefill(64).macs
+
+
+def test_sequences_of_a_batch_share_weights_and_not_keys() -> None:
+    one, four = ({shape.name: shape for shape in SMOLLM2_135M.decode(512, n).shapes} for n in (1, 4))
+    for name, shape in one.items():
+        if not isinstance(shape, ConvShape):
+            continue
+        keys = name.endswith((".scores", ".mix"))
+        assert four[name].weights == (4 if keys else 1) * shape.weights, name
 
 
 def test_query_heads_that_share_keys_are_rows_of_one_group() -> None:

@@ -1,0 +1,1 @@
+"""RTN, GPTQ, GPTAQ, ResComp and W* on language models."""

@@ -1,0 +1,1 @@
+"""What language models cost on the machines, a token."""

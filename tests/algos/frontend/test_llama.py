@@ -1,0 +1,83 @@
+"""A decoder in integers: a prompt, and a token behind keys and values, on the engine and in the reference."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import codeword
+from algos import reference
+from algos.frontend.export import Quantized, quantize
+from algos.methods.registry import METHODS
+from algos.models.llama import Llama, Shape, Step, packed
+from sim.network import Int4Weight
+from sim.network import run as run_integers
+
+SHAPE = Shape(vocabulary=16, dim=32, blocks=2, heads=4, kv_heads=2, hidden=48, context=8)
+
+
+def model() -> Llama:
+    torch.manual_seed(0)
+    made = Llama(SHAPE).eval()
+    for parameter in made.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.15)
+    return made
+
+
+def tokens(count: int, length: int) -> torch.Tensor:
+    return torch.randint(16, (count, length), generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def test_a_step_behind_a_cache_is_the_last_token_of_a_prompt():
+    net = model()
+    for length in (1, 2, 8):
+        given = tokens(3, length)
+        logits, *new = Step(net, length - 1)(packed(net, given))
+        torch.testing.assert_close(logits[:, 0], net(given)[:, -1], rtol=1e-5, atol=1e-5)
+        longer = packed(net, torch.cat([given, given[:, :1]], 1)) if length < 8 else None
+        if longer is not None:  # what the step wrote is what the next one reads
+            first, width = 2, 16
+            for place, one in enumerate(new):
+                row = first + place * length + length - 1
+                torch.testing.assert_close(longer[:, row], one[:, :, 0].reshape(3, width))
+
+
+def exact(found: Quantized, samples: torch.Tensor) -> None:
+    images = found.integers(samples)
+    run = codeword.simulate(found.network, "ews-16", images)
+    assert run.to_json()["bit_exact"]
+    expected = run_integers(found.network, images)
+    last = found.network.layers[-1].name
+    assert (
+        reference.run(found.network, torch.from_numpy(images).long())[last].numpy() == expected[last]
+    ).all()
+
+
+def test_a_prompt_in_integers():
+    net = model()
+    found = quantize(net, [tokens(16, 8)])
+    assert found.lookup is not None  # the embedding is the host's
+    exact(found, tokens(1, 8))
+
+
+@pytest.mark.parametrize("past", [1, 6])
+def test_a_token_behind_keys_and_values_in_integers(past):
+    net = model()
+    found = quantize(Step(net, past), [packed(net, tokens(16, past + 1))])
+    assert len(found.network.metadata["outputs"]) == 1 + 2 * SHAPE.blocks
+    exact(found, packed(net, tokens(1, past + 1)))
+
+
+def test_a_prompt_in_weights_of_four_bits():
+    net = model()
+    prepared = METHODS["gptaq"].prepare(net, batches=[tokens(16, 8)], include="model.layers.*", group=16)
+    found = prepared.quantized([tokens(16, 8)], allow=["*"])
+    narrow = [
+        layer for layer in found.network.layers if isinstance(getattr(layer, "weight", None), Int4Weight)
+    ]
+    assert len(narrow) >= 7 * SHAPE.blocks
+    images = found.integers(tokens(1, 8))
+    run = codeword.simulate(found.network, "int4-g128-16", images, settings=["scale_group=16"])
+    assert run.to_json()["bit_exact"]

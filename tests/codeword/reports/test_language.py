@@ -1,0 +1,54 @@
+"""What a token costs: all weights, keys and values come from off chip, and the page is of the figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from codeword.reports.language import measure, text
+from sim import accelerator
+from sim.estimate import estimate
+from sim.shapes import ConvShape
+from sim.workloads.transformer import SMOLLM2_135M, Llama
+
+SMALL = Llama("small", 2, 256, 4, 2, 512, 1024, tied=True)
+
+
+def machine(name: str = "ews-64"):
+    return accelerator.load(name, {"dram": measure.DRAM, "weight_port_bits": measure.PORT_BITS})
+
+
+@pytest.mark.parametrize(("context", "batch"), [(64, 1), (64, 4), (512, 2)])
+def test_traffic_of_a_token_is_weights_and_keys(context: int, batch: int) -> None:
+    workload = SMALL.decode(context, batch)
+    held = sum(shape.weights for shape in workload.shapes if measure._cached(shape))
+    assert held == 2 * SMALL.layers * batch * context * SMALL.width * SMALL.kv_heads // SMALL.heads
+    found = measure.figures(estimate(workload, machine()), held)
+    weights = sum(
+        shape.weights
+        for shape in workload.shapes
+        if isinstance(shape, ConvShape) and not measure._cached(shape)
+    )
+    traffic = found["traffic_bytes"]
+    assert traffic["projections"] + traffic["head"] == pytest.approx(weights, rel=0.05)
+    assert traffic["keys and values"] == held
+
+
+def test_what_l2_keeps_costs_nothing_unless_it_is_counted() -> None:
+    found = estimate(SMALL.decode(64), machine())
+    plain, all_off_chip = measure.figures(found, 0), measure.figures(found, 65_536)
+    assert plain["time_s"] == found.cost.time_s
+    assert all_off_chip["time_s"] - plain["time_s"] == pytest.approx(65_536 / 17.064e9, rel=1e-3)
+    each = found.cost.energy_pj["dram"] / sum(plain["traffic_bytes"].values())
+    assert all_off_chip["energy_j"] - plain["energy_j"] == pytest.approx(65_536 * each * 1e-12)
+
+
+def test_the_page() -> None:
+    rows = [
+        {"model": "small", "weights": "INT8", "prompt": prompt, "context": 512, "batch": batch}
+        | measure.figures(estimate(SMALL.decode(512, batch), machine()), 0)
+        for prompt, batch in ((True, 1), (False, 1), (False, 8))
+    ]
+    page = text.page({"dram": "lpddr4", "machines": measure.MACHINES, "rows": rows})
+    assert "Made by `codeword report language`" in page
+    assert f"| small | INT8 | 512 | 8 | {text._number(8 / rows[2]['time_s'])} |" in page
+    assert f"{SMOLLM2_135M.name} 0.007" in page

@@ -23,7 +23,7 @@ class DigitSerial(BaseModel):
 
     name: str = Field(description="printed; Verilog takes a word of ASCII")
     kind: Literal["digit-serial"] = "digit-serial"
-    lanes: int = Field(ge=2, le=64, description="S, input channels and output channels at once")
+    lanes: int = Field(ge=8, le=64, description="S, input channels and output channels at once")
     steps: int = Field(8, ge=1, le=16, description="T, digits of a value")
     silent: int = Field(
         1, ge=0, le=SILENT, description="Tc, steps in which a neuron listens before it speaks"
@@ -63,6 +63,8 @@ class DigitSerial(BaseModel):
     def _whole(self) -> DigitSerial:
         if self.lanes & (self.lanes - 1):
             raise InputError("lanes", self.lanes, "is no power of two", "use 8, 16, 32 or 64")
+        if self.silent > self.steps:
+            raise InputError("silent", self.silent, f"is more than {self.steps} steps", "use 1")
         if self.store_words < self.steps:
             raise InputError(
                 "store_bytes",

@@ -166,4 +166,3 @@ def _text(acc: DigitSerial, words: int) -> str:
         formats=" %0d" * len(COUNTERS),
         counts="".join(f", c_{cause}" for cause in COUNTERS),
     )
-

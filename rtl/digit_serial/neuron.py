@@ -17,7 +17,8 @@ class Neuron(Block):
         1 where twice the charge is v or more, -1 where it is -v or less and a 1 was said since `start`; else 0; and
         takes the digit times v away. `digit` (bits 00, 01, 11) is that of this cycle.
     Throughput: an operation a cycle.
-    Handshake: `enable` for an operation; `load` takes bias (low half) and v from `parameters`, and no operation may run.
+    Handshake: `enable` for an operation; `load` takes bias (low half) and v from `parameters`
+        while no operation runs.
     """
 
     kind = "neuron"
@@ -47,10 +48,7 @@ class Neuron(Block):
         bias = Signal(self.parameter_bits, reset_less=True)
         full = Signal(self.parameter_bits, reset_less=True)
         base = Signal(self.charge_bits)
-        m.d.comb += [
-            base.eq(Mux(self.double, charge << 1, charge)),
-            self.charge.eq(charge),
-        ]
+        m.d.comb += [base.eq(Mux(self.double, charge << 1, charge)), self.charge.eq(charge)]
         with m.If(self.start):
             m.d.comb += base.eq(Mux(self.biased, bias.as_signed(), 0))
         # The sign chooses the only comparison that can hold; twice the charge has a bit more.

@@ -18,11 +18,11 @@ class Sequencer(Block):
     """Takes packets and walks their positions, steps and taps.
 
     Function: a packet of a map is written to L1. Another one fills the table of taps, the neurons' parameters and the
-        WRF; then for each position and step its operations follow, one a cycle: `recall` of a row of currents, `tap` for
-        each tap, `store` of the row, or `fire`, or `give` at the end of a layer whose charges are read.
+        WRF; then for each position and step its operations follow, one a cycle: `recall` of a row of currents, `tap`
+        for each tap, `store` of the row, or `fire`, or `give` at the end of a layer whose charges are read.
     Throughput: a word of the stream, or an operation, a cycle.
-    Handshake: the stream moves with `valid` and `ready`; it is not ready while operations run. An operation of cycle t is
-        described by the other outputs in t.
+    Handshake: the stream moves with `valid` and `ready`; it is not ready while operations run. The other outputs
+        describe the operation of the same cycle.
     """
 
     kind = "digit_sequencer"
@@ -62,7 +62,9 @@ class Sequencer(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         self._header = Array(Signal(STREAM_BITS, name=f"header_{n}") for n in range(WORDS))
-        self._taps = place(m, "taps", Sram(depth=self.acc.tap_depth, width=STREAM_BITS, granularity=STREAM_BITS))
+        self._taps = place(
+            m, "taps", Sram(depth=self.acc.tap_depth, width=STREAM_BITS, granularity=STREAM_BITS)
+        )
         self._registers()
         moved = Signal()
         m.d.comb += moved.eq(self.valid & self.ready)
@@ -276,16 +278,22 @@ class Sequencer(Block):
             m.d.sync += [source["pixel"].eq(pixel), source["at"].eq(pixel)]
             m.d.sync += source["x"].eq(Mux(turn, 0, source["x"] + self._field("stride_x", n)))
             with m.If(turn):
-                m.d.sync += [source["line"].eq(line), source["y"].eq(source["y"] + self._field("stride_y", n))]
+                m.d.sync += [
+                    source["line"].eq(line),
+                    source["y"].eq(source["y"] + self._field("stride_y", n)),
+                ]
 
     def _operate(self, m: Module) -> None:
         """What the operation of this cycle is."""
         tap = self._tap_fields()
         ends, speaks = self._field("ends"), self._field("speaks")
         chosen = {
-            name: Mux(tap["source"], self._sources[1][name], self._sources[0][name]) for name in ("at", "y", "x")
+            name: Mux(tap["source"], self._sources[1][name], self._sources[0][name])
+            for name in ("at", "y", "x")
         }
-        height, width = (Mux(tap["source"], self._field(name, 1), self._field(name, 0)) for name in ("height", "width"))
+        height, width = (
+            Mux(tap["source"], self._field(name, 1), self._field(name, 0)) for name in ("height", "width")
+        )
         y, x = Signal(18), Signal(18)
         m.d.comb += [
             y.eq(chosen["y"] + tap["dy"].as_signed()),
@@ -312,4 +320,3 @@ class Sequencer(Block):
             found[name] = self._taps.read_data[bit : bit + bits]
             bit += bits
         return found
-

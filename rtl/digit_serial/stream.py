@@ -90,7 +90,10 @@ def _header(fields: dict[str, int], layer: str) -> np.ndarray:
         at = FIELDS[name]
         if not 0 <= value < 1 << at.bits:
             raise InputError(
-                f"layers.{layer}.{name}", int(value), f"has {at.bits} bits in a packet", "make the layer smaller"
+                f"layers.{layer}.{name}",
+                int(value),
+                f"has {at.bits} bits in a packet",
+                "make the layer smaller",
             )
         words[at.word] |= int(value) << at.bit
     return np.array(words, np.uint64)
@@ -112,7 +115,10 @@ def _taps(packet: Packet) -> Iterator[int]:
             low = -(1 << (bits - 1)) if name in ("offset", "dy", "dx") else 0
             if not low <= values[name] < low + (1 << bits):
                 raise InputError(
-                    f"layers.{packet.layer}.{name}", values[name], f"has {bits} bits in a tap", "make the map smaller"
+                    f"layers.{packet.layer}.{name}",
+                    values[name],
+                    f"has {bits} bits in a tap",
+                    "make the map smaller",
                 )
             word |= (values[name] & ((1 << bits) - 1)) << bit
             bit += bits

@@ -65,7 +65,10 @@ class TernaryTile(Block):
         for column in range(COLUMNS):
             pe = place(m, f"pe_{row}_{column}", TernaryPe(depth=self.depth, sum_bits=SUM_BITS))
             if clocks is None:
-                m.d.comb += [pe.write_enable.eq(self.write_enable[row]), pe.write_address.eq(self.write_address)]
+                m.d.comb += [
+                    pe.write_enable.eq(self.write_enable[row]),
+                    pe.write_address.eq(self.write_address),
+                ]
             else:
                 m.d.comb += pe.write_clk.eq(clocks)
             m.d.comb += [

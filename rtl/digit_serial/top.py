@@ -28,7 +28,8 @@ class DigitTop(Block):
         by `said`, with its address; charges of the last layer come with `given`, one for each column.
     Throughput: an operation a cycle.
     Handshake: the stream moves with `valid` and `ready`. `said` and `given` are there for one cycle and do not wait.
-        `begins`: the next word is the first of a packet. `idle`: no packet has begun, and nothing of the last one is on its way. `count_CAUSE` counts cycles since reset.
+        `begins`: the next word is the first of a packet. `idle`: no packet has begun, and nothing of the last one is on
+        its way. `count_CAUSE` counts cycles since reset.
     """
 
     kind = "digit_top"
@@ -89,7 +90,10 @@ class DigitTop(Block):
 
     def _feed_array(self, m: Module) -> None:
         seq, array, read = self._seq, self._array, Signal()
-        digits, entry = Signal(2 * self.acc.lanes, reset_less=True), Signal.like(array.address, reset_less=True)
+        digits, entry = (
+            Signal(2 * self.acc.lanes, reset_less=True),
+            Signal.like(array.address, reset_less=True),
+        )
         m.d.comb += [self._l1.read_enable.eq(seq.tap & seq.inside), self._l1.read_address.eq(seq.address)]
         m.d.sync += read.eq(self._l1.read_enable)
         spikes, valid = Signal(), Signal()

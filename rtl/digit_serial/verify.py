@@ -70,7 +70,9 @@ def _chosen(simulator: str, cycles: int) -> str:
     if simulator == "auto":
         return "icarus" if cycles < _SHORT else "verilator"
     if simulator not in SIMULATORS:
-        raise InputError("simulator", simulator, "has no bench of this machine", f"use {' or '.join(SIMULATORS)}")
+        raise InputError(
+            "simulator", simulator, "has no bench of this machine", f"use {' or '.join(SIMULATORS)}"
+        )
     return simulator
 
 
@@ -134,4 +136,3 @@ def _said(program: Program, layer: str) -> int:
 
 def _sum(values: Sequence[int] | np.ndarray, names: Sequence[str], layer: str) -> int:
     return sum(int(value) for value, name in zip(values, names, strict=False) if name == layer)
-

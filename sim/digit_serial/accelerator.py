@@ -29,7 +29,10 @@ class DigitSerial(BaseModel):
         1, ge=0, le=SILENT, description="Tc, steps in which a neuron listens before it speaks"
     )
     wrf_depth: int = Field(
-        16, ge=1, le=256, description="words of the weight register file of each adder, as of EWS (MVQ Table 2)"
+        16,
+        ge=1,
+        le=256,
+        description="words of the weight register file of each adder, as of EWS (MVQ Table 2)",
     )
     tap_depth: int = Field(
         256, ge=4, le=1024, description="taps of the table that the sequencer walks for each step; assumed"
@@ -45,7 +48,7 @@ class DigitSerial(BaseModel):
         0.22,
         ge=0,
         le=1,
-        description="share of digits that are not 0, for additions that an estimate expects: that of ResNet-20 at T = 8",
+        description="share of digits that are not 0, from which an estimate expects additions: of ResNet-20 at T = 8",
     )
     clock_gating: bool = Field(
         True, description="the Verilog gates clocks, so that a zero digit clocks nothing; else it has enables"
@@ -98,7 +101,10 @@ def preset(rows: int, columns: int) -> dict[str, object]:
     """
     if rows != columns:
         raise InputError(
-            "columns", columns, f"differs from rows = {rows}: neurons say what the array reads", f"use sws-{rows}"
+            "columns",
+            columns,
+            f"differs from rows = {rows}: neurons say what the array reads",
+            f"use sws-{rows}",
         )
     grown = max(1, rows // 16)
     return {"lanes": rows, "l1_bytes": grown * 128 * 1024, "store_bytes": grown * 64 * 1024}

@@ -1,4 +1,4 @@
-"""How far a charge can go: proven from weights alone, for all digits."""
+"""What the machine runs at all, and how far a charge can go: proven from weights alone, for all digits."""
 
 from __future__ import annotations
 
@@ -26,14 +26,24 @@ def charge_bits(layer: SpikingLayer, steps: int, silent: int, positions: int = 1
     return int(furthest.max()).bit_length() + 1
 
 
-def require_charge(net: SpikingNetwork, acc: DigitSerial) -> None:
-    """Raises InputError where a charge may need more bits than the accumulator has."""
+def require_runs(net: SpikingNetwork, acc: DigitSerial) -> None:
+    """Raises InputError where a charge may need more bits than the accumulator has, or charges would be a whole map."""
     for layer in net.layers:
+        *_, height, width = net.source.maps[layer.name]
+        if layer.threshold is None and height * width > 1:
+            raise InputError(
+                f"layers.{layer.name}",
+                f"{height} x {width}",
+                "is a map of charges, and the machine reads those of one position",
+                "end with a global average pool and a classifier, or a kernel as large as the map",
+            )
         _, height, width = net.source.maps[layer.synapses[0].source]
         pooled = height * width if layer.pooled else 1
         need = charge_bits(layer, acc.steps, acc.silent, pooled)
         if need > acc.charge_bits:
-            fits = [t for t in range(1, acc.steps) if charge_bits(layer, t, acc.silent, pooled) <= acc.charge_bits]
+            fits = [
+                t for t in range(1, acc.steps) if charge_bits(layer, t, acc.silent, pooled) <= acc.charge_bits
+            ]
             fix = f"--set charge_bits={need}" + (f", or --set steps={fits[-1]}" if fits else "")
             raise InputError(
                 "steps",

@@ -84,7 +84,9 @@ def _outputs(packet: Packet, acc: DigitSerial) -> tuple[np.ndarray, np.ndarray, 
     return np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros((count, acc.lanes), np.int64)
 
 
-def _map(packet: Packet, acc: DigitSerial, l1: np.ndarray, traces: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+def _map(
+    packet: Packet, acc: DigitSerial, l1: np.ndarray, traces: list[tuple[np.ndarray, ...]]
+) -> np.ndarray:
     if packet.target is None:
         charges = np.concatenate([values[addresses < 0].ravel() for _, addresses, values in traces])
         return charges[: packet.group * acc.lanes + packet.outputs]
@@ -117,7 +119,9 @@ def _numbers(source: Source) -> tuple[int, ...]:
 
 
 @njit(cache=True)
-def _run(flags, walk, target, sources, taps, weights, bias, full, l1, store, counts, cycles, addresses, values):
+def _run(
+    flags, walk, target, sources, taps, weights, bias, full, l1, store, counts, cycles, addresses, values
+):
     begins, ends, steps, silent, outputs = flags
     first, count, width = walk
     base, plane, pitch = target
@@ -139,7 +143,9 @@ def _run(flags, walk, target, sources, taps, weights, bias, full, l1, store, cou
                 else:
                     charge[:] = 0
             if t < steps:
-                at += _step(t, local * steps + t, y, x, begins, ends, sources, taps, weights, l1, store, charge, counts, outputs)
+                row = local * steps + t
+                parts = (begins, ends, outputs)
+                at += _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts)
             if ends and base >= 0 and t >= silent:
                 counts[NEURONS] += 1
                 cycles[said] = at
@@ -174,8 +180,9 @@ def _says(charge, full, spoke):
 
 
 @njit(cache=True)
-def _step(t, row, y, x, begins, ends, sources, taps, weights, l1, store, charge, counts, outputs):
+def _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts):
     """Taps of a step, after the stored currents and before they are stored; how many cycles that takes."""
+    begins, ends, outputs = parts
     taken = len(taps)
     if not begins:
         charge += store[row]

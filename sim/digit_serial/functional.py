@@ -84,10 +84,16 @@ def _current(synapses: Synapses, digits: np.ndarray) -> np.ndarray:
     each = outputs // synapses.groups
     for ky, kx in np.ndindex(height, width):
         seen = padded[
-            :, :, :, ky * gy : ky * gy + (out_h - 1) * sy + 1 : sy, kx * gx : kx * gx + (out_w - 1) * sx + 1 : sx
+            :,
+            :,
+            :,
+            ky * gy : ky * gy + (out_h - 1) * sy + 1 : sy,
+            kx * gx : kx * gx + (out_w - 1) * sx + 1 : sx,
         ].astype(np.float64)
         for g in range(synapses.groups):
             weights = synapses.weights[g * each : (g + 1) * each, :, ky, kx].astype(np.float64)
             part = seen[:, :, g * own : (g + 1) * own]
-            found[:, :, g * each : (g + 1) * each] += np.einsum("oc,tbchw->tbohw", weights, part, optimize=True)
+            found[:, :, g * each : (g + 1) * each] += np.einsum(
+                "oc,tbchw->tbohw", weights, part, optimize=True
+            )
     return found.astype(np.int64)  # sums of integers below 2^53 are exact

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from sim.digit_serial.accelerator import DigitSerial
-from sim.digit_serial.bounds import require_charge
+from sim.digit_serial.bounds import require_runs
 from sim.digit_serial.convert import SpikingLayer, SpikingNetwork, Synapses
 from sim.digit_serial.maps import Place, placed
 from sim.errors import InputError
@@ -108,7 +107,7 @@ def lower(net: SpikingNetwork, acc: DigitSerial) -> Program:
         InputError: a charge that the accumulator may not hold, weights of more than 15 bits, or maps that L1 does not
             hold.
     """
-    require_charge(net, acc)
+    require_runs(net, acc)
     places = placed(net, acc)
     packets = [packet for layer in net.layers for packet in _layer(layer, places, acc)]
     return Program(net, acc, places, tuple(packets))
@@ -179,9 +178,7 @@ def _entries(
                         yield weights, [Tap(source, int(y), int(x), block, 0, high) for y, x in where]
 
 
-def _dense(
-    synapses: Synapses, group: int, block: int, at: tuple[int, int], lanes: int
-) -> np.ndarray | None:
+def _dense(synapses: Synapses, group: int, block: int, at: tuple[int, int], lanes: int) -> np.ndarray | None:
     """Weights [S inputs, S outputs] of a block of channels, zeros where groups keep them apart; None if all do."""
     outputs, own = synapses.weights.shape[:2]
     found = np.zeros((lanes, lanes), np.int64)
@@ -199,14 +196,17 @@ def _dense(
 
 def _halves(dense: np.ndarray, layer: str) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Weights as they are, or a low part below 2^6 and a high one."""
-    if -128 <= dense.min() and dense.max() <= 127:
+    if dense.min() >= -128 and dense.max() <= 127:
         return dense.astype(np.int8), None
     high = (dense + (1 << (HIGH - 1))) >> HIGH
     low = dense - (high << HIGH)
     if high.min() < -128 or high.max() > 127:
         most = int(np.abs(dense).max())
         raise InputError(
-            f"layers.{layer}.weights", most, "is more than 15 bits hold", "scale the branches of the addition alike"
+            f"layers.{layer}.weights",
+            most,
+            "is more than 15 bits hold",
+            "scale the branches of the addition alike",
         )
     return (low.astype(np.int8) if low.any() else None), high.astype(np.int8)
 
@@ -214,7 +214,7 @@ def _halves(dense: np.ndarray, layer: str) -> tuple[np.ndarray | None, np.ndarra
 def _parts(
     entries: list[tuple[np.ndarray, list[Tap]]], acc: DigitSerial
 ) -> list[tuple[tuple[Tap, ...], np.ndarray]]:
-    """Entries that the WRF holds at once and whose taps the table does; the taps of an entry may go on in a new part."""
+    """Entries that WRF and table hold at once; the taps of an entry may go on in a new part."""
     parts: list[tuple[list[Tap], list[np.ndarray]]] = [([], [])]
     for weights, taps in entries:
         left = taps
@@ -227,7 +227,3 @@ def _parts(
             parts[-1][0].extend(tap._replace(entry=len(parts[-1][1])) for tap in now)
             parts[-1][1].append(weights)
     return [(tuple(taps), np.stack(weights)) for taps, weights in parts]
-
-
-def positions(place: Place | None) -> int:
-    return 1 if place is None else prod((place.height, place.width))

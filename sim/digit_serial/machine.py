@@ -11,7 +11,7 @@ import numpy as np
 from sim.cost import Prices
 from sim.digit_serial import closed_form, functional, prices
 from sim.digit_serial.accelerator import DigitSerial, preset
-from sim.digit_serial.bounds import require_charge
+from sim.digit_serial.bounds import require_runs
 from sim.digit_serial.convert import convert
 from sim.digit_serial.maps import placed
 from sim.errors import InputError
@@ -39,7 +39,7 @@ class DigitSerialMachine(Machine):
         zeros: tuple[float, float] | None = None,
         formats: Mapping[str, Any] | None = None,
     ) -> Counted:
-        """There is one order of packets, whatever the objective; `zeros` are of INT8 values, and say nothing of digits."""
+        """One order of packets, whatever the objective; `zeros` are of INT8 values, and say nothing of digits."""
         if not isinstance(network, Network):
             raise InputError(
                 "network",
@@ -48,9 +48,9 @@ class DigitSerialMachine(Machine):
                 "give a network of integers: a shipped one, or a .safetensors file",
             )
         net = convert(network)
-        require_charge(net, accelerator)
+        require_runs(net, accelerator)
         placed(net, accelerator)
-        return Counted(closed_form.counts(net, accelerator), {}, expected=True)
+        return Counted(closed_form.counts(net, accelerator), {}, expected=False)
 
     def prices(self, accelerator: DigitSerial) -> Prices:
         return prices.of(accelerator)
@@ -61,8 +61,8 @@ class DigitSerialMachine(Machine):
     def remarks(self, accelerator: DigitSerial) -> list[str]:
         acc = accelerator
         return [
-            f"Spikes: T = {acc.steps} digits, Tc = {acc.silent}; layers follow one another on one array. Additions as "
-            f"{acc.density:.0%} of digits that are not 0 make them, since nobody ran the network; `simulate` counts them."
+            f"Spikes: T = {acc.steps} digits, Tc = {acc.silent}; layers follow one another on one array. Additions "
+            f"are those that {acc.density:.0%} of digits make that are not 0; `simulate` counts them."
         ]
 
     def run(
@@ -84,7 +84,9 @@ class DigitSerialMachine(Machine):
         begin = time.perf_counter()
         net = convert(network)
         acc = accelerator
-        ran = simulate.simulate(net, acc, functional.input_digits(images, network.input.zero_point, acc.steps))
+        ran = simulate.simulate(
+            net, acc, functional.input_digits(images, network.input.zero_point, acc.steps)
+        )
         wall_s = time.perf_counter() - begin
         wanted = functional.spoken(net, images, acc.steps, acc.silent)
         exact = all(np.array_equal(ran.digits[name], wanted[name]) for name in wanted)

@@ -37,7 +37,9 @@ def placed(net: SpikingNetwork, acc: DigitSerial) -> dict[str, Place]:
     }
     found: dict[str, Place] = {}
     speaking = [("input", net.source.input.shape, -1)]
-    speaking += [(x.name, net.source.maps[x.name], n) for n, x in enumerate(net.layers) if x.threshold is not None]
+    speaking += [
+        (x.name, net.source.maps[x.name], n) for n, x in enumerate(net.layers) if x.threshold is not None
+    ]
     for name, (channels, height, width), since in speaking:
         alive = sorted(
             (place.base, place.base + acc.steps * place.plane)

@@ -11,4 +11,6 @@ from sim.technology.provenance import missing
 def of(acc: DigitSerial) -> Prices:
     none = missing("not measured yet")
     names = ("mac", "token", "l1", "store", "wrf", "l2", "dram")
-    return Prices(acc, {name: none for name in names}, {}, {}, {"array": none}, Figure(None, "assumed", "no limit"))
+    return Prices(
+        acc, dict.fromkeys(names, none), {}, {}, {"array": none}, Figure(None, "assumed", "no limit")
+    )

@@ -34,7 +34,9 @@ def simulate(net: SpikingNetwork, acc: DigitSerial, digits: np.ndarray) -> Simul
     program = lower(net, acc)
     runs = [run(program, digits[:, n]) for n in range(digits.shape[1])]
     last = net.layers[-1].name
-    found = {name: np.stack([one.maps[name] for one in runs], 0 if name == last else 1) for name in runs[0].maps}
+    found = {
+        name: np.stack([one.maps[name] for one in runs], 0 if name == last else 1) for name in runs[0].maps
+    }
     tensors = {name: one if name == last else values(one) for name, one in found.items()}
     return Simulated(found, tensors, layers(program, runs[0]))
 

@@ -44,6 +44,12 @@ class DigitSerial(BaseModel):
     store_bytes: int = Field(
         64 * 1024, ge=256, le=2**28, description="bytes of the store of currents of layers in parts; assumed"
     )
+    l2_bytes: int = Field(
+        2 * 1024 * 1024,
+        ge=1024,
+        le=2**40,
+        description="bytes of L2 behind the stream, where packets lie that come again, as of EWS (MVQ sec. 7.1)",
+    )
     density: float = Field(
         0.22,
         ge=0,

@@ -18,11 +18,9 @@ from sim.digit_serial.maps import Place
 
 CAUSES = ("compute", "currents", "neurons", "load", "input")
 """Of a cycle: a tap; a row of currents read or written; neurons that say a digit or give their charge; the stream."""
-EVENTS = ("mac", "l1_read", "l1_write", "store", "wrf", "spikes", "busy")
-"""Additions of real outputs; words of digits; rows of currents; weights; digits that are not 0; taps whose digits are
-not all 0.
-"""
-COMPUTE, CURRENTS, NEURONS, LOAD, INPUT, MAC, READ, WRITE, STORE, WRF, SPIKES, BUSY = range(12)
+EVENTS = ("mac", "l1_read", "l1_write", "store", "wrf", "updates")
+"""Additions of real outputs; words of digits; rows of currents; weights; operations that change the neurons."""
+COMPUTE, CURRENTS, NEURONS, LOAD, INPUT, MAC, READ, WRITE, STORE, WRF, UPDATES = range(11)
 """Places in a row of counts."""
 
 
@@ -157,8 +155,8 @@ def _run(
                     charge[c] -= digit * full[c]
                     l1[address, c] = digit if c < outputs else 0
                     values[said, c] = l1[address, c]
-                    counts[SPIKES] += abs(l1[address, c])
                 counts[WRITE] += 1
+                counts[UPDATES] += 1
                 said += 1
                 at += 1
             elif ends and base < 0 and t == steps - 1:
@@ -187,23 +185,25 @@ def _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts
     if not begins:
         charge += store[row]
         taken += 1
+        counts[UPDATES] += 1
     for n in range(len(taps)):
         which, dy, dx, block, entry, high = taps[n]
         base, plane, height, columns, pitch, stride_y, stride_x = sources[which]
         at_y, at_x = y * stride_y + dy, x * stride_x + dx
+        some = begins and n == 0  # of a step's operations the first one doubles or begins
         if at_y < 0 or at_y >= height or at_x < 0 or at_x >= columns:
+            counts[UPDATES] += some
             continue
         counts[READ] += 1
         address = base + t * plane + (at_y * columns + at_x) * pitch + block
-        some = 0
         for r in range(l1.shape[1]):
             digit = l1[address, r]
             if digit:
-                some = 1
+                some = True
                 counts[MAC] += outputs
                 for c in range(l1.shape[1]):
                     charge[c] += digit * (np.int64(weights[entry, r, c]) << (HIGH * high))
-        counts[BUSY] += some
+        counts[UPDATES] += some
     if not ends:
         store[row] = charge
         taken += 1

@@ -23,8 +23,8 @@ from sim.steps import steps
 
 NETWORK = "resnet20-fashion"
 IMAGES = 10_000
-FEW = 1_000
-"""Images for codings of many steps, which take too long for all."""
+FEW, SOME = 200, 1_000
+"""Images for codings of many steps, and for ablations, which take too long for all."""
 BATCH = 10
 """Images at a time: their digits stay in the caches; 100 take three times as long."""
 
@@ -50,11 +50,11 @@ class Setting:
 
 SETTINGS = (
     *(Setting("sws", digits, Neuron(silent)) for digits in (4, 6, 8, 12) for silent in (1, 2)),
-    Setting("sws", 8, Neuron(0)),
-    *(Setting("sws", 8, Neuron(silent, negative=False, half=False)) for silent in (1, 3)),
-    *(Setting("rate", digits, images=FEW) for digits in (8, 32, 128, 256)),
+    Setting("sws", 8, Neuron(0), SOME),
+    *(Setting("sws", 8, Neuron(silent, negative=False, half=False), SOME) for silent in (1, 3)),
+    *(Setting("rate", digits, images=FEW) for digits in (8, 32, 128)),
     *(Setting("phase", digits, images=FEW) for digits in (8, 32, 128)),
-    *(Setting("first", digits) for digits in (4, 8, 16)),
+    *(Setting("first", digits, images=SOME) for digits in (4, 8, 16)),
 )
 
 

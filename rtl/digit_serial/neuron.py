@@ -57,8 +57,11 @@ class Neuron(Block):
         m.d.comb += distance.eq(
             (base.as_signed() << 1) + Mux(negative, full.as_signed(), -full.as_signed()).as_signed()
         )
-        up = ~negative & ~distance[-1]
-        down = negative & spoke & (distance[-1] | ~distance.any())
+        up, down = Signal(), Signal()
+        m.d.comb += [
+            up.eq(~negative & ~distance[-1]),
+            down.eq(negative & spoke & (distance[-1] | ~distance.any())),
+        ]
         m.d.comb += self.digit.eq(Cat(self.fire & (up | down), self.fire & down))
         added = Signal(self.charge_bits)
         with m.If(~self.fire):

@@ -56,10 +56,10 @@ class Sample(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Joules: of an addition, of a tap at one column, of a byte of weights, of an operation of a neuron."""
+    """Joules: of an addition, of a tap with digits at each adder, of a byte of weights, of an operation of a neuron."""
 
     addition: float
-    column: float
+    tap: float
     weight: float
     operation: float
     error: float
@@ -93,7 +93,9 @@ def _sample(
         channels = digits_of[:, tap.block * lanes : (tap.block + 1) * lanes]
         at_y, at_x = y * stride_y + tap.dy, x * stride_x + tap.dx
         inside = (at_y >= 0) & (at_y < channels.shape[2]) & (at_x >= 0) & (at_x < channels.shape[3])
-        digits[:, n, inside, : channels.shape[1]] = channels[:, :, at_y[inside], at_x[inside]].transpose(0, 2, 1)
+        digits[:, n, inside, : channels.shape[1]] = channels[:, :, at_y[inside], at_x[inside]].transpose(
+            0, 2, 1
+        )
     entry = np.array([tap.entry for tap in taps])
     high = np.array([tap.high for tap in taps])
     weights = packet.weights[entry].astype(np.int64) << (HIGH * high)[:, None, None]
@@ -127,7 +129,7 @@ def measure(library: Library) -> tuple[Measured, dict[str, Synthesis]]:
             joules = after.total - before.total
             if block is array:
                 writes.append(before.total / counts["weights"])
-                rows.append((counts["additions"], counts["columns"], joules))
+                rows.append((counts["additions"], counts["adders"], joules))
             else:
                 operations.append(joules / counts["operations"])
     table = np.array(rows)
@@ -175,7 +177,7 @@ def _array(model: EnergyModel, sample: Sample, acc: DigitSerial) -> tuple[Energy
     counts = {
         "weights": entries * lanes * lanes * LANES,
         "additions": int((sample.digits != 0).sum()) * outputs,
-        "columns": int(live.sum()) * lanes,
+        "adders": int(live.sum()) * lanes * lanes,
     }
     return before, after, counts
 
@@ -236,7 +238,8 @@ def toml(library: Library, found: Measured) -> str:
     lines = []
     rows = (
         ("mac", found.addition, "array, an addition of a weight"),
-        ("neuron", found.operation + found.column, "neuron, an operation, and array, a column at a tap"),
+        ("tap", found.tap, "array, each adder at a tap whose digits are not all 0"),
+        ("neuron", found.operation, "neuron, an operation"),
         ("wrf", found.weight, "array, a byte of weights written"),
     )
     for name, joules, what in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, address_bits, gated, place
@@ -21,7 +21,8 @@ class TernaryTile(Block):
     """`ROWS` x `COLUMNS` ternary adders with registers behind them.
 
     Function: `sums` in t+1 are the sums of a tap in cycle t, `live` says that one of its digits was not 0; where none
-        was, the sums keep their value and no register has a clock.
+        was, the sums keep their value and no register has a clock. The WRF of a row whose digit is 0 keeps its address,
+        so that nothing of it toggles.
     Throughput: a tap a cycle.
     Handshake: none. `write_enable` has a bit a row; a write in cycle t counts for taps from t+1 on.
     """
@@ -61,6 +62,14 @@ class TernaryTile(Block):
         if gated():
             # One gate a word for all adders of a row: they are written together.
             clocks = word_clocks(m, f"row_{row}", self.write_enable[row], self.write_address, self.depth)
+        digit, address, last = (
+            self.digits.word_select(row, 2),
+            Signal.like(self.address, name=f"address_{row}"),
+            Signal.like(self.address, name=f"last_{row}", reset_less=True),
+        )
+        spikes = self.valid & digit.any()
+        m.d.comb += address.eq(Mux(spikes, self.address, last))
+        hold(m, f"last_{row}", spikes, [last.eq(self.address)])
         below = []
         for column in range(COLUMNS):
             pe = place(m, f"pe_{row}_{column}", TernaryPe(depth=self.depth, sum_bits=SUM_BITS))
@@ -73,8 +82,8 @@ class TernaryTile(Block):
                 m.d.comb += pe.write_clk.eq(clocks)
             m.d.comb += [
                 pe.write_data.eq(self.write_data.word_select(column, 8)),
-                pe.read_address.eq(self.address),
-                pe.digit.eq(self.digits.word_select(row, 2)),
+                pe.read_address.eq(address),
+                pe.digit.eq(digit),
                 pe.psum_in.eq(above[column]),
             ]
             below.append(pe.psum_out)

@@ -16,9 +16,9 @@ from sim.results import LayerCounts
 from sim.shapes import Axis
 
 CAUSES = ("compute", "currents", "neurons", "load", "input")
-ACCESSES = ("mac", "neuron", "l1", "store", "wrf", "l2", "dram")
-EXPECTED = ("mac", "neuron")
-"""What depends on digits: additions as `density` expects them, and neurons as if no word of digits were all zero."""
+ACCESSES = ("mac", "tap", "neuron", "l1", "store", "wrf", "l2", "dram")
+EXPECTED = ("mac", "tap", "neuron")
+"""What depends on digits: additions as `density` expects them, the others as if no word of digits were all zero."""
 
 
 class _Group(NamedTuple):
@@ -69,6 +69,7 @@ def _layer(layer: SpikingLayer, net: SpikingNetwork, acc: DigitSerial) -> LayerC
         cycles["load"] += tiles * load
         digits = steps * (group.reads + (places if speaks else 0))
         accesses["mac"] += round(acc.density * steps * group.reads * lanes * group.outputs)
+        accesses["tap"] += lanes * lanes * steps * group.reads
         accesses["neuron"] += lanes * (steps * places * taps + stored // 2 + steps * places * speaks)
         accesses["l1"] += digits * lanes // 4
         accesses["store"] += 4 * lanes * stored

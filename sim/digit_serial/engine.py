@@ -18,9 +18,11 @@ from sim.digit_serial.maps import Place
 
 CAUSES = ("compute", "currents", "neurons", "load", "input")
 """Of a cycle: a tap; a row of currents read or written; neurons that say a digit or give their charge; the stream."""
-EVENTS = ("mac", "l1_read", "l1_write", "store", "wrf", "updates")
-"""Additions of real outputs; words of digits; rows of currents; weights; operations that change the neurons."""
-COMPUTE, CURRENTS, NEURONS, LOAD, INPUT, MAC, READ, WRITE, STORE, WRF, UPDATES = range(11)
+EVENTS = ("mac", "l1_read", "l1_write", "store", "wrf", "updates", "busy")
+"""Additions of real outputs; words of digits; rows of currents; weights; operations that change the neurons; taps
+whose digits are not all 0.
+"""
+COMPUTE, CURRENTS, NEURONS, LOAD, INPUT, MAC, READ, WRITE, STORE, WRF, UPDATES, BUSY = range(12)
 """Places in a row of counts."""
 
 
@@ -190,12 +192,13 @@ def _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts
         which, dy, dx, block, entry, high = taps[n]
         base, plane, height, columns, pitch, stride_y, stride_x = sources[which]
         at_y, at_x = y * stride_y + dy, x * stride_x + dx
-        some = begins and n == 0  # of a step's operations the first one doubles or begins
+        opens = begins and n == 0  # the first operation of a step doubles the charge, or begins it
         if at_y < 0 or at_y >= height or at_x < 0 or at_x >= columns:
-            counts[UPDATES] += some
+            counts[UPDATES] += opens
             continue
         counts[READ] += 1
         address = base + t * plane + (at_y * columns + at_x) * pitch + block
+        some = False
         for r in range(l1.shape[1]):
             digit = l1[address, r]
             if digit:
@@ -203,7 +206,8 @@ def _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts
                 counts[MAC] += outputs
                 for c in range(l1.shape[1]):
                     charge[c] += digit * (np.int64(weights[entry, r, c]) << (HIGH * high))
-        counts[UPDATES] += some
+        counts[BUSY] += some
+        counts[UPDATES] += opens or some
     if not ends:
         store[row] = charge
         taken += 1

@@ -20,7 +20,7 @@ from sim.technology.provenance import Strict, missing, total
 from sim.technology.synthesized import Synthesized
 
 LIBRARY = "sg13g2"
-ACCESSES = ("mac", "neuron", "l1", "store", "wrf", "l2", "dram")
+ACCESSES = ("mac", "tap", "neuron", "l1", "store", "wrf", "l2", "dram")
 
 
 class _Cells(Strict):
@@ -59,7 +59,9 @@ def of(acc: DigitSerial) -> Prices:
     """
     found = technology.load(acc.technology)
     if not isinstance(found, Synthesized) or found.name != LIBRARY:
-        none = missing(f"ternary adders and neurons were not synthesized on {acc.technology}, only on {LIBRARY}")
+        none = missing(
+            f"ternary adders and neurons were not synthesized on {acc.technology}, only on {LIBRARY}"
+        )
         return Prices(acc, dict.fromkeys(ACCESSES, none), {}, {}, {"array": none}, none)
     own, banks = coefficients(), _Banks(acc, found)
     energies = {name: _of_size(price.figure(acc), acc) for name, price in own.energy.items()}

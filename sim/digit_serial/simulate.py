@@ -67,6 +67,7 @@ def _layer(
     stream = cycles["load"] + cycles["input"]
     accesses = {
         "mac": events["mac"],
+        "tap": lanes * lanes * events["busy"],
         "neuron": lanes * events["updates"],
         "l1": (events["l1_read"] + events["l1_write"]) * lanes // 4,
         "store": 4 * lanes * events["store"],

@@ -131,5 +131,10 @@ def _tidy(text: str) -> str:
 
 def _header(block: Block, configuration: str) -> str:
     contract = inspect.cleandoc(type(block).__doc__ or "").splitlines()
-    lines = [f"{module_name(block.kind)}: {contract[0]}", *contract[1:], "", f"Configuration: {configuration}."]
+    lines = [
+        f"{module_name(block.kind)}: {contract[0]}",
+        *contract[1:],
+        "",
+        f"Configuration: {configuration}.",
+    ]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"

@@ -1,4 +1,4 @@
-"""`python -m rtl.digit_serial.power --liberty FILE...`: coefficients of a cell library for sim/digit_serial/sg13g2.toml.
+"""`python -m rtl.digit_serial.power --liberty FILE...`: coefficients for sim/digit_serial/sg13g2.toml.
 
 Array and neuron of sws-8 are synthesized with clock gates and evaluated on real spikes: weights and digits of the
 shipped ResNet-20, each of 64 patterns another position of a layer. Minutes.
@@ -232,8 +232,8 @@ def _energies(model: EnergyModel, phases: list[dict[str, np.ndarray]]) -> tuple[
 def toml(library: Library, found: Measured) -> str:
     """Prices of events."""
     source = (
-        f"evaluation of our netlists of {PRESET} on {library.name}, gated clocks included, spikes of resnet20-fashion at "
-        f"T = 8, {len(LAYERS)} layers, {datetime.date.today().isoformat()}"
+        f"evaluation of our netlists of {PRESET} on {library.name}, gated clocks included, spikes of resnet20-fashion "
+        f"at T = 8, {len(LAYERS)} layers, {datetime.date.today().isoformat()}"
     )
     lines = []
     rows = (

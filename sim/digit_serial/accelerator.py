@@ -84,6 +84,14 @@ class DigitSerial(BaseModel):
         return self
 
     @property
+    def rows(self) -> int:
+        return self.lanes
+
+    @property
+    def columns(self) -> int:
+        return self.lanes
+
+    @property
     def peak_macs(self) -> float:
         """Dense-equivalent multiply-accumulates a cycle: a value takes T steps."""
         return self.lanes * self.lanes / self.steps

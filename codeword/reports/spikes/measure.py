@@ -23,7 +23,7 @@ from sim.steps import steps
 
 NETWORK = "resnet20-fashion"
 IMAGES = 10_000
-FEW, SOME, MORE = 50, 200, 1_000
+FEW, SOME, MORE = 50, 200, 500
 """Images for codings of many steps, for ablations, and for weighted spikes of many steps, which take long."""
 BATCH = 10
 """Images at a time: their digits stay in the caches; 100 take three times as long."""

@@ -60,6 +60,9 @@ class DigitSerial(BaseModel):
         True, description="the Verilog gates clocks, so that a zero digit clocks nothing; else it has enables"
     )
     clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz")
+    dram: str = Field(
+        "", description='type of off-chip memory, for its energy; "" for that of the technology'
+    )
     technology: str = Field("sg13g2", description="coefficients of energy and area; only sg13g2 was measured")
 
     @field_validator("name")

@@ -66,7 +66,7 @@ def of(acc: DigitSerial) -> Prices:
     own, banks = coefficients(), _Banks(acc, found)
     energies = {name: _of_size(price.figure(acc), acc) for name, price in own.energy.items()}
     energies |= {"l1": banks.byte("l1"), "store": banks.byte("store"), "l2": banks.byte("l2")}
-    energies["dram"] = dram.energy(found.dram)
+    energies["dram"] = dram.energy(acc.dram or found.dram)
     cells = {name: _cells(name, acc) for name in own.cells}
     per_mm2 = found.leakage_mw_per_mm2.figure(acc)
     leakage = {"cells": per_mm2.times(total(cells).value or 0.0)} | {

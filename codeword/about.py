@@ -43,11 +43,14 @@ def presets(size: int = SIZE) -> dict[str, Accelerator]:
     """A preset of each family, by name.
 
     Args:
-        size: rows and columns; of a family whose kind does not come so large, its largest.
+        size: rows and columns; of a family whose kind does not come so large or small, its nearest.
     """
     from sim import accelerator as accelerators
 
-    sizes = {family: min(size, kind.sizes[1]) for family, kind in accelerators.families().items()}
+    sizes = {
+        family: max(kind.sizes[0], min(size, kind.sizes[1]))
+        for family, kind in accelerators.families().items()
+    }
     return {
         name: accelerators.preset(name) for name in (f"{family}-{side}" for family, side in sizes.items())
     }

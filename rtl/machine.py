@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rtl.synth import Library, Synthesis
     from rtl.verify import VerifyResult
 
-KINDS = {"systolic": "rtl.systolic"}
+KINDS = {"systolic": "rtl.systolic", "digit-serial": "rtl.digit_serial.hardware"}
 """Module of the hardware of each kind of machine, loaded when first asked for."""
 
 

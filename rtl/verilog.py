@@ -30,12 +30,31 @@ def modules(accelerator: Accelerator) -> dict[str, str]:
     Raises:
         InputError: the accelerator's name cannot stand in Verilog.
     """
-    require_word("name", accelerator.name, "the Verilog, the FuseSoC core and the C header")
+    acc = accelerator
+    tile = f"tiles {acc.tile_rows} x {acc.tile_columns}"
+    if acc.sparse_tile:
+        tile += f" with {acc.multipliers_per_codeword} multipliers a row"
+    configuration = (
+        f"{acc.name}, {acc.rows} x {acc.columns}, {tile}, {acc.weights.text(acc)}, "
+        f"WRF {acc.wrf_depth}, PRF {acc.prf_depth}, weight port {acc.weight_port_bits} bits"
+    )
+    return texts(Top(accelerator=acc), acc.name, configuration, gated=acc.clock_gating)
+
+
+def texts(top: Block, name: str, configuration: str, *, gated: bool) -> dict[str, str]:
+    """Verilog text by module name, `top` first, each with a header.
+
+    Args:
+        name: of the accelerator.
+        configuration: a sentence without its full stop.
+
+    Raises:
+        InputError: the name cannot stand in Verilog.
+    """
+    require_word("name", name, "the Verilog, the FuseSoC core and the C header")
     return {
-        module_name(kind): _header(block, accelerator) + text
-        for kind, (block, text) in hierarchy(
-            Top(accelerator=accelerator), gated=accelerator.clock_gating
-        ).items()
+        module_name(kind): _header(block, configuration) + text
+        for kind, (block, text) in hierarchy(top, gated=gated).items()
     }
 
 
@@ -110,14 +129,12 @@ def _tidy(text: str) -> str:
     return "\n".join(kept).rstrip() + "\n"
 
 
-def _header(block: Block, acc: Accelerator) -> str:
-    tile = f"tiles {acc.tile_rows} x {acc.tile_columns}"
-    if acc.sparse_tile:
-        tile += f" with {acc.multipliers_per_codeword} multipliers a row"
-    configuration = (
-        f"Configuration: {acc.name}, {acc.rows} x {acc.columns}, {tile}, {acc.weights.text(acc)}, "
-        f"WRF {acc.wrf_depth}, PRF {acc.prf_depth}, weight port {acc.weight_port_bits} bits."
-    )
+def _header(block: Block, configuration: str) -> str:
     contract = inspect.cleandoc(type(block).__doc__ or "").splitlines()
-    lines = [f"{module_name(block.kind)}: {contract[0]}", *contract[1:], "", configuration]
+    lines = [
+        f"{module_name(block.kind)}: {contract[0]}",
+        *contract[1:],
+        "",
+        f"Configuration: {configuration}.",
+    ]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines) + "\n"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sim.network import Network
     from sim.shapes import Shape
 
-KINDS = {"systolic": "sim.systolic.machine"}
+KINDS = {"systolic": "sim.systolic.machine", "digit-serial": "sim.digit_serial.machine"}
 """Module of each kind of machine, by the `kind` of its descriptions; loaded when first asked for."""
 
 Family = Callable[[int, int], dict[str, object]]

@@ -1,25 +1,16 @@
-"""A network of integers becomes one of spikes; nothing is trained.
-
-An INT8 activation q of a ReLU stands for x = q / 128 in [0, 1); a requantization by the factor m makes theta = 1 / m
-the threshold of its neuron, since x_out = m * sum w x_in. An addition joins its branches' currents: the branch that
-is no convolution itself becomes one more weight. Thresholds and these weights are rounded to integers.
-"""
+"""A network of spikes in PyTorch; `sim.digit_serial.convert` says how it follows from integers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sim.errors import InputError
-from sim.network import Add, AveragePool, Conv, Network
-from sim.network.layers import Layer
-
-ONE = 128
-"""INT8 steps of the value 1."""
+from sim.digit_serial import convert as integers
+from sim.network import Network
 
 
 @dataclass(frozen=True)
@@ -39,17 +30,19 @@ class Synapses:
     groups: int = 1
 
     def current(self, digits: Tensor) -> Tensor:
-        """I of every step, int64; digits int8 [T, batch, C, H, W].
+        """I of every step, int32 where |I| < 2^28, else int64; digits int8, or sums of some, [T, batch, C, H, W].
 
-        A sum of fewer than 2^24 / max|w| weights is exact in float32; larger ones are computed in float64.
+        A sum whose terms add up to less than 2^24 is exact in float32; larger ones are computed in float64.
         """
         steps, batch = digits.shape[:2]
-        dtype = torch.float32 if self.most < 2**24 else torch.float64
+        most = self.most * (1 if digits.dtype == torch.int8 else int(digits.abs().amax()))
+        dtype = torch.float32 if most < 2**24 else torch.float64
         flat = digits.flatten(0, 1).to(dtype)
         found = F.conv2d(
             flat, self.weights.to(dtype), None, self.stride, self.padding, self.dilation, self.groups
         )
-        return found.reshape(steps, batch, *found.shape[1:]).to(torch.int64)
+        whole = torch.int32 if most < 2**28 else torch.int64
+        return found.reshape(steps, batch, *found.shape[1:]).to(whole)
 
     @property
     def most(self) -> int:
@@ -95,140 +88,18 @@ def convert(net: Network) -> SpikingNetwork:
     Raises:
         InputError: a layer that has no spikes, or values that need a sign.
     """
-    return _Conversion(net).made()
+    found = integers.convert(net)
+    return SpikingNetwork(found.name, tuple(_layer(layer) for layer in found.layers), net)
 
 
-class _Conversion:
-    """A network under way.
-
-    Attributes:
-        one: by layer that speaks, INT8 steps of the value 1.
-        waiting: convolutions without a ReLU, whose value an addition takes.
-        pooled: by average pool, the layer that it reads and its factor.
-    """
-
-    def __init__(self, net: Network) -> None:
-        if net.input.zero_point != -128:
-            problem = f"holds values below 0, at zero point {net.input.zero_point}"
-            raise InputError(
-                "input", net.input.zero_point, problem, "spikes of the input have no sign: shift its range"
-            )
-        self.net = net
-        self.one: dict[str, int] = {"input": 2 * ONE}
-        self.waiting: dict[str, Conv] = {}
-        self.pooled: dict[str, tuple[str, float]] = {}
-        self.layers: list[SpikingLayer] = []
-
-    def made(self) -> SpikingNetwork:
-        for layer in self.net.layers:
-            self._take(layer)
-        if self.waiting:
-            name = next(iter(self.waiting))
-            raise InputError(f"layers.{name}", "conv", "has neither a ReLU nor an addition behind it", _CAN)
-        return SpikingNetwork(self.net.name, tuple(self.layers), self.net)
-
-    def _take(self, layer: Layer) -> None:
-        if isinstance(layer, Conv):
-            self._convolution(layer)
-        elif isinstance(layer, Add) and layer.low == layer.zero_point == 0:
-            self._addition(layer)
-        elif isinstance(layer, AveragePool) and layer.zero_point == 0 and layer.input in self.one:
-            self.pooled[layer.name] = (layer.input, layer.multiplier / 2**layer.shift)
-        else:
-            raise InputError(f"layers.{layer.name}", layer.kind, "has no spikes", _CAN)
-
-    def _convolution(self, layer: Conv) -> None:
-        after = layer.requantization
-        if after is None:
-            self._classifier(layer)
-        elif after.low == after.zero_point == 0 and after.table is None:
-            self._require_neurons(layer.input)
-            scale = self.one[layer.input] / ONE * _factor(layer)
-            self._add(layer.name, [self._synapses(layer)], self._bias(layer), 1 / scale)
-        else:
-            self.waiting[layer.name] = layer
-
-    def _classifier(self, layer: Conv) -> None:
-        source, factor = self.pooled.get(layer.input, (layer.input, 1.0))
-        weights = torch.from_numpy(layer.weight.decode().astype(np.int64))
-        synapses = replace(_window(layer), source=source, weights=weights)
-        bias = 2 * layer.bias / (self.one[source] * factor)
-        self.layers.append(
-            SpikingLayer(layer.name, (synapses,), _whole(bias), None, layer.input in self.pooled)
-        )
-
-    def _addition(self, layer: Add) -> None:
-        """Joins the currents in the units of the first operand: of a convolution those of its weights."""
-        shares = [multiplier / 2**layer.shift for multiplier in layer.multipliers]
-        convs = [self.waiting.pop(name, None) for name in layer.inputs]
-        for name in (conv.input for conv in convs if conv is not None):
-            self._require_neurons(name)
-        scales = [
-            share if conv is None else share * self.one[conv.input] / ONE * _factor(conv)
-            for share, conv in zip(shares, convs, strict=True)
-        ]
-        unit = next(
-            (scale for scale, conv in zip(scales, convs, strict=True) if conv is not None), scales[0] / ONE
-        )
-        synapses, bias = [], np.zeros(1)
-        for name, conv, scale in zip(layer.inputs, convs, scales, strict=True):
-            ratio = scale / unit * np.ones_like(unit)
-            if conv is None:
-                synapses.append(self._alone(name, ratio))
-            else:
-                own = self._synapses(conv)
-                factors = torch.from_numpy(ratio).reshape(-1, 1, 1, 1)
-                synapses.append(replace(own, weights=torch.round(own.weights * factors).to(torch.int64)))
-                bias = bias + self._bias(conv) * ratio
-        self._add(layer.name, synapses, bias, 1 / unit)
-
-    def _alone(self, name: str, ratio: np.ndarray) -> Synapses:
-        """One weight from each neuron to that of the same place."""
-        self._require_neurons(name)
-        channels = self._channels(name)
-        weights = _whole(np.broadcast_to(ratio, (channels,))).reshape(-1, 1, 1, 1)
-        return Synapses(name, weights, groups=channels)
-
-    def _require_neurons(self, name: str) -> None:
-        if name not in self.one:
-            raise InputError(f"layers.{name}", "operand", "is read and has no neurons", _CAN)
-
-    def _channels(self, name: str) -> int:
-        if name == "input":
-            return int(self.net.input.shape[0])
-        return len(next(one for one in self.layers if one.name == name).threshold)  # type: ignore[arg-type]
-
-    def _synapses(self, layer: Conv) -> Synapses:
-        self._require_neurons(layer.input)
-        weights = torch.from_numpy(layer.weight.decode().astype(np.int64))
-        return replace(_window(layer), source=layer.input, weights=weights)
-
-    def _bias(self, layer: Conv) -> np.ndarray:
-        """Of V at the first step, in units of the weights; without the fold of the input's zero point."""
-        zero = self.net.input.zero_point if layer.input == "input" else 0
-        own = layer.bias + zero * layer.weight.decode().astype(np.int64).sum((1, 2, 3))
-        return 2 * own / self.one[layer.input]
-
-    def _add(self, name: str, synapses: list[Synapses], bias: np.ndarray, threshold: np.ndarray) -> None:
-        whole = _whole(np.broadcast_to(threshold, np.broadcast_shapes(threshold.shape, bias.shape)))
-        self.layers.append(SpikingLayer(name, tuple(synapses), _whole(bias), whole.clamp(min=1)))
-        self.one[name] = ONE
+def _layer(layer: integers.SpikingLayer) -> SpikingLayer:
+    synapses = tuple(
+        Synapses(one.source, _tensor(one.weights), one.stride, one.padding, one.dilation, one.groups)
+        for one in layer.synapses
+    )
+    threshold = None if layer.threshold is None else _tensor(layer.threshold)
+    return SpikingLayer(layer.name, synapses, _tensor(layer.bias), threshold, layer.pooled)
 
 
-_CAN = "convert convolutions with ReLU, additions with ReLU, a global average pool and a classifier"
-
-
-def _factor(layer: Conv) -> np.ndarray:
-    """Of the requantization, float64 [outputs]."""
-    after = layer.requantization
-    assert after is not None
-    return after.multiplier.astype(np.float64) / np.exp2(after.shift.astype(np.float64))
-
-
-def _window(layer: Conv) -> Synapses:
-    none = torch.empty(0)
-    return Synapses("", none, layer.stride, layer.padding, layer.dilation, layer.groups)
-
-
-def _whole(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.round(values).astype(np.int64))
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values)

@@ -54,25 +54,29 @@ def fire(currents: Tensor, threshold: Tensor, neuron: Neuron = Neuron()) -> tupl
     Returns:
         int8 [T, ...], in -1, 0, 1, the one of weight 1/2 first; and what is left, V+ of the last step, int64.
     """
-    steps = len(currents)
-    full = threshold.to(torch.int64) << neuron.silent
-    level = 1 if neuron.half else 2  # of half a threshold; doubled, so that an odd one has a half
-    charge = torch.zeros(currents.shape[1:], dtype=torch.int64, device=currents.device)
+    steps, most = len(currents), int(currents.abs().amax()) if currents.numel() else 0
+    bits = accumulator_bits(int(threshold.max()), most, steps, neuron.silent)
+    whole = torch.int32 if bits < 32 else torch.int64
+    full = threshold.to(whole) << neuron.silent
+    level = (
+        (full + 1) // 2 if neuron.half else full
+    )  # an odd threshold has a half: V >= v/2 is V >= ceil(v/2)
+    charge = torch.zeros(currents.shape[1:], dtype=whole, device=currents.device)
     spoken = torch.zeros_like(charge, dtype=torch.bool)
     digits = torch.zeros(currents.shape, dtype=torch.int8, device=currents.device)
     for t in range(1, steps + neuron.silent + 1):
-        charge = 2 * charge
+        charge += charge
         if t <= steps:
             charge += currents[t - 1]
         if t <= neuron.silent:
             continue
-        up = 2 * charge >= level * full
-        down = (2 * charge <= -level * full) & spoken if neuron.negative else torch.zeros_like(up)
-        digit = up.to(torch.int8) - down.to(torch.int8)
+        up = charge >= level
+        digit = digits[t - neuron.silent - 1].copy_(up)
+        if neuron.negative:
+            digit -= ((charge <= -level) & spoken).to(torch.int8)
+            spoken |= up
         charge -= digit * full
-        spoken |= up
-        digits[t - neuron.silent - 1] = digit
-    return digits, charge
+    return digits, charge.to(torch.int64)
 
 
 def decoded(digits: Tensor) -> Tensor:

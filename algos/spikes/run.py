@@ -97,7 +97,7 @@ def run(
 
 def _currents(layer: SpikingLayer, digits: dict[str, Tensor]) -> Tensor:
     parts = (synapses.current(_read(layer, digits[synapses.source])) for synapses in layer.synapses)
-    currents = sum(parts, torch.zeros((), dtype=torch.int64))
+    currents = sum(parts, torch.zeros((), dtype=torch.int32))
     currents[0] += layer.bias.reshape(-1, 1, 1)
     return currents
 

@@ -134,9 +134,9 @@ REPORTS = {
         ),
         Report(
             "spikes",
-            "ResNet-20 in weighted spikes: accuracy, latency and operations beside other codings",
+            "ResNet-20 in weighted spikes: accuracy and operations beside other codings, energy beside INT8",
             _OUT / "spikes.json",
-            (Stage("measure", "two hours; goes on where it was"), _SECONDS),
+            (Stage("measure", "20 minutes; goes on where it was"), Stage("machines", "a minute"), _SECONDS),
         ),
         Report(
             "formats",

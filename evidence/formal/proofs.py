@@ -12,6 +12,8 @@ from rtl.array.prf import Prf
 from rtl.array.wrf import Wrf
 from rtl.control.entry_counter import EntryCounter
 from rtl.control.watchdog import Watchdog
+from rtl.digit_serial.neuron import Neuron
+from rtl.digit_serial.ternary_pe import TernaryPe
 from rtl.geometry import COUNT_BITS, Geometry
 from rtl.l1.map_group import MapGroup
 from rtl.storer.finished_rows import FinishedRows
@@ -139,6 +141,8 @@ PROOFS = (
     ),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf", fast=True),
     Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe"),
+    Proof("ternary PE", lambda: TernaryPe(depth=2, sum_bits=11), "ternary_pe"),
+    Proof("neuron, charges of 6 bits", lambda: Neuron(charge_bits=6, parameter_bits=4), "neuron"),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
     Proof("watchdog", Watchdog, "watchdog", small={"LIMIT_BITS": 4}, fast=True),
     Proof("entry counter, depth 4", lambda: EntryCounter(depth=4), "entry_counter", {"DEPTH": 4}),

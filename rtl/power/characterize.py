@@ -135,12 +135,12 @@ def _runs(
     ends = np.cumsum([len(next(iter(stimulus.values()))) for stimulus in stimuli]).tolist()
     measured = min(event.phase for event in bench.events)
     activities = model.evaluator.runs(
-        _joined(list(stimuli), model.netlist.inputs), ends, first=ends[measured - 1] if measured else 1
+        joined(list(stimuli), model.netlist.inputs), ends, first=ends[measured - 1] if measured else 1
     )
     return [model.energy(activity) for activity in activities], list(counts)
 
 
-def _joined(parts: list[Words], ports: Mapping[str, tuple[int, ...]]) -> Words:
+def joined(parts: list[Words], ports: Mapping[str, tuple[int, ...]]) -> Words:
     found = {}
     for port, nets in ports.items():
         held = np.zeros((1, len(nets)), np.uint64)

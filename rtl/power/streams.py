@@ -56,14 +56,19 @@ class Sample:
         return np.concatenate([np.zeros_like(below[:, :, :1]), below], 2)
 
 
+def sample_images(count: int) -> tuple[Network, np.ndarray]:
+    """The shipped network, and int8 test images of it."""
+    network: Network = artifact.load(_FOLDER / "network.safetensors")
+    with np.load(_FOLDER / "images.npz") as file:
+        return network, network.input.quantize(file["test_pixels"][:count] / 255.0)
+
+
 class Layers:
     """The compressed convolutions of the shipped network, with their tensors for a few test images."""
 
     def __init__(self, machine: Accelerator) -> None:
         self.machine = machine
-        self.network: Network = artifact.load(_FOLDER / "network.safetensors")
-        with np.load(_FOLDER / "images.npz") as file:
-            images = self.network.input.quantize(file["test_pixels"][:_IMAGES] / 255.0)
+        self.network, images = sample_images(_IMAGES)
         plans = plan(self.network.shapes, network_formats(self.network, machine), machine)
         self.tensors = simulate(self.network, machine, images, compare=False, plans=plans).tensors
         schedules = {

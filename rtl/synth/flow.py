@@ -165,13 +165,23 @@ def synthesize(accelerator: Accelerator, library: Library, *, component: str | N
     Raises:
         InputError: unknown component.
     """
-    texts = verilog.modules(accelerator)
+    return synthesize_part(verilog.modules(accelerator), accelerator, library, component)
+
+
+def synthesize_part(
+    texts: Mapping[str, str], accelerator: Any, library: Library, component: str | None
+) -> Synthesis:
+    """Of a machine of any kind whose Verilog is `texts`, the top module first: the whole, or a kind of component.
+
+    Raises:
+        InputError: unknown component.
+    """
     kinds = [name.removeprefix(_PREFIX) for name in texts]
     if component is not None and component not in kinds:
         raise InputError(
             "component", component, f"{accelerator.name} has no such component", nearest(component, kinds)
         )
-    top = verilog.TOP if component is None else module_name(component)
+    top = next(iter(texts)) if component is None else module_name(component)
     return synthesize_modules(texts, top, library, 1e9 / accelerator.clock_hz, gated=accelerator.clock_gating)
 
 

@@ -89,8 +89,7 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
             yosys.run([*(f"read_verilog -defer {name}" for name in texts), *to_cpp], directory)
             _run([*RECIPE[simulator], shells.MAIN], directory, settings)
         else:
-            _run([*RECIPE[simulator], *_JOBS.get(simulator, ()), *texts, *shell], directory, settings)
-        shutil.rmtree(directory / "obj_dir", ignore_errors=True)
+            compiled(simulator, directory, [*texts, *shell], settings)
 
     try:
         return cached(simulator, (RECIPE[simulator], to_cpp, _version(simulator)), texts | shell, make)
@@ -98,6 +97,12 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
         if rtl_dir is None:
             raise
         raise given.blame(Path(rtl_dir), design, str(error)) from None
+
+
+def compiled(simulator: str, directory: Path, files: Iterable[str], settings: dict[str, str]) -> None:
+    """Makes `bench` of source files in a directory, by Icarus or Verilator."""
+    _run([*RECIPE[simulator], *_JOBS.get(simulator, ()), *files], directory, settings)
+    shutil.rmtree(directory / "obj_dir", ignore_errors=True)
 
 
 def idle_ports(

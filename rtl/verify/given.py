@@ -22,12 +22,21 @@ def read(directory: Path, accelerator: Accelerator) -> dict[str, str]:
     Raises:
         InputError: no Verilog, a file that is no text, or the export of another machine.
     """
+    found = texts(directory)
+    _require_machine(directory, accelerator)
+    return found
+
+
+def texts(directory: Path) -> dict[str, str]:
+    """Verilog by file name, of whatever machine.
+
+    Raises:
+        InputError: none, or a file that is no text.
+    """
     files = sorted(directory.glob("*.v"))
     if not files:
         raise InputError("rtl", str(directory), "holds no Verilog", "export the accelerator there")
-    texts = {path.name: _text(path) for path in files}
-    _require_machine(directory, accelerator)
-    return texts
+    return {path.name: _text(path) for path in files}
 
 
 def blame(directory: Path, texts: dict[str, str], said: str) -> InputError:

@@ -138,5 +138,9 @@ def texts(simulator: str, accelerator: Accelerator) -> dict[str, str]:
             accelerator, None
         )
     reads = "".join(f'    $readmemh("{file}", bench.{memory});\n' for memory, file in FILES.items())
-    files = {"bench_files.v": _FILES.format(bench=BENCH, result=RESULT, reads=reads)}
-    return files | ({"bench_clock.v": _CLOCK} if simulator == "icarus" else {MAIN: _VERILATOR})
+    return {"bench_files.v": _FILES.format(bench=BENCH, result=RESULT, reads=reads)} | around(simulator)
+
+
+def around(simulator: str) -> dict[str, str]:
+    """What gives a module `bench_files` its clock and reset, for Icarus and Verilator."""
+    return {"bench_clock.v": _CLOCK} if simulator == "icarus" else {MAIN: _VERILATOR}

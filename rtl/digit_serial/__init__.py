@@ -1,0 +1,1 @@
+"""The digit-serial machine in Verilog (docs/spikes.md)."""

@@ -1,0 +1,138 @@
+"""A network on the Verilog and on the engine: every word that neurons say, every cycle, every counter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rtl.digit_serial import bench, stream
+from rtl.digit_serial.top import COUNTERS, PIPELINE
+from rtl.verify.result import LayerResult, VerifyResult
+from sim.digit_serial import functional
+from sim.digit_serial.accelerator import DigitSerial
+from sim.digit_serial.convert import convert
+from sim.digit_serial.engine import CAUSES, Ran, run
+from sim.digit_serial.lowering import Program, lower
+from sim.errors import InputError
+from sim.network import Network
+
+SIMULATORS = ("verilator", "icarus")
+_SHORT = 20_000
+"""Cycles up to which Icarus is done before Verilator has built."""
+
+
+def verify(
+    acc: DigitSerial,
+    network: Network,
+    image: np.ndarray,
+    simulator: str = "auto",
+    rtl_dir: Path | None = None,
+    stalls: int | None = None,
+) -> VerifyResult:
+    """Runs int8 [1, C, H, W]; with stalls cycles are not compared.
+
+    Raises:
+        InputError: a network that the machine does not run, or a simulator that is none of ours.
+    """
+    begin = time.perf_counter()
+    net = convert(network)
+    program = lower(net, acc)
+    digits = functional.input_digits(image[:1], network.input.zero_point, acc.steps)[:, 0]
+    ran = run(program, digits)
+    packets = stream.packets(program, digits)
+    words = np.concatenate(packets)
+    cycles = int(ran.counts[:, : len(CAUSES)].sum())
+    chosen = _chosen(simulator, cycles)
+    found = bench.run(acc, words, 8 * cycles + 1000, chosen, rtl_dir, stalls)
+    wrong = _differences(program, ran, found, exact=stalls is None)
+    layers = _layers(program, ran, found)
+    model = {cause: int(ran.counts[:, CAUSES.index(cause)].sum()) for cause in COUNTERS}
+    return VerifyResult(
+        words_compared=len(ran.trace.addresses),
+        mismatches=len(wrong),
+        cycles_model=cycles,
+        cycles_rtl=found.cycles - PIPELINE,
+        counters_model=model,
+        counters_rtl=found.counters,
+        layers=layers,
+        first_mismatch=wrong[0] if wrong else "",
+        simulator=chosen,
+        wall_s=time.perf_counter() - begin,
+        build_s=found.build_s,
+        cycles_per_second=found.cycles / found.run_s,
+    )
+
+
+def _chosen(simulator: str, cycles: int) -> str:
+    if simulator == "auto":
+        return "icarus" if cycles < _SHORT else "verilator"
+    if simulator not in SIMULATORS:
+        raise InputError(
+            "simulator", simulator, "has no bench of this machine", f"use {' or '.join(SIMULATORS)}"
+        )
+    return simulator
+
+
+def word_of(values: np.ndarray, bits: int) -> int:
+    """Values side by side, the first lowest."""
+    mask = (1 << bits) - 1
+    return sum((int(value) & mask) << (bits * n) for n, value in enumerate(values))
+
+
+def _differences(program: Program, ran: Ran, found: bench.Ran, *, exact: bool) -> list[str]:
+    """Where Verilog and engine are not equal, the first one first."""
+    trace, acc = ran.trace, program.accelerator
+    wrong = []
+    if len(trace.addresses) != len(found.said):
+        wrong.append(f"{len(found.said)} words said, expected {len(trace.addresses)}")
+    for n, (cycle, address) in enumerate(found.said[: len(trace.addresses)].tolist()):
+        bits = 2 if address >= 0 else acc.charge_bits
+        expected = (int(trace.cycles[n]) + PIPELINE, int(trace.addresses[n]), word_of(trace.values[n], bits))
+        got = (cycle, address, found.words[n])
+        if got[1:] != expected[1:] or (exact and got[0] != expected[0]):
+            wrong.append(f"word {n}: cycle, address, value {got}, expected {expected}")
+    model = {cause: int(ran.counts[:, CAUSES.index(cause)].sum()) for cause in COUNTERS}
+    wrong += [
+        f"counter {cause}: {found.counters[cause]}, expected {model[cause]}"
+        for cause in COUNTERS
+        if found.counters[cause] != model[cause]
+    ]
+    total = sum(model.values())
+    if exact and found.cycles - PIPELINE != total:
+        wrong.append(f"{found.cycles - PIPELINE} cycles, expected {total}")
+    return wrong
+
+
+def _layers(program: Program, ran: Ran, found: bench.Ran) -> tuple[LayerResult, ...]:
+    """By layer: words, and cycles from the first word of its first packet to that of the next layer's."""
+    model = ran.counts[:, : len(CAUSES)].sum(1)
+    ends = [*found.packets[1:].tolist(), found.cycles - PIPELINE]
+    rtl = [end - begin for begin, end in zip(found.packets.tolist(), ends, strict=True)]
+    names = [program.network.layers[0].name, *(packet.layer for packet in program.packets)]
+    return tuple(
+        LayerResult(
+            layer.name,
+            _said(program, layer.name),
+            _sum(model, names, layer.name),
+            _sum(rtl, names, layer.name),
+            {},
+            {},
+        )
+        for layer in program.network.layers
+    )
+
+
+def _said(program: Program, layer: str) -> int:
+    each = program.accelerator.steps
+    return sum(
+        packet.count * (1 if packet.target is None else each)
+        for packet in program.packets
+        if packet.layer == layer and packet.ends
+    )
+
+
+def _sum(values: Sequence[int] | np.ndarray, names: Sequence[str], layer: str) -> int:
+    return sum(int(value) for value, name in zip(values, names, strict=False) if name == layer)

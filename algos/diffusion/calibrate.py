@@ -187,6 +187,8 @@ class _Run:
         return chosen
 
     def _loss(self, latent: Tensor, times: Tensor, condition: Condition) -> Tensor:
+        for one in self.blocks:
+            one.values.clear()
         with torch.no_grad():
             target = self.sampler.predict(self.teacher, latent, times, condition)
         found = self.sampler.predict(self.quantized.model, latent, times, condition)
@@ -199,8 +201,6 @@ class _Run:
                 for x, y in zip(wanted, given, strict=True)
             ]
             loss = loss + self.training.distillation * torch.stack(errors).mean()
-            for one in self.blocks:
-                one.values.clear()
         if self.rounded:
             share = self.state.step / self.training.steps
             beta = 20 - 18 * share  # from 20 to 2, as AdaRound anneals it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -113,13 +114,15 @@ class Sampler:
         import diffusers
 
         name, needed = SCHEDULERS[self.scheduler]
-        try:
-            scheduler = getattr(diffusers, name)(**{**needed, **self.settings})
-        except TypeError as error:
-            raise InputError(
-                "settings", dict(self.settings), f"{name}: {error}", "see its documentation"
-            ) from None
-        scheduler.set_timesteps(self.steps)
+        with warnings.catch_warnings():  # diffusers' own, of NumPy 2
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                scheduler = getattr(diffusers, name)(**{**needed, **self.settings})
+            except TypeError as error:
+                raise InputError(
+                    "settings", dict(self.settings), f"{name}: {error}", "see its documentation"
+                ) from None
+            scheduler.set_timesteps(self.steps)
         return scheduler
 
     @property

@@ -97,14 +97,17 @@ class Product:
         assert scales is not None
         self._emit(to, to.name(name), tail, held, stored, scales * gain, offset, wide)
 
-    def _coded(
-        self, to: Lowering, rows: np.ndarray | slice
-    ) -> tuple[CodebookWeight, np.ndarray] | tuple[None, None]:
-        """The rows of a weight that comes from a codebook, with their scales."""
+    def _coded(self, to: Lowering, rows: np.ndarray | slice) -> tuple[Weight, np.ndarray] | tuple[None, None]:
+        """The rows of a weight that is made of integers, with their scales."""
         part = to.graph.coded.get(self.weight.origin) if self.weight is not None else None
         if part is None:
             return None, None
         whole = part.stored()
+        if isinstance(whole, DenseWeight):
+            values = whole.values[rows]
+            return DenseWeight(values if self._columns is None else values[:, self._columns]), part.scales()[
+                rows
+            ]
         every = np.arange(whole.shape[0])[rows].reshape(-1)
         if (
             len(every) % whole.d

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from algos.weights.grouping import ungroup
 from sim.formats.encoding import mask_rank
-from sim.network import CodebookWeight
+from sim.network import CodebookWeight, DenseWeight
 
 LOW, HIGH = -128, 127  # q_b = 8 (MVQ eq. 5)
 
@@ -103,7 +103,7 @@ class CodedWeight(nn.Module, ABC):
         """The decoded sub-vectors, float [n, d]."""
 
     @abstractmethod
-    def stored(self) -> CodebookWeight:
+    def stored(self) -> CodebookWeight | DenseWeight:
         """The weight in integers."""
 
     def forward(self, weight: Tensor) -> Tensor:

@@ -36,7 +36,9 @@ CONFIGURATION: dict[str, Any] = {
     "num_class_embeds": CLASSES + 1,
 }
 """Of diffusers' UNet2DModel: 303,505 parameters."""
-TRAINING_STEPS, BATCH, RATE, WARM_UP, AVERAGING = 2000, 64, 2e-3, 100, 0.997
+TRAINING_STEPS, BATCH, AVERAGING = 1300, 32, 0.997
+RATE, WARM_UP, HORIZON = 2e-3, 100, 2400
+"""Of Adam: the peak, updates of the rise, and where the cosine behind it would end."""
 SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_schedule": "linear",
@@ -65,8 +67,8 @@ def pictures(pixels: Tensor) -> Tensor:
 
 
 def rate(step: int) -> float:
-    """Of Adam: a linear rise, then half a cosine to 0."""
-    return RATE * min(step / WARM_UP, 1.0) * (1 + math.cos(math.pi * step / TRAINING_STEPS)) / 2
+    """Of Adam: a linear rise under half a cosine."""
+    return RATE * min(step / WARM_UP, 1.0) * (1 + math.cos(math.pi * step / HORIZON)) / 2
 
 
 def fit(model: nn.Module, images: Tensor, labels: Tensor, steps: int, checkpoint: Path) -> dict[str, Tensor]:

@@ -36,6 +36,8 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "smollm2-135m": transformer.SMOLLM2_135M.prefill,
     "smollm2-135m-decode": transformer.SMOLLM2_135M.decode,
     "sd-v1-4": unet.stable_diffusion,
+    "sd-v2-1": unet.stable_diffusion_2,
+    "sd-xl": unet.stable_diffusion_xl,
     "zeroscope": unet.zeroscope,
     "zeroscope-edit": lambda: unet.zeroscope("zeroscope-edit", passes=unet.EDIT_EVALUATIONS),
     "wan2.1-1.3b": lambda: video.wan_1b("wan2.1-1.3b"),

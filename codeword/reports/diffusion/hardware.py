@@ -1,0 +1,165 @@
+"""Steps of integers in the engine and on the RTL, and Stable Diffusion's shapes on machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import codeword
+from algos.diffusion import Pool, rollout
+from algos.diffusion.integers import denoised, integer_steps
+from algos.reference import run as reference
+from codeword.reports.diffusion.energy import MACHINES, known
+from codeword.reports.diffusion.measure import SAMPLER, noise, prepared
+from codeword.reports.diffusion.settings import ALL, STEPS
+from codeword.reports.registry import Task
+from sim import artifact
+from sim.files import write_json, write_whole
+from sim.network import Conv, Network, TensorSpec
+from sim.workloads import workload
+
+NETWORKS = ("sd-v1-4", "sd-v2-1", "sd-xl")
+ACCELERATORS = ("ews-64", "ews-cms-64", "int4-g128-64")
+EVALUATIONS = 25
+"""Of one picture without guidance; guidance doubles them."""
+ENGINE, RTL = "ews-16", "ews-8"
+SHOWN = (0, STEPS // 2, STEPS - 1)
+"""Steps that become integers."""
+LABEL = 5
+LAYER = "model.up_blocks.1.resnets.1.conv2"
+ATTENTION = "model.mid_block.attentions.0"
+Row = dict[str, Any]
+
+
+def run(task: Task) -> None:
+    """Adds to the figures; each part is kept in the work folder."""
+    torch.set_num_threads(1)
+    found = json.loads(task.out.read_text()) if task.out.exists() else {}
+    steps = _kept(task.work / "steps.json", lambda: _steps(task.work))
+    there = [name for name in ACCELERATORS if name in known(dict(enumerate(ACCELERATORS))).values()]
+    shapes = [
+        _kept(task.work / f"{network}-{name}.json", lambda network=network, name=name: priced(network, name))
+        for network in NETWORKS
+        for name in there
+    ]
+    write_json(task.out, found | {"integers": steps, "shapes": shapes, "evaluations": EVALUATIONS})
+
+
+def _kept(path: Path, make: Callable[[], Row]) -> Row:
+    if not path.exists():
+        write_whole(path, json.dumps(make(), indent=1) + "\n")
+    row: Row = json.loads(path.read_text())
+    return row
+
+
+def _steps(work: Path) -> Row:
+    """Three steps of the final network in integers: against the reference, in the engine, two layers on the RTL."""
+    quantized, _ = prepared(ALL, work)
+    start, condition = noise(16, 0)
+    pool = rollout(quantized.model, SAMPLER, start, condition)
+    networks = integer_steps(quantized, pool, SHOWN, LABEL)
+    path = work / "unet.safetensors"
+    artifact.save_steps(networks, path)
+    alone = work / "one.safetensors"
+    artifact.save(networks[0], alone)
+    rows = [_step(artifact.load(path, number), pool, step) for number, step in enumerate(SHOWN)]
+    weights = sum(one.weight.decode().size for one in networks[0].layers if isinstance(one, Conv))
+    machine = codeword.estimate(networks[0], "ews-64")
+    dram = sum(layer.counts.accesses["dram"] for layer in machine.layers)
+    return {
+        "rows": rows,
+        "layers": len(networks[0].layers),
+        "file": path.stat().st_size,
+        "one_step": alone.stat().st_size,
+        "weights": weights,
+        "l2_weights": machine.accelerator.weight_bytes,  # type: ignore[attr-defined]
+        "dram": dram,
+        "cycles": machine.cost.cycles,
+        "rtl": [_on_rtl(network) for network in networks[:2]],
+        "by_energy": MACHINES if len(known()) == len(MACHINES) else None,
+    }
+
+
+def _step(network: Network, pool: Pool, step: int) -> Row:
+    latent = pool.latents[step][:1]
+    images = network.input.quantize(latent.double().numpy())
+    found = codeword.simulate(network, ENGINE, images)
+    expected = reference(network, torch.from_numpy(images))
+    equal = [name for name, tensor in expected.items() if np.array_equal(found.tensors[name], tensor.numpy())]
+    return {
+        "step": step,
+        "time": network.metadata["time"],
+        "bit_exact": bool(found.bit_exact),
+        "equal": len(equal),
+        "tensors": len(expected),
+        "cycles": sum(layer.total_cycles for layer in found.layers),
+        "largest": float(np.abs(denoised(network, found.outputs)).max()),
+    }
+
+
+def _on_rtl(network: Network) -> Row:
+    """A convolution alone and an attention, on the RTL."""
+    row: Row = {"time": network.metadata["time"]}
+    parts = {"convolution": (network, LAYER), "attention": (attention(network, ATTENTION), "")}
+    for what, (net, layer) in parts.items():
+        checked = codeword.verify(RTL, network=net, layer=layer, simulator="verilator")
+        row[what] = {
+            "words": checked.words_compared,
+            "mismatches": checked.mismatches,
+            "cycles": [checked.cycles_model, checked.cycles_rtl],
+        }
+    return row
+
+
+def attention(network: Network, name: str) -> Network:
+    """The layers of one attention, from its norm's map to the projection behind it, as a network."""
+    own = [layer for layer in network.layers if layer.name.startswith(f"{name}.")]
+    first = next(layer for layer in own if layer.name.endswith("to_q"))
+    last = next(number for number, layer in enumerate(own) if layer.name.endswith("to_out.0"))
+    source = first.inputs[0]
+    maps = network.maps
+    zero = next(layer.zero_point for layer in network.layers if layer.name == source)
+    kept = [layer for layer in own[: last + 1] if layer.name != source]
+    layers = tuple(
+        replace(one, input="input") if getattr(one, "input", "") == source else one  # type: ignore[type-var]
+        for one in kept
+    )
+    return Network("attention", TensorSpec(maps[source], 1.0, zero), layers)
+
+
+def priced(network: str, accelerator: str) -> Row:
+    """All evaluations of a picture, by the closed form, and the share of the time layers."""
+    found = codeword.estimate(replace(workload(network), passes=EVALUATIONS), accelerator)
+    time = [layer for layer in found.layers if is_time(layer.counts.name)]
+    dram = sum(layer.counts.accesses["dram"] for layer in found.layers)
+    energy = found.cost.total_pj
+    spent = [layer.cost.total_pj for layer in time]
+    return {
+        "network": network,
+        "accelerator": accelerator,
+        "cycles": found.cost.cycles,
+        "seconds": found.cost.time_s,
+        "joules": None if energy is None else energy * 1e-12,
+        "dram": EVALUATIONS * dram,
+        "time": {
+            "layers": len(time),
+            "macs": sum(layer.counts.macs for layer in time)
+            / sum(layer.counts.macs for layer in found.layers),
+            "cycles": EVALUATIONS * sum(layer.counts.total_cycles for layer in time) / found.cost.cycles,
+            "dram": sum(layer.counts.accesses["dram"] for layer in time) / dram,
+            "joules": None
+            if energy is None or None in spent
+            else EVALUATIONS * sum(one or 0.0 for one in spent) / energy,
+        },
+    }
+
+
+def is_time(name: str) -> bool:
+    """Whether a layer of a workload works on the time step alone, or in XL on text and size too."""
+    return name in ("time1", "time2") or name.endswith(".time")

@@ -146,7 +146,7 @@ def prepared(setting: Setting, work: Path) -> tuple[Quantized, Row]:
     if setting.training is not None:
         training = setting.training if not setting.seed else _seeded(setting)
         state = calibrate(
-            quantized, teacher, SAMPLER, start, condition, training, work / f"{setting.file}.pt"
+            quantized, teacher, SAMPLER, start, condition, training, work / f"{setting.calibration}.pt"
         )
         said = {"frozen": len(state.frozen), "losses": state.losses}
     weights = sum(one.log_scale.numel() for one in quantized.weights().values())

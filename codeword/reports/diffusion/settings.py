@@ -10,14 +10,14 @@ from algos.zoo.diffusion import SCHEDULE
 STEPS = 10
 """Of DDIM."""
 SCHEDULER = {**SCHEDULE, "clip_sample": True}
-CALIBRATION, FINAL, ABLATION = 64, 2000, 256
+CALIBRATION, FINAL, ABLATION = 50, 2000, 200
 """Pictures: for calibration, and compared of the final pair and of the others."""
 BUDGET = 1.25
 """Bits of weights that mixed precision may take, in those of all layers at the lower precision."""
 SENSITIVITY = 40
 """Entries of the pool, spread over all time steps, that sensitivities are measured on."""
 TRAINING = Training(
-    steps=150, batch=16, refresh=75, window=25, freeze=5e-3, rate_scales=2e-3, rate_weights=5e-4
+    steps=100, batch=16, refresh=50, window=20, freeze=5e-3, rate_scales=2e-3, rate_weights=5e-4
 )
 SEEDS = (0, 1, 2)
 
@@ -51,9 +51,15 @@ class Setting:
     pictures: int = ABLATION
 
     @property
-    def file(self) -> str:
+    def calibration(self) -> str:
+        """Name of the calibration's files, whatever is drawn afterwards."""
         w, a = self.bits
-        return f"{self.name.replace(' ', '-')}-w{w}a{a}-{self.seed}-{self.pictures}"
+        return f"{self.name.replace(' ', '-')}-w{w}a{a}-{self.seed}"
+
+    @property
+    def file(self) -> str:
+        """Name of the row's files."""
+        return f"{self.calibration}-{self.pictures}"
 
 
 NAIVE = Setting("naive", minmax=True, tables=False, steps=False, mixed=False, training=None)
@@ -70,9 +76,8 @@ PIECES = (
     replace(NAIVE, name="naive + mixed", mixed=True),
     replace(NAIVE, name="naive + serial", training=ALONE),
     replace(NAIVE, name="naive + serial + distillation", training=replace(ALONE, distillation=1.0)),
-    replace(NAIVE, name="naive + serial + freezing", training=replace(ALONE, freeze=TRAINING.freeze)),
 )
-"""Each piece alone, on what the naive quantization does otherwise; the last two need the training of *serial*."""
+"""Each piece alone, on what the naive quantization does otherwise; distillation needs the training of *serial*."""
 WITHOUT = (
     replace(ALL, name="all - tables", tables=False),
     replace(ALL, name="all - steps", steps=False),
@@ -84,4 +89,4 @@ WITHOUT = (
 )
 WIDTHS = tuple(replace(one, bits=bits) for bits in ((8, 8), (4, 6)) for one in (NAIVE, ALL))
 PAIRS = tuple(replace(one, seed=seed, pictures=FINAL) for seed in SEEDS for one in (NAIVE, ALL))
-SETTINGS = (NAIVE, SAMPLED, ROUNDED, *PIECES, ALL, *WITHOUT, *WIDTHS, *PAIRS)
+SETTINGS = (NAIVE, ALL, SAMPLED, ROUNDED, *PIECES, *WITHOUT, *WIDTHS, *PAIRS)

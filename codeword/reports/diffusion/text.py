@@ -36,7 +36,7 @@ def run(task: Task) -> None:
     """Writes the page, and the picture where the pictures are."""
     found = task.figures()
     write_whole(task.out.with_suffix(".md"), page(found))
-    if task.priced or (task.work / f"{GRID[0].file}.npy").exists():
+    if (task.work / f"{GRID[0].file}.npy").exists():
         draw(task.work, task.out.with_suffix(".png"))
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 import codeword
-from algos.diffusion import Pool, rollout
+from algos.diffusion import Pool, assigned, rollout
 from algos.diffusion.integers import denoised, integer_steps
 from algos.reference import run as reference
-from codeword.reports.diffusion.energy import MACHINES, known
-from codeword.reports.diffusion.measure import SAMPLER, noise, prepared
+from codeword.reports.diffusion.energy import MACHINES, energy_cost, known
+from codeword.reports.diffusion.measure import SAMPLER, Bench, noise, prepared
 from codeword.reports.diffusion.settings import ALL, STEPS
 from codeword.reports.registry import Task
 from sim import artifact
@@ -48,7 +48,8 @@ def run(task: Task) -> None:
         for network in NETWORKS
         for name in there
     ]
-    write_json(task.out, found | {"integers": steps, "shapes": shapes, "evaluations": EVALUATIONS})
+    found |= {"integers": steps, "shapes": shapes, "evaluations": EVALUATIONS}
+    write_json(task.out, found | {"by_energy": _by_energy(task.work)})
 
 
 def _kept(path: Path, make: Callable[[], Row]) -> Row:
@@ -82,7 +83,30 @@ def _steps(work: Path) -> Row:
         "dram": dram,
         "cycles": machine.cost.cycles,
         "rtl": [_on_rtl(network) for network in networks[:2]],
-        "by_energy": MACHINES if len(known()) == len(MACHINES) else None,
+    }
+
+
+def _by_energy(work: Path) -> Row:
+    """Bits of weights within a budget of energy, the mean of what 4 and 8 bits take."""
+    machines = known()
+    if absent := sorted(set(MACHINES.values()) - set(machines.values())):
+        return {"absent": absent}
+    cost = energy_cost(artifact.load(work / "unet.safetensors").shapes, machines)
+    errors = Bench.of(ALL).errors()
+    low, high = errors
+    spent = [sum(cost(name, bits) for name in errors[bits]) for bits in errors]
+    chosen = assigned(errors, cost, sum(spent) / 2)
+    eight = [name for name, bits in chosen.items() if bits == high]
+    left = [
+        sum(errors[bits][name] for name, bits in part.items())
+        for part in (dict.fromkeys(chosen, low), chosen)
+    ]
+    return {
+        "machines": list(machines.values()),
+        "microjoules": spent,
+        "eight": len(eight),
+        "layers": len(chosen),
+        "errors": left,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from algos import zoo
 from algos.data import fashion_mnist
 from algos.diffusion import (
+    Bits,
     Clock,
     Condition,
     Quantized,
@@ -28,7 +30,8 @@ from algos.diffusion import (
     storage_cost,
     tabulate,
 )
-from algos.diffusion.quantizers import RoundedWeight, WeightQuantizer
+from algos.diffusion.quantizers import Range, RoundedWeight, WeightQuantizer
+from algos.diffusion.tables import heads
 from algos.zoo.diffusion import CLASSES, SIZE, load_unet, pictures
 from codeword.reports.diffusion.metrics import Features, frechet, psnr, ssim
 from codeword.reports.diffusion.settings import (
@@ -115,55 +118,65 @@ def compared(found: Tensor, wanted: Tensor, features: Features) -> Row:
     }
 
 
-def prepared(setting: Setting, work: Path) -> tuple[Quantized, Row]:
-    """The network in a setting, calibrated, and what is to say of it."""
-    teacher, clock = load_unet(), Clock(SAMPLER.times)
-    model = copy.deepcopy(teacher)
-    if setting.tables:
-        tabulate(model, clock, small_call, batch=BATCH)
-    start, condition = noise(CALIBRATION, setting.seed)
-    way = "minmax" if setting.minmax else "mse"
-    groups = STEPS if setting.steps else 1
-    kind = RoundedWeight if setting.rounding else WeightQuantizer
+@dataclass(frozen=True)
+class Bench:
+    """What a setting's calibration begins with."""
 
-    def made(bits: Any) -> Quantized:
-        quantized = attach(
-            copy.deepcopy(model), Clock(SAMPLER.times), bits, groups=groups, way=way, kind=kind
-        )
-        quantized.observe(lambda: rollout(quantized.model, SAMPLER, start, condition), way)
+    setting: Setting
+    teacher: nn.Module
+    model: nn.Module
+    start: Tensor
+    condition: Condition
+
+    @classmethod
+    def of(cls, setting: Setting) -> Bench:
+        teacher = load_unet()
+        model = copy.deepcopy(teacher)
+        if setting.tables:
+            tabulate(model, Clock(SAMPLER.times), small_call, batch=BATCH)
+        return cls(setting, teacher, model, *noise(CALIBRATION, setting.seed))
+
+    def made(self, bits: Any) -> Quantized:
+        """The network with ranges, nothing learned."""
+        setting = self.setting
+        way: Range = "minmax" if setting.minmax else "mse"
+        kind = RoundedWeight if setting.rounding else WeightQuantizer
+        groups = STEPS if setting.steps else 1
+        model = copy.deepcopy(self.model)
+        model._forward_pre_hooks.clear()
+        clock = next((table.clock for table in heads(model).values()), Clock(SAMPLER.times))
+        quantized = attach(model, clock, bits, groups=groups, way=way, kind=kind)
+        quantized.observe(lambda: rollout(model, SAMPLER, self.start, self.condition), way)
         return quantized
 
-    quantized = made(setting.bits)
-    if setting.mixed and setting.bits[0] < 8:
-        higher = (8, setting.bits[1])
-        pool = rollout(teacher, SAMPLER, start, condition)
-        errors = {
-            bits: sensitivities(one, SAMPLER, pool, SENSITIVITY)
-            for bits, one in ((setting.bits, quantized), (higher, made(higher)))
+    def errors(self) -> dict[Bits, dict[str, float]]:
+        """Sensitivities of all layers at the setting's bits of weights, and at 8."""
+        low, activations = self.setting.bits
+        pool = rollout(self.teacher, SAMPLER, self.start, self.condition)
+        return {
+            bits: sensitivities(self.made(bits), SAMPLER, pool, SENSITIVITY)
+            for bits in ((low, activations), (8, activations))
         }
-        quantized = made(assigned(errors, storage_cost(quantized), BUDGET * quantized.storage()))
+
+
+def prepared(setting: Setting, work: Path) -> tuple[Quantized, Row]:
+    """The network in a setting, calibrated, and what is to say of it."""
+    bench = Bench.of(setting)
+    quantized = bench.made(setting.bits)
+    if setting.mixed and setting.bits[0] < 8:
+        budget = BUDGET * quantized.storage()
+        quantized = bench.made(assigned(bench.errors(), storage_cost(quantized), budget))
     said: Row = {"frozen": 0, "losses": []}
     if setting.training is not None:
-        training = setting.training if not setting.seed else _seeded(setting)
+        training = replace(setting.training, seed=setting.seed)
+        checkpoint = work / f"{setting.calibration}.pt"
         state = calibrate(
-            quantized, teacher, SAMPLER, start, condition, training, work / f"{setting.calibration}.pt"
+            quantized, bench.teacher, SAMPLER, bench.start, bench.condition, training, checkpoint
         )
         said = {"frozen": len(state.frozen), "losses": state.losses}
-    weights = sum(one.log_scale.numel() for one in quantized.weights().values())
-    said["layers"], said["weight_scales"] = len(quantized.bits), weights
-    said["bits_a_weight"] = quantized.storage() / sum(_sizes(quantized))
+    sizes = [quantized.model.get_submodule(name).weight.numel() for name in quantized.bits]  # type: ignore[operator,union-attr]
+    said["layers"], said["bits_a_weight"] = len(quantized.bits), quantized.storage() / sum(sizes)
     return quantized, said
-
-
-def _seeded(setting: Setting) -> Any:
-    from dataclasses import replace
-
-    assert setting.training is not None
-    return replace(setting.training, seed=setting.seed)
-
-
-def _sizes(quantized: Quantized) -> list[int]:
-    return [quantized.model.get_submodule(name).weight.numel() for name in quantized.bits]  # type: ignore[operator,union-attr]
 
 
 def small_call(model: nn.Module, count: int, time: Tensor, labels: Tensor | None) -> None:

@@ -60,6 +60,7 @@ def page(found: Row) -> str:
         ),
         gain=_gain(pairs),
         integers=_integers(found["integers"]) if "integers" in found else "Not measured here.",
+        energy=_energy(found.get("by_energy", {"absent": ["hardware"]})),
         shapes=_shapes(found),
         evaluations=found.get("evaluations", 0),
     )
@@ -141,6 +142,18 @@ def _integers(found: Row) -> str:
         ]
         lines.append(f"- RTL of `ews-8`, time {one['time']:g}: {'; '.join(parts)}.")
     return "\n".join(lines)
+
+
+def _energy(found: Row) -> str:
+    if "absent" in found:
+        return f"Not measured here: this version has no {' and '.join(found['absent'])}."
+    low, high = found["microjoules"]
+    before, after = found["errors"]
+    return (
+        f"All {found['layers']} layers take {low:,.1f} uJ an evaluation at 4 bits and {high:,.1f} uJ at 8 "
+        f"({' and '.join(found['machines'])}). Half way between, {found['eight']} layers get 8 bits; the sum of the "
+        f"sensitivities falls from {before:.3g} to {after:.3g}."
+    )
 
 
 def _shapes(found: Row) -> str:

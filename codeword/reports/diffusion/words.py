@@ -59,6 +59,10 @@ of each step, so that the learned scales of activations are not taken over. Time
 
 {integers}
 
+## Bits under a budget of energy
+
+{energy}
+
 ## Stable Diffusion's shapes, {evaluations} evaluations
 
 Closed form, `sim/workloads`, INT8 or the machine's own format on all layers but those that it cannot compress;

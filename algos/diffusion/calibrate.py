@@ -73,10 +73,6 @@ class State:
     frozen: dict[str, int] = field(default_factory=dict)
 
 
-SAVED_EVERY = 50
-"""Updates."""
-
-
 def calibrate(
     quantized: Quantized,
     teacher: nn.Module,
@@ -93,8 +89,8 @@ def calibrate(
         teacher: the float network, which has the same time steps.
         noise: [N, C, H, W], where the pool's pictures begin.
         condition: of the N pictures.
-        checkpoint: written every 50 updates, and read first where it exists.
-        report: called at the end of every window.
+        checkpoint: written at the end of every window, and read first where it exists.
+        report: called at the end of every window, before that.
 
     Raises:
         InputError: a checkpoint of another calibration, or a loss that is not finite.
@@ -103,10 +99,10 @@ def calibrate(
     run.restore(checkpoint)
     while run.state.step < training.steps:
         run.update()
-        if run.state.step % training.window == 0:
+        if run.state.step % training.window == 0 or run.state.step == training.steps:
             report(run.state)
-        if checkpoint and (run.state.step % SAVED_EVERY == 0 or run.state.step == training.steps):
-            run.save(checkpoint)
+            if checkpoint:
+                run.save(checkpoint)
     for one in run.rounded:
         one.hard = True
     run.close()

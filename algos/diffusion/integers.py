@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from algos.diffusion.model import Quantized
+from algos.diffusion.model import INPUT, OUTPUT, Quantized
 from algos.diffusion.pool import Pool
 from algos.diffusion.sampling import Condition, called
 from algos.diffusion.tables import heads
@@ -101,6 +101,8 @@ def at_step(quantized: Quantized, step: int, label: int | None = None) -> AtStep
         weight[0] = GridWeight(weight[0].integers(weight.original), weight[0].log_scale.exp())
         layer._forward_pre_hooks.clear()
         layer._forward_hooks.clear()
+        for part in (INPUT, OUTPUT):
+            layer._modules.pop(part, None)
     for name, table in heads(model).items():
         row = table.rows[step, label or 0]
         model.set_submodule(name, Constant(row[None].clone()))

@@ -81,10 +81,14 @@ class Quantized:
         self.enable(True)
         return sum(errors) / len(errors)
 
+    def sizes(self) -> dict[str, int]:
+        """Weights of each layer."""
+        named: dict[str, Any] = dict(layers(self.model))
+        return {name: named[name].weight.numel() for name in self.bits}
+
     def storage(self) -> int:
         """Bits of the weights."""
-        named = layers(self.model)
-        return sum(named[name].weight.numel() * bits[0] for name, bits in self.bits.items())  # type: ignore[operator,union-attr]
+        return sum(size * self.bits[name][0] for name, size in self.sizes().items())
 
 
 def attach(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.nn import functional as F
 
-from algos.diffusion.model import Bits, Quantized, layers
+from algos.diffusion.model import Bits, Quantized
 from algos.diffusion.pool import Pool
 from algos.diffusion.sampling import Sampler
 from sim.errors import InputError
@@ -38,8 +38,12 @@ def sensitivities(quantized: Quantized, sampler: Sampler, pool: Pool, count: int
 
 def storage_cost(quantized: Quantized) -> Cost:
     """Bits of a layer's weight."""
-    sizes = {name: layer.weight.numel() for name, layer in layers(quantized.model).items()}  # type: ignore[operator,union-attr]
-    return lambda name, bits: sizes[name] * bits[0]
+    sizes = quantized.sizes()
+
+    def cost(name: str, bits: Bits) -> float:
+        return sizes[name] * bits[0]
+
+    return cost
 
 
 def assigned(errors: Mapping[Bits, Mapping[str, float]], cost: Cost, budget: float) -> dict[str, Bits]:

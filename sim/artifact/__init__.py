@@ -96,10 +96,10 @@ def load(path: str | Path, step: int = 0) -> Network:
     """
     metadata, tensors = _read(path, "network")
     try:
-        fields, tensors = steps.chosen(_fields(metadata), tensors, step)
+        fields, own = steps.chosen(_fields(metadata), tensors, step)
         header = _parse(fields)
         _check_metadata(header.metadata)
-        return _network(header, tensors, path)
+        return _network(header, own, path)
     except InputError as error:
         raise error.within(f"{path}: ") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 import torch
 
 import codeword
-from algos.diffusion import Pool, assigned, rollout
+from algos.diffusion import assigned, rollout
 from algos.diffusion.integers import denoised, integer_steps
 from algos.reference import run as reference
+from codeword import inputs
 from codeword.reports.diffusion.energy import MACHINES, energy_cost, known
 from codeword.reports.diffusion.measure import SAMPLER, Bench, noise, prepared
 from codeword.reports.diffusion.settings import ALL, STEPS
@@ -41,10 +43,10 @@ def run(task: Task) -> None:
     """Adds to the figures; each part is kept in the work folder."""
     torch.set_num_threads(1)
     found = json.loads(task.out.read_text()) if task.out.exists() else {}
-    steps = _kept(task.work / "steps.json", lambda: _steps(task.work))
+    steps = _steps(task.work)
     there = [name for name in ACCELERATORS if name in known(dict(enumerate(ACCELERATORS))).values()]
     shapes = [
-        _kept(task.work / f"{network}-{name}.json", lambda network=network, name=name: priced(network, name))
+        _kept(task.work / f"{network}-{name}.json", partial(priced, network, name))
         for network in NETWORKS
         for name in there
     ]
@@ -61,29 +63,35 @@ def _kept(path: Path, make: Callable[[], Row]) -> Row:
 
 def _steps(work: Path) -> Row:
     """Three steps of the final network in integers: against the reference, in the engine, two layers on the RTL."""
-    quantized, _ = prepared(ALL, work)
-    start, condition = noise(16, 0)
-    pool = rollout(quantized.model, SAMPLER, start, condition)
-    networks = integer_steps(quantized, pool, SHOWN, LABEL)
-    path = work / "unet.safetensors"
-    artifact.save_steps(networks, path)
-    alone = work / "one.safetensors"
-    artifact.save(networks[0], alone)
-    rows = [_step(artifact.load(path, number), pool, step) for number, step in enumerate(SHOWN)]
-    weights = sum(one.weight.decode().size for one in networks[0].layers if isinstance(one, Conv))
-    machine = codeword.estimate(networks[0], "ews-64")
-    dram = sum(layer.counts.accesses["dram"] for layer in machine.layers)
+    path, alone = work / "unet.safetensors", work / "one.safetensors"
+    if not path.exists():
+        quantized, _ = prepared(ALL, work)
+        pool = rollout(quantized.model, SAMPLER, *noise(16, 0))
+        torch.save(pool.latents, work / "latents.pt")
+        artifact.save_steps(integer_steps(quantized, pool, SHOWN, LABEL), path)
+        artifact.save(artifact.load(path), alone)
+    networks = [artifact.load(path, number) for number in range(len(SHOWN))]
+    first = networks[0]
+    machine = inputs.accelerator("ews-64")
+    estimate = codeword.estimate(first, "ews-64")
     return {
-        "rows": rows,
-        "layers": len(networks[0].layers),
+        "rows": [
+            _kept(work / f"step-{step}.json", partial(_step, net, work, step))
+            for net, step in _each(networks)
+        ],
+        "layers": len(first.layers),
         "file": path.stat().st_size,
         "one_step": alone.stat().st_size,
-        "weights": weights,
-        "l2_weights": machine.accelerator.weight_bytes,  # type: ignore[attr-defined]
-        "dram": dram,
-        "cycles": machine.cost.cycles,
-        "rtl": [_on_rtl(network) for network in networks[:2]],
+        "weights": sum(one.weight.decode().size for one in first.layers if isinstance(one, Conv)),
+        "l2_weights": getattr(machine, "weight_bytes", 0),
+        "dram": sum(layer.counts.accesses["dram"] for layer in estimate.layers),
+        "cycles": estimate.cost.cycles,
+        "rtl": [_kept(work / f"rtl-{step}.json", partial(_on_rtl, net)) for net, step in _each(networks[:2])],
     }
+
+
+def _each(networks: list[Network]) -> list[tuple[Network, int]]:
+    return list(zip(networks, SHOWN, strict=False))
 
 
 def _by_energy(work: Path) -> Row:
@@ -110,8 +118,8 @@ def _by_energy(work: Path) -> Row:
     }
 
 
-def _step(network: Network, pool: Pool, step: int) -> Row:
-    latent = pool.latents[step][:1]
+def _step(network: Network, work: Path, step: int) -> Row:
+    latent = torch.load(work / "latents.pt", weights_only=True)[step][:1]
     images = network.input.quantize(latent.double().numpy())
     found = codeword.simulate(network, ENGINE, images)
     expected = reference(network, torch.from_numpy(images))

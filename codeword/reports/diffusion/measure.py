@@ -174,9 +174,8 @@ def prepared(setting: Setting, work: Path) -> tuple[Quantized, Row]:
             quantized, bench.teacher, SAMPLER, bench.start, bench.condition, training, checkpoint
         )
         said = {"frozen": len(state.frozen), "losses": state.losses}
-    sizes = [quantized.model.get_submodule(name).weight.numel() for name in quantized.bits]  # type: ignore[operator,union-attr]
-    said["layers"], said["bits_a_weight"] = len(quantized.bits), quantized.storage() / sum(sizes)
-    return quantized, said
+    weights = sum(quantized.sizes().values())
+    return quantized, said | {"layers": len(quantized.bits), "bits_a_weight": quantized.storage() / weights}
 
 
 def small_call(model: nn.Module, count: int, time: Tensor, labels: Tensor | None) -> None:

@@ -197,6 +197,9 @@ def simulate(
     ] = None,
     count: Annotated[int, typer.Option("--images", help="how many random ones, without --input")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="of the random images")] = 0,
+    step: Annotated[
+        int, typer.Option(min=0, help="time step of a network file that holds several, the first is 0")
+    ] = 0,
     others: Annotated[
         list[Path], typer.Option("--output", "-o", help=f"write the network's outputs as .npy; {FIGURES}")
     ] = [],  # noqa: B006
@@ -214,7 +217,7 @@ def simulate(
     if values is not None:
         outputs.file(values, ["", ".npy"])
     machine = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, machine, lambda line: print(line, file=sys.stderr))
+    net = inputs.integer_network(network, machine, lambda line: print(line, file=sys.stderr), step)
     images = inputs.images(net, source, count, seed)
     run = api.simulate(net, machine, images, objective=objective, registers=registers, arbitrated=arbitrated)
     if values is not None:

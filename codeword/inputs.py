@@ -148,19 +148,24 @@ def quantized_onnx(name: str, report: Callable[[str], None] = lambda _: None) ->
 
 
 def integer_network(
-    name: str, machine: Accelerator, report: Callable[[str], None] = lambda _: None
+    name: str, machine: Accelerator, report: Callable[[str], None] = lambda _: None, step: int = 0
 ) -> Network:
     """A network with tensors; a synthetic one has weights in the machine's native format.
 
     Args:
         report: called with each line about an import.
+        step: of a network file that holds the parameters of several.
 
     Raises:
-        InputError: only shapes are known.
+        InputError: only shapes are known, or there is no such step.
     """
-    from sim import synthetic
+    from sim import artifact, synthetic
     from sim.network import Network
 
+    if step:
+        if Path(name).suffix != ".safetensors":
+            raise InputError("--step", step, f"{name} has one step", "give a network file that holds several")
+        return artifact.load(name, step)
     if Path(name).suffix == ".onnx":
         return quantized_onnx(name, report)
     found = network(name, machine)

@@ -162,6 +162,18 @@ REPORTS = {
             (Stage("measure", "a minute"), _SECONDS),
         ),
         Report(
+            "diffusion",
+            "a U-Net in few bits: pictures beside the float network's, its pieces, and Stable Diffusion on machines",
+            _OUT / "diffusion.json",
+            (
+                Stage("measure", "ten minutes of an idle core; goes on where it was"),
+                Stage(
+                    "hardware", "ten minutes: steps of integers in the engine, three networks on the machines"
+                ),
+                _SECONDS,
+            ),
+        ),
+        Report(
             "imagenet",
             "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
             _OUT / "imagenet_agreement.json",

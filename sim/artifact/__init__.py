@@ -9,7 +9,7 @@ network in `<first 16 digits of its SHA-256>.codebook.safetensors`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from sim.artifact import steps
 from sim.artifact.codec import Reader, Writer, codebook_hash
 from sim.artifact.header import SCHEMA_VERSION, InputHeader, NetworkHeader, json_schema, network_header
 from sim.errors import InputError, nearest
@@ -26,7 +27,7 @@ from sim.files import write_whole
 from sim.names import NAME
 from sim.network import KINDS, Network, TensorSpec
 
-__all__ = ["SCHEMA_VERSION", "json_schema", "load", "save"]
+__all__ = ["SCHEMA_VERSION", "json_schema", "load", "save", "save_steps", "step_count"]
 
 _ENTRY = "codeword"
 
@@ -37,18 +38,29 @@ def save(network: Network, path: str | Path) -> None:
     Equal networks give equal bytes. A universal codebook is written beside the file unless a whole
     copy is there.
     """
+    save_steps([network], path)
+
+
+def save_steps(networks: Sequence[Network], path: str | Path) -> None:
+    """Writes the networks of all steps, which share layers and weights, into one file.
+
+    Raises:
+        InputError: none, or one with other layers or weights than the first.
+    """
+    if not networks:
+        raise InputError("steps", 0, "no networks", "give the network of each step")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    writer = Writer()
-    layers = [writer.layer(layer) for layer in network.layers]
-    source = network.input
-    header = network_header()(
-        name=network.name,
-        input=InputHeader(shape=source.shape, scale=source.scale, zero_point=source.zero_point),
-        layers=layers,
-        metadata=dict(network.metadata),
-    )
-    text = json.dumps(header.model_dump(mode="json"), separators=(",", ":"), sort_keys=True)
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in writer.tensors.items()}
+    writer, fields = _packed(networks[0])
+    tensors, bank = dict(writer.tensors), []
+    for number, network in enumerate(networks[1:], 1):
+        other, said = _packed(network)
+        entry, own = steps.apart(fields, writer.tensors, said, other.tensors, number)
+        bank.append(entry)
+        tensors.update(own)
+    if bank:
+        fields["steps"] = bank
+    text = json.dumps(fields, separators=(",", ":"), sort_keys=True)
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     for digest, codebook in writer.universal.items():
         place = _codebook_path(path, digest)
         try:
@@ -58,20 +70,47 @@ def save(network: Network, path: str | Path) -> None:
     write_whole(path, to_bytes(contiguous, {_ENTRY: text}))
 
 
-def load(path: str | Path) -> Network:
+def _packed(network: Network) -> tuple[Writer, dict[str, Any]]:
+    """Tensors and header of a network."""
+    writer = Writer()
+    layers = [writer.layer(layer) for layer in network.layers]
+    source = network.input
+    header = network_header()(
+        name=network.name,
+        input=InputHeader(shape=source.shape, scale=source.scale, zero_point=source.zero_point),
+        layers=layers,
+        metadata=dict(network.metadata),
+    )
+    return writer, header.model_dump(mode="json")
+
+
+def load(path: str | Path, step: int = 0) -> Network:
     """Reads and validates a network file.
 
+    Args:
+        step: of a file that holds the parameters of several.
+
     Raises:
-        InputError: the file is missing, truncated, of another schema version, its universal codebook
-            is missing or another one, or its tensors do not make a valid `Network`.
+        InputError: the file is missing, truncated, of another schema version, has no such step, its universal
+            codebook is missing or another one, or its tensors do not make a valid `Network`.
     """
     metadata, tensors = _read(path, "network")
     try:
-        header = _parse(metadata)
+        fields, own = steps.chosen(_fields(metadata), tensors, step)
+        header = _parse(fields)
         _check_metadata(header.metadata)
-        return _network(header, tensors, path)
+        return _network(header, own, path)
     except InputError as error:
         raise error.within(f"{path}: ") from None
+
+
+def step_count(path: str | Path) -> int:
+    """How many steps a network file holds, 1 of one network.
+
+    Raises:
+        InputError: as `load`.
+    """
+    return steps.count(_fields(_read(path, "network")[0]))
 
 
 def _network(header: NetworkHeader, tensors: Mapping[str, np.ndarray], path: str | Path) -> Network:
@@ -131,7 +170,8 @@ def _read_codebook(path: Path, digest: str) -> np.ndarray:
     return codebook
 
 
-def _parse(metadata: Mapping[str, str]) -> NetworkHeader:
+def _fields(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The header as it stands in the file."""
     text = metadata.get(_ENTRY, "null")
     try:
         fields = json.loads(text)
@@ -151,8 +191,12 @@ def _parse(metadata: Mapping[str, str]) -> NetworkHeader:
         raise InputError(
             "schema_version", version, f"this version reads {SCHEMA_VERSION}", "export the network again"
         )
+    return fields
+
+
+def _parse(fields: dict[str, Any]) -> NetworkHeader:
     try:
-        return network_header().model_validate_json(text, strict=True)
+        return network_header().model_validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         raise _explained(error.errors()[0], fields) from None
 

@@ -97,14 +97,24 @@ class InputHeader(Header):
     zero_point: Int8 = 0
 
 
+class StepHeader(Header):
+    """What one step has other than step 0, beside the tensors `LAYER.part@STEP`."""
+
+    input: InputHeader
+    layers: dict[str, dict[str, Any]] = Field({}, description="fields by layer")
+    metadata: dict[str, Any] = {}
+
+
 class NetworkHeader(Header):
     """Header of a Codeword network file."""
 
+    OPTIONAL = ("steps",)
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str
     input: InputHeader
     layers: list[SerializeAsAny[Header]]
     metadata: dict[str, Any] = Field(default_factory=dict, description="free: provenance, accuracy")
+    steps: list[StepHeader] = Field([], description="parameters of steps 1, 2, ... on the same weights")
 
 
 @dataclass(frozen=True)

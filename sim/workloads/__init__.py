@@ -34,6 +34,8 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     **{model.name: model.prefill for model in transformer.LANGUAGE_MODELS},
     **{f"{model.name}-decode": model.decode for model in transformer.LANGUAGE_MODELS},
     "sd-v1-4": unet.stable_diffusion,
+    "sd-v2-1": unet.stable_diffusion_2,
+    "sd-xl": unet.stable_diffusion_xl,
     "zeroscope": unet.zeroscope,
     "zeroscope-edit": lambda: unet.zeroscope("zeroscope-edit", passes=unet.EDIT_EVALUATIONS),
     "wan2.1-1.3b": lambda: video.wan_1b("wan2.1-1.3b"),

@@ -22,6 +22,25 @@ def stable_diffusion() -> Workload:
     return _unet("sd-v1-4", 1, text=768)
 
 
+def stable_diffusion_2() -> Workload:
+    """U-Net of Stable Diffusion v2-1: one evaluation for 768x768 pixels.
+
+    Latents 4x96x96, 77 text tokens of 1024, 64 channels a head.
+    """
+    return _unet("sd-v2-1", 1, text=1024, head_size=64, latent=96)
+
+
+def stable_diffusion_xl() -> Workload:
+    """U-Net of Stable Diffusion XL 1.0 (Podell et al., ICLR 2024): one evaluation for 1024x1024 pixels.
+
+    Latents 4x128x128, 77 text tokens of 2048, 64 channels a head, up to ten blocks a transformer. Pooled text and
+    sizes, 2816 values, join the embedding of the time step.
+    """
+    return _unet(
+        "sd-xl", 1, text=2048, head_size=64, latent=128, widths=_WIDTHS[:3], depths=(0, 2, 10), added=2816
+    )
+
+
 def zeroscope(name: str = "zeroscope", frames: int = 8, passes: int = 1) -> Workload:
     """3-D U-Net of Zeroscope v2 576w (the network of ModelScope text-to-video): 512x512 pixels a frame.
 
@@ -30,39 +49,54 @@ def zeroscope(name: str = "zeroscope", frames: int = 8, passes: int = 1) -> Work
     return _unet(name, frames, text=1024, head_size=64, passes=passes)
 
 
-def _unet(name: str, frames: int, text: int, head_size: int = 0, passes: int = 1) -> Workload:
-    """Two residual blocks a level on the way down, three on the way up, transformers on all but the last.
+def _unet(
+    name: str,
+    frames: int,
+    text: int,
+    head_size: int = 0,
+    passes: int = 1,
+    latent: int = 64,
+    widths: tuple[int, ...] = _WIDTHS,
+    depths: tuple[int, ...] = (1, 1, 1, 0),
+    added: int = 0,
+) -> Workload:
+    """Two residual blocks a level on the way down, three on the way up, transformers on some levels.
 
     Args:
+        frames: of a video, from two on, whose network has a layer over time behind every one.
         text: channels of a text token.
-        head_size: of a video's network, whose every layer is followed by one over time; 0: 8 heads.
+        head_size: 0: 8 heads.
+        latent: rows and columns of a frame.
+        depths: blocks of a level's transformers; the middle has those of the last level, at least one.
+        added: values beside the time step that join its embedding, 0 for none.
     """
     net = Builder(name)
-    time = net.linear("time1", Tensor(_WIDTHS[0], (1, 1)), 4 * _WIDTHS[0])
-    time = net.linear("time2", time, 4 * _WIDTHS[0])
+    time = net.linear("time1", Tensor(widths[0], (1, 1)), 4 * widths[0])
+    time = net.linear("time2", time, 4 * widths[0])
+    if added:
+        other = net.linear("added1", Tensor(added, (1, 1)), 4 * widths[0])
+        time = net.add("added", net.linear("added2", other, 4 * widths[0]), time)
     layers = _Layers(net, frames, time, Tensor(text, (77, 1)), head_size)
 
-    x = net.conv("in", Tensor(4, (frames * 64, 64)), _WIDTHS[0], 3)
-    if head_size:
+    x = net.conv("in", Tensor(4, (frames * latent, latent)), widths[0], 3)
+    if frames > 1:
         x = layers.over_time("in.time", x, 8)
-    kept = [x]
-    for level, width in enumerate(_WIDTHS):
+    kept, last = [x], len(widths) - 1
+    for level, width in enumerate(widths):
         for number in range(2):
             x = layers.residual(f"down{level}.{number}", x, width)
-            if level < 3:
-                x = layers.attend(f"down{level}.{number}", x)
+            x = layers.attend(f"down{level}.{number}", x, depths[level])
             kept.append(x)
-        if level < 3:
+        if level < last:
             x = net.conv(f"down{level}.halve", x, width, 3, 2)
             kept.append(x)
     x = layers.residual("mid.0", x, x.channels)
-    x = layers.residual("mid.1", layers.attend("mid", x), x.channels)
-    for level, width in reversed(list(enumerate(_WIDTHS))):
+    x = layers.residual("mid.1", layers.attend("mid", x, max(depths[-1], 1)), x.channels)
+    for level, width in reversed(list(enumerate(widths))):
         for number in range(3):
             x = net.concat(f"up{level}.{number}.concat", x, kept.pop())
             x = layers.residual(f"up{level}.{number}", x, width)
-            if level < 3:
-                x = layers.attend(f"up{level}.{number}", x)
+            x = layers.attend(f"up{level}.{number}", x, depths[level])
         if level > 0:
             x = net.upsample(f"up{level}.double", x, (2 * x.size[0], 2 * x.size[1]))
             x = net.conv(f"up{level}.conv", x, width, 3)
@@ -90,7 +124,7 @@ class _Layers:
         y = net.conv(f"{name}.conv1", self.activated(f"{name}.1", x), width, 3)
         y = net.conv(f"{name}.conv2", self.activated(f"{name}.2", y), width, 3)
         x = net.add(f"{name}.add", y, shortcut)
-        return self._over_frames(f"{name}.frames", x) if self.head_size else x
+        return self._over_frames(f"{name}.frames", x) if self.frames > 1 else x
 
     def _over_frames(self, name: str, x: Tensor) -> Tensor:
         # A place's frames lie side by side, so that a tile needs few places and all their frames.
@@ -100,16 +134,19 @@ class _Layers:
             y = self.net.conv(f"{name}.conv{number}", y, x.channels, (1, 3))
         return self.net.add(f"{name}.add", y.view(x.channels, x.size), x)
 
-    def attend(self, name: str, x: Tensor) -> Tensor:
+    def attend(self, name: str, x: Tensor, depth: int) -> Tensor:
         """A transformer within each frame that reads the text, then in a video one over time."""
+        if not depth:
+            return x
         heads = x.channels // self.head_size if self.head_size else 8
         x = self._transformer(
             f"{name}.space",
             x,
             Attention(heads, x.channels // heads, affine=NONE, sequences=self.frames),
             self.text,
+            depth,
         )
-        return self.over_time(f"{name}.time", x, heads) if self.head_size else x
+        return self.over_time(f"{name}.time", x, heads) if self.frames > 1 else x
 
     def over_time(self, name: str, x: Tensor, heads: int) -> Tensor:
         """Each place attends to itself in all frames."""
@@ -117,16 +154,24 @@ class _Layers:
             name, x, Attention(heads, self.head_size, affine=NONE, sequences=x.pixels // self.frames)
         )
 
-    def _transformer(self, name: str, x: Tensor, attention: Attention, text: Tensor | None = None) -> Tensor:
-        """One block as wide as its heads; the second attention reads the text, which all frames share."""
-        net, second = self.net, replace(attention, sequences=1) if text else attention
+    def _transformer(
+        self, name: str, x: Tensor, attention: Attention, text: Tensor | None = None, depth: int = 1
+    ) -> Tensor:
+        """Blocks as wide as their heads; the second attention reads the text, which all frames share."""
         width = attention.heads * attention.size
-        y = net.linear(f"{name}.in", net.norm(f"{name}.norm", x).tokens, width)
+        y = self.net.linear(f"{name}.in", self.net.norm(f"{name}.norm", x).tokens, width)
+        for number in range(depth):
+            y = self._block(f"{name}.{number}" if depth > 1 else name, y, attention, text)
+        y = self.net.linear(f"{name}.out", y, x.channels).view(x.channels, x.size)
+        return self.net.add(f"{name}.add", y, x)
+
+    def _block(self, name: str, y: Tensor, attention: Attention, text: Tensor | None) -> Tensor:
+        net, second = self.net, replace(attention, sequences=1) if text else attention
         z = attention(net, f"{name}.self", net.norm(f"{name}.norm1", y))
         y = net.add(f"{name}.add1", z, y)
         z = second(net, f"{name}.cross", net.norm(f"{name}.norm2", y), text)
         y = net.add(f"{name}.add2", z, y)
-        z = gated_feed_forward(net, f"{name}.mlp", net.norm(f"{name}.norm3", y), 4 * width)
-        y = net.add(f"{name}.add3", z, y)
-        y = net.linear(f"{name}.out", y, x.channels).view(x.channels, x.size)
-        return net.add(f"{name}.add", y, x)
+        z = gated_feed_forward(
+            net, f"{name}.mlp", net.norm(f"{name}.norm3", y), 4 * attention.heads * attention.size
+        )
+        return net.add(f"{name}.add3", z, y)

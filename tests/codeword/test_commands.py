@@ -302,3 +302,24 @@ def test_settings_apply_to_an_accelerator_object_too() -> None:
     machine = accelerator.preset("ews-16")
     assert inputs.accelerator(machine, ["wrf_depth=8"]).wrf_depth == 8
     assert inputs.accelerator(machine) == machine
+
+
+def test_simulate_a_step_of_a_file_that_holds_several(
+    codeword: Command, network: Path, tmp_path: Path
+) -> None:
+    first, bank = artifact.load(network), tmp_path / "bank.safetensors"
+    artifact.save_steps(
+        [first, replace(first, input=replace(first.input, scale=first.input.scale * 2))], bank
+    )
+    real = np.linspace(-1, 1, 36).reshape(1, 1, 6, 6)
+    np.save(tmp_path / "x.npy", real)
+    for step in range(2):
+        given = ("-a", "ews-16", "--input", tmp_path / "x.npy", "-o", tmp_path / "y.npy", "--step", step)
+        assert codeword("simulate", bank, *given).status == 0
+        net = artifact.load(bank, step)
+        wanted = functional(net, net.input.quantize(real))["fc"].reshape(1, -1)
+        np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), wanted)
+    refused = codeword("simulate", bank, "-a", "ews-16", "--step", 2)
+    assert (refused.status, "the network has steps 0 to 1" in " ".join(refused.err.split())) == (2, True)
+    refused = codeword("simulate", "resnet20-fashion", "-a", "ews-16", "--step", 1)
+    assert (refused.status, "has one step" in refused.err) == (2, True)

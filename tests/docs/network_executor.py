@@ -122,12 +122,20 @@ class Executor(Rounding):
 
     Args:
         weights: class that decodes them.
+        step: of the file.
     """
 
-    def __init__(self, path: Path, weights: type[Weights] = Weights) -> None:
+    def __init__(self, path: Path, weights: type[Weights] = Weights, step: int = 0) -> None:
         texts, self.tensors = read(path)
         self.header = json.loads(texts["codeword"])
         assert self.header["schema_version"] == 1
+        if step:
+            own = self.header["steps"][step - 1]
+            self.header["input"] = own["input"]
+            for layer in self.header["layers"]:
+                layer.update(own.get("layers", {}).get(layer["name"], {}))
+            for name in [name for name in self.tensors if f"{name}@{step}" in self.tensors]:
+                self.tensors[name] = self.tensors[f"{name}@{step}"]
         self.weights = weights(path.parent, self.tensors)
         self.zeros = {"input": self.header["input"].get("zero_point", 0)}
         self.zeros |= {layer["name"]: self.zero_point(layer) for layer in self.header["layers"]}

@@ -218,6 +218,7 @@ def test_a_rule_read_otherwise_shows(executor, weights, layer: str, tmp_path: Pa
 FIELDS = re.compile(r"^\*\*(\w+)(, with output)?\*\*(.*)$", re.MULTILINE)
 HEADERS = {
     "Header": header.NetworkHeader,
+    "Step": header.StepHeader,
     "Input": header.InputHeader,
     "Dense": header.DenseHeader,
     "Codebook": header.CodebookHeader,

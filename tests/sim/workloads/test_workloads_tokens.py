@@ -139,6 +139,14 @@ def test_stable_diffusion() -> None:
     assert products("sd-v1-4") == sum(2 * n * (n + 77) * d * count for n, d, count in levels)
 
 
+def test_stable_diffusion_2_and_xl() -> None:
+    """Parameters of the public checkpoints; XL's products of scores, transformer by transformer."""
+    assert workload("sd-v2-1").parameters == 865_910_724
+    assert workload("sd-xl").parameters == 2_567_463_684
+    levels = [(64 * 64, 640, 2 * 5), (32 * 32, 1280, 10 * 6)]
+    assert products("sd-xl") == sum(2 * n * (n + 77) * d * count for n, d, count in levels)
+
+
 def test_unet_joins_each_kept_map_on_the_way_up() -> None:
     joins = [shape for shape in passes("sd-v1-4").values() if shape.kind == "concat"]
     assert len(joins) == 12

@@ -17,6 +17,8 @@ from sim.errors import InputError
 
 ALPHA, TEMPERATURE = 0.7, 3.0
 """Of the first author's earlier code, on all of its data sets."""
+CROP = 80
+"""Pixels a side of what a training step sees of 112: half the work, and no two epochs alike. Judged whole."""
 
 
 def distilled(
@@ -47,7 +49,7 @@ def distilled(
 
 
 def train_teacher(samples: Samples, recipe: Recipe, checkpoint: Path | None = None) -> Teacher:
-    """A teacher on frames and flow.
+    """A teacher on crops of frames and of their flow.
 
     Args:
         checkpoint: written and gone on from, as `Trainer` does.
@@ -61,7 +63,7 @@ def train_teacher(samples: Samples, recipe: Recipe, checkpoint: Path | None = No
     data = TensorDataset(samples.pixels, samples.flow, samples.labels)
 
     def forward(module: nn.Module, batch: list[Tensor]) -> tuple[Tensor, Tensor]:
-        pixels, flow, labels = batch
+        pixels, flow, labels = *_crops(batch[0], batch[1]), batch[2]
         return module(normalized(pixels), normalized_flow(flow)), labels
 
     _run(teacher, data, recipe, F.cross_entropy, forward, checkpoint)
@@ -77,10 +79,10 @@ def train_student(
     alpha: float = ALPHA,
     temperature: float = TEMPERATURE,
 ) -> Student:
-    """A student on frames; `samples.flow` is not read.
+    """A student on crops of frames; `samples.flow` is not read.
 
     Args:
-        soft: the teacher's logits [n, 2] of the samples; None for a student without a teacher.
+        soft: the teacher's logits [n, 2] of the whole samples; None for a student without a teacher.
 
     Raises:
         InputError: as `train_teacher` and `distilled`.
@@ -91,7 +93,8 @@ def train_student(
     data = TensorDataset(samples.pixels, samples.labels, *([] if soft is None else [soft]))
 
     def forward(module: nn.Module, batch: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        return module(normalized(batch[0])), batch[1:]
+        (pixels,) = _crops(batch[0])
+        return module(normalized(pixels)), batch[1:]
 
     def loss(output: Tensor, target: list[Tensor]) -> Tensor:
         if soft is None:
@@ -120,6 +123,13 @@ def by_clip(values: Tensor, clips: Tensor) -> Tensor:
     """Means of frames [n] over each clip [clips]."""
     sums = torch.zeros(int(clips.max()) + 1, dtype=values.dtype).index_add_(0, clips, values)
     return sums / clips.bincount()
+
+
+def _crops(*images: Tensor) -> list[Tensor]:
+    """The same square of CROP pixels a side of each, at random."""
+    height, width = images[0].shape[-2:]
+    top, left = (int(torch.randint(0, max(1, length - CROP + 1), ())) for length in (height, width))
+    return [image[..., top : top + CROP, left : left + CROP] for image in images]
 
 
 def _run(network, data, recipe, loss, forward, checkpoint):  # type: ignore[no-untyped-def]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,7 @@ def flow_colours(
     """
     if len(frames) < 2:
         raise InputError("clip", len(frames), "frame has no motion", "give two frames or more")
-    pairs = zip(frames[:-1], frames[1:], strict=True)
-    return np.stack([encoded(flow(first, second, estimator), encoding, limit) for first, second in pairs])
+    return np.stack([encoded(flow(*pair, estimator), encoding, limit) for pair in pairwise(frames)])
 
 
 @cache

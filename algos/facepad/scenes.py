@@ -46,7 +46,7 @@ class Scene:
         yaw, pitch, mouth, eyes, sway, across, along = self.turn * np.sin(0.9 * time + self.phase)
         reach = (_X / 0.72) ** 2 + (_Y / 0.92) ** 2
         depth = np.sqrt(np.clip(1 - reach, 0, 1))
-        speaking = mouth * np.exp(-(((_X / 0.3) ** 2 + ((_Y - 0.5) / 0.2) ** 2)))
+        speaking = mouth * np.exp(-((_X / 0.3) ** 2 + ((_Y - 0.5) / 0.2) ** 2))
         blinking = eyes * np.exp(-(((np.abs(_X) - 0.35) / 0.2) ** 2 + ((_Y + 0.2) / 0.12) ** 2))
         right = yaw * depth + sway
         down = pitch * depth + speaking + blinking * np.sign(_Y + 0.2)

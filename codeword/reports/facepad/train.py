@@ -30,7 +30,7 @@ SEEDS = (0, 1, 2)
 RECIPE = Recipe(
     epochs=4, rate=1e-3, optimizer="adamw", batch=16, decay=1e-4, precision="float32", schedule="cosine"
 )
-"""1,200 updates: what three seeds of three networks take in three quarters of an hour of one core."""
+"""600 updates: three seeds of three networks take a quarter of an hour of one core."""
 JUDGED = ("development", "test")
 BASELINE, TEACHER, STUDENT, DISTILLED = "frequency baseline", "teacher", "student", "distilled student"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +12,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from algos.facepad.networks import Student, Teacher, normalized, normalized_flow
-from algos.facepad.synthetic import Samples
+from algos.facepad.samples import Samples
 from algos.recipe import Recipe
-from algos.trainer import Trainer
+from algos.trainer import Compressing, Forward, Trainer
 from sim.errors import InputError
 
 ALPHA, TEMPERATURE = 0.7, 3.0
@@ -78,18 +80,22 @@ def train_student(
     *,
     alpha: float = ALPHA,
     temperature: float = TEMPERATURE,
+    student: Student | None = None,
+    prepared: Compressing | None = None,
 ) -> Student:
     """A student on crops of frames; `samples.flow` is not read.
 
     Args:
         soft: the teacher's logits [n, 2] of the whole samples; None for a student without a teacher.
+        student: to go on with; None for a new one.
+        prepared: of a method that compresses it, `Method.prepare`.
 
     Raises:
         InputError: as `train_teacher` and `distilled`.
     """
     _require_both(samples.labels)
     torch.manual_seed(recipe.seed)
-    student = Student().to(memory_format=torch.channels_last)
+    student = (student or Student()).to(memory_format=torch.channels_last)
     data = TensorDataset(samples.pixels, samples.labels, *([] if soft is None else [soft]))
 
     def forward(module: nn.Module, batch: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -101,7 +107,7 @@ def train_student(
             return F.cross_entropy(output, target[0])
         return distilled(output, target[0], target[1], alpha, temperature)
 
-    _run(student, data, recipe, loss, forward, checkpoint)
+    _run(student, data, recipe, loss, forward, checkpoint, prepared)
     return student
 
 
@@ -132,10 +138,20 @@ def _crops(*images: Tensor) -> list[Tensor]:
     return [image[..., top : top + CROP, left : left + CROP] for image in images]
 
 
-def _run(network, data, recipe, loss, forward, checkpoint):  # type: ignore[no-untyped-def]
+def _run(
+    network: nn.Module,
+    data: TensorDataset,
+    recipe: Recipe,
+    loss: Callable[[Any, Any], Tensor],
+    forward: Forward,
+    checkpoint: Path | None,
+    prepared: Compressing | None = None,
+) -> None:
     order = torch.Generator().manual_seed(recipe.seed)
     loader = DataLoader(data, recipe.batch, shuffle=True, drop_last=True, generator=order)
-    Trainer(network, loader, loss, recipe, forward=forward, checkpoint=checkpoint, every=100).run()
+    Trainer(
+        network, loader, loss, recipe, forward=forward, checkpoint=checkpoint, every=100, prepared=prepared
+    ).run()
 
 
 def _require_both(labels: Tensor) -> None:

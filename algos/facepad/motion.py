@@ -25,7 +25,8 @@ def farneback(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Polynomial expansion (Farneback, SCIA 2003): 3 levels, window 15, as OpenCV's tutorial sets it."""
     import cv2
 
-    return cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+    empty = np.zeros((*first.shape, 2), np.float32)
+    return np.asarray(cv2.calcOpticalFlowFarneback(first, second, empty, 0.5, 3, 15, 3, 5, 1.2, 0))
 
 
 ESTIMATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"dis": dis, "farneback": farneback}

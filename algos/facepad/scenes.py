@@ -84,7 +84,7 @@ def camera(image: np.ndarray, rng: np.random.Generator, blur: float) -> np.ndarr
     pixels = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
     quality = int(rng.integers(60, 96))
     coded = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(coded[1], cv2.IMREAD_COLOR)[..., ::-1]
+    return np.asarray(cv2.imdecode(coded[1], cv2.IMREAD_COLOR))[..., ::-1]
 
 
 def light(rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -95,7 +95,7 @@ def light(rng: np.random.Generator) -> tuple[np.ndarray, float]:
 def _portrait(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A grey face in the colours of skin and with pores, float32 [SIZE, SIZE, 3]."""
     grey = cv2.resize(face.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-    pores = cv2.GaussianBlur(rng.normal(0, 1, grey.shape).astype(np.float32), (0, 0), rng.uniform(0.6, 1.2))
+    pores = cv2.GaussianBlur(rng.normal(0, 1, (SIZE, SIZE)).astype(np.float32), (0, 0), rng.uniform(0.6, 1.2))
     grey = np.clip(grey + rng.uniform(0.02, 0.05) * pores / pores.std(), 0, 1)
     dark = rng.uniform((0.03, 0.02, 0.02), (0.12, 0.08, 0.08))
     bright = rng.uniform((0.85, 0.65, 0.5), (1.05, 0.9, 0.8))

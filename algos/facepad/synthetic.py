@@ -14,6 +14,7 @@ from torch import Tensor
 from algos.facepad.attacks import ATTACKS, Medium
 from algos.facepad.motion import flow_colours
 from algos.facepad.networks import ATTACK, REAL
+from algos.facepad.samples import GENUINE, Samples
 from algos.facepad.scenes import Scene, camera, cut, light
 from algos.facepad.sources import backgrounds, faces
 from sim.steps import steps
@@ -22,7 +23,6 @@ FRAMES = 3
 """A clip's; a sample is a frame that has a next one, with the flow to it."""
 LIMIT = 5.0
 """Motion in pixels at 112x112 that saturates a colour: what these clips hold."""
-GENUINE = "real"
 KNOWN = ("matte print", "moire replay")
 """Attack types of the training and the development set; the others come in the test alone."""
 
@@ -47,24 +47,6 @@ SPLITS = {
     "development": Plan((60, 80), (0.6, 0.8), {GENUINE: 6, **dict.fromkeys(KNOWN, 3)}),
     "test": Plan((80, 100), (0.8, 1), {GENUINE: 6, **dict.fromkeys(ATTACKS, 3)}),
 }
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Frames, one after the other.
-
-    Attributes:
-        pixels, flow: uint8 [n, 3, 112, 112]; frame and colours of the motion to the next.
-        labels: int64 [n], ATTACK or REAL.
-        clips: int64 [n], number of the clip.
-        kinds: of each clip, GENUINE or the name of an attack.
-    """
-
-    pixels: Tensor
-    flow: Tensor
-    labels: Tensor
-    clips: Tensor
-    kinds: tuple[str, ...]
 
 
 def clip(face: np.ndarray, background: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -102,7 +84,7 @@ def split(name: str, seed: int = 0) -> Samples:
     ]
     frames, colours, kinds = [], [], []
     for person, kind, number in steps(wanted, f"synthetic {name} set", len(wanted)):
-        rng = np.random.default_rng((seed, person, sorted(("real", *ATTACKS)).index(kind), number))
+        rng = np.random.default_rng((seed, person, sorted((GENUINE, *ATTACKS)).index(kind), number))
         made = clip(people[person], pictures[rng.integers(first, last)], kind, rng)
         frames.append(made[:-1])
         colours.append(flow_colours(made, limit=LIMIT))

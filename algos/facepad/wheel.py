@@ -10,7 +10,7 @@ from sim.errors import InputError, nearest
 
 LIMIT = 20.0
 """Length of motion in pixels at 224x224 from which colours are saturated (the first author's code)."""
-TRANSITIONS = (("RY", 15), ("YG", 6), ("GC", 4), ("CB", 11), ("BM", 13), ("MR", 6))
+TRANSITIONS = (("R", "Y", 15), ("Y", "G", 6), ("G", "C", 4), ("C", "B", 11), ("B", "M", 13), ("M", "R", 6))
 """Colours between red, yellow, green, cyan, blue, magenta and red: more where the eye tells more apart
 (Baker et al., IJCV 2011, the wheel of the Middlebury benchmark)."""
 _CORNERS = {"R": (1, 0, 0), "Y": (1, 1, 0), "G": (0, 1, 0), "C": (0, 1, 1), "B": (0, 0, 1), "M": (1, 0, 1)}
@@ -19,7 +19,7 @@ _CORNERS = {"R": (1, 0, 0), "Y": (1, 1, 0), "G": (0, 1, 0), "C": (0, 1, 1), "B":
 def middlebury_wheel() -> np.ndarray:
     """The 55 colours, float64 [55, 3]."""
     parts = []
-    for (begin, end), count in TRANSITIONS:
+    for begin, end, count in TRANSITIONS:
         share = np.floor(255 * np.arange(count) / count)[:, None] / 255
         parts.append((1 - share) * np.array(_CORNERS[begin]) + share * np.array(_CORNERS[end]))
     return np.concatenate(parts)

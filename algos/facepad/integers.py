@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
-from algos import reference
+from algos import reference, zoo
 from algos.facepad.networks import ATTACK, REAL, Student, normalized
-from algos.frontend.export import Quantized, quantize
+from algos.frontend.export import quantize
+from sim import artifact
 from sim.network import Network
 
 NAME = "mobilenet-v3-facepad"
+SCALE = "logit_scale"
+"""In a network's metadata: what a unit of the difference of its logits is worth."""
+SHIPPED = Path(zoo.__file__).with_name("facepad_synthetic") / "network.safetensors"
 
 
-def in_integers(student: Student, pixels: Tensor) -> Quantized:
-    """INT8 weights (or codes, as they are) and activations.
+def in_integers(student: Student, pixels: Tensor) -> Network:
+    """INT8 weights (or codes, as they are) and activations; SCALE is in its metadata.
 
     Args:
         pixels: uint8 [n, 3, H, W], frames that set the scales.
     """
     student = student.to(memory_format=torch.contiguous_format).eval()
-    return quantize(student, [normalized(pixels)], name=NAME)
-
-
-def logit_scale(found: Quantized, student: Student, pixels: Tensor) -> float:
-    """What a unit of the integers' difference of logits is worth: least squares against the float student."""
+    network = quantize(student, [normalized(pixels)], name=NAME).network
     with torch.no_grad():
-        real = student.eval()(normalized(pixels))
-    ours = margins(found.network, found.integers(normalized(pixels)))
-    theirs = (real[:, REAL] - real[:, ATTACK]).double()
-    return float(ours @ theirs / (ours @ ours))
+        real = student(normalized(pixels))
+    ours, theirs = margins(network, pixels), (real[:, REAL] - real[:, ATTACK]).double()
+    scale = float(ours @ theirs / (ours @ ours))  # least squares
+    return replace(network, metadata={**network.metadata, SCALE: scale})
 
 
-def margins(network: Network, images: np.ndarray, batch: int = 16) -> Tensor:
+def shipped() -> Network:
+    """A student in integers that comes with the package, trained on synthetic attacks alone (see its README)."""
+    return artifact.load(SHIPPED)
+
+
+def margins(network: Network, pixels: Tensor, batch: int = 16) -> Tensor:
     """Logit of a real face less that of an attack, integers as float64 [n].
 
     Args:
-        images: int8 [n, 3, H, W], as `Quantized.integers` gives them.
+        pixels: uint8 [n, 3, H, W].
     """
+    images = network.input.quantize(normalized(pixels).double().numpy())
     found = []
     for first in range(0, len(images), batch):
         last = reference.run(network, torch.from_numpy(images[first : first + batch]).long())
@@ -47,12 +55,10 @@ def margins(network: Network, images: np.ndarray, batch: int = 16) -> Tensor:
     return torch.cat(found)
 
 
-def integer_scores(network: Network, pixels: Tensor, scale: float) -> Tensor:
-    """Probability of a real face [n] from the integers alone.
+def integer_scores(network: Network, pixels: Tensor) -> Tensor:
+    """Probability of a real face [n] from the integers alone, of a network of `in_integers`.
 
     Args:
         pixels: uint8 [n, 3, H, W].
-        scale: of `logit_scale`.
     """
-    images = network.input.quantize(normalized(pixels).double().numpy())
-    return torch.sigmoid(scale * margins(network, images))
+    return torch.sigmoid(float(str(network.metadata[SCALE])) * margins(network, pixels))

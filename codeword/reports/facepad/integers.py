@@ -14,7 +14,7 @@ from torch import Tensor
 
 import codeword
 from algos.facepad.distillation import logits, train_student
-from algos.facepad.integers import in_integers, integer_scores, logit_scale
+from algos.facepad.integers import in_integers, integer_scores
 from algos.facepad.networks import Student, normalized
 from algos.facepad.samples import Samples
 from algos.methods import mvq
@@ -80,17 +80,11 @@ def compressed(
 def measured(student: Student, pixels: Tensor, splits: dict[str, Samples], kept: Any) -> dict[str, Any]:
     """Scores of the float and of the integer network; the integer one is kept beside the row."""
     begun = time.process_time()
-    quantized = in_integers(student, pixels)
-    scale = logit_scale(quantized, student, pixels)
-    artifact.save(quantized.network, kept.with_suffix(".safetensors"))
-
-    def score(samples: Samples) -> Tensor:
-        return integer_scores(quantized.network, samples.pixels, scale)
-
-    scores = judged(score, splits)
+    network = in_integers(student, pixels)
+    artifact.save(network, kept.with_suffix(".safetensors"))
+    scores = judged(lambda samples: integer_scores(network, samples.pixels), splits)
     return {
         "bytes": kept.with_suffix(".safetensors").stat().st_size,
-        "logit_scale": scale,
         "scores": scores,
         "cpu_seconds": time.process_time() - begun,
     }

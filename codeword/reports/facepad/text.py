@@ -37,7 +37,7 @@ def text(found: Found) -> str:
 
 
 def _head(found: Found) -> str:
-    recipe, clips, samples = found["recipe"], found["clips"], found["samples"]
+    recipe, clips, samples, loss = (found[part] for part in ("recipe", "clips", "samples", "distillation"))
     updates = recipe["epochs"] * (samples["training"] // recipe["batch"])
     return f"""# Faces: motion taught, not computed
 
@@ -52,7 +52,7 @@ of 60, 20 and 20 people; no person and no background is in two sets. Training an
 *{found["known"][0]}* and *{found["known"][1]}*; *bent print* and *flicker replay* come in the test alone. Networks
 start from random weights, since no package carries ImageNet's for MobileNetV3, and see {updates:,} updates of
 {recipe["batch"]} random crops of 80x80 (AdamW, rate {recipe["rate"]:g}, cosine); the student alone and the distilled
-one differ in the loss alone (alpha {found["distillation"]["alpha"]}, T {found["distillation"]["temperature"]:g}). A clip's score is the mean
+one differ in the loss alone (alpha {loss["alpha"]}, T {loss["temperature"]:g}). A clip's score is the mean
 of its frames'. The *baseline* is two lines: the share of a grey frame's energy beyond half of the highest spatial
 frequency. Threshold: equal errors on the development set, or, labelled, the test set's own."""
 

@@ -54,7 +54,8 @@ start from random weights, since no package carries ImageNet's for MobileNetV3, 
 {recipe["batch"]} random crops of 80x80 (AdamW, rate {recipe["rate"]:g}, cosine); the student alone and the distilled
 one differ in the loss alone (alpha {loss["alpha"]}, T {loss["temperature"]:g}). A clip's score is the mean
 of its frames'. The *baseline* is two lines: the share of a grey frame's energy beyond half of the highest spatial
-frequency. Threshold: equal errors on the development set, or, labelled, the test set's own."""
+frequency, of which copies lose some. Threshold: equal errors on the development set, or, labelled, the test set's
+own."""
 
 
 def _detection(found: Found) -> Iterator[str]:

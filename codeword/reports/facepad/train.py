@@ -59,10 +59,10 @@ def run(task: Task) -> None:
 
 
 def frequency(samples: Samples) -> Tensor:
-    """The baseline: minus the share of a grey frame's energy beyond half of the highest frequency, [n]."""
+    """The baseline, since copies are blurred: a grey frame's share of energy beyond half of the highest frequency."""
     power = torch.fft.fft2(samples.pixels.float().mean(1)).abs().square()
     near = torch.fft.fftfreq(power.shape[-1]).abs() < 0.25
-    return power[:, near][:, :, near].sum((1, 2)) / power.sum((1, 2)) - 1
+    return 1 - power[:, near][:, :, near].sum((1, 2)) / power.sum((1, 2))
 
 
 def rows(splits: Splits, work: Path) -> Iterator[dict[str, Any]]:

@@ -60,9 +60,9 @@ def test_the_baseline_is_the_share_of_high_frequencies() -> None:
     columns = torch.arange(32)
     fine, coarse = (columns // width % 2 * 255 for width in (1, 8))
     pixels = torch.stack([line.byte().expand(3, 32, 32) for line in (fine, coarse)])
-    low, high = train.frequency(replace(samples([GENUINE] * 2), pixels=pixels)).tolist()
-    assert low == pytest.approx(-0.5)  # the mean and the finest wave hold a half each
-    assert low < high < 0
+    high, low = train.frequency(replace(samples([GENUINE] * 2), pixels=pixels)).tolist()
+    assert high == pytest.approx(0.5)  # the mean and the finest wave hold a half each
+    assert 0 < low < 0.1
 
 
 def figures() -> dict[str, Any]:

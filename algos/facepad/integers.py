@@ -17,6 +17,8 @@ from sim.network import Network
 NAME = "mobilenet-v3-facepad"
 SCALE = "logit_scale"
 """In a network's metadata: what a unit of the difference of its logits is worth."""
+THRESHOLD = "threshold"
+"""Likewise: least score of a real face, where the errors of the development set are equal."""
 SHIPPED = Path(zoo.__file__).with_name("facepad_synthetic") / "network.safetensors"
 
 

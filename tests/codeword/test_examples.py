@@ -20,4 +20,4 @@ def test_example(path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert [path.name[0] for path in EXAMPLES] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert [path.name[0] for path in EXAMPLES] == ["1", "2", "3", "4", "5", "6", "7", "8"]

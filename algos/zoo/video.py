@@ -1,0 +1,152 @@
+"""Small video models of moving shapes: `python -m algos.zoo.video` trains them (resumable).
+
+See video_shapes/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from algos.data import shapes
+from algos.recipe import Recipe
+from algos.trainer import Forward, Trainer
+from algos.video import models, schedules
+from algos.video.models import Judge, VideoModel
+
+FOLDER = Path(__file__).with_name("video_shapes")
+CLIPS, JUDGED = 2_000, 6_000
+UNCONDITIONAL = 0.12
+"""Share of the clips that are shown without their caption, so that guidance has a model of no words."""
+_GENERATOR = Recipe(
+    epochs=1,
+    rate=1e-3,
+    optimizer="adamw",
+    batch=8,
+    warm_up=0.05,
+    decay=0.01,
+    schedule="cosine",
+    clip=1.0,
+    precision="float32",
+)
+RECIPES = {
+    "dit": replace(_GENERATOR, epochs=6, rate=1.5e-3),
+    "unet": replace(_GENERATOR, epochs=5, rate=2e-3),
+    "judge": Recipe(
+        epochs=12, rate=4e-3, optimizer="adamw", batch=32, schedule="cosine", precision="float32"
+    ),
+}
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def load_dit() -> VideoModel:
+    """The Wan transformer, which predicts flow."""
+    return _load("dit", models.dit())
+
+
+def load_unet() -> VideoModel:
+    """The 3D U-Net, which predicts noise."""
+    return _load("unet", models.unet())
+
+
+def load_judge() -> Judge:
+    """The classifier of clips."""
+    return _load("judge", Judge())
+
+
+def _load(name: str, model: Model) -> Model:
+    state = load_file(FOLDER / f"{name}.safetensors")
+    model.load_state_dict({key: value.float() for key, value in state.items()})
+    return model.eval().requires_grad_(False)
+
+
+def _texts(model: Any, labels: Tensor) -> Tensor:
+    """Of captions, some of which are left away."""
+    shown = torch.rand(len(labels)) >= UNCONDITIONAL
+    return model.text(
+        [text if seen else "" for text, seen in zip(shapes.captions(labels), shown, strict=True)]
+    )
+
+
+def flow(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    """Flow matching: noise minus clip, at sigmas that are shifted to where edits work."""
+    clips, labels = batch
+    sigma = schedules.shifted(torch.rand(len(clips)), 2.0)
+    noise, level = torch.randn_like(clips), sigma.view(-1, 1, 1, 1, 1)
+    noisy = level * noise + (1 - level) * clips
+    return model(noisy, schedules.TRAINED * sigma, _texts(model, labels)), noise - clips
+
+
+def noise(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    """DDPM: the noise at a random step."""
+    clips, labels = batch
+    times = torch.randint(schedules.TRAINED, (len(clips),))
+    kept = schedules.alpha_bars()[times].float().view(-1, 1, 1, 1, 1)
+    added = torch.randn_like(clips)
+    return model(kept.sqrt() * clips + (1 - kept).sqrt() * added, times, _texts(model, labels)), added
+
+
+def judged(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    """Attributes of clips under a little noise, as edited clips are not clean."""
+    clips, labels = batch
+    return model(clips + 0.1 * torch.randn_like(clips)).transpose(1, 2), labels
+
+
+BUILDS: dict[str, tuple[Callable[[], nn.Module], Forward, Callable[..., Tensor]]] = {
+    "dit": (models.dit, flow, F.mse_loss),
+    "unet": (models.unet, noise, F.mse_loss),
+    "judge": (Judge, judged, F.cross_entropy),
+}
+
+
+def build(name: str, work: Path) -> None:
+    """Trains one model and writes its file, in float16 but for the judge."""
+    torch.manual_seed(0)
+    make, forward, loss = BUILDS[name]
+    model, recipe = make(), RECIPES[name]
+    judging = name == "judge"
+    data = shapes.Shapes(JUDGED if judging else CLIPS, shapes.SCENES if judging else shapes.TRAINED)
+    loader = DataLoader(data, recipe.batch, shuffle=True, drop_last=True)
+    work.mkdir(parents=True, exist_ok=True)
+    Trainer(
+        model,
+        loader,
+        loss,
+        recipe,
+        forward=forward,
+        checkpoint=work / f"{name}.pt",
+        every=100,
+        report=lambda epoch, mean, seconds: print(
+            f"{name}: epoch {epoch}, loss {mean:.4f}, {seconds:.0f} s", flush=True
+        ),
+    ).run()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    kept = torch.float32 if judging else torch.float16
+    save_file(
+        {key: value.to(kept).contiguous() for key, value in model.state_dict().items()},
+        FOLDER / f"{name}.safetensors",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("runs/video"), help="checkpoints")
+    parser.add_argument("models", nargs="*", default=list(BUILDS), help="dit, unet, judge")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in options.models:
+        build(name, options.work)
+
+
+if __name__ == "__main__":
+    main()

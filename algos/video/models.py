@@ -61,7 +61,8 @@ class VideoModel(nn.Module):
     """A backbone of diffusers and the encoder of its prompts.
 
     Attributes:
-        predicts: "flow", noise minus clip at a sigma of 0 to 1; or "noise" at a step of a schedule.
+        predicts: "flow", noise minus clip at a sigma of 0 to 1; "noise" at a step of a schedule; or "v", which is
+            A x noise - S x clip at one (CogVideoX).
         steps: time steps as the backbone counts them.
         frames: of a clip.
         fold: pixels a side that the backbone sees as channels of one; 1 for latents of an autoencoder.
@@ -76,15 +77,28 @@ class VideoModel(nn.Module):
 
     def forward(self, clips: Tensor, times: Tensor, text: Tensor) -> Tensor:
         """What `predicts` says, of clips [n, ...] at time steps [n] under text [n, tokens, channels]."""
+        if type(self.backbone).__name__ == "CogVideoXTransformer3DModel":
+            turned = cogvideox_rotary(self.backbone, clips.shape)
+            found = self.backbone(clips.transpose(1, 2), text, times, image_rotary_emb=turned)
+            return found.sample.transpose(1, 2)
         if self.fold == 1:
             return self.backbone(clips, times, text).sample
         frames = F.pixel_unshuffle(clips.transpose(1, 2), self.fold)
         found = self.backbone(frames.transpose(1, 2), times, text).sample
         return F.pixel_shuffle(found.transpose(1, 2), self.fold).transpose(1, 2)
 
-    @property
-    def parameters_count(self) -> int:
-        return sum(each.numel() for each in self.parameters())
+
+def cogvideox_rotary(backbone: Any, shape: torch.Size) -> tuple[Tensor, Tensor] | None:
+    """Cosine and sine of CogVideoX's rotary embedding of clips of this shape, or None where it has none."""
+    from diffusers.models.embeddings import get_3d_rotary_pos_embed
+
+    sizes = backbone.config
+    if not sizes.use_rotary_positional_embeddings:
+        return None
+    frames, high, wide = shape[2], shape[3] // sizes.patch_size, shape[4] // sizes.patch_size
+    return get_3d_rotary_pos_embed(
+        sizes.attention_head_dim, ((0, 0), (high, wide)), (high, wide), frames, device=backbone.device
+    )
 
 
 def dit(**changed: Any) -> VideoModel:

@@ -40,7 +40,7 @@ _GENERATOR = Recipe(
 )
 RECIPES = {
     "dit": replace(_GENERATOR, epochs=6, rate=1.5e-3),
-    "unet": replace(_GENERATOR, epochs=5, rate=2e-3),
+    "unet": replace(_GENERATOR, epochs=3, rate=3e-3),
     "judge": Recipe(
         epochs=12, rate=4e-3, optimizer="adamw", batch=32, schedule="cosine", precision="float32"
     ),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sim.shapes import PassShape
 from sim.workloads.builder import NONE, Builder, Tensor
 from sim.workloads.transformer import Attention, gated_feed_forward
 from sim.workloads.workload import Workload
 
-EDIT_EVALUATIONS = 50 + 50 * 2
+STEPS = 50
+EDIT_EVALUATIONS = STEPS + STEPS * 2
 """Of an edit by FreeMask (arXiv 2409.20500): inversion, then steps with and without the prompt."""
 
 _WIDTHS = (320, 640, 1280, 1280)
@@ -19,7 +21,7 @@ def stable_diffusion() -> Workload:
 
     Latents 4x64x64, 77 text tokens of 768, 8 heads at every width.
     """
-    return _unet("sd-v1-4", 1, text=768)
+    return _unet(Builder("sd-v1-4"), 1, text=768)
 
 
 def zeroscope(name: str = "zeroscope", frames: int = 8, passes: int = 1) -> Workload:
@@ -27,22 +29,84 @@ def zeroscope(name: str = "zeroscope", frames: int = 8, passes: int = 1) -> Work
 
     Latents 4x64x64 a frame, frames one below the other, 77 text tokens of 1024, 64 channels a head.
     """
-    return _unet(name, frames, text=1024, head_size=64, passes=passes)
+    return _unet(Builder(name), frames, text=1024, head_size=64, passes=passes)
 
 
-def _unet(name: str, frames: int, text: int, head_size: int = 0, passes: int = 1) -> Workload:
+def zeroscope_inverting(
+    name: str, frames: int = 8, passes: int = STEPS, density: float = 1.0, bits: int = 8
+) -> Workload:
+    """Zeroscope as FreeMask inverts a clip by it: the maps of attention go to DRAM.
+
+    Args:
+        density: share of the rows that are kept, where masks are known beforehand.
+        bits: of a kept probability.
+    """
+    net = Keeping(name, frames, density * bits / 8)
+    return _unet(net, frames, text=1024, head_size=64, passes=passes)
+
+
+def zeroscope_fusing(
+    name: str, frames: int = 8, passes: int = STEPS, density: float = 1.0, bits: int = 8, fused: bool = False
+) -> Workload:
+    """Zeroscope as FreeMask edits by it: clips with and without the prompt, stored maps come back and are blended.
+
+    Args:
+        density, bits: as they were stored.
+        fused: the blend rides on the softmax, which is then no pass over its map again.
+    """
+    net = Keeping(name, frames, density * bits / 8, clips=2, blended=not fused)
+    return _unet(net, frames, text=1024, head_size=64, passes=passes, clips=2)
+
+
+class Keeping(Builder):
+    """Writes down what storing attention costs: after a softmax, its map travels between L2 and DRAM.
+
+    A pass that brings a constant from DRAM stands for the way there too: reads and writes of DRAM take the same
+    bytes and energy, and writes, which do not delay reads, no more time.
+
+    Args:
+        share: bytes kept of each byte of a map.
+        clips: of the batch, of which the last alone is stored.
+        blended: whether a pass blends the map with the stored one.
+    """
+
+    MOST_QUERIES = 2 * 32**2
+    """Maps of more queries are not stored (FreeMask's code)."""
+
+    def __init__(self, name: str, frames: int, share: float, clips: int = 1, blended: bool = False) -> None:
+        super().__init__(name)
+        self.frames, self.share, self.clips, self.blended = frames, share, clips, blended
+
+    def softmax(self, name: str, x: Tensor) -> Tensor:
+        x = super().softmax(name, x)
+        together = self.frames if name.endswith(".cross.softmax") and ".space" in name else 1
+        if x.pixels // together > self.MOST_QUERIES:  # frames that share their text are one sequence here
+            return x
+        stored = round(self.share * x.elements / self.clips)
+        self.shapes.append(
+            PassShape(f"{name}.stored", "constant", stored, 1, stored, chained=False, stored=True)
+        )
+        if self.blended:
+            count = x.elements // self.clips
+            self.shapes.append(PassShape(f"{name}.blend", "add", count, 2, count, chained=False))
+        return Tensor(x.channels, x.size, len(self.shapes) - 1)
+
+
+def _unet(
+    net: Builder, frames: int, text: int, head_size: int = 0, passes: int = 1, clips: int = 1
+) -> Workload:
     """Two residual blocks a level on the way down, three on the way up, transformers on all but the last.
 
     Args:
         text: channels of a text token.
         head_size: of a video's network, whose every layer is followed by one over time; 0: 8 heads.
+        clips: of a batch, each with its own text; they lie one below the other.
     """
-    net = Builder(name)
     time = net.linear("time1", Tensor(_WIDTHS[0], (1, 1)), 4 * _WIDTHS[0])
     time = net.linear("time2", time, 4 * _WIDTHS[0])
-    layers = _Layers(net, frames, time, Tensor(text, (77, 1)), head_size)
+    layers = _Layers(net, frames, time, Tensor(text, (clips * 77, 1)), head_size, clips)
 
-    x = net.conv("in", Tensor(4, (frames * 64, 64)), _WIDTHS[0], 3)
+    x = net.conv("in", Tensor(4, (clips * frames * 64, 64)), _WIDTHS[0], 3)
     if head_size:
         x = layers.over_time("in.time", x, 8)
     kept = [x]
@@ -77,6 +141,7 @@ class _Layers:
     time: Tensor
     text: Tensor
     head_size: int
+    clips: int
 
     def activated(self, name: str, x: Tensor) -> Tensor:
         """Group normalization and SiLU."""
@@ -106,7 +171,7 @@ class _Layers:
         x = self._transformer(
             f"{name}.space",
             x,
-            Attention(heads, x.channels // heads, affine=NONE, sequences=self.frames),
+            Attention(heads, x.channels // heads, affine=NONE, sequences=self.clips * self.frames),
             self.text,
         )
         return self.over_time(f"{name}.time", x, heads) if self.head_size else x
@@ -119,7 +184,7 @@ class _Layers:
 
     def _transformer(self, name: str, x: Tensor, attention: Attention, text: Tensor | None = None) -> Tensor:
         """One block as wide as its heads; the second attention reads the text, which all frames share."""
-        net, second = self.net, replace(attention, sequences=1) if text else attention
+        net, second = self.net, replace(attention, sequences=self.clips) if text else attention
         width = attention.heads * attention.size
         y = net.linear(f"{name}.in", net.norm(f"{name}.norm", x).tokens, width)
         z = attention(net, f"{name}.self", net.norm(f"{name}.norm1", y))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +21,17 @@ from torch.utils.data import DataLoader
 from algos.data import shapes
 from algos.recipe import Recipe
 from algos.trainer import Forward, Trainer
-from algos.video import models, schedules
+from algos.video import masks, models, process, schedules
+from algos.video.masks import CodeTable
 from algos.video.models import Judge, VideoModel
+from algos.video.store import Store, inverted
+from sim.errors import InputError, nearest
+from sim.steps import steps
 
 FOLDER = Path(__file__).with_name("video_shapes")
 CLIPS, JUDGED = 2_000, 6_000
+CALIBRATED, CALIBRATION_STEPS = 24, 10
+"""Clips, and the steps of FreeMask's calibration."""
 UNCONDITIONAL = 0.12
 """Share of the clips that are shown without their caption, so that guidance has a model of no words."""
 _GENERATOR = Recipe(
@@ -38,6 +45,9 @@ _GENERATOR = Recipe(
     clip=1.0,
     precision="float32",
 )
+MODELS = {"dit": models.dit, "unet": models.unet}
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {}
+"""Chosen on training scenes: guidance of 5 and 15 saturates pixels of models this small."""
 RECIPES = {
     "dit": replace(_GENERATOR, epochs=6, rate=1.5e-3),
     "unet": replace(_GENERATOR, epochs=3, rate=3e-3),
@@ -49,14 +59,27 @@ RECIPES = {
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def load_dit() -> VideoModel:
-    """The Wan transformer, which predicts flow."""
-    return _load("dit", models.dit())
+@cache
+def model(name: str) -> VideoModel:
+    """A shipped model, "dit" (a Wan transformer that predicts flow) or "unet" (3D, predicts noise).
+
+    Raises:
+        InputError: no such model.
+    """
+    if name not in MODELS:
+        raise InputError("--model", name, "unknown", nearest(name, MODELS))
+    return _load(name, MODELS[name]())
 
 
-def load_unet() -> VideoModel:
-    """The 3D U-Net, which predicts noise."""
-    return _load("unet", models.unet())
+def codes(name: str) -> CodeTable | None:
+    """The code table of a model, if it has one."""
+    path = FOLDER / f"{name}_codes.json"
+    return CodeTable.load(path) if path.exists() else None
+
+
+def settings(method: str, name: str) -> dict[str, Any]:
+    """What a method is told beside its defaults, which are those of real models."""
+    return SETTINGS.get((method, name), {})
 
 
 def load_judge() -> Judge:
@@ -103,8 +126,8 @@ def judged(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
 
 
 BUILDS: dict[str, tuple[Callable[[], nn.Module], Forward, Callable[..., Tensor]]] = {
-    "dit": (models.dit, flow, F.mse_loss),
-    "unet": (models.unet, noise, F.mse_loss),
+    "dit": (MODELS["dit"], flow, F.mse_loss),
+    "unet": (MODELS["unet"], noise, F.mse_loss),
     "judge": (Judge, judged, F.cross_entropy),
 }
 
@@ -138,14 +161,34 @@ def build(name: str, work: Path) -> None:
     )
 
 
+def calibrate() -> None:
+    """Writes the U-Net's code table: mask matching costs of training clips in inversions of ten steps."""
+    unet, data = model("unet"), shapes.Shapes(CALIBRATED, first=30_000)
+    path, costs, layers = process.levels(unet, CALIBRATION_STEPS), [], ()
+    for place, scene in enumerate(steps(data.scenes, "calibration", len(data))):
+        store = Store(kinds=("cross",))
+        inverted(unet, data.pixels[place : place + 1], unet.text([scene.caption]), path, store)
+        named = unet.text.split(scene.caption).index(scene.form)
+        found = [step.maps for step in store.steps]
+        costs.append(masks.matching_costs(found, [named], data.masks[place], masks.THRESHOLD))
+        layers = tuple(found[0])
+    mean = torch.stack(costs).mean(0)
+    table = CodeTable(layers, tuple(map(tuple, mean.tolist())), len(data), masks.THRESHOLD)
+    table.save(FOLDER / "unet_codes.json")
+    print(f"{table.layer} at step {table.step(CALIBRATION_STEPS)} of {CALIBRATION_STEPS}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("runs/video"), help="checkpoints")
-    parser.add_argument("models", nargs="*", default=list(BUILDS), help="dit, unet, judge")
+    parser.add_argument("parts", nargs="*", default=[*BUILDS, "codes"], help="dit, unet, judge, codes")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in options.models:
-        build(name, options.work)
+    for name in options.parts:
+        if name == "codes":
+            calibrate()
+        else:
+            build(name, options.work)
 
 
 if __name__ == "__main__":

@@ -70,24 +70,27 @@ def edit(
     Raises:
         InputError: equal prompts, a word that is not there, a clip or mask of another size, or a bad setting.
     """
-    from algos.video import clips
+    from algos.video import clips, pipelines
     from algos.video.counting import counted
     from algos.video.editors import editor
     from algos.video.edits import Edit
     from algos.zoo import video as zoo
 
     how = editor(method)
-    chosen = zoo.model(model or how.model)
-    config = configured(replace(how.config(), **zoo.settings(method, model or how.model)), settings)
+    name = model or how.model
+    chosen = pipelines.load(Path(name)) if Path(name).is_dir() else zoo.model(name)
+    config = configured(replace(how.config(), **zoo.settings(method, name)), settings)
     begun = clips.clip(clip, source) if isinstance(clip, str) else clip
     inside = clips.mask(Path(mask)) if isinstance(mask, str | Path) else mask
     task = Edit(source, target, tuple(words), inside)
     task.check(chosen, begun)
-    begun = begun[:, :, : chosen.frames]
-    task = replace(task, mask=None if inside is None else inside[: chosen.frames])
+    frames = chosen.frames if chosen.vae is None else None
+    begun, task = begun[:, :, :frames], replace(task, mask=None if inside is None else inside[:frames])
     start = time.perf_counter()
     with counted(chosen) as calls:
-        found = how.run(chosen, begun, task, config, zoo.codes(model or how.model))
+        latents = chosen.encoded(begun)
+        found = how.run(chosen, latents, task.on(latents.shape), config, zoo.codes(name))
+    found = chosen.decoded(found)
     seconds = time.perf_counter() - start
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     return Edited(method, begun, found, values, tuple(calls), seconds)

@@ -139,7 +139,7 @@ class Clip:
 def clip(scene: Scene, variation: int = 0, frames: int = FRAMES) -> Clip:
     """The clip of a scene; the same variation of another scene has the same path, size and waves.
 
-    A shape moves one pixel a frame and stays within the picture for `FRAMES` frames.
+    A shape moves one pixel a frame and stays within the picture for `FRAMES` frames, but for less than a pixel.
     """
     draw = np.random.default_rng((2506, variation))
     radius = draw.uniform(3.0, 3.8)

@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from algos.video.models import VideoModel
 from sim.errors import InputError, nearest
@@ -83,3 +84,10 @@ class Edit:
 
     def with_mask(self, mask: Tensor | None) -> Edit:
         return replace(self, mask=mask)
+
+    def on(self, shape: torch.Size) -> Edit:
+        """With its mask on a grid of latents [n, channels, frames, height, width]: inside where any pixel is."""
+        if self.mask is None or self.mask.shape == shape[2:]:
+            return self
+        shrunk = F.adaptive_max_pool3d(self.mask[None, None].float(), list(shape[2:]))
+        return self.with_mask(shrunk[0, 0] > 0)

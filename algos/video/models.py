@@ -64,19 +64,31 @@ class VideoModel(nn.Module):
         predicts: "flow", noise minus clip at a sigma of 0 to 1; "noise" at a step of a schedule; or "v", which is
             A x noise - S x clip at one (CogVideoX).
         steps: time steps as the backbone counts them.
-        frames: of a clip.
+        frames: that a clip must have at least.
         fold: pixels a side that the backbone sees as channels of one; 1 for latents of an autoencoder.
+        vae: the autoencoder, with `encode` and `decode`; None where clips are pixels.
     """
 
     def __init__(
-        self, backbone: nn.Module, text: nn.Module, predicts: str, frames: int, fold: int = 1
+        self, backbone: nn.Module, text: nn.Module, predicts: str, frames: int, fold: int = 1, vae: Any = None
     ) -> None:
         super().__init__()
         self.backbone, self.text, self.predicts, self.frames = backbone, text, predicts, frames
-        self.fold = fold
+        self.fold, self.vae = fold, vae
+
+    def encoded(self, pixels: Tensor) -> Tensor:
+        """What is edited, of pixels [n, 3, frames, height, width]."""
+        return pixels if self.vae is None else self.vae.encode(pixels)
+
+    def decoded(self, clips: Tensor) -> Tensor:
+        """Pixels of what was edited."""
+        return clips if self.vae is None else self.vae.decode(clips)
 
     def forward(self, clips: Tensor, times: Tensor, text: Tensor) -> Tensor:
         """What `predicts` says, of clips [n, ...] at time steps [n] under text [n, tokens, channels]."""
+        *_, last = self.backbone.parameters()
+        kind = last.dtype  # of the output layer: diffusers keeps some of the first ones in float32
+        clips, text = clips.to(kind), text.to(kind)
         if type(self.backbone).__name__ == "CogVideoXTransformer3DModel":
             turned = cogvideox_rotary(self.backbone, clips.shape)
             found = self.backbone(clips.transpose(1, 2), text, times, image_rotary_emb=turned)

@@ -73,13 +73,13 @@ def text(found: dict[str, Any]) -> str:
 
 def _beginning(found: dict[str, Any]) -> str:
     return (
-        f"{COUNT} edits of *synthetic* clips (`algos/data/shapes.py`): 8 frames of 16x16 pixels, one moving shape; the "
-        "target scene's pairing of colour and form is in no training clip. The result that an edit should have is known, "
-        "since the same variation of the target scene can be made. Models are the shipped ones, trained for minutes "
-        "([README](../algos/zoo/video_shapes/README.md)); guidance is theirs, the rest as the papers have it. "
-        "*Reached*: the classifier sees the new word. *Kept*: share of the other three attributes that it sees unchanged. "
-        "*PSNR outside*: against the source, where nothing should change; *inside*: against the known result. "
-        f"*Unsteady*: root mean square of frame-to-frame change that the known result has not. Torch "
+        f"{COUNT} edits of *synthetic* clips (`algos/data/shapes.py`): 8 frames of 16x16 pixels, one moving shape; "
+        "the target's pair of colour and form is in no training clip. What an edit should give is known: the same "
+        "variation of the target scene. Models are the shipped ones, trained for minutes "
+        "([README](../algos/zoo/video_shapes/README.md)); guidance is theirs, the rest as the papers have it.\n\n"
+        "*Reached*: the classifier sees the new word. *Kept*: share of the other three attributes that it sees "
+        "unchanged. *PSNR outside*: against the source, where nothing should change; *inside*: against the known "
+        "result. *Unsteady*: root mean square of frame-to-frame change that the known result has not. Torch "
         f"{found['versions']['torch']}, one thread, {found['machine']}; seconds on a machine that others used too."
     )
 
@@ -128,12 +128,12 @@ def _masks(found: dict[str, Any]) -> str:
     chosen, fixed = (mean(row[way] for row in found["masks"]) for way in ("chosen", "fixed"))
     better = sum(row["chosen"] > row["fixed"] for row in found["masks"])
     return (
-        f"Mask matching cost 1 - MIoU of the U-Net's layers, mean of {len(by_step)} inversion steps and {table['clips']} "
-        f"training clips:\n\n{layers}\n\nBy step, from little noise to much (TMMC): "
+        f"Mask matching cost 1 - MIoU of the U-Net's layers, mean of {len(by_step)} inversion steps and "
+        f"{table['clips']} training clips:\n\n{layers}\n\nBy step, from little noise to much (TMMC): "
         + ", ".join(f"{cost:.3f}" for cost in by_step)
-        + f".\n\nOn {len(found['masks'])} held-out clips, 50 steps: MIoU **{chosen:.3f}** of chosen masks (layer of least "
-        f"LMMC at the step of least TMMC), **{fixed:.3f}** of fixed ones (all layers of the middle resolution, step 10); "
-        f"chosen is better on {better}."
+        + f".\n\nOn {len(found['masks'])} held-out clips, 50 steps: MIoU **{chosen:.3f}** of chosen masks (layer of "
+        f"least LMMC at the step of least TMMC), **{fixed:.3f}** of fixed ones (all layers of the middle resolution, "
+        f"step 10); chosen is better on {better}."
     )
 
 
@@ -157,18 +157,18 @@ def _memory(found: dict[str, Any]) -> str:
     return markdown.table(
         ("method", "evaluations", "calls", "attention stored", "peak above the model", "seconds"), rows
     ) + (
-        f"\n\nOn the shipped transformer, both in this code, DFVEdit takes {saved:.0%} less memory above the model than "
-        f"injection and {seconds['attention injection'] / seconds['DFVEdit']:.2f} times its speed: it has more "
-        "evaluations (196 to 150) and neither stores nor reads maps. The paper says 85 % and 20x, against VideoDirector. "
-        "The 20x is not reproduced, and cannot come from evaluations alone."
+        f"\n\nOn the shipped transformer, both in this code, DFVEdit takes {saved:.0%} less memory above the model "
+        f"than injection, at {seconds['attention injection'] / seconds['DFVEdit']:.2f} times its speed: it has more "
+        "evaluations (196 to 150) and neither stores nor reads maps. The paper says 85 % and 20x, against "
+        "VideoDirector; 20x cannot come from evaluations."
     )
 
 
 def _stored(store: dict[str, float]) -> str:
     return (
         f"FreeMask on Zeroscope at 512x512 stores, in float16 over 50 steps, {store['8']:.0f} GB for 8 frames and "
-        f"{store['20']:.0f} GB for 20 (paper file, derived: 54 and 145, without the two maps over time where frames come "
-        "in); DFVEdit stores none, and keeps one value a video token."
+        f"{store['20']:.0f} GB for 20 (derived in the paper file: 54 and 145, without the two maps over time where "
+        "frames come in); DFVEdit stores none, and keeps one value a video token."
     )
 
 
@@ -189,9 +189,10 @@ def _machines(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows
     ]
     return markdown.table(("edit", "machine", "passes", "PMAC", "cycles", "s", "J", "DRAM, GB"), lines) + (
-        f"\n\nClosed form, INT8 maps, {', '.join(f'`{name}`' for name in names)}. *batched*: the four branches of DFVEdit "
-        "as one batch, whose weights come once. *inverting* and *fusing* are FreeMask's way there (50 passes, maps to "
-        "DRAM) and back (50 of two clips, maps from DRAM, blended in a pass of their own); their sum is an edit with "
-        "attention stored, `zeroscope-edit` the same without storing. *fused*: the blend rides on the softmax. A way "
-        "*to* DRAM is costed as one from it. Attention maps that exceed L2 go to DRAM and come back in every model."
+        f"\n\nClosed form, INT8 maps, {', '.join(f'`{name}`' for name in names)}. *batched*: the four branches of "
+        "DFVEdit as one batch, whose weights come once. *inverting* and *fusing* are FreeMask's way there (50 passes, "
+        "maps to DRAM) and back (50 of two clips, maps from DRAM, blended in a pass of their own); their sum is an "
+        "edit with attention stored, `zeroscope-edit` the same without storing. *fused*: the blend rides on the "
+        "softmax. A way *to* DRAM is costed as one from it. Attention maps that exceed L2 go to DRAM and come back "
+        "in every model."
     )

@@ -50,7 +50,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {}
 """Chosen on training scenes: guidance of 5 and 15 saturates pixels of models this small."""
 RECIPES = {
     "dit": replace(_GENERATOR, epochs=6, rate=1.5e-3),
-    "unet": replace(_GENERATOR, epochs=3, rate=3e-3),
+    "unet": replace(_GENERATOR, epochs=2, rate=3e-3),
     "judge": Recipe(
         epochs=12, rate=4e-3, optimizer="adamw", batch=32, schedule="cosine", precision="float32"
     ),

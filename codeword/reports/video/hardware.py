@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from algos.data.shapes import SIZE
 from algos.frontend.shapes import import_module
+from algos.video import models
 from algos.video.models import VideoModel
-from algos.zoo import video as zoo
 from sim import accelerator
 from sim.accelerator import Accelerator
 from sim.errors import InputError
@@ -77,9 +78,9 @@ def variants() -> list[Workload]:
 def shipped() -> list[Workload]:
     """Edits with the shipped models, one clip a pass, as the front end records them."""
     return [
-        Workload("shipped dit, DFVEdit", recorded(zoo.model("dit")), 0, 4 * (STEPS - 1)),
-        Workload("shipped dit, injection", recorded(zoo.model("dit")), 0, 3 * STEPS),
-        Workload("shipped unet, FreeMask", recorded(zoo.model("unet")), 0, 3 * STEPS),
+        Workload("shipped dit, DFVEdit", recorded(models.dit()), 0, 4 * (STEPS - 1)),
+        Workload("shipped dit, injection", recorded(models.dit()), 0, 3 * STEPS),
+        Workload("shipped unet, FreeMask", recorded(models.unet()), 0, 3 * STEPS),
     ]
 
 
@@ -94,9 +95,9 @@ class _Backbone(nn.Module):
 
 def recorded(model: VideoModel) -> tuple[Any, ...]:
     """Layer shapes of one pass of one clip."""
-    sizes = model.backbone.config
-    side = 16 // model.fold
-    clip = torch.randn(1, sizes.in_channels, model.frames, side, side)
+    side = SIZE // model.fold
+    clip = torch.randn(1, model.backbone.config.in_channels, model.frames, side, side)
+    model = model.eval().requires_grad_(False)
     return tuple(import_module(_Backbone(model), (clip, torch.tensor([500.0]), model.text([""]))))
 
 

@@ -12,7 +12,7 @@ from algos.data import shapes
 from algos.data.shapes import Clip, Scene
 from algos.video.models import Judge
 
-COUNT = 12
+COUNT = 6
 FIRST = 50_000
 """Variations that no training and no calibration has seen."""
 EDITED = ("colour", "form", "background")

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import safetensors.torch
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -26,11 +27,12 @@ from algos.video.masks import CodeTable
 from algos.video.models import Judge, VideoModel
 from algos.video.store import Store, inverted
 from sim.errors import InputError, nearest
+from sim.files import write_whole
 from sim.steps import steps
 
 FOLDER = Path(__file__).with_name("video_shapes")
 CLIPS = {"dit": 2_000, "unet": 1_600, "judge": 6_000}
-CALIBRATED, CALIBRATION_STEPS = 24, 10
+CALIBRATED, CALIBRATION_STEPS = 12, 10
 """Clips, and the steps of FreeMask's calibration."""
 UNCONDITIONAL = 0.12
 """Share of the clips that are shown without their caption, so that guidance has a model of no words."""
@@ -47,7 +49,7 @@ _GENERATOR = Recipe(
 )
 MODELS = {"dit": models.dit, "unet": models.unet}
 _SMALL: dict[str, dict[str, Any]] = {
-    "dfvedit": {"source_scale": 3.0, "target_scale": 4.0, "threshold": 0.5},
+    "dfvedit": {"source_scale": 3.0, "target_scale": 3.0, "threshold": 0.5, "reinforce": "none"},
     "freemask": {"scale": 3.0},
     "sdedit": {"scale": 3.0, "strength": 0.5},
 }
@@ -65,8 +67,6 @@ _GENERATOR = Recipe(
     precision="float32",
 )
 MODELS = {"dit": models.dit, "unet": models.unet}
-SETTINGS: dict[tuple[str, str], dict[str, Any]] = {}
-"""Chosen on training scenes: guidance of 5 and 15 saturates pixels of models this small."""
 RECIPES = {
     "dit": replace(_GENERATOR, epochs=6, rate=1.5e-3),
     "unet": replace(_GENERATOR, epochs=2, rate=3e-3),
@@ -174,25 +174,22 @@ def build(name: str, work: Path) -> None:
     ).run()
     FOLDER.mkdir(parents=True, exist_ok=True)
     kept = torch.float32 if judging else torch.float16
-    save_file(
-        {key: value.to(kept).contiguous() for key, value in model.state_dict().items()},
-        FOLDER / f"{name}.safetensors",
-    )
+    state = {key: value.to(kept).contiguous() for key, value in model.state_dict().items()}
+    write_whole(FOLDER / f"{name}.safetensors", safetensors.torch.save(state))
 
 
 def calibrate() -> None:
     """Writes the U-Net's code table: mask matching costs of training clips in inversions of ten steps."""
     unet, data = model("unet"), shapes.Shapes(CALIBRATED, first=30_000)
-    path, costs, layers = process.levels(unet, CALIBRATION_STEPS), [], ()
+    path, costs = process.levels(unet, CALIBRATION_STEPS), []
     for place, scene in enumerate(steps(data.scenes, "calibration", len(data))):
         store = Store(kinds=("cross",))
         inverted(unet, data.pixels[place : place + 1], unet.text([scene.caption]), path, store)
         named = unet.text.split(scene.caption).index(scene.form)
         found = [step.maps for step in store.steps]
         costs.append(masks.matching_costs(found, [named], data.masks[place], masks.THRESHOLD))
-        layers = tuple(found[0])
     mean = torch.stack(costs).mean(0)
-    table = CodeTable(layers, tuple(map(tuple, mean.tolist())), len(data), masks.THRESHOLD)
+    table = CodeTable(tuple(found[0]), tuple(map(tuple, mean.tolist())), len(data), masks.THRESHOLD)
     table.save(FOLDER / "unet_codes.json")
     print(f"{table.layer} at step {table.step(CALIBRATION_STEPS)} of {CALIBRATION_STEPS}")
 

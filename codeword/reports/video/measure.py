@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from algos.video import clips, freemask, process
@@ -72,11 +73,11 @@ def _said(value: Any) -> str:
 
 
 def _kept(work: Path, way: Way, case: Case) -> dict[str, Any]:
-    """A row, and the clip beside it for the filmstrip."""
-    path = work / f"{way.name}-{case.number}.json".replace(" ", "_").replace(",", "")
+    """A row; the edited clip is kept, so that its figures follow from it anew."""
+    path = _place(work, way.name, case)
     if not path.exists():
         found = made(way, case)
-        clips.save(path.with_suffix(".npy"), found.source, found.clip)
+        np.save(path.with_suffix(".npy"), found.clip.numpy())
         row = {
             "way": way.name,
             "case": case.number,
@@ -86,9 +87,16 @@ def _kept(work: Path, way: Way, case: Case) -> dict[str, Any]:
             "seconds": found.seconds,
             "settings": found.settings,
         }
-        write_json(path, row | measured(case, found.clip, zoo.load_judge()))
-    row = json.loads(path.read_text())
-    return dict(row)
+        write_json(path, row)
+    return json.loads(path.read_text()) | measured(case, _edited(work, way.name, case), zoo.load_judge())
+
+
+def _place(work: Path, name: str, case: Case) -> Path:
+    return work / f"{name}-{case.number}.json".replace(" ", "_").replace(",", "")
+
+
+def _edited(work: Path, name: str, case: Case) -> torch.Tensor:
+    return torch.from_numpy(np.load(_place(work, name, case).with_suffix(".npy")))
 
 
 def _remembered(path: Path, make: Any) -> Any:
@@ -165,10 +173,7 @@ def pictures(task: Task) -> None:
     strips = []
     for case in cases()[:3]:
         source, truth = case.clips()
-        edited = [
-            clips.clip(str(task.work / f"{name}-{case.number}.npy".replace(" ", "_").replace(",", "")), "")
-            for name in SHOWN
-        ]
+        edited = [_edited(task.work, name, case) for name in SHOWN]
         strips.append([source.pixels[None], truth.pixels[None], *edited])
     rows = [clip for strip in strips for clip in strip]
     clips.filmstrip(rows, grown=3).save(task.out.with_suffix(".png"))

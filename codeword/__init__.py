@@ -19,6 +19,7 @@ __all__ = [
     "compress",
     "diff",
     "doctor",
+    "edit",
     "estimate",
     "explain",
     "load",

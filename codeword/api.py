@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from codeword import inputs, outputs
 from codeword.about import networks, presets
 from codeword.comparing import diff, is_result
+from codeword.editing import edit
 from codeword.glossary import explain
 from codeword.health import examine as doctor
 from codeword.integers import compress, fine_tuning, quality, quantize, storage
@@ -37,6 +38,7 @@ __all__ = [
     "compress",
     "diff",
     "doctor",
+    "edit",
     "estimate",
     "explain",
     "fine_tuning",

@@ -18,6 +18,7 @@ import typer
 import codeword
 from codeword import about_verbs, answers, api, compare_verbs, inputs, method_options, outputs, progress
 from codeword.compile_verb import compile_
+from codeword.edit_verb import edit
 from codeword.model_verbs import compress, quantize
 from codeword.options import (
     MOST,
@@ -93,6 +94,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     app.command("compress", epilog=_methods(arguments) if called else None)(printed(verb))
     for verb in (
         quantize,
+        edit,
         estimate,
         simulate,
         verilog,

@@ -230,6 +230,12 @@ REPORTS = {
             ),
         ),
         Report(
+            "video",
+            "DFVEdit and FreeMask beside attention injection and SDEdit on made clips, and their edits on machines",
+            _OUT / "video.json",
+            (Stage("measure", "half an hour; goes on where it was"), _SECONDS),
+        ),
+        Report(
             "zoo",
             "modules of torchvision, timm, transformers and diffusers in INT8 and VQ, on the engine and the RTL",
             _OUT / "zoo.json",

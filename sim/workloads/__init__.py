@@ -12,6 +12,12 @@ from sim.workloads.workload import Workload
 
 __all__ = ["OTHER_NAMES", "WORKLOADS", "Workload", "spelled", "workload"]
 
+
+def _batched(network: Callable[[str, int, int], Workload], name: str) -> Workload:
+    """An edit by DFVEdit whose branches run as one batch."""
+    return network(name, video.EDIT_EVALUATIONS // video.BRANCHES, video.BRANCHES)
+
+
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "alexnet": cnn.alexnet,
     "vgg16": cnn.vgg16,
@@ -38,11 +44,17 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "sd-xl": unet.stable_diffusion_xl,
     "zeroscope": unet.zeroscope,
     "zeroscope-edit": lambda: unet.zeroscope("zeroscope-edit", passes=unet.EDIT_EVALUATIONS),
+    "zeroscope-inverting-edit": lambda: unet.zeroscope_inverting("zeroscope-inverting-edit"),
+    "zeroscope-fusing-edit": lambda: unet.zeroscope_fusing("zeroscope-fusing-edit"),
     "wan2.1-1.3b": lambda: video.wan_1b("wan2.1-1.3b"),
     "wan2.1-1.3b-edit": lambda: video.wan_1b("wan2.1-1.3b-edit", video.EDIT_EVALUATIONS),
     "wan2.1-14b": lambda: video.wan_14b("wan2.1-14b"),
     "wan2.1-14b-edit": lambda: video.wan_14b("wan2.1-14b-edit", video.EDIT_EVALUATIONS),
+    "wan2.1-1.3b-batched-edit": lambda: _batched(video.wan_1b, "wan2.1-1.3b-batched-edit"),
+    "wan2.1-14b-batched-edit": lambda: _batched(video.wan_14b, "wan2.1-14b-batched-edit"),
     "cogvideox-5b": video.cogvideox,
+    "cogvideox-5b-edit": lambda: video.cogvideox("cogvideox-5b-edit", video.EDIT_EVALUATIONS),
+    "cogvideox-5b-batched-edit": lambda: _batched(video.cogvideox, "cogvideox-5b-batched-edit"),
 }
 
 OTHER_NAMES = {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sim.shapes import PassShape
 from sim.workloads.builder import NONE, Builder, Tensor
 from sim.workloads.transformer import Attention, gated_feed_forward
 from sim.workloads.workload import Workload
 
-EDIT_EVALUATIONS = 50 + 50 * 2
+STEPS = 50
+EDIT_EVALUATIONS = STEPS + STEPS * 2
 """Of an edit by FreeMask (arXiv 2409.20500): inversion, then steps with and without the prompt."""
 
 _WIDTHS = (320, 640, 1280, 1280)
@@ -19,7 +21,7 @@ def stable_diffusion() -> Workload:
 
     Latents 4x64x64, 77 text tokens of 768, 8 heads at every width.
     """
-    return _unet("sd-v1-4", 1, text=768)
+    return _unet(Builder("sd-v1-4"), 1, text=768)
 
 
 def stable_diffusion_2() -> Workload:
@@ -27,7 +29,7 @@ def stable_diffusion_2() -> Workload:
 
     Latents 4x96x96, 77 text tokens of 1024, 64 channels a head.
     """
-    return _unet("sd-v2-1", 1, text=1024, head_size=64, latent=96)
+    return _unet(Builder("sd-v2-1"), 1, text=1024, head_size=64, latent=96)
 
 
 def stable_diffusion_xl() -> Workload:
@@ -37,7 +39,14 @@ def stable_diffusion_xl() -> Workload:
     sizes, 2816 values, join the embedding of the time step.
     """
     return _unet(
-        "sd-xl", 1, text=2048, head_size=64, latent=128, widths=_WIDTHS[:3], depths=(0, 2, 10), added=2816
+        Builder("sd-xl"),
+        1,
+        text=2048,
+        head_size=64,
+        latent=128,
+        widths=_WIDTHS[:3],
+        depths=(0, 2, 10),
+        added=2816,
     )
 
 
@@ -46,15 +55,76 @@ def zeroscope(name: str = "zeroscope", frames: int = 8, passes: int = 1) -> Work
 
     Latents 4x64x64 a frame, frames one below the other, 77 text tokens of 1024, 64 channels a head.
     """
-    return _unet(name, frames, text=1024, head_size=64, passes=passes)
+    return _unet(Builder(name), frames, text=1024, head_size=64, passes=passes)
+
+
+def zeroscope_inverting(
+    name: str, frames: int = 8, passes: int = STEPS, density: float = 1.0, bits: int = 8
+) -> Workload:
+    """Zeroscope as FreeMask inverts a clip by it: the maps of attention go to DRAM.
+
+    Args:
+        density: share of the rows that are kept, where masks are known beforehand.
+        bits: of a kept probability.
+    """
+    net = Keeping(name, frames, density * bits / 8)
+    return _unet(net, frames, text=1024, head_size=64, passes=passes)
+
+
+def zeroscope_fusing(
+    name: str, frames: int = 8, passes: int = STEPS, density: float = 1.0, bits: int = 8, fused: bool = False
+) -> Workload:
+    """Zeroscope as FreeMask edits by it: clips with and without the prompt, stored maps come back and are blended.
+
+    Args:
+        density, bits: as they were stored.
+        fused: the blend rides on the softmax, which is then no pass over its map again.
+    """
+    net = Keeping(name, frames, density * bits / 8, clips=2, blended=not fused)
+    return _unet(net, frames, text=1024, head_size=64, passes=passes, clips=2)
+
+
+class Keeping(Builder):
+    """Writes down what storing attention costs: after a softmax, its map travels between L2 and DRAM.
+
+    A pass that brings a constant from DRAM stands for the way there too: reads and writes of DRAM take the same
+    bytes and energy, and writes, which do not delay reads, no more time.
+
+    Args:
+        share: bytes kept of each byte of a map.
+        clips: of the batch, of which the last alone is stored.
+        blended: whether a pass blends the map with the stored one.
+    """
+
+    MOST_QUERIES = 2 * 32**2
+    """Maps of more queries are not stored (FreeMask's code)."""
+
+    def __init__(self, name: str, frames: int, share: float, clips: int = 1, blended: bool = False) -> None:
+        super().__init__(name)
+        self.frames, self.share, self.clips, self.blended = frames, share, clips, blended
+
+    def softmax(self, name: str, x: Tensor) -> Tensor:
+        x = super().softmax(name, x)
+        together = self.frames if name.endswith(".cross.softmax") and ".space" in name else 1
+        if x.pixels // together > self.MOST_QUERIES:  # frames that share their text are one sequence here
+            return x
+        stored = round(self.share * x.elements / self.clips)
+        self.shapes.append(
+            PassShape(f"{name}.stored", "constant", stored, 1, stored, chained=False, stored=True)
+        )
+        if self.blended:
+            count = x.elements // self.clips
+            self.shapes.append(PassShape(f"{name}.blend", "add", count, 2, count, chained=False))
+        return Tensor(x.channels, x.size, len(self.shapes) - 1)
 
 
 def _unet(
-    name: str,
+    net: Builder,
     frames: int,
     text: int,
     head_size: int = 0,
     passes: int = 1,
+    clips: int = 1,
     latent: int = 64,
     widths: tuple[int, ...] = _WIDTHS,
     depths: tuple[int, ...] = (1, 1, 1, 0),
@@ -66,19 +136,19 @@ def _unet(
         frames: of a video, from two on, whose network has a layer over time behind every one.
         text: channels of a text token.
         head_size: 0: 8 heads.
+        clips: of a batch, each with its own text; they lie one below the other.
         latent: rows and columns of a frame.
         depths: blocks of a level's transformers; the middle has those of the last level, at least one.
         added: values beside the time step that join its embedding, 0 for none.
     """
-    net = Builder(name)
     time = net.linear("time1", Tensor(widths[0], (1, 1)), 4 * widths[0])
     time = net.linear("time2", time, 4 * widths[0])
     if added:
         other = net.linear("added1", Tensor(added, (1, 1)), 4 * widths[0])
         time = net.add("added", net.linear("added2", other, 4 * widths[0]), time)
-    layers = _Layers(net, frames, time, Tensor(text, (77, 1)), head_size)
+    layers = _Layers(net, frames, time, Tensor(text, (clips * 77, 1)), head_size, clips)
 
-    x = net.conv("in", Tensor(4, (frames * latent, latent)), widths[0], 3)
+    x = net.conv("in", Tensor(4, (clips * frames * latent, latent)), widths[0], 3)
     if frames > 1:
         x = layers.over_time("in.time", x, 8)
     kept, last = [x], len(widths) - 1
@@ -111,6 +181,7 @@ class _Layers:
     time: Tensor
     text: Tensor
     head_size: int
+    clips: int
 
     def activated(self, name: str, x: Tensor) -> Tensor:
         """Group normalization and SiLU."""
@@ -142,7 +213,7 @@ class _Layers:
         x = self._transformer(
             f"{name}.space",
             x,
-            Attention(heads, x.channels // heads, affine=NONE, sequences=self.frames),
+            Attention(heads, x.channels // heads, affine=NONE, sequences=self.clips * self.frames),
             self.text,
             depth,
         )
@@ -166,7 +237,7 @@ class _Layers:
         return self.net.add(f"{name}.add", y, x)
 
     def _block(self, name: str, y: Tensor, attention: Attention, text: Tensor | None) -> Tensor:
-        net, second = self.net, replace(attention, sequences=1) if text else attention
+        net, second = self.net, replace(attention, sequences=self.clips) if text else attention
         z = attention(net, f"{name}.self", net.norm(f"{name}.norm1", y))
         y = net.add(f"{name}.add1", z, y)
         z = second(net, f"{name}.cross", net.norm(f"{name}.norm2", y), text)

@@ -15,8 +15,9 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import CodebookWeight, Conv, DenseWeight
 from sim.shapes import ConvShape
+from sim.systolic.folding import ways
 from sim.systolic.results import Handover
-from sim.systolic.schedule import Schedule, fold, spills
+from sim.systolic.schedule import Schedule, spills
 from sim.systolic.streams import dense_format
 
 FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms", "ssvq", "rom")
@@ -96,7 +97,7 @@ def layer_cases(draw, families=FAMILIES, sizes=(4, 8, 16)) -> Case:
     )
     form = machine.format if coded else dense_format(shape, machine)
     layer = random_conv(rng, machine, form, shape)
-    seen = fold(shape, machine, form) if draw(st.booleans()) else shape
+    seen = draw(st.sampled_from(ways(shape, machine, form)))
     factor = st.just(1) if machine.dataflow == "ws" else st.integers(1, 4)
     codewords = layer.weight.codebook.shape[0] if coded else 0
     source = "dram" if spills(seen, machine) else draw(st.sampled_from(["l1", "l2", "dram"]))

@@ -14,16 +14,19 @@ from sim import accelerator
 from sim.errors import InputError
 from sim.network import pad
 from sim.shapes import ConvShape
+from sim.systolic import mapping
 from sim.systolic.bulk import counts as bulk
 from sim.systolic.bulk.accesses import ACCESSES
 from sim.systolic.bulk.problem import ENERGIES
 from sim.systolic.bulk.walk import LEFT, SPENT
+from sim.systolic.candidates import spaces
 from sim.systolic.closed_form.counts import layer_counts
 from sim.systolic.engine import memory, run_program
 from sim.systolic.folding import ways
 from sim.systolic.program import lower, token_ifmap
 from sim.systolic.schedule import Schedule, spills
 from sim.systolic.streams import dense_format
+from sim.technology import mapping_energy
 from sim.workloads import workload
 from tests.sim.systolic.bulk.rows import rows_of
 from tests.sim.systolic.cases import Case, handovers, random_conv, slow_convolution
@@ -158,3 +161,18 @@ def test_what_does_not_fold():
         replace(stem, channels=4, groups=2),
     ):
         assert ways(other, machine, "dense") == (other,)
+
+
+def test_a_fold_more_to_choose_from_is_never_worse():
+    """By no objective, however the search ends: what is better than the best before counts alone."""
+    stem = replace(workload("mobilenet-v2").shapes[0], name="")
+    machine = accelerator.load("ews-64")
+    _, energy = mapping_energy(machine)
+    plain = [space for space in spaces(stem, machine, "dense", 0, "dram") if space.base.shape.kernel[0] == 3]
+    before = mapping._Best(1, stem)
+    before.improve([mapping._Tree(space, stem, energy) for space in plain], energy)
+    for objective, limit in zip(mapping.OBJECTIVES, before.limits, strict=True):
+        how = mapping.search(stem, machine, "dense", objective=objective, source="dram").schedule
+        counts, _ = layer_counts(how, stem)
+        values = mapping.score(counts.total_cycles, counts.accesses, energy)
+        assert values[mapping.OBJECTIVES.index(objective)] <= limit

@@ -57,7 +57,7 @@ def test_mobilenet_waits_for_what_it_moves():
         weights = shape.weights // 8 if isinstance(shape, ConvShape) else 0
         return max(shape.ifmap_bytes // 8, shape.ofmap_bytes // 8, weights)
 
-    layers = {layer.name: layer.total_cycles for layer in estimate(shapes, machine).layers}
+    layers = {one.counts.name: one.counts.total_cycles for one in estimate(shapes, machine).layers}
     floors = {shape.name: moved(shape) for shape in shapes}
     deep = [shape.name for shape in shapes if isinstance(shape, ConvShape) and shape.groups > 1]
     assert all(layers[name] > floor for name, floor in floors.items() if name != "fc")  # it loads ahead

@@ -250,3 +250,16 @@ def test_products_and_passes_by_hand(
     assert sum(shape.macs for shape in shapes) == macs
     found = [(s.kind, s.operations) for s in shapes if isinstance(s, PassShape)]
     assert sorted(found) == sorted(passes)
+
+
+def test_windows_that_overlap_bring_their_map_once() -> None:
+    """Of max_pool2d(3, 2, padding 1) on 8x8: five lines lie in L1; of windows side by side none is read again."""
+
+    class Pooled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.max_pool2d(F.max_pool2d(x, 3, 2, 1), 2)
+
+    assert import_module(Pooled(), (torch.rand(1, 4, 8, 8),)) == [
+        PassShape("max_pool2d", "pool", 4 * 16 * 9, 1, 64, False, operand=256, under=5 * 4 * 8),
+        PassShape("max_pool2d_1", "pool", 4 * 4 * 4, 1, 16),
+    ]

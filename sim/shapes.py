@@ -65,6 +65,17 @@ class Axis(NamedTuple):
         return range(low, max(low, min(begin + (count - 1) * self.stride + self.reach, self.size)))
 
 
+class Unfolded(NamedTuple):
+    """The map of which folding makes an ifmap: its rows and columns as the layer reads them, and how many of them lie
+    side by side in the channels of a pixel (docs/timing.md section 7).
+    """
+
+    y: Axis
+    x: Axis
+    high: int
+    width: int
+
+
 @dataclass(frozen=True)
 class ConvShape:
     """A convolution, linear layer or matrix product.
@@ -81,8 +92,8 @@ class ConvShape:
         dynamic: the weights are activations: they come from L2, dense INT8, and are no parameters.
         chained: the ifmap is what the layer before it wrote.
         padding_end: (bottom, right) padding where it differs from (top, left).
-        line_bytes: of one ifmap row in DRAM where folding makes the array's one wider, or 0.
-        unfolded: the columns of that row, where folding makes other ones.
+        line_bytes: of one ifmap row in DRAM where folding makes other ones, or 0.
+        unfolded: how the ifmap lies there, where folding makes another one.
         wide: emits 32-bit sums, since nothing requantizes them.
     """
 
@@ -101,7 +112,7 @@ class ConvShape:
     padding_end: tuple[int, int] | None = None
     line_bytes: int = 0
     wide: bool = False
-    unfolded: Axis | None = None
+    unfolded: Unfolded | None = None
 
     def __post_init__(self) -> None:
         if self.wide and self.residual:
@@ -219,6 +230,9 @@ class PassShape:
         reads: bytes read in all where that is not `operands` maps of `elements` (a scan), or 0.
         channels: of a pixel of operands and results; 0 where nobody knows, so that no word is filled up.
         stored: the operand is a constant of the network: it comes from DRAM.
+        operand: bytes of a map over which windows slide that read it more than once, or 0.
+        under: bytes of its lines under a window, and of those that come for the next ones meanwhile: where L1 holds
+            them, the operand comes once.
     """
 
     name: str
@@ -230,6 +244,8 @@ class PassShape:
     reads: int = 0
     channels: int = 0
     stored: bool = False
+    operand: int = 0
+    under: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in PASSES:
@@ -262,7 +278,17 @@ class PassShape:
 
     @property
     def ifmap_bytes(self) -> int:
+        """Read by the lanes."""
         return self.reads or self._bytes(self.elements) * self.operands
+
+    @property
+    def held_bytes(self) -> int:
+        """Of all operands, where they lie."""
+        return self.operand or self.ifmap_bytes
+
+    def brought_bytes(self, room: int) -> int:
+        """Brought into L1, whose share for ifmaps has so much room."""
+        return self.operand if self.operand and self.under <= room else self.ifmap_bytes
 
     @property
     def ofmap_bytes(self) -> int:
@@ -277,6 +303,32 @@ class PassShape:
 
 
 Shape = ConvShape | PassShape
+
+
+def pooling(
+    name: str,
+    channels: int,
+    size: tuple[int, int],
+    out: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    chained: bool = True,
+) -> PassShape:
+    """A pass over windows of a map of `size` (y, x), one for each of `out` results of a channel."""
+    pixels = out[0] * out[1]
+    line, read = map_bytes(channels, size[1]), map_bytes(channels, pixels * kernel[0] * kernel[1])
+    again = size[0] * line < read
+    return PassShape(
+        name,
+        "pool",
+        channels * pixels * kernel[0] * kernel[1],
+        1,
+        channels * pixels,
+        chained,
+        channels=channels,
+        operand=again * size[0] * line,
+        under=again * (kernel[0] + stride[0]) * line,
+    )
 
 
 def with_logits(shapes: Sequence[Shape]) -> tuple[Shape, ...]:

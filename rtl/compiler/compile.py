@@ -169,8 +169,8 @@ def _map(
         return Map(maps[source].address, shape)
     fold = None
     if reader is not None and isinstance(reader.layer, Conv) and isinstance(reader.how, Schedule):
-        fold = fold_of(reader.layer, reader.how.shape, shape[0], network.input.zero_point)
+        fold = fold_of(reader.layer, reader.how.shape, network.input.zero_point)
     if (fold, shape) not in copies:
-        folded = shape if fold is None else (shape[0] * fold.width, shape[1], fold.columns * fold.groups)
+        folded = shape if fold is None else fold.shape(shape[0])
         copies[fold, shape] = InputMap(memory.map(folded), shape, fold)
     return copies[fold, shape].map

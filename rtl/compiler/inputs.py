@@ -13,30 +13,41 @@ from sim.shapes import ConvShape
 
 @dataclass(frozen=True)
 class Fold:
-    """Kernel columns side by side in the channels (docs/timing.md section 7).
+    """Positions of the kernel side by side in the channels (docs/timing.md section 7).
 
-    Channel i*C + c of ifmap column x*groups + g is channel c of padded column x*stride + g*width + i.
+    Channel (r*width + i)*C + c of folded line y and column x*groups + g is channel c of line y*pitch + r - top and
+    column x*stride + g*width + i - padding, r < high and i < width; what lies outside the input is `zero`.
     """
 
+    high: int
+    pitch: int
     width: int
     groups: int
     stride: int
+    top: int
     padding: int
+    lines: int
     columns: int
     zero: int
 
+    def shape(self, channels: int) -> tuple[int, int, int]:
+        """(C, H, W) of a folded input of so many channels."""
+        return channels * self.high * self.width, self.lines, self.columns * self.groups
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """int8 [C, H, W] -> int8 [width*C, H, columns*groups], horizontal padding in it."""
+        """int8 [C, H, W] -> int8 [high*width*C, lines, columns*groups], padding in it."""
         channels, height, wide = image.shape
-        source = (
+        lines = (np.arange(self.lines)[:, None] * self.pitch + np.arange(self.high)).ravel() - self.top
+        columns = (
             np.arange(self.columns)[:, None] * self.stride
             + np.arange(self.groups * self.width)
             - self.padding
-        )
-        inside = (source >= 0) & (source < wide)
-        taken = np.where(inside, image[:, :, source.clip(0, wide - 1)], np.int8(self.zero))
-        split = taken.reshape(channels, height, self.columns * self.groups, self.width)
-        return split.transpose(3, 0, 1, 2).reshape(-1, *split.shape[1:3])
+        ).ravel()
+        taken = image[:, lines.clip(0, height - 1)[:, None], columns.clip(0, wide - 1)]
+        inside = (lines == lines.clip(0, height - 1))[:, None] & (columns == columns.clip(0, wide - 1))
+        taken = np.where(inside, taken, np.int8(self.zero))
+        split = taken.reshape(channels, self.lines, self.high, self.columns * self.groups, self.width)
+        return split.transpose(2, 4, 0, 1, 3).reshape(self.shape(channels))
 
 
 @dataclass(frozen=True)
@@ -52,10 +63,19 @@ class InputMap:
         self.map.write(memory, seen if self.fold is None else self.fold(seen))
 
 
-def fold_of(layer: Conv, shape: ConvShape, channels: int, zero: int) -> Fold | None:
-    """How a scheduled layer, `shape` as the array sees it, folds an ifmap of `channels`; None: not."""
-    if shape.channels == channels:
+def fold_of(layer: Conv, shape: ConvShape, zero: int) -> Fold | None:
+    """How a scheduled layer, `shape` as the array sees it, folds its ifmap; None: not."""
+    if shape.unfolded is None:
         return None
     return Fold(
-        shape.channels // channels, shape.kernel[1], layer.stride[1], layer.padding[1], shape.out_w, zero
+        shape.unfolded.high,
+        layer.stride[0] // shape.stride[0],
+        shape.unfolded.width,
+        shape.kernel[1],
+        layer.stride[1],
+        layer.padding[0] - shape.padding[0],  # lines of padding lie in memory where rows are folded
+        layer.padding[1],
+        shape.size[0],
+        shape.out_w,
+        zero,
     )

@@ -87,7 +87,7 @@ def _check(network: Network, layer: object, how: Schedule | Source) -> None:
                 "the storer has no table",
                 "use an activation that is a clamp, or simulate",
             )
-        folded = how.shape.channels != layer.weight.shape[1] * layer.groups
+        folded = how.shape.unfolded is not None
         if folded and resolve(network, layer.input) != "input":
             raise InputError(
                 f"{name}.kernel",

@@ -14,7 +14,8 @@ from sim.formats import stream
 from sim.network import Add, AveragePool, Conv, Network, Pool, Requantization, TensorSpec
 from sim.network.layers import Map
 from sim.shapes import ConvShape, PassShape
-from sim.systolic.schedule import Schedule, Source, fold, spills
+from sim.systolic.folding import ways
+from sim.systolic.schedule import Schedule, Source, spills
 from sim.systolic.streams import stream_format
 
 ATTEMPTS = 1000
@@ -232,7 +233,7 @@ def _schedule(
     form, codewords = stream_format(layer.weight, acc, shape)
     seen = shape
     if first and rng.random() < 0.5:
-        seen = fold(shape, acc, form)
+        seen = ways(shape, acc, form)[-1]
     overlap = bool(rng.random() < 0.7)
     factors = (
         _factors(acc, rng, form, overlap) if not stream(form).diagonal else (1, 1, int(rng.integers(1, 3)))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import prod
 
 from sim.importers.onnx_graph import Node
 from sim.importers.onnx_products import PRODUCTS
 from sim.importers.onnx_recurrent import RECURRENT
-from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise, view, work
+from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise, view, windows, work
 
 SAME = (
     "Identity",
@@ -258,9 +257,16 @@ def _views(node: Node) -> list[Step]:
 
 
 def _window(node: Node) -> list[Step]:
-    out = node.outputs[0]
-    elements = out.elements * prod(node.attributes["kernel_shape"])
-    return [work(node.name, "pool", [node.input(0)], out, elements)]
+    kernel = node.attributes["kernel_shape"]
+    return [
+        windows(
+            node.name,
+            node.input(0),
+            node.outputs[0],
+            kernel,
+            node.attributes.get("strides", [1] * len(kernel)),
+        )
+    ]
 
 
 def _reduction(node: Node) -> list[Step]:

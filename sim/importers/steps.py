@@ -83,6 +83,16 @@ def work(
     )
 
 
+def windows(name: str, source: Tensor, out: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Step:
+    """A pooling of [1, C, ..] over windows, kernel and stride by axis."""
+    step = work(name, "pool", [source], out, out.elements * prod(kernel))
+    assert isinstance(step.shape, PassShape)
+    if source.elements >= step.shape.elements:
+        return step
+    under = (kernel[0] + stride[0]) * (source.elements // source.extent[2])
+    return replace(step, shape=replace(step.shape, operand=source.elements, under=under))
+
+
 _KINDS = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "multiply", "compare": "pool"}
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import WORD, ConvShape
-from sim.systolic.schedule import Schedule, Source, fold, spills
+from sim.systolic.folding import ways
+from sim.systolic.schedule import Schedule, Source, spills
 
 FACTORS = np.dtype(
     [(name, np.int64) for name in ("A", "B", "D", "psums", "waiting")]
@@ -173,7 +174,7 @@ def spaces(
     """
     base: Source = "dram" if source == "dram" or spills(shape, accelerator) else "l2"
     found: list[Space] = []
-    for seen in dict.fromkeys((shape, fold(shape, accelerator, form))):
+    for seen in ways(shape, accelerator, form):
         try:
             one = _smallest(accelerator, seen, form, codewords, base)
         except InputError:

@@ -17,10 +17,11 @@ from sim.systolic.bulk.counts import layers as count_layers
 from sim.systolic.bulk.problem import ENERGIES, HOW, SOURCES
 from sim.systolic.bulk.walk import SPENT
 from sim.systolic.closed_form.counts import pass_counts
+from sim.systolic.folding import ways
 from sim.systolic.mapping import OBJECTIVES
 from sim.systolic.plan import Plan, Planned
 from sim.systolic.results import CAUSES, Handover
-from sim.systolic.schedule import Schedule, Source, fold
+from sim.systolic.schedule import Schedule, Source
 
 
 def planned(
@@ -57,7 +58,7 @@ def _made(network: sweep.Network, way: int) -> Schedule | Source:
     shape, form, codewords = network.convolution(place)
     return Schedule(
         network.accelerator,
-        fold(shape, network.accelerator, form) if how["folded"] else shape,
+        ways(shape, network.accelerator, form)[how["folded"]],
         form,
         codewords,
         A=how["A"],

@@ -103,36 +103,65 @@ def forget() -> None:
 def _search(
     shape: ConvShape, accelerator: Accelerator, form: str, codewords: int, source: Source
 ) -> dict[str, Found]:
-    """For all objectives at once, whose searches cut many of the same boxes."""
+    """For all objectives at once, whose searches cut many of the same boxes.
+
+    Each way to fold kernel rows is searched for itself, behind the others: only what is better than they are counts.
+    """
     _, energy = technology.mapping_energy(accelerator)
-    trees = [_Tree(space, shape, energy) for space in spaces(shape, accelerator, form, codewords, source)]
     patience = min(max(WORK // max(shape.macs, 1), PATIENCE[0]), PATIENCE[1])
-    best: dict[str, tuple[tuple[float, int], Schedule]] = {}
-    limits, found, trials = np.full(len(OBJECTIVES), np.inf), {}, 0.0
-    waiting = [trial for tree in trees for trial in tree.seeds()]
-    slack = 1 + np.array([TOLERANCE[objective] for objective in OBJECTIVES])
-    while True:
-        lowest = np.min([tree.lowest for tree in trees], axis=0)
-        growth = max(1.0, trials / patience)
-        for objective, limit, least in zip(OBJECTIVES, limits, lowest, strict=True):
-            if objective not in found and limit <= least * (1 + growth * TOLERANCE[objective]):
-                found[objective] = Found(best[objective][1], max(float(limit / least) - 1, 0.0))
-        wanted = np.array([objective not in found for objective in OBJECTIVES])
-        if not wanted.any():
-            return found
-        now = waiting or [trial for tree in trees for trial in tree.step(limits, lowest, wanted)]
-        for trial in now:
-            if (trial.scores * slack > limits)[wanted].all():  # a trial just before is as good
+    found = spaces(shape, accelerator, form, codewords, source)
+    plain = [space for space in found if space.base.shape.kernel[0] == shape.kernel[0]]
+    others = [[space] for space in found if space.base.shape.kernel[0] != shape.kernel[0]]
+    best = _Best(patience, shape)
+    for stage in (plain, *others):
+        if stage:
+            best.improve([_Tree(space, shape, energy) for space in stage], energy)
+    return {one: Found(best.schedules[one], best.gaps[one]) for one in OBJECTIVES}
+
+
+class _Best:
+    """The best schedules so far, what they take, and how much better others may be.
+
+    Attributes:
+        limits: float64 [OBJECTIVES].
+    """
+
+    def __init__(self, patience: int, shape: ConvShape) -> None:
+        self.patience, self.shape = patience, shape
+        self.schedules: dict[str, Schedule] = {}
+        self.gaps = dict.fromkeys(OBJECTIVES, 0.0)
+        self.limits, self._cycles = np.full((2, len(OBJECTIVES)), np.inf)
+
+    def improve(self, trees: list[_Tree], energy: dict[str, float]) -> None:
+        """Tries schedules of some spaces until none of them can be better by more than the tolerance."""
+        open_, trials = np.ones(len(OBJECTIVES), bool), 0.0
+        self._try([trial for tree in trees for trial in tree.seeds()], energy, open_)
+        while True:
+            lowest = np.min([tree.lowest for tree in trees], axis=0)
+            growth = max(1.0, trials / self.patience)
+            for n, objective in enumerate(OBJECTIVES):
+                if open_[n] and self.limits[n] <= lowest[n] * (1 + growth * TOLERANCE[objective]):
+                    open_[n] = False
+                    self.gaps[objective] = max(self.gaps[objective], float(self.limits[n] / lowest[n]) - 1)
+            if not open_.any():
+                return
+            now = [trial for tree in trees for trial in tree.step(self.limits, lowest, open_)]
+            trials += self._try(now, energy, open_) + IDLE * (not now)
+
+    def _try(self, trials: list[_Trial], energy: dict[str, float], open_: np.ndarray) -> int:
+        """Counts schedules, and keeps those that are better by an objective that is open; how many it counted."""
+        slack, tried = 1 + np.array(list(TOLERANCE.values())), 0
+        for trial in trials:
+            if (trial.scores * slack > self.limits)[open_].all():  # a trial just before is as good
                 continue
-            tried = trial.space.schedule(trial.box)
-            counted, _ = layer_counts(tried, shape)
-            cycles, trials = counted.total_cycles, trials + 1
+            how = trial.space.schedule(trial.box)
+            counted, _ = layer_counts(how, self.shape)
+            cycles, tried = counted.total_cycles, tried + 1
             for n, value in enumerate(score(cycles, counted.accesses, energy)):
-                key = (float(value), cycles)
-                if OBJECTIVES[n] not in best or key < best[OBJECTIVES[n]][0]:
-                    best[OBJECTIVES[n]], limits[n] = (key, tried), key[0]
-        trials = 0 if waiting else trials + IDLE * (not now)
-        waiting = []
+                if open_[n] and (value, cycles) < (self.limits[n], self._cycles[n]):
+                    self.limits[n], self._cycles[n] = value, cycles
+                    self.schedules[OBJECTIVES[n]] = how
+        return tried
 
 
 class _Trial(NamedTuple):

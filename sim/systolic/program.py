@@ -254,7 +254,7 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> tuple[in
     if layer.residual and (j == schedule.trips[1] - 1 or not schedule.split_channels):
         residual = WORD * prod(schedule.tile_size(tile)) * words(output0, outputs)
     line = WORD * columns * words(channel0, channels)
-    from_dram = (lines * schedule.tile_dram_line(tile, line) + residual) if schedule.source == "dram" else 0
+    from_dram = (schedule.tile_dram(tile, lines * line) + residual) if schedule.source == "dram" else 0
     return (0 if schedule.source == "l1" else lines * line), residual, from_dram
 
 
@@ -311,10 +311,9 @@ def _lower(layer: Conv, schedule: Schedule, l2_holds_all: bool) -> Program:
             rom = codewords
         else:
             codebook = encoding.pack_bits(codewords, 8, port)
-    folded = shape.channels != layer.weight.shape[1] * layer.groups
     top, left = shape.padding
     bottom, right = shape.padding if shape.padding_end is None else shape.padding_end
-    wide = shape.size[1] if folded else shape.size[1] + left + right
+    wide = shape.size[1] if shape.unfolded else shape.size[1] + left + right
     ifmap_shape = (shape.channels, shape.size[0] + top + bottom, wide)
     beats = _beats(layer, schedule, chunks)
     return Program(schedule, chunks, visits, beats, codebook, ifmap_shape, rom, l2_holds_all)
@@ -345,18 +344,21 @@ def _beats(layer: Conv, schedule: Schedule, chunks: np.ndarray) -> np.ndarray:
 
 
 def _folded(values: np.ndarray, shape: ConvShape) -> np.ndarray:
-    """[units, C, Ky, Kx] -> [units, C', positions]; kernel columns in channels where the shape folds.
+    """[units, C, Ky, Kx] -> [units, C', positions]; positions of the kernel in channels where the shape folds.
 
-    Columns beyond the kernel, when the groups do not divide it, hold zeros.
+    Zeros where columns lie beyond the kernel, and rows beyond it or in the folded row before.
     """
     units, c, ky, kx = values.shape
-    if shape.channels == c * shape.groups:
+    if shape.unfolded is None:
         return values.reshape(units, c, ky * kx)
-    groups, width = shape.kernel[1], shape.channels // c
-    padded = np.zeros((units, c, ky, groups * width), values.dtype)
-    padded[..., :kx] = values
-    split = padded.reshape(units, c, ky, groups, width)
-    return split.transpose(0, 4, 1, 2, 3).reshape(units, width * c, ky * groups)
+    (y, _, high, width), (rows, groups) = shape.unfolded, shape.kernel
+    pitch = y.stride // shape.stride[0]
+    padded = np.zeros((units, c, rows, high, groups * width), values.dtype)
+    for line in range(ky):
+        row = max(0, -(-(line - high + 1) // pitch))
+        padded[:, :, row, line - row * pitch, :kx] = values[:, :, line]
+    split = padded.reshape(units, c, rows, high, groups, width)
+    return split.transpose(0, 3, 5, 1, 2, 4).reshape(units, high * width * c, rows * groups)
 
 
 def token_ifmap(ifmap: np.ndarray, layer: Conv, program: Program, zero_point: int) -> np.ndarray:
@@ -365,15 +367,21 @@ def token_ifmap(ifmap: np.ndarray, layer: Conv, program: Program, zero_point: in
     Args:
         ifmap: int8 [batch, C, H, W].
     """
-    padded = pad(ifmap, layer.padding, zero_point)
-    batch, c, height, _ = padded.shape
-    if program.ifmap_shape[0] == c:
+    padded, shape = pad(ifmap, layer.padding, zero_point), program.schedule.shape
+    if shape.unfolded is None:
         return padded
-    groups, width = program.schedule.shape.kernel[1], program.ifmap_shape[0] // c
-    # The zero columns beyond the kernel may reach beyond the ifmap.
-    reach = groups * width - layer.weight.shape[3]
-    padded = np.pad(padded, [(0, 0)] * 3 + [(0, reach)], constant_values=zero_point)
+    batch, c, height, _ = padded.shape
+    (y, _, high, width), groups = shape.unfolded, shape.kernel[1]
+    lines = np.arange(program.ifmap_shape[1])[:, None] * (y.stride // shape.stride[0]) + np.arange(high)
+    # The zero rows and columns beyond the kernel may reach beyond the ifmap.
+    beyond = [
+        (0, 0),
+        (0, 0),
+        (0, max(0, lines.max() + 1 - height)),
+        (0, groups * width - layer.weight.shape[3]),
+    ]
+    padded = np.pad(padded, beyond, constant_values=zero_point)
     windows = np.lib.stride_tricks.sliding_window_view(padded, groups * width, 3)
-    windows = windows[:, :, :, :: layer.stride[1]].reshape(batch, c, height, -1, groups, width)
-    folded = windows.transpose(0, 5, 1, 2, 3, 4)
-    return np.ascontiguousarray(folded).reshape(batch, width * c, height, -1)
+    windows = windows[:, :, lines, :: layer.stride[1]].reshape(batch, c, *lines.shape, -1, groups, width)
+    folded = windows.transpose(0, 3, 6, 1, 2, 4, 5)
+    return np.ascontiguousarray(folded).reshape(batch, high * width * c, len(lines), -1)

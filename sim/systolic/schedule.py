@@ -6,7 +6,7 @@ resident at once. `docs/timing.md` sections 2, 4 and 7 say what each quantity me
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 from typing import Literal
@@ -18,37 +18,6 @@ from sim.shapes import ConvShape, PassShape, Shape, map_bytes
 from sim.systolic.tiling import Tiling
 
 Source = Literal["l1", "l2", "dram"]
-
-
-def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
-    """Kernel columns folded into channels, as many as the array's rows hold.
-
-    Channel i*C + c of the folded ifmap is channel c of the column i further right. G groups of columns stay as kernel
-    columns; each output column has its own G, so the stride along x is G. A codebook has no record of zeros to fill
-    up a last group: there the width divides the kernel. Grouped, dilated and dynamic layers are not folded, nor those
-    with group scales, which differ between kernel columns.
-    """
-    kx = shape.kernel[1]
-    most = min(kx, max(1, accelerator.rows // shape.channels))
-    width = ceil(kx / ceil(kx / most))
-    if (stream := formats.stream(form)).coded:
-        width = max(f for f in range(1, most + 1) if kx % f == 0)
-    scaled = stream.scale_rows(accelerator) > 0
-    if width == 1 or scaled or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:
-        return shape
-    groups = ceil(kx / width)
-    end = None if shape.padding_end is None else (shape.padding_end[0], 0)
-    return replace(
-        shape,
-        channels=shape.channels * width,
-        kernel=(shape.kernel[0], groups),
-        stride=(shape.stride[0], groups),
-        padding=(shape.padding[0], 0),
-        padding_end=end,
-        size=(shape.size[0], shape.out_w * groups),
-        line_bytes=shape.size[1] * shape.channels,
-        unfolded=shape.axes[1],
-    )
 
 
 def packs(shape: ConvShape, accelerator: Accelerator) -> int:
@@ -67,8 +36,8 @@ def packs(shape: ConvShape, accelerator: Accelerator) -> int:
 def spills(shape: Shape, accelerator: Accelerator) -> bool:
     """Whether a layer's maps, both operands of a matrix product among them, exceed L2."""
     if isinstance(shape, PassShape):
-        return shape.ifmap_bytes + shape.ofmap_bytes > accelerator.map_bytes
-    ifmap = shape.size[0] * shape.line_bytes or shape.ifmap_bytes
+        return shape.held_bytes + shape.ofmap_bytes > accelerator.map_bytes
+    ifmap = shape.unfolded.y.size * shape.line_bytes if shape.unfolded else shape.ifmap_bytes
     operands = shape.weights if shape.dynamic else 0
     residual = map_bytes(shape.outputs, shape.out_h * shape.out_w) if shape.residual else 0
     return ifmap + operands + residual + shape.ofmap_bytes > accelerator.map_bytes
@@ -323,20 +292,21 @@ class Schedule:
         y, x = self.shape.axes
         return y.read(row, lines), range(x.size) if self.strips == 1 else x.read(column, columns)
 
-    def tile_dram_line(self, tile: int, line: int) -> int:
-        """Bytes in DRAM of a tile's ifmap row that has `line` in L2: as many, but where folding made it wider."""
-        unfolded = self.shape.unfolded
-        if unfolded is None or self.strips == 1:
-            return self.shape.line_bytes or line
-        column, (_, columns) = self.tile_place(tile)[1], self.tile_size(tile)
-        return self.shape.line_bytes // unfolded.size * len(unfolded.read(column, columns))
+    def tile_dram(self, tile: int, size: int) -> int:
+        """Bytes in DRAM of a tile's ifmap that has `size` in L2: as many, but where folding made it another one."""
+        if self.shape.unfolded is None:
+            return size
+        y, x = self.shape.unfolded[:2]
+        (row, column), (lines, columns) = self.tile_place(tile), self.tile_size(tile)
+        wide = x.size if self.strips == 1 else len(x.read(column, columns))
+        return len(y.read(row, lines)) * (self.shape.line_bytes // x.size * wide)
 
     def tile_extents(self, tile: int) -> tuple[int, ...]:
-        """Output rows and columns, ifmap rows and columns, and bytes of a row in DRAM: equal where tiles are alike."""
+        """Output rows and columns, ifmap rows and columns, and bytes in DRAM: equal where tiles are alike."""
         return (
             *self.tile_size(tile),
             *(len(read) for read in self.tile_ifmap(tile)),
-            self.tile_dram_line(tile, 0),
+            self.tile_dram(tile, 0),
         )
 
     # ---- demands

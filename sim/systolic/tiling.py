@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -156,14 +156,17 @@ class Tiling:
         how, x = self.schedule, self.schedule.shape.axes[1]
         return x.size if how.strips == 1 else swept(x, how.shape.out_w, how.tile_width)
 
-    def dram_line(self, line: Any) -> Any:
-        """Bytes in DRAM of an ifmap row that has `line` (int, or int64 [n]) in L2, halos of strips included: as many,
-        but where folding made it wider.
+    def dram_bytes(self, size: int) -> int:
+        """Bytes in DRAM of ifmap tiles that have `size` in L2, halos included: as many, but where folding made
+        another map of it.
         """
-        how, unfolded = self.schedule, self.schedule.shape.unfolded
-        if unfolded is None or how.strips == 1:
-            return how.shape.line_bytes or line
-        return how.shape.line_bytes // unfolded.size * swept(unfolded, how.shape.out_w, how.tile_width)
+        how = self.schedule
+        if how.shape.unfolded is None:
+            return size
+        y, x = how.shape.unfolded[:2]
+        wide = x.size if how.strips == 1 else swept(x, how.shape.out_w, how.tile_width)
+        lines = how.ifmap_sweeps * swept(y, how.shape.out_h, how.tile_rows)
+        return lines * (how.shape.line_bytes // x.size * wide)
 
     @cached_property
     def residual_tile_bytes(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.shapes import ConvShape, PassShape, Shape, map_bytes
+from sim.shapes import ConvShape, PassShape, Shape, map_bytes, pooling
 from sim.workloads.workload import Workload
 
 NONE, BIAS, BATCHNORM = 0, 1, 2
@@ -120,11 +120,12 @@ class Builder:
     def pool(
         self, name: str, x: Tensor, kernel: Pair, stride: Pair | None = None, padding: int = 0
     ) -> Tensor:
-        """A pooling that reads its whole kernel for each result."""
+        """A pooling of a whole kernel for each result."""
         kernel = _pair(kernel)
         step = kernel if stride is None else _pair(stride)
         high, wide = ((x.size[axis] + 2 * padding - kernel[axis]) // step[axis] + 1 for axis in (0, 1))
-        return self.sample(name, x, (high, wide), kernel[0] * kernel[1])
+        shape = pooling(name, x.channels, x.size, (high, wide), kernel, step, self._chained(x))
+        return self._write(shape, x.channels, (high, wide))
 
     def sample(self, name: str, x: Tensor, size: tuple[int, int], count: int) -> Tensor:
         """A pooling to any size that reads `count` elements of x for each result."""

@@ -15,7 +15,7 @@ from algos.frontend.lower import Held, Lowering, Tail, on_map, ratio
 from algos.frontend.operator import Call, Missing, Operator
 from algos.frontend.operators.movements import pad
 from algos.frontend.operators.products import per_axis
-from sim.importers.steps import Step, work
+from sim.importers.steps import Step, windows, work
 from sim.network import AveragePool, Multiply, Pool
 
 
@@ -28,10 +28,17 @@ class Window(Operator):
     )
 
     def steps(self, call: Call) -> list[Step]:
-        kernel = call["kernel_size"]
         axes = int(call.operator.removesuffix("_with_indices")[-2])
-        window = kernel[0] ** axes if len(kernel) == 1 else prod(kernel)
-        return [work(call.name, "pool", [call["self"]], call.out, call.out.elements * window)]
+        kernel = per_axis(call["kernel_size"], axes)
+        return [
+            windows(
+                call.name,
+                call["self"],
+                call.out,
+                kernel,
+                per_axis(call.arguments.get("stride") or kernel, axes),
+            )
+        ]
 
     def lower(self, node: Node, to: Lowering) -> None:
         source, axes = node["self"], len(node["self"].extent) - 2

@@ -12,7 +12,7 @@ from sim.network.check import require, require_output, require_window
 from sim.network.integer import pad
 from sim.network.layers.base import Operand, Scaled, Single
 from sim.network.layers.fields import Int8, Map, Multiplier, Natural, Pair, Shift
-from sim.shapes import PassShape
+from sim.shapes import PassShape, pooling
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Pool(Single, Scaled):
         return x[0], h, w
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
-        results = prod(self.ofmap(x))
-        return PassShape(self.name, "pool", results * prod(self.kernel), 1, results, chained, channels=x[0])
+        _, *out = self.ofmap(x)
+        return pooling(self.name, x[0], x[1:], (out[0], out[1]), self.kernel, self.stride, chained)
 
     def compute(self, x: Operand) -> np.ndarray:
         if self.mode == "max":

@@ -119,16 +119,14 @@ def _map_bytes(p, h, r):
         residual = WORD * p.out_h * p.out_w * words
     if h.source != 2:
         return (lines * line if h.source else 0), residual, 0
-    return lines * line, residual, lines * dram_line(p, line, h.columns) + residual
-
-
-@step
-def dram_line(p, line, columns):
-    """Bytes in DRAM of an ifmap row that has `line` in L2, halos of strips included."""
-    if not p.wide_size or columns == p.out_w:
-        return p.line_bytes if p.line_bytes else line
-    wide = swept(p.wide_size, p.wide_reach, p.wide_stride, p.wide_padding, p.out_w, columns)
-    return p.line_bytes // p.wide_size * wide
+    dram = lines * line
+    if p.wide_size:
+        wide = p.wide_size
+        if r.strips > 1:
+            wide = swept(p.wide_size, p.wide_reach, p.wide_stride, p.wide_padding, p.out_w, h.columns)
+        high = r.sweeps * swept(p.tall_size, p.tall_reach, p.tall_stride, p.tall_padding, p.out_h, h.rows)
+        dram = p.line_bytes // p.wide_size * wide * high
+    return lines * line, residual, dram + residual
 
 
 @step

@@ -12,13 +12,14 @@ from sim.systolic.bulk.factors import transfer
 from sim.systolic.bulk.tiles import ceil_div, swept
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
 
-_AXES = ("y", "x", "u")
+_AXES = ("y", "x", "u", "v")
 LAYER = np.dtype(
     [(f"{what}_{axis}", np.int64) for axis in _AXES for what in ("once", "halo", "cut")]
     + [(name, np.int64) for name in ("stays", "from_dram", "fetched", "parts", "codebook", "outputs")]
 )
-"""Of a space. once, halo, cut, by rows, columns and columns before folding: ifmap lines read without halos, those of
-a halo, and halos that padding may cut. parts: full ones. codebook: bytes of its job. outputs: bytes of the ofmap.
+"""Of a space. once, halo, cut, by rows, columns, and columns and rows before folding: ifmap lines read without halos,
+those of a halo, and halos that padding may cut. parts: full ones. codebook: bytes of its job. outputs: bytes of the
+ofmap.
 """
 
 
@@ -41,6 +42,8 @@ def layer_of(p, core, source, to):
     if p.wide_size:
         found = _axis(p.wide_size, p.wide_reach, p.wide_stride, p.wide_padding, p.out_w)
         to.once_u, to.halo_u, to.cut_u = found
+        found = _axis(p.tall_size, p.tall_reach, p.tall_stride, p.tall_padding, p.out_h)
+        to.once_v, to.halo_v, to.cut_v = found
     to.from_dram = source == 2 or p.needed_unfolded > p.map_bytes
     to.stays = source == 0 and not p.folded and not to.from_dram
     to.fetched = not p.dynamic or p.needed > p.map_bytes
@@ -141,12 +144,13 @@ def _map_bytes(p, f, b, of, strips, times, again):
     residual = WORD * p.out_h * p.out_w * f.residual[again]
     if not of.from_dram:
         return lines * line, residual, 0
-    dram = line
+    dram = lines * line
     if p.wide_size:
-        dram = p.line_bytes // p.wide_size * unfolded
-    elif p.line_bytes:
-        dram = p.line_bytes
-    return lines * line, residual, lines * dram + residual
+        high = _swept(of.once_v, of.halo_v, of.cut_v, p.out_h, b.rows)
+        if b.rows == b.low_rows:
+            high = swept(p.tall_size, p.tall_reach, p.tall_stride, p.tall_padding, p.out_h, b.rows)
+        dram = p.line_bytes // p.wide_size * unfolded * (times * high)
+    return lines * line, residual, dram + residual
 
 
 @step

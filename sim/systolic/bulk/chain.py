@@ -21,20 +21,21 @@ def pass_counts(q, p, source, left, accesses):
     """Cycles of a pass over maps; `left` becomes what it leaves, int64 [ACCESSES] is filled in."""
     brought = dram_there = 0
     dram = left[4]
+    size = q.operand if q.operand and q.under <= p.ifmap_bytes else q.read
     if source:
-        beats = ceil_div(q.read * 8, p.dma_bits)
+        beats = ceil_div(size * 8, p.dma_bits)
         brought = p.dma_start + beats + (ceil_div(beats, 16) - 1) * p.burst_gap
     if source == 2:
-        rows = ceil_div(q.read, p.row_bytes)
-        dram = max(dram, 0) + ceil_div(q.read * 8, p.dram_bits) + rows * p.row_cycles
+        rows = ceil_div(size, p.row_bytes)
+        dram = max(dram, 0) + ceil_div(size * 8, p.dram_bits) + rows * p.row_cycles
         dram_there = dram + p.dram_latency + p.dma_start
     end = max(CONTROL_CYCLES + q.work, brought, dram_there)
     end = _sent(q, p, end) + p.dma_start
-    moved = (q.read if source == 2 else 0) + (q.written if q.needed > p.map_bytes else 0)
+    moved = (size if source == 2 else 0) + (q.written if q.needed > p.map_bytes else 0)
     accesses[:] = 0
     accesses[DRAM] = moved
-    accesses[L2] = moved + (q.read if source else 0) + q.written
-    accesses[L1] = q.read * (2 if source else 1) + 2 * q.written
+    accesses[L2] = moved + (size if source else 0) + q.written
+    accesses[L1] = q.read + (size if source else 0) + 2 * q.written
     for n in range(4):
         left[n] -= end
     left[4] = max(dram - end, left[1] + 1)

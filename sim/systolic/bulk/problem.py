@@ -14,8 +14,9 @@ from sim import formats
 from sim.accelerator import Accelerator
 from sim.shapes import ConvShape, PassShape, map_bytes
 from sim.systolic.closed_form.demands import expected_lookups
+from sim.systolic.folding import ways
 from sim.systolic.results import MEMORIES
-from sim.systolic.schedule import fold, packs
+from sim.systolic.schedule import packs
 from sim.technology import mapping_energy, off_chip
 
 ENERGIES = (*MEMORIES, "mac", "cycle")
@@ -26,15 +27,16 @@ SOURCES = ("l1", "l2", "dram")
 _LAYER = (
     *("kernel_y", "kernel_x", "stride_y", "stride_x", "padding_y", "padding_x", "size_y", "size_x"),
     *("reach_y", "reach_x", "dilation_y", "dilation_x", "out_h", "out_w", "residual", "output_size"),
-    *("line_bytes", "wide_size", "wide_reach", "wide_stride", "wide_padding", "dynamic", "folded"),
+    *("line_bytes", "wide_size", "wide_reach", "wide_stride", "wide_padding"),
+    *("tall_size", "tall_reach", "tall_stride", "tall_padding", "dynamic", "folded"),
     *("all_outputs", "group_outputs", "macs", "needed", "needed_unfolded"),
     *("parts", "tail_groups", "channels", "outputs", "last_channels", "last_outputs"),
     *("split", "unit", "books", "universal", "on_diagonal", "codewords", "scale_rows", "scale_span"),
     *("bits_wide", "bits_narrow", "bits_last"),
 )
-"""Of a layer as an array of some size and format sees it, folded or not; no wide_ size without `unfolded`. needed:
-bytes of its maps in L2. unit: output channels of a record; books: codebooks that it reads. bits_: of a weight row that
-serves all columns, the last ones of a full part and of the last.
+"""Of a layer as an array of some size and format sees it, folded or not; no wide_ and tall_ sizes without `unfolded`.
+needed: bytes of its maps in L2. unit: output channels of a record; books: codebooks that it reads. bits_: of a weight
+row that serves all columns, the last ones of a full part and of the last.
 """
 _MACHINE = (
     *("rows", "columns", "tile_stages", "release", "loader_stages", "weight_overlap", "stationary"),
@@ -83,11 +85,11 @@ HOW = np.dtype(
     ]
 )
 """A schedule of a problem: columns are those of a tile, of the whole map too; source as in SOURCES; folded: by which
-of the two problems of a layer. A of 0: none fits.
+of the problems of a layer. A of 0: none fits.
 """
 PASS = np.dtype(
     [(name, np.int64) for name in ("read", "written", "work", "results", "channels")]
-    + [(name, np.int64) for name in ("lanes", "needed", "stored", "operands")]
+    + [(name, np.int64) for name in ("lanes", "needed", "stored", "operands", "operand", "under")]
 )
 """A pass over feature maps on a machine with so many lanes."""
 
@@ -134,12 +136,12 @@ class Array:
         self._known: dict[tuple[ConvShape, str, int], np.ndarray] = {}
 
     def seen(self, shape: ConvShape, form: str, codewords: int) -> np.ndarray:
-        """PROBLEM [1 or 2], fields of the layer alone: as it is, and folded where that is another way."""
+        """PROBLEM [n], fields of the layer alone: as it is, and folded where those are other ways."""
         key = shape, form, codewords
         if key not in self._known:
-            ways = dict.fromkeys((shape, fold(shape, self._acc, form)))
-            found = np.zeros(len(ways), PROBLEM)
-            for n, way in enumerate(ways):
+            every = ways(shape, self._acc, form)
+            found = np.zeros(len(every), PROBLEM)
+            for n, way in enumerate(every):
                 fields = _layer_fields(way, self._acc, form, codewords)
                 for name, value in zip((*_LAYER, *_LOOKUPS), fields, strict=True):
                     found[n][name] = value
@@ -176,7 +178,7 @@ def machine_row(acc: Accelerator) -> np.ndarray:
 
 
 def problems(acc: Accelerator, layers: Sequence[tuple[ConvShape, str, int]]) -> list[np.ndarray]:
-    """PROBLEM [1 or 2] of each layer, of (shape, stream format, k)."""
+    """PROBLEM [n] of each layer, of (shape, stream format, k)."""
     if not layers:
         return []
     array, machine = array_of(acc), machine_row(acc)[0]
@@ -197,7 +199,7 @@ def _layer_fields(shape: ConvShape, acc: Accelerator, form: str, k: int) -> list
     """Of _LAYER and of _LOOKUPS, in their order."""
     stream = formats.stream(form)
     y, x = shape.axes
-    wide = shape.unfolded or (0, 1, 1, 0)
+    tall, wide = shape.unfolded[:2] if shape.unfolded else ((0, 1, 1, 0),) * 2
     packed = packs(shape, acc) if stream.diagonal else 1
     parts = -(-shape.groups // packed)
     tail = shape.groups - (parts - 1) * packed
@@ -212,7 +214,7 @@ def _layer_fields(shape: ConvShape, acc: Accelerator, form: str, k: int) -> list
     ]
     return [
         *(*shape.kernel, *shape.stride, *shape.padding, *shape.size, y.reach, x.reach, *shape.dilation),
-        *(shape.out_h, shape.out_w, bool(shape.residual), shape.output_size, shape.line_bytes, *wide),
+        *(shape.out_h, shape.out_w, bool(shape.residual), shape.output_size, shape.line_bytes, *wide, *tall),
         *(shape.dynamic, False, shape.outputs, outputs, shape.macs, needed_bytes(shape), 0),
         *(parts, tail, inputs * packed, outputs * packed, inputs * tail, outputs * tail),
         *(stream.parts(acc), stream.unit(acc), stream.books, stream.universal, stream.diagonal, k),
@@ -224,8 +226,8 @@ def _layer_fields(shape: ConvShape, acc: Accelerator, form: str, k: int) -> list
 def needed_bytes(shape: ConvShape | PassShape) -> int:
     """Bytes of all maps of a layer in L2, both operands of a matrix product among them."""
     if isinstance(shape, PassShape):
-        return shape.ifmap_bytes + shape.ofmap_bytes
-    ifmap = shape.size[0] * shape.line_bytes or shape.ifmap_bytes
+        return shape.held_bytes + shape.ofmap_bytes
+    ifmap = shape.unfolded.y.size * shape.line_bytes if shape.unfolded else shape.ifmap_bytes
     operands = shape.weights if shape.dynamic else 0
     residual = map_bytes(shape.outputs, shape.out_h * shape.out_w) if shape.residual else 0
     return ifmap + operands + residual + shape.ofmap_bytes
@@ -235,5 +237,5 @@ def pass_fields(shape: PassShape, lanes: int) -> tuple[int, ...]:
     """Of PASS, in its order."""
     return (
         *(shape.ifmap_bytes, shape.ofmap_bytes, shape.cycles(lanes), shape.results, shape.channels),
-        *(lanes, needed_bytes(shape), shape.stored, shape.operands),
+        *(lanes, needed_bytes(shape), shape.stored, shape.operands, shape.operand, shape.under),
     )

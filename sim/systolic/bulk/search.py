@@ -225,7 +225,7 @@ def _settle(found, best, limits, lowest, growth):
     for goal in range(_GOALS):
         if not found[goal] and limits[goal] <= lowest[goal] * (1 + growth * _TOLERANCES[goal]):
             found[goal] = True
-            best[goal].gap = max(limits[goal] / lowest[goal] - 1, 0.0)
+            best[goal].gap = max(best[goal].gap, limits[goal] / lowest[goal] - 1)
         every = every and found[goal]
     return every
 
@@ -241,14 +241,24 @@ def _worth_trying(scores, limits, found):
 
 @step
 def search(problems, source, energy, best):
-    """Fills in FOUND [OBJECTIVES] of a layer, of one or two problems; A stays 0 where no schedule fits."""
-    p, q = problems[0], problems[len(problems) - 1]
+    """Fills in FOUND [OBJECTIVES] of a layer, of its problems; A stays 0 where no schedule fits."""
+    p = problems[0]
     patience = min(max(WORK // max(p.macs, 1), PATIENCE[0]), PATIENCE[1])
+    limits = np.full(_GOALS, np.inf)
+    alike = 2 if len(problems) > 1 and problems[1].kernel_y == p.kernel_y else 1
+    _improve(p, problems[alike - 1], alike == 2, patience, source, energy, best, limits)
+    for n in range(alike, len(problems)):
+        _improve(problems[n], problems[n], False, patience, source, energy, best, limits)
+
+
+@step
+def _improve(p, q, two, patience, source, energy, best, limits):
+    """Tries schedules of a problem, or of two, until none can be better by more than the tolerance."""
     own, boxes = _space(p, source, True)
-    other, boxes_ = _space(q, source, len(problems) == 2)
+    other, boxes_ = _space(q, source, two)
     if len(boxes) + len(boxes_) == 0:
         return
-    limits, lowest, found = np.full(_GOALS, np.inf), np.empty(_GOALS), np.zeros(_GOALS, np.bool_)
+    lowest, found = np.empty(_GOALS), np.zeros(_GOALS, np.bool_)
     now, theirs = _seeds(p, own, energy, boxes)
     now_, theirs_ = _seeds(q, other, energy, boxes_)
     _all(p, own, energy, best, limits, found, now, theirs)
@@ -316,7 +326,7 @@ def searches(problems, edges, sources, energies, best, digest=SOURCES):
     """Searches of many layers, each by itself.
 
     Args:
-        problems: PROBLEM [m]; layer n has those from edges[n] to edges[n + 1], one or two.
+        problems: PROBLEM [m]; layer n has those from edges[n] to edges[n + 1].
         sources: int64 [n], where its ifmap is, as in SOURCES.
         energies: float64 [n, ENERGIES].
         best: FOUND [n, OBJECTIVES], zeros, filled in.

@@ -121,7 +121,7 @@ def _read(size, reach, stride, padding, first, count):
 
 @step
 def extents(p, h, r, tile):
-    """(output rows, output columns, ifmap rows, ifmap columns, ifmap columns before folding) of a tile."""
+    """(output rows, output columns, ifmap rows, ifmap columns, ifmap pixels before folding) of a tile."""
     row, column = tile % r.row_tiles * h.rows, tile // r.row_tiles * h.columns
     lines, columns = min(h.rows, p.out_h - row), min(h.columns, p.out_w - column)
     high = _read(p.size_y, p.reach_y, p.stride_y, p.padding_y, row, lines)
@@ -132,6 +132,8 @@ def extents(p, h, r, tile):
         wide = _read(p.size_x, p.reach_x, p.stride_x, p.padding_x, column, columns)
         if p.wide_size:
             unfolded = _read(p.wide_size, p.wide_reach, p.wide_stride, p.wide_padding, column, columns)
+    if p.wide_size:
+        unfolded *= _read(p.tall_size, p.tall_reach, p.tall_stride, p.tall_padding, row, lines)
     return lines, columns, high, wide, unfolded
 
 

@@ -74,8 +74,5 @@ def _visit(p, h, r, part, i, tile, j):
             dma += p.dma_start + beats + (ceil_div(beats, 16) - 1) * p.burst_gap
     if h.source != 2:
         return dma, 0
-    if r.strips > 1 and p.wide_size:
-        line = p.line_bytes // p.wide_size * unfolded
-    elif p.line_bytes:
-        line = p.line_bytes
-    return dma, high * line + residual
+    size = p.line_bytes // p.wide_size * unfolded if p.wide_size else high * line
+    return dma, size + residual

@@ -196,5 +196,5 @@ def map_bytes(schedule: Schedule) -> MapBytes:
     return MapBytes(
         0 if schedule.source == "l1" else lines * line,
         residual,
-        lines * tiling.dram_line(line) + residual if schedule.source == "dram" else 0,
+        tiling.dram_bytes(lines * line) + residual if schedule.source == "dram" else 0,
     )

@@ -118,13 +118,13 @@ class _Boxes:
         line = WORD * columns * self.factors["ifmap"][which]
         words = self.factors["residual"][which[0], self.again.astype(int)]
         residual = WORD * self.layer.out_h * self.layer.out_w * words
-        unfolded = self.layer.unfolded
-        if unfolded is not None:
-            strips = self._swept(unfolded, self.layer.out_w, boxes["columns"], boxes["low_columns"])
-            wide = np.where(self.strips == 1, unfolded.size, strips)
-            dram = lines * (self.layer.line_bytes // unfolded.size * wide)
-        else:
-            dram = lines * (self.layer.line_bytes or line)
+        dram = lines * line
+        if self.layer.unfolded is not None:
+            y, x = self.layer.unfolded[:2]
+            strips = self._swept(x, self.layer.out_w, boxes["columns"], boxes["low_columns"])
+            wide = np.where(self.strips == 1, x.size, strips)
+            high = times * self._swept(y, self.layer.out_h, boxes["rows"], boxes["low_rows"])
+            dram = high * (self.layer.line_bytes // x.size * wide)
         from_dram = self.one.source == "dram"
         return MapBytes(np.where(self.resident, 0, lines * line), residual, (dram + residual) * from_dram)
 

@@ -61,7 +61,7 @@ def pass_counts(
         source: where its operands are: "l1", "l2" or "dram".
     """
     acc, found = accelerator, found or Handover()
-    read, written = shape.ifmap_bytes, shape.ofmap_bytes
+    read, written = shape.brought_bytes(acc.ifmap_bytes), shape.ofmap_bytes
     start = acc.dma_setup + acc.l2_latency
     work = shape.cycles(acc.requant_lanes)
     brought, dram_there, dram = 0, 0, found.dram
@@ -86,7 +86,7 @@ def pass_counts(
     accesses |= {
         "dram": moved,
         "l2": moved + read * (source != "l1") + written,
-        "l1": read * (1 + (source != "l1")) + 2 * written,
+        "l1": shape.ifmap_bytes + read * (source != "l1") + 2 * written,
     }
     left = found._replace(dram=dram).later(end)
     return LayerCounts(shape.name, 0, cycles, accesses), left

@@ -82,5 +82,5 @@ def _visit(schedule: Schedule, part: int, i: int, tile: int, j: int) -> Visit:
         if size:
             beats = -(-size * 8 // acc.dma_bits)
             dma += acc.dma_setup + acc.l2_latency + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap
-    from_dram = len(lines) * schedule.tile_dram_line(tile, line) + residual
+    from_dram = schedule.tile_dram(tile, len(lines) * line) + residual
     return Visit(dma, from_dram if schedule.source == "dram" else 0)

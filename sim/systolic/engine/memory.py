@@ -48,8 +48,9 @@ def pass_counts(
     acc = accelerator
     read, written = shape.ifmap_bytes, shape.ofmap_bytes
     start = acc.dma_setup + acc.l2_latency
-    fills = read if source != "l1" else 0
-    from_dram = read if source == "dram" else 0
+    once = shape.operand > 0 and shape.under <= acc.ifmap_bytes  # windows find their lines in L1
+    fills = 0 if source == "l1" else shape.operand if once else read
+    from_dram = fills if source == "dram" else 0
     beats = -(-fills * 8 // acc.dma_bits)
     there = start + beats + (-(-beats // 16) - 1) * acc.dma_burst_gap if fills else 0
     memory = off_chip(acc)
@@ -70,7 +71,7 @@ def pass_counts(
     )
     end = _run_pass(work, batches, spent)
     cycles = dict.fromkeys(CAUSES, 0) | {cause.name.lower(): int(spent[cause]) for cause in _Cause}
-    spilled = from_dram + (written if read + written > acc.map_bytes else 0)
+    spilled = from_dram + (written if (shape.operand or read) + written > acc.map_bytes else 0)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": spilled, "l2": spilled + fills + written, "l1": fills + read + 2 * written}
     left = found._replace(dram=dram).later(end)

@@ -271,3 +271,16 @@ def test_a_token_meets_the_matrix_of_one_expert() -> None:
     shapes = import_module(model, [torch.zeros(1, tokens, dtype=torch.long)])
     experts = [shape for shape in shapes if "grouped_mm" in shape.name]
     assert sum(shape.macs for shape in experts) == tokens * chosen * 3 * width * hidden
+
+
+def test_windows_that_overlap_bring_their_map_once() -> None:
+    """Of max_pool2d(3, 2, padding 1) on 8x8: five lines lie in L1; of windows side by side none is read again."""
+
+    class Pooled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.max_pool2d(F.max_pool2d(x, 3, 2, 1), 2)
+
+    assert import_module(Pooled(), (torch.rand(1, 4, 8, 8),)) == [
+        PassShape("max_pool2d", "pool", 4 * 16 * 9, 1, 64, False, operand=256, under=5 * 4 * 8),
+        PassShape("max_pool2d_1", "pool", 4 * 4 * 4, 1, 16),
+    ]

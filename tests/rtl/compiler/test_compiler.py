@@ -28,8 +28,9 @@ from sim.network import (
     Table,
     TensorSpec,
 )
+from sim.systolic.folding import ways
 from sim.systolic.program import token_ifmap
-from sim.systolic.schedule import Schedule, fold
+from sim.systolic.schedule import Schedule
 from tests.rtl.compiler.interpreter import Machine
 
 
@@ -198,20 +199,20 @@ def test_memory_holds_maps_pixel_by_pixel():
     assert image.read(memory.view(np.uint64), "c")[4, 0, 1] == 0x201 - (1 << 24)
 
 
-@pytest.mark.parametrize("kernel", [(3, 3), (1, 5), (2, 4), (7, 7)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 5), (2, 4), (7, 7), (3, 2), (5, 1)])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
 def test_the_input_lies_as_the_array_reads_it(kernel, stride):
     layer = _conv("c", "input", 4, 2, kernel, (1, 2), stride=stride)
     network = Network("one", TensorSpec((2, 7, 9), zero_point=-5), (layer,))
     acc = preset("ews-8")
-    shape = fold(network.shapes[0], acc, "dense")
-    assert shape.line_bytes
+    shape = ways(network.shapes[0], acc, "dense")[-1]
+    assert shape.unfolded
     schedule = Schedule(acc, shape, D=1, source="dram")
     image = compiler.compile(network, acc, plans=[schedule])
     data = np.random.default_rng(1).integers(-128, 128, (1, 2, 7, 9)).astype(np.int8)
     memory = image.write_input(data[0])
     tokens = token_ifmap(data, layer, image.layers[0].program, -5)[0]
-    pad = layer.padding[0]
+    pad = shape.padding[0]  # rows that fold have theirs in memory
     np.testing.assert_array_equal(image.inputs[0].map.read(memory), tokens[:, pad : tokens.shape[1] - pad])
     assert_runs(network, image, data)
 
@@ -270,7 +271,7 @@ def test_only_the_input_comes_folded():
     layers = (_conv("first", "input", 2, 8), _conv("second", "first", 8, 2))
     network, acc = Network("n", TensorSpec((8, 6, 6)), layers), preset("ews-8")
     shapes = [replace(shape, name="") for shape in network.shapes]
-    plans = [Schedule(acc, shapes[0], source="dram"), Schedule(acc, fold(shapes[1], acc, "dense"))]
+    plans = [Schedule(acc, shapes[0], source="dram"), Schedule(acc, ways(shapes[1], acc, "dense")[1])]
     with pytest.raises(InputError, match=r"second\.kernel"):
         compiler.compile(network, acc, plans=plans)
 

@@ -12,12 +12,13 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import ConvShape
 from sim.systolic.closed_form.counts import layer_counts
-from sim.systolic.schedule import Schedule, fold, spills
+from sim.systolic.folding import ways
+from sim.systolic.schedule import Schedule, spills
 
 
 def all_schedules(shape: ConvShape, machine: Accelerator, form: str, source: str) -> Iterator[Schedule]:
     """All that `Schedule` allows, folded or not, with the ifmap where it is or in L2."""
-    for seen in dict.fromkeys((shape, fold(shape, machine, form))):
+    for seen in ways(shape, machine, form):
         here = "l2" if seen is not shape and source == "l1" else source  # folding is done by the DMA
         sources = ["dram"] if spills(seen, machine) else sorted({here, "l2" if here == "l1" else here})
         factors = [

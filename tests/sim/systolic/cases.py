@@ -16,8 +16,9 @@ from sim.errors import InputError
 from sim.formats import FORMATS
 from sim.network import WEIGHTS, AqlmWeight, CodebookWeight, Conv, DenseWeight, TernaryWeight
 from sim.shapes import ConvShape
+from sim.systolic.folding import ways
 from sim.systolic.results import Handover
-from sim.systolic.schedule import Schedule, fold, spills
+from sim.systolic.schedule import Schedule, spills
 from sim.systolic.streams import dense_format
 
 FAMILIES = ("ws", "ews", "ews-c", "ews-cm", "ews-cms", "ws-cms", "ssvq", "rom")
@@ -100,7 +101,7 @@ def layer_cases(draw, families=FAMILIES + NARROW, sizes=(4, 8, 16)) -> Case:
     )
     form = machine.format if coded else dense_format(shape, machine)
     layer = random_conv(rng, machine, form, shape)
-    seen = fold(shape, machine, form) if draw(st.booleans()) else shape
+    seen = draw(st.sampled_from(ways(shape, machine, form)))
     factor = st.just(1) if machine.dataflow == "ws" else st.integers(1, 4)
     codewords = len(layer.weight.codebook) if coded and machine.weights.books else 0
     source = "dram" if spills(seen, machine) else draw(st.sampled_from(["l1", "l2", "dram"]))

@@ -109,7 +109,11 @@ def books(case, program) -> dict[str, int]:
     if schedule.strip_columns not in (0, layer.out_w):
         columns, in_dram = (brought(seen, 1, schedule.strip_columns) for seen in (layer, shape))
     tile_bytes = lines * columns * sum(touched(run) for run in inward)
-    from_l2 = lines * in_dram * shape.channels if folded else tile_bytes
+    from_l2 = tile_bytes
+    if folded:  # whole kernels of the lines that lie on one another, zeros among them
+        kernel_rows = (layer.kernel[0] - 1) * (shape.stride[0] // layer.stride[0]) + layer.unfolded.high
+        whole = replace(shape, kernel=(kernel_rows, shape.kernel[1])) if layer.unfolded.high > 1 else shape
+        from_l2 = brought(whole, 0, schedule.tile_rows) * in_dram * shape.channels
     residual = pixels * sum(touched(run) for run in added) * bool(shape.residual)
     size = 4 if shape.wide else 1
     rows_out = pixels * sum(touched(run, size) for run in outward)

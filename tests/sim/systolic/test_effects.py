@@ -6,6 +6,7 @@ from functools import cache
 
 from sim import accelerator
 from sim.estimate import estimate
+from sim.shapes import ConvShape
 from sim.workloads import workload
 
 LARGE_LAYERS = ("layer1.0.conv1", "layer2.0.conv2", "layer3.0.conv2", "layer4.0.conv2")
@@ -46,3 +47,19 @@ def test_extension_relieves_psums():
     ws, ews = shares("ws-64"), shares("ews-64")
     assert ws[1]["psum"] > 0.05 > 10 * ews[1]["psum"]
     assert ews[0] < ws[0]
+
+
+def test_mobilenet_waits_for_what_it_moves():
+    """Maps and weights at 64 bits a cycle and direction bound every layer; docs/results.md says these figures."""
+    machine, shapes = accelerator.preset("ews-64"), workload("mobilenet-v2").shapes
+
+    def moved(shape) -> int:
+        weights = shape.weights // 8 if isinstance(shape, ConvShape) else 0
+        return max(shape.ifmap_bytes // 8, shape.ofmap_bytes // 8, weights)
+
+    layers = {one.counts.name: one.counts.total_cycles for one in estimate(shapes, machine).layers}
+    floors = {shape.name: moved(shape) for shape in shapes}
+    deep = [shape.name for shape in shapes if isinstance(shape, ConvShape) and shape.groups > 1]
+    assert all(layers[name] > floor for name, floor in floors.items() if name != "fc")  # it loads ahead
+    assert sum(floors.values()) == 1_549_192
+    assert (sum(floors[name] for name in deep), sum(layers[name] for name in deep)) == (467_656, 671_680)

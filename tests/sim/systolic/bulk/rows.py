@@ -6,10 +6,11 @@ import numpy as np
 
 from sim.shapes import ConvShape
 from sim.systolic.bulk.problem import HOW, SOURCES, problems
+from sim.systolic.folding import ways
 from sim.systolic.schedule import Schedule
 
 
-def how_of(schedule: Schedule, folded: bool) -> np.ndarray:
+def how_of(schedule: Schedule, folded: int) -> np.ndarray:
     """HOW [1]."""
     found = np.zeros(1, HOW)
     found[0] = (
@@ -22,6 +23,6 @@ def how_of(schedule: Schedule, folded: bool) -> np.ndarray:
 
 def rows_of(schedule: Schedule, shape: ConvShape) -> tuple[np.ndarray, np.ndarray]:
     """PROBLEM [1] and HOW [1] of a layer by its schedule."""
-    folded = schedule.shape != shape
+    folded = ways(shape, schedule.accelerator, schedule.format).index(schedule.shape)
     of = problems(schedule.accelerator, [(shape, schedule.format, schedule.codewords)])[0]
-    return of[int(folded) : int(folded) + 1], how_of(schedule, folded)
+    return of[folded : folded + 1], how_of(schedule, folded)

@@ -7,10 +7,11 @@ import pytest
 from evidence import coverage
 from rtl.verify.random_network import random_case
 from sim.accelerator import load, preset
-from tests.rtl.verify.test_conformance import AWAY, FAMILIES
+from tests.rtl.verify.test_conformance import AWAY, FAMILIES, NARROW
 
 REGRESSION = [
     *((preset(f"{family}-4"), range(100, 110)) for family in FAMILIES),
+    *((preset(f"{family}-4"), range(100, 108)) for family in NARROW),
     *(
         (load(*AWAY[name]), range(10, 20))
         for name in ("small L1", "small L1, sparse", "small L2", "ROM banks that conflict")

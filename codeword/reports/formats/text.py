@@ -19,7 +19,8 @@ decoders themselves are in no price, and on SG13G2, where their loaders were not
 {rows}
 
 - *SQNR* is of all rounded weights together. Scales are whole numbers on top of the scale of an output channel, and
-  their product with an element is the INT8 weight that the array sees (docs/timing.md 3): nothing is rounded there.
+  their product with an element is the INT8 weight that the array sees (docs/timing.md 3): nothing is
+  rounded there but by the shift of mxint8.
 - *Bits* are of the weight stream, with its scales, as the machine takes it: an array lower than a group sends the scale
   again, so that on {size} rows groups of 32 and 64 cost what groups of {size} do.
 - INT8 is one scale for each output channel. *mxint8* meets it: an exponent below the largest one of the channel only

@@ -30,9 +30,8 @@ from sim.network import Network
 CODES = {
     "INT8": None,
     "MVQ 1:2, k 512, d 8": MvqConfig(512, 8, (1, 2)),
-    "MVQ 4:16, k 512, d 16": MvqConfig(512, 16, (4, 16)),
 }
-"""Weights; the second is what MVQ section 6.2 takes for light networks, the third what `ews-cms` presets hold."""
+"""Weights; the second is what MVQ section 6.2 takes for light networks."""
 TUNING = replace(RECIPE, epochs=2, rate=3e-4)
 CALIBRATION = 64
 """Frames of the training set, from all over it."""

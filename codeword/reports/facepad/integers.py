@@ -27,10 +27,7 @@ from sim import artifact
 from sim.files import write_json
 from sim.network import Network
 
-CODES = {
-    "INT8": None,
-    "MVQ 1:2, k 512, d 8": MvqConfig(512, 8, (1, 2)),
-}
+CODES = {"INT8": None, "MVQ 1:2, k 512, d 8": MvqConfig(512, 8, (1, 2))}
 """Weights; the second is what MVQ section 6.2 takes for light networks."""
 TUNING = replace(RECIPE, epochs=2, rate=3e-4)
 CALIBRATION = 64

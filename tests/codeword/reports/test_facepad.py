@@ -123,7 +123,7 @@ def test_the_text_says_the_errors() -> None:
 
 def test_costs_of_a_small_array() -> None:
     found = cost.cost("ews-8")
-    assert 40 < 300e6 / found["cycles"] < 80
+    assert 40 < 300e6 / found["cycles"] < 300e6 * 64 / 214_573_504  # its 64 PEs, all busy
     assert 0 < found["depthwise_cycles"] < found["cycles"]
     page = text.text(figures() | {"cost": [found], "small": [found]})
     assert f"`ews-8` | {found['cycles']:,}" in page

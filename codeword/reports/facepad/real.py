@@ -19,7 +19,7 @@ from algos.facepad.sources import CARPHONE, video
 from algos.facepad.synthetic import LIMIT
 from codeword.reports.facepad import scored
 from codeword.reports.facepad.scored import BASELINE
-from codeword.reports.facepad.train import frequency, kept_splits, trained
+from codeword.reports.facepad.train import finished, frequency
 from codeword.reports.registry import Task
 from sim.files import write_json
 
@@ -30,13 +30,12 @@ def run(task: Task) -> None:
     """Adds the share of frames that each network accepts at its development set's threshold."""
     torch.set_num_threads(1)
     found, shown = task.figures(), carphone()
-    training = kept_splits(task.work)["training"]
     found["real"] = []
     for row in found["rows"]:
         if row["model"] == BASELINE:
             said = frequency(shown)
         else:
-            said = scores(logits(trained(row["model"], row["seed"], training, task.work), shown))
+            said = scores(logits(finished(row["model"], row["seed"], task.work), shown))
         development = scored.development(found, row)
         accepted = said >= development_threshold(development, development)
         found["real"].append(

@@ -93,6 +93,14 @@ def trained(model: str, seed: int, samples: Samples, work: Path) -> Teacher | St
     return train_student(samples, recipe, soft, checkpoint)
 
 
+def finished(model: str, seed: int, work: Path) -> Teacher | Student:
+    """A network that `trained` has made, in evaluation mode."""
+    network: Teacher | Student = Teacher() if model == TEACHER else Student()
+    state = torch.load(work / f"{_file(model, seed)}.pt", weights_only=True)
+    network.load_state_dict(state["model"])
+    return network.eval()
+
+
 def judged(score: Any, splits: Splits) -> dict[str, list[float]]:
     """Scores of the clips, means of their frames, of both sets that judge."""
     return {

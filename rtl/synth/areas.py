@@ -49,7 +49,7 @@ def _loader(acc: Accelerator) -> Block:
 
 def _loaders() -> dict[str, Component]:
     """Of every weight format that a preset of the EWS dataflow has, on dense and sparse tiles."""
-    found = {}
+    found: dict[str, Component] = {}
     for family in FAMILIES:
         acc = accelerator.preset(f"{family}-{SIZES[0]}")
         if acc.dataflow == "ews":

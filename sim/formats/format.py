@@ -102,8 +102,12 @@ class Format(ABC):
     def check_weight(self, weight: Any, machine: Machine) -> None:  # noqa: B027  most formats have no more rules
         """Raises InputError where a machine of this format cannot run a weight of the same `pattern`."""
 
-    def pattern(self, of: Pattern) -> str:
-        """The name, with what a machine and its weights must have alike."""
+    def pattern(self, of: Any) -> str:
+        """The name, with what a machine and its weights must have alike.
+
+        Args:
+            of: a machine, or a weight of `sim.network`, of this format.
+        """
         return self.name
 
     @abstractmethod

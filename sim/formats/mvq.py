@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sim.errors import InputError, require_multiple
 from sim.formats.encoding import mask_bits, mask_table, mask_unrank
-from sim.formats.format import Codewords, Draw, Machine, Pattern, Shape, Values
+from sim.formats.format import Codewords, Draw, Machine, Shape, Values
 from sim.formats.vq import Field, Vq, grid
 
 
@@ -23,7 +25,7 @@ class Mvq(Vq):
             raise InputError("keep", machine.keep, f"more than group = {machine.group}", "keep fewer")
         require_multiple(machine, "codeword_length", "group")
 
-    def pattern(self, of: Pattern) -> str:
+    def pattern(self, of: Any) -> str:
         return f"{self.name} {of.keep}:{of.group}"
 
     def text(self, machine: Machine) -> str:

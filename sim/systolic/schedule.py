@@ -31,8 +31,7 @@ def fold(shape: ConvShape, accelerator: Accelerator, form: str) -> ConvShape:
     kx = shape.kernel[1]
     most = min(kx, max(1, accelerator.rows // shape.channels))
     width = ceil(kx / ceil(kx / most))
-    stream = formats.stream(form)
-    if stream.coded:
+    if (stream := formats.stream(form)).coded:
         width = max(f for f in range(1, most + 1) if kx % f == 0)
     scaled = stream.scale_rows(accelerator) > 0
     if width == 1 or scaled or shape.groups > 1 or shape.dilation[1] > 1 or shape.dynamic:

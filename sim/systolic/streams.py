@@ -53,7 +53,7 @@ def stream_format(weight: Weight, accelerator: Accelerator, shape: ConvShape) ->
             f"a record of d = {d} spans two groups",
             "leave grouped layers uncompressed",
         )
-    return own.name, len(weight.codebook) if own.books else 0
+    return own.name, len(weight.codebook) if own.books else 0  # type: ignore[union-attr]
 
 
 def network_formats(network: Network, accelerator: Accelerator) -> dict[str, tuple[str, int]]:

@@ -26,7 +26,7 @@ def test_folders_and_entries_are_the_same() -> None:
             assert find_spec(f"codeword.reports.{report.name}.{stage.name}") is not None
 
 
-@pytest.mark.parametrize("name", ["comparison", "imagenet", "imports", "vim", "vq4all", "zoo"])
+@pytest.mark.parametrize("name", ["comparison", "formats", "imagenet", "imports", "vim", "vq4all", "zoo"])
 def test_committed_texts_are_of_the_committed_figures(name: str, tmp_path: Path) -> None:
     kept = REPORTS[name].out
     out = tmp_path / kept.name

@@ -54,8 +54,9 @@ UNREAD = {
     "clock_hz": 200e6,
     "rom_banks": 3,
     "rom_ports": 4,
+    "scale_group": 2,
 }
-"""Fields of no influence here: without a clocked technology or a type of DRAM, without a ROM."""
+"""Fields of no influence here: without a clocked technology or a type of DRAM, without a ROM or group scales."""
 TOGETHER = {"sparse_tile", "tile_columns", "codeword_length", "group", "kind", "psum_store_bits"}
 """Fields with one legal value here, or that only change with others."""
 
@@ -88,6 +89,11 @@ def test_other_fields_change_nothing(field: str) -> None:
     other = changed(**{field: UNREAD[field]})
     assert key_of(other) == key_of(BASE)
     assert counted(other) == counted(BASE)
+
+
+def test_a_group_of_scales_decides_where_there_are_some() -> None:
+    few, many = (accelerator.load("int4-g128-16", {"scale_group": n}) for n in (2, 8))
+    assert key_of(few) != key_of(many)
 
 
 def test_a_clock_decides_where_it_changes_energies_or_dram() -> None:

@@ -186,6 +186,12 @@ REPORTS = {
             ),
         ),
         Report(
+            "formats",
+            "ResNet-20 rounded to INT4, INT3, INT2, MXFP4, NVFP4, MXINT8: error, accuracy, bits, cycles, energy",
+            _OUT / "formats.json",
+            (Stage("measure", "three minutes; goes on where it was"), _SECONDS),
+        ),
+        Report(
             "imagenet",
             "MobileNetV2 and EfficientNet-Lite0 compressed without fine-tuning",
             _OUT / "imagenet_agreement.json",

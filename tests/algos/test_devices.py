@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from algos.methods import compensated
 from algos.methods.registry import METHODS
-from algos.weights.codebook import attached
+from algos.weights.codebook import in_integers
 from tests.algos.fake_device import CPU, DEVICE, OnGpu, Strays, fake_gpu, moved
 
 CODEBOOK = {"k": 16, "d": 8}
@@ -79,7 +79,7 @@ def test_a_method_stays_on_the_device(method: str) -> None:
     with fake_gpu():
         module = moved(net())
         found = run(module, OnGpu(x), OnGpu(y))
-        parts = [part for layer in module.modules() if (part := attached(layer)) is not None]
+        parts = [part for layer in module.modules() if (part := in_integers(layer)) is not None]
         tensors = [t for part in parts for t in (*part.parameters(), *part.buffers())]
         assert {one.device for one in tensors} == {DEVICE}
     for one, two in zip(found, expected, strict=True):

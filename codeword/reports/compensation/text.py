@@ -86,7 +86,7 @@ def page(found: Row) -> str:
         float=small["quality"],
         small=table(("weights", "inputs", "rotated", *(NAMES[name] for name in METHODS)), _table(plain)),
         seen="\n".join(f"* {line}" for line in _seen(plain)),
-        variants=table(("", "bits a byte", "GPTQ, GPTAQ, ResComp as published"), _variants(rows)),
+        variants=table(("", "bits a byte", "the method as published"), _variants(rows)),
         others=_smollm2(found),
         gptaq_w3=table(("model", "float", "AWQ", "GPTQ", "GPTAQ"), published.GPTAQ_W3),
         gptaq_w4a4=table(("model", "float", "RTN", "GPTQ", "GPTAQ"), published.GPTAQ_W4A4),
@@ -103,7 +103,7 @@ def _unfinished(rows: int) -> str:
         return ""
     return (
         f"**The run was stopped at {rows} of {wanted} rows**: settings have fewer seeds, or none, where a cell has no "
-        "spread or is empty; the command goes on where it was.\n\n"
+        "spread or is empty,\nand what is said of every seed may be said of one; the command goes on where it was.\n\n"
     )
 
 

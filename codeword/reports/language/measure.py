@@ -17,7 +17,13 @@ from sim.workloads.transformer import LANGUAGE_MODELS, Llama
 PROMPT = 512
 CONTEXTS, BATCHES = (512, 4096), (1, 8, 32)
 DRAM = "lpddr4"
-MACHINES = {"INT8": "ews-64", "VQ": "ews-c-64", "MVQ": "ews-cms-64"}
+MACHINES = {
+    "INT8": "ews-64",
+    "INT4 g64": "int4-g64-64",
+    "INT2 g64": "int2-g64-64",
+    "VQ": "ews-c-64",
+    "MVQ": "ews-cms-64",
+}
 """By what their weights are."""
 
 PORT_BITS = 512

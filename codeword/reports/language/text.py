@@ -14,10 +14,11 @@ _WORDS = """# Language models on the machines
 
 Made by `codeword report language`. Shapes of `docs/workloads.md`, batches and contexts as said, *counted* by the closed
 form on 64x64 arrays at 300 MHz with MVQ's 40 nm energies, {dram} of its published peak rate, and a weight port of 512
-bits. INT8 activations, keys and values, vector work included. No accuracy stands behind it: INT8 weights, plain VQ and
-MVQ at the sizes of the machines' own codebooks. Embeddings are looked up by the host. Of a token all weights come from
-off chip, and all keys and values too: what the closed form leaves of them in L2, layer by layer, is added at the
-memory's peak rate. The full matrix of scores is computed for a prompt, though a causal mask hides half of it.
+bits. INT8 activations, keys and values, vector work included. No accuracy stands behind it: INT8 weights, levels of 4
+and 2 bits with scales of 64 inputs, plain VQ and MVQ at the sizes of the machines' own codebooks; the first layer and
+the head stay in INT8. Embeddings are looked up by the host. Of a token all weights come from off chip, and all keys and
+values too: what the closed form leaves of them in L2, layer by layer, is added at the memory's peak rate. The full
+matrix of scores is computed for a prompt, though a causal mask hides half of it.
 
 The loader writes a row of 64 weights a cycle at most, whatever they take in memory: {bound}. That is why fewer bits
 save energy and traffic here, and hardly time; a larger batch saves all three, until keys and values weigh more than

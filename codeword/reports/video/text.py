@@ -43,7 +43,7 @@ def text(found: dict[str, Any]) -> str:
                 "evaluations",
                 "seconds",
             ),
-            (_line(way.name, found["rows"]) for way in WAYS),
+            (_line(name, found["rows"]) for name in _ways(found["rows"])),
         ),
         _by_attribute(found["rows"]),
         f"![Frames of three edits](video.png)\n\nEach block: source, known result, {', '.join(SHOWN)}; an edit of "
@@ -84,6 +84,11 @@ def _beginning(found: dict[str, Any]) -> str:
     )
 
 
+def _ways(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Methods that were run, in the order of WAYS."""
+    return [way.name for way in WAYS if _of(way.name, rows)]
+
+
 def _of(name: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["way"] == name]
 
@@ -108,12 +113,12 @@ def _line(name: str, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 def _by_attribute(rows: Sequence[dict[str, Any]]) -> str:
     """What was reached, by attribute."""
     lines = []
-    for way in WAYS:
+    for name in _ways(rows):
         cells = []
         for attribute in EDITED:
-            own = [row for row in _of(way.name, rows) if row["attribute"] == attribute]
+            own = [row for row in _of(name, rows) if row["attribute"] == attribute]
             cells.append(f"{sum(row['reached'] for row in own)} of {len(own)}")
-        lines.append((way.name, *cells))
+        lines.append((name, *cells))
     return markdown.table(("reached", *EDITED), lines)
 
 

@@ -74,6 +74,7 @@ def text(found: dict[str, Any]) -> str:
 
 def _beginning(found: dict[str, Any]) -> str:
     return (
+        "Made by `codeword report video`. "
         f"{COUNT} edits of *synthetic* clips (`algos/data/shapes.py`): 8 frames of 16x16 pixels, one moving shape; "
         "the target's pair of colour and form is in no training clip. What an edit should give is known: the same "
         "variation of the target scene. Models are the shipped ones, trained for minutes "

@@ -150,7 +150,7 @@ BUILDS: dict[str, tuple[Callable[[], nn.Module], Forward, Callable[..., Tensor]]
 
 
 def build(name: str, work: Path) -> None:
-    """Trains one model and writes its file, in float16 but for the judge."""
+    """Trains one model and writes its file."""
     torch.manual_seed(0)
     make, forward, loss = BUILDS[name]
     model, recipe = make(), RECIPES[name]
@@ -170,8 +170,13 @@ def build(name: str, work: Path) -> None:
             f"{name}: epoch {epoch}, loss {mean:.4f}, {seconds:.0f} s", flush=True
         ),
     ).run()
+    write(name, model)
+
+
+def write(name: str, model: nn.Module) -> None:
+    """The file of a trained model, in float16 but for the judge."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    kept = torch.float32 if judging else torch.float16
+    kept = torch.float32 if name == "judge" else torch.float16
     state = {key: value.to(kept).contiguous() for key, value in model.state_dict().items()}
     write_whole(FOLDER / f"{name}.safetensors", safetensors.torch.save(state))
 

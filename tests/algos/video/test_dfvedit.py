@@ -67,11 +67,12 @@ def test_no_inversion_and_no_stored_attention(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(VideoModel, "forward", traced)
     mask = guidance.WordMaps.mask
-    monkeypatch.setattr(
-        guidance.WordMaps,
-        "mask",
-        lambda self: (kept.append([each.numel() for each in self.sums.values()]), mask(self))[1],
-    )
+
+    def noted(self: guidance.WordMaps) -> Tensor:
+        kept.append([each.numel() for each in self.sums.values()])
+        return mask(self)
+
+    monkeypatch.setattr(guidance.WordMaps, "mask", noted)
     config = DfvEditConfig(steps=50)
     dfvedit.edit(model, small.clip(), small.TASK, config)
     assert len(calls) == 49 * 2  # passes of one clip: 196

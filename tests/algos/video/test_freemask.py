@@ -8,13 +8,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from algos.video import freemask, sdedit
 from algos.video.attention import Site, opened, sites
 from algos.video.edits import Edit
 from algos.video.freemask import MANNERS, FreeMaskConfig, Fusion, GivenMask, mapping
 from algos.video.masks import CodeTable, binarized, matching_costs, miou, word_map
+from algos.video.models import VideoModel
 from algos.video.process import levels, parts
 from algos.video.store import Step, Store, denoised, inverted
 from sim.errors import InputError
@@ -117,17 +118,16 @@ def test_without_an_edit_the_way_back_ends_at_the_source() -> None:
     """On a model in closed form: the error of inversion and denoising falls with the number of steps."""
     prompt, _ = pair()
 
-    class Model:
-        predicts = "noise"
-
-        def __call__(self, noisy: Tensor, times: Tensor, text: Tensor) -> Tensor:
+    class Model(VideoModel):
+        def forward(self, noisy: Tensor, times: Tensor, text: Tensor) -> Tensor:
             return prompt.parts(noisy, next(level for level in path if level.time == float(times[0]))).noise
 
+    model = Model(nn.Identity(), nn.Identity(), "noise", frames=2)
     clip, errors = prompt.on_the_way(torch.randn(1, 1, 2, 2, 3, dtype=torch.float64), at(0)), []
     for count in (25, 50, 100):
-        path = levels(Model(), count)
-        noisy = inverted(Model(), clip, clip, path)[-1]
-        back = denoised(noisy, path, lambda _, x, level, after: after.of(*parts(Model(), x, level, clip)))
+        path = levels(model, count)
+        noisy = inverted(model, clip, clip, path)[-1]
+        back = denoised(noisy, path, lambda _, x, level, after: after.of(*parts(model, x, level, clip)))
         errors.append(float((back - clip).abs().mean()))
     assert errors[0] > 1.6 * errors[1] > 2.5 * errors[2]
     assert errors[2] < 0.05 * float(clip.abs().mean())

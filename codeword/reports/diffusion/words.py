@@ -62,7 +62,7 @@ of each step, so that the learned scales of activations are not taken over. Time
 {integers}
 
 The RTL has no products of two activations, so that of an attention its projections run there, and the products, the
-softmax, norms and joins in the engine alone. Steps are runs of their own: there is no bank of scale registers in Verilog.
+softmax, norms and joins in the engine alone. Steps are runs of their own: Verilog has no bank of scale registers.
 
 ## Bits under a budget of energy
 

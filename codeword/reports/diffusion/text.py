@@ -115,10 +115,12 @@ def _idle(rows: list[Row]) -> str:
         for name, one in small.items()
         if " - " in name and one["distance"] <= whole
     ]
-    if not found:
-        return "Without any one of the pieces the feature distance is larger."
-    names = " or ".join(found)
-    return f"The feature distance is no larger without {names}: here, on one seed, they do not help."
+    said = "Without any one of the pieces the feature distance is larger."
+    if found:
+        names = " or ".join(found)
+        said = f"The feature distance is no larger without {names}: here, on one seed, that does not help."
+    less = 100 * (1 - small["all - mixed"]["distance"] / small["naive"]["distance"])
+    return f"{said} At 4 bits a weight as *naive*, *all - mixed* has {less:.1f} % less of it."
 
 
 def _integers(found: Row) -> str:

@@ -42,6 +42,7 @@ it, for Stable Diffusion. Here, *all* beside *naive*:
   the two halves of the float network's {final} pictures are {halves:.4f} apart. *same class*: by that
   classifier.
 - {calibration} pictures calibrate.
+- *PSNR*, *SSIM*: of values in -1..1, SSIM with a uniform window of 7 pixels.
 
 ## Other widths, {ablation} pictures
 

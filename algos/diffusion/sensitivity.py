@@ -58,7 +58,7 @@ def assigned(errors: Mapping[Bits, Mapping[str, float]], cost: Cost, budget: flo
     """
     names = list(next(iter(errors.values())))
     prices = {name: {bits: cost(name, bits) for bits in errors} for name in names}
-    chosen = {name: min(errors, key=lambda bits, name=name: (prices[name][bits], bits)) for name in names}
+    chosen = {name: min((price, bits) for bits, price in prices[name].items())[1] for name in names}
     spent = sum(prices[name][bits] for name, bits in chosen.items())
     if spent > budget:
         raise InputError(

@@ -23,6 +23,8 @@ it, for Stable Diffusion. Here, *all* beside *naive*:
 
 {ablations}
 
+{idle}
+
 - *naive*: ranges are all that was seen on the float network's latents of all time steps, one scale a tensor;
   weights to the nearest; all layers, those of the time step too.
 - *time-sampled*: ranges of least squared error on these latents, as Q-Diffusion (arXiv 2302.04304) samples time
@@ -40,6 +42,7 @@ it, for Stable Diffusion. Here, *all* beside *naive*:
   the two halves of the float network's {final} pictures are {halves:.4f} apart. *same class*: by that
   classifier.
 - {calibration} pictures calibrate.
+- *PSNR*, *SSIM*: of values in -1..1, SSIM with a uniform window of 7 pixels.
 
 ## Other widths, {ablation} pictures
 
@@ -58,6 +61,9 @@ Weights of *all* as learned; scales of all tensors chosen by the front end on th
 of each step, so that the learned scales of activations are not taken over. Time tables are biases of the step.
 
 {integers}
+
+The RTL has no products of two activations, so that of an attention its projections run there, and the products, the
+softmax, norms and joins in the engine alone. Steps are runs of their own: Verilog has no bank of scale registers.
 
 ## Bits under a budget of energy
 

@@ -140,5 +140,5 @@ class Description(Protocol):
     def technology(self) -> str: ...
 
     @property
-    def peak_macs(self) -> int:
+    def peak_macs(self) -> float:
         """Dense-equivalent multiply-accumulates a cycle, at most."""

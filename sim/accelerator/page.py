@@ -20,9 +20,9 @@ An accelerator is a preset, or a TOML file that names one as `base` and gives wh
     dram_bits = 128
 
 `--set field=value` does the same for one run. A preset is a family and a size, `ews-cms-64` or `ews-16x32` (H x L, 4 to
-256 each; Verilog up to 64, beyond which memories grow with the PEs and buses with the side; `sws-S` from 8 to 64). This page
-is printed by `python -m sim.accelerator` from the descriptions; a field whose description ends in *assumed* is our
-choice, since nobody published it.
+256 each; Verilog up to 64, beyond which memories grow with the PEs and buses with the side; `sws-S` from 8 to 64). This
+page is printed by `python -m sim.accelerator` from the descriptions; a field whose description ends in *assumed* is
+our choice, since nobody published it.
 """
 
 _SHOWN = 64

@@ -6,7 +6,9 @@ sooner than the next packet could read it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -15,6 +17,8 @@ from sim.digit_serial.accelerator import DigitSerial
 from sim.digit_serial.header import STREAM_BITS, WORDS
 from sim.digit_serial.lowering import HIGH, Packet, Program, Source
 from sim.digit_serial.maps import Place
+
+_compiled: Any = njit(cache=True)
 
 CAUSES = ("compute", "currents", "neurons", "load", "input")
 """Of a cycle: a tap; a row of currents read or written; neurons that say a digit or give their charge; the stream."""
@@ -85,7 +89,7 @@ def _outputs(packet: Packet, acc: DigitSerial) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _map(
-    packet: Packet, acc: DigitSerial, l1: np.ndarray, traces: list[tuple[np.ndarray, ...]]
+    packet: Packet, acc: DigitSerial, l1: np.ndarray, traces: Sequence[tuple[np.ndarray, ...]]
 ) -> np.ndarray:
     if packet.target is None:
         charges = np.concatenate([values[addresses < 0].ravel() for _, addresses, values in traces])
@@ -118,7 +122,7 @@ def _numbers(source: Source) -> tuple[int, ...]:
     return (place.base, place.plane, place.height, place.width, place.blocks, *source.stride)
 
 
-@njit(cache=True)
+@_compiled
 def _run(
     flags, walk, target, sources, taps, weights, bias, full, l1, store, counts, cycles, addresses, values
 ):
@@ -170,7 +174,7 @@ def _run(
                 break
 
 
-@njit(cache=True)
+@_compiled
 def _says(charge, full, spoke):
     if 2 * charge >= full:
         return 1
@@ -179,7 +183,7 @@ def _says(charge, full, spoke):
     return 0
 
 
-@njit(cache=True)
+@_compiled
 def _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts):
     """Taps of a step, after the stored currents and before they are stored; how many cycles that takes."""
     begins, ends, outputs = parts

@@ -26,7 +26,8 @@ def spoken(net: SpikingNetwork, images: np.ndarray, steps: int, silent: int) -> 
         raise InputError("images", given, f"the network takes int8 {wanted}", "quantize them")
     found = {"input": input_digits(images, net.source.input.zero_point, steps)}
     for layer in net.layers:
-        currents = sum(_current(one, _heard(layer, found[one.source])) for one in layer.synapses)
+        parts = [_current(one, _heard(layer, found[one.source])) for one in layer.synapses]
+        currents = np.sum(parts, 0)
         currents[0] += layer.bias[:, None, None]
         if layer.threshold is None:
             weights = 1 << np.arange(steps - 1, -1, -1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sim import technology
 from sim.cost import Prices
@@ -52,8 +53,9 @@ def coefficients() -> Coefficients:
     return Coefficients(**tomllib.loads(Path(__file__).with_name(f"{LIBRARY}.toml").read_text()))
 
 
-def of(acc: DigitSerial) -> Prices:
-    """
+def of(acc: Any) -> Prices:
+    """Of a `DigitSerial`; the coefficients of a systolic technology that are taken depend on none of its fields.
+
     Raises:
         InputError: an unknown technology.
     """
@@ -102,7 +104,7 @@ def _cells(name: str, acc: DigitSerial) -> Figure:
     return _of_size(whole, acc)
 
 
-def _clock(acc: DigitSerial, found: Synthesized) -> Figure:
+def _clock(acc: Any, found: Synthesized) -> Figure:
     """pJ of a cycle at the registers that no gate keeps the clock from, and a share of those in the control."""
     own = coefficients()
     always = sum(part.sinks * _times(name, acc) for name, part in own.cells.items())

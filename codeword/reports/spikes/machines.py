@@ -17,7 +17,7 @@ from sim.files import write_json
 from sim.machine import machine
 from sim.results import LayerCounts
 
-IMAGES = 4
+IMAGES = 2
 INTEGERS = ("ews-16", "ews-cms-16")
 SPIKING = "sws-16"
 STEPS = (4, 6, 8, 12)

@@ -54,8 +54,8 @@ SETTINGS = (
     *(Setting("sws", digits, Neuron(silent), MORE) for digits, silent in ((8, 2), (12, 1), (12, 2))),
     Setting("sws", 8, Neuron(0), SOME),
     *(Setting("sws", 8, Neuron(silent, negative=False, half=False), SOME) for silent in (1, 3)),
-    *(Setting("rate", digits, images=FEW) for digits in (8, 32, 128)),
-    *(Setting("phase", digits, images=FEW) for digits in (8, 32, 128)),
+    *(Setting("rate", digits, images=FEW) for digits in (8, 32)),
+    *(Setting("phase", digits, images=FEW) for digits in (8, 32)),
     *(Setting("first", digits, images=SOME) for digits in (4, 8, 16)),
 )
 

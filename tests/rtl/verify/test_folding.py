@@ -1,4 +1,4 @@
-"""Rows and columns of a kernel side by side on the RTL, the input as it lies in memory for each way: values and cycles."""
+"""Rows and columns of a kernel side by side on the RTL, the input in memory as each way wants it: values and cycles."""
 
 from __future__ import annotations
 

@@ -49,6 +49,7 @@ class DigitSerialHardware(Hardware):
         objective: str = "edp",
         l2_holds_all: bool = False,
         base: int = 0,
+        soc: bool = False,
         force: bool = False,
     ) -> NoReturn:
         """As `compile`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -107,18 +108,24 @@ def test_patterns_options_of_a_layer_and_what_the_plan_prints(batch) -> None:
 @pytest.mark.parametrize("method", list(METHODS))
 def test_bits_of_the_plan_are_those_of_the_codes(method: str, batch) -> None:
     """Counted on what the layers hold, not by the formulas of the plan."""
-    small = {"steps": 1, "batch": 4} if METHODS[method].recipe is None else {}
+    with_codebook = "k" in {one.name for one in fields(METHODS[method].defaults)}
+    small = {"k": 16, "d": 8} if with_codebook else {"bits": 4, "group": 8}
+    if with_codebook and METHODS[method].recipe is None:
+        small |= {"steps": 1, "batch": 4}
     small |= {"pattern": (1, 2)} if method == "mvq" else {"candidates": 4} if method == "vq4all" else {}
-    prepared = METHODS[method].prepare(Net(), batches=[batch], k=16, d=8, **small)
+    prepared = METHODS[method].prepare(Net(), batches=[batch], **small)
     prepared.finish()
     total = 0
     for weight in prepared.weights().values():
         stored = weight.stored()
+        if not with_codebook:
+            total += (stored.elements.size + stored.scales.size) * 4
+            continue
         total += stored.assignments.size * 4
         total += 0 if stored.mask_codes is None else stored.mask_codes.size
         total += 0 if stored.signs is None else stored.signs.size * 8
     bits = prepared.plan.bits
-    assert bits.assignments + bits.masks + bits.signs == total
+    assert bits.assignments + bits.masks + bits.signs + bits.scales == total
 
 
 def test_errors_of_patterns() -> None:

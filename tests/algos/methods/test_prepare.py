@@ -109,7 +109,7 @@ def test_patterns_options_of_a_layer_and_what_the_plan_prints(batch) -> None:
 def test_bits_of_the_plan_are_those_of_the_codes(method: str, batch) -> None:
     """Counted on what the layers hold, not by the formulas of the plan."""
     with_codebook = "k" in {one.name for one in fields(METHODS[method].defaults)}
-    small = {"k": 16, "d": 8} if with_codebook else {"bits": 4, "group": 8}
+    small = {"k": 16, "d": 8} if with_codebook else {"bits": 4, "group": 4}
     if with_codebook and METHODS[method].recipe is None:
         small |= {"steps": 1, "batch": 4}
     small |= {"pattern": (1, 2)} if method == "mvq" else {"candidates": 4} if method == "vq4all" else {}

@@ -222,7 +222,7 @@ REPORTS = {
         ),
         Report(
             "search",
-            "NSGA-II, TPE and random search beside a space of 5,184 designs that was tried whole",
+            "NSGA-II and random search beside a space of 5,184 designs that was tried whole",
             _OUT / "search.json",
             (Stage("measure", "ten minutes; goes on where it was"), _SECONDS),
         ),

@@ -20,7 +20,7 @@ SHARES = (0.02, 0.05, 0.10, 0.15)
 """Of the space, that a search may evaluate."""
 
 SEEDS = (0, 1, 2, 3, 4)
-SEARCHES = ("random", "tpe", "nsga2")
+SEARCHES = ("random", "nsga2")
 
 
 def run(task: Task) -> None:

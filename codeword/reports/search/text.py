@@ -10,7 +10,7 @@ from codeword.reports.registry import Task
 from codeword.reports.search.measure import SEARCHES, SHARES
 from sim.files import write_whole
 
-_NAMES = {"random": "random", "tpe": "TPE", "nsga2": "NSGA-II"}
+_NAMES = {"random": "random", "nsga2": "NSGA-II"}
 
 
 def run(task: Task) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from codeword import api
 from codeword.tables import COUNT, PROSE, Answer, Column, Kind, Table
+from sim.machine import machine
 from sim.saved import document
 
 _BYTES = Kind(lambda n: f"{n / 1024:g} KB", "bytes")
@@ -36,12 +37,8 @@ def presets(
     )
     rows = []
     for label, found in listed.items():
-        weights = found.format + (f" {found.keep}:{found.group}" if found.weights.masks else "")
-        code = (found.codeword_length, found.codebook_entries) if found.coded else ("", "")
-        tile = "sparse" if found.sparse_tile else "dense"
-        rows.append(
-            (label, found.dataflow, weights, tile, found.l1_bytes, found.l2_bytes, found.wrf_depth, *code)
-        )
+        said = machine(found.kind).summary(found)
+        rows.append((label, *(said.get(column.name, "") for column in columns[1:])))
     notes = [
         "Any size from 4 to 256, square or HxL: ews-16x32; `codeword presets NAME` shows every field, "
         "`codeword explain FIELD` what it is."

@@ -57,6 +57,13 @@ class Machine(ABC):
     sizes: ClassVar[tuple[int, int]]
     objectives: ClassVar[tuple[str, ...]]
 
+    def summary(self, accelerator: Any) -> dict[str, Any]:
+        """What a list of presets says of one: flow, weights, tile, L1 and L2 (bytes), WRF (words), d, k.
+
+        What a kind has not it leaves out.
+        """
+        return {}
+
     @abstractmethod
     def count(
         self,

@@ -179,9 +179,8 @@ def test_in_verilog(machine):
         return verilog.hierarchy(RowDecoder(accelerator=acc))["row_decoder"][1]
 
     assert text(machine) == text(accelerator.preset("ews-c-8"))
-    assert "codebook k = 16, d = 8 in pairs, WRF 16" in verilog._header(
-        RowDecoder(accelerator=machine), machine
-    )
+    top = verilog.modules(machine)[verilog.TOP]
+    assert "codebook k = 16, d = 8 in pairs, WRF 16" in top
 
 
 def test_a_format_without_a_loader_part_is_refused(machine, monkeypatch):

@@ -69,7 +69,7 @@ _GENERATOR = Recipe(
 MODELS = {"dit": models.dit, "unet": models.unet}
 RECIPES = {
     "dit": replace(_GENERATOR, epochs=6, rate=1.5e-3),
-    "unet": replace(_GENERATOR, epochs=2, rate=3e-3),
+    "unet": replace(_GENERATOR, epochs=8, rate=3e-3),
     "judge": Recipe(epochs=6, rate=4e-3, optimizer="adamw", batch=32, schedule="cosine", precision="float32"),
 }
 

@@ -108,13 +108,14 @@ def _write(l1: np.ndarray, place: Place, digits: np.ndarray) -> None:
 
 
 def _arguments(packet: Packet, acc: DigitSerial) -> tuple[object, ...]:
-    """Plain values for the compiled part."""
+    """Plain values for the compiled part, constants of other files among them: it is kept on disk by this file."""
     sources = np.array([_numbers(source) for source in (*packet.sources, *packet.sources)[:2]], np.int64)
     place, taps = packet.target, np.array(packet.taps, np.int64)
+    taps[:, -1] *= HIGH
     target = (-1, 0, 0) if place is None else (place.base + packet.group, place.plane, place.blocks)
     flags = (packet.begins, packet.ends, acc.steps, acc.silent, packet.outputs)
     walk = (packet.first, packet.count, packet.width)
-    return flags, walk, target, sources, taps, packet.weights, packet.bias, packet.threshold
+    return WORDS, flags, walk, target, sources, taps, packet.weights, packet.bias, packet.threshold
 
 
 def _numbers(source: Source) -> tuple[int, ...]:
@@ -124,13 +125,27 @@ def _numbers(source: Source) -> tuple[int, ...]:
 
 @_compiled
 def _run(
-    flags, walk, target, sources, taps, weights, bias, full, l1, store, counts, cycles, addresses, values
+    header,
+    flags,
+    walk,
+    target,
+    sources,
+    taps,
+    weights,
+    bias,
+    full,
+    l1,
+    store,
+    counts,
+    cycles,
+    addresses,
+    values,
 ):
     begins, ends, steps, silent, outputs = flags
     first, count, width = walk
     base, plane, pitch = target
     lanes = l1.shape[1]
-    at = WORDS + len(taps) + lanes + len(weights) * lanes * ((lanes + 7) // 8)
+    at = header + len(taps) + lanes + len(weights) * lanes * ((lanes + 7) // 8)
     counts[LOAD] += at
     counts[WRF] += len(weights) * lanes * lanes
     charge = np.zeros(lanes, np.int64)
@@ -193,7 +208,7 @@ def _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts
         taken += 1
         counts[UPDATES] += 1
     for n in range(len(taps)):
-        which, dy, dx, block, entry, high = taps[n]
+        which, dy, dx, block, entry, shift = taps[n]
         base, plane, height, columns, pitch, stride_y, stride_x = sources[which]
         at_y, at_x = y * stride_y + dy, x * stride_x + dx
         opens = begins and n == 0  # the first operation of a step doubles the charge, or begins it
@@ -209,7 +224,7 @@ def _step(t, row, y, x, parts, sources, taps, weights, l1, store, charge, counts
                 some = True
                 counts[MAC] += outputs
                 for c in range(l1.shape[1]):
-                    charge[c] += digit * (np.int64(weights[entry, r, c]) << (HIGH * high))
+                    charge[c] += digit * (np.int64(weights[entry, r, c]) << shift)
         counts[BUSY] += some
         counts[UPDATES] += opens or some
     if not ends:

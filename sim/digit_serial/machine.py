@@ -30,6 +30,17 @@ class DigitSerialMachine(Machine):
     sizes = (8, 64)
     objectives = ("edp", "energy", "cycles")
 
+    def summary(self, accelerator: DigitSerial) -> dict[str, Any]:
+        acc = accelerator
+        return {
+            "flow": acc.kind,
+            "weights": f"dense, T = {acc.steps}",
+            "tile": "ternary",
+            "L1": acc.l1_bytes,
+            "L2": acc.l2_bytes,
+            "WRF": acc.wrf_depth,
+        }
+
     def count(
         self,
         network: Network | Sequence[Shape],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,20 @@ class Systolic(Machine):
     families: ClassVar = {family: partial(preset, family) for family in FAMILIES}
     sizes = (4, 256)
     objectives = OBJECTIVES
+
+    def summary(self, accelerator: Accelerator) -> dict[str, Any]:
+        acc = accelerator
+        code = {"d": acc.codeword_length, "k": acc.codebook_entries} if acc.weights.books else {}
+        scaled = f" g{acc.scale_group}" if acc.weights.scale_rows(acc) else ""
+        return {
+            "flow": acc.dataflow,
+            "weights": acc.format + (f" {acc.keep}:{acc.group}" if acc.weights.masks else scaled),
+            "tile": "sparse" if acc.sparse_tile else "dense",
+            "L1": acc.l1_bytes,
+            "L2": acc.l2_bytes,
+            "WRF": acc.wrf_depth,
+            **code,
+        }
 
     def count(
         self,

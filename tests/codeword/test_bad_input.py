@@ -85,7 +85,11 @@ def test_networks(codeword: Command, tmp_path: Path) -> None:
 
 
 def test_a_machine_that_cannot_run_the_file(codeword: Command, network: Path) -> None:
-    assert_refused(codeword("simulate", network, "-a", "ews-c-16"), "a.d = 16", "codeword_length is 8")
+    assert_refused(codeword("simulate", network, "-a", "ews-c-16"), "a.weight = 'mvq 4:16'", "runs vq")
+    longer = ("--set", "codeword_length=32", "--set", "tile_columns=32")
+    assert_refused(
+        codeword("simulate", network, "-a", "ews-cms-32", *longer), "a.d = 16", "codeword_length is 32"
+    )
     assert_refused(
         codeword("simulate", network, "-a", "ews-cms-16", "--set", "keep=8"), "a.weight = 'mvq 4:16'", "8:16"
     )

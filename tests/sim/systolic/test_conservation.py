@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import gcd
 
 import numpy as np
 import pytest
@@ -18,15 +19,21 @@ from tests.sim.systolic.cases import layer_cases
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
-def weight_bits(case, outputs: int, inputs: int = 0) -> int:
+SCALED = {"int4": (4, 1), "int3": (3, 2), "int2": (2, 3), "mxfp4": (4, 1), "nvfp4": (4, 1), "mxint8": (8, 1)}
+"""Formats with group scales: bits of an element, rows of scales (docs/timing.md section 3)."""
+
+
+def weight_bits(case, outputs: int, channels: int = 0, positions: int = 0) -> int:
     """Bits of the weights of `outputs` output channels of one part, without codebook.
 
     Args:
-        inputs: channels times kernel positions that they read; by default all.
+        channels, positions: of the inputs and of the kernel that they read; by default all.
     """
     schedule, machine = case.schedule, case.schedule.accelerator
     layer = schedule.shape
-    inputs = inputs or layer.channels // layer.groups * layer.kernel[0] * layer.kernel[1]
+    channels = channels or layer.channels // layer.groups
+    positions = positions or layer.kernel[0] * layer.kernel[1]
+    inputs = channels * positions
     d = machine.codeword_length
     if schedule.format == "block":
         return 8 * inputs * outputs
@@ -36,6 +43,15 @@ def weight_bits(case, outputs: int, inputs: int = 0) -> int:
         return 8 * inputs * outputs
     if schedule.format == "split":  # every sub-record of every codeword: d weights in all
         return 8 * inputs * padded
+    if schedule.format in SCALED:  # no group of channels that share a scale crosses the height of the array
+        bits, rows = SCALED[schedule.format]
+        span = gcd(machine.rows, machine.scale_group)
+        heights = [min(machine.rows, channels - c) for c in range(0, channels, machine.rows)]
+        return bits * outputs * (inputs + rows * positions * sum(-(-height // span) for height in heights))
+    if schedule.format == "ternary":  # five digits a byte
+        return inputs * padded // d * (8 * (d // 5) + (0, 2, 4, 5, 7)[d % 5])
+    if schedule.format == "aqlm":
+        return inputs * padded // d * 2 * max(1, int(np.ceil(np.log2(schedule.codewords // 2))))
     index = max(1, int(np.ceil(np.log2(schedule.codewords))))
     extra = {"vq": 0, "rom": 0, "ssvq": d, "mvq": (d // machine.group) * machine.mask_code_bits}
     return inputs * padded // d * (index + extra[schedule.format])
@@ -50,7 +66,7 @@ def bytes_in_l2(case) -> int:
     firsts = [0] if schedule.outputs_outer else range(0, schedule.outputs, step)
     chunks = [
         weight_bits(
-            case, min(step, schedule.outputs - o), min(deep, inputs - c) * min(schedule.D, positions - p)
+            case, min(step, schedule.outputs - o), min(deep, inputs - c), min(schedule.D, positions - p)
         )
         for o in firsts
         for c in range(0, inputs, deep)
@@ -203,7 +219,7 @@ def test_inside_the_core(case):
     if schedule.format == "mvq" and machine.sparse_tile:
         dense = pixels * taps * shape.outputs // shape.groups
         assert counters["mac"] * machine.group == dense * machine.keep
-    loaded = schedule.format in ("vq", "mvq", "ssvq")
+    loaded = schedule.format in ("vq", "mvq", "ssvq", "aqlm")
     assert counters["crf_write"] == loaded * schedule.codewords * machine.codeword_length
     assert len(program.codebook) * machine.weight_port_bits >= 8 * counters["crf_write"]
 

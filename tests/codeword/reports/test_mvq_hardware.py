@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -193,9 +194,15 @@ def test_sensitivities_are_of_this_machine() -> None:
     assert found[0] == sensitivity.BASE
     assert found[1:] == names
     for key in FIGURES:
-        deviation, _, off = spread(cells(key, GOLDEN[key]))
+        rows = GOLDEN[key]
+        if (
+            key == "figure19"
+        ):  # variants are judged on the scale of TOPS/W that fits them best, not on that of 0.23 pJ
+            scale = median(cell.published / cell.ours for cell in cells(key, rows) if cell.ours)
+            rows = {row: [value and value * scale for value in values] for row, values in rows.items()}
+        deviation, _, off = spread(cells(key, rows))
         assert SENSITIVITY["variants"][0][key]["off"] == off
-        assert SENSITIVITY["variants"][0][key]["deviation"] == pytest.approx(deviation, abs=0.003)
+        assert SENSITIVITY["variants"][0][key]["deviation"] == pytest.approx(deviation, abs=0.001)
     best = min(SENSITIVITY["search"], key=lambda entry: entry["loss"])
     chosen = asdict(setup().energy)
     assert {name: best[name] for name in document()["search"]} == {

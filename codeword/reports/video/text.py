@@ -92,8 +92,8 @@ def _short(found: dict[str, Any]) -> str:
     missing = [way.name for way in WAYS if way.name not in _ways(found["rows"])]
     lines = [
         "**Where it falls short.** The models are small and trained for minutes: no method gives a new form reliably, "
-        "and colours come as patches. The shipped U-Net is the worse of the two (300 steps): no edit of its reaches "
-        "its word, so that nothing is said here about the quality of FreeMask's edits. Guidance was chosen on three "
+        "and colours come as patches. Six edits of a way prove little: whether FreeMask's masks help its edits is not "
+        "decided by them, only that its chosen masks lie nearer to the shape (below). Guidance was chosen on three "
         "training scenes with the transformer alone; reinforcement is off, since it spoiled backgrounds there."
     ]
     if fewer or missing:

@@ -14,7 +14,7 @@ from rtl import verilog
 from rtl.block import module_name
 from rtl.power import Evaluator, characterize, flatten
 from rtl.power import __main__ as command
-from rtl.power.characterize import _fit, _joined, merged, to_toml
+from rtl.power.characterize import _fit, joined, merged, to_toml
 from rtl.power.components import Event, benches
 from rtl.power.streams import Layers, toggle_rate, zero_rate
 from rtl.synth import synthesize_modules
@@ -45,7 +45,7 @@ def run(kind, dense=False):
             name: sum((int(word) >> LANE & 1) << bit for bit, word in enumerate(port[cycle]))
             for name, port in words.items()
         }
-        for words in [_joined(phases, ports)]
+        for words in [joined(phases, ports)]
         for cycle in range(len(next(iter(words.values()))))
     ]
     texts = [text for _, text in verilog.hierarchy(block).values()]

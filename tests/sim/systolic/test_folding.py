@@ -133,6 +133,14 @@ def test_resnet_stem():
     ]
 
 
+@pytest.mark.parametrize("name", ["int4-g32-64", "int2-g128-64", "mxfp4-64", "mxint8-64"])
+def test_positions_with_scales_of_their_own_stay_apart(name):
+    """A folded row would have channels of several positions, and a group of them one scale."""
+    machine, stem = accelerator.load(name), workload("resnet18").shapes[0]
+    assert ways(stem, machine, machine.format) == (stem,)
+    assert len(ways(stem, machine, "dense")) > 1
+
+
 @pytest.mark.parametrize(
     ("kernel", "stride", "machine", "expected"),
     [

@@ -8,7 +8,6 @@ import typer
 
 from codeword import api
 from codeword.tables import COUNT, PROSE, Answer, Column, Kind, Table
-from sim.machine import machine
 from sim.saved import document
 
 _BYTES = Kind(lambda n: f"{n / 1024:g} KB", "bytes")
@@ -23,6 +22,8 @@ def presets(
     """List the presets of accelerators, or every field of one."""
     if name:
         return _fields(name)
+    from sim.machine import machine
+
     listed = api.presets(size)
     columns = (
         Column("preset"),

@@ -27,7 +27,8 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         "",
         f"Made by `codeword report search`: {designs:,} designs of {len(figures['fields'])} fields on "
         f"{', '.join(figures['networks'])} (geometric means), judged by {', '.join(figures['objectives'])}; "
-        f"{figures['feasible']:,} are legal, {front} on the front. The whole space was tried first "
+        f"of {figures['feasible']:,} all three are known (`mvq40` has no area for other register files), {front} are "
+        "on the front; a search does not know that before it has tried. The whole space was tried first "
         "(`--search exhaustive`), then each search with shares of as many evaluations, "
         f"{seeds} seeds each. *Hypervolume*: what a search's designs dominate, of what the whole space dominates, "
         "every objective divided by its largest value in the space. *Front*: of the designs of the true front, "

@@ -36,17 +36,6 @@ CALIBRATED, CALIBRATION_STEPS = 12, 10
 """Clips, and the steps of FreeMask's calibration."""
 UNCONDITIONAL = 0.12
 """Share of the clips that are shown without their caption, so that guidance has a model of no words."""
-_GENERATOR = Recipe(
-    epochs=1,
-    rate=1e-3,
-    optimizer="adamw",
-    batch=8,
-    warm_up=0.05,
-    decay=0.01,
-    schedule="cosine",
-    clip=1.0,
-    precision="float32",
-)
 MODELS = {"dit": models.dit, "unet": models.unet}
 _SMALL: dict[str, dict[str, Any]] = {
     "dfvedit": {"source_scale": 3.0, "target_scale": 3.0, "threshold": 0.5, "reinforce": "none"},
@@ -66,7 +55,6 @@ _GENERATOR = Recipe(
     clip=1.0,
     precision="float32",
 )
-MODELS = {"dit": models.dit, "unet": models.unet}
 RECIPES = {
     "dit": replace(_GENERATOR, epochs=6, rate=1.5e-3),
     "unet": replace(_GENERATOR, epochs=8, rate=3e-3),

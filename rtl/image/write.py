@@ -74,11 +74,7 @@ def write(
     expected = simulate(
         network, accelerator, image[:1], compare=False, objective=objective, l2_holds_all=l2_holds_all
     )
-    contents = files(compiled, expected, image[0], base)
-    if soc:
-        output = expected.tensors[compiled.layers[-1].tensor][0]
-        moved = len(transfers(compiled))
-        contents |= systems.sources(compiled, base, moved, _cycles(expected), output)
+    contents = files(compiled, expected, image[0], base, soc=soc)
     machine = accelerator.model_dump(mode="json")
     owned.write(directory, contents, machine=machine, force=force, manifest=MANIFEST)
     return Written(
@@ -90,17 +86,24 @@ def write(
     )
 
 
-def files(image: Image, expected: Simulation, inputs: np.ndarray, base: int) -> dict[str, str | bytes]:
+def files(
+    image: Image, expected: Simulation, inputs: np.ndarray, base: int, *, soc: bool = False
+) -> dict[str, str | bytes]:
     """Contents by file name.
 
     Args:
         inputs: int8 [C, H, W].
+        soc: those of a system with a processor too.
+
+    Raises:
+        InputError: a base where that system has no memory.
     """
     memory = image.write_input(inputs)
     tensor = image.layers[-1].tensor
     output = image.maps[tensor]
     after = memory.copy()
-    output.write(after, expected.tensors[tensor][0])
+    computed = expected.tensors[tensor][0]
+    output.write(after, computed)
     first = output.address // 8
     at = offsets(image)
     writes = programming(image, base)
@@ -122,6 +125,7 @@ def files(image: Image, expected: Simulation, inputs: np.ndarray, base: int) -> 
         "layout.json": _json(_layout(image, expected, base)),
         **testbench.sources(image, base, len(writes), len(moved), cycles),
         **init_files(image.accelerator, image.rom),
+        **(systems.sources(image, base, len(moved), cycles, computed) if soc else {}),
     }
 
 

@@ -48,7 +48,7 @@ def inputs(networks: list[Network]) -> list[np.ndarray]:
     return [rng.integers(-128, 128, (1, *one.input.shape)).astype(np.int8) for one in networks]
 
 
-@pytest.mark.parametrize("seed", [11, 23])
+@pytest.mark.parametrize("seed", [11, 14])
 def test_steps_follow_each_other_on_one_image(seed: int) -> None:
     networks = steps_of(seed)
     images = inputs(networks)
@@ -117,7 +117,7 @@ def test_one_register_changes_and_the_memory_is_one() -> None:
 
 
 def test_steps_of_other_weights_have_no_one_image() -> None:
-    first, second = steps_of(11)[0], steps_of(23)[0]
+    first, second = steps_of(11)[0], steps_of(14)[0]
     with pytest.raises(InputError, match=r"steps.1.*step 0"):
         compile_steps([first, second], MACHINE)
     conv = next(one for one in first.layers if isinstance(one, Conv))

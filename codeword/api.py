@@ -208,7 +208,7 @@ def verilog(
 
 
 def compile(
-    network: str | Network,
+    network: str | Network | Sequence[Network],
     accelerator: AcceleratorLike,
     directory: str | Path,
     *,
@@ -220,6 +220,7 @@ def compile(
     soc: bool = False,
     settings: Sequence[str] = (),
     force: bool = False,
+    step: int = 0,
 ) -> Written:
     """Writes what a system needs to run a network on the accelerator, and a test bench that runs it.
 
@@ -227,19 +228,22 @@ def compile(
     section 8.
 
     Args:
+        network: a file or list of several time steps becomes one memory, weights and maps once.
         image: int8 [1, C, H, W], in the memory; a random one from `seed` if None.
         objective: of the mapping: edp, energy or cycles.
         l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
         base: address of the memory image in the system, a multiple of 4096.
         soc: a system with a RISC-V processor and its firmware too, for simulation; takes a base such as 0x80000000.
         force: replace files of the directory that were edited since the last time; files of others stay.
+        step: which time step registers, input and expected output are of.
 
     Raises:
         InputError: unknown names, a network that the RTL cannot run, a file in the way, or the extra `rtl` is
             not installed.
     """
     described = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    steps = inputs.time_steps(network, described)
+    net = inputs.chosen_step(steps, step)
     if image is None:
         image = inputs.images(net, None, 1, seed)
     with inputs.extra():
@@ -255,6 +259,8 @@ def compile(
             base=base,
             soc=soc,
             force=force,
+            steps=steps,
+            step=step,
         )
 
 
@@ -306,7 +312,7 @@ def _require_file_names(libraries: Sequence[str], liberty: Sequence[str | Path])
 def verify(
     accelerator: AcceleratorLike,
     *,
-    network: str | Network | None = None,
+    network: str | Network | Sequence[Network] | None = None,
     layer: str = "",
     image: np.ndarray | None = None,
     simulator: str = "auto",
@@ -316,6 +322,7 @@ def verify(
     stalls: bool = False,
     l2_holds_all: bool = False,
     settings: Sequence[str] = (),
+    steps: Sequence[int] = (),
 ) -> VerifyResult:
     """Runs a network on the RTL and on the cycle engine and compares every word, cycle and counter.
 
@@ -330,6 +337,7 @@ def verify(
         stalls: every channel of the bus waits in a quarter of the cycles, at random from `seed`; values are
             compared and cycles are not.
         l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
+        steps: of a network of several time steps: these run one after the other on one memory image.
 
     Raises:
         InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
@@ -338,7 +346,14 @@ def verify(
     if layer and network is None:
         raise InputError("--layer", layer, "is a layer of no network", "name its network with --network")
     described = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, described) if isinstance(network, str) else network
+    nets = [] if network is None else inputs.time_steps(network, described)
+    net = nets[0] if nets else None
+    if steps:
+        if stalls or l2_holds_all or networks:
+            raise InputError(
+                "--step", list(steps), "takes no --stalls, --networks or --l2-holds-all", "leave them out"
+            )
+        return _verify_steps(described, nets, steps, layer, image, simulator, seed=seed, rtl_dir=rtl_dir)
     if net is not None and image is None:
         image = inputs.images(net, None, 1, seed)
     with inputs.extra():
@@ -356,3 +371,25 @@ def verify(
             stalls=stalls,
             l2_holds_all=l2_holds_all,
         )
+
+
+def _verify_steps(
+    machine: Accelerator,
+    networks: Sequence[Network],
+    steps: Sequence[int],
+    layer: str,
+    image: np.ndarray | None,
+    simulator: str,
+    *,
+    seed: int,
+    rtl_dir: str | Path | None,
+) -> VerifyResult:
+    """Of `verify`: some time steps; each on the image, or on one of its own."""
+    chosen = [inputs.chosen_step(networks, step) for step in steps]
+    images = [
+        inputs.images(net, None, 1, seed + n) if image is None else image for n, net in enumerate(chosen)
+    ]
+    with inputs.extra():
+        from rtl.machine import hardware
+
+        return hardware(machine.kind).verify_steps(machine, chosen, images, layer, simulator, rtl_dir)

@@ -303,6 +303,12 @@ def verify(
         ),
     ] = False,
     l2_holds_all: L2HoldsAll = False,
+    steps: Annotated[
+        list[int],
+        typer.Option(
+            "--step", help="of a network file of several; repeat it: one after the other on one memory image"
+        ),
+    ] = [],  # noqa: B006
     whole: bool = False,
 ) -> Answer:
     """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
@@ -317,6 +323,7 @@ def verify(
         stalls=stalls,
         l2_holds_all=l2_holds_all,
         settings=settings,
+        steps=steps,
     )
     return answers.verify(found, whole)
 

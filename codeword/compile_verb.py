@@ -32,6 +32,9 @@ def compile_(
     soc: Annotated[
         bool, typer.Option("--soc", help="a RISC-V system with its firmware too; takes --base 0x80000000")
     ] = False,
+    step: Annotated[
+        int, typer.Option(min=0, help="of a network file of several, whose registers and output are written")
+    ] = 0,
     force: Annotated[
         bool, typer.Option("--force", help="replace files that were edited since the last time")
     ] = False,
@@ -39,10 +42,10 @@ def compile_(
     """Write a network's memory image, registers, layout and expected output, and a test bench that runs it."""
     outputs.folder(directory)
     machine = inputs.accelerator(accelerator, settings)
-    net = inputs.integer_network(network, machine)
-    image = inputs.images(net, source, 1, seed)
+    steps = inputs.time_steps(network, machine)
+    image = inputs.images(inputs.chosen_step(steps, step), source, 1, seed)
     written = api.compile(
-        net,
+        steps,
         machine,
         directory,
         image=image[:1],
@@ -51,6 +54,7 @@ def compile_(
         base=address("--base", base),
         soc=soc,
         force=force,
+        step=step,
     )
     fields = document("compile", {"directory": str(directory)} | asdict(written))
     line = (

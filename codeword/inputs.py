@@ -179,6 +179,34 @@ def integer_network(
     return found
 
 
+def time_steps(network: str | Network | Sequence[Network], machine: Accelerator) -> list[Network]:
+    """The network of each time step of a file or list of several; one of any other network.
+
+    Raises:
+        InputError: as `integer_network`.
+    """
+    from sim import artifact
+    from sim.network import Network
+
+    if isinstance(network, Network):
+        return [network]
+    if not isinstance(network, str):
+        return list(network)
+    if Path(network).suffix != ".safetensors":
+        return [integer_network(network, machine)]
+    return [artifact.load(network, step) for step in range(artifact.step_count(network))]
+
+
+def chosen_step(steps: Sequence[Network], step: int) -> Network:
+    """
+    Raises:
+        InputError: there is no such step.
+    """
+    if not 0 <= step < len(steps):
+        raise InputError("--step", step, f"the network has {len(steps)}", f"give 0 to {len(steps) - 1}")
+    return steps[step]
+
+
 def shipped(name: str) -> Network:
     """A trained network that ships with the package."""
     from sim import artifact

@@ -6,6 +6,7 @@ A kind is a module whose `HARDWARE` is a `Hardware`, and a line in `KINDS`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ class Hardware(ABC):
         base: int = 0,
         soc: bool = False,
         force: bool = False,
+        steps: Sequence[Network] = (),
+        step: int = 0,
     ) -> Written:
         """Writes the memory image with an input, registers, layout, expected output and a test bench.
 
@@ -62,6 +65,7 @@ class Hardware(ABC):
             base: address of the memory image in the system.
             soc: a system with a processor and its firmware too.
             force: replace files of the directory that were edited since the last time.
+            steps: networks of all time steps, which the memory holds too; `network` is step `step` of them.
 
         Raises:
             InputError: the hardware cannot run a layer, a base that does not do, or a file of the user is in
@@ -116,6 +120,29 @@ class Hardware(ABC):
         Raises:
             InputError: the hardware cannot run a layer, or the simulator or the export is missing.
         """
+
+    def verify_steps(
+        self,
+        accelerator: Any,
+        networks: Sequence[Network],
+        images: Sequence[np.ndarray],
+        layer: str = "",
+        simulator: str = "auto",
+        rtl_dir: str | Path | None = None,
+    ) -> VerifyResult:
+        """Runs the time steps of a network one after the other on one memory image, compared as in `verify`.
+
+        Args:
+            networks: of each step, on the same weights.
+            images: int8 [1, C, H, W], the input of each step.
+            layer: name of one convolution to run alone, "" for all.
+
+        Raises:
+            InputError: as `verify`, steps that one image cannot hold, or a kind without memory images.
+        """
+        raise InputError(
+            "--step", len(networks), f"{accelerator.kind} has no image of several", "verify one step alone"
+        )
 
     @abstractmethod
     def synth(self, accelerator: Any, library: Library, component: str | None = None) -> Synthesis:

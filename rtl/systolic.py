@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class Systolic(Hardware):
         base: int = 0,
         soc: bool = False,
         force: bool = False,
+        steps: Sequence[Network] = (),
+        step: int = 0,
     ) -> images.Written:
         return images.write(
             network,
@@ -45,6 +48,8 @@ class Systolic(Hardware):
             base=base,
             soc=soc,
             force=force,
+            steps=steps,
+            step=step,
         )
 
     def verilog(
@@ -88,6 +93,17 @@ class Systolic(Hardware):
         else:
             run = partial(verify.verify_network, accelerator, network, image)
         return run(simulator, rtl_dir, stalls=stalled, l2_holds_all=l2_holds_all)
+
+    def verify_steps(
+        self,
+        accelerator: Accelerator,
+        networks: Sequence[Network],
+        images: Sequence[np.ndarray],
+        layer: str = "",
+        simulator: str = "auto",
+        rtl_dir: str | Path | None = None,
+    ) -> verify.VerifyResult:
+        return verify.verify_steps(accelerator, networks, images, layer, simulator, rtl_dir)
 
     def synth(
         self, accelerator: Accelerator, library: synth.Library, component: str | None = None

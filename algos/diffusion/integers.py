@@ -62,24 +62,27 @@ class Constant(nn.Module):
 
 
 class AtStep(nn.Module):
-    """A network at one time step, for one class: of latents [n, C, H, W] alone."""
+    """A network at one time step, for one class or text: of latents [n, C, H, W] alone."""
 
-    def __init__(self, model: nn.Module, time: Tensor, label: int | None) -> None:
+    def __init__(self, model: nn.Module, time: Tensor, label: int | None, text: Tensor | None) -> None:
         super().__init__()
-        self.model, self.time, self.label = model, time, label
+        self.model, self.time, self.label, self.text = model, time, label, text
 
     def forward(self, x: Tensor) -> Tensor:
         labels = None if self.label is None else torch.full((len(x),), self.label)
-        return called(self.model, x, self.time, Condition(labels))
+        text = None if self.text is None else self.text.expand(len(x), *self.text.shape[1:])
+        return called(self.model, x, self.time, Condition(labels, text))
 
 
 @torch.no_grad()
-def at_step(quantized: Quantized, step: int, label: int | None = None) -> AtStep:
+def at_step(quantized: Quantized, step: int, label: int | None = None, text: Tensor | None = None) -> AtStep:
     """A copy with integer weights, ready for the front end, which chooses the scales of all tensors.
 
     Args:
         step: its place among the clock's.
         label: the class, None without classes.
+        text: float [1, tokens, width], of the text encoder, None without one. Keys and values of cross-attention
+            become constants.
 
     Raises:
         InputError: no such step, or weights of more than 8 bits.
@@ -103,11 +106,16 @@ def at_step(quantized: Quantized, step: int, label: int | None = None) -> AtStep
         row = table.rows[step, label or 0]
         model.set_submodule(name, Constant(row[None].clone()))
     time = clock.times[step]
-    return AtStep(model.eval(), time if time % 1 else time.long(), label)
+    return AtStep(model.eval(), time if time % 1 else time.long(), label, text)
 
 
 def integer_steps(
-    quantized: Quantized, pool: Pool, steps: Iterable[int], label: int | None = None, batch: int = 16
+    quantized: Quantized,
+    pool: Pool,
+    steps: Iterable[int],
+    label: int | None = None,
+    batch: int = 16,
+    text: Tensor | None = None,
 ) -> list[Network]:
     """The network of integers of each of some time steps, which share their weights.
 
@@ -117,13 +125,14 @@ def integer_steps(
     Args:
         pool: of the quantized network, with the quantized model's time steps.
         label: of the class; latents of all classes calibrate.
+        text: float [1, tokens, width], of the prompt.
 
     Raises:
         InputError: as `at_step` and the front end.
     """
     found = []
     for step in steps:
-        module = at_step(quantized, step, label)
+        module = at_step(quantized, step, label, text)
         made = export.quantize(module, pool.latents[step].split(batch), name=f"step {step}")
         output = made.network.layers[-1].name
         said = {"time": float(quantized.clock.times[step]), "output_scale": made.activations[output].scale}

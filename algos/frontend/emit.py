@@ -55,13 +55,16 @@ class Product:
         """
         held = self._read(to, source)
         assert self.result is not None
-        tail = to.tail(self.node.out, self.result, affine=True)
+        # Integers that are given keep their signs; a codebook's refusal says how the norm behind it gets positive.
+        given = self.weight is not None and self.weight.origin in to.graph.coded
+        positive = given and isinstance(to.graph.coded[self.weight.origin].stored(), DenseWeight)
+        tail = to.tail(self.node.out, self.result, affine=True, positive=positive)
         pieces = to.pieces(tail) if self.groups == 1 else []
         if not pieces:
             self._part(to, held, self.node.name, slice(None), tail)
             return
         for number, (value, rows, layout) in enumerate(pieces):
-            behind = to.tail(value, layout, affine=True)
+            behind = to.tail(value, layout, affine=True, positive=positive)
             gain = tail.gain[rows] * behind.gain
             offset = tail.offset[rows] * behind.gain + behind.offset
             part = replace(behind, gain=gain, offset=offset)

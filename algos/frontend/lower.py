@@ -218,11 +218,12 @@ class Lowering:
         names = [layer.name for layer in self.layers]
         return names.index(tensor) + 1 if tensor in names else 0
 
-    def tail(self, value: Value, layout: Layout, affine: bool = False) -> Tail:
+    def tail(self, value: Value, layout: Layout, affine: bool = False, positive: bool = False) -> Tail:
         """What follows a value, with layout `layout`, and can be part of the layer that makes it.
 
         Args:
             affine: whether the layer takes a gain and an offset a channel.
+            positive: whether gains below 0 stay a layer of their own.
         """
         channels = layout.map[0]
         gain, offset = np.ones(channels), np.zeros(channels)
@@ -238,7 +239,7 @@ class Lowering:
                 layout = moved
             elif affine and (pair := operator.affine(node)) is not None:
                 found = [per_channel(part, node.out, layout) for part in pair]
-                if found[0] is None or found[1] is None:
+                if found[0] is None or found[1] is None or (positive and (found[0] < 0).any()):
                     break
                 gain, offset = gain * found[0], offset * found[0] + found[1]
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,6 +52,8 @@ class DigitSerialHardware(Hardware):
         base: int = 0,
         soc: bool = False,
         force: bool = False,
+        steps: Sequence[Network] = (),
+        step: int = 0,
     ) -> NoReturn:
         """As `compile`."""
         self.compile(network, accelerator)

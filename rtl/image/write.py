@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rtl import owned
-from rtl.compiler import Image, Map, compile
+from rtl.compiler import Image, Map, compile_steps
 from rtl.compiler.memory import PAGE_BYTES
 from rtl.image import soc as systems
 from rtl.image import testbench
@@ -56,25 +57,30 @@ def write(
     base: int = 0,
     soc: bool = False,
     force: bool = False,
+    steps: Sequence[Network] = (),
+    step: int = 0,
 ) -> Written:
     """Compiles a network and writes its memory, registers, layout and expected output, and a test bench.
 
     Args:
+        network: step `step` of `steps`, where there are several.
         image: int8 [1, C, H, W], which lies in the memory, and whose output is expected.
         l2_holds_all: no packet waits for DRAM.
         base: address of the image's first byte in the system, a multiple of 4096.
         soc: write a system with a processor and its firmware too.
         force: replace files that were edited since the last time.
+        steps: of all time steps, whose packets the memory holds too.
 
     Raises:
         InputError: the hardware cannot run a layer, a base that does not do, or a file of the user in the way.
     """
-    compiled = compile(network, accelerator, objective, l2_holds_all=l2_holds_all)
+    banks = compile_steps(steps or [network], accelerator, objective, l2_holds_all)
+    compiled = banks[step]
     _require_base(base, compiled)
     expected = simulate(
         network, accelerator, image[:1], compare=False, objective=objective, l2_holds_all=l2_holds_all
     )
-    contents = files(compiled, expected, image[0], base, soc=soc)
+    contents = files(compiled, expected, image[0], base, soc=soc, commands=_commands(banks, base))
     machine = accelerator.model_dump(mode="json")
     owned.write(directory, contents, machine=machine, force=force, manifest=MANIFEST)
     return Written(
@@ -87,13 +93,20 @@ def write(
 
 
 def files(
-    image: Image, expected: Simulation, inputs: np.ndarray, base: int, *, soc: bool = False
+    image: Image,
+    expected: Simulation,
+    inputs: np.ndarray,
+    base: int,
+    *,
+    soc: bool = False,
+    commands: Sequence[int] = (),
 ) -> dict[str, str | bytes]:
     """Contents by file name.
 
     Args:
         inputs: int8 [C, H, W].
         soc: those of a system with a processor too.
+        commands: where the window `commands` of each time step lies, if there are several.
 
     Raises:
         InputError: a base where that system has no memory.
@@ -122,11 +135,18 @@ def files(
         "registers.json": _json(registers),
         hexes["registers"]: "".join(f"{at[name] << 32 | value:011x}\n" for name, value in writes.items()),
         hexes["transfers"]: "".join(f"{transfer.word:x}\n" for transfer in moved),
-        "layout.json": _json(_layout(image, expected, base)),
+        "layout.json": _json(
+            _layout(image, expected, base) | ({"steps": list(commands)} if commands else {})
+        ),
         **testbench.sources(image, base, len(writes), len(moved), cycles),
         **init_files(image.accelerator, image.rom),
         **(systems.sources(image, base, len(moved), cycles, computed) if soc else {}),
     }
+
+
+def _commands(banks: Sequence[Image], base: int) -> list[int]:
+    """Byte addresses of the window `commands` of each step; none of a network of one."""
+    return [base + bank.windows["commands"].offset for bank in banks] if len(banks) > 1 else []
 
 
 def _layout(image: Image, expected: Simulation, base: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from rtl.verify.campaign import NETWORKS, verify_many
 from rtl.verify.result import LayerResult, VerifyResult
+from rtl.verify.time_steps import verify_steps
 from rtl.verify.verify import verify_layer, verify_network, verify_random
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "verify_many",
     "verify_network",
     "verify_random",
+    "verify_steps",
 ]

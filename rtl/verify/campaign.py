@@ -98,7 +98,7 @@ def run_campaign(
         changed |= session.changed
         if not found.equal:
             break
-    whole = _summed(results)
+    whole = summed(results)
     return replace(
         whole,
         networks=len(prepared),
@@ -144,7 +144,7 @@ def _networks(
     stalled = conditions.stalls is not None
     for one, run in zip(ways, session.runs, strict=False):
         found = compare(one.case.image, one.expected, run, stalled, simulator, begin)
-        yield _named(found, f"seed {one.seed}{', stalls' if stalled else ''}: "), session
+        yield named(found, f"seed {one.seed}{', stalls' if stalled else ''}: "), session
     if session.limited or session.strays or len(session.runs) < len(ways):
         yield (
             _failed("the runs did not end" if session.limited else "a word beyond all maps has changed"),
@@ -173,13 +173,14 @@ def _misuses(
         yield _failed("a start that must fail does not end"), session
     else:
         found = compare(image, one.expected, session.runs[-1], False, simulator, begin)
-        yield _named(found, f"seed {one.seed}, after wrong starts: "), session
+        yield named(found, f"seed {one.seed}, after wrong starts: "), session
     limit = 4 * one.cycles + 10 * PATIENCE
     for problem, session in misuse.answers(image, inputs, limit, simulator, rtl_dir):
         yield _failed(problem), session
 
 
-def _named(found: VerifyResult, place: str) -> VerifyResult:
+def named(found: VerifyResult, place: str) -> VerifyResult:
+    """The result with `place` before the names of its layers and its first mismatch."""
     named = replace(found, layers=tuple(replace(layer, name=place + layer.name) for layer in found.layers))
     return replace(named, first_mismatch=place + found.first_mismatch if found.first_mismatch else "")
 
@@ -189,7 +190,9 @@ def _failed(problem: str) -> VerifyResult:
     return VerifyResult(0, int(bool(problem)), 0, 0, {}, {}, (), problem, "", 0.0, 0.0, 0.0)
 
 
-def _summed(results: Sequence[VerifyResult]) -> VerifyResult:
+def summed(results: Sequence[VerifyResult]) -> VerifyResult:
+    """Of several runs as of one; the first mismatch of all. Simulator and seconds are the caller's."""
+
     def counters(which: str) -> dict[str, int]:
         found: dict[str, int] = {}
         for one in results:

@@ -43,6 +43,7 @@ class Start:
         registers: written instead of what the image says, by name.
         flips: bits of `Image.memory` that are wrong: word, bit.
         order: of the windows in memory; a page that belongs to none lies behind each.
+        weights_of: number of an earlier start whose window `weights` this one reads, or None for one of its own.
         broken_off: cycles after which it is ended, or None; `by`: "reset" or "clear".
     """
 
@@ -51,6 +52,7 @@ class Start:
     registers: Mapping[str, int] = field(default_factory=dict)
     flips: Sequence[tuple[int, int]] = ()
     order: tuple[str, ...] = ("maps", "weights", "commands")
+    weights_of: int | None = None
     broken_off: int | None = None
     by: str = "reset"
 
@@ -84,13 +86,17 @@ def run_session(
     """Runs starts one after the other; all images are of one accelerator and one content of its ROM."""
     at = (conditions or Conditions()).origin
     memory: list[np.ndarray] = []
-    befores, places = [], []
+    befores: list[np.ndarray] = []
+    places: list[dict[str, int]] = []
     software: list[Operation] = []
     moved: list[Transfer] = []
     for start in starts:
         before = _flipped(memory_before(start.image, start.inputs), start.flips)
         bases = {}
         for name in start.order:
+            if name == "weights" and start.weights_of is not None:
+                bases[name] = places[start.weights_of][name]
+                continue
             words = start.image.windows[name].of(before)
             bases[name] = at
             memory += [words, np.zeros(PAGE_BYTES // 8, np.uint64)]
@@ -98,7 +104,7 @@ def run_session(
         brought = transfers(start.image)
         software += _operations(start, bases, (len(moved), len(moved) + len(brought)))
         moved += brought
-        befores.append(before)
+        befores.append(np.concatenate([window.of(before) for window in start.image.windows.values()]))
         places.append(bases)
     content = np.concatenate(memory)
     image = starts[0].image

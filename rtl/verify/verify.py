@@ -113,6 +113,21 @@ def verify_layer(
     Raises:
         InputError: no such layer, or not one that runs on the array.
     """
+    alone, ifmap = layer_alone(network, layer, image)
+    return verify_network(
+        accelerator, alone, ifmap, simulator, rtl_dir, stalls=stalls, l2_holds_all=l2_holds_all
+    )
+
+
+def layer_alone(network: Network, layer: str, image: np.ndarray | int = 0) -> tuple[Network, np.ndarray]:
+    """One layer as a network, and the ifmap that it has in its own, int8 [1, C, H, W].
+
+    Args:
+        image: int8 [1, C, H, W] of the network's input, or the seed of a random one.
+
+    Raises:
+        InputError: no such layer, or not one that runs on the array.
+    """
     conv = network[layer]
     if not isinstance(conv, Conv):
         raise InputError(
@@ -127,9 +142,7 @@ def verify_layer(
     ifmap = image[:1] if conv.input == "input" else functional.run(network, image[:1])[conv.input]
     spec = TensorSpec(network.maps[conv.input], zero_point=network.zero_point(conv.input))
     alone = Network(network.name, spec, (replace(conv, input="input"),))
-    return verify_network(
-        accelerator, alone, ifmap, simulator, rtl_dir, stalls=stalls, l2_holds_all=l2_holds_all
-    )
+    return alone, ifmap
 
 
 def compare(

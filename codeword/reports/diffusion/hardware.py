@@ -22,12 +22,19 @@ from codeword.reports.diffusion.measure import SAMPLER, Bench, noise, prepared
 from codeword.reports.diffusion.settings import ALL, STEPS
 from codeword.reports.registry import Task
 from sim import artifact
+from sim.estimate import estimate
 from sim.files import write_json, write_whole
 from sim.network import Conv, Network
+from sim.shapes import ConvShape
+from sim.systolic.streams import dense_format, native_formats
 from sim.workloads import workload
 
 NETWORKS = ("sd-v1-4", "sd-v2-1", "sd-xl")
 ACCELERATORS = ("ews-64", "ews-cms-64", "int4-g128-64")
+MIXED = "int4-g128-64"
+EIGHT = (".shortcut", ".cross.key", ".cross.value", ".space.in", ".space.out")
+"""Ends of names of the layers that keep 8 bits in the mix, beside the first, the last and those of the time step: an
+assumption, since no weights are here whose sensitivity could be measured."""
 EVALUATIONS = 25
 """Of one picture without guidance; guidance doubles them."""
 ENGINE, RTL = "ews-16", "ews-8"
@@ -53,6 +60,12 @@ def run(task: Task) -> None:
         for network in NETWORKS
         for name in there
     ]
+    shapes += [
+        _kept(task.work / f"{network}-{MIXED}-mixed.json", partial(priced, network, MIXED, mixed=True))
+        for network in NETWORKS
+        if MIXED in there
+    ]
+    shapes.sort(key=lambda row: NETWORKS.index(row["network"]))
     found |= {"integers": steps, "shapes": shapes, "evaluations": EVALUATIONS}
     write_json(task.out, found | {"by_energy": _by_energy(task.work)})
 
@@ -89,7 +102,7 @@ def _steps(work: Path) -> Row:
         "l2_weights": getattr(machine, "weight_bytes", 0),
         "dram": sum(layer.counts.accesses["dram"] for layer in estimate.layers),
         "cycles": estimate.cost.cycles,
-        "rtl": [_kept(work / f"rtl-{step}.json", partial(_on_rtl, net)) for net, step in _each(networks[:2])],
+        "rtl": _kept(work / "rtl.json", partial(_on_rtl, networks[:2])),
     }
 
 
@@ -138,11 +151,13 @@ def _step(network: Network, work: Path, step: int) -> Row:
     }
 
 
-def _on_rtl(network: Network) -> Row:
-    """Layers with the maps that they have in the network, on the RTL."""
-    row: Row = {"time": network.metadata["time"]}
+def _on_rtl(networks: list[Network]) -> Row:
+    """Layers with the maps that they have in the network, on the RTL: all steps in one run, on the same weights."""
+    row: Row = {"times": [network.metadata["time"] for network in networks]}
     for what, layer in ON_RTL.items():
-        checked = codeword.verify(RTL, network=network, layer=layer, simulator="verilator")
+        checked = codeword.verify(
+            RTL, network=networks, layer=layer, simulator="verilator", steps=range(len(networks))
+        )
         row[what] = {
             "words": checked.words_compared,
             "mismatches": checked.mismatches,
@@ -151,9 +166,20 @@ def _on_rtl(network: Network) -> Row:
     return row
 
 
-def priced(network: str, accelerator: str) -> Row:
-    """All evaluations of a picture, by the closed form, and the share of the time layers."""
-    found = codeword.estimate(replace(workload(network), passes=EVALUATIONS), accelerator)
+def priced(network: str, accelerator: str, mixed: bool = False) -> Row:
+    """All evaluations of a picture, by the closed form, and the share of the time layers.
+
+    Args:
+        mixed: `EIGHT` and others keep 8 bits; without it the machine's format everywhere that it can.
+    """
+    load, machine = workload(network), inputs.accelerator(accelerator)
+    layers = {shape.name: shape for shape in load.shapes if isinstance(shape, ConvShape)}
+    formats = {name: found[:2] for name, found in native_formats(load.shapes, machine).items()}
+    if mixed:
+        formats |= {name: (dense_format(one, machine), 0) for name, one in layers.items() if _stays(name)}
+    found = estimate(replace(load, passes=EVALUATIONS), machine, formats=formats)
+    stored = {name: shape.weights for name, shape in layers.items() if not shape.dynamic}
+    few = {name for name in stored if machine.weights.coded and formats[name][0] == machine.weights.name}
     time = [layer for layer in found.layers if is_time(layer.counts.name)]
     dram = sum(layer.counts.accesses["dram"] for layer in found.layers)
     energy = found.cost.total_pj
@@ -161,6 +187,8 @@ def priced(network: str, accelerator: str) -> Row:
     return {
         "network": network,
         "accelerator": accelerator,
+        "mixed": mixed,
+        "eight": 1 - sum(stored[name] for name in few) / sum(stored.values()),
         "cycles": found.cost.cycles,
         "seconds": found.cost.time_s,
         "joules": None if energy is None else energy * 1e-12,
@@ -176,6 +204,10 @@ def priced(network: str, accelerator: str) -> Row:
             else EVALUATIONS * sum(one or 0.0 for one in spent) / energy,
         },
     }
+
+
+def _stays(name: str) -> bool:
+    return name in ("in", "out") or is_time(name) or name.endswith(EIGHT)
 
 
 def is_time(name: str) -> bool:

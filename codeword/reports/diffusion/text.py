@@ -153,13 +153,14 @@ def _integers(found: Row) -> str:
             else f"do not fit in L2 ({found['l2_weights']:,} bytes for weights)."
         )
     )
-    for one in found["rtl"]:
-        parts = [
-            f"{what} {one[what]['words']:,} words, {one[what]['mismatches']} different, "
-            f"{one[what]['cycles'][1]:,} cycles, the engine {one[what]['cycles'][0]:,}"
-            for what in ON_RTL
-        ]
-        lines.append(f"- RTL of `ews-8`, time {one['time']:g}: {'; '.join(parts)}.")
+    ran = found["rtl"]
+    parts = [
+        f"{what} {ran[what]['words']:,} words, {ran[what]['mismatches']} different, "
+        f"{ran[what]['cycles'][1]:,} cycles, the engine {ran[what]['cycles'][0]:,}"
+        for what in ON_RTL
+    ]
+    times = " and ".join(f"{time:g}" for time in ran["times"])
+    lines.append(f"RTL of `ews-8`, times {times} one after the other: {'; '.join(parts)}.")
     return "\n".join(lines)
 
 
@@ -179,7 +180,8 @@ def _shapes(found: Row) -> str:
     rows = [
         (
             one["network"],
-            one["accelerator"],
+            one["accelerator"] + (", mixed" if one["mixed"] else ""),
+            f"{100 * one['eight']:.0f}",
             f"{one['cycles'] / 1e9:,.1f}",
             f"{one['seconds']:,.1f}",
             "unknown" if one["joules"] is None else f"{one['joules']:,.1f}",
@@ -193,6 +195,7 @@ def _shapes(found: Row) -> str:
     columns = (
         "network",
         "machine",
+        "weights in INT8, %",
         "10^9 cycles",
         "s",
         "J",

@@ -63,7 +63,8 @@ of each step, so that the learned scales of activations are not taken over. Time
 {integers}
 
 The RTL has no products of two activations, so that of an attention its projections run there, and the products, the
-softmax, norms and joins in the engine alone. Steps are runs of their own: Verilog has no bank of scale registers.
+softmax, norms and joins in the engine alone. The times follow each other in one simulation: the weights stay where
+they are, and software writes the bases of commands and maps before it starts again.
 
 ## Bits under a budget of energy
 
@@ -73,7 +74,10 @@ softmax, norms and joins in the engine alone. Steps are runs of their own: Veril
 
 Closed form, `sim/workloads`, INT8 or the machine's own format on all layers but those that it cannot compress;
 no weights. Guidance takes twice as many evaluations. *time*: the layers of the time step, which tables replace;
-in XL the projections depend on text and size too and stay, `time1` and `time2` can go.
+in XL the projections depend on text and size too and stay, `time1` and `time2` can go. *mixed*: first and last
+layer, short cuts, projections into and out of attention blocks, keys and values of the text and the time layers stay
+in INT8, which is assumed: which layers need it, only weights could tell. A machine that
+compresses nothing has 100 % of them.
 
 {shapes}
 

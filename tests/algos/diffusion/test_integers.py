@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch.nn.utils import parametrize
 
-from algos.diffusion import attach, rollout, tabulate, time_path
+from algos.diffusion import Condition, attach, rollout, tabulate, time_path
 from algos.diffusion.integers import at_step, denoised, integer_steps
 from algos.frontend import export
 from algos.reference import run as reference
 from sim import artifact
 from sim.errors import InputError
 from sim.network import Conv, run
-from tests.algos.diffusion.small import SAMPLER, call, clock, labelled, noise, unet
+from tests.algos.diffusion.small import SAMPLER, call, clock, dit, labelled, noise, text_unet, unet
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,60 @@ def test_steps_share_four_bit_weights_in_one_file(made, tmp_path: Path) -> None:
     assert min(int(w.min()) for w in weights) >= -8
     biases = [[layer.bias for layer in net.layers if isinstance(layer, Conv)] for net in networks]
     assert any(not np.array_equal(a, b) for a, b in zip(*biases, strict=True))
+
+
+def steps_of(model, condition, steps, **what):
+    """Integers of some steps of a network in W4A8, and its pool."""
+    told = clock()
+    tabulate(model, told, call, batch=1)
+    quantized = attach(model, told, (4, 8), groups=4)
+    quantized.observe(lambda: SAMPLER.run(model, noise(8, 2), condition), "mse")
+    pool = rollout(model, SAMPLER, noise(8, 2), condition)
+    return quantized, pool, integer_steps(quantized, pool, steps, **what)
+
+
+def test_text_becomes_constants_of_cross_attention(tmp_path: Path) -> None:
+    text = torch.randn(1, 3, 8, generator=torch.Generator().manual_seed(3))
+    every = Condition(text=text.expand(8, 3, 8))
+    quantized, pool, networks = steps_of(text_unet(), every, (0, 2), text=text)
+    artifact.save_steps(networks, tmp_path / "steps.safetensors")
+    latent = pool.latents[2][:2]
+    images = networks[1].input.quantize(latent.double().numpy())
+    found, expected = run(networks[1], images), reference(networks[1], torch.from_numpy(images))
+    for name, tensor in found.items():
+        np.testing.assert_array_equal(tensor, expected[name].numpy(), name)
+    time = quantized.clock.times[2].long().expand(2)
+    with torch.no_grad():
+        wanted, other = (
+            quantized.model(latent, timestep=time, encoder_hidden_states=said.expand(2, 3, 8))
+            .sample.double()
+            .numpy()
+            for said in (text, -text)
+        )
+    output = denoised(networks[1], found[networks[1].layers[-1].name])
+    error = np.square(output - wanted).mean()
+    assert error < 0.02 * np.square(wanted).mean()
+    assert error < np.square(other - wanted).mean()  # the text is in it
+
+
+@pytest.mark.slow
+def test_a_transformer_with_negative_gates_becomes_integers() -> None:
+    """AdaLN's gates stay layers of their own where they are negative: integers that are given keep their signs."""
+    quantized, pool, (network,) = steps_of(dit(), labelled(8), (2,), label=1)
+    latent = pool.latents[2][:2]
+    images = network.input.quantize(latent.double().numpy())
+    found, expected = run(network, images), reference(network, torch.from_numpy(images))
+    for name, tensor in found.items():
+        np.testing.assert_array_equal(tensor, expected[name].numpy(), name)
+    time = quantized.clock.times[2].long().expand(2)
+    with torch.no_grad():
+        wanted = (
+            quantized.model(latent, timestep=time, class_labels=torch.tensor([1, 1])).sample.double().numpy()
+        )
+    # Without the variance, and in patches of 2x2: the host puts them together.
+    wanted = wanted[:, :2].reshape(2, 2, 4, 2, 4, 2).transpose(0, 3, 5, 1, 2, 4).reshape(2, 8, 16, 1)
+    output = denoised(network, found[network.layers[-1].name])
+    assert np.square(output - wanted).mean() < 0.02 * np.square(wanted).mean()
 
 
 def test_the_prediction_is_near_the_quantized_network_s(made) -> None:

@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 import onnx
 from onnx import numpy_helper, shape_inference
-from onnx.reference import ReferenceEvaluator
 
 from sim.importers.onnx_load import LARGEST, symbolic
+from sim.importers.onnx_reference import results
 
 
 def infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, bool]]:
@@ -96,7 +96,7 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     }
     extents = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
-        for v in (*graph.input, *graph.value_info)
+        for v in (*graph.input, *graph.value_info, *graph.output)
         if v.type.tensor_type.HasField("shape") and not symbolic(v)
     }
     extents |= {t.name: list(t.dims) for t in graph.initializer}
@@ -120,10 +120,6 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def _run(node: onnx.NodeProto, inputs: dict[str, np.ndarray], model: onnx.ModelProto) -> list[object]:
     """The results of one node; none where the reference cannot run it."""
     try:
-        return list(
-            ReferenceEvaluator(node, opsets={o.domain: o.version for o in model.opset_import}).run(
-                None, inputs
-            )
-        )
+        return results(node, inputs, {o.domain: o.version for o in model.opset_import})
     except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError, IndexError):
         return []

@@ -140,6 +140,17 @@ def _dynamic_product(spelling: Spelling) -> None:
     _plus(spelling, tensor, spelling.input(4))
 
 
+def _dynamic_recurrence(spelling: Spelling) -> None:
+    """DynamicQuantizeLSTM: an LSTM whose weights [directions, inputs, gates * hidden] lie the other way round."""
+    weights = []
+    for position in (1, 2):
+        directions, rows, columns = spelling.loaded.weights[spelling.input(position)]
+        weights.append(spelling.weight([directions, columns, rows], f"weight{position}"))
+    others = [spelling.input(position) for position in range(3, 8)]
+    spelling.say("LSTM", [spelling.input(0), *weights, *others], **spelling.attributes)
+    spelling.nodes[-1].output[:] = spelling.node.output
+
+
 def _integer_product(spelling: Spelling) -> None:
     tensor = spelling.say("MatMul", [spelling.input(0), spelling.input(1)])
     tensor = spelling.say("Cast", [tensor], to=onnx.TensorProto.FLOAT)
@@ -224,6 +235,7 @@ _RULES: Mapping[str, Callable[[Spelling], None]] = {
     "QuantAvgPool2d": _quantized_average,
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), _small_bits),
     "DynamicQuantizeMatMul": _dynamic_product,
+    "DynamicQuantizeLSTM": _dynamic_recurrence,
     "MatMulIntegerToFloat": _integer_product,
     **ATTENTIONS,
     **dict.fromkeys(("BiasGelu", "FastGelu"), _bias_gelu),

@@ -115,6 +115,7 @@ _OTHERS: dict[str, Callable[[_Sizes], int]] = {
     **dict.fromkeys(("FusedConv", "NhwcConv", "NhwcFusedConv", "QLinearConv"), _kernel),
     **dict.fromkeys(("FusedMatMul", "FusedMatMulActivation", "TransposeMatMul", "FusedGemm", "QGemm"), _rows),
     **dict.fromkeys(("DynamicQuantizeMatMul", "MatMulIntegerToFloat", "XnorPopcountMatMul"), _rows),
+    "DynamicQuantizeLSTM": _recurrent,
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), _block_quantized),
     **dict.fromkeys(("Attention", "QAttention"), _projected_attention),
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _heads_attention),

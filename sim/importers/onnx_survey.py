@@ -22,7 +22,7 @@ HIDDEN = {
     "Loop": "give it a constant number of turns, or export the network unrolled",
     "Scan": "export the network unrolled",
     "SequenceMap": "export the network unrolled",
-    "STFT": "leave the transform out of the network",
+    "STFT": "give its frames a constant step and a window, or leave the transform out of the network",
 }
 """ONNX's own operators with products inside: what to do instead."""
 

@@ -68,3 +68,14 @@ def test_a_cell_in_a_loop_of_ones_own() -> None:
 
     torch.manual_seed(0)
     assert quantize(Loop().eval(), [torch.randn(4, STEPS, INPUTS)]).fidelity[-1].sqnr_db > 30
+
+
+def test_a_sum_of_two_that_both_repeat_and_its_view() -> None:
+    """What repeats is no tensor of the float network, and is not compared with the sum behind it."""
+
+    class Outer(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x[:, :, :1] + x[:, :, :, :1]).flatten(2)
+
+    found = quantize(Outer().eval(), [torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))])
+    assert min(one.alone_db for one in found.fidelity) > ALONE

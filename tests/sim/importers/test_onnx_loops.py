@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from sim.errors import InputError
 from sim.importers.onnx_file import read
@@ -181,4 +182,40 @@ def test_a_list_of_which_data_take_is_refused(file: Path) -> None:
     ]
     save(file, nodes, {"g": (WIDTH, 5)}, dims=(1, WIDTH))
     with pytest.raises(InputError, match="SequenceAt"):
+        read(file)
+
+
+@pytest.mark.parametrize("onesided", [0, 1])
+@pytest.mark.parametrize("last", [(), (1,)])
+def test_a_short_transform_is_a_convolution_with_waves(
+    file: Path, onesided: int, last: tuple[int, ...]
+) -> None:
+    """As many frames as ONNX's reference gives, each number of which sums over a frame."""
+    samples, step, frame = 100, 8, 12
+    nodes = [
+        number("step", step),
+        number("window", np.hanning(frame).astype(np.float32)),
+        node("STFT", "x step window", "s", onesided=onesided),
+        node("Relu", "s", "y"),
+    ]
+    save(file, nodes, {}, dims=(1, samples, *last))
+    numbers = (1 + (samples - frame) // step) * (frame // 2 + 1 if onesided else frame) * 2
+    if last:  # the reference takes no other
+        given = {"x": np.ones((1, samples, *last), np.float32)}
+        assert ReferenceEvaluator(onnx.load(str(file))).run(None, given)[0].size == numbers
+    found = read(file)
+    assert found.macs == numbers * frame
+    assert found.shapes[0].macs == found.macs
+
+
+def test_a_transform_of_unknown_frames_is_refused(file: Path) -> None:
+    nodes = [
+        node("ReduceMax", "x", "most", keepdims=0),
+        node("Cast", "most", "step", to=onnx.TensorProto.INT64),
+        number("window", np.ones(12, np.float32)),
+        node("STFT", "x step window", "s"),
+        node("Relu", "s", "y"),
+    ]
+    save(file, nodes, {}, dims=(1, 100))
+    with pytest.raises(InputError, match="step and the length of its frames are no constants"):
         read(file)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import checker, inliner
@@ -177,15 +178,31 @@ def conditions(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
     return found
 
 
+def _constant(source: onnx.ValueInfoProto, value: int) -> onnx.TensorProto:
+    """An input of one element as a constant.
+
+    Raises:
+        InputError: the input's type has no such number.
+    """
+    kind = source.type.tensor_type
+    extent = [1] * len(kind.shape.dim)
+    try:
+        array = np.full(extent, value, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    except (OverflowError, ValueError, TypeError):
+        type_ = onnx.TensorProto.DataType.Name(kind.elem_type)
+        fix = f"give a number of type {type_}"
+        raise InputError(f"--value {source.name}", value, "is beyond the input's type", fix) from None
+    return onnx.numpy_helper.from_array(array, source.name)
+
+
 def _set_values(loaded: Loaded, values: Mapping[str, int]) -> None:
     graph, inputs, branches = loaded.model.graph, scalars(loaded), conditions(loaded.model.graph)
     for name, value in values.items():
         if name in inputs:
-            kind = inputs[name].type.tensor_type
-            extent = [1] * len(kind.shape.dim)
-            graph.initializer.append(onnx.helper.make_tensor(name, kind.elem_type, extent, [value]))
+            constant = _constant(inputs[name], value)
+            graph.initializer.append(constant)
             graph.input.remove(inputs[name])
-            loaded.weights[name] = extent
+            loaded.weights[name] = list(constant.dims)
         elif name in branches:
             constant = onnx.helper.make_tensor(f"{name}/given", onnx.TensorProto.BOOL, [], [bool(value)])
             graph.initializer.append(constant)

@@ -24,8 +24,8 @@ def run(task: Task) -> None:
     for entry in ENTRIES:
         path = task.work / f"{entry.name}.json"
         there = entry.package == "ours" or find_spec(entry.package) is not None
-        if there and path.exists() and missing(task.work) & kinds(json.loads(path.read_text())):
-            print(f"{entry.name}: {', '.join(sorted(missing(task.work)))}", flush=True)
+        if there and path.exists() and (wanted := untried(task.work, json.loads(path.read_text()))):
+            print(f"{entry.name}: {', '.join(sorted(wanted))}", flush=True)
             command = [sys.executable, "-m", "codeword.reports.zoo.hardware", entry.name, str(task.work)]
             subprocess.run(command, check=False)
     before = json.loads(task.out.read_text()) if task.out.exists() else []
@@ -38,17 +38,27 @@ def kinds(record: Mapping[str, Any]) -> set[str]:
 
 
 def missing(folder: Path) -> set[str]:
-    """Kinds that some module has, and none showed."""
+    """Kinds that some module has, and none showed; what is refused of one may run of another."""
     records = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    shown = {kind for record in records for kind in record.get("rtl", {}).get("shown", ())}
-    return set().union(*map(kinds, records)) - shown
+    ran = {kind for record in records for kind, found in _shown(record).items() if "equal" in found}
+    return set().union(*map(kinds, records)) - ran
+
+
+def untried(folder: Path, record: Mapping[str, Any]) -> set[str]:
+    """Of them those that this module has not been asked for."""
+    return missing(folder) & kinds(record) - _shown(record).keys()
+
+
+def _shown(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = record.get("rtl", {}).get("shown", {})
+    return found
 
 
 def show(entry: Entry, folder: Path) -> None:
     """Adds to a module's record what its layers of the missing kinds do on the RTL."""
     path = folder / f"{entry.name}.json"
     record = json.loads(path.read_text())
-    wanted = missing(folder) & kinds(record)
+    wanted = untried(folder, record)
     module, batches = one.built(entry)
     for coded in sorted({kind.endswith(", codebook") for kind in wanted}):
         found = one.clustered(module, batches)[0] if coded else quantize(module, batches, allow="*")

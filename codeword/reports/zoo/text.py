@@ -132,7 +132,8 @@ def kinds(modules: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         for kind in rtl.get("kinds", ()):
             having[kind] = having.get(kind, 0) + 1
         for kind, found in rtl.get("shown", {}).items():
-            shown.setdefault(kind, (module["name"], found))
+            if kind not in shown or ("equal" in found and "equal" not in shown[kind][1]):
+                shown[kind] = module["name"], found
     rows: list[tuple[str, ...]] = []
     for kind, count in sorted(having.items()):
         name, found = shown.get(kind, ("", {}))

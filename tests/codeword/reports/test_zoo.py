@@ -127,6 +127,8 @@ def test_kinds_that_are_large_wherever_they_are(tmp_path: Path, monkeypatch: pyt
     def verified(cut: excerpts.Excerpt, ifmap: np.ndarray, *_: Any) -> dict[str, Any]:
         ran.append(cut.kind)
         assert ifmap.shape[1:] == cut.network.input.shape
+        if cut.kind == refused:
+            return {"refused": "too wide"}
         return {"equal": True, "words": ifmap.size, "cycles_rtl": 7}
 
     monkeypatch.setattr(one, "verified", verified)
@@ -134,11 +136,13 @@ def test_kinds_that_are_large_wherever_they_are(tmp_path: Path, monkeypatch: pyt
     one.measure(entry("block", Block), tmp_path)
     assert not ran
     had = hardware.kinds(json.loads((tmp_path / "block.json").read_text()))
+    refused = sorted(had)[0]
     assert hardware.missing(tmp_path) == had
     assert {kind.endswith(", codebook") for kind in had} == {False, True}
     hardware.show(entry("block", Block), tmp_path)
     assert sorted(ran) == sorted(had)
-    assert not hardware.missing(tmp_path)
+    assert hardware.missing(tmp_path) == {refused}
+    assert not hardware.untried(tmp_path, json.loads((tmp_path / "block.json").read_text()))
 
 
 def test_interrupted_modules_run_again_and_others_do_not(

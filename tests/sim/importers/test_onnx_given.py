@@ -77,6 +77,12 @@ def test_a_value_of_nothing_that_decides_is_refused(file: Path) -> None:
         read(asked(file, OF_THE_RATE), values={"x": 1})
 
 
+@pytest.mark.parametrize("rate", [2**63, -(2**64)])
+def test_a_value_beyond_the_type_is_refused(file: Path, rate: int) -> None:
+    with pytest.raises(InputError, match=r"--value rate = .*: is beyond the input's type"):
+        read(asked(file, OF_THE_RATE), values={"rate": rate})
+
+
 def test_a_topology_takes_no_value(tmp_path: Path) -> None:
     topology = tmp_path / "net.csv"
     topology.write_text(

@@ -67,6 +67,7 @@ def estimate(
     settings: Sequence[str] = (),
     vector_operators: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, int] | None = None,
     report: Callable[[str], None] = lambda _: None,
     zeros: tuple[float, float] | None = None,
 ) -> Estimate:
@@ -81,6 +82,7 @@ def estimate(
         settings: `field=value` replacements in the accelerator.
         vector_operators: unknown operators of an .onnx file that count as one operation an element.
         input_shapes: sizes of inputs of an .onnx file, by name, in place of its own.
+        values: of inputs of one number, and of conditions of Ifs, of an .onnx file, by name.
         report: called with each line about an imported file: multiply-accumulates and differences.
         zeros: shares of zero activations and zero weights, for the expected gating.
 
@@ -96,7 +98,7 @@ def estimate(
         update={field: value for field, value in chosen.items() if value is not None}
     )
     found = (
-        inputs.network(network, described, vector_operators, input_shapes, report)
+        inputs.network(network, described, vector_operators, input_shapes, values, report)
         if isinstance(network, str)
         else network
     )

@@ -31,6 +31,7 @@ from codeword.options import (
     TechnologyName,
     input_shape,
     shares,
+    value,
 )
 from codeword.page_verb import page
 from codeword.printing import FIGURES, printed
@@ -167,6 +168,15 @@ def estimate(
             help="size of an input of an .onnx file, where the file leaves it open; repeatable",
         ),
     ] = [],  # noqa: B006
+    values: Annotated[
+        list[str],
+        typer.Option(
+            "--value",
+            metavar="NAME=N",
+            help="an input of one number, or the condition of an If, of an .onnx file, "
+            "where layers depend on it; repeatable",
+        ),
+    ] = [],  # noqa: B006
     zeros: Annotated[
         str | None,
         typer.Option(metavar="A,W", help="shares of zero activations and weights, for the expected gating"),
@@ -183,6 +193,7 @@ def estimate(
         dram=dram,
         vector_operators=vector_operators,
         input_shapes=dict(map(input_shape, input_shapes)),
+        values=dict(map(value, values)),
         report=lambda line: print(line, file=sys.stderr),
         zeros=None if zeros is None else shares(zeros),
     )

@@ -50,6 +50,7 @@ def network(
     machine: Accelerator,
     vector_operators: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, int] | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Network | Workload | list[Shape]:
     """A network of integers (file, shipped or synthetic), or the shapes of a built-in or imported one.
@@ -60,6 +61,7 @@ def network(
         machine: a synthetic network has weights in its native format.
         vector_operators: operators of an .onnx file that count as one operation an element.
         input_shapes: sizes of inputs of an .onnx file, by name, in place of its own.
+        values: of inputs of one number, and of conditions of Ifs, of an .onnx file, by name.
         report: called with each line about an import: multiply-accumulates and differences.
 
     Raises:
@@ -70,7 +72,8 @@ def network(
 
     name = spelled(name, (*EXPORTED, *synthetic.NAMES))
     suffix = Path(name).suffix
-    for option, given in (("--treat-as-vector", vector_operators), ("--input-shape", input_shapes)):
+    of_onnx = {"--treat-as-vector": vector_operators, "--input-shape": input_shapes, "--value": values}
+    for option, given in of_onnx.items():
         if given and suffix != ".onnx":
             raise InputError(
                 option, next(iter(given)), f"{name} is no .onnx file", "give one or leave the option out"
@@ -83,13 +86,17 @@ def network(
         return workload(name)
     if suffix == ".safetensors":
         return artifact.load(name)
-    if suffix == ".onnx" and not vector_operators and (graph := _graph(name, input_shapes)) is not None:
+    if (
+        suffix == ".onnx"
+        and not vector_operators
+        and (graph := _graph(name, input_shapes, values)) is not None
+    ):
         try:
             return _integers(graph, report)
         except InputError as error:
             report(f"{name}: shapes alone, since its integers are no layers: {error}")
     if suffix in (".onnx", ".csv"):
-        found = _imported(name, suffix, vector_operators, input_shapes or {})
+        found = _imported(name, suffix, vector_operators, input_shapes, values)
         for line in found.summary():
             report(line)
         return found.shapes
@@ -104,7 +111,11 @@ def network(
 
 
 def _imported(
-    name: str, suffix: str, vector_operators: Sequence[str], input_shapes: Mapping[str, Sequence[int]]
+    name: str,
+    suffix: str,
+    vector_operators: Sequence[str],
+    input_shapes: Mapping[str, Sequence[int]] | None,
+    values: Mapping[str, int] | None,
 ) -> Imported:
     if suffix == ".csv":
         from sim.importers import scalesim
@@ -113,15 +124,19 @@ def _imported(
     with extra():
         from sim.importers import onnx_file
 
-        return onnx_file.read(name, vector_operators, input_shapes)
+        return onnx_file.read(name, vector_operators, input_shapes, values)
 
 
-def _graph(name: str, input_shapes: Mapping[str, Sequence[int]] | None = None) -> QuantizedGraph | None:
+def _graph(
+    name: str,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, int] | None = None,
+) -> QuantizedGraph | None:
     """What a quantized .onnx file holds; None if it is a float network."""
     with extra():
         from sim.importers.quantized import onnx_source
 
-        return onnx_source.read(name, input_shapes)
+        return onnx_source.read(name, input_shapes, values)
 
 
 def _integers(graph: QuantizedGraph, report: Callable[[str], None]) -> Network:

@@ -95,6 +95,14 @@ def input_shape(text: str) -> tuple[str, tuple[int, ...]]:
         ) from None
 
 
+def value(text: str) -> tuple[str, int]:
+    name, _, number = text.rpartition("=")
+    try:
+        return name, int(number)
+    except ValueError:
+        raise InputError("--value", text, "is not NAME=N", "write for example sr=16000") from None
+
+
 def shares(text: str) -> tuple[float, float]:
     try:
         activations, weights = map(float, text.split(","))

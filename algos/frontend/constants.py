@@ -29,7 +29,13 @@ def affine_layer(to: Lowering, node: Node, source: Value, gain: torch.Tensor, of
     if gains is not None and offsets is not None:
         made = Product(node, None, torch.from_numpy(gains)[:, None, None, None], layout, layout)
         made.groups, made.offset = len(gains), offsets
-        made.lower(to, node.out if source.extent != node.out.extent else source)
+        if source.extent == node.out.extent:
+            made.lower(to, source)
+            return
+        to.held[node.out] = held  # what the layer reads; its own result may be a later value
+        made.lower(to, node.out)
+        if to.held[node.out] is held:
+            del to.held[node.out]
         return
     if gain.numel() > 1 and bool((offset != 0).any()):
         raise Missing("a gain and an offset that differ within channels", "apply them one after the other")
@@ -83,5 +89,4 @@ def expanded(to: Lowering, value: Value, out: Value) -> Held:
     numbers = torch.arange(value.elements).reshape(value.extent).expand(out.extent)
     places = positions(held.layout)[numbers.reshape(-1).numpy()]
     rows = tuple((stride, size) for stride, size in zip(strides(out.extent), out.extent, strict=True))
-    to.held[out] = gathered(to, held, places, Layout(rows[-1:], rows[:-1]), f"{held.tensor}.repeated")
-    return to.held[out]
+    return gathered(to, held, places, Layout(rows[-1:], rows[:-1]), f"{held.tensor}.repeated")

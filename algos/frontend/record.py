@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from algos.frontend.graph import Graph, Node, Value
+from algos.frontend.recurrent import STEPS
 from algos.weights.codebook import IntegerWeight, in_integers
 from sim.errors import InputError
 
@@ -66,7 +67,7 @@ def record(module: nn.Module, arguments: Sequence[Any], known: Mapping[str, Oper
                     target: rule
                     for target, rule in torch.export.default_decompositions().items()
                     if overload(target) not in {*known, *SAME}
-                }
+                } | dict(STEPS)
             program = program.run_decompositions(rules)
         except Exception as error:  # torch raises what its tracer and the module do
             line = " ".join(str(error).split())[:300]

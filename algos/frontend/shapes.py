@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from math import prod
 from typing import Any
 
@@ -75,7 +75,7 @@ def _macs(module: nn.Module, arguments: tuple[Any, ...], graph: Graph) -> int:
             parameter
         ) in learned:  # FlopCounterMode asks what takes gradients for its function, and there is none
             parameter.requires_grad_(False)
-        with evaluating(module), sdpa_kernel(SDPBackend.MATH):
+        with evaluating(module), sdpa_kernel(SDPBackend.MATH), _spelled():
             counted = {torch.ops.aten._grouped_mm: _expert_flops}  # it has no formula for it
             with FlopCounterMode(display=False, custom_mapping=counted) as all_of_them:
                 module(*arguments)
@@ -87,6 +87,17 @@ def _macs(module: nn.Module, arguments: tuple[Any, ...], graph: Graph) -> int:
         for parameter in learned:
             parameter.requires_grad_(True)
     return (all_of_them.get_total_flops() - constant.get_total_flops()) // 2
+
+
+@contextmanager
+def _spelled() -> Iterator[None]:
+    """Without oneDNN, which has a kernel for a whole LSTM, of which the counter knows nothing."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 def _expert_flops(tokens: Sequence[int], experts: Sequence[int], *_: Any, **__: Any) -> int:

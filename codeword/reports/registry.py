@@ -245,7 +245,11 @@ REPORTS = {
             "zoo",
             "modules of torchvision, timm, transformers and diffusers in INT8 and VQ, on the engine and the RTL",
             _OUT / "zoo.json",
-            (Stage("measure", "an hour, of the packages that are installed"), _SECONDS),
+            (
+                Stage("measure", "an hour, of the packages that are installed"),
+                Stage("hardware", "minutes a kind of layer that no module before showed"),
+                _SECONDS,
+            ),
         ),
     )
 }

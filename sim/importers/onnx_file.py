@@ -21,6 +21,7 @@ def read(
     path: str | Path,
     vector_operators: Collection[str] = (),
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, int] | None = None,
 ) -> Imported:
     """Layer shapes of an ONNX model, [N, C, H, W] maps and [..., tokens, channels] sequences.
 
@@ -31,13 +32,14 @@ def read(
         vector_operators: operators without an own meaning here that are one lane operation an
             element.
         input_shapes: sizes of inputs by name, where the file leaves them open or has others.
+        values: of inputs of one element, and of conditions of Ifs, by name: what they decide is known then.
 
     Raises:
         InputError: an unreadable or invalid file, an unknown dimension, operators that are not
             supported (all of them are named), or multiply-accumulates that the graph does not have.
         ModuleNotFoundError: the package onnx is not installed.
     """
-    graph = Graph(path, KEEPING, vector_operators, input_shapes)
+    graph = Graph(path, KEEPING, vector_operators, input_shapes, values)
     known = {*OPERATORS, *SAME}
     respelled = {operator(node) for node in graph.source} - {operator(node) for node in graph.active()}
     check_options(vector_operators, graph.operators, {*known, *HIDDEN, *HOST, *respelled})

@@ -8,23 +8,26 @@ from math import prod
 import numpy as np
 import onnx
 from onnx import numpy_helper, shape_inference
-from onnx.reference import ReferenceEvaluator
 
+from sim.importers import onnx_sequences as sequences
 from sim.importers.onnx_load import LARGEST, symbolic
+from sim.importers.onnx_reference import results
+from sim.importers.onnx_unroll import turns, unrolled
 
 
-def infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, bool]]:
+def infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, int]]:
     """Shapes of all tensors; nodes that compute small constants become constants until nothing changes.
 
-    An If whose condition is such a constant becomes the branch that is taken.
+    An If whose condition is such a constant becomes the branch that is taken, a Loop with such a number of turns
+    its body as often, and what is taken from a list of tensors is taken from it.
 
     Returns:
-        The model, and the conditions by the name of the If's first output.
+        The model, and the conditions and numbers of turns by the name of the node's first output.
 
     Raises:
         onnx.shape_inference.InferenceError: shapes do not fit.
     """
-    decided: dict[str, bool] = {}
+    decided: dict[str, int] = {}
     while True:
         model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         graph, values = model.graph, _values(model)
@@ -34,12 +37,13 @@ def infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, bool]]:
                 numpy_helper.from_array(values[name], name) for name in node.output if name in values
             )
             graph.node.remove(node)
-        chosen = _conditions(graph)
-        if not folded and not chosen:
+        chosen = _decided(graph)
+        listed = sequences.resolve(model)
+        if not folded and not chosen and not listed:
             return model, decided
         decided |= chosen
-        names = {name for node in (*folded, *_ifs(graph, chosen)) for name in node.output}
-        nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in taken(graph.node, chosen, graph)]
+        names = {name for node in (*folded, *_deciders(graph, chosen)) for name in node.output}
+        nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in taken(graph.node, chosen, model)]
         del graph.node[:]
         graph.node.extend(nodes)
         unknown = [v for v in graph.value_info if v.name in names or symbolic(v)]
@@ -47,43 +51,53 @@ def infer(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, bool]]:
             graph.value_info.remove(value)
 
 
-def _ifs(graph: onnx.GraphProto, chosen: Collection[str]) -> list[onnx.NodeProto]:
+def _deciders(graph: onnx.GraphProto, chosen: Collection[str]) -> list[onnx.NodeProto]:
     return [node for node in graph.node if node.output and node.output[0] in chosen]
 
 
-def _conditions(graph: onnx.GraphProto) -> dict[str, bool]:
-    """Those of the Ifs that are constants."""
+def _decided(graph: onnx.GraphProto) -> dict[str, int]:
+    """Conditions of the Ifs and turns of the Loops that are constants."""
     constants = {t.name: t for t in graph.initializer if prod(t.dims) == 1}
-    return {
-        node.output[0]: bool(numpy_helper.to_array(constants[node.input[0]]).item())
-        for node in graph.node
-        if node.op_type == "If" and node.input[0] in constants
-    }
+    found: dict[str, int] = {}
+    for node in graph.node:
+        if node.op_type == "If" and node.input[0] in constants:
+            found[node.output[0]] = int(bool(numpy_helper.to_array(constants[node.input[0]]).item()))
+        elif node.op_type == "Loop" and (count := turns(node, constants)) is not None:
+            found[node.output[0]] = count
+    return found
 
 
 def taken(
-    nodes: Iterable[onnx.NodeProto], decided: Mapping[str, bool], graph: onnx.GraphProto | None = None
+    nodes: Iterable[onnx.NodeProto], decided: Mapping[str, int], model: onnx.ModelProto | None = None
 ) -> list[onnx.NodeProto]:
-    """Nodes with the taken branches in the place of their Ifs.
+    """Nodes with the taken branches in the place of their Ifs, and all turns in the place of their Loops.
 
     Args:
-        graph: gets the constants of the branches.
+        model: gets the constants of what is inside.
     """
     found = []
+    initializers = None if model is None else model.graph.initializer
+    version = 13 if model is None else next(o.version for o in model.opset_import if o.domain in _OWN)
     for node in nodes:
-        if node.op_type != "If" or node.output[0] not in decided:
+        if node.op_type not in ("If", "Loop") or node.output[0] not in decided:
             found.append(node)
+            continue
+        if node.op_type == "Loop":
+            found += taken(unrolled(node, decided[node.output[0]], initializers, version), decided, model)
             continue
         name = "then_branch" if decided[node.output[0]] else "else_branch"
         branch = next(a.g for a in node.attribute if a.name == name)
-        if graph is not None:
-            graph.initializer.extend(branch.initializer)
-        found += taken(branch.node, decided)
+        if initializers is not None:
+            initializers.extend(branch.initializer)
+        found += taken(branch.node, decided, model)
         found += [
             onnx.helper.make_node("Identity", [inner.name], [outer])
             for inner, outer in zip(branch.output, node.output, strict=True)
         ]
     return found
+
+
+_OWN = ("", "ai.onnx")
 
 
 def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
@@ -96,7 +110,7 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     }
     extents = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
-        for v in (*graph.input, *graph.value_info)
+        for v in (*graph.input, *graph.value_info, *graph.output)
         if v.type.tensor_type.HasField("shape") and not symbolic(v)
     }
     extents |= {t.name: list(t.dims) for t in graph.initializer}
@@ -120,10 +134,6 @@ def _values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def _run(node: onnx.NodeProto, inputs: dict[str, np.ndarray], model: onnx.ModelProto) -> list[object]:
     """The results of one node; none where the reference cannot run it."""
     try:
-        return list(
-            ReferenceEvaluator(node, opsets={o.domain: o.version for o in model.opset_import}).run(
-                None, inputs
-            )
-        )
+        return results(node, inputs, {o.domain: o.version for o in model.opset_import})
     except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError, IndexError):
         return []

@@ -76,6 +76,28 @@ def _cropped_convolution(spelling: Spelling) -> None:
     spelling.nodes[-1].name = spelling.name
 
 
+def _short_transform(spelling: Spelling) -> None:
+    """STFT of a real signal [batch, samples] or [batch, samples, 1]: a convolution with the waves in the window.
+
+    Its kernels are as long as the frame, its stride is the frame's step; cosines and sines are two rows a frequency.
+    """
+    step, length = spelling.value(1), spelling.value(3)
+    window = spelling.loaded.weights.get(spelling.input(2)) or spelling.extent(spelling.input(2))
+    frame = window[0] if window else length
+    if step is None or frame is None:
+        raise spelling.refusal(
+            "the step and the length of its frames are no constants", "make them constants"
+        )
+    if (spelling.extent(spelling.input(0)) or [1])[2:] == [2]:
+        raise spelling.refusal("its signal is complex", "give its parts to two transforms")
+    bins = frame // 2 + 1 if spelling.attributes.get("onesided", 1) else frame
+    line = spelling.say("Reshape", [spelling.input(0), spelling.numbers([0, 1, -1])])
+    waves = spelling.say("Conv", [line, spelling.weight([2 * bins, 1, frame])], strides=[step])
+    spelling.nodes[-1].name = spelling.name
+    frames = spelling.say("Transpose", [waves], perm=[0, 2, 1])
+    spelling.say("Reshape", [frames, spelling.numbers([0, 0, bins, 2])], spelling.out)
+
+
 def _channels_last_convolution(spelling: Spelling) -> None:
     """NhwcConv and NhwcFusedConv: maps [N, H, W, C] and weights [K, kh, kw, C]."""
     source, weight = (spelling.say("Transpose", [spelling.input(i)], perm=[0, 3, 1, 2]) for i in range(2))
@@ -138,6 +160,17 @@ def _plus(spelling: Spelling, tensor: str, bias: str) -> None:
 def _dynamic_product(spelling: Spelling) -> None:
     tensor = spelling.say("MatMul", [spelling.input(0), spelling.input(1)])
     _plus(spelling, tensor, spelling.input(4))
+
+
+def _dynamic_recurrence(spelling: Spelling) -> None:
+    """DynamicQuantizeLSTM: an LSTM whose weights [directions, inputs, gates * hidden] lie the other way round."""
+    weights = []
+    for position in (1, 2):
+        directions, rows, columns = spelling.loaded.weights[spelling.input(position)]
+        weights.append(spelling.weight([directions, columns, rows], f"weight{position}"))
+    others = [spelling.input(position) for position in range(3, 8)]
+    spelling.say("LSTM", [spelling.input(0), *weights, *others], **spelling.attributes)
+    spelling.nodes[-1].output[:] = spelling.node.output
 
 
 def _integer_product(spelling: Spelling) -> None:
@@ -224,6 +257,7 @@ _RULES: Mapping[str, Callable[[Spelling], None]] = {
     "QuantAvgPool2d": _quantized_average,
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), _small_bits),
     "DynamicQuantizeMatMul": _dynamic_product,
+    "DynamicQuantizeLSTM": _dynamic_recurrence,
     "MatMulIntegerToFloat": _integer_product,
     **ATTENTIONS,
     **dict.fromkeys(("BiasGelu", "FastGelu"), _bias_gelu),
@@ -269,6 +303,8 @@ def _rule(node: onnx.NodeProto) -> Callable[[Spelling], None] | None:
         a.name == "pads" and min(a.ints, default=0) < 0 for a in node.attribute
     ):
         return _cropped_convolution
+    if node.op_type == "STFT" and not node.domain:
+        return _short_transform
     if node.op_type.lower().replace("_", "").startswith("fakequant"):  # of any producer
         return lambda spelling: spelling.end(spelling.input(0))
     return _RULES.get(node.op_type) if node.domain.startswith(PRODUCERS) else None

@@ -13,7 +13,7 @@ from onnx import shape_inference
 from sim.errors import InputError
 from sim.importers.onnx_fold import infer, taken
 from sim.importers.onnx_foreign import respell
-from sim.importers.onnx_load import Loaded, free_inputs, load
+from sim.importers.onnx_load import Loaded, forget_sizes, free_inputs, load, scalars
 from sim.importers.steps import Tensor
 
 _FREE_OF_DATA = ("Shape", "Size")
@@ -76,6 +76,7 @@ class Graph:
         keeping: Collection[str],
         presumed: Collection[str],
         input_shapes: Mapping[str, Sequence[int]] | None,
+        values: Mapping[str, int] | None = None,
     ) -> None:
         """Loads a file.
 
@@ -83,19 +84,20 @@ class Graph:
             keeping: operators whose result has the shape of their first input.
             presumed: operators that are presumed to do the same where the file does not give it.
         """
-        loaded = load(path, input_shapes)
+        loaded = load(path, input_shapes, values)
         self.source = [onnx.NodeProto.FromString(n.SerializeToString()) for n in loaded.model.graph.node]
         self.misspelled = respell(loaded)
         self.sizes_to_give = _sizes_to_give(loaded)
+        self._scalars = set(scalars(loaded))
         stood_for = _stand_in(loaded, keeping, presumed)
-        self.notes = tuple(loaded.notes)
         try:
-            self.model, decided = infer(loaded.model)
+            self.model, decided = _inferred(loaded)
         except (shape_inference.InferenceError, ValueError) as error:
             line = " ".join(str(error).split())
             raise InputError(
                 "network", str(path), f"shapes do not fit: {line}", "export the network again"
             ) from None
+        self.notes = tuple(loaded.notes)
         self.source = taken(self.source, decided)
         graph = self.model.graph
         self.nodes_in_order = [stood_for.get(node.output[0], node) for node in graph.node]
@@ -143,6 +145,27 @@ class Graph:
             if not all(not output or output in self.constants for output in node.output):
                 yield node
 
+    def deciding(self, node: onnx.NodeProto) -> str:
+        """What to give so that it is known which branch of an If is taken."""
+        (condition,) = node.input
+        makers = {name: maker for maker in self.nodes_in_order for name in maker.output}
+        waiting, sources, by_size = [condition], set[str](), False
+        while waiting:
+            name = waiting.pop()
+            maker = makers.get(name)
+            if maker is not None and maker.op_type in _FREE_OF_DATA:
+                by_size = True
+            elif maker is not None:
+                waiting += maker.input
+            elif name not in self.constants:
+                sources.add(name)
+        if by_size and not sources and self.sizes_to_give:
+            return self.sizes_to_give
+        if sources and sources <= self._scalars:
+            options = " ".join(f"--value {name}=N" for name in sorted(sources))
+            return f"give {options} (values in Python)"
+        return f"say whether its condition holds, --value {condition}=1 or =0 (values in Python)"
+
     def node(self, node: onnx.NodeProto) -> Node:
         """A node with its tensors.
 
@@ -186,6 +209,18 @@ class Graph:
                 self.sizes_to_give or "export the network with sizes that do not depend on data",
             )
         return Tensor(name, tuple(d if isinstance(d, int) else 0 for d in extent), constant)
+
+
+def _inferred(loaded: Loaded) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """The model with all shapes; where those that the file states contradict its operators, without the former."""
+    model = onnx.ModelProto.FromString(loaded.model.SerializeToString())
+    try:
+        return infer(loaded.model)
+    except shape_inference.InferenceError:
+        forget_sizes(model.graph)
+        found = infer(model)
+        loaded.notes.append("sizes that the file states contradict its operators: all are inferred anew")
+        return found
 
 
 def operator(node: onnx.NodeProto) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import checker, inliner
@@ -42,14 +43,19 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
 
 
-def load(path: str | Path, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Loaded:
+def load(
+    path: str | Path,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, int] | None = None,
+) -> Loaded:
     """The model of a file, with functions inlined.
 
     Args:
         input_shapes: sizes of inputs by name, instead of those in the file.
+        values: of inputs of one element, and of conditions of Ifs, by name; they become constants.
 
     Raises:
-        InputError: an unreadable or invalid file, or shapes of inputs that it does not have.
+        InputError: an unreadable or invalid file, or sizes or values of what it does not have.
     """
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -73,6 +79,7 @@ def load(path: str | Path, input_shapes: Mapping[str, Sequence[int]] | None = No
     # Folded constants will be initializers that are no inputs, which files up to version 3 may not have.
     loaded.model.ir_version = max(loaded.model.ir_version, 4)
     _clear_unknown(loaded.model.graph)
+    _set_values(loaded, values or {})
     _set_sizes(loaded, input_shapes or {})
     _fix_batch(loaded)
     return loaded
@@ -144,6 +151,69 @@ def symbolic(value: onnx.ValueInfoProto) -> bool:
     return any(dim.dim_value < 1 for dim in value.type.tensor_type.shape.dim)
 
 
+def forget_sizes(graph: onnx.GraphProto) -> None:
+    """Leaves the sizes of the inputs alone; what the file says of other tensors is about other sizes."""
+    del graph.value_info[:]
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+
+
+def scalars(loaded: Loaded) -> dict[str, onnx.ValueInfoProto]:
+    """The inputs of one element, such as a rate of samples, by name."""
+    inputs = {value.name: value for value in free_inputs(loaded)}
+    return {
+        name: value
+        for name, value in inputs.items()
+        if value.type.tensor_type.HasField("shape")
+        and all(dim.dim_value == 1 for dim in value.type.tensor_type.shape.dim)
+    }
+
+
+def conditions(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """The Ifs by the tensor that decides them."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        if node.op_type == "If":
+            found.setdefault(node.input[0], []).append(node)
+    return found
+
+
+def _constant(source: onnx.ValueInfoProto, value: int) -> onnx.TensorProto:
+    """An input of one element as a constant.
+
+    Raises:
+        InputError: the input's type has no such number.
+    """
+    kind = source.type.tensor_type
+    extent = [1] * len(kind.shape.dim)
+    try:
+        array = np.full(extent, value, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    except (OverflowError, ValueError, TypeError):
+        type_ = onnx.TensorProto.DataType.Name(kind.elem_type)
+        fix = f"give a number of type {type_}"
+        raise InputError(f"--value {source.name}", value, "is beyond the input's type", fix) from None
+    return onnx.numpy_helper.from_array(array, source.name)
+
+
+def _set_values(loaded: Loaded, values: Mapping[str, int]) -> None:
+    graph, inputs, branches = loaded.model.graph, scalars(loaded), conditions(loaded.model.graph)
+    for name, value in values.items():
+        if name in inputs:
+            constant = _constant(inputs[name], value)
+            graph.initializer.append(constant)
+            graph.input.remove(inputs[name])
+            loaded.weights[name] = list(constant.dims)
+        elif name in branches:
+            constant = onnx.helper.make_tensor(f"{name}/given", onnx.TensorProto.BOOL, [], [bool(value)])
+            graph.initializer.append(constant)
+            loaded.weights[constant.name] = []
+            for node in branches[name]:
+                node.input[0] = constant.name
+        else:
+            problem = "is neither an input of one element nor the condition of an If"
+            raise InputError("--value", name, problem, nearest(name, [*inputs, *branches]))
+
+
 def _set_sizes(loaded: Loaded, input_shapes: Mapping[str, Sequence[int]]) -> None:
     inputs = {value.name: value for value in free_inputs(loaded)}
     graph, fixed = loaded.model.graph, False
@@ -166,10 +236,8 @@ def _set_sizes(loaded: Loaded, input_shapes: Mapping[str, Sequence[int]]) -> Non
                 symbols[dim.dim_param] = size
             dim.dim_value = size
         _replace(graph, symbols)
-    if fixed:  # whatever the file says of other tensors is about other sizes
-        del graph.value_info[:]
-        for value in graph.output:
-            value.type.tensor_type.ClearField("shape")
+    if fixed:
+        forget_sizes(graph)
 
 
 def _replace(graph: onnx.GraphProto, symbols: Mapping[str, int]) -> None:

@@ -103,6 +103,15 @@ def _block_quantized(sizes: _Sizes) -> int:
     return sizes.results * int(sizes.attributes["K"])
 
 
+def _frames(sizes: _Sizes) -> int:
+    """Each number of each frame is a sum over the frame's samples."""
+    *_, bins, parts = sizes.extents[sizes.node.output[0]]
+    frame = sizes[2][0] if sizes.has(2) else bins
+    if not sizes.has(2) and sizes.attributes.get("onesided", 1):
+        raise ValueError("its frames have no window to tell their length")
+    return sizes.results * frame if parts == 2 else 0
+
+
 _ONNX: dict[str, Callable[[_Sizes], int]] = {
     **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv"), _kernel),
     **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul", "Gemm"), _rows),
@@ -110,11 +119,13 @@ _ONNX: dict[str, Callable[[_Sizes], int]] = {
     "ConvTranspose": _scattered,
     "Einsum": _summed_indices,
     "Attention": _attention,
+    "STFT": _frames,
 }
 _OTHERS: dict[str, Callable[[_Sizes], int]] = {
     **dict.fromkeys(("FusedConv", "NhwcConv", "NhwcFusedConv", "QLinearConv"), _kernel),
     **dict.fromkeys(("FusedMatMul", "FusedMatMulActivation", "TransposeMatMul", "FusedGemm", "QGemm"), _rows),
     **dict.fromkeys(("DynamicQuantizeMatMul", "MatMulIntegerToFloat", "XnorPopcountMatMul"), _rows),
+    "DynamicQuantizeLSTM": _recurrent,
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), _block_quantized),
     **dict.fromkeys(("Attention", "QAttention"), _projected_attention),
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _heads_attention),
@@ -128,7 +139,7 @@ _SUMLESS = (
 )
 """Operators of other producers with several large operands, but without sums of their products."""
 _UNCOUNTABLE = (
-    *("DeformConv", "CausalConvWithState", "LinearAttention", "DFT", "STFT", "Det", "AffineGrid"),
+    *("DeformConv", "CausalConvWithState", "LinearAttention", "DFT", "Det", "AffineGrid"),
     *("If", "Loop", "Scan", "SequenceMap"),
 )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from sim.errors import InputError
 from sim.importers.onnx_load import Loaded
@@ -40,9 +41,9 @@ class Spelling:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
         return output
 
-    def weight(self, extent: list[int]) -> str:
+    def weight(self, extent: list[int], kind: str = "weight") -> str:
         """A parameter of which only the shape is known."""
-        name = f"{self.out}/weight"
+        name = f"{self.out}/{kind}"
         value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, extent)
         self.loaded.model.graph.input.append(value)
         self.loaded.weights[name] = extent
@@ -56,6 +57,28 @@ class Spelling:
             helper.make_tensor(name, onnx.TensorProto.INT64, [len(values)], values)
         )
         return name
+
+    def value(self, position: int) -> int | None:
+        """An input that is a constant of one element; None if it is none."""
+        name, graph = self.input(position), self.loaded.model.graph
+        found = [tensor for tensor in graph.initializer if tensor.name == name]
+        found += [
+            a.t
+            for node in graph.node
+            if name in node.output
+            for a in node.attribute
+            if node.op_type == "Constant"
+        ]
+        return int(numpy_helper.to_array(found[0]).item()) if found and prod(found[0].dims) == 1 else None
+
+    def extent(self, name: str) -> list[int] | None:
+        """Sizes of a tensor as far as the file says them, 0 for those that it leaves open."""
+        graph = self.loaded.model.graph
+        for value in (*graph.input, *graph.value_info):
+            if value.name == name:
+                return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        made = [a.t for n in graph.node if name in n.output and n.op_type == "Constant" for a in n.attribute]
+        return list(made[0].dims) if made else None
 
     def end(self, tensor: str, then: str = "Identity", **attributes: Any) -> None:
         """The last word, which gives the original's first output."""

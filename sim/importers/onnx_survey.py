@@ -17,12 +17,12 @@ HIDDEN = {
     "DeformConv": "replace it by a Conv",
     "Det": "leave it out of the network",
     "DFT": "leave the transform out of the network",
-    "If": "make its condition a constant: no layer shapes follow from what data decide",
+    "If": "export one of its branches: no layer shapes follow from what data decide",
     "LinearAttention": "write it as MatMul and element-wise operators",
-    "Loop": "export the network unrolled",
+    "Loop": "give it a constant number of turns, or export the network unrolled",
     "Scan": "export the network unrolled",
     "SequenceMap": "export the network unrolled",
-    "STFT": "leave the transform out of the network",
+    "STFT": "give its frames a constant step and a window, or leave the transform out of the network",
 }
 """ONNX's own operators with products inside: what to do instead."""
 
@@ -60,7 +60,8 @@ def refuse_unknown(graph: Graph, known: Collection[str], vector_operators: Colle
         if own is not None:
             errors.append(_of(nodes, own))
         elif kind in HIDDEN:
-            errors.append(_of(nodes, hidden_products(first, kind, HIDDEN[kind])))
+            fixes = dict.fromkeys(map(graph.deciding, nodes)) if kind == "If" else [HIDDEN[kind]]
+            errors.append(_of(nodes, hidden_products(first, kind, "; ".join(fixes))))
         elif kind in HOST:
             errors.append(_of(nodes, _host(first, kind)))
         elif any(multiplies(graph, node) for node in nodes):

@@ -20,8 +20,7 @@ class Hidden(Operator):
 
 
 HIDDEN = {
-    "lstm": "unroll it into linear layers and element-wise operators",
-    "gru": "unroll it into linear layers and element-wise operators",
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "give it whole sequences, not packed ones"),
     "_native_multi_head_attention": "torch.backends.mha.set_fastpath_enabled(False)",
     "bilinear": "write it as linear layers and element-wise products",
     "_trilinear": "write it as linear layers and element-wise products",

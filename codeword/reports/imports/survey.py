@@ -30,14 +30,20 @@ _LONGEST = 400  # characters of a reason
 
 
 def run(task: Task) -> None:
-    """Writes what came out of each source; interrupted, what has so far."""
+    """Writes what came out of each source; interrupted, what has so far; of those not at hand, what did before."""
     task.work.mkdir(parents=True, exist_ok=True)
-    found = {}
+    found: dict[str, _Listed] = {}
     for source in SOURCES:
         try:
-            found[source.name] = _Listed(source, version(source.package), task.work)
+            release = version(source.package) if source.package else ""
+            listed = _Listed(source, release, task.work)
         except PackageNotFoundError:
             print(f"{source.name}: {source.package} is not installed")
+            continue
+        if listed.cases:
+            found[source.name] = listed
+        else:
+            print(f"{source.name}: no file in {task.work}")
     try:
         for turn in zip_longest(*(listed.left() for listed in found.values())):
             for listed, case in zip(found.values(), turn, strict=True):
@@ -45,7 +51,8 @@ def run(task: Task) -> None:
                     listed.attempt(case)
     except KeyboardInterrupt:
         print("interrupted: the next run goes on from here")
-    write_whole(task.out, _lines({name: listed.record() for name, listed in found.items()}))
+    before = json.loads(task.out.read_text()) if task.out.exists() else {}
+    write_whole(task.out, _lines(before | {name: listed.record() for name, listed in found.items()}))
 
 
 class _Listed:

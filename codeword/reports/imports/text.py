@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from codeword.reports.imports.sources import SOURCES
+from codeword.reports.imports.published import INSTALL, MACHINE
+from codeword.reports.imports.sources import PUBLISHED, SOURCES
 from codeword.reports.registry import Task
 from codeword.reports.render import markdown
 from sim.files import write_whole
@@ -28,7 +29,7 @@ def run(task: Task) -> None:
         built = len(networks) - count["absent"]
         taken = count["equal"] + count["unchecked"] + count["differs"]
         share = f" ({taken / built:.0%})" if built else ""
-        name = f"{source.name} {figures[source.name]['version']}"
+        name = f"{source.name} {figures[source.name]['version']}".strip()
         checked = f"{count['equal']} of {count['equal'] + count['differs']}, by {source.counter}"
         rows.append(
             (
@@ -48,6 +49,7 @@ def run(task: Task) -> None:
         "# Networks of others",
         _INTRODUCTION,
         markdown.table(columns, rows),
+        *_published(figures),
         "## Refused, and why",
         "A network is in the row of its first reason. *failed*: not by a message but by an exception.",
         markdown.table(("source", "networks", "why", "for example"), reasons),
@@ -59,12 +61,50 @@ def run(task: Task) -> None:
     write_whole(task.out.with_suffix(".md"), "\n\n".join(parts) + "\n")
 
 
-_INTRODUCTION = """Made by `codeword report imports` from the packages named, as far as they are installed: every
-network is imported as it comes, with random weights or none, and the multiply-accumulates of its layers are
-compared with a count by other means. *Networks*: all that the rule names. *Tried*: of these so far; where they are
-fewer, the run was interrupted; it goes by a hash of the names, so that they are a sample by chance. *Built*: what its
-own package builds and runs on one picture, one row of tokens or one sound; accepted are so many of these. Each network
-has a process of its own, 120 seconds of a processor and 12 GiB."""
+_INTRODUCTION = f"""Made by `codeword report imports` from the packages named, as far as they are installed: every
+network is imported as it comes, with random weights or none (those of *{PUBLISHED}* have their own), and the
+multiply-accumulates of its layers are compared with a count by other means. *Networks*: all that the rule names.
+*Tried*: of these so far; where they are fewer, the run was interrupted; it goes by a hash of the names, so that they
+are a sample by chance. *Built*: what its own package builds and runs on one picture, one row of tokens or one sound;
+accepted are so many of these. Each network has a process of its own, 120 seconds of a processor and 12 GiB."""
+
+_PUBLISHED = f"""## Networks in packages
+
+Files with their trained weights, as the packages carry them; of equal files one. Some are one architecture with other
+weights: {{works}} different sums of multiply-accumulates are among them. They are read where they lie and never copied.
+Accepted are those that `estimate` takes for `{MACHINE}`. Sizes that a file leaves open are what the package's own code
+feeds, and an example where that depends on the user's data (`--input-shape`); rates of samples and conditions are given
+with `--value`. What multiplies is counted by ONNX Runtime, from the sizes of every operator that it runs; without it,
+networks are *unchecked*. To have them, in the work folder:
+
+```
+{INSTALL[0]}
+{INSTALL[1]}
+```"""
+
+
+def _published(figures: dict[str, Any]) -> list[str]:
+    """The packages, with how many networks of each were taken."""
+    if PUBLISHED not in figures:
+        return []
+    found, networks = defaultdict(list), figures[PUBLISHED]["networks"]
+    for network in networks:
+        found[network["name"].partition(":")[0]].append(network["outcome"])
+    rows = [
+        (
+            package,
+            str(len(outcomes)),
+            str(sum(o not in _REFUSED for o in outcomes)),
+            str(outcomes.count("equal")),
+        )
+        for package, outcomes in sorted(found.items(), key=lambda item: item[0].lower())
+    ]
+    works = len({network["macs"] for network in networks if "macs" in network})
+    return [
+        _PUBLISHED.replace("{works}", str(works)),
+        markdown.table(("package", "networks", "accepted", "MACs equal"), rows),
+    ]
+
 
 _QUANTIZED = """## Quantized networks
 

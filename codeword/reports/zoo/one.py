@@ -65,14 +65,18 @@ def _line(text: object) -> str:
     return " ".join(str(text).split())[:_LONGEST]
 
 
-def measure(entry: modules.Entry, folder: Path) -> None:
-    """INT8, engine, VQ, engine, RTL."""
+def built(entry: modules.Entry) -> tuple[nn.Module, list[Tensor]]:
+    """The module with its weights, and the calibration batches."""
     torch.manual_seed(0)
-    measured = Measured(entry, folder)
     batches = synthetic.samples(entry.extent)
     module = entry.build().eval()
-    if entry.package != "ours":
-        module = synthetic.settle(module, batches)
+    return module if entry.package == "ours" else synthetic.settle(module, batches), batches
+
+
+def measure(entry: modules.Entry, folder: Path) -> None:
+    """INT8, engine, VQ, engine, RTL."""
+    measured = Measured(entry, folder)
+    module, batches = built(entry)
     measured.record["parameters"] = sum(p.numel() for p in module.parameters())
     networks: dict[str, Network] = {}
     simulated: list[Simulation] = []
@@ -83,14 +87,14 @@ def measure(entry: modules.Entry, folder: Path) -> None:
         return _fidelity(found)
 
     def vq() -> dict[str, Any]:
-        found, bits = _clustered(module, batches)
+        found, bits = clustered(module, batches)
         networks["vq"] = found.network
         return bits | _fidelity(found)
 
     def engine(name: str) -> dict[str, Any]:
         accelerator, settings = ENGINE[name]
-        image = _image(networks[name], batches[0])
-        simulated.append(api.simulate(networks[name], accelerator, image, settings=settings))
+        given = image(networks[name], batches[0])
+        simulated.append(api.simulate(networks[name], accelerator, given, settings=settings))
         cycles = sum(layer.total_cycles for layer in simulated[-1].layers)
         exact = simulated[-1].bit_exact
         return {"accelerator": " ".join([accelerator, *settings]), "bit_exact": exact, "cycles": cycles}
@@ -120,7 +124,7 @@ def _decibels(value: float) -> float | None:
     return round(value, 1) if math.isfinite(value) else None
 
 
-def _clustered(module: nn.Module, batches: list[Tensor]) -> tuple[Quantized, dict[str, Any]]:
+def clustered(module: nn.Module, batches: list[Tensor]) -> tuple[Quantized, dict[str, Any]]:
     """Codebooks by k-means, no training; integers beside the float network of the codebooks."""
     module, method = copy.deepcopy(module), METHODS["vq"]
     options: dict[str, Any] = {"k": K, "d": D, "epochs": 0, "batches": batches}
@@ -140,7 +144,7 @@ def _clustered(module: nn.Module, batches: list[Tensor]) -> tuple[Quantized, dic
     return found, layers | {"bits_per_weight": round(bits.per_weight, 3)}
 
 
-def _image(network: Network, batch: Tensor) -> np.ndarray:
+def image(network: Network, batch: Tensor) -> np.ndarray:
     """The first sample as the network takes it."""
     return network.input.quantize(batch[:1].numpy().reshape(1, *network.input.shape))
 
@@ -156,7 +160,7 @@ def _rtl(simulated: list[Simulation], folder: Path) -> dict[str, Any]:
         for kind, cut in cuts.items():
             accelerator, simulator, most = RTL[kind.endswith(", codebook")]
             if kind not in known | shown.keys() and cut.network.macs <= most:
-                found = _verified(cut, run.tensors[cut.reads], accelerator, simulator)
+                found = verified(cut, run.tensors[cut.reads], accelerator, simulator)
                 shown[kind] = {"layer": cut.layer, "accelerator": accelerator, **found}
     return {"kinds": kinds, "shown": shown}
 
@@ -166,7 +170,7 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _verified(cut: excerpts.Excerpt, ifmap: np.ndarray, accelerator: str, simulator: str) -> dict[str, Any]:
+def verified(cut: excerpts.Excerpt, ifmap: np.ndarray, accelerator: str, simulator: str) -> dict[str, Any]:
     try:
         found = verify_network(inputs.accelerator(accelerator), cut.network, ifmap, simulator)
     except InputError as error:
@@ -179,13 +183,13 @@ def _verified(cut: excerpts.Excerpt, ifmap: np.ndarray, accelerator: str, simula
     }
 
 
-def main(name: str, folder: str) -> None:
-    """Measures an entry."""
+def main(work: Callable[[modules.Entry, Path], None], name: str, folder: str) -> None:
+    """Does something with an entry, in a process of its own."""
     warnings.simplefilter("ignore")  # packages warn of what they do themselves
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    measure(modules.named(name), Path(folder))
+    work(modules.named(name), Path(folder))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(measure, *sys.argv[1:])

@@ -18,6 +18,9 @@ RTL = {False: ("ews-4", "verilator", 4_000_000), True: ("ews-c-4", "icarus", 200
 """Machine, simulator and most MACs of an excerpt, with codebooks or without: Icarus needs no build, and clustered
 layers of every kind are small somewhere."""
 
+PATIENT = {False: 12_000_000, True: 2_000_000}
+"""Most MACs of an excerpt of a kind that no module has in small."""
+
 BRANCH = 0.2
 """Gain of the batch norm that ends a residual branch; networks are often trained from 0 there."""
 

@@ -84,8 +84,9 @@ _RTL = f"""The RTL has convolutions, linear layers, additions and pools; the oth
 the tables behind convolutions, which are left off here. Of each kind the smallest layer of the first module that has a
 small one runs on the RTL with the input that it has in that network, behind the convolutions that its machine needs
 before it: on {settings.RTL[False][0]} up to {settings.RTL[False][2]:,} MACs, with codebooks on
-{settings.RTL[True][0]} up to {settings.RTL[True][2]:,}. *Equal*: all words, cycles and counters are the engine's. The
-proof is of the kind, not of every layer of every module."""
+{settings.RTL[True][0]} up to {settings.RTL[True][2]:,}; of a kind whose layers all are larger, one of up to
+{settings.PATIENT[False]:,} and {settings.PATIENT[True]:,} (stage `hardware`). *Equal*: all words, cycles and counters
+are the engine's. The proof is of the kind, not of every layer of every module."""
 
 
 def _row(module: dict[str, Any]) -> tuple[str, ...]:
@@ -131,7 +132,8 @@ def kinds(modules: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         for kind in rtl.get("kinds", ()):
             having[kind] = having.get(kind, 0) + 1
         for kind, found in rtl.get("shown", {}).items():
-            shown.setdefault(kind, (module["name"], found))
+            if kind not in shown or ("equal" in found and "equal" not in shown[kind][1]):
+                shown[kind] = module["name"], found
     rows: list[tuple[str, ...]] = []
     for kind, count in sorted(having.items()):
         name, found = shown.get(kind, ("", {}))

@@ -9,40 +9,46 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from sim.errors import InputError
 from sim.importers.onnx_graph import operator
 from sim.importers.onnx_load import free_inputs, load, symbolic
+from sim.importers.onnx_reference import results
 from sim.importers.quantized.aligned import aligned
 from sim.importers.quantized.graph import Evaluate, GraphNode, QuantizedGraph
 from sim.importers.quantized.spelled import quantized, spelled
 
 
-def read(path: str | Path, input_shapes: Mapping[str, Sequence[int]] | None = None) -> QuantizedGraph | None:
+def read(
+    path: str | Path,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, int] | None = None,
+) -> QuantizedGraph | None:
     """The graph of a quantized model; None if it has no quantized operator.
 
     Args:
         input_shapes: sizes of inputs by name, where the file leaves them open or has others.
+        values: of inputs of one element, and of conditions of Ifs, by name.
 
     Raises:
         InputError: an unreadable file, or one without the values of its parameters.
         ModuleNotFoundError: the package onnx is not installed.
     """
-    loaded = load(path, input_shapes)
+    loaded = load(path, input_shapes, values)
     graph = loaded.model.graph
     if not quantized([node.op_type for node in graph.node]):
         return None
     try:
         whole = onnx.load(str(path))
-        values = {tensor.name: numpy_helper.to_array(tensor) for tensor in whole.graph.initializer}
+        both = (*graph.initializer, *whole.graph.initializer)  # values that were given are in the first alone
+        parameters = {tensor.name: numpy_helper.to_array(tensor) for tensor in both}
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         line = " ".join(str(error).split())
         fix = "keep the file of its weights beside it"
         raise InputError(
             "network", str(path), f"values of its parameters are not there: {line}", fix
         ) from None
-    nodes, constants = spelled([_node(node) for node in graph.node], values)
+    nodes, constants = spelled([_node(node) for node in graph.node], parameters)
     inputs = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in free_inputs(loaded)
@@ -108,10 +114,10 @@ def evaluator(opsets: Mapping[str, int]) -> Evaluate:
         domain, _, kind = node.operator.rpartition(".")
         names = [f"x{i}" if array is not None else "" for i, array in enumerate(inputs)]
         proto = onnx.helper.make_node(kind, names, list(node.outputs), domain=domain, **node.attributes)
-        given = {name: array for name, array in zip(names, inputs, strict=True) if name}
+        given = {name: array for name, array in zip(names, inputs, strict=True) if array is not None}
         try:
-            found = ReferenceEvaluator(proto, opsets=dict(opsets)).run(None, given)
-        except (NotImplementedError, RuntimeError) as error:
+            found = results(proto, given, opsets)
+        except (NotImplementedError, RuntimeError, TypeError) as error:
             fix = "fold constants before the export"
             raise InputError(
                 f"node {node.name}", node.operator, f"cannot be evaluated: {error}", fix

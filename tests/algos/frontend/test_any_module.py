@@ -85,17 +85,6 @@ class Nested(nn.Module):
         return F.grid_sample(self.inner(x), torch.zeros(1, 6, 6, 2), align_corners=False)
 
 
-class Recurrent(nn.Module):
-    """An operator that no batch of images runs through."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(4, 8, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.lstm(x)[0]
-
-
 def pictures(count: int = 8, *extent: int) -> Tensor:
     shape = extent or (3, 8, 10)
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
@@ -182,7 +171,6 @@ def test_what_is_missing_is_listed_whole_and_by_path() -> None:
         (lambda: nn.Bilinear(4, 4, 3), pictures(2, 4), "module = 'Bilinear': torch.export cannot record it"),
         (lambda: Between(lambda x: (x, x)[0] if x.sum() > 0 else x), pictures(), "cannot record it"),
         (lambda: Between(lambda x: x.long()), pictures().long(), r"cannot record it"),
-        (Recurrent, pictures(2, 6, 4), r"lstm \(aten.lstm\): .*; unroll it"),
         (lambda: Between(lambda x: x, nn.Identity()), pictures(), "expected input"),
         (nn.Identity, pictures(), "computes nothing"),
     ],

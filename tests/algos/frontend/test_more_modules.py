@@ -210,7 +210,6 @@ class Compared(nn.Module):
             torch.zeros(4, 6, dtype=torch.long),
             "one embedding alone",
         ),
-        (lambda: nn.GRU(4, 8, batch_first=True), pictures(2, 6, 4), r"\(aten.gru\): .*; unroll it"),
         (lambda: Between(lambda x: x.sort(1)[0]), pictures(), r"\(aten.sort\)"),
         (lambda: Between(hidden_sums), pictures(), r"cumsum \(aten.cumsum\)"),
         (

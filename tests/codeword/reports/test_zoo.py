@@ -16,7 +16,7 @@ from algos.frontend.export import quantize
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import record
 from codeword.reports.registry import REPORTS, Task
-from codeword.reports.zoo import excerpts, measure, modules, one, origin, settings, synthetic, text
+from codeword.reports.zoo import excerpts, hardware, measure, modules, one, origin, settings, synthetic, text
 from sim import network as functional
 from sim.network import Network
 
@@ -103,7 +103,7 @@ def test_a_module_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ran.append(cut.kind)
         return {"equal": True, "words": ifmap.size, "cycles_rtl": 7}
 
-    monkeypatch.setattr(one, "_verified", verified)
+    monkeypatch.setattr(one, "verified", verified)
     for name in ("block", "again"):
         one.measure(entry(name, Block), tmp_path)
     one.measure(entry("odd", Odd), tmp_path)
@@ -118,6 +118,31 @@ def test_a_module_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "aten.cumprod" in odd["int8"]["refused"]
     assert text.complete(block)
     assert not text.complete(odd)
+
+
+def test_kinds_that_are_large_wherever_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are missing in the module's own run, and shown by the next stage, with the input of the same layer."""
+    ran: list[str] = []
+
+    def verified(cut: excerpts.Excerpt, ifmap: np.ndarray, *_: Any) -> dict[str, Any]:
+        ran.append(cut.kind)
+        assert ifmap.shape[1:] == cut.network.input.shape
+        if cut.kind == refused:
+            return {"refused": "too wide"}
+        return {"equal": True, "words": ifmap.size, "cycles_rtl": 7}
+
+    monkeypatch.setattr(one, "verified", verified)
+    monkeypatch.setattr(one, "RTL", {coded: (*found[:2], 0) for coded, found in settings.RTL.items()})
+    one.measure(entry("block", Block), tmp_path)
+    assert not ran
+    had = hardware.kinds(json.loads((tmp_path / "block.json").read_text()))
+    refused = sorted(had)[0]
+    assert hardware.missing(tmp_path) == had
+    assert {kind.endswith(", codebook") for kind in had} == {False, True}
+    hardware.show(entry("block", Block), tmp_path)
+    assert sorted(ran) == sorted(had)
+    assert hardware.missing(tmp_path) == {refused}
+    assert not hardware.untried(tmp_path, json.loads((tmp_path / "block.json").read_text()))
 
 
 def test_interrupted_modules_run_again_and_others_do_not(

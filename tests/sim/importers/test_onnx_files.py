@@ -280,7 +280,7 @@ def test_a_branch_that_data_decide_is_refused(file: Path) -> None:
         node("Relu", "d", "y"),
     ]
     save(file, nodes, {"w": (4, 3, 1, 1), "zero": ()})
-    with pytest.raises(InputError, match=r"node d = 'If': .* Fix: make its condition a constant"):
+    with pytest.raises(InputError, match=r"node d = 'If': .* Fix: say whether its condition holds"):
         read(file)
 
 

@@ -102,7 +102,7 @@ RESNET = (
     *(trained(_SCALAR[name], 156, _NORMS) for name in ("ternary", "int2-g16")),
 )
 
-LLAMA_UPDATES = 100
+LLAMA_UPDATES = 60
 _LLAMA = (
     Entry("vq-k256-d4", "ews-c", ("vq",), {"k": 256, "d": 4}),
     Entry("mvq-1:2-k128-d8", "ews-cms", ("mvq",), {"k": 128, "d": 8, "pattern": (1, 2)}),

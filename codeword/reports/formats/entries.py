@@ -10,6 +10,10 @@ CALIBRATED = ("rtn", "gptq", "gptaq", "rescomp", "wstar")
 """Methods without labels, of which each scalar format takes the one that is nearest to the float network."""
 
 
+FITTED = "nearest"
+"""No method of the registry: each group with the scale of least squared error (`algos.weights.scaled`)."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A row.
@@ -22,8 +26,8 @@ class Entry:
         fields: of the machine, beside what the codebooks of the network ask for.
         updates: of the training behind it, 0 for none.
         trained: what it trains, "" for nothing.
-        accuracy_of: run of `reports/accuracy_vs_cost.json` that trained this network at equal sizes, whose accuracy this
-            row takes; "" where it is measured here.
+        accuracy_of: run of the report comparison that trained a network of these sizes, whose accuracy this row
+            takes; "" where it is measured here.
     """
 
     name: str
@@ -91,6 +95,7 @@ SHIPPED = Entry("mvq-4:16-k64-d16", "ews-cms", ("mvq",), {"k": 64, "d": 16}, (),
 
 RESNET = (
     *_SCALAR.values(),
+    Entry("mxint8-g16", "mxint8", (FITTED,), {"form": "mxint8", "group": 16}, ("scale_group=16",)),
     *_RESNET.values(),
     *(
         trained(entry, COMPARED, _CODES, f"{method}-1.5")
@@ -98,7 +103,7 @@ RESNET = (
         if method != "aqlm"
     ),
     SHIPPED,
-    trained(_RESNET["aqlm"], COMPARED, _CODES),
+    trained(_RESNET["aqlm"], 156, _CODES),
     *(trained(_SCALAR[name], 156, _NORMS) for name in ("ternary", "int2-g16")),
 )
 
@@ -115,3 +120,11 @@ LLAMA = (
     *_LLAMA,
     *(trained(entry, LLAMA_UPDATES, "codebooks, norms, embedding and head") for entry in _LLAMA),
 )
+
+DECODED = {
+    **{f"int{bits}": f"int{bits}-g32" for bits in (4, 3, 2)},
+    **{name: name for name in ("mxfp4", "nvfp4", "mxint8", "ternary", "palette", "aqlm", "ssvq")},
+    "vq": "ews-c",
+    "mvq": "ews-cms",
+}
+"""Families whose decoders are synthesized, by format; that of a ROM is as large as its codebook."""

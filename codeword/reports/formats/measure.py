@@ -17,18 +17,18 @@ def run(task: Task) -> None:
     torch.set_num_threads(1)
     task.work.mkdir(parents=True, exist_ok=True)
     pictures, text = resnet.Arena.of(task.work, task.data), llama.Arena(task.work)
-    rows = {
-        "resnet20": [
-            row | costs.of_network(pictures.network_file(entry), entry)
-            for entry, row in zip(RESNET, pictures.rows(), strict=True)
-        ],
-        "llama": [row | costs.of_llama(entry) for entry, row in zip(LLAMA, text.rows(), strict=True)],
-    }
+    compared = [
+        row | costs.of_network(pictures.network_file(entry), entry)
+        for entry, row in zip(RESNET, pictures.rows(), strict=True)
+    ]
+    written = [row | costs.of_llama(entry) for entry, row in zip(LLAMA, text.rows(), strict=True)]
+    whole = written[0]["bits_per_byte"]
+    rows = {"resnet20": compared, "llama": [row | {"lost": row["bits_per_byte"] - whole} for row in written]}
     write_json(
         task.out,
         {
             "versions": {"torch": torch.__version__, "python": platform.python_version()},
-            "images": len(pictures.test),
+            "images": resnet.IMAGES,
             "calibration": {"resnet20": resnet.CALIBRATION, "llama": llama.CALIBRATION},
             "rows": rows,
         },

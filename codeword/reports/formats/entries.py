@@ -78,7 +78,7 @@ def trained(entry: Entry, updates: int, what: str, accuracy_of: str = "") -> Ent
     return replace(entry, updates=updates, trained=what, accuracy_of=accuracy_of)
 
 
-_CODES, _NORMS = "codebooks, norms and dense layers", "norms and dense layers"
+_CODES = "codebooks, norms and dense layers"
 COMPARED = 624
 """Updates of 128 images of `codeword report comparison`."""
 
@@ -104,7 +104,6 @@ RESNET = (
     ),
     SHIPPED,
     trained(_RESNET["aqlm"], 156, _CODES),
-    *(trained(_SCALAR[name], 156, _NORMS) for name in ("ternary", "int2-g16")),
 )
 
 LLAMA_UPDATES = 60

@@ -30,7 +30,7 @@ Made by `codeword report formats`. Every format on the shipped `resnet20-fashion
 accuracy that its best method gives *here*. **Not trained**: of RTN, GPTQ, GPTAQ, ResComp and W* the one whose answers
 are nearest to the float network's (Kullback-Leibler, on samples that calibrate nothing; no labels), or the clustering
 of a codebook method alone. **Fine-tuned**: by so many updates with labels. The two are not to be compared without
-this in mind: nobody fine-tuned the scalar formats of more than 2 bits. Each scale is a whole number on top of that of
+this in mind: no scalar format was fine-tuned. Each scale is a whole number on top of that of
 its output channel, as the machines hold it ([timing.md](../docs/timing.md) section 3).
 
 ![What is lost, against bits and energy](formats.png)

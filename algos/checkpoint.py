@@ -60,7 +60,7 @@ def _coded(name: str, layer: nn.Module) -> CodedWeight | None:
     part = in_integers(layer)
     if part is None or isinstance(part, CodedWeight):
         return part
-    problem = "is of uniform levels, and a checkpoint holds codebooks"
+    problem = "is of levels or sums, and a checkpoint holds codewords"
     raise InputError(f"{name}.weight", type(part).__name__, problem, "save the network of integers")
 
 

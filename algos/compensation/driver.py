@@ -140,13 +140,10 @@ def _in_streams(
 
 def _solved(layer: Layer, statistics: Sequence[Statistics], how: Compensation) -> Compensated:
     assert how.solver is not None
-    parts = laid_out(layer.weight).chunk(len(statistics))
-    return _set(
-        layer,
-        tuple(
-            solve(part, own, how.rounding, how.solver) for part, own in zip(parts, statistics, strict=True)
-        ),
-    )
+    rows = laid_out(layer.weight)
+    rounding = how.rounding.of(rows)  # one palette, also where a convolution has groups
+    parts = zip(rows.chunk(len(statistics)), statistics, strict=True)
+    return _set(layer, tuple(solve(part, own, rounding, how.solver) for part, own in parts))
 
 
 def _set(layer: Layer, groups: tuple[Solution, ...]) -> Compensated:

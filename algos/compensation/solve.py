@@ -22,6 +22,7 @@ from torch import Tensor
 
 from algos.compensation.scales import Grid, Rounding
 from algos.compensation.statistics import Statistics
+from algos.weights.levels import Levels
 from sim.errors import InputError
 
 Carried = Literal["clamped", "exact", "rounded"]
@@ -72,6 +73,7 @@ class Solution:
         zero: int16 [m, groups].
         group: inputs that share a scale.
         step: of whole scales, [m, 1]; None of any scales.
+        levels: what the codes stand for, where levels are not uniform.
     """
 
     codes: Tensor
@@ -79,10 +81,13 @@ class Solution:
     zero: Tensor
     group: int
     step: Tensor | None
+    levels: Levels | None = None
 
     def weights(self) -> Tensor:
         """What the codes stand for, [m, n]."""
         scale, zero = (each.repeat_interleave(self.group, 1) for each in (self.scale, self.zero))
+        if self.levels is not None:
+            return torch.tensor(self.levels.values).to(scale)[self.codes.long()] * scale
         return (self.codes - zero) * scale
 
 
@@ -99,7 +104,7 @@ def solve(weights: Tensor, statistics: Statistics, rounding: Rounding, solver: S
         problem = f"statistics are of {len(statistics.hessian)} inputs"
         raise InputError("weights", list(weights.shape), problem, "give [outputs, inputs] of the same layer")
     rounding.check(weights.shape[1])
-    work = _Work(weights, statistics, rounding, solver)
+    work = _Work(weights, statistics, rounding.of(weights), solver)
     for first in range(0, work.width, solver.block):
         work.round_block(first, min(first + solver.block, work.width))
     return work.solution()
@@ -112,17 +117,19 @@ def nearest(weights: Tensor, rounding: Rounding) -> Solution:
         InputError: groups that do not divide a row.
     """
     rounding.check(weights.shape[1])
+    rounding = rounding.of(weights)
     group = rounding.group or weights.shape[1]
     parts, step = weights.detach().split(group, 1), rounding.step(weights.detach())
     grids = [rounding.fit(part, step) for part in parts]
     codes = torch.cat([grid.codes(part) for grid, part in zip(grids, parts, strict=True)], 1)
-    return _solution(codes, grids, group, step)
+    return _solution(codes, grids, rounding, step)
 
 
-def _solution(codes: Tensor, grids: Iterable[Grid], group: int, step: Tensor | None) -> Solution:
+def _solution(codes: Tensor, grids: Iterable[Grid], rounding: Rounding, step: Tensor | None) -> Solution:
     grids = list(grids)
     scale, zero = (torch.cat([getattr(grid, part) for grid in grids], 1) for part in ("scale", "zero"))
-    return Solution(codes.to(torch.int16), scale, zero.to(torch.int16), group, step)
+    group = rounding.group or codes.shape[1]
+    return Solution(codes.to(torch.int16), scale, zero.to(torch.int16), group, step, rounding.levels)
 
 
 def inverse_factor(hessian: Tensor) -> Tensor:
@@ -249,7 +256,7 @@ class _Work:
     def solution(self) -> Solution:
         codes = torch.empty_like(self.codes)
         codes[:, self.order] = self.codes
-        return _solution(codes, [self.grids[n] for n in self._groups()], self.group, self.step)
+        return _solution(codes, [self.grids[n] for n in self._groups()], self.rounding, self.step)
 
 
 class _Block(NamedTuple):

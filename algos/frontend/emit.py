@@ -16,7 +16,17 @@ from algos.frontend.lower import Held, Lowering, Tail, table
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import int8_weight, requantization
 from sim.errors import InputError
-from sim.network import CodebookWeight, Conv, DenseWeight, Rearrange, Requantization, ScaledWeight, Weight
+from sim.network import (
+    AqlmWeight,
+    CodebookWeight,
+    Conv,
+    DenseWeight,
+    Rearrange,
+    Requantization,
+    ScaledWeight,
+    TernaryWeight,
+    Weight,
+)
 
 SMALLEST = 1e-30
 """Of a real step; below it a channel is a constant."""
@@ -109,10 +119,9 @@ class Product:
         every = np.arange(whole.shape[0])[rows].reshape(-1)
         if isinstance(whole, ScaledWeight):
             return self._scaled(whole, every), part.scales()[rows]
-        if isinstance(whole, DenseWeight):
+        if isinstance(whole, DenseWeight | TernaryWeight):
             order = slice(None) if self._columns is None else self._columns
-            return DenseWeight(np.ascontiguousarray(whole.values[every][:, order])), part.scales()[rows]
-        assert isinstance(whole, CodebookWeight)
+            return type(whole)(np.ascontiguousarray(whole.values[every][:, order])), part.scales()[rows]
         if (
             len(every) % whole.d
             or (every.reshape(-1, whole.d) - every[:: whole.d, None] != np.arange(whole.d)).any()
@@ -227,7 +236,9 @@ def _first(to: Lowering, padded: str, layout: Layout, zero_point: int) -> str:
     return name
 
 
-def _cut(weight: CodebookWeight, groups: np.ndarray, columns: np.ndarray | None) -> CodebookWeight:
+def _cut(
+    weight: CodebookWeight | AqlmWeight, groups: np.ndarray, columns: np.ndarray | None
+) -> CodebookWeight | AqlmWeight:
     """Some groups of d outputs, with the input channels in another order."""
     order = slice(None) if columns is None else columns
 
@@ -235,6 +246,8 @@ def _cut(weight: CodebookWeight, groups: np.ndarray, columns: np.ndarray | None)
         return None if codes is None else codes[groups][:, order]
 
     assignments = weight.assignments[groups][:, order]
+    if isinstance(weight, AqlmWeight):
+        return replace(weight, assignments=assignments)
     return replace(
         weight, assignments=assignments, mask_codes=cut(weight.mask_codes), signs=cut(weight.signs)
     )

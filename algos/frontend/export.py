@@ -18,6 +18,7 @@ from algos.frontend import compare
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.correction import corrected
 from algos.frontend.equalization import equalized
+from algos.frontend.foreign import opened as opened_weights
 from algos.frontend.graph import Graph, Value, standard
 from algos.frontend.lookup import Lookup, taken_off
 from algos.frontend.lower import Lowering, Renaming, lacking, refusal
@@ -93,7 +94,7 @@ def quantize(
         InputError: no batches, a tensor that is not finite, everything that has no layer of integers, a psum that
             may exceed 32 bits, or a tensor that is too far from the float network's.
     """
-    scheme = scheme or Scheme()
+    scheme, module = scheme or Scheme(), opened_weights(module)
     require_finite(module)
     first, others = opened(batches)
     if equalize:

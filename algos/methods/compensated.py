@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from algos.batches import calibration
-from algos.compensation.driver import KINDS, Compensation, Layer, round_layers
+from algos.compensation.driver import KINDS, Compensated, Compensation, Layer, round_layers
 from algos.compensation.scales import Rounding
 from algos.compensation.solve import Carried, Solver
 from algos.flow import order
@@ -17,7 +17,8 @@ from algos.methods.method import Method, described
 from algos.methods.plan import Target
 from algos.methods.prepared import LayerReport, Prepared, Task
 from algos.weights.bits import Bits
-from algos.weights.codebook import attach
+from algos.weights.codebook import IntegerWeight, attach
+from algos.weights.levels import FORMS, Form, LevelWeight
 from algos.weights.scalar import KINDS as SCALED
 from algos.weights.scalar import ScalarWeight, scalar_bits
 from sim.errors import InputError
@@ -36,6 +37,9 @@ class RoundingConfig:
         "of groups: small integers times a step of their output, as the accelerator's formats hold them", True
     )
 
+    form: Form = described("of an element: uniform levels (int), mxfp4, nvfp4, ternary or palette", "int")
+    entries: int = described("of a palette, one a layer", 16)
+
     d = 1
     """A weight is a codeword of its own."""
 
@@ -45,25 +49,32 @@ class RoundingConfig:
 
     @property
     def k(self) -> int:
-        """Levels."""
-        return 2**self.bits
+        """Levels of a uniform element, entries of a palette; the other forms have their own."""
+        return self.entries if self.form == "palette" else 2**self.bits
 
     def rounding(self) -> Rounding:
         return Rounding(
             self.bits,
             not self.zero_points,
-            self.group,
+            self.inputs,
             self.clip_search,
             static=self.static,
             scale_levels=self.scale_levels,
+            form=self.form,
+            entries=self.entries,
         )
+
+    @property
+    def inputs(self) -> int | None:
+        """That share a scale: as said, or as the form has it."""
+        return self.group or (None if self.form == "int" else FORMS[self.form].group)
 
     static = True
 
     @property
     def scale_levels(self) -> int | None:
         """Of whole scales, as the format of these bits has them."""
-        if self.group is None or not self.whole_scales or self.bits not in SCALED:
+        if self.group is None or not self.whole_scales or self.bits not in SCALED or self.form != "int":
             return None
         return SCALED[self.bits].scale_bounds[1]
 
@@ -114,7 +125,8 @@ class GptaqConfig(GptqConfig):
     @property
     def _carried(self) -> Carried:
         """As the published code: what is clamped may run away at 2 bits."""
-        return self.carried or ("rounded" if self.bits == 2 else "clamped")
+        few = self.form == "ternary" or (self.form == "int" and self.bits == 2)
+        return self.carried or ("rounded" if few else "clamped")
 
     alpha2 = 0.0
 
@@ -143,13 +155,20 @@ def encode(task: Task) -> Prepared:
     for name, found in round_layers(task.module, batches, layers, how).items():
         error = float((found.weight() - before[name]).square().sum())
         reports[name] = LayerReport(error, error, task.plan.targets[name].bits)
-        codes, scale, zero = (
-            torch.cat([getattr(one, part) for one in found.groups]) for part in ("codes", "scale", "zero")
-        )
-        steps = [one.step for one in found.groups if one.step is not None]
-        step = torch.cat(steps) if steps else None
-        attach(layers[name], ScalarWeight(codes, scale, zero, found.shape, task.config.bits, step))
+        attach(layers[name], _weight(found, task.config))
     return task.prepared(reports)
+
+
+def _weight(found: Compensated, config: RoundingConfig) -> IntegerWeight:
+    codes, scale, zero = (
+        torch.cat([getattr(one, part) for one in found.groups]) for part in ("codes", "scale", "zero")
+    )
+    steps = [one.step for one in found.groups if one.step is not None]
+    step = torch.cat(steps) if steps else None
+    levels = found.groups[0].levels
+    if levels is None:
+        return ScalarWeight(codes, scale, zero, found.shape, config.bits, step)
+    return LevelWeight(config.form, levels, codes, scale, found.shape, step)
 
 
 def _layers(task: Task) -> Iterator[tuple[str, Layer]]:
@@ -165,7 +184,10 @@ def storage(config: RoundingConfig, targets: Sequence[Target]) -> list[Bits]:
     found = []
     for target in targets:
         outputs, inputs = len(target.layer.weight), target.layer.weight[0].numel()
-        groups = inputs // (config.group or inputs)
+        groups = inputs // (config.inputs or inputs)
+        if config.form != "int":
+            found.append(FORMS[config.form].bits(outputs * inputs, outputs * groups, config.entries))
+            continue
         found.append(
             scalar_bits(outputs, inputs, config.bits, groups, config.zero_points, config.scale_levels)
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from algos.methods import compensated, mvq, ssvq, vim_vq, vq, vq4all
+from algos.methods import aqlm, compensated, mvq, ssvq, vim_vq, vq, vq4all
 from algos.methods.method import Method
 from sim.errors import InputError, nearest
 
 _ALL: tuple[Method[Any], ...] = (
-    *(vq.METHOD, mvq.METHOD, ssvq.METHOD, vq4all.METHOD, vim_vq.METHOD),
+    *(vq.METHOD, mvq.METHOD, ssvq.METHOD, vq4all.METHOD, vim_vq.METHOD, aqlm.METHOD),
     *vim_vq.RELATIVES,
     *compensated.METHODS,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 
 from sim.formats.encoding import index_bits, mask_bits
-from sim.network import CodebookWeight, Conv, Network, ScaledWeight
+from sim.network import AqlmWeight, CodebookWeight, Conv, Network, ScaledWeight, TernaryWeight
 
 FLOAT_BITS = 32
 CODEBOOK_BITS = 8
@@ -75,7 +75,7 @@ def bits(subvectors: int, k: int, d: int, n: int = 0, m: int = 0, signs: bool = 
 
 
 def network_bits(network: Network) -> Bits:
-    """Of all layers of a network that have codebooks or scales of groups; a codebook that layers share counts once.
+    """Of all layers of a network that are not in INT8; a codebook that layers share counts once.
 
     Of a network without any: of all its weights, which lie there in INT8.
     """
@@ -88,6 +88,11 @@ def network_bits(network: Network) -> Bits:
             element, scale = ((high - low).bit_length() for low, high in (weight.bounds, weight.scale_bounds))
             size = weight.elements.size
             total += Bits(size, assignments=size * element, scales=weight.scales.size * scale)
+        if isinstance(weight, TernaryWeight):
+            total += Bits(weight.values.size, assignments=-(-weight.values.size // 5) * 8)
+        if isinstance(weight, AqlmWeight):
+            subvectors, (k, d) = weight.assignments.size // 2, weight.codebooks.shape[1:]
+            total += Bits(subvectors * d, 2 * subvectors * index_bits(k), codebooks=2 * codebook_bits(k, d))
         if not isinstance(weight, CodebookWeight):
             continue
         k, d = weight.codebook.shape

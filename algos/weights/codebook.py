@@ -28,13 +28,19 @@ class _Round(torch.autograd.Function):
         return gradient
 
 
+def rounded(values: Tensor) -> Tensor:
+    """To whole numbers; gradients pass through."""
+    found: Tensor = _Round.apply(values)
+    return found
+
+
 def quantize(codebook: Tensor, scale: Tensor, low: int = LOW) -> Tensor:
     """s * clamp(round(v / s), low, 127) (MVQ eq. 5), with LSQ's gradients of v and s.
 
     Clamped after it is rounded: the largest element, which starts at 127 steps, is a rounding error above them
     as often as below, and would get no gradient.
     """
-    return _Round.apply(codebook / scale).clamp(low, HIGH) * scale
+    return rounded(codebook / scale).clamp(low, HIGH) * scale
 
 
 def initial_scale(codebook: Tensor, low: int = LOW) -> Tensor:

@@ -29,6 +29,12 @@ def folded(rows: Tensor, shape: torch.Size) -> Tensor:
     return rows.reshape(outputs, *kernel, inputs).movedim(-1, 1)
 
 
+def array(rows: Tensor, shape: torch.Size) -> np.ndarray:
+    """[K, c, Ky, Kx] of rows [m, Ky * Kx * c] with c values a kernel position, for a weight of that shape."""
+    outputs, _, ky, kx = (*tuple(shape), 1, 1)[:4]
+    return rows.cpu().numpy().reshape(outputs, ky, kx, -1).transpose(0, 3, 1, 2)
+
+
 class ScalarWeight(IntegerWeight):
     """(codes - zero) * scale.
 
@@ -76,7 +82,7 @@ class ScalarWeight(IntegerWeight):
         if self.zero.any():
             problem = "zero points, and weights of a network of integers have none"
             raise InputError("zero_points", True, problem, "use levels around 0")
-        codes = self._array(self.codes).astype(np.int8)
+        codes = array(self.codes, self.shape).astype(np.int8)
         if self.scale.shape[1] == 1:
             return DenseWeight(codes)
         if self.step is None or self.bits not in KINDS:
@@ -84,16 +90,11 @@ class ScalarWeight(IntegerWeight):
             fix = f"use whole scales and {', '.join(map(str, sorted(KINDS)))} bits, or leave the group out"
             raise InputError("group", self.group, f"as a network of integers has it, {problem}", fix)
         levels = torch.round(self.scale / self.step).to(torch.int16)
-        return KINDS[self.bits](codes, self._array(levels).astype(np.uint8), self.group)
+        return KINDS[self.bits](codes, array(levels, self.shape).astype(np.uint8), self.group)
 
     def scales(self) -> np.ndarray:
         one = self.scale if self.step is None or self.scale.shape[1] == 1 else self.step
         return one[:, 0].double().cpu().numpy()
-
-    def _array(self, rows: Tensor) -> np.ndarray:
-        """[K, c, Ky, Kx] of rows with c values a kernel position."""
-        outputs, _, ky, kx = (*tuple(self.shape), 1, 1)[:4]
-        return rows.cpu().numpy().reshape(outputs, ky, kx, -1).transpose(0, 3, 1, 2)
 
 
 def scalar_bits(

@@ -14,7 +14,7 @@ from sim import artifact
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.estimate import assemble
-from sim.network import CodebookWeight, Conv, Network
+from sim.network import AqlmWeight, CodebookWeight, Conv, Network
 
 FAMILIES = {
     "float": "ews",
@@ -64,7 +64,7 @@ def settings(network: Network, accelerator: Accelerator) -> list[str]:
     codebooks = [
         layer.weight
         for layer in network.layers
-        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight)
+        if isinstance(layer, Conv) and isinstance(layer.weight, CodebookWeight | AqlmWeight)
     ]
     if not codebooks:
         return []

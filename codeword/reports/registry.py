@@ -140,9 +140,9 @@ REPORTS = {
         ),
         Report(
             "formats",
-            "ResNet-20 rounded to INT4, INT3, INT2, MXFP4, NVFP4, MXINT8: error, accuracy, bits, cycles, energy",
+            "ten weight formats on ResNet-20 and a small Llama: accuracy, bits, cycles, energy, area, and what decides",
             _OUT / "formats.json",
-            (Stage("measure", "three minutes; goes on where it was"), _SECONDS),
+            (Stage("measure", "25 minutes; goes on where it was"), _SECONDS),
         ),
         Report(
             "compensation",
@@ -160,6 +160,12 @@ REPORTS = {
             "language models on the machines: seconds, energy and off-chip traffic a token",
             _OUT / "language.json",
             (Stage("measure", "a minute"), _SECONDS),
+            others=(
+                Stage(
+                    "values",
+                    "ten minutes: SmolLM2 in the engine, block after block; goes on where it was; downloads it",
+                ),
+            ),
         ),
         Report(
             "diffusion",
@@ -184,12 +190,6 @@ REPORTS = {
                 Stage("cost", "two minutes"),
                 _SECONDS,
             ),
-        ),
-        Report(
-            "formats",
-            "ResNet-20 rounded to INT4, INT3, INT2, MXFP4, NVFP4, MXINT8: error, accuracy, bits, cycles, energy",
-            _OUT / "formats.json",
-            (Stage("measure", "three minutes; goes on where it was"), _SECONDS),
         ),
         Report(
             "imagenet",

@@ -87,6 +87,23 @@ def _scaled_weight(name: str) -> Proof:
     )
 
 
+def _scaled_rows(name: str) -> Proof:
+    """Of an array of four columns."""
+    machine = preset(f"{name}-g32-4")
+    form = machine.weights
+    return Proof(
+        f"rows of scales, {name}",
+        lambda: RowDecoder(accelerator=machine),
+        "scaled_rows",
+        {
+            "ROW_BITS": Geometry(machine).row_bits,
+            "COLUMNS": machine.columns,
+            "BITS": form.unit_bits(machine, 0),
+            "PARTS": form.scale_rows(machine),
+        },
+    )
+
+
 _GEOMETRY = Geometry(preset("ews-4"))
 _STRIPE_BITS = packets.stripe(_GEOMETRY).size
 _SHALLOW = preset("ews-4").model_copy(update={"prf_depth": 2})
@@ -132,6 +149,7 @@ PROOFS = (
     *(_mask_decoder(*pattern) for pattern in ((1, 2), (2, 4), (1, 4), (2, 8), (4, 16), (3, 6))),
     *(_compactor(*sizes) for sizes in ((8, 2, 4), (16, 4, 16))),
     *(_scaled_weight(name) for name in _RULES),
+    *(_scaled_rows(name) for name in ("int4", "int3", "int2")),
     Proof("ternary digits", TernaryDigits, "ternary_digits"),
     Proof(
         "row decoder",

@@ -43,8 +43,8 @@ def constraints(period_ns: float, driver: str, load_ff: float) -> str:
 
 
 def plain(netlist: str) -> str:
-    """Without signed wires, which OpenSTA of 2019 does not know."""
-    return netlist.replace("wire signed [", "wire [")
+    """Without signed wires and ports, which OpenSTA of 2019 does not know."""
+    return re.sub(r"\b(wire|input|output) signed \[", r"\1 [", netlist)
 
 
 class TimingError(RuntimeError):

@@ -226,12 +226,16 @@ class AqlmWeight:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         groups, c, ky, kx, _ = self.assignments.shape
-        return groups * self.codebooks.shape[2], c, ky, kx
+        return groups * self.d, c, ky, kx
+
+    @property
+    def d(self) -> int:
+        return self.codebooks.shape[2]
 
     @property
     def codebook(self) -> np.ndarray:
         """int8 [2k, d], codewords of both in turn, as the weight stream brings them."""
-        return self.codebooks.transpose(1, 0, 2).reshape(-1, self.codebooks.shape[2])
+        return self.codebooks.transpose(1, 0, 2).reshape(-1, self.d)
 
     def decode(self) -> np.ndarray:
         """int8 [K, C, Ky, Kx]."""

@@ -51,12 +51,13 @@ def _rows(model: Llama, weights: str) -> Iterator[dict[str, Any]]:
     for context in CONTEXTS:
         for batch in BATCHES:
             workload = model.decode(context, batch)
-            held = sum(shape.weights for shape in workload.shapes if _cached(shape))
+            held = sum(shape.weights for shape in workload.shapes if cached(shape))
             found = figures(estimate(workload, machine), held)
             yield about | {"prompt": False, "context": context, "batch": batch} | found
 
 
-def _cached(shape: Shape) -> TypeGuard[ConvShape]:
+def cached(shape: Shape) -> TypeGuard[ConvShape]:
+    """Whether its weights are keys or values."""
     return isinstance(shape, ConvShape) and CAUSES.get(shape.name.rpartition(".")[2]) == KEYS
 
 

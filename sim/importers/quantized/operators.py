@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sim.importers.quantized import combining, cutting, moving, pointwise, products, quantizing, reducing
+from sim.importers.quantized import (
+    blocks,
+    combining,
+    cutting,
+    moving,
+    pointwise,
+    products,
+    quantizing,
+    reducing,
+)
 from sim.importers.quantized.builder import Builder
 from sim.importers.quantized.graph import GraphNode
 from sim.importers.quantized.values import Value
@@ -33,6 +42,7 @@ OPERATORS: dict[str, Operator] = {
     "MatMul": products.matmul,
     "MaxPool": reducing.largest,
     "Mul": combining.multiply,
+    "com.microsoft.MatMulNBits": blocks.matmul_n_bits,
     "Pad": moving.pad,
     "Pow": pointwise.function,
     "QuantizeLinear": quantizing.quantize,

@@ -12,7 +12,7 @@ from sim.importers.quantized.graph import GraphNode
 from sim.importers.quantized.layout import Atom, Group, Layout, size
 from sim.importers.quantized.rounding import Fit
 from sim.importers.quantized.values import Pads, Parameter, Pending, Quantizer, Tensor, Value, Weight, refusal
-from sim.network import Conv, DenseWeight, MatMul, Requantization
+from sim.network import Conv, DenseWeight, MatMul, Requantization, ScaledWeight
 
 Pair = tuple[int, int]
 
@@ -25,6 +25,7 @@ class _Convolution:
         weight: int64 [K, C/groups, ky, kx].
         bias: int64 [K], in units of the sums.
         scales: float32 [K], of the sums.
+        scaled: the weight in few bits, where it comes so.
     """
 
     node: GraphNode
@@ -37,6 +38,7 @@ class _Convolution:
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    scaled: ScaledWeight | None = None
 
     def pending(self, builder: Builder) -> Pending:
         return replace(
@@ -62,7 +64,7 @@ class _Convolution:
         return Conv(
             name,
             self.source.name,
-            DenseWeight(self.weight.astype(np.int8)),
+            self.scaled or DenseWeight(self.weight.astype(np.int8)),
             np.clip(bias, -(2**31) + 1, 2**31 - 1).astype(np.int32),
             self.stride,
             self.padding,
@@ -197,7 +199,7 @@ def gemm(builder: Builder, node: GraphNode, values: Sequence[Value | None]) -> V
         raise refusal(node.name, node.operator, "transposes A or scales C", "export with transA=0 and beta=1")
     integers = weight.integers if turned else weight.integers.T
     alpha = np.float32(node.attributes.get("alpha", 1.0))
-    return _linear(builder, node, values[0], integers, weight.scale * alpha, (*values, None)[2])
+    return linear(builder, node, values[0], Weight(integers, weight.scale * alpha, 0), (*values, None)[2])
 
 
 def matmul(builder: Builder, node: GraphNode, values: Sequence[Value | None]) -> Value:
@@ -206,19 +208,14 @@ def matmul(builder: Builder, node: GraphNode, values: Sequence[Value | None]) ->
         weight = _weight(node, values[1], -1)
         if weight.integers.ndim != 2:
             raise refusal(node.name, node.operator, "multiplies by several matrices", "give one matrix")
-        return _linear(builder, node, values[0], weight.integers.T, weight.scale, None)
+        return linear(builder, node, values[0], Weight(weight.integers.T, weight.scale, 0), None)
     return _product(builder, node, values)
 
 
-def _linear(
-    builder: Builder,
-    node: GraphNode,
-    value: Value | None,
-    matrix: np.ndarray,
-    scale: np.ndarray,
-    bias: Value | None,
+def linear(
+    builder: Builder, node: GraphNode, value: Value | None, weight: Weight, bias: Value | None
 ) -> Pending:
-    """Products with a matrix [K, F] along the last axis, at every place of the others."""
+    """Products with a matrix [K, F], scaled along K, along the last axis, at every place of the others."""
     tensor, step = builder.scaled(node, value)
     axis, others = tensor.layout.axes[-1], tensor.layout.axes[:-1]
     inner = set(axis)
@@ -231,13 +228,15 @@ def _linear(
         placed = builder.place(node, tensor, (order, rest, ()))
     sizes = [atom.size for atom in axis]
     columns = np.arange(size(axis)).reshape(sizes).transpose([axis.index(atom) for atom in order]).reshape(-1)
-    integers = matrix[:, columns][:, :, None, None]
+    integers = weight.integers[:, columns][:, :, None, None]
+    moved = not np.array_equal(columns, np.arange(len(columns)))  # then groups of inputs lie apart
     outputs = len(integers)
     new: Group = (Atom(outputs),) if outputs > 1 else ()
     layout = Layout((*others, new), (new, placed.layout.map[1], placed.layout.map[2]))
-    scales = np.broadcast_to(step * scale, (outputs,)).astype(np.float32)
+    scales = np.broadcast_to(step * weight.scale, (outputs,)).astype(np.float32)
     whole = bias_of(builder, node, bias, scales, outputs)
-    return _Convolution(node, placed, layout, integers, whole, scales).pending(builder)
+    scaled = None if moved else weight.scaled
+    return _Convolution(node, placed, layout, integers, whole, scales, scaled=scaled).pending(builder)
 
 
 def _product(builder: Builder, node: GraphNode, values: Sequence[Value | None]) -> Pending:

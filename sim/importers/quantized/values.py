@@ -10,6 +10,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.importers.quantized.layout import Layout
 from sim.importers.quantized.rounding import Fit
+from sim.network import ScaledWeight
 
 CODES = np.arange(-128, 128)
 """All that an int8 tensor may hold."""
@@ -66,11 +67,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Weight:
-    """Constant integers less their zero point, with one scale or one an index of `axis`."""
+    """Constant integers less their zero point, with one scale or one an index of `axis`.
+
+    Attributes:
+        scaled: the same [K, C, 1, 1] in few bits with scales of groups, where it comes so.
+    """
 
     integers: np.ndarray
     scale: np.ndarray
     axis: int | None
+    scaled: ScaledWeight | None = None
 
     @property
     def real(self) -> np.ndarray:

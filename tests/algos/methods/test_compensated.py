@@ -178,7 +178,7 @@ def test_a_layer_of_another_kind() -> None:
 def test_a_checkpoint_holds_codebooks_alone(tmp_path: Path) -> None:
     model = resnet8()
     METHODS["rtn"].prepare(model)
-    with pytest.raises(InputError, match=r"weight = 'ScalarWeight': is of uniform levels"):
+    with pytest.raises(InputError, match=r"weight = 'ScalarWeight': is of levels or sums"):
         checkpoint.save(model, tmp_path / "out.safetensors")
 
 

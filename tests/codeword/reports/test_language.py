@@ -20,13 +20,13 @@ def machine(name: str = "ews-64"):
 @pytest.mark.parametrize(("context", "batch"), [(64, 1), (64, 4), (512, 2)])
 def test_traffic_of_a_token_is_weights_and_keys(context: int, batch: int) -> None:
     workload = SMALL.decode(context, batch)
-    held = sum(shape.weights for shape in workload.shapes if measure._cached(shape))
+    held = sum(shape.weights for shape in workload.shapes if measure.cached(shape))
     assert held == 2 * SMALL.layers * batch * context * SMALL.width * SMALL.kv_heads // SMALL.heads
     found = measure.figures(estimate(workload, machine()), held)
     weights = sum(
         shape.weights
         for shape in workload.shapes
-        if isinstance(shape, ConvShape) and not measure._cached(shape)
+        if isinstance(shape, ConvShape) and not measure.cached(shape)
     )
     traffic = found["traffic_bytes"]
     assert traffic["projections"] + traffic["head"] == pytest.approx(weights, rel=0.05)

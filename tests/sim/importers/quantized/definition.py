@@ -118,6 +118,26 @@ def _dequantize(x: Sequence[Any], a: Mapping[str, Any]) -> Array:
     return whole * _spread(scale, value.ndim, a.get("axis", 1))
 
 
+def _matmul_n_bits(x: Sequence[Any], a: Mapping[str, Any]) -> Array:
+    """https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits"""
+    value, packed, scales = x[:3]
+    outputs, inputs, size, bits = (a[name] for name in ("N", "K", "block_size", "bits"))
+    blocks = -(-inputs // size)
+    points = x[3] if len(x) > 3 else None
+    matrix = np.zeros((outputs, inputs), np.float32)
+    per = 8 // bits
+    for n, k in np.ndindex(outputs, inputs):
+        block, place = divmod(k, size)
+        byte = int(packed[n, block, place // per])
+        level = byte >> place % per * bits & 2**bits - 1
+        zero = 2 ** (bits - 1)
+        if points is not None:
+            zero = int(points.reshape(outputs, -1)[n, block // per]) >> block % per * bits & 2**bits - 1
+        matrix[n, k] = np.float32(level - zero) * scales.reshape(outputs, blocks)[n, block]
+    found = value.astype(np.float64) @ matrix.T.astype(np.float64)
+    return (found + (x[5] if len(x) > 5 else 0)).astype(np.float32)
+
+
 def _conv(x: Sequence[Any], a: Mapping[str, Any]) -> Array:
     value, weight = (v.astype(np.float64) for v in x[:2])
     k, c, *kernel = weight.shape
@@ -197,6 +217,7 @@ DEFINITIONS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Array | list
     "Gemm": _gemm,
     "GlobalAveragePool": _exact(lambda v: v.astype(np.float64).mean((2, 3), keepdims=True)),
     "HardSigmoid": lambda x, a: np.clip(np.float32(a["alpha"]) * x[0] + np.float32(a["beta"]), 0, 1),
+    "MatMulNBits": _matmul_n_bits,
     "MatMul": _exact(lambda p, q: p.astype(np.float64) @ q.astype(np.float64)),
     "MaxPool": lambda x, a: _pool(x, a, np.max, -np.inf),
     "Mul": _exact(lambda p, q: p * q),

@@ -28,6 +28,7 @@ __all__ = [
     "quantize",
     "simulate",
     "synth",
+    "trace",
     "verify",
     "verilog",
 ]

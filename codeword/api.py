@@ -13,6 +13,7 @@ from codeword.editing import edit
 from codeword.glossary import explain
 from codeword.health import examine as doctor
 from codeword.integers import compress, fine_tuning, quality, quantize, storage
+from codeword.tracing import trace
 from sim.errors import InputError
 from sim.files import write_whole
 from sim.names import require_word
@@ -50,6 +51,7 @@ __all__ = [
     "simulate",
     "storage",
     "synth",
+    "trace",
     "verify",
     "verilog",
 ]
@@ -315,6 +317,8 @@ def verify(
     rtl_dir: str | Path | None = None,
     stalls: bool = False,
     l2_holds_all: bool = False,
+    waves: str | Path | None = None,
+    window: range = range(0),
     settings: Sequence[str] = (),
 ) -> VerifyResult:
     """Runs a network on the RTL and on the cycle engine and compares every word, cycle and counter.
@@ -330,6 +334,8 @@ def verify(
         stalls: every channel of the bus waits in a quarter of the cycles, at random from `seed`; values are
             compared and cycles are not.
         l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
+        waves: file (.fst, .vcd) for the signals of the RTL; those of the engine go to NAME.engine.vcd beside it.
+        window: cycles of the network that they show; by default those around the first difference.
 
     Raises:
         InputError: unknown names, a machine or a layer that the RTL does not have, no simulator, or the
@@ -355,4 +361,6 @@ def verify(
             rtl_dir=rtl_dir,
             stalls=stalls,
             l2_holds_all=l2_holds_all,
+            waves=None if waves is None else outputs.file(waves, (".fst", ".vcd"), "--waves"),
+            window=window,
         )

@@ -36,6 +36,7 @@ from codeword.page_verb import page
 from codeword.printing import FIGURES, printed
 from codeword.sweep_verb import sweep
 from codeword.tables import Answer
+from codeword.trace_verb import Window, cycles, trace
 from sim.errors import InputError
 from sim.saved import document
 
@@ -101,6 +102,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         compile_,
         synth,
         verify,
+        trace,
         *LOOKING,
         sweep,
         page,
@@ -303,6 +305,14 @@ def verify(
         ),
     ] = False,
     l2_holds_all: L2HoldsAll = False,
+    waves: Annotated[
+        Path | None,
+        typer.Option(
+            help="file (.fst, .vcd) for the signals of the Verilog around the first difference; those of the engine "
+            "go to NAME.engine.vcd beside it"
+        ),
+    ] = None,
+    window: Window = None,
     whole: bool = False,
 ) -> Answer:
     """Run a network on the Verilog and on the cycle engine; compare every word, cycle and counter."""
@@ -316,6 +326,8 @@ def verify(
         rtl_dir=rtl,
         stalls=stalls,
         l2_holds_all=l2_holds_all,
+        waves=waves,
+        window=cycles(window),
         settings=settings,
     )
     return answers.verify(found, whole)

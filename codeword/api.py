@@ -13,6 +13,8 @@ from codeword.editing import edit
 from codeword.glossary import explain
 from codeword.health import examine as doctor
 from codeword.integers import compress, fine_tuning, quality, quantize, storage
+from codeword.pages import page
+from codeword.sweeping import sweep
 from codeword.tracing import trace
 from sim.errors import InputError
 from sim.files import write_whole
@@ -45,11 +47,13 @@ __all__ = [
     "fine_tuning",
     "load",
     "networks",
+    "page",
     "presets",
     "quality",
     "quantize",
     "simulate",
     "storage",
+    "sweep",
     "synth",
     "trace",
     "verify",

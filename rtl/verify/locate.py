@@ -101,21 +101,22 @@ def first_difference(case: Case) -> tuple[int, str] | None:
     zero = begins[0] + 1
     ours = recorder.trace()
     theirs = probe.trace(case.image, found.printed, transfers(case.image), range(0))
-    firsts = [_row(recorder, found, zero), _word(case.image, expected, found, zero)]
+    firsts = [_row(case.image, recorder, found, zero), _word(case.image, expected, found, zero)]
     first = difference(ours, theirs)
     if first is not None and case.conditions.stalls is None:
         firsts.append((first.cycle, f"{first.track}: engine {first.expected}, RTL {first.found}"))
     return min((one for one in firsts if one is not None), default=None)
 
 
-def _row(recorder: Recorder, found: Run, zero: int) -> tuple[int, str] | None:
+def _row(image: Image, recorder: Recorder, found: Run, zero: int) -> tuple[int, str] | None:
     """The first psum row that leaves the array at another time or with other values."""
     given = np.array([values for kind, values in found.printed if kind == probe.ROW], np.int64)
     if not len(given):
         return (0, "no psum row leaves the array of the RTL") if recorder.runs else None
     cycles, values = given[:, 0] - zero, given[:, 1:].astype(np.uint32).view(np.int32)
     place = 0
-    for first, program, run in recorder.runs:
+    names = [layer.name for layer in image.layers if layer.program is not None]
+    for name, (first, program, run) in zip(names, recorder.runs, strict=True):
         meant = _meant(program, run)
         n = min(len(run.rows), len(values) - place)
         wrong = ((values[place : place + n] != run.rows[:n]) & meant[:n]).any(1)
@@ -125,7 +126,7 @@ def _row(recorder: Recorder, found: Run, zero: int) -> tuple[int, str] | None:
             cycle = int(first + run.row_cycles[at])
             if wrong.any():
                 cycle = min(cycle, int(cycles[place + at]))
-            return cycle, f"psum row {at} of {program.schedule.shape.name}"
+            return cycle, f"psum row {at} of {name}"
         place += n
     return None
 

@@ -58,44 +58,52 @@ Signal = tuple[int, list[int]]
 
 
 def _registers(accelerator: Accelerator, recorder: Recorder) -> Mapping[str, Signal]:
-    """Of array and PRF, in all layers that the window meets."""
-    geometry, columns = Geometry(accelerator), accelerator.tile_columns
-    found: dict[str, Signal] = {}
-    for name, width, values in _shown(accelerator, geometry, columns, recorder):
-        found.setdefault(name, (width, [0] * len(recorder.window)))
-        for place, value in values:
-            found[name][1][place] = value
-    return found
-
-
-def _shown(
-    accelerator: Accelerator, geometry: Geometry, columns: int, recorder: Recorder
-) -> Iterator[tuple[str, int, list[tuple[int, int]]]]:
+    """Of array and PRF. Between layers, and until the first token of a layer comes to it, a register holds."""
+    known: dict[str, list[int | None]] = {}
+    widths: dict[str, int] = {}
     for first, _, run in recorder.runs:
-        waves, places = run.trace.registers, _places(first, run, recorder.window)
-        if not places:
-            continue
-        at = [source for source, _ in places]
-        to = [place for _, place in places]
-        for v in range(accelerator.row_stages):
-            for h in range(accelerator.column_stages):
-                tile = f"core.array.tile_{v}_{h}"
-                own = waves.psum[at, v, h * columns : (h + 1) * columns]
-                yield f"{tile}.valid_out", 1, _numbered(to, waves.valid[at, v, h, None], 1)
-                yield (
-                    f"{tile}.address_out",
-                    geometry.wrf_address_bits,
-                    _numbered(to, waves.address[at, v, h, None], geometry.wrf_address_bits),
-                )
-                yield (
-                    f"{tile}.activation_out",
-                    8 * accelerator.tile_rows,
-                    _numbered(to, waves.operand[at, v, h], 8),
-                )
-                yield f"{tile}.psum_out", geometry.sum_bits * columns, _numbered(to, own, geometry.sum_bits)
-        wide = geometry.sum_bits * accelerator.columns
-        yield "core.array.sums", wide, _numbered(to, waves.sums[at], geometry.sum_bits)
-        yield "core.prf.row", PSUM_BITS * accelerator.columns, _numbered(to, waves.row[at], PSUM_BITS)
+        for name, width, since, values in _shown(accelerator, run):
+            widths[name] = width
+            own = known.setdefault(name, [None] * len(recorder.window))
+            for n, place in _places(first, run, recorder.window):
+                if n >= since:
+                    own[place] = values[n]
+    held: dict[str, Signal] = {}
+    for name, own in known.items():
+        last, filled = 0, []
+        for value in own:
+            last = last if value is None else value
+            filled.append(last)
+        held[name] = widths[name], filled
+    return held
+
+
+def _shown(accelerator: Accelerator, run: LayerRun) -> Iterator[tuple[str, int, int, list[int]]]:
+    """Name, width, the first place of the recording in which it is meant, and all values."""
+    geometry, waves = Geometry(accelerator), run.trace.registers
+    bits, columns, address = geometry.sum_bits, accelerator.tile_columns, geometry.wrf_address_bits
+    fresh = 0
+    for v in range(accelerator.row_stages):
+        for h in range(accelerator.column_stages):
+            tile, valid = f"core.array.tile_{v}_{h}", waves.valid[:, v, h, None]
+            fresh = _first(valid, int(run.trace.since[0]))
+            yield f"{tile}.valid_out", 1, 0, _numbered(valid, 1)
+            yield f"{tile}.address_out", address, fresh, _numbered(waves.address[:, v, h, None], address)
+            operand = _numbered(waves.operand[:, v, h], 8)
+            yield f"{tile}.activation_out", 8 * accelerator.tile_rows, fresh, operand
+            psum = _numbered(waves.psum[:, v, h * columns : (h + 1) * columns], bits)
+            yield f"{tile}.psum_out", bits * columns, fresh, psum
+    # A row is whole with the psums of the last tile, and accumulated in the cycle after.
+    yield "core.array.sums", bits * accelerator.columns, fresh, _numbered(waves.sums, bits)
+    row = fresh + (fresh > 0)
+    yield "core.prf.row", PSUM_BITS * accelerator.columns, row, _numbered(waves.row, PSUM_BITS)
+
+
+def _first(valid: np.ndarray, since: int) -> int:
+    """The place of the first token in a recording from the begin of a layer on; 0 in one that begins later."""
+    if since > 0:
+        return 0
+    return int(np.argmax(valid)) if valid.any() else len(valid)
 
 
 def _places(first: int, run: LayerRun, window: range) -> list[tuple[int, int]]:
@@ -109,13 +117,10 @@ def _places(first: int, run: LayerRun, window: range) -> list[tuple[int, int]]:
     ]
 
 
-def _numbered(to: list[int], fields: np.ndarray, width: int) -> list[tuple[int, int]]:
+def _numbered(fields: np.ndarray, width: int) -> list[int]:
     """Fields [n, k] of `width` bits side by side, the first one lowest, as one number a cycle."""
     mask = (1 << width) - 1
-    return [
-        (place, sum((value & mask) << width * k for k, value in enumerate(row)))
-        for place, row in zip(to, fields.tolist(), strict=True)
-    ]
+    return [sum((value & mask) << width * k for k, value in enumerate(row)) for row in fields.tolist()]
 
 
 def _units(accelerator: Accelerator, recorder: Recorder) -> Mapping[str, Signal]:

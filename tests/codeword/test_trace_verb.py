@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sim.saved import load
 from tests.codeword.conftest import Command
 
 
@@ -19,7 +18,7 @@ def test_files_and_figures_are_of_one_run(codeword: Command, network: Path, tmp_
     )
     assert (result.status, result.err) == (0, "")
     found = json.loads(result.out)
-    rows = list(csv.DictReader(layers.open()))
+    rows = list(csv.DictReader(layers.read_text().splitlines()))
     assert sum(int(row["Total Cycles"]) for row in rows) == found["cycles"]["engine"]
     events = json.loads(spans.read_text())["traceEvents"]
     for track, busy in found["busy"]["engine"].items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codeword.page.designs import Row
+from codeword.pages.designs import Row
 
 Spec = dict[str, Any]
 
@@ -81,9 +81,9 @@ def roofline(points: Mapping[str, Sequence[Row]], roofs: Mapping[str, Sequence[R
         "field": "operations a byte",
         "type": "quantitative",
         "scale": {"type": "log"},
-        "title": "dense-equivalent operations a byte of DRAM",
+        "title": "operations a byte of DRAM",
     }
-    y = {"field": "TOPS", "type": "quantitative", "scale": {"type": "log"}, "title": "TOPS, dense-equivalent"}
+    y = {"field": "TOPS", "type": "quantitative", "scale": {"type": "log"}, "title": "TOPS"}
     colour = _colour("design", list(points))
     return {
         "width": "container",
@@ -101,7 +101,8 @@ def roofline(points: Mapping[str, Sequence[Row]], roofs: Mapping[str, Sequence[R
                     "x": x,
                     "y": y,
                     "color": colour,
-                    "shape": {"field": "design", "type": "nominal", "sort": list(points), "legend": None},
+                    # With the scale and legend of the colour, so that the viewer makes one legend of both.
+                    "shape": colour | {"scale": {"domain": list(points)}},
                     "tooltip": _tooltip("design", "layer", "operations a byte", "TOPS"),
                 },
             },
@@ -131,6 +132,36 @@ def heat(cells: Mapping[str, Sequence[Row]], step: int) -> Spec:
             "tooltip": [*_tooltip("row", "column"), {"field": "utilization", "format": ".2%"}],
         },
         "transform": _choice(cells),
+    }
+
+
+def pipeline(rows: Mapping[str, Sequence[Row]], units: Sequence[str]) -> Spec:
+    """Spans of one design, a line a unit, from left to right by cycle; drag and wheel move and widen it.
+
+    Args:
+        units: from top to bottom.
+    """
+    zoom = {"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"}
+    chosen = _chosen(rows)
+    own = [unit.partition(":")[0] for unit in units]
+    tracks = list(dict.fromkeys(own))
+    return chosen | {
+        "params": [*chosen.get("params", []), zoom],
+        "height": {"step": 20},
+        "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.4, "clip": True},
+        "encoding": {
+            "y": {"field": "unit", "type": "nominal", "sort": list(units), "title": None},
+            "x": {
+                "field": "from",
+                "type": "quantitative",
+                "title": "cycle",
+                "scale": {"zero": False, "nice": False},
+            },
+            "x2": {"field": "to"},
+            "color": _colour("track", tracks) | {"legend": None},
+            "tooltip": _tooltip("unit", "what", "from", "to", "cycles"),
+        },
+        "transform": [*_choice(rows), {"calculate": "split(datum.unit, ':')[0]", "as": "track"}],
     }
 
 
@@ -164,11 +195,13 @@ def front(rows: Sequence[Row], objectives: Sequence[str], shown: Sequence[str]) 
                 "field": "on the front",
                 "type": "nominal",
                 "scale": {"domain": [True, False], "range": [PALETTE[1], "#888888"]},
+                "legend": {"orient": "bottom"},
             },
             "shape": {
                 "field": "on the front",
                 "type": "nominal",
                 "scale": {"domain": [True, False], "range": ["diamond", "circle"]},
+                "legend": {"orient": "bottom"},
             },
             "size": {"condition": {"param": "picked", "empty": False, "value": 260}, "value": 60},
             "opacity": {"condition": {"test": "datum['on the front']", "value": 1}, "value": 0.35},
@@ -198,7 +231,7 @@ def named(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
 def _colour(field: str, names: Sequence[str]) -> Spec:
     colours = [PALETTE[place % len(PALETTE)] for place in range(len(names))]
     scale = {"domain": list(names), "range": colours}
-    legend = {"orient": "bottom", "columns": 4} if len(names) > 1 else None
+    legend = {"orient": "bottom"} if len(names) > 1 else None  # page.js knows how many columns fit
     return {"field": field, "type": "nominal", "scale": scale, "legend": legend, "title": None}
 
 

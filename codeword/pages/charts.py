@@ -65,7 +65,13 @@ def stack(rows: Mapping[str, Sequence[Row]], unit: str, components: Sequence[str
         "data": {"values": [{"design": name} | row for name, found in rows.items() for row in found]},
         "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.5},
         "encoding": {
-            "y": {"field": "design", "type": "nominal", "sort": None, "title": None},
+            "y": {
+                "field": "design",
+                "type": "nominal",
+                "sort": None,
+                "title": None,
+                "axis": {"labelExpr": "split(datum.label, ' on ')"},  # two lines
+            },
             "x": {"field": unit, "type": "quantitative", "stack": "zero", "axis": SHORT},
             "color": _colour("component", components),
             "order": {"field": "rank", "type": "quantitative"},
@@ -169,11 +175,27 @@ def _lane(field: str, holds: str) -> Spec:
     return {"field": field, "type": "ordinal", "title": f"{field}: {holds}", "axis": {"labelOverlap": True}}
 
 
+JUDGED = ("on the front", "keeps the constraints", "breaks one")
+_JUDGE = f"datum['on the front'] ? '{JUDGED[0]}' : datum['keeps constraints'] ? '{JUDGED[1]}' : '{JUDGED[2]}'"
+
+
+def _told(values: Sequence[str]) -> Spec:
+    """How designs of each kind of JUDGED are told apart; equal scales make one legend."""
+    scale = {"domain": list(JUDGED), "range": list(values)}
+    return {
+        "field": "judged",
+        "type": "nominal",
+        "scale": scale,
+        "legend": {"orient": "bottom"},
+        "title": None,
+    }
+
+
 def front(rows: Sequence[Row], objectives: Sequence[str], shown: Sequence[str]) -> Spec:
     """Designs of a sweep by two objectives that the reader chooses; those of the front stand out, a click selects.
 
     Args:
-        rows: with `on the front`, true or false.
+        rows: with `on the front` and `keeps constraints`, true or false.
         shown: fields of the tooltip.
     """
     axes = [
@@ -185,26 +207,20 @@ def front(rows: Sequence[Row], objectives: Sequence[str], shown: Sequence[str]) 
         "width": "container",
         "height": 380,
         "params": [*axes, {"name": "picked", "select": {"type": "point", "fields": ["design"]}}],
-        "data": {"name": "designs", "values": list(rows)},
-        "transform": [{"calculate": f"datum[{axis}]", "as": axis} for axis in ("x", "y")],
+        # The front last, on top of the others.
+        "data": {"name": "designs", "values": sorted(rows, key=lambda row: row["on the front"])},
+        "transform": [
+            *({"calculate": f"datum[{axis}]", "as": axis} for axis in ("x", "y")),
+            {"calculate": _JUDGE, "as": "judged"},
+        ],
         "mark": {"type": "point", "filled": True},
         "encoding": {
             "x": {"field": "x", "type": "quantitative", "scale": {"zero": False}, "axis": SI},
             "y": {"field": "y", "type": "quantitative", "scale": {"zero": False}, "axis": SI},
-            "color": {
-                "field": "on the front",
-                "type": "nominal",
-                "scale": {"domain": [True, False], "range": [PALETTE[1], "#888888"]},
-                "legend": {"orient": "bottom"},
-            },
-            "shape": {
-                "field": "on the front",
-                "type": "nominal",
-                "scale": {"domain": [True, False], "range": ["diamond", "circle"]},
-                "legend": {"orient": "bottom"},
-            },
+            "color": _told([PALETTE[1], PALETTE[2], "#888888"]),
+            "shape": _told(["diamond", "circle", "cross"]),
             "size": {"condition": {"param": "picked", "empty": False, "value": 260}, "value": 60},
-            "opacity": {"condition": {"test": "datum['on the front']", "value": 1}, "value": 0.35},
+            "opacity": {"condition": {"test": f"datum.judged == '{JUDGED[0]}'", "value": 1}, "value": 0.4},
             "tooltip": _tooltip(*shown),
         },
     }

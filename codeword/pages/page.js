@@ -9,7 +9,7 @@ function colours() {
   const line = style.getPropertyValue("--line").trim();
   const text = {labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line};
   const wide = document.querySelector("main").clientWidth;
-  const columns = Math.max(1, Math.min(4, Math.floor(wide / 170)));
+  const columns = Math.max(1, Math.min(4, Math.floor(wide / 200)));
   return {background: "transparent", axis: {...text, labelLimit: wide < 500 ? 110 : 160},
           axisQuantitative: {labelOverlap: "greedy", labelSeparation: 8, labelFlush: false},
           legend: {...text, columns, labelLimit: 200}, title: {color: ink}, view: {stroke: line}};

@@ -136,6 +136,10 @@ def _pipeline(traces: Sequence[Traced]) -> Section:
     return Section("Pipeline", words, charts.pipeline(rows, units), _table(busy))
 
 
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float) else str(value)
+
+
 def of_sweep(found: Sweep) -> list[Section]:
     """The front, and every design that could be judged."""
     front = set(found.front)
@@ -143,7 +147,7 @@ def of_sweep(found: Sweep) -> list[Section]:
     objectives = [f"{one.name} ({one.unit})" if one.unit else one.name for one in found.space.objectives]
     rows = [
         {"design": place, "on the front": place in front, "keeps constraints": bool(found.feasible[place])}
-        | {name: str(found.space.choices(design)[name]) for name in varied}
+        | {name: _plain(found.space.choices(design)[name]) for name in varied}
         | dict(zip(objectives, values, strict=True))
         for place, (design, values) in enumerate(zip(found.designs, found.values.tolist(), strict=True))
         if all(value == value for value in values)
@@ -154,10 +158,11 @@ def of_sweep(found: Sweep) -> list[Section]:
         )
     best = [row for row in rows if row["on the front"]]
     kept = int(found.feasible.sum())
+    means = "An objective is its geometric mean over the networks." if len(found.space.networks) > 1 else ""
     words = (
         f"{len(found.designs):,} of {found.space.size:,} designs on {', '.join(found.space.networks)}; {kept:,} keep "
         f"{'; '.join(one.text for one in found.space.constraints) or 'every constraint, as there is none'}. "
-        f"On the front: {len(best):,}. Over several networks the geometric mean."
+        f"On the front: {len(best):,}. {means}"
     )
     return [
         Section(
@@ -231,7 +236,8 @@ def _cell(value: Any, field: str, right: bool) -> str:
     if value is not None and unit in ("s", "J", "Hz"):
         shown = tables.engineering(value, unit)
     else:
-        shown = "unknown" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        shown = "unknown" if value is None else f"{int(value):,}" if whole else f"{value:.4g}"
     return f"<td class='number' data-value='{json.dumps(value)}'>{shown}</td>"
 
 

@@ -3,16 +3,22 @@ const specs = JSON.parse(document.getElementById("specs").textContent);
 const root = document.documentElement;
 const preferred = window.matchMedia("(prefers-color-scheme: dark)");
 
-function colours() {
+// How many names of a legend fit beside one another: as wide as the longest.
+function columns(spec, wide) {
+  const own = (spec.layer ? spec.layer[0] : spec).encoding.color;
+  const longest = Math.max(...((own && own.scale && own.scale.domain) || [0]).map((name) => String(name).length));
+  return Math.max(1, Math.min(4, Math.floor((wide - 60) / (40 + 6 * longest))));
+}
+
+function colours(spec) {
   const style = getComputedStyle(root);
   const ink = style.getPropertyValue("--ink").trim();
   const line = style.getPropertyValue("--line").trim();
   const text = {labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line};
   const wide = document.querySelector("main").clientWidth;
-  const columns = Math.max(1, Math.min(4, Math.floor(wide / 200)));
   return {background: "transparent", axis: {...text, labelLimit: wide < 500 ? 110 : 160},
           axisQuantitative: {labelOverlap: "greedy", labelSeparation: 8, labelFlush: false},
-          legend: {...text, columns, labelLimit: 200}, title: {color: ink}, view: {stroke: line}};
+          legend: {...text, columns: columns(spec, wide), labelLimit: 200}, title: {color: ink}, view: {stroke: line}};
 }
 
 // On dark paper the two darkest colours would be lost.
@@ -26,7 +32,7 @@ function shown(spec) {
 async function draw() {
   for (const {place, spec} of specs) {
     const found = await vegaEmbed("#" + place, shown(spec), {renderer: "svg", actions: {export: true, source: false,
-      compiled: false, editor: false}, config: colours(), mode: "vega-lite"});
+      compiled: false, editor: false}, config: colours(spec), mode: "vega-lite"});
     const names = (spec.params || []).map((param) => param.name);
     if (names.includes("picked")) found.view.addEventListener("click", (event, item) => pick(item));
   }

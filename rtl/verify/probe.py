@@ -143,7 +143,7 @@ class _Events:
     def _stripes(self) -> list[Span]:
         """Rows of stripes and results of passes, to L1 and on by DMA."""
         of = self.cycles
-        found = []
+        found: list[Span] = []
         row = handed = 0
         sent, begin = 0, -1
         for layer in self.image.layers:

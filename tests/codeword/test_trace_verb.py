@@ -55,3 +55,27 @@ def test_a_machine_without_traces(codeword: Command, tmp_path: Path) -> None:
     result = codeword("trace", "resnet20-fashion", "-a", "sws-16", "-o", tmp_path / "t.json")
     assert result.status == 2
     assert result.err.count("\n") == 1
+
+
+def test_a_page_with_a_window_of_the_run(codeword: Command, network: Path, tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    result = codeword("page", network, "-a", "ews-cms-16", "--window", "0:300", "-o", page)
+    assert (result.status, result.err) == (0, "")
+    assert "<h2>Pipeline</h2>" in page.read_text()
+    space = tmp_path / "space.toml"
+    space.write_text('networks = ["resnet20"]\n[accelerator]\npreset = "ews-16"\n')
+    result = codeword("page", "--sweep", space, "--table", tmp_path / "t", "--window", "0:9", "-o", page)
+    assert result.status == 2
+    assert "--window" in result.err
+
+
+def test_every_verb_is_a_function_of_the_package() -> None:
+    """But for `report`, whose reports are no function's result."""
+    from typer.main import get_command
+
+    import codeword as package
+    from codeword.cli import application
+
+    verbs = set(get_command(application([])).commands) - {"report"}  # type: ignore[attr-defined]
+    assert verbs <= set(package.__all__)
+    assert all(callable(getattr(package, verb)) for verb in verbs)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import numpy as np
 import pytest
 from vcd.reader import TokenKind, tokenize
 
 from codeword.inputs import shipped
 from rtl import verilog
-from rtl.verify import trace_network, verify_random
+from rtl.verify import looking, trace_network, verify_random
 from rtl.verify.looking import time_of
 from rtl.verify.random_network import random_case
 from sim.accelerator import load, preset
@@ -39,7 +37,7 @@ def test_small_networks_have_the_same_spans(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["ews", "ews-c", "ssvq", "rom", "int4", "ternary"])
+@pytest.mark.parametrize("family", ["ews", "ews-c", "ssvq", "rom", "int4-g64", "ternary"])
 def test_every_kind_of_weights(family):
     for accelerator, seed in ((preset(f"{family}-4"), 1), (load(f"{family}-8", {"tile_rows": 4}), 6)):
         case = random_case(accelerator, seed)
@@ -152,10 +150,20 @@ def test_fst_of_icarus(tmp_path):
     assert (tmp_path / "w.engine.vcd").exists()
 
 
-def test_waves_that_nobody_writes(tmp_path):
-    with pytest.raises(InputError, match="no wave file"):
-        verify_random(preset("ews-cms-4"), 3, "icarus", waves=tmp_path / "w.png")
+@pytest.mark.parametrize(
+    ("name", "simulator", "window", "named"),
+    [
+        ("w.png", "icarus", range(9), "no wave file"),
+        ("w.vcd", "cxxrtl", range(9), "cxxrtl"),
+        ("w.fst", "verilator", range(9), "liblz4-dev"),
+        ("w.vcd", "icarus", range(1 << 20), "100,000"),
+    ],
+)
+def test_waves_that_nobody_writes(monkeypatch, name, simulator, window, named):
+    monkeypatch.setattr(looking, "_compresses", lambda: False)
+    with pytest.raises(InputError, match=named):
+        looking.require_form(name, simulator, window)
 
 
 def test_the_time_of_a_cycle_is_that_of_the_shell():
-    assert list(chain(map(time_of, (0, 1, 10)))) == [5, 7, 25]
+    assert [time_of(cycle) for cycle in (0, 1, 10)] == [5, 7, 25]

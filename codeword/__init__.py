@@ -24,10 +24,13 @@ __all__ = [
     "explain",
     "load",
     "networks",
+    "page",
     "presets",
     "quantize",
     "simulate",
+    "sweep",
     "synth",
+    "trace",
     "verify",
     "verilog",
 ]

@@ -121,8 +121,19 @@ def verify(found: VerifyResult, whole: bool = False) -> Answer:
         rows = ((f"all {len(rows)}", found.words_compared, found.cycles_model, found.cycles_rtl),)
     table = Table("Layers", columns, rows, folds=True)
     return Answer(
-        found.document(), [table], [*found.warnings, verdict(found), *_idle(found, whole)], ok=found.equal
+        found.document(),
+        [table],
+        [*found.warnings, verdict(found), *_waves(found), *_idle(found, whole)],
+        ok=found.equal,
     )
+
+
+def _waves(found: VerifyResult) -> list[str]:
+    if found.shown is None:
+        return []
+    first = f"; first in time differs {found.first_cycle}" if found.first_cycle else ""
+    cycles = f"cycles {found.shown[0]:,} to {found.shown[1]:,}"
+    return [f"Waves of {cycles} in {' and '.join(found.waves)}{first}."]
 
 
 def verdict(found: VerifyResult) -> str:

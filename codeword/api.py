@@ -13,6 +13,9 @@ from codeword.editing import edit
 from codeword.glossary import explain
 from codeword.health import examine as doctor
 from codeword.integers import compress, fine_tuning, quality, quantize, storage
+from codeword.pages import page
+from codeword.sweeping import sweep
+from codeword.tracing import trace
 from sim.errors import InputError
 from sim.files import write_whole
 from sim.names import require_word
@@ -44,12 +47,15 @@ __all__ = [
     "fine_tuning",
     "load",
     "networks",
+    "page",
     "presets",
     "quality",
     "quantize",
     "simulate",
     "storage",
+    "sweep",
     "synth",
+    "trace",
     "verify",
     "verilog",
 ]
@@ -323,6 +329,8 @@ def verify(
     rtl_dir: str | Path | None = None,
     stalls: bool = False,
     l2_holds_all: bool = False,
+    waves: str | Path | None = None,
+    window: range = range(0),
     settings: Sequence[str] = (),
     steps: Sequence[int] = (),
 ) -> VerifyResult:
@@ -339,6 +347,8 @@ def verify(
         stalls: every channel of the bus waits in a quarter of the cycles, at random from `seed`; values are
             compared and cycles are not.
         l2_holds_all: L2 holds weights and maps before the run: no packet waits for DRAM.
+        waves: file (.fst, .vcd) for the signals of the RTL; those of the engine go to NAME.engine.vcd beside it.
+        window: cycles of the network that they show; by default those around the first difference.
         steps: of a network of several time steps: these run one after the other on one memory image.
 
     Raises:
@@ -372,6 +382,8 @@ def verify(
             rtl_dir=rtl_dir,
             stalls=stalls,
             l2_holds_all=l2_holds_all,
+            waves=None if waves is None else outputs.file(waves, (".fst", ".vcd"), "--waves"),
+            window=window,
         )
 
 

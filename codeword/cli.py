@@ -37,6 +37,7 @@ from codeword.page_verb import page
 from codeword.printing import FIGURES, printed
 from codeword.sweep_verb import sweep
 from codeword.tables import Answer
+from codeword.trace_verb import Window, cycles, trace
 from sim.errors import InputError
 from sim.saved import document
 
@@ -102,6 +103,7 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         compile_,
         synth,
         verify,
+        trace,
         *LOOKING,
         sweep,
         page,
@@ -314,6 +316,14 @@ def verify(
         ),
     ] = False,
     l2_holds_all: L2HoldsAll = False,
+    waves: Annotated[
+        Path | None,
+        typer.Option(
+            help="file (.fst, .vcd) for the signals of the Verilog around the first difference; those of the engine "
+            "go to NAME.engine.vcd beside it"
+        ),
+    ] = None,
+    window: Window = None,
     steps: Annotated[
         list[int],
         typer.Option(
@@ -333,6 +343,8 @@ def verify(
         rtl_dir=rtl,
         stalls=stalls,
         l2_holds_all=l2_holds_all,
+        waves=waves,
+        window=cycles(window),
         settings=settings,
         steps=steps,
     )

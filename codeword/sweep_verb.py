@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codeword import inputs
+from codeword import api
 from codeword.options import MOST
 from codeword.tables import Answer, Column, Kind, Table, engineering
 from sim.saved import document
 
 if TYPE_CHECKING:
-    from codeword.sweep import Sweep
+    from codeword.sweeping import Sweep
 
 SHOWN_REASONS = 5
 """Of refusals, the most frequent."""
@@ -41,18 +41,15 @@ def sweep(
     ] = None,
 ) -> Answer:
     """Try many designs on some networks; a table of all of them, and the front of the best."""
-    with inputs.extra():
-        from codeword import sweep as sweeps
-
-        found = sweeps.sweep(
-            space,
-            directory,
-            method=method,
-            evaluations=evaluations,
-            seed=seed,
-            processes=processes,
-            scheduler=scheduler,
-        )
+    found = api.sweep(
+        space,
+        directory,
+        method=method,
+        evaluations=evaluations,
+        seed=seed,
+        processes=processes,
+        scheduler=scheduler,
+    )
     return Answer(document("sweep", found.to_json()), _front(found), _notes(found), ok=bool(found.front))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rtl.image import Written
     from rtl.synth import Library, Synthesis
     from rtl.verify import VerifyResult
+    from sim.trace import Trace
 
 KINDS = {"systolic": "rtl.systolic", "digit-serial": "rtl.digit_serial.hardware"}
 """Module of the hardware of each kind of machine, loaded when first asked for."""
@@ -103,6 +104,8 @@ class Hardware(ABC):
         networks: int | None = None,
         stalls: bool = False,
         l2_holds_all: bool = False,
+        waves: Path | None = None,
+        window: range = range(0),
     ) -> VerifyResult:
         """Runs a network on the RTL and on the engine; compares every word, cycle and counter.
 
@@ -116,6 +119,8 @@ class Hardware(ABC):
                 memory, and every register.
             stalls: every channel of the bus stalls at random, from `seed`; cycles are then not compared.
             l2_holds_all: no packet waits for DRAM, in RTL and engine.
+            waves: file (.fst, .vcd) for the signals of the RTL, beside which those of the engine go to NAME.engine.vcd.
+            window: cycles of the network that they show; by default those around the first difference.
 
         Raises:
             InputError: the hardware cannot run a layer, or the simulator or the export is missing.
@@ -142,6 +147,31 @@ class Hardware(ABC):
         """
         raise InputError(
             "--step", len(networks), f"{accelerator.kind} has no image of several", "verify one step alone"
+        )
+
+    def trace(
+        self,
+        network: Network,
+        accelerator: Any,
+        image: np.ndarray,
+        *,
+        objective: str = "edp",
+        window: range = range(0),
+        simulator: str = "auto",
+        rtl_dir: str | Path | None = None,
+    ) -> Trace:
+        """Runs an image int8 [1, C, H, W] on the RTL and says when each unit was at work.
+
+        Args:
+            window: cycles of which what each goes to is wanted too.
+            simulator: icarus, verilator, or auto for what is done sooner.
+            rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
+
+        Raises:
+            InputError: what `verify` raises, or a kind of machine without traces.
+        """
+        raise InputError(
+            "accelerator", accelerator.name, "its kind of machine has no traces", "take ews-cms-16"
         )
 
     @abstractmethod

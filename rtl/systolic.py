@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from rtl import compiler, export, synth, verify
 from rtl import image as images
 from rtl.machine import Hardware
 from sim.accelerator.systolic import Accelerator
+from sim.errors import InputError
 from sim.network import Network
+from sim.trace import Trace
 
 
 class Systolic(Hardware):
@@ -76,23 +79,48 @@ class Systolic(Hardware):
         networks: int | None = None,
         stalls: bool = False,
         l2_holds_all: bool = False,
+        waves: Path | None = None,
+        window: range = range(0),
     ) -> verify.VerifyResult:
         count = networks or verify.NETWORKS
         if network is None and count > 1:
+            if waves is not None:
+                raise InputError(
+                    "--waves", str(waves), "shows one network", "give --network, or --networks 1"
+                )
             return verify.verify_many(
                 accelerator, seed, count, simulator, rtl_dir, stalls=stalls, l2_holds_all=l2_holds_all
             )
         stalled = seed if stalls else None
+        looks: dict[str, Any] = {
+            "stalls": stalled,
+            "l2_holds_all": l2_holds_all,
+            "waves": waves,
+            "window": window,
+        }
         if network is None:
-            return verify.verify_random(
-                accelerator, seed, simulator, rtl_dir, stalls=stalled, l2_holds_all=l2_holds_all
-            )
+            return verify.verify_random(accelerator, seed, simulator, rtl_dir, **looks)
         assert image is not None
         if layer:
             run = partial(verify.verify_layer, accelerator, network, layer, image)
         else:
             run = partial(verify.verify_network, accelerator, network, image)
-        return run(simulator, rtl_dir, stalls=stalled, l2_holds_all=l2_holds_all)
+        return run(simulator, rtl_dir, **looks)
+
+    def trace(
+        self,
+        network: Network,
+        accelerator: Accelerator,
+        image: np.ndarray,
+        *,
+        objective: str = "edp",
+        window: range = range(0),
+        simulator: str = "auto",
+        rtl_dir: str | Path | None = None,
+    ) -> Trace:
+        return verify.trace_network(
+            accelerator, network, image, simulator, rtl_dir, objective=objective, window=window
+        )
 
     def verify_steps(
         self,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sim.cost import Prices
     from sim.network import Network
     from sim.shapes import Shape
+    from sim.trace import Trace
 
 KINDS = {"systolic": "sim.systolic.machine", "digit-serial": "sim.digit_serial.machine"}
 """Module of each kind of machine, by the `kind` of its descriptions; loaded when first asked for."""
@@ -127,6 +128,27 @@ class Machine(ABC):
         Raises:
             InputError: the machine cannot run a layer of this network, or has no such depth.
         """
+
+    def trace(
+        self,
+        network: Network,
+        accelerator: Any,
+        image: np.ndarray,
+        *,
+        objective: str = "edp",
+        window: range = range(0),
+    ) -> tuple[Simulation, Trace]:
+        """Runs an image int8 [1, C, H, W] and says when each unit was at work.
+
+        Args:
+            window: cycles of which what each goes to is wanted too.
+
+        Raises:
+            InputError: what `run` raises, or a kind of machine without traces.
+        """
+        raise InputError(
+            "accelerator", accelerator.name, "its kind of machine has no traces", "take ews-cms-16"
+        )
 
 
 def _added(counted: Counted) -> Totals:

@@ -81,8 +81,12 @@ class DigitSerialHardware(Hardware):
         networks: int | None = None,
         stalls: bool = False,
         l2_holds_all: bool = False,
+        waves: Path | None = None,
+        window: range = range(0),
     ) -> VerifyResult:
         """Random networks, or one; `l2_holds_all` makes no difference: the stream waits only with `stalls`."""
+        if waves is not None:
+            raise InputError("--waves", str(waves), "this kind of machine writes none", "leave --waves out")
         if layer:
             raise InputError(
                 "layer", layer, "does not run alone: it reads digits of others", "leave --layer out"

@@ -10,6 +10,7 @@ from rtl.control.counters import COUNTER_BITS, COUNTERS
 from rtl.packets import ANNOUNCE
 from rtl.verify.activity import LINE as CHANGED
 from rtl.verify.memory import MODULES
+from rtl.verify.probe import LINES as PROBED
 from rtl.verilog import TOP
 from sim.accelerator import Accelerator
 from sim.technology import off_chip
@@ -31,6 +32,7 @@ LINES = (
     "end",
     "limit",
     CHANGED,
+    *PROBED,
 )
 """First words of the lines that it prints."""
 LATE = 100
@@ -153,7 +155,7 @@ module {bench} (input clk, input rst, output reg over);
     if (~rst & operation == {end_op}) $display("end %0d", now);
     else if (~rst & now >= run[0]) $display("limit %0d", now);
   end
-endmodule
+{probes}endmodule
 """
 
 _LITE = {
@@ -235,8 +237,12 @@ def clocks(accelerator: Accelerator, reset: str) -> list[str]:
     return [".clk(clk)", f".rst({reset})", *scan]
 
 
-def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
-    """Verilog by module name of the bench around an accelerator, with a memory of `words` 64-bit words."""
+def bench(accelerator: Accelerator, words: int, probes: str = "") -> dict[str, str]:
+    """Verilog by module name of the bench around an accelerator, with a memory of `words` 64-bit words.
+
+    Args:
+        probes: Verilog that looks into the accelerator, in the bench's module.
+    """
     signals = ports(accelerator)
     shift = (accelerator.weight_port_bits // 8).bit_length() - 1
     lanes = range(accelerator.weight_port_bits // 64)
@@ -275,6 +281,7 @@ def bench(accelerator: Accelerator, words: int) -> dict[str, str]:
         step_bits=(STEPS - 1).bit_length(),
         beyond=_beyond(accelerator),
         rules=_rules(accelerator),
+        probes=probes,
     )
     return {BENCH: text} | MODULES
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rtl import verilog, yosys
-from rtl.verify import activity, given, shells
+from rtl.verify import activity, given, looking, probe, shells
 from rtl.verify.bench import BENCH, bench
 from rtl.verify.simulators import environment
 from sim import caches
@@ -64,7 +64,13 @@ MEMORY_WORDS = 1 << 16
 """64-bit words of the bench's memory at least."""
 
 
-def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words: int) -> Path:
+def build(
+    accelerator: Accelerator,
+    simulator: str,
+    rtl_dir: Path | None,
+    words: int,
+    look: looking.Look = looking.NOTHING,
+) -> Path:
     """Directory of the bench with a memory of at least `words` words, from the cache where possible.
 
     Raises:
@@ -77,9 +83,11 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
     size = max(MEMORY_WORDS, 1 << (words - 1).bit_length())
     design = sources(accelerator, rtl_dir)
     # Of the simulators only Icarus waits for an event at no cost.
-    shown = activity.watched(design) if simulator == "icarus" else design
-    texts = {f"{name}.v": text for name, text in bench(accelerator, size).items()} | shown
-    shell = shells.texts(simulator, accelerator)
+    shown = activity.watched(design) if simulator == "icarus" and look == looking.NOTHING else design
+    probes = probe.verilog() * look.probes + probe.rows_verilog(accelerator.columns) * look.rows
+    texts = {f"{name}.v": text for name, text in bench(accelerator, size, probes).items()} | shown
+    shell = shells.texts(simulator, accelerator, look.form)
+    options = looking.VERILATOR_OPTIONS.get(look.form, []) if simulator == "verilator" else []
     to_cpp = _GATED_TO_CPP if accelerator.clock_gating else _TO_CPP
 
     @step(f"building the simulation, {simulator}")
@@ -89,10 +97,11 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
             yosys.run([*(f"read_verilog -defer {name}" for name in texts), *to_cpp], directory)
             _run([*RECIPE[simulator], shells.MAIN], directory, settings)
         else:
-            compiled(simulator, directory, [*texts, *shell], settings)
+            compiled(simulator, directory, [*options, *texts, *shell], settings)
 
     try:
-        return cached(simulator, (RECIPE[simulator], to_cpp, _version(simulator)), texts | shell, make)
+        recipe = (RECIPE[simulator], options, to_cpp, _version(simulator))
+        return cached(simulator, recipe, texts | shell, make)
     except RuntimeError as error:
         if rtl_dir is None:
             raise
@@ -100,7 +109,7 @@ def build(accelerator: Accelerator, simulator: str, rtl_dir: Path | None, words:
 
 
 def compiled(simulator: str, directory: Path, files: Iterable[str], settings: dict[str, str]) -> None:
-    """Makes `bench` of source files in a directory, by Icarus or Verilator."""
+    """Makes `bench` of source files in a directory, by Icarus or Verilator; options may be among them."""
     _run([*RECIPE[simulator], *_JOBS.get(simulator, ()), *files], directory, settings)
     shutil.rmtree(directory / "obj_dir", ignore_errors=True)
 

@@ -23,6 +23,7 @@ class Transfer:
         jobs: packets of the jobs stream that have to be written.
         layers: layers that have to have begun.
         tiles: packets of the tiles stream whose tiles have to be in L1.
+        layer, number: whose it is, and which of its chunks or visits.
     """
 
     cycles: int
@@ -30,6 +31,8 @@ class Transfer:
     jobs: int = 0
     layers: int = 0
     tiles: int = 0
+    layer: int = 0
+    number: int = 0
 
     @property
     def word(self) -> int:
@@ -69,11 +72,13 @@ def transfers(image: Image) -> list[Transfer]:
                 size = int(layer.program.chunks[n]["dram_bytes"])
                 # L2 stages two jobs: the one before the last has to be in the WRF.
                 ahead = written[-3] if len(written) > 2 else 0
-                transfer = Transfer(_cycles(size, memory), False, jobs=ahead)
+                transfer = Transfer(_cycles(size, memory), False, jobs=ahead, layer=number, number=n)
             else:
                 size = int(layer.program.visits[n]["dram_bytes"])
                 ahead = tiles + n - 1 if n > 1 else 0
-                transfer = Transfer(_cycles(size, memory), True, layers=number + 1, tiles=ahead)
+                transfer = Transfer(
+                    _cycles(size, memory), True, layers=number + 1, tiles=ahead, layer=number, number=n
+                )
             if size:
                 found.append(transfer)
         jobs += layer.jobs

@@ -44,6 +44,8 @@ class VerifyResult(Result):
         networks: how many ran.
         idle: what the runs say nothing about: COMPONENT.PORT whose value never changed, or COMPONENT where none
             did; None where that was not watched (Icarus does), or where something differs.
+        waves: files of the RTL's signals and of the engine's; shown: the cycles in them, first and end.
+        first_cycle: what differs first in time, where waves were asked for.
     """
 
     words_compared: int
@@ -61,6 +63,9 @@ class VerifyResult(Result):
     warnings: tuple[str, ...] = ()
     networks: int = 1
     idle: tuple[str, ...] | None = None
+    waves: tuple[str, ...] = ()
+    shown: tuple[int, int] | None = None
+    first_cycle: str = ""
 
     @property
     def verb(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from rtl.bus.register_map import register_map
 from rtl.compiler import Image
 from rtl.control.counters import COUNTERS
-from rtl.verify import build
+from rtl.verify import build, looking
 from rtl.verify.activity import LINE as CHANGED
 from rtl.verify.bench import DRAM, END, LINES, READ, STEPS, WAIT, WRITE
 from rtl.verify.dram import Transfer, transfers
@@ -69,6 +69,7 @@ class Run:
         overflows: how often rows were lost.
         build_s, run_s: seconds.
         changed: numbers of the ports that have moved (`rtl.verify.activity`).
+        printed: every line of the bench.
     """
 
     memory: np.ndarray
@@ -85,6 +86,7 @@ class Run:
     build_s: float
     run_s: float
     changed: frozenset[int] = frozenset()
+    printed: tuple[Event, ...] = ()
 
 
 def run_image(
@@ -94,6 +96,7 @@ def run_image(
     simulator: str,
     rtl_dir: Path | None = None,
     conditions: Conditions | None = None,
+    look: looking.Look = looking.NOTHING,
 ) -> Run:
     """Runs an image on an input, int8 [C, H, W].
 
@@ -102,9 +105,10 @@ def run_image(
         rtl_dir: an export to simulate; otherwise the accelerator is exported afresh.
     """
     begin = time.perf_counter()
-    built = build.build(image.accelerator, simulator, rtl_dir, len(image.write_input(inputs)))
+    built = build.build(image.accelerator, simulator, rtl_dir, len(image.write_input(inputs)), look)
     build_s = time.perf_counter() - begin
-    return replace(run_built(built, image, inputs, limit, simulator, conditions), build_s=build_s)
+    found = run_built(built, image, inputs, limit, simulator, conditions, look=look)
+    return replace(found, build_s=build_s)
 
 
 def run_built(
@@ -116,6 +120,7 @@ def run_built(
     conditions: Conditions | None = None,
     arguments: Sequence[str] = (),
     seconds: float | None = None,
+    look: looking.Look = looking.NOTHING,
 ) -> Run:
     """`run_image` on a bench that is built, in the directory `built`.
 
@@ -128,7 +133,7 @@ def run_built(
     origin = (conditions or Conditions()).origin
     software = [*start_operations(image, programming(image, origin), (0, len(moved))), (END, 0, 0)]
     printed, after = run_software(
-        built, image, memory, software, moved, limit, simulator, conditions, arguments, seconds
+        built, image, memory, software, moved, limit, simulator, conditions, arguments, seconds, look
     )
     last, (cycles, *_) = next(event for event in reversed(printed) if event[0] in ("end", "limit"))
     found = to_run(image, memory, after, printed, time.perf_counter() - begin)
@@ -146,6 +151,7 @@ def run_software(
     conditions: Conditions | None = None,
     arguments: Sequence[str] = (),
     seconds: float | None = None,
+    look: looking.Look = looking.NOTHING,
 ) -> tuple[list[Event], np.ndarray]:
     """What the bench prints while software runs, and uint64 [words] of the memory afterwards.
 
@@ -162,7 +168,8 @@ def run_software(
             )
         _write(directory, image, memory, software, moved, limit, conditions or Conditions())
         with step(f"running the Verilog, {simulator}"):
-            text = build.run(built, simulator, directory, arguments, seconds)
+            text = build.run(built, simulator, directory, [*arguments, *look.arguments(simulator)], seconds)
+        look.collect(directory)
         # A simulator may say something of its own.
         lines = [words for line in text.splitlines() if (words := line.split()) and words[0] in LINES]
         # An unknown bit can only come from a broken design; it reads as 0.
@@ -291,6 +298,7 @@ def to_run(
         protocol_errors=sum(kind == "protocol" for kind, _ in printed),
         overflows=sum(kind == "overflow" for kind, _ in printed),
         changed=changed_ports(printed),
+        printed=tuple(printed),
         build_s=0.0,
         run_s=run_s,
     )

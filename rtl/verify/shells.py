@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rtl.verify import looking
 from rtl.verify.bench import BENCH
 from rtl.weights.rom import init_files
 from sim.accelerator import Accelerator
@@ -39,32 +40,47 @@ module bench_clock;
     rst = 1;
     #6 rst = 0;
   end
-endmodule
+@waves@endmodule
 """
 """Top around the files for a simulator with time."""
 
 _VERILATOR = """\
 #include "Vbench_files.h"
 #include "verilated.h"
-
+@include@
 int main(int argc, char **argv)
 {
     VerilatedContext context;
     context.commandArgs(argc, argv);
     Vbench_files bench{&context};
-    bench.rst = 1;
-    for (int half = 0; !context.gotFinish(); half++) {
+@open@    bench.rst = 1;
+    for (long half = 0; !context.gotFinish(); half++) {
         bench.clk = half & 1;
         if (half == 6)
             bench.rst = 0;
         bench.eval();
-        context.timeInc(1);
+@dump@        context.timeInc(1);
     }
     bench.final();
-    return 0;
+@close@    return 0;
 }
 """
 """Main program around the files for Verilator."""
+
+_SINK = {
+    "@include@": '#include <cstdlib>\n#include <cstring>\n#include "{header}"\n',
+    "@open@": """\
+    const long first = std::atol(context.commandArgsPlusMatch("first=") + std::strlen("+first="));
+    const long last = std::atol(context.commandArgsPlusMatch("end=") + std::strlen("+end="));
+    {sink} sink;
+    context.traceEverOn(true);
+    bench.trace(&sink, 99);
+    sink.open("{file}");
+""",
+    "@dump@": "        if (half >= first && half < last)\n            sink.dump(half);\n",
+    "@close@": "    sink.close();\n",
+}
+"""What the main program for Verilator has to write waves."""
 
 _CXXRTL = """\
 #include <cstdio>
@@ -123,8 +139,12 @@ int main()
 """
 
 
-def texts(simulator: str, accelerator: Accelerator) -> dict[str, str]:
-    """Source files by name that a simulator needs besides the accelerator and the bench."""
+def texts(simulator: str, accelerator: Accelerator, waves: str = "") -> dict[str, str]:
+    """Source files by name that a simulator needs besides the accelerator and the bench.
+
+    Args:
+        waves: ending of the file of waves that it writes (`rtl.verify.looking`), or "".
+    """
     if simulator == "cxxrtl":
         roms = {
             f"dut.core.loader.row_decoder.rom.bank_{n}.words": file
@@ -138,9 +158,23 @@ def texts(simulator: str, accelerator: Accelerator) -> dict[str, str]:
             accelerator, None
         )
     reads = "".join(f'    $readmemh("{file}", bench.{memory});\n' for memory, file in FILES.items())
-    return {"bench_files.v": _FILES.format(bench=BENCH, result=RESULT, reads=reads)} | around(simulator)
+    return {"bench_files.v": _FILES.format(bench=BENCH, result=RESULT, reads=reads)} | around(
+        simulator, waves
+    )
 
 
-def around(simulator: str) -> dict[str, str]:
+def around(simulator: str, waves: str = "") -> dict[str, str]:
     """What gives a module `bench_files` its clock and reset, for Icarus and Verilator."""
-    return {"bench_clock.v": _CLOCK} if simulator == "icarus" else {MAIN: _VERILATOR}
+    if simulator == "icarus":
+        return {
+            "bench_clock.v": _CLOCK.replace("@waves@", looking.ICARUS if waves else "").replace(
+                "@form@", waves
+            )
+        }
+    main = _VERILATOR
+    for place, text in _SINK.items():
+        if waves:
+            header, sink = looking.VERILATOR[waves]
+            text = text.format(header=header, sink=sink, file=f"{looking.WAVES}{waves}")
+        main = main.replace(place, text if waves else "")
+    return {MAIN: main}

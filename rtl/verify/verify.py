@@ -12,6 +12,8 @@ import numpy as np
 from rtl.compiler import Image, compile
 from rtl.geometry import Geometry
 from rtl.verify import build, model, simulators
+from rtl.verify.locate import Case, engine_file, write_waves
+from rtl.verify.looking import require_form
 from rtl.verify.random_network import random_case
 from rtl.verify.result import LayerResult, VerifyResult
 from rtl.verify.run import Conditions, Run, run_image
@@ -37,6 +39,8 @@ def verify_network(
     plans: Sequence[Schedule | Source] | None = None,
     stalls: int | None = None,
     l2_holds_all: bool = False,
+    waves: Path | None = None,
+    window: range = range(0),
 ) -> VerifyResult:
     """Compares every value that every layer writes, its cycles and its counters.
 
@@ -47,6 +51,8 @@ def verify_network(
         plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
         stalls: seed of random stalls on every channel of the bus; cycles are then not compared.
         l2_holds_all: no packet waits for DRAM, in RTL and engine.
+        waves: file (.fst or .vcd) for the signals of the RTL; those of the engine go to NAME.engine.vcd beside it.
+        window: cycles of the network that they show; by default those around the first difference.
 
     Raises:
         InputError: the hardware cannot run a layer, or the simulator or the export is missing.
@@ -64,11 +70,19 @@ def verify_network(
     )
     cycles = sum(layer.total_cycles for layer in expected.layers)
     chosen = simulators.choose(simulator, accelerator, cycles)
-    given = Path(rtl_dir) if rtl_dir else None
-    found = run_image(image, images[0], 4 * cycles + 5_000, chosen, given, Conditions(stalls))
+    given, limit = Path(rtl_dir) if rtl_dir else None, 4 * cycles + 5_000
+    if waves is not None:
+        require_form(waves, chosen, window)
+    found = run_image(image, images[0], limit, chosen, given, Conditions(stalls))
     result = compare(image, expected, found, stalls is not None, chosen, begin)
     idle = build.idle_ports(accelerator, chosen, given, found.changed) if result.equal else None
-    return replace(result, idle=idle)
+    if waves is None:
+        return replace(result, idle=idle)
+    conditions = Conditions(stalls)
+    case = Case(image, images[:1], objective, plans, l2_holds_all, chosen, given, conditions, limit)
+    shown, first = write_waves(case, waves, window, result.equal)
+    files = (str(waves), str(engine_file(waves)))
+    return replace(result, idle=idle, waves=files, shown=(shown.start, shown.stop), first_cycle=first)
 
 
 def verify_random(
@@ -78,6 +92,8 @@ def verify_random(
     rtl_dir: str | Path | None = None,
     stalls: int | None = None,
     l2_holds_all: bool = False,
+    waves: Path | None = None,
+    window: range = range(0),
 ) -> VerifyResult:
     """`verify_network` on a random small network with random schedules."""
     Geometry(accelerator)
@@ -91,6 +107,8 @@ def verify_random(
         plans=case.plans,
         stalls=stalls,
         l2_holds_all=l2_holds_all,
+        waves=waves,
+        window=window,
     )
 
 
@@ -103,6 +121,8 @@ def verify_layer(
     rtl_dir: str | Path | None = None,
     stalls: int | None = None,
     l2_holds_all: bool = False,
+    waves: Path | None = None,
+    window: range = range(0),
 ) -> VerifyResult:
     """`verify_network` on one layer of a network, with the ifmap that it has there.
 
@@ -115,7 +135,15 @@ def verify_layer(
     """
     alone, ifmap = layer_alone(network, layer, image)
     return verify_network(
-        accelerator, alone, ifmap, simulator, rtl_dir, stalls=stalls, l2_holds_all=l2_holds_all
+        accelerator,
+        alone,
+        ifmap,
+        simulator,
+        rtl_dir,
+        stalls=stalls,
+        l2_holds_all=l2_holds_all,
+        waves=waves,
+        window=window,
     )
 
 

@@ -23,6 +23,7 @@ from sim.systolic.plan import planned
 from sim.systolic.results import expected_gated, with_output
 from sim.systolic.schedule import Schedule
 from sim.systolic.streams import native_formats, network_formats
+from sim.trace import Trace
 
 
 class Systolic(Machine):
@@ -136,6 +137,21 @@ class Systolic(Machine):
         return engine.simulate(
             network, accelerator, images, objective=objective, registers=registers, arbitrated=arbitrated
         )
+
+    def trace(
+        self,
+        network: Network,
+        accelerator: Accelerator,
+        image: np.ndarray,
+        *,
+        objective: str = "edp",
+        window: range = range(0),
+    ) -> tuple[Simulation, Trace]:
+        from sim.systolic import engine  # compiles
+
+        recorder = engine.Recorder(window)
+        run = engine.simulate(network, accelerator, image[:1], objective=objective, recorder=recorder)
+        return run, recorder.trace()
 
 
 def _pruned(schedule: Schedule) -> float:

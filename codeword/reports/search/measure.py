@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from codeword.reports.registry import Task
-from codeword.sweep import Sweep, sweep
-from codeword.sweep import space as spaces
-from codeword.sweep.front import hypervolume
+from codeword.sweeping import Sweep, sweep
+from codeword.sweeping import space as spaces
+from codeword.sweeping.front import hypervolume
 from sim.files import write_whole
 
 SPACE = Path(__file__).with_name("space.toml")

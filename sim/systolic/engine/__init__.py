@@ -3,5 +3,6 @@
 from sim.results import Simulation
 from sim.systolic.engine.core import LayerRun, run_program
 from sim.systolic.engine.simulate import simulate
+from sim.systolic.engine.spans import Recorder
 
-__all__ = ["LayerRun", "Simulation", "run_program", "simulate"]
+__all__ = ["LayerRun", "Recorder", "Simulation", "run_program", "simulate"]

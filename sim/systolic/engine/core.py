@@ -7,12 +7,13 @@ from functools import cache
 
 import numpy as np
 
+from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.formats import encoding
 from sim.systolic.engine import kernel, storer
 from sim.systolic.engine.counters import COUNTERS, named
 from sim.systolic.engine.parameters import parameters
-from sim.systolic.engine.state import HANDOVER, Layer, Maps, Trace, reset
+from sim.systolic.engine.state import HANDOVER, TIMES, VISIT_TIMES, Layer, Maps, Trace, Waves, nothing, reset
 from sim.systolic.program import Program
 from sim.systolic.results import Handover
 
@@ -28,6 +29,9 @@ class LayerRun:
         handover: what the next layer finds, after the first image.
         rows, row_cycles: with `trace`, int32 [emitted, L] and int64 [emitted]: every psum row of
             the first image in emission order and the cycle in which it is visible.
+        trace: what else was recorded of it.
+        times, visit_times: TIMES [1 + chunks] and VISIT_TIMES [visits] of `sim.systolic.engine.state`; empty where
+            registers of several images run.
     """
 
     acc: np.ndarray
@@ -36,6 +40,9 @@ class LayerRun:
     handover: Handover
     rows: np.ndarray
     row_cycles: np.ndarray
+    trace: Trace
+    times: np.ndarray
+    visit_times: np.ndarray
 
 
 def run_program(
@@ -45,6 +52,7 @@ def run_program(
     found: Handover | None = None,
     registers: bool = False,
     arbitrated: bool = False,
+    window: range = range(0),
 ) -> LayerRun:
     """Runs a layer cycle by cycle.
 
@@ -57,6 +65,8 @@ def run_program(
         registers: clock every register of the array.
         arbitrated: DMA, psums and fetches share all banks of L1, first come by that priority, instead of
             owning a group each. There is no closed form of it.
+        window: cycles of the layer whose causes, and with `registers` whose registers, are recorded (first image
+            only). It may begin before the layer does.
 
     Raises:
         InputError: registers of an idealised array, which has other ones.
@@ -76,18 +86,44 @@ def run_program(
     counts = np.zeros(batch, COUNTERS).view(np.recarray)
     left = np.array([found or Handover()] * batch, HANDOVER).view(np.recarray)
     emitted = int((program.chunks["pixels"] * program.chunks["A"]).sum()) if trace else 0
-    rows, cycles = np.zeros((emitted, columns), np.int32), np.zeros(emitted, np.int64)
+    recorded = nothing(columns)._replace(
+        rows=np.zeros((emitted, columns), np.int32), cycles=np.zeros(emitted, np.int64)
+    )
+    if len(window):
+        recorded = _windowed(recorded, window, program.schedule.accelerator, registers)
     numbers = parameters(program, found is not None, registers, arbitrated)
     layer = _layer(program, numbers.eights)
-    if registers and not trace:
+    times, visit_times = np.zeros(0, TIMES), np.zeros(0, VISIT_TIMES)
+    if registers and not trace and not len(window):
         kernel.run_registers(numbers, layer, left, maps, acc, gated, counts)
     else:
-        core = reset(numbers, layer, maps, acc, gated, Trace(rows, cycles))
+        core = reset(numbers, layer, maps, acc, gated, recorded)
+        times, visit_times = core.times, core.visit_times
         array = kernel.array_of(numbers, layer) if registers else None
         kernel.run_core(numbers, core, array, left[0], counts[0])
     counters = named(counts[0]) | {"gated": int(gated[0])}
     psums = acc.reshape(batch, shape.out_h, shape.out_w, shape.outputs).transpose(0, 3, 1, 2)
-    return LayerRun(psums, gated, counters, Handover(*left[0].item()), rows, cycles)
+    handover = Handover(*left[0].item())
+    return LayerRun(
+        psums, gated, counters, handover, recorded.rows, recorded.cycles, recorded, times, visit_times
+    )
+
+
+def _windowed(trace: Trace, window: range, acc: Accelerator, registers: bool) -> Trace:
+    """The trace with room for a window of cycles."""
+    n, down, right = len(window), acc.row_stages, acc.column_stages
+    shown = trace.registers
+    if registers:
+        shown = Waves(
+            valid=np.zeros((n, down, right), np.int64),
+            address=np.zeros((n, down, right), np.int64),
+            operand=np.zeros((n, down, right, acc.tile_rows), np.int8),
+            psum=np.zeros((n, down, acc.columns), np.int32),
+            sums=np.zeros((n, acc.columns), np.int32),
+            row=np.zeros((n, acc.columns), np.int32),
+        )
+    causes = np.full(n, -1, np.int8)
+    return trace._replace(since=np.array([window.start], np.int64), causes=causes, registers=shown)
 
 
 def _maps(token_ifmap: np.ndarray) -> Maps:

@@ -18,8 +18,8 @@ from sim.systolic.engine.loader_step import load
 from sim.systolic.engine.memory_step import bring_tiles, read_dram
 from sim.systolic.engine.sequencer_step import begin_slot, end_slot, stall_of_slot, waits_for
 from sim.systolic.engine.skip import meeting, sequence_alone
-from sim.systolic.engine.state import NEVER, Maps, Trace, hand_over, reset, take_over
-from sim.systolic.engine.token import clock_array, end_tokens, issue
+from sim.systolic.engine.state import NEVER, Maps, hand_over, nothing, reset, take_over
+from sim.systolic.engine.token import clock_array, end_tokens, issue, watch
 from sim.systolic.engine.values import compute
 
 
@@ -41,14 +41,19 @@ def run_core(p, core, array, found, counters, sources=SOURCES):
         sources: to be left out; see `compiled.SOURCES`.
     """
     sequencer = core.sequencer[0]
-    alone = array is None and not p.pool and len(core.trace.cycles) == 0
+    trace = core.trace
+    alone = array is None and not p.pool and len(trace.cycles) == 0
+    since, until = trace.since[0], trace.since[0] + len(trace.causes)
     t = take_over(p, core, found)
     while True:
-        end = meeting(t, p, core) if alone else t
+        end = meeting(t, p, core) if alone and not since <= t < until else t
+        if t < since:
+            end = min(end, since)
         meets = end <= t
         if meets:
             end = t + 1
             if array is not None:
+                watch(t, core, array)
                 clock_array(t, core, array)
             end_slot(t, core)
             if p.memory:
@@ -61,6 +66,8 @@ def run_core(p, core, array, found, counters, sources=SOURCES):
                 cause = _sequence(t, p, core, array, rom_serves, counters)
             if t >= 0:
                 counters.spent[cause] += 1
+                if since <= t < until:
+                    trace.causes[t - since] = cause
             if t == sequencer.drained:
                 break
         else:
@@ -79,6 +86,8 @@ def _sequence(t, p, core, array, rom_serves, counters):
         if cause != Cause.COMPUTE:
             return cause
         begin_slot(p, core, counters)
+        if sequencer.pixel == 0:
+            core.times[sequencer.chunk + 1].tokens[0] = t
     cause = stall_of_slot(t, p, core)
     if sequencer.elapsed < sequencer.tokens:
         cause = np.int64(Cause.COMPUTE)
@@ -94,6 +103,7 @@ def _sequence(t, p, core, array, rom_serves, counters):
     return cause
 
 
+_nothing = njit(nothing, error_model="numpy")
 _reset = njit(reset, error_model="numpy")
 _array_of = njit(array_of, error_model="numpy")
 
@@ -101,8 +111,8 @@ _array_of = njit(array_of, error_model="numpy")
 @kept(parallel=True, error_model="numpy")
 def run_registers(p, layer, found, maps, acc, gated, counters, sources=SOURCES):
     """`run_core` at register level on each image of a batch: HANDOVER [images], COUNTERS [images]."""
-    nothing = Trace(np.zeros((0, 1), np.int32), np.zeros(0, np.int64))
+    unwatched = _nothing(1)
     for n in prange(len(acc)):
         one = Maps(maps.ifmap[n : n + 1], maps.flat)
-        core = _reset(p, layer, one, acc[n : n + 1], gated[n : n + 1], nothing)
+        core = _reset(p, layer, one, acc[n : n + 1], gated[n : n + 1], unwatched)
         run_core(p, core, _array_of(p, layer), found[n], counters[n])

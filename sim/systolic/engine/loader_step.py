@@ -63,9 +63,13 @@ def _receive(t, p, core, counters):
         loader.active = True
         if job >= 0:
             loader.free_at[job & p.banks - 1] = NEVER
-        loader.sent = loader.visible = loader.consumed = loader.entry = loader.row = 0
+        loader.sent = loader.taken = loader.visible = loader.consumed = loader.entry = loader.row = 0
         loader.extra = -1
         loader.beats = (len(layer.codebook) - 1) * 64 // p.port if job < 0 else layer.chunks[job].beats
+        core.times[job + 1].load[0] = core.times[job + 1].beats[0] = t
+    if loader.taken < loader.beats and loader.taken * p.port - loader.consumed <= p.buffer_room:
+        loader.taken += 1
+        core.times[job + 1].beats[1] = t + 1
     if loader.active and loader.sent < loader.beats:
         loader.sent += 1
         counters.beats += 1
@@ -107,6 +111,7 @@ def _write(t, p, core, counters):
         _write_weights(t, p, core, counters)
     if look_up.last:
         loader.active = False
+        core.times[loader.job + 1].load[1] = t + 1
         if loader.job >= 0:
             loader.written_before, loader.written = loader.written, t
         loader.job += 1

@@ -41,9 +41,18 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
     return LayerCounts(shape.name, shape.macs, cycles, accesses, schedule, counters["gated"])
 
 
+class PassTimes(NamedTuple):
+    """When a pass was at work in each unit, first cycle and the one after the last; both 0 where it was not."""
+
+    vector: tuple[int, int]
+    dram: tuple[int, int]
+    tile: tuple[int, int]
+    sent: tuple[int, int]
+
+
 def pass_counts(
     shape: PassShape, accelerator: Accelerator, source: str, found: Handover
-) -> tuple[LayerCounts, Handover]:
+) -> tuple[LayerCounts, Handover, PassTimes]:
     """Runs the vector unit's share of a pass, cycle by cycle; its values come from `engine.storer`."""
     acc = accelerator
     read, written = shape.ifmap_bytes, shape.ofmap_bytes
@@ -69,13 +78,20 @@ def pass_counts(
         pixels=pixels,
         tail=start,
     )
-    end = _run_pass(work, batches, spent)
+    sent = np.zeros(2, np.int64)
+    end = _run_pass(work, batches, spent, sent)
     cycles = dict.fromkeys(CAUSES, 0) | {cause.name.lower(): int(spent[cause]) for cause in _Cause}
     spilled = from_dram + (written if (shape.operand or read) + written > acc.map_bytes else 0)
     accesses = dict.fromkeys(("arf", "wrf", "prf", "crf", "rom", "mac"), 0)
     accesses |= {"dram": spilled, "l2": spilled + fills + written, "l1": fills + read + 2 * written}
     left = found._replace(dram=dram).later(end)
-    return LayerCounts(shape.name, 0, cycles, accesses), left
+    times = PassTimes(
+        vector=(CONTROL_CYCLES, CONTROL_CYCLES + work.lanes),
+        dram=(dram - transfer, dram) if from_dram else (0, 0),
+        tile=(0, there),
+        sent=(int(sent[0]), int(sent[1])),
+    )
+    return LayerCounts(shape.name, 0, cycles, accesses), left, times
 
 
 class _Cause(IntEnum):
@@ -109,13 +125,14 @@ class _Work(NamedTuple):
 
 
 @kept()
-def _run_pass(work, beats, spent):
+def _run_pass(work, beats, spent, way):
     """One cycle after another: lanes work, operands arrive, batches of results leave.
 
     Args:
         work: _Work.
         beats: int64 [groups], DMA beats of a pixel's batch of each channel group.
         spent: int64 [len(_Cause)], receives the cycles.
+        way: int64 [2], receives when the first batch leaves L1, and when the last one has left.
 
     Returns:
         Cycles of the pass.
@@ -142,6 +159,9 @@ def _run_pass(work, beats, spent):
         while complete < batches and (
             finished or (complete < batches - 1 and worked * batches >= (complete + 1) * work.lanes)
         ):
+            if complete == 0:
+                way[0] = t + work.stages
             sent = max(sent, t + work.stages) + beats[complete % len(beats)]
+            way[1] = sent
             complete += 1
         t += 1

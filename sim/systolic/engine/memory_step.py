@@ -22,6 +22,7 @@ def bring_tiles(t, p, core):
         n = memory.next_tile
         memory.dma_free = t + _dma(visits[n].ifmap_bytes, p) + _dma(visits[n].residual_bytes, p)
         core.tile_there[n] = memory.dma_free
+        core.visit_times[n].tile[0], core.visit_times[n].tile[1] = t, memory.dma_free
         memory.next_tile += 1
 
 
@@ -46,12 +47,14 @@ def read_dram(t, p, core):
             if visits[n].dram_bytes > 0:
                 memory.dram_free = t + _dram(visits[n].dram_bytes, p)
                 core.map_there[n] = memory.dram_free + p.dram_latency
+                core.visit_times[n].dram[0], core.visit_times[n].dram[1] = t, memory.dram_free
             memory.next_map += 1
             continue
         n = memory.next_job
         if chunks[n].dram_bytes > 0:
             memory.dram_free = t + _dram(np.int64(chunks[n].dram_bytes), p)
             core.job_there[n] = memory.dram_free + p.dram_latency
+            core.times[n + 1].dram[0], core.times[n + 1].dram[1] = t, memory.dram_free
         if n == 0 or chunks[n - 1].visit != chunks[n].visit:
             memory.maps_first = chunks[n].visit + 2
         memory.next_job += 1

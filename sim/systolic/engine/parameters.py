@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from numba import get_num_threads
 
+from sim.accelerator import Accelerator
 from sim.systolic.engine.decoding import Mode
 from sim.systolic.program import Program
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES
@@ -26,6 +27,7 @@ class Parameters(NamedTuple):
     release: int
     write_delay: int  # cycles from the look-up of a row to its write
     port: int
+    buffer_room: int  # bits in the loader's buffer with which it takes one more beat
     wrf_depth: int
     banks: int  # of the WRF: 2 where loading overlaps computing
     mode: int
@@ -77,6 +79,22 @@ class Parameters(NamedTuple):
     dram_row_cycles: int
 
 
+def _buffer_bits(acc: Accelerator) -> int:
+    """Capacity of the loader's buffer (docs/timing.md section 3)."""
+    form, port = acc.weights, acc.weight_port_bits
+    widest = 8 * acc.columns // acc.split
+    narrowest = 8
+    if acc.coded:
+        records = acc.columns // acc.codeword_length * acc.record_bits(acc.codebook_entries)
+        widest = max(widest, records, 8 * acc.codeword_length)
+        narrowest = min(8, acc.record_bits(2))
+    rows = acc.rows + form.scale_rows(acc) * (acc.rows // form.scale_span(acc))
+    gains = (acc.dataflow == "ews" or form.universal) and widest > port
+    needed = (rows * (port - narrowest) if gains else 0) + 2 * widest + 3 * port
+    line = port << (-(-widest // port) - 1).bit_length()
+    return max(2 * line, 1 << (needed - 1).bit_length())
+
+
 def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool) -> Parameters:
     schedule, layer = program.schedule, program.schedule.shape
     acc = schedule.accelerator
@@ -94,6 +112,7 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         release=acc.release,
         write_delay=max(0, acc.loader_stages - 1),
         port=acc.weight_port_bits,
+        buffer_room=_buffer_bits(acc) - 2 * acc.weight_port_bits,
         wrf_depth=acc.wrf_depth,
         banks=2 if schedule.overlap else 1,
         mode=int(Mode[schedule.format.upper()]),  # Numba is slow to tell the type of an enumeration

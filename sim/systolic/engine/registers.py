@@ -303,6 +303,20 @@ def _hold_edge(now, tags, skew):
         skew[following, r] = skew[slot, r]
 
 
+@whole
+def show(registers, n, waves):
+    """What is visible in cycle n of the window of `waves` (`sim.systolic.engine.state.Waves`)."""
+    waves.valid[n] = registers.valid
+    waves.address[n] = registers.address
+    waves.operand[n] = registers.operand
+    waves.psum[n] = registers.psum[1:]
+    right = len(registers.deskew)
+    waves.sums[n] = registers.deskew[registers.cycle[0] % right]
+    last = waves.sums.shape[1] // right * (right - 1)
+    waves.sums[n, last:] = registers.psum[-1, last:]  # of the last tile column, which nothing delays
+    waves.row[n] = registers.row
+
+
 def snapshot(registers: Registers) -> dict[str, np.ndarray]:
     """Copies of all registers as visible in cycle n, delay lines in order of age.
 

@@ -17,6 +17,7 @@ from sim.shapes import ConvShape, PassShape, Shape
 from sim.steps import step, steps
 from sim.systolic.engine import memory, passes
 from sim.systolic.engine.core import LayerRun, run_program
+from sim.systolic.engine.spans import Recorder
 from sim.systolic.plan import plan
 from sim.systolic.program import Program, lower, token_ifmap
 from sim.systolic.results import Handover, with_output
@@ -35,6 +36,7 @@ def simulate(
     arbitrated: bool = False,
     plans: Sequence[Schedule | Source] | None = None,
     l2_holds_all: bool = False,
+    recorder: Recorder | None = None,
 ) -> Simulation:
     """Runs a network on an accelerator, cycle by cycle.
 
@@ -45,6 +47,7 @@ def simulate(
         arbitrated: an L1 whose banks all clients share; see `sim.systolic.engine.core.run_program`.
         plans: how each of `network.shapes` runs; by default what `sim.systolic.plan` says.
         l2_holds_all: L2 holds weights and maps before the run; nothing comes from DRAM or goes there.
+        recorder: receives when each unit was at work, for the first image.
 
     Raises:
         InputError: the machine cannot run a layer of this network.
@@ -53,7 +56,7 @@ def simulate(
     if plans is None:
         plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
     planned = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
-    machine = _Machine(network, accelerator, registers, arbitrated, l2_holds_all)
+    machine = _Machine(network, accelerator, registers, arbitrated, l2_holds_all, recorder)
     machine.tensors["input"] = np.ascontiguousarray(images, np.int8)
     counts = [
         layer_counts
@@ -79,7 +82,7 @@ class _Machine:
     """The machine between two layers: the tensors so far and what the last layer left to the next.
 
     Attributes:
-        registers, arbitrated, l2_holds_all: see `simulate`.
+        registers, arbitrated, l2_holds_all, recorder: see `simulate`.
     """
 
     network: Network
@@ -87,6 +90,7 @@ class _Machine:
     registers: bool
     arbitrated: bool
     l2_holds_all: bool
+    recorder: Recorder | None
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     found: Handover = field(default_factory=Handover)
 
@@ -97,22 +101,34 @@ class _Machine:
             kernel = by_kind(ARRAY, layer, "the array, sim.systolic.engine.simulate.ARRAY")
             self.tensors[layer.name], (program, run) = kernel(self, layer, how)
             self.found = run.handover
-            return memory.layer_counts(program, shape, run.counters)
+            counts = memory.layer_counts(program, shape, run.counters)
+            if self.recorder is not None:
+                self.recorder.convolution(counts, program, run)
+            return counts
         self.tensors[layer.name] = passes.run_pass(self.network, layer, self.tensors)
         if shape is None:
             return None
         assert isinstance(shape, PassShape)
         assert how is not None
         source = "l2" if self.l2_holds_all and how == "dram" else how
-        counts, self.found = memory.pass_counts(shape, self.accelerator, source, self.found)
+        counts, self.found, times = memory.pass_counts(shape, self.accelerator, source, self.found)
+        if self.recorder is not None:
+            self.recorder.vector(counts, times)
         return counts
 
     def accumulate(self, layer: Conv, how: Schedule, ifmap: np.ndarray, zero_point: int) -> Accumulated:
         """The array's sums of an ifmap int8 [batch, C, H, W]."""
         program = lower(layer, how, self.l2_holds_all)
         x = token_ifmap(ifmap, layer, program, zero_point)
+        recorder = self.recorder or Recorder()
         return program, run_program(
-            program, x, found=self.found, registers=self.registers, arbitrated=self.arbitrated
+            program,
+            x,
+            trace=recorder.rows,
+            found=self.found,
+            registers=self.registers or (recorder.registers and len(recorder.here) > 0),
+            arbitrated=self.arbitrated,
+            window=recorder.here,
         )
 
 

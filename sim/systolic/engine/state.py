@@ -26,7 +26,7 @@ LOADER = np.dtype(
     [
         *_integers("job", "beats"),  # job -1 is the codebook
         ("active", np.bool_),
-        *_integers("ready_at", "sent", "visible", "consumed"),
+        *_integers("ready_at", "sent", "taken", "visible", "consumed"),
         *_integers("entry", "row", "extra"),
         *_integers("width", "u", "rows"),
         ("last_entry", np.bool_),
@@ -38,8 +38,9 @@ LOADER = np.dtype(
 )
 """The weight loader. Of its job `sent` of `beats` beats are there, whose bits are `visible` to the look-up,
 which has `consumed` some; it comes to WRF `entry` and `row` next, with `extra` cycles of the ROM still to
-wait (-1 before the first). The entry has `rows` of `width` bits, parts `u` of their codewords. A WRF bank is full or
-free from a cycle on; `written`, `written_before` are the cycles of the last rows of the last two jobs."""
+wait (-1 before the first). The buffer has had room for `taken` of the beats, which decides no other time. The entry
+has `rows` of `width` bits, parts `u` of their codewords. A WRF bank is full or free from a cycle on; `written`,
+`written_before` are the cycles of the last rows of the last two jobs."""
 
 LOOK_UP = np.dtype(
     [
@@ -76,6 +77,26 @@ Finished rows of the last two output groups have left at `sent_off`, `sent_off_b
 ENTRY = np.dtype(_integers("s", "r", "position"))
 """Output group, channel group and kernel position of a WRF entry."""
 
+TIMES = np.dtype(
+    [
+        (name, np.int64, 2)
+        for name in (
+            "dram",
+            "beats",
+            "load",
+            "tokens",
+            "rows",
+            "sent",
+        )  # of a chunk; the codebook loads alone
+    ]
+)
+"""When a chunk was at work in each unit, first cycle and the one after the last: its weights in DRAM, their beats
+into the loader, the loader's job, tokens; and, with the last chunk of a stripe, its rows in the storer and on their
+way by DMA. Both 0 where it was not."""
+
+VISIT_TIMES = np.dtype([(name, np.int64, 2) for name in ("dram", "tile")])
+"""Likewise of a visit: its maps in DRAM, its tile in DMA."""
+
 
 class Layer(NamedTuple):
     """What a run executes.
@@ -107,11 +128,57 @@ class Maps(NamedTuple):
     flat: np.ndarray
 
 
+class Waves(NamedTuple):
+    """Registers of the array and the PRF as visible in each cycle of a window; `engine.registers` has the names.
+
+    Attributes:
+        valid, address: int64 [window, Rv, Rh].
+        operand: int8 [window, Rv, Rh, TH].
+        psum: int32 [window, Rv, L].
+        sums, row: int32 [window, L].
+    """
+
+    valid: np.ndarray
+    address: np.ndarray
+    operand: np.ndarray
+    psum: np.ndarray
+    sums: np.ndarray
+    row: np.ndarray
+
+
 class Trace(NamedTuple):
-    """Every emitted psum row: int32 [n, L], and int64 [n], the cycle in which it is visible; may be empty."""
+    """What a run records cycle by cycle; each may be empty.
+
+    Attributes:
+        rows, cycles: every emitted psum row, int32 [n, L], and the cycle in which it is visible, int64 [n].
+        since: int64 [1], the first cycle of the window of the others.
+        causes: int8 [window], what each cycle goes to, -1 where the layer has not begun or has ended.
+        registers: of the array; see Waves.
+    """
 
     rows: np.ndarray
     cycles: np.ndarray
+    since: np.ndarray
+    causes: np.ndarray
+    registers: Waves
+
+
+def nothing(columns):
+    """A trace of nothing. Python runs it, or Numba."""
+    return Trace(
+        rows=np.zeros((0, columns), np.int32),
+        cycles=np.zeros(0, np.int64),
+        since=np.full(1, NEVER, np.int64),
+        causes=np.zeros(0, np.int8),
+        registers=Waves(
+            valid=np.zeros((0, 1, 1), np.int64),
+            address=np.zeros((0, 1, 1), np.int64),
+            operand=np.zeros((0, 1, 1, 1), np.int8),
+            psum=np.zeros((0, 1, columns), np.int32),
+            sums=np.zeros((0, columns), np.int32),
+            row=np.zeros((0, columns), np.int32),
+        ),
+    )
 
 
 class Core(NamedTuple):
@@ -133,6 +200,7 @@ class Core(NamedTuple):
         bank_load: int64 [banks of the codebook ROM], of the row at hand.
         prf, stored: int32 [images, words, L].
         entries: ENTRY [depth], of the chunk at hand.
+        times: TIMES [1 + chunks], of the codebook and of each chunk; visit_times: VISIT_TIMES [visits].
     """
 
     layer: Layer
@@ -159,6 +227,8 @@ class Core(NamedTuple):
     prf: np.ndarray
     stored: np.ndarray
     entries: np.ndarray
+    times: np.ndarray
+    visit_times: np.ndarray
 
 
 def reset(p, layer, maps, acc, gated, trace):
@@ -166,6 +236,7 @@ def reset(p, layer, maps, acc, gated, trace):
     chunks, visits = layer.chunks, layer.visits
     crf = layer.rom if p.mode == Mode.ROM else np.zeros((max(p.codewords, 1), p.d), np.int8)
     wrf = np.zeros((p.wrf_depth, p.rows, p.columns), np.int8)
+    times, visit_times = np.zeros(len(chunks) + 1, TIMES), np.zeros(len(visits), VISIT_TIMES)
     wrf_eights, crf_eights = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1), np.uint64)
     if p.eights:
         wrf_eights, crf_eights = wrf.view(np.uint64), crf.view(np.uint64)
@@ -194,6 +265,8 @@ def reset(p, layer, maps, acc, gated, trace):
         prf=np.zeros((len(maps.ifmap), layer.prf_words, p.columns), np.int32),
         stored=np.zeros((len(maps.ifmap), layer.stored_words, p.columns), np.int32),
         entries=np.zeros(p.wrf_depth, ENTRY),
+        times=times,
+        visit_times=visit_times,
     )
 
 

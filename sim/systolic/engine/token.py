@@ -133,6 +133,14 @@ def clock_array(t, core, array):
 
 
 @step
+def watch(t, core, array):
+    """Registers as visible in cycle t, where a window of them is recorded."""
+    n, waves = t - core.trace.since[0], core.trace.registers
+    if 0 <= n < len(waves.row):
+        registers.show(array, n, waves)
+
+
+@step
 def _accumulate(p, core, image, token, vector):
     """The psum row of an image."""
     psum, stored, columns = core.prf[image, token.s], core.stored[image, token.address], token.columns
@@ -196,8 +204,13 @@ def end_tokens(t, p, core):
         done = t + p.latency + p.store_stages + chunk.store
         if sequencer.pixel == 0:
             sequencer.sent_off_before = sequencer.sent_off
+            core.times[n + 1].rows[0] = t - chunk.A + 1 + p.latency
+            core.times[n + 1].sent[0] = max(sequencer.sent_off, done)
         sequencer.sent_off = max(sequencer.sent_off, done) + chunk.write_beats
+        if sequencer.pixel == chunk.pixels - 1:
+            core.times[n + 1].rows[1], core.times[n + 1].sent[1] = done, sequencer.sent_off
     if sequencer.pixel == chunk.pixels - 1:
+        core.times[n + 1].tokens[1] = t + 1
         core.loader[0].free_at[n & p.banks - 1] = t + p.release
         if n == len(chunks) - 1:
             sequencer.drained = sequencer.sent_off + p.write_tail - 1 if p.memory else t + p.latency

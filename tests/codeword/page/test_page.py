@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import codeword
-from codeword.page import designs, page
-from codeword.sweep import sweep
-from codeword.sweep.space import parse
+from codeword.pages import designs, page
+from codeword.sweeping import sweep
+from codeword.sweeping.space import parse
 from sim.errors import InputError
+from tests.sim.network.networks import small_network
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -53,12 +54,14 @@ class Tables(HTMLParser):
 
 @pytest.fixture(scope="module")
 def found():
-    return [codeword.estimate("resnet20", name) for name in ("ews-16", "ews-cms-16")]
+    """Eight designs: every kind of weights has its causes and components."""
+    names = ("ews-16", "ews-cms-16", "ws-16", "ws-cms-16", "ews-c-32", "ssvq-16", "int4-g64-16", "ews-8x32")
+    return [codeword.estimate("resnet20", name) for name in names]
 
 
 @pytest.fixture(scope="module")
 def written(found, tmp_path_factory):
-    return page(found, tmp_path_factory.mktemp("page") / "two.html")
+    return page(found, tmp_path_factory.mktemp("page") / "eight.html")
 
 
 def test_tables_equal_the_json(found, written):
@@ -70,7 +73,8 @@ def test_tables_equal_the_json(found, written):
         assert sums["cycles"][place] == said["cycles"]
         assert sums["TOPS/W with DRAM"][place] == said["tops_per_watt_with_dram"]
         assert sums["area (mm2)"][place] == said["area_mm2"]["total"]
-        assert sums["energy (J)"][place] == pytest.approx(said["energy_pj"]["total"] * 1e-12)
+        total = said["energy_pj"]["total"]
+        assert sums["energy (J)"][place] == (None if total is None else pytest.approx(total * 1e-12))
         of_design = [row for row in layers if row["design"] == f"resnet20 on {one.accelerator.name}"]
         wanted = [(layer["name"], layer["cycles"], layer["accesses"]["dram"]) for layer in said["layers"]]
         assert [(row["layer"], row["cycles"], row["DRAM (bytes)"]) for row in of_design] == wanted
@@ -96,6 +100,7 @@ class Sources(HTMLParser):
 def test_a_page_needs_nothing_from_elsewhere(written):
     text = written.read_text()
     assert len(text) < 5e6
+    assert "<h1>8 designs: resnet20</h1>" in text
     assert Sources(text).found == []
     assert Sources("<script src='a.js'>").found == ["a.js"]
 
@@ -174,6 +179,50 @@ def test_a_browser_draws_the_figures_of_the_json(found, written):
         causes = layer["stall_cycles"] | {"compute": layer["cycles"] - sum(layer["stall_cycles"].values())}
         wanted |= {(layer["name"], cause): count for cause, count in causes.items() if count}
     assert shown == wanted
+
+
+@pytest.fixture(scope="module")
+def traced():
+    network = small_network(d=16, keep=4)
+    return codeword.trace(network, "ews-cms-16", window=range(100, 600))
+
+
+@pytest.fixture(scope="module")
+def pipeline(traced, tmp_path_factory):
+    one = codeword.estimate(small_network(d=16, keep=4), "ews-cms-16")
+    return codeword.page(one, tmp_path_factory.mktemp("pipeline") / "a.html", traces=[traced])
+
+
+def test_a_window_of_a_run(traced, pipeline):
+    table = next(table for table in Tables(pipeline.read_text()).tables if "busy cycles" in table[0])
+    shown = {row[1]: row[2] for row in table[1:]}
+    for track in shown:
+        cycles = {n for span in traced.traces[0].on(track) for n in range(span.begin, span.end)}
+        assert shown[track] == len(cycles & set(range(100, 600)))
+    assert {"sequencer", "array", "loader"} <= set(shown)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_a_browser_draws_the_spans(traced, pipeline):
+    dom = drawn(pipeline)
+    labels = [html.unescape(label) for label in re.findall(r'aria-label="([^"]*)"', dom)]
+    bars = [
+        dict(part.split(": ", 1) for part in label.split("; ")) for label in labels if "; what: " in label
+    ]
+    shown = sorted((bar["what"], int(bar["from"]), int(bar["to"])) for bar in bars)
+    assert shown == sorted(
+        (span.name, max(span.begin, 100), min(span.end, 600))
+        for span in traced.traces[0].spans
+        if span.begin < 600 and span.end > 100
+    )
+
+
+def test_a_trace_without_a_window_shows_nothing(traced, tmp_path):
+    whole = codeword.trace(small_network(d=16, keep=4), "ews-cms-16")
+    one = codeword.estimate("resnet20", "ews-cms-16")
+    with pytest.raises(InputError, match="no window"):
+        codeword.page(one, tmp_path / "a.html", traces=[whole])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")

@@ -11,9 +11,9 @@ from threading import Thread
 import polars as pl
 import pytest
 
-from codeword.sweep import sweep
-from codeword.sweep.space import parse
-from codeword.sweep.store import RESULTS
+from codeword.sweeping import sweep
+from codeword.sweeping.space import parse
+from codeword.sweeping.store import RESULTS
 
 SPACE = {
     "networks": ["resnet20"],

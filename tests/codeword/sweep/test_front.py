@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.sweep.front import front, hypervolume
+from codeword.sweeping.front import front, hypervolume
 
 SIDE = 5
 POINTS = st.integers(1, 3).flatmap(

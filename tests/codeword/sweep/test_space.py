@@ -6,8 +6,8 @@ from itertools import product
 
 import pytest
 
-from codeword.sweep.metrics import constraint
-from codeword.sweep.space import parse, read
+from codeword.sweeping.metrics import constraint
+from codeword.sweeping.space import parse, read
 from sim import accelerator
 from sim.errors import InputError
 
@@ -67,6 +67,11 @@ def test_a_design_is_its_preset_with_the_fields_replaced(tmp_path):
         ({"accelerator": {"preset": "ews-16", "l1_bytes": {"from": 0, "to": 1e9, "step": 1}}}, "10,000"),
         ({"mapping": {"objective": "speed"}}, "speed"),
         ({"mapping": {"goal": "edp"}}, "goal"),
+        ({"networks": ["a-{k}.safetensors"]}, "k"),
+        ({"networks": ["a-{k.safetensors"], "method": {"k": [2]}}, "braces"),
+        ({"method": {"k": [2, 4]}}, "no network"),
+        ({"method": {"k": []}, "networks": ["a-{k}.csv"]}, "method.k"),
+        ({"networks": ["a-{k}.csv"], "method": {"k": [2, 4]}, "accuracy": {"a-3.csv": 70}}, "no network"),
     ],
 )
 def test_mistakes_are_named(changed, named):

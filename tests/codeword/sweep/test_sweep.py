@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import polars as pl
 import pytest
 
 import codeword
-from codeword.sweep import evaluate, sweep, workers
-from codeword.sweep.search import search
-from codeword.sweep.space import parse
-from codeword.sweep.store import RESULTS
+from codeword.sweeping import evaluate, store, sweep, workers
+from codeword.sweeping.search import search
+from codeword.sweeping.space import parse
+from codeword.sweeping.store import RESULTS
+from sim import artifact
 from sim.errors import InputError
+from tests.sim.network.networks import small_network
 
 SPACE = {
     "networks": ["resnet20"],
@@ -90,8 +93,8 @@ def _l1(found, design) -> int:
 
 KILLED = """
 import os, sys
-from codeword.sweep import run, sweep, workers
-from codeword.sweep.space import read
+from codeword.sweeping import run, sweep, workers
+from codeword.sweeping.space import read
 workers.PIECE = 2
 add = run.Store.add
 def once(store, rows):
@@ -160,21 +163,71 @@ def test_rows_of_other_code_stay_and_are_not_used(tmp_path, monkeypatch):
     space = parse({"networks": ["resnet20"], "accelerator": {"preset": "ews-8"}})
     now = evaluate.model()
     for place in (
-        "codeword.sweep.evaluate.model",
-        "codeword.sweep.store.model",
-        "codeword.sweep.workers.model",
+        "codeword.sweeping.evaluate.model",
+        "codeword.sweeping.store.model",
+        "codeword.sweeping.workers.model",
     ):
         monkeypatch.setattr(place, lambda: "before")
     sweep(space, tmp_path, processes=1)
     for place in (
-        "codeword.sweep.evaluate.model",
-        "codeword.sweep.store.model",
-        "codeword.sweep.workers.model",
+        "codeword.sweeping.evaluate.model",
+        "codeword.sweeping.store.model",
+        "codeword.sweeping.workers.model",
     ):
         monkeypatch.setattr(place, lambda: now)
     found = sweep(space, tmp_path, processes=1)
     assert (found.computed, found.of_others) == (1, 1)
     assert sorted(pl.read_parquet(found.path)["model"]) == sorted(["before", now])
+
+
+def test_settings_of_a_method_choose_the_file(tmp_path):
+    """Two files of one method, made with other settings: each design reads its own, with its own accuracy."""
+    for k, keep in ((16, 4), (32, 8)):
+        artifact.save(small_network(d=16, keep=keep), tmp_path / f"net-{k}.safetensors")
+    space = parse(
+        {
+            "networks": ["net-{k}.safetensors"],
+            "objectives": ["energy", "accuracy"],
+            "accelerator": {"preset": "ews-16"},
+            "method": {"k": [16, 32]},
+            "accuracy": {"net-16.safetensors": 90, "net-32.safetensors": 91},
+        },
+        tmp_path,
+    )
+    found = sweep(space, tmp_path / "table", processes=1)
+    assert [list(rows) for rows in found.rows] == [["net-16.safetensors"], ["net-32.safetensors"]]
+    for rows, k in zip(found.rows, (16, 32), strict=True):
+        alone = codeword.estimate(str(tmp_path / f"net-{k}.safetensors"), "ews-16")
+        assert rows[f"net-{k}.safetensors"]["cycles"] == alone.cost.cycles
+    assert found.values[:, 1].tolist() == [90, 91]
+    assert {row["method.k"] for row in found.front_rows()} <= {16, 32}
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    """What was in the table stays, and what was done before the disk was full is found again."""
+    space = parse(SPACE)
+    before = sweep(parse(SPACE | {"accelerator": {"preset": "ews-4"}}), tmp_path, processes=1)
+    held = before.path.read_bytes()
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(store, "write_whole", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweep(space, tmp_path, processes=1)
+    assert before.path.read_bytes() == held
+    monkeypatch.undo()
+    again = sweep(space, tmp_path, processes=1)
+    assert again.computed == sum("key" in row for rows in again.rows for row in rows.values())
+    assert len(pl.read_parquet(again.path)) == again.computed + 1
+
+
+def test_an_empty_front(tmp_path):
+    """No design keeps an impossible constraint: the rows are there all the same."""
+    found = sweep(parse(SPACE | {"constraints": ["time <= 1 ns"]}), tmp_path, processes=1)
+    assert found.front == found.front_rows() == []
+    assert found.keeping == [0]
+    assert len(pl.read_parquet(found.path)) == found.computed > 0
 
 
 @pytest.mark.parametrize("content", [b"nothing", None])

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from codeword.sweep.evaluate import Job, Row, model, rows
+from codeword.sweeping.evaluate import Job, Row, model, rows
 from sim.errors import InputError
 
 PIECE = 16

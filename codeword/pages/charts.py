@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codeword.page.designs import Row
+from codeword.pages.designs import Row
 
 Spec = dict[str, Any]
 
@@ -65,7 +65,13 @@ def stack(rows: Mapping[str, Sequence[Row]], unit: str, components: Sequence[str
         "data": {"values": [{"design": name} | row for name, found in rows.items() for row in found]},
         "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.5},
         "encoding": {
-            "y": {"field": "design", "type": "nominal", "sort": None, "title": None},
+            "y": {
+                "field": "design",
+                "type": "nominal",
+                "sort": None,
+                "title": None,
+                "axis": {"labelExpr": "split(datum.label, ' on ')"},  # two lines
+            },
             "x": {"field": unit, "type": "quantitative", "stack": "zero", "axis": SHORT},
             "color": _colour("component", components),
             "order": {"field": "rank", "type": "quantitative"},
@@ -81,9 +87,9 @@ def roofline(points: Mapping[str, Sequence[Row]], roofs: Mapping[str, Sequence[R
         "field": "operations a byte",
         "type": "quantitative",
         "scale": {"type": "log"},
-        "title": "dense-equivalent operations a byte of DRAM",
+        "title": "operations a byte of DRAM",
     }
-    y = {"field": "TOPS", "type": "quantitative", "scale": {"type": "log"}, "title": "TOPS, dense-equivalent"}
+    y = {"field": "TOPS", "type": "quantitative", "scale": {"type": "log"}, "title": "TOPS"}
     colour = _colour("design", list(points))
     return {
         "width": "container",
@@ -101,7 +107,8 @@ def roofline(points: Mapping[str, Sequence[Row]], roofs: Mapping[str, Sequence[R
                     "x": x,
                     "y": y,
                     "color": colour,
-                    "shape": {"field": "design", "type": "nominal", "sort": list(points), "legend": None},
+                    # With the scale and legend of the colour, so that the viewer makes one legend of both.
+                    "shape": colour | {"scale": {"domain": list(points)}},
                     "tooltip": _tooltip("design", "layer", "operations a byte", "TOPS"),
                 },
             },
@@ -134,15 +141,61 @@ def heat(cells: Mapping[str, Sequence[Row]], step: int) -> Spec:
     }
 
 
+def pipeline(rows: Mapping[str, Sequence[Row]], units: Sequence[str]) -> Spec:
+    """Spans of one design, a line a unit, from left to right by cycle; drag and wheel move and widen it.
+
+    Args:
+        units: from top to bottom.
+    """
+    zoom = {"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"}
+    chosen = _chosen(rows)
+    own = [unit.partition(":")[0] for unit in units]
+    tracks = list(dict.fromkeys(own))
+    return chosen | {
+        "params": [*chosen.get("params", []), zoom],
+        "height": {"step": 20},
+        "mark": {"type": "bar", "stroke": "white", "strokeWidth": 0.4, "clip": True},
+        "encoding": {
+            "y": {"field": "unit", "type": "nominal", "sort": list(units), "title": None},
+            "x": {
+                "field": "from",
+                "type": "quantitative",
+                "title": "cycle",
+                "scale": {"zero": False, "nice": False},
+            },
+            "x2": {"field": "to"},
+            "color": _colour("track", tracks) | {"legend": None},
+            "tooltip": _tooltip("unit", "what", "from", "to", "cycles"),
+        },
+        "transform": [*_choice(rows), {"calculate": "split(datum.unit, ':')[0]", "as": "track"}],
+    }
+
+
 def _lane(field: str, holds: str) -> Spec:
     return {"field": field, "type": "ordinal", "title": f"{field}: {holds}", "axis": {"labelOverlap": True}}
+
+
+JUDGED = ("on the front", "keeps the constraints", "breaks one")
+_JUDGE = f"datum['on the front'] ? '{JUDGED[0]}' : datum['keeps constraints'] ? '{JUDGED[1]}' : '{JUDGED[2]}'"
+
+
+def _told(values: Sequence[str]) -> Spec:
+    """How designs of each kind of JUDGED are told apart; equal scales make one legend."""
+    scale = {"domain": list(JUDGED), "range": list(values)}
+    return {
+        "field": "judged",
+        "type": "nominal",
+        "scale": scale,
+        "legend": {"orient": "bottom"},
+        "title": None,
+    }
 
 
 def front(rows: Sequence[Row], objectives: Sequence[str], shown: Sequence[str]) -> Spec:
     """Designs of a sweep by two objectives that the reader chooses; those of the front stand out, a click selects.
 
     Args:
-        rows: with `on the front`, true or false.
+        rows: with `on the front` and `keeps constraints`, true or false.
         shown: fields of the tooltip.
     """
     axes = [
@@ -154,24 +207,20 @@ def front(rows: Sequence[Row], objectives: Sequence[str], shown: Sequence[str]) 
         "width": "container",
         "height": 380,
         "params": [*axes, {"name": "picked", "select": {"type": "point", "fields": ["design"]}}],
-        "data": {"name": "designs", "values": list(rows)},
-        "transform": [{"calculate": f"datum[{axis}]", "as": axis} for axis in ("x", "y")],
+        # The front last, on top of the others.
+        "data": {"name": "designs", "values": sorted(rows, key=lambda row: row["on the front"])},
+        "transform": [
+            *({"calculate": f"datum[{axis}]", "as": axis} for axis in ("x", "y")),
+            {"calculate": _JUDGE, "as": "judged"},
+        ],
         "mark": {"type": "point", "filled": True},
         "encoding": {
             "x": {"field": "x", "type": "quantitative", "scale": {"zero": False}, "axis": SI},
             "y": {"field": "y", "type": "quantitative", "scale": {"zero": False}, "axis": SI},
-            "color": {
-                "field": "on the front",
-                "type": "nominal",
-                "scale": {"domain": [True, False], "range": [PALETTE[1], "#888888"]},
-            },
-            "shape": {
-                "field": "on the front",
-                "type": "nominal",
-                "scale": {"domain": [True, False], "range": ["diamond", "circle"]},
-            },
+            "color": _told([PALETTE[1], PALETTE[2], "#888888"]),
+            "shape": _told(["diamond", "circle", "cross"]),
             "size": {"condition": {"param": "picked", "empty": False, "value": 260}, "value": 60},
-            "opacity": {"condition": {"test": "datum['on the front']", "value": 1}, "value": 0.35},
+            "opacity": {"condition": {"test": f"datum.judged == '{JUDGED[0]}'", "value": 1}, "value": 0.4},
             "tooltip": _tooltip(*shown),
         },
     }
@@ -198,7 +247,7 @@ def named(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
 def _colour(field: str, names: Sequence[str]) -> Spec:
     colours = [PALETTE[place % len(PALETTE)] for place in range(len(names))]
     scale = {"domain": list(names), "range": colours}
-    legend = {"orient": "bottom", "columns": 4} if len(names) > 1 else None
+    legend = {"orient": "bottom"} if len(names) > 1 else None  # page.js knows how many columns fit
     return {"field": field, "type": "nominal", "scale": scale, "legend": legend, "title": None}
 
 

@@ -3,19 +3,36 @@ const specs = JSON.parse(document.getElementById("specs").textContent);
 const root = document.documentElement;
 const preferred = window.matchMedia("(prefers-color-scheme: dark)");
 
-function colours() {
+// How many names of a legend fit beside one another: as wide as the longest.
+function columns(spec, wide) {
+  const own = (spec.layer ? spec.layer[0] : spec).encoding.color;
+  const longest = Math.max(...((own && own.scale && own.scale.domain) || [0]).map((name) => String(name).length));
+  return Math.max(1, Math.min(4, Math.floor((wide - 60) / (40 + 6 * longest))));
+}
+
+function colours(spec) {
   const style = getComputedStyle(root);
   const ink = style.getPropertyValue("--ink").trim();
   const line = style.getPropertyValue("--line").trim();
   const text = {labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line};
-  return {background: "transparent", axis: {...text, labelLimit: 160}, legend: text, title: {color: ink},
-          view: {stroke: line}};
+  const wide = document.querySelector("main").clientWidth;
+  return {background: "transparent", axis: {...text, labelLimit: wide < 500 ? 110 : 160},
+          axisQuantitative: {labelOverlap: "greedy", labelSeparation: 8, labelFlush: false},
+          legend: {...text, columns: columns(spec, wide), labelLimit: 200}, title: {color: ink}, view: {stroke: line}};
+}
+
+// On dark paper the two darkest colours would be lost.
+const LIGHTER = {"#882255": "#c06a99", "#117733": "#46a868"};
+
+function shown(spec) {
+  if (root.dataset.theme !== "dark") return spec;
+  return JSON.parse(JSON.stringify(spec).replace(/#882255|#117733/g, (colour) => LIGHTER[colour]));
 }
 
 async function draw() {
   for (const {place, spec} of specs) {
-    const found = await vegaEmbed("#" + place, spec, {renderer: "svg", actions: {export: true, source: false,
-      compiled: false, editor: false}, config: colours(), mode: "vega-lite"});
+    const found = await vegaEmbed("#" + place, shown(spec), {renderer: "svg", actions: {export: true, source: false,
+      compiled: false, editor: false}, config: colours(spec), mode: "vega-lite"});
     const names = (spec.params || []).map((param) => param.name);
     if (names.includes("picked")) found.view.addEventListener("click", (event, item) => pick(item));
   }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codeword.sweep.run import Sweep, sweep
-from codeword.sweep.space import Space
+from codeword.sweeping.run import Sweep, sweep
+from codeword.sweeping.space import Space
 
 __all__ = ["Space", "Sweep", "sweep"]

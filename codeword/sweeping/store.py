@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeword.sweep.evaluate import Row, model
+from codeword.sweeping.evaluate import Row, model
 from sim.errors import InputError
 from sim.files import write_whole
 

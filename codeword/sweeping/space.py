@@ -17,18 +17,27 @@
     [accuracy]                                       # percent; only for the objective `accuracy`
     resnet50 = 76.1
 
-A value is one choice, a list several, a table a range with both ends.
+A value is one choice, a list several, a table a range with both ends. Files that a method made with different settings
+are one network whose name has the settings in braces, and `[method]` says which there are:
+
+    networks = ["mvq-{k}-{d}.safetensors"]
+
+    [method]
+    k = [64, 256]
+    d = [8, 16]
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from math import prod
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
-from codeword.sweep.metrics import ACCURACY, Constraint, Metric, constraint, metric
+from codeword.sweeping.metrics import ACCURACY, Constraint, Metric, constraint, metric
 from sim import accelerator as accelerators
 from sim.errors import InputError, nearest
 from sim.files import read_toml
@@ -38,7 +47,8 @@ from sim.systolic.mapping import OBJECTIVES
 MOST_VALUES = 10_000
 """Of one range."""
 
-_TABLES = ("networks", "objectives", "constraints", "accelerator", "mapping", "accuracy")
+_TABLES = ("networks", "objectives", "constraints", "accelerator", "mapping", "method", "accuracy")
+_METHOD = "method."
 _PRESET = ("preset", "family", "size")
 
 
@@ -68,8 +78,9 @@ class Space:
     """Every combination of choices.
 
     Attributes:
-        dimensions: `mapping.objective` and fields of the accelerator; those with one value too.
-        accuracy: percent, by network.
+        networks: names; those of files may have settings of a method in braces.
+        dimensions: `mapping.objective`, `method.SETTING` and fields of the accelerator; those with one value too.
+        accuracy: percent, by network, its settings filled in.
         folder: that TOML files of the space are named from.
     """
 
@@ -108,12 +119,29 @@ class Space:
         Raises:
             InputError: its values do not go together.
         """
-        chosen = {name: value for name, value in self.choices(design).items() if name != "mapping.objective"}
+        chosen = {name: value for name, value in self.choices(design).items() if "." not in name}
         family, size = chosen.pop("family", None), chosen.pop("size", None)
         preset = chosen.pop("preset", None) or f"{family}-{size}"
         if str(preset).endswith(".toml"):
             preset = self.folder / preset
         return accelerators.load(preset, chosen)
+
+    def names(self, design: Design) -> tuple[str, ...]:
+        """The networks of a design, the settings of their method filled in."""
+        settings = {
+            name.removeprefix(_METHOD): value
+            for name, value in self.choices(design).items()
+            if name.startswith(_METHOD)
+        }
+        return tuple(network.format(**settings) for network in self.networks)
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Of every design."""
+        places = [
+            range(len(one.values)) if one.name.startswith(_METHOD) else range(1) for one in self.dimensions
+        ]
+        return tuple(dict.fromkeys(name for design in product(*places) for name in self.names(design)))
 
     def objective(self, design: Design) -> str:
         """Of the mapping."""
@@ -142,17 +170,21 @@ def parse(tables: Mapping[str, Any], folder: Path = Path()) -> Space:
         for name in _names("objectives", tables.get("objectives", ["energy", "cycles"]), "energy")
     )
     constraints = tables.get("constraints", [])
-    dimensions = _accelerator(_table(tables, "accelerator")) + _mapping(_table(tables, "mapping"))
+    dimensions = (
+        _accelerator(_table(tables, "accelerator"))
+        + _mapping(_table(tables, "mapping"))
+        + _method(_table(tables, "method"), networks)
+    )
     space = Space(
         networks,
         dimensions,
         objectives,
         tuple(map(constraint, constraints if isinstance(constraints, list) else [constraints])),
-        _accuracy(_table(tables, "accuracy"), networks),
-        folder,
+        folder=folder,
     )
+    space = replace(space, accuracy=_accuracy(_table(tables, "accuracy"), space.all_names))
     if ACCURACY in (*objectives, *(one.metric for one in space.constraints)):
-        for network in networks:
+        for network in space.all_names:
             if network not in space.accuracy:
                 problem = "is asked for, and not known of this network"
                 raise InputError(
@@ -203,6 +235,27 @@ def _mapping(table: Mapping[str, Any]) -> tuple[Dimension, ...]:
         if value not in OBJECTIVES:
             raise InputError("mapping.objective", value, "unknown", f"use one of {', '.join(OBJECTIVES)}")
     return (Dimension("mapping.objective", values),)
+
+
+def _method(table: Mapping[str, Any], networks: Sequence[str]) -> tuple[Dimension, ...]:
+    """Settings of a method, each in the name of a network, and all of those that names have."""
+    used: dict[str, str] = {}
+    for network in networks:
+        try:
+            parts = list(Formatter().parse(network))
+        except ValueError as error:
+            problem = f"has braces that do not match: {error}"
+            raise InputError("networks", network, problem, "close them") from None
+        used |= {setting: network for _, setting, _, _ in parts if setting is not None}
+    for setting, network in used.items():
+        if setting not in table:
+            fix = f"write it under [method]: {setting or 'k'} = [64, 256]"
+            raise InputError("networks", network, f"has no values for {{{setting}}}", fix)
+    for name in table:
+        if name not in used:
+            problem = "is in the name of no network"
+            raise InputError("method", name, problem, f"name one after it, {{{name}}} in braces")
+    return tuple(Dimension(_METHOD + name, _values(f"method.{name}", table[name])) for name in table)
 
 
 def _accuracy(table: Mapping[str, Any], networks: Sequence[str]) -> dict[str, float]:

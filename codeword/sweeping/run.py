@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeword import inputs, outputs
-from codeword.sweep import front as fronts
-from codeword.sweep import space as spaces
-from codeword.sweep.evaluate import Job, Row, key
-from codeword.sweep.metrics import ACCURACY, Metric
-from codeword.sweep.search import Judged, search
-from codeword.sweep.space import Design, Space
-from codeword.sweep.store import Store, frame
-from codeword.sweep.workers import Workers
+from codeword.sweeping import front as fronts
+from codeword.sweeping import space as spaces
+from codeword.sweeping.evaluate import Job, Row, key
+from codeword.sweeping.metrics import ACCURACY, Metric
+from codeword.sweeping.search import Judged, search
+from codeword.sweeping.space import Design, Space
+from codeword.sweeping.store import Store, frame
+from codeword.sweeping.workers import Workers
 from sim import accelerator as accelerators
 from sim.errors import InputError
 from sim.steps import tell
@@ -121,6 +121,7 @@ class Sweep:
         }
 
 
+@inputs.extra()
 def sweep(
     space: Space | str | Path,
     directory: str | Path,
@@ -137,7 +138,7 @@ def sweep(
     piece, so that a run that was cut off goes on where it was.
 
     Args:
-        space: or its TOML file (`codeword.sweep.space`).
+        space: or its TOML file (`codeword.sweeping.space`).
         method: exhaustive, random, tpe or nsga2.
         evaluations: designs at most; None for the whole space.
         seed: of the choice of designs; the same seed proposes the same designs.
@@ -145,14 +146,15 @@ def sweep(
         scheduler: address of a Dask scheduler whose workers compute instead.
 
     Raises:
-        InputError: a space, network, table, scheduler or search that does not do.
+        InputError: a space, network, table, scheduler or search that does not do, or the extra `sweep` is not
+            installed.
     """
     found = space if isinstance(space, Space) else spaces.read(space)
     folder = outputs.folder(directory)
     if evaluations is not None and evaluations < 1:
         raise InputError("--evaluations", evaluations, "must be at least 1", "give 1 or more")
     folder.mkdir(exist_ok=True)
-    networks = {name: _place(name, found.folder) for name in found.networks}
+    networks = {name: _place(name, found.folder) for name in found.all_names}
     run = _Run(found, networks, Store(folder), Workers(processes, scheduler))
     chosen = search(method, found, evaluations, seed)
     try:
@@ -165,7 +167,7 @@ def sweep(
 
 @dataclass
 class _Run:
-    """What a sweep has done so far: rows by network, of each design."""
+    """What a sweep has done so far: rows by network, of each design; `networks`: the place of each by name."""
 
     space: Space
     networks: dict[str, str]
@@ -181,12 +183,13 @@ class _Run:
             try:
                 fields = self.space.accelerator(design).model_dump()
             except InputError as error:
-                self.rows[design] = {name: {"refused": str(error)} for name in self.networks}
+                self.rows[design] = {name: {"refused": str(error)} for name in self.space.names(design)}
                 continue
             objective = self.space.objective(design)
             wanted[design] = {
                 name: Job(key(fields, place, objective), fields, place, objective)
-                for name, place in self.networks.items()
+                for name in self.space.names(design)
+                for place in [self.networks[name]]
             }
         self._compute(job for jobs in wanted.values() for job in jobs.values())
         for design, jobs in wanted.items():

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from codeword.page.write import page
+from codeword.pages.write import page
 
 __all__ = ["page"]

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from codeword.sweep.space import Design, Space
+from codeword.sweeping.space import Design, Space
 from sim.errors import InputError, nearest
 
 if TYPE_CHECKING:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeword import inputs, outputs, tables
-from codeword.page import charts, designs
-from codeword.page.designs import Row
+from codeword.pages import charts, designs, pipeline
+from codeword.pages.designs import Row
 from sim.errors import InputError
 from sim.estimate import Estimate
 from sim.files import write_whole
 
 if TYPE_CHECKING:
-    from codeword.sweep import Sweep
+    from codeword.sweeping import Sweep
+    from codeword.tracing import Traced
 
 MOST = 64
 """Designs side by side; more are a sweep."""
@@ -32,11 +33,18 @@ class Section:
         self.title, self.words, self.chart, self.table = title, words, chart, table
 
 
-def page(found: Estimate | Sequence[Estimate] | Sweep, path: str | Path, *, title: str = "") -> Path:
+def page(
+    found: Estimate | Sequence[Estimate] | Sweep,
+    path: str | Path,
+    *,
+    title: str = "",
+    traces: Sequence[Traced] = (),
+) -> Path:
     """Writes the page of a design, of several side by side, or of a sweep.
 
     Args:
         path: ends in .html.
+        traces: whose windows are shown cycle by cycle.
 
     Raises:
         InputError: no design, two of the same name, a path that cannot be written, or the extra `page` is not
@@ -55,11 +63,19 @@ def page(found: Estimate | Sequence[Estimate] | Sweep, path: str | Path, *, titl
             raise InputError(
                 "designs", [*map(designs.name, found)], "has a name twice", "name one differently"
             )
-        heading, sections = title or ", ".join(named), of_designs(named)
+        heading, sections = title or _heading(named), of_designs(named)
     else:
         heading, sections = title or "Sweep of " + ", ".join(found.space.networks), of_sweep(found)
+    if traces:
+        sections.insert(2, _pipeline(traces))
     write_whole(target, _document(heading, sections))
     return target
+
+
+def _heading(named: Mapping[str, Estimate]) -> str:
+    if len(named) <= 3:
+        return ", ".join(named)
+    return f"{len(named)} designs: {', '.join(dict.fromkeys(one.name for one in named.values()))}"
 
 
 def of_designs(found: Mapping[str, Estimate]) -> list[Section]:
@@ -77,7 +93,8 @@ def of_designs(found: Mapping[str, Estimate]) -> list[Section]:
         Section("Cycles by cause", "Every cycle has one cause.", charts.cycles(counted, causes)),
         Section(
             "Roofline",
-            "The roof is the bandwidth of the DRAM and the peak of the array; a layer whose weights stay on the chip "
+            "Operations are dense-equivalent. The roof is the bandwidth of the DRAM and the peak of the array; a "
+            "layer whose weights stay on the chip "
             "may lie above the slope of what it reads.",
             charts.roofline(points, roofs),
         ),
@@ -99,6 +116,30 @@ def of_designs(found: Mapping[str, Estimate]) -> list[Section]:
     return [*sections, Section("Layers", "Of one pass.", table=_table(rows, filtered=True))]
 
 
+def _pipeline(traces: Sequence[Traced]) -> Section:
+    """What each unit does in a window of cycles, as the engine ran them."""
+    for traced in traces:
+        if not len(traced.traces[0].window):
+            raise InputError(
+                "traces", pipeline.name(traced), "have no window to show", "trace it with a window"
+            )
+    rows = {pipeline.name(traced): pipeline.spans(traced) for traced in traces}
+    units = pipeline.units([row for found in rows.values() for row in found])
+    busy = [
+        {"design": pipeline.name(traced)} | row
+        for traced in traces
+        for row in pipeline.busy(traced.traces[0])
+    ]
+    windows = {traced.traces[0].window for traced in traces}
+    shown = "; ".join(f"{window.start:,} to {window.stop:,}" for window in windows)
+    words = f"Cycles {shown} as the cycle engine ran them on an image: drag to move, turn the wheel to look closer."
+    return Section("Pipeline", words, charts.pipeline(rows, units), _table(busy))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float) else str(value)
+
+
 def of_sweep(found: Sweep) -> list[Section]:
     """The front, and every design that could be judged."""
     front = set(found.front)
@@ -106,7 +147,7 @@ def of_sweep(found: Sweep) -> list[Section]:
     objectives = [f"{one.name} ({one.unit})" if one.unit else one.name for one in found.space.objectives]
     rows = [
         {"design": place, "on the front": place in front, "keeps constraints": bool(found.feasible[place])}
-        | {name: str(found.space.choices(design)[name]) for name in varied}
+        | {name: _plain(found.space.choices(design)[name]) for name in varied}
         | dict(zip(objectives, values, strict=True))
         for place, (design, values) in enumerate(zip(found.designs, found.values.tolist(), strict=True))
         if all(value == value for value in values)
@@ -117,10 +158,11 @@ def of_sweep(found: Sweep) -> list[Section]:
         )
     best = [row for row in rows if row["on the front"]]
     kept = int(found.feasible.sum())
+    means = "An objective is its geometric mean over the networks." if len(found.space.networks) > 1 else ""
     words = (
         f"{len(found.designs):,} of {found.space.size:,} designs on {', '.join(found.space.networks)}; {kept:,} keep "
         f"{'; '.join(one.text for one in found.space.constraints) or 'every constraint, as there is none'}. "
-        f"On the front: {len(best):,}. Over several networks the geometric mean."
+        f"On the front: {len(best):,}. {means}"
     )
     return [
         Section(
@@ -152,25 +194,50 @@ def _turned(rows: Sequence[Row], head: str) -> list[Row]:
 def _table(rows: Sequence[Row], filtered: bool = False) -> str:
     """A table with its values exactly as they are in `data-value`; page.js sorts and filters it."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    head = "".join(f"<th scope='col'>{escape(column)}</th>" for column in columns)
+    right = {
+        column
+        for row in rows
+        for column, value in row.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    head = "".join(
+        f"<th scope='col'{_class('number' if column in right else '')}>{escape(column)}</th>"
+        for column in columns
+    )
     body = "".join(
-        "<tr>" + "".join(_cell(row.get(column), str(row.get("", column))) for column in columns) + "</tr>"
+        "<tr>"
+        + "".join(_cell(row.get(column), str(row.get("", column)), column in right) for column in columns)
+        + "</tr>"
         for row in rows
     )
     kind = " class='filtered'" if filtered else ""
     return f"<div class='wide'><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _cell(value: Any, field: str) -> str:
-    """Args: field: says the unit, in brackets at its end or alone."""
+PROSE = 60
+"""Characters from which a text has a wide column of its own."""
+
+
+def _class(name: str) -> str:
+    return f" class='{name}'" if name else ""
+
+
+def _cell(value: Any, field: str, right: bool) -> str:
+    """A cell of the table.
+
+    Args:
+        field: says the unit, in brackets at its end or alone.
+        right: other cells of the column are numbers.
+    """
     if isinstance(value, bool | str):
         text = value if isinstance(value, str) else "yes" if value else "no"
-        return f"<td>{escape(text)}</td>"
+        return f"<td{_class('number' if right else 'prose' if len(text) > PROSE else '')}>{escape(text)}</td>"
     unit = field.rpartition("(")[2].removesuffix(")")
     if value is not None and unit in ("s", "J", "Hz"):
         shown = tables.engineering(value, unit)
     else:
-        shown = "unknown" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        shown = "unknown" if value is None else f"{int(value):,}" if whole else f"{value:.4g}"
     return f"<td class='number' data-value='{json.dumps(value)}'>{shown}</td>"
 
 
@@ -178,7 +245,7 @@ def _document(heading: str, sections: Iterable[Section]) -> str:
     with inputs.extra():
         import vl_convert
 
-    own = files("codeword.page")
+    own = files("codeword.pages")
     parts, specs = [], []
     for place, section in enumerate(sections):
         picture = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from codeword import __version__, inputs
-from codeword.sweep.metrics import METRICS
+from codeword.sweeping.metrics import METRICS
 from sim import accelerator as accelerators
 from sim import synthetic
 from sim.accelerator import Accelerator

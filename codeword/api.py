@@ -361,9 +361,12 @@ def verify(
     nets = [] if network is None else inputs.time_steps(network, described)
     net = nets[0] if nets else None
     if steps:
-        if stalls or l2_holds_all or networks:
+        if stalls or l2_holds_all or networks or waves:
             raise InputError(
-                "--step", list(steps), "takes no --stalls, --networks or --l2-holds-all", "leave them out"
+                "--step",
+                list(steps),
+                "takes no --stalls, --networks, --waves or --l2-holds-all",
+                "leave them out",
             )
         return _verify_steps(described, nets, steps, layer, image, simulator, seed=seed, rtl_dir=rtl_dir)
     if net is not None and image is None:

@@ -40,8 +40,7 @@ def test_products_of_all_steps_but_those_with_the_state_of_zeros(kind: type[nn.R
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"),
-    [(nn.LSTM, {"bidirectional": True, "num_layers": 2}), (nn.GRU, {}), (nn.RNN, {})],
+    ("kind", "options"), [(nn.LSTM, {"bidirectional": True, "num_layers": 2}), (nn.GRU, {}), (nn.RNN, {})]
 )
 def test_in_integers(kind: type[nn.RNNBase], options: dict[str, bool | int]) -> None:
     torch.manual_seed(0)

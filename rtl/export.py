@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +11,10 @@ from rtl import owned, verilog
 from rtl.bus import register_map
 from rtl.control.counters import COUNTERS
 from rtl.synth import timing
+from rtl.waivers import waivers
 from rtl.weights import rom
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-
-WAIVERS = (
-    ("PROCASSINIT", "a register's initial value is its reset value"),
-    ("LATCH", "a clock gate is a latch and an AND"),
-    ("WIDTHEXPAND", "narrower operands extend by the rules of Verilog"),
-    ("WIDTHTRUNC", "`!` of a vector asks whether it is zero"),
-    ("UNUSEDSIGNAL", "instances leave outputs open; sums drop the carry where they wrap"),
-    ("CASEOVERLAP", "selectors of a decoded case are one-hot"),
-)
 
 
 def export(
@@ -77,7 +68,7 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
         sources
         | contents
         | {
-            "lint.vlt": lint(),
+            "lint.vlt": waivers(sources),
             "registers.md": register_map.markdown(registers),
             "codeword_registers.h": register_map.header(registers),
             "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
@@ -87,17 +78,9 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
 
 
 def _constraints(accelerator: Accelerator, top: str) -> str:
-    inputs = re.findall(r"^  input (?:\[.*\] )?(\w+);", top, re.M)
+    inputs = [port.name for port in verilog.ports(top) if port.direction == "input"]
     period_ns = f"{1e9 / accelerator.clock_hz:.4f}"
     return timing.SDC.format(period_ns=period_ns, inputs=" ".join(port for port in inputs if port != "clk"))
-
-
-def lint() -> str:
-    """Verilator's waivers, each with its reason."""
-    lines = ["`verilator_config"]
-    for rule, reason in WAIVERS:
-        lines += [f"// {reason}", f"lint_off -rule {rule}"]
-    return "\n".join(lines) + "\n"
 
 
 def _fusesoc(accelerator: Accelerator, sources: list[str], contents: list[str]) -> str:

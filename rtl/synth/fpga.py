@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from rtl import verilog
 from rtl.synth import yosys
+from rtl.verilog import Port
 from sim.accelerator import Accelerator, load
 from sim.errors import InputError
 
@@ -38,7 +38,6 @@ module harness(input clk, input rst, input serial, output reg parity);
   end
 endmodule
 """
-_PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", re.M)
 _KINDS = {
     "LUTs": ("TRELLIS_COMB", "LUT4"),
     "flip-flops": ("TRELLIS_FF",),
@@ -81,11 +80,7 @@ def place_and_route(accelerator: Accelerator, nextpnr: str | Path, limit_s: floa
     """
     # Registers of an FPGA have enables, and its clock nets are few.
     texts = verilog.modules(accelerator.model_copy(update={"clock_gating": False}))
-    ports = [
-        (direction, name, int(last or 0) + 1)
-        for direction, last, name in _PORT.findall(texts[verilog.TOP])
-        if name not in ("clk", "rst")
-    ]
+    ports = [port for port in verilog.ports(texts[verilog.TOP]) if port.name not in ("clk", "rst")]
     harness, registers = _harness(ports)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
@@ -121,14 +116,14 @@ def place_and_route(accelerator: Accelerator, nextpnr: str | Path, limit_s: floa
     )
 
 
-def _harness(ports: list[tuple[str, str, int]]) -> tuple[str, int]:
+def _harness(ports: list[Port]) -> tuple[str, int]:
     at = {"input": 0, "output": 0}
     signals = {"input": "inputs", "output": "outputs"}
     connections = ""
-    for direction, name, width in ports:
-        first = at[direction]
-        connections += f",\n    .{name}({signals[direction]}[{first + width - 1}:{first}])"
-        at[direction] += width
+    for port in ports:
+        first = at[port.direction]
+        connections += f",\n    .{port.name}({signals[port.direction]}[{first + port.width - 1}:{first}])"
+        at[port.direction] += port.width
     text = _HARNESS.format(
         top=verilog.TOP, connections=connections, last_input=at["input"] - 1, last_output=at["output"] - 1
     )

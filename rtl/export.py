@@ -1,4 +1,4 @@
-"""A directory for hardware people: Verilog, memory contents, FuseSoC core, registers, constraints, lint waivers."""
+"""A directory for hardware people: Verilog, memory contents, FuseSoC core, IP-XACT, registers, constraints, waivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from rtl import owned, verilog
+from rtl import ipxact, owned, upf, verilog, zynq
 from rtl.bus import register_map
 from rtl.control.counters import COUNTERS
 from rtl.synth import timing
@@ -40,7 +40,7 @@ def export(
     """
     texts = files(accelerator, codebook)
     owned.write(directory, texts, machine=accelerator.model_dump(mode="json"), force=force)
-    return [Path(directory) / name for name in texts if name.endswith(".v")]
+    return [Path(directory) / f"{name}.v" for name in verilog.modules(accelerator)]
 
 
 def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[str, str]:
@@ -72,6 +72,11 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
             "registers.md": register_map.markdown(registers),
             "codeword_registers.h": register_map.header(registers),
             "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
+            "codeword.xml": ipxact.component(
+                accelerator.name, sources, registers, accelerator.address_bits, contents
+            ),
+            **zynq.files(sources),
+            "codeword.upf": upf.power_intent(sources),
             "codeword.sdc": _constraints(accelerator, sources[f"{verilog.TOP}.v"]),
         }
     )

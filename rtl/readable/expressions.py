@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import groupby
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 _TOKEN = re.compile(
     r"\s*(?P<token>\$(?:un)?signed\b|\\\S+ |\d+'s?[hbd][0-9a-fA-FxXzZ?_]+|\d+|[A-Za-z_][\w$]*"
@@ -57,12 +57,38 @@ class Node:
         text = names.get(self.text, self.text) if self.kind in ("name", "index", "call") else self.text
         return replace(self, text=text, args=args)
 
-    def mapped(self, change: Callable[[Node], Node]) -> Node:
-        """The same tree with each use of a signal changed."""
-        if self.args:
-            args = tuple(arg.mapped(change) for arg in self.args)
-            return self if args == self.args else replace(self, args=args)
-        return change(self) if self.kind == "name" else self
+    def mapped(self, change: Callable[[Node, int], Node], around: int = 0) -> Node:
+        """The same tree with each use of a signal changed.
+
+        Args:
+            change: of a use and the bits in which its place evaluates it.
+            around: bits of the place of this node, if more than its own.
+        """
+        wide = max(around, self.width)
+        if self.kind == "name":
+            return change(self, wide)
+        inner = [arg.width for arg in self.args]
+        if self.kind == "binary" and self.text in COMPARISONS:
+            inner = [max(inner)] * 2
+        elif self.kind == "binary" and self.text in _SHIFTS:
+            inner[0] = wide
+        elif self.kind == "choice":
+            inner[1:] = [wide] * 2
+        elif (self.kind == "binary" and self.text in RINGS) or (
+            self.kind == "unary" and self.text in ("~", "-")
+        ):
+            inner = [wide] * len(inner)
+        args = tuple(arg.mapped(change, width) for arg, width in zip(self.args, inner, strict=True))
+        return self if args == self.args else replace(self, args=args)
+
+    @property
+    def closed(self) -> bool:
+        """Whether its value does not depend on the bits of its place."""
+        if self.kind in ("binary", "unary"):
+            return self.text in COMPARISONS | {"&&", "||", "!"} or (
+                self.kind == "unary" and self.text in _REDUCTIONS
+            )
+        return self.kind != "choice"
 
     def __str__(self) -> str:
         match self.kind:
@@ -144,7 +170,7 @@ def part(node: Node, high: int, low: int) -> Node | None:
 def join(*parts: Node) -> Node:
     """Concatenation, highest first."""
     flat: list[Node] = []
-    for piece in (arg for piece in parts for arg in (piece.args if piece.kind == "join" else (piece,))):
+    for piece in (inner for one in parts for inner in (one.args if one.kind == "join" else (one,))):
         below, above = value_of(piece), value_of(flat[-1]) if flat else None
         if below is None or above is None:
             flat.append(piece)

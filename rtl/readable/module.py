@@ -133,9 +133,7 @@ def written(body: Body, order: Sequence[str]) -> str:
     names = {signal.name for signal in ports}
     ports += [signal for signal in body.signals.values() if signal.direction and signal.name not in names]
     lines = [f"module {body.name} (", ",\n".join(f"  {_port(signal)}" for signal in ports), ");"]
-    for signal in body.signals.values():
-        if not signal.direction:
-            lines.append(f"  {_declaration(signal)};")
+    lines += [f"  {_declaration(signal)};" for signal in body.signals.values() if not signal.direction]
     for item in body.items:
         item = _cleared(item, body.signals) if isinstance(item, str) else item
         lines.append(f"  assign {item.target} = {item.value};" if isinstance(item, Assignment) else item)

@@ -69,14 +69,14 @@ def normal(node: Node, width: int) -> Node | None:
     if node.text in COMPARISONS:
         if not (left.wraps or right.wraps):
             wide = max(left.width, right.width)
-            sides = fitted(left, wide), fitted(right, wide)
-            if sides[0] is None or sides[1] is None:
+            wide_left, wide_right = fitted(left, wide), fitted(right, wide)
+            if wide_left is None or wide_right is None:
                 return None
-            node = binary(node.text, *sides)
+            node = binary(node.text, wide_left, wide_right)
         return fitted(node, width)
     if node.text in RINGS:
-        sides = fitted(left, width), fitted(right, width)
-        return None if sides[0] is None or sides[1] is None else binary(node.text, *sides)
+        fit_left, fit_right = fitted(left, width), fitted(right, width)
+        return None if fit_left is None or fit_right is None else binary(node.text, fit_left, fit_right)
     if node.text == "<<" or (node.text == ">>" and left.width <= width):
         shifted = fitted(left, width)
         return None if shifted is None else binary(node.text, shifted, right)
@@ -197,7 +197,7 @@ def _narrow(body: Body) -> None:
         body.signals[name].width = narrower[name] = bits[0] + 1
     for item in body.assignments:
         item.value = item.value.mapped(
-            lambda node: replace(node, bits=None) if node.text in narrower else node
+            lambda node, _: replace(node, bits=None) if node.text in narrower else node
         )
     body.map_text(lambda line: _SLICED.sub(lambda m: m[1] if m[1] in narrower else m[0], line))
 
@@ -257,6 +257,7 @@ def _move(body: Body) -> None:
         and item.exact
         and NAMELESS.fullmatch(item.target.text)
     }
+    widened = _widened(body)
     done: dict[str, Node] = {}
 
     def full(name: str) -> Node:
@@ -269,17 +270,16 @@ def _move(body: Body) -> None:
     def moves(name: str) -> bool:
         if name not in values or text[name] > processes[name]:
             return False
-        value = full(name)
-        if value.kind in ("name", "constant"):
+        value, nodes = full(name), found.get(name, [])
+        if value.kind == "name" or value_of(value) is not None:
             return True
-        nodes = found.get(name, [])
-        if any(node.bits for node in nodes):
+        if any(node.bits for node in nodes) or (name in widened and not value.closed):
             return False
         nameless = sum(bool(NAMELESS.fullmatch(use.text)) for use in value.names())
         return len(str(value)) + _NAMED * nameless <= (LONGEST if len(nodes) + text[name] == 1 else SHORT)
 
     def expanded(node: Node) -> Node:
-        return node.mapped(lambda use: _moved(use, full(use.text)) if moves(use.text) else use)
+        return node.mapped(lambda use, _: _moved(use, full(use.text)) if moves(use.text) else use)
 
     for item in body.assignments:
         if item.target.text not in values:
@@ -294,6 +294,20 @@ def _move(body: Body) -> None:
             )
         )
     body.items = [item for item in body.items if isinstance(item, str) or item.target.text not in gone]
+
+
+def _widened(body: Body) -> set[str]:
+    """Signals with a use that its place extends: an operator put there would see wider operands."""
+    found: set[str] = set()
+
+    def note(use: Node, wide: int) -> Node:
+        if use.width < wide:
+            found.add(use.text)
+        return use
+
+    for item in body.assignments:
+        item.value.mapped(note, item.target.width)
+    return found
 
 
 _PLACES = (re.compile(r"\bif \((_\d+_)\)"), re.compile(r"<= (_\d+_);"))

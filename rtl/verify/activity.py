@@ -24,7 +24,8 @@ def ports(texts: Mapping[str, str]) -> list[tuple[str, str, str]]:
         (file, port.range, port.name)
         for file, text in texts.items()
         for port in verilog.ports(text)
-        if port.name not in _CLOCKED | set(_CONSTANT.findall(text)) and re.fullmatch(r"[a-z]\w*", port.name)
+        # Names that must be escaped stay out.
+        if port.name not in _CLOCKED | set(_CONSTANT.findall(text)) and f"\\{port.name} " not in text
     ]
 
 

@@ -209,8 +209,8 @@ def test_a_counter_that_software_reads_wrongly_is_found(case, tmp_path):
     _edit(
         directory,
         "accelerator",
-        r"\.count_psum\(\{ 24'h000000, count_psum \}",
-        ".count_psum({ 24'h000000, count_store }",
+        r"\.count_psum\(\{ 24'h0, counters_count_psum \}",
+        ".count_psum({ 24'h0, counters_count_store }",
     )
     result = _verify(case, directory)
     assert result.mismatches > 0

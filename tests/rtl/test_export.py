@@ -38,6 +38,10 @@ def test_every_file_is_readable_and_says_what_it_is(name, tmp_path):
         "codeword_registers.h",
         "codeword.core",
         "codeword.sdc",
+        "codeword.upf",
+        "codeword.xml",
+        "codeword_zynq.tcl",
+        "codeword_zynq.v",
     }
     if acc.format == "rom":
         beside |= {f"codebook_rom_{bank}.hex" for bank in range(acc.rom_banks)}

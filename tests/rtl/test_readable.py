@@ -91,7 +91,10 @@ def test_random_expressions_keep_their_values(first, tmp_path):
 
 def test_a_wrong_width_would_be_seen(tmp_path):
     """The proof itself: a carry that is lost."""
-    gold = "module gold(input [3:0] a, output y);\n  wire [4:0] s = {1'h0, a} + 5'h1;\n  assign y = s == 5'h10;\nendmodule"
+    gold = (
+        "module gold(input [3:0] a, output y);\n  wire [4:0] s = {1'h0, a} + 5'h1;\n"
+        "  assign y = s == 5'h10;\nendmodule"
+    )
     (tmp_path / "sides.v").write_text(
         gold + "\nmodule gate(input [3:0] a, output y);\n  assign y = a + 4'h1 == 4'h0;\nendmodule\n"
         "module bad(input [3:0] a, output y);\n  assign y = a == 4'h0;\nendmodule\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from rtl import ipxact, owned, upf, verilog, zynq
+from rtl import ipxact, owned, tables, upf, verilog, zynq
 from rtl.bus import register_map
 from rtl.control.counters import COUNTERS
 from rtl.synth import timing
@@ -61,8 +61,10 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
             f"{accelerator.name} has no codebook ROM",
             "leave the network out, or choose a rom machine",
         )
-    sources = {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
-    contents = rom.init_files(accelerator, codebook) if has_rom else {}
+    sources, contents = tables.apart(
+        {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
+    )
+    contents |= rom.init_files(accelerator, codebook) if has_rom else {}
     registers = register_map.register_map(accelerator, COUNTERS)
     return (
         sources

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtl import owned
+from rtl import owned, tables
 from rtl.compiler import Image, Map, compile
 from rtl.compiler.memory import PAGE_BYTES
 from rtl.image import soc as systems
@@ -125,6 +125,7 @@ def files(
         "layout.json": _json(_layout(image, expected, base)),
         **testbench.sources(image, base, len(writes), len(moved), cycles),
         **init_files(image.accelerator, image.rom),
+        **tables.files(image.accelerator),
         **(systems.sources(image, base, len(moved), cycles, computed) if soc else {}),
     }
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from rtl import export, owned, verilog
+from rtl.verify import given
 from rtl.verify.simulators import environment
 from rtl.waivers import WAIVERS, waivers
 from sim.accelerator import load, preset
@@ -43,6 +44,8 @@ def test_every_file_is_readable_and_says_what_it_is(name, tmp_path):
         "codeword_zynq.tcl",
         "codeword_zynq.v",
     }
+    if acc.weights.masks:
+        beside |= {"codeword_mask_decoder_masks.hex"}
     if acc.format == "rom":
         beside |= {f"codebook_rom_{bank}.hex" for bank in range(acc.rom_banks)}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in files} | beside
@@ -97,6 +100,31 @@ def test_ports_of_the_accelerator_are_stable():
     ]
     assert found >= {*expected}
     assert not [name for name in found if name.startswith("count")]
+
+
+def test_tables_are_files_that_icarus_reads(tmp_path):
+    """And that verification of an export puts back."""
+    acc = preset("ews-cms-8")
+    files = export.export(acc, tmp_path / "out")
+    decoder = next(path for path in files if path.stem == "codeword_mask_decoder")
+    assert "initial $readmemh" in decoder.read_text()
+    inside = verilog.modules(acc)[decoder.stem]
+    words = re.findall(r"    masks\[\d+\] = \d+'h(\w+);", inside)
+    assert (tmp_path / "out" / "codeword_mask_decoder_masks.hex").read_text().split() == words
+    back = given.texts(tmp_path / "out")[decoder.name]
+    assert re.findall(r"    masks\[(\d+)\] = 8'h(\w+);", back) == [(str(n), w) for n, w in enumerate(words)]
+    bench = "module bench;\n  reg [4:0] code; wire [7:0] mask;\n  codeword_mask_decoder dut ({});\n"
+    ports = {port.name: port.width for port in verilog.ports(inside)}
+    assert set(ports) == {"code", "mask"}
+    (tmp_path / "out" / "bench.v").write_text(
+        bench.format(f".code(code[{ports['code'] - 1}:0]), .mask(mask)")
+        + '  integer n;\n  initial for (n = 0; n < 28; n = n + 1) begin code = n; #1 $display("%h", mask); end\n'
+        "endmodule\n"
+    )
+    command = ["iverilog", "-o", "bench", "bench.v", decoder.name]
+    subprocess.run(command, cwd=tmp_path / "out", check=True)
+    said = subprocess.run(["vvp", "bench"], cwd=tmp_path / "out", check=True, capture_output=True, text=True)
+    assert said.stdout.split()[: len(words)] == words[:28]
 
 
 def test_the_text_does_not_depend_on_what_was_exported_before():

@@ -23,7 +23,7 @@ _ACCESS = {
     "pulse": "read-write",
     "w1c": "read-write",
 }
-_WRITES = {"pulse": "modify", "w1c": "oneToClear"}
+_WRITES = {"pulse": "oneToSet", "w1c": "oneToClear"}
 """What a write does where it is not the new value."""
 _SIGNALS = {"clk": "clock", "rst": "reset", "irq": "interrupt"}
 

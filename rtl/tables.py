@@ -13,7 +13,7 @@ from sim.accelerator import Accelerator
 
 _LINES = re.compile(r"^  initial begin\n((?:    \w+\[\d+\] = \d+'h[0-9a-f]+;\n)+)  end\n", re.M)
 _WORD = re.compile(r"    (\w+)\[(\d+)\] = (\d+)'h([0-9a-f]+);")
-_READ = re.compile(r'^  initial \$readmemh\("(\w+\.hex)", (\w+)\);\n', re.M)
+_READ = re.compile(r'^  initial \$readmemh\("(\w+\.hex)", (\w+), 0, \d+\);\n', re.M)
 LEAST = 32
 """Words that are worth a file."""
 
@@ -30,7 +30,8 @@ def apart(sources: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
             return found[0]
         name = f"{file.removesuffix('.v')}_{memory}.hex"
         files[name] = "".join(f"{digits}\n" for *_, digits in words)
-        return f'  initial $readmemh("{name}", {memory});\n'
+        # Which word comes first in `memory [31:0]` depends on the year of the standard, unless it is said.
+        return f'  initial $readmemh("{name}", {memory}, 0, {len(words) - 1});\n'
 
     texts = {
         file: _LINES.sub(lambda found, file=file: moved(found, file), text) for file, text in sources.items()

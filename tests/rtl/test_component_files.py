@@ -111,7 +111,7 @@ def test_registers_are_those_of_the_c_header(component, files):
         for field in component.iterfind(".//i:field", SPACE)
         if _text(field, "modifiedWriteValue")
     }
-    assert acts == {"start": "modify", "clear": "modify", "interrupt": "oneToClear"}
+    assert acts == {"start": "oneToSet", "clear": "oneToSet", "interrupt": "oneToClear"}
 
 
 def test_files_are_those_of_the_export(component, files):

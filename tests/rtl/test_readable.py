@@ -72,7 +72,7 @@ def _renamed(text: str, name: str) -> str:
     return re.sub(r"^module \w+", f"module {name}", text, flags=re.M)
 
 
-@pytest.mark.parametrize("first", [0])
+@pytest.mark.parametrize("first", [0, 16])
 def test_random_expressions_keep_their_values(first, tmp_path):
     script = []
     for seed in range(first, first + 8):

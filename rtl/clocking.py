@@ -17,16 +17,12 @@ from amaranth.lib.wiring import In, Out
 from rtl.block import SCAN, Block, gated, module_name, place
 
 _GATE = """\
-module {name}(clk, enable, scan_enable, gated_clk);
-  input clk;
-  wire clk;
-  input enable;
-  wire enable;
-  input scan_enable;
-  wire scan_enable;
-  output gated_clk;
-  wire gated_clk;
-
+module {name} (
+  input wire clk,
+  input wire enable,
+  input wire scan_enable,
+  output wire gated_clk
+);
   reg open;
 
   // Transparent while the clock is low, so that no late enable cuts a pulse short.

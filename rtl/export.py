@@ -1,29 +1,20 @@
-"""A directory for hardware people: Verilog, memory contents, FuseSoC core, registers, constraints, lint waivers."""
+"""A directory for hardware people: Verilog, memory contents, FuseSoC core, IP-XACT, registers, constraints, waivers."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from rtl import owned, verilog
+from rtl import ipxact, owned, tables, upf, verilog, zynq
 from rtl.bus import register_map
 from rtl.control.counters import COUNTERS
 from rtl.synth import timing
+from rtl.waivers import waivers
 from rtl.weights import rom
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-
-WAIVERS = (
-    ("PROCASSINIT", "a register's initial value is its reset value"),
-    ("LATCH", "a clock gate is a latch and an AND"),
-    ("WIDTHEXPAND", "narrower operands extend by the rules of Verilog"),
-    ("WIDTHTRUNC", "`!` of a vector asks whether it is zero"),
-    ("UNUSEDSIGNAL", "instances leave outputs open; sums drop the carry where they wrap"),
-    ("CASEOVERLAP", "selectors of a decoded case are one-hot"),
-)
 
 
 def export(
@@ -49,7 +40,7 @@ def export(
     """
     texts = files(accelerator, codebook)
     owned.write(directory, texts, machine=accelerator.model_dump(mode="json"), force=force)
-    return [Path(directory) / name for name in texts if name.endswith(".v")]
+    return [Path(directory) / f"{name}.v" for name in verilog.modules(accelerator)]
 
 
 def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[str, str]:
@@ -70,34 +61,33 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
             f"{accelerator.name} has no codebook ROM",
             "leave the network out, or choose a rom machine",
         )
-    sources = {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
-    contents = rom.init_files(accelerator, codebook) if has_rom else {}
+    sources, contents = tables.apart(
+        {f"{name}.v": text for name, text in verilog.modules(accelerator).items()}
+    )
+    contents |= rom.init_files(accelerator, codebook) if has_rom else {}
     registers = register_map.register_map(accelerator, COUNTERS)
     return (
         sources
         | contents
         | {
-            "lint.vlt": lint(),
+            "lint.vlt": waivers(sources),
             "registers.md": register_map.markdown(registers),
             "codeword_registers.h": register_map.header(registers),
             "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
+            "codeword.xml": ipxact.component(
+                accelerator.name, sources, registers, accelerator.address_bits, contents
+            ),
+            **zynq.files(sources),
+            "codeword.upf": upf.power_intent(sources),
             "codeword.sdc": _constraints(accelerator, sources[f"{verilog.TOP}.v"]),
         }
     )
 
 
 def _constraints(accelerator: Accelerator, top: str) -> str:
-    inputs = re.findall(r"^  input (?:\[.*\] )?(\w+);", top, re.M)
+    inputs = [port.name for port in verilog.ports(top) if port.direction == "input"]
     period_ns = f"{1e9 / accelerator.clock_hz:.4f}"
     return timing.SDC.format(period_ns=period_ns, inputs=" ".join(port for port in inputs if port != "clk"))
-
-
-def lint() -> str:
-    """Verilator's waivers, each with its reason."""
-    lines = ["`verilator_config"]
-    for rule, reason in WAIVERS:
-        lines += [f"// {reason}", f"lint_off -rule {rule}"]
-    return "\n".join(lines) + "\n"
 
 
 def _fusesoc(accelerator: Accelerator, sources: list[str], contents: list[str]) -> str:

@@ -17,7 +17,7 @@ from rtl.bus.row_mover import FinishedRowMover
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import WeightPort
 from rtl.bus.window import Window
-from rtl.control.counters import COUNTER_BITS, COUNTERS, Counters
+from rtl.control.counters import COUNTERS, Counters
 from rtl.control.layer_controller import LayerController
 from rtl.control.sequencer import CAUSES
 from rtl.control.watchdog import Watchdog
@@ -49,9 +49,9 @@ def _masters(accelerator: Accelerator) -> dict[str, dict[str, Member]]:
 class Top(Block):
     """The complete accelerator.
 
-    Function: runs the layers whose packets lie in memory (docs/hardware.md), from start to interrupt. The
-    counters are
-        those of the whole run; `end_layer` marks the last cycle of each layer.
+    Function: runs the layers whose packets lie in memory (docs/hardware.md), from start to interrupt.
+        `end_layer` marks the last cycle of each layer. Bit n of `events` is 1 in each cycle that counter n of
+        the registers counts; `begin_run` (pulse) sets the counters to 0.
     Throughput: one token a cycle; docs/timing.md gives every cycle of a layer.
     Handshake: AXI4-Lite `s_axil_*` for the registers, AXI4 `m_axi_commands_*`, `m_axi_weights_*` and
     `m_axi_maps_*`.
@@ -106,7 +106,8 @@ class Top(Block):
                 "job_written": Out(1),
                 "tile_there": Out(1),
                 "overflow": Out(1),
-                **{f"count_{name}": Out(COUNTER_BITS) for name in COUNTERS},
+                "begin_run": Out(1),
+                "events": Out(len(COUNTERS)),
             }
         )
 
@@ -202,15 +203,14 @@ class Top(Block):
         }
         events |= dict(zip(EVENTS, self.core.events, strict=True))
         m.d.comb += [
-            self.counters.clear.eq(self.registers.start),
-            self.counters.events.eq(Cat(events[name] for name in COUNTERS)),
+            self.begin_run.eq(self.registers.start),
+            self.events.eq(Cat(events[name] for name in COUNTERS)),
+            self.counters.clear.eq(self.begin_run),
+            self.counters.events.eq(self.events),
         ]
         for name in COUNTERS:
-            count = getattr(self.counters, f"count_{name}")
-            m.d.comb += [
-                getattr(self.registers, f"count_{name}").eq(count),
-                getattr(self, f"count_{name}").eq(count),
-            ]
+            count = f"count_{name}"
+            m.d.comb += getattr(self.registers, count).eq(getattr(self.counters, count))
 
     def _ports(self, m: Module) -> None:
         readers = {"commands": "commands", "weights": "weights", "maps": "maps_read"}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +17,16 @@ from amaranth.lib.wiring import In, Out
 
 from rtl import yosys
 from rtl.block import SCAN, Block, collect, module_name
+from rtl.readable import readable
 from rtl.top import Top
 from sim.accelerator import Accelerator
 from sim.names import require_word
 from sim.steps import step
 
 TOP = module_name(Top.kind)
+_STRICT = "`default_nettype none\n\n"
+_LENIENT = "\n`default_nettype wire\n"
+_PORT = re.compile(r"^  (input|output) (?:wire|reg) (?:\[(\d+):0\] )?(\\\S+|\w+)", re.M)
 
 
 @cache
@@ -53,7 +60,7 @@ def texts(top: Block, name: str, configuration: str, *, gated: bool) -> dict[str
     """
     require_word("name", name, "the Verilog, the FuseSoC core and the C header")
     return {
-        module_name(kind): _header(block, configuration) + text
+        module_name(kind): f"{_header(block, configuration)}{_STRICT}{text}{_LENIENT}"
         for kind, (block, text) in hierarchy(top, gated=gated).items()
     }
 
@@ -80,7 +87,8 @@ def hierarchy(top: Block, *, gated: bool = False) -> dict[str, tuple[Block, str]
             else:
                 intermediate[block.kind] = _rtlil(block, gated=gated)
             pending = [new for kind, new in found.items() if kind not in blocks]
-    texts |= _verilog(intermediate)
+    orders = {kind: tuple(blocks[kind].signature.members) for kind in intermediate}
+    texts |= _verilog(intermediate, orders)
     return {kind: (block, texts[kind]) for kind, block in blocks.items()}
 
 
@@ -98,8 +106,8 @@ def _rtlil(block: Block, *, gated: bool) -> str:
     return rtlil.convert(fragment, name=module_name(block.kind), ports=ports, emit_src=False)
 
 
-def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
-    """Verilog text of RTLIL modules by kind."""
+def _verilog(intermediate: dict[str, str], ports: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Verilog text of RTLIL modules by kind, with the order of their ports."""
     with tempfile.TemporaryDirectory() as scratch:
         for kind, text in intermediate.items():
             Path(scratch, f"{kind}.il").write_text(text)
@@ -112,21 +120,30 @@ def _verilog(intermediate: dict[str, str]) -> dict[str, str]:
                 "select -clear",
             ]
         yosys.run(script, Path(scratch))
-        return {kind: _tidy(Path(scratch, f"{kind}.v").read_text()) for kind in intermediate}
+        return {kind: readable(Path(scratch, f"{kind}.v").read_text(), ports[kind]) for kind in intermediate}
 
 
-def _tidy(text: str) -> str:
-    """Drops the generator's banner and the second declaration of each port."""
-    lines = text.splitlines()
-    lines = lines[next(n for n, line in enumerate(lines) if line.startswith("module ")) :]
-    kept, port = [], ""
-    for line in lines:
-        words = line.split()
-        if words[:1] == ["wire"] and words[1:] == port.split()[1:]:
-            continue
-        port = line if words[:1] in (["input"], ["output"]) else ""
-        kept.append(line)
-    return "\n".join(kept).rstrip() + "\n"
+@dataclass(frozen=True)
+class Port:
+    """A port as a module of an export declares it; `direction`: input or output."""
+
+    direction: str
+    name: str
+    width: int
+
+    @property
+    def range(self) -> str:
+        """With a blank behind it, or nothing."""
+        return f"[{self.width - 1}:0] " if self.width > 1 else ""
+
+
+def ports(text: str) -> list[Port]:
+    """Ports of a module of an export."""
+    head = text[: text.find("\n);")]
+    return [
+        Port(direction, name.strip("\\ "), int(high or 0) + 1)
+        for direction, high, name in _PORT.findall(head)
+    ]
 
 
 def _header(block: Block, configuration: str) -> str:

@@ -115,7 +115,7 @@ def _commands(small: Mapping[str, int]) -> dict[str, int]:
     return sizes
 
 
-# In names of registers: Amaranth calls head and tail of most queues `read__addr` and `$signature__addr`.
+# In names of registers: head and tail of most queues are `read__addr` and `write_addr`.
 BUS_PROOFS = (
     Proof(
         "FIFO", lambda: Fifo(width=3, depth=4), "fifo", checkers=("stream_rules", "queue_rules"), fast=True
@@ -279,7 +279,7 @@ BUS_PROOFS = (
             "beats",
             "all_asked",
             "follows",
-            "wait",
+            "wait_",
             "later",
             "runs.valid",
             "runs.line_count",
@@ -313,7 +313,7 @@ BUS_PROOFS = (
             "count",
             "order.level",
             "order.read__addr",
-            "order.?signature__addr",
+            "order.write_addr",
             *_PORT_CHANNEL,
             *(
                 f"{stream}.{name}"
@@ -324,7 +324,7 @@ BUS_PROOFS = (
                     "reserved",
                     *(
                         f"fifo.{register}"
-                        for register in ("level", "head", "?signature__addr", "out_valid", "out_data")
+                        for register in ("level", "head", "write_addr", "out_valid", "out_data")
                     ),
                 )
             ),

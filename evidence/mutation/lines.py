@@ -21,7 +21,7 @@ from sim.accelerator import preset
 from sim.errors import InputError
 
 _SKIPPED = re.compile(
-    r"^\s*(//|module|endmodule|input|output|wire|reg|integer|initial|\w+\[\d+\] = |end\b|\)|$)"
+    r"^\s*(//|`|module|endmodule|input|output|wire|reg|integer|initial|for\b|\w+\[\w+\] = |end\b|\)|$)"
 )
 """Lines without a design in them: comments, declarations, and what a memory holds before anything is written."""
 
@@ -80,11 +80,13 @@ def _dropped(found: re.Match[str], rng: np.random.Generator) -> str:
     return found[1]
 
 
+_BALANCED = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
+"""A condition with brackets in it, two deep at most."""
 _EDITS: Mapping[str, tuple[re.Pattern[str], Edit]] = {
     "operator": (re.compile("|".join(map(re.escape, _OPERATORS))), _operator),
     "constant": (re.compile(r"\b(\d+)'h([0-9a-f]+)\b"), _constant),
     "index": (re.compile(r"\[(\d+)(?::(\d+))?\]"), _index),
-    "condition": (re.compile(r"if \((.*)\)"), _negated),
+    "condition": (re.compile(rf"if \(({_BALANCED})\)"), _negated),
     "branches": (re.compile(r"\? ([^?:;]+) : ([^?:;]+);"), _swapped),
     "negation": (re.compile(r"[!~](\\?\w)"), _dropped),
 }
@@ -173,8 +175,6 @@ def _processor_seconds() -> float:
 
 _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+ )\((.*?)\n  \);$", re.M | re.S)
 _CONNECTION = re.compile(r"^    \.(\w+)\((.*)\),?$", re.M)
-_PORT = re.compile(r"^  (input|output) (\[\S+\])? ?(\w+);$", re.M)
-
 
 _VIEWS = {
     "requantizer": RANGES,
@@ -195,7 +195,8 @@ def same(mutant: Mutant, texts: Mapping[str, str], seconds: int = 60) -> bool:
         _opened(re.sub(rf"^module {name}\b", f"module {side}", text, flags=re.M), texts)
         for side, text in (("original", texts[mutant.file]), ("changed", mutant.text))
     )
-    if _PORT.findall(original) != _PORT.findall(changed):
+    ports = verilog.ports(original)
+    if ports != verilog.ports(changed):
         return False
     with TemporaryDirectory() as scratch:
         directory = Path(scratch)
@@ -203,7 +204,6 @@ def same(mutant: Mutant, texts: Mapping[str, str], seconds: int = 60) -> bool:
         (directory / "changed.v").write_text(changed)
         try:
             view = _VIEWS.get(name.removeprefix("codeword_"), "")
-            ports = _PORT.findall(original)
             return _same_logic(directory) or _same_outputs(ports, directory, view, seconds)
         except RuntimeError:  # Yosys refuses what no simulator minds, such as a net with two drivers
             return False
@@ -225,21 +225,16 @@ def _same_logic(directory: Path) -> bool:
     )
 
 
-def _same_outputs(ports: Sequence[tuple[str, str, str]], directory: Path, view: str, seconds: int) -> bool:
-    """`ports`: way, width, name; `view`: see `evidence.mutation.equivalence.proven`."""
+def _same_outputs(ports: Sequence[verilog.Port], directory: Path, view: str, seconds: int) -> bool:
+    """`view`: see `evidence.mutation.equivalence.proven`."""
     widths = {
-        way: {name: _width(width) for w, width, name in ports if w == way} for way in ("input", "output")
+        way: {port.name: port.width for port in ports if port.direction == way} for way in ("input", "output")
     }
     clocked = [name for name in ("clk", "rst") if widths["input"].pop(name, 0)]
     placed = {side: f"{side} {side} (" for side in ("original", "changed")}
     (directory / "miter.v").write_text(miter(widths["input"], widths["output"], placed, view, bool(clocked)))
     sources = ["original.v", "changed.v", "miter.v"]
     return yosys.prove(sources, "miter", directory, seconds, engine="correspondence") == "proven"
-
-
-def _width(text: str) -> int:
-    high, low = map(int, text.strip("[]").split(":")) if text else (0, 0)
-    return high - low + 1
 
 
 def _opened(text: str, texts: Mapping[str, str]) -> str:
@@ -250,21 +245,18 @@ def _opened(text: str, texts: Mapping[str, str]) -> str:
         inside = texts.get(f"{found[1]}.v")
         if inside is None:
             return found[0]
-        ways = {port: (way, width) for way, width, port in _PORT.findall(inside)}
+        ways = {port.name: port for port in verilog.ports(inside)}
         number, lines = len(added), []
         for port, net in _CONNECTION.findall(found[2]):
-            way, width = ways[port]
+            enters, width = ways[port].direction == "input", ways[port].range
             outer = f"opened_{number}_{port}"
-            added.append(outer)
-            turned = "output" if way == "input" else "input"
-            lines.append(f"  {turned} {width}{' ' * bool(width)}{outer};")
-            lines.append(f"  assign {outer} = {net};" if way == "input" else f"  assign {net} = {outer};")
+            added.append(f"  {'output' if enters else 'input'} wire {width}{outer}")
+            lines.append(f"  assign {outer} = {net};" if enters else f"  assign {net} = {outer};")
         return "\n".join(lines)
 
     body = _INSTANCE.sub(opened, text)
-    return re.sub(
-        r"^(module \w+\([^)]*)\)", lambda head: ", ".join([head[1], *added]) + ")", body, count=1, flags=re.M
-    )
+    head, end, rest = body.partition("\n);")
+    return ",\n".join([head, *added]) + end + rest
 
 
 def _edited(texts: Mapping[str, str], modules: Sequence[str] | None) -> Mapping[str, str]:

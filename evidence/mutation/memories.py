@@ -19,6 +19,16 @@ from rtl.weights.signs import Signs
 from sim.accelerator import Accelerator, load
 
 
+def _self_test(rng: np.random.Generator, depth: int, width: int) -> dict[str, int]:
+    """What the port for self-test asks for."""
+    return {
+        "bist_write": chance(rng, 0.5),
+        "bist_read": chance(rng, 0.5),
+        "bist_address": below(rng, depth),
+        "bist_write_data": number(rng, width),
+    }
+
+
 def _sram(rng: np.random.Generator) -> Vectors:
     depth, width, grain = 4, 8, 4
     words: list[int] = [0] * depth
@@ -26,6 +36,7 @@ def _sram(rng: np.random.Generator) -> Vectors:
     for _ in range(400):
         enable, write, read = below(rng, 4), below(rng, depth), below(rng, depth)
         data, reads = number(rng, width), chance(rng, 0.6)
+        tested, test = chance(rng, 0.3), _self_test(rng, depth, width)
         yield (
             {
                 "write_enable": enable,
@@ -33,9 +44,14 @@ def _sram(rng: np.random.Generator) -> Vectors:
                 "write_data": data,
                 "read_enable": reads,
                 "read_address": read,
-            },
+                "bist_enable": tested,
+            }
+            | test,
             {} if shown is None else {"read_data": shown},
         )
+        if tested:
+            write = read = test["bist_address"]
+            enable, data, reads = 3 * test["bist_write"], test["bist_write_data"], test["bist_read"]
         mask = sum((1 << grain) - 1 << grain * n for n in range(2) if enable >> n & 1)
         if reads:
             # A word that is written in the same cycle gives old or new bits.
@@ -50,10 +66,15 @@ def _single_port_sram(rng: np.random.Generator) -> Vectors:
     for _ in range(400):
         enable, write = chance(rng, 0.7), chance(rng, 0.5)
         address, data = below(rng, depth), number(rng, width)
+        tested, test = chance(rng, 0.3), _self_test(rng, depth, width)
         yield (
-            {"enable": enable, "write": write, "address": address, "write_data": data},
+            {"enable": enable, "write": write, "address": address, "write_data": data, "bist_enable": tested}
+            | test,
             {} if shown is None else {"read_data": shown},
         )
+        if tested:
+            address, data, write = test["bist_address"], test["bist_write_data"], test["bist_write"]
+            enable = write | test["bist_read"]
         if enable and write:
             words[address], shown = data, None
         elif enable:

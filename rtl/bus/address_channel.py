@@ -65,15 +65,15 @@ class AddressChannel(Block):
         begun = Signal()
         rest_address = Signal(ADDRESS_BITS)
         rest_beats = Signal(REQUEST_BITS)
-        address, left = Signal.like(rest_address), Signal.like(rest_beats)
+        address, left = Signal.like(rest_address, name="address"), Signal.like(rest_beats, name="left")
         m.d.comb += [
             address.eq(Mux(begun, rest_address, self.address)),
             left.eq(Mux(begun, rest_beats, self.beats)),
         ]
 
         block_bits = self.shift + exact_log2(BURST_BEATS)
-        limit, size = Signal.like(self.asked), Signal.like(self.asked)
-        offered, last = Signal(), Signal()
+        limit, size = Signal.like(self.asked, name="limit"), Signal.like(self.asked, name="size")
+        offered, last = Signal(name="offered"), Signal(name="last")
         # A burst that was not taken at once waits here.
         waiting = Signal()
         waiting_address = Signal(ADDRESS_BITS)

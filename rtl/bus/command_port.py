@@ -91,7 +91,10 @@ class CommandPort(Block):
             m.d.sync += waits.eq(0)
         with m.If(take):
             m.d.sync += [waits.eq(1), turn.eq(choice)]
-        returning, returned_size = Signal.like(turn), Signal.like(size)
+        returning, returned_size = (
+            Signal.like(turn, name="returning"),
+            Signal.like(size, name="returned_size"),
+        )
         count = Signal.like(size)
         m.d.comb += [
             Cat(returned_size, returning).eq(order.out_data),

@@ -169,10 +169,13 @@ class Registers(Block):
                                 m.d.comb += written[field.name].eq((self.wdata[bits] & lanes[bits]).any())
 
     def _run(self, m: Module, values: dict[str, Value], written: dict[str, Signal]) -> None:
-        running, clearing, starting = Signal(), Signal(), Signal()
+        running, clearing, starting = Signal(name="running"), Signal(name="clearing"), Signal(name="starting")
         done, error, pending, layers = (values[name] for name in ("done", "error", "interrupt", "layers"))
-        begins, ready, fails = Signal(), Signal(), Signal()
-        code, port = Signal.like(values["error_code"]), Signal.like(values["error_port"])
+        begins, ready, fails = Signal(name="begins"), Signal(name="ready"), Signal(name="fails")
+        code, port = (
+            Signal.like(values["error_code"], name="code"),
+            Signal.like(values["error_port"], name="port"),
+        )
         address = Signal(self.address_bits)
         self._failures(m, values, running | clearing, ready & starting, code, port, address)
         m.d.comb += [

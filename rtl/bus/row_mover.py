@@ -62,10 +62,14 @@ class FinishedRowMover(Block):
         count = Signal(bits_for(ROW_BYTES // LANES + 1))
         m.d.comb += [end.eq(self.row_offset + self.row_bytes), count.eq((end + LANES - 1) >> 3)]
 
-        begun, requested = Signal(), Signal()
+        begun, requested = Signal(name="begun"), Signal(name="requested")
         rest_word = Signal(WORD_ADDRESS_BITS + 1)
         rest = Signal.like(count)
-        word, folded, left = Signal.like(rest_word), Signal.like(rest_word), Signal.like(count)
+        word, folded, left = (
+            Signal.like(rest_word, name="word"),
+            Signal.like(rest_word, name="folded"),
+            Signal.like(count, name="left"),
+        )
         last = Signal()
         m.d.comb += [
             port.request_valid.eq(self.row_valid & ~requested),

@@ -42,7 +42,9 @@ class Runs(Block):
         line_count, lines_left, planes_left = (
             Signal(WORD_ADDRESS_BITS, name=name) for name in ("line_count", "lines_left", "planes_left")
         )
-        line_stride, plane_stride, plane, next_plane = (Signal(ADDRESS_BITS) for _ in range(4))
+        line_stride, plane_stride, plane, next_plane = (
+            Signal(ADDRESS_BITS, name=name) for name in ("line_stride", "plane_stride", "plane", "next_plane")
+        )
         line_ends = Signal()
         m.d.comb += [
             line_ends.eq(lines_left == 1),

@@ -94,7 +94,7 @@ class TileMover(Block):
         forward(m, self, port, read_signals(WORD_BITS) | SUPERVISION)
         packet = View(self.layout, self.tile_packet)
         empty = (packet.ifmap_beats == 0) & (packet.residual_beats == 0)
-        busy, visit_done = Signal(), Signal()
+        busy, visit_done = Signal(name="busy"), Signal(name="visit_done")
 
         # Whether a visit may start in the next cycle.
         begun = Signal()

@@ -56,7 +56,7 @@ class WritePort(Block):
 
         # Words of the bursts that are out which nobody has announced.
         owed = Signal(bits_for(OUTSTANDING * BURST_BEATS))
-        room, announced, coming = Signal(), Signal(), Signal()
+        room, announced, coming = Signal(name="room"), Signal(name="announced"), Signal(name="coming")
         strobe = Signal(lanes)
         sent = Signal(8)
         response = Signal()

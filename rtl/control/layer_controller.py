@@ -72,7 +72,7 @@ class LayerController(Block):
         is_pass = Signal()
         gone = Signal()  # the rows of the pass
         at_work = Signal()
-        kind_known, known = Signal(), Signal()
+        kind_known, known = Signal(name="kind_known"), Signal(name="known")
         m.d.comb += [
             kind_known.eq(self.pass_waiting | self.rows_waiting),
             known.eq(self.pass_waiting | (self.rows_waiting & self.chunk_valid)),

@@ -57,7 +57,7 @@ class Neuron(Block):
         m.d.comb += distance.eq(
             (base.as_signed() << 1) + Mux(negative, full.as_signed(), -full.as_signed()).as_signed()
         )
-        up, down = Signal(), Signal()
+        up, down = Signal(name="up"), Signal(name="down")
         m.d.comb += [
             up.eq(~negative & ~distance[-1]),
             down.eq(negative & spoke & (distance[-1] | ~distance.any())),

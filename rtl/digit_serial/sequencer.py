@@ -89,7 +89,11 @@ class Sequencer(Block):
     def _registers(self) -> None:
         acc = self.acc
         place_bits, size = address_bits(acc.l1_words), 16
-        self._word, self._heading, self._mapping = Signal(range(WORDS)), Signal(), Signal()
+        self._word, self._heading, self._mapping = (
+            Signal(range(WORDS), name="_word"),
+            Signal(name="_heading"),
+            Signal(name="_mapping"),
+        )
         self._index = Signal(max(24, address_bits(acc.tap_depth)))
         self._copy = Signal(range(max(self.copies, 2)))
         self._half = Signal(STREAM_BITS)
@@ -99,9 +103,17 @@ class Sequencer(Block):
             "word": Signal(address_bits(acc.lanes // COLUMNS)),
         }
         self._phase = {name: Signal(name=f"phase_{name}") for name in ("recall", "tap", "finish")}
-        self._tap, self._step, self._first = Signal(11), Signal(6), Signal()
-        self._left, self._column, self._row = Signal(24), Signal(size), Signal(address_bits(acc.store_words))
-        self._target, self._said = Signal(place_bits), Signal(place_bits)
+        self._tap, self._step, self._first = (
+            Signal(11, name="_tap"),
+            Signal(6, name="_step"),
+            Signal(name="_first"),
+        )
+        self._left, self._column, self._row = (
+            Signal(24, name="_left"),
+            Signal(size, name="_column"),
+            Signal(address_bits(acc.store_words), name="_row"),
+        )
+        self._target, self._said = Signal(place_bits, name="_target"), Signal(place_bits, name="_said")
         self._sources = [
             {
                 **{name: Signal(place_bits, name=f"{name}_{n}") for name in ("line", "pixel", "at")},
@@ -223,7 +235,12 @@ class Sequencer(Block):
 
     def _run(self, m: Module) -> None:
         steps, silent, ends, speaks = (self._field(name) for name in ("steps", "silent", "ends", "speaks"))
-        last_tap, finishes, over, done = Signal(), Signal(), Signal(), Signal()
+        last_tap, finishes, over, done = (
+            Signal(name="last_tap"),
+            Signal(name="finishes"),
+            Signal(name="over"),
+            Signal(name="done"),
+        )
         last_step = Signal(6)
         m.d.comb += [
             last_tap.eq(self._tap == self._field("taps") - 1),
@@ -294,7 +311,7 @@ class Sequencer(Block):
         height, width = (
             Mux(tap["source"], self._field(name, 1), self._field(name, 0)) for name in ("height", "width")
         )
-        y, x = Signal(18), Signal(18)
+        y, x = Signal(18, name="y"), Signal(18, name="x")
         m.d.comb += [
             y.eq(chosen["y"] + tap["dy"].as_signed()),
             x.eq(chosen["x"] + tap["dx"].as_signed()),

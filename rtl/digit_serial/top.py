@@ -89,14 +89,14 @@ class DigitTop(Block):
         m.d.comb += self.idle.eq(self._seq.resting & ~running.any())
 
     def _feed_array(self, m: Module) -> None:
-        seq, array, read = self._seq, self._array, Signal()
+        seq, array, read = self._seq, self._array, Signal(name="read")
         digits, entry = (
-            Signal(2 * self.acc.lanes, reset_less=True),
-            Signal.like(array.address, reset_less=True),
+            Signal(2 * self.acc.lanes, reset_less=True, name="digits"),
+            Signal.like(array.address, reset_less=True, name="entry"),
         )
         m.d.comb += [self._l1.read_enable.eq(seq.tap & seq.inside), self._l1.read_address.eq(seq.address)]
         m.d.sync += read.eq(self._l1.read_enable)
-        spikes, valid = Signal(), Signal()
+        spikes, valid = Signal(name="spikes"), Signal(name="valid")
         m.d.comb += spikes.eq(read & self._l1.read_data.any())
         m.d.sync += valid.eq(spikes)
         hold(m, "word", spikes, [digits.eq(self._l1.read_data), entry.eq(self._at["entry"][1])])
@@ -117,7 +117,10 @@ class DigitTop(Block):
         for n, neuron in enumerate(self._neurons):
             sums = array.sums.word_select(n, array.sum_bits).as_signed()
             stored = self._store.read_data.word_select(n, STORED_BITS).as_signed()
-            wide, operand = Signal(array.sum_bits + 7), Signal(self.acc.charge_bits)
+            wide, operand = (
+                Signal(array.sum_bits + 7, name="wide"),
+                Signal(self.acc.charge_bits, name="operand"),
+            )
             m.d.comb += wide.eq(Mux(now["high"], sums << 7, sums))
             with m.If(now["recall"]):
                 m.d.comb += operand.eq(stored)

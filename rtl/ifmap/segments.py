@@ -45,8 +45,8 @@ class Segments(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left, left_now = Signal.like(self.d), Signal.like(self.d)
-        first, first_now = Signal(), Signal()
+        left, left_now = Signal.like(self.d, name="left"), Signal.like(self.d, name="left_now")
+        first, first_now = Signal(name="first"), Signal(name="first_now")
         origin = Signal.like(self.origin)
         room = Signal.like(self.kernel_x)
         m.d.comb += [

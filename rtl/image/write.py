@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rtl import owned
+from rtl import owned, tables
 from rtl.compiler import Image, Map, compile_steps
 from rtl.compiler.memory import PAGE_BYTES
 from rtl.image import soc as systems
@@ -140,6 +140,7 @@ def files(
         ),
         **testbench.sources(image, base, len(writes), len(moved), cycles),
         **init_files(image.accelerator, image.rom),
+        **tables.files(image.accelerator),
         **(systems.sources(image, base, len(moved), cycles, computed) if soc else {}),
     }
 

@@ -31,10 +31,12 @@ class _Place:
         self.place = Signal(packets.WORD_ADDRESS_BITS)
         self.window_next = Signal(packets.WORD_ADDRESS_BITS)
         coordinate = signed(len(stripe.lines) + 2)
-        # Amaranth does not find the names of those assigned in pairs; the Verilog has none either.
-        self.top, self.y = Signal(coordinate), Signal(coordinate)
-        self.line, self.group = Signal.like(stripe.window_y), Signal.like(stripe.groups)
-        self.line_end, self.group_end = Signal(), Signal()
+        self.top, self.y = Signal(coordinate, name="top"), Signal(coordinate, name="y")
+        self.line, self.group = (
+            Signal.like(stripe.window_y, name="line"),
+            Signal.like(stripe.groups, name="group"),
+        )
+        self.line_end, self.group_end = Signal(name="line_end"), Signal(name="group_end")
         self.left = Signal(coordinate)
         self.x = Signal(coordinate)
         self.position = Signal.like(stripe.window_x)

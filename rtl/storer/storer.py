@@ -120,7 +120,7 @@ class Storer(Block):
         stripes = place(m, "unit_buffer", self.stripes)
         place(m, "row_places", self.places)
         place(m, "row_intake", self.intake)
-        lanes, busy = self.lanes, Signal()
+        lanes, busy = self.lanes, Signal(name="busy")
         place_idle(m, "lanes", lanes, busy)
         place(m, "row_entries", self.entries)
         stripe = View(self.layout, stripes.unit)
@@ -139,7 +139,7 @@ class Storer(Block):
         m.d.comb += lanes.issued.eq(held)
         with m.If(writes[0].valid):
             m.d.sync += held.eq(stripes.unit)
-        written, soon = Signal(self.write_layout), Signal(self.write_layout)
+        written, soon = Signal(self.write_layout, name="written"), Signal(self.write_layout, name="soon")
         plain = Mux(issued.wide, writes[WIDE_STAGES].as_value(), writes[PLAIN_STAGES].as_value())
         m.d.comb += [
             written.eq(Mux(issued.residual, writes[RESIDUAL_STAGES].as_value(), plain)),
@@ -219,10 +219,10 @@ class Storer(Block):
         """Reads vectors; returns whether the last one of a window enters the lanes."""
         stripes, lanes = self.stripes, self.lanes
         walk = place(m, "pass_walk", PassWalk(accelerator=self.geometry.accelerator))
-        begun, half = Signal(), Signal()
+        begun, half = Signal(name="begun"), Signal(name="half")
         # A vector is aligned in the first cycle after its read, becomes a term in the second, enters in the third.
         completes = Signal(3)
-        inside, first = Signal(), Signal()
+        inside, first = Signal(name="inside"), Signal(name="first")
         value = Signal.like(lanes.value, reset_less=True)
         m.d.comb += [
             walk.unit.eq(stripes.unit),
@@ -252,7 +252,7 @@ class Storer(Block):
     def _residual(self, m: Module, stripe: View, read: Value) -> None:
         """Reads the operand of a row READ_STAGE cycles after it entered the lanes."""
         lanes, places = self.lanes, self.places
-        pixel, later = Signal(WORD_ADDRESS_BITS), Signal(WORD_ADDRESS_BITS)
+        pixel, later = Signal(WORD_ADDRESS_BITS, name="pixel"), Signal(WORD_ADDRESS_BITS, name="later")
         byte = Signal(BYTE_BITS)
         words = [Signal(WORD_ADDRESS_BITS, name=f"residual_word_{age}") for age in range(READ_STAGE)]
         halves = Signal(READ_STAGE + 1)
@@ -281,7 +281,8 @@ class Storer(Block):
         # Pixels of smaller a may come while the last one of a larger a waits for its store cycles.
         depth = 1 << ceil_log2(self.geometry.accelerator.prf_depth + 2)
         queue = place(m, "handed", Fifo(width=len(write.handed) + TIME_BITS, depth=depth))
-        handed, due = Signal.like(write.handed), Signal(TIME_BITS)
+        handed = Signal.like(write.handed, name="handed_now")
+        due = Signal(TIME_BITS)
         m.d.comb += [
             queue.in_valid.eq(write.valid & (write.handed != 0)),
             queue.in_data.eq(Cat(write.handed, write.due)),

@@ -55,7 +55,7 @@ class StorerLanes(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         stripe, issued = View(self.layout, self.unit), View(self.layout, self.issued)
-        is_pass, largest = Signal(), Signal()
+        is_pass, largest = Signal(name="is_pass"), Signal(name="largest")
         m.d.comb += [
             is_pass.eq(stripe["pass"] != packets.PASS_KINDS["rows"]),
             largest.eq(stripe["pass"] == packets.PASS_KINDS["max"]),

@@ -74,10 +74,10 @@ class StripeBuffer(Block):
         # Numbers of the stripes that load, run and leave; a bit more than a slot number tells full from empty.
         slot_bits = ceil_log2(SLOTS)
         load, run, leave = (Signal(slot_bits + 1, name=name) for name in ("load", "run", "leave"))
-        run_next, leave_next = Signal.like(run), Signal.like(leave)
+        run_next, leave_next = Signal.like(run, name="run_next"), Signal.like(leave, name="leave_next")
         # A register: the memory, and then the row's place, would be too much for a cycle.
         oldest = Signal.like(self.leaving, name="oldest", reset_less=True)
-        slot_free, half_free = Signal(), Signal()
+        slot_free, half_free = Signal(name="slot_free"), Signal(name="half_free")
         m.d.comb += [
             run_next.eq(run + self.unit_done),
             slot_free.eq((load - leave)[: slot_bits + 1] != SLOTS),
@@ -91,12 +91,12 @@ class StripeBuffer(Block):
         ]
         m.d.sync += [run.eq(run_next), leave.eq(leave_next), oldest.eq(leaving.data)]
 
-        taken, complete = Signal(), Signal()
+        taken, complete = Signal(name="taken"), Signal(name="complete")
         index = Signal(range(length))
         in_packet = Signal(init=1)
         begins = View(self.layout, self.word.replicate(length)[: self.layout.size])
         rows = Signal()
-        last_group, group = Signal(self.group_bits), Signal(self.group_bits)
+        last_group, group = Signal(self.group_bits, name="last_group"), Signal(self.group_bits, name="group")
         column = Signal(range(columns))
         column_end = Signal()
         packet_end = Signal()

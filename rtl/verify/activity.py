@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from rtl import verilog
 from rtl.block import module_name
 
-_PORT = re.compile(r"^\s*(?:input|output)\s+(?:wire\s+|reg\s+)?(?:signed\s+)?(\[[^\]]+\])?\s*(\w+);", re.M)
-_HEADER = re.compile(r"^module\s+\w+\s*\(([^)]*)\)", re.M)
 _CONSTANT = re.compile(r"^\s*assign (\w+) = \d+'h[0-9a-f]+;", re.M)
 _CLOCKED = {"clk", "rst", "scan_enable"}
 """No run moves the last one, which is of the chip's test."""
@@ -21,13 +20,13 @@ LINE = "changed"
 
 def ports(texts: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """File, range and name of every port but clock, reset, scan and constants; its place is its number."""
-    found = []
-    for file, text in texts.items():
-        # Functions in a module have inputs too.
-        own = {name.strip() for header in _HEADER.findall(text) for name in header.split(",")} - _CLOCKED
-        own -= set(_CONSTANT.findall(text))
-        found += [(file, one[1] or "", one[2]) for one in _PORT.finditer(text) if one[2] in own]
-    return found
+    return [
+        (file, port.range, port.name)
+        for file, text in texts.items()
+        for port in verilog.ports(text)
+        # Names that must be escaped stay out.
+        if port.name not in _CLOCKED | set(_CONSTANT.findall(text)) and f"\\{port.name} " not in text
+    ]
 
 
 def watched(texts: Mapping[str, str]) -> dict[str, str]:

@@ -59,6 +59,8 @@ module {bench} (input clk, input rst, output reg over);
   integer n;
 
 {wires}
+  // The counters again, from the events: those of the accelerator are registers alone.
+{counts}
   wire write;
   wire [31:0] commands_address, weights_address, maps_address, write_address;
   wire [63:0] write_data;
@@ -144,6 +146,7 @@ module {bench} (input clk, input rst, output reg over);
     late <= run[7][0] & ~reset & (operation == {dram_op} | late & ~begin_layer);
     ended <= ~reset & end_layer;
     overflowed <= ~reset & overflow;
+{counting}
     if (~reset & begin_layer) $display("begin %0d", now);
     if (ended) $display("layer %0d{formats}", now - 1, {counters});
     if (rst) begin
@@ -189,6 +192,7 @@ _EVENTS = (
     "job_written",
     "tile_there",
     "overflow",
+    "begin_run",
 )
 
 
@@ -227,7 +231,7 @@ def ports(accelerator: Accelerator) -> dict[str, int]:
         | {f"m_axi_weights_{name}": width for name, width in weights.items()}
         | {f"m_axi_maps_{name}": width for name, width in (_reads(64, bits) | _writes(bits)).items()}
         | dict.fromkeys(_EVENTS, 1)
-        | {f"count_{name}": COUNTER_BITS for name in COUNTERS}
+        | {"events": len(COUNTERS)}
     )
 
 
@@ -266,6 +270,11 @@ def bench(accelerator: Accelerator, words: int, probes: str = "") -> dict[str, s
             if shift > 3
             else "memory[weights_address[31:3]]"
             for lane in reversed(lanes)
+        ),
+        counts="".join(f"  reg [{COUNTER_BITS - 1}:0] count_{name};\n" for name in COUNTERS),
+        counting="".join(
+            f"    count_{name} <= reset | begin_run ? 0 : count_{name} + events[{n}];\n"
+            for n, name in enumerate(COUNTERS)
         ),
         formats=" %0d" * len(COUNTERS),
         counters=", ".join(f"count_{name}" for name in COUNTERS),

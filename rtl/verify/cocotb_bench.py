@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,14 +181,21 @@ class Bench:
         return found
 
     async def _watch(self) -> None:
-        dut, ended = self.dut, False
+        dut = self.dut
+        words: Counter[int] = Counter()  # cycles of the run by which events they had
         while True:
             await RisingEdge(dut.clk)
             self.cycle += 1
-            if ended:  # What happened in a layer's last cycle is counted one cycle later.
-                counts = {name: int(getattr(dut, f"count_{name}").value) for name in self.job["counters"]}
-                self.layers.append({"cycle": self.cycle - 1, "counters": counts})
-            ended = bool(dut.end_layer.value)
+            if dut.begin_run.value:
+                words.clear()
+            else:
+                words[int(dut.events.value)] += 1
+            if dut.end_layer.value:
+                counts = {
+                    name: sum(cycles for word, cycles in words.items() if word >> n & 1)
+                    for n, name in enumerate(self.job["counters"])
+                }
+                self.layers.append({"cycle": self.cycle, "counters": counts})
             if dut.begin_layer.value:
                 self.begins.append(self.cycle)
                 self.begun += 1

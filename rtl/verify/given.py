@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rtl import owned, verilog
+from rtl import owned, tables, verilog, zynq
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 
@@ -33,10 +33,10 @@ def texts(directory: Path) -> dict[str, str]:
     Raises:
         InputError: none, or a file that is no text.
     """
-    files = sorted(directory.glob("*.v"))
+    files = sorted(path for path in directory.glob("*.v") if path.name != zynq.WRAPPER)
     if not files:
         raise InputError("rtl", str(directory), "holds no Verilog", "export the accelerator there")
-    return {path.name: _text(path) for path in files}
+    return {path.name: tables.together(_text(path), directory) for path in files}
 
 
 def blame(directory: Path, texts: dict[str, str], said: str) -> InputError:

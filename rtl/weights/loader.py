@@ -87,10 +87,10 @@ class Loader(Block):
         self._extents(m, job, entries, filling, rows, width)
 
         # A row is in the buffer, looked up for the last cycle; it is written in the last of `stages` cycles.
-        present, looks = Signal(), Signal()
+        present, looks = Signal(name="present"), Signal(name="looks")
         stages = acc.loader_stages - 1
-        written, last = Signal(stages), Signal(stages)
-        loading, begins, row_end = Signal(), Signal(), Signal()
+        written, last = Signal(stages, name="written"), Signal(stages, name="last")
+        loading, begins, row_end = Signal(name="loading"), Signal(name="begins"), Signal(name="row_end")
         sent = Signal.like(job.beats)
         scale, weighs = self._scale_rows(m, job, looks, row_end)
         m.d.comb += [
@@ -204,8 +204,8 @@ class Loader(Block):
         count, span = acc.weights.scale_rows(acc), acc.weights.scale_span(acc)
         if not count:
             return Const(0, 0), looks
-        scale, within = Signal(count + 1, init=1), Signal(range(span))
-        weighs, group_end = Signal(), Signal()
+        scale, within = Signal(count + 1, init=1, name="scale"), Signal(range(span), name="within")
+        weighs, group_end = Signal(name="weighs"), Signal(name="group_end")
         m.d.comb += [
             weighs.eq(looks & (job.raw | scale[count])),
             group_end.eq(row_end | (within == span - 1)),

@@ -60,10 +60,10 @@ class RomBank(Block):
 module {module_name(self.kind)} #(
   parameter FILE = ""
 ) (
-  input clk,
-  input rst,
-  input [{self.count - 1}:0] read_enable,
-  input [{self.count * self.address_bits - 1}:0] read_address,
+  input wire clk,
+  input wire rst,
+  input wire [{self.count - 1}:0] read_enable,
+  input wire [{self.count * self.address_bits - 1}:0] read_address,
   output reg [{self.count * width - 1}:0] read_data
 );
   reg [{width - 1}:0] words [0:{self.depth - 1}];

@@ -19,7 +19,7 @@ module tile_mover (
       .arready(arready), .rdata(rdata), .rresp(rresp), .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready),
       .stop(stop), .clear(clear), .refuse(refuse), .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
-      , .awaited(awaited), .beats(beats), .all_asked(all_asked), .follows(follows), .\wait (setup), .later(later),
+      , .awaited(awaited), .beats(beats), .all_asked(all_asked), .follows(follows), .wait_(setup), .later(later),
       .\runs.valid (run_valid), .\runs.line_count (lines), .\runs.lines_left (lines_left),
       .\runs.planes_left (planes_left), .\port.channel.underway_level (level), .\port.channel.waiting (waiting),
       .\port.channel.begun (in_request), .\port.channel.rest_beats (rest_beats), .\port.channel.dropping (dropping)

@@ -56,7 +56,9 @@ def test_report_and_harness(texts, tmp_path):
     assert (found.clock_mhz, found.problem) == (61.5, "")
     # Every port of the core is connected, to bits of its own.
     ports = dict(re.findall(r"\.(\w+)\(((?:in|out)puts\[\d+:\d+\]|\w+)\)", texts["harness"]))
-    assert set(ports) == set(re.findall(r"^  (?:in|out)put (?:\[\d+:0\] )?(\w+);", texts[verilog.TOP], re.M))
+    assert set(ports) == set(
+        re.findall(r"^  (?:in|out)put (?:wire|reg) (?:\[\d+:0\] )?(\w+)", texts[verilog.TOP], re.M)
+    )
     slices = sorted((*map(int, re.findall(r"\d+", text)), text[:2]) for text in ports.values() if "[" in text)
     for side in ("in", "ou"):
         mine = [(low, high) for high, low, name in slices if name == side]

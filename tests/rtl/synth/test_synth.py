@@ -346,6 +346,6 @@ def test_the_constraints_of_an_export_name_every_input():
     text, top = found["codeword.sdc"], found[f"{verilog.TOP}.v"]
     assert "create_clock -name clk -period 2.5000 [get_ports clk]" in text
     listed = re.search(r"get_ports \{(.*)\}", text)[1].split()
-    declared = re.findall(r"^  input (?:\[\d+:\d+\] )?(\w+);", top, re.M)
+    declared = re.findall(r"^  input wire (?:\[\d+:\d+\] )?(\w+)", top, re.M)
     assert sorted([*listed, "clk"]) == sorted(declared)
     assert len(listed) > 30

@@ -137,7 +137,7 @@ VALUES = {
     "rounding": ("requantizer", r"\{ 1'h0, shifted\[0\] \}", "2'h0"),
     "sign of a zero point": ("residual_lane", r"(\$signed\(other\)) - (\$signed\(other_zero\))", r"\1 + \2"),
     "padding": ("vector_walk", r"\$signed\(place_y\) < ", "$signed(place_y) <= "),
-    "place of a row": ("row_entries", r"assign (\S+) = pixel \+ (_\w+);", r"assign \1 = pixel + \2 + 32'd8;"),
+    "place of a row": ("row_entries", r"(assign out_address = pixel \+ .*);", r"\1 + 32'd8;"),
 }
 """Module, pattern and replacement."""
 TIMES = {
@@ -209,8 +209,8 @@ def test_a_counter_that_software_reads_wrongly_is_found(case, tmp_path):
     _edit(
         directory,
         "accelerator",
-        r"\.count_psum\(\{ 24'h000000, count_psum \}",
-        ".count_psum({ 24'h000000, count_store }",
+        r"\.count_psum\(\{ 24'h000000, counters_count_psum \}",
+        ".count_psum({ 24'h000000, counters_count_store }",
     )
     result = _verify(case, directory)
     assert result.mismatches > 0

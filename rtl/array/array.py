@@ -96,7 +96,11 @@ class Array(Block):
     def _tile(self) -> Tile:
         acc, geometry = self.geometry.accelerator, self.geometry
         sizes = dict(
-            rows=acc.tile_rows, columns=acc.tile_columns, depth=acc.wrf_depth, sum_bits=geometry.sum_bits
+            rows=acc.tile_rows,
+            columns=acc.tile_columns,
+            depth=acc.wrf_depth,
+            sum_bits=geometry.sum_bits,
+            latches=acc.wrf_latches,
         )
         if not acc.sparse_tile:
             return DenseTile(**sizes)

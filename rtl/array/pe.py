@@ -20,9 +20,9 @@ class Pe(Block):
 
     kind = "pe"
 
-    def __init__(self, *, depth: int, sum_bits: int) -> None:
+    def __init__(self, *, depth: int, sum_bits: int, latches: bool = False) -> None:
         check_positive(depth=depth, sum_bits=sum_bits)
-        self.depth = depth
+        self.depth, self.latches = depth, latches
         self.clocked = not gated()
         super().__init__(
             {
@@ -37,7 +37,7 @@ class Pe(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=8))
+        wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=8, latches=self.latches))
         weight = Signal(8)
         m.d.comb += [
             *(getattr(wrf, name).eq(getattr(self, name)) for name in write_ports(self.depth)),

@@ -21,9 +21,9 @@ class SparsePe(Block):
 
     kind = "sparse_pe"
 
-    def __init__(self, *, depth: int, lanes: int) -> None:
+    def __init__(self, *, depth: int, lanes: int, latches: bool = False) -> None:
         check_positive(depth=depth, lanes=lanes)
-        self.depth, self.count = depth, lanes
+        self.depth, self.count, self.latches = depth, lanes, latches
         self.word_bits = 8 + address_bits(lanes)
         self.clocked = not gated()
         super().__init__(
@@ -38,7 +38,7 @@ class SparsePe(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=self.word_bits))
+        wrf = place(m, "wrf", Wrf(depth=self.depth, word_bits=self.word_bits, latches=self.latches))
         demux = place(m, "demux", Demux(lanes=self.count))
         weight = Signal(8)
         m.d.comb += [

@@ -25,16 +25,30 @@ class SparseTile(Tile):
     kind = "sparse_tile"
 
     def __init__(
-        self, *, rows: int, columns: int, multipliers: int, word_bits: int, depth: int, sum_bits: int
+        self,
+        *,
+        rows: int,
+        columns: int,
+        multipliers: int,
+        word_bits: int,
+        depth: int,
+        sum_bits: int,
+        latches: bool = False,
     ) -> None:
         super().__init__(
-            rows=rows, columns=columns, words=multipliers, word_bits=word_bits, depth=depth, sum_bits=sum_bits
+            rows=rows,
+            columns=columns,
+            words=multipliers,
+            word_bits=word_bits,
+            depth=depth,
+            sum_bits=sum_bits,
+            latches=latches,
         )
 
     def _row(self, m: Module, row: int, psums: list[Value]) -> list[Value]:
         lanes = []
         for word in range(self.words):
-            pe = place(m, f"pe_{row}_{word}", SparsePe(depth=self.depth, lanes=self.columns))
+            pe = place(m, f"pe_{row}_{word}", SparsePe(depth=self.depth, lanes=self.columns, latches=self.latches))
             self._connect(m, pe, row, word)
             lanes.append(pe.lanes)
         merged = Signal(16 * self.columns, name=f"products_{row}")

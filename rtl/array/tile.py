@@ -13,11 +13,21 @@ class Tile(Block):
     """TH rows by TL columns of combinational PEs with registers at the right and lower edge."""
 
     def __init__(
-        self, *, rows: int, columns: int, words: int, word_bits: int, depth: int, sum_bits: int
+        self,
+        *,
+        rows: int,
+        columns: int,
+        words: int,
+        word_bits: int,
+        depth: int,
+        sum_bits: int,
+        latches: bool,
     ) -> None:
+        """`latches`: the words of a gated export are latches."""
         check_positive(rows=rows, columns=columns, words=words, depth=depth, sum_bits=sum_bits)
         self.rows, self.columns, self.words = rows, columns, words
         self.word_bits, self.depth, self.sum_bits = word_bits, depth, sum_bits
+        self.latches = latches
         address = address_bits(depth)
         super().__init__(
             {
@@ -43,6 +53,11 @@ class Tile(Block):
                 word_clocks(m, f"row_{row}", self.write_enable[row], self.write_address, self.depth)
                 for row in range(self.rows)
             ]
+        self._written = self.write_data
+        if gated() and self.latches:
+            # Latches are open in the cycle behind the write, when the loader has the next row.
+            self._written = Signal.like(self.write_data, name="written", reset_less=True)
+            hold(m, "written", self.write_enable.any(), [self._written.eq(self.write_data)])
         psums = [self.psum_in.word_select(c, self.sum_bits) for c in range(self.columns)]
         for row in range(self.rows):
             psums = self._row(m, row, psums)
@@ -71,7 +86,7 @@ class Tile(Block):
         else:
             m.d.comb += [pe.write_enable.eq(self.write_enable[row]), pe.write_address.eq(self.write_address)]
         m.d.comb += [
-            pe.write_data.eq(self.write_data.word_select(word, self.word_bits)),
+            pe.write_data.eq(self._written.word_select(word, self.word_bits)),
             pe.read_address.eq(self.address_in),
             pe.activation.eq(self.activation_in.word_select(row, 8)),
         ]

@@ -179,6 +179,10 @@ class Accelerator(BaseModel):
         description="the Verilog gates the clock of register files and idle registers; without it they have "
         "enables, as FPGAs want them",
     )
+    wrf_latches: bool = Field(
+        False,
+        description="words of the WRF are latches behind their clock gates, smaller than flip-flops; needs clock_gating",
+    )
     clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(
         "mvq40",
@@ -206,6 +210,10 @@ class Accelerator(BaseModel):
         require_multiple(self, "rows", "tile_rows")
         require_multiple(self, "columns", "tile_columns")
         self.weights.check(self)
+        if self.wrf_latches and not self.clock_gating:
+            raise InputError(
+                "wrf_latches", True, "latches open with the pulses of clock gates", "set clock_gating = true"
+            )
         if self.sparse_tile:
             if not self.weights.masks:
                 masked = next(form.name for form in formats.FORMATS.values() if form.masks)

@@ -50,7 +50,7 @@ class Array(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
-        stages, columns = acc.row_stages, acc.column_stages
+        stages, columns, late = acc.row_stages, acc.column_stages, acc.tile_stages
         write_bits = geometry.row_word_bits // columns
         finished: list[Value] = [self.valid] * columns
         psums: list[Value] = [Const(0, geometry.sum_bits * acc.tile_columns)] * columns
@@ -74,13 +74,13 @@ class Array(Block):
                 psums[h], finished[h] = tile.psum_out, tile.valid_out
         m.d.comb += self.sums.eq(
             Cat(
-                delay(m, psum, delays(m, finished[h], columns - 2 - h, f"finished_{h}"), f"sums_{h}")
+                delay(m, psum, delays(m, finished[h], late + columns - 2 - h, f"finished_{h}")[late:], f"sums_{h}")
                 if h < columns - 1
                 else psum
                 for h, psum in enumerate(psums)
             )
         )
-        self._tags(m, stages + columns - 1)
+        self._tags(m, stages + columns - 1 + late)
         return m
 
     def _tags(self, m: Module, cycles: int) -> None:

@@ -12,9 +12,10 @@ from rtl.block import place
 class DenseTile(Tile):
     """TH x TL PEs; each column is a chain of TH adders that ends in a psum register.
 
-    Function: psum_out[c] <= psum_in[c] + sum over rows of activation[row] * WRF[row, c][address].
+    Function: psum_out[c] = psum_in[c] + sum over rows of activation[row] * WRF[row, c][address].
     Throughput: one token a cycle.
-    Handshake: none. What enters in cycle t leaves in t+1; with valid = 0 the registers hold.
+    Handshake: none. A token that enters in cycle t leaves in t+1, its psums in t+3, where `psum_in` is that of t+2;
+        without a token the registers hold.
     """
 
     kind = "dense_tile"

@@ -19,7 +19,8 @@ class SparseTile(Tile):
         positions of a row differ, so a lane takes the OR of the Q demultiplexers and each row
         has one adder for a lane.
     Throughput: one token a cycle.
-    Handshake: none. What enters in cycle t leaves in t+1; with valid = 0 the registers hold.
+    Handshake: none. A token that enters in cycle t leaves in t+1, its psums in t+3, where `psum_in` is that of t+2;
+        without a token the registers hold.
     """
 
     kind = "sparse_tile"

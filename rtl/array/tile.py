@@ -10,7 +10,11 @@ from rtl.clocking import hold, word_clocks
 
 
 class Tile(Block):
-    """TH rows by TL columns of combinational PEs with registers at the right and lower edge."""
+    """TH rows by TL columns of PEs with registers at the right and lower edge.
+
+    A token passes on to the right in the next cycle. Its weights are read in the cycle in which it enters, multiplied
+    in the next one, and meet `psum_in` in the one after that.
+    """
 
     def __init__(
         self,
@@ -66,13 +70,12 @@ class Tile(Block):
             Signal.like(port, name=f"{port.name}_register", reset_less=True)
             for port in (self.address_out, self.activation_out, self.psum_out)
         )
-        m.d.sync += self.valid_out.eq(self.valid_in)
+        adds = Signal()
+        m.d.sync += [self.valid_out.eq(self.valid_in), adds.eq(self.valid_out)]
         hold(
-            m,
-            "token",
-            self.valid_in,
-            [address.eq(self.address_in), activation.eq(self.activation_in), psum.eq(Cat(psums))],
+            m, "token", self.valid_in, [address.eq(self.address_in), activation.eq(self.activation_in)]
         )
+        hold(m, "sums", adds, [psum.eq(Cat(psums))])
         m.d.comb += [self.address_out.eq(address), self.activation_out.eq(activation), self.psum_out.eq(psum)]
         return m
 
@@ -88,5 +91,8 @@ class Tile(Block):
         m.d.comb += [
             pe.write_data.eq(self._written.word_select(word, self.word_bits)),
             pe.read_address.eq(self.address_in),
+            pe.valid.eq(self.valid_in),
             pe.activation.eq(self.activation_in.word_select(row, 8)),
+            pe.multiplies.eq(self.valid_out),
+            pe.held.eq(self.activation_out.word_select(row, 8)),
         ]

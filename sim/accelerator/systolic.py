@@ -283,14 +283,21 @@ class Accelerator(BaseModel):
         return 3 if self.edge_registers else 0
 
     @property
+    def tile_stages(self) -> int:
+        """Cycles inside a tile before its products meet the psums: one behind the WRF, one behind the multipliers."""
+        return 2 if self.edge_registers else 0
+
+    @property
     def latency(self) -> int:
         """LAT, cycles from the issue of a token to its visible psum row."""
-        return self.row_stages + self.column_stages + self.operand_stages + (1 if self.edge_registers else -2)
+        array = self.row_stages + self.column_stages + self.tile_stages
+        return array + self.operand_stages + (1 if self.edge_registers else -2)
 
     @property
     def release(self) -> int:
         """Cycles from a chunk's last token until its WRF bank may be loaded again."""
-        return self.row_stages + self.column_stages + self.operand_stages - (0 if self.edge_registers else 1)
+        array = self.row_stages + self.column_stages + self.tile_stages
+        return array + self.operand_stages - (0 if self.edge_registers else 1)
 
     @property
     def loader_stages(self) -> int:

@@ -71,9 +71,7 @@ GATES = (
     ),
     Gates(
         "sparse tile of latches",
-        lambda: SparseTile(
-            rows=1, columns=2, multipliers=1, word_bits=9, depth=2, sum_bits=16, latches=True
-        ),
+        lambda: SparseTile(rows=1, columns=2, multipliers=1, word_bits=9, depth=2, sum_bits=16, latches=True),
         fast=False,
     ),
     Gates("array", lambda: Array(accelerator=load("ews-4", _TINY)), fast=False),

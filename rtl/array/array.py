@@ -74,7 +74,12 @@ class Array(Block):
                 psums[h], finished[h] = tile.psum_out, tile.valid_out
         m.d.comb += self.sums.eq(
             Cat(
-                delay(m, psum, delays(m, finished[h], late + columns - 2 - h, f"finished_{h}")[late:], f"sums_{h}")
+                delay(
+                    m,
+                    psum,
+                    delays(m, finished[h], late + columns - 2 - h, f"finished_{h}")[late:],
+                    f"sums_{h}",
+                )
                 if h < columns - 1
                 else psum
                 for h, psum in enumerate(psums)

@@ -20,9 +20,7 @@ class DenseTile(Tile):
 
     kind = "dense_tile"
 
-    def __init__(
-        self, *, rows: int, columns: int, depth: int, sum_bits: int, latches: bool = False
-    ) -> None:
+    def __init__(self, *, rows: int, columns: int, depth: int, sum_bits: int, latches: bool = False) -> None:
         super().__init__(
             rows=rows,
             columns=columns,
@@ -36,7 +34,9 @@ class DenseTile(Tile):
     def _row(self, m: Module, row: int, psums: list[Value]) -> list[Value]:
         below = []
         for column, psum in enumerate(psums):
-            pe = place(m, f"pe_{row}_{column}", Pe(depth=self.depth, sum_bits=self.sum_bits, latches=self.latches))
+            pe = place(
+                m, f"pe_{row}_{column}", Pe(depth=self.depth, sum_bits=self.sum_bits, latches=self.latches)
+            )
             self._connect(m, pe, row, column)
             m.d.comb += pe.psum_in.eq(psum)
             below.append(pe.psum_out)

@@ -47,15 +47,14 @@ class SparsePe(Block):
         demux = place(m, "demux", Demux(lanes=self.count))
         weight = Signal(8, reset_less=True)
         product = Signal(16, reset_less=True)
-        read, position = (Signal(self.word_bits - 8, name=name, reset_less=True) for name in ("read", "position"))
+        read, position = (
+            Signal(self.word_bits - 8, name=name, reset_less=True) for name in ("read", "position")
+        )
         hold(
             m,
             "weight",
             self.valid,
-            [
-                weight.eq(isolate(wrf.read_data[:8], self.activation.any())),
-                read.eq(wrf.read_data[8:]),
-            ],
+            [weight.eq(isolate(wrf.read_data[:8], self.activation.any())), read.eq(wrf.read_data[8:])],
         )
         hold(
             m,

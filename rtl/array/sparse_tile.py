@@ -49,7 +49,9 @@ class SparseTile(Tile):
     def _row(self, m: Module, row: int, psums: list[Value]) -> list[Value]:
         lanes = []
         for word in range(self.words):
-            pe = place(m, f"pe_{row}_{word}", SparsePe(depth=self.depth, lanes=self.columns, latches=self.latches))
+            pe = place(
+                m, f"pe_{row}_{word}", SparsePe(depth=self.depth, lanes=self.columns, latches=self.latches)
+            )
             self._connect(m, pe, row, word)
             lanes.append(pe.lanes)
         merged = Signal(16 * self.columns, name=f"products_{row}")

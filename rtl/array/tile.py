@@ -17,15 +17,7 @@ class Tile(Block):
     """
 
     def __init__(
-        self,
-        *,
-        rows: int,
-        columns: int,
-        words: int,
-        word_bits: int,
-        depth: int,
-        sum_bits: int,
-        latches: bool,
+        self, *, rows: int, columns: int, words: int, word_bits: int, depth: int, sum_bits: int, latches: bool
     ) -> None:
         """`latches`: the words of a gated export are latches."""
         check_positive(rows=rows, columns=columns, words=words, depth=depth, sum_bits=sum_bits)
@@ -72,9 +64,7 @@ class Tile(Block):
         )
         adds = Signal()
         m.d.sync += [self.valid_out.eq(self.valid_in), adds.eq(self.valid_out)]
-        hold(
-            m, "token", self.valid_in, [address.eq(self.address_in), activation.eq(self.activation_in)]
-        )
+        hold(m, "token", self.valid_in, [address.eq(self.address_in), activation.eq(self.activation_in)])
         hold(m, "sums", adds, [psum.eq(Cat(psums))])
         m.d.comb += [self.address_out.eq(address), self.activation_out.eq(activation), self.psum_out.eq(psum)]
         return m

@@ -70,12 +70,17 @@ def optimize(
     logic = [gate for gate in gates if gate.kind not in sides]
     logic += _leaves(fixed, sides, library)
     entering, leaving = _borders(ports, fixed, logic, sides, library)
-    numbers = {net: f"n{number}" for number, net in enumerate(sorted({net for gate in logic for net in gate.pins.values()}))}
+    numbers = {
+        net: f"n{number}"
+        for number, net in enumerate(sorted({net for gate in logic for net in gate.pins.values()}))
+    }
     (directory / "logic.blif").write_text(_blif(logic, entering, leaving, numbers))
     _size(library, period_ns, directory, restructure=restructure)
     names = {number: net for net, number in numbers.items()}
     _, sized = _read((directory / "sized.blif").read_text())
-    fixed += [Gate(kind, {pin: names.get(net, f"~{net}") for pin, net in pins.items()}) for kind, pins in sized]
+    fixed += [
+        Gate(kind, {pin: names.get(net, f"~{net}") for pin, net in pins.items()}) for kind, pins in sized
+    ]
     return Whole(_verilog(top, ports, fixed), Counter(gate.kind for gate in fixed))
 
 
@@ -85,9 +90,7 @@ def _size(library: Library, period_ns: float, directory: Path, *, restructure: b
     driver = library.driver
     load = 1e15 * max(driver.pins[pin].capacitance for pin in driver.inputs)
     (directory / "limits.txt").write_text(f"set_driving_cell {driver.name}\nset_load {load}\n")
-    reads = [
-        f"read_lib {unused} {'-m ' if n else ''}library_{n}.lib" for n in range(len(library.texts))
-    ]
+    reads = [f"read_lib {unused} {'-m ' if n else ''}library_{n}.lib" for n in range(len(library.texts))]
     said = tool.abc(
         [
             *reads,
@@ -130,13 +133,20 @@ def _drives(kind: str, pin: str, library: Library) -> bool:
     return kind in library.cells and pin in library.cells[kind].outputs
 
 
-def _leaves(fixed: list[Gate], sides: Mapping[str, tuple[set[str], set[str]]], library: Library) -> list[Gate]:
+def _leaves(
+    fixed: list[Gate], sides: Mapping[str, tuple[set[str], set[str]]], library: Library
+) -> list[Gate]:
     """Buffers in front of registers where many hang on a net: ABC counts an output of its logic once."""
     sinks: dict[str, list[tuple[Gate, str]]] = defaultdict(list)
     for gate in fixed:
         for pin in sides[gate.kind][0] & set(gate.pins):
             sinks[gate.pins[pin]].append((gate, pin))
-    tied = {net for gate in fixed if not sides[gate.kind][0] and not sides[gate.kind][1] for net in gate.pins.values()}
+    tied = {
+        net
+        for gate in fixed
+        if not sides[gate.kind][0] and not sides[gate.kind][1]
+        for net in gate.pins.values()
+    }
     buffer, made = library.driver, []
     for net, places in sinks.items():
         if len(places) <= LEAF or net in tied:
@@ -166,7 +176,9 @@ def _borders(
     return sorted(used - made), sorted(made & wanted)
 
 
-def _blif(logic: Iterable[Gate], entering: Iterable[str], leaving: Iterable[str], numbers: Mapping[str, str]) -> str:
+def _blif(
+    logic: Iterable[Gate], entering: Iterable[str], leaving: Iterable[str], numbers: Mapping[str, str]
+) -> str:
     lines = [".model logic"]
     for word, nets in ((".inputs", entering), (".outputs", leaving)):
         lines.append(" ".join([word, *(numbers[net] for net in nets)]))

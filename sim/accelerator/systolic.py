@@ -278,9 +278,9 @@ class Accelerator(BaseModel):
     @property
     def operand_stages(self) -> int:
         """Cycles from the issue of a token to the request of its vector: as many as a fetched vector takes from
-        its turn to L1, where its address is multiplied out on the way.
+        its turn to L1, where its segment is found and its address multiplied out on the way.
         """
-        return 3 if self.edge_registers else 0
+        return 4 if self.edge_registers else 0
 
     @property
     def tile_stages(self) -> int:

@@ -158,9 +158,23 @@ def clock(registers, wrf, stored):
         Which of `registers.tags` belongs to `registers.row`, if that row is visible from the next cycle
         on and its token is `last`; otherwise -1.
     """
-    cycle, tags, skew, valid, address, operand, live, product, psum, deskew, asked, prf, row, waiting, vectors = (
-        registers
-    )
+    (
+        cycle,
+        tags,
+        skew,
+        valid,
+        address,
+        operand,
+        live,
+        product,
+        psum,
+        deskew,
+        asked,
+        prf,
+        row,
+        waiting,
+        vectors,
+    ) = registers
     now = cycle[0]
     # From the output to the input: each part reads what the part before it held in this cycle.
     _psum_memory(now, tags, asked, row, stored)

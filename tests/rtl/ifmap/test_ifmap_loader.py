@@ -18,7 +18,7 @@ from sim.systolic.engine import sequencer_step
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16
-LAG = 3  # from the turn of a vector to its read, and from the issue of a token to its request
+LAG = 4  # from the turn of a vector to its read, and from the issue of a token to its request
 
 
 @dataclass
@@ -177,6 +177,8 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
                     opens = 0
         visit += 1
     chunks[-1].fields["ends"] = 1
+    for chunk in chunks:
+        chunk.fields |= {"fetch_row": len(chunk.fetches(0)), "fetch_in": len(chunk.fetches(1))}
     return chunks
 
 

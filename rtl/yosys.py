@@ -112,7 +112,7 @@ def prove(
     )
     text = ""
     for attempt in engines(engine, seconds, cycles):
-        text = abc(["read_aiger property.aig", "fold", "strash", *attempt, "print_status"], directory)
+        text = _abc(["read_aiger property.aig", "fold", "strash", *attempt, "print_status"], directory)
         found = re.findall(r"Status = (-?\d)", text)
         if "0" in found:
             return "refuted"
@@ -121,7 +121,7 @@ def prove(
     return "bounded" if f"No output asserted in {cycles} frames" in text else "undecided"
 
 
-def abc(commands: Iterable[str], directory: Path) -> str:
+def _abc(commands: Iterable[str], directory: Path) -> str:
     """Runs ABC commands in `directory` and returns what they print."""
     tool = installed() / "yosys-abc"
     done = subprocess.run(

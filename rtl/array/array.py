@@ -23,7 +23,7 @@ class Array(Block):
         (H bytes) and `tag`. The tag leaves beside its sums at `tag_out`; `tag_ahead` is the same
         one cycle earlier.
     Throughput: one token a cycle.
-    Handshake: none. In cycle t in, in cycle t + Rv + Rh - 1 out; a token reads its WRF words in
+    Handshake: none. In cycle t in, in cycle t + Rv + Rh + 1 out; a token reads its WRF words in
         cycles t .. t + Rv + Rh - 2. A row written in cycle t is visible in t+1.
     """
 

@@ -168,7 +168,7 @@ class Accelerator(BaseModel):
     rom_ports: int = Field(1, ge=1, le=64, description="reads of a ROM bank in a cycle; assumed")
     edge_registers: bool = Field(
         True,
-        description="registers in loader, operand edge, deskew and PRF; without them an idealised array, "
+        description="registers in loader, operand edge, tiles, deskew and PRF; without them an idealised array, "
         "as SCALE-Sim assumes",
     )
     address_bits: int = Field(
@@ -181,7 +181,8 @@ class Accelerator(BaseModel):
     )
     wrf_latches: bool = Field(
         False,
-        description="words of the WRF are latches behind their clock gates, smaller than flip-flops; needs clock_gating",
+        description="words of the WRF are latches behind their clock gates, smaller than flip-flops; needs "
+        "clock_gating",
     )
     clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(

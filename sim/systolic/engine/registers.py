@@ -3,8 +3,9 @@
 Every register of the array, the tiles and the PRF of `rtl.array` has its value here in every cycle: operands
 move right and psums move down by one tile a cycle, and each tile reads its WRF words in the cycle in which a
 token enters it, so weights that change too early spoil the sums as they would in silicon. What a token's weights
-give in a tile, summed over its rows, meets the psum `STAGES` cycles later; sparse tiles compute with the decoded rows of the WRF, zeros where pruned, which
-gives the same psums. Psums inside the array have 32 bits here, more than `16 + ceil(log2 H)`.
+give in a tile, summed over its rows, meets the psum `STAGES` cycles later; sparse tiles compute with the decoded
+rows of the WRF, zeros where pruned, which gives the same psums. Psums inside the array have 32 bits here, more than
+`16 + ceil(log2 H)`.
 
 One cycle t of the caller:
 

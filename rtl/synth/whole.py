@@ -8,7 +8,7 @@ of pins, no net has a length, and the sinks with most logic behind them stay nex
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,11 +41,18 @@ class Gate:
 
 @dataclass(frozen=True)
 class Whole:
-    """A netlist without hierarchy: Verilog, its cells by type, and how many of them are new buffers."""
+    """A netlist without hierarchy.
+
+    Attributes:
+        netlist: Verilog.
+        buffers: how many are new.
+        mapped_area, area: of all cells before and after, in the library's unit.
+    """
 
     netlist: str
-    cells: Counter[str]
     buffers: int
+    mapped_area: float
+    area: float
 
 
 class Sizes:
@@ -214,6 +221,8 @@ class Netlist:
     def buffer(self, net: str, places: list[tuple[Gate, str]]) -> list[Gate]:
         """A tree of buffers on a net that drives too much; returns them."""
         limit, driver, made = LIMIT * self.sizes.unit, self.sizes.library.driver, []
+        if not driver.computes((0, 1)):  # an inverter: the library has no buffer
+            return []
         while self.load(places) > limit and len(places) > 1:
             places = sorted(places, key=lambda place: self.level_of(place[0]))
             deepest = self.level_of(places[-1][0])
@@ -288,6 +297,7 @@ def optimize(found: Mapping[str, Mapped], top: str, library: Library, directory:
         directory,
     )
     ports, gates = _read((directory / "flat.blif").read_text(), library)
+    before = _area(gates, library)
     netlist = Netlist(gates, ports, Sizes(library))
     sinks = netlist.sinks()
     netlist.find_levels(sinks)
@@ -296,7 +306,11 @@ def optimize(found: Mapping[str, Mapped], top: str, library: Library, directory:
     order = netlist.find_levels(netlist.sinks())
     order += [gate for gate in gates if not netlist.is_logic(gate)]
     netlist.size(order)
-    return Whole(_verilog(top, ports, gates), Counter(gate.kind for gate in gates), len(made))
+    return Whole(_verilog(top, ports, gates), len(made), before, _area(gates, library))
+
+
+def _area(gates: Iterable[Gate], library: Library) -> float:
+    return sum(library.cells[gate.kind].area for gate in gates if gate.kind in library.cells)
 
 
 def _read(text: str, library: Library) -> tuple[dict[str, str], list[Gate]]:

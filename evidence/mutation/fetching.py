@@ -106,13 +106,15 @@ class _IfmapLoader:
         self.acc, self.rng = acc, rng
         self.contents: dict[tuple[int, int], int] = {}
         self.reads: _Later[tuple[int, int] | None] = _Later(acc.operand_stages, None)
-        self.asks: _Later[int | None] = _Later(acc.operand_stages, None)
+        self.late: int | None = None  # requested a cycle ago
+        self.asks: _Later[int | None] = _Later(acc.operand_stages - 1, None)
         self.reset()
 
     def reset(self) -> None:
         self.tiles = 0
         self.activation: int | None = None
         self.arrives: int | None = None
+        self.late = None
         self.reads.reset()
         self.asks.reset()
 
@@ -200,7 +202,8 @@ class _IfmapLoader:
     def request(self, issues: bool) -> int:
         """Whether a vector is requested, now that a token issues or does not."""
         asked = self.asks.next(self.given.pop(0) if issues else None)
-        self.activation = self.activation if asked is None else asked
+        self.activation = self.activation if self.late is None else self.late
+        self.late = asked
         return asked is not None
 
 

@@ -205,7 +205,10 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
             handed = min(handed, most - waiting)
             ready = chance(rng, 0.8)
             enters = int(len(offered) < 2 and waiting + handed > 0)
-            expected: dict[str, int] = {"out_valid": len(offered) > 0, "left": int(enters and row["unit_end"])}
+            expected: dict[str, int] = {
+                "out_valid": len(offered) > 0,
+                "left": int(enters and row["unit_end"]),
+            }
             if offered:
                 expected |= offered[0]
             reset = int(enters and len(rows) == 1 and not row["unit_end"])

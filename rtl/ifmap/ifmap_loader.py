@@ -40,8 +40,8 @@ class IfmapLoader(Block):
         makes the loader take the head as a layer's first chunk; its fetch also waits for `allowed`, and that
         of a chunk that `opens` for a `tile_there`, a pulse in the cycle before it may begin.
         `read_enable`, `read_map`, `read_word` in cycle t, `read_data` in t+1.
-        `request` in cycle t, `operand_stages` after `starts` or later, in window order: `activation` in t+1 and until
-        the cycle after the next request.
+        `request` in cycle t, `operand_stages` - 1 after `starts` or later, in window order: `activation` in t+2 and
+        until two cycles after the next request.
     """
 
     kind = "ifmap_loader"
@@ -93,7 +93,7 @@ class IfmapLoader(Block):
         columns = self.accelerator.arf_depth // 2
         walk = place(m, "walk", VectorWalk(accelerator=self.accelerator))
         window = place(
-            m, "window", ArfWindow(words=columns, lag=self.accelerator.operand_stages - WINDOW_STAGES)
+            m, "window", ArfWindow(words=columns, lag=self.accelerator.operand_stages - 1 - WINDOW_STAGES)
         )
         arf = place(m, "arf", Arf(depth=2 * columns, width=8 * self.accelerator.rows))
         held_bits = Signal(self.layout.size)
@@ -211,7 +211,7 @@ class IfmapLoader(Block):
     def _give(self, m: Module, window: ArfWindow, arf: Arf, held: View) -> None:
         """The vectors of the slot; the loader may fetch from the next chunk already."""
         layout: dict[str, Value] = {}
-        lag = self.accelerator.operand_stages
+        lag = self.accelerator.operand_stages - 1
         for field in ("b", "d", "kx", "kernel_x"):
             kept = Signal.like(held[field], name=f"given_{field}")
             now = Signal.like(kept, name=f"given_{field}_now")
@@ -230,7 +230,6 @@ class IfmapLoader(Block):
             window.read_segment.eq(segments.segment),
             window.read_origin.eq(segments.origin),
             window.read_words.eq(segments.words),
-            arf.read_enable.eq(self.request),
-            arf.read_address.eq(window.read_address),
             self.activation.eq(arf.read_data),
         ]
+        m.d.sync += [arf.read_enable.eq(self.request), arf.read_address.eq(window.read_address)]

@@ -99,7 +99,11 @@ class FinishedRows(Block):
             ]
         # Whether the mover takes an entry decides in the registers of the entries alone.
         with m.If(~self.out_valid | self.out_ready):
-            m.d.sync += [first.eq(Mux(behind, second, entry)), self.out_valid.eq(behind | enters), behind.eq(0)]
+            m.d.sync += [
+                first.eq(Mux(behind, second, entry)),
+                self.out_valid.eq(behind | enters),
+                behind.eq(0),
+            ]
         with m.Elif(enters):
             m.d.sync += behind.eq(1)
         with m.If(~behind):

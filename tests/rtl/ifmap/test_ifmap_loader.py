@@ -287,7 +287,7 @@ class Bench:
             vector, rest = divmod(t - first, chunks[number].hold)
             request = rest == 0 and vector < chunks[number].d * chunks[number].b
             asks.append((number, slot_pixel, vector) if request else None)
-            asked = asks.pop(0)
+            ahead, asked = asks[1], asks.pop(0)
             for port, value in (
                 ("chunk_valid", valid),
                 ("load", loads),
@@ -295,7 +295,7 @@ class Bench:
                 ("starts", starts),
                 ("chunk", packet(layout, chunks[head].fields) if valid else int(rng.integers(1 << 30))),
                 ("tile_there", tile_there),
-                ("request", asked is not None),
+                ("request", ahead is not None),
                 ("read_data", arriving),
             ):
                 ctx.set(getattr(dut, port), value)

@@ -16,9 +16,7 @@ module watchdog (input clk, input watches, input progress);
 `endif
   end
   always @* begin
-    // In the cycle behind that in which it is told, which it may still watch.
     assume (!told || !watches);
-    assume (!expired || !watches || progress || limit > 1);
     assume (limit != 0 || before < 3);
     assert (expired == (due && !told));
   end

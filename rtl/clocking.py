@@ -14,7 +14,7 @@ from amaranth.hdl._ast import Assign
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from rtl.block import SCAN, Block, gated, module_name, place
+from rtl.block import SCAN, Block, check_positive, gated, module_name, place
 
 _GATE = """\
 module {name} (
@@ -52,6 +52,44 @@ class ClockGate(Block):
 
     def verilog(self) -> str:
         return _GATE.format(name=module_name(self.kind))
+
+
+_LATCHES = """\
+module {name}(enable, data, held);
+  input enable;
+  wire enable;
+  input [{high}:0] data;
+  wire [{high}:0] data;
+  output [{high}:0] held;
+  reg [{high}:0] held;
+  initial held = 0;
+
+  always @(enable or data)
+    if (enable) held = data;
+endmodule
+"""
+
+
+class Latches(Block):
+    """A word of latches.
+
+    Function: `held` follows `data` while `enable` is 1, and stays afterwards.
+    Throughput: a word a cycle.
+    Handshake: none. `enable` is the pulse of a clock gate, high in the first half of a cycle; `data` come from
+        registers of the same clock, so that they stay until the latches have closed.
+    """
+
+    clocked = False
+    kind_of = "latches_"
+
+    def __init__(self, *, width: int) -> None:
+        check_positive(width=width)
+        self.width = width
+        self.kind = f"{self.kind_of}{width}"
+        super().__init__({"enable": In(1), "data": In(width), "held": Out(width)})
+
+    def verilog(self) -> str:
+        return _LATCHES.format(name=module_name(self.kind), high=self.width - 1)
 
 
 def gates(m: Module, name: str, enables: Value, clock: Value | None = None) -> Value:
@@ -109,11 +147,12 @@ def isolate(operand: Value, active: Value) -> Value:
 class Words:
     """A register file inside a block: `depth` words, written by one port, read by any number.
 
-    A write in cycle t is visible in t+1; reads are combinational.
+    A write in cycle t is visible in t+1; reads are combinational. With `latches` a gated export has latches in the
+    place of flip-flops: `write_by` then takes the data a cycle later, from registers.
     """
 
-    def __init__(self, m: Module, name: str, *, depth: int, width: int) -> None:
-        self._m, self._name, self.depth = m, name, depth
+    def __init__(self, m: Module, name: str, *, depth: int, width: int, latches: bool = False) -> None:
+        self._m, self._name, self.depth, self._latches = m, name, depth, latches
         if gated():
             self._words = [Signal(width, name=f"{name}_{n}", reset_less=True) for n in range(depth)]
         else:
@@ -129,6 +168,10 @@ class Words:
     def write_by(self, clocks: Value, data: Value) -> None:
         """Writes in a gated export: word n at the edges of clock n."""
         for n, word in enumerate(self._words):
+            if self._latches:
+                latches = place(self._m, f"{self._name}_latches_{n}", Latches(width=len(word)))
+                self._m.d.comb += [latches.enable.eq(clocks[n]), latches.data.eq(data), word.eq(latches.held)]
+                continue
             take(self._m, clocks[n], f"{self._name}_{n}", [word.eq(data)])
 
     def read(self, address: Value) -> Value:

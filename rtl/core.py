@@ -32,7 +32,7 @@ class Core(Block):
     `ready`,
         `tile_missing`, `unit_loaded`, `unit_sent`: see the sequencer. `settled`: no row of the layer is on
         its way. `empty`: no job is at hand, and the WRF holds no chunk. Activations: `request` in cycle t,
-        `activation` in t+1 and held until the cycle after the next request. Psums: `psum_read` with
+        `activation` in t+2 and held until two cycles after the next request. Psums: `psum_read` with
         `psum_read_address` in cycle t, `psum_read_data` in t+1.
         `events` in the order of EVENTS, `causes` in that of the sequencer's.
     """
@@ -152,7 +152,8 @@ class Core(Block):
         )
         tag = delay(m, sequencer.tag[1:], tags[:lag], "issued_tag")
         m.d.comb += [
-            self.request.eq(delays(m, sequencer.request, lag, "issued_request")[-1]),
+            # A cycle ahead: the loader finds the vector's place first.
+            self.request.eq(delays(m, sequencer.request, lag - 1, "issued_request")[-1]),
             array.valid.eq(valids[-1]),
             array.address.eq(address),
             array.tag.eq(Cat(tags[-1], tag)),

@@ -63,6 +63,17 @@ GATES = (
         lambda: SparseTile(rows=1, columns=2, multipliers=1, word_bits=9, depth=2, sum_bits=16),
         fast=False,
     ),
+    # Words of latches, whose data the tile holds, beside words of flip-flops.
+    Gates(
+        "dense tile of latches",
+        lambda: DenseTile(rows=1, columns=2, depth=2, sum_bits=16, latches=True),
+        fast=False,
+    ),
+    Gates(
+        "sparse tile of latches",
+        lambda: SparseTile(rows=1, columns=2, multipliers=1, word_bits=9, depth=2, sum_bits=16, latches=True),
+        fast=False,
+    ),
     Gates("array", lambda: Array(accelerator=load("ews-4", _TINY)), fast=False),
 )
 

@@ -14,7 +14,7 @@ from rtl.control.entry_counter import EntryCounter
 from rtl.control.watchdog import Watchdog
 from rtl.digit_serial.neuron import Neuron
 from rtl.digit_serial.ternary_pe import TernaryPe
-from rtl.geometry import COUNT_BITS, Geometry
+from rtl.geometry import Geometry
 from rtl.l1.map_group import MapGroup
 from rtl.storer.finished_rows import FinishedRows
 from rtl.storer.requantizer import Requantizer
@@ -158,7 +158,7 @@ PROOFS = (
         {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1},
     ),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf", fast=True),
-    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe"),
+    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe", engine="correspondence"),
     Proof("ternary PE", lambda: TernaryPe(depth=2, sum_bits=11), "ternary_pe"),
     Proof("neuron, charges of 6 bits", lambda: Neuron(charge_bits=6, parameter_bits=4), "neuron"),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),
@@ -177,10 +177,10 @@ PROOFS = (
         "row entries",
         lambda: FinishedRows(accelerator=preset("ews-4")),
         "row_entries",
-        {"UNIT_BITS": _STRIPE_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits, "COUNT_BITS": COUNT_BITS},
+        {"UNIT_BITS": _STRIPE_BITS, "EXTENT_BITS": _GEOMETRY.extent_bits},
         checkers=("stream_rules",),
-        engine="induction",
-        prepare=expose("row_entries", "waiting"),
+        prepare=expose("row_entries", "waiting", "behind", "some", "second"),
+        small={"COUNT_BITS": 8},
     ),
     Proof(
         "record unpacking",

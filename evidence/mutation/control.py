@@ -94,7 +94,7 @@ _BUFFER = """
 
 
 def _watchdog(rng: np.random.Generator) -> Vectors:
-    idle, limit = 0, 0
+    idle, limit, expired = 0, 0, False
     for n in range(1200):
         if not n % 20:
             limit = below(rng, 14)
@@ -102,7 +102,8 @@ def _watchdog(rng: np.random.Generator) -> Vectors:
         watches = int(n % 20 != 0 and not chance(rng, 0.02))
         idles = watches and not progress
         inputs = {"watches": watches, "progress": progress, "limit": limit, "rst": reset}
-        yield inputs, {"expired": bool(idles and idle + 1 == limit)}
+        yield inputs, {"expired": expired}
+        expired = bool(idles and idle + 1 == limit and not reset)
         idle = idle + 1 if idles and not reset else 0
 
 

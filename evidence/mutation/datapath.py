@@ -44,21 +44,29 @@ def _wrf(rng: np.random.Generator) -> Vectors:
 def _pe(rng: np.random.Generator) -> Vectors:
     depth, bits = 4, 20
     words = [0] * depth
-    for _ in range(250):
+    weight = product = held = 0  # held: the activation of the weight
+    for n in range(250):
         writes, write, read = chance(rng, 0.5), below(rng, depth), below(rng, depth)
         data, activation = int8(rng, 2).tolist()
         psum = int(rng.integers(-1 << bits - 1, 1 << bits - 1))
+        valid, multiplies = chance(rng, 0.7), n > 4 and chance(rng, 0.7)
         yield (
             {
                 "write_enable": writes,
                 "write_address": write,
                 "write_data": data,
                 "read_address": read,
+                "valid": valid,
                 "activation": activation,
+                "multiplies": multiplies,
+                "held": held,
                 "psum_in": psum,
             },
-            {"psum_out": psum + activation * words[read]},
+            {"psum_out": psum + product},
         )
+        product = held * weight if multiplies else product
+        if valid:
+            weight, held = words[read], activation
         if writes:
             words[write] = data
 
@@ -66,20 +74,28 @@ def _pe(rng: np.random.Generator) -> Vectors:
 def _sparse_pe(rng: np.random.Generator) -> Vectors:
     depth, lanes = 4, 4
     words = [(0, 0)] * depth
+    found = given = (0, 0)  # weight and position behind the WRF, product and position behind the multiplier
+    held = 0  # the activation of the weight
     for _ in range(250):
         writes, write, read = chance(rng, 0.5), below(rng, depth), below(rng, depth)
         (weight, activation), position = int8(rng, 2).tolist(), int(rng.integers(lanes))
-        found, lane = words[read]
+        valid, multiplies = chance(rng, 0.7), chance(rng, 0.7)
         yield (
             {
                 "write_enable": writes,
                 "write_address": write,
                 "read_address": read,
                 "write_data": weight & 0xFF | position << 8,
+                "valid": valid,
                 "activation": activation,
+                "multiplies": multiplies,
+                "held": held,
             },
-            {"lanes": (activation * found & 0xFFFF) << 16 * lane},
+            {"lanes": (given[0] & 0xFFFF) << 16 * given[1]},
         )
+        given = (held * found[0], found[1]) if multiplies else given
+        if valid:
+            found, held = words[read], activation
         if writes:
             words[write] = weight, position
 
@@ -99,6 +115,7 @@ def _tile(columns: int, kept: int | None, rng: np.random.Generator) -> Vectors:
     rows, depth, bits = 2, 2, 18
     weights = np.zeros((depth, rows, columns), np.int64)
     state: dict[str, int] = {"valid_out": 0, "address_out": 0, "activation_out": 0, "psum_out": 0}
+    multiplies, adds, products, sums = False, False, np.zeros(columns, np.int64), np.zeros(columns, np.int64)
     for n in range(300):
         reset, valid, write, read = chance(rng, 0.02), chance(rng, 0.7), below(rng, depth), below(rng, depth)
         enable = int(rng.integers(1 << rows)) if n > 2 * depth else 1 << n % rows
@@ -118,13 +135,14 @@ def _tile(columns: int, kept: int | None, rng: np.random.Generator) -> Vectors:
             },
             dict(state),
         )
+        if adds:
+            state["psum_out"] = pack(above + sums, bits)
+        sums = products if multiplies else sums
         if valid:
-            state = {
-                "address_out": read,
-                "activation_out": pack(activation, 8),
-                "psum_out": pack(above + activation @ weights[read], bits),
-            }
-        state["valid_out"] = valid and not reset
+            state |= {"address_out": read, "activation_out": pack(activation, 8)}
+            products = activation @ weights[read]
+        multiplies, adds = valid and not reset, multiplies and not reset
+        state["valid_out"] = multiplies
         for row in range(rows):
             if enable >> row & 1:
                 weights[write, row] = word
@@ -159,14 +177,15 @@ _SPARSE = load("ews-cms-4x8", {"tile_rows": 2})
 
 
 def _array(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    """Tile (v, h) sees the token of v + h cycles ago with the WRF of now."""
+    """Tile (v, h) sees the token of v + h cycles ago with the WRF of now; its products are added later."""
     geometry = Geometry(acc)
     down, right, bits = acc.row_stages, acc.column_stages, geometry.sum_bits
+    last = down + right - 1 + acc.tile_stages
     weights = np.zeros((acc.wrf_depth, acc.rows, acc.columns), np.int64)
     kept = acc.multipliers_per_codeword if acc.sparse_tile else None
     bubble = (0, 0, np.zeros(acc.rows, np.int64), 0)
-    tokens = [bubble] * (down + right)
-    partial = [np.zeros(acc.columns, np.int64)] * (down + right)
+    tokens = [bubble] * (last + 1)
+    partial = [np.zeros(acc.columns, np.int64)] * (last + 1)
     used = np.zeros(0, np.int64)
     for n in range(600):
         # Few addresses at a time, so that reads meet writes.
@@ -178,10 +197,14 @@ def _array(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         rows = [_tile_row(rng, acc.tile_columns, kept) for _ in range(groups)]
         tokens = [(valid, address, activation, tag), *tokens[:-1]]
         partial = [np.zeros(acc.columns, np.int64), *partial[:-1]]
-        out = tokens[down + right - 1]
-        expected = {"tag_ahead": tokens[down + right - 2][3], "tag_out": out[3]}
+        out = tokens[last]
+        # A tag without its lowest bit is of no token: the rest of it stays as it was.
+        tags = {"tag_ahead": tokens[last - 1][3], "tag_out": out[3]}
+        expected: dict[str, int | tuple[int, int]] = {
+            name: bits if bits & 1 else (0, 1) for name, bits in tags.items()
+        }
         if out[0]:
-            expected["sums"] = pack(partial[down + right - 1], bits)
+            expected["sums"] = pack(partial[last], bits)
         yield (
             {
                 "valid": valid,

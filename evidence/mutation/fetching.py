@@ -13,17 +13,17 @@ from evidence.mutation.words import below, chance, number
 from rtl import packets
 from rtl.geometry import Geometry
 from rtl.ifmap.ifmap_loader import IfmapLoader
-from rtl.ifmap.vector_walk import VectorWalk
+from rtl.ifmap.vector_walk import ADDRESS_STAGES, VectorWalk
 from sim.accelerator import Accelerator, preset
 
 T = TypeVar("T")
 
 
 class _Later(Generic[T]):
-    """What follows `operand_stages` later; `nothing` at first."""
+    """What follows `lag` cycles later; `nothing` at first."""
 
-    def __init__(self, acc: Accelerator, nothing: T) -> None:
-        self.lag, self.nothing = acc.operand_stages, nothing
+    def __init__(self, lag: int, nothing: T) -> None:
+        self.lag, self.nothing = lag, nothing
         self.reset()
 
     def reset(self) -> None:
@@ -35,8 +35,7 @@ class _Later(Generic[T]):
 
 
 def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
-    exhausted = 1
-    turns = _Later(acc, {"reads": 0})  # a vector's place shows later than its turn
+    turns = _Later(ADDRESS_STAGES, {"reads": 0})  # a vector's place shows later than its turn
     for _ in range(150):
         bits, windows = chunk(acc, rng)
         given_up = below(rng, len(windows)) if chance(rng, 0.1) else -1
@@ -44,8 +43,8 @@ def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         for pixel, window in enumerate(windows):
             # From `takes` to `begins`, and from pixel to pixel.
             while chance(rng, 0.3):
-                yield {"chunk": bits, "takes": takes}, {"exhausted": exhausted} | turns.next({"reads": 0})
-                exhausted, takes = 0, 0
+                yield {"chunk": bits, "takes": takes}, turns.next({"reads": 0})
+                takes = 0
             vectors = [vector for vector in window if vector.fetched]
             begins, reset = 1, 0
             while vectors and not reset:
@@ -53,7 +52,6 @@ def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 expected = vector.segment | {
                     "segment_end": step and vector.segment_end,
                     "pixel_end": step and vector.pixel_end,
-                    "exhausted": exhausted,
                 }
                 place = {"reads": 1, "in_tile": vector.inside}
                 if vector.inside:
@@ -62,10 +60,8 @@ def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 reset = int(pixel == given_up)
                 yield {"chunk": bits, "takes": takes, "begins": begins, "step": step, "rst": reset}, expected
                 takes, begins = 0, 0
-                exhausted = int(step and vector.pixel_end and pixel == len(windows) - 1)
                 vectors = vectors[step:]
             if reset:
-                exhausted = 1
                 turns.reset()
                 break
 
@@ -109,14 +105,16 @@ class _IfmapLoader:
     def __init__(self, acc: Accelerator, rng: np.random.Generator) -> None:
         self.acc, self.rng = acc, rng
         self.contents: dict[tuple[int, int], int] = {}
-        self.reads: _Later[tuple[int, int] | None] = _Later(acc, None)
-        self.asks: _Later[int | None] = _Later(acc, None)
+        self.reads: _Later[tuple[int, int] | None] = _Later(acc.operand_stages, None)
+        self.late: int | None = None  # requested a cycle ago
+        self.asks: _Later[int | None] = _Later(acc.operand_stages - 1, None)
         self.reset()
 
     def reset(self) -> None:
         self.tiles = 0
         self.activation: int | None = None
         self.arrives: int | None = None
+        self.late = None
         self.reads.reset()
         self.asks.reset()
 
@@ -204,7 +202,8 @@ class _IfmapLoader:
     def request(self, issues: bool) -> int:
         """Whether a vector is requested, now that a token issues or does not."""
         asked = self.asks.next(self.given.pop(0) if issues else None)
-        self.activation = self.activation if asked is None else asked
+        self.activation = self.activation if self.late is None else self.late
+        self.late = asked
         return asked is not None
 
 

@@ -194,6 +194,7 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     layout = packets.stripe(Geometry(acc))
     most = (1 << layout["pixels"].width) - 1
     waiting = 0
+    offered: list[dict[str, int]] = []  # and the one behind it
     for n in range(100):
         stripe, rows = _stripe(acc, rng)
         while rows:
@@ -203,15 +204,22 @@ def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
                 handed = below(rng, acc.wrf_depth + 1)
             handed = min(handed, most - waiting)
             ready = chance(rng, 0.8)
-            takes = int(waiting and ready)
-            expected: dict[str, int] = {"out_valid": waiting > 0, "left": int(takes and row["unit_end"])}
-            if waiting:
-                expected |= {name: value for name, value in row.items() if name.startswith("out_")}
-            reset = int(takes and len(rows) == 1 and not row["unit_end"])
+            enters = int(len(offered) < 2 and waiting + handed > 0)
+            expected: dict[str, int] = {
+                "out_valid": len(offered) > 0,
+                "left": int(enters and row["unit_end"]),
+            }
+            if offered:
+                expected |= offered[0]
+            reset = int(enters and len(rows) == 1 and not row["unit_end"])
             yield {"unit": stripe, "handed": handed, "out_ready": ready, "rst": reset}, expected
-            waiting = 0 if reset else waiting + handed - takes
-            if takes:
+            waiting = 0 if reset else waiting + handed - enters
+            offered = offered[ready:]
+            if enters:
+                offered.append({name: value for name, value in row.items() if name.startswith("out_")})
                 rows.pop(0)
+            if reset:
+                offered = []
 
 
 _SMALL = preset("ews-4")

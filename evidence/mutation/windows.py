@@ -32,12 +32,18 @@ def chunk(acc: Accelerator, rng: np.random.Generator, **flags: int) -> tuple[int
     f = _fields(acc, layout, rng)
     cuts = kernel_rows(f["kx"], f["kernel_x"], f["d"])
     f |= _tile_end(f, cuts, (1 << layout["lines"].width) - 1, rng)
+    f |= {"fetch_row": f["b"] * f["d"], "fetch_in": f["b"] * _fetched(f, cuts)}
     words = 1 << layout["base"].width
     windows = [
         _window(f, cuts, row, column, acc.rows, words)
         for row, column in np.ndindex(f["pixels"] // f["width"], f["width"])
     ]
     return packet(layout, rng, **f, **flags), windows
+
+
+def _fetched(f: dict[str, int], cuts: list[tuple[int, int, int]]) -> int:
+    """Kernel positions that a pixel behind the first one of a row fetches."""
+    return sum(min(f["stride_x"], count) if f["reuse"] else count for _, _, count in cuts)
 
 
 def _fields(acc: Accelerator, layout: StructLayout, rng: np.random.Generator) -> dict[str, int]:

@@ -23,7 +23,7 @@ class Array(Block):
         (H bytes) and `tag`. The tag leaves beside its sums at `tag_out`; `tag_ahead` is the same
         one cycle earlier.
     Throughput: one token a cycle.
-    Handshake: none. In cycle t in, in cycle t + Rv + Rh - 1 out; a token reads its WRF words in
+    Handshake: none. In cycle t in, in cycle t + Rv + Rh + 1 out; a token reads its WRF words in
         cycles t .. t + Rv + Rh - 2. A row written in cycle t is visible in t+1.
     """
 
@@ -50,7 +50,7 @@ class Array(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         acc, geometry = self.geometry.accelerator, self.geometry
-        stages, columns = acc.row_stages, acc.column_stages
+        stages, columns, late = acc.row_stages, acc.column_stages, acc.tile_stages
         write_bits = geometry.row_word_bits // columns
         finished: list[Value] = [self.valid] * columns
         psums: list[Value] = [Const(0, geometry.sum_bits * acc.tile_columns)] * columns
@@ -74,13 +74,18 @@ class Array(Block):
                 psums[h], finished[h] = tile.psum_out, tile.valid_out
         m.d.comb += self.sums.eq(
             Cat(
-                delay(m, psum, delays(m, finished[h], columns - 2 - h, f"finished_{h}"), f"sums_{h}")
+                delay(
+                    m,
+                    psum,
+                    delays(m, finished[h], late + columns - 2 - h, f"finished_{h}")[late:],
+                    f"sums_{h}",
+                )
                 if h < columns - 1
                 else psum
                 for h, psum in enumerate(psums)
             )
         )
-        self._tags(m, stages + columns - 1)
+        self._tags(m, stages + columns - 1 + late)
         return m
 
     def _tags(self, m: Module, cycles: int) -> None:
@@ -96,7 +101,11 @@ class Array(Block):
     def _tile(self) -> Tile:
         acc, geometry = self.geometry.accelerator, self.geometry
         sizes = dict(
-            rows=acc.tile_rows, columns=acc.tile_columns, depth=acc.wrf_depth, sum_bits=geometry.sum_bits
+            rows=acc.tile_rows,
+            columns=acc.tile_columns,
+            depth=acc.wrf_depth,
+            sum_bits=geometry.sum_bits,
+            latches=acc.wrf_latches,
         )
         if not acc.sparse_tile:
             return DenseTile(**sizes)

@@ -19,22 +19,39 @@ class SparseTile(Tile):
         positions of a row differ, so a lane takes the OR of the Q demultiplexers and each row
         has one adder for a lane.
     Throughput: one token a cycle.
-    Handshake: none. What enters in cycle t leaves in t+1; with valid = 0 the registers hold.
+    Handshake: none. A token that enters in cycle t leaves in t+1, its psums in t+3, where `psum_in` is that of t+2;
+        without a token the registers hold.
     """
 
     kind = "sparse_tile"
 
     def __init__(
-        self, *, rows: int, columns: int, multipliers: int, word_bits: int, depth: int, sum_bits: int
+        self,
+        *,
+        rows: int,
+        columns: int,
+        multipliers: int,
+        word_bits: int,
+        depth: int,
+        sum_bits: int,
+        latches: bool = False,
     ) -> None:
         super().__init__(
-            rows=rows, columns=columns, words=multipliers, word_bits=word_bits, depth=depth, sum_bits=sum_bits
+            rows=rows,
+            columns=columns,
+            words=multipliers,
+            word_bits=word_bits,
+            depth=depth,
+            sum_bits=sum_bits,
+            latches=latches,
         )
 
     def _row(self, m: Module, row: int, psums: list[Value]) -> list[Value]:
         lanes = []
         for word in range(self.words):
-            pe = place(m, f"pe_{row}_{word}", SparsePe(depth=self.depth, lanes=self.columns))
+            pe = place(
+                m, f"pe_{row}_{word}", SparsePe(depth=self.depth, lanes=self.columns, latches=self.latches)
+            )
             self._connect(m, pe, row, word)
             lanes.append(pe.lanes)
         merged = Signal(16 * self.columns, name=f"products_{row}")

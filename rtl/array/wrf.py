@@ -22,14 +22,15 @@ class Wrf(Block):
     Function: word = weight (8 bits), position (log2 d bits, sparse tile only).
     Throughput: one read and one write a cycle.
     Handshake: none. A read is combinational; a write in cycle t is visible in t+1. With clock gates
-        `write_clk` has a clock for each word, from the gates of the tile.
+        `write_clk` has a clock for each word, from the gates of the tile; with latches `write_data` is that of
+        the cycle before its pulse, held by the tile.
     """
 
     kind = "wrf"
 
-    def __init__(self, *, depth: int, word_bits: int) -> None:
+    def __init__(self, *, depth: int, word_bits: int, latches: bool = False) -> None:
         check_positive(depth=depth, word_bits=word_bits)
-        self.depth, self.word_bits = depth, word_bits
+        self.depth, self.word_bits, self.latches = depth, word_bits, latches
         self.clocked = not gated()
         super().__init__(
             write_ports(depth)
@@ -42,7 +43,7 @@ class Wrf(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words = Words(m, "words", depth=self.depth, width=self.word_bits)
+        words = Words(m, "words", depth=self.depth, width=self.word_bits, latches=self.latches)
         if gated():
             words.write_by(self.write_clk, self.write_data)
         else:

@@ -34,9 +34,12 @@ class _Slot:
         self.last_bank = Signal(init=1)
         self.in_slot = Signal()
         self.issued = Signal()
+        # Registers of their own, since the start of a slot waits for what they say.
+        self.first_pixel = Signal(init=1)
         self.last_pixel = Signal()
         self.row_end = Signal()
         self.fence = Signal(DEMAND_BITS + 2)
+        self.open = Signal(init=1)  # no fence
         self.fetch = Signal(DEMAND_BITS)
         self.psum = Signal(DEMAND_BITS + 1)
         self.store = Signal(DEMAND_BITS)
@@ -123,17 +126,15 @@ class Sequencer(Block):
         current, starts = slot.current, self.starts
         m.d.comb += [
             slot.more.eq(~current.ends),
-            slot.last_pixel.eq(slot.pixel + 1 == current.pixels),
-            slot.row_end.eq((slot.column + 1 == current.width) | slot.last_pixel),
             # A chunk's last slot prefetches for the next one, whose packet must be there.
             slot.known.eq(~slot.last_pixel | ~slot.more | self.chunk_valid),
             slot.chunk_starts.eq(
                 self.full.bit_select(slot.bank, 1)
-                & (slot.fence == 0)
+                & slot.open
                 & self.ready
                 & (~current.last | (room & self.unit_there))
             ),
-            starts.eq(self.active & ~slot.in_slot & slot.known & ((slot.pixel != 0) | slot.chunk_starts)),
+            starts.eq(self.active & ~slot.in_slot & slot.known & (~slot.first_pixel | slot.chunk_starts)),
             slot.issue.eq(starts | (slot.in_slot & ~slot.issued & self.active)),
             slot.final_token.eq(slot.issue & entries.complete & slot.last_pixel),
             entries.step.eq(slot.issue),
@@ -141,7 +142,7 @@ class Sequencer(Block):
             entries.b.eq(current.b),
             entries.u.eq(current.u),
             entries.d.eq(current.d),
-            self.take.eq(starts & (slot.pixel == 0)),
+            self.take.eq(starts & slot.first_pixel),
             self.take_bank.eq(slot.bank),
             self.take_serial.eq(current.serial),
             self.request.eq(slot.issue & entries.vector),
@@ -153,27 +154,35 @@ class Sequencer(Block):
     def _overlap(self, m: Module, slot: _Slot, following: View, entries: EntryCounter) -> None:
         """Cycles that run down beside the tokens; the slot is over when they and the tokens are."""
         current, last_pixel = slot.current, slot.last_pixel
-        with m.If(self.starts):
-            prefetch = Mux(
-                last_pixel, Mux(slot.more & ~following.fence, following.psum_read, 0), current.psum_read
-            )
-            m.d.comb += [
-                slot.fetch_now.eq(
-                    Mux(
-                        last_pixel,
-                        Mux(slot.more, following.fetch_row, 0),
-                        Mux(slot.row_end, current.fetch_row, current.fetch_in),
-                    )
-                ),
-                slot.psum_now.eq(current.psum_write + prefetch),
-                slot.store_now.eq(current.store),
-            ]
-        m.d.comb += slot.over.eq(
-            ((slot.issue & entries.complete) | (slot.in_slot & slot.issued))
-            & (slot.fetch_now <= 1)
-            & (slot.psum_now <= 1)
-            & (slot.store_now <= 1)
+        fetch, psum, prefetch = (
+            Signal.like(slot.fetch),
+            Signal.like(slot.psum),
+            Signal.like(current.psum_read),
         )
+        m.d.comb += [
+            fetch.eq(
+                Mux(
+                    last_pixel,
+                    Mux(slot.more, following.fetch_row, 0),
+                    Mux(slot.row_end, current.fetch_row, current.fetch_in),
+                )
+            ),
+            prefetch.eq(
+                Mux(last_pixel, Mux(slot.more & ~following.fence, following.psum_read, 0), current.psum_read)
+            ),
+            psum.eq(current.psum_write + prefetch),
+        ]
+        with m.If(self.starts):
+            m.d.comb += [slot.fetch_now.eq(fetch), slot.psum_now.eq(psum), slot.store_now.eq(current.store)]
+        # Both are known before it is whether the slot starts in this cycle.
+        short, ended = Signal(), Signal()
+        m.d.comb += [
+            short.eq((fetch <= 1) & (psum <= 1) & (current.store <= 1) & entries.complete),
+            ended.eq(
+                (slot.fetch <= 1) & (slot.psum <= 1) & (slot.store <= 1) & (slot.issued | entries.complete)
+            ),
+            slot.over.eq((self.starts & short) | (slot.in_slot & self.active & ended)),
+        ]
         for register, now in (
             (slot.fetch, slot.fetch_now),
             (slot.psum, slot.psum_now),
@@ -181,6 +190,7 @@ class Sequencer(Block):
             (slot.fence, slot.fence),
         ):
             m.d.sync += register.eq(Mux(now == 0, 0, now - 1))
+        m.d.sync += slot.open.eq(slot.fence <= 1)
 
     def _end(self, m: Module, slot: _Slot, following: View, entries: EntryCounter) -> None:
         """From the first cycle of a slot to the first one of the next, and to the layer's last token."""
@@ -193,6 +203,12 @@ class Sequencer(Block):
             m.d.sync += [
                 slot.in_slot.eq(0),
                 slot.pixel.eq(slot.pixel + 1),
+                slot.first_pixel.eq(0),
+                slot.last_pixel.eq(slot.pixel + 2 == current.pixels),
+                slot.row_end.eq(
+                    Mux(slot.row_end, current.width == 1, slot.column + 2 == current.width)
+                    | (slot.pixel + 2 == current.pixels)
+                ),
                 slot.base.eq(slot.base + current.a),
                 slot.column.eq(Mux(slot.row_end, 0, slot.column + 1)),
             ]
@@ -200,7 +216,10 @@ class Sequencer(Block):
                 m.d.comb += [self.chunk_ready.eq(slot.more), self.visit_end.eq(slot.more & following.opens)]
         with m.If(slot.final_token & slot.more & following.fence):
             latency = self.geometry.accelerator.latency
-            m.d.sync += slot.fence.eq(current.psum_write + following.psum_read + (latency - 1))
+            m.d.sync += [
+                slot.fence.eq(current.psum_write + following.psum_read + (latency - 1)),
+                slot.open.eq(0),
+            ]
         with m.If(slot.final_token & ~slot.more):
             m.d.sync += [self.active.eq(0), slot.in_slot.eq(0)]
 
@@ -209,6 +228,7 @@ class Sequencer(Block):
             m.d.comb += self.chunk_ready.eq(1)
             m.d.sync += [
                 self.active.eq(1),
+                slot.open.eq(1),
                 *(
                     register.eq(0)
                     for register in (slot.in_slot, slot.fence, slot.fetch, slot.psum, slot.store)
@@ -219,6 +239,9 @@ class Sequencer(Block):
             m.d.sync += [
                 slot.held.eq(self.chunk),
                 slot.pixel.eq(0),
+                slot.first_pixel.eq(1),
+                slot.last_pixel.eq(following.pixels == 1),
+                slot.row_end.eq((following.width == 1) | (following.pixels == 1)),
                 slot.column.eq(0),
                 slot.base.eq(0),
                 slot.bank.eq(chosen),
@@ -227,18 +250,22 @@ class Sequencer(Block):
 
     def _room(self, m: Module, stripe_starts: Signal, current: View) -> Signal:
         """Whether enough of earlier stripes' rows have left for a stripe's last chunk."""
-        loaded = Signal(3)
-        waiting = Signal(2)
+        loaded, loaded_next = Signal(3), Signal(3)
+        waiting, waiting_next = Signal(2), Signal(2)
+        none, one = Signal(init=1), Signal()
+        m.d.comb += [
+            loaded_next.eq(loaded + self.unit_loaded - stripe_starts),
+            waiting_next.eq(waiting + stripe_starts - self.unit_sent),
+        ]
         m.d.sync += [
-            loaded.eq(loaded + self.unit_loaded - stripe_starts),
-            waiting.eq(waiting + stripe_starts - self.unit_sent),
+            loaded.eq(loaded_next),
+            self.unit_there.eq(loaded_next != 0),
+            waiting.eq(waiting_next),
+            none.eq(waiting_next == 0),
+            one.eq(waiting_next == 1),
         ]
         room = Signal()
-        m.d.comb += [
-            self.unit_there.eq(loaded != 0),
-            room.eq(waiting <= current.double),
-            self.settled.eq(~self.active & (waiting == 0)),
-        ]
+        m.d.comb += [room.eq(none | (one & current.double)), self.settled.eq(~self.active & none)]
         return room
 
     def _token(self, m: Module, slot: _Slot, entries: EntryCounter) -> None:
@@ -274,20 +301,20 @@ class Sequencer(Block):
                     m.d.comb += cause["store"].eq(1)
                 with m.Else():
                     m.d.comb += cause["ifmap"].eq(1)
-            with m.Elif((slot.pixel == 0) & ~self.full.bit_select(slot.bank, 1)):
+            with m.Elif(slot.first_pixel & ~self.full.bit_select(slot.bank, 1)):
                 with m.If(self.missing):
                     m.d.comb += cause["dma"].eq(1)
                 with m.Elif(self.again):
                     m.d.comb += cause["rom"].eq(1)
                 with m.Else():
                     m.d.comb += cause["weight"].eq(1)
-            with m.Elif((slot.pixel == 0) & (slot.fence != 0)):
+            with m.Elif(slot.first_pixel & ~slot.open):
                 m.d.comb += cause["psum"].eq(1)
-            with m.Elif((slot.pixel == 0) & slot.current.last & ~room):
+            with m.Elif(slot.first_pixel & slot.current.last & ~room):
                 m.d.comb += cause["store"].eq(1)
-            with m.Elif((slot.pixel == 0) & self.tile_missing):
+            with m.Elif(slot.first_pixel & self.tile_missing):
                 m.d.comb += cause["dma"].eq(1)
-            with m.Elif((slot.pixel == 0) & ~self.ready):
+            with m.Elif(slot.first_pixel & ~self.ready):
                 m.d.comb += cause["ifmap"].eq(1)
             with m.Else():  # a packet is late: the next chunk's or the stripe's
                 m.d.comb += cause["control"].eq(1)

@@ -13,8 +13,8 @@ LIMIT_BITS = 32
 class Watchdog(Block):
     """Counts the cycles without progress.
 
-    Function: `expired` is 1 in the `limit`th of consecutive cycles with `watches` and without `progress`;
-        never if `limit` is 0.
+    Function: `expired` is 1 in the cycle behind the `limit`th of consecutive cycles with `watches` and without
+        `progress`; never if `limit` is 0.
     Throughput: every cycle.
     Handshake: none. `limit` stays while `watches`.
     """
@@ -28,10 +28,9 @@ class Watchdog(Block):
         m = Module()
         count = Signal(LIMIT_BITS)
         idles = Signal()
-        m.d.comb += [
-            idles.eq(self.watches & ~self.progress),
-            self.expired.eq(idles & (count + 1 == self.limit)),
-        ]
+        m.d.comb += idles.eq(self.watches & ~self.progress)
+        # A register: what moves a packet comes late in a cycle, and what an error stops is much.
+        m.d.sync += self.expired.eq(idles & (count + 1 == self.limit))
         with m.If(idles):
             m.d.sync += count.eq(count + 1)
         with m.Else():

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from rtl import packets
 from rtl.array.array import delay, delays
 from rtl.block import Block, place
-from rtl.geometry import Geometry
+from rtl.geometry import COUNT_BITS, Geometry
 from rtl.ifmap.arf import Arf
 from rtl.ifmap.arf_window import ArfWindow
 from rtl.ifmap.segments import Segments
@@ -17,6 +17,8 @@ from rtl.ifmap.vector_walk import VectorWalk
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 
+WINDOW_STAGES = 2
+"""Cycles from the turn of a vector to its place in the ARF: its segment, then its column."""
 TILE_BITS = 2
 """Counts tiles in L1 whose visits have not begun."""
 
@@ -38,8 +40,8 @@ class IfmapLoader(Block):
         makes the loader take the head as a layer's first chunk; its fetch also waits for `allowed`, and that
         of a chunk that `opens` for a `tile_there`, a pulse in the cycle before it may begin.
         `read_enable`, `read_map`, `read_word` in cycle t, `read_data` in t+1.
-        `request` in cycle t, `operand_stages` after `starts` or later, in window order: `activation` in t+1 and until
-        the cycle after the next request.
+        `request` in cycle t, `operand_stages` - 1 after `starts` or later, in window order: `activation` in t+2 and
+        until two cycles after the next request.
     """
 
     kind = "ifmap_loader"
@@ -90,46 +92,80 @@ class IfmapLoader(Block):
         m = Module()
         columns = self.accelerator.arf_depth // 2
         walk = place(m, "walk", VectorWalk(accelerator=self.accelerator))
-        window = place(m, "window", ArfWindow(words=columns, lag=self.accelerator.operand_stages))
+        window = place(
+            m, "window", ArfWindow(words=columns, lag=self.accelerator.operand_stages - 1 - WINDOW_STAGES)
+        )
         arf = place(m, "arf", Arf(depth=2 * columns, width=8 * self.accelerator.rows))
         held_bits = Signal(self.layout.size)
         held = View(self.layout, held_bits)
-        # `walk.chunk` is the chunk that is fetched from in this cycle.
-        m.d.comb += walk.chunk.eq(Mux(walk.takes, self.chunk, held_bits))
-        with m.If(walk.takes):
+        takes, begins = self._order(m, held)
+        with m.If(takes):
             m.d.sync += held_bits.eq(self.chunk)
-        self._order(m, walk, held)
+        # The walk follows a cycle behind.
+        step = Signal()
+        m.d.sync += [walk.takes.eq(takes), walk.begins.eq(begins), step.eq(walk.step & ~walk.pixel_end)]
+        m.d.comb += [walk.chunk.eq(held_bits), walk.step.eq(walk.begins | step)]
         self._fetch(m, walk, window, arf)
         self._give(m, window, arf, held)
         return m
 
-    def _order(self, m: Module, walk: VectorWalk, held: View) -> None:
-        """Which chunk, and when the fetch of a pixel begins."""
-        chunk = View(self.layout, walk.chunk)
+    def _order(self, m: Module, held: View) -> tuple[Signal, Signal]:
+        """When the next chunk is taken, and when the fetch of a pixel begins; how long it takes the packet says."""
+        chunk = View(self.layout, self.chunk)
+        takes, begins, ends = Signal(), Signal(), Signal()
         # The next chunk is due, in this cycle and from an earlier one; so is the fetch of a first pixel.
-        seeks = Signal()
-        sought = Signal()
-        opens = Signal()
-        opening = Signal()
-        opened = Signal()
-        fetching = Signal()
+        seeks, sought = Signal(), Signal()
+        opens, opening, opened = Signal(), Signal(), Signal()
         tiles = Signal(TILE_BITS)
+        may, may_now = Signal(), Signal()
+        exhausted, row_starts = self._pixels(m, held, takes, ends)
         m.d.comb += [
-            seeks.eq(sought | (self.starts & walk.exhausted & ~held.ends)),
-            walk.takes.eq(self.load | (seeks & self.chunk_valid)),
-            opens.eq(walk.takes | opening),
-            opened.eq(opens & (~chunk.opens | (tiles != 0)) & (~chunk.begins | self.allowed)),
-            walk.begins.eq(opened | (self.starts & ~walk.exhausted)),
-            walk.step.eq(walk.begins | fetching),
+            seeks.eq(sought | (self.starts & exhausted & ~held.ends)),
+            takes.eq(self.load | (seeks & self.chunk_valid)),
+            opens.eq(takes | opening),
+            may.eq((~held.opens | (tiles != 0)) & (~held.begins | self.allowed)),
+            may_now.eq((~chunk.opens | (tiles != 0)) & (~chunk.begins | self.allowed)),
+            opened.eq(Mux(takes, may_now, opening & may)),
+            begins.eq(opened | (self.starts & ~exhausted)),
             self.tile_missing.eq(opening & held.opens & (tiles == 0)),
         ]
         m.d.sync += [
             sought.eq(seeks & ~self.chunk_valid),
             opening.eq(opens & ~opened),
-            tiles.eq(tiles + self.tile_there - (opened & chunk.opens)),
-            fetching.eq(walk.step & ~walk.pixel_end),
-            self.ready.eq(walk.pixel_end | (self.ready & ~self.starts)),
+            tiles.eq(tiles + self.tile_there - (opened & Mux(takes, chunk.opens, held.opens))),
+            self.ready.eq(ends | (self.ready & ~self.starts)),
         ]
+        # Vectors of the pixel whose turn is still to come, and those of the next one.
+        left, vectors = (Signal(len(held.fetch_row), name=name) for name in ("left", "vectors"))
+        m.d.comb += [
+            vectors.eq(Mux(row_starts, held.fetch_row, held.fetch_in)),
+            ends.eq((left == 1) | (begins & Mux(takes, chunk.fetch_row == 1, vectors == 1))),
+        ]
+        with m.If(begins):
+            m.d.sync += left.eq(Mux(takes, chunk.fetch_row - 1, vectors - 1))
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return takes, begins
+
+    def _pixels(self, m: Module, held: View, takes: Signal, ends: Signal) -> tuple[Signal, Value]:
+        """Whether all pixels of the chunk are fetched, and whether the next one to be fetched begins a row."""
+        chunk = View(self.layout, self.chunk)
+        pixel, column = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        exhausted = Signal(init=1)
+        last, row_end = Signal(), Signal()
+        m.d.comb += [
+            last.eq(Mux(takes, chunk.pixels == 1, pixel + 1 == held.pixels)),
+            row_end.eq(Mux(takes, chunk.width == 1, column + 1 == held.width)),
+        ]
+        with m.If(takes):
+            m.d.sync += exhausted.eq(0)
+        with m.If(ends):
+            m.d.sync += [
+                exhausted.eq(last),
+                pixel.eq(Mux(last, 0, pixel + 1)),
+                column.eq(Mux(row_end, 0, column + 1)),
+            ]
+        return exhausted, column == 0
 
     def _fetch(self, m: Module, walk: VectorWalk, window: ArfWindow, arf: Arf) -> None:
         """Reads a vector, or pads, `operand_stages` after its turn, and writes it into the ARF a cycle later."""
@@ -142,13 +178,7 @@ class IfmapLoader(Block):
             self.read_enable.eq(walk.reads & walk.in_tile),
             self.read_word.eq(walk.word),
             self.read_map.eq(walk.map),
-            window.starts.eq(self.starts),
-            window.full.eq(walk.full),
-            window.store.eq(walk.step),
-            window.store_end.eq(walk.segment_end),
-            window.store_segment.eq(walk.segment),
-            window.store_origin.eq(walk.origin),
-            window.store_words.eq(walk.words),
+            window.starts.eq(delays(m, self.starts, WINDOW_STAGES, "window_starts")[-1]),
             arf.write_enable.eq(arrives),
             arf.write_address.eq(target),
             arf.write_data.eq(
@@ -159,7 +189,15 @@ class IfmapLoader(Block):
                 )
             ),
         ]
-        stores = delays(m, walk.step, self.accelerator.operand_stages, "stores")
+        m.d.sync += [
+            window.full.eq(walk.full),
+            window.store.eq(walk.step),
+            window.store_end.eq(walk.segment_end),
+            window.store_segment.eq(walk.segment),
+            window.store_origin.eq(walk.origin),
+            window.store_words.eq(walk.words),
+        ]
+        stores = delays(m, window.store, self.accelerator.operand_stages - WINDOW_STAGES, "stores")
         address = delay(m, window.store_address, stores[:-1], "target")
         m.d.sync += arrives.eq(walk.reads)
         with m.If(walk.reads):
@@ -173,7 +211,7 @@ class IfmapLoader(Block):
     def _give(self, m: Module, window: ArfWindow, arf: Arf, held: View) -> None:
         """The vectors of the slot; the loader may fetch from the next chunk already."""
         layout: dict[str, Value] = {}
-        lag = self.accelerator.operand_stages
+        lag = self.accelerator.operand_stages - 1
         for field in ("b", "d", "kx", "kernel_x"):
             kept = Signal.like(held[field], name=f"given_{field}")
             now = Signal.like(kept, name=f"given_{field}_now")
@@ -192,7 +230,6 @@ class IfmapLoader(Block):
             window.read_segment.eq(segments.segment),
             window.read_origin.eq(segments.origin),
             window.read_words.eq(segments.words),
-            arf.read_enable.eq(self.request),
-            arf.read_address.eq(window.read_address),
             self.activation.eq(arf.read_data),
         ]
+        m.d.sync += [arf.read_enable.eq(self.request), arf.read_address.eq(window.read_address)]

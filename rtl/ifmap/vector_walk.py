@@ -14,6 +14,8 @@ from rtl.geometry import COUNT_BITS, Geometry
 from rtl.ifmap.segments import KINDS, Segments
 from sim.accelerator import Accelerator
 
+ADDRESS_STAGES = 3
+"""Cycles from the turn of a vector to its address in L1."""
 COORDINATE_BITS = 15
 """Lines and pixels of a tile, signed, with what a kernel reaches beyond it on either side."""
 
@@ -25,9 +27,8 @@ class VectorWalk(Block):
         (then `full` is 1), else of each segment the last `stride_x` positions; position outer, channel group
         inner. `segment`, `origin` and `words` describe its segment (`rtl.segments`);
         `segment_end`, `pixel_end`: the last vector fetched of its segment, its pixel, in this cycle.
-        `exhausted`: those of the chunk's last pixel are fetched. A vector whose turn it was `operand_stages` ago
-        (`reads`) lies in the words of L1 group `map` from `word` on, from byte 4*`upper` on, if it is in the tile
-        (`in_tile`); else it is `zero` in every lane.
+        A vector whose turn it was ADDRESS_STAGES ago (`reads`) lies in the words of L1 group `map` from `word` on,
+        from byte 4*`upper` on, if it is in the tile (`in_tile`); else it is `zero` in every lane.
     Throughput: one vector a cycle.
     Handshake: `takes` in the cycle in which `chunk` changes to a new chunk, `begins` in a pixel's first
         cycle, the same one or a later one; `step` moves on at the end of the cycle.
@@ -57,7 +58,6 @@ class VectorWalk(Block):
                 "words": Out(range(columns + 1)),
                 "segment_end": Out(1),
                 "pixel_end": Out(1),
-                "exhausted": Out(1, init=1),
             }
         )
 
@@ -66,27 +66,17 @@ class VectorWalk(Block):
         chunk = View(self.layout, self.chunk)
         # Line and pixel that kernel position (0, 0) of the output pixel reads.
         y, y_now, x, x_now = _coordinates("y", "y_now", "x", "x_now")
-        pixel = Signal(COUNT_BITS)
         column = Signal(COUNT_BITS)
-        last = Signal()
         row_end = Signal()
         m.d.comb += [
             y_now.eq(Mux(self.takes, chunk.y.as_signed(), y)),
             x_now.eq(Mux(self.takes, chunk.x.as_signed(), x)),
-            last.eq(pixel + 1 == chunk.pixels),
             row_end.eq(column + 1 == chunk.width),
             self.full.eq((column == 0) | ~chunk.reuse),
         ]
         m.d.sync += [y.eq(y_now), x.eq(x_now)]
-        with m.If(self.takes):
-            m.d.sync += self.exhausted.eq(0)
         with m.If(self.pixel_end):
-            m.d.sync += [
-                self.exhausted.eq(last),
-                pixel.eq(Mux(last, 0, pixel + 1)),
-                column.eq(column + 1),
-                x.eq(x_now + chunk.stride_x),
-            ]
+            m.d.sync += [column.eq(column + 1), x.eq(x_now + chunk.stride_x)]
             with m.If(row_end):
                 m.d.sync += [column.eq(0), x.eq(chunk.x.as_signed()), y.eq(y_now + chunk.stride_y)]
         self._vectors(m, chunk, y_now, x_now)
@@ -147,7 +137,7 @@ class VectorWalk(Block):
         byte: Signal,
     ) -> None:
         """Where the vector lies: its coordinates, their products, and the sum, a cycle each."""
-        turns = Signal(self.accelerator.operand_stages)
+        turns = Signal(ADDRESS_STAGES)
         # What the chunk says, for as long as a vector of it is on its way; each stage drops what it has used.
         extents = ("line", "lines", "pitch", "line_pixels", "base", "map", "zero")
         says = [

@@ -146,8 +146,8 @@ class Storer(Block):
             soon.eq(
                 Mux(
                     issued.residual,
-                    writes[RESIDUAL_STAGES - 1].as_value(),
-                    writes[STORER_STAGES - 1].as_value(),
+                    writes[RESIDUAL_STAGES - 2].as_value(),
+                    writes[STORER_STAGES - 2].as_value(),
                 )
             ),
         ]
@@ -177,7 +177,7 @@ class Storer(Block):
             intake.unit.eq(stripes.unit),
             intake.columns.eq(places.columns),
             self.overflow.eq(intake.overflow),
-            self.empty.eq(stripes.empty),
+            self.empty.eq(stripes.empty & ~self.entries.out_valid),
             lanes.unit.eq(stripes.unit),
             lanes.parameters.eq(stripes.parameters),
             lanes.operand.eq(intake.operand),
@@ -207,7 +207,7 @@ class Storer(Block):
         with m.Elif(intake.row_done & places.pixel_end):
             m.d.comb += [
                 enters.handed.eq(stripe.a),
-                enters.due.eq(intake.arrival + stripe.store + (STORER_STAGES - 1)),
+                enters.due.eq(intake.arrival + stripe.store + (STORER_STAGES - 2)),
             ]
         for younger, older in pairwise(writes):
             m.d.sync += older.valid.eq(0)
@@ -277,7 +277,7 @@ class Storer(Block):
         ]
 
     def _hand_over(self, m: Module, write: View, now: Signal) -> None:
-        """What is written in the next cycle waits until it is due."""
+        """What is written two cycles later waits until it is due; it is handed over a cycle behind that."""
         # Pixels of smaller a may come while the last one of a larger a waits for its store cycles.
         depth = 1 << ceil_log2(self.geometry.accelerator.prf_depth + 2)
         queue = place(m, "handed", Fifo(width=len(write.handed) + TIME_BITS, depth=depth))
@@ -288,8 +288,8 @@ class Storer(Block):
             queue.in_data.eq(Cat(write.handed, write.due)),
             Cat(handed, due).eq(queue.out_data),
             queue.out_ready.eq(~(now - due)[TIME_BITS - 1]),
-            self.entries.handed.eq(Mux(queue.out_valid & queue.out_ready, handed, 0)),
         ]
+        m.d.sync += self.entries.handed.eq(Mux(queue.out_valid & queue.out_ready, handed, 0))
 
 
 def _from_half(data: Signal, half: Signal) -> Value:

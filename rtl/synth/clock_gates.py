@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from itertools import product
 
 from rtl.block import module_name
-from rtl.clocking import ClockGate
+from rtl.clocking import ClockGate, Latches
 from rtl.synth.liberty import Cell, Library
 
 NAME = module_name(ClockGate.kind)
+LATCHES = module_name(Latches.kind_of)
+"""Begins the names of the modules of latches."""
 RULES = "enables.v"
 _INSTANCE = re.compile(r"^[ \t]+(\w+)\s+(?:\\\S+\s+|[\w$]+\s*)\(([^;]*)\);", re.M)
 LEAST = 4
@@ -29,6 +31,20 @@ def wrapper(cell: Cell) -> str:
         f"  {cell.name} gate_ (.{pins.clock}(clk), .{pins.enable}(enable){scan}, .{pins.output}(gated_clk));\n"
         "endmodule\n"
     )
+
+
+def latches(cell: Cell, text: str) -> tuple[str, int]:
+    """Verilog of a module of latches, whose behavioural text is `text`, made of cells, and their number."""
+    pins = cell.latch
+    assert pins is not None
+    head, width = text[: text.index(");") + 2], int(text.split("input [")[1].split(":")[0]) + 1
+    idle = "".join(f", .{pin}(1'b{value})" for pin, value in pins.idle.items())
+    cells = [
+        f"  {cell.name} latch_{n} (.{pins.enable}(enable), .{pins.data}(data[{n}]), .{pins.output}(held[{n}]){idle});\n"
+        for n in range(width)
+    ]
+    ports = f"\n  input enable;\n  input [{width - 1}:0] data;\n  output [{width - 1}:0] held;\n"
+    return "".join([head, ports, *cells, "endmodule\n"]), width
 
 
 def always_clocked(netlists: Mapping[str, str], top: str) -> set[str]:

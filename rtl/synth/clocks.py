@@ -1,7 +1,7 @@
 """`python -m rtl.synth.clocks --liberty FILE... --preset NAME...`: the clock that accelerators reach, and what decides.
 
-Static timing by OpenSTA over the whole hierarchy of the mapped netlist: slews and loads of the Liberty tables, ideal
-clock, no wires; memories stay outside. Inputs come, and outputs are taken, at the clock edge.
+Static timing by OpenSTA over the whole mapped netlist, with buffers and sizes: slews and loads of the Liberty tables,
+ideal clock, no wires; memories stay outside. Inputs come, and outputs are taken, at the clock edge.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtl import verilog
-from rtl.synth import flow, timing, yosys
-from rtl.synth.kinds import Mapped
+from rtl.synth import flow, timing, whole, yosys
 from rtl.synth.liberty import Library, read
 from sim import accelerator
 from sim.accelerator import Accelerator
@@ -28,19 +27,33 @@ SLOWEST = {"sg13g2_stdcell": 1.6}
 the same slew and load, the slews that they hand on by 1.52 to 1.65.
 """
 _WORST = "report_checks -path_delay max -group_count {count} -endpoint_count 1 -format full -digits 4"
-_CLOCKED = re.compile(r"^  \S+ +(\S+) +\(\n((?:    \.\w+\(.*\),?\n)+)  \);", re.M)
 
 
 class TimedPath(NamedTuple):
-    """From a register or port to a register or port, by the hierarchy of instances; setup time included."""
+    """From a register or port to a register or port, by names in the flat netlist; setup time included."""
 
     ns: float
     start: str
     end: str
 
 
-def slowest_paths(acc: Accelerator, library: Library, period_ns: float, count: int = 300) -> list[TimedPath]:
-    """The longest path between each pair of components, the longest first, of as many endpoints as `count` says.
+class Timed(NamedTuple):
+    """A whole netlist with buffers: the longest path between each pair of components, the longest first.
+
+    Attributes:
+        mapped_mm2, mm2: area of all cells as they were mapped, and with buffers and sizes; memories not counted.
+    """
+
+    paths: list[TimedPath]
+    mapped_mm2: float
+    mm2: float
+
+
+def slowest_paths(acc: Accelerator, library: Library, period_ns: float, count: int = 3000) -> Timed:
+    """Static timing of the netlist of an accelerator with buffers and sizes (`rtl.synth.whole`).
+
+    Args:
+        count: endpoints that are looked at, those of the longest paths.
 
     Raises:
         TimingError: OpenSTA cannot be used.
@@ -51,7 +64,8 @@ def slowest_paths(acc: Accelerator, library: Library, period_ns: float, count: i
     found = flow.map_modules(texts, library, period_ns, gated=acc.clock_gating)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        (directory / "netlist.v").write_text("\n".join(timing.plain(kind.netlist) for kind in found.values()))
+        made = whole.optimize(found, verilog.TOP, library, directory)
+        (directory / "netlist.v").write_text(made.netlist)
         said = timing.run(
             directory,
             [
@@ -63,34 +77,30 @@ def slowest_paths(acc: Accelerator, library: Library, period_ns: float, count: i
                 _WORST.format(count=count),
             ],
         )
-    return _paths(said, period_ns, found)
+    return Timed(_paths(said, period_ns), 1e-6 * made.mapped_area, 1e-6 * made.area)
 
 
-def _paths(said: str, period_ns: float, found: dict[str, Mapped]) -> list[TimedPath]:
+def _paths(said: str, period_ns: float) -> list[TimedPath]:
     longest: dict[tuple[str, str], TimedPath] = {}
     for report in said.split("Startpoint: ")[1:]:
         start = report.split()[0]
         end = re.findall(r"Endpoint: (\S+)", report)[0]
         slack = float(re.findall(r"(-?[\d.]+) +slack", report)[0])
-        path = TimedPath(period_ns - slack, _register(start, found), _register(end, found))
-        units = tuple(place.rpartition("/")[0] for place in path[1:])
-        longest.setdefault(units, path)  # type: ignore[arg-type]
+        path = TimedPath(period_ns - slack, _plain(start), _plain(end))
+        units = _unit(path.start), _unit(path.end)
+        if units not in longest or longest[units].ns < path.ns:
+            longest[units] = path
     return sorted(longest.values(), reverse=True)
 
 
-def _register(instance: str, found: dict[str, Mapped]) -> str:
-    """The instance, by the name of what its register holds."""
-    parents, _, cell = instance.rpartition("/")
-    if not cell.startswith("$"):
-        return instance
-    kind = verilog.TOP
-    for name in parents.split("/") if parents else []:
-        kind = re.findall(rf"^  (\w+) \\?{re.escape(name)} +\(", found[kind].netlist, re.M)[0]
-    for name, pins in _CLOCKED.findall(found[kind].netlist):
-        if name == f"\\{cell}":
-            held = re.findall(r"\.Q\w*\((.*?)\s*\)", pins)
-            return "/".join(filter(None, (parents, held[0] if held else cell)))
-    return instance
+def _plain(name: str) -> str:
+    """Of a register, by what it holds; without its bit."""
+    return re.sub(r"\[\d+\]$", "", name.replace("\\", "").rstrip("~"))
+
+
+def _unit(name: str) -> str:
+    """The component; tiles, PEs and lanes are alike."""
+    return re.sub(r"(_\d+)+(?=\.|$)", "", name.rpartition(".")[0] or name)
 
 
 def corners(library: Library) -> Iterable[tuple[str, float]]:
@@ -117,13 +127,17 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         library = read(*given.liberty)
-        print("| accelerator | library | corner | MHz | ns | from | to |\n|---|---|---|---|---|---|---|")
+        print("| accelerator | library | corner | MHz | ns | from | to | mm2 | as mapped |")
+        print("|---|---|---|---|---|---|---|---|---|")
         for name in given.preset:
             acc = accelerator.preset(name)
-            for path in slowest_paths(acc, library, given.period or 1e9 / acc.clock_hz)[: given.paths]:
+            timed = slowest_paths(acc, library, given.period or 1e9 / acc.clock_hz)
+            areas = f"{timed.mm2:.2f}", f"{timed.mapped_mm2:.2f}"
+            for path in timed.paths[: given.paths]:
                 for corner, factor in corners(library):
                     ns = path.ns * factor
-                    row = (name, library.name, corner, f"{1000 / ns:.0f}", f"{ns:.2f}", path.start, path.end)
+                    clock = f"{1000 / ns:.0f}", f"{ns:.2f}"
+                    row = (name, library.name, corner, *clock, path.start, path.end, *areas)
                     print("| " + " | ".join(row) + " |", flush=True)
     except (InputError, timing.TimingError) as error:
         print(error, file=sys.stderr)

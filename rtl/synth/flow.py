@@ -206,6 +206,13 @@ def synthesize_modules(
             "lacks a clock-gating cell (latch_posedge) with its pins marked",
             "add the library's other files, or set clock_gating = false",
         )
+    if library.latch is None and any(name.startswith(clock_gates.LATCHES) for name in texts):
+        raise InputError(
+            "liberty",
+            library.name,
+            "lacks a latch that is open while its enable is 1",
+            "add the library's other files, or set wrf_latches = false",
+        )
     no_opensta = timing.problem(library)
     found = map_modules(texts, library, period_ns, gated=gated)
     cells = {name: found[name].cells if name in found else {} for name in texts}

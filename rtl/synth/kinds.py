@@ -62,6 +62,10 @@ def map_kind(
         gate = library.clock_gate
         assert gate is not None
         return Mapped(clock_gates.wrapper(gate), {gate.name: 1}, None)
+    if name.startswith(clock_gates.LATCHES):
+        assert library.latch is not None
+        netlist, width = clock_gates.latches(library.latch, texts[name])
+        return Mapped(netlist, {library.latch.name: width}, None)
     scripts = _scripts(texts, name, library, period_ns, gated=gated)
     given = (
         scripts,

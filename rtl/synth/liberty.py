@@ -106,6 +106,20 @@ class GatePins:
 
 
 @dataclass(frozen=True)
+class LatchPins:
+    """Pins of a latch that follows `data` while `enable` is 1.
+
+    Attributes:
+        idle: what pins that clear or preset it have while they do not, by name.
+    """
+
+    data: str
+    enable: str
+    output: str
+    idle: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Pin:
     """Attributes: `capacitance` in farads; `timing` and `power`: its arcs, as they are in the file."""
 
@@ -129,6 +143,7 @@ class Cell:
     usable: bool
     group: Group
     clock_gate: GatePins | None = None
+    latch: LatchPins | None = None
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -193,6 +208,16 @@ class Library:
         ]
         best = min(found, key=lambda one: (not one[1].scan, one[0].area, one[0].name), default=None)
         return best and best[0]
+
+    @cached_property
+    def latch(self) -> Cell | None:
+        """The smallest latch that is open while its enable is 1."""
+        found = [
+            cell
+            for cell in self.cells.values()
+            if cell.latch and cell.pins[cell.latch.enable].clock and cell.group.get("dont_use") != "true"
+        ]
+        return min(found, key=lambda cell: (cell.area, cell.name), default=None)
 
     @property
     def ties(self) -> tuple[tuple[Cell, str], tuple[Cell, str]] | None:
@@ -325,7 +350,7 @@ def _cell(group: Group, name: str, farad: float) -> Cell:
     pins = {pin: _pin(found, pin, farad) for found in group.all("pin") for pin in found.arguments}
     flip_flop = next((_flip_flop(found) for found in group.all("ff")), None)
     usable = group.get("dont_use") != "true" and not any(found.kind in _UNMAPPED for found in group.groups)
-    return Cell(name, group.number("area"), pins, flip_flop, usable, group, _clock_gate(group))
+    return Cell(name, group.number("area"), pins, flip_flop, usable, group, _clock_gate(group), _latch(group))
 
 
 def _clock_gate(group: Group) -> GatePins | None:
@@ -339,6 +364,26 @@ def _clock_gate(group: Group) -> GatePins | None:
     if clock is None or enable is None or output is None:
         raise ValueError("a clock gate whose clock, enable or output pin is not marked")
     return GatePins(clock, enable, output, pins["test"])
+
+
+def _latch(group: Group) -> LatchPins | None:
+    state = next(group.all("latch"), None)
+    if state is None or group.get("clock_gating_integrated_cell"):
+        return None
+    enable, data = state.expression("enable"), state.expression("data_in")
+    held = Expression("pin", state.arguments[0])
+    outputs = [pin.arguments[0] for pin in group.all("pin") if pin.expression("function") == held]
+    if not outputs or any(one is None or one.truth(one.pins) != (0, 1) for one in (enable, data)):
+        return None
+    idle = {}
+    for name in ("clear", "preset"):
+        if (acts := state.expression(name)) is not None:
+            if len(acts.pins) != 1:
+                return None
+            idle[acts.pins[0]] = acts.truth(acts.pins).index(0)
+    assert enable is not None
+    assert data is not None
+    return LatchPins(data.pins[0], enable.pins[0], outputs[0], idle)
 
 
 def _pin(group: Group, name: str, farad: float) -> Pin:

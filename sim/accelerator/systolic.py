@@ -168,7 +168,7 @@ class Accelerator(BaseModel):
     rom_ports: int = Field(1, ge=1, le=64, description="reads of a ROM bank in a cycle; assumed")
     edge_registers: bool = Field(
         True,
-        description="registers in loader, operand edge, deskew and PRF; without them an idealised array, "
+        description="registers in loader, operand edge, tiles, deskew and PRF; without them an idealised array, "
         "as SCALE-Sim assumes",
     )
     address_bits: int = Field(
@@ -178,6 +178,11 @@ class Accelerator(BaseModel):
         True,
         description="the Verilog gates the clock of register files and idle registers; without it they have "
         "enables, as FPGAs want them",
+    )
+    wrf_latches: bool = Field(
+        False,
+        description="words of the WRF are latches behind their clock gates, smaller than flip-flops; needs "
+        "clock_gating",
     )
     clock_hz: float = Field(300e6, ge=1, le=1e12, description="requested clock in Hz (MVQ sec. 7.1)")
     technology: str = Field(
@@ -206,6 +211,10 @@ class Accelerator(BaseModel):
         require_multiple(self, "rows", "tile_rows")
         require_multiple(self, "columns", "tile_columns")
         self.weights.check(self)
+        if self.wrf_latches and not self.clock_gating:
+            raise InputError(
+                "wrf_latches", True, "latches open with the pulses of clock gates", "set clock_gating = true"
+            )
         if self.sparse_tile:
             if not self.weights.masks:
                 masked = next(form.name for form in formats.FORMATS.values() if form.masks)
@@ -270,19 +279,26 @@ class Accelerator(BaseModel):
     @property
     def operand_stages(self) -> int:
         """Cycles from the issue of a token to the request of its vector: as many as a fetched vector takes from
-        its turn to L1, where its address is multiplied out on the way.
+        its turn to L1, where its segment is found and its address multiplied out on the way.
         """
-        return 3 if self.edge_registers else 0
+        return 4 if self.edge_registers else 0
+
+    @property
+    def tile_stages(self) -> int:
+        """Cycles inside a tile before its products meet the psums: one behind the WRF, one behind the multipliers."""
+        return 2 if self.edge_registers else 0
 
     @property
     def latency(self) -> int:
         """LAT, cycles from the issue of a token to its visible psum row."""
-        return self.row_stages + self.column_stages + self.operand_stages + (1 if self.edge_registers else -2)
+        array = self.row_stages + self.column_stages + self.tile_stages
+        return array + self.operand_stages + (1 if self.edge_registers else -2)
 
     @property
     def release(self) -> int:
         """Cycles from a chunk's last token until its WRF bank may be loaded again."""
-        return self.row_stages + self.column_stages + self.operand_stages - (0 if self.edge_registers else 1)
+        array = self.row_stages + self.column_stages + self.tile_stages
+        return array + self.operand_stages - (0 if self.edge_registers else 1)
 
     @property
     def loader_stages(self) -> int:

@@ -81,6 +81,7 @@ def test_tile_adds_products_of_its_rows(sparse):
             await ctx.tick()
         ctx.set(dut.write_enable, 0)
         held = None
+        read = multiplied = None  # sums of products of the two tokens before
         for _ in range(100):
             address, valid = int(rng.integers(depth)), bool(rng.random() < 0.8)
             activation, above = int8(rng, rows), rng.integers(-(2**18), 2**18, columns)
@@ -89,8 +90,10 @@ def test_tile_adds_products_of_its_rows(sparse):
             ctx.set(dut.activation_in, pack(activation, 8))
             ctx.set(dut.psum_in, pack(above, bits))
             await ctx.tick()
+            if multiplied is not None:
+                held = (above + multiplied).tolist()
+            read, multiplied = (activation @ weights[address] if valid else None), read
             if valid:
-                held = (above + activation @ weights[address]).tolist()
                 assert fields(ctx.get(dut.activation_out), 8, rows, True) == activation.tolist()
                 assert ctx.get(dut.address_out) == address
             assert ctx.get(dut.valid_out) == valid

@@ -88,7 +88,8 @@ def _tile(bench: Bench, sample: Sample) -> Phases:
     for contents in (rolled, stored):
         yield _writes(contents, bits, machine), {"words": entries * size * used * LANES}
     tokens = len(sample.entry)
-    above = sample.sums[:, patterns, rows[:, :1]][:, :, 0]
+    # A token's products meet the psums that come to the tile some cycles behind it.
+    above = np.roll(sample.sums[:, patterns, rows[:, :1]][:, :, 0], machine.tile_stages, 0)
     address = np.broadcast_to(sample.entry[:, None, None], (tokens, LANES, 1))
     yield (
         {

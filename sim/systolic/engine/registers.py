@@ -1,10 +1,11 @@
 """The array and the PRF, register by register (docs/timing.md section 1).
 
 Every register of the array, the tiles and the PRF of `rtl.array` has its value here in every cycle: operands
-move right and psums move down by one tile a cycle, and each tile reads its WRF words in the cycle in which it
-uses them, so weights that change too early spoil the sums as they would in silicon. A tile is
-combinational inside; sparse tiles compute with the decoded rows of the WRF, zeros where pruned, which
-gives the same psums. Psums inside the array have 32 bits here, more than `16 + ceil(log2 H)`.
+move right and psums move down by one tile a cycle, and each tile reads its WRF words in the cycle in which a
+token enters it, so weights that change too early spoil the sums as they would in silicon. What a token's weights
+give in a tile, summed over its rows, meets the psum `STAGES` cycles later; sparse tiles compute with the decoded
+rows of the WRF, zeros where pruned, which gives the same psums. Psums inside the array have 32 bits here, more than
+`16 + ceil(log2 H)`.
 
 One cycle t of the caller:
 
@@ -42,6 +43,8 @@ class Tag(IntEnum):
     PLACE = 9
 
 
+STAGES = 2
+"""Registers in a tile between its WRF and its adders."""
 TAG_FIELDS = len(Tag)  # Numba cannot ask an enumeration
 
 
@@ -54,6 +57,8 @@ class Registers(NamedTuple):
         skew: int8 [Rv, H], ring; the vector at the array edge k cycles ago is in row (n - k) mod Rv.
         valid, address: int64 [Rv, Rh], what each tile passes to its right.
         operand: int8 [Rv, Rh, TH], activations that each tile passes to its right.
+        live: int64 [STAGES, Rv, Rh], ring; whether the products of n - k cycles ago are of a token.
+        product: int32 [STAGES, Rv, L], ring; sums of products of the tile rows, on their way to the adders.
         psum: int32 [Rv + 1, L], row v + 1 is what tile row v passes down; row 0 is the constant 0 above.
         deskew: int32 [Rh, L], ring; row n mod Rh is complete with the psums of cycle n.
         asked: int32 [2, L], stored psums asked for in cycle n are in row n mod 2.
@@ -68,6 +73,8 @@ class Registers(NamedTuple):
     valid: np.ndarray
     address: np.ndarray
     operand: np.ndarray
+    live: np.ndarray
+    product: np.ndarray
     psum: np.ndarray
     deskew: np.ndarray
     asked: np.ndarray
@@ -87,11 +94,13 @@ def reset(rows, columns, tile_rows, tile_columns, prf_words, lag=0):
     down, right = rows // tile_rows, columns // tile_columns
     return Registers(
         cycle=np.zeros(1, np.int64),
-        tags=np.zeros((down + right + 1, TAG_FIELDS), np.int64),
+        tags=np.zeros((down + right + 1 + STAGES, TAG_FIELDS), np.int64),
         skew=np.zeros((down, rows), np.int8),
         valid=np.zeros((down, right), np.int64),
         address=np.zeros((down, right), np.int64),
         operand=np.zeros((down, right, tile_rows), np.int8),
+        live=np.zeros((STAGES, down, right), np.int64),
+        product=np.zeros((STAGES, down, columns), np.int32),
         psum=np.zeros((down + 1, columns), np.int32),
         deskew=np.zeros((right, columns), np.int32),
         asked=np.zeros((2, columns), np.int32),
@@ -150,14 +159,31 @@ def clock(registers, wrf, stored):
         Which of `registers.tags` belongs to `registers.row`, if that row is visible from the next cycle
         on and its token is `last`; otherwise -1.
     """
-    cycle, tags, skew, valid, address, operand, psum, deskew, asked, prf, row, waiting, vectors = registers
+    (
+        cycle,
+        tags,
+        skew,
+        valid,
+        address,
+        operand,
+        live,
+        product,
+        psum,
+        deskew,
+        asked,
+        prf,
+        row,
+        waiting,
+        vectors,
+    ) = registers
     now = cycle[0]
     # From the output to the input: each part reads what the part before it held in this cycle.
     _psum_memory(now, tags, asked, row, stored)
     _deskew(now, psum, deskew, valid.shape[1])
     emitted = _accumulate(now, tags, deskew, asked, prf, row)
     _shift(now, tags, skew, valid, address, operand)
-    _multiply(valid, address, operand, psum, wrf)
+    _add(now, live, product, psum)
+    _multiply(now, valid, address, operand, live, product, wrf)
     _hold_edge(now, tags, skew)
     cycle[0] = now + 1
     _enter(now + 1, tags, skew, waiting, vectors)
@@ -239,20 +265,36 @@ def _shift(now, tags, skew, valid, address, operand):
 
 
 @whole
-def _multiply(valid, address, operand, psum, wrf):
-    """Psums move one tile down; on the way each tile adds its products.
+def _add(now, live, product, psum):
+    """Psums move one tile down; on the way each tile adds the products of STAGES cycles ago.
 
-    A tile multiplies what it has just been passed: with a token, that is also what it passes on. From
-    the lowest tiles up, since each reads what the tile above passed down before. Indices are unsigned,
-    which spares Numba the test for negative ones.
+    From the lowest tiles up, since each reads what the tile above passed down before.
     """
-    tile_rows, tile_columns = np.uint64(operand.shape[2]), np.uint64(psum.shape[1] // operand.shape[1])
-    sums = np.empty(psum.shape[1], np.int32)
-    for v in range(len(operand) - 1, -1, -1):
-        for c in range(len(sums)):
-            sums[c] = psum[v, c]
-        for h in range(operand.shape[1]):
+    slot, down, right = now % len(live), product.shape[1], live.shape[2]
+    columns = product.shape[2] // right
+    for v in range(down - 1, -1, -1):
+        for h in range(right):
+            if live[slot, v, h]:
+                for c in range(h * columns, (h + 1) * columns):
+                    psum[v + 1, c] = psum[v, c] + product[slot, v, c]
+
+
+@whole
+def _multiply(now, valid, address, operand, live, product, wrf):
+    """A tile multiplies what it has just been passed: with a token, that is also what it passes on.
+
+    Indices are unsigned, which spares Numba the test for negative ones.
+    """
+    slot, right = np.uint64(now % len(live)), operand.shape[1]
+    tile_rows, tile_columns = np.uint64(operand.shape[2]), np.uint64(product.shape[2] // right)
+    for v in range(len(operand)):
+        for h in range(right):
+            live[slot, v, h] = valid[v, h]
             if valid[v, h]:
+                low = np.uint64(h) * tile_columns
+                sums = product[slot, v]
+                for c in range(tile_columns):
+                    sums[low + c] = 0
                 _add_products(
                     sums,
                     operand,
@@ -263,9 +305,6 @@ def _multiply(valid, address, operand, psum, wrf):
                     tile_rows,
                     tile_columns,
                 )
-                low = np.uint64(h) * tile_columns
-                for c in range(tile_columns):
-                    psum[v + 1, low + c] = sums[low + c]
 
 
 @whole

@@ -104,7 +104,7 @@ def compare(ctx, dut, acc, state):
     row = [state["deskew"][h, right - 1 - h] for h in range(right)]
     assert fields(ctx.get(array.sums), sum_bits, acc.columns, True) == np.ravel(row).tolist()
     assert fields(ctx.get(prf.row), PSUM_BITS, acc.columns, True) == state["row"].tolist()
-    for bits, age in ((array.tag_ahead, down + right - 2), (array.tag_out, down + right - 1)):
+    for bits, age in ((array.tag_ahead, down + right), (array.tag_out, down + right + 1)):
         tag = View(dut.geometry.tag, bits)
         for name in ("valid", "word", "first", "stored", "last", "final"):
             assert ctx.get(getattr(tag, name)) == state[f"tag_{name}"][age]

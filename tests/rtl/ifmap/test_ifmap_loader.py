@@ -18,7 +18,7 @@ from sim.systolic.engine import sequencer_step
 from tests.rtl.simulate import fields, run
 
 WORDS = 1 << 16
-LAG = 3  # from the turn of a vector to its read, and from the issue of a token to its request
+LAG = 4  # from the turn of a vector to its read, and from the issue of a token to its request
 
 
 @dataclass
@@ -177,6 +177,8 @@ def random_layer(rng: np.random.Generator, acc: Accelerator, visit: int) -> list
                     opens = 0
         visit += 1
     chunks[-1].fields["ends"] = 1
+    for chunk in chunks:
+        chunk.fields |= {"fetch_row": len(chunk.fetches(0)), "fetch_in": len(chunk.fetches(1))}
     return chunks
 
 
@@ -285,7 +287,7 @@ class Bench:
             vector, rest = divmod(t - first, chunks[number].hold)
             request = rest == 0 and vector < chunks[number].d * chunks[number].b
             asks.append((number, slot_pixel, vector) if request else None)
-            asked = asks.pop(0)
+            ahead, asked = asks[1], asks.pop(0)
             for port, value in (
                 ("chunk_valid", valid),
                 ("load", loads),
@@ -293,7 +295,7 @@ class Bench:
                 ("starts", starts),
                 ("chunk", packet(layout, chunks[head].fields) if valid else int(rng.integers(1 << 30))),
                 ("tile_there", tile_there),
-                ("request", asked is not None),
+                ("request", ahead is not None),
                 ("read_data", arriving),
             ):
                 ctx.set(getattr(dut, port), value)

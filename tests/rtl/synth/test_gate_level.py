@@ -77,6 +77,7 @@ def tile_case(sparse):
     ]
     expected: list[dict[str, int] | None] = [None] * len(stimulus)
     shown: dict[str, int] | None = None
+    behind: list[np.ndarray | None] = [None, None]  # sums of products of the tokens of the two cycles before
     for cycle in range(80):
         address, valid = int(rng.integers(depth)), bool(rng.random() < 0.8) or cycle == 0
         activation, above = int8(rng, rows), rng.integers(-(2**17), 2**17, columns)
@@ -90,12 +91,11 @@ def tile_case(sparse):
         )
         # Outputs are registers: what a cycle shows is what the cycles before it did.
         expected.append(shown)
+        if shown is not None and behind[0] is not None:
+            shown = shown | {"psum_out": pack(above + behind[0], bits)}
+        behind = [behind[1], activation @ weights[address] if valid else None]
         if valid:
-            shown = {
-                "address_out": address,
-                "activation_out": pack(activation, 8),
-                "psum_out": pack(above + activation @ weights[address], bits),
-            }
+            shown = (shown or {}) | {"address_out": address, "activation_out": pack(activation, 8)}
         assert shown is not None
         shown = shown | {"valid_out": int(valid)}
     return machine, block, stimulus, expected
@@ -108,14 +108,15 @@ def test_tile(sparse, path):
     for found in (run_rtl(machine, block, stimulus), run_netlist(machine, block, path, stimulus)):
         assert len(found) == len(expected)
         for cycle, (shown, demanded) in enumerate(zip(found, expected, strict=True)):
-            assert demanded is None or shown == demanded, cycle
+            assert demanded is None or shown | demanded == shown, cycle
 
 
 def test_a_wrong_gate_shows():
     machine, block, stimulus, expected = tile_case(False)
     found = run_netlist(machine, block, MINI, stimulus, lambda text: broken(text, "codeword_pe"))
     assert any(
-        demanded is not None and shown != demanded for shown, demanded in zip(found, expected, strict=True)
+        demanded is not None and shown | demanded != shown
+        for shown, demanded in zip(found, expected, strict=True)
     )
 
 
@@ -124,7 +125,7 @@ def array_case(machine):
     block = Array(accelerator=machine)
     depth, rows, columns = machine.wrf_depth, machine.rows, machine.columns
     weights, words = weights_of(rng, machine.sparse_tile, depth, rows, columns, 1)
-    latency = rows // machine.tile_rows + columns // machine.tile_columns - 1
+    latency = rows // machine.tile_rows + columns // machine.tile_columns + machine.tile_stages - 1
     tag_bits = len(block.tag)
     writes = [
         {"write_enable": 1 << r, "write_address": a, "write_data": word} for (a, r), word in words.items()

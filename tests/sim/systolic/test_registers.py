@@ -46,7 +46,7 @@ class Machine:
 
     def __post_init__(self):
         self.rows, self.columns = self.down * self.tile_rows, self.right * self.tile_columns
-        self.latency = self.down + self.right + 1
+        self.latency = self.down + self.right + 1 + model.STAGES
         self.wrf = np.zeros((self.depth, self.rows, self.columns), np.int8)
         self.stored = np.zeros((self.addresses, self.columns), np.int32)
         self.registers = model.reset(self.rows, self.columns, self.tile_rows, self.tile_columns, self.words)
@@ -201,19 +201,24 @@ def test_registers_hold_in_bubbles():
     for t, (before, after) in enumerate(zip(machine.snapshots, machine.snapshots[1:], strict=False)):
         for v in range(3):
             for h in range(4):
-                # After cycle t, tile (v, h) has registered the token that issued in t - 1 - v - h.
-                token = issued.get(t - 1 - v - h)
+                # After cycle t, tile (v, h) has registered the token that issued in t - 1 - v - h, and the psums of
+                # the one that issued two cycles before.
+                token, added = (issued.get(t - age - v - h) for age in (1, 1 + model.STAGES))
                 assert after["valid"][v, h] == (token is not None)
                 if token is None:
                     bubbles += 1
-                    for name in ("operand", "address", "psum"):
+                    for name in ("operand", "address"):
                         np.testing.assert_array_equal(after[name][v, h], before[name][v, h])
                 else:
                     lanes = np.where(np.arange(12) < token.rows, token.vector, 0)
                     assert after["operand"][v, h].tolist() == lanes[4 * v : 4 * v + 4].tolist()
                     assert after["address"][v, h] == token.address
+                if added is None:
+                    np.testing.assert_array_equal(after["psum"][v, h], before["psum"][v, h])
+                else:
                     # Sums of the rows so far.
-                    weights = machine.wrf[token.address, : 4 * v + 4, 4 * h : 4 * h + 4].astype(int)
+                    lanes = np.where(np.arange(12) < added.rows, added.vector, 0)
+                    weights = machine.wrf[added.address, : 4 * v + 4, 4 * h : 4 * h + 4].astype(int)
                     assert after["psum"][v, h].tolist() == (lanes[: 4 * v + 4] @ weights).tolist()
     assert bubbles > 500
 
@@ -274,13 +279,13 @@ def test_a_bank_is_free_when_the_contract_says(down, right):
 
 
 def test_stored_psums_are_read_at_the_cycle_of_asking():
-    """Asked for at t+Rv+Rh-1: a row written then is too late, one written the cycle before is not."""
+    """Asked for at t+Rv+Rh+1: a row written then is too late, one written the cycle before is not."""
     for late in (False, True):
         machine = Machine(down=2, right=3)
         machine.wrf[:] = 1
         ones, writer = np.ones(8, np.int8), 0
-        # The writer's row is visible, and written, in writer + LAT; the reader asks in reader + Rv + Rh - 1.
-        reader = writer + machine.latency - (2 + 3 - 1) + (not late)
+        # The writer's row is visible, and written, in writer + LAT; the reader asks in reader + Rv + Rh + 1.
+        reader = writer + machine.latency - (2 + 3 + 1) + (not late)
         tokens = [
             Token(writer, 0, 0, True, False, True, False, 7, 12, ones, 8),
             Token(reader, 0, 1, True, True, True, True, 7, 12, ones, 8),
@@ -298,36 +303,40 @@ def test_snapshots_of_a_small_array_by_hand():
         Token(0, 0, 0, True, False, False, False, 0, 4, np.array([1, 2, 3, 4], np.int8), 4),
         Token(2, 1, 0, False, False, True, True, 9, 3, np.array([5, 6, 7, 99], np.int8), 3),
     ]
-    (emission,) = machine.run(tokens, 7, watch=True)
+    (emission,) = machine.run(tokens, 9, watch=True)
     at = machine.snapshots
     # Cycle 1: token 0 at the edge, the upper tiles see it at once.
     assert at[1]["skew"][0, 0].tolist() == [1, 2]
-    assert at[1]["tag_valid"].tolist() == [1, 0, 0, 0, 0]
+    assert at[1]["tag_valid"].tolist() == [1, 0, 0, 0, 0, 0, 0]
     assert not at[1]["valid"].any()
-    # Cycle 2: tile (0, 0) has registered it: 1 * [1 2] + 2 * [5 6]. Its slice for tile row 1 is delayed.
+    # Cycle 2: tile (0, 0) has registered it. Its slice for tile row 1 is delayed.
     assert at[2]["valid"].tolist() == [[True, False], [False, False]]
     assert at[2]["operand"][0, 0].tolist() == [1, 2]
-    assert at[2]["psum"][0, 0].tolist() == [11, 14]
     assert at[2]["skew"][1].tolist() == [[3, 4], [3, 4]]
-    assert at[2]["tag_valid"].tolist() == [0, 1, 0, 0, 0]
-    # Cycle 3: to the right, [3 4] + 2 * [7 8]; below, [11 14] + 3 * [-1 -2] + 4 * [10 20]. Token 1 enters.
+    assert at[2]["tag_valid"].tolist() == [0, 1, 0, 0, 0, 0, 0]
+    # Cycle 3: to the right and below. Token 1 enters.
     assert at[3]["valid"].tolist() == [[False, True], [True, False]]
-    assert at[3]["psum"].tolist() == [[[11, 14], [17, 20]], [[48, 88], [0, 0]]]
     assert at[3]["operand"].tolist() == [[[1, 2], [1, 2]], [[3, 4], [0, 0]]]
     assert at[3]["skew"][0, 0].tolist() == [5, 6]
-    assert at[3]["tag_valid"].tolist() == [1, 0, 1, 0, 0]
-    # Cycle 4 = 0 + Rv + Rh: the lower right tile is done, the left columns waited one cycle.
-    assert at[4]["psum"].tolist() == [[[11, 11], [17, 20]], [[48, 88], [128, 168]]]
-    assert at[4]["deskew"][0, 1].tolist() == [48, 88]
+    assert at[3]["tag_valid"].tolist() == [1, 0, 1, 0, 0, 0, 0]
+    assert not at[3]["psum"].any()
+    # Cycle 4: read, multiplied and added in tile (0, 0): 1 * [1 2] + 2 * [5 6].
+    assert at[4]["psum"].tolist() == [[[11, 14], [0, 0]], [[0, 0], [0, 0]]]
     assert at[4]["valid"].tolist() == [[True, False], [False, True]]
-    assert at[4]["tag_valid"].tolist() == [0, 1, 0, 1, 0]
-    # Cycle 5 = LAT: the PRF shows the row. Token 1's lane without a channel multiplies by 0.
-    assert at[5]["row"].tolist() == at[5]["prf"][0].tolist() == [48, 88, 128, 168]
-    assert at[5]["psum"].tolist() == [[[11, 11], [11, 11]], [[18, 18], [128, 168]]]
+    assert at[4]["tag_valid"].tolist() == [0, 1, 0, 1, 0, 0, 0]
+    # Cycle 5: to the right, [3 4] + 2 * [7 8]; below, [11 14] + 3 * [-1 -2] + 4 * [10 20].
+    assert at[5]["psum"].tolist() == [[[11, 14], [17, 20]], [[48, 88], [0, 0]]]
+    # Token 1's lane without a channel multiplies by 0.
     assert at[5]["operand"][1].tolist() == [[7, 0], [3, 4]]
+    # Cycle 6 = 0 + Rv + Rh + 2: the lower right tile is done, the left columns waited one cycle.
+    assert at[6]["psum"].tolist() == [[[11, 11], [17, 20]], [[48, 88], [128, 168]]]
+    assert at[6]["deskew"][0, 1].tolist() == [48, 88]
+    # Cycle 7 = LAT: the PRF shows the row.
+    assert at[7]["row"].tolist() == at[7]["prf"][0].tolist() == [48, 88, 128, 168]
+    assert at[7]["psum"].tolist() == [[[11, 11], [11, 11]], [[18, 18], [128, 168]]]
     # Token 1 emits in 2 + LAT.
-    assert emission[:4] == (7, 9, 3, 1)
-    assert emission[4].tolist() == at[7]["row"].tolist() == [66, 106, 146, 186]
+    assert emission[:4] == (9, 9, 3, 1)
+    assert emission[4].tolist() == at[9]["row"].tolist() == [66, 106, 146, 186]
 
 
 def mutated(monkeypatch, name, source, replacement):
@@ -359,7 +368,8 @@ def mutated(monkeypatch, name, source, replacement):
         ("_accumulate", "now % len(deskew)", "(now + 1) % len(deskew)"),
         ("_accumulate", "(now - 1) % 2", "now % 2"),
         ("_psum_memory", "now - latency + 3", "now - latency + 4"),
-        ("_multiply", "range(len(operand) - 1, -1, -1)", "range(len(operand))"),
+        ("_add", "range(down - 1, -1, -1)", "range(down)"),
+        ("_add", "now % len(live)", "(now + 1) % len(live)"),
         ("_hold_edge", "tags[following, Tag.VALID] = 0", "pass"),
     ],
 )

@@ -55,6 +55,7 @@ UNREAD = {
     "rom_banks": 3,
     "rom_ports": 4,
     "scale_group": 2,
+    "wrf_latches": True,
 }
 """Fields of no influence here: without a clocked technology or a type of DRAM, without a ROM or group scales."""
 TOGETHER = {"sparse_tile", "tile_columns", "codeword_length", "group", "kind", "psum_store_bits"}

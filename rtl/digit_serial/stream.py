@@ -40,6 +40,7 @@ def _packet(packet: Packet, acc: DigitSerial) -> np.ndarray:
         "begins": packet.begins,
         "ends": packet.ends,
         "speaks": packet.target is not None,
+        "signed": packet.signed,
         "steps": acc.steps,
         "silent": acc.silent,
         "taps": len(packet.taps),

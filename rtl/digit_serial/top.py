@@ -79,7 +79,7 @@ class DigitTop(Block):
 
     def _delayed(self, m: Module) -> None:
         """Signals of the sequencer, by name, 0 to PIPELINE cycles later."""
-        names = (*OPERATIONS, "start", "biased", "double", "entry", "high", "row", "target")
+        names = (*OPERATIONS, "start", "biased", "signed", "double", "entry", "high", "row", "target")
         self._at = {name: [getattr(self._seq, name)] for name in names}
         for name, stages in self._at.items():
             for stage in range(1, PIPELINE + 1):
@@ -128,6 +128,7 @@ class DigitTop(Block):
                 neuron.enable.eq(acts),
                 neuron.start.eq(now["start"]),
                 neuron.biased.eq(now["biased"]),
+                neuron.signed.eq(now["signed"]),
                 neuron.double.eq(now["double"]),
                 neuron.fire.eq(now["fire"]),
                 neuron.operand.eq(operand),

@@ -113,7 +113,7 @@ def _arguments(packet: Packet, acc: DigitSerial) -> tuple[object, ...]:
     place, taps = packet.target, np.array(packet.taps, np.int64)
     taps[:, -1] *= HIGH
     target = (-1, 0, 0) if place is None else (place.base + packet.group, place.plane, place.blocks)
-    flags = (packet.begins, packet.ends, acc.steps, acc.silent, packet.outputs)
+    flags = (packet.begins, packet.ends, acc.steps, acc.silent, packet.outputs, packet.signed)
     walk = (packet.first, packet.count, packet.width)
     return WORDS, flags, walk, target, sources, taps, packet.weights, packet.bias, packet.threshold
 
@@ -141,7 +141,7 @@ def _run(
     addresses,
     values,
 ):
-    begins, ends, steps, silent, outputs = flags
+    begins, ends, steps, silent, outputs, signed = flags
     first, count, width = walk
     base, plane, pitch = target
     lanes = l1.shape[1]
@@ -154,7 +154,7 @@ def _run(
     for local in range(count):
         y, x = (first + local) // width, (first + local) % width
         charge[:] = bias * ends
-        spoke[:] = False
+        spoke[:] = signed
         for t in range(steps + silent):
             if t:
                 if ends:

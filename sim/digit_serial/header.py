@@ -25,6 +25,7 @@ _FIELDS = {
     "begins": 1,
     "ends": 1,
     "speaks": 1,
+    "signed": 1,
     "steps": 5,
     "silent": 2,
     "taps": 11,

@@ -65,6 +65,7 @@ class Packet:
         begins: this is the first part of its outputs' weights; `ends`: the last one, after which neurons speak.
         bias: int64 [S], V before the first step, doubled; `threshold`: v = theta 2^Tc, int64 [S].
         outputs: of the S columns that are real.
+        signed: neurons say -1 before any 1.
         again: the same weights came before, for another tile.
     """
 
@@ -82,6 +83,7 @@ class Packet:
     bias: np.ndarray
     threshold: np.ndarray
     outputs: int
+    signed: bool
     again: bool
 
 
@@ -139,6 +141,7 @@ def _layer(layer: SpikingLayer, places: dict[str, Place], acc: DigitSerial) -> I
                     _lane_values(layer.bias, group, lanes, 0),
                     _lane_values(_full(layer, acc), group, lanes, 1),
                     real,
+                    layer.signed,
                     first > 0,
                 )
 

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from rtl import owned, verilog
-from rtl.bus import register_map
+from rtl.bus import register_map, register_text
 from rtl.control.counters import COUNTERS
 from rtl.synth import timing
 from rtl.weights import rom
@@ -78,8 +78,8 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
         | contents
         | {
             "lint.vlt": lint(),
-            "registers.md": register_map.markdown(registers),
-            "codeword_registers.h": register_map.header(registers),
+            "registers.md": register_text.markdown(registers),
+            "codeword_registers.h": register_text.header(registers),
             "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
             "codeword.sdc": _constraints(accelerator, sources[f"{verilog.TOP}.v"]),
         }

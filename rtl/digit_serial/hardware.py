@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from rtl.digit_serial import export, verify
+from rtl.digit_serial import export, verify, write
+from rtl.digit_serial import image as images
+from rtl.image import Written
 from rtl.machine import Hardware
 from rtl.synth import Library, Synthesis
 from rtl.synth.flow import synthesize_part
@@ -23,21 +25,13 @@ NETWORKS = 8
 
 
 class DigitSerialHardware(Hardware):
-    """Array, neurons, sequencer, L1 and store of docs/spikes.md; packets come by a stream, no bus is part of it."""
+    """Array, neurons, sequencer, L1 and store of docs/spikes.md behind the systolic machine's bus and registers."""
 
     def compile(
         self, network: Network, accelerator: DigitSerial, objective: str = "edp", l2_holds_all: bool = False
-    ) -> NoReturn:
-        """
-        Raises:
-            InputError: always; packets come by a stream.
-        """
-        raise InputError(
-            "kind",
-            accelerator.kind,
-            "has no memory image: packets come by a stream",
-            "use codeword verify, or rtl.digit_serial.stream.packets",
-        )
+    ) -> images.Image:
+        """One order of packets, whatever the objective; all of them lie in one memory."""
+        return images.compiled(network, accelerator)
 
     def write_image(
         self,
@@ -51,9 +45,11 @@ class DigitSerialHardware(Hardware):
         base: int = 0,
         soc: bool = False,
         force: bool = False,
-    ) -> NoReturn:
-        """As `compile`."""
-        self.compile(network, accelerator)
+    ) -> Written:
+        """Without a system with a processor."""
+        if soc:
+            raise InputError("soc", True, "there is no system of this kind of machine", "leave it out")
+        return write.write(network, accelerator, directory, image[0], base, force=force)
 
     def verilog(
         self,
@@ -79,7 +75,7 @@ class DigitSerialHardware(Hardware):
         stalls: bool = False,
         l2_holds_all: bool = False,
     ) -> VerifyResult:
-        """Random networks, or one; `l2_holds_all` makes no difference: the stream waits only with `stalls`."""
+        """Random networks, or one; `l2_holds_all` makes no difference: all lies in one memory."""
         if layer:
             raise InputError(
                 "layer", layer, "does not run alone: it reads digits of others", "leave --layer out"

@@ -70,7 +70,7 @@ def write(
         InputError: the hardware cannot run a layer, a base that does not do, or a file of the user in the way.
     """
     compiled = compile(network, accelerator, objective, l2_holds_all=l2_holds_all)
-    _require_base(base, compiled)
+    require_base(base, compiled)
     expected = simulate(
         network, accelerator, image[:1], compare=False, objective=objective, l2_holds_all=l2_holds_all
     )
@@ -180,7 +180,7 @@ def _map(one: Map, base: int) -> dict[str, Any]:
     }
 
 
-def _require_base(base: int, image: Image) -> None:
+def require_base(base: int, image: Any) -> None:
     """Raises InputError where an image cannot lie."""
     most = 1 << image.accelerator.address_bits
     if base < 0 or base % PAGE_BYTES or base + 8 * len(image.memory) > most:

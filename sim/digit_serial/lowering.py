@@ -67,6 +67,7 @@ class Packet:
         outputs: of the S columns that are real.
         signed: neurons say -1 before any 1.
         again: the same weights came before, for another tile.
+        closes: the last packet of its layer.
     """
 
     layer: str
@@ -85,6 +86,7 @@ class Packet:
     outputs: int
     signed: bool
     again: bool
+    closes: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +145,9 @@ def _layer(layer: SpikingLayer, places: dict[str, Place], acc: DigitSerial) -> I
                     real,
                     layer.signed,
                     first > 0,
+                    closes=(group + 1) * lanes >= outputs
+                    and first + tile >= height * width
+                    and part == len(parts) - 1,
                 )
 
 

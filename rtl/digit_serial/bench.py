@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,7 @@ class Ran:
         counters: by cause, and `cycles`.
         memory: uint64, what lies where the charges go.
         cycles: of the simulation, software's included.
-        build_s, run_s: seconds.
+        run_s, build_s: seconds.
     """
 
     packets: np.ndarray
@@ -140,8 +141,8 @@ class Ran:
     counters: dict[str, int]
     memory: np.ndarray
     cycles: int
-    build_s: float
     run_s: float
+    build_s: float = 0.0
 
 
 def run(
@@ -163,16 +164,37 @@ def run(
         InputError: no such simulator, or Verilog that does not build.
     """
     begin = time.perf_counter()
+    built = _build(image.accelerator, simulator, rtl_dir, len(image.memory))
+    build_s = time.perf_counter() - begin
+    return replace(simulated(built, image, inputs, limit, simulator, stalls), build_s=build_s)
+
+
+def simulated(
+    built: Path,
+    image: Image,
+    inputs: np.ndarray,
+    limit: int,
+    simulator: str,
+    stalls: int | None = None,
+    arguments: Sequence[str] = (),
+    seconds: float | None = None,
+) -> Ran:
+    """As `run`, on a bench that is built.
+
+    Args:
+        arguments: of the simulation.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer than `seconds`.
+    """
     memory = image.write_input(inputs)
     memory[: image.output_words] = POISON
-    built = _build(image.accelerator, simulator, rtl_dir, len(memory))
-    build_s = time.perf_counter() - begin
     with tempfile.TemporaryDirectory() as scratch:
         for name, numbers in files(image, memory, limit, stalls).items():
             (Path(scratch) / name).write_text(numbers)
         begin = time.perf_counter()
-        printed = build.run(built, simulator, Path(scratch))
-    return _parsed(printed, build_s, time.perf_counter() - begin)
+        printed = build.run(built, simulator, Path(scratch), arguments, seconds)
+    return _parsed(printed, time.perf_counter() - begin)
 
 
 def files(
@@ -192,7 +214,7 @@ def files(
     return {name: "".join(f"{number:x}\n" for number in values) for name, values in numbers.items()}
 
 
-def _parsed(printed: str, build_s: float, run_s: float) -> Ran:
+def _parsed(printed: str, run_s: float) -> Ran:
     lines: dict[str, list[list[str]]] = {
         kind: [] for kind in ("packet", "said", "read", "memory", "end", "misplaced")
     }
@@ -213,7 +235,6 @@ def _parsed(printed: str, build_s: float, run_s: float) -> Ran:
         dict(zip(COUNTERS, counts, strict=True)),
         np.array([_number(word) for (word,) in lines["memory"]], np.uint64),
         int(lines["end"][0][0]) if lines["end"] else 0,
-        build_s,
         run_s,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,35 +43,62 @@ def verify(
         InputError: a network that the machine does not run, or a simulator that is none of ours.
     """
     begin = time.perf_counter()
-    compiled = images.compiled(network, acc)
-    program = compiled.program
-    ran = run(program, compiled.digits(image[0]))
-    cycles = int(ran.counts[:, : len(CAUSES)].sum())
-    chosen = _chosen(simulator, cycles)
-    found = bench.run(compiled, image[0], 8 * cycles + 10_000, chosen, rtl_dir, stalls)
-    model = {cause: int(ran.counts[:, CAUSES.index(cause)].sum()) for cause in CAUSES}
-    model |= {"cycles": cycles, "fetch": 0}
-    exact = stalls is None
-    wrong = _differences(program, ran, found, exact) + _left(compiled, ran, found)
-    wrong += [
-        f"counter {cause}: {found.counters[cause]}, expected {model[cause]}"
-        for cause in COUNTERS
-        if found.counters[cause] != model[cause] and (exact or cause not in WAITING)
-    ]
+    model = expected(network, acc, image)
+    chosen = _chosen(simulator, model.cycles)
+    found = bench.run(model.image, model.inputs, 8 * model.cycles + 10_000, chosen, rtl_dir, stalls)
+    wrong = differences(model, found, exact=stalls is None)
     return VerifyResult(
-        words_compared=len(ran.trace.addresses) + len(found.memory),
+        words_compared=len(model.ran.trace.addresses) + len(found.memory),
         mismatches=len(wrong),
-        cycles_model=cycles,
+        cycles_model=model.cycles,
         cycles_rtl=found.counters["cycles"],
-        counters_model=model,
+        counters_model=model.counters,
         counters_rtl=found.counters,
-        layers=_layers(program, ran, found),
+        layers=_layers(model.image.program, model.ran, found),
         first_mismatch=wrong[0] if wrong else "",
         simulator=chosen,
         wall_s=time.perf_counter() - begin,
         build_s=found.build_s,
         cycles_per_second=found.cycles / found.run_s,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """A network in memory, an input int8 [C, H, W], and what the engine says of it."""
+
+    image: images.Image
+    inputs: np.ndarray
+    ran: Ran
+
+    @property
+    def cycles(self) -> int:
+        return int(self.ran.counts[:, : len(CAUSES)].sum())
+
+    @property
+    def counters(self) -> dict[str, int]:
+        causes = {cause: int(self.ran.counts[:, n].sum()) for n, cause in enumerate(CAUSES)}
+        return causes | {"cycles": self.cycles, "fetch": 0}
+
+
+def expected(network: Network, acc: DigitSerial, image: np.ndarray) -> Expected:
+    """Of int8 [1, C, H, W]."""
+    compiled = images.compiled(network, acc)
+    return Expected(compiled, image[0], run(compiled.program, compiled.digits(image[0])))
+
+
+def differences(model: Expected, found: bench.Ran, *, exact: bool) -> list[str]:
+    """Where Verilog and engine are not equal, the first one first; `exact`: in cycles too."""
+    counters = model.counters
+    return [
+        *_words(model.image.program, model.ran, found, exact),
+        *_left(model.image, model.ran, found),
+        *(
+            f"counter {cause}: {found.counters[cause]}, expected {counters[cause]}"
+            for cause in COUNTERS
+            if found.counters[cause] != counters[cause] and (exact or cause not in WAITING)
+        ),
+    ]
 
 
 def _left(compiled: images.Image, ran: Ran, found: bench.Ran) -> list[str]:
@@ -102,8 +130,8 @@ def word_of(values: np.ndarray, bits: int) -> int:
     return sum((int(value) & mask) << (bits * n) for n, value in enumerate(values))
 
 
-def _differences(program: Program, ran: Ran, found: bench.Ran, exact: bool) -> list[str]:
-    """Where Verilog and engine are not equal, the first one first."""
+def _words(program: Program, ran: Ran, found: bench.Ran, exact: bool) -> list[str]:
+    """What neurons say."""
     trace, acc = ran.trace, program.accelerator
     wrong = []
     if len(trace.addresses) != len(found.said):

@@ -88,7 +88,7 @@ def run(program: Program, digits: np.ndarray) -> Ran:
 
 
 def _last_row_written(acc: DigitSerial) -> int:
-    """Cycles behind the last operation: its charges leave the neurons, word by word, and memory says that it has them."""
+    """Cycles behind the last operation: charges leave the neurons, word by word, and memory says that it has them."""
     kept = PIPELINE
     read = kept + acc.lanes // (1 if acc.charge_bits > 32 else 2)
     sent = read + 2

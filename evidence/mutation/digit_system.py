@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from evidence.mutation.suite import LIMIT_S
-from evidence.mutation.system import SystemSuite
+from evidence.mutation.system import SLACK, SystemSuite
 from rtl.block import Block
 from rtl.digit_serial import bench, verify
 from rtl.digit_serial.top import DigitTop
@@ -36,7 +36,7 @@ class DigitSystemSuite(SystemSuite):
 
     def wrong(self, built: Path, number: int, stalls: int | None, arguments: list[str]) -> str:
         model = self._expected[number]
-        limit = 2 * model.cycles + 1_000
+        limit = model.cycles * (1 if stalls is None else 4) + SLACK
         ran = bench.simulated(
             built, model.image, model.inputs, limit, "verilator", stalls, arguments, LIMIT_S
         )
@@ -53,5 +53,5 @@ _SMALL = {
     "tap_depth": 16,
     "clock_gating": False,
 }
-_NETWORKS = (*((seed, None) for seed in range(14)), (2, 1), (5, 3))
+_NETWORKS = (*((seed, None) for seed in range(8)), (2, 1), (5, 3))
 SUITES = (DigitSystemSuite(("accelerator", "digit_core", "digit_sequencer"), "sws-8", _NETWORKS, _SMALL),)

@@ -14,7 +14,7 @@ from rtl.digit_serial.controller import DigitController
 from rtl.digit_serial.neuron import Neuron
 from rtl.digit_serial.ternary_pe import TernaryPe
 from rtl.digit_serial.ternary_tile import COLUMNS, ROWS, SUM_BITS, TernaryTile
-from sim import accelerator
+from sim.digit_serial.accelerator import DigitSerial
 
 _DIGITS = (0, 1, 3)
 """Bits of 0, 1 and -1; the fourth pattern is none."""
@@ -228,7 +228,7 @@ def _charges(rng: np.random.Generator) -> Vectors:
         valid = int((gives or (valid and not ready)) and not inputs["rst"])
 
 
-_ROW = accelerator.load("sws-8", {"charge_bits": 16, "steps": 2})
+_ROW = DigitSerial(name="rows", lanes=8, charge_bits=16)
 _LEGAL = "\n    legal = digit != 2'd2;\n"
 SUITES = (
     VectorSuite("ternary_pe", lambda: TernaryPe(depth=4, sum_bits=SUM_BITS), _pe, view=_LEGAL),

@@ -47,9 +47,9 @@ module {module} #(parameter QUIET = 0, parameter [39:0] ORIGIN = 0) (input clk, 
   wire [39:0] to = m_axi_maps_awaddr - ORIGIN;
   {top} dut (.clk(clk), .rst(rst),{scan} {connections});
 
-  bench_read #(.LATENCY({latency}), .SHIFT(3)) commands_memory ({common}, .later(32'd0),
+  bench_read #(.LATENCY({latency}), .SHIFT(3), .SEED(32'h13579bdf)) commands_memory ({common}, .later(32'd0),
     .araddr(from[31:0]), .address(read_at), {read});
-  bench_write #(.LATENCY({latency}), .SEED(7)) maps_memory ({common}, .faulty(1'b0), .fault(32'd0),
+  bench_write #(.LATENCY({latency}), .SEED(32'h3c3c3c3c)) maps_memory ({common}, .faulty(1'b0), .fault(32'd0),
     .awaddr(to[31:0]), .write(write), .address(write_at), .data(write_data),
     .strobe(write_strobe), .misplaced(misplaced), {written});
   assign m_axi_commands_rdata = memory[read_at[31:3]];

@@ -22,7 +22,7 @@ def presets(
     """List the presets of accelerators, or every field of one."""
     if name:
         return _fields(name)
-    from sim.machine import machine
+    from sim.machine import KINDS, machine
 
     listed = api.presets(size)
     columns = (
@@ -40,8 +40,9 @@ def presets(
     for label, found in listed.items():
         said = machine(found.kind).summary(found)
         rows.append((label, *(said.get(column.name, "") for column in columns[1:])))
+    sizes = ", ".join(f"{kind} from {machine(kind).sizes[0]} to {machine(kind).sizes[1]}" for kind in KINDS)
     notes = [
-        "Any size from 4 to 256, square or HxL: ews-16x32; `codeword presets NAME` shows every field, "
+        f"Any size, square or HxL: ews-16x32 ({sizes}); `codeword presets NAME` shows every field, "
         "`codeword explain FIELD` what it is."
     ]
     fields = {"presets": {label: found.model_dump() for label, found in listed.items()}}

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from rtl import ipxact, owned, tables, upf, verilog, zynq
-from rtl.bus import register_map
+from rtl.bus import register_map, register_text
 from rtl.control.counters import COUNTERS
 from rtl.synth import timing
 from rtl.waivers import waivers
@@ -71,8 +71,8 @@ def files(accelerator: Accelerator, codebook: np.ndarray | None = None) -> dict[
         | contents
         | {
             "lint.vlt": waivers(sources),
-            "registers.md": register_map.markdown(registers),
-            "codeword_registers.h": register_map.header(registers),
+            "registers.md": register_text.markdown(registers),
+            "codeword_registers.h": register_text.header(registers),
             "codeword.core": _fusesoc(accelerator, list(sources), list(contents)),
             "codeword.xml": ipxact.component(
                 accelerator.name, sources, registers, accelerator.address_bits, contents

@@ -1,6 +1,6 @@
 """What the hardware of every kind of machine offers; `sim.machine` says the same of its model.
 
-A kind is a module whose `HARDWARE` is a `Hardware`, and a line in `KINDS`.
+It is the `HARDWARE` of the module that `sim.machine.Machine.hardware` names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.errors import InputError, nearest
+from sim.machine import KINDS, machine
 from sim.network import Network
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from rtl.synth import Library, Synthesis
     from rtl.verify import VerifyResult
     from sim.trace import Trace
-
-KINDS = {"systolic": "rtl.systolic", "digit-serial": "rtl.digit_serial.hardware"}
-"""Module of the hardware of each kind of machine, loaded when first asked for."""
 
 
 class Hardware(ABC):
@@ -189,7 +187,9 @@ def hardware(kind: str) -> Hardware:
     Raises:
         InputError: unknown, or a kind that is a model alone.
     """
-    if kind not in KINDS:
-        raise InputError("kind", kind, "no hardware of this kind of machine", nearest(kind, KINDS))
-    found: Hardware = import_module(KINDS[kind]).HARDWARE
+    module = machine(kind).hardware
+    if not module:
+        built = [one for one in KINDS if machine(one).hardware]
+        raise InputError("kind", kind, "no hardware of this kind of machine", nearest(kind, built))
+    found: Hardware = import_module(module).HARDWARE
     return found

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Member, Out
 from rtl import packets
 from rtl.block import Block, place
 from rtl.bus.axi import read_signals, write_signals
-from rtl.bus.command_port import CommandPort
+from rtl.bus.command_port import CommandPort, systolic_streams
 from rtl.bus.register_map import WINDOW_OF
 from rtl.bus.registers import Registers, lite_signals
 from rtl.bus.row_mover import FinishedRowMover
@@ -69,7 +69,7 @@ class Top(Block):
         acc = accelerator
         self.registers = Registers(accelerator=acc, counters=COUNTERS)
         self.control = LayerController(accelerator=acc)
-        self.commands, self.weights = CommandPort(accelerator=acc), WeightPort(accelerator=acc)
+        self.commands, self.weights = CommandPort(streams=systolic_streams(acc)), WeightPort(accelerator=acc)
         self.tiles, self.rows = TileMover(accelerator=acc), FinishedRowMover()
         self.core = Core(accelerator=acc, rom=rom)
         self.ifmap, self.storer = IfmapLoader(accelerator=acc), Storer(accelerator=acc)

@@ -1,7 +1,6 @@
 """What every kind of machine offers; nothing above this file asks which kind a description is of.
 
-A kind is a folder with a `machine.py` whose `MACHINE` is a `Machine`, and a line in `KINDS`. Its hardware is found in
-the same way, in `rtl.machine`.
+A kind is a folder with a `machine.py` whose `MACHINE` is a `Machine`, and a line in `KINDS`, the only list of kinds.
 """
 
 from __future__ import annotations
@@ -50,6 +49,7 @@ class Machine(ABC):
         families: presets by name, `FAMILY-S` or `FAMILY-HxL`.
         sizes: smallest and largest number of rows and columns of a preset.
         objectives: of the mapping.
+        hardware: name of the module whose `HARDWARE` is its `rtl.machine.Hardware`; empty of a model alone.
     """
 
     kind: ClassVar[str]
@@ -57,6 +57,7 @@ class Machine(ABC):
     families: ClassVar[Mapping[str, Family]]
     sizes: ClassVar[tuple[int, int]]
     objectives: ClassVar[tuple[str, ...]]
+    hardware: ClassVar[str] = ""
 
     def summary(self, accelerator: Any) -> dict[str, Any]:
         """What a list of presets says of one: flow, weights, tile, L1 and L2 (bytes), WRF (words), d, k.

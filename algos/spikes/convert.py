@@ -64,6 +64,7 @@ class SpikingLayer:
         bias: integers [outputs], twice what is added to V at the first step, as its weight is 1/2.
         threshold: theta, integers [outputs]; None for the layer that is read.
         pooled: spikes of all positions of a channel count together.
+        signed: -1 may be said before any 1.
     """
 
     name: str
@@ -71,6 +72,7 @@ class SpikingLayer:
     bias: Tensor
     threshold: Tensor | None
     pooled: bool = False
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,10 @@ class SpikingNetwork:
 
 
 def convert(net: Network) -> SpikingNetwork:
-    """Spiking layers of a network of convolutions with ReLU, additions, an average pool and a classifier.
+    """Spiking layers of a network of convolutions, additions, an average pool and a classifier.
 
     Raises:
-        InputError: a layer that has no spikes, or values that need a sign.
+        InputError: a layer that has no spikes.
     """
     found = integers.convert(net)
     return SpikingNetwork(found.name, tuple(_layer(layer) for layer in found.layers), net)
@@ -98,7 +100,7 @@ def _layer(layer: integers.SpikingLayer) -> SpikingLayer:
         for one in layer.synapses
     )
     threshold = None if layer.threshold is None else _tensor(layer.threshold)
-    return SpikingLayer(layer.name, synapses, _tensor(layer.bias), threshold, layer.pooled)
+    return SpikingLayer(layer.name, synapses, _tensor(layer.bias), threshold, layer.pooled, layer.signed)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

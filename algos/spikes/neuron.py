@@ -8,8 +8,9 @@ With I[t] the weighted sum of the input's digits at step t, and v = theta 2^Tc:
               V+ = V - digit v
 
 V[t] is 2^t times what the input has said so far less what the neuron has said. Firing at half the threshold rounds to
-the nearest; a -1 takes back what an earlier digit said too much. After a first +1 the rest never falls below 0, so
-that one flag makes the neuron a ReLU. Tc silent steps let it hear before it speaks.
+the nearest; a -1 takes back what an earlier digit said too much. After a first +1 what was said never falls below 0, so
+that one flag makes the neuron a ReLU; a signed neuron, of a layer without one, has it from the start. Tc silent steps
+let it hear before it speaks.
 """
 
 from __future__ import annotations
@@ -44,16 +45,24 @@ class Neuron:
             raise InputError("silent", self.silent, f"a neuron is silent for 0 to {SILENT} steps", "use 1")
 
 
-def fire(currents: Tensor, threshold: Tensor, neuron: Neuron = Neuron()) -> tuple[Tensor, Tensor]:
+def fire(
+    currents: Tensor, threshold: Tensor, neuron: Neuron = Neuron(), *, signed: bool = False
+) -> tuple[Tensor, Tensor]:
     """Digits of some neurons.
 
     Args:
         currents: I, integers [T, ...].
         threshold: theta, integers above 0, of the shape of a step or broadcast to it: the value that counts as 1.
+        signed: -1 may be said before any 1.
 
     Returns:
         int8 [T, ...], in -1, 0, 1, the one of weight 1/2 first; and what is left, V+ of the last step, int64.
+
+    Raises:
+        InputError: a signed layer of neurons that never say -1.
     """
+    if signed and not neuron.negative:
+        raise InputError("negative", False, "layers without ReLU say values below 0", "use ternary neurons")
     steps, most = len(currents), int(currents.abs().amax()) if currents.numel() else 0
     bits = accumulator_bits(int(threshold.max()), most, steps, neuron.silent)
     whole = torch.int32 if bits < 32 else torch.int64
@@ -62,7 +71,7 @@ def fire(currents: Tensor, threshold: Tensor, neuron: Neuron = Neuron()) -> tupl
         (full + 1) // 2 if neuron.half else full
     )  # an odd threshold has a half: V >= v/2 is V >= ceil(v/2)
     charge = torch.zeros(currents.shape[1:], dtype=whole, device=currents.device)
-    spoken = torch.zeros_like(charge, dtype=torch.bool)
+    spoken = torch.full_like(charge, signed, dtype=torch.bool)
     digits = torch.zeros(currents.shape, dtype=torch.int8, device=currents.device)
     for t in range(1, steps + neuron.silent + 1):
         charge += charge
@@ -85,18 +94,28 @@ def decoded(digits: Tensor) -> Tensor:
     return torch.tensordot(weights, digits.to(torch.float64), dims=1)
 
 
-def encoded(values: Tensor, steps: int) -> Tensor:
+def encoded(values: Tensor, steps: int, *, signed: bool = False) -> Tensor:
     """Binary digits of values in [0, 1), rounded to the nearest that T digits say, int8 [T, ...].
 
+    Args:
+        signed: from -1 on; the digits of a value below 0 are all 0 or -1.
+
     Raises:
-        InputError: a value below 0 or above 1.
+        InputError: a value below 0, or -1, or above 1.
     """
-    if values.numel() and not (float(values.min()) >= 0 and float(values.max()) <= 1):
+    if values.numel() and not (float(values.min()) >= -signed and float(values.max()) <= 1):
         given = [float(values.min()), float(values.max())]
-        raise InputError("values", given, "spikes without a sign say 0 to 1", "scale the input, or shift it")
-    whole = torch.round(values.to(torch.float64) * 2**steps).clamp(max=2**steps - 1).to(torch.int64)
+        raise InputError(
+            "values",
+            given,
+            f"spikes {'with' if signed else 'without'} a sign say {-int(signed)} to 1",
+            "scale the input, or shift it",
+        )
+    whole = torch.round(values.to(torch.float64).abs() * 2**steps).clamp(max=2**steps - 1).to(torch.int64)
     places = range(steps - 1, -1, -1)
-    return torch.stack([(whole >> place) & 1 for place in places]).to(torch.int8)
+    return torch.stack([((whole >> place) & 1) * torch.sign(values).long() for place in places]).to(
+        torch.int8
+    )
 
 
 def accumulator_bits(threshold: int, current: int, steps: int, silent: int) -> int:

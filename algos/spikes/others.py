@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from algos.spikes.convert import SpikingLayer, SpikingNetwork, Synapses
+from sim.digit_serial.convert import LEAST
 from sim.errors import InputError, nearest
 
 PERIOD = 8
@@ -130,8 +131,17 @@ def run_coded(net: SpikingNetwork, images: np.ndarray, coding: str, steps: int) 
         raise InputError("coding", coding, "unknown", nearest(coding, CODINGS))
     if steps < 1:
         raise InputError("steps", steps, "must be at least 1", "use 8")
+    _require_unsigned(net, coding)
     values = torch.from_numpy(images.astype(np.float64) - net.source.input.zero_point) / 256
     return CODINGS[coding](net, values, steps)
+
+
+def _require_unsigned(net: SpikingNetwork, coding: str) -> None:
+    signed = [layer.name for layer in net.layers if layer.signed]
+    if net.source.input.zero_point != LEAST:
+        signed.insert(0, "input")
+    if signed:
+        raise InputError("coding", coding, f"has no sign, and {signed[0]} says values below 0", "use sws")
 
 
 def _synchronous(

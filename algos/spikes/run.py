@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from algos.spikes.convert import SpikingLayer, SpikingNetwork, Synapses
 from algos.spikes.neuron import Neuron, encoded, fire
+from sim.digit_serial.convert import LEAST, input_one
 from sim.errors import InputError
 
 _USUAL = Neuron()
@@ -71,8 +72,9 @@ def run(
         raise InputError(
             "images", [*images.shape, str(images.dtype)], f"the network takes int8 {wanted}", "quantize them"
         )
-    values = torch.from_numpy(images.astype(np.int64) - net.source.input.zero_point) / 256
-    digits = {"input": encoded(values, steps)}
+    zero = net.source.input.zero_point
+    values = torch.from_numpy(images.astype(np.int64) - zero) / input_one(zero)
+    digits = {"input": encoded(values, steps, signed=zero != LEAST)}
     depth = {"input": 0}
     readers = {layer.name: [s.source for s in layer.synapses] for layer in net.layers}
     activities, outputs = [], torch.empty(0)
@@ -86,7 +88,7 @@ def run(
             outputs = torch.tensordot(weights, currents.to(torch.float64), dims=1).flatten(1)
             made = None
         else:
-            made, _ = fire(currents, layer.threshold.reshape(-1, 1, 1), neuron)
+            made, _ = fire(currents, layer.threshold.reshape(-1, 1, 1), neuron, signed=layer.signed)
             digits[layer.name] = made
         activities.append(_activity(layer, digits, currents, made, steps + neuron.silent))
         if not keep:

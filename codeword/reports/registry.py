@@ -134,9 +134,14 @@ REPORTS = {
         ),
         Report(
             "spikes",
-            "ResNet-20 in weighted spikes: accuracy and operations beside other codings, energy beside INT8",
+            "ResNet-20 and MobileNetV2 in weighted spikes: accuracy, operations, other codings, energy beside INT8",
             _OUT / "spikes.json",
-            (Stage("measure", "20 minutes; goes on where it was"), Stage("machines", "a minute"), _SECONDS),
+            (
+                Stage("measure", "an hour; goes on where it was"),
+                Stage("deep", "ten minutes; goes on where it was; downloads weights inside a package of pip"),
+                Stage("machines", "a minute"),
+                _SECONDS,
+            ),
         ),
         Report(
             "formats",

@@ -10,7 +10,7 @@ from rtl import packets
 from rtl.bus.address_channel import REQUEST_BITS, AddressChannel
 from rtl.bus.axi import BURST_BEATS, OUTSTANDING, PAGE_BYTES
 from rtl.bus.command_buffer import LENGTH_BITS, CommandBuffer
-from rtl.bus.command_port import CommandPort
+from rtl.bus.command_port import CommandPort, systolic_streams
 from rtl.bus.fifo import Fifo
 from rtl.bus.packet_assembler import PacketAssembler
 from rtl.bus.read_port import ReadPort
@@ -299,7 +299,7 @@ BUS_PROOFS = (
     ),
     Proof(
         "command port, small",
-        lambda: CommandPort(accelerator=_DENSE),
+        lambda: CommandPort(streams=systolic_streams(_DENSE)),
         "command_port",
         _commands(_SMALL_COMMANDS) | _STRENGTHENED | {"APART": 8, "ALIGNED": 4, "MOST_WORDS": 12},
         checkers=(*_READ_RULES, "read_lemma"),
@@ -338,7 +338,7 @@ BUS_PROOFS = (
     ),
     Proof(
         "command port, medium",
-        lambda: CommandPort(accelerator=_DENSE),
+        lambda: CommandPort(streams=systolic_streams(_DENSE)),
         "command_port",
         _commands({})
         | _AXI

@@ -12,7 +12,7 @@ from evidence.mutation.suite import Vectors, VectorSuite
 from evidence.mutation.words import below, chance, number, pack
 from rtl import packets
 from rtl.bus.command_buffer import CommandBuffer
-from rtl.bus.command_port import PACKETS, CommandPort
+from rtl.bus.command_port import PACKETS, CommandPort, systolic_streams
 from rtl.geometry import Geometry
 from sim.accelerator import load
 
@@ -271,7 +271,7 @@ SUITES = (
     ),
     VectorSuite(
         "command_port",
-        partial(CommandPort, accelerator=_ACC),
+        partial(CommandPort, streams=systolic_streams(_ACC)),
         _command_port,
         view=None,
         small={"COMMAND_WORDS": _BUFFER_WORDS, "LENGTH_BITS": _LENGTH_BITS, "FETCHES": _FETCHES},

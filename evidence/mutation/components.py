@@ -7,6 +7,8 @@ from evidence.mutation import (
     commanding,
     control,
     datapath,
+    digit_system,
+    digits,
     fetching,
     finishing,
     layer_control,
@@ -45,4 +47,6 @@ SUITES: tuple[Suite, ...] = (
     *registers.SUITES,
     *layer_control.SUITES,
     *system.SUITES,
+    *digits.SUITES,
+    *digit_system.SUITES,
 )

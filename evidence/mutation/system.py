@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from evidence.mutation.mutants import DESIGN, SELECTOR, SELECTOR_BITS
 from evidence.mutation.suite import LIMIT_S, ports
@@ -21,7 +22,7 @@ from rtl.verify.random_network import Case, random_case
 from rtl.verify.run import Conditions, run_built
 from rtl.verify.simulators import environment
 from rtl.verify.verify import compare
-from sim.accelerator import Accelerator, load
+from sim.accelerator import load
 from sim.systolic.engine import Simulation, simulate
 
 MEMORY_WORDS = 1 << 14
@@ -54,7 +55,7 @@ class SystemSuite:
         return self.preset
 
     @cached_property
-    def accelerator(self) -> Accelerator:
+    def accelerator(self) -> Any:
         return load(self.preset, self.changes)
 
     def top(self) -> Block:
@@ -81,30 +82,32 @@ class SystemSuite:
         return {number: what for number, what in found if what}
 
     def _simulate(self, built: Path, number: int) -> str:
-        for (seed, stalls), (case, expected) in zip(self.seeds, self._cases, strict=True):
-            cycles = sum(layer.total_cycles for layer in expected.layers)
-            limit = (cycles if stalls is None else 2 * cycles) + SLACK
+        for n, (seed, stalls) in enumerate(self.seeds):
             try:
-                run = run_built(
-                    built,
-                    case.image,
-                    case.images[0],
-                    limit,
-                    "verilator",
-                    Conditions(stalls),
-                    [f"+{SELECTOR}={number}"],
-                    LIMIT_S,
-                )
+                wrong = self.wrong(built, n, stalls, [f"+{SELECTOR}={number}"])
             except subprocess.TimeoutExpired:
                 return "hangs"
             except RuntimeError as error:
                 if "converge" in str(error):
                     return "a loop of gates does not settle"
                 raise
-            result = compare(case.image, expected, run, stalls is not None, "verilator", 0.0)
-            if result.mismatches:
-                return f"network {seed}: {result.first_mismatch}"
+            if wrong:
+                return f"network {seed}: {wrong}"
         return ""
+
+    def wrong(self, built: Path, number: int, stalls: int | None, arguments: list[str]) -> str:
+        """What one of the networks finds wrong, the first."""
+        case, expected = self._cases[number]
+        cycles = sum(layer.total_cycles for layer in expected.layers)
+        limit = (cycles if stalls is None else 2 * cycles) + SLACK
+        conditions = Conditions(stalls)
+        run = run_built(built, case.image, case.images[0], limit, "verilator", conditions, arguments, LIMIT_S)
+        return compare(case.image, expected, run, stalls is not None, "verilator", 0.0).first_mismatch
+
+    def bench(self) -> dict[str, str]:
+        """What surrounds the accelerator, by file name."""
+        texts = {f"{title}.v": text for title, text in bench(self.accelerator, MEMORY_WORDS).items()}
+        return texts | shells.texts("verilator", self.accelerator)
 
     def _build(self, directory: Path) -> Path:
         """The bench around the changed accelerator."""
@@ -115,9 +118,7 @@ class SystemSuite:
         built.mkdir()
         name = module_name(Top.kind)
         changed = (directory / DESIGN).read_text().replace(f"module {name}(", f"module {name}_changed(")
-        texts = {"changed": changed, "wrapper": _wrapper(self.top())} | bench(self.accelerator, MEMORY_WORDS)
-        files = {f"{title}.v": text for title, text in texts.items()}
-        files |= shells.texts("verilator", self.accelerator)
+        files = {"changed.v": changed, "wrapper.v": _wrapper(self.top())} | self.bench()
         for file, text in files.items():
             (built / file).write_text(text)
         # Short runs: what the compiler saves by not optimizing, they do not take more.

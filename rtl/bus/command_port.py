@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
@@ -24,14 +25,20 @@ FETCHES = 16
 """That wait for their words at most."""
 
 
+def systolic_streams(accelerator: Accelerator) -> dict[str, StructLayout | None]:
+    """What the streams of a systolic machine hold."""
+    geometry = Geometry(accelerator)
+    return {name: LAYOUTS[name](geometry) if name in PACKETS else None for name in STREAMS}
+
+
 class CommandPort(Block):
-    """Fetches the four packet streams ahead of their units.
+    """Fetches packet streams ahead of their units.
 
     Function: after `start` each stream S is `S_count` 64-bit words from byte `S_base` (a multiple of 8) on.
-        Streams with room for 8 words among their 256 take turns in fetching 8. `jobs`, `tiles` and `chunks`
-        leave as `S_packet` (rtl.packets), `units` as `units_word`. `primed`: every stream has filled its
+        Streams with room for 8 words among their 256 take turns in fetching 8. Those with a layout
+        leave as `S_packet` (rtl.packets), others as `S_word`. `primed`: every stream has filled its
         buffer, or all of it is there, and everything rests. `empty`: all packets have left, none was cut short;
-        `moves`: one moves, or a word of `units`. `stop`, `clear`, `idle`, `error`:
+        `moves`: one moves, or a word. `stop`, `clear`, `idle`, `error`:
         rtl.bus.axi.SUPERVISION.
     Throughput: one word a cycle over all streams, 16 fetches under way; a packet of n words every n
         cycles.
@@ -40,30 +47,32 @@ class CommandPort(Block):
 
     kind = "command_port"
 
-    def __init__(self, *, accelerator: Accelerator) -> None:
-        geometry = Geometry(accelerator)
-        self.layouts = {name: LAYOUTS[name](geometry) for name in PACKETS}
+    def __init__(self, *, streams: Mapping[str, StructLayout | None]) -> None:
+        """`streams`: by name what a packet holds, or None."""
+        self.streams = dict(streams)
         super().__init__(
             {"start": In(1), "primed": Out(1), "empty": Out(1), "moves": Out(1)}
-            | {f"{name}_base": In(ADDRESS_BITS) for name in STREAMS}
-            | {f"{name}_count": In(LENGTH_BITS) for name in STREAMS}
-            | {f"{name}_valid": Out(1) for name in STREAMS}
-            | {f"{name}_ready": In(1) for name in STREAMS}
-            | {f"{name}_packet": Out(layout.size) for name, layout in self.layouts.items()}
-            | {"units_word": Out(WORD_BITS)}
+            | {f"{name}_base": In(ADDRESS_BITS) for name in streams}
+            | {f"{name}_count": In(LENGTH_BITS) for name in streams}
+            | {f"{name}_valid": Out(1) for name in streams}
+            | {f"{name}_ready": In(1) for name in streams}
+            | {f"{name}_packet": Out(layout.size) for name, layout in streams.items() if layout}
+            | {f"{name}_word": Out(WORD_BITS) for name, layout in streams.items() if not layout}
             | read_signals(WORD_BITS)
             | SUPERVISION
         )
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
+        m, number = Module(), len(self.streams)
         port = place(m, "port", ReadPort(data_bits=WORD_BITS))
         forward(m, self, port, read_signals(WORD_BITS) | SUPERVISION)
-        buffers, empty = zip(*(self._stream(m, name) for name in STREAMS), strict=True)
+        buffers, empty = zip(*(self._stream(m, name) for name in self.streams), strict=True)
         m.d.comb += [
             self.empty.eq(Cat(empty).all()),
             self.moves.eq(
-                Cat(getattr(self, f"{name}_valid") & getattr(self, f"{name}_ready") for name in STREAMS).any()
+                Cat(
+                    getattr(self, f"{name}_valid") & getattr(self, f"{name}_ready") for name in self.streams
+                ).any()
             ),
         ]
 
@@ -71,8 +80,8 @@ class CommandPort(Block):
         waits = Signal()
         address = Signal(ADDRESS_BITS)
         size = Signal(bits_for(COMMAND_BURST))
-        order = place(m, "order", Fifo(width=len(size) + bits_for(len(STREAMS) - 1), depth=FETCHES))
-        turn = Signal(range(len(STREAMS)))
+        order = place(m, "order", Fifo(width=len(size) + bits_for(number - 1), depth=FETCHES))
+        turn = Signal(range(number))
         choice = Signal.like(turn)
         take = Signal()
         self._choose(m, buffers, turn, choice)
@@ -127,10 +136,10 @@ class CommandPort(Block):
     def _choose(self, m: Module, buffers: Sequence[CommandBuffer], turn: Signal, choice: Signal) -> None:
         """The first stream behind the one whose turn it was that wants to fetch."""
         with m.Switch(turn):
-            for last in range(len(STREAMS)):
+            for last in range(len(buffers)):
                 with m.Case(last):
-                    for n in reversed(range(len(STREAMS))):
-                        stream = (last + 1 + n) % len(STREAMS)
+                    for n in reversed(range(len(buffers))):
+                        stream = (last + 1 + n) % len(buffers)
                         with m.If(buffers[stream].wants):
                             m.d.comb += choice.eq(stream)
 
@@ -143,11 +152,11 @@ class CommandPort(Block):
             buffer.base.eq(getattr(self, f"{name}_base")),
             buffer.count.eq(getattr(self, f"{name}_count")),
         ]
-        out, data, empty = buffer, self.units_word, buffer.empty
-        if name in PACKETS:
-            layout = self.layouts[name]
+        layout, out, empty = self.streams[name], buffer, buffer.empty
+        data = getattr(self, f"{name}_packet" if layout else f"{name}_word")
+        if layout:
             out = place(m, f"{name}_assembler", PacketAssembler(words=words(layout)))
-            data, empty = getattr(self, f"{name}_packet"), buffer.empty & out.empty
+            empty = buffer.empty & out.empty
             m.d.comb += [
                 out.clear.eq(self.clear),
                 out.in_valid.eq(buffer.out_valid),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rtl.geometry import Geometry
 from rtl.packets import LAYER_COUNT_BITS, STREAMS
@@ -84,7 +85,7 @@ def _single(name: str, offset: int, access: str, description: str, reset: int = 
     return Register(name, offset, description, (Field(name, 0, 32, access, description, reset),))
 
 
-def _constants(name: str, offset: int, description: str, *fields: tuple[str, int, int, str]) -> Register:
+def constants(name: str, offset: int, description: str, *fields: tuple[str, int, int, str]) -> Register:
     """Fields one above the other: name, width, value, description."""
     placed, low = [], 0
     for field, width, value, meaning in fields:
@@ -95,10 +96,10 @@ def _constants(name: str, offset: int, description: str, *fields: tuple[str, int
 
 def _identity(acc: Accelerator) -> list[Register]:
     """Constants: which accelerator this is."""
+    acc = Geometry(acc).accelerator
     return [
-        _single("id", 0x00, "constant", "The letters CDWD", IDENTITY),
-        _single("version", 0x04, "constant", "Of this map: major in the upper half, minor below", VERSION),
-        _constants(
+        *named(),
+        constants(
             "array",
             0x08,
             "The array",
@@ -107,7 +108,7 @@ def _identity(acc: Accelerator) -> list[Register]:
             ("tile_rows", 8, acc.tile_rows, "TH"),
             ("tile_columns", 8, acc.tile_columns, "TL"),
         ),
-        _constants(
+        constants(
             "weights",
             0x0C,
             "Weight formats",
@@ -122,26 +123,67 @@ def _identity(acc: Accelerator) -> list[Register]:
             ("keep", 5, acc.keep, "N of N:M"),
             ("group", 5, acc.group, "M of N:M"),
         ),
-        _constants(
+        constants(
             "register_files",
             0x10,
             "Depths of the register files",
             ("wrf_depth", 16, acc.wrf_depth, "weights of a PE"),
             ("prf_depth", 16, acc.prf_depth, "psums of a column"),
         ),
-        _constants(
+        constants(
             "memory",
             0x14,
             "Codebook and weight port",
             ("codebook_entries", 17, acc.codebook_entries, "k"),
             ("weight_port_bits", 12, acc.weight_port_bits, "bits of a beat"),
         ),
+        *sizes(acc),
+    ]
+
+
+def sizes(acc: Any) -> list[Register]:
+    """Constants of every kind of machine."""
+    return [
         _single("l1_bytes", 0x18, "constant", "Bytes of L1", acc.l1_bytes),
         _single("address_bits", 0x1C, "constant", "Bits of an address at the AXI ports", acc.address_bits),
     ]
 
 
-def _run() -> list[Register]:
+def named() -> list[Register]:
+    """Constants of every accelerator of ours: that it is one, and of which map."""
+    return [
+        _single("id", 0x00, "constant", "The letters CDWD", IDENTITY),
+        _single("version", 0x04, "constant", "Of this map: major in the upper half, minor below", VERSION),
+    ]
+
+
+@dataclass(frozen=True)
+class Face:
+    """What the registers of a kind of machine show beside a run.
+
+    Attributes:
+        identity: constants, of its description.
+        window_of: the window of each direction of its AXI masters, in the order of `status.error_port`.
+        streams: that it fetches from the window `commands`.
+    """
+
+    identity: Callable[[Any], list[Register]]
+    window_of: Mapping[str, str]
+    streams: tuple[str, ...]
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return tuple(self.window_of)
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.window_of.values()))
+
+
+SYSTOLIC = Face(_identity, WINDOW_OF, STREAMS)
+
+
+def _run(ports: Sequence[str]) -> list[Register]:
     """Starting, watching and ending a run."""
     return [
         Register(
@@ -167,7 +209,7 @@ def _run() -> list[Register]:
                     4,
                     2,
                     "ro",
-                    "which: " + ", ".join(f"{n} {name}" for n, name in enumerate(PORTS)),
+                    "which: " + ", ".join(f"{n} {name}" for n, name in enumerate(ports)),
                 ),
                 Field("interrupt", 8, 1, "w1c", "set by done and error"),
                 Field(
@@ -198,10 +240,10 @@ def _run() -> list[Register]:
     ]
 
 
-def _windows() -> list[Register]:
+def _windows(windows: Sequence[str]) -> list[Register]:
     """Where in memory the accelerator works; addresses in packets count from the base of their window."""
     registers = []
-    for n, name in enumerate(WINDOWS):
+    for n, name in enumerate(windows):
         offset = WINDOWS_OFFSET + 16 * n
         registers += [
             _single(
@@ -214,13 +256,12 @@ def _windows() -> list[Register]:
     return registers
 
 
-def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Register, ...]:
+def register_map(accelerator: Any, counters: Sequence[str], face: Face = SYSTOLIC) -> tuple[Register, ...]:
     """All registers by offset; `counters`: names of the performance counters.
 
     Raises:
         InputError: more counters than the address range holds.
     """
-    acc = Geometry(accelerator).accelerator
     if COUNTERS_OFFSET + 8 * len(counters) > BYTES:
         raise InputError(
             "counters",
@@ -228,8 +269,8 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             "the address range does not hold them",
             f"give {(BYTES - COUNTERS_OFFSET) // 8} at most",
         )
-    registers = [*_identity(acc), *_run()]
-    for n, name in enumerate(STREAMS):
+    registers = [*face.identity(accelerator), *_run(face.ports)]
+    for n, name in enumerate(face.streams):
         registers += [
             _single(
                 f"{name}_base",
@@ -239,7 +280,7 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             ),
             _single(f"{name}_count", 0x44 + 8 * n, "rw", f"64-bit words of the stream `{name}`"),
         ]
-    registers += _windows()
+    registers += _windows(face.windows)
     for n, name in enumerate(counters):
         offset = COUNTERS_OFFSET + 8 * n
         registers += [
@@ -247,150 +288,3 @@ def register_map(accelerator: Accelerator, counters: Sequence[str]) -> tuple[Reg
             _single(f"count_{name}_hi", offset + 4, "ro", "Bits 32 to 63 of the counter read last"),
         ]
     return tuple(registers)
-
-
-def markdown(registers: Sequence[Register]) -> str:
-    """The map as a page of documentation."""
-    lines = [
-        "# Registers",
-        "",
-        "AXI4-Lite, 32 bits. An address without a register answers SLVERR. Writes respect their "
-        "strobes; what is read only ignores them.",
-        "",
-        "| offset | register | bits | field | access | reset | |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for register in registers:
-        for n, field in enumerate(register.fields):
-            high = field.low + field.width - 1
-            bits = f"{high}:{field.low}" if field.width > 1 else f"{field.low}"
-            place = f"0x{register.offset:03x} | {register.name}" if n == 0 else " | "
-            lines.append(
-                f"| {place} | {bits} | {'' if register.whole else field.name} | "
-                f"{ACCESSES[field.access]} | 0x{field.reset:x} | {field.description} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def header(registers: Sequence[Register]) -> str:
-    """The map as a C header, with functions that run the accelerator."""
-    lines = [*_HEADER_START, *_defines(registers), *_HEADER_FUNCTIONS]
-    for name in WINDOWS:
-        upper = name.upper()
-        lines += [
-            f"    codeword_write_wide(registers, CODEWORD_{upper}_BASE_LO, run->{name}_base);",
-            f"    codeword_write_wide(registers, CODEWORD_{upper}_SIZE_LO, run->{name}_size);",
-        ]
-    for name in STREAMS:
-        upper = name.upper()
-        lines += [
-            f"    codeword_write(registers, CODEWORD_{upper}_BASE, run->{name}_base);",
-            f"    codeword_write(registers, CODEWORD_{upper}_COUNT, run->{name}_count);",
-        ]
-    return "\n".join([*lines, *_HEADER_END]) + "\n"
-
-
-def _defines(registers: Sequence[Register]) -> Iterator[str]:
-    for register in registers:
-        prefix = f"CODEWORD_{register.name.upper()}"
-        yield f"#define {prefix} 0x{register.offset:03x}u /* {register.description} */"
-        if register.whole:
-            if register.fields[0].access == "constant":
-                yield f"#define {prefix}_VALUE 0x{register.reset:08x}u"
-            continue
-        for field in register.fields:
-            name = f"{prefix}_{field.name.upper()}"
-            yield f"#define {name}_SHIFT {field.low}"
-            yield f"#define {name} 0x{field.mask:08x}u /* {field.description} */"
-    yield ""
-    yield from (f"#define CODEWORD_PORT_{name.upper()} {n}" for n, name in enumerate(PORTS))
-    yield from (f"#define CODEWORD_ERROR_{name.upper()} {n}" for n, name in enumerate(ERRORS))
-
-
-_HEADER_START = """\
-/* Registers of the accelerator. Generated; do not edit.
- *
- *     struct codeword_run run = {.layers = ..., .commands_base = ..., .commands_size = ...,
- *                                .jobs_base = ..., .jobs_count = ..., ...};
- *     if (!codeword_start(registers, &run))
- *         ...                                  another accelerator, or busy
- *     while (codeword_status(registers) & CODEWORD_STATUS_BUSY)
- *         ;                                    or wait for the interrupt
- *     if (codeword_status(registers) & CODEWORD_STATUS_ERROR)
- *         ...                                  why: codeword_error; the next start clears it
- */
-#ifndef CODEWORD_REGISTERS_H
-#define CODEWORD_REGISTERS_H
-
-#include <stdint.h>
-""".splitlines()
-
-_HEADER_FUNCTIONS = [
-    "",
-    "/* Layers; windows in bytes; bytes from the base of the commands and 64-bit words of the packet streams. */",
-    "struct codeword_run {",
-    "    uint32_t layers;",
-    *(f"    uint64_t {name}_base, {name}_size;" for name in WINDOWS),
-    *(f"    uint32_t {name}_base, {name}_count;" for name in STREAMS),
-    "};",
-    *"""
-static inline uint32_t codeword_read(volatile uint32_t *registers, uint32_t offset)
-{
-    return registers[offset / 4];
-}
-
-static inline void codeword_write(volatile uint32_t *registers, uint32_t offset, uint32_t value)
-{
-    registers[offset / 4] = value;
-}
-
-static inline uint32_t codeword_status(volatile uint32_t *registers)
-{
-    return codeword_read(registers, CODEWORD_STATUS);
-}
-
-/* One of CODEWORD_ERROR_... */
-static inline uint32_t codeword_error(volatile uint32_t *registers)
-{
-    return (codeword_status(registers) & CODEWORD_STATUS_ERROR_CODE) >> CODEWORD_STATUS_ERROR_CODE_SHIFT;
-}
-
-/* An address or a size, by the offset of its lower half. */
-static inline void codeword_write_wide(volatile uint32_t *registers, uint32_t lo, uint64_t value)
-{
-    codeword_write(registers, lo, (uint32_t)value);
-    codeword_write(registers, lo + 4, (uint32_t)(value >> 32));
-}
-
-/* A counter, by the offset of its lower half. */
-static inline uint64_t codeword_counter(volatile uint32_t *registers, uint32_t lo)
-{
-    uint32_t low = codeword_read(registers, lo);
-    return (uint64_t)codeword_read(registers, lo + 4) << 32 | low;
-}
-
-/* Ends a run, or forgets one that failed. */
-static inline void codeword_clear(volatile uint32_t *registers)
-{
-    codeword_write(registers, CODEWORD_CONTROL, CODEWORD_CONTROL_CLEAR);
-    while (codeword_status(registers) & CODEWORD_STATUS_BUSY)
-        ;
-}
-
-/* Starts a run, interrupt enabled; 0 if it cannot. */
-static inline int codeword_start(volatile uint32_t *registers, const struct codeword_run *run)
-{
-    if (codeword_read(registers, CODEWORD_ID) != CODEWORD_ID_VALUE ||
-        codeword_read(registers, CODEWORD_VERSION) >> 16 != CODEWORD_VERSION_VALUE >> 16 ||
-        codeword_status(registers) & CODEWORD_STATUS_BUSY)
-        return 0;
-    codeword_write(registers, CODEWORD_LAYER_COUNT, run->layers);""".splitlines(),
-]
-
-_HEADER_END = """\
-    codeword_write(registers, CODEWORD_CONTROL,
-                   CODEWORD_CONTROL_START | CODEWORD_CONTROL_INTERRUPT_ENABLE);
-    return 1;
-}
-
-#endif""".splitlines()

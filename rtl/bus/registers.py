@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import In, Member, Out
 from amaranth.utils import exact_log2
 
 from rtl.block import Block
 from rtl.bus.axi import OKAY, PAGE_BYTES, reset
-from rtl.bus.register_map import BYTES, ERRORS, PORTS, WINDOW_OF, WINDOWS, Register, register_map
+from rtl.bus.register_map import BYTES, ERRORS, SYSTOLIC, Face, Register, register_map
 from rtl.bus.window import page_bits
 from rtl.control.watchdog import LIMIT_BITS
-from rtl.packets import ADDRESS_BITS, LAYER_COUNT_BITS, STREAMS, WORD_BITS
-from sim.accelerator import Accelerator
+from rtl.packets import ADDRESS_BITS, LAYER_COUNT_BITS, WORD_BITS
 
 SLVERR = 2
 PAGE_SHIFT = exact_log2(PAGE_BYTES)
@@ -63,9 +64,9 @@ class Registers(Block):
 
     kind = "registers"
 
-    def __init__(self, *, accelerator: Accelerator, counters: tuple[str, ...]) -> None:
-        self.map = register_map(accelerator, counters)
-        self.counters = counters
+    def __init__(self, *, accelerator: Any, counters: tuple[str, ...], face: Face = SYSTOLIC) -> None:
+        self.map = register_map(accelerator, counters, face)
+        self.counters, self.face = counters, face
         self.address_bits = accelerator.address_bits
         pages = page_bits(accelerator.address_bits)
         super().__init__(
@@ -86,11 +87,11 @@ class Registers(Block):
                 "watches": Out(1),
                 "watchdog": Out(LIMIT_BITS),
             }
-            | {f"{name}_page": Out(pages) for name in WINDOWS}
-            | {f"{name}_pages": Out(pages + 1) for name in WINDOWS}
-            | {f"{port}_{what}": In(1) for port in PORTS for what in ("error", "refused")}
-            | {f"{port}_error_address": In(ADDRESS_BITS) for port in PORTS}
-            | {f"{name}_{what}": Out(32) for name in STREAMS for what in ("base", "count")}
+            | {f"{name}_page": Out(pages) for name in face.windows}
+            | {f"{name}_pages": Out(pages + 1) for name in face.windows}
+            | {f"{port}_{what}": In(1) for port in face.ports for what in ("error", "refused")}
+            | {f"{port}_error_address": In(ADDRESS_BITS) for port in face.ports}
+            | {f"{name}_{what}": Out(32) for name in face.streams for what in ("base", "count")}
             | {f"count_{name}": In(COUNTER_BITS) for name in counters}
         )
 
@@ -117,13 +118,13 @@ class Registers(Block):
         self._reads(m, values, upper)
         self._writes(m, values, written)
         self._run(m, values, written)
-        for name in WINDOWS:
+        for name in self.face.windows:
             first, bytes_ = _whole(values, f"{name}_base"), _whole(values, f"{name}_size")
             m.d.comb += [
                 getattr(self, f"{name}_page").eq(first >> PAGE_SHIFT),
                 getattr(self, f"{name}_pages").eq(bytes_ >> PAGE_SHIFT),
             ]
-        for name in STREAMS:
+        for name in self.face.streams:
             for what in ("base", "count"):
                 m.d.comb += getattr(self, f"{name}_{what}").eq(values[f"{name}_{what}"])
         return m
@@ -233,23 +234,23 @@ class Registers(Block):
         ):
             with m.If(happens):
                 m.d.comb += code.eq(_code(name))
-        for n, name in reversed(tuple(enumerate(PORTS))):
+        for n, name in reversed(tuple(enumerate(self.face.ports))):
             at = getattr(self, f"{name}_error_address")
-            base = _whole(values, f"{WINDOW_OF[name]}_base")
+            base = _whole(values, f"{self.face.window_of[name]}_base")
             for what, kind in (("error", "response"), ("refused", "window")):
                 with m.If(getattr(self, f"{name}_{what}")):
                     m.d.comb += [code.eq(_code(kind)), port.eq(n), address.eq(base + at)]
-        for window in reversed(WINDOWS):
+        for window in reversed(self.face.windows):
             with m.If(starts & self._misplaced(values, window)):
-                n = [WINDOW_OF[name] for name in PORTS].index(window)
+                n = list(self.face.window_of.values()).index(window)
                 m.d.comb += [code.eq(_code("setup")), port.eq(n)]
 
     def _misplaced(self, values: dict[str, Value], window: str) -> Value:
         """Whether a window lies elsewhere than its rules say."""
         first, size = _whole(values, f"{window}_base"), _whole(values, f"{window}_size")
         wrong = (first | size)[:PAGE_SHIFT].any() | (first + size > 1 << self.address_bits)
-        if window == WINDOW_OF["commands"]:
-            for name in STREAMS:
+        if window == self.face.window_of["commands"]:
+            for name in self.face.streams:
                 wrong |= values[f"{name}_base"][: exact_log2(WORD_BITS // 8)].any()
         return wrong
 

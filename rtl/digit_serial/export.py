@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rtl import owned, verilog
 from rtl.block import module_name
-from rtl.digit_serial.top import DigitTop
+from rtl.bus import register_text
+from rtl.bus.register_map import register_map
+from rtl.digit_serial.top import COUNTERS, FACE, DigitTop
 from rtl.waivers import waivers
 from sim.digit_serial.accelerator import DigitSerial
 
@@ -29,8 +31,14 @@ def modules(accelerator: DigitSerial) -> dict[str, str]:
     return verilog.texts(DigitTop(accelerator=acc), acc.name, words, gated=acc.clock_gating)
 
 
+def ports(accelerator: DigitSerial) -> dict[str, int]:
+    """Width of every port of the top module by name, clock, reset and scan aside."""
+    members = DigitTop(accelerator=accelerator).signature.members
+    return {name: member.shape for name, member in members.items()}
+
+
 def export(accelerator: DigitSerial, directory: Path, *, force: bool = False) -> list[Path]:
-    """Writes Verilog and waivers of lint.
+    """Writes Verilog, waivers of lint, and the registers as a page and a C header.
 
     Returns:
         The Verilog files, top module first.
@@ -39,6 +47,11 @@ def export(accelerator: DigitSerial, directory: Path, *, force: bool = False) ->
         InputError: a file of the user is in the way.
     """
     texts = {f"{name}.v": text for name, text in modules(accelerator).items()}
-    machine = accelerator.model_dump(mode="json")
-    owned.write(directory, texts | {"lint.vlt": waivers(texts)}, machine=machine, force=force)
+    registers = register_map(accelerator, COUNTERS, FACE)
+    beside = {
+        "lint.vlt": waivers(texts),
+        "registers.md": register_text.markdown(registers),
+        "codeword_registers.h": register_text.header(registers, FACE),
+    }
+    owned.write(directory, texts | beside, machine=accelerator.model_dump(mode="json"), force=force)
     return [directory / name for name in texts]

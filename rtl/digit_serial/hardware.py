@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from rtl.digit_serial import export, verify
+from rtl.digit_serial import export, verify, write
+from rtl.digit_serial import image as images
+from rtl.image import Written
 from rtl.machine import Hardware
 from rtl.synth import Library, Synthesis
 from rtl.synth.flow import synthesize_part
@@ -24,21 +26,13 @@ NETWORKS = 8
 
 
 class DigitSerialHardware(Hardware):
-    """Array, neurons, sequencer, L1 and store of docs/spikes.md; packets come by a stream, no bus is part of it."""
+    """Array, neurons, sequencer, L1 and store of docs/spikes.md behind the systolic machine's bus and registers."""
 
     def compile(
         self, network: Network, accelerator: DigitSerial, objective: str = "edp", l2_holds_all: bool = False
-    ) -> NoReturn:
-        """
-        Raises:
-            InputError: always; packets come by a stream.
-        """
-        raise InputError(
-            "kind",
-            accelerator.kind,
-            "has no memory image: packets come by a stream",
-            "use codeword verify, or rtl.digit_serial.stream.packets",
-        )
+    ) -> images.Image:
+        """One order of packets, whatever the objective; all of them lie in one memory."""
+        return images.compiled(network, accelerator)
 
     def write_image(
         self,
@@ -54,9 +48,15 @@ class DigitSerialHardware(Hardware):
         force: bool = False,
         steps: Sequence[Network] = (),
         step: int = 0,
-    ) -> NoReturn:
-        """As `compile`."""
-        self.compile(network, accelerator)
+    ) -> Written:
+        """Without a system with a processor."""
+        if soc:
+            raise InputError("soc", True, "there is no system of this kind of machine", "leave it out")
+        if len(steps) > 1:
+            raise InputError(
+                "step", step, "this kind of machine has no image of several", "compile one step alone"
+            )
+        return write.write(network, accelerator, directory, image[0], base, force=force)
 
     def verilog(
         self,
@@ -84,7 +84,7 @@ class DigitSerialHardware(Hardware):
         waves: Path | None = None,
         window: range = range(0),
     ) -> VerifyResult:
-        """Random networks, or one; `l2_holds_all` makes no difference: the stream waits only with `stalls`."""
+        """Random networks, or one; `l2_holds_all` makes no difference: all lies in one memory."""
         if waves is not None:
             raise InputError("--waves", str(waves), "this kind of machine writes none", "leave --waves out")
         if layer:

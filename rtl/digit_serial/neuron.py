@@ -14,8 +14,8 @@ class Neuron(Block):
 
     Function: an operation changes the charge V by first choosing what it starts from: 0 with `start`, the bias with
         `start` and `biased`, 2 V with `double`, else V. Without `fire` it adds `operand`. With `fire` it says a digit:
-        1 where twice the charge is v or more, -1 where it is -v or less and a 1 was said since `start`; else 0; and
-        takes the digit times v away. `digit` (bits 00, 01, 11) is that of this cycle.
+        1 where twice the charge is v or more, -1 where it is -v or less and a 1 was said since `start`, or that had
+        `signed`; else 0; and takes the digit times v away. `digit` (bits 00, 01, 11) is that of this cycle.
     Throughput: an operation a cycle.
     Handshake: `enable` for an operation; `load` takes bias (low half) and v from `parameters`
         while no operation runs.
@@ -31,6 +31,7 @@ class Neuron(Block):
                 "enable": In(1),
                 "start": In(1),
                 "biased": In(1),
+                "signed": In(1),
                 "double": In(1),
                 "fire": In(1),
                 "operand": In(charge_bits),
@@ -74,7 +75,7 @@ class Neuron(Block):
             m,
             "operation",
             self.enable,
-            [charge.eq(base + added), spoke.eq((spoke & ~self.start) | (self.fire & up))],
+            [charge.eq(base + added), spoke.eq(Mux(self.start, self.signed, spoke) | (self.fire & up))],
         )
         hold(m, "load", self.load, [Cat(bias, full).eq(self.parameters)])
         return m

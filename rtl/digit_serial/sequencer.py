@@ -21,8 +21,8 @@ class Sequencer(Block):
         WRF; then for each position and step its operations follow, one a cycle: `recall` of a row of currents, `tap`
         for each tap, `store` of the row, or `fire`, or `give` at the end of a layer whose charges are read.
     Throughput: a word of the stream, or an operation, a cycle.
-    Handshake: the stream moves with `valid` and `ready`; it is not ready while operations run. The other outputs
-        describe the operation of the same cycle.
+    Handshake: the stream moves with `valid` and `ready`; it is not ready while operations run, and with `hold` not
+        for weights. The other outputs describe the operation of the same cycle; `closes`: it is the last of a layer.
     """
 
     kind = "digit_sequencer"
@@ -35,6 +35,7 @@ class Sequencer(Block):
                 "valid": In(1),
                 "ready": Out(1),
                 "data": In(STREAM_BITS),
+                "hold": In(1),
                 "digits_write": Out(1),
                 "digits_data": Out(2 * acc.lanes),
                 "parameter_write": Out(1),
@@ -46,6 +47,7 @@ class Sequencer(Block):
                 **{name: Out(1) for name in OPERATIONS},
                 "start": Out(1),
                 "biased": Out(1),
+                "signed": Out(1),
                 "double": Out(1),
                 "inside": Out(1),
                 "address": Out(address_bits(acc.l1_words)),
@@ -56,6 +58,7 @@ class Sequencer(Block):
                 "loads": Out(1),
                 "inputs": Out(1),
                 "resting": Out(1),
+                "closes": Out(1),
             }
         )
 
@@ -203,7 +206,7 @@ class Sequencer(Block):
         entry, row, word = (self._weight[name] for name in ("entry", "row", "word"))
         with m.State("weights"):
             m.d.comb += [
-                self.ready.eq(1),
+                self.ready.eq(~self.hold),
                 self.weight_write.eq(moved),
                 self.weight_entry.eq(entry),
                 self.weight_row.eq(row),
@@ -276,6 +279,7 @@ class Sequencer(Block):
                 m.d.sync += self._enter_step(0)
                 self._move(m)
                 with m.If(self._left == 1):
+                    m.d.comb += self.closes.eq(self._field("closes"))
                     m.next = "header"
 
     def _move(self, m: Module) -> None:
@@ -326,6 +330,7 @@ class Sequencer(Block):
             self.give.eq(self._phase["finish"] & ends & ~speaks),
             self.start.eq(self._first & ((self._step == 0) | ~ends)),
             self.biased.eq(ends),
+            self.signed.eq(self._field("signed")),
             self.double.eq(self._first & ends & (self._step != 0)),
             self.row.eq(self._row),
             self.target.eq(self._said),

@@ -14,14 +14,9 @@ from sim.digit_serial.maps import Place
 from sim.errors import InputError
 
 
-def packets(program: Program, digits: np.ndarray) -> list[np.ndarray]:
-    """Words of the input's packet, digits int8 [T, C, H, W], and of every other one, uint64.
-
-    Raises:
-        InputError: a field that has too few bits for a layer.
-    """
-    acc = program.accelerator
-    return [_map(program.places["input"], digits, acc), *(_packet(one, acc) for one in program.packets)]
+def input_packet(program: Program, digits: np.ndarray) -> np.ndarray:
+    """Words of the input's packet, uint64; digits int8 [T, C, H, W]."""
+    return _map(program.places["input"], digits, program.accelerator)
 
 
 def _map(place: Place, digits: np.ndarray, acc: DigitSerial) -> np.ndarray:
@@ -34,12 +29,19 @@ def _map(place: Place, digits: np.ndarray, acc: DigitSerial) -> np.ndarray:
     return np.concatenate([header, (bits << places).sum(2, dtype=np.uint64).ravel()])
 
 
-def _packet(packet: Packet, acc: DigitSerial) -> np.ndarray:
+def packet_words(packet: Packet, acc: DigitSerial) -> np.ndarray:
+    """Of another one, uint64.
+
+    Raises:
+        InputError: a field that has too few bits for a layer.
+    """
     y, x = divmod(packet.first, packet.width)
     fields = {
         "begins": packet.begins,
         "ends": packet.ends,
         "speaks": packet.target is not None,
+        "signed": packet.signed,
+        "closes": packet.closes,
         "steps": acc.steps,
         "silent": acc.silent,
         "taps": len(packet.taps),
@@ -48,7 +50,9 @@ def _packet(packet: Packet, acc: DigitSerial) -> np.ndarray:
         "columns": packet.width,
         "column": x,
     }
-    if packet.target is not None:
+    if packet.target is None:
+        fields["target"] = packet.group
+    else:
         fields |= {
             "target": packet.target.base + packet.group + packet.first * packet.target.blocks,
             "target_plane": packet.target.plane,

@@ -1,177 +1,213 @@
-"""The digit-serial machine."""
+"""The digit-serial machine behind its AXI ports (docs/spikes.md)."""
 
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
+from rtl import packets
 from rtl.block import Block, place
-from rtl.clocking import hold
-from rtl.digit_serial.array import TernaryArray
-from rtl.digit_serial.neuron import Neuron
-from rtl.digit_serial.sequencer import OPERATIONS, Sequencer
-from rtl.l1.sram import Sram
+from rtl.bus.axi import read_signals, write_signals
+from rtl.bus.command_port import CommandPort
+from rtl.bus.register_map import Face, Register, constants, named, sizes
+from rtl.bus.registers import Registers, lite_signals
+from rtl.bus.row_mover import FinishedRowMover
+from rtl.bus.window import Window
+from rtl.control.counters import Counters
+from rtl.control.watchdog import Watchdog
+from rtl.digit_serial.charges import ChargeRows
+from rtl.digit_serial.controller import DigitController
+from rtl.digit_serial.core import EVENTS, DigitCore
 from sim.digit_serial.accelerator import DigitSerial
-from sim.digit_serial.header import STREAM_BITS
 
-PIPELINE = 4
-"""Cycles from an operation of the sequencer to what it does to the neurons."""
-STORED_BITS = 32
-"""Of a current in the store."""
-COUNTERS = ("compute", "currents", "neurons", "load", "input")
+COUNTERS = ("cycles", *EVENTS, "fetch", "drain")
+"""Cycles of a run by cause; `fetch`: a word that has not come, which no engine counts."""
+STREAMS = ("input", "packets")
+
+
+def _identity(acc: DigitSerial) -> list[Register]:
+    """Constants: which accelerator this is."""
+    return [
+        *named(),
+        constants(
+            "array",
+            0x08,
+            "The array",
+            ("lanes", 8, acc.lanes, "S, channels"),
+            ("wrf_depth", 9, acc.wrf_depth, "words of a PE"),
+            ("tap_depth", 11, acc.tap_depth, "taps of a packet"),
+        ),
+        constants(
+            "neurons",
+            0x0C,
+            "Neurons and store",
+            ("charge_bits", 8, acc.charge_bits, "of a charge"),
+            ("store_words", 24, acc.store_words, "rows of currents"),
+        ),
+        *sizes(acc),
+    ]
+
+
+FACE = Face(_identity, {"commands": "commands", "maps_write": "maps"}, STREAMS)
 
 
 class DigitTop(Block):
-    """The digit-serial machine: packets in, digits and charges out.
+    """The complete digit-serial machine.
 
-    Function: runs the packets of docs/spikes.md. Digits of maps lie in L1; each word that neurons write there is shown
-        by `said`, with its address; charges of the last layer come with `given`, one for each column.
-    Throughput: an operation a cycle.
-    Handshake: the stream moves with `valid` and `ready`. `said` and `given` are there for one cycle and do not wait.
-        `begins`: the next word is the first of a packet. `idle`: no packet has begun, and nothing of the last one is on
-        its way. `count_CAUSE` counts cycles since reset.
+    Function: runs the layers whose packets lie in memory, the map of the input first, from start to interrupt, and
+        writes the charges of the last layer. Registers and ports are those of the systolic machine.
+    Throughput: a word of the streams, or an operation, a cycle; docs/spikes.md gives every cycle.
+    Handshake: AXI4-Lite `s_axil_*` for the registers, AXI4 `m_axi_commands_*` (read) and `m_axi_maps_*` (write).
     """
 
-    kind = "digit_top"
+    kind = "accelerator"
 
     def __init__(self, *, accelerator: DigitSerial) -> None:
-        self.acc = acc = accelerator
-        self._sequencer = Sequencer(accelerator=acc)
+        acc = accelerator
+        self.masters = {
+            "commands": read_signals(packets.WORD_BITS, acc.address_bits),
+            "maps": write_signals(packets.WORD_BITS, acc.address_bits),
+        }
+        self.registers = Registers(accelerator=acc, counters=COUNTERS, face=FACE)
+        self.control, self.watchdog = DigitController(), Watchdog()
+        self.commands = CommandPort(streams=dict.fromkeys(STREAMS))
+        self.rows, self.charges = FinishedRowMover(), ChargeRows(accelerator=acc)
+        self.core, self.counters = DigitCore(accelerator=acc), Counters(names=COUNTERS)
+        self.ports = {"commands": self.commands, "maps_write": self.rows}
+        self.windows = {
+            port: Window(data_bits=packets.WORD_BITS, address_bits=acc.address_bits) for port in self.ports
+        }
         super().__init__(
             {
-                "valid": In(1),
-                "ready": Out(1),
-                "begins": Out(1),
-                "data": In(STREAM_BITS),
-                "said": Out(1),
-                "said_address": Out(24),
-                "said_digits": Out(2 * acc.lanes),
-                "given": Out(1),
-                "charges": Out(acc.charge_bits * acc.lanes),
-                "idle": Out(1),
-                **{f"count_{cause}": Out(STORED_BITS) for cause in COUNTERS},
+                **{f"s_axil_{name}": member for name, member in lite_signals().items()},
+                **{
+                    f"m_axi_{master}_{name}": member
+                    for master, members in self.masters.items()
+                    for name, member in members.items()
+                },
+                "irq": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        m, acc = Module(), self.acc
-        self._seq = place(m, "sequencer", self._sequencer)
-        word = 2 * acc.lanes
-        self._l1 = place(m, "l1", Sram(depth=acc.l1_words, width=word, granularity=word))
-        row = STORED_BITS * acc.lanes
-        self._store = place(m, "store", Sram(depth=acc.store_words, width=row, granularity=row))
-        self._array = place(m, "array", TernaryArray(lanes=acc.lanes, depth=acc.wrf_depth))
-        self._neurons = [
-            place(m, f"neuron_{n}", Neuron(charge_bits=acc.charge_bits)) for n in range(acc.lanes)
-        ]
-        m.d.comb += [
-            self._seq.valid.eq(self.valid),
-            self._seq.data.eq(self.data),
-            self.ready.eq(self._seq.ready),
-            self.begins.eq(self._seq.resting),
-        ]
-        self._delayed(m)
-        self._feed_array(m)
-        self._feed_neurons(m)
-        self._memories(m)
-        self._count(m)
+        m = Module()
+        for name in ("registers", "commands", "rows", "counters", "watchdog"):
+            place(m, name, getattr(self, name))
+        for port, window in self.windows.items():
+            place(m, f"{port}_window", window)
+        # The ports forget their work in their own time, since responses may be on their way.
+        for name in ("control", "core", "charges"):
+            place(m, name, getattr(self, name), self.registers.clear)
+        self._buses(m)
+        self._supervise(m)
+        self._feed(m)
+        self._give(m)
+        self._events(m)
         return m
 
-    def _delayed(self, m: Module) -> None:
-        """Signals of the sequencer, by name, 0 to PIPELINE cycles later."""
-        names = (*OPERATIONS, "start", "biased", "double", "entry", "high", "row", "target")
-        self._at = {name: [getattr(self._seq, name)] for name in names}
-        for name, stages in self._at.items():
-            for stage in range(1, PIPELINE + 1):
-                stages.append(Signal.like(stages[0], name=f"{name}_{stage}"))
-                m.d.sync += stages[stage].eq(stages[stage - 1])
-        running = Cat(self._at[name][stage] for name in OPERATIONS for stage in range(PIPELINE + 1))
-        m.d.comb += self.idle.eq(self._seq.resting & ~running.any())
+    def _buses(self, m: Module) -> None:
+        for name, member in lite_signals().items():
+            _join(m, getattr(self, f"s_axil_{name}"), getattr(self.registers, name), member.flow == In)
+        for (master, members), (port, owner) in zip(self.masters.items(), self.ports.items(), strict=True):
+            for name, member in members.items():
+                outer, window = getattr(self, f"m_axi_{master}_{name}"), self.windows[port]
+                if name in ("araddr", "awaddr"):
+                    m.d.comb += [window.burst_address.eq(getattr(owner, name)), outer.eq(window.bus_address)]
+                else:
+                    _join(m, outer, getattr(owner, name), member.flow == In)
+        m.d.comb += self.irq.eq(self.registers.irq)
 
-    def _feed_array(self, m: Module) -> None:
-        seq, array, read = self._seq, self._array, Signal(name="read")
-        digits, entry = (
-            Signal(2 * self.acc.lanes, reset_less=True, name="digits"),
-            Signal.like(array.address, reset_less=True, name="entry"),
-        )
-        m.d.comb += [self._l1.read_enable.eq(seq.tap & seq.inside), self._l1.read_address.eq(seq.address)]
-        m.d.sync += read.eq(self._l1.read_enable)
-        spikes, valid = Signal(name="spikes"), Signal(name="valid")
-        m.d.comb += spikes.eq(read & self._l1.read_data.any())
-        m.d.sync += valid.eq(spikes)
-        hold(m, "word", spikes, [digits.eq(self._l1.read_data), entry.eq(self._at["entry"][1])])
+    def _supervise(self, m: Module) -> None:
+        registers = self.registers
         m.d.comb += [
-            array.valid.eq(valid),
-            array.digits.eq(digits),
-            array.address.eq(entry),
-            array.write.eq(seq.weight_write),
-            array.write_row.eq(seq.weight_row),
-            array.write_word.eq(seq.weight_word),
-            array.write_address.eq(seq.weight_entry),
-            array.write_data.eq(self.data),
+            registers.left.eq(~self.commands.empty),
+            registers.expired.eq(self.watchdog.expired),
+            self.watchdog.watches.eq(registers.watches),
+            self.watchdog.limit.eq(registers.watchdog),
+            # A packet may compute for long between its words.
+            self.watchdog.progress.eq(self.commands.moves | self.control.layer_end | self.core.said),
+            self.control.start.eq(registers.start),
+            self.control.layers.eq(registers.layer_count),
+            self.control.halt.eq(registers.stop),
+            registers.finished.eq(self.control.done),
+            registers.layer_end.eq(self.control.layer_end),
+            registers.ports_idle.eq(Cat(port.idle for port in self.ports.values()).all()),
+            self.commands.start.eq(registers.start),
+            *(
+                getattr(self.commands, f"{stream}_{what}").eq(getattr(registers, f"{stream}_{what}"))
+                for stream in STREAMS
+                for what in ("base", "count")
+            ),
         ]
-
-    def _feed_neurons(self, m: Module) -> None:
-        now = {name: stages[PIPELINE] for name, stages in self._at.items()}
-        array = self._array
-        for n, neuron in enumerate(self._neurons):
-            sums = array.sums.word_select(n, array.sum_bits).as_signed()
-            stored = self._store.read_data.word_select(n, STORED_BITS).as_signed()
-            wide, operand = (
-                Signal(array.sum_bits + 7, name="wide"),
-                Signal(self.acc.charge_bits, name="operand"),
-            )
-            m.d.comb += wide.eq(Mux(now["high"], sums << 7, sums))
-            with m.If(now["recall"]):
-                m.d.comb += operand.eq(stored)
-            with m.Elif(array.live):
-                m.d.comb += operand.eq(wide.as_signed())
-            acts = now["start"] | now["double"] | now["fire"] | now["recall"] | array.live
+        for name, port in self.ports.items():
+            window, of = self.windows[name], FACE.window_of[name]
             m.d.comb += [
-                neuron.enable.eq(acts),
-                neuron.start.eq(now["start"]),
-                neuron.biased.eq(now["biased"]),
-                neuron.double.eq(now["double"]),
-                neuron.fire.eq(now["fire"]),
-                neuron.operand.eq(operand),
-                neuron.load.eq(self._seq.parameter_write & (self._seq.parameter_index == n)),
-                neuron.parameters.eq(self.data),
+                window.base.eq(getattr(registers, f"{of}_page")),
+                window.pages.eq(getattr(registers, f"{of}_pages")),
+                window.asks.eq(port.asks),
+                window.asked_address.eq(port.asked_address),
+                window.asks_nothing.eq(port.asks_nothing),
+                port.refuse.eq(window.refuse),
+                getattr(registers, f"{name}_refused").eq(window.refuse),
+                port.stop.eq(registers.stop),
+                port.clear.eq(registers.clear),
+                getattr(registers, f"{name}_error").eq(port.error),
+                getattr(registers, f"{name}_error_address").eq(
+                    Mux(window.refuse, port.asked_address, port.error_address)
+                ),
             ]
 
-    def _memories(self, m: Module) -> None:
-        now = {name: stages[PIPELINE] for name, stages in self._at.items()}
-        rows = self._at["row"]
-        charges = Cat(neuron.charge for neuron in self._neurons)
-        kept = [Signal(STORED_BITS, name=f"kept_{n}") for n in range(self.acc.lanes)]
+    def _feed(self, m: Module) -> None:
+        """The input's packet comes first, then the others."""
+        begun, over, follows = (Signal(name=name) for name in ("begun", "over", "follows"))
+        moves = self.core.valid & self.core.ready
         m.d.comb += [
-            word.eq(neuron.charge.as_signed()) for word, neuron in zip(kept, self._neurons, strict=True)
+            self.control.primed.eq(self.commands.primed),
+            self.control.closes.eq(self.core.closes),
+            follows.eq(over | (begun & self.core.resting)),
+            self.core.valid.eq(
+                self.control.feed & Mux(follows, self.commands.packets_valid, self.commands.input_valid)
+            ),
+            self.core.data.eq(Mux(follows, self.commands.packets_word, self.commands.input_word)),
+            self.commands.input_ready.eq(self.control.feed & self.core.ready & ~follows),
+            self.commands.packets_ready.eq(self.control.feed & self.core.ready & follows),
         ]
-        m.d.comb += [
-            self._store.read_enable.eq(self._at["recall"][PIPELINE - 1]),
-            self._store.read_address.eq(rows[PIPELINE - 1]),
-            self._store.write_enable.eq(now["store"]),
-            self._store.write_address.eq(rows[PIPELINE]),
-            self._store.write_data.eq(Cat(kept)),
-            self.said.eq(now["fire"]),
-            self.said_address.eq(now["target"]),
-            self.said_digits.eq(Cat(neuron.digit for neuron in self._neurons)),
-            self.given.eq(now["give"]),
-            self.charges.eq(charges),
-            self._l1.write_enable.eq(self.said | self._seq.digits_write),
-            self._l1.write_address.eq(Mux(self.said, self.said_address, self._seq.target)),
-            self._l1.write_data.eq(Mux(self.said, self.said_digits, self._seq.digits_data)),
+        m.d.sync += [
+            begun.eq((begun | moves) & self.control.running),
+            over.eq(follows & self.control.running),
         ]
 
-    def _count(self, m: Module) -> None:
-        seq = self._seq
-        events = {
-            "compute": seq.tap,
-            "currents": seq.recall | seq.store,
-            "neurons": seq.fire | seq.give,
-            "load": seq.loads,
-            "input": seq.inputs,
+    def _give(self, m: Module) -> None:
+        core, charges, rows = self.core, self.charges, self.rows
+        m.d.comb += [
+            charges.give.eq(core.given),
+            charges.charges.eq(core.charges),
+            charges.number.eq(core.given_row),
+            core.hold.eq(charges.row_valid),
+            rows.row_valid.eq(charges.row_valid),
+            rows.row_bytes.eq(charges.row_bytes),
+            rows.row_address.eq(charges.row_address),
+            rows.row_ring.eq(charges.size // 8),
+            charges.row_ready.eq(rows.row_ready),
+            charges.read_enable.eq(rows.read_enable),
+            charges.read_word.eq(rows.read_word),
+            rows.read_data.eq(charges.read_data),
+            self.control.idle.eq(core.idle & ~charges.row_valid & rows.idle),
+        ]
+
+    def _events(self, m: Module) -> None:
+        events = dict(zip(EVENTS, self.core.events, strict=True)) | {
+            "cycles": self.control.running,
+            "fetch": self.control.feed & self.core.ready & ~self.core.valid,
+            "drain": self.control.drain,
         }
-        for cause in COUNTERS:
-            counter = Signal(STORED_BITS, name=f"counter_{cause}")
-            m.d.sync += counter.eq(counter + events[cause])
-            m.d.comb += getattr(self, f"count_{cause}").eq(counter)
+        m.d.comb += [
+            self.counters.clear.eq(self.registers.start),
+            self.counters.events.eq(Cat(events[name] for name in COUNTERS)),
+        ]
+        for name in COUNTERS:
+            m.d.comb += getattr(self.registers, f"count_{name}").eq(getattr(self.counters, f"count_{name}"))
+
+
+def _join(m: Module, outer: Signal, inner: Signal, enters: bool) -> None:
+    m.d.comb += inner.eq(outer) if enters else outer.eq(inner)

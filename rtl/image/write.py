@@ -76,7 +76,7 @@ def write(
     """
     banks = compile_steps(steps or [network], accelerator, objective, l2_holds_all)
     compiled = banks[step]
-    _require_base(base, compiled)
+    require_base(base, compiled)
     expected = simulate(
         network, accelerator, image[:1], compare=False, objective=objective, l2_holds_all=l2_holds_all
     )
@@ -201,7 +201,7 @@ def _map(one: Map, base: int) -> dict[str, Any]:
     }
 
 
-def _require_base(base: int, image: Image) -> None:
+def require_base(base: int, image: Any) -> None:
     """Raises InputError where an image cannot lie."""
     most = 1 << image.accelerator.address_bits
     if base < 0 or base % PAGE_BYTES or base + 8 * len(image.memory) > most:

@@ -110,7 +110,7 @@ class Bench:
         for side in (*(slave for slave, _ in slaves.values()), self.host.write_if, self.host.read_if):
             for name in CHANNELS:
                 if hasattr(side, name):
-                    getattr(side, name).set_pause_generator(_pauses(random.Random(self.rng.random())))
+                    getattr(side, name).set_pause_generator(pauses(random.Random(self.rng.random())))
         self.cycle = self.begun = self.jobs = self.tiles = self.overflows = 0
         self.begins: list[int] = []
         self.layers: list[dict[str, Any]] = []
@@ -221,7 +221,7 @@ class Bench:
         return await self.host.read_dword(self.job["offsets"][name])
 
 
-def _pauses(rng: random.Random) -> Iterator[bool]:
+def pauses(rng: random.Random) -> Iterator[bool]:
     while True:
         yield rng.random() < PAUSE
 

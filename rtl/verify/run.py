@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from rtl.bus.register_map import register_map
 from rtl.compiler import Image
+from rtl.compiler.image import Stream, Window
 from rtl.control.counters import COUNTERS
 from rtl.verify import build, looking
 from rtl.verify.activity import LINE as CHANGED
@@ -32,6 +34,19 @@ Event = tuple[str, list[int]]
 """A line of the bench: first word, numbers."""
 POISON = 0x5AA5_5AA5_5AA5_5AA5
 """In memory where the accelerator has to write."""
+
+
+class Programmed(Protocol):
+    """A memory image of any kind of machine."""
+
+    @property
+    def layers(self) -> Sized: ...
+
+    @property
+    def windows(self) -> Mapping[str, Window]: ...
+
+    @property
+    def streams(self) -> Mapping[str, Stream]: ...
 
 
 @dataclass(frozen=True)
@@ -226,7 +241,7 @@ def offsets(image: Image) -> dict[str, int]:
     return {register.name: register.offset for register in register_map(image.accelerator, COUNTERS)}
 
 
-def programming(image: Image, bases: Mapping[str, int] | int = 0) -> dict[str, int]:
+def programming(image: Programmed, bases: Mapping[str, int] | int = 0) -> dict[str, int]:
     """What software writes before start, by register.
 
     Args:

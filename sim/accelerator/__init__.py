@@ -22,7 +22,7 @@ def families() -> dict[str, Machine]:
 
 
 def preset(name: str) -> Accelerator:
-    """`FAMILY-S` or `FAMILY-HxL`, any size of the family's kind; 4 to 256 of the systolic machine.
+    """`FAMILY-S` or `FAMILY-HxL`, any size of the family's kind.
 
     Raises:
         InputError: unknown family (with the nearest name) or a size out of range.

@@ -19,10 +19,10 @@ An accelerator is a preset, or a TOML file that names one as `base` and gives wh
     l1_bytes = 524288
     dram_bits = 128
 
-`--set field=value` does the same for one run. A preset is a family and a size, `ews-cms-64` or `ews-16x32` (H x L, 4 to
-256 each; Verilog up to 64, beyond which memories grow with the PEs and buses with the side; `sws-S` from 8 to 64). This
-page is printed by `python -m sim.accelerator` from the descriptions; a field whose description ends in *assumed* is
-our choice, since nobody published it.
+`--set field=value` does the same for one run. A preset is a family and a size, `ews-cms-64` or `ews-16x32` (H x L;
+Verilog up to 64, beyond which memories grow with the PEs and buses with the side). This page is printed by `python -m
+sim.accelerator` from the descriptions; a field whose description ends in *assumed* is our choice, since nobody
+published it.
 """
 
 _SHOWN = 64
@@ -60,10 +60,11 @@ def page() -> str:
 
 
 def _kind(of: Machine) -> list[str]:
-    size = min(_SHOWN, of.sizes[1])
+    size, (least, most) = min(_SHOWN, of.sizes[1]), of.sizes
     presets = [f"{family}-{size}" for family in of.families]
     return [
         f"## Kind `{of.kind}`\n",
+        f"Presets from {least} to {most} rows and columns.\n",
         "| field | legal | default | what |",
         "|---|---|---|---|",
         *(f"| `{field.name}` | {field.legal} | {field.default} | {field.what} |" for field in _fields(of)),

@@ -50,6 +50,15 @@ class DigitSerial(BaseModel):
         le=2**40,
         description="bytes of L2 behind the stream, where packets lie that come again, as of EWS (MVQ sec. 7.1)",
     )
+    l2_latency: int = Field(
+        4,
+        ge=1,
+        le=100,
+        description="cycles from an address that L2 accepts to its first beat; assumed, as of EWS",
+    )
+    address_bits: int = Field(
+        32, ge=32, le=40, description="bits of the addresses at the AXI ports of the Verilog"
+    )
     density: float = Field(
         0.22,
         ge=0,

@@ -15,8 +15,10 @@ from sim.digit_serial.header import STREAM_BITS, WORDS
 from sim.results import LayerCounts
 from sim.shapes import Axis
 
-CAUSES = ("compute", "currents", "neurons", "load", "input")
+CAUSES = ("compute", "currents", "neurons", "load", "input", "drain")
 ACCESSES = ("mac", "tap", "neuron", "l1", "store", "wrf", "l2", "dram")
+DRAIN = 7
+"""Cycles from the last operation to the end beside those of words and of L2 (docs/spikes.md 3)."""
 EXPECTED = ("mac", "tap", "neuron")
 """What depends on digits: additions as `density` expects them, the others as if no word of digits were all zero."""
 
@@ -46,6 +48,8 @@ def counts(net: SpikingNetwork, acc: DigitSerial) -> tuple[LayerCounts, ...]:
     first.accesses["l2"] += 2 * 8 * stream
     first.accesses["dram"] += 8 * stream
     found[-1].accesses["dram"] += output
+    words = acc.lanes * (4 if acc.charge_bits <= 32 else 8) // 8
+    found[-1].cycles["drain"] = DRAIN + words + acc.l2_latency
     return tuple(found)
 
 

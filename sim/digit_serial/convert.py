@@ -1,8 +1,9 @@
 """A network of integers becomes one of weighted spikes; nothing is trained.
 
-An INT8 activation q of a ReLU stands for x = q / 128 in [0, 1); a requantization by the factor m makes theta = 1 / m
-the threshold of its neuron, since x_out = m * sum w x_in. An addition joins its branches' currents: the branch that
-is no convolution itself becomes one more weight. Thresholds and these weights are rounded to integers.
+An INT8 activation q stands for x = q / 128; a requantization by the factor m makes theta = 1 / m the threshold of its
+neuron, since x_out = m * sum w x_in. Without a ReLU the neuron is signed: its first digit may be -1. An addition joins
+its branches' currents: the branch that is no convolution itself becomes one more weight. Thresholds and these weights
+are rounded to integers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ from sim.network.layers import Layer
 
 ONE = 128
 """INT8 steps of the value 1."""
+
+
+LEAST = -128
+"""Of INT8: where what has no ReLU is clipped."""
+
+
+def input_one(zero_point: int) -> int:
+    """INT8 steps of the value 1 of an input; what lies around its middle needs half of them."""
+    return 2 * ONE if zero_point else ONE
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +54,7 @@ class SpikingLayer:
         bias: int64 [outputs], twice what is added to V at the first step, as its weight is 1/2.
         threshold: theta, int64 [outputs]; None for the layer that is read.
         pooled: spikes of all positions of a channel count together.
+        signed: -1 may be said before any 1.
     """
 
     name: str
@@ -51,6 +62,7 @@ class SpikingLayer:
     bias: np.ndarray
     threshold: np.ndarray | None
     pooled: bool = False
+    signed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +75,10 @@ class SpikingNetwork:
 
 
 def convert(net: Network) -> SpikingNetwork:
-    """Spiking layers of a network of convolutions with ReLU, additions, an average pool and a classifier.
+    """Spiking layers of a network of convolutions, additions, an average pool and a classifier.
 
     Raises:
-        InputError: a layer that has no spikes, or values that need a sign.
+        InputError: a layer that has no spikes.
     """
     return _Conversion(net).made()
 
@@ -76,34 +88,30 @@ class _Conversion:
 
     Attributes:
         one: by layer that speaks, INT8 steps of the value 1.
-        waiting: convolutions without a ReLU, whose value an addition takes.
+        joined: convolutions without a ReLU that an addition alone reads, and which it takes in.
+        readers: by layer, those that read it.
         pooled: by average pool, the layer that it reads and its factor.
     """
 
     def __init__(self, net: Network) -> None:
-        if net.input.zero_point != -128:
-            problem = f"holds values below 0, at zero point {net.input.zero_point}"
-            raise InputError(
-                "input", net.input.zero_point, problem, "spikes of the input have no sign: shift its range"
-            )
         self.net = net
-        self.one: dict[str, int] = {"input": 2 * ONE}
-        self.waiting: dict[str, Conv] = {}
+        self.one: dict[str, int] = {"input": input_one(net.input.zero_point)}
+        self.joined: dict[str, Conv] = {}
+        self.readers = {
+            one.name: [other for other in net.layers if one.name in other.inputs] for one in net.layers
+        }
         self.pooled: dict[str, tuple[str, float]] = {}
         self.layers: list[SpikingLayer] = []
 
     def made(self) -> SpikingNetwork:
         for layer in self.net.layers:
             self._take(layer)
-        if self.waiting:
-            name = next(iter(self.waiting))
-            raise InputError(f"layers.{name}", "conv", "has neither a ReLU nor an addition behind it", _CAN)
         return SpikingNetwork(self.net.name, tuple(self.layers), self.net)
 
     def _take(self, layer: Layer) -> None:
         if isinstance(layer, Conv):
             self._convolution(layer)
-        elif isinstance(layer, Add) and layer.low == layer.zero_point == 0:
+        elif isinstance(layer, Add) and layer.zero_point == 0 and layer.low in (0, LEAST):
             self._addition(layer)
         elif isinstance(layer, AveragePool) and layer.zero_point == 0 and layer.input in self.one:
             self.pooled[layer.name] = (layer.input, layer.multiplier / 2**layer.shift)
@@ -114,12 +122,17 @@ class _Conversion:
         after = layer.requantization
         if after is None:
             self._classifier(layer)
-        elif after.low == after.zero_point == 0 and after.table is None:
+        elif after.table is None and after.low < 0 and self._only_added(layer.name):
+            self.joined[layer.name] = layer
+        elif after.table is None and after.zero_point == 0 and after.low in (0, LEAST):
             self._require_neurons(layer.input)
             scale = self.one[layer.input] / ONE * _factor(layer)
-            self._add(layer.name, [self._synapses(layer)], self._bias(layer), 1 / scale)
+            self._add(layer.name, [self._synapses(layer)], self._bias(layer), 1 / scale, after.low < 0)
         else:
-            self.waiting[layer.name] = layer
+            raise InputError(f"layers.{layer.name}", "conv", "has neither a ReLU nor its whole range", _CAN)
+
+    def _only_added(self, name: str) -> bool:
+        return [type(reader) for reader in self.readers[name]] == [Add]
 
     def _classifier(self, layer: Conv) -> None:
         source, factor = self.pooled.get(layer.input, (layer.input, 1.0))
@@ -133,7 +146,7 @@ class _Conversion:
     def _addition(self, layer: Add) -> None:
         """Joins the currents in the units of the first operand: of a convolution those of its weights."""
         shares = [multiplier / 2**layer.shift for multiplier in layer.multipliers]
-        convs = [self.waiting.pop(name, None) for name in layer.inputs]
+        convs = [self.joined.pop(name, None) for name in layer.inputs]
         for name in (conv.input for conv in convs if conv is not None):
             self._require_neurons(name)
         scales = [
@@ -153,7 +166,7 @@ class _Conversion:
                 scaled = own.weights * ratio.reshape(-1, 1, 1, 1)
                 synapses.append(replace(own, weights=_whole(scaled)))
                 bias = bias + self._bias(conv) * ratio
-        self._add(layer.name, synapses, bias, 1 / unit)
+        self._add(layer.name, synapses, bias, 1 / unit, layer.low < 0)
 
     def _alone(self, name: str, ratio: np.ndarray) -> Synapses:
         """One weight from each neuron to that of the same place."""
@@ -182,13 +195,17 @@ class _Conversion:
         own = layer.bias + zero * layer.weight.decode().astype(np.int64).sum((1, 2, 3))
         return 2 * own / self.one[layer.input]
 
-    def _add(self, name: str, synapses: list[Synapses], bias: np.ndarray, threshold: np.ndarray) -> None:
+    def _add(
+        self, name: str, synapses: list[Synapses], bias: np.ndarray, threshold: np.ndarray, signed: bool
+    ) -> None:
         whole = _whole(np.broadcast_to(threshold, np.broadcast_shapes(threshold.shape, bias.shape)))
-        self.layers.append(SpikingLayer(name, tuple(synapses), _whole(bias), np.maximum(whole, 1)))
+        self.layers.append(
+            SpikingLayer(name, tuple(synapses), _whole(bias), np.maximum(whole, 1), signed=signed)
+        )
         self.one[name] = ONE
 
 
-_CAN = "convert convolutions with ReLU, additions with ReLU, a global average pool and a classifier"
+_CAN = "convert convolutions and additions with a ReLU or nothing, a global average pool and a classifier"
 
 
 def _factor(layer: Conv) -> np.ndarray:

@@ -20,13 +20,16 @@ from sim.digit_serial.maps import Place
 
 _compiled: Any = njit(cache=True)
 
-CAUSES = ("compute", "currents", "neurons", "load", "input")
-"""Of a cycle: a tap; a row of currents read or written; neurons that say a digit or give their charge; the stream."""
+PIPELINE = 4
+"""Cycles from an operation to what it does to the neurons, as in the Verilog."""
+CAUSES = ("compute", "currents", "neurons", "load", "input", "drain")
+"""Of a cycle: a tap; a row of currents read or written; neurons that say a digit or give their charge; the packets; the
+input; charges on their way to memory."""
 EVENTS = ("mac", "l1_read", "l1_write", "store", "wrf", "updates", "busy")
 """Additions of real outputs; words of digits; rows of currents; weights; operations that change the neurons; taps
 whose digits are not all 0.
 """
-COMPUTE, CURRENTS, NEURONS, LOAD, INPUT, MAC, READ, WRITE, STORE, WRF, UPDATES, BUSY = range(12)
+COMPUTE, CURRENTS, NEURONS, LOAD, INPUT, DRAIN, MAC, READ, WRITE, STORE, WRF, UPDATES, BUSY = range(13)
 """Places in a row of counts."""
 
 
@@ -80,7 +83,17 @@ def run(program: Program, digits: np.ndarray) -> Ran:
         if packet.ends and (n + 1 == len(program.packets) or program.packets[n + 1].layer != packet.layer):
             # The map is whole, and nothing has been written over it.
             maps[packet.layer] = _map(packet, acc, l1, traces)
+    counts[-1, DRAIN] = _last_row_written(acc)
     return Ran(maps, counts, Trace(*(np.concatenate(part) for part in zip(*traces, strict=True))))
+
+
+def _last_row_written(acc: DigitSerial) -> int:
+    """Cycles behind the last operation: charges leave the neurons, word by word, and memory says that it has them."""
+    kept = PIPELINE
+    read = kept + acc.lanes // (1 if acc.charge_bits > 32 else 2)
+    sent = read + 2
+    answered = sent + acc.l2_latency
+    return answered + 1
 
 
 def _outputs(packet: Packet, acc: DigitSerial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -113,7 +126,7 @@ def _arguments(packet: Packet, acc: DigitSerial) -> tuple[object, ...]:
     place, taps = packet.target, np.array(packet.taps, np.int64)
     taps[:, -1] *= HIGH
     target = (-1, 0, 0) if place is None else (place.base + packet.group, place.plane, place.blocks)
-    flags = (packet.begins, packet.ends, acc.steps, acc.silent, packet.outputs)
+    flags = (packet.begins, packet.ends, acc.steps, acc.silent, packet.outputs, packet.signed)
     walk = (packet.first, packet.count, packet.width)
     return WORDS, flags, walk, target, sources, taps, packet.weights, packet.bias, packet.threshold
 
@@ -141,7 +154,7 @@ def _run(
     addresses,
     values,
 ):
-    begins, ends, steps, silent, outputs = flags
+    begins, ends, steps, silent, outputs, signed = flags
     first, count, width = walk
     base, plane, pitch = target
     lanes = l1.shape[1]
@@ -154,7 +167,7 @@ def _run(
     for local in range(count):
         y, x = (first + local) // width, (first + local) % width
         charge[:] = bias * ends
-        spoke[:] = False
+        spoke[:] = signed
         for t in range(steps + silent):
             if t:
                 if ends:

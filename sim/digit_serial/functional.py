@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.digit_serial.convert import SpikingLayer, SpikingNetwork, Synapses
+from sim.digit_serial.convert import SpikingLayer, SpikingNetwork, Synapses, input_one
 from sim.errors import InputError
 
 
@@ -33,15 +33,21 @@ def spoken(net: SpikingNetwork, images: np.ndarray, steps: int, silent: int) -> 
             weights = 1 << np.arange(steps - 1, -1, -1)
             found[layer.name] = np.tensordot(weights, currents, 1).reshape(images.shape[0], -1)
         else:
-            found[layer.name] = _says(currents, layer.threshold[:, None, None], silent)
+            found[layer.name] = _says(currents, layer.threshold[:, None, None], silent, layer.signed)
     return found
 
 
 def input_digits(images: np.ndarray, zero_point: int, steps: int) -> np.ndarray:
-    """Binary digits of (q - z) / 256, rounded to the nearest that T digits say, halves to even, int8 [T, ...]."""
-    whole = np.rint((images.astype(np.int64) - zero_point) / 256 * 2**steps).astype(np.int64)
-    whole = np.minimum(whole, 2**steps - 1)
-    return np.stack([whole >> place & 1 for place in range(steps - 1, -1, -1)]).astype(np.int8)
+    """Binary digits of the value, rounded to the nearest that T digits say, halves to even, int8 [T, ...].
+
+    Those of a value below 0 are all 0 or -1.
+    """
+    whole = np.rint((images.astype(np.int64) - zero_point) / input_one(zero_point) * 2**steps).astype(
+        np.int64
+    )
+    size = np.minimum(np.abs(whole), 2**steps - 1)
+    bits = np.stack([size >> place & 1 for place in range(steps - 1, -1, -1)])
+    return (bits * np.sign(whole)).astype(np.int8)
 
 
 def values(digits: np.ndarray) -> np.ndarray:
@@ -54,12 +60,12 @@ def _heard(layer: SpikingLayer, digits: np.ndarray) -> np.ndarray:
     return digits.sum((3, 4), keepdims=True, dtype=np.int64) if layer.pooled else digits.astype(np.int64)
 
 
-def _says(currents: np.ndarray, theta: np.ndarray, silent: int) -> np.ndarray:
+def _says(currents: np.ndarray, theta: np.ndarray, silent: int, signed: bool) -> np.ndarray:
     """Digits of a layer; all values in units of 2^-(T + Tc + 1), in which a half of the last digit is whole."""
     steps = len(currents)
     unit = steps + silent + 1
     heard, said = np.zeros_like(currents[0]), np.zeros_like(currents[0])
-    ever = np.zeros(currents[0].shape, bool)
+    ever = np.full(currents[0].shape, signed)
     digits = np.zeros(currents.shape, np.int8)
     for k in range(1, steps + silent + 1):
         if k <= steps:

@@ -25,6 +25,8 @@ _FIELDS = {
     "begins": 1,
     "ends": 1,
     "speaks": 1,
+    "signed": 1,
+    "closes": 1,
     "steps": 5,
     "silent": 2,
     "taps": 11,
@@ -37,8 +39,9 @@ _FIELDS = {
     "target_step": 16,
     **{f"{name}_{source}": bits for source in (0, 1) for name, bits in _SOURCE.items()},
 }
-"""Name and bits. Of a map: `count` words from `target` on. Of a source: the addresses of the first position's row and
-pixel, what they grow by, words of a step, its size, and the first position's place, before padding.
+"""Name and bits. Of a map: `count` words from `target` on; of charges that are read `target` is their row. Of a
+source: the addresses of the first position's row and pixel, what they grow by, words of a step, its size, and the first
+position's place, before padding.
 """
 
 TAP = {"offset": 22, "dy": 12, "dx": 12, "source": 1, "high": 1, "entry": 8}

@@ -65,7 +65,9 @@ class Packet:
         begins: this is the first part of its outputs' weights; `ends`: the last one, after which neurons speak.
         bias: int64 [S], V before the first step, doubled; `threshold`: v = theta 2^Tc, int64 [S].
         outputs: of the S columns that are real.
+        signed: neurons say -1 before any 1.
         again: the same weights came before, for another tile.
+        closes: the last packet of its layer.
     """
 
     layer: str
@@ -82,7 +84,9 @@ class Packet:
     bias: np.ndarray
     threshold: np.ndarray
     outputs: int
+    signed: bool
     again: bool
+    closes: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +143,11 @@ def _layer(layer: SpikingLayer, places: dict[str, Place], acc: DigitSerial) -> I
                     _lane_values(layer.bias, group, lanes, 0),
                     _lane_values(_full(layer, acc), group, lanes, 1),
                     real,
+                    layer.signed,
                     first > 0,
+                    closes=(group + 1) * lanes >= outputs
+                    and first + tile >= height * width
+                    and part == len(parts) - 1,
                 )
 
 

@@ -29,6 +29,7 @@ class DigitSerialMachine(Machine):
     families: ClassVar = {"sws": preset}
     sizes = (8, 64)
     objectives = ("edp", "energy", "cycles")
+    hardware = "rtl.digit_serial.hardware"
 
     def summary(self, accelerator: DigitSerial) -> dict[str, Any]:
         acc = accelerator

@@ -11,6 +11,8 @@ from sim.network import Add, AveragePool, Conv, DenseWeight, Layer, Network, Req
 def random_network(acc: DigitSerial, seed: int) -> Network:
     """A convolution, a depth-wise one, a residual block with or without a convolution in its branch, and a classifier.
 
+    Its input, the depth-wise convolution and the block have a sign or not.
+
     Channels are about those of the array, so that groups and blocks are full and not; some additions have weights of
     more than 8 bits.
     """
@@ -21,7 +23,8 @@ def random_image(net: Network, seed: int) -> np.ndarray:
     """int8 [1, C, H, W], zero digits in whole patches."""
     random = np.random.default_rng([seed, 1])
     image = random.integers(-128, 128, (1, *net.input.shape))
-    return np.where(random.random((1, 1, *net.input.shape[1:])) < 0.3, -128, image).astype(np.int8)
+    black = random.random((1, 1, *net.input.shape[1:])) < 0.3
+    return np.where(black, net.input.zero_point, image).astype(np.int8)
 
 
 class _Growing:
@@ -29,7 +32,8 @@ class _Growing:
         self.random = np.random.default_rng(seed)
         self.lanes = acc.lanes
         height, width = self.random.integers(3, 8, 2)
-        self.input = TensorSpec((int(self.random.integers(1, 4)), int(height), int(width)), 1 / 255, -128)
+        zero = int(self.random.choice([-128, 0]))
+        self.input = TensorSpec((int(self.random.integers(1, 4)), int(height), int(width)), 1 / 255, zero)
         self.layers: list[Layer] = []
 
     def made(self) -> Network:
@@ -39,7 +43,8 @@ class _Growing:
         self._conv("stem", "input", self.input.shape[0], channels, kernel)
         last = "stem"
         if random.random() < 0.5:
-            self._conv("depthwise", last, channels, channels, (3, 3), groups=channels)
+            relu = bool(random.random() < 0.5)
+            self._conv("depthwise", last, channels, channels, (3, 3), groups=channels, relu=relu)
             last = "depthwise"
         outputs = channels
         stride = 1
@@ -53,7 +58,7 @@ class _Growing:
             branch = "branch"
         self._conv("conv", last, channels, outputs, (3, 3), stride=stride, relu=False)
         shares = (int(random.integers(1, 200)), int(random.integers(1, 200)))
-        self.layers.append(Add("sum", ("conv", branch), shares, 8, low=0))
+        self.layers.append(Add("sum", ("conv", branch), shares, 8, low=int(random.choice([0, -128]))))
         source = "sum"
         if random.random() < 0.5:
             self.layers.append(AveragePool("pool", source, 5000, 16))

@@ -34,6 +34,7 @@ class Systolic(Machine):
     families: ClassVar = {family: partial(preset, family) for family in FAMILIES}
     sizes = (4, 256)
     objectives = OBJECTIVES
+    hardware = "rtl.systolic"
 
     def summary(self, accelerator: Accelerator) -> dict[str, Any]:
         acc = accelerator

@@ -23,8 +23,8 @@ from sim.steps import steps
 
 NETWORK = "resnet20-fashion"
 IMAGES = 10_000
-FEW, SOME, MORE = 50, 200, 500
-"""Images for codings of many steps, for ablations, and for weighted spikes of many steps, which take long."""
+SOME, FEW = 1_000, 200
+"""Images for ablations and first spikes; for codings that are not far from a guess at these steps."""
 BATCH = 10
 """Images at a time: their digits stay in the caches; 100 take three times as long."""
 
@@ -49,14 +49,12 @@ class Setting:
 
 
 SETTINGS = (
-    *(Setting("sws", digits, Neuron(silent)) for digits in (4, 6) for silent in (1, 2)),
-    Setting("sws", 8, Neuron(1)),
-    *(Setting("sws", digits, Neuron(silent), MORE) for digits, silent in ((8, 2), (12, 1), (12, 2))),
+    *(Setting("sws", digits, Neuron(silent)) for digits in (4, 6, 8, 12) for silent in (1, 2)),
+    *(Setting("first", digits, images=SOME) for digits in (4, 6, 8, 12, 16)),
     Setting("sws", 8, Neuron(0), SOME),
     *(Setting("sws", 8, Neuron(silent, negative=False, half=False), SOME) for silent in (1, 3)),
-    *(Setting("rate", digits, images=FEW) for digits in (8, 32)),
-    *(Setting("phase", digits, images=FEW) for digits in (8, 32)),
-    *(Setting("first", digits, images=SOME) for digits in (4, 8, 16)),
+    *(Setting("rate", digits, images=FEW) for digits in (4, 6, 8, 12, 32)),
+    *(Setting("phase", digits, images=FEW) for digits in (8, 16, 32)),
 )
 
 

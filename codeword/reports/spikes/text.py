@@ -8,7 +8,9 @@ from codeword.reports.registry import Task
 from codeword.reports.render.markdown import table
 from sim.files import write_whole
 
-_WORDS = """# Weighted spikes on ResNet-20
+_WORDS = """# Weighted spikes
+
+## ResNet-20
 
 Made by `codeword report spikes`. {images:,} Fashion-MNIST test images through the shipped `{network}`, its integers
 taken over as they are: nothing is trained, thresholds are the requantizations, additions join currents
@@ -30,7 +32,20 @@ of the paper.
 - *Latency*: steps from the first digit to the last output, T + L Tc for L layers of neurons on the longest way; of the
   others T, and for the first spike T a layer.
 
-{machines}"""
+{deep}{machines}"""
+_DEEP = """## A deep network
+
+`{network}` with its ImageNet weights: {layers} layers that speak or are read, {signed} of them signed, since its
+bottlenecks have no ReLU. There are {pictures} labelled pictures, too few for an accuracy; the float network gets
+{right} right. The same pictures set the INT8 scales, which became thresholds. Nothing is trained.
+
+{rows}
+
+- *Agree*: pictures whose first class is the float network's. *SQNR*: of the {pictures} x 1,000 charges against the
+  float network's logits, up to one factor.
+{silent}
+
+"""
 _MACHINES = """## On machines
 
 The engines' counts of {images} of these images, mean, at the prices of sg13g2: our netlists, evaluated on operands and
@@ -77,7 +92,48 @@ def page(found: dict[str, Any]) -> str:
         accuracy=found["plain"]["accuracy"][str(found["images"])],
         macs=found["plain"]["macs"],
         rows=table((*columns, *counted), rows),
+        deep=_deep(found["deep"]) if "deep" in found else "",
         machines=_machines(found["machines"]) if "machines" in found else "",
+    )
+
+
+def _deep(found: dict[str, Any]) -> str:
+    """INT8 stands first among the rows."""
+    integers, *spiking = found["rows"]
+    rows = [
+        (
+            "INT8" if row["digits"] is None else "sws",
+            *("" if row[name] is None else str(row[name]) for name in ("digits", "silent")),
+            str(row["agree"]),
+            str(row["right"]),
+            f"{row['sqnr_db']:.1f}",
+            *_taken(row),
+        )
+        for row in found["rows"]
+    ]
+    columns = ("coding", "T", "Tc", "agree", "right", "SQNR, dB", "latency, steps")
+    counted = ("spikes a neuron", "additions a MAC", "updates a MAC")
+    best = {
+        silent: max(row["sqnr_db"] for row in spiking if row["silent"] == silent)
+        for silent in sorted({row["silent"] for row in spiking})
+    }
+    reached = ", ".join(f"{best[silent]:.1f} dB with Tc = {silent}" for silent in best)
+    return _DEEP.format(
+        **{name: found[name] for name in ("network", "pictures", "right")},
+        **{name: spiking[0][name] for name in ("layers", "signed")},
+        rows=table((*columns, *counted), rows),
+        silent=f"- At best: {reached}; INT8 {integers['sqnr_db']:.1f} dB.",
+    )
+
+
+def _taken(row: dict[str, Any]) -> tuple[str, ...]:
+    if row["digits"] is None:
+        return ("", "", "", "")
+    return (
+        str(row["latency"]),
+        f"{row['spikes_per_neuron']:.2f}",
+        f"{row['additions_per_mac']:.2f}",
+        f"{row['updates_per_mac']:.3f}",
     )
 
 

@@ -1,12 +1,12 @@
 // Neuron: its charge and digit are those of the integer definition, for any parameters and any operations, as long as
 // the charge fits its bits. The shadow is wider, compares twice the charge with v itself, and knows no sign bit.
 module neuron (
-    input clk, input enable, input start, input biased, input double, input fire, input signed [5:0] operand,
+    input clk, input enable, input start, input biased, input signed_, input double, input fire, input signed [5:0] operand,
     input load, input [7:0] parameters);
   wire [1:0] digit;
   wire signed [5:0] charge;
   codeword_neuron dut (
-      .clk(clk), .rst(1'b0), .enable(enable), .start(start), .biased(biased), .double(double), .fire(fire),
+      .clk(clk), .rst(1'b0), .enable(enable), .start(start), .biased(biased), .\signed (signed_), .double(double), .fire(fire),
       .operand(operand), .load(load), .parameters(parameters), .digit(digit), .charge(charge));
   reg loaded = 0, known = 0, spoke = 0;
   reg signed [3:0] bias = 0, full = 1;
@@ -36,7 +36,7 @@ module neuron (
     if (enable) begin
       known <= loaded && fits && (start || known);
       v <= after;
-      spoke <= !start && (spoke || (fire && up));
+      spoke <= start ? signed_ : spoke || (fire && up);
     end
   end
   wire [1:0] expected = up ? 2'b01 : down ? 2'b11 : 2'b00;

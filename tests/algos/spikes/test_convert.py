@@ -66,11 +66,6 @@ def test_what_is_counted(net, images):
     assert torch.equal(less.outputs, said.outputs)
 
 
-def test_what_has_no_spikes_is_named(net):
-    with pytest.raises(InputError, match="input"):
-        convert(replace(net, input=replace(net.input, zero_point=0)))
-
-
 def test_a_layer_without_spikes_is_named(net):
     first, second, *rest = net.layers
     signed = replace(second, requantization=replace(second.requantization, low=-5))

@@ -34,9 +34,11 @@ def test_known_digits(currents, digits, left, value):
     assert decoded(said).item() == value
 
 
-def plain_neuron(currents: list[int], theta: int, silent: int) -> tuple[list[int], Fraction]:
+def plain_neuron(
+    currents: list[int], theta: int, silent: int, signed: bool = False
+) -> tuple[list[int], Fraction]:
     """In fractions, by value: what is left of the input's value so far, rounded to the digit's weight."""
-    heard, said, spoken, digits = Fraction(0), Fraction(0), False, []
+    heard, said, spoken, digits = Fraction(0), Fraction(0), signed, []
     for t in range(1, len(currents) + silent + 1):
         if t <= len(currents):
             heard += Fraction(currents[t - 1], theta) / 2**t
@@ -64,6 +66,22 @@ def test_equals_a_neuron_in_fractions(drawn):
     nonzero = [digit for digit in digits if digit]
     assert not nonzero or nonzero[0] == 1
     assert decoded(said).item() >= 0
+
+
+@given(TRAINS)
+def test_a_signed_one_does_too(drawn):
+    """Then the rest is below half a digit whatever sign the value has."""
+    theta, silent, currents = drawn
+    said, rest = fire(torch.tensor(currents)[:, None], torch.tensor([theta]), Neuron(silent), signed=True)
+    digits, left = plain_neuron(currents, theta, silent, signed=True)
+    assert said[:, 0].tolist() == digits
+    assert left == Fraction(rest.item(), theta * 2 ** (len(currents) + silent))
+    negated, _ = fire(-torch.tensor(currents)[:, None], torch.tensor([theta]), Neuron(silent), signed=True)
+    assert torch.equal(negated, -said)
+    if silent and 2 * max(map(abs, currents)) <= theta << silent:
+        value = sum(Fraction(one, theta) / 2**t for t, one in enumerate(currents, 1))
+        if abs(value) <= 1 - Fraction(1, 2 ** len(currents)):
+            assert abs(left) <= Fraction(1, 2 ** (len(currents) + 1))
 
 
 @given(TRAINS)
@@ -98,10 +116,14 @@ def test_no_charge_is_wider_than_the_bound(drawn):
     assert theta << silent < 2 ** (bits - 1)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.integers(1, 12))
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=5), st.integers(1, 12))
 def test_input_digits_are_the_nearest_value(values, steps):
-    said = decoded(encoded(torch.tensor(values, dtype=torch.float64), steps))
-    best = [min(round(value * 2**steps), 2**steps - 1) / 2**steps for value in values]
+    digits = encoded(torch.tensor(values, dtype=torch.float64), steps, signed=True)
+    said = decoded(digits)
+    assert (digits.amin(0) >= -1).all()
+    assert (digits.amin(0) * digits.amax(0) >= 0).all()
+    most = 2**steps - 1
+    best = [max(-most, min(round(value * 2**steps), most)) / 2**steps for value in values]
     assert (said - torch.tensor(values, dtype=torch.float64)).abs().max() <= max(
         abs(value - one) for value, one in zip(values, best, strict=True)
     ) + 1e-12
@@ -110,6 +132,10 @@ def test_input_digits_are_the_nearest_value(values, steps):
 def test_values_without_a_sign():
     with pytest.raises(InputError, match="values"):
         encoded(torch.tensor([-0.1]), 4)
+    with pytest.raises(InputError, match="with a sign say -1 to 1"):
+        encoded(torch.tensor([-1.1]), 4, signed=True)
+    with pytest.raises(InputError, match="negative"):
+        fire(torch.ones(4, 1), torch.ones(1), Neuron(negative=False), signed=True)
     with pytest.raises(InputError, match="silent"):
         Neuron(silent=9)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,10 @@ def test_mistakes_are_named(images, coding, steps, named):
     with pytest.raises(InputError, match=named):
         run_coded(small(), images, coding, steps)
     assert set(CODINGS) == {"rate", "phase", "first"}
+
+
+def test_values_below_0_are_refused(images):
+    net = small()
+    signed = replace(net, layers=(replace(net.layers[0], signed=True), net.layers[1]))
+    with pytest.raises(InputError, match=r"coding = 'rate': has no sign, and hidden says"):
+        run_coded(signed, images, "rate", 8)

@@ -59,6 +59,21 @@ def test_rows_and_where_energies_are_equal(figures):
     assert line.rstrip(" |").endswith("140.00")
 
 
+def test_a_deep_network_stands_beside_its_integers(figures):
+    assert "A deep network" not in text.page(figures)
+    integers = {"digits": None, "silent": None, "agree": 19, "right": 17, "sqnr_db": 15.2}
+    counted = {"latency": 60, "spikes_per_neuron": 2.4, "additions_per_mac": 3.4, "updates_per_mac": 0.2}
+    spiking = [
+        integers | counted | {"digits": 8, "silent": silent, "sqnr_db": db, "layers": 53, "signed": 17}
+        for silent, db in ((1, 8.3), (2, 16.6))
+    ]
+    deep = {"network": "deep", "pictures": 20, "right": 18, "rows": [integers, *spiking]}
+    page = text.page(figures | {"deep": deep})
+    assert "- At best: 8.3 dB with Tc = 1, 16.6 dB with Tc = 2; INT8 15.2 dB." in page
+    (line,) = [line for line in page.splitlines() if line.startswith("| INT8 ")]
+    assert [cell.strip() for cell in line.split("|")[2:-1]] == ["", "", "19", "17", "15.2", "", "", "", ""]
+
+
 def test_a_page_before_the_machines_ran(figures):
     del figures["machines"]
     assert "On machines" not in text.page(figures)

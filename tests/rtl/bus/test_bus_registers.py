@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from rtl.bus import register_map
+from rtl.bus import register_map, register_text
 from rtl.bus.registers import Registers
 from sim.accelerator import load
 from sim.errors import InputError
@@ -318,7 +318,7 @@ def test_no_two_registers_or_fields_overlap():
 
 def test_the_page_lists_every_field():
     registers = register_map.register_map(load("ews-4"), COUNTERS)
-    rows = [line for line in register_map.markdown(registers).splitlines() if line.startswith("|")][2:]
+    rows = [line for line in register_text.markdown(registers).splitlines() if line.startswith("|")][2:]
     assert len(rows) == sum(len(register.fields) for register in registers)
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 8 for row in rows)
 
@@ -353,7 +353,7 @@ int main(void)
 
 def test_the_header_runs_the_accelerator(tmp_path):
     registers = register_map.register_map(load("ews-cms-16"), COUNTERS)
-    (tmp_path / "registers.h").write_text(register_map.header(registers))
+    (tmp_path / "registers.h").write_text(register_text.header(registers))
     (tmp_path / "main.c").write_text(PROGRAM)
     subprocess.run(
         ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "main.c", "-o", "main"],

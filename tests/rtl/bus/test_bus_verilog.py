@@ -10,13 +10,15 @@ import subprocess
 import pytest
 
 from rtl.block import module_name
-from rtl.bus.command_port import CommandPort
+from rtl.bus.command_port import CommandPort, systolic_streams
 from rtl.verify.simulators import environment
 from rtl.waivers import waivers
 from tests.rtl.bus.bus_bench import ACC, BusBench, modules
 
 
-@pytest.mark.parametrize("make", [BusBench, lambda: CommandPort(accelerator=ACC)], ids=["bench", "commands"])
+@pytest.mark.parametrize(
+    "make", [BusBench, lambda: CommandPort(streams=systolic_streams(ACC))], ids=["bench", "commands"]
+)
 def test_one_clean_module_of_each_kind(make, tmp_path):
     top = make()
     texts = modules(top)

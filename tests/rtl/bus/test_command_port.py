@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtl import packets
-from rtl.bus.command_port import CommandPort
+from rtl.bus.command_port import CommandPort, systolic_streams
 from rtl.bus.packet_assembler import PacketAssembler
 from rtl.geometry import Geometry
 from sim.accelerator import load
@@ -72,7 +72,7 @@ class Run:
         faulty=(),
         again=None,
     ):
-        self.dut = dut = CommandPort(accelerator=ACC)
+        self.dut = dut = CommandPort(streams=systolic_streams(ACC))
         self.memory = ReadMemory(dut, memory_content, latency, stalls=stalls, faulty=faulty)
         self.found = {name: [] for name in STREAMS}
         self.primed, self.errors = [], []

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 
 import numpy as np
 import pytest
 
 import codeword
 from codeword import inputs
-from rtl.digit_serial import export, stream
+from rtl.digit_serial import export, image
 from rtl.digit_serial.hardware import HARDWARE
+from rtl.verify.simulators import environment
 from sim import accelerator
-from sim.digit_serial import functional
-from sim.digit_serial.convert import convert
 from sim.digit_serial.header import FIELDS, STREAM_BITS, TAP, WORDS
-from sim.digit_serial.lowering import lower
 from sim.digit_serial.random_network import random_image, random_network
 from sim.errors import InputError
 
@@ -68,14 +69,40 @@ def test_fields_lie_side_by_side():
 
 def test_packets_have_the_words_that_cycles_count(small):
     net = random_network(small, 5)
-    digits = functional.input_digits(random_image(net, 5), -128, small.steps)[:, 0]
-    program = lower(convert(net), small)
-    found = stream.packets(program, digits)
-    assert len(found) == len(program.packets) + 1
-    for packet, words in zip(program.packets, found[1:], strict=True):
+    compiled = image.compiled(net, small)
+    words = compiled.windows["commands"].of(compiled.memory)
+    at = compiled.streams["packets"].address // 8
+    for packet in compiled.program.packets:
         weights = packet.weights.reshape(-1).view(np.uint8)
-        assert words.view(np.uint8)[-len(weights) :].tolist() == weights.tolist()
-        assert len(words) == WORDS + len(packet.taps) + small.lanes + len(weights) // 8
+        size = WORDS + len(packet.taps) + small.lanes + len(weights) // 8
+        taken = words[at : at + size]
+        assert taken.view(np.uint8)[-len(weights) :].tolist() == weights.tolist()
+        at += size
+    assert at == compiled.streams["packets"].address // 8 + compiled.streams["packets"].words
+
+
+def test_a_memory_image_runs_in_its_test_bench(small, tmp_path):
+    """With the commands in its head, elsewhere in memory; a word of the expected output that is wrong is found."""
+    net = random_network(small, 4)
+    base = 0x8000_1000
+    written = codeword.compile(net, small, tmp_path, image=random_image(net, 4), base=base)
+    export.export(small, tmp_path / "rtl")
+    head = (tmp_path / "testbench.v").read_text().partition("`timescale")[0]
+    command = re.findall(r"\$ (.*)", head)[0]
+    environ = os.environ | environment("icarus")
+
+    def said():
+        return subprocess.run(
+            command, shell=True, cwd=tmp_path, env=environ, text=True, capture_output=True, check=True
+        ).stdout
+
+    words = (tmp_path / "expected.hex").read_text().splitlines()
+    assert f"PASS: {len(words)} words of the output, {written.cycles} cycles, {written.cycles} of" in said()
+    (tmp_path / "expected.hex").write_text("\n".join([f"{int(words[0], 16) ^ 1:016x}", *words[1:]]) + "\n")
+    assert "FAIL" in said()
+    layout = json.loads((tmp_path / "layout.json").read_text())
+    assert layout["output"]["address"] == base
+    assert layout["cycles"] == written.cycles == codeword.estimate(net, small).cost.cycles
 
 
 def test_what_the_hardware_lacks_is_named(small, tmp_path):
@@ -84,8 +111,10 @@ def test_what_the_hardware_lacks_is_named(small, tmp_path):
         HARDWARE.verify(small, net, image=random_image(net, 0), simulator="cxxrtl")
     with pytest.raises(InputError, match=r"layer = 'stem': does not run alone"):
         HARDWARE.verify(small, net, "stem", random_image(net, 0))
-    with pytest.raises(InputError, match=r"kind = 'digit-serial': has no memory image"):
-        codeword.compile(net, small, tmp_path)
+    with pytest.raises(InputError, match=r"soc = True: there is no system"):
+        codeword.compile(net, small, tmp_path, soc=True)
+    with pytest.raises(InputError, match=r"charge_bits = 40: makes rows of 512 bytes"):
+        export.modules(accelerator.load("sws-64", {"charge_bits": 40}))
     with pytest.raises(InputError, match="holds no Verilog"):
         HARDWARE.verify(small, net, image=random_image(net, 0), simulator="icarus", rtl_dir=tmp_path)
 

@@ -12,7 +12,7 @@ import pytest
 
 from algos import zoo
 from rtl import export, image
-from rtl.bus import register_map
+from rtl.bus import register_map, register_text
 from rtl.control.counters import COUNTERS
 from rtl.verify.random_network import random_case
 from rtl.verify.simulators import environment
@@ -105,7 +105,7 @@ def test_the_header_describes_the_image(tmp_path) -> None:
     )
     assert 8 * values["WORDS"] == layout["memory"]["bytes"]
     run_fields = dict(re.findall(r"\.(\w+) = (\w+)", header))
-    registers = register_map.header(register_map.register_map(accelerator, COUNTERS))
+    registers = register_text.header(register_map.register_map(accelerator, COUNTERS))
     struct = registers.partition("struct codeword_run {")[2].partition("};")[0]
     assert set(run_fields) == set(re.findall(r"(\w+)[,;]", struct))
     assert int(run_fields["weights_base"].rstrip("u"), 0) == layout["windows"]["weights"]["address"]

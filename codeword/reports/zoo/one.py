@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -170,9 +170,12 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def verified(cut: excerpts.Excerpt, ifmap: np.ndarray, accelerator: str, simulator: str) -> dict[str, Any]:
+def verified(
+    cut: excerpts.Excerpt, ifmap: np.ndarray, accelerator: str, simulator: str, settings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the RTL does with a layer; why not, where it does nothing."""
     try:
-        found = verify_network(inputs.accelerator(accelerator), cut.network, ifmap, simulator)
+        found = verify_network(inputs.accelerator(accelerator, settings), cut.network, ifmap, simulator)
     except InputError as error:
         return {"refused": _line(error)}
     return {

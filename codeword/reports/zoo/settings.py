@@ -21,6 +21,9 @@ layers of every kind are small somewhere."""
 PATIENT = {False: 12_000_000, True: 2_000_000}
 """Most MACs of an excerpt of a kind that no module has in small."""
 
+ROOM = ("l1_bytes=524288",)
+"""Settings of the machine on which such an excerpt is tried again: in its L1 a map of that size stays."""
+
 BRANCH = 0.2
 """Gain of the batch norm that ends a residual branch; networks are often trained from 0 there."""
 

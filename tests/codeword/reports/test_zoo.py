@@ -124,11 +124,13 @@ def test_kinds_that_are_large_wherever_they_are(tmp_path: Path, monkeypatch: pyt
     """They are missing in the module's own run, and shown by the next stage, with the input of the same layer."""
     ran: list[str] = []
 
-    def verified(cut: excerpts.Excerpt, ifmap: np.ndarray, *_: Any) -> dict[str, Any]:
+    def verified(cut: excerpts.Excerpt, ifmap: np.ndarray, *how: Any) -> dict[str, Any]:
         ran.append(cut.kind)
         assert ifmap.shape[1:] == cut.network.input.shape
         if cut.kind == refused:
             return {"refused": "too wide"}
+        if cut.kind == narrow and settings.ROOM not in how:
+            return {"refused": "too small"}
         return {"equal": True, "words": ifmap.size, "cycles_rtl": 7}
 
     monkeypatch.setattr(one, "verified", verified)
@@ -136,11 +138,11 @@ def test_kinds_that_are_large_wherever_they_are(tmp_path: Path, monkeypatch: pyt
     one.measure(entry("block", Block), tmp_path)
     assert not ran
     had = hardware.kinds(json.loads((tmp_path / "block.json").read_text()))
-    refused = sorted(had)[0]
+    refused, narrow, *_ = sorted(had)
     assert hardware.missing(tmp_path) == had
     assert {kind.endswith(", codebook") for kind in had} == {False, True}
     hardware.show(entry("block", Block), tmp_path)
-    assert sorted(ran) == sorted(had)
+    assert sorted(ran) == sorted([*had, refused, narrow])
     assert hardware.missing(tmp_path) == {refused}
     assert not hardware.untried(tmp_path, json.loads((tmp_path / "block.json").read_text()))
 

@@ -21,21 +21,20 @@ LEAST = 32
 def apart(sources: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Verilog by file name without its tables, and these by file name."""
     files: dict[str, str] = {}
-
-    def moved(found: re.Match[str], file: str) -> str:
-        words = _WORD.findall(found[1])
-        memory = words[0][0]
-        in_order = [int(place) for _, place, _, _ in words] == list(range(len(words)))
-        if len(words) < LEAST or not in_order or {name for name, *_ in words} != {memory}:
-            return found[0]
-        name = f"{file.removesuffix('.v')}_{memory}.hex"
-        files[name] = "".join(f"{digits}\n" for *_, digits in words)
-        # Which word comes first in `memory [31:0]` depends on the year of the standard, unless it is said.
-        return f'  initial $readmemh("{name}", {memory}, 0, {len(words) - 1});\n'
-
-    texts = {
-        file: _LINES.sub(lambda found, file=file: moved(found, file), text) for file, text in sources.items()
-    }  # type: ignore[misc]
+    texts: dict[str, str] = {}
+    for file, text in sources.items():
+        texts[file] = text
+        for found in _LINES.finditer(text):
+            words = _WORD.findall(found[1])
+            memory = words[0][0]
+            in_order = [int(place) for _, place, _, _ in words] == list(range(len(words)))
+            if len(words) < LEAST or not in_order or {name for name, *_ in words} != {memory}:
+                continue
+            name = f"{file.removesuffix('.v')}_{memory}.hex"
+            files[name] = "".join(f"{digits}\n" for *_, digits in words)
+            # Which word comes first in `memory [31:0]` depends on the year of the standard, unless it is said.
+            read = f'  initial $readmemh("{name}", {memory}, 0, {len(words) - 1});\n'
+            texts[file] = texts[file].replace(found[0], read)
     return texts, files
 
 

@@ -140,7 +140,9 @@ PROOFS = (
         {"ROW_BITS": RowDecoder(accelerator=preset("ews-cms-4")).row.shape().width, "RECORDS": 1},
     ),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf", fast=True),
-    Proof("PE", lambda: Pe(depth=2, sum_bits=18), "pe", engine="correspondence"),
+    Proof(
+        "PE", lambda: Pe(depth=2, sum_bits=18), "pe", engine="induction", prepare=expose("pe", "weight", "product")
+    ),
     Proof("ternary PE", lambda: TernaryPe(depth=2, sum_bits=11), "ternary_pe"),
     Proof("neuron, charges of 6 bits", lambda: Neuron(charge_bits=6, parameter_bits=4), "neuron"),
     Proof("PRF", lambda: Prf(depth=4, columns=2, sum_bits=6), "prf"),

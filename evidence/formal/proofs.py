@@ -141,7 +141,11 @@ PROOFS = (
     ),
     Proof("WRF", lambda: Wrf(depth=4, word_bits=10), "wrf", fast=True),
     Proof(
-        "PE", lambda: Pe(depth=2, sum_bits=18), "pe", engine="induction", prepare=expose("pe", "weight", "product")
+        "PE",
+        lambda: Pe(depth=2, sum_bits=18),
+        "pe",
+        engine="correspondence",
+        prepare=expose("pe", "weight", "product"),
     ),
     Proof("ternary PE", lambda: TernaryPe(depth=2, sum_bits=11), "ternary_pe"),
     Proof("neuron, charges of 6 bits", lambda: Neuron(charge_bits=6, parameter_bits=4), "neuron"),

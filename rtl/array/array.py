@@ -101,15 +101,16 @@ class Array(Block):
     def _tile(self) -> Tile:
         acc, geometry = self.geometry.accelerator, self.geometry
         sizes = dict(
-            rows=acc.tile_rows,
-            columns=acc.tile_columns,
-            depth=acc.wrf_depth,
-            sum_bits=geometry.sum_bits,
-            latches=acc.wrf_latches,
+            rows=acc.tile_rows, columns=acc.tile_columns, depth=acc.wrf_depth, sum_bits=geometry.sum_bits
         )
         if not acc.sparse_tile:
-            return DenseTile(**sizes)
-        return SparseTile(multipliers=acc.multipliers_per_codeword, word_bits=geometry.word_bits, **sizes)
+            return DenseTile(**sizes, latches=acc.wrf_latches)
+        return SparseTile(
+            multipliers=acc.multipliers_per_codeword,
+            word_bits=geometry.word_bits,
+            **sizes,
+            latches=acc.wrf_latches,
+        )
 
 
 def delays(

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from rtl.power.netlist import HIGH, LOW, Netlist
 from rtl.synth.function import Expression, parse
-from rtl.synth.liberty import FlipFlop
+from rtl.synth.states import FlipFlop
 from sim.kept import kept
 
 LANES = 64

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtl.synth.liberty import Cell, FlipFlop, Library
+from rtl.synth.liberty import Cell, Library
+from rtl.synth.states import FlipFlop
 from sim.errors import InputError
 
 # clear_preset_var of Liberty: what a state is while both are active.

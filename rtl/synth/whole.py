@@ -197,9 +197,9 @@ class Netlist:
         order = []
         while pending:
             net = pending.pop()
-            gate = makers.get(net)
-            if gate is None:
+            if net not in makers:
                 continue
+            gate = makers[net]
             order.append(gate)
             level = self.level.get(net, 0) + 1
             for pin, source in gate.pins.items():
@@ -220,7 +220,8 @@ class Netlist:
 
     def buffer(self, net: str, places: list[tuple[Gate, str]]) -> list[Gate]:
         """A tree of buffers on a net that drives too much; returns them."""
-        limit, driver, made = LIMIT * self.sizes.unit, self.sizes.library.driver, []
+        limit, driver = LIMIT * self.sizes.unit, self.sizes.library.driver
+        made: list[Gate] = []
         if not driver.computes((0, 1)):  # an inverter: the library has no buffer
             return []
         while self.load(places) > limit and len(places) > 1:

@@ -1,39 +1,39 @@
-// PE: psum_out = psum_in + activation * weight, two's complement; the weight last written at the read address is taken
+// PE: psum_out = psum_in + activation * weight, two's complement; the weight last written at word 1, which is read, is taken
 // with its activation, multiplied in the next cycle, and added from the one after that on.
 module pe (
     input clk, input write_enable, input write_address, input [7:0] write_data, input read_address, input valid,
     input signed [7:0] activation, input signed [17:0] psum_in);
   wire [17:0] psum_out;
   reg multiplies = 0;
+  wire signed [7:0] taken; // the weight behind the WRF
+  wire signed [15:0] given; // the product behind the multiplier
   reg signed [7:0] held = 0; // as the tile holds it
   codeword_pe dut (
       .clk(clk), .rst(1'b0), .write_enable(write_enable), .write_address(write_address), .write_data(write_data),
       .read_address(read_address), .valid(valid), .activation(activation), .multiplies(multiplies), .held(held),
-      .psum_in(psum_in), .psum_out(psum_out));
-  reg known = 0, taken = 0, added = 0;
-  reg signed [7:0] weight = 0; // as the memory powers up
+      .psum_in(psum_in), .psum_out(psum_out), .weight(taken), .product(given));
+  reg signed [7:0] weight = 0; // of word 1, as the memory powers up
   reg signed [7:0] operand = 0;
   reg signed [15:0] product = 0;
   always @(posedge clk) begin
     multiplies <= valid;
-    if (write_enable && write_address) begin
-      known <= 1;
-      weight <= write_data;
-    end
+    if (write_enable && write_address) weight <= write_data;
     if (valid) begin
       held <= activation;
-      taken <= known && read_address;
       operand <= weight;
     end
-    if (multiplies) begin
-      added <= taken;
+    if (multiplies)
 `ifdef FALSE_PE
-      product <= held * $signed({1'b0, operand});
+      product <= held * $signed({1'b0, taken});
 `else
-      product <= held * operand;
+      product <= held * taken;
 `endif
-    end
   end
   wire signed [17:0] expected = psum_in + product;
-  always @* if (added) assert (psum_out == expected);
+  always @* begin
+    assume (!valid || read_address);
+    assert (taken == operand);
+    assert (given == product);
+    assert (psum_out == expected);
+  end
 endmodule

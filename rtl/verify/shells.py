@@ -77,7 +77,7 @@ _SINK = {
     bench.trace(&sink, 99);
     sink.open("{file}");
 """,
-    "@dump@": "        if (half >= first && half < last)\n            sink.dump(half);\n",
+    "@dump@": "        if (half >= first && half < last)\n            sink.dump(static_cast<uint64_t>(half));\n",
     "@close@": "    sink.close();\n",
 }
 """What the main program for Verilator has to write waves."""

@@ -111,8 +111,7 @@ _array_of = njit(array_of, error_model="numpy")
 @kept(parallel=True, error_model="numpy")
 def run_registers(p, layer, found, maps, acc, gated, counters, sources=SOURCES):
     """`run_core` at register level on each image of a batch: HANDOVER [images], COUNTERS [images]."""
-    unwatched = _nothing(1)
     for n in prange(len(acc)):
         one = Maps(maps.ifmap[n : n + 1], maps.flat)
-        core = _reset(p, layer, one, acc[n : n + 1], gated[n : n + 1], unwatched)
+        core = _reset(p, layer, one, acc[n : n + 1], gated[n : n + 1], _nothing(1))
         run_core(p, core, _array_of(p, layer), found[n], counters[n])

@@ -175,7 +175,7 @@ class Sequencer(Block):
         with m.If(self.starts):
             m.d.comb += [slot.fetch_now.eq(fetch), slot.psum_now.eq(psum), slot.store_now.eq(current.store)]
         # Both are known before it is whether the slot starts in this cycle.
-        short, ended = Signal(), Signal()
+        short, ended = Signal(name="short"), Signal(name="ended")
         m.d.comb += [
             short.eq((fetch <= 1) & (psum <= 1) & (current.store <= 1) & entries.complete),
             ended.eq(
@@ -250,9 +250,9 @@ class Sequencer(Block):
 
     def _room(self, m: Module, stripe_starts: Signal, current: View) -> Signal:
         """Whether enough of earlier stripes' rows have left for a stripe's last chunk."""
-        loaded, loaded_next = Signal(3), Signal(3)
-        waiting, waiting_next = Signal(2), Signal(2)
-        none, one = Signal(init=1), Signal()
+        loaded, loaded_next = Signal(3, name="loaded"), Signal(3, name="loaded_next")
+        waiting, waiting_next = Signal(2, name="waiting"), Signal(2, name="waiting_next")
+        none, one = Signal(init=1, name="none"), Signal(name="one")
         m.d.comb += [
             loaded_next.eq(loaded + self.unit_loaded - stripe_starts),
             waiting_next.eq(waiting + stripe_starts - self.unit_sent),

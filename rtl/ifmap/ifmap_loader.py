@@ -112,12 +112,12 @@ class IfmapLoader(Block):
     def _order(self, m: Module, held: View) -> tuple[Signal, Signal]:
         """When the next chunk is taken, and when the fetch of a pixel begins; how long it takes the packet says."""
         chunk = View(self.layout, self.chunk)
-        takes, begins, ends = Signal(), Signal(), Signal()
+        takes, begins, ends = Signal(name="takes"), Signal(name="begins"), Signal(name="ends")
         # The next chunk is due, in this cycle and from an earlier one; so is the fetch of a first pixel.
-        seeks, sought = Signal(), Signal()
-        opens, opening, opened = Signal(), Signal(), Signal()
+        seeks, sought = Signal(name="seeks"), Signal(name="sought")
+        opens, opening, opened = Signal(name="opens"), Signal(name="opening"), Signal(name="opened")
         tiles = Signal(TILE_BITS)
-        may, may_now = Signal(), Signal()
+        may, may_now = Signal(name="may"), Signal(name="may_now")
         exhausted, row_starts = self._pixels(m, held, takes, ends)
         m.d.comb += [
             seeks.eq(sought | (self.starts & exhausted & ~held.ends)),
@@ -150,9 +150,9 @@ class IfmapLoader(Block):
     def _pixels(self, m: Module, held: View, takes: Signal, ends: Signal) -> tuple[Signal, Value]:
         """Whether all pixels of the chunk are fetched, and whether the next one to be fetched begins a row."""
         chunk = View(self.layout, self.chunk)
-        pixel, column = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        pixel, column = Signal(COUNT_BITS, name="pixel"), Signal(COUNT_BITS, name="column")
         exhausted = Signal(init=1)
-        last, row_end = Signal(), Signal()
+        last, row_end = Signal(name="last"), Signal(name="row_end")
         m.d.comb += [
             last.eq(Mux(takes, chunk.pixels == 1, pixel + 1 == held.pixels)),
             row_end.eq(Mux(takes, chunk.width == 1, column + 1 == held.width)),

@@ -55,7 +55,8 @@ if not 300 MHz.
 
 {rows}
 
-- *Cells*: area without SRAM; L2 is the same 2 MB everywhere.
+- *Cells*: area without SRAM, and of `sws-16` without registers and ports, which were not priced; L2 is the same 2 MB
+  everywhere.
 - *No spikes*: the energy that stays if no digit were anything but 0 and the array never worked: memory, clock, leakage.
 - *PJ an addition*: what the rest is for each addition of a weight.
 

@@ -28,7 +28,7 @@ of the paper.
 - *Updates* are of a neuron's charge in a step: a shift, two comparisons, perhaps a subtraction, and reading and writing
   the charge.
 - *Images*: the first of the test set; codings of many steps ran on few, since a neuron's steps take their time. One
-  standard error of an accuracy is at most 50 / sqrt(images) points: 0.5 of 10,000 images, 2 of 500, 7 of 50.
+  standard error of an accuracy is at most 50 / sqrt(images) points: 0.5 of 10,000 images, 1.6 of 1,000, 3.5 of 200.
 - *Latency*: steps from the first digit to the last output, T + L Tc for L layers of neurons on the longest way; of the
   others T, and for the first spike T a layer.
 
@@ -55,7 +55,8 @@ if not 300 MHz.
 
 {rows}
 
-- *Cells*: area without SRAM; L2 is the same 2 MB everywhere.
+- *Cells*: area without SRAM, and of `sws-16` without registers and ports, which were not priced; L2 is the same 2 MB
+  everywhere.
 - *No spikes*: the energy that stays if no digit were anything but 0 and the array never worked: memory, clock, leakage.
 - *PJ an addition*: what the rest is for each addition of a weight.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from codeword import inputs
 from codeword.reports.formats import costs, entries, resnet, text
 from codeword.reports.formats.picture import MARKS, format_of
 from codeword.reports.language import measure as language
@@ -29,7 +30,7 @@ from sim.systolic.schedule import Schedule
 def test_bits_are_those_of_the_stream(name, fields):
     """But for what fills the last beat of a chunk up, and what codebooks take beside it."""
     machine = accelerator.load(name, fields)
-    net = synthetic.one_layer(20, 4, machine)
+    net = synthetic.one_layer(24, 4, machine)
     shape = net.shapes[0]
     program = lower(net.layers[0], Schedule(machine, shape, machine.format, D=8, overlap=False))
     book = net.layers[0].weight.codebook.size if machine.weights.books else 0
@@ -41,14 +42,14 @@ def test_bits_are_those_of_the_stream(name, fields):
 
 def test_a_codebook_in_rom_is_in_no_stream():
     machine = accelerator.load("rom-8")
-    net = synthetic.one_layer(20, 4, machine)
+    net = synthetic.one_layer(24, 4, machine)
     records = net.layers[0].weight.assignments.size
     assert costs.streamed_bits(net, machine) * net.shapes[0].weights == records * 4
 
 
 def test_every_entry_has_a_machine_and_a_mark():
     for entry in (*entries.RESNET, *entries.LLAMA):
-        accelerator.load(f"{entry.family}-{costs.SIZE}", dict(field.split("=") for field in entry.fields))
+        inputs.accelerator(f"{entry.family}-{costs.SIZE}", entry.fields)
         assert format_of({"name": entry.name}) in MARKS
         assert bool(entry.trained) == bool(entry.updates)
     names = [(entry.name, entry.updates) for entry in entries.RESNET]

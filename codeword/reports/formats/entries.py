@@ -107,14 +107,20 @@ RESNET = (
 )
 
 LLAMA_UPDATES = 60
-__TRAINED = ("vq-k256-d4", "mvq-1:2-k128-d8", "ssvq-k16-d4")
+_LLAMA = (
+    Entry("vq-k256-d4", "ews-c", ("vq",), {"k": 256, "d": 4}),
+    Entry("mvq-1:2-k128-d8", "ews-cms", ("mvq",), {"k": 128, "d": 8, "pattern": (1, 2)}),
+    Entry("ssvq-k16-d4", "ssvq", ("ssvq",), {"k": 16, "d": 4}),
+    Entry("rom-k4096-d8", "rom", ("vq4all",), {"k": 4096, "d": 8}),
+    Entry("aqlm-2xk64-d8", "aqlm", ("aqlm",), {"k": 64, "d": 8}),
+)
 LLAMA = (
     *_scalar(64, ()),
     *_LLAMA,
     *(
         trained(entry, LLAMA_UPDATES, "codebooks, norms, embedding and head")
         for entry in _LLAMA
-        if entry.name in _TRAINED
+        if entry.format != "rom"
     ),
 )
 

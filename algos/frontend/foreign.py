@@ -32,7 +32,7 @@ def opened(module: nn.Module) -> nn.Module:
     module = copy.deepcopy(module)
     for name, layer in module.named_modules():
         weight = getattr(layer, "weight", None)
-        if not _foreign(weight):
+        if weight is None or not _foreign(weight):
             continue
         if not isinstance(layer, nn.Linear):
             kind = type(layer).__name__

@@ -37,7 +37,9 @@ class RoundingConfig:
         "of groups: small integers times a step of their output, as the accelerator's formats hold them", True
     )
 
-    form: Form = described("of an element: uniform levels (int), mxfp4, nvfp4, ternary or palette", "int")
+    elements: Form = described(
+        "of the weights: uniform levels (int), mxfp4, nvfp4, ternary or palette", "int"
+    )
     entries: int = described("of a palette, one a layer", 16)
 
     d = 1
@@ -50,7 +52,7 @@ class RoundingConfig:
     @property
     def k(self) -> int:
         """Levels of a uniform element, entries of a palette; the other forms have their own."""
-        return self.entries if self.form == "palette" else 2**self.bits
+        return self.entries if self.elements == "palette" else 2**self.bits
 
     def rounding(self) -> Rounding:
         return Rounding(
@@ -60,21 +62,21 @@ class RoundingConfig:
             self.clip_search,
             static=self.static,
             scale_levels=self.scale_levels,
-            form=self.form,
+            form=self.elements,
             entries=self.entries,
         )
 
     @property
     def inputs(self) -> int | None:
         """That share a scale: as said, or as the form has it."""
-        return self.group or (None if self.form == "int" else FORMS[self.form].group)
+        return self.group or (None if self.elements == "int" else FORMS[self.elements].group)
 
     static = True
 
     @property
     def scale_levels(self) -> int | None:
         """Of whole scales, as the format of these bits has them."""
-        if self.group is None or not self.whole_scales or self.bits not in SCALED or self.form != "int":
+        if self.group is None or not self.whole_scales or self.bits not in SCALED or self.elements != "int":
             return None
         return SCALED[self.bits].scale_bounds[1]
 
@@ -125,7 +127,7 @@ class GptaqConfig(GptqConfig):
     @property
     def _carried(self) -> Carried:
         """As the published code: what is clamped may run away at 2 bits."""
-        few = self.form == "ternary" or (self.form == "int" and self.bits == 2)
+        few = self.elements == "ternary" or (self.elements == "int" and self.bits == 2)
         return self.carried or ("rounded" if few else "clamped")
 
     alpha2 = 0.0
@@ -168,7 +170,7 @@ def _weight(found: Compensated, config: RoundingConfig) -> IntegerWeight:
     levels = found.groups[0].levels
     if levels is None:
         return ScalarWeight(codes, scale, zero, found.shape, config.bits, step)
-    return LevelWeight(config.form, levels, codes, scale, found.shape, step)
+    return LevelWeight(config.elements, levels, codes, scale, found.shape, step)
 
 
 def _layers(task: Task) -> Iterator[tuple[str, Layer]]:
@@ -185,8 +187,8 @@ def storage(config: RoundingConfig, targets: Sequence[Target]) -> list[Bits]:
     for target in targets:
         outputs, inputs = len(target.layer.weight), target.layer.weight[0].numel()
         groups = inputs // (config.inputs or inputs)
-        if config.form != "int":
-            found.append(FORMS[config.form].bits(outputs * inputs, outputs * groups, config.entries))
+        if config.elements != "int":
+            found.append(FORMS[config.elements].bits(outputs * inputs, outputs * groups, config.entries))
             continue
         found.append(
             scalar_bits(outputs, inputs, config.bits, groups, config.zero_points, config.scale_levels)

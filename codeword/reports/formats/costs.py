@@ -51,12 +51,12 @@ def of_network(path: Path, entry: Entry) -> dict[str, Any]:
 def _priced(cost: Cost) -> dict[str, float | None]:
     """uJ and mm2; None of what is unknown."""
     energy, rest = cost.total_pj, cost.total_without_dram_pj
-    parts = [cost.area_mm2.get(name, 0.0) for name in DECODING]
+    parts = [cost.area_mm2[name].value for name in DECODING if name in cost.area_mm2]
     return {
         "uj": None if energy is None else energy * 1e-6,
         "uj_without_dram": None if rest is None else rest * 1e-6,
         "mm2": cost.total_mm2,
-        "decoding_mm2": None if None in parts else sum(part or 0.0 for part in parts),
+        "decoding_mm2": None if None in parts else sum(part for part in parts if part is not None),
         "time_s": cost.time_s,
     }
 

@@ -66,10 +66,13 @@ def _scalar(group: int, entries: tuple[int, ...]) -> tuple[Entry, ...]:
     return (
         Entry("int8", "ews"),
         *(_scaled(f"int{bits}", group, f"int{bits}-g32", bits=bits) for bits in (4, 3, 2)),
-        _scaled("mxfp4", min(32, group), "mxfp4", form="mxfp4"),
-        _scaled("nvfp4", 16, "nvfp4", form="nvfp4"),
-        Entry("ternary", "ternary", CALIBRATED, {"form": "ternary"}),
-        *(Entry(f"palette-{k}", "palette", CALIBRATED, {"form": "palette", "entries": k}) for k in entries),
+        _scaled("mxfp4", min(32, group), "mxfp4", elements="mxfp4"),
+        _scaled("nvfp4", 16, "nvfp4", elements="nvfp4"),
+        Entry("ternary", "ternary", CALIBRATED, {"elements": "ternary"}),
+        *(
+            Entry(f"palette-{k}", "palette", CALIBRATED, {"elements": "palette", "entries": k})
+            for k in entries
+        ),
     )
 
 
@@ -115,9 +118,13 @@ _LLAMA = (
     Entry("aqlm-2xk64-d8", "aqlm", ("aqlm",), {"k": 64, "d": 8}),
 )
 LLAMA = (
-    *_scalar(64, (16, 8)),
+    *_scalar(64, ()),
     *_LLAMA,
-    *(trained(entry, LLAMA_UPDATES, "codebooks, norms, embedding and head") for entry in _LLAMA),
+    *(
+        trained(entry, LLAMA_UPDATES, "codebooks, norms, embedding and head")
+        for entry in _LLAMA
+        if entry.format != "rom"
+    ),
 )
 
 DECODED = {

@@ -89,7 +89,7 @@ class Arena:
         if entry.accuracy_of:
             return about | {"method": entry.methods[0], "divergence": {}}
         if entry is SHIPPED:
-            network, method, tried = zoo.load_network(), "mvq", {}
+            network, method, tried = zoo.load_network(), "mvq", dict[str, float]()
         else:
             model, method, tried = self.best(entry)
             network = export(model, self.training.first(CALIBRATION), name=f"resnet20-{entry.name}")

@@ -112,6 +112,11 @@ ONNX files with QuantizeLinear and DequantizeLinear, with QOperator nodes (`quan
 both) or with Quant nodes of QONNX and Brevitas keep their integers: `simulate`, `verify` and `estimate` take them
 like a .safetensors network. Programs of PT2E go through `algos.frontend.pt2e.import_program`.
 
+`MatMulNBits` of ONNX Runtime between quantized activations gives its levels as they are: of 2 and 4 bits with
+scales of blocks as INT2 and INT4 with groups, where the scales of an output are whole multiples of one step; of 2,
+4 and 8 bits with one block an output as INT8, zero points included. Other scales, zero points of several blocks and
+`g_idx` are refused by name.
+
 * uint8 activations less 128 are int8, exactly. Weights are int8, per tensor or per channel, biases int32. Weights
   whose integers less their zero point go beyond int8 are refused: quantize them symmetrically.
 * A convolution, product, mean or residual addition ends in a multiplier of 16 bits and a shift, halves up; the file

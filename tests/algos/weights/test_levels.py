@@ -100,7 +100,7 @@ def net() -> nn.Module:
 def test_the_network_of_integers_holds_them(method: str, form: str) -> None:
     batches = list(torch.rand(2, 8, 3, 8, 8, generator=torch.Generator().manual_seed(1)))
     module, group = net(), {"group": SIZES[form]} if SIZES[form] else {}
-    prepared = METHODS[method].prepare(module, batches=batches, form=form, entries=4, **group)
+    prepared = METHODS[method].prepare(module, batches=batches, elements=form, entries=4, **group)
     for name, part in prepared.weights().items():
         stored = part.stored()
         assert type(stored) is KINDS[form]
@@ -114,10 +114,10 @@ def test_the_network_of_integers_holds_them(method: str, form: str) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"form": "ternary", "zero_points": True}, "zero_points = True: ternary has none"),
-        ({"form": "palette", "entries": 1}, "entries = 1: a palette has 2 to 256"),
-        ({"form": "mxfp8"}, "form = 'mxfp8': rtn does not know it"),
-        ({"form": "nvfp4"}, "group = 16: does not divide the 8 inputs"),
+        ({"elements": "ternary", "zero_points": True}, "zero_points = True: ternary has none"),
+        ({"elements": "palette", "entries": 1}, "entries = 1: a palette has 2 to 256"),
+        ({"elements": "mxfp8"}, "elements = 'mxfp8': rtn does not know it"),
+        ({"elements": "nvfp4"}, "group = 16: does not divide the 8 inputs"),
     ],
 )
 def test_mistakes_are_named(options: dict[str, object], named: str) -> None:

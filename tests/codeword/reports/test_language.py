@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from codeword.reports.language import measure, text
+import pytest
+import torch
+
+from algos.models.llama import Llama as DecoderModel
+from algos.models.llama import Shape
+from codeword.reports.language import measure, text, values
 from sim import accelerator
 from sim.estimate import estimate
 from sim.shapes import ConvShape
@@ -52,3 +57,18 @@ def test_the_page() -> None:
     assert "Made by `codeword report language`" in page
     assert f"| small | INT8 | 512 | 8 | {text._number(8 / rows[2]['time_s'])} |" in page
     assert f"{SMOLLM2_135M.name} 0.007" in page
+
+
+def test_blocks_in_a_row_are_exact_and_go_on_where_they_were(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = Shape(vocabulary=16, dim=32, blocks=2, heads=4, kv_heads=2, hidden=48, context=8)
+    model = DecoderModel(shape).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.15)
+    tokens = torch.randint(16, (9, values.PROMPT + values.TOKENS))
+    rows = list(values.passes(model, tokens, tmp_path))
+    assert [(row["past"], row["block"]) for row in rows] == [(0, 0), (0, 1), (4, 0), (4, 1), (5, 0), (5, 1)]
+    assert all(row["bit_exact"] for row in rows)
+    assert max(row["error"] for row in rows) < 0.3  # INT8, and one scale for token, keys and values
+    assert list(values.passes(model, tokens, tmp_path)) == rows

@@ -66,8 +66,8 @@ class Product:
         held = self._read(to, source)
         assert self.result is not None
         # Integers that are given keep their signs; a codebook's refusal says how the norm behind it gets positive.
-        given = self.weight is not None and self.weight.origin in to.graph.coded
-        positive = given and isinstance(to.graph.coded[self.weight.origin].stored(), DenseWeight)
+        given = to.graph.coded.get(self.weight.origin) if self.weight is not None else None
+        positive = given is not None and isinstance(given.stored(), DenseWeight)
         tail = to.tail(self.node.out, self.result, affine=True, positive=positive)
         pieces = to.pieces(tail) if self.groups == 1 else []
         if not pieces:

@@ -1,4 +1,4 @@
-// PE: psum_out = psum_in + activation * weight, two's complement; the weight last written at word 1, which is read, is taken
+// PE: psum_out = psum_in + activation * weight, two's complement; the weight last written at the word that is read is taken
 // with its activation, multiplied in the next cycle, and added from the one after that on.
 module pe (
     input clk, input write_enable, input write_address, input [7:0] write_data, input read_address, input valid,
@@ -12,15 +12,16 @@ module pe (
       .clk(clk), .rst(1'b0), .write_enable(write_enable), .write_address(write_address), .write_data(write_data),
       .read_address(read_address), .valid(valid), .activation(activation), .multiplies(multiplies), .held(held),
       .psum_in(psum_in), .psum_out(psum_out), .weight(taken), .product(given));
-  reg signed [7:0] weight = 0; // of word 1, as the memory powers up
+  reg signed [7:0] first = 0, second = 0; // words 0 and 1, as the memory powers up
   reg signed [7:0] operand = 0;
   reg signed [15:0] product = 0;
   always @(posedge clk) begin
     multiplies <= valid;
-    if (write_enable && write_address) weight <= write_data;
+    if (write_enable && !write_address) first <= write_data;
+    if (write_enable && write_address) second <= write_data;
     if (valid) begin
       held <= activation;
-      operand <= weight;
+      operand <= read_address ? second : first;
     end
     if (multiplies)
 `ifdef FALSE_PE
@@ -31,7 +32,6 @@ module pe (
   end
   wire signed [17:0] expected = psum_in + product;
   always @* begin
-    assume (!valid || read_address);
     assert (taken == operand);
     assert (given == product);
     assert (psum_out == expected);

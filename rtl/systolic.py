@@ -12,6 +12,7 @@ import numpy as np
 from rtl import compiler, export, synth, verify
 from rtl import image as images
 from rtl.machine import Hardware
+from rtl.verify import VerifyResult
 from sim.accelerator.systolic import Accelerator
 from sim.errors import InputError
 from sim.network import Network
@@ -81,7 +82,7 @@ class Systolic(Hardware):
         l2_holds_all: bool = False,
         waves: Path | None = None,
         window: range = range(0),
-    ) -> verify.VerifyResult:
+    ) -> VerifyResult:
         count = networks or verify.NETWORKS
         if network is None and count > 1:
             if waves is not None:
@@ -130,7 +131,7 @@ class Systolic(Hardware):
         layer: str = "",
         simulator: str = "auto",
         rtl_dir: str | Path | None = None,
-    ) -> verify.VerifyResult:
+    ) -> VerifyResult:
         return verify.verify_steps(accelerator, networks, images, layer, simulator, rtl_dir)
 
     def synth(

@@ -76,7 +76,7 @@ def settings(network: Network, accelerator: Accelerator) -> list[str]:
         if accelerator.weights.universal
         else max(most, accelerator.codebook_entries),
     }
-    if accelerator.weights.masks:
+    if isinstance(of, CodebookWeight) and accelerator.weights.masks:
         wanted |= {"keep": of.keep, "group": of.group}
     if accelerator.sparse_tile:
         wanted["tile_columns"] = of.d

@@ -141,7 +141,7 @@ def _tile(columns: int, kept: int | None, rng: np.random.Generator) -> Vectors:
         if valid:
             state |= {"address_out": read, "activation_out": pack(activation, 8)}
             products = activation @ weights[read]
-        multiplies, adds = valid and not reset, multiplies and not reset
+        multiplies, adds = bool(valid) and not reset, multiplies and not reset
         state["valid_out"] = multiplies
         for row in range(rows):
             if enable >> row & 1:

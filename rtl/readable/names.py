@@ -42,12 +42,12 @@ SHORT = 24
 
 def name_all(body: Body) -> None:
     """Gives every nameless signal a name, and plain ones to escaped names."""
-    rename(body, _plain(body))
+    rename(body, plain_names(body))
     _name_aliases(body)
     rename(body, _found(body))
 
 
-def _plain(body: Body) -> dict[str, str]:
+def plain_names(body: Body) -> dict[str, str]:
     """`\\fetch.valid `, `\\origin$19 `: a dot divides words; a number tells a register from the port it feeds."""
     names, taken = {}, {*body.signals}
     for name, signal in body.signals.items():

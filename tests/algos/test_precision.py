@@ -103,7 +103,7 @@ def test_a_training_goes_on_in_its_precision_on_another_processor(
 
 
 @pytest.mark.parametrize("asked", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["vq", "mvq", "ssvq", "vq4all"])
+@pytest.mark.parametrize("name", ["vq", "mvq", "ssvq", "vq4all", "aqlm"])
 def test_every_method_that_trains_takes_it_from_its_configuration(
     tmp_path: Path, name: str, asked: precision.Precision
 ) -> None:
@@ -126,4 +126,4 @@ def test_every_method_that_trains_takes_it_from_its_configuration(
 def test_the_methods_with_a_precision() -> None:
     """Those that the test above runs."""
     trained = {name for name, method in METHODS.items() if hasattr(method.defaults, "precision")}
-    assert trained == {"vq", "mvq", "ssvq", "vq4all"}
+    assert trained == {"vq", "mvq", "ssvq", "vq4all", "aqlm"}

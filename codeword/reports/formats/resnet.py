@@ -36,7 +36,7 @@ CALIBRATION = 64
 JUDGED = slice(1000, 1256)
 """Training images on which methods are told apart, by their distance to the float network."""
 
-IMAGES = 2000
+IMAGES = 10_000
 """Test images, the first ones."""
 
 COMPARED_ON = 10_000

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from codeword import inputs, outputs
 from codeword.about import networks, presets
@@ -13,9 +14,6 @@ from codeword.editing import edit
 from codeword.glossary import explain
 from codeword.health import examine as doctor
 from codeword.integers import compress, fine_tuning, quality, quantize, storage
-from codeword.pages import page
-from codeword.sweeping import sweep
-from codeword.tracing import trace
 from codeword.verifying import verify
 from sim.errors import InputError
 from sim.files import write_whole
@@ -26,7 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from codeword.comparing import Comparison
+    from codeword.pages import page
     from codeword.simulated import Simulated
+    from codeword.sweeping import sweep
+    from codeword.tracing import trace
     from rtl.image import Written
     from rtl.synth import Synthesis
     from sim.accelerator import Accelerator
@@ -61,6 +62,15 @@ __all__ = [
 ]
 
 AcceleratorLike: TypeAlias = "str | Accelerator"
+_LATE = {"page": "codeword.pages", "sweep": "codeword.sweeping", "trace": "codeword.tracing"}
+"""Modules of functions whose results are of classes that need NumPy; the command line reads options without it."""
+
+
+def __getattr__(name: str) -> Any:
+    """Of `_LATE`, on first use."""
+    if name not in _LATE:
+        raise AttributeError(f"module 'codeword.api' has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)
 
 
 def estimate(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codeword import inputs, outputs, tracing
+from codeword import inputs, outputs
 from codeword.options import MOST, AcceleratorName, NetworkName, Objective, Settings
 from codeword.tables import COUNT, SHARE, TEXT, Answer, Column, Table
 from sim.errors import InputError
 from sim.saved import document
 from sim.trace import TRACKS, Span
+
+if TYPE_CHECKING:
+    from codeword.tracing import Traced
 
 MOST_CYCLES = 10_000_000
 """Of a window: each is kept, and drawn."""
@@ -51,6 +54,8 @@ def trace(
     ] = None,
 ) -> Answer:
     """Write when each unit is at work: layers, DRAM, DMA, loader, array, storer, vector unit."""
+    from codeword import tracing
+
     for path in output:
         outputs.file(path, tracing.FORMS)
     machine = inputs.accelerator(accelerator, settings)
@@ -88,7 +93,7 @@ def cycles(text: str | None) -> range:
     return window
 
 
-def _tables(found: tracing.Traced) -> list[Table]:
+def _tables(found: Traced) -> list[Table]:
     rows = [
         (track, trace.source, len(trace.on(track)), trace.busy(track), trace.busy(track) / trace.cycles)
         for track in TRACKS
@@ -105,7 +110,7 @@ def _tables(found: tracing.Traced) -> list[Table]:
     return [Table("At work", columns, tuple(rows), "units")]
 
 
-def _notes(found: tracing.Traced, output: list[Path]) -> list[str]:
+def _notes(found: Traced, output: list[Path]) -> list[str]:
     totals = ", ".join(f"{trace.source} {trace.cycles:,} cycles" for trace in found.traces)
     notes = [f"{found.network} on {found.accelerator.name}: {totals}; in {', '.join(map(str, output))}."]
     first = found.difference

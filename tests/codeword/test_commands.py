@@ -114,7 +114,8 @@ def test_verilog(codeword: Command, tmp_path: Path) -> None:
     result = codeword("verilog", "-a", "ews-cms-8", "-o", tmp_path / "rtl", "--json")
     fields = json.loads(result.out)
     assert result.status == 0
-    assert {file.name for file in (tmp_path / "rtl").glob("*.v")} == set(fields["files"])
+    written = {file.name for file in (tmp_path / "rtl").glob("*.v")}
+    assert written == {*fields["files"], "codeword_zynq.v"}
     assert (tmp_path / "rtl" / "lint.vlt").exists()
 
 
@@ -133,8 +134,8 @@ def test_verify_finds_a_fault_in_edited_verilog(codeword: Command, tmp_path: Pat
     assert codeword(*options).status == 0
     pe = folder / "codeword_pe.v"
     text = pe.read_text()
-    assert "$signed(activation)" in text
-    pe.write_text(text.replace("$signed(activation)", "$signed(activation ^ 8'h01)"))
+    assert "$signed(held)" in text
+    pe.write_text(text.replace("$signed(held)", "$signed(held ^ 8'h01)"))
     result = codeword(*options)
     assert result.status == 1
     assert "expected" in result.out

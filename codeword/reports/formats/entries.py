@@ -123,7 +123,7 @@ LLAMA = (
     *(
         trained(entry, LLAMA_UPDATES, "codebooks, norms, embedding and head")
         for entry in _LLAMA
-        if entry.format != "rom"
+        if "vq4all" not in entry.methods
     ),
 )
 

@@ -50,7 +50,7 @@ def test_a_wrong_neuron_is_found(small, tmp_path):
     export.export(small, tmp_path)
     path = tmp_path / "codeword_neuron.v"
     text = path.read_text()
-    wrong, count = re.subn(r"& spoke;", "& 1'h1;", text)
+    wrong, count = re.subn(r"\bspoke (?=&)|(?<=& )spoke\b", "1'h1", text)
     assert count == 1
     path.write_text(wrong)
     found = HARDWARE.verify(small, simulator="icarus", networks=1, seed=2, rtl_dir=tmp_path)

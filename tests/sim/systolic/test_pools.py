@@ -43,7 +43,7 @@ def test_counts_are_alike(pool, source, l1_bytes, found):
     shape = layer.shape(size)
     machine = accelerator.load("ews-8", {"l1_bytes": l1_bytes, "l2_bytes": 1 << 16})
     expected, left = pass_counts(shape, machine, source, found)
-    assert memory.pass_counts(shape, machine, source, found) == (expected, left)
+    assert memory.pass_counts(shape, machine, source, found)[:2] == (expected, left)
     q, times, accesses = np.zeros(1, PASS), np.array(found, np.int64), np.zeros(ACCESSES, np.int64)
     q[0] = pass_fields(shape, machine.requant_lanes)
     cycles = _compiled(q[0], machine_row(machine)[0], SOURCES.index(source), times, accesses)

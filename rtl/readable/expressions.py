@@ -254,8 +254,12 @@ class Reader:
         if token == "{":
             return self._concatenation()
         if token[0].isdigit():
-            size, digits = token.split("'h")
-            return Node("constant", int(size), digits.lstrip("0") or "0")
+            size, digits = token.split("'")
+            if digits[0] == "d":  # Yosys writes integers so
+                digits = f"h{int(digits[1:]):x}"
+            if digits[0] != "h":
+                raise ValueError(token)
+            return Node("constant", int(size), digits[1:].lstrip("0") or "0")
         if token in ("$signed", "$unsigned"):
             self._next("(")
             inner = self._expression()

@@ -26,8 +26,8 @@ def test_areas_and_counts(path, tmp_path):
     assert {c.kind: c.instances for c in found.components} == dict(array=1, dense_tile=4, pe=16, wrf=16)
     parts = found.by_kind
     assert (parts["array"].parts, parts["dense_tile"].parts) == ({"dense_tile": 4}, {"pe": 4})
-    # Registers by hand: valid of both stages, address, 2 activations, 2 psums of 18 bits; 4 weights of 8 bits; the weight
-    # that is read and the product.
+    # Registers by hand: valid of both stages, address, 2 activations, 2 psums of 18 bits; 4 weights of 8 bits; the
+    # weight that is read and the product.
     assert parts["dense_tile"].flip_flops == 2 + 2 + 2 * 8 + 2 * 18
     assert parts["wrf"].flip_flops == 4 * 8
     assert parts["pe"].flip_flops == 8 + 16

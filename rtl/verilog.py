@@ -26,7 +26,7 @@ from sim.steps import step
 TOP = module_name(Top.kind)
 _STRICT = "`default_nettype none\n\n"
 _LENIENT = "\n`default_nettype wire\n"
-_PORT = re.compile(r"^  (input|output) (?:wire|reg) (?:\[(\d+):0\] )?(\\\S+|\w+)", re.M)
+_PORT = re.compile(r"^  (input|output) (?:wire|reg) (?:signed )?(?:\[(\d+):0\] )?(\\\S+|\w+)", re.M)
 
 
 @cache

@@ -23,8 +23,8 @@ OKAY, SLVERR = 0, 2
 NOWHERE = 0xFF8
 """No register lies there, nor beside it, nor where any of these address bits is 0."""
 DONE, ERROR = 1 << 1, 1 << 2
-TO_INTERRUPT = 1
-"""Cycles from the one in which the watchdog expires to the interrupt."""
+TO_INTERRUPT = 2
+"""Cycles from the last one of the watchdog's patience to the interrupt."""
 _PATTERNS = (0xA5C3_F00F, 0x5A3C_0FF0, 0xFFFF_FFFF, 0)
 
 

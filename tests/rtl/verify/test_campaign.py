@@ -145,16 +145,15 @@ def test_what_the_contract_excludes_does_not_count():
 
 
 CLAMPED = """
-module codeword_residual_lane(clk, rst, shift, low, high, sum, y);
-  input clk;
-  input rst;
-  input [5:0] shift;
-  input [7:0] low;
-  input [7:0] high;
-  input [7:0] sum;
-  output [7:0] y;
-  wire signed [7:0] low, high, sum;
-  reg [7:0] y = 8'h00;
+module codeword_residual_lane (
+  input wire clk,
+  input wire rst,
+  input wire [5:0] shift,
+  input wire signed [7:0] low,
+  input wire signed [7:0] high,
+  input wire signed [7:0] sum,
+  output reg [7:0] y = 8'h00
+);
   always @(posedge clk)
     y <= {limited};
 endmodule

@@ -12,6 +12,7 @@ from rtl.geometry import PSUM_BITS, Geometry
 from rtl.verify.looking import HALF, time_of
 from sim.accelerator import Accelerator
 from sim.systolic.engine import LayerRun, Recorder
+from sim.systolic.engine.registers import STAGES
 from sim.trace import Span
 
 SCOPE = "engine.dut"
@@ -82,7 +83,7 @@ def _shown(accelerator: Accelerator, run: LayerRun) -> Iterator[tuple[str, int, 
     """Name, width, the first place of the recording in which it is meant, and all values."""
     geometry, waves = Geometry(accelerator), run.trace.registers
     bits, columns, address = geometry.sum_bits, accelerator.tile_columns, geometry.wrf_address_bits
-    fresh = 0
+    added = 0
     for v in range(accelerator.row_stages):
         for h in range(accelerator.column_stages):
             tile, valid = f"core.array.tile_{v}_{h}", waves.valid[:, v, h, None]
@@ -92,10 +93,11 @@ def _shown(accelerator: Accelerator, run: LayerRun) -> Iterator[tuple[str, int, 
             operand = _numbered(waves.operand[:, v, h], 8)
             yield f"{tile}.activation_out", 8 * accelerator.tile_rows, fresh, operand
             psum = _numbered(waves.psum[:, v, h * columns : (h + 1) * columns], bits)
-            yield f"{tile}.psum_out", bits * columns, fresh, psum
+            added = fresh + STAGES * (fresh > 0)
+            yield f"{tile}.psum_out", bits * columns, added, psum
     # A row is whole with the psums of the last tile, and accumulated in the cycle after.
-    yield "core.array.sums", bits * accelerator.columns, fresh, _numbered(waves.sums, bits)
-    row = fresh + (fresh > 0)
+    yield "core.array.sums", bits * accelerator.columns, added, _numbered(waves.sums, bits)
+    row = added + (added > 0)
     yield "core.prf.row", PSUM_BITS * accelerator.columns, row, _numbered(waves.row, PSUM_BITS)
 
 

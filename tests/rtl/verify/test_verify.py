@@ -137,7 +137,7 @@ VALUES = {
     "rounding": ("requantizer", r"\{ 1'h0, shifted\[0\] \}", "2'h0"),
     "sign of a zero point": ("residual_lane", r"(\$signed\(other\)) - (\$signed\(other_zero\))", r"\1 + \2"),
     "padding": ("vector_walk", r"\$signed\(place_y\) < ", "$signed(place_y) <= "),
-    "place of a row": ("row_entries", r"(assign out_address = pixel \+ .*);", r"\1 + 32'd8;"),
+    "place of a row": ("row_entries", r"(assign entry\[60:29\] = pixel \+ .*);", r"\1 + 32'd8;"),
 }
 """Module, pattern and replacement."""
 TIMES = {

@@ -58,9 +58,8 @@ def verify(
     if layer and network is None:
         raise InputError("--layer", layer, "is a layer of no network", "name its network with --network")
     described = inputs.accelerator(accelerator, settings)
-    nets = [] if network is None else inputs.time_steps(network, described)
-    net = nets[0] if nets else None
     if steps:
+        nets = [] if network is None else inputs.time_steps(network, described)
         if stalls or l2_holds_all or networks or waves:
             raise InputError(
                 "--step",
@@ -69,6 +68,11 @@ def verify(
                 "leave them out",
             )
         return _verify_steps(described, nets, steps, layer, image, simulator, seed=seed, rtl_dir=rtl_dir)
+    net = None
+    if isinstance(network, str):
+        net = inputs.integer_network(network, described)
+    elif network is not None:
+        net = inputs.time_steps(network, described)[0]
     if net is not None and image is None:
         image = inputs.images(net, None, 1, seed)
     with inputs.extra():

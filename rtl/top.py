@@ -16,7 +16,7 @@ from rtl.bus.registers import Registers, lite_signals
 from rtl.bus.row_mover import FinishedRowMover
 from rtl.bus.tile_mover import TileMover
 from rtl.bus.weight_port import WeightPort
-from rtl.bus.window import Window
+from rtl.bus.window import Window, guard
 from rtl.control.counters import COUNTERS, Counters
 from rtl.control.layer_controller import LayerController
 from rtl.control.sequencer import CAUSES
@@ -252,23 +252,7 @@ class Top(Block):
                 for what in ("base", "count")
             ),
         ]
-        for name, port in self.ports.items():
-            window, of = self.windows[name], WINDOW_OF[name]
-            m.d.comb += [
-                window.base.eq(getattr(registers, f"{of}_page")),
-                window.pages.eq(getattr(registers, f"{of}_pages")),
-                window.asks.eq(port.asks),
-                window.asked_address.eq(port.asked_address),
-                window.asks_nothing.eq(port.asks_nothing),
-                port.refuse.eq(window.refuse),
-                getattr(registers, f"{name}_refused").eq(window.refuse),
-                port.stop.eq(self.registers.stop),
-                port.clear.eq(self.registers.clear),
-                getattr(self.registers, f"{name}_error").eq(port.error),
-                getattr(self.registers, f"{name}_error_address").eq(
-                    Mux(window.refuse, port.asked_address, port.error_address)
-                ),
-            ]
+        guard(m, registers, self.ports, self.windows, WINDOW_OF)
 
     def _packets(self, m: Module) -> None:
         # Weights that need not wait for DRAM are fetched before the first layer and loaded from its cycle 0 on.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -60,3 +63,36 @@ class Window(Block):
             self.bus_address.eq(Cat(self.burst_address[:below], self.base + self.burst_address[below:])),
         ]
         return m
+
+
+def guard(
+    m: Module,
+    registers: Any,
+    ports: Mapping[str, Any],
+    windows: Mapping[str, Window],
+    window_of: Mapping[str, str],
+) -> None:
+    """Joins each port with its window, and both with the registers that set the window and stop the port.
+
+    Args:
+        registers: `rtl.bus.registers.Registers`.
+        ports, windows: by name.
+        window_of: name of the window in the registers, by port.
+    """
+    for name, port in ports.items():
+        window, of = windows[name], window_of[name]
+        m.d.comb += [
+            window.base.eq(getattr(registers, f"{of}_page")),
+            window.pages.eq(getattr(registers, f"{of}_pages")),
+            window.asks.eq(port.asks),
+            window.asked_address.eq(port.asked_address),
+            window.asks_nothing.eq(port.asks_nothing),
+            port.refuse.eq(window.refuse),
+            getattr(registers, f"{name}_refused").eq(window.refuse),
+            port.stop.eq(registers.stop),
+            port.clear.eq(registers.clear),
+            getattr(registers, f"{name}_error").eq(port.error),
+            getattr(registers, f"{name}_error_address").eq(
+                Mux(window.refuse, port.asked_address, port.error_address)
+            ),
+        ]

@@ -12,7 +12,7 @@ from rtl.bus.command_port import CommandPort
 from rtl.bus.register_map import Face, Register, constants, named, sizes
 from rtl.bus.registers import Registers, lite_signals
 from rtl.bus.row_mover import FinishedRowMover
-from rtl.bus.window import Window
+from rtl.bus.window import Window, guard
 from rtl.control.counters import Counters
 from rtl.control.watchdog import Watchdog
 from rtl.digit_serial.charges import ChargeRows
@@ -139,23 +139,7 @@ class DigitTop(Block):
                 for what in ("base", "count")
             ),
         ]
-        for name, port in self.ports.items():
-            window, of = self.windows[name], FACE.window_of[name]
-            m.d.comb += [
-                window.base.eq(getattr(registers, f"{of}_page")),
-                window.pages.eq(getattr(registers, f"{of}_pages")),
-                window.asks.eq(port.asks),
-                window.asked_address.eq(port.asked_address),
-                window.asks_nothing.eq(port.asks_nothing),
-                port.refuse.eq(window.refuse),
-                getattr(registers, f"{name}_refused").eq(window.refuse),
-                port.stop.eq(registers.stop),
-                port.clear.eq(registers.clear),
-                getattr(registers, f"{name}_error").eq(port.error),
-                getattr(registers, f"{name}_error_address").eq(
-                    Mux(window.refuse, port.asked_address, port.error_address)
-                ),
-            ]
+        guard(m, registers, self.ports, self.windows, FACE.window_of)
 
     def _feed(self, m: Module) -> None:
         """The input's packet comes first, then the others."""

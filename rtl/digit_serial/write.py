@@ -13,7 +13,7 @@ from rtl.digit_serial import image as images
 from rtl.digit_serial.charges import value_bytes
 from rtl.digit_serial.image import Image, offsets
 from rtl.image import Written
-from rtl.image.write import MANIFEST, require_base
+from rtl.image.write import MANIFEST, placed, require_base
 from rtl.verify.run import START_WITH_INTERRUPT, programming
 from sim.digit_serial.accelerator import DigitSerial
 from sim.digit_serial.engine import CAUSES, Ran, run
@@ -120,24 +120,9 @@ def _registers(image: Image, base: int) -> dict[str, object]:
 
 def _layout(image: Image, cycles: int, base: int) -> dict[str, object]:
     """Where everything lies, in bytes of the system's memory."""
-    commands = base + image.windows["commands"].offset
     place = image.program.places["input"]
     return {
-        "network": image.network.name,
-        "accelerator": image.accelerator.name,
-        "memory": {
-            "address": base,
-            "bytes": 8 * len(image.memory),
-            "word_bits": 64,
-            "bytes_in_a_word": "little",
-        },
-        "windows": {
-            name: {"address": base + one.offset, "bytes": one.bytes} for name, one in image.windows.items()
-        },
-        "streams": {
-            name: {"address": commands + one.address, "words": one.words}
-            for name, one in image.streams.items()
-        },
+        **placed(image, base),
         "input": {
             "digits": image.accelerator.steps,
             "shape": list(image.network.input.shape),

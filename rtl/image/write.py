@@ -150,13 +150,9 @@ def _commands(banks: Sequence[Image], base: int) -> list[int]:
     return [base + bank.windows["commands"].offset for bank in banks] if len(banks) > 1 else []
 
 
-def _layout(image: Image, expected: Simulation, base: int) -> dict[str, Any]:
-    """Where everything lies, in bytes of the system's memory."""
-    windows = {
-        name: {"address": base + one.offset, "bytes": one.bytes} for name, one in image.windows.items()
-    }
+def placed(image: Any, base: int) -> dict[str, Any]:
+    """Network, machine, and where memory, windows and packet streams lie, of an image of any kind of machine."""
     commands = base + image.windows["commands"].offset
-    tensor = image.layers[-1].tensor
     return {
         "network": image.network.name,
         "accelerator": image.accelerator.name,
@@ -166,11 +162,21 @@ def _layout(image: Image, expected: Simulation, base: int) -> dict[str, Any]:
             "word_bits": 64,
             "bytes_in_a_word": "little",
         },
-        "windows": windows,
+        "windows": {
+            name: {"address": base + one.offset, "bytes": one.bytes} for name, one in image.windows.items()
+        },
         "streams": {
             name: {"address": commands + one.address, "words": one.words}
             for name, one in image.streams.items()
         },
+    }
+
+
+def _layout(image: Image, expected: Simulation, base: int) -> dict[str, Any]:
+    """Where everything lies, in bytes of the system's memory."""
+    tensor = image.layers[-1].tensor
+    return {
+        **placed(image, base),
         "inputs": [
             _map(one.map, base) | {"of_shape": list(one.shape), "fold": one.fold and asdict(one.fold)}
             for one in image.inputs

@@ -9,9 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    MemoryData,
+    MemoryInstance,
+    Module,
+    Mux,
+    Signal,
+    Value,
+    unsigned,
+)
 from amaranth.hdl._ast import Assign
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import SCAN, Block, check_positive, gated, module_name, place
@@ -152,18 +163,20 @@ class Words:
     """
 
     def __init__(self, m: Module, name: str, *, depth: int, width: int, latches: bool = False) -> None:
-        self._m, self._name, self.depth, self._latches = m, name, depth, latches
+        self._m, self._name, self._latches = m, name, latches
+        self.depth, self._width = depth, width
         if gated():
             self._words = [Signal(width, name=f"{name}_{n}", reset_less=True) for n in range(depth)]
         else:
-            m.submodules[name] = self._memory = Memory(shape=unsigned(width), depth=depth, init=[])
+            # Not of amaranth.lib: wires of a port there take over the names of what is connected, `head` and `tail`.
+            data = MemoryData(shape=unsigned(width), depth=depth, init=[])
+            m.submodules[name] = self._memory = MemoryInstance(data=data)
 
     def write(self, enable: Value, address: Value, data: Value) -> None:
         if gated():
             self.write_by(word_clocks(self._m, self._name, enable, address, self.depth), data)
             return
-        port = self._memory.write_port()
-        self._m.d.comb += [port.en.eq(enable), port.addr.eq(address), port.data.eq(data)]
+        self._memory.write_port(domain="sync", addr=address, data=data, en=enable)
 
     def write_by(self, clocks: Value, data: Value) -> None:
         """Writes in a gated export: word n at the edges of clock n."""
@@ -177,9 +190,9 @@ class Words:
     def read(self, address: Value) -> Value:
         if gated():
             return _selected(self._words, address)
-        port = self._memory.read_port(domain="comb")
-        self._m.d.comb += port.addr.eq(address)
-        return port.data
+        data = Signal(self._width, name=f"{self._name}_read")
+        self._memory.read_port(domain="comb", addr=address, data=data, en=Const(1), transparent_for=())
+        return data
 
 
 def _selected(words: Sequence[Value], address: Value) -> Value:

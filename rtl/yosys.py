@@ -62,6 +62,18 @@ def engines(name: str, seconds: int, cycles: int) -> list[list[str]]:
     }[name]
 
 
+def connected(
+    sources: Iterable[str], top: str, defines: Mapping[str, int] | None = None, prepare: Iterable[str] = ()
+) -> list[str]:
+    """Commands that read SystemVerilog files and connect what is below `top`: a port that is not there is an error.
+
+    `prepare`: commands between reading the first source and the others.
+    """
+    macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
+    first, *others = (f"read_verilog -sv -formal{macros} {source}" for source in sources)
+    return [first, *prepare, *others, f"hierarchy -check -top {top}"]
+
+
 def prove(
     sources: Iterable[str],
     top: str,
@@ -76,23 +88,17 @@ def prove(
 ) -> str:
     """Proves the assertions of SystemVerilog files in `directory` by ABC.
 
-    Power-up values are those of the registers; `assume` binds in the cycle and all before it. `prepare`:
-    Yosys commands between reading the first source and the others. `engine`: see `engines`; `cycles`: of
-    the bounded one.
+    Power-up values are those of the registers; `assume` binds in the cycle and all before it. `defines`, `prepare`:
+    see `connected`; `engine`: see `engines`; `cycles`: of the bounded one.
 
     Returns:
         "proven" for all time, "refuted", "undecided", or "bounded": no counterexample in the first `cycles`
         cycles.
     """
-    macros = "".join(f" -D{name}={value}" for name, value in (defines or {}).items())
-    first, *others = (f"read_verilog -sv -formal{macros} {source}" for source in sources)
     one_clock = ["chformal -lower", "async2sync", "formalff -clk2ff -ff2anyinit"]
     run(
         [
-            first,
-            *prepare,
-            *others,
-            f"hierarchy -check -top {top}",
+            *connected(sources, top, defines, prepare),
             "proc",
             "flatten",
             "opt_expr",

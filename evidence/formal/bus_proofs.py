@@ -115,7 +115,6 @@ def _commands(small: Mapping[str, int]) -> dict[str, int]:
     return sizes
 
 
-# In names of registers: head and tail of most queues are `read__addr` and `write_addr`.
 BUS_PROOFS = (
     Proof(
         "FIFO", lambda: Fifo(width=3, depth=4), "fifo", checkers=("stream_rules", "queue_rules"), fast=True
@@ -221,8 +220,8 @@ BUS_PROOFS = (
             "ripening",
             *_PORT_CHANNEL,
             *(f"{queue}.level" for queue in ("jobs", "transfers", "buffer")),
-            "jobs.read__addr",
-            "transfers.read__addr",
+            "jobs.head",
+            "transfers.head",
             "buffer.head",
             memories={"jobs.storage": 2, "transfers.storage": 2, "buffer.storage": 4},
         ),
@@ -252,7 +251,7 @@ BUS_PROOFS = (
             "rest",
             "rest_word",
             "port_word_strobe",
-            *(f"port.{name}" for name in (*_WRITES, "channel.dropping", "queue.read__addr")),
+            *(f"port.{name}" for name in (*_WRITES, "channel.dropping", "queue.head")),
             memories={"port.queue.storage": 2},
         ),
     ),
@@ -312,8 +311,8 @@ BUS_PROOFS = (
             "port_address",
             "count",
             "order.level",
-            "order.read__addr",
-            "order.write_addr",
+            "order.head",
+            "order.tail",
             *_PORT_CHANNEL,
             *(
                 f"{stream}.{name}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +89,36 @@ def expose(kind: str, *registers: str, memories: Mapping[str, int] | None = None
     )
 
 
+def _texts(proof: Proof) -> dict[str, str]:
+    """The files of a proof by name: the component, checkers, properties."""
+    with constants(proof.small):
+        component = "\n".join(
+            text for block in (proof.block, *proof.beside) for _, text in verilog.hierarchy(block()).values()
+        )
+    names = [f"{name}.sv" for name in (*proof.checkers, proof.properties)]
+    return {"component.v": component} | {name: (PROPERTIES / name).read_text() for name in names}
+
+
+@contextmanager
+def _written(texts: Mapping[str, str]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text)
+        yield Path(scratch)
+
+
+def connect(proof: Proof) -> None:
+    """Reads the files of a proof and connects them; it proves nothing.
+
+    Raises:
+        RuntimeError: the properties name a port or a register that the component has not.
+    """
+    texts = _texts(proof)
+    with _written(texts) as directory:
+        defines = {**proof.small, **proof.defines}
+        yosys.run(yosys.connected(texts, proof.properties, defines, proof.prepare), directory)
+
+
 def prove(proof: Proof) -> Result:
     """Tries the properties for all inputs and all time, and the false twin of each mistake alone.
 
@@ -95,20 +126,11 @@ def prove(proof: Proof) -> Result:
         InputError: no file of the proof states a mistake.
     """
     started = time.monotonic()
-    files = [f"{name}.sv" for name in (*proof.checkers, proof.properties)]
-    texts = {name: (PROPERTIES / name).read_text() for name in files}
+    texts = _texts(proof)
     mistakes = sorted(set(re.findall(r"`ifdef (FALSE_\w+)", "".join(texts.values()))))
     if not mistakes:
         raise InputError("proof", proof.name, "has no false twin", "guard a mistake with `ifdef FALSE_<FILE>")
-    with constants(proof.small):
-        component = "\n".join(
-            text for block in (proof.block, *proof.beside) for _, text in verilog.hierarchy(block()).values()
-        )
-    texts = {"component.v": component, **texts}
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        for name, text in texts.items():
-            (directory / name).write_text(text)
+    with _written(texts) as directory:
 
         def attempt(macros: Mapping[str, int], engine: str, cycles: int) -> str:
             return yosys.prove(

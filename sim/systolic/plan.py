@@ -16,7 +16,7 @@ from sim.steps import steps
 from sim.systolic import remembered
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
 from sim.systolic.mapping import OBJECTIVES, Found, score, search
-from sim.systolic.results import Handover
+from sim.systolic.results import Handover, with_output
 from sim.systolic.schedule import Schedule, Source, spills
 from sim.technology import mapping_energy
 
@@ -179,10 +179,11 @@ class _Network:
         return layers
 
     def score(self, plan: Plan, objective: str) -> tuple[float, int]:
-        """The objective of the whole network, and its cycles."""
+        """The objective of the whole network, its output included, and its cycles."""
         _, energy = mapping_energy(self.accelerator)
         cycles, accesses = 0, dict.fromkeys(energy, 0)
-        for counts in self.counts(plan):
+        # The output is the same bytes in every plan, but EDP multiplies them: without them another plan may look best.
+        for counts in with_output(self.counts(plan), self.shapes[-1], self.accelerator):
             cycles += counts.total_cycles
             for what, count in counts.accesses.items():
                 accesses[what] += count

@@ -196,11 +196,19 @@ class Network:
         return best
 
     def totals(self, plans: Sequence[Sequence[int]]) -> np.ndarray:
-        """Cycles and accesses by plans, int64 [n, 1 + ACCESSES]."""
+        """Cycles and accesses by plans, the output of the network included; int64 [n, 1 + ACCESSES]."""
         found = np.zeros((len(plans), 1 + ACCESSES), np.int64)
         hows, of = np.array(self.ways.rows, HOW), np.array(self.ways.of, np.int64)
         chains(self.every, self.machine, self.passes, hows, of, np.array(plans, np.int64), found)
+        for memory in ("dram", "l2"):
+            found[:, 1 + ENERGIES.index(memory)] += [self._output(plan[-1]) for plan in plans]
         return found
+
+    def _output(self, way: int) -> int:
+        """Bytes of the network's output on their way to DRAM; a way to run the last layer that spills counts them."""
+        place, number = self.ways.of[way]
+        needed = self.needed[place] if place >= 0 else int(self.passes[number]["needed"])
+        return 0 if needed > self.map_bytes else self.layers.written[-1]
 
     def scores(self, totals: np.ndarray) -> list[tuple[float, float, float]]:
         """Each objective of totals, as `mapping.score` adds it up."""
@@ -335,16 +343,10 @@ class Counting:
         Raises:
             InputError: a layer cannot be mapped; the message names it and the limit that it breaks.
         """
-        network, layers = self._network, self._network.layers
-        plan, found, gap = network.best(OBJECTIVES.index(self._objective), self._machines)
+        _, found, gap = self._network.best(OBJECTIVES.index(self._objective), self._machines)
         cycles, *accesses = found.tolist()
         counts = dict(zip(ENERGIES, accesses, strict=False))
-        place, number = network.ways.of[plan[-1]]
-        needed = network.needed[place] if place >= 0 else int(network.passes[number]["needed"])
-        if needed <= network.map_bytes:  # else the output went to DRAM anyway
-            for memory in ("dram", "l2"):
-                counts[memory] += layers.written[-1]
-        return Totals(layers.macs, cycles, counts, gap)
+        return Totals(self._network.layers.macs, cycles, counts, gap)
 
 
 def load() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from evidence.formal import prove as formal
 from evidence.formal.proofs import PROOFS
-from evidence.formal.prove import PROPERTIES, prove
+from evidence.formal.prove import PROPERTIES, connect, prove
 from sim.errors import InputError
 
 SLOW = [proof for proof in PROOFS if not proof.fast]
@@ -26,6 +26,22 @@ def test_proof(proof):
 def test_slow_proof(proof):
     result = prove(proof)
     assert result.holds, result
+
+
+INSIDE = {proof.properties: proof for proof in SLOW if any("expose" in command for command in proof.prepare)}
+
+
+@pytest.mark.parametrize("proof", INSIDE.values(), ids=lambda proof: proof.name)
+def test_the_registers_that_a_slow_proof_names_are_there(proof):
+    connect(proof)
+
+
+def test_a_register_that_is_not_there_is_an_error(fifo):
+    proof, folder = fifo
+    rules = folder / "fifo.sv"
+    rules.write_text(rules.read_text().replace(".clk(clk)", ".\\head (clk)", 1))
+    with pytest.raises(RuntimeError, match="does not have a port named 'head'"):
+        connect(proof)
 
 
 def test_every_name_once():

@@ -30,7 +30,7 @@ module command_port (
       .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
       , .waits(requests), .size(size), .port_address(request_address), .count(count_inside),
-      .\order.level (fetches), .\order.read__addr (order_head), .\order.write_addr (order_tail),
+      .\order.level (fetches), .\order.head (order_head), .\order.tail (order_tail),
       .\order.storage[0] (order[3:0]), .\order.storage[1] (order[7:4]),
       .\port.channel.underway_level (level), .\port.channel.waiting (waiting), .\port.channel.begun (in_request),
       .\port.channel.rest_beats (rest_beats), .\port.channel.dropping (dropping),

@@ -26,7 +26,7 @@ module row_mover (
       .\port.lengths.level (lengths_level), .\port.channel.underway_level (level),
       .\port.channel.waiting (waiting), .\port.channel.begun (in_request),
       .\port.channel.rest_beats (rest_beats), .\port.channel.dropping (dropping),
-      .\port.queue.read__addr (head), .\port.queue.storage[0] (words[0 +: 72]),
+      .\port.queue.head (head), .\port.queue.storage[0] (words[0 +: 72]),
       .\port.queue.storage[1] (words[72 +: 72])
 `endif
       );

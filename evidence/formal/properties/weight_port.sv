@@ -25,10 +25,10 @@ module weight_port (
 `ifdef STRENGTHENED
       , .reserved(reserved), .ripe(ripe), .there(there), .ripening(ripening), .\jobs.level (jobs_level),
       .\jobs.storage[0] (job_words[0 +: `JOB_BITS]), .\jobs.storage[1] (job_words[`JOB_BITS +: `JOB_BITS]),
-      .\jobs.read__addr (jobs_head), .\transfers.level (transfers_level),
+      .\jobs.head (jobs_head), .\transfers.level (transfers_level),
       .\transfers.storage[0] (transfer_words[0 +: TRANSFER]),
       .\transfers.storage[1] (transfer_words[TRANSFER +: TRANSFER]),
-      .\transfers.read__addr (transfers_head),
+      .\transfers.head (transfers_head),
       .\buffer.level (buffer_level), .\buffer.head (buffer_head),
       .\buffer.storage[0] (beat_words[0 +: `BEAT_BITS]), .\buffer.storage[1] (beat_words[`BEAT_BITS +: `BEAT_BITS]),
       .\buffer.storage[2] (beat_words[2*`BEAT_BITS +: `BEAT_BITS]),

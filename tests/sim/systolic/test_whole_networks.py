@@ -74,7 +74,8 @@ def check_objectives(seed: int) -> None:
         )
 
 
-@pytest.mark.parametrize("seed", range(5))
+# The output of the network 137 weighs so much that without it another plan has the least EDP.
+@pytest.mark.parametrize("seed", [*range(5), 137])
 def test_no_objective_is_worse_than_another_by_its_own_measure(seed: int) -> None:
     check_objectives(seed)
 

@@ -156,7 +156,8 @@ def _added(counted: Counted) -> Totals:
     layers = counted.layers
     accesses = {what: sum(layer.accesses[what] for layer in layers) for what in layers[0].accesses}
     cycles = sum(layer.total_cycles for layer in layers)
-    return Totals(sum(layer.macs for layer in layers), cycles, accesses, counted.mapping_gap)
+    tokens = sum(layer.cycles["compute"] for layer in layers)
+    return Totals(sum(layer.macs for layer in layers), cycles, tokens, accesses, counted.mapping_gap)
 
 
 def machine(kind: str) -> Machine:

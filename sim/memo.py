@@ -72,7 +72,7 @@ class Memo:
         if not self._fresh:
             return
         rows = {
-            key: [totals.macs, totals.cycles, totals.accesses, totals.mapping_gap.hex()]
+            key: [totals.macs, totals.cycles, totals.tokens, totals.accesses, totals.mapping_gap.hex()]
             for key, totals in sorted(self._fresh.items())
         }
         content = json.dumps(rows).encode()
@@ -96,6 +96,6 @@ def _read(path: Path) -> dict[str, Totals]:
     if blake2b(content, digest_size=_CHECK).digest() != check:
         return {}
     return {
-        key: Totals(macs, cycles, accesses, float.fromhex(gap))
-        for key, (macs, cycles, accesses, gap) in json.loads(content).items()
+        key: Totals(macs, cycles, tokens, accesses, float.fromhex(gap))
+        for key, (macs, cycles, tokens, accesses, gap) in json.loads(content).items()
     }

@@ -55,18 +55,21 @@ class Totals:
 
     Attributes:
         cycles, accesses: of one pass, as those of `LayerCounts`.
+        tokens: cycles of them with a token, those of the cause `compute`.
         mapping_gap: as in `Counted`.
     """
 
     macs: int
     cycles: int
+    tokens: int
     accesses: dict[str, int]
     mapping_gap: float = 0.0
 
     @property
     def counts(self) -> LayerCounts:
-        """As if it were one layer; nobody knows its cycles by cause."""
-        return LayerCounts("total", self.macs, {"compute": self.cycles}, self.accesses)
+        """As if it were one layer; nobody knows what its other cycles wait for."""
+        cycles = {"compute": self.tokens, "other": self.cycles - self.tokens}
+        return LayerCounts("total", self.macs, cycles, self.accesses)
 
 
 @dataclass(frozen=True)

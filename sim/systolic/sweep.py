@@ -20,7 +20,7 @@ from sim.results import Totals
 from sim.shapes import ConvShape, PassShape, Shape, with_logits
 from sim.systolic import mapping, remembered
 from sim.systolic.bulk.accesses import ACCESSES
-from sim.systolic.bulk.chain import chains, runs
+from sim.systolic.bulk.chain import HEAD, chains, runs
 from sim.systolic.bulk.counts import layers as count_layers
 from sim.systolic.bulk.problem import (
     ENERGIES,
@@ -196,12 +196,12 @@ class Network:
         return best
 
     def totals(self, plans: Sequence[Sequence[int]]) -> np.ndarray:
-        """Cycles and accesses by plans, the output of the network included; int64 [n, 1 + ACCESSES]."""
-        found = np.zeros((len(plans), 1 + ACCESSES), np.int64)
+        """Cycles, tokens and accesses by plans, the output of the network included; int64 [n, HEAD + ACCESSES]."""
+        found = np.zeros((len(plans), HEAD + ACCESSES), np.int64)
         hows, of = np.array(self.ways.rows, HOW), np.array(self.ways.of, np.int64)
         chains(self.every, self.machine, self.passes, hows, of, np.array(plans, np.int64), found)
         for memory in ("dram", "l2"):
-            found[:, 1 + ENERGIES.index(memory)] += [self._output(plan[-1]) for plan in plans]
+            found[:, HEAD + ENERGIES.index(memory)] += [self._output(plan[-1]) for plan in plans]
         return found
 
     def _output(self, way: int) -> int:
@@ -214,7 +214,7 @@ class Network:
         """Each objective of totals, as `mapping.score` adds it up."""
         return [
             mapping.score(cycles, dict(zip(ENERGIES, accesses, strict=False)), self.prices)
-            for cycles, *accesses in totals.tolist()
+            for cycles, _, *accesses in totals.tolist()
         ]
 
     @property
@@ -344,9 +344,9 @@ class Counting:
             InputError: a layer cannot be mapped; the message names it and the limit that it breaks.
         """
         _, found, gap = self._network.best(OBJECTIVES.index(self._objective), self._machines)
-        cycles, *accesses = found.tolist()
+        cycles, tokens, *accesses = found.tolist()
         counts = dict(zip(ENERGIES, accesses, strict=False))
-        return Totals(self._network.layers.macs, cycles, counts, gap)
+        return Totals(self._network.layers.macs, cycles, tokens, counts, gap)
 
 
 def load() -> None:

@@ -66,6 +66,14 @@ def test_an_estimate_is_the_same_with_compiled_code_at_hand(name: str, monkeypat
         assert json.dumps(found[0]) == json.dumps(found[1])
 
 
+def test_the_clock_behind_gates_follows_the_tokens() -> None:
+    """Not all cycles: only those with a token clock the array."""
+    machine = accelerator.load("ews-16", {"technology": "sg13g2"})
+    found = bulk.estimates(NETWORKS[:1], [machine])
+    assert machine.clock_gating
+    assert found.columns["energy_pj"][0, 0] == one_by_one(NETWORKS[0], machine, "edp")["energy_pj"]
+
+
 @pytest.mark.slow
 def test_random_designs_of_many_networks_get_what_an_estimate_says() -> None:
     networks = [workload(name) for name in ("resnet18", "deit-t", "vim-t", "mobilenet-v3-facepad")]
@@ -109,7 +117,7 @@ def test_bad_arguments() -> None:
         bulk.estimates(NETWORKS, [accelerator.preset("ews-16")], objective="area")
 
 
-TOTALS = Totals(7, 5, {"dram": 3}, 0.1)
+TOTALS = Totals(7, 5, 2, {"dram": 3}, 0.1)
 
 
 def written(folder) -> Memo:

@@ -12,6 +12,10 @@ from sim.systolic.bulk.tiles import RUN, ceil_div, fits, prepare, words
 from sim.systolic.bulk.walk import LEFT, SPENT
 from sim.systolic.results import CONTROL_CYCLES, PASS_STAGES
 
+HEAD = 2
+"""Cycles, and those of them with a token, before the accesses of a network."""
+
+_TOKENS = SPENT.index("compute")
 _ROOM = 1024
 """Layers that are remembered in a call, by schedule and what they found."""
 
@@ -87,12 +91,12 @@ def chains(problems, machine, passes, hows, of, plans, totals, digest=SOURCES):
         hows: HOW [k], of each way to run a layer.
         of: int64 [k, 2], the problem of each, or -1 and the pass; of a pass only the source counts.
         plans: int64 [n, layers], ways to run each layer.
-        totals: int64 [n, 1 + ACCESSES], cycles and accesses, filled in.
+        totals: int64 [n, HEAD + ACCESSES], cycles, tokens and accesses, filled in.
     """
     cores, known = np.zeros(len(problems), CORE), np.zeros(len(problems), np.bool_)
     heads, following = np.full(len(hows), -1, np.int64), np.empty(_ROOM, np.int64)
     begins, ends = np.empty((_ROOM, LEFT), np.int64), np.empty((_ROOM, LEFT), np.int64)
-    counted = np.empty((_ROOM, 1 + ACCESSES), np.int64)
+    counted = np.empty((_ROOM, HEAD + ACCESSES), np.int64)
     spent, left = np.zeros(len(SPENT), np.int64), np.empty(LEFT, np.int64)
     used = 0
     for plan in range(len(plans)):
@@ -112,13 +116,14 @@ def chains(problems, machine, passes, hows, of, plans, totals, digest=SOURCES):
                 to = counted[entry_]
                 which = of[how, 0]
                 if which < 0:
-                    to[0] = pass_counts(passes[of[how, 1]], machine[0], hows[how].source, left, to[1:])
+                    to[0] = pass_counts(passes[of[how, 1]], machine[0], hows[how].source, left, to[HEAD:])
+                    to[1] = 0
                 else:
                     if not known[which]:
                         core_of(problems[which], cores[which])
                         known[which] = True
-                    layer(problems[which], hows[how], cores[which], left, spent, to[1:])
-                    to[0] = spent.sum()
+                    layer(problems[which], hows[how], cores[which], left, spent, to[HEAD:])
+                    to[0], to[1] = spent.sum(), spent[_TOKENS]
                 ends[entry_] = left
             left[:] = ends[entry_]
             totals[plan] += counted[entry_]

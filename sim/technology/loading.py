@@ -54,11 +54,13 @@ def load(name: str) -> Technology:
 
 @lru_cache(maxsize=256)
 def mapping_energy(accelerator: Accelerator) -> tuple[str, dict[str, float]]:
-    """Whose energies weigh the mapping, and pJ by access and of a `cycle`: MVQ's where one of an access of the own is
-    not known.
+    """Whose energies weigh the mapping, and pJ by access and of a `cycle`: MVQ's where one of an access that the
+    machine makes is not known.
     """
     chosen = load(accelerator.technology)
     prices = {what: price.value for what, price in chosen.energies(accelerator).items()}
+    if not accelerator.weights.universal:
+        prices["rom"] = 0.0  # it has none, and a ROM of its sizes may not have been evaluated
     known = {what: value for what, value in prices.items() if value is not None}
     if len(known) == len(prices):
         clock_hz = min(accelerator.clock_hz, chosen.clock_limit(accelerator).value or inf)

@@ -7,9 +7,8 @@ knows makes the total unknown too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sim.results import Description, LayerCounts
@@ -141,7 +140,7 @@ class Prices:
     standing: dict[str, Figure]
     areas: dict[str, Figure]
     clock_limit: Figure
-    clock_pulses: Callable[[Mapping[str, int], int, int], Figure] | None = None
+    clock_pulses: dict[str, float] | None = field(default_factory=dict)
 
     @classmethod
     def of(cls, accelerator: Any, technology: Technology) -> Prices:
@@ -152,7 +151,7 @@ class Prices:
             technology.standing(accelerator),
             technology.areas(accelerator),
             technology.clock_limit(accelerator),
-            partial(technology.clock_pulses, accelerator),
+            technology.clock_pulses(accelerator),
         )
 
     def cost(self, layers: Sequence[LayerCounts]) -> Cost:
@@ -169,11 +168,8 @@ class Prices:
             for what, price in self.accesses.items()
         }
         energy |= {what: _product(price, cycles) for what, price in self.per_cycle.items()}
-        if "clock" in energy and self.clock_pulses:
-            accesses = {what: sum(layer.accesses[what] for layer in layers) for what in self.accesses}
-            tokens = sum(layer.cycles["compute"] for layer in layers)
-            pulses = self.clock_pulses(accesses, tokens, cycles)
-            energy["clock"] = _sum([energy["clock"], pulses.value])
+        if "clock" in energy:
+            energy["clock"] = _sum([energy["clock"], self._pulses(layers, cycles)])
         energy |= {what: _product(power, time_s * _PJ_OF_MW_SECOND) for what, power in self.standing.items()}
         return Cost(
             macs=macs,
@@ -188,6 +184,16 @@ class Prices:
             clock_source=self.clock_limit,
             peak_tops=2 * acc.peak_macs * clock_hz / 1e12,
             utilization=macs / (acc.peak_macs * cycles),
+        )
+
+    def _pulses(self, layers: Sequence[LayerCounts], cycles: int) -> float | None:
+        """pJ of the clock behind its gates."""
+        if self.clock_pulses is None:
+            return None
+        counts = {"token": sum(layer.cycles["compute"] for layer in layers), "cycle": cycles}
+        return sum(
+            price * (counts[what] if what in counts else sum(layer.accesses[what] for layer in layers))
+            for what, price in self.clock_pulses.items()
         )
 
 

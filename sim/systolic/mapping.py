@@ -236,13 +236,18 @@ class _Tree:
         return self._trials(boxes, scores, tried)
 
 
-def score(cycles: Any, accesses: dict[str, Any], energy: dict[str, float]) -> tuple[Any, ...]:
-    """All OBJECTIVES, in their order, of counts that are numbers or arrays."""
+def score(
+    cycles: Any, accesses: dict[str, Any], energy: dict[str, float], tokens: int = 0
+) -> tuple[Any, ...]:
+    """All OBJECTIVES, in their order, of counts that are numbers or arrays.
+
+    `tokens`: cycles with one; of networks. Of the schedules of a layer they differ little, and nobody counts them.
+    """
     spent: Any = 0.0
     for (
         what,
         count,
     ) in accesses.items():  # not `sum`, which rounds numbers and arrays differently since Python 3.12
         spent = spent + count * energy[what]
-    spent = spent + cycles * energy["cycle"]
+    spent = spent + cycles * energy["cycle"] + tokens * energy["token"]
     return spent * cycles, spent, cycles + 0.0 * spent

@@ -181,13 +181,14 @@ class _Network:
     def score(self, plan: Plan, objective: str) -> tuple[float, int]:
         """The objective of the whole network, its output included, and its cycles."""
         _, energy = mapping_energy(self.accelerator)
-        cycles, accesses = 0, dict.fromkeys(energy, 0)
+        cycles, tokens, accesses = 0, 0, dict.fromkeys(energy, 0)
         # The output is the same bytes in every plan, but EDP multiplies them: without them another plan may look best.
         for counts in with_output(self.counts(plan), self.shapes[-1], self.accelerator):
             cycles += counts.total_cycles
+            tokens += counts.cycles["compute"]
             for what, count in counts.accesses.items():
                 accesses[what] += count
-        return float(score(cycles, accesses, energy)[OBJECTIVES.index(objective)]), cycles
+        return float(score(cycles, accesses, energy, tokens)[OBJECTIVES.index(objective)]), cycles
 
 
 _NAMES = ("name", "residual")

@@ -40,6 +40,7 @@ from sim.systolic.bulk.walk import LEFT, SPENT
 from sim.systolic.mapping import OBJECTIVES
 from sim.systolic.plan import smaller
 from sim.systolic.streams import native_formats, network_formats
+from sim.technology import mapping_energy
 
 _L1, _L2, _DRAM = range(len(SOURCES))
 FIELDS = HOW.names or ()
@@ -122,6 +123,7 @@ class Network:
 
     def __init__(self, layers: Layers, accelerator: Accelerator) -> None:
         self.layers, self.accelerator = layers, accelerator
+        self.prices = mapping_energy(accelerator)[1]
         self.energies = energies(accelerator)
         self.problems = problems(accelerator, layers.convolutions)
         self.first = np.cumsum([0, *(len(of) for of in self.problems)]).tolist()
@@ -137,7 +139,8 @@ class Network:
 
     def depends_on(self) -> bytes:
         """All that counts and searches of this machine depend on."""
-        return b"".join((self.every.tobytes(), self.passes.tobytes(), self.energies.tobytes()))
+        token = np.float64(self.prices["token"]).tobytes()
+        return b"".join((self.every.tobytes(), self.passes.tobytes(), self.energies.tobytes(), token))
 
     def _likely(self) -> list[tuple[int, int]]:
         """Convolutions and where their ifmaps are, if no layer before leaves strips."""
@@ -213,14 +216,9 @@ class Network:
     def scores(self, totals: np.ndarray) -> list[tuple[float, float, float]]:
         """Each objective of totals, as `mapping.score` adds it up."""
         return [
-            mapping.score(cycles, dict(zip(ENERGIES, accesses, strict=False)), self.prices)
-            for cycles, _, *accesses in totals.tolist()
+            mapping.score(cycles, dict(zip(ENERGIES, accesses, strict=False)), self.prices, tokens)
+            for cycles, tokens, *accesses in totals.tolist()
         ]
-
-    @property
-    def prices(self) -> dict[str, float]:
-        """pJ by access, and of a `cycle`."""
-        return dict(zip(ENERGIES, self.energies.tolist(), strict=True))
 
     def by_layer(self, searched: Network, goal: int | _Shares) -> tuple[list[int], float]:
         """Ways by layer as a machine that has no more of anything chooses them, and the largest gap.

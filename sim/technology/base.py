@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Protocol
 
 from pydantic import AfterValidator
@@ -49,10 +48,10 @@ class Technology(Protocol):
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
         """pJ of every cycle, whatever happens in it, by component."""
 
-    def clock_pulses(
-        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
-    ) -> Figure:
-        """pJ of the clock behind clock gates, in a run with so many accesses, cycles with a token, and cycles."""
+    def clock_pulses(self, accelerator: Accelerator) -> dict[str, float] | None:
+        """pJ of the clock behind clock gates by access, `token` (a cycle with one) and `cycle`; None where it is not
+        known.
+        """
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """mW that flow all the time, by component."""

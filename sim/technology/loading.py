@@ -54,8 +54,9 @@ def load(name: str) -> Technology:
 
 @lru_cache(maxsize=256)
 def mapping_energy(accelerator: Accelerator) -> tuple[str, dict[str, float]]:
-    """Whose energies weigh the mapping, and pJ by access and of a `cycle`: MVQ's where one of an access that the
-    machine makes is not known.
+    """Whose energies weigh the mapping, and pJ by access, of a `cycle` and of a `token`.
+
+    MVQ's where one of an access that the machine makes is not known.
     """
     chosen = load(accelerator.technology)
     prices = {what: price.value for what, price in chosen.energies(accelerator).items()}
@@ -66,10 +67,13 @@ def mapping_energy(accelerator: Accelerator) -> tuple[str, dict[str, float]]:
         clock_hz = min(accelerator.clock_hz, chosen.clock_limit(accelerator).value or inf)
         every = sum(price.value or 0.0 for price in chosen.per_cycle(accelerator).values())
         standing = sum(price.value or 0.0 for price in chosen.standing(accelerator).values())
-        return accelerator.technology, known | {"cycle": every + standing * PJ_OF_MW_SECOND / clock_hz}
+        found = known | {"cycle": every + standing * PJ_OF_MW_SECOND / clock_hz, "token": 0.0}
+        for what, price in (chosen.clock_pulses(accelerator) or {}).items():
+            found[what] += price
+        return accelerator.technology, found
     standard = load(DEFAULT)
     assert isinstance(standard, Published)
-    return DEFAULT, standard.access_pj | {"cycle": 0.0}
+    return DEFAULT, standard.access_pj | {"cycle": 0.0, "token": 0.0}
 
 
 @lru_cache(maxsize=256)

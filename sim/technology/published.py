@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -155,11 +154,9 @@ class Published(Strict):
         """Nothing: MVQ counts accesses and multiplications only."""
         return {}
 
-    def clock_pulses(
-        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
-    ) -> Figure:
-        """Nothing, as above."""
-        return Figure(0.0, "counted", "MVQ counts no clock")
+    def clock_pulses(self, accelerator: Accelerator) -> dict[str, float]:
+        """None: MVQ counts no clock."""
+        return {}
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         """Nothing, as above."""

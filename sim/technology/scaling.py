@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sim.accelerator.systolic import Accelerator
@@ -49,10 +48,8 @@ class Scaled:
     def per_cycle(self, accelerator: Accelerator) -> dict[str, Figure]:
         return self.base.per_cycle(accelerator)
 
-    def clock_pulses(
-        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
-    ) -> Figure:
-        return self.base.clock_pulses(accelerator, accesses, tokens, cycles)
+    def clock_pulses(self, accelerator: Accelerator) -> dict[str, float] | None:
+        return self.base.clock_pulses(accelerator)
 
     def standing(self, accelerator: Accelerator) -> dict[str, Figure]:
         return self.base.standing(accelerator)

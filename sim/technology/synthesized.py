@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -119,10 +119,8 @@ class Synthesized(Strict):
         """The clock of what no gate keeps it from."""
         return {"clock": self._pulse(accelerator, total(self._parts(accelerator, "clock_sinks")))}
 
-    def clock_pulses(
-        self, accelerator: Accelerator, accesses: Mapping[str, int], tokens: int, cycles: int
-    ) -> Figure:
-        """pJ of the pulses behind clock gates.
+    def clock_pulses(self, accelerator: Accelerator) -> dict[str, float] | None:
+        """pJ of the pulses behind clock gates by access, `token` and `cycle`.
 
         Register files: what an access writes, that is a WRF word (accesses beside those of the multipliers
         are writes), a psum in the PRF and in the row behind it, a byte in the ARF or behind it. Array: the
@@ -130,26 +128,25 @@ class Synthesized(Strict):
         counted, have the share `clock_active` of all pulses.
         """
         acc = accelerator
-        nothing = Figure(0.0, "counted", "no clock gates")
         if not acc.clock_gating:
-            return nothing
+            return {}
         parts = self._parts(acc, "behind_gates")
-        known = total(parts)
-        if known.value is None:
-            return known
+        pulse = self._pulse(acc, Figure(1.0, "counted", "one")).value
+        if total(parts).value is None or pulse is None:
+            return None
         behind = {name: part.value or 0.0 for name, part in parts.items()}
         if not any(behind.values()):
-            return nothing
-        held = acc.multipliers * acc.wrf_depth * _wrf_bits(acc)
-        edges = (
-            _wrf_bits(acc) * (accesses["wrf"] - accesses["mac"])
-            + 32 * accesses["prf"]
-            + 8 * accesses["arf"]
-            + max(0, behind["array"] - held) * tokens
-        )
-        others = sum(behind[name] for name in ("loader", "storer", "control"))
-        share = self.clock_active.figure(acc).times(others * cycles)
-        return self._pulse(acc, replace(share, value=edges + (share.value or 0)))
+            return {}
+        word, share = _wrf_bits(acc), self.clock_active.figure(acc).value or 0.0
+        edges = {
+            "wrf": word,
+            "mac": -word,
+            "prf": 32,
+            "arf": 8,
+            "token": max(0.0, behind["array"] - acc.multipliers * acc.wrf_depth * word),
+            "cycle": share * sum(behind[name] for name in ("loader", "storer", "control")),
+        }
+        return {what: pulse * count for what, count in edges.items()}
 
     def _pulse(self, accelerator: Accelerator, count: Figure) -> Figure:
         """pJ of so many pulses at flip-flops, with the tree that brings them."""

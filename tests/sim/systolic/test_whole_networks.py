@@ -57,7 +57,7 @@ def measures(found: Estimate) -> dict[str, float]:
     return {"cycles": found.cost.cycles, "energy": energy, "edp": energy * found.cost.cycles}
 
 
-def check_objectives(seed: int, technology: str = "mvq40", within: float = 1e-12) -> None:
+def check_objectives(seed: int, technology: str = "mvq40") -> None:
     rnd = random.Random(seed)
     machine = accelerator.load(
         f"{rnd.choice(list(FAMILIES))}-{rnd.choice([8, 16])}",
@@ -73,7 +73,7 @@ def check_objectives(seed: int, technology: str = "mvq40", within: float = 1e-12
         return
     by = {objective: measures(one) for objective, one in found.items() if one is not None}
     for objective in OBJECTIVES:
-        assert by[objective][objective] <= min(one[objective] for one in by.values()) * (1 + within), (
+        assert by[objective][objective] <= min(one[objective] for one in by.values()) * (1 + 1e-12), (
             seed,
             objective,
         )
@@ -96,12 +96,11 @@ def test_what_a_machine_has_not_needs_no_energy() -> None:
     assert mapping_energy(accelerator.load("rom-16", {"technology": "sg13g2"}))[0] == "mvq40"
 
 
-# Plans are compared without the pulses behind clock gates.
 @pytest.mark.slow
-@pytest.mark.parametrize(("technology", "within"), [("mvq40", 1e-12), ("sg13g2", 0.005)])
-def test_no_objective_is_worse_than_another_at_length(technology: str, within: float) -> None:
+@pytest.mark.parametrize("technology", ["mvq40", "sg13g2"])
+def test_no_objective_is_worse_than_another_at_length(technology: str) -> None:
     for seed in range(100, 300):
-        check_objectives(seed, technology, within)
+        check_objectives(seed, technology)
 
 
 def test_leakage_and_clock_are_part_of_the_energy_objective() -> None:

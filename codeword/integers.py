@@ -39,8 +39,9 @@ def quantize(
     Weights that a method of ours made codebooks of stay codebooks.
 
     Args:
-        module: takes one tensor [n, ...] and returns one.
-        batches: tensors, or tuples, lists or dictionaries that begin with one; some hundred samples in all.
+        module: takes tensors [n, ...] and returns tensors.
+        batches: tensors, or tuples, lists or dictionaries that begin with what the module takes or name it; some
+            hundred samples in all.
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input, real = scale * (q - zero point); by default from data.
         observer: mse, minmax or percentile: the range of an activation that the 256 steps cover.

@@ -77,6 +77,7 @@ class Lowering:
     Attributes:
         seen: what each value of the graph was on the calibration data.
         held: of each value that a layer holds.
+        rests: of sums of a residual path of 16 bits, what their rounding left.
         layers: in order.
         sums: of the convolutions, by name.
         lacks: what cannot be lowered.
@@ -102,6 +103,7 @@ class Lowering:
         }
         if len(self.held) > 1:
             self._part(sources)
+        self.rests: dict[Value, Held] = {}
         self._arranged: dict[tuple[Held, Layout], Held] = {}
 
     def _part(self, sources: Sources) -> None:

@@ -87,8 +87,7 @@ before it: on {settings.RTL[False][0]} up to {settings.RTL[False][2]:,} MACs, wi
 {settings.RTL[True][0]} up to {settings.RTL[True][2]:,}; of a kind whose layers all are larger, one of up to
 {settings.PATIENT[False]:,} and {settings.PATIENT[True]:,} (stage `hardware`), and where that machine's L1 is too
 small, with {settings.ROOM[0]}. *Equal*: all words, cycles and counters are the engine's. Cycles are
-those of the day on which a row ran; later changes of the RTL moved cycles by some tenths of a percent. The proof is of
-the kind, not of every layer of every module."""
+those of the RTL on the day on which a row ran. The proof is of the kind, not of every layer of every module."""
 
 
 def _row(module: dict[str, Any]) -> tuple[str, ...]:

@@ -66,7 +66,11 @@ def prepared(method, batches, **options):
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("vq", {"d": 4, "k": 8}), ("mvq", {"d": 8, "k": 8, "pattern": (2, 4)}), ("ssvq", {"d": 4, "k": 4, "updates": 4})],
+    [
+        ("vq", {"d": 4, "k": 8}),
+        ("mvq", {"d": 8, "k": 8, "pattern": (2, 4)}),
+        ("ssvq", {"d": 4, "k": 4, "updates": 4}),
+    ],
 )
 def test_methods_take_them(method, options, batches):
     made = prepared(method, batches, **options)

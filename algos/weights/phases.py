@@ -7,12 +7,12 @@ take turns: with z[s i + r] = sum over j of x[i - j] w[s j + r], channel r has t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d
+Transposed: TypeAlias = nn.ConvTranspose1d | nn.ConvTranspose2d
 KINDS = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from algos import reference
-from algos.frontend.export import Quantized, first_tensor
+from algos.frontend.arguments import arguments, required
+from algos.frontend.export import Quantized
 from algos.frontend.record import evaluating
 
 
@@ -45,17 +46,17 @@ def judge(module: nn.Module, found: Quantized, batches: Iterable[Any]) -> Judgem
     """
     last = found.network.layers[-1].name
     channels, *positions = found.network.maps[last]
-    ours, theirs, labels = [], [], []
+    ours, theirs, labels, names = [], [], [], required(module)
     for batch in batches:
-        inputs = first_tensor(batch)
+        inputs = arguments(batch, names)
         with evaluating(module):
-            scores = module(inputs)
+            scores = module(*inputs)
         if not isinstance(scores, Tensor) or scores.shape[1:] != (channels,) or positions != [1, 1]:
             return None
         theirs.append(scores.argmax(1))
-        integers = torch.from_numpy(found.integers(inputs)).long()
+        integers = torch.from_numpy(found.integers(*inputs)).long()
         ours.append(reference.run(found.network, integers)[last].flatten(1).argmax(1))
-        labels.append(_labels(batch, len(inputs)))
+        labels.append(_labels(batch, len(inputs), len(inputs[0])))
     if not ours:
         return None
     said, meant = torch.cat(ours), torch.cat(theirs)
@@ -72,12 +73,12 @@ def _share(one: Tensor, other: Tensor) -> float:
     return float((one == other).double().mean())
 
 
-def _labels(batch: Any, count: int) -> Tensor | None:
-    """Classes [n] beside the inputs of a batch, if there are any."""
+def _labels(batch: Any, inputs: int, count: int) -> Tensor | None:
+    """Classes [n] behind the inputs of a batch, if there are any."""
     if isinstance(batch, Mapping):
         batch = list(batch.values())
     if not isinstance(batch, list | tuple) or len(batch) < 2:
         return None
-    target = batch[1]
+    target = batch[1 if isinstance(batch[0], list | tuple | Mapping) else min(inputs, len(batch) - 1)]
     whole = isinstance(target, Tensor) and target.shape == (count,) and not target.is_floating_point()
     return target.long() if whole else None

@@ -31,6 +31,7 @@ def quantize(
     symmetric: bool = False,
     bias_correction: bool = False,
     equalize: bool = False,
+    residual_bits: int = 8,
     allow: Sequence[str] = (),
     report: Callable[[Comparison], None] = lambda _: None,
 ) -> Network:
@@ -39,8 +40,9 @@ def quantize(
     Weights that a method of ours made codebooks of stay codebooks.
 
     Args:
-        module: takes one tensor [n, ...] and returns one.
-        batches: tensors, or tuples, lists or dictionaries that begin with one; some hundred samples in all.
+        module: takes tensors [n, ...] and returns tensors.
+        batches: tensors, or tuples, lists or dictionaries that begin with what the module takes or name it; some
+            hundred samples in all.
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input, real = scale * (q - zero point); by default from data.
         observer: mse, minmax or percentile: the range of an activation that the 256 steps cover.
@@ -48,6 +50,8 @@ def quantize(
             unused behind it.
         bias_correction: biases make up for what rounding shifts on average.
         equalize: channels of convolutions in a row get like ranges first, exact in float (arXiv 1906.04721).
+        residual_bits: 16 carries what rounding a sum of a residual path leaves to the next sum, by three more
+            additions and a table each.
         allow: patterns of the names of layers that may be far from the float network on the first batch.
         report: called with the SQNR and correlation of every tensor; as text, a table of the worst.
 
@@ -64,7 +68,7 @@ def quantize(
         batches,
         name=name,
         input=None if input is None else Activation(*input),
-        scheme=Scheme(observer, symmetric),
+        scheme=Scheme(observer, symmetric, residual_bits),
         bias_correction=bias_correction,
         equalize=equalize,
         allow=allow,

@@ -78,6 +78,9 @@ def quantize(
     equalize: Annotated[
         bool, typer.Option("--equalize", help="convolutions in a row get channels of like ranges first")
     ] = False,
+    residual_bits: Annotated[
+        int, typer.Option(help="16 carries what rounding a sum of a residual path leaves to the next; else 8")
+    ] = 8,
     allow: Allow = [],  # noqa: B006
     threads: Threads = 1,
     whole: bool = False,
@@ -104,6 +107,7 @@ def quantize(
                 symmetric=symmetric,
                 bias_correction=bias_correction,
                 equalize=equalize,
+                residual_bits=residual_bits,
                 allow=allow,
                 report=found.append,
             )

@@ -25,7 +25,7 @@ CHANNEL_BITS = 15
 OFFSET_BITS = 13
 """Where a window begins in a tile, signed."""
 KERNEL_BITS = 5
-"""Positions of a kernel in one direction, and their distance."""
+"""Positions of a kernel in one direction, and their distance; how far windows of a convolution are apart."""
 COMMAND_WORDS = 256
 """Depth of the buffer of each stream."""
 ANNOUNCE = 16
@@ -127,8 +127,8 @@ def chunk(geometry: Geometry) -> StructLayout:
             "ky": KERNEL_BITS,
             "kx": KERNEL_BITS,
             "kernel_x": KERNEL_BITS,
-            "stride_y": 4,
-            "stride_x": 4,
+            "stride_y": KERNEL_BITS,
+            "stride_x": KERNEL_BITS,
             "dilation_y": KERNEL_BITS,
             "dilation_x": KERNEL_BITS,
             "zero": 8,

@@ -126,15 +126,21 @@ class Scheme:
     Attributes:
         observer: name in OBSERVERS.
         symmetric: zero points are 0, and only 0..127 is used behind a ReLU; else all 256 steps serve any range.
+        residual_bits: 16 carries what rounding a sum of a residual path leaves to the next one (`residual`); else 8.
 
     Raises:
-        InputError: no such observer.
+        InputError: no such observer, other bits.
     """
 
     observer: str = "mse"
     symmetric: bool = False
+    residual_bits: int = 8
 
     def __post_init__(self) -> None:
+        if self.residual_bits not in (8, 16):
+            raise InputError(
+                "residual_bits", self.residual_bits, "neither 8 nor 16", "use 16, or leave it at 8"
+            )
         if self.observer not in OBSERVERS:
             raise InputError("observer", self.observer, "unknown", nearest(self.observer, OBSERVERS))
 
@@ -154,14 +160,15 @@ class Scheme:
         wanted = function(values) if function else values
         best, least = Activation(1.0), math.inf
         for low, high in OBSERVERS[self.observer](seen):
-            tried = self._fitted(low, high, clamp)
+            tried = self.fitted(low, high, clamp)
             found = tried.real(tried.integers(values))
             error = float((((function(found) if function else found) - wanted) ** 2 * counts).sum())
             if error < least:
                 best, least = tried, error
         return best
 
-    def _fitted(self, low: float, high: float, clamp: Clamp) -> Activation:
+    def fitted(self, low: float, high: float, clamp: Clamp = SIGNED) -> Activation:
+        """That covers a range."""
         if self.symmetric:
             scale = max(-low, high) / 127 or 1.0
             return Activation(scale, 0, 0 if clamp[0] == 0 else -128, round(min(127.0, clamp[1] / scale)))

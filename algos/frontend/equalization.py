@@ -62,11 +62,11 @@ class Pair:
         self.second.weight.mul_(s.view(-1, 1, 1, 1) if self.depthwise else s.view(1, -1, 1, 1))
 
 
-def equalized(module: nn.Module, example: Tensor) -> nn.Module:
+def equalized(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> nn.Module:
     """A copy that computes the same.
 
     Args:
-        example: a batch that the module takes.
+        example: the arguments of a call.
     """
     module = copy.deepcopy(module)
     found = list(pairs(module, example))
@@ -82,11 +82,13 @@ def equalized(module: nn.Module, example: Tensor) -> nn.Module:
     return module
 
 
-def pairs(module: nn.Module, example: Tensor, between: tuple[str, ...] = HOMOGENEOUS) -> Iterator[Pair]:
+def pairs(
+    module: nn.Module, example: Tensor | tuple[Tensor, ...], between: tuple[str, ...] = HOMOGENEOUS
+) -> Iterator[Pair]:
     """By data flow, with operators of these names between; nothing of a value that has another user, a weight that is
     used twice, or a codebook."""
     with torch.no_grad():
-        program = torch.export.export(module.eval(), (example,))
+        program = torch.export.export(module.eval(), example if isinstance(example, tuple) else (example,))
     owners = program.graph_signature.inputs_to_parameters
 
     def part(node: fx.Node) -> nn.Module | None:

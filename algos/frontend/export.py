@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -15,12 +15,23 @@ from torch.utils._pytree import tree_leaves
 from algos.body import Trainable
 from algos.data.fashion_mnist import Images
 from algos.frontend import compare
+from algos.frontend.arguments import (
+    Arguments,
+    Source,
+    Sources,
+    beginning,
+    first_samples,
+    looked,
+    names,
+    opened,
+    parts,
+)
 from algos.frontend.calibrate import PIXELS, Activation, Histogram, Scheme
 from algos.frontend.correction import corrected
 from algos.frontend.equalization import equalized
 from algos.frontend.foreign import opened as opened_weights
-from algos.frontend.graph import Graph, Value, standard
-from algos.frontend.lookup import Lookup, taken_off
+from algos.frontend.graph import Graph, Value
+from algos.frontend.lookup import taken_off
 from algos.frontend.lower import Lowering, Renaming, lacking, refusal
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
@@ -28,7 +39,7 @@ from algos.frontend.rewrites import rewrite
 from algos.models.resnet import ResNet
 from algos.training import normalize
 from sim.errors import InputError
-from sim.network import Network, TensorSpec
+from sim.network import Network
 
 LEAST, COMPARED = 4, 16
 """Samples on which every tensor is compared, fewer of large ones."""
@@ -47,20 +58,17 @@ class Quantized:
     Attributes:
         fidelity: how near each tensor is to the float network, in execution order.
         activations: scale, zero point and clamp of each of them, by name.
-        order: int64 [C, H, W], where the elements of the network's input lie in a sample.
-        lookup: what makes the network's input of numbers of things; None where the module takes floats.
+        sources: what the module takes, and how that becomes the network's input.
     """
 
     network: Network
     fidelity: compare.Comparison
     activations: Mapping[str, Activation]
-    order: np.ndarray
-    lookup: Lookup | None = None
+    sources: Sources
 
-    def integers(self, inputs: Tensor) -> np.ndarray:
-        """int8 [n, C, H, W]: what the module takes [n, ...] as the network takes it."""
-        real = self.lookup(inputs) if self.lookup else inputs
-        return self.network.input.quantize(_placed(real, self.order))
+    def integers(self, *inputs: Tensor) -> np.ndarray:
+        """int8 [n, C, H, W]: what the module takes, each [n, ...], as the network takes it."""
+        return self.network.input.quantize(self.sources.real(self.sources.looked(inputs)))
 
 
 def quantize(
@@ -79,11 +87,14 @@ def quantize(
     """INT8 weights and activations; codebooks, assignments, masks and signs stay as they are.
 
     Args:
-        module: takes one tensor [n, ...], see `operators`; whole numbers where an embedding looks them up first:
-            the network of integers begins behind it. Of several results the names are in `Network.metadata`.
-        batches: tensors, or tuples, lists or dictionaries that begin with one; each of one size but for n.
+        module: takes tensors [n, ...], see `operators`; whole numbers where an embedding looks them up first:
+            the network of integers begins behind it. Of several arguments and results the names are in
+            `Network.metadata`.
+        batches: tensors, or tuples, lists or dictionaries that begin with what the module takes or name it; each of
+            one size but for n.
         name: of the network; by default the module's class.
-        input: scale and zero point of the network's input; by default from the batches.
+        input: scale and zero point of the network's input, where the module takes one tensor; by default from the
+            batches.
         scheme: how activations become INT8, by default with zero points and least squared error.
         bias_correction: biases make up for what rounding shifts on average (`correction`).
         equalize: channels of convolutions in a row get like ranges first (`equalization`).
@@ -96,40 +107,39 @@ def quantize(
     """
     scheme, module = scheme or Scheme(), opened_weights(module)
     require_finite(module)
-    first, others = opened(batches)
+    first, others = opened(module, batches)
+    example = first_samples(first, 1)
     if equalize:
-        module = equalized(module, first[:1])
-    graph = record(module, (first[:1],), OPERATORS)
-    require_one(graph)
-    lookup, example = taken_off(graph), first[:1]
+        module = equalized(module, example)
+    graph = record(module, example, OPERATORS)
+    titles, lookups = names(graph, module), taken_off(graph)
     rewrite(graph, OPERATORS)
-    if lookup is not None:
-        first, others = lookup(first), map(lookup, others)
-    check(module, example, graph, first[:1])
+    first, others = looked(lookups, first), (looked(lookups, other) for other in others)
+    check(module, example, graph, first_samples(first, 1))
     seen = observed(graph, first, others)
-    (source,) = graph.inputs
-    quantized = input or scheme.activation(seen[source])
-    lowering = Lowering(graph, seen, scheme, quantized, rename or {})
+    if input is not None and len(graph.inputs) > 1:
+        raise InputError(
+            "input", len(graph.inputs), "inputs of the module", "leave their scales to the batches"
+        )
+    sources = Sources(
+        tuple(
+            Source(title, input or scheme.activation(seen[value]), beginning(value), lookup)
+            for title, value, lookup in zip(titles, graph.inputs, lookups, strict=True)
+        )
+    )
+    lowering = Lowering(graph, seen, scheme, sources, rename or {})
     with torch.no_grad():
         layers = tuple(lowering.run())
-    layout = lowering.held[source].layout
-    spec = TensorSpec(layout.map, quantized.scale, quantized.zero_point)
-    said = {**(metadata or {}), **(lookup.metadata if lookup else {}), **lowering.results()}
-    network = Network(name or type(module).__name__, spec, layers, said)
-    some = first[: max(LEAST, min(COMPARED, chunk(graph)))]
-    images = _placed(some, layout.index())
-    real = floats(graph, some)
+    said = {**(metadata or {}), **sources.metadata, **lowering.results()}
+    network = Network(name or type(module).__name__, sources.spec, layers, said)
+    some = first_samples(first, max(LEAST, min(COMPARED, chunk(graph))))
+    images, real = sources.real(some), floats(graph, some)
     if bias_correction:
         network = corrected(network, images, real, lowering.sums)
     found = compare.compare(network, images, real, lowering.held)
     compare.require(found, allow)
     activations = {one.tensor: one.activation for one in lowering.held.values()}
-    return Quantized(network, found, activations, layout.index(), lookup)
-
-
-def _placed(samples: Tensor, order: np.ndarray) -> np.ndarray:
-    """float64 [n, C, H, W] of [n, ...]."""
-    return np.asarray(samples.double().flatten(1).numpy()[:, order])
+    return Quantized(network, found, activations, sources)
 
 
 RENAMED: Renaming = {
@@ -183,28 +193,6 @@ def require_calibration(images: Images) -> None:
         raise InputError("calibration", 0, "no images", "give a few hundred training images")
 
 
-def opened(batches: Iterable[Any]) -> tuple[Tensor, Iterator[Tensor]]:
-    """The inputs of the first batch, and those of the others.
-
-    Raises:
-        InputError: there is none.
-    """
-    stream = (first_tensor(batch) for batch in batches)
-    first = next(stream, None)
-    if first is None:
-        raise InputError("calibration", 0, "no images", "give a few hundred training images")
-    return first, stream
-
-
-def first_tensor(batch: Any) -> Tensor:
-    """The input of a batch, float [n, ...]."""
-    while not isinstance(batch, Tensor):
-        batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))
-    if not len(batch):
-        raise InputError("calibration", 0, "no images", "give a few hundred training images")
-    return standard(batch)
-
-
 def require_finite(model: nn.Module) -> None:
     """Raises InputError where a tensor of the model is not."""
     buffers = {name for name, _ in model.named_buffers()}  # masks of attention hold -inf
@@ -217,18 +205,7 @@ def require_finite(model: nn.Module) -> None:
             )
 
 
-def require_one(graph: Graph) -> None:
-    """Raises InputError where the module takes several tensors."""
-    if len(graph.inputs) != 1:
-        raise InputError(
-            "module",
-            graph.name,
-            f"takes {len(graph.inputs)} tensors",
-            "wrap it in a module of one input, which it splits",
-        )
-
-
-def check(module: nn.Module, example: Tensor, graph: Graph, start: Tensor) -> None:
+def check(module: nn.Module, example: Arguments, graph: Graph, start: Arguments) -> None:
     """Runs both once: what was recorded is what the module does.
 
     Args:
@@ -238,8 +215,8 @@ def check(module: nn.Module, example: Tensor, graph: Graph, start: Tensor) -> No
         InputError: it is not, or a result is not finite.
     """
     with evaluating(module):
-        wanted = [leaf for leaf in tree_leaves(module(example)) if isinstance(leaf, Tensor)]
-        values = graph.run((start,))
+        wanted = [leaf for leaf in tree_leaves(module(*example)) if isinstance(leaf, Tensor)]
+        values = graph.run(start)
     for value, expected in zip(graph.outputs, wanted, strict=True):
         if not torch.isfinite(expected).all():
             first = next((v for v, t in values.items() if not torch.isfinite(t).all()), value)
@@ -257,7 +234,7 @@ def check(module: nn.Module, example: Tensor, graph: Graph, start: Tensor) -> No
             )
 
 
-def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Value, Histogram]:
+def observed(graph: Graph, first: Arguments, others: Iterable[Arguments]) -> dict[Value, Histogram]:
     """What each value is on all batches; on one sample where the network has no integers anyway.
 
     Raises:
@@ -267,16 +244,16 @@ def observed(graph: Graph, first: Tensor, others: Iterable[Tensor]) -> dict[Valu
     if not lacks:
         return observe(graph, chain([first], others))
     try:
-        return observe(graph, [first[:1]])
+        return observe(graph, [first_samples(first, 1)])
     except (RuntimeError, InputError) as error:  # an infinite mask, where no softmax takes it
         raise refusal(graph.name, lacks) from error
 
 
-def observe(graph: Graph, batches: Iterable[Tensor]) -> dict[Value, Histogram]:
+def observe(graph: Graph, batches: Iterable[Arguments]) -> dict[Value, Histogram]:
     """What each value is, image by image; no more than a chunk of them is held."""
     seen: dict[Value, Histogram] = {}
     for batch in batches:
-        for part in batch.split(chunk(graph)):
+        for part in parts(batch, chunk(graph)):
             for value, tensor in floats(graph, part).items():
                 if tensor.is_floating_point() and tensor.numel():
                     name = value.producer.name if value.producer else "input"
@@ -290,15 +267,15 @@ def chunk(graph: Graph) -> int:
     return max(1, ELEMENTS // max(each, 1))
 
 
-def floats(graph: Graph, images: Tensor) -> dict[Value, Tensor]:
+def floats(graph: Graph, given: Arguments) -> dict[Value, Tensor]:
     """Every value of the float network, [n, ...] with the graph's batch of one in the place of dots."""
     order: list[Value] = []
 
-    def one(image: Tensor) -> list[Tensor]:
-        found = graph.run((image,))
+    def one(*sample: Tensor) -> list[Tensor]:
+        found = graph.run(sample)
         order[:] = found
         return list(found.values())
 
     with torch.no_grad():
-        found = torch.vmap(one)(images[:, None])
+        found = torch.vmap(one)(*(each[:, None] for each in given))
     return dict(zip(order, found, strict=True))

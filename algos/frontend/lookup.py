@@ -35,25 +35,29 @@ class Lookup:
         return {"host_lookup": {"rows": rows, "width": width, "rows_a_sample": self.reads}}
 
 
-def taken_off(graph: Graph) -> Lookup | None:
-    """Takes the embedding that reads the input out of the graph; None where the input is floats.
+def taken_off(graph: Graph) -> list[Lookup | None]:
+    """Takes the embeddings that read inputs out of the graph; None for an input of floats.
 
     Raises:
         InputError: numbers of things go elsewhere than into one embedding.
     """
-    (source,) = graph.inputs
+    return [_taken_off(graph, place) for place in range(len(graph.inputs))]
+
+
+def _taken_off(graph: Graph, place: int) -> Lookup | None:
+    source = graph.inputs[place]
     if source.dtype.is_floating_point:
         return None
     users = dict.fromkeys(source.users)
     (node, *others) = users or [None]
     if node is None or others or node.operation != "aten.embedding" or not node["weight"].constant:
         raise InputError(
-            "input",
+            f"input {source.name}",
             str(source.dtype),
-            "numbers of things are no quantities that INT8 rounds, and one embedding alone may look them up",
+            "numbers of things and masks are no quantities that INT8 rounds; one embedding alone may look them up",
             "embed or convert them to floats before the module",
         )
     graph.nodes.remove(node)
-    graph.inputs = [node.out]
+    graph.inputs[place] = node.out
     node.out.producer = None
     return Lookup(node["weight"].data, source.elements)

@@ -10,16 +10,17 @@ from math import prod
 import numpy as np
 import torch
 
+from algos.frontend.arguments import Sources
 from algos.frontend.calibrate import SIGNED, Activation, Clamp, Histogram, Scheme
 from algos.frontend.correction import Sums
 from algos.frontend.graph import Graph, Node, Value
-from algos.frontend.layout import Layout, of_axes, usual
+from algos.frontend.layout import Layout, of_axes
 from algos.frontend.movement import gathered, positions
 from algos.frontend.operator import Missing
 from algos.frontend.quantize import multiplier_and_shift
 from algos.frontend.regions import Function, Regions, clamp_of, factor_of, function, start
 from sim.errors import InputError
-from sim.network import Layer, Reshape, Table, activation_table
+from sim.network import Layer, Rearrange, Reshape, Table, activation_table
 
 Renaming = Mapping[str, str | Callable[[re.Match[str]], str]]
 """Regular expressions in the names of layers, and what replaces them."""
@@ -76,6 +77,7 @@ class Lowering:
     Attributes:
         seen: what each value of the graph was on the calibration data.
         held: of each value that a layer holds.
+        rests: of sums of a residual path of 16 bits, what their rounding left.
         layers: in order.
         sums: of the convolutions, by name.
         lacks: what cannot be lowered.
@@ -86,7 +88,7 @@ class Lowering:
         graph: Graph,
         seen: Mapping[Value, Histogram],
         scheme: Scheme,
-        quantized: Activation,
+        sources: Sources,
         rename: Renaming,
     ) -> None:
         self.graph, self.seen, self.scheme, self.rename = graph, seen, scheme, rename
@@ -95,11 +97,26 @@ class Lowering:
         self.sums: dict[str, Sums] = {}
         self.lacks: list[Lack] = []
         self.absorbed: set[Node] = set()
-        (source,) = graph.inputs
-        signal = any(node.operation == "aten.conv1d" for node in source.users)
-        layout = of_axes(source.extent, [1], [2]) if signal else usual(source.extent)
-        self.held = {source: Held("input", quantized, layout)}
+        self.held = {
+            value: Held("input", source.activation, source.layout)
+            for value, source in zip(graph.inputs, sources.each, strict=True)
+        }
+        if len(self.held) > 1:
+            self._part(sources)
+        self.rests: dict[Value, Held] = {}
         self._arranged: dict[tuple[Held, Layout], Held] = {}
+
+    def _part(self, sources: Sources) -> None:
+        """Cuts the network's input into the module's arguments, each with a zero point of its own."""
+        zero, offset = sources.spec.zero_point, 0
+        for (value, held), source, size in zip(self.held.items(), sources.each, sources.sizes, strict=True):
+            name, own = self.name(source.name), held.activation.zero_point
+            self.add(Rearrange(name, "input", held.layout.map, (size,), (1,), offset, zero_point=zero))
+            if own != zero:  # a movement keeps that of what it moves
+                before, name = name, self.name(f"{name}.zero_point")
+                self.add(Table(name, before, np.arange(-128, 128).astype(np.int8), own))
+            self.held[value] = replace(held, tensor=name)
+            offset += size
 
     def run(self) -> list[Layer]:
         """The layers.

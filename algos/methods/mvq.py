@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -59,6 +59,9 @@ class MvqConfig(FineTuned):
     )
     case: Case = described("of MVQ Table 3: A, B, C or D, which is MVQ", "D")
     cross_layer: bool = described("one codebook for all layers (MVQ Fig. 13) in place of one each", False)
+
+    transposed: ClassVar[bool] = True
+    """Transposed convolutions too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from algos.flow import order
+from algos.weights import phases
 from algos.weights.bits import Bits
 from algos.weights.codebook import in_integers
 from algos.weights.grouping import Axis, group
 from sim.errors import InputError, nearest
 
-Layer: TypeAlias = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+Layer: TypeAlias = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | phases.Transposed
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 Patterns = str | Sequence[str]
@@ -54,16 +55,22 @@ class Target:
         Raises:
             InputError: the weight is not finite.
         """
-        weight = self.layer.weight.detach()
+        weight = stored(self.layer)
         if self.added:
             weight = torch.cat([weight, weight.new_zeros(self.added, *weight.shape[1:])])
         return group(weight, self.d, self.axis)
 
     @property
     def shape(self) -> torch.Size:
-        """Of the weight with the channels added."""
-        outputs, *rest = self.layer.weight.shape
+        """Of the weight as it is stored, with the channels added."""
+        outputs, *rest = stored(self.layer).shape
         return torch.Size((outputs + self.added, *rest))
+
+
+def stored(layer: Layer) -> Tensor:
+    """The weight [K, C / groups, ...] whose output channels a codebook is of, without its history."""
+    weight = layer.weight.detach()
+    return phases.phases(weight, layer.stride, layer.groups) if phases.whole(layer) else weight
 
 
 Storage = Callable[[Any, Sequence[Target]], list[Bits]]
@@ -139,13 +146,14 @@ def plan(
     Raises:
         InputError: a pattern that fits no layer, no layer left, or one that is compressed already.
     """
-    found = {name: part for name, part in module.named_modules() if isinstance(part, KINDS)}
+    kinds = (*KINDS, *phases.KINDS) if getattr(config, "transposed", False) else KINDS
+    found = {name: part for name, part in module.named_modules() if isinstance(part, kinds)}
     for pattern in (*several(choice.include or ()), *several(choice.exclude), *(choice.layers or {})):
         if not any(fnmatchcase(name, pattern) for name in found):
             raise InputError(
                 "layers", pattern, "fits no convolution or linear layer", nearest(pattern, found)
             )
-    ends = order(module, example, KINDS) if example is not None else list(found)
+    ends = order(module, example, kinds) if example is not None else list(found)
     skipped: dict[str, str] = {}
     targets: dict[str, Target] = {}
     for name, layer in found.items():
@@ -232,14 +240,17 @@ def _target(name: str, layer: Layer, config: Any, choice: Choice) -> Target | st
         )
     axis: Axis = getattr(config, "axis", "output")
     d, added = own["d"], 0
-    outputs = layer.weight.shape[0] if isinstance(layer, nn.Linear) else layer.weight.shape[0] // layer.groups
-    length = outputs if axis == "output" else layer.weight[0].numel()
+    if isinstance(layer, phases.KINDS) and not phases.whole(layer):
+        return "transposed, with another number of taps from place to place: its stride does not divide its kernel"
+    weight = stored(layer)
+    outputs = len(weight) if isinstance(layer, nn.Linear) else len(weight) // layer.groups
+    length = outputs if axis == "output" else weight[0].numel()
     if d < 1 or length % d:
         what = "output channels" if axis == "output" else "weights of an output"
-        if d < 1 or not choice.pad or axis == "input" or outputs != layer.weight.shape[0]:
+        if d < 1 or not choice.pad or axis == "input" or outputs != len(weight):
             return f"d = {d} does not divide its {length} {what}"
         added = -length % d
-    subvectors = (layer.weight.numel() + added * layer.weight[0].numel()) // d
+    subvectors = (weight.numel() + added * weight[0].numel()) // d
     k = min(own["k"], subvectors // 2) if getattr(config, "fits_k", True) else own["k"]
     if k < 2:
         return f"has only {subvectors} sub-vectors"

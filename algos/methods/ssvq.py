@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from torch import nn
 
@@ -43,6 +44,9 @@ class SsvqConfig(FineTuned):
     alpha: float = described("latent = alpha * weight; the smaller, the sooner a sign flips", 1.0)
     learn_signs: bool = described('train the signs, or keep those of the float weights ("fixed sign")', True)
     freezing: Freezing | None = field(default_factory=Freezing)
+
+    transposed: ClassVar[bool] = True
+    """Transposed convolutions too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,6 +6,7 @@ What the other methods are measured against: case A of MVQ Table 3.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 from algos.methods import mvq
 from algos.methods.method import FineTuned, Method, described
@@ -19,6 +20,9 @@ class VqConfig(FineTuned):
 
     k: int = described("codewords of a layer; one with fewer than 2k sub-vectors gets half of them", 176)
     d: int = described("codeword length", 8)
+
+    transposed: ClassVar[bool] = True
+    """Transposed convolutions too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

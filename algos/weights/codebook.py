@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from algos.weights import phases
 from algos.weights.grouping import ungroup
 from sim.formats.encoding import mask_rank
 from sim.network import CodebookWeight, Weight
@@ -207,8 +208,12 @@ def tie(weights: Sequence[MaskedWeight]) -> None:
 
 
 def attach(layer: nn.Module, weight: IntegerWeight) -> None:
-    """Makes the layer take its weight from integers; its own one is frozen and unused."""
+    """Makes the layer take its weight from integers, a transposed convolution as its `phases`; its own one is frozen
+    and unused."""
     parametrize.register_parametrization(layer, "weight", weight, unsafe=True)
+    if phases.whole(layer):
+        joined = phases.Joined(layer.stride, layer.groups)
+        parametrize.register_parametrization(layer, "weight", joined, unsafe=True)
     layer.parametrizations.weight.original.requires_grad_(False)
 
 

@@ -48,7 +48,7 @@ def _fetched(f: dict[str, int], cuts: list[tuple[int, int, int]]) -> int:
 
 def _fields(acc: Accelerator, layout: StructLayout, rng: np.random.Generator) -> dict[str, int]:
     """All but how far the tile reaches."""
-    names = ("kernel_x", "ky", "pixels", "pitch", "dilation_x", "dilation_y")
+    names = ("kernel_x", "ky", "pixels", "pitch", "dilation_x", "dilation_y", "stride_x", "stride_y")
     most = {name: (1 << layout[name].width) - 1 for name in names}
     words = acc.arf_depth // 2
     b = extent(rng, words)
@@ -60,7 +60,7 @@ def _fields(acc: Accelerator, layout: StructLayout, rng: np.random.Generator) ->
     pixels = width * extent(rng, reach // width)
     half = 1 << layout["y"].width - 1
     y, x = (below(rng, 2 * half) - half if chance(rng, 0.3) else below(rng, 5) - 4 for _ in range(2))
-    stride_y, stride_x = (extent(rng, 15) for _ in range(2))
+    stride_y, stride_x = (extent(rng, most[f"stride_{axis}"]) for axis in "yx")
     dilation_y, dilation_x = (extent(rng, most[f"dilation_{axis}"]) for axis in "yx")
     channel, reuse = 4 * below(rng, 1 << layout["channel"].width - 2), chance(rng, 0.6)
     base, line = number(rng, layout["base"].width), number(rng, layout["line"].width)

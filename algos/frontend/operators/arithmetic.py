@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from algos.frontend.calibrate import SIGNED
 from algos.frontend.constants import affine_layer, expanded
 from algos.frontend.graph import Node, Value
 from algos.frontend.lower import Held, Lowering, ratio, ratios
 from algos.frontend.movement import beside
 from algos.frontend.operator import Call, Missing, Operator
+from algos.frontend.residual import path_sum, skip
 from sim.importers.steps import Form, Step, Tensor, arithmetic, pointwise
 from sim.network import Add, Multiply
 from sim.shapes import PassShape
@@ -96,6 +98,16 @@ class Arithmetic(Operator):
         first, second = both(to, node.out, left, right)
         held = [to.turned(one, factor < 0) for one, factor in zip((first, second), factors, strict=True)]
         tail = to.tail(node.out, first.layout)
+        path = skip(to, left, right) if to.scheme.residual_bits == 16 and factors == (1.0, 1.0) else None
+        if (
+            path is not None
+            and left.extent == right.extent
+            and tail.function is None
+            and tail.clamp == SIGNED
+        ):
+            mine, branch = (first, second) if path is left else (second, first)
+            path_sum(to, node.name, (path, mine), branch, tail)
+            return
         out = to.emitted(tail)
         parts = [
             one.scale * abs(factor) / out.scale if to.seen[value].low < to.seen[value].high else 1.0

@@ -47,9 +47,10 @@ class Builder:
             self.nodes.append(node)
         return out
 
-    def constant(self, tensor: Tensor) -> Value:
+    def constant(self, tensor: Tensor, origin: str = "") -> Value:
+        """A tensor, made of the parameter of that name if any."""
         name = f"{self.node.name}/constant{len(self.nodes)}"
-        return Value(name, tuple(tensor.shape), tensor.dtype, True, stored=tensor.contiguous())
+        return Value(name, tuple(tensor.shape), tensor.dtype, True, origin, stored=tensor.contiguous())
 
 
 Rule = Callable[[Node, Builder], Value | None]

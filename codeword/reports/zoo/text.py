@@ -86,8 +86,8 @@ small one runs on the RTL with the input that it has in that network, behind the
 before it: on {settings.RTL[False][0]} up to {settings.RTL[False][2]:,} MACs, with codebooks on
 {settings.RTL[True][0]} up to {settings.RTL[True][2]:,}; of a kind whose layers all are larger, one of up to
 {settings.PATIENT[False]:,} and {settings.PATIENT[True]:,} (stage `hardware`), and where that machine's L1 is too
-small, with {settings.ROOM[0]}. *Equal*: all words, cycles and counters are the engine's. The proof is of the kind, not
-of every layer of every module."""
+small, with {settings.ROOM[0]}. *Equal*: all words, cycles and counters are the engine's. Cycles are
+those of the RTL on the day on which a row ran. The proof is of the kind, not of every layer of every module."""
 
 
 def _row(module: dict[str, Any]) -> tuple[str, ...]:

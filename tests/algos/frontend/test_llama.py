@@ -58,7 +58,7 @@ def exact(found: Quantized, samples: torch.Tensor) -> None:
 def test_a_prompt_in_integers():
     net = model()
     found = quantize(net, [tokens(16, 8)])
-    assert found.lookup is not None  # the embedding is the host's
+    assert found.sources.each[0].lookup is not None  # the embedding is the host's
     exact(found, tokens(1, 8))
 
 

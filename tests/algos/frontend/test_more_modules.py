@@ -166,12 +166,13 @@ def test_the_host_looks_words_up() -> None:
     torch.manual_seed(1)
     module, numbers = Words().eval(), torch.randint(0, 50, (9, 7))
     found = quantize(module, [numbers, numbers.flip(1)])
-    assert found.lookup is not None
+    lookup = found.sources.each[0].lookup
+    assert lookup is not None
     assert found.network.metadata == {"host_lookup": {"rows": 50, "width": 16, "rows_a_sample": 7}}
-    assert torch.equal(found.lookup(numbers), module.words(numbers))
+    assert torch.equal(lookup(numbers), module.words(numbers))
     assert found.network.input.shape == (16, 7, 1)
     assert found.fidelity[-1].sqnr_db > 30
-    alike(found, found.lookup(numbers).detach().transpose(1, 2).numpy()[..., None])
+    alike(found, lookup(numbers).detach().transpose(1, 2).numpy()[..., None])
 
 
 class Several(nn.Module):

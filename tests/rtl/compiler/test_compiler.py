@@ -279,8 +279,8 @@ def test_only_the_input_comes_folded():
 def test_a_field_that_overflows_is_named():
     layout = packets.chunk(Geometry(preset("ews-8")))
     assert pack("layer", "chunk", layout, {"y": -4096})[0] == 0
-    with pytest.raises(InputError, match=r"layer: chunk.stride_y = 16"):
-        pack("layer", "chunk", layout, {"stride_y": 16})
+    with pytest.raises(InputError, match=r"layer: chunk.stride_y = 32"):
+        pack("layer", "chunk", layout, {"stride_y": 32})
     with pytest.raises(InputError, match=r"layer: chunk.y = 4096"):
         pack("layer", "chunk", layout, {"y": 4096})
     layer = _conv("wide kernel", "input", 4, 8, (1, 40), (0, 0))

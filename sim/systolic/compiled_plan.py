@@ -30,7 +30,7 @@ def planned(
     accelerator: Accelerator,
     objective: str = "edp",
 ) -> Planned:
-    """As `plan.planned`."""
+    """As `plan.planned` with these layers, pools that ride among them."""
     network = sweep.Network(sweep.Layers(shapes, formats), accelerator)
     ways, _, gap = network.best(OBJECTIVES.index(objective), network.machines())
     made: dict[int, Schedule | Source] = {}
@@ -46,7 +46,7 @@ def planned(
         counts, left = known[way, left]
         plan.append(made[way])
         layers.append(replace(counts, name=shape.name))
-    return Planned(plan, gap, layers)
+    return Planned(plan, gap, layers, shapes)
 
 
 def _made(network: sweep.Network, way: int) -> Schedule | Source:

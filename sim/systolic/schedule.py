@@ -188,6 +188,7 @@ class Schedule:
             "tile_rows": self.tile_rows,
             "strip_columns": self.strip_columns,
             "outputs_outer": self.outputs_outer,
+            "pools": self.shape.pool is not None,
             "ifmap_from": self.source,
         }
 

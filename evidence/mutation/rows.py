@@ -110,9 +110,11 @@ def _pool_lines(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     """Lines of a map around those with which a window ends, from tile to tile."""
     layout = packets.stripe(Geometry(acc))
     for _ in range(150):
-        step, shared = 1 + below(rng, 6), chance(rng, 0.5)
-        left, fresh = below(rng, 7), chance(rng, 0.5)
-        width, lines = 1 + below(rng, 5), 1 + below(rng, 9)
+        step, shared = 1 + below(rng, 15), chance(rng, 0.5)
+        left, fresh = below(rng, 16), chance(rng, 0.5)
+        width, lines = 1 + below(rng, 5), 1 + below(rng, 20)
+        if chance(rng, 0.15):
+            width, lines = extent(rng, (1 << layout["width"].width) - 1), 2
         unit = packet(
             layout, rng, width=width, stride_y=step, pool_shared=shared, pool_left=left, pool_fresh=fresh
         )
@@ -131,7 +133,7 @@ def _pool_lines(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 def _largest(rng: np.random.Generator) -> Vectors:
     """Bytes near one another and at the limits."""
     kept, wanted = np.zeros(4, np.int8), {"best": None, "line": None}
-    for n in range(600):
+    for n in range(3000):
         row, near = rng.integers(-128, 128, (2, 4)).astype(np.int8)
         row = np.where(near > 40, kept, np.where(near < -90, np.int8(-128), row)).astype(np.int8)
         fresh, ends, after = chance(rng, 0.3), chance(rng, 0.4), rng.integers(-128, 128, 4).astype(np.int8)

@@ -152,7 +152,7 @@ def _convolution(case: Case, layer: Layer, seen: dict[str, set[str]]) -> None:
     schedule, shape, chunks = layer.how, layer.how.shape, layer.program.chunks
     node = case.network[layer.name]
     assert isinstance(node, Conv)
-    ridden = layer.tensor != layer.name
+    ridden = layer.tensor != layer.name and not shape.pool
     adds = case.network[layer.tensor] if ridden else None
     seen |= {
         "format": {schedule.format},

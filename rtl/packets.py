@@ -156,6 +156,11 @@ def stripe(geometry: Geometry) -> StructLayout:
     `from_channel` + s*L on: clamp(((y - own_zero)*own_multiplier + (r - other_zero)*other_multiplier +
     2^(shift-1) >> shift) + add_zero). `ends`: the layer's last stripe. `pass`: one of PASS_KINDS.
 
+    `pool`: of windows of lines, each of `width` pixels, the largest values alone go there, `written` pixels; a is 1.
+    `pool_left` lines come before the first one that ends a window; from there to the next one it is `stride_y`, and
+    with `pool_shared` that line begins it too. `pool_fresh`: the first line begins a window. What lines before gave is
+    kept at word `from` + x*`from_pitch` of the residual group.
+
     A pass reads a map of `lines` x `line_pixels` pixels in group 1 - `map` from word `from` on, `from_pitch`
     words a pixel: windows of `window_y` x `window_x` pixels, with the strides and (top, left) padding given,
     for each of `pixels` output pixels, `width` to a line. Its rows are the `groups` runs of requant_lanes
@@ -169,11 +174,16 @@ def stripe(geometry: Geometry) -> StructLayout:
             "ends": 1,
             "wide": 1,
             "residual": 1,
+            "pool": 1,
+            "pool_left": 4,
+            "pool_shared": 1,
+            "pool_fresh": 1,
             "map": 1,
             "a": geometry.extent_bits,
             "columns": bits_for(acc.columns),
             "columns_tail": bits_for(acc.columns),
             "pixels": COUNT_BITS,
+            "written": COUNT_BITS,
             "store": DEMAND_BITS,
             "zero": 8,
             "low": 8,

@@ -308,13 +308,14 @@ class Top(Block):
                     Mux(fetched, ifmap.read_word, Mux(passed, storer.pass_word, rows.read_word))
                 ),
             ]
+        added = tiles.write_enable & tiles.write_group
         m.d.comb += [
             ifmap.read_data.eq(Mux(fetched_map, groups[1].read_data, groups[0].read_data)),
             storer.pass_data.eq(Mux(storer.pass_map, groups[1].read_data, groups[0].read_data)),
             rows.read_data.eq(Mux(moved_map, groups[1].read_data, groups[0].read_data)),
-            residual.write_enable.eq(Mux(tiles.write_enable & tiles.write_group, WORD, 0)),
-            residual.write_word.eq(tiles.write_word),
-            residual.write_data.eq(tiles.write_data),
+            residual.write_enable.eq(Mux(added, WORD, storer.line_enable)),
+            residual.write_word.eq(Mux(added, tiles.write_word, storer.line_word)),
+            residual.write_data.eq(Mux(added, tiles.write_data, storer.line_data)),
             residual.read_enable.eq(storer.residual_read),
             residual.read_word.eq(storer.residual_word),
             storer.residual_data.eq(residual.read_data),

@@ -95,6 +95,7 @@ class ConvShape:
         line_bytes: of one ifmap row in DRAM where folding makes other ones, or 0.
         unfolded: how the ifmap lies there, where folding makes another one.
         wide: emits 32-bit sums, since nothing requantizes them.
+        pool: windows of output rows, of each of which the storer writes the largest values alone.
     """
 
     name: str
@@ -113,6 +114,7 @@ class ConvShape:
     line_bytes: int = 0
     wide: bool = False
     unfolded: Unfolded | None = None
+    pool: Axis | None = None
 
     def __post_init__(self) -> None:
         if self.wide and self.residual:
@@ -195,10 +197,30 @@ class ConvShape:
     def macs(self) -> int:
         return self.weights * self.out_h * self.out_w
 
+    @cached_property
+    def written(self) -> range:
+        """Output rows that are written: all, or those with which a window ends."""
+        if self.pool is None:
+            return range(self.out_h)
+        return range(self.pool.reach - 1 - self.pool.padding, self.out_h, self.pool.stride)
+
+    @property
+    def merged(self) -> int:
+        """Output rows that the storer keeps for later ones in L1, and those that it reads there, together."""
+        if self.pool is None:
+            return 0
+        shared = self.pool.reach > self.pool.stride
+        return 2 * self.out_h - 1 if shared else 2 * (self.out_h - len(self.written))
+
+    @property
+    def tensor(self) -> str:
+        """Name of what it writes."""
+        return f"{self.name}, pooled" if self.pool else self.residual or self.name
+
     @property
     def results(self) -> int:
         """Elements written."""
-        return self.outputs * self.out_h * self.out_w
+        return self.outputs * len(self.written) * self.out_w
 
     @property
     def output_size(self) -> int:
@@ -211,7 +233,7 @@ class ConvShape:
 
     @property
     def ofmap_bytes(self) -> int:
-        return map_bytes(self.outputs, self.out_h * self.out_w, self.output_size)
+        return map_bytes(self.outputs, len(self.written) * self.out_w, self.output_size)
 
     def with_residual(self, name: str) -> ConvShape:
         return replace(self, residual=name)
@@ -233,6 +255,7 @@ class PassShape:
         operand: bytes of a map over which windows slide that read it more than once, or 0.
         under: bytes of its lines under a window, and of those that come for the next ones meanwhile: where L1 holds
             them, the operand comes once.
+        windows: (y, x) of a max pool that is the only reader of the convolution right before it.
     """
 
     name: str
@@ -246,6 +269,7 @@ class PassShape:
     stored: bool = False
     operand: int = 0
     under: int = 0
+    windows: tuple[Axis, Axis] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in PASSES:
@@ -313,6 +337,7 @@ def pooling(
     kernel: tuple[int, int],
     stride: tuple[int, int],
     chained: bool = True,
+    windows: tuple[Axis, Axis] | None = None,
 ) -> PassShape:
     """A pass over windows of a map of `size` (y, x), one for each of `out` results of a channel."""
     pixels = out[0] * out[1]
@@ -328,7 +353,40 @@ def pooling(
         channels=channels,
         operand=again * size[0] * line,
         under=again * (kernel[0] + stride[0]) * line,
+        windows=windows,
     )
+
+
+def rides(shapes: Sequence[Shape], n: int) -> bool:
+    """Whether layer n is a max pool whose windows the storer can follow along y while the layer before it runs.
+
+    It keeps one line: windows follow one another without gaps, share a row at most, and the last one ends with the map.
+    """
+    of, reader = shapes[n - 1] if n else None, shapes[n]
+    if not isinstance(of, ConvShape) or not isinstance(reader, PassShape) or reader.windows is None:
+        return False
+    y = reader.windows[0]
+    return (
+        not (of.wide or of.residual or of.dynamic)
+        and y.reach >= 2
+        and 0 <= y.reach - y.stride <= 1
+        and y.padding < y.stride <= y.size
+        and y.reach <= y.size + y.padding
+        and (y.size + y.padding - y.reach) % y.stride == 0
+    )
+
+
+def ridden(of: ConvShape, reader: PassShape) -> tuple[ConvShape, PassShape]:
+    """A convolution whose storer pools along y, and what is left of the pool: its windows along x."""
+    assert reader.windows is not None
+    y, x = reader.windows
+    pooled = replace(of, pool=y)
+    high = len(pooled.written)
+    out = high, reader.results // (of.outputs * high)
+    left = pooling(
+        reader.name, of.outputs, (high, of.out_w), out, (1, x.reach), (1, x.stride), reader.chained
+    )
+    return pooled, left
 
 
 def with_logits(shapes: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -13,6 +13,7 @@ from rtl import packets
 from rtl.geometry import Geometry
 from rtl.storer.finished_rows import FinishedRows
 from rtl.storer.places import FinishedRowPlaces
+from rtl.storer.pool_lines import LargestOfLines, PoolLines
 from rtl.weights.group_counter import GroupCounter
 from rtl.weights.row_words import RowWords
 from sim.accelerator import Accelerator, preset
@@ -105,6 +106,48 @@ def _row_words(acc: Accelerator, rng: np.random.Generator) -> Vectors:
 # ---- finished rows
 
 
+def _pool_lines(acc: Accelerator, rng: np.random.Generator) -> Vectors:
+    """Lines of a map around those with which a window ends, from tile to tile."""
+    layout = packets.stripe(Geometry(acc))
+    for _ in range(150):
+        step, shared = 1 + below(rng, 15), chance(rng, 0.5)
+        left, fresh = below(rng, 16), chance(rng, 0.5)
+        width, lines = 1 + below(rng, 5), 1 + below(rng, 20)
+        if chance(rng, 0.15):
+            width, lines = extent(rng, (1 << layout["width"].width) - 1), 2
+        unit = packet(
+            layout, rng, width=width, stride_y=step, pool_shared=shared, pool_left=left, pool_fresh=fresh
+        )
+        for pixel in range(lines * width):
+            moves = 0
+            expected = {"ends": int(left == 0), "fresh": int(fresh), "line_begin": int(pixel % width == 0)}
+            while not moves:
+                moves = chance(rng, 0.8)
+                inputs = {"unit": unit, "step": moves, "unit_end": int(pixel == lines * width - 1), "rst": 0}
+                yield inputs, expected
+            if pixel % width == width - 1:
+                fresh = left == 0 and not shared
+                left = step - 1 if left == 0 else left - 1
+
+
+def _largest(rng: np.random.Generator) -> Vectors:
+    """Bytes near one another and at the limits."""
+    kept = np.zeros(4, np.int8)
+    wanted: dict[str, int] = {}
+    for n in range(3000):
+        row, near = rng.integers(-128, 128, (2, 4)).astype(np.int8)
+        row = np.where(near > 40, kept, np.where(near < -90, np.int8(-128), row)).astype(np.int8)
+        fresh, ends, after = chance(rng, 0.3), chance(rng, 0.4), rng.integers(-128, 128, 4).astype(np.int8)
+        inputs = {"kept": _bytes(after), "row": _bytes(row), "fresh": fresh, "ends": ends}
+        yield inputs, wanted if n > 1 else {}
+        best = row if fresh else np.maximum(row, kept)
+        wanted, kept = {"best": _bytes(best), "line": _bytes(row if ends else best)}, after
+
+
+def _bytes(row: np.ndarray) -> int:
+    return int.from_bytes(row.tobytes(), "little")
+
+
 def _stripe(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[str, int]]]:
     """A packet and its rows as docs/hardware.md and `rtl.packets` describe them."""
     layout = packets.stripe(Geometry(acc))
@@ -121,6 +164,7 @@ def _stripe(acc: Accelerator, rng: np.random.Generator) -> tuple[int, list[dict[
     fields = {
         "pass": kind,
         "wide": wide,
+        "pool": 0,
         "ends": ends,
         "map": group,
         "a": others if kind else count,
@@ -156,7 +200,9 @@ def _row(f: dict[str, int], n: int, count: int, step: int, size: int, words: int
     return {
         "columns": outputs,
         "offset": s * step,
-        "word": word,
+        "to": f["to"],
+        "to_pitch": f["to_pitch"],
+        "pixels": f["pixels"],
         "s": s,
         "next": (s + 1) % count,
         "first_pixel": p == 0,
@@ -173,21 +219,26 @@ def _row(f: dict[str, int], n: int, count: int, step: int, size: int, words: int
     }
 
 
-_PLACES = ("columns", "offset", "word", "first_pixel", "pixel_end", "unit_end")
+_PLACES = ("columns", "offset", "first_pixel", "pixel_end", "unit_end")
 
 
 def _row_places(acc: Accelerator, rng: np.random.Generator) -> Vectors:
     for _ in range(120):
         stripe, rows = _stripe(acc, rng)
+        placed, often = 0, below(rng, 2)
         for row in rows:
             step = 0
+            written = often or chance(rng, 0.5)
+            word = (row["to"] + placed * row["to_pitch"]) % row["out_ring"]
             while not step:
                 step = chance(rng, 0.8)
                 reset = int(step and row is rows[-1] and not row["unit_end"])
                 yield (
-                    {"unit": stripe, "step": step, "rst": reset},
-                    {name: row[name] for name in _PLACES} | {"following": row["next" if step else "s"]},
+                    {"unit": stripe, "pixels": row["pixels"], "written": written, "step": step, "rst": reset},
+                    {name: row[name] for name in _PLACES}
+                    | {"word": word, "following": row["next" if step else "s"]},
                 )
+            placed += row["pixel_end"] and written
 
 
 def _row_entries(acc: Accelerator, rng: np.random.Generator) -> Vectors:
@@ -251,6 +302,10 @@ SUITES = (
         partial(_row_places, _SMALL),
         small={"COUNT_BITS": 6, "PIXEL_BITS": 6, "WORD_ADDRESS_BITS": 8, "BYTE_BITS": 8},
     ),
+    VectorSuite(
+        "pool_lines", partial(PoolLines, accelerator=_SMALL), partial(_pool_lines, _SMALL), view=None
+    ),
+    VectorSuite("largest_of_lines", partial(LargestOfLines, lanes=4), _largest, view=None),
     VectorSuite(
         "row_entries",
         partial(FinishedRows, accelerator=_SMALL),

@@ -92,6 +92,7 @@ def _layer_fields(rng: np.random.Generator, kind: str) -> dict[str, int]:
     return f | {
         "wide": kind == "wide",
         "residual": kind == "residual",
+        "pool": 0,
         "map": number(rng, 1),
         "pass": packets.PASS_KINDS.get(kind, packets.PASS_KINDS["rows"]),
     }

@@ -55,7 +55,7 @@ def compile(
     streams: Packets = {name: [] for name in STREAMS}
     layers = []
     for step in steps(network, plans):
-        maps[step.tensor] = memories["maps"].map(network.maps[step.tensor], step.wide)
+        maps[step.tensor] = memories["maps"].map(step.ofmap(network), step.wide)
         found = _packets(network, step, accelerator, memories, maps, copies, l2_holds_all=l2_holds_all)
         layers.append(found[0])
         for name in STREAMS:
@@ -163,6 +163,8 @@ def _map(
     network: Network, reader: Step | None, tensor: str, memory: Memory, maps: dict[str, Map], copies: Copies
 ) -> Map:
     """Where a tensor lies as a layer (None: the storer) reads it; the input may lie folded."""
+    if tensor not in network.maps:  # what a storer pooled
+        return maps[tensor]
     shape = network.maps[tensor]
     source = resolve(network, tensor)
     if source != "input":

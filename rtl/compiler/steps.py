@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.errors import InputError
 from sim.network import Add, AveragePool, Conv, Network, Pool, Reshape
+from sim.network.layers import Map
 from sim.shapes import ConvShape, Shape
+from sim.systolic.plan import as_planned
 from sim.systolic.schedule import Schedule, Source
 
 
@@ -36,7 +38,13 @@ class Step:
     @property
     def tensor(self) -> str:
         """Name of what it writes."""
-        return self.layer.name if self.add is None else self.add.name
+        return self.shape.tensor if isinstance(self.shape, ConvShape) else self.layer.name
+
+    def ofmap(self, network: Network) -> Map:
+        """(C, H, W) of what it writes."""
+        channels, high, wide = network.maps[self.layer.name]
+        pooled = isinstance(self.shape, ConvShape) and self.shape.pool
+        return channels, len(self.shape.written) if pooled else high, wide  # type: ignore[union-attr]
 
     @property
     def wide(self) -> bool:
@@ -59,12 +67,17 @@ def steps(network: Network, plans: Sequence[Schedule | Source]) -> Iterator[Step
             _check_reshape(network, layer)
     writes = 1
     sources = [_source(how) for how in plans]
-    for n, (shape, how) in enumerate(zip(network.shapes, plans, strict=True)):
+    pooled: dict[str, str] = {}
+    for n, (shape, how) in enumerate(zip(as_planned(network.shapes, plans), plans, strict=True)):
         layer = network[shape.name]
         add = network[shape.residual] if isinstance(shape, ConvShape) and shape.residual else None
         _check(network, layer, how)
         assert isinstance(layer, Conv | AveragePool | Pool)
         assert add is None or isinstance(add, Add)
+        if isinstance(layer, Pool) and layer.input in pooled:
+            layer = replace(layer.along_x, input=pooled[layer.input])
+        if isinstance(shape, ConvShape) and shape.pool:
+            pooled[layer.name] = shape.tensor
         reads = writes if sources[n] == "l1" else 0
         step = Step(layer, add, shape, how, reads, sources[n + 1 : n + 2] == ["l1"])
         writes = step.writes

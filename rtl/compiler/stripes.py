@@ -14,6 +14,7 @@ from rtl.geometry import Geometry
 from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import Add, AveragePool, Conv, Network, Pool
+from sim.shapes import Axis
 from sim.systolic.program import Program
 from sim.systolic.schedule import Schedule
 
@@ -30,6 +31,8 @@ def stripes(
     shared = {"wide": step.wide, "map": step.writes, "stride": 8 * ofmap.pitch} | _requantization(layer)
     if step.add is not None:
         shared |= _addition(network, layer.name, step.add)
+    if program.schedule.shape.pool:
+        shared |= _line(program.schedule, program.schedule.shape.pool)
     found = []
     for number, stripe in enumerate(last):
         _check_rows(step, stripe, acc)
@@ -43,9 +46,38 @@ def stripes(
                 "from_pitch": residual.pitch,
                 "from_channel": int(stripe["output"]) - residual.first,
             }
+        if program.schedule.shape.pool:
+            values |= _pooled(program.schedule, program.schedule.shape.pool, stripe)
         found.append(pack(layer.name, "unit", layout, shared | values | room[number]))
         found.append(_parameters(layer, stripe, acc))
     return found
+
+
+def _line(how: Schedule, pool: Axis) -> dict[str, int]:
+    """Where a pool keeps its line, and how its windows follow one another."""
+    return {
+        "pool": 1,
+        "stride_y": pool.stride,
+        "pool_shared": pool.reach > pool.stride,
+        "from_pitch": how.tiling.line_bytes // how.tile_width // 8,
+    }
+
+
+def _pooled(how: Schedule, pool: Axis, stripe: np.void) -> dict[str, int]:
+    """Which lines of a stripe end a window."""
+    top, width = int(stripe["tile"]), int(stripe["width"])
+    lines = range(top, top + int(stripe["pixels"]) // width)
+    ends = [line for line in lines if line in how.shape.written]
+    before = top - 1 in how.shape.written and pool.reach == pool.stride
+    return {"written": width * len(ends), "pool_left": ends[0] - top, "pool_fresh": top == 0 or before}
+
+
+def _written(how: Schedule, stripes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [n] each: the first line of the ofmap that a stripe writes, and how many pixels."""
+    rows = np.array(how.shape.written)
+    first = np.searchsorted(rows, stripes["tile"])
+    lines = stripes["pixels"].astype(np.int64) // stripes["width"]
+    return first, (np.searchsorted(rows, stripes["tile"] + lines) - first) * stripes["width"]
 
 
 def _room(step: Step, acc: Accelerator, ofmap: Map, stripes: np.ndarray) -> list[dict[str, int]]:
@@ -57,9 +89,13 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, stripes: np.ndarray) -> list
     assert isinstance(step.how, Schedule)
     size, group = (4 if step.wide else 1), Geometry(acc).map_words[step.writes]
     first = stripes["output"].astype(np.int64) * size
-    pixel = stripes["tile"].astype(np.int64) * ofmap.shape[2] + stripes["left"]
-    whole = {"to_pitch": ofmap.pitch, "ring": group}
+    line, written = _written(step.how, stripes)
+    pixel = line * ofmap.shape[2] + stripes["left"]
     strips = step.how.strips > 1
+    apart = strips or step.how.shape.pool is not None  # lines are counted
+    whole = {"to_pitch": ofmap.pitch, "ring": group}
+    if apart:
+        whole |= {"width": ofmap.shape[2], "line_step": 8 * ofmap.pitch}
     if ofmap.words <= group and not strips:
         return [
             whole | {"to": p * ofmap.pitch, "channel": c, "address": ofmap.address + 8 * p * ofmap.pitch}
@@ -76,14 +112,14 @@ def _room(step: Step, acc: Accelerator, ofmap: Map, stripes: np.ndarray) -> list
     pitch = int((-(-(first % 8 + bytes_each) // 8)).max())
     ring = group // pitch
     _check_ring(step, stripes, ring)
-    places = np.concatenate([[0], np.cumsum(stripes["pixels"], dtype=np.int64)[:-1]]) % ring
+    places = np.concatenate([[0], np.cumsum(written)[:-1]]) % ring
     return [
         {
             "to": int(place) * pitch,
             "to_pitch": pitch,
             "ring": ring * pitch,
-            "width": strips * int(width),
-            "line_step": strips * 8 * ofmap.pitch * (ofmap.shape[2] - int(width) + 1),
+            "width": apart * int(width),
+            "line_step": apart * 8 * ofmap.pitch * (ofmap.shape[2] - int(width) + 1),
             "channel": int(c) % 8,
             "address": ofmap.address + 8 * int(p) * ofmap.pitch + int(c) // 8 * 8,
         }
@@ -96,7 +132,8 @@ def _check_ring(step: Step, stripes: np.ndarray, pixels: int) -> None:
     assert isinstance(step.how, Schedule)
     tokens = stripes["A"] * stripes["B"] * stripes["U"] * stripes["D"]
     slower = np.maximum(0, stripes["write_beats"] - tokens)
-    waiting = -(-stripes["pixels"].astype(np.int64) * slower // stripes["write_beats"])
+    _, written = _written(step.how, stripes)
+    waiting = -(-written * slower // stripes["write_beats"])
     needed = int(waiting.max()) * step.how.tiling.ofmap_buffers + 2
     if needed > pixels:
         raise InputError(

@@ -74,6 +74,8 @@ class FinishedRows(Block):
         behind = Signal()  # the second entry holds one
         m.d.comb += [
             places.unit.eq(self.unit),
+            places.pixels.eq(Mux(stripe.pool, stripe.written, stripe.pixels)),
+            places.written.eq(1),
             places.step.eq(enters),
             enters.eq(~behind & (some | (self.handed != 0))),
             self.left.eq(enters & places.unit_end),

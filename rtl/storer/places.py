@@ -24,7 +24,8 @@ class FinishedRowPlaces(Block):
         unit's first pixel, is the last one of a pixel, of the unit. `following`: s of the next row.
     Throughput: one row a cycle.
     Handshake: `step` goes on to the next row, behind the last one to the first of the next unit; `unit`
-        is the packet of the unit to which the row at hand belongs.
+        is the packet of the unit to which the row at hand belongs, of `pixels` pixels; those without `written` take no
+        place.
     """
 
     kind = "row_places"
@@ -35,6 +36,8 @@ class FinishedRowPlaces(Block):
         super().__init__(
             {
                 "unit": In(self.layout.size),
+                "pixels": In(COUNT_BITS),
+                "written": In(1),
                 "step": In(1),
                 "columns": Out(bits_for(accelerator.columns)),
                 "offset": Out(BYTE_BITS),
@@ -60,7 +63,7 @@ class FinishedRowPlaces(Block):
             is_pass.eq(stripe["pass"] != packets.PASS_KINDS["rows"]),
             self.first_pixel.eq(~later),
             self.pixel_end.eq(group + 1 == Mux(is_pass, stripe.groups, stripe.a)),
-            self.unit_end.eq(self.pixel_end & (pixel + 1 == stripe.pixels)),
+            self.unit_end.eq(self.pixel_end & (pixel + 1 == self.pixels)),
             self.columns.eq(Mux(self.pixel_end, stripe.columns_tail, stripe.columns)),
             self.word.eq(Mux(later, place, stripe.to)),
             onwards.eq(self.word + stripe.to_pitch),
@@ -75,6 +78,8 @@ class FinishedRowPlaces(Block):
                     self.offset.eq(0),
                     later.eq(~self.unit_end),
                     pixel.eq(Mux(self.unit_end, 0, pixel + 1)),
-                    place.eq(Mux(onwards < stripe.ring, onwards, onwards - stripe.ring)),
+                    place.eq(self.word),
                 ]
+                with m.If(self.written):
+                    m.d.sync += place.eq(Mux(onwards < stripe.ring, onwards, onwards - stripe.ring))
         return m

@@ -19,6 +19,7 @@ from rtl.storer.finished_rows import ENTRY, FinishedRows
 from rtl.storer.intake import TIME_BITS, PsumRowIntake
 from rtl.storer.pass_walk import PassWalk
 from rtl.storer.places import BYTE_BITS, FinishedRowPlaces
+from rtl.storer.pool_lines import LargestOfLines, PoolLines
 from rtl.storer.storer_lanes import PLAIN_STAGES, RESIDUAL_STAGES, WIDE_STAGES, StorerLanes
 from rtl.storer.stripe_buffer import StripeBuffer
 from sim.accelerator import Accelerator
@@ -28,10 +29,12 @@ from sim.systolic.results import STORER_STAGES
 HALF_WORD = WORD_BITS // 2
 READ_STAGE = 3
 """Age of a row when its residual operand is read; the lanes take it in the next cycle."""
+POOLED_STAGES = PLAIN_STAGES + 1
+"""Cycles from the operands to the largest values of the lines of a pool."""
 
 
 class Storer(Block):
-    """Bias, requantization and residual of finished rows, and passes (docs/timing.md section 7).
+    """Bias, requantization, residual and pooling of finished rows, and passes (docs/timing.md section 7).
 
     Function: runs the units of rtl.packets in order. Of a unit of rows it takes `row` for s = 0..a-1 of each
         pixel, `requant_lanes` outputs a cycle (of 32-bit values `wide_lanes`), writes them
@@ -49,7 +52,8 @@ class Storer(Block):
         begins at a multiple of 4 bytes and fits one write together with the bytes before it in its first
         word; a wide row begins at a multiple of 8 and takes several writes.
         `residual_read` and `residual_word` in cycle t, map_banks words from there in `residual_data` in t+1;
-        likewise `pass_read`, `pass_map`, `pass_word` and `pass_data`.
+        likewise `pass_read`, `pass_map`, `pass_word` and `pass_data`. A unit that pools reads there what it kept of the
+        lines before, and `line_enable`, `line_word` and `line_data` write it, as `write_` do.
         `empty`: all units have left. `pass_waiting`: the next unit is a pass. `pass_start` begins it:
         `pass_busy` is 1 from the next cycle on, one cycle for each vector; a result whose last vector is read
         in cycle t is offered from t + PASS_STAGES on.
@@ -74,6 +78,7 @@ class Storer(Block):
         )
         self.intake, self.lanes = PsumRowIntake(accelerator=accelerator), StorerLanes(accelerator=accelerator)
         self.entries = FinishedRows(accelerator=accelerator)
+        self.pool, self.largest = PoolLines(accelerator=accelerator), LargestOfLines(lanes=lanes)
         data = WORD_BITS * accelerator.map_banks
         self.write_layout = StructLayout(
             {
@@ -83,6 +88,10 @@ class Storer(Block):
                 "bytes": bits_for(data // 8),
                 "handed": geometry.extent_bits,
                 "due": TIME_BITS,
+                "ends": 1,
+                "fresh": 1,
+                "from": WORD_ADDRESS_BITS,
+                "from_half": 1,
             }
         )
         super().__init__(
@@ -102,6 +111,9 @@ class Storer(Block):
                 "residual_read": Out(1),
                 "residual_word": Out(WORD_ADDRESS_BITS),
                 "residual_data": In(data),
+                "line_enable": Out(data // 8),
+                "line_word": Out(WORD_ADDRESS_BITS),
+                "line_data": Out(data),
                 "out_valid": Out(1),
                 "out_ready": In(1),
                 **{f"out_{name}": Out(width) for name, width in ENTRY.items()},
@@ -123,6 +135,8 @@ class Storer(Block):
         lanes, busy = self.lanes, Signal(name="busy")
         place_idle(m, "lanes", lanes, busy)
         place(m, "row_entries", self.entries)
+        place(m, "pool_lines", self.pool)
+        place(m, "largest_of_lines", self.largest)
         stripe = View(self.layout, stripes.unit)
         is_pass = Signal()
         result = self._pass(m, is_pass)
@@ -141,8 +155,9 @@ class Storer(Block):
             m.d.sync += held.eq(stripes.unit)
         written, soon = Signal(self.write_layout, name="written"), Signal(self.write_layout, name="soon")
         plain = Mux(issued.wide, writes[WIDE_STAGES].as_value(), writes[PLAIN_STAGES].as_value())
+        pooled = Mux(issued.pool, writes[POOLED_STAGES].as_value(), plain)
         m.d.comb += [
-            written.eq(Mux(issued.residual, writes[RESIDUAL_STAGES].as_value(), plain)),
+            written.eq(Mux(issued.residual, writes[RESIDUAL_STAGES].as_value(), pooled)),
             soon.eq(
                 Mux(
                     issued.residual,
@@ -151,14 +166,16 @@ class Storer(Block):
                 )
             ),
         ]
-        self._residual(m, stripe, writes[READ_STAGE].valid & issued.residual)
-        self._write(m, lanes.data, written, issued.map)
+        self._residual(m, stripe, writes, issued.residual | issued.pool)
+        self._largest(m, writes, issued.pool)
+        self._write(m, Mux(issued.pool, self.largest.best, lanes.data), written, issued)
         self._hand_over(m, soon, now)
         return m
 
     def _connect(self, m: Module, is_pass: Signal, result: Value, now: Signal) -> None:
         """`result`: a result of a pass enters the lanes."""
         stripes, places, intake, lanes = self.stripes, self.places, self.intake, self.lanes
+        stripe = View(self.layout, stripes.unit)
         m.d.comb += [
             stripes.word_valid.eq(self.word_valid),
             stripes.word.eq(self.word),
@@ -167,8 +184,13 @@ class Storer(Block):
             stripes.group.eq(places.following),
             stripes.unit_done.eq(places.step & places.unit_end),
             stripes.left.eq(self.entries.left),
-            is_pass.eq(View(self.layout, stripes.unit)["pass"] != packets.PASS_KINDS["rows"]),
+            is_pass.eq(stripe["pass"] != packets.PASS_KINDS["rows"]),
             places.unit.eq(stripes.unit),
+            places.pixels.eq(stripe.pixels),
+            places.written.eq(~stripe.pool | self.pool.ends),
+            self.pool.unit.eq(stripes.unit),
+            self.pool.step.eq(intake.row_done & stripe.pool),
+            self.pool.unit_end.eq(places.unit_end),
             places.step.eq(intake.row_done | result),
             intake.row_valid.eq(self.row_valid),
             intake.row.eq(self.row),
@@ -200,11 +222,13 @@ class Storer(Block):
             enters.word.eq(places.word + (byte >> 3)),
             enters.half.eq(byte[2]),
             enters.bytes.eq(Mux(stripe.wide, intake.count << 2, intake.count)),
+            enters.ends.eq(self.pool.ends),
+            enters.fresh.eq(self.pool.fresh),
         ]
         # Results of a pass are handed over one by one, rows with the last one of their pixel.
         with m.If(result):
             m.d.comb += [enters.handed.eq(1), enters.due.eq(now)]
-        with m.Elif(intake.row_done & places.pixel_end):
+        with m.Elif(intake.row_done & places.pixel_end & places.written):
             m.d.comb += [
                 enters.handed.eq(stripe.a),
                 enters.due.eq(intake.arrival + stripe.store + (STORER_STAGES - 2)),
@@ -249,31 +273,45 @@ class Storer(Block):
             m.d.sync += begun.eq(0)
         return completes[2]
 
-    def _residual(self, m: Module, stripe: View, read: Value) -> None:
-        """Reads the operand of a row READ_STAGE cycles after it entered the lanes."""
+    def _residual(self, m: Module, stripe: View, writes: list[View], reads: Value) -> None:
+        """Reads the operand of a row, or what a pool keeps for it, READ_STAGE cycles after it entered the lanes."""
         lanes, places = self.lanes, self.places
         pixel, later = Signal(WORD_ADDRESS_BITS, name="pixel"), Signal(WORD_ADDRESS_BITS, name="later")
-        byte = Signal(BYTE_BITS)
-        words = [Signal(WORD_ADDRESS_BITS, name=f"residual_word_{age}") for age in range(READ_STAGE)]
-        halves = Signal(READ_STAGE + 1)
+        byte, (read, taken) = Signal(BYTE_BITS), writes[READ_STAGE : READ_STAGE + 2]
+        again = places.first_pixel | (stripe.pool & self.pool.line_begin)
         m.d.comb += [
-            words[0].eq(pixel + (byte >> 3)),
-            pixel.eq(Mux(places.first_pixel, stripe["from"], later)),
+            writes[0]["from"].eq(pixel + (byte >> 3)),
+            writes[0].from_half.eq(byte[2]),
+            pixel.eq(Mux(again, stripe["from"], later)),
             byte.eq(stripe.from_channel + places.offset + self.intake.column),
-            self.residual_read.eq(read),
-            lanes.other.eq(_from_half(self.residual_data, halves[READ_STAGE])),
+            self.residual_read.eq(read.valid & reads),
+            self.residual_word.eq(read["from"]),
+            lanes.other.eq(_from_half(self.residual_data, taken.from_half)),
         ]
-        m.d.sync += [Cat(*words[1:], self.residual_word).eq(Cat(words)), halves.eq(Cat(byte[2], halves))]
         with m.If(places.step & places.pixel_end):
             m.d.sync += later.eq(pixel + stripe.from_pitch)
 
-    def _write(self, m: Module, data: Value, write: View, group: Value) -> None:
-        enable = Cat(write.valid & (write.bytes > n) for n in range(len(self.write_enable)))
+    def _largest(self, m: Module, writes: list[View], pools: Value) -> None:
+        """What a pool makes of a row, and what it keeps."""
+        largest, row, kept = self.largest, writes[PLAIN_STAGES], writes[POOLED_STAGES]
+        enable, data = _bytes(largest.line, kept, kept.from_half, pools)
         m.d.comb += [
-            self.write_map.eq(group),
+            largest.kept.eq(self.lanes.other),
+            largest.row.eq(self.lanes.data[: len(largest.row)]),
+            largest.fresh.eq(row.fresh),
+            largest.ends.eq(row.ends),
+            self.line_word.eq(kept["from"]),
+            self.line_enable.eq(enable),
+            self.line_data.eq(data),
+        ]
+
+    def _write(self, m: Module, data: Value, write: View, issued: View) -> None:
+        enable, data = _bytes(data, write, write.half, ~issued.pool | write.ends)
+        m.d.comb += [
+            self.write_map.eq(issued.map),
             self.write_word.eq(write.word),
-            self.write_enable.eq(Mux(write.half, enable << HALF_WORD // 8, enable)),
-            self.write_data.eq(Mux(write.half, data << HALF_WORD, data)),
+            self.write_enable.eq(enable),
+            self.write_data.eq(data),
         ]
 
     def _hand_over(self, m: Module, write: View, now: Signal) -> None:
@@ -290,6 +328,13 @@ class Storer(Block):
             queue.out_ready.eq(~(now - due)[TIME_BITS - 1]),
         ]
         m.d.sync += self.entries.handed.eq(Mux(queue.out_valid & queue.out_ready, handed, 0))
+
+
+def _bytes(data: Value, write: View, half: Value, wanted: Value) -> tuple[Value, Value]:
+    """What enables the bytes of a write, and the data; from the first or second half of a word on."""
+    size = len(data) // 8
+    each = Cat(write.valid & wanted & (write.bytes > n) for n in range(size))
+    return Mux(half, each << HALF_WORD // 8, each), Mux(half, data << HALF_WORD, data)
 
 
 def _from_half(data: Signal, half: Signal) -> Value:

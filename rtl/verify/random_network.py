@@ -13,9 +13,10 @@ from sim.errors import InputError
 from sim.formats import stream
 from sim.network import Add, AveragePool, Conv, Network, Pool, Requantization, TensorSpec
 from sim.network.layers import Map
-from sim.shapes import ConvShape, PassShape
+from sim.shapes import ConvShape, PassShape, rides
 from sim.systolic.folding import ways
-from sim.systolic.schedule import Schedule, Source, spills
+from sim.systolic.plan import riders
+from sim.systolic.schedule import Schedule, Source, least_rows, spills
 from sim.systolic.streams import stream_format
 
 ATTEMPTS = 1000
@@ -215,7 +216,8 @@ def _plans(acc: Accelerator, network: Network, rng: np.random.Generator) -> list
     """A random legal way to run each layer; where the ifmap stayed in L1 it is mostly used there."""
     plans: list[Schedule | Source] = []
     left = 0
-    for n, shape in enumerate(network.shapes):
+    riding = [n for n in range(len(network.shapes)) if rides(network.shapes, n) and rng.random() < 0.7]
+    for n, shape in enumerate(riders(network.shapes, riding)):
         stays = shape.chained and 0 < left <= acc.ofmap_bytes and n > 0
         if isinstance(shape, PassShape):
             plans.append("l1" if stays else "l2")
@@ -243,9 +245,16 @@ def _schedule(
         source = "dram"
     # The layer's own part of the shape; names do not matter to a schedule.
     seen = replace(seen, name="", residual="residual" if seen.residual else "", chained=True)
-    rows = seen.out_h if source == "l1" else int(rng.integers(1, seen.out_h + 1))
+    least = 1
+    if seen.pool:
+        factors, least = (1, *factors[1:]), min(least_rows(seen.pool), seen.out_h)
+    rows = seen.out_h if source == "l1" else int(rng.integers(least, seen.out_h + 1))
     outer, split = bool(rng.random() < 0.7), bool(rng.random() < 0.7)
-    schedule = Schedule(acc, seen, form, codewords, *factors, overlap, rows, source=source)
+    if seen.pool and rows < seen.out_h and -(-seen.outputs // seen.groups // acc.columns) > 1:
+        outer = True
+    schedule = Schedule(
+        acc, seen, form, codewords, *factors, overlap, rows, outer and seen.pool is not None, source=source
+    )
     outer &= schedule.tiles > 1 and schedule.trips[0] > 1
     split &= schedule.trips[1] > 1 and source != "l1"
     return replace(schedule, outputs_outer=outer, split_channels=split)

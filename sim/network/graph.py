@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -14,7 +14,7 @@ from sim.limits import ELEMENTS, LARGEST
 from sim.names import require_name
 from sim.network.check import require
 from sim.network.layers import Add, Conv, Layer, Map
-from sim.shapes import ConvShape, Shape
+from sim.shapes import ConvShape, PassShape, Shape
 from sim.shown import html
 
 
@@ -160,6 +160,16 @@ class Network:
             maps = (self.maps[name] for name in layer.inputs)
             chained = not written.isdisjoint(layer.inputs[:1])
             shape = layer.shape(*maps, chained=chained)
+            if (
+                isinstance(shape, PassShape)
+                and shape.windows
+                and not (
+                    isinstance(previous, Conv)
+                    and previous.name in layer.inputs
+                    and readers[previous.name] == 1
+                )
+            ):
+                shape = replace(shape, windows=None)
             if shape is not None:
                 shapes.append(shape)
                 written = {layer.name}

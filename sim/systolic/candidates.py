@@ -13,7 +13,7 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.shapes import WORD, ConvShape
 from sim.systolic.folding import ways
-from sim.systolic.schedule import Schedule, Source, spills
+from sim.systolic.schedule import Schedule, Source, least_rows, spills
 
 FACTORS = np.dtype(
     [(name, np.int64) for name in ("A", "B", "D", "psums", "waiting")]
@@ -126,6 +126,8 @@ class Space:
         boxes, ifmap, pixels = boxes.copy(), self._ifmap_pixels(boxes, 1), self._pixels(boxes, 1)
         room = ifmap // np.minimum((boxes["low_rows"] - 1) * y.stride + y.reach, y.size)
         columns = np.where(room >= x.size, out_w, np.minimum((room - x.reach) // x.stride + 1, out_w - 1))
+        if self.base.shape.pool:
+            columns = np.minimum(columns, self.base.accelerator.residual_bytes // self.base.tiling.line_bytes)
         boxes["columns"] = np.minimum(
             boxes["columns"], np.minimum(columns, pixels // np.maximum(boxes["low_rows"], 1))
         )
@@ -204,6 +206,8 @@ def _smallest(
         codewords,
         overlap=False,
         split_channels=split,
+        tile_rows=min(least_rows(seen.pool), seen.out_h) if seen.pool else 1,
+        outputs_outer=seen.pool is not None,
         source=source,
         strip_columns=1,
     )
@@ -216,7 +220,7 @@ def _space(one: Schedule, stays: bool) -> Space:
     triples, which = np.unique([A, B, D], axis=1, return_inverse=True)
     factors = _needs(one, *triples)
     trips_i, trips_j = -(-one.output_groups // A), -(-one.channel_groups // B)
-    parts = []
+    parts, least = [], one.tile_rows
     for outer, split in ((False, False), (False, True), (True, False), (True, True)):
         useful = np.ones(len(A), bool)
         if split:
@@ -225,11 +229,13 @@ def _space(one: Schedule, stays: bool) -> Space:
             useful &= trips_i > 1
         for low_rows, rows, low_columns, columns in (
             (out_h, out_h * (not outer), out_w, out_w),
-            (1, out_h - 1, out_w, out_w),
-            (1, out_h, 1, out_w - 1),
+            (least, out_h - 1, out_w, out_w),
+            (least, out_h, 1, out_w - 1),
         ):
-            boxes = np.zeros(useful.sum(), BOX)
-            boxes["factors"], boxes["overlap"] = which.reshape(-1)[useful], overlap[useful]
+            several = (low_rows, low_columns) != (out_h, out_w)
+            now = useful & (trips_i == 1) if one.shape.pool and several and not outer else useful
+            boxes = np.zeros(now.sum(), BOX)
+            boxes["factors"], boxes["overlap"] = which.reshape(-1)[now], overlap[now]
             boxes["outer"], boxes["split"] = outer, split
             boxes["low_rows"], boxes["rows"] = low_rows, rows
             boxes["low_columns"], boxes["columns"] = low_columns, columns
@@ -270,7 +276,7 @@ def _per_step(
 def _factors(one: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Legal (A, B, D, overlap), small ones first; int64 [n] each."""
     acc = one.accelerator
-    limits = (one.output_groups, one.channel_groups, one.positions)
+    limits = (1 if one.shape.pool else one.output_groups, one.channel_groups, one.positions)
     if acc.dataflow == "ws":
         limits = (1, 1, 1)
     if acc.extension is not None:

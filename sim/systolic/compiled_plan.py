@@ -18,6 +18,7 @@ from sim.systolic.bulk.problem import ENERGIES, HOW, SOURCES
 from sim.systolic.bulk.walk import SPENT
 from sim.systolic.closed_form.counts import pass_counts
 from sim.systolic.folding import ways
+from sim.systolic.layers import Layers
 from sim.systolic.mapping import OBJECTIVES
 from sim.systolic.plan import Plan, Planned
 from sim.systolic.results import CAUSES, Handover
@@ -30,8 +31,8 @@ def planned(
     accelerator: Accelerator,
     objective: str = "edp",
 ) -> Planned:
-    """As `plan.planned`."""
-    network = sweep.Network(sweep.Layers(shapes, formats), accelerator)
+    """As `plan.planned` with these layers, pools that ride among them."""
+    network = sweep.Network(Layers(shapes, formats), accelerator)
     ways, _, gap = network.best(OBJECTIVES.index(objective), network.machines())
     made: dict[int, Schedule | Source] = {}
     known: dict[tuple[int, Handover], tuple[LayerCounts, Handover]] = {}
@@ -46,7 +47,7 @@ def planned(
         counts, left = known[way, left]
         plan.append(made[way])
         layers.append(replace(counts, name=shape.name))
-    return Planned(plan, gap, layers)
+    return Planned(plan, gap, layers, shapes)
 
 
 def _made(network: sweep.Network, way: int) -> Schedule | Source:

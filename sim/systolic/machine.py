@@ -77,7 +77,7 @@ class Systolic(Machine):
                 for layer in layers
             ]
         return Counted(
-            with_output(layers, shapes[-1], accelerator),
+            with_output(layers, found.shapes[-1], accelerator),
             reasons,
             expected=accelerator.weights.universal,
             mapping_gap=found.gap,

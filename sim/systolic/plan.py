@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sim.accelerator import Accelerator
 from sim.accelerator.systolic_presets import resources
 from sim.errors import InputError
 from sim.results import LayerCounts
-from sim.shapes import ConvShape, PassShape, Shape
+from sim.shapes import ConvShape, PassShape, Shape, ridden, rides
 from sim.steps import steps
 from sim.systolic import remembered
 from sim.systolic.closed_form.counts import layer_counts, pass_counts
@@ -30,11 +30,59 @@ class Planned:
 
     Attributes:
         layers: counts of each layer behind those before it.
+        shapes: of the layers as they run (`as_planned`).
     """
 
     plan: Plan
     gap: float
     layers: list[LayerCounts]
+    shapes: Sequence[Shape]
+
+
+Way = TypeVar("Way")
+
+
+def pooling_where_better(
+    shapes: Sequence[Shape], way: Callable[[Sequence[int]], Way], key: Callable[[Way], tuple[float, int]]
+) -> Way:
+    """How a network runs whose storer pools behind those convolutions where that makes the network better.
+
+    Args:
+        way: how it runs where the pools of these numbers ride on the convolutions before them.
+        key: what is to be small.
+
+    Raises:
+        InputError: the network does not run without them.
+    """
+    riding: list[int] = []
+    best = way(riding)
+    for n in range(len(shapes)):
+        if rides(shapes, n):
+            try:
+                other = way([*riding, n])
+            except InputError:
+                continue
+            if key(other) < key(best):
+                best, riding = other, [*riding, n]
+    return best
+
+
+def as_planned(shapes: Sequence[Shape], plan: Sequence[Schedule | Source]) -> tuple[Shape, ...]:
+    """The layers as they run: a pool that the storer of the convolution before it takes along y has windows along x."""
+    return riders(
+        shapes, [n + 1 for n, how in enumerate(plan) if isinstance(how, Schedule) and how.shape.pool]
+    )
+
+
+def riders(shapes: Sequence[Shape], riding: Sequence[int]) -> tuple[Shape, ...]:
+    """Shapes of a network some of whose pools, by number, ride on the convolutions before them."""
+    found = list(shapes)
+    for n in riding:
+        of, reader = found[n - 1], found[n]
+        assert isinstance(of, ConvShape)
+        assert isinstance(reader, PassShape)
+        found[n - 1], found[n] = ridden(of, reader)
+    return tuple(found)
 
 
 def plan(
@@ -58,7 +106,8 @@ def planned(
     The best schedules of single layers need not be those of a network: a layer hands its successor a bank, DRAM, and
     sometimes the ifmap; and what it saves of one for more of the other may not pay in the whole. So the plans by all
     objectives are counted, and one that mixes them; and since a machine may run what a smaller one
-    does, those of the smaller machines too (`smaller`). The objective's own wins where they are equal.
+    does, those of the smaller machines too (`smaller`). The objective's own wins where they are equal. All of this with
+    each max pool as a layer, and on the storer of the convolution before it.
 
     The network's input and its constants come from DRAM. What a layer reads of the layer before it is still in L1 if
     that one's whole ofmap was small enough to stay there, and not written strip by strip.
@@ -71,14 +120,41 @@ def planned(
             accelerator's technology is unknown.
     """
     mapping_energy(accelerator)  # an unknown technology is no fault of the first layer
+    one = _planned
     if remembered.ready and objective in OBJECTIVES:
         from sim.systolic import compiled_plan  # compiles
 
-        return compiled_plan.planned(shapes, formats, accelerator, objective)
+        one = compiled_plan.planned
+    return pooling_where_better(
+        shapes,
+        lambda riding: one(riders(shapes, riding), formats, accelerator, objective),
+        lambda found: _score(found.layers, found.shapes[-1], accelerator, objective),
+    )
+
+
+def _planned(
+    shapes: Sequence[Shape], formats: Mapping[str, tuple[str, int]], accelerator: Accelerator, objective: str
+) -> Planned:
+    """With these layers, pools that ride among them."""
     network = _Network(shapes, formats, accelerator)
     own, gap = network.by_layer(accelerator, objective)
     best = min((own, *network.others(objective)), key=lambda found: network.score(found, objective))
-    return Planned(best, gap, network.counts(best))
+    return Planned(best, gap, network.counts(best), shapes)
+
+
+def _score(
+    layers: Sequence[LayerCounts], last: Shape, accelerator: Accelerator, objective: str
+) -> tuple[float, int]:
+    """The objective of a network, the output of its last layer included, and its cycles."""
+    _, energy = mapping_energy(accelerator)
+    cycles, tokens, accesses = 0, 0, dict.fromkeys(energy, 0)
+    # The output is the same bytes in every plan, but EDP multiplies them: without them another plan may look best.
+    for counts in with_output(layers, last, accelerator):
+        cycles += counts.total_cycles
+        tokens += counts.cycles["compute"]
+        for what, count in counts.accesses.items():
+            accesses[what] += count
+    return float(score(cycles, accesses, energy, tokens)[OBJECTIVES.index(objective)]), cycles
 
 
 class _Totals(NamedTuple):
@@ -179,16 +255,8 @@ class _Network:
         return layers
 
     def score(self, plan: Plan, objective: str) -> tuple[float, int]:
-        """The objective of the whole network, its output included, and its cycles."""
-        _, energy = mapping_energy(self.accelerator)
-        cycles, tokens, accesses = 0, 0, dict.fromkeys(energy, 0)
-        # The output is the same bytes in every plan, but EDP multiplies them: without them another plan may look best.
-        for counts in with_output(self.counts(plan), self.shapes[-1], self.accelerator):
-            cycles += counts.total_cycles
-            tokens += counts.cycles["compute"]
-            for what, count in counts.accesses.items():
-                accesses[what] += count
-        return float(score(cycles, accesses, energy, tokens)[OBJECTIVES.index(objective)]), cycles
+        """The objective of the whole network, and its cycles."""
+        return _score(self.counts(plan), self.shapes[-1], self.accelerator, objective)
 
 
 _NAMES = ("name", "residual")

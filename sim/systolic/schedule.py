@@ -14,10 +14,18 @@ from typing import Literal
 from sim import formats
 from sim.accelerator import Accelerator
 from sim.errors import InputError
-from sim.shapes import ConvShape, PassShape, Shape, map_bytes
+from sim.shapes import Axis, ConvShape, PassShape, Shape, map_bytes
 from sim.systolic.tiling import Tiling
 
 Source = Literal["l1", "l2", "dram"]
+
+POOL_STAGES = 3
+"""Cycles from when a row reads the line of its pool to when it has written it."""
+
+
+def least_rows(pool: Axis) -> int:
+    """Output rows of a tile that end a window wherever it begins."""
+    return max(pool.stride, pool.reach - pool.padding)
 
 
 def packs(shape: ConvShape, accelerator: Accelerator) -> int:
@@ -132,6 +140,8 @@ class Schedule:
             raise InputError(
                 "A, B", (self.A, self.B), "groups on the diagonal fill the array", "use A = B = 1"
             )
+        if self.shape.pool:
+            self._check_pool(self.shape.pool)
         if not 1 <= self.tile_rows <= self.shape.out_h:
             lines = self.shape.out_h
             raise InputError("tile_rows", self.tile_rows, f"the ofmap has {lines} rows", f"use 1..{lines}")
@@ -141,6 +151,18 @@ class Schedule:
                 self.strip_columns,
                 f"the ofmap has {self.shape.out_w} columns",
                 f"use 1..{self.shape.out_w}, or 0 for all",
+            )
+
+    def _check_pool(self, pool: Axis) -> None:
+        """The storer keeps a line of one output group, and each tile ends a window."""
+        least = least_rows(pool)
+        again = self.trips[0] > 1 and not self.outputs_outer
+        if self.A > 1 or (self.tiles > 1 and (again or self.tile_rows < least)):
+            raise InputError(
+                "A, tile_rows, outputs_outer",
+                (self.A, self.tile_rows, self.outputs_outer),
+                "the storer pools one output group tile after tile, and each tile ends a window",
+                f"use A = 1, at least {least} rows and outputs_outer = True",
             )
 
     def _check_source(self) -> None:
@@ -166,6 +188,7 @@ class Schedule:
             "tile_rows": self.tile_rows,
             "strip_columns": self.strip_columns,
             "outputs_outer": self.outputs_outer,
+            "pools": self.shape.pool is not None,
             "ifmap_from": self.source,
         }
 
@@ -302,11 +325,15 @@ class Schedule:
         return len(y.read(row, lines)) * (self.shape.line_bytes // x.size * wide)
 
     def tile_extents(self, tile: int) -> tuple[int, ...]:
-        """Output rows and columns, ifmap rows and columns, and bytes in DRAM: equal where tiles are alike."""
+        """Output rows and columns, ifmap rows and columns, bytes in DRAM, first row written and how many: equal where
+        tiles are alike.
+        """
+        written = self.tiling.written(tile)
         return (
             *self.tile_size(tile),
             *(len(read) for read in self.tile_ifmap(tile)),
             self.tile_dram(tile, 0),
+            *(written.start, len(written)),
         )
 
     # ---- demands
@@ -367,4 +394,4 @@ class Schedule:
         acc = self.accelerator
         residual = ceil(ceil(acc.columns / 8) / acc.ifmap_banks) if self.shape.residual else 0
         lanes = acc.wide_lanes if self.shape.wide else acc.requant_lanes
-        return A * (ceil(acc.columns / lanes) + residual)
+        return A * (ceil(acc.columns / lanes) + residual) + POOL_STAGES * (self.shape.pool is not None)

@@ -6,7 +6,7 @@ What a network takes there is what `Systolic.count` says, to the bit; here nothi
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.network import Network as IntegerNetwork
 from sim.results import Totals
-from sim.shapes import ConvShape, PassShape, Shape, with_logits
+from sim.shapes import ConvShape, Shape, with_logits
 from sim.systolic import mapping, remembered
 from sim.systolic.bulk.accesses import ACCESSES
 from sim.systolic.bulk.chain import HEAD, chains, runs
@@ -37,8 +37,9 @@ from sim.systolic.bulk.problem import (
 )
 from sim.systolic.bulk.search import FOUND, searches
 from sim.systolic.bulk.walk import LEFT, SPENT
+from sim.systolic.layers import Layers
 from sim.systolic.mapping import OBJECTIVES
-from sim.systolic.plan import smaller
+from sim.systolic.plan import pooling_where_better, smaller
 from sim.systolic.streams import native_formats, network_formats
 from sim.technology import mapping_energy
 
@@ -48,42 +49,6 @@ FIELDS = HOW.names or ()
 _ARRAYS = 1024
 _layers: dict[tuple[int, Any], tuple[Any, Layers]] = {}
 """Layers by network and array, with that network."""
-
-
-class Layers:
-    """The layers of a network as the arrays of one kind see them; equal ones are of one kind.
-
-    Attributes:
-        kinds: of each layer: convolutions first, as in `convolutions`, then passes, as in `passes`.
-    """
-
-    def __init__(self, shapes: Sequence[Shape], formats: Mapping[str, tuple[str, int]]) -> None:
-        self.shapes = shapes
-        convolutions: dict[tuple[ConvShape, str, int], int] = {}
-        passes: dict[PassShape, int] = {}
-        found = []
-        for shape in shapes:
-            if isinstance(shape, PassShape):
-                of = replace(shape, name="")
-                found.append((True, passes.setdefault(of, len(passes))))
-            else:
-                alike = replace(shape, name="", residual="residual" if shape.residual else "", chained=True)
-                key = (alike, *formats[shape.name])
-                found.append((False, convolutions.setdefault(key, len(convolutions))))
-        self.convolutions, self.passes = list(convolutions), list(passes)
-        self.kinds = [number + len(convolutions) * is_pass for is_pass, number in found]
-        self.written = [shape.ofmap_bytes for shape in shapes]
-        self.chained = [shape.chained for shape in shapes]
-        stored = [isinstance(shape, PassShape) and shape.stored for shape in shapes]
-        first = stored.index(False) if False in stored else len(stored) - 1
-        self.unread = [n <= first for n in range(len(shapes))]
-        self.macs = sum(shape.macs for shape in shapes)
-        order = np.array([self.kinds, self.written, self.chained, self.unread], np.int64)
-        self.key = len(convolutions).to_bytes(8) + order.tobytes()
-
-    def name(self, kind: int) -> Shape:
-        """The first layer of a kind."""
-        return self.shapes[self.kinds.index(kind)]
 
 
 class _Ways:
@@ -341,10 +306,23 @@ class Counting:
         Raises:
             InputError: a layer cannot be mapped; the message names it and the limit that it breaks.
         """
-        _, found, gap = self._network.best(OBJECTIVES.index(self._objective), self._machines)
+        goal = OBJECTIVES.index(self._objective)
+
+        def way(pools: Sequence[int]) -> tuple[Network, list[int], np.ndarray, float]:
+            network, machines = self._network, self._machines
+            if pools:
+                network = Network(network.layers.riding(pools), network.accelerator)
+                machines = network.machines()
+            return network, *network.best(goal, machines)
+
+        def key(found: tuple[Network, list[int], np.ndarray, float]) -> tuple[float, int]:
+            network, _, totals, _ = found
+            return network.scores(totals[None])[0][goal], int(totals[0])
+
+        network, _, found, gap = pooling_where_better(self._network.layers.shapes, way, key)
         cycles, tokens, *accesses = found.tolist()
         counts = dict(zip(ENERGIES, accesses, strict=False))
-        return Totals(self._network.layers.macs, cycles, tokens, counts, gap)
+        return Totals(network.layers.macs, cycles, tokens, counts, gap)
 
 
 def load() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,6 +94,7 @@ class Tiling:
         limits: tuple[tuple[str, int, int, L1Group], ...] = (
             ("ifmap tile", self.ifmap_tile_bytes, acc.ifmap_bytes, "ifmap"),
             ("residual tile", self.residual_tile_bytes, acc.residual_bytes, "residual"),
+            ("line of a pool", self.line_bytes, acc.residual_bytes, "residual"),
             ("psum tile", self.psum_tile_bytes, acc.psum_bytes, "psum"),
             ("finished rows", self.backlog_bytes, acc.ofmap_bytes, "ofmap"),
         )
@@ -175,6 +177,13 @@ class Tiling:
         return WORD * how.tile_rows * how.tile_width * self.residual_words(self.tile_outputs)[0]
 
     @property
+    def line_bytes(self) -> int:
+        """Bytes of a line of one output group, which a pool keeps where a residual tile would be."""
+        how = self.schedule
+        columns = min(how.accelerator.columns, how.outputs)
+        return how.tile_width * WORD * words(0, columns) if how.shape.pool else 0
+
+    @property
     def ifmap_buffers(self) -> int:
         """Tiles that L1 holds: the next one loads while this one computes, or not."""
         acc = self.schedule.accelerator
@@ -219,6 +228,19 @@ class Tiling:
     def ofmap_buffers(self) -> int:
         """Output groups whose finished rows may wait in L1 at once."""
         return 2 if 2 * self.backlog_bytes <= self.schedule.accelerator.ofmap_bytes else 1
+
+    def written(self, tile: int) -> range:
+        """Output rows of tile number `tile` that are written, counted from its first one."""
+        how = self.schedule
+        (top, _), (lines, _), rows = how.tile_place(tile), how.tile_size(tile), how.shape.written
+        first = max(0, -(-(top - rows.start) // rows.step)) * rows.step + rows.start - top
+        return range(first, lines, rows.step)
+
+    @property
+    def write_period(self) -> int:
+        """After how many tiles of a strip the rows that are written lie in a tile as before."""
+        step = self.schedule.shape.written.step
+        return step // gcd(step, self.schedule.tile_rows)
 
     @property
     def ofmap_words(self) -> int:

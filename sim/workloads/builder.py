@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.shapes import ConvShape, PassShape, Shape, map_bytes, pooling
+from sim.shapes import Axis, ConvShape, PassShape, Shape, map_bytes, pooling
 from sim.workloads.workload import Workload
 
 NONE, BIAS, BATCHNORM = 0, 1, 2
@@ -118,13 +118,21 @@ class Builder:
         return self._write(shape, outputs, x.size)
 
     def pool(
-        self, name: str, x: Tensor, kernel: Pair, stride: Pair | None = None, padding: int = 0
+        self,
+        name: str,
+        x: Tensor,
+        kernel: Pair,
+        stride: Pair | None = None,
+        padding: int = 0,
+        largest: bool = False,
     ) -> Tensor:
-        """A pooling of a whole kernel for each result."""
+        """A pooling of a whole kernel for each result; `largest`: of x, which nothing else reads, the maximum."""
         kernel = _pair(kernel)
         step = kernel if stride is None else _pair(stride)
         high, wide = ((x.size[axis] + 2 * padding - kernel[axis]) // step[axis] + 1 for axis in (0, 1))
-        shape = pooling(name, x.channels, x.size, (high, wide), kernel, step, self._chained(x))
+        y, across = (Axis(*axis, padding) for axis in zip(x.size, kernel, step, strict=True))
+        windows = (y, across) if largest and self._chained(x) else None
+        shape = pooling(name, x.channels, x.size, (high, wide), kernel, step, self._chained(x), windows)
         return self._write(shape, x.channels, (high, wide))
 
     def sample(self, name: str, x: Tensor, size: tuple[int, int], count: int) -> Tensor:

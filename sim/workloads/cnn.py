@@ -10,12 +10,12 @@ def alexnet() -> Workload:
     """AlexNet of Krizhevsky, arXiv 1404.5997: one tower, no local response normalization."""
     net = Builder("alexnet")
     x = net.conv("conv1", Tensor(3, (224, 224)), 64, 11, 4, padding=2)
-    x = net.pool("pool1", x, 3, 2)
+    x = net.pool("pool1", x, 3, 2, largest=True)
     x = net.conv("conv2", x, 192, 5)
-    x = net.pool("pool2", x, 3, 2)
+    x = net.pool("pool2", x, 3, 2, largest=True)
     for number, outputs in enumerate((384, 256, 256), 3):
         x = net.conv(f"conv{number}", x, outputs, 3)
-    return _classified(net, net.pool("pool5", x, 3, 2))
+    return _classified(net, net.pool("pool5", x, 3, 2, largest=True))
 
 
 def vgg16() -> Workload:
@@ -25,7 +25,7 @@ def vgg16() -> Workload:
     for stage, (convs, outputs) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), 1):
         for number in range(1, convs + 1):
             x = net.conv(f"conv{stage}.{number}", x, outputs, 3)
-        x = net.pool(f"pool{stage}", x, 2)
+        x = net.pool(f"pool{stage}", x, 2, largest=True)
     return _classified(net, x)
 
 

@@ -26,7 +26,7 @@ def stages(net: Builder, x: Tensor, blocks: tuple[int, int, int, int], bottlenec
     common checkpoints).
     """
     x = net.conv("conv1", x, 64, 7, 2)
-    x = net.pool("maxpool", x, 3, 2, padding=1)
+    x = net.pool("maxpool", x, 3, 2, padding=1, largest=True)
     maps = []
     for stage, count in enumerate(blocks):
         width = 64 << stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from sim.network.check import require, require_output, require_window
 from sim.network.integer import pad
 from sim.network.layers.base import Operand, Scaled, Single
 from sim.network.layers.fields import Int8, Map, Multiplier, Natural, Pair, Shift
-from sim.shapes import PassShape, pooling
+from sim.shapes import Axis, PassShape, pooling
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,18 @@ class Pool(Single, Scaled):
 
     def shape(self, x: Map, *, chained: bool = True) -> PassShape:
         _, *out = self.ofmap(x)
-        return pooling(self.name, x[0], x[1:], (out[0], out[1]), self.kernel, self.stride, chained)
+        windows = None
+        if self.mode == "max":
+            rows, columns = zip(x[1:], self.kernel, self.stride, self.padding, strict=True)
+            windows = Axis(*rows), Axis(*columns)
+        return pooling(self.name, x[0], x[1:], (out[0], out[1]), self.kernel, self.stride, chained, windows)
+
+    @property
+    def along_x(self) -> Pool:
+        """What is left of it behind a storer that took the largest along y (`sim.shapes.ridden`)."""
+        return replace(
+            self, kernel=(1, self.kernel[1]), stride=(1, self.stride[1]), padding=(0, self.padding[1])
+        )
 
     def compute(self, x: Operand) -> np.ndarray:
         if self.mode == "max":

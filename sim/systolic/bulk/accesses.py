@@ -55,7 +55,7 @@ def core_of(p, core):
         core.crf_write = p.codewords * p.codeword_length
         core.codebook = ceil_div(core.crf_write * 8, p.port)
     core.ofmap_words = step_words(p.parts, p.outputs, p.last_outputs, p.columns, p.output_size)[1]
-    core.ofmap = WORD * pixels * ceil_div(p.all_outputs * p.output_size, WORD)
+    core.ofmap = WORD * p.written * p.out_w * ceil_div(p.all_outputs * p.output_size, WORD)
     core.outputs = p.all_outputs * pixels
 
 
@@ -69,12 +69,13 @@ def by_memory(p, core, tiles, psums, vectors, reads, new, into_l1, maps, streame
         into_l1, maps: bytes of tiles brought into L1, and of them from DRAM.
         streamed, weights: bytes of the weight stream, and of them from DRAM.
     """
-    ofmap = WORD * p.out_h * p.out_w * core.ofmap_words
+    line = WORD * p.out_w * core.ofmap_words
+    ofmap = p.written * line
     spilled = core.ofmap if p.needed > p.map_bytes else 0
     fetched = vectors * new
     found[DRAM] = weights + maps + spilled
     found[L2] = weights + streamed + maps + into_l1 + ofmap + spilled
-    found[L1] = into_l1 + fetched + 2 * psums + 2 * ofmap + (ofmap if p.residual else 0)
+    found[L1] = into_l1 + fetched + 2 * psums + 2 * ofmap + (ofmap if p.residual else p.merged * line)
     found[ARF] = vectors * reads + fetched
     found[WRF] = core.mac + tiles * core.wrf_rows
     found[PRF] = core.prf

@@ -171,9 +171,10 @@ def _cycles(p, f, b, of, single, tiles, visits, again, resident, keeps, slots, m
         done = max(done, begin + slots + loads - f.first_load - 1 + (jobs - 1) * (p.release - 1))
     if not fits_twice(p, f, b):
         done = max(done, moved + slots)
-    pixels = 1
+    pixels = written = 1
     if single:
-        pixels = ((p.out_h - 1) % b.rows + 1) * ((p.out_w - 1) % b.columns + 1)
+        rows, columns = (p.out_h - 1) % b.rows + 1, (p.out_w - 1) % b.columns + 1
+        pixels, written = rows * columns, min(ceil_div(rows, p.write_step), p.written) * columns
     final = max(
         f.loaded - f.first_load + loads - 1,
         moved + (0 if again else pixels * (f.tokens - f.last_tokens)),
@@ -187,7 +188,7 @@ def _cycles(p, f, b, of, single, tiles, visits, again, resident, keeps, slots, m
     if p.parts == of.parts:
         columns = p.outputs - (f.steps - 1) * f.A * p.columns
         beats = ceil_div(columns * p.output_size * 8, p.dma_bits)
-    after = max((pixels - 1) * f.last_inside + beats, pixels * beats)
+    after = max((pixels - 1) * f.last_inside + beats, written * beats)
     sent = max(
         done + behind + beats, final + f.last_tokens + behind + after, begin + of.outputs * 8 // p.dma_bits
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.shapes import WORD
 from sim.systolic.bulk.compiled import step
-from sim.systolic.bulk.tiles import ceil_div
+from sim.systolic.bulk.tiles import ceil_div, line_bytes
 
 BOX = np.dtype(
     [
@@ -64,6 +64,8 @@ def legal(p, f, b):
     ifmap, pixels = ifmap_pixels(p, f, b, 1), pixels_of(p, f, b, 1)
     room = ifmap // min((b.low_rows - 1) * p.stride_y + p.reach_y, p.size_y)
     columns = p.out_w if room >= p.size_x else min((room - p.reach_x) // p.stride_x + 1, p.out_w - 1)
+    if p.pooled:
+        columns = min(columns, p.residual_bytes // line_bytes(p))
     b.columns = min(b.columns, columns, pixels // max(b.low_rows, 1))
     b.rows = min(b.rows, most_rows(p, b.low_columns, ifmap, pixels))
     return b.rows >= b.low_rows and b.columns >= b.low_columns
@@ -90,11 +92,13 @@ def all_boxes(p, triples, factors):
                         useful = useful and (f.trips_j > 1 or (f.steps > 1 and p.residual))
                     if outer:
                         useful = useful and f.steps > 1
+                    if p.pooled and kind and not outer:
+                        useful = useful and f.steps == 1
                     if not useful:
                         continue
                     b = found[n]
                     b.factors, b.overlap, b.outer, b.split = m, overlap, outer, split
-                    b.low_rows = p.out_h if kind == 0 else 1
+                    b.low_rows = p.out_h if kind == 0 else p.least_rows
                     b.rows = (p.out_h * (not outer), p.out_h - 1, p.out_h)[kind]
                     b.low_columns, b.columns = (1, p.out_w - 1) if kind == 2 else (p.out_w, p.out_w)
                     n += legal(p, f, b)

@@ -55,7 +55,8 @@ def limits(p):
     """Largest A, B and D that are of use, as the dataflow allows."""
     if p.stationary:
         return 1, 1, 1
-    return ceil_div(p.outputs, p.columns), ceil_div(p.channels, p.rows), p.kernel_y * p.kernel_x
+    most_A = 1 if p.pooled else ceil_div(p.outputs, p.columns)
+    return most_A, ceil_div(p.channels, p.rows), p.kernel_y * p.kernel_x
 
 
 @step

@@ -16,7 +16,7 @@ from sim.shapes import ConvShape, PassShape, map_bytes
 from sim.systolic.closed_form.demands import expected_lookups
 from sim.systolic.folding import ways
 from sim.systolic.results import MEMORIES
-from sim.systolic.schedule import packs
+from sim.systolic.schedule import least_rows, packs
 from sim.technology import mapping_energy, off_chip
 
 ENERGIES = (*MEMORIES, "mac", "cycle")
@@ -29,14 +29,17 @@ _LAYER = (
     *("reach_y", "reach_x", "dilation_y", "dilation_x", "out_h", "out_w", "residual", "output_size"),
     *("line_bytes", "wide_size", "wide_reach", "wide_stride", "wide_padding"),
     *("tall_size", "tall_reach", "tall_stride", "tall_padding", "dynamic", "folded"),
+    *("pooled", "written", "write_first", "write_step", "merged", "least_rows"),
     *("all_outputs", "group_outputs", "macs", "needed", "needed_unfolded"),
     *("parts", "tail_groups", "channels", "outputs", "last_channels", "last_outputs"),
     *("split", "unit", "books", "universal", "on_diagonal", "codewords", "scale_rows", "scale_span"),
     *("bits_wide", "bits_narrow", "bits_last"),
 )
 """Of a layer as an array of some size and format sees it, folded or not; no wide_ and tall_ sizes without `unfolded`.
-needed: bytes of its maps in L2. unit: output channels of a record; books: codebooks that it reads. bits_: of a weight
-row that serves all columns, the last ones of a full part and of the last.
+pooled: the storer pools along y; written: rows that it writes, each write_step one from write_first on; merged: rows
+that it keeps and reads; least_rows: of a tile, so that it ends a window. needed: bytes of its maps in L2. unit: output
+channels of a record; books: codebooks that it reads. bits_: of a weight row that serves all columns, the last ones of a
+full part and of the last.
 """
 _MACHINE = (
     *("rows", "columns", "tile_stages", "release", "loader_stages", "weight_overlap", "stationary"),
@@ -215,12 +218,28 @@ def _layer_fields(shape: ConvShape, acc: Accelerator, form: str, k: int) -> list
     return [
         *(*shape.kernel, *shape.stride, *shape.padding, *shape.size, y.reach, x.reach, *shape.dilation),
         *(shape.out_h, shape.out_w, bool(shape.residual), shape.output_size, shape.line_bytes, *wide, *tall),
-        *(shape.dynamic, False, shape.outputs, outputs, shape.macs, needed_bytes(shape), 0),
+        *(
+            shape.dynamic,
+            False,
+            *_pool_fields(shape),
+            shape.outputs,
+            outputs,
+            shape.macs,
+            needed_bytes(shape),
+            0,
+        ),
         *(parts, tail, inputs * packed, outputs * packed, inputs * tail, outputs * tail),
         *(stream.parts(acc), stream.unit(acc), stream.books, stream.universal, stream.diagonal, k),
         *(stream.scale_rows(acc), stream.scale_span(acc), *bits),
         *looks,
     ]
+
+
+def _pool_fields(shape: ConvShape) -> tuple[int, ...]:
+    """From pooled to least_rows."""
+    rows = shape.written
+    least = 1 if shape.pool is None else least_rows(shape.pool)
+    return shape.pool is not None, len(rows), rows.start, rows.step, shape.merged, least
 
 
 def needed_bytes(shape: ConvShape | PassShape) -> int:

@@ -35,7 +35,8 @@ def _space(p, source, other):
     layer_of(p, cores[0], source, ofs[0])
     hows, runs = np.zeros(1, HOW), np.zeros(1, RUN)
     h = hows[0]
-    h.A = h.B = h.D = h.rows = h.columns = 1
+    h.A = h.B = h.D = h.columns = 1
+    h.rows, h.outer = p.least_rows, p.pooled
     h.split = p.channels > p.rows or (p.residual and p.outputs > p.columns)
     found = np.empty((0, 4), np.int64)
     there = (

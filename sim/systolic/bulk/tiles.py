@@ -6,6 +6,7 @@ import numpy as np
 
 from sim.shapes import WORD
 from sim.systolic.bulk.compiled import step
+from sim.systolic.schedule import POOL_STAGES
 
 RUN = np.dtype(
     [
@@ -21,12 +22,12 @@ RUN = np.dtype(
                 "spills",
                 "fetched",
             ),
-            *("output_groups", "channel_groups", "positions", "psum_cycles", "store_cycles"),
+            *("output_groups", "channel_groups", "positions", "psum_cycles", "store_cycles", "period"),
         )
     ]
 )
 """What follows from a problem and a schedule. again: ifmap tiles come for each step over output groups. psum_cycles,
-store_cycles: of a pixel of one output group.
+store_cycles: of a pixel of one output group. period: tiles after which rows that are written lie as before.
 """
 
 
@@ -155,6 +156,10 @@ def prepare(p, h, r):
     r.fetched = not p.dynamic or r.spills
     r.psum_cycles = psum_cycles_of(p)
     r.store_cycles = store_cycles(p)
+    a, b = p.write_step, h.rows
+    while b:
+        a, b = b, a % b
+    r.period = p.write_step // a
 
 
 @step
@@ -168,7 +173,22 @@ def store_cycles(p):
     """Of a pixel of one output group."""
     lanes = p.wide_lanes if p.output_size == 4 else p.requant_lanes
     residual = ceil_div(ceil_div(p.columns, 8), p.ifmap_banks) if p.residual else 0
-    return ceil_div(p.columns, lanes) + residual
+    return ceil_div(p.columns, lanes) + residual + (POOL_STAGES if p.pooled else 0)
+
+
+@step
+def line_bytes(p):
+    """Of a pixel in the line that a pool keeps."""
+    return WORD * words(0, min(p.columns, p.outputs), 1)
+
+
+@step
+def written_rows(p, h, r, tile):
+    """(first, how many) output rows of a tile that are written, the first counted from that of the tile."""
+    top = tile % r.row_tiles * h.rows
+    lines = min(h.rows, p.out_h - top)
+    first = max(0, ceil_div(top - p.write_first, p.write_step)) * p.write_step + p.write_first - top
+    return first, ceil_div(lines - first, p.write_step)
 
 
 @step
@@ -189,7 +209,8 @@ def fits(p, h, r):
     r.ifmap_buffers = 2 if 2 * ifmap <= p.ifmap_bytes and 2 * residual <= p.residual_bytes else 1
     r.ofmap_buffers = 2 if 2 * backlog <= p.ofmap_bytes else 1
     r.keeps = _weight_beats(p, h, r) * p.port <= 8 * p.weight_bytes
-    within = ifmap <= p.ifmap_bytes and residual <= p.residual_bytes
+    line = h.columns * line_bytes(p) if p.pooled else 0
+    within = ifmap <= p.ifmap_bytes and max(residual, line) <= p.residual_bytes
     return within and psums <= p.psum_bytes and backlog <= p.ofmap_bytes
 
 

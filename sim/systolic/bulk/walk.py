@@ -12,7 +12,7 @@ from sim.shapes import WORD
 from sim.systolic.bulk.chunks import FIRST, LAST, MIDDLE, chunks_of, even_load
 from sim.systolic.bulk.compiled import step
 from sim.systolic.bulk.factors import transfer
-from sim.systolic.bulk.tiles import ceil_div, extents, row_beats
+from sim.systolic.bulk.tiles import ceil_div, extents, row_beats, written_rows
 from sim.systolic.bulk.visits import LONG_AGO, open_tile
 from sim.systolic.results import CONTROL_CYCLES, STORER_STAGES, Handover
 
@@ -35,7 +35,10 @@ CLOCK = np.dtype(
     [(name, np.int64) for name in (*_TIMES, *_VISIT, "last_write")]
     + [
         (name, np.int64)
-        for name in ("part", "i", "tile", "top", "pixels", "width", "is_fetched", "opens", "beats", "first")
+        for name in (
+            *("part", "i", "tile", "top", "pixels", "width", "is_fetched", "opens", "beats", "first"),
+            *("write_from", "writes"),
+        )
     ]
     + [("spent", np.int64, _CAUSES)]
 )
@@ -206,6 +209,7 @@ def _stripe(p, h, r, chunks, c, seen):
     """One output group on one tile."""
     lines, columns, _, _, _ = extents(p, h, r, c.tile)
     c.pixels, c.width = lines * columns, columns
+    c.write_from, c.writes = written_rows(p, h, r, c.tile)
     c.is_fetched = r.fetched and (c.tile == 0 or not r.keeps)
     c.opens = c.i == 0 or r.again
     c.beats = row_beats(p, c.part, c.i, h.A)[1]
@@ -255,7 +259,7 @@ def _tiles_of_i(p, h, r, chunks, c, seen, i):
     first, stop = _alike_rows(p, h, r)
     for strip in range(r.strips):
         c.top = strip * r.row_tiles
-        _rows_inside(p, h, r, chunks, c, seen, r.row_tiles, first, stop, 1, True)
+        _rows_inside(p, h, r, chunks, c, seen, r.row_tiles, first, stop, r.period, True)
 
 
 _outputs_outside = _loop(_tiles_of_i, 1)
@@ -272,7 +276,7 @@ def _part(p, h, r, chunks, c, seen, part):
     first, stop = _alike_rows(p, h, r)
     for strip in range(r.strips):
         c.top = strip * r.row_tiles
-        _rows_outside(p, h, r, chunks, c, seen, r.row_tiles, first, stop, 1, True)
+        _rows_outside(p, h, r, chunks, c, seen, r.row_tiles, first, stop, r.period, True)
 
 
 _parts = _loop(_part, 0)
@@ -372,12 +376,12 @@ def _slot(c, of, ahead, psums, count):
 @step
 def _send(p, c, of, begin, inside, wrap):
     """When the DMA has taken the last finished row: behind the group before, or behind a pixel at a corner."""
-    width, pixels, beats = c.width, c.pixels, c.beats
+    width, beats = c.width, c.beats
     done = of.tokens - 1 + p.tile_stages + STORER_STAGES + of.store
-    latest = c.sent + pixels * beats
-    for row in (0, pixels // width - 1):
+    latest = c.sent + c.writes * width * beats
+    for n in (0, c.writes - 1):
+        row = c.write_from + n * p.write_step
         for column in (0, width - 1):
-            pixel = row * width + column
-            start = begin + pixel * inside + row * (wrap - inside)
-            latest = max(latest, start + done + (pixels - pixel) * beats)
+            start = begin + (row * width + column) * inside + row * (wrap - inside)
+            latest = max(latest, start + done + ((c.writes - n) * width - column) * beats)
     c.sent_before, c.sent = c.sent, latest

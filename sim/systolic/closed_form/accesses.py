@@ -80,8 +80,9 @@ def _by_memory(
     schedule: Schedule, shape: ConvShape, core: dict[str, Count], maps: MapBytes, weights: WeightBytes
 ) -> dict[str, Count]:
     """Accesses by memory of a layer, whose ofmap is the same in every schedule."""
-    ofmap = WORD * shape.out_h * shape.out_w * schedule.tiling.ofmap_words
-    added = ofmap if shape.residual else 0
+    line = WORD * shape.out_w * schedule.tiling.ofmap_words
+    ofmap = len(shape.written) * line
+    added = ofmap if shape.residual else shape.merged * line
     ofmap_dram = shape.ofmap_bytes if schedule.spills else 0
     into_l1 = maps.ifmap + maps.residual
     psums = core["l1_psum_read"] + core["l1_psum_write"]

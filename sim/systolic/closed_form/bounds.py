@@ -180,7 +180,10 @@ class _Boxes:
         sent = np.maximum.reduce(
             [
                 np.maximum.reduce(done) + behind + beats,
-                final + sweep["last_tokens"] + behind + np.maximum(inside + beats, self._last_pixels * beats),
+                final
+                + sweep["last_tokens"]
+                + behind
+                + np.maximum(inside + beats, self._last_written * beats),
                 begin + self.of.shape.ofmap_bytes * 8 // acc.dma_bits,
             ]
         )
@@ -202,6 +205,16 @@ class _Boxes:
         rows = (self.layer.out_h - 1) % self.boxes["rows"] + 1
         columns = (self.layer.out_w - 1) % self.boxes["columns"] + 1
         return np.where(self.single, rows * columns, 1)
+
+    @property
+    def _last_written(self) -> Count:
+        """Pixels of the last tile that are written, at least."""
+        if self.layer.pool is None:
+            return self._last_pixels
+        rows = (self.layer.out_h - 1) % self.boxes["rows"] + 1
+        columns = (self.layer.out_w - 1) % self.boxes["columns"] + 1
+        written = np.minimum(-(-rows // self.layer.pool.stride), len(self.layer.written))
+        return np.where(self.single, written * columns, 1)
 
     def _before_last(self) -> Count:
         """Slots of the last visit before its last chunk."""

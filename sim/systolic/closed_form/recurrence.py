@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from math import gcd
 from typing import NamedTuple
 
@@ -69,7 +70,8 @@ class _Stripe(NamedTuple):
         following: the chunk after its last one; None at the end of the layer.
         fetched: its weights come from DRAM.
         opens: a tile is brought in for it.
-        write_beats: DMA beats of a pixel of it.
+        written: its output rows that are written.
+        write_beats: DMA beats of a pixel of them.
     """
 
     part: int
@@ -80,6 +82,7 @@ class _Stripe(NamedTuple):
     following: Chunk | None
     fetched: bool
     opens: bool
+    written: range
     write_beats: int
 
     @property
@@ -131,7 +134,7 @@ class _Layer(Clock):
         )
         split = schedule.split_channels
         self.alike_j = _alike(1, self.trips_j - 2), _period(split * tiling.tile_channels), split
-        self.alike_tiles = _tiles_alike(schedule), 1, True
+        self.alike_tiles = _tiles_alike(schedule), self.tiling.write_period, True
         self.alike_parts = _alike(1, self.parts - 2), _period(schedule.channels, schedule.outputs), True
 
     # ---- loops
@@ -213,6 +216,7 @@ class _Layer(Clock):
             ),
             fetched=self.fetched and (tile == 0 or not self.tiling.keeps_weights),
             opens=i == 0 or schedule.ifmap_sweeps > 1,
+            written=self.tiling.written(tile),
             write_beats=self.tiling.write_beats(part, i) if self.memory else 0,
         )
         body = partial(self.channels, stripe, group)
@@ -221,7 +225,7 @@ class _Layer(Clock):
             return
         key: tuple = (
             "stripe",
-            (lines, width),
+            (lines, width, stripe.written),
             id(group),
             id(stripe.following),
             stripe.fetched,
@@ -243,14 +247,12 @@ class _Layer(Clock):
         def step(j: int) -> None:
             chunks = group[j]
             after = group[j + 1][0] if j + 1 < len(group) else stripe.following
-            opening = None
-            if split or (stripe.opens and j == 0):
-                opening = self._opening(stripe, j)
+            opening = self._opening(stripe, j) if split or (stripe.opens and j == 0) else None
             body = partial(self.chunks, chunks, stripe, after, opening, stripe.first and j == 0)
             if j == 0 or after is None:
                 body()
             else:
-                place = (stripe.pixels, stripe.width, stripe.fetched, stripe.write_beats)
+                place = (stripe.pixels, stripe.width, stripe.fetched, stripe.written, stripe.write_beats)
                 self.once(("j", place, id(chunks), id(after), opening), split, body)
 
         self._loop(len(group), self.alike_j, step)
@@ -351,16 +353,14 @@ class _Layer(Clock):
         """When the DMA has taken the last finished row: behind the group before, or behind a pixel.
 
         Slot p starts at p * inside + (p // width) * (wrap - inside), linear in row and column, so
-        the pixel that decides is at a corner of the tile.
+        the pixel that decides is at a corner of what the tile writes.
         """
-        width, pixels, beats = stripe.width, stripe.pixels, stripe.write_beats
+        width, beats, lines = stripe.width, stripe.write_beats, stripe.written
         done = chunk.tokens - 1 + self.latency + STORER_STAGES + chunk.store
-        latest = self.sent + pixels * beats
-        for row in {0, pixels // width - 1}:
-            for column in {0, width - 1}:
-                pixel = row * width + column
-                start = begin + pixel * inside + row * (wrap - inside)
-                latest = max(latest, start + done + (pixels - pixel) * beats)
+        latest = self.sent + len(lines) * width * beats
+        for n, column in product({0, len(lines) - 1}, {0, width - 1}):
+            start = begin + (lines[n] * width + column) * inside + lines[n] * (wrap - inside)
+            latest = max(latest, start + done + ((len(lines) - n) * width - column) * beats)
         self.sent, self.sent_before = latest, self.sent
 
     # ---- memory

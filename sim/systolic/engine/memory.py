@@ -24,8 +24,10 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
     ifmap = int(visits["ifmap_bytes"].sum())
     residual = int(visits["residual_bytes"].sum())
     # Rows that the storer wrote into L1, and as many words of its residual operand.
-    ofmap = WORD * int((chunks["pixels"].astype(np.int64) * chunks["write_words"]).sum())
-    added = ofmap if shape.residual else 0
+    pixels = chunks["pixels"].astype(np.int64)
+    rows = _pooled_rows(shape)
+    ofmap = WORD * int((pixels * chunks["write_words"]).sum()) * rows.written // shape.out_h
+    added = ofmap if shape.residual else ofmap // rows.written * rows.kept
     dram = int(chunks["dram_bytes"].sum()) + maps
     l2 = counters["beats"] * schedule.accelerator.weight_port_bits // 8 + ifmap + residual + ofmap
     if schedule.spills and not program.l2_holds_all:
@@ -39,6 +41,30 @@ def layer_counts(program: Program, shape: ConvShape, counters: dict[str, int]) -
         accesses[memory] = counters[f"{memory}_read"] + counters[f"{memory}_write"]
     accesses[schedule.stream.memory] = counters["crf_read"] + counters["crf_write"]
     return LayerCounts(shape.name, shape.macs, cycles, accesses, schedule, counters["gated"])
+
+
+class _PooledRows(NamedTuple):
+    """Output rows that leave the storer, and those that go into the line that it keeps or come from there."""
+
+    written: int
+    kept: int
+
+
+def _pooled_rows(shape: ConvShape) -> _PooledRows:
+    """Row after row, by the windows that each one lies in."""
+    if shape.pool is None:
+        return _PooledRows(shape.out_h, 0)
+    _, reach, stride, padding = shape.pool
+    written = kept = 0
+    for y in range(shape.out_h):
+        near = range(max(0, (y + padding - reach) // stride), (y + padding) // stride + 1)
+        begins = [
+            w * stride - padding for w in near if w * stride - padding <= y < w * stride - padding + reach
+        ]
+        ended = sum(begin + reach - 1 == y for begin in begins)
+        written += ended
+        kept += any(max(begin, 0) < y for begin in begins) + (len(begins) > ended)
+    return _PooledRows(written, kept)
 
 
 class PassTimes(NamedTuple):

@@ -70,6 +70,8 @@ class Parameters(NamedTuple):
     write_tail: int
     ifmap_buffers: int
     ofmap_buffers: int
+    write_first: int  # output row
+    write_step: int
     dma_start: int
     dma_bits: int
     dma_gap: int
@@ -155,6 +157,8 @@ def parameters(program: Program, memory: bool, registers: bool, arbitrated: bool
         write_tail=acc.dma_setup + acc.l2_latency,
         ifmap_buffers=schedule.tiling.ifmap_buffers,
         ofmap_buffers=schedule.tiling.ofmap_buffers,
+        write_first=layer.written.start,
+        write_step=layer.written.step,
         dma_start=acc.dma_setup + acc.l2_latency,
         dma_bits=acc.dma_bits,
         dma_gap=acc.dma_burst_gap,

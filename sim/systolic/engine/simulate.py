@@ -11,14 +11,14 @@ import numpy as np
 
 from sim import network as functional
 from sim.accelerator import Accelerator
-from sim.network import Conv, DenseWeight, Layer, MatMul, Network, by_kind
+from sim.network import Conv, DenseWeight, Layer, MatMul, Network, Pool, by_kind
 from sim.results import LayerCounts, Simulation
 from sim.shapes import ConvShape, PassShape, Shape
 from sim.steps import step, steps
-from sim.systolic.engine import memory, passes
+from sim.systolic.engine import memory, passes, storer
 from sim.systolic.engine.core import LayerRun, run_program
 from sim.systolic.engine.spans import Recorder
-from sim.systolic.plan import plan
+from sim.systolic.plan import as_planned, plan
 from sim.systolic.program import Program, lower, token_ifmap
 from sim.systolic.results import Handover, with_output
 from sim.systolic.schedule import Schedule, Source
@@ -55,7 +55,8 @@ def simulate(
     start = time.perf_counter()
     if plans is None:
         plans = plan(network.shapes, network_formats(network, accelerator), accelerator, objective)
-    planned = {shape.name: (shape, how) for shape, how in zip(network.shapes, plans, strict=True)}
+    shapes = as_planned(network.shapes, plans)
+    planned = {shape.name: (shape, how) for shape, how in zip(shapes, plans, strict=True)}
     machine = _Machine(network, accelerator, registers, arbitrated, l2_holds_all, recorder)
     machine.tensors["input"] = np.ascontiguousarray(images, np.int8)
     counts = [
@@ -64,7 +65,7 @@ def simulate(
         if (layer_counts := machine.run(layer, *planned.get(layer.name, (None, None)))) is not None
     ]
     tensors = machine.tensors
-    layers = tuple(counts) if l2_holds_all else with_output(counts, network.shapes[-1], accelerator)
+    layers = tuple(counts) if l2_holds_all else with_output(counts, shapes[-1], accelerator)
     wall = time.perf_counter() - start
     exact = None
     if compare:
@@ -83,6 +84,7 @@ class _Machine:
 
     Attributes:
         registers, arbitrated, l2_holds_all, recorder: see `simulate`.
+        pooled: what convolutions wrote whose storer pools along y.
     """
 
     network: Network
@@ -92,6 +94,7 @@ class _Machine:
     l2_holds_all: bool
     recorder: Recorder | None
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    pooled: dict[str, np.ndarray] = field(default_factory=dict)
     found: Handover = field(default_factory=Handover)
 
     def run(self, layer: Layer, shape: Shape | None, how: Schedule | Source | None) -> LayerCounts | None:
@@ -100,12 +103,19 @@ class _Machine:
             assert isinstance(shape, ConvShape)
             kernel = by_kind(ARRAY, layer, "the array, sim.systolic.engine.simulate.ARRAY")
             self.tensors[layer.name], (program, run) = kernel(self, layer, how)
+            if how.shape.pool:
+                self.pooled[layer.name] = storer.pool_lines(self.tensors[layer.name], *how.shape.pool)
+                self.tensors[shape.tensor] = self.pooled[layer.name]
             self.found = run.handover
             counts = memory.layer_counts(program, shape, run.counters)
             if self.recorder is not None:
                 self.recorder.convolution(counts, program, run)
             return counts
-        self.tensors[layer.name] = passes.run_pass(self.network, layer, self.tensors)
+        if isinstance(layer, Pool) and layer.input in self.pooled:
+            layer, tensors = layer.along_x, self.tensors | {layer.input: self.pooled[layer.input]}
+        else:
+            tensors = self.tensors
+        self.tensors[layer.name] = passes.run_pass(self.network, layer, tensors)
         if shape is None:
             return None
         assert isinstance(shape, PassShape)

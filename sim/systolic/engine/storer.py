@@ -123,6 +123,28 @@ def max_pool(x, out, kernel, stride, padding, low, high):
                 out[p, oy, ox] = min(max(best, low), high)
 
 
+@kept(parallel=True)
+def pool_lines(x, size, reach, stride, padding):
+    """int8 [batch, C, H, W] -> [batch, C, OH, W]: each line in turn, against the one that is kept."""
+    first = reach - 1 - padding
+    out = np.empty((*x.shape[:2], (size - 1 - first) // stride + 1, x.shape[3]), np.int8)
+    for plane in prange(x.shape[0] * x.shape[1]):
+        n, c = plane // x.shape[1], plane % x.shape[1]
+        line = np.empty(x.shape[3], np.int8)
+        fresh, left, written = True, first, 0
+        for y in range(size):
+            for z in range(x.shape[3]):
+                value = x[n, c, y, z]
+                best = value if fresh else max(line[z], value)
+                if left == 0:
+                    out[n, c, written, z] = best
+                line[z] = value if left == 0 else best
+            fresh = left == 0 and reach == stride
+            written += left == 0
+            left = stride - 1 if left == 0 else left - 1
+    return out
+
+
 @kept()
 def window_average(x, out, kernel, stride, padding, multiplier, shift, zero_in, zero_point, low, high):
     """int8 [planes, H, W] -> out int8 [planes, OH, OW]; positions outside the map add nothing."""

@@ -205,8 +205,14 @@ def end_tokens(t, p, core):
         if sequencer.pixel == 0:
             sequencer.sent_off_before = sequencer.sent_off
             core.times[n + 1].rows[0] = t - chunk.A + 1 + p.latency
-            core.times[n + 1].sent[0] = max(sequencer.sent_off, done)
-        sequencer.sent_off = max(sequencer.sent_off, done) + chunk.write_beats
+        row = chunk.tile + sequencer.pixel // chunk.width
+        if row >= p.write_first and (row - p.write_first) % p.write_step == 0:
+            sent = max(sequencer.sent_off, done)
+            if sequencer.pixel == 0 or (
+                sequencer.pixel % chunk.width == 0 and row - p.write_step < chunk.tile
+            ):
+                core.times[n + 1].sent[0] = sent
+            sequencer.sent_off = sent + chunk.write_beats
         if sequencer.pixel == chunk.pixels - 1:
             core.times[n + 1].rows[1], core.times[n + 1].sent[1] = done, sequencer.sent_off
     if sequencer.pixel == chunk.pixels - 1:

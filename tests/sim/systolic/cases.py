@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 
@@ -15,7 +15,7 @@ from sim.accelerator import Accelerator
 from sim.errors import InputError
 from sim.formats import FORMATS
 from sim.network import WEIGHTS, AqlmWeight, CodebookWeight, Conv, DenseWeight, TernaryWeight
-from sim.shapes import ConvShape
+from sim.shapes import Axis, ConvShape, PassShape, rides
 from sim.systolic.folding import ways
 from sim.systolic.results import Handover
 from sim.systolic.schedule import Schedule, spills
@@ -99,6 +99,9 @@ def layer_cases(draw, families=FAMILIES + NARROW, sizes=(4, 8, 16)) -> Case:
         not coded and draw(st.booleans()),
         wide=not residual and draw(st.booleans()),
     )
+    pools = pool_axes(shape)
+    if pools and draw(st.booleans()):
+        shape = replace(shape, pool=draw(st.sampled_from(pools)))
     form = machine.format if coded else dense_format(shape, machine)
     layer = random_conv(rng, machine, form, shape)
     seen = draw(st.sampled_from(ways(shape, machine, form)))
@@ -111,7 +114,7 @@ def layer_cases(draw, families=FAMILIES + NARROW, sizes=(4, 8, 16)) -> Case:
             seen,
             form,
             codewords,
-            draw(factor),
+            1 if seen.pool else draw(factor),
             draw(factor),
             draw(factor),
             draw(st.booleans()),
@@ -126,6 +129,18 @@ def layer_cases(draw, families=FAMILIES + NARROW, sizes=(4, 8, 16)) -> Case:
     ifmap = rng.integers(-128, 128, (1, channels, height, width)).astype(np.int8)
     ifmap[rng.random(ifmap.shape) < 0.2] = 0
     return Case(layer, draw(st.integers(-128, 127)), ifmap, shape, schedule, draw(handovers()))
+
+
+def pool_axes(shape: ConvShape) -> list[Axis]:
+    """Windows along y that the storer may follow."""
+    axes = (
+        Axis(shape.out_h, reach, stride, padding)
+        for stride in range(1, 5)
+        for reach in (stride, stride + 1)
+        for padding in range(reach // 2 + 1)
+    )
+    alone = PassShape("pool", "pool", 1, 1, 1)
+    return [y for y in axes if rides((shape, replace(alone, windows=(y, y))), 1)]
 
 
 @st.composite

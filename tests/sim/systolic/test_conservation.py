@@ -104,6 +104,18 @@ def brought(layer, axis: int, step: int) -> int:
     return total
 
 
+def pooled_rows(shape) -> tuple[list[int], list[int], list[int]]:
+    """Output rows that are written, that meet what was kept of the rows before, and that something is kept of."""
+    rows = list(range(shape.out_h))
+    if shape.pool is None:
+        return rows, [], []
+    _, reach, stride, padding = shape.pool
+    windows = [range(w * stride - padding, w * stride - padding + reach) for w in rows]
+    written = [y for y in rows if any(y == window[-1] for window in windows)]
+    met = [y for y in rows[1:] if any(y in window and y - 1 in window for window in windows)]
+    return written, met, [y for y in rows if any(y in window and y + 1 in window for window in windows)]
+
+
 def books(case, program) -> dict[str, int]:
     """Bytes of every hop."""
     schedule, machine, shape = case.schedule, case.schedule.accelerator, case.shape
@@ -132,7 +144,10 @@ def books(case, program) -> dict[str, int]:
         from_l2 = brought(whole, 0, schedule.tile_rows) * in_dram * shape.channels
     residual = pixels * sum(touched(run) for run in added) * bool(shape.residual)
     size = 4 if shape.wide else 1
-    rows_out = pixels * sum(touched(run, size) for run in outward)
+    a_row = shape.out_w * sum(touched(run, size) for run in outward)
+    written, met, kept = pooled_rows(shape)
+    pixels = len(written) * shape.out_w
+    rows_out = len(written) * a_row
     return {
         "dram to l2, weights": weights,
         "dram to l2, maps": again * from_l2 + residual if schedule.source == "dram" else 0,
@@ -141,7 +156,8 @@ def books(case, program) -> dict[str, int]:
         "l2 to l1, ifmap": 0 if schedule.source == "l1" else again * tile_bytes,
         "l2 to l1, residual": residual,
         "l1 to l2": rows_out,
-        "l1 to storer": rows_out if shape.residual else 0,
+        "l1 to storer": rows_out if shape.residual else len(met) * a_row,
+        "storer to line": len(kept) * a_row,
     }
 
 
@@ -165,6 +181,7 @@ def test_bytes_sent_are_bytes_received(case):
     assert accesses["l2"] == into_l2 + out_of_l2
     assert accesses["dram"] == hop["dram to l2, weights"] + hop["dram to l2, maps"] + hop["l2 to dram"]
     into_l1 = hop["l2 to l1, ifmap"] + hop["l2 to l1, residual"] + hop["l1 to l2"]  # the storer's rows
+    into_l1 += hop["storer to line"]
     out_of_l1 = counters["l1_ifmap_read"] + hop["l1 to storer"] + hop["l1 to l2"]
     psums = counters["l1_psum_read"] + counters["l1_psum_write"]
     assert accesses["l1"] == into_l1 + out_of_l1 + psums

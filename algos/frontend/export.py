@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -69,6 +69,7 @@ def quantize(
     *,
     name: str = "",
     input: Activation | None = None,
+    results: Sequence[Activation] = (),
     scheme: Scheme | None = None,
     bias_correction: bool = False,
     equalize: bool = False,
@@ -84,6 +85,7 @@ def quantize(
         batches: tensors, or tuples, lists or dictionaries that begin with one; each of one size but for n.
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input; by default from the batches.
+        results: the same of each result: a cache of keys has one scale for all tokens. By default from the batches.
         scheme: how activations become INT8, by default with zero points and least squared error.
         bias_correction: biases make up for what rounding shifts on average (`correction`).
         equalize: channels of convolutions in a row get like ranges first (`equalization`).
@@ -109,7 +111,8 @@ def quantize(
     seen = observed(graph, first, others)
     (source,) = graph.inputs
     quantized = input or scheme.activation(seen[source])
-    lowering = Lowering(graph, seen, scheme, quantized, rename or {})
+    given = dict(zip(graph.outputs, results, strict=True)) if results else {}
+    lowering = Lowering(graph, seen, scheme, quantized, rename or {}, given)
     with torch.no_grad():
         layers = tuple(lowering.run())
     layout = lowering.held[source].layout

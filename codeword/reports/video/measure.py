@@ -126,7 +126,7 @@ def masks() -> list[dict[str, Any]]:
         }
         row: dict[str, Any] = {"case": case.number}
         for name, (layers, step) in ways.items():
-            maps = [word_map(store.steps[step].maps[layer], named) for layer in layers]
+            maps = [word_map(store.steps[step].maps[layer].float(), named) for layer in layers]
             row[name] = miou(binarized(torch.stack(maps).mean(0), size, codes.threshold), source.mask)
         rows.append(row)
     return rows

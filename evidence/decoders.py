@@ -35,10 +35,13 @@ def trellis(rows: np.ndarray) -> np.ndarray:
     The sum of four bytes less its mean, 510, over 4, halves towards minus infinity: its deviation is 37 levels.
     """
     starts = STEP * np.arange(COLUMNS)
-    states = sum(rows[:, starts + bit].astype(np.uint64) << np.uint64(bit) for bit in range(STATE))
+    windows = np.stack([rows[:, starts + bit] for bit in range(STATE)], -1).astype(np.uint64)
+    states = (windows << np.arange(STATE, dtype=np.uint64)).sum(-1)
     drawn = (states * np.uint64(FACTOR) + np.uint64(ADDEND)) % np.uint64(2**32)
-    total = sum((drawn >> np.uint64(8 * byte)) & np.uint64(255) for byte in range(4)).astype(np.int64)
-    return ((total - 510) >> 2).astype(np.int8)
+    parts = drawn[..., None] >> np.arange(0, 32, 8, dtype=np.uint64) & np.uint64(255)
+    total = parts.sum(-1).astype(np.int64)
+    found: np.ndarray = ((total - 510) >> 2).astype(np.int8)
+    return found
 
 
 def patterns() -> np.ndarray:

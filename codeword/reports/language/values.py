@@ -55,13 +55,15 @@ def run(task: Task) -> None:
     opening, question, asked = (
         tokenizer(part, add_special_tokens=False).input_ids for part in (OPENING, QUESTION, ASKED)
     )
-    path, plain = task.work / "variants.json", deepcopy(model)
+    compared = []
+    for number, (constant, rotated) in enumerate(VARIANTS):
+        about: Found = {"opening": constant, "rotated": rotated}
+        make = partial(variant, model, opening, text, constant, rotated)
+        compared.append(_kept(task.work / f"variant-{number}", about, lambda make=make: (make(), ()))[0])
     rotate(model)
     prompt = [*opening, *question, *asked]
     calibration = conversations(text, opening, len(question), asked)
     rows = list(passes(model, calibration, prompt, len(opening), task.work))
-    if not path.exists():
-        write_json(path, list(variants(plain, opening, text)))
     given, wanted = answers(model, rows, len(prompt))
     found = {
         "machine": MACHINE,
@@ -70,7 +72,7 @@ def run(task: Task) -> None:
         "question": QUESTION,
         "answer": tokenizer.decode(given),
         "float_answer": tokenizer.decode(wanted),
-        "variants": json.loads(path.read_text()),
+        "variants": compared,
         "rows": rows,
     }
     write_json(task.out.with_name("language_values.json"), found)
@@ -102,38 +104,38 @@ def conversations(text: Tensor, opening: list[int], question: int, asked: list[i
     return torch.cat([first, some[:, :question], second, some[:, question:]], 1)
 
 
+VARIANTS = ((False, False), (False, True), (True, False), (True, True))
+"""Whether the opening is constant, and whether the stream is rotated."""
+
+
 @torch.no_grad()
-def variants(plain: Llama, opening: list[int], text: Tensor) -> Iterator[Found]:
-    """With and without the opening as constants, and the rotation: errors of the stream, and how the text fares."""
+def variant(plain: Llama, opening: list[int], text: Tensor, constant: bool, rotated: bool) -> Found:
+    """By definition alone: errors of the stream behind every block, and how the text fares."""
     some = windows(text, LENGTH, CALIBRATION + JUDGED)
-    for before in ([], opening):
-        tokens = torch.cat([torch.tensor(before, dtype=torch.long).expand(len(some), -1), some], 1)
-        for rotated in (False, True):
-            model = deepcopy(plain)
-            if rotated:
-                rotate(model)
-            seen, wanted = (stream.floats(model, part) for part in tokens.split((CALIBRATION, JUDGED)))
-            scales = stream.Scales.found(seen, len(before))
-            kept = stream.Cache.of(wanted, scales, len(before))
-            x, errors = scales.x[0].integers(wanted.x[0][:, len(before) :].numpy()), []
-            for number in range(model.shape.blocks):
-                made = stream.chunk(model, number, scales, seen, kept.past(number), tokens.shape[1])[1]
-                x, *_ = made.results(run_integers(made.network, made.integers(x, kept.rows(number))))
-                true = wanted.x[number + 1][:, len(before) :]
-                errors.append(stream.error(scales.x[number + 1].real(x), true.numpy()))
-            real = torch.from_numpy(scales.x[-1].real(x)).float()
-            logits, true = (model.lm_head(model.model.norm(each)) for each in (real, true))
-            after = tokens[CALIBRATION:, len(before) + 1 :, None]
-            yield {
-                "opening": bool(before),
-                "rotated": rotated,
-                "largest": float(
-                    torch.stack([each[:, len(before) :].abs().max() for each in wanted.x]).max()
-                ),
-                "errors": errors,
-                "equal": float((logits.argmax(-1) == true.argmax(-1)).double().mean()),
-                "nats": [-float(z[:, :-1].log_softmax(-1).gather(-1, after).mean()) for z in (logits, true)],
-            }
+    before = torch.tensor(opening if constant else [], dtype=torch.long)
+    tokens, first = torch.cat([before.expand(len(some), -1), some], 1), len(before)
+    model = deepcopy(plain)
+    if rotated:
+        rotate(model)
+    seen, wanted = (stream.floats(model, part) for part in tokens.split((CALIBRATION, JUDGED)))
+    scales = stream.Scales.found(seen, first)
+    kept = stream.Cache.of(wanted, scales, first)
+    x, errors = scales.x[0].integers(wanted.x[0][:, first:].numpy()), []
+    for number in range(model.shape.blocks):
+        _, made = stream.chunk(model, number, scales, seen, first, tokens.shape[1])
+        x, *_ = made.results(run_integers(made.network, made.integers(x, kept.rows(number))))
+        errors.append(stream.error(scales.x[number + 1].real(x), wanted.x[number + 1][:, first:].numpy()))
+    real = torch.from_numpy(scales.x[-1].real(x)).float()
+    logits, true = (model.lm_head(model.model.norm(each)) for each in (real, wanted.x[-1][:, first:]))
+    after = tokens[CALIBRATION:, first + 1 :, None]
+    return {
+        "opening": constant,
+        "rotated": rotated,
+        "largest": float(torch.stack([each[:, first:].abs().max() for each in wanted.x]).max()),
+        "errors": errors,
+        "equal": float((logits.argmax(-1) == true.argmax(-1)).double().mean()),
+        "nats": [-float(z[:, :-1].log_softmax(-1).gather(-1, after).mean()) for z in (logits, true)],
+    }
 
 
 @torch.no_grad()

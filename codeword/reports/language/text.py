@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from codeword.reports.language.measure import PROMPT
-from codeword.reports.language.values import CALIBRATION, JUDGED, LENGTH
+from codeword.reports.language.values import ASKED, CALIBRATION, JUDGED, LENGTH
 from codeword.reports.registry import Task
 from codeword.reports.render.markdown import table
 from sim.files import write_whole
@@ -47,7 +47,8 @@ All {blocks} blocks and the head ran on the cycle engine (`{machine}`) on the pr
 opening of {opening}, and then on each token that the integers had chosen, keys and values in a cache: {runs}
 networks, **{exact} bit-exact** (every tensor of the engine equal to the functional model), {cycles:,} cycles.
 
-Asked "{question}", the integers answer `{answer}`, the float model `{float_answer}`: {same}.
+Asked "{question}", with the answer begun "{begun}", the integers go on with
+`{answer}`, the float model with `{float_answer}`: {same}.
 
 | block | {passes} |
 | --- | {rules} |
@@ -55,7 +56,9 @@ Asked "{question}", the integers answer `{answer}`, the float model `{float_answ
 
 Errors: norm of the difference over the norm of the stream in float. First of this block alone, on the integers that
 it was given; then of all blocks so far, against the float model from the tokens on.
+"""
 
+_CAUSE = """
 **What the scales ask for.** The first token of a window has values of up to {largest:,.0f} in the stream (one
 channel, from block 11 on) where no other token passes {others:,.0f}: massive activations (Sun et al., arXiv
 2402.17762), on which attention parks what it has no use for. One INT8 scale for both leaves a step of {step:,.0f},
@@ -70,7 +73,9 @@ others:
 | opening | rotated | largest value | error behind block 13 | behind the last | equal to float | nats | in float |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {variants}
+"""
 
+_SHORT = """
 **Where it falls short.** What is left comes from the perceptron: its product of gate and up projection has outliers
 of its own, which no rotation that fuses reaches. Few windows, one prompt.
 """
@@ -85,30 +90,39 @@ def run(task: Task) -> None:
 
 def valued(found: dict[str, Any]) -> str:
     """The part of the page that is about SmolLM2 on the engine."""
-    rows, variants = found["rows"], found["variants"]
+    rows = found["rows"]
     passes = sorted({row["past"] for row in rows})
-    by_block = {
-        number: [row for row in rows if row["block"] == number]
-        for number in range(len(variants[0]["errors"]))
-    }
-    plain = variants[0]
-    fits = {True: "the same", False: "not the same"}
-    return _VALUES.format(
+    by_block = {number: [row for row in rows if row["block"] == number] for number in range(_blocks(rows))}
+    same = {True: "the same", False: "not the same"}[found["answer"] == found["float_answer"]]
+    words = _VALUES.format(
         **{key: found[key] for key in ("machine", "opening", "question", "answer", "float_answer")},
         blocks=len(by_block),
         asked=found["prompt"] - found["opening"],
         runs=len(rows),
         exact="all" if all(row["bit_exact"] for row in rows) else "NOT ALL",
         cycles=sum(row["cycles"] for row in rows),
-        same=fits[found["answer"] == found["float_answer"]],
+        same=same,
+        begun=ASKED.splitlines()[-1],
         passes=" | ".join("prompt" if past == passes[0] else f"token {past + 1}" for past in passes),
         rules=" | ".join("---" for _ in passes),
         rows="\n".join(
             " | ".join((f"| {number}", *(f"{row['alone']:.3f}, {row['error']:.3f}" for row in some))) + " |"
             for number, some in by_block.items()
         ),
+    )
+    return words + (_cause(found["variants"]) if found["variants"] else "") + _SHORT
+
+
+def _blocks(rows: list[dict[str, Any]]) -> int:
+    return 1 + max(row["block"] for row in rows if row["block"] != "head")
+
+
+def _cause(variants: list[dict[str, Any]]) -> str:
+    """Why the errors are as they are, from the variants."""
+    plain, opened = (next(row for row in variants if row["opening"] is way) for way in (False, True))
+    return _CAUSE.format(
         largest=plain["largest"],
-        others=variants[2]["largest"],
+        others=opened["largest"],
         step=plain["largest"] / 127,
         windows=JUDGED,
         length=LENGTH,

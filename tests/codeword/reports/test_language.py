@@ -59,6 +59,35 @@ def test_the_page() -> None:
     assert f"{SMOLLM2_135M.name} 0.007" in page
 
 
+def test_the_page_tells_what_was_found_with_values() -> None:
+    rows = [
+        {"past": past, "block": block, "bit_exact": True, "cycles": 7, "alone": 0.125, "error": 0.25}
+        for past in (3, 5)
+        for block in (0, 1, "head")
+    ]
+    variant = {"opening": False, "rotated": True, "largest": 1270.0, "errors": [0.5] * 14, "equal": 0.75}
+    found = {
+        **{
+            "machine": "ews-64",
+            "opening": 3,
+            "prompt": 5,
+            "question": "Why?",
+            "answer": "so",
+            "float_answer": "no",
+        },
+        "rows": rows,
+        "variants": [variant | {"nats": [2.5, 2.25]}, variant | {"opening": True, "nats": [2.5, 2.25]}],
+    }
+    page = text.valued(found)
+    assert "6\nnetworks, **all bit-exact**" in page
+    assert ": not the same." in page
+    assert "| 1 | 0.125, 0.250 | 0.125, 0.250 |" in page
+    assert "leaves a step of 10," in page
+    assert "| constant | yes | 1,270 | 0.50 | 0.50 | 75% | 2.50 | 2.25 |" in page
+    rows[2]["bit_exact"] = False
+    assert "NOT ALL" in text.valued(found | {"variants": []})
+
+
 def test_blocks_in_a_row_are_exact_and_go_on_where_they_were(tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = Shape(vocabulary=16, dim=32, blocks=2, heads=4, kv_heads=2, hidden=48, context=8)

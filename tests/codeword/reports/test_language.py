@@ -67,14 +67,12 @@ def test_the_page_tells_what_was_found_with_values() -> None:
     ]
     variant = {"opening": False, "rotated": True, "largest": 1270.0, "errors": [0.5] * 14, "equal": 0.75}
     found = {
-        **{
-            "machine": "ews-64",
-            "opening": 3,
-            "prompt": 5,
-            "question": "Why?",
-            "answer": "so",
-            "float_answer": "no",
-        },
+        "machine": "ews-64",
+        "opening": 3,
+        "prompt": 5,
+        "question": "Why?",
+        "answer": "so",
+        "float_answer": "no",
         "rows": rows,
         "variants": [variant | {"nats": [2.5, 2.25]}, variant | {"opening": True, "nats": [2.5, 2.25]}],
     }
@@ -88,13 +86,30 @@ def test_the_page_tells_what_was_found_with_values() -> None:
     assert "NOT ALL" in text.valued(found | {"variants": []})
 
 
-def test_blocks_in_a_row_are_exact_and_go_on_where_they_were(tmp_path: Path) -> None:
+def small() -> DecoderModel:
     torch.manual_seed(0)
     shape = Shape(vocabulary=16, dim=32, blocks=2, heads=4, kv_heads=2, hidden=48, context=8)
     model = DecoderModel(shape).eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.15)
+    return model
+
+
+def test_a_large_first_token_is_no_matter_behind_an_opening() -> None:
+    model, text_of = small(), torch.randint(1, 16, (480,))
+    with torch.no_grad():
+        model.model.embed_tokens.weight[0, 3] = 1000  # the opening alone has it
+    plain, opened = (
+        values.variant(model, [0], text_of, constant, rotated=True) for constant in (False, True)
+    )
+    assert max(plain["largest"], opened["largest"]) < 100
+    assert opened["errors"][-1] < 0.15
+    assert opened["nats"][0] == pytest.approx(opened["nats"][1], rel=0.1)
+
+
+def test_blocks_in_a_row_are_exact_and_go_on_where_they_were(tmp_path: Path) -> None:
+    model = small()
     tokens, prompt = torch.randint(16, (9, 7)), torch.randint(16, (5,)).tolist()
     rows = list(values.passes(model, tokens, prompt, 1, tmp_path, decoded=2))
     assert [(row["past"], row["block"]) for row in rows] == [

@@ -58,8 +58,8 @@ def run(task: Task) -> None:
     compared = []
     for number, (constant, rotated) in enumerate(VARIANTS):
         about: Found = {"opening": constant, "rotated": rotated}
-        make = partial(variant, model, opening, text, constant, rotated)
-        compared.append(_kept(task.work / f"variant-{number}", about, lambda make=make: (make(), ()))[0])
+        make = partial(_alone, model, opening, text, constant, rotated)
+        compared.append(_kept(task.work / f"variant-{number}", about, make)[0])
     rotate(model)
     prompt = [*opening, *question, *asked]
     calibration = conversations(text, opening, len(question), asked)
@@ -136,6 +136,11 @@ def variant(plain: Llama, opening: list[int], text: Tensor, constant: bool, rota
         "equal": float((logits.argmax(-1) == true.argmax(-1)).double().mean()),
         "nats": [-float(z[:, :-1].log_softmax(-1).gather(-1, after).mean()) for z in (logits, true)],
     }
+
+
+def _alone(*given: Any) -> Made:
+    """A variant, from which no array goes on."""
+    return variant(*given), ()
 
 
 @torch.no_grad()

@@ -45,7 +45,8 @@ def test_the_known_result_is_a_perfect_edit() -> None:
 
 
 def test_operands_of_equal_branches_have_no_deltas() -> None:
-    layer, counts = torch.nn.Linear(4, 3), []
+    layer = torch.nn.Linear(4, 3)
+    counts: list[torch.Tensor] = []
     model = type("Model", (), {"backbone": layer})()
     with deltas.compared(model, counts):  # type: ignore[arg-type]
         for given in (torch.tensor([[127.0, 1, 0, 0]]), torch.tensor([[127.0, 1, 5, -30]])) * 2:

@@ -221,10 +221,10 @@ class Product:
     @staticmethod
     def _requantized(to: Lowering, tail: Tail, real: np.ndarray) -> tuple[Requantization, Activation]:
         if tail.function is None:
-            out = to.scheme.activation(to.seen[tail.out], tail.clamp)
+            out = to.activation(tail.out, tail.clamp)
             return requantization(real / out.scale, out), out
         inner = to.scheme.activation(to.seen[tail.end], function=tail.function)
-        out = to.scheme.activation(to.seen[tail.out])
+        out = to.activation(tail.out)
         plain = requantization(real / inner.scale, inner)
         return replace(plain, table=table(tail.function, inner, out), table_zero_point=out.zero_point), out
 

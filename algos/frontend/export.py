@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -77,6 +77,7 @@ def quantize(
     *,
     name: str = "",
     input: Activation | None = None,
+    results: Sequence[Activation] = (),
     scheme: Scheme | None = None,
     bias_correction: bool = False,
     equalize: bool = False,
@@ -95,6 +96,7 @@ def quantize(
         name: of the network; by default the module's class.
         input: scale and zero point of the network's input, where the module takes one tensor; by default from the
             batches.
+        results: the same of each result: a cache of keys has one scale for all tokens. By default from the batches.
         scheme: how activations become INT8, by default with zero points and least squared error.
         bias_correction: biases make up for what rounding shifts on average (`correction`).
         equalize: channels of convolutions in a row get like ranges first (`equalization`).
@@ -127,7 +129,8 @@ def quantize(
             for title, value, lookup in zip(titles, graph.inputs, lookups, strict=True)
         )
     )
-    lowering = Lowering(graph, seen, scheme, sources, rename or {})
+    given = dict(zip(graph.outputs, results, strict=True)) if results else {}
+    lowering = Lowering(graph, seen, scheme, sources, rename or {}, given)
     with torch.no_grad():
         layers = tuple(lowering.run())
     said = {**(metadata or {}), **sources.metadata, **lowering.results()}

@@ -76,6 +76,7 @@ class Lowering:
 
     Attributes:
         seen: what each value of the graph was on the calibration data.
+        given: scales of results that are not found by an observer.
         held: of each value that a layer holds.
         rests: of sums of a residual path of 16 bits, what their rounding left.
         layers: in order.
@@ -90,8 +91,9 @@ class Lowering:
         scheme: Scheme,
         sources: Sources,
         rename: Renaming,
+        results: Mapping[Value, Activation],
     ) -> None:
-        self.graph, self.seen, self.scheme, self.rename = graph, seen, scheme, rename
+        self.graph, self.seen, self.scheme, self.rename, self.given = graph, seen, scheme, rename, results
         self.regions = Regions(graph)
         self.layers: list[Layer] = []
         self.sums: dict[str, Sums] = {}
@@ -299,8 +301,12 @@ class Lowering:
     def emitted(self, tail: Tail) -> Activation:
         """Scale, zero point and clamp of what a layer without a table of its own emits."""
         if tail.function is not None:
-            return self.scheme.activation(self.seen[tail.end])
-        return self.scheme.activation(self.seen[tail.out], tail.clamp)
+            return self.activation(tail.end)
+        return self.activation(tail.out, tail.clamp)
+
+    def activation(self, value: Value, clamp: Clamp = SIGNED) -> Activation:
+        """Scale, zero point and clamp of a value: what the caller gave, or else what its observer finds."""
+        return self.given.get(value) or self.scheme.activation(self.seen[value], clamp)
 
     def settle(self, tail: Tail, name: str, activation: Activation) -> None:
         """Says that a layer holds what the tail ends with; a function that it has not becomes a table."""
@@ -323,7 +329,7 @@ class Lowering:
             self.held[value] = replace(source, activation=replace(a, scale=a.scale * factor))
             return
         clamp = clamp_of(wanted, a.scale * 256)
-        out = self.scheme.activation(self.seen[value], clamp or SIGNED)
+        out = self.activation(value, clamp or SIGNED)
         name = self.name(value.producer.name if value.producer else value.name)
         self.add(Table(name, source.tensor, table(wanted, a, out), out.zero_point))
         self.held[value] = Held(name, out, source.layout)

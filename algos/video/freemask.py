@@ -20,7 +20,7 @@ from algos.video.edits import Edit
 from algos.video.masks import THRESHOLD, CodeTable, binarized, word_map
 from algos.video.models import VideoModel
 from algos.video.process import Guide, Level, guided, levels
-from algos.video.store import Store, denoised, inverted
+from algos.video.store import BITS, Bits, Store, denoised, inverted
 from sim.errors import InputError, nearest
 
 Masks = Literal["chosen", "fixed", "none"]
@@ -67,6 +67,7 @@ class FreeMaskConfig:
         manner: one of MANNERS.
         masks: where the masks come from, if none is given.
         blend: whether the clip itself outside the mask is that of the inversion, in every step (off in the code).
+        bits: of a stored probability: 16 (float16, the code's), 8 or 4.
     """
 
     steps: int = schedules.STEPS
@@ -74,12 +75,15 @@ class FreeMaskConfig:
     manner: str = "attribute"
     masks: Masks = "chosen"
     blend: bool = False
+    bits: Bits = 16
 
     def __post_init__(self) -> None:
         if self.manner not in MANNERS:
             raise InputError("--manner", self.manner, "is no kind of edit", nearest(self.manner, MANNERS))
         if self.masks not in get_args(Masks):
             raise InputError("--masks", self.masks, "unknown", nearest(self.masks, get_args(Masks)))
+        if self.bits not in BITS:
+            raise InputError("--bits", self.bits, "is no width of a map", f"use {', '.join(map(str, BITS))}")
 
 
 class SourceMasks:
@@ -106,7 +110,7 @@ class SourceMasks:
         """bool [frames, *size]."""
         chosen = self.step if over_time or not self.manner.varying else step
         maps = self.store.steps[chosen].maps
-        found = [word_map(maps[name], self.words, self.ratio) for name in self.layers]
+        found = [word_map(maps[name].float(), self.words, self.ratio) for name in self.layers]
         large = max((each.shape[1:] for each in found), key=lambda shape: shape[0])
         grown = [F.interpolate(each[:, None], large, mode="bilinear")[:, 0] for each in found]
         return binarized(torch.stack(grown).mean(0), size, self.manner.threshold)
@@ -211,7 +215,7 @@ def fused(
     """The edited clip, and what the inversion has stored."""
     task.check(model, clip)
     manner, path = MANNERS[config.manner], levels(model, config.steps)
-    store, ratio = Store(paired=manner.paired), clip.shape[3] / clip.shape[4]
+    store, ratio = Store(paired=manner.paired, bits=config.bits), clip.shape[3] / clip.shape[4]
     source = inverted(model, clip, task.text(model, "source"), path, store)
     masks = _masks(model, task, config, codes, store, ratio)
     guide = Guide(task.text(model, "target"), task.text(model, "none"), config.scale)

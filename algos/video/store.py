@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from algos.video.attention import Kind, Site, opened
@@ -19,16 +21,62 @@ MOST_PLACES = 32**2
 """Queries and keys over time are stored up to so many places."""
 
 
-@dataclass
-class Step:
-    """Attention of one step, float16.
+Bits = Literal[16, 8, 4]
+"""Of a stored probability: float16, or levels of the largest of its query."""
+BITS: tuple[Bits, ...] = get_args(Bits)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Probabilities of a layer in few bits: level / (2^bits - 1) of the largest of each query.
 
     Attributes:
-        maps: probabilities by layer, [sequences, heads, queries, keys].
-        pairs: queries and keys of the layers over time, [places, heads, frames, channels] each.
+        levels: uint8, flat; of 4 bits two lie in a byte, the earlier one below.
+        largest: float16 [sequences, heads, queries, 1].
+        shape: [sequences, heads, queries, keys].
+        bits: 8 or 4.
     """
 
-    maps: dict[str, Tensor] = field(default_factory=dict)
+    levels: Tensor
+    largest: Tensor
+    shape: torch.Size
+    bits: int
+
+    @classmethod
+    def of(cls, found: Tensor, bits: int) -> Rows:
+        """Of probabilities, each rounded to the nearest level."""
+        largest, most = found.amax(-1, keepdim=True).half(), 2**bits - 1
+        share = found / largest.float().clamp(min=torch.finfo(torch.float16).tiny)
+        levels = (share * most).round().clamp(max=most).to(torch.uint8).flatten()
+        if bits == 4:
+            low, high = (
+                torch.nn.functional.pad(levels, (0, levels.numel() % 2)).unflatten(0, (-1, 2)).unbind(1)
+            )
+            levels = low | high << 4
+        return cls(levels, largest, found.shape, bits)
+
+    @property
+    def nbytes(self) -> int:
+        return self.levels.nbytes + self.largest.nbytes
+
+    def float(self) -> Tensor:
+        """float32 of the shape."""
+        levels = self.levels
+        if self.bits == 4:
+            levels = torch.stack([levels & 15, levels >> 4], 1).flatten()[: self.shape.numel()]
+        return levels.reshape(self.shape) * (self.largest.float() / (2**self.bits - 1))
+
+
+@dataclass
+class Step:
+    """Attention of one step.
+
+    Attributes:
+        maps: probabilities by layer, [sequences, heads, queries, keys]; `float()` gives them rounded.
+        pairs: float16 queries and keys of the layers over time, [places, heads, frames, channels] each.
+    """
+
+    maps: dict[str, Tensor | Rows] = field(default_factory=dict)
     pairs: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
@@ -46,12 +94,16 @@ class Store:
     Args:
         kinds: of attention that are kept.
         paired: whether queries and keys over time are kept too.
+        bits: of a stored probability.
     """
 
     def __init__(
-        self, kinds: tuple[Kind, ...] = ("self", "cross", "temporal", "joint"), paired: bool = False
+        self,
+        kinds: tuple[Kind, ...] = ("self", "cross", "temporal", "joint"),
+        paired: bool = False,
+        bits: Bits = 16,
     ) -> None:
-        self.kinds, self.paired = kinds, paired
+        self.kinds, self.paired, self.bits = kinds, paired, bits
         self.steps: list[Step] = []
 
     def projections(self, site: Site, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +113,7 @@ class Store:
 
     def probabilities(self, site: Site, found: Tensor) -> Tensor:
         if site.kind in self.kinds and found.shape[2] <= MOST_QUERIES:
-            self.steps[-1].maps[site.name] = found.half()
+            self.steps[-1].maps[site.name] = found.half() if self.bits == 16 else Rows.of(found, self.bits)
         return found
 
     @property

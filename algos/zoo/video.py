@@ -177,7 +177,7 @@ def calibrate() -> None:
         store = Store(kinds=("cross",))
         inverted(unet, data.pixels[place : place + 1], unet.text([scene.caption]), path, store)
         named = unet.text.split(scene.caption).index(scene.form)
-        found = [step.maps for step in store.steps]
+        found = [{name: each.float() for name, each in step.maps.items()} for step in store.steps]
         costs.append(masks.matching_costs(found, [named], data.masks[place], masks.THRESHOLD))
     mean = torch.stack(costs).mean(0)
     table = CodeTable(tuple(found[0]), tuple(map(tuple, mean.tolist())), len(data), masks.THRESHOLD)

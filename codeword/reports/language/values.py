@@ -1,124 +1,85 @@
-"""SmolLM2-135M in integers, block after block: a prompt, and tokens behind it, on the engine and by definition.
+"""SmolLM2-135M in integers, block after block: a question, and the tokens that answer it, on the engine.
 
 The blocks are networks of their own, so that neither memory nor time grows with their number; what one of them gives in
-INT8 is what the next one takes, at the same scale.
+INT8 is what the next one takes, at the same scale, and keys and values of all tokens lie in the cache at one scale.
+
+Two things keep the scales small. The first token of any window has activations of 25,000 where others have 100 (massive
+activations, arXiv 2402.17762): the opening that all conversations share is computed in float, and its keys and values
+are constants (IntactKV, arXiv 2403.01241; PrefixQuant, arXiv 2410.05265). And the stream beside the layers is rotated.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import codeword
+from algos.compensation.rotation import rotate
 from algos.data.text import windows
-from algos.frontend.calibrate import Activation
-from algos.frontend.export import Quantized, quantize
-from algos.models.llama import Block, Llama, Shape, angles
+from algos.models.llama import Llama, Shape
+from codeword.reports.language import stream
 from codeword.reports.registry import Task
 from sim.files import write_json
+from sim.network import Network
 from sim.network import run as run_integers
 from sim.steps import steps
 
-PROMPT, TOKENS = 4, 2
-"""Tokens of the prompt, and tokens behind it."""
-
 MACHINE = "ews-64"
-CALIBRATION = 8
-"""Windows of the text that set scales; the next one is run."""
+OPENING, QUESTION = "<|im_start|>user\n", "What is the capital of France?"
+ASKED = "<|im_end|>\n<|im_start|>assistant\nThe capital of France is"
+TOKENS = 2
+"""That are decoded behind the prompt; the prompt gives one more."""
 
+CALIBRATION, JUDGED, LENGTH = 32, 8, 12
+"""Windows of the text that set scales, and others on which variants are compared; tokens of these."""
 
-class Prompt(nn.Module):
-    """A block on all tokens: [n, tokens, dim] -> the same, and keys and values [n, kv_heads, tokens, head_dim]."""
-
-    def __init__(self, block: Block, cosine: Tensor, sine: Tensor) -> None:
-        super().__init__()
-        self.block = block
-        self.register_buffer("cosine", cosine)
-        self.register_buffer("sine", sine)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self.block.self_attn.heads(self.block.input_layernorm(x), self.cosine, self.sine)
-        y = x + self.block.self_attn.mixed(q, k, v, causal=True)
-        return y + self.block.mlp(self.block.post_attention_layernorm(y)), k, v
-
-
-class Behind(nn.Module):
-    """A block on one token, with the keys and values of those before it in the rows behind it.
-
-    [n, dim / width + 2 past, width] -> [n, 1, dim], and the token's key and value; width is that of all keys.
-    """
-
-    def __init__(self, block: Block, shape: Shape, cosine: Tensor, sine: Tensor) -> None:
-        super().__init__()
-        self.block, self.shape = block, shape
-        self.register_buffer("cosine", cosine)
-        self.register_buffer("sine", sine)
-
-    def forward(self, packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        shape, attention = self.shape, self.block.self_attn
-        first = shape.heads // shape.kv_heads
-        past = (packed.shape[1] - first) // 2
-        x = packed[:, :first].flatten(1).unsqueeze(1)
-        q, k, v = attention.heads(self.block.input_layernorm(x), self.cosine, self.sine)
-        before = packed[:, first : first + past], packed[:, first + past :]
-        keys, values = (
-            torch.cat([rows.unflatten(-1, (shape.kv_heads, shape.head_dim)).transpose(1, 2), new], 2)
-            for rows, new in zip(before, (k, v), strict=True)
-        )
-        y = x + attention.mixed(q, keys, values, causal=False)
-        return y + self.block.mlp(self.block.post_attention_layernorm(y)), k, v
-
-
-@dataclass
-class Stream:
-    """What has been computed of some windows so far, float.
-
-    Attributes:
-        x: of the tokens at hand, [n, tokens, dim].
-        kept: keys and values of each block, [n, kv_heads, tokens, head_dim].
-        scale: of `x`, where it is integers.
-    """
-
-    x: Tensor
-    kept: list[tuple[Tensor, Tensor]]
-    scale: Activation | None = None
-
-    def rows(self, number: int) -> Tensor:
-        """What `Behind` takes for block `number`."""
-        keys, values = (each.transpose(1, 2).flatten(2) for each in self.kept[number])
-        return torch.cat([self.x[:, 0].unflatten(1, (-1, keys.shape[2])), keys, values], 1)
-
-    def add(self, number: int, found: tuple[Tensor, Tensor, Tensor]) -> None:
-        self.x, *new = found
-        if number == len(self.kept):
-            self.kept.append((new[0], new[1]))
-        else:
-            keys, values = (torch.cat(pair, 2) for pair in zip(self.kept[number], new, strict=True))
-            self.kept[number] = keys, values
+Found = dict[str, Any]
+Made = tuple[Found, tuple[np.ndarray, ...]]
+"""A row, and the arrays that go on from it."""
 
 
 def run(task: Task) -> None:
-    """Rows a block and pass, kept in the work folder."""
+    """Rows a block and pass, kept in the work folder, and variants by definition alone."""
     torch.set_num_threads(1)
     task.work.mkdir(parents=True, exist_ok=True)
-    model, tokens = load()
-    rows = list(passes(model, tokens, task.work))
-    write_json(
-        task.out.with_name("language_values.json"), {"machine": MACHINE, "prompt": PROMPT, "rows": rows}
+    model, tokenizer, text = load()
+    opening, question, asked = (
+        tokenizer(part, add_special_tokens=False).input_ids for part in (OPENING, QUESTION, ASKED)
     )
+    compared = []
+    for number, (constant, rotated) in enumerate(VARIANTS):
+        about: Found = {"opening": constant, "rotated": rotated}
+        make = partial(_alone, model, opening, text, constant, rotated)
+        compared.append(_kept(task.work / f"variant-{number}", about, make)[0])
+    rotate(model)
+    prompt = [*opening, *question, *asked]
+    calibration = conversations(text, opening, len(question), asked)
+    rows = list(passes(model, calibration, prompt, len(opening), task.work))
+    given, wanted = answers(model, rows, len(prompt))
+    found = {
+        "machine": MACHINE,
+        "opening": len(opening),
+        "prompt": len(prompt),
+        "question": QUESTION,
+        "answer": tokenizer.decode(given),
+        "float_answer": tokenizer.decode(wanted),
+        "variants": compared,
+        "rows": rows,
+    }
+    write_json(task.out.with_name("language_values.json"), found)
 
 
-def load() -> tuple[Llama, Tensor]:
-    """SmolLM2-135M as our own model, and windows of text [n, PROMPT + TOKENS]."""
+def load() -> tuple[Llama, Any, Tensor]:
+    """SmolLM2-135M as our own model, its tokenizer, and a text in its tokens, int64 [n]."""
     from algos.data import smollm2
     from algos.zoo import llama
 
@@ -126,92 +87,158 @@ def load() -> tuple[Llama, Tensor]:
     config = given.config
     shape = Shape(
         *(config.vocab_size, config.hidden_size, config.num_hidden_layers, config.num_attention_heads),
-        *(config.num_key_value_heads, config.intermediate_size, PROMPT + TOKENS),
+        *(config.num_key_value_heads, config.intermediate_size, 64),
         config.rope_parameters["rope_theta"],
         config.rms_norm_eps,
     )
     model = Llama(shape)
     model.load_state_dict(given.state_dict(), strict=False)
     model.lm_head.weight = model.model.embed_tokens.weight
-    text = smollm2.tokens(tokenizer, llama.load_text()["held_out"][:8192])
-    return model.eval(), windows(text, PROMPT + TOKENS, CALIBRATION + 1)
+    return model.eval(), tokenizer, smollm2.tokens(tokenizer, llama.load_text()["held_out"][:8192]).long()
+
+
+def conversations(text: Tensor, opening: list[int], question: int, asked: list[int]) -> Tensor:
+    """Windows of a text in the form of a question and its answer, int64 [CALIBRATION, tokens]."""
+    some = windows(text, question + TOKENS, CALIBRATION)
+    first, second = (torch.tensor(part).expand(CALIBRATION, -1) for part in (opening, asked))
+    return torch.cat([first, some[:, :question], second, some[:, question:]], 1)
+
+
+VARIANTS = ((False, False), (False, True), (True, False), (True, True))
+"""Whether the opening is constant, and whether the stream is rotated."""
 
 
 @torch.no_grad()
-def passes(model: Llama, tokens: Tensor, work: Path) -> Iterator[dict[str, Any]]:
-    """The prompt and then each token through all blocks, in float and in integers."""
-    embedded = model.model.embed_tokens(tokens)
-    seen, judged = Stream(embedded[:-1, :PROMPT], []), Stream(embedded[-1:, :PROMPT], [])
-    for past in (0, *range(PROMPT, PROMPT + TOKENS)):
-        if past:
-            seen.x, judged.x = embedded[:-1, past : past + 1], embedded[-1:, past : past + 1]
-            judged.scale = None
-        for number in steps(range(model.shape.blocks), f"blocks, token {past}", model.shape.blocks):
-            yield _block(model, number, past, (seen, judged), work)
+def variant(plain: Llama, opening: list[int], text: Tensor, constant: bool, rotated: bool) -> Found:
+    """By definition alone: errors of the stream behind every block, and how the text fares."""
+    some = windows(text, LENGTH, CALIBRATION + JUDGED)
+    before = torch.tensor(opening if constant else [], dtype=torch.long)
+    tokens, first = torch.cat([before.expand(len(some), -1), some], 1), len(before)
+    model = deepcopy(plain)
+    if rotated:
+        rotate(model)
+    seen, wanted = (stream.floats(model, part) for part in tokens.split((CALIBRATION, JUDGED)))
+    scales = stream.Scales.found(seen, first)
+    kept = stream.Cache.of(wanted, scales, first)
+    x, errors = scales.x[0].integers(wanted.x[0][:, first:].numpy()), []
+    for number in range(model.shape.blocks):
+        _, made = stream.chunk(model, number, scales, seen, first, tokens.shape[1])
+        x, *_ = made.results(run_integers(made.network, made.integers(x, kept.rows(number))))
+        errors.append(stream.error(scales.x[number + 1].real(x), wanted.x[number + 1][:, first:].numpy()))
+    real = torch.from_numpy(scales.x[-1].real(x)).float()
+    logits, true = (model.lm_head(model.model.norm(each)) for each in (real, wanted.x[-1][:, first:]))
+    after = tokens[CALIBRATION:, first + 1 :, None]
+    return {
+        "opening": constant,
+        "rotated": rotated,
+        "largest": float(torch.stack([each[:, first:].abs().max() for each in wanted.x]).max()),
+        "errors": errors,
+        "equal": float((logits.argmax(-1) == true.argmax(-1)).double().mean()),
+        "nats": [-float(z[:, :-1].log_softmax(-1).gather(-1, after).mean()) for z in (logits, true)],
+    }
+
+
+def _alone(*given: Any) -> Made:
+    """A variant, from which no array goes on."""
+    return variant(*given), ()
+
+
+@torch.no_grad()
+def passes(
+    model: Llama, calibration: Tensor, prompt: list[int], opening: int, work: Path, decoded: int = TOKENS
+) -> Iterator[Found]:
+    """The prompt behind the opening, then each token that the integers choose, through all blocks and the head.
+
+    Args:
+        calibration: windows, int64 [n, tokens]; they begin with the opening, too.
+        opening: tokens whose keys and values are constants.
+        work: folder of what is done.
+    """
+    seen = stream.floats(model, calibration)
+    scales = stream.Scales.found(seen, opening)
+    kept = stream.Cache.of(stream.floats(model, torch.tensor([prompt[:opening]])), scales, opening)
+    head = cache(lambda: stream.head(model, scales, seen, opening))
+    tokens, begin = list(prompt), opening
+    for _ in range(decoded + 1):
+        true = stream.floats(model, torch.tensor([tokens]))
+        x = scales.x[0].integers(true.x[0][:, begin:].numpy())
+        for number in steps(range(model.shape.blocks), f"blocks, {len(tokens)} tokens", model.shape.blocks):
+            about = {"past": begin, "block": number, "tokens": list(tokens)}
+            make = partial(_block, model, number, scales, seen, kept, true, x)
+            row, (x, *new) = _kept(work / f"smollm2-{begin}-{number}", about, make)
+            kept.add(number, *new)
+            yield row
+        about = {"past": begin, "block": "head", "tokens": list(tokens)}
+        row, _ = _kept(work / f"smollm2-{begin}-head", about, partial(_last, model, head, true, x))
+        yield row
+        begin = len(tokens)
+        tokens.append(row["token"])
 
 
 def _block(
-    model: Llama, number: int, past: int, streams: tuple[Stream, Stream], work: Path
-) -> dict[str, Any]:
-    """One block of one pass; both streams move on."""
-    seen, judged = streams
-    block, shape = model.model.layers[number], model.shape
-    assert isinstance(block, Block)
-    angle = angles(shape.context, shape.head_dim, shape.base)
-    if past:
-        module: nn.Module = Behind(block, shape, *(each[past : past + 1] for each in angle))
-        given, sample = seen.rows(number), judged.rows(number)
-    else:
-        module, given, sample = Prompt(block, *(each[:PROMPT] for each in angle)), seen.x, judged.x
-    path = work / f"smollm2-{past}-{number}.json"
-    if path.exists():
-        row: dict[str, Any] = json.loads(path.read_text())
-        with np.load(path.with_suffix(".npz")) as file:
-            found = tuple(torch.from_numpy(file[name]) for name in "xkv")
-        judged.scale = Activation(*row["scale"])
-    else:
-        begin = time.process_time()
-        made = quantize(module, [given], input=None if past else judged.scale, allow=["*"])
-        wanted = module(sample)
-        row, found, judged.scale = _exact(made, sample, wanted)
-        row |= {"block": number, "past": past, "cpu_seconds": time.process_time() - begin}
-        row["scale"] = [judged.scale.scale, judged.scale.zero_point]
-        np.savez(path.with_suffix(".npz"), **dict(zip("xkv", (each.numpy() for each in found), strict=True)))
-        write_json(path, row)
-        print(path.stem, row, flush=True)
-    seen.add(number, module(given))
-    judged.add(number, found)  # type: ignore[arg-type]
-    return row
-
-
-def _exact(
-    made: Quantized, sample: Tensor, real: tuple[Tensor, ...]
-) -> tuple[dict[str, Any], tuple[Tensor, ...], Activation]:
-    """A row, the three results as what their integers stand for, and the scale of the first.
+    model: Llama,
+    number: int,
+    scales: stream.Scales,
+    seen: stream.Floats,
+    kept: stream.Cache,
+    true: stream.Floats,
+    x: np.ndarray,
+) -> Made:
+    """One block on int8 x [1, tokens, dim]: a row; the stream behind it, keys and values of these tokens.
 
     Args:
-        real: the results in float.
+        true: of the whole conversation so far, in float from its beginning.
     """
-    images = made.integers(sample)
-    network = made.network
-    simulated = codeword.simulate(network, MACHINE, images)
-    wanted = run_integers(network, images)
-    results, first = [], None
-    for name, like in zip(network.metadata["outputs"], real, strict=True):  # type: ignore[call-overload]
-        activation = made.activations[name]
-        first = first or activation
-        tokens = (
-            torch.from_numpy(activation.real(wanted[name])).float()[..., 0].transpose(1, 2)
-        )  # channels last
-        heads = tokens.unflatten(2, (like.shape[1], -1)).transpose(1, 2) if like.ndim == 4 else tokens
-        results.append(heads)
-    errors = [float((a - b).norm() / b.norm()) for a, b in zip(results, real, strict=True)]
-    assert first is not None
-    row = {
+    past = kept.past(number)
+    module, made = stream.chunk(model, number, scales, seen, past, past + x.shape[1])
+    row, found = simulated(made.network, made.integers(x, kept.rows(number)))
+    y, *_ = results = made.results(found)
+    alone = module(stream.rows(*map(stream.tensor, (x, *kept.rows(number)))))[0].numpy()
+    real, whole = scales.x[number + 1].real(y), true.x[number + 1][:, past:].numpy()
+    return row | {"alone": stream.error(real, alone), "error": stream.error(real, whole)}, results
+
+
+def _last(model: Llama, head: Callable[[], stream.Made], true: stream.Floats, x: np.ndarray) -> Made:
+    """The token that the integers choose behind the last one of x, and the float model's."""
+    made = head()
+    row, found = simulated(made.network, made.integers(x[:, -1:]))
+    given = made.results(found)[0].reshape(-1)
+    best = int(model.lm_head(model.model.norm(true.x[-1][:, -1])).argmax())
+    row |= {"token": int(given.argmax()), "float_token": best}
+    return row | {"better": int((given > given[best]).sum()), "ties": int((given == given.max()).sum())}, ()
+
+
+def simulated(network: Network, images: np.ndarray) -> tuple[Found, dict[str, np.ndarray]]:
+    """A row of one run on the engine, and what every tensor is by definition."""
+    found = codeword.simulate(network, MACHINE, images)
+    return {
         "layers": len(network.layers),
-        "error": max(errors),
-        "bit_exact": bool(simulated.to_json()["bit_exact"]),
-        "cycles": sum(layer.total_cycles for layer in simulated.layers),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-    return row, tuple(results), first
+        "bit_exact": bool(found.to_json()["bit_exact"]),
+        "cycles": sum(layer.total_cycles for layer in found.layers),
+    }, run_integers(network, images)
+
+
+def _kept(path: Path, about: Found, make: Callable[[], Made]) -> Made:
+    """What was made of the same tokens before, or else is made now."""
+    said, arrays = path.with_suffix(".json"), path.with_suffix(".npz")
+    if said.exists():
+        row: Found = json.loads(said.read_text())
+        if all(row[key] == value for key, value in about.items()):
+            with np.load(arrays) as file:
+                return row, tuple(file[name] for name in file.files)
+    begin = time.process_time()
+    row, found = make()
+    row |= about | {"cpu_seconds": time.process_time() - begin}
+    np.savez(arrays, *found)
+    write_json(said, row)
+    return row, found
+
+
+@torch.no_grad()
+def answers(model: Llama, rows: list[Found], prompt: int) -> tuple[list[int], list[int]]:
+    """Tokens that the integers chose, and those that the float model chooses alone."""
+    given = [row["token"] for row in rows if row["block"] == "head"]
+    tokens = rows[0]["tokens"][:prompt]
+    for _ in given:
+        tokens = [*tokens, int(model(torch.tensor([tokens]))[0, -1].argmax())]
+    return given, tokens[prompt:]

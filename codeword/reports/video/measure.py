@@ -20,7 +20,7 @@ from algos.video.store import Store, inverted
 from algos.zoo import video as zoo
 from codeword.editing import Edited, edit
 from codeword.reports.registry import Task
-from codeword.reports.video import hardware
+from codeword.reports.video import deltas, hardware, widths
 from codeword.reports.video.cases import WAYS, Case, Way, cases, measured, region
 from sim.files import write_json
 from sim.steps import steps
@@ -43,6 +43,8 @@ def run(task: Task) -> None:
         "peaks": {name: _peak(task.work, name) for name in PEAKS},
         "masks": _remembered(task.work / "masks.json", masks),
         "codes": asdict(_codes()),
+        "widths": _remembered(task.work / "widths.json", widths.widths),
+        "deltas": _remembered(task.work / "deltas.json", deltas.found),
         "hardware": _remembered(task.work / "hardware.json", hardware.costs),
     }
     write_json(task.out, found)
@@ -126,7 +128,7 @@ def masks() -> list[dict[str, Any]]:
         }
         row: dict[str, Any] = {"case": case.number}
         for name, (layers, step) in ways.items():
-            maps = [word_map(store.steps[step].maps[layer], named) for layer in layers]
+            maps = [word_map(store.steps[step].maps[layer].float(), named) for layer in layers]
             row[name] = miou(binarized(torch.stack(maps).mean(0), size, codes.threshold), source.mask)
         rows.append(row)
     return rows

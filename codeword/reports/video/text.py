@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import log10
 from statistics import mean
 from typing import Any
 
@@ -51,6 +52,7 @@ def text(found: dict[str, Any]) -> str:
         _short(found),
         "## Masks of FreeMask",
         _masks(found),
+        _widths(found["widths"]),
         "## Memory and evaluations: DFVEdit against attention injection",
         _memory(found),
         "## Sizes of the papers",
@@ -64,6 +66,8 @@ def text(found: dict[str, Any]) -> str:
         _stored(found["hardware"]["store"]),
         "## On machines",
         _machines(found["hardware"]["rows"]),
+        "## Delta operands",
+        _deltas(found["deltas"]),
         "## Published",
         markdown.table(("method", "E_warp", "M.PSNR", "memory", "latency"), PUBLISHED),
         "DFVEdit's README, CogVideoX-5B, real videos, other metrics and other sizes; nothing above can be set against "
@@ -166,6 +170,76 @@ def _masks(found: dict[str, Any]) -> str:
             if all(row["chosen"] == row["fixed"] for row in found["masks"])
             else ""
         )
+    )
+
+
+def _widths(rows: Sequence[dict[str, Any]]) -> str:
+    """FreeMask's maps in few bits."""
+    lines = []
+    for bits in dict.fromkeys(row["bits"] for row in rows):
+        some = [row for row in rows if row["bits"] == bits]
+        edits = [row for row in some if "bytes" in row]
+        error = mean(row["error"] for row in edits)
+        lines.append(
+            (
+                str(bits),
+                f"{mean(row['miou'] for row in some if 'miou' in row):.3f}",
+                f"{mean(row['bytes'] for row in edits) / 1e6:.1f}",
+                f"{10 * log10(4 / error):.1f} dB" if error else "",
+                f"{sum(row['reached'] for row in edits)} of {len(edits)}",
+            )
+        )
+    return (
+        "Stored maps in fewer bits (`--set bits=8`), levels of the largest probability of each query, whose "
+        "float16 scale is counted; PSNR of the edit against that with float16 maps:\n\n"
+        + markdown.table(
+            ("bits", "MIoU of chosen masks", "MB stored, with pairs over time", "PSNR", "reached"), lines
+        )
+    )
+
+
+def _deltas(found: dict[str, Any]) -> str:
+    """Whether the second branch is worth streaming as deltas."""
+    parts, zero = found["measured"], mean(part["zero"] for part in found["measured"])
+    words = ("first", "middle", "last")
+    shares = ", ".join(
+        f"{part['zero']:.0%} and {part['small']:.0%} in the {word}"
+        for part, word in zip(parts, words, strict=True)
+    )
+    rows = [
+        (
+            row["model"],
+            f"{row['linear']:.0%}",
+            f"-{zero * row['linear_pj'] / row['pair_pj']:.1%}",
+            f"+{row['subtracted_bytes'] / row['pair_bytes']:.1%}",
+            f"+{min(row['sum_bytes'], row['weight_bytes']) / row['pair_bytes']:.1%}",
+            f"{(row['added_pj'] - zero * row['linear_pj']) / row['pair_pj']:+.1%}",
+        )
+        for row in found["costs"]
+    ]
+    return (
+        "Source and target branch see the same noise, so that the target's operands could come as differences "
+        "from the source's: W x' = W x + W (x' - x). *Measured* on three edits with the shipped transformer, "
+        "INT8 operands of all linear layers, the largest of either branch as scale, weighted by products: "
+        f"zero deltas and deltas of 4 bits are {shares} third of the steps. On full sizes, one evaluation of "
+        f"both branches on `{found['machine']}`, closed form (`sim/workloads/deltas.py`), with a share of "
+        f"{zero:.0%} zeros *assumed* there too:\n\n"
+        + markdown.table(
+            (
+                *("model", "products with weights", "energy, gated products", "DRAM, subtraction"),
+                *("DRAM, sums or weights", "energy in all"),
+            ),
+            rows,
+        )
+        + "\n\nWhat it gives: zero deltas gate multipliers, which is energy and no time, since the array skips "
+        "nothing. What it takes: the source's operands are read again behind every norm and function, and "
+        "psums of the source are kept (8 bytes a result), or stay in the array, and then weights come once "
+        "for each branch, so that nothing is left of weight sharing; the cheaper one is counted. Maps are "
+        "larger than L2, so all of it is off chip. Deltas kept in 4 bits with an escape would save less than "
+        "the subtraction reads. Products of two activations get no cheaper. Not counted: the subtractions "
+        "themselves, a pass of the vector unit over every operand. So energy falls by a few percent at best (a "
+        "gated product costs nothing here), and time and traffic rise a little. More needs an array that takes "
+        "fewer cycles for few bits or for zeros."
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import codeword
 from algos import reference
+from algos.frontend.calibrate import Activation
 from algos.frontend.export import Quantized, quantize
 from algos.methods.registry import METHODS
 from algos.models.llama import Llama, Shape, Step, packed
@@ -68,6 +70,22 @@ def test_a_token_behind_keys_and_values_in_integers(past):
     found = quantize(Step(net, past), [packed(net, tokens(16, past + 1))])
     assert len(found.network.metadata["outputs"]) == 1 + 2 * SHAPE.blocks
     exact(found, packed(net, tokens(1, past + 1)))
+
+
+def test_results_have_the_scales_that_are_given():
+    net, past = model(), 3
+    given = [Activation(0.05 + 0.01 * number) for number in range(1 + 2 * SHAPE.blocks)]
+    samples = packed(net, tokens(16, past + 1))
+    found = quantize(Step(net, past), [samples], results=given, allow=["*"])
+    names = found.network.metadata["outputs"]
+    assert [found.activations[name] for name in names] == given
+    integers = run_integers(found.network, found.integers(samples))
+    with torch.no_grad():
+        real = Step(net, past)(samples)
+    for name, scale, one in zip(names, given, real, strict=True):
+        wanted, near = one.abs().clamp(max=127 * scale.scale), scale.real(integers[name])
+        assert abs(float(wanted.norm()) - np.linalg.norm(near)) < 0.1 * float(wanted.norm())
+    exact(found, samples[:1])
 
 
 def test_a_prompt_in_weights_of_four_bits():

@@ -17,7 +17,7 @@ from algos.video.freemask import MANNERS, FreeMaskConfig, Fusion, GivenMask, map
 from algos.video.masks import CodeTable, binarized, matching_costs, miou, word_map
 from algos.video.models import VideoModel
 from algos.video.process import levels, parts
-from algos.video.store import Step, Store, denoised, inverted
+from algos.video.store import Rows, Step, Store, denoised, inverted
 from sim.errors import InputError
 from tests.algos.video import small
 from tests.algos.video.gaussian import at, pair
@@ -54,6 +54,24 @@ def test_maps_of_many_queries_are_not_stored() -> None:
     store.probabilities(Site("a.attn1", "self"), torch.zeros(1, 1, 2049, 2))
     store.probabilities(Site("b.attn1", "self"), torch.zeros(1, 1, 2048, 2))
     assert list(store.steps[0].maps) == ["b.attn1"]
+
+
+@given(st.integers(1, 9), st.sampled_from([8, 4]), st.integers(0, 99))
+def test_rows_in_few_bits_are_within_half_a_level(keys: int, bits: int, seed: int) -> None:
+    found = (4 * torch.randn(2, 3, 5, keys, generator=torch.Generator().manual_seed(seed))).softmax(-1)
+    kept = Rows.of(found, bits)
+    most = found.amax(-1, keepdim=True)
+    assert ((kept.float() - found).abs() <= most * (0.5 / (2**bits - 1) + 2**-10)).all()  # a float16 scale
+    assert kept.nbytes == -(-30 * keys * bits // 8) + 2 * 30
+
+
+def test_maps_in_few_bits_are_smaller_and_edit_nearly_the_same() -> None:
+    model, clip = small.unet(), small.clip()
+    plain, few = (freemask.fused(model, clip, small.TASK, replace(QUICK, bits=bits)) for bits in (16, 8))
+    assert few[1].bytes < 0.7 * plain[1].bytes  # a scale a query is much of rows of 8 keys
+    assert float((plain[0] - few[0]).norm()) < 0.01 * float(plain[0].norm())
+    with pytest.raises(InputError, match="--bits"):
+        FreeMaskConfig(bits=5)  # type: ignore[arg-type]
 
 
 def _layer(store: Store, kind: str) -> tuple[Site, Tensor]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codeword.reports.video import cases, text
+from codeword.reports.video import cases, deltas, text
 from codeword.reports.video.cases import Case
 from codeword.reports.video.hardware import CASES
 
@@ -42,6 +42,18 @@ def test_the_known_result_is_a_perfect_edit() -> None:
     assert found["psnr_inside"] == 99
     same = cases.psnr(source.pixels, source.pixels + 0.02, torch.ones(8, 16, 16, dtype=torch.bool))
     assert same == pytest.approx(40, abs=1)  # 10 log10(4 / 0.02^2), less what is clipped
+
+
+def test_operands_of_equal_branches_have_no_deltas() -> None:
+    layer = torch.nn.Linear(4, 3)
+    counts: list[torch.Tensor] = []
+    model = type("Model", (), {"backbone": layer})()
+    with deltas.compared(model, counts):  # type: ignore[arg-type]
+        for given in (torch.tensor([[127.0, 1, 0, 0]]), torch.tensor([[127.0, 1, 5, -30]])) * 2:
+            layer(given)
+        layer(torch.ones(1, 4))
+        layer(torch.ones(1, 4))
+    assert [each.tolist() for each in counts] == [[6, 9, 12], [6, 9, 12], [12, 12, 12]]
 
 
 def test_text_is_that_of_the_figures() -> None:

@@ -7,6 +7,7 @@ from evidence.mutation import (
     commanding,
     control,
     datapath,
+    digit_packets,
     digit_system,
     digits,
     fetching,
@@ -48,5 +49,6 @@ SUITES: tuple[Suite, ...] = (
     *layer_control.SUITES,
     *system.SUITES,
     *digits.SUITES,
+    *digit_packets.SUITES,
     *digit_system.SUITES,
 )

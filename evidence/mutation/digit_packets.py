@@ -26,13 +26,13 @@ Fields = dict[str, Any]
 def _vectors(rng: np.random.Generator, acc: DigitSerial, count: int) -> Vectors:
     """Packets one after the other, a quarter of them maps, with pauses; some are broken off by a reset."""
     for n in range(count):
-        long = n < 4 or chance(rng, 0.1)
+        long = bool(n < 4 or chance(rng, 0.1))
         size = acc.l1_words if n < 2 else 1 + below(rng, acc.l1_words if long else 4)
         walked = _map(rng, acc, size) if n % 4 == 0 else _packet(rng, acc, size, long)
         resets = n > 4 and chance(rng, 0.1)
         for inputs, expected in walked:
             over = resets and chance(rng, 0.02)
-            yield inputs | {"rst": int(over)}, dict.fromkeys(_STROBES, 0) | {"ready": 0} | expected
+            yield {**inputs, "rst": int(over)}, {**dict.fromkeys(_STROBES, 0), "ready": 0, **expected}
             if over:
                 break
 
@@ -209,13 +209,16 @@ def _signed(value: int, bits: int) -> int:
     return value - (value >> (bits - 1) << bits)
 
 
-# Memories so small that the walks reach their high bits.
-_SMALL = DigitSerial(name="walk", lanes=16, l1_bytes=1024, store_bytes=1024, tap_depth=256, wrf_depth=4)
-SUITES = (
-    VectorSuite(
-        "digit_sequencer",
-        partial(Sequencer, accelerator=_SMALL),
-        partial(_vectors, acc=_SMALL, count=150),
+def suite(packets: int, **fields: Any) -> VectorSuite:
+    """Of a machine with these fields."""
+    acc = DigitSerial(name="walk", **fields)
+    return VectorSuite(
+        Sequencer.kind,
+        partial(Sequencer, accelerator=acc),
+        partial(_vectors, acc=acc, count=packets),
         view=None,
-    ),
-)
+    )
+
+
+# Memories so small that the walks reach their high bits.
+SUITES = (suite(150, lanes=16, l1_bytes=1024, store_bytes=1024, tap_depth=256, wrf_depth=4),)

@@ -14,7 +14,6 @@ from rtl.digit_serial.top import DigitTop
 from rtl.verify import shells
 from sim.digit_serial.random_network import random_image, random_network
 
-
 SILENT = (1, 0, 2)
 """Steps, by seed: they are in the packets, and no wire of the machine knows them."""
 

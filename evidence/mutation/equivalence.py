@@ -46,15 +46,13 @@ def proven(
 
 def _same_logic(module: str, number: int, directory: Path, *, apart: bool) -> bool:
     """With registers and the ports of placed modules as further inputs and outputs; `apart`: without such modules."""
-    steps = (
-        ("proc", "flatten", "memory", "opt_clean", "dffunmap") if apart else ("proc", "opt_clean", "dffunmap")
-    )
+    taken = ("flatten", "memory") if apart else ()
     selected = [f"connect -set {SELECTOR} {SELECTOR_BITS}'d{n}" for n in (0, number)]
     return proven_without_registers(
         [
             f"read_verilog {DESIGN}",
             f"hierarchy -top {module}",
-            *(f"{command} {module}" for command in steps),
+            *("proc", *taken, "opt_clean", "dffunmap"),
             f"expose -evert -evert-dff {module}/c:*",
             f"copy {module} original",
             f"copy {module} changed",

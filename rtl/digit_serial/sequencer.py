@@ -91,6 +91,7 @@ class Sequencer(Block):
             self._take_parameters(m, moved)
             self._take_weights(m, moved)
             self._run(m)
+        self._values(m)
         map_now = Mux(self._word == 0, self.data[0], self._field("map"))
         m.d.comb += [
             self.loads.eq(moved & ~self.inputs),
@@ -156,13 +157,10 @@ class Sequencer(Block):
 
     def _take_map(self, m: Module, moved: Value) -> None:
         with m.State("map"):
-            whole = Cat(self._half, self.data) if self.copies > 1 else self.data
             m.d.comb += [
                 self.ready.eq(1),
                 self._mapping.eq(1),
-                self.digits_data.eq(whole),
                 self.digits_write.eq(moved & (self._copy == self.copies - 1)),
-                self.target.eq(self._field("target") + self._index),
             ]
             with m.If(moved):
                 m.d.sync += [self._half.eq(self.data), self._copy.eq(self._copy + 1)]
@@ -173,12 +171,7 @@ class Sequencer(Block):
 
     def _take_taps(self, m: Module, moved: Value) -> None:
         with m.State("taps"):
-            m.d.comb += [
-                self.ready.eq(1),
-                self._taps.write_enable.eq(moved),
-                self._taps.write_address.eq(self._index),
-                self._taps.write_data.eq(Cat(_laid(self.data, TAP, self._tap_bits).values())),
-            ]
+            m.d.comb += [self.ready.eq(1), self._taps.write_enable.eq(moved)]
             m.d.sync += [register.eq(0) for register in self._weight.values()]
             m.d.sync += self._begin()
             with m.If(moved):
@@ -208,11 +201,7 @@ class Sequencer(Block):
 
     def _take_parameters(self, m: Module, moved: Value) -> None:
         with m.State("parameters"):
-            m.d.comb += [
-                self.ready.eq(1),
-                self.parameter_write.eq(moved),
-                self.parameter_index.eq(self._index),
-            ]
+            m.d.comb += [self.ready.eq(1), self.parameter_write.eq(moved)]
             with m.If(moved):
                 m.d.sync += self._index.eq(self._index + 1)
                 with m.If(self._index == self.acc.lanes - 1):
@@ -221,13 +210,7 @@ class Sequencer(Block):
     def _take_weights(self, m: Module, moved: Value) -> None:
         entry, row, word = (self._weight[name] for name in ("entry", "row", "word"))
         with m.State("weights"):
-            m.d.comb += [
-                self.ready.eq(~self.hold),
-                self.weight_write.eq(moved),
-                self.weight_entry.eq(entry),
-                self.weight_row.eq(row),
-                self.weight_word.eq(word),
-            ]
+            m.d.comb += [self.ready.eq(~self.hold), self.weight_write.eq(moved)]
             # The table's first tap is read before it is walked.
             m.d.comb += [self._taps.read_enable.eq(1), self._taps.read_address.eq(0)]
             with m.If(moved):
@@ -269,7 +252,7 @@ class Sequencer(Block):
             done.eq(over & (self._step == last_step)),
         ]
         with m.State("run"):
-            self._operate(m)
+            self._strobes(m)
             following = Signal.like(self._tap, name="following")
             m.d.comb += [
                 following.eq(Mux(self._phase["tap"] & ~last_tap, self._tap + 1, 0)),
@@ -320,10 +303,22 @@ class Sequencer(Block):
                     source["y"].eq(source["y"] + self._field("stride_y", n)),
                 ]
 
-    def _operate(self, m: Module) -> None:
+    def _strobes(self, m: Module) -> None:
         """What the operation of this cycle is."""
-        tap = self._tap_fields()
         ends, speaks = self._field("ends"), self._field("speaks")
+        m.d.comb += [
+            self.tap.eq(self._phase["tap"]),
+            self.recall.eq(self._phase["recall"]),
+            self.store.eq(self._phase["finish"] & ~ends),
+            self.fire.eq(self._phase["finish"] & ends & speaks),
+            self.give.eq(self._phase["finish"] & ends & ~speaks),
+            self.start.eq(self._first & ((self._step == 0) | ~ends)),
+            self.double.eq(self._first & ends & (self._step != 0)),
+        ]
+
+    def _values(self, m: Module) -> None:
+        """What counts with a strobe, and may be anything without."""
+        tap = self._tap_fields()
         chosen = {
             name: Mux(tap["source"], self._sources[1][name], self._sources[0][name])
             for name in ("at", "y", "x")
@@ -333,23 +328,21 @@ class Sequencer(Block):
         )
         y, x = Signal(18, name="y"), Signal(18, name="x")
         m.d.comb += [
+            self.digits_data.eq(Cat(self._half, self.data) if self.copies > 1 else self.data),
+            self._taps.write_address.eq(self._index),
+            self._taps.write_data.eq(Cat(_laid(self.data, TAP, self._tap_bits).values())),
+            self.parameter_index.eq(self._index),
+            *(getattr(self, f"weight_{name}").eq(register) for name, register in self._weight.items()),
             y.eq(chosen["y"] + tap["dy"].as_signed()),
             x.eq(chosen["x"] + tap["dx"].as_signed()),
             self.inside.eq((y < height) & (x < width)),
             self.address.eq(chosen["at"] + tap["offset"].as_signed()),
             self.entry.eq(tap["entry"]),
             self.high.eq(tap["high"]),
-            self.tap.eq(self._phase["tap"]),
-            self.recall.eq(self._phase["recall"]),
-            self.store.eq(self._phase["finish"] & ~ends),
-            self.fire.eq(self._phase["finish"] & ends & speaks),
-            self.give.eq(self._phase["finish"] & ends & ~speaks),
-            self.start.eq(self._first & ((self._step == 0) | ~ends)),
-            self.biased.eq(ends),
+            self.biased.eq(self._field("ends")),
             self.signed.eq(self._field("signed")),
-            self.double.eq(self._first & ends & (self._step != 0)),
             self.row.eq(self._row),
-            self.target.eq(self._said),
+            self.target.eq(Mux(self._mapping, self._field("target") + self._index, self._said)),
         ]
 
     def _tap_fields(self) -> dict[str, Value]:

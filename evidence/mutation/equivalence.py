@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from evidence.mutation.mutants import DESIGN, SELECTOR, SELECTOR_BITS
 from evidence.mutation.suite import ports
@@ -13,8 +11,6 @@ from rtl import yosys
 from rtl.block import Block, module_name
 
 SECONDS = 10
-MEMORY_BITS = 1 << 14
-"""Up to which placed memories become registers for a proof."""
 
 
 def proven(
@@ -27,8 +23,8 @@ def proven(
 ) -> bool:
     """True if original and mutant of `kind` give equal outputs in every cycle, whatever the inputs.
 
-    The logic between registers and placed modules of `kind` may be the same by itself, or with small modules taken
-    apart: their ports for tests are tied. If not, ABC looks at `top` from power-up on, unbounded, by
+    The logic between registers and placed modules of `kind` may be the same by itself, or with these modules taken
+    apart to their memories: ports for tests are tied. If not, ABC looks at `top` from power-up on, unbounded, by
     property-directed reachability.
 
     Args:
@@ -40,11 +36,7 @@ def proven(
         zero: by input of `top`, the bits that the contract keeps at 0. They are constants in the proof, which
             makes it easier than `legal` would.
     """
-    name = module_name(kind)
-    if _same_logic(name, number, directory, apart=False):
-        return True
-    modules = json.loads((directory / "design.json").read_text())["modules"]
-    if _memory_bits(modules, name) <= MEMORY_BITS and _same_logic(name, number, directory, apart=True):
+    if any(_same_logic(module_name(kind), number, directory, apart=apart) for apart in (False, True)):
         return True
     if view is None:
         return False
@@ -52,21 +44,9 @@ def proven(
     return yosys.prove([DESIGN, "miter.v"], "miter", directory, SECONDS) == "proven"
 
 
-def _memory_bits(modules: Mapping[str, Any], name: str) -> int:
-    """Of all memories in a module of a design that Yosys wrote as JSON."""
-    found = 0
-    for cell in modules[name]["cells"].values():
-        if cell["type"] in modules:
-            found += _memory_bits(modules, cell["type"])
-        elif cell["type"].startswith("$mem"):
-            size, width = (int(cell["parameters"][one], 2) for one in ("SIZE", "WIDTH"))
-            found += size * width
-    return found
-
-
 def _same_logic(module: str, number: int, directory: Path, *, apart: bool) -> bool:
     """With registers and the ports of placed modules as further inputs and outputs; `apart`: without such modules."""
-    taken = ("flatten", "memory") if apart else ()
+    taken = ("flatten", "memory -nomap", f"submod -name memories {module}/t:$mem_v2") if apart else ()
     selected = [f"connect -set {SELECTOR} {SELECTOR_BITS}'d{n}" for n in (0, number)]
     return proven_without_registers(
         [

@@ -46,7 +46,7 @@ def proven(
 
 def _same_logic(module: str, number: int, directory: Path, *, apart: bool) -> bool:
     """With registers and the ports of placed modules as further inputs and outputs; `apart`: without such modules."""
-    taken = ("flatten", "memory -nomap", f"submod -name memories {module}/t:$mem_v2") if apart else ()
+    taken = ("flatten", "memory_collect", f"submod -name memories {module}/t:$mem_v2") if apart else ()
     selected = [f"connect -set {SELECTOR} {SELECTOR_BITS}'d{n}" for n in (0, number)]
     return proven_without_registers(
         [

@@ -367,6 +367,9 @@ def report(
     data: Annotated[
         Path | None, typer.Option(help="folder of the Fashion-MNIST IDX files; by default Debian's")
     ] = None,
+    images: Annotated[
+        int | None, typer.Option(help="of the test set at most, where a report takes fewer")
+    ] = None,
 ) -> Answer:
     """Make one of the reports in reports/ anew."""
     from codeword.reports import registry
@@ -375,7 +378,7 @@ def report(
         return answers.reports(registry.REPORTS.values())
     with inputs.extra(), redirect_stdout(sys.stderr):
         try:
-            made = registry.make(name, stages=stages, work=work, out=out, data=data)
+            made = registry.make(name, stages=stages, work=work, out=out, data=data, images=images)
         except registry.CheckFailed as failed:
             print(f"codeword: {failed}", file=sys.stderr)
             raise typer.Exit(1) from None

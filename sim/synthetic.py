@@ -190,9 +190,15 @@ class _Graph(Builder):
     linear = conv
 
     def pool(
-        self, name: str, x: Tensor, kernel: Pair, stride: Pair | None = None, padding: int = 0
+        self,
+        name: str,
+        x: Tensor,
+        kernel: Pair,
+        stride: Pair | None = None,
+        padding: int = 0,
+        largest: bool = False,
     ) -> Tensor:
-        y = super().pool(name, x, kernel, stride, padding)
+        y = super().pool(name, x, kernel, stride, padding, largest)
         assert isinstance(kernel, int)
         assert isinstance(stride, int)
         return self._step(

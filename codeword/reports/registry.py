@@ -27,12 +27,18 @@ class Task:
         data: folder of the Fashion-MNIST IDX files; None for that of Debian's package.
         priced: whether the networks in `work` are run on their machines; else what they cost is read from
             `out`.
+        images: of the test set at most, where a report takes fewer than it would; None: as many as it wants.
     """
 
     work: Path
     out: Path
     data: Path | None = None
     priced: bool = False
+    images: int | None = None
+
+    def at_most(self, wanted: int) -> int:
+        """Images where a report wants so many."""
+        return wanted if self.images is None else min(wanted, self.images)
 
     def figures(self) -> Any:
         """What `out` holds.
@@ -73,6 +79,7 @@ class Report:
         out: default of `Task.out`.
         stages: in order.
         others: stages that only run when they are asked for.
+        fewer: it takes a smaller number of images, and says of each row how many it is of.
     """
 
     name: str
@@ -80,6 +87,7 @@ class Report:
     out: Path
     stages: tuple[Stage, ...]
     others: tuple[Stage, ...] = ()
+    fewer: bool = False
 
     @property
     def work(self) -> Path:
@@ -142,6 +150,7 @@ REPORTS = {
                 Stage("machines", "a minute"),
                 _SECONDS,
             ),
+            fewer=True,
         ),
         Report(
             "formats",
@@ -277,18 +286,20 @@ def make(
     work: Path | None = None,
     out: Path | None = None,
     data: Path | None = None,
+    images: int | None = None,
 ) -> Path:
     """Runs a report's stages.
 
     Args:
         stages: by name; by default all but those that must be asked for.
         work, out: in place of the report's own. A text alone reads no work folder that is not given.
+        images: of the test set at most.
 
     Returns:
         `Task.out`.
 
     Raises:
-        InputError: no such report or stage, or what a stage raises.
+        InputError: no such report or stage, a report without fewer images, or what a stage raises.
         CheckFailed: the report does not hold what it must.
     """
     report = named(name)
@@ -296,10 +307,14 @@ def make(
     for stage in stages:
         if stage not in takes:
             raise InputError("--stage", stage, f"is none of {name}", nearest(stage, takes))
+    if images is not None and not (report.fewer and images > 0):
+        fix = "leave --images out" if images > 0 else "use 1 at least"
+        raise InputError("--images", images, f"{name} takes no such number of images", fix)
     if out is not None:
         outputs.file(out, [report.out.suffix], "--out")
     chosen = stages or [stage.name for stage in report.stages]
-    task = Task(work or report.work, out or report.out, data, priced=work is not None or TRAIN in chosen)
+    priced = work is not None or TRAIN in chosen
+    task = Task(work or report.work, out or report.out, data, priced, images)
     task.out.parent.mkdir(parents=True, exist_ok=True)
     for stage in chosen:
         run = import_module(f"codeword.reports.{name}.{stage}").run

@@ -1,52 +1,16 @@
-"""The suites of all components."""
+"""The suites of all components: `SUITES` of each file of this folder that has some."""
 
 from __future__ import annotations
 
-from evidence.mutation import (
-    bus,
-    commanding,
-    control,
-    datapath,
-    digit_system,
-    digits,
-    fetching,
-    finishing,
-    layer_control,
-    loading,
-    mask_path,
-    memories,
-    reading,
-    registers,
-    rows,
-    segments,
-    sequencing,
-    storing,
-    stripes,
-    system,
-    writing,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
+from evidence import mutation
 from evidence.mutation.suite import Suite
 
-SUITES: tuple[Suite, ...] = (
-    *mask_path.SUITES,
-    *datapath.SUITES,
-    *control.SUITES,
-    *memories.SUITES,
-    *rows.SUITES,
-    *segments.SUITES,
-    *fetching.SUITES,
-    *storing.SUITES,
-    *stripes.SUITES,
-    *finishing.SUITES,
-    *loading.SUITES,
-    *sequencing.SUITES,
-    *bus.SUITES,
-    *reading.SUITES,
-    *writing.SUITES,
-    *commanding.SUITES,
-    *registers.SUITES,
-    *layer_control.SUITES,
-    *system.SUITES,
-    *digits.SUITES,
-    *digit_system.SUITES,
+_FILES = [
+    found.name for found in iter_modules(mutation.__path__) if found.name not in ("__main__", "components")
+]
+SUITES: tuple[Suite, ...] = tuple(
+    suite for name in _FILES for suite in getattr(import_module(f"{mutation.__name__}.{name}"), "SUITES", ())
 )

@@ -14,6 +14,9 @@ from rtl.digit_serial.top import DigitTop
 from rtl.verify import shells
 from sim.digit_serial.random_network import random_image, random_network
 
+SILENT = (1, 0, 2)
+"""Steps, by seed: they are in the packets, and no wire of the machine knows them."""
+
 
 @dataclass(frozen=True)
 class DigitSystemSuite(SystemSuite):
@@ -28,11 +31,13 @@ class DigitSystemSuite(SystemSuite):
 
     @cached_property
     def _expected(self) -> list[verify.Expected]:
-        nets = [random_network(self.accelerator, seed) for seed, _ in self.seeds]
-        return [
-            verify.expected(net, self.accelerator, random_image(net, seed))
-            for net, (seed, _) in zip(nets, self.seeds, strict=True)
-        ]
+        return [self._of(seed) for seed, _ in self.seeds]
+
+    def _of(self, seed: int) -> verify.Expected:
+        """Every third network speaks at once, so that no doubling takes the high bits of a bias away."""
+        net = random_network(self.accelerator, seed)
+        acc = self.accelerator.model_copy(update={"silent": SILENT[seed % len(SILENT)]})
+        return verify.expected(net, acc, random_image(net, seed))
 
     def wrong(self, built: Path, number: int, stalls: int | None, arguments: list[str]) -> str:
         model = self._expected[number]
@@ -54,4 +59,4 @@ _SMALL = {
     "clock_gating": False,
 }
 _NETWORKS = (*((seed, None) for seed in range(8)), (2, 1), (5, 3))
-SUITES = (DigitSystemSuite(("accelerator", "digit_core", "digit_sequencer"), "sws-8", _NETWORKS, _SMALL),)
+SUITES = (DigitSystemSuite(("accelerator", "digit_core"), "sws-8", _NETWORKS, _SMALL),)

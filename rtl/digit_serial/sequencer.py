@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
 from rtl.block import Block, address_bits, place
 from rtl.digit_serial.ternary_tile import COLUMNS
@@ -30,6 +34,16 @@ class Sequencer(Block):
     def __init__(self, *, accelerator: DigitSerial) -> None:
         self.acc = acc = accelerator
         self.copies = -(-2 * acc.lanes // STREAM_BITS)
+        # No more than L1, table and WRF give values to.
+        self._bits = {
+            **dict.fromkeys(("count", "columns", "column"), bits_for(acc.l1_words)),
+            "taps": bits_for(acc.tap_depth),
+            "entries": bits_for(acc.wrf_depth),
+        }
+        self._tap_bits = TAP | {
+            "offset": min(TAP["offset"], address_bits(acc.l1_words)),
+            "entry": address_bits(acc.wrf_depth),
+        }
         super().__init__(
             {
                 "valid": In(1),
@@ -64,10 +78,9 @@ class Sequencer(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._header = Array(Signal(STREAM_BITS, name=f"header_{n}") for n in range(WORDS))
-        self._taps = place(
-            m, "taps", Sram(depth=self.acc.tap_depth, width=STREAM_BITS, granularity=STREAM_BITS)
-        )
+        self._header = Array(Signal(STREAM_BITS, reset_less=True, name=f"header_{n}") for n in range(WORDS))
+        width = sum(self._tap_bits.values())
+        self._taps = place(m, "taps", Sram(depth=self.acc.tap_depth, width=width, granularity=width))
         self._registers()
         moved = Signal()
         m.d.comb += moved.eq(self.valid & self.ready)
@@ -78,6 +91,7 @@ class Sequencer(Block):
             self._take_parameters(m, moved)
             self._take_weights(m, moved)
             self._run(m)
+        self._values(m)
         map_now = Mux(self._word == 0, self.data[0], self._field("map"))
         m.d.comb += [
             self.loads.eq(moved & ~self.inputs),
@@ -87,40 +101,43 @@ class Sequencer(Block):
 
     def _field(self, name: str, source: int | None = None) -> Value:
         field = FIELDS[name if source is None else f"{name}_{source}"]
-        return self._header[field.word][field.bit : field.bit + field.bits]
+        bits = min(field.bits, self._bits.get(name, field.bits))
+        return self._header[field.word][field.bit : field.bit + bits]
 
     def _registers(self) -> None:
+        """A reset is for the state and the place in the header: all else is written before it is read."""
         acc = self.acc
+        kept = partial(Signal, reset_less=True)
         place_bits, size = address_bits(acc.l1_words), 16
         self._word, self._heading, self._mapping = (
             Signal(range(WORDS), name="_word"),
             Signal(name="_heading"),
             Signal(name="_mapping"),
         )
-        self._index = Signal(max(24, address_bits(acc.tap_depth)))
-        self._copy = Signal(range(max(self.copies, 2)))
-        self._half = Signal(STREAM_BITS)
+        self._index = kept(address_bits(max(acc.l1_words, acc.tap_depth, acc.lanes)), name="_index")
+        self._copy = kept(range(max(self.copies, 2)), name="_copy")
+        self._half = kept(STREAM_BITS, name="_half")
         self._weight = {
-            "entry": Signal(9),
-            "row": Signal(address_bits(acc.lanes)),
-            "word": Signal(address_bits(acc.lanes // COLUMNS)),
+            "entry": kept(address_bits(acc.wrf_depth), name="entry"),
+            "row": kept(address_bits(acc.lanes), name="row"),
+            "word": kept(address_bits(acc.lanes // COLUMNS), name="word"),
         }
-        self._phase = {name: Signal(name=f"phase_{name}") for name in ("recall", "tap", "finish")}
+        self._phase = {name: kept(name=f"phase_{name}") for name in ("recall", "tap", "finish")}
         self._tap, self._step, self._first = (
-            Signal(11, name="_tap"),
-            Signal(6, name="_step"),
-            Signal(name="_first"),
+            kept(address_bits(acc.tap_depth), name="_tap"),
+            kept(6, name="_step"),
+            kept(name="_first"),
         )
         self._left, self._column, self._row = (
-            Signal(24, name="_left"),
-            Signal(size, name="_column"),
-            Signal(address_bits(acc.store_words), name="_row"),
+            kept(len(self._field("count")), name="_left"),
+            kept(len(self._field("column")), name="_column"),
+            kept(address_bits(acc.store_words), name="_row"),
         )
-        self._target, self._said = Signal(place_bits, name="_target"), Signal(place_bits, name="_said")
+        self._target, self._said = kept(place_bits, name="_target"), kept(place_bits, name="_said")
         self._sources = [
             {
-                **{name: Signal(place_bits, name=f"{name}_{n}") for name in ("line", "pixel", "at")},
-                **{name: Signal(size, name=f"{name}_{n}") for name in ("y", "x")},
+                **{name: kept(place_bits, name=f"{name}_{n}") for name in ("line", "pixel", "at")},
+                **{name: kept(size, name=f"{name}_{n}") for name in ("y", "x")},
             }
             for n in (0, 1)
         ]
@@ -140,13 +157,10 @@ class Sequencer(Block):
 
     def _take_map(self, m: Module, moved: Value) -> None:
         with m.State("map"):
-            whole = Cat(self._half, self.data) if self.copies > 1 else self.data
             m.d.comb += [
                 self.ready.eq(1),
                 self._mapping.eq(1),
-                self.digits_data.eq(whole),
                 self.digits_write.eq(moved & (self._copy == self.copies - 1)),
-                self.target.eq(self._field("target") + self._index),
             ]
             with m.If(moved):
                 m.d.sync += [self._half.eq(self.data), self._copy.eq(self._copy + 1)]
@@ -157,12 +171,7 @@ class Sequencer(Block):
 
     def _take_taps(self, m: Module, moved: Value) -> None:
         with m.State("taps"):
-            m.d.comb += [
-                self.ready.eq(1),
-                self._taps.write_enable.eq(moved),
-                self._taps.write_address.eq(self._index),
-                self._taps.write_data.eq(self.data),
-            ]
+            m.d.comb += [self.ready.eq(1), self._taps.write_enable.eq(moved)]
             m.d.sync += [register.eq(0) for register in self._weight.values()]
             m.d.sync += self._begin()
             with m.If(moved):
@@ -192,11 +201,7 @@ class Sequencer(Block):
 
     def _take_parameters(self, m: Module, moved: Value) -> None:
         with m.State("parameters"):
-            m.d.comb += [
-                self.ready.eq(1),
-                self.parameter_write.eq(moved),
-                self.parameter_index.eq(self._index),
-            ]
+            m.d.comb += [self.ready.eq(1), self.parameter_write.eq(moved)]
             with m.If(moved):
                 m.d.sync += self._index.eq(self._index + 1)
                 with m.If(self._index == self.acc.lanes - 1):
@@ -205,13 +210,7 @@ class Sequencer(Block):
     def _take_weights(self, m: Module, moved: Value) -> None:
         entry, row, word = (self._weight[name] for name in ("entry", "row", "word"))
         with m.State("weights"):
-            m.d.comb += [
-                self.ready.eq(~self.hold),
-                self.weight_write.eq(moved),
-                self.weight_entry.eq(entry),
-                self.weight_row.eq(row),
-                self.weight_word.eq(word),
-            ]
+            m.d.comb += [self.ready.eq(~self.hold), self.weight_write.eq(moved)]
             # The table's first tap is read before it is walked.
             m.d.comb += [self._taps.read_enable.eq(1), self._taps.read_address.eq(0)]
             with m.If(moved):
@@ -253,8 +252,8 @@ class Sequencer(Block):
             done.eq(over & (self._step == last_step)),
         ]
         with m.State("run"):
-            self._operate(m)
-            following = Signal(11)
+            self._strobes(m)
+            following = Signal.like(self._tap, name="following")
             m.d.comb += [
                 following.eq(Mux(self._phase["tap"] & ~last_tap, self._tap + 1, 0)),
                 self._taps.read_enable.eq(1),
@@ -304,10 +303,22 @@ class Sequencer(Block):
                     source["y"].eq(source["y"] + self._field("stride_y", n)),
                 ]
 
-    def _operate(self, m: Module) -> None:
+    def _strobes(self, m: Module) -> None:
         """What the operation of this cycle is."""
-        tap = self._tap_fields()
         ends, speaks = self._field("ends"), self._field("speaks")
+        m.d.comb += [
+            self.tap.eq(self._phase["tap"]),
+            self.recall.eq(self._phase["recall"]),
+            self.store.eq(self._phase["finish"] & ~ends),
+            self.fire.eq(self._phase["finish"] & ends & speaks),
+            self.give.eq(self._phase["finish"] & ends & ~speaks),
+            self.start.eq(self._first & ((self._step == 0) | ~ends)),
+            self.double.eq(self._first & ends & (self._step != 0)),
+        ]
+
+    def _values(self, m: Module) -> None:
+        """What counts with a strobe, and may be anything without."""
+        tap = self._tap_fields()
         chosen = {
             name: Mux(tap["source"], self._sources[1][name], self._sources[0][name])
             for name in ("at", "y", "x")
@@ -317,28 +328,31 @@ class Sequencer(Block):
         )
         y, x = Signal(18, name="y"), Signal(18, name="x")
         m.d.comb += [
+            self.digits_data.eq(Cat(self._half, self.data) if self.copies > 1 else self.data),
+            self._taps.write_address.eq(self._index),
+            self._taps.write_data.eq(Cat(_laid(self.data, TAP, self._tap_bits).values())),
+            self.parameter_index.eq(self._index),
+            *(getattr(self, f"weight_{name}").eq(register) for name, register in self._weight.items()),
             y.eq(chosen["y"] + tap["dy"].as_signed()),
             x.eq(chosen["x"] + tap["dx"].as_signed()),
             self.inside.eq((y < height) & (x < width)),
             self.address.eq(chosen["at"] + tap["offset"].as_signed()),
             self.entry.eq(tap["entry"]),
             self.high.eq(tap["high"]),
-            self.tap.eq(self._phase["tap"]),
-            self.recall.eq(self._phase["recall"]),
-            self.store.eq(self._phase["finish"] & ~ends),
-            self.fire.eq(self._phase["finish"] & ends & speaks),
-            self.give.eq(self._phase["finish"] & ends & ~speaks),
-            self.start.eq(self._first & ((self._step == 0) | ~ends)),
-            self.biased.eq(ends),
+            self.biased.eq(self._field("ends")),
             self.signed.eq(self._field("signed")),
-            self.double.eq(self._first & ends & (self._step != 0)),
             self.row.eq(self._row),
-            self.target.eq(self._said),
+            self.target.eq(Mux(self._mapping, self._field("target") + self._index, self._said)),
         ]
 
     def _tap_fields(self) -> dict[str, Value]:
-        found, bit = {}, 0
-        for name, bits in TAP.items():
-            found[name] = self._taps.read_data[bit : bit + bits]
-            bit += bits
-        return found
+        return _laid(self._taps.read_data, self._tap_bits, self._tap_bits)
+
+
+def _laid(word: Value, fields: Mapping[str, int], kept: Mapping[str, int]) -> dict[str, Value]:
+    """Fields that lie side by side in a word, of each the low bits."""
+    found, bit = {}, 0
+    for name, bits in fields.items():
+        found[name] = word[bit : bit + kept[name]]
+        bit += bits
+    return found

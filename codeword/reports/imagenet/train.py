@@ -13,7 +13,7 @@ import json
 import math
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,12 @@ class Bench:
     inputs: Tensor
     labels: Tensor
     logits: Tensor
+
+    def first(self, count: int) -> Bench:
+        """Of fewer pictures."""
+        return replace(
+            self, inputs=self.inputs[:count], labels=self.labels[:count], logits=self.logits[:count]
+        )
 
     def measure(self, found: Tensor) -> dict[str, Any]:
         """Of other logits [n, 1000], which may have a factor of their own."""

@@ -28,10 +28,11 @@ SPIKES = ("mac", "tap", "neuron")
 def run(task: Task) -> None:
     """Adds `machines` to the figures."""
     net = inputs.shipped(NETWORK)
-    images = load(task.data)[1].first(IMAGES).pixels.numpy().astype(np.int16) - 128
+    count = task.at_most(IMAGES)
+    images = load(task.data)[1].first(count).pixels.numpy().astype(np.int16) - 128
     rows = [_integers(net, name, images.astype(np.int8)) for name in INTEGERS]
     rows += [_spikes(net, steps, images.astype(np.int8)) for steps in STEPS]
-    write_json(task.out, task.figures() | {"machines": {"images": IMAGES, "rows": rows}})
+    write_json(task.out, task.figures() | {"machines": {"images": count, "rows": rows}})
 
 
 def _integers(net: Any, name: str, images: np.ndarray) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from algos.data.fashion_mnist import Images, load
 from algos.reference import predict
@@ -17,16 +18,18 @@ from algos.spikes import run as run_spikes
 from algos.spikes.others import run_coded
 from codeword import inputs
 from codeword.reports.registry import Task
-from sim.files import write_json, write_whole
+from sim.files import write_json
 from sim.network import Network
 from sim.steps import steps
 
 NETWORK = "resnet20-fashion"
 IMAGES = 10_000
-SOME, FEW = 1_000, 200
-"""Images for ablations and first spikes; for codings that are not far from a guess at these steps."""
+FEW = 2_000
+"""Images of other codings in 32 steps: one takes a twentieth of a second."""
 BATCH = 10
 """Images at a time: their digits stay in the caches; 100 take three times as long."""
+SAVED = 20
+"""Batches after which what was counted is in the work folder."""
 
 Row = dict[str, Any]
 
@@ -50,80 +53,112 @@ class Setting:
 
 SETTINGS = (
     *(Setting("sws", digits, Neuron(silent)) for digits in (4, 6, 8, 12) for silent in (1, 2)),
-    *(Setting("first", digits, images=SOME) for digits in (4, 6, 8, 12, 16)),
-    Setting("sws", 8, Neuron(0), SOME),
-    *(Setting("sws", 8, Neuron(silent, negative=False, half=False), SOME) for silent in (1, 3)),
-    *(Setting("rate", digits, images=FEW) for digits in (4, 6, 8, 12, 32)),
-    *(Setting("phase", digits, images=FEW) for digits in (8, 16, 32)),
+    *(Setting("first", digits) for digits in (4, 6, 8, 12, 16)),
+    Setting("sws", 8, Neuron(0)),
+    *(Setting("sws", 8, Neuron(silent, negative=False, half=False)) for silent in (1, 3)),
+    *(Setting("rate", digits) for digits in (4, 6, 8, 12)),
+    *(Setting("phase", digits) for digits in (8, 16)),
+    *(Setting(coding, 32, images=FEW) for coding in ("rate", "phase")),
 )
+
+
+@dataclass
+class Tally:
+    """What the first images of the test set came to in one setting; a file of the work folder.
+
+    Attributes:
+        images: that ran; `right`: of these.
+        neurons, latency: of one image.
+        spikes, updates, additions: of all images, the last by layer.
+    """
+
+    images: int = 0
+    right: int = 0
+    neurons: int = 0
+    latency: int = 0
+    spikes: int = 0
+    updates: int = 0
+    additions: dict[str, int] = field(default_factory=dict)
+
+    def add(self, setting: Setting, net: SpikingNetwork, images: Images) -> None:
+        """A batch."""
+        pixels = (images.pixels.numpy().astype(np.int16) - 128).astype(np.int8)
+        if setting.neuron is None:
+            compared = run_coded(net, pixels, setting.coding, setting.digits)
+            said, self.latency, self.neurons = compared.outputs, compared.latency, compared.neurons
+            self.spikes += compared.spikes
+        else:
+            spiked = run_spikes(net, pixels, steps=setting.digits, neuron=setting.neuron)
+            said, self.latency = spiked.outputs, spiked.latency
+            self.neurons = sum(one.neurons for one in spiked.activities[:-1])
+            for one in spiked.activities:
+                self.spikes += one.spikes
+                self.updates += one.updates
+                self.additions[one.name] = self.additions.get(one.name, 0) + one.additions
+        self.right += int((said.argmax(1) == images.labels).sum())
+        self.images += len(images)
+
+    def row(self, setting: Setting) -> Row:
+        """Accuracy in percent; spikes a neuron, additions by layer, updates of neurons and latency of one image."""
+        row: Row = {
+            "coding": setting.coding,
+            "images": self.images,
+            "digits": setting.digits,
+            "silent": None if setting.neuron is None else setting.neuron.silent,
+            "signed": setting.neuron is not None and setting.neuron.negative,
+            "accuracy": 100 * self.right / self.images,
+            "latency": self.latency,
+            "spikes_per_neuron": self.spikes / self.images / self.neurons,
+        }
+        if setting.neuron is not None:
+            row["additions"] = {name: found / self.images for name, found in self.additions.items()}
+            row["updates"] = self.updates / self.images
+        return row
 
 
 def run(task: Task) -> None:
     """A row for each setting, kept in the work folder, and all rows in `out`."""
+    torch.set_num_threads(1)
     images = load(task.data)[1].first(IMAGES)
     net = inputs.shipped(NETWORK)
     task.work.mkdir(parents=True, exist_ok=True)
-    rows = [_row(setting, net, images.first(setting.images), task) for setting in SETTINGS]
-    macs = sum(shape.macs for shape in net.shapes)
-    right = _integers(net, images, task)
+    rows = [
+        tallied(setting, convert(net), images.first(task.at_most(setting.images)), task.work).row(setting)
+        for setting in SETTINGS
+    ]
     counts = sorted({row["images"] for row in rows})
-    plain = {"accuracy": {count: 100 * sum(right[:count]) / count for count in counts}, "macs": macs}
-    write_json(task.out, {"network": NETWORK, "images": len(images), "plain": plain, "rows": rows})
-
-
-def _row(setting: Setting, net: Network, images: Images, task: Task) -> Row:
-    kept = task.work / f"{setting.name}-{len(images)}.json"
-    if not kept.exists():
-        write_whole(kept, json.dumps(measured(setting, convert(net), images), indent=1) + "\n")
-    found: Row = json.loads(kept.read_text())
-    return found
-
-
-def _integers(net: Network, images: Images, task: Task) -> list[int]:
-    """Of each image whether the integers give its class; kept likewise."""
-    kept = task.work / f"integers-{len(images)}.json"
-    if not kept.exists():
-        right = predict(net, images.pixels) == images.labels
-        write_whole(kept, json.dumps(right.int().tolist()) + "\n")
-    found: list[int] = json.loads(kept.read_text())
-    return found
-
-
-def measured(setting: Setting, net: SpikingNetwork, images: Images) -> Row:
-    """Accuracy in percent; spikes a neuron, additions by layer, updates of neurons and latency of one image."""
-    right = spikes = updates = neurons = latency = 0
-    additions: Counter[str] = Counter()
-    for pixels, labels in steps(_batches(images), setting.name, -(-len(images) // BATCH)):
-        if setting.neuron is None:
-            compared = run_coded(net, pixels, setting.coding, setting.digits)
-            said, latency, neurons = compared.outputs, compared.latency, compared.neurons
-            spikes += compared.spikes
-        else:
-            spiked = run_spikes(net, pixels, steps=setting.digits, neuron=setting.neuron)
-            said, latency = spiked.outputs, spiked.latency
-            neurons = sum(one.neurons for one in spiked.activities[:-1])
-            spikes += sum(one.spikes for one in spiked.activities)
-            additions.update({one.name: one.additions for one in spiked.activities})
-            updates += sum(one.updates for one in spiked.activities)
-        right += int((said.argmax(1).numpy() == labels).sum())
-    count = len(images)
-    row: Row = {
-        "coding": setting.coding,
-        "images": count,
-        "digits": setting.digits,
-        "silent": None if setting.neuron is None else setting.neuron.silent,
-        "signed": setting.neuron is not None and setting.neuron.negative,
-        "accuracy": 100 * right / count,
-        "latency": latency,
-        "spikes_per_neuron": spikes / count / neurons,
+    right = _integers(net, images.first(counts[-1]), task.work)
+    plain = {
+        "accuracy": {count: 100 * sum(right[:count]) / count for count in counts},
+        "macs": sum(shape.macs for shape in net.shapes),
     }
-    if setting.neuron is not None:
-        row |= {"additions": {name: found / count for name, found in additions.items()}}
-        row |= {"updates": updates / count}
-    return row
+    write_json(task.out, {"network": NETWORK, "images": counts[-1], "plain": plain, "rows": rows})
 
 
-def _batches(images: Images) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for first in range(0, len(images), BATCH):
-        pixels = images.pixels[first : first + BATCH].numpy().astype(np.int16) - 128
-        yield pixels.astype(np.int8), images.labels[first : first + BATCH].numpy()
+def tallied(setting: Setting, net: SpikingNetwork, images: Images, work: Path) -> Tally:
+    """Goes on behind the images that the work folder's file of the setting has; more than these stay."""
+    kept = work / f"{setting.name}.json"
+    found = Tally(**json.loads(kept.read_text())) if kept.exists() else Tally()
+    left = list(_batches(images, found.images))
+    for n, batch in enumerate(steps(left, setting.name, len(left)), 1):
+        found.add(setting, net, batch)
+        if n % SAVED == 0 or n == len(left):
+            write_json(kept, asdict(found))
+    return found
+
+
+def _integers(net: Network, images: Images, work: Path) -> list[int]:
+    """Of each image whether the integers give its class; kept likewise."""
+    kept = work / "integers.json"
+    found: list[int] = json.loads(kept.read_text()) if kept.exists() else []
+    if len(found) < len(images):
+        left = Images(images.pixels[len(found) :], images.labels[len(found) :])
+        found += (predict(net, left.pixels) == left.labels).int().tolist()
+        write_json(kept, found)
+    return found
+
+
+def _batches(images: Images, first: int) -> Iterator[Images]:
+    for begin in range(first, len(images), BATCH):
+        chosen = slice(begin, begin + BATCH)
+        yield Images(images.pixels[chosen], images.labels[chosen])

@@ -27,8 +27,9 @@ of the paper.
   alone.
 - *Updates* are of a neuron's charge in a step: a shift, two comparisons, perhaps a subtraction, and reading and writing
   the charge.
-- *Images*: the first of the test set; codings of many steps ran on few, since a neuron's steps take their time. One
-  standard error of an accuracy is at most 50 / sqrt(images) points: 0.5 of 10,000 images, 1.6 of 1,000, 3.5 of 200.
+- *Images*: the first of the test set; other codings of many steps ran on few, since a neuron's steps take their time.
+  One standard error of an accuracy is at most 50 / sqrt(images) points: 0.5 of 10,000 images, 1.6 of 1,000, 3.5 of 200.
+  `--images` sets a limit; with the same work folder a later run goes on from there.
 - *Latency*: steps from the first digit to the last output, T + L Tc for L layers of neurons on the longest way; of the
   others T, and for the first spike T a layer.
 

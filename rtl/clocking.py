@@ -162,8 +162,8 @@ class Words:
         if gated():
             self.write_by(word_clocks(self._m, self._name, enable, address, self.depth), data)
             return
-        port = self._memory.write_port()
-        self._m.d.comb += [port.en.eq(enable), port.addr.eq(address), port.data.eq(data)]
+        write = self._memory.write_port()
+        self._m.d.comb += [write.en.eq(enable), write.addr.eq(address), write.data.eq(data)]
 
     def write_by(self, clocks: Value, data: Value) -> None:
         """Writes in a gated export: word n at the edges of clock n."""
@@ -177,9 +177,9 @@ class Words:
     def read(self, address: Value) -> Value:
         if gated():
             return _selected(self._words, address)
-        port = self._memory.read_port(domain="comb")
-        self._m.d.comb += port.addr.eq(address)
-        return port.data
+        read = self._memory.read_port(domain="comb")
+        self._m.d.comb += read.addr.eq(address)
+        return read.data
 
 
 def _selected(words: Sequence[Value], address: Value) -> Value:

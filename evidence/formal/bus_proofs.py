@@ -44,6 +44,7 @@ _WRITE_RULES = ("stream_rules", "burst_rules", "write_rules")
 _CHANNEL = ("begun", "rest_beats", "underway_level", "waiting")
 _WRITES = (
     "owed",
+    "fresh",
     "coming",
     "sent",
     "queue_level",
@@ -115,10 +116,18 @@ def _commands(small: Mapping[str, int]) -> dict[str, int]:
     return sizes
 
 
-# In names of registers: head and tail of most queues are `read__addr` and `write_addr`.
+# In names of registers: head and tail of most queues are `read__addr` and `write__addr`.
 BUS_PROOFS = (
     Proof(
         "FIFO", lambda: Fifo(width=3, depth=4), "fifo", checkers=("stream_rules", "queue_rules"), fast=True
+    ),
+    Proof(
+        "FIFO, head in a register",
+        lambda: Fifo(width=3, depth=4, ahead=True),
+        "fifo",
+        {"AHEAD": 1},
+        checkers=("stream_rules", "queue_rules"),
+        fast=True,
     ),
     Proof(
         "SRAM FIFO",
@@ -223,6 +232,7 @@ BUS_PROOFS = (
             *(f"{queue}.level" for queue in ("jobs", "transfers", "buffer")),
             "jobs.read__addr",
             "transfers.read__addr",
+            "transfers.out_data",
             "buffer.head",
             memories={"jobs.storage": 2, "transfers.storage": 2, "buffer.storage": 4},
         ),
@@ -307,13 +317,13 @@ BUS_PROOFS = (
         small=_SMALL_COMMANDS,
         prepare=expose(
             "command_port",
-            "waits",
-            "size",
-            "port_address",
             "count",
+            "fetches.level",
+            "fetches.read__addr",
+            "fetches.write__addr",
             "order.level",
             "order.read__addr",
-            "order.write_addr",
+            "order.write__addr",
             *_PORT_CHANNEL,
             *(
                 f"{stream}.{name}"
@@ -331,9 +341,10 @@ BUS_PROOFS = (
             *(
                 f"{stream}_assembler.{name}"
                 for stream in packets.STREAMS[:3]
-                for name in ("count", "collected")
+                for name in ("count", "collected", "full")
             ),
-            memories={"order.storage": 2} | {f"{stream}.fifo.storage": 4 for stream in packets.STREAMS},
+            memories={"order.storage": 2, "fetches.storage": 2}
+            | {f"{stream}.fifo.storage": 4 for stream in packets.STREAMS},
         ),
     ),
     Proof(

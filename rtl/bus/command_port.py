@@ -76,10 +76,9 @@ class CommandPort(Block):
             ),
         ]
 
-        # The fetch at hand, and the order in which words return.
-        waits = Signal()
-        address = Signal(ADDRESS_BITS)
+        # Fetches that wait for their burst, and the order in which words return.
         size = Signal(bits_for(COMMAND_BURST))
+        fetches = place(m, "fetches", Fifo(width=ADDRESS_BITS + len(size), depth=2))
         order = place(m, "order", Fifo(width=len(size) + bits_for(number - 1), depth=FETCHES))
         turn = Signal(range(number))
         choice = Signal.like(turn)
@@ -87,19 +86,20 @@ class CommandPort(Block):
         self._choose(m, buffers, turn, choice)
         wanted = Cat(buffer.wants for buffer in buffers).any()
         m.d.comb += [
-            take.eq(wanted & (~waits | port.request_ready) & order.in_ready & ~self.clear),
-            port.request_valid.eq(waits),
-            port.address.eq(address),
+            take.eq(wanted & fetches.in_ready & order.in_ready & ~self.clear),
+            fetches.in_valid.eq(take),
+            fetches.clear.eq(self.clear),
+            port.request_valid.eq(fetches.out_valid),
+            Cat(port.address, size).eq(fetches.out_data),
             port.beats.eq(size),
+            fetches.out_ready.eq(port.request_ready),
             port.room.eq(BURST_BEATS),
             port.data_ready.eq(1),
             order.in_valid.eq(take),
             order.clear.eq(self.clear),
         ]
-        with m.If(port.request_ready):
-            m.d.sync += waits.eq(0)
         with m.If(take):
-            m.d.sync += [waits.eq(1), turn.eq(choice)]
+            m.d.sync += turn.eq(choice)
         returning, returned_size = (
             Signal.like(turn, name="returning"),
             Signal.like(size, name="returned_size"),
@@ -121,16 +121,17 @@ class CommandPort(Block):
                 buffer.write_data.eq(port.data),
             ]
             with m.If(chosen):
-                m.d.comb += order.in_data.eq(Cat(buffer.words, choice))
-                with m.If(take):
-                    m.d.sync += [address.eq(buffer.address), size.eq(buffer.words)]
+                m.d.comb += [
+                    order.in_data.eq(Cat(buffer.words, choice)),
+                    fetches.in_data.eq(Cat(buffer.address, buffer.words)),
+                ]
 
         started = Signal()
         with m.If(self.start):
             m.d.sync += started.eq(1)
         # A register: the units' `ready` goes in here, and what they do when all is primed must not come back.
         m.d.sync += self.primed.eq(started & Cat(buffer.settled for buffer in buffers).all() & ~self.start)
-        reset(m, self.clear, waits, count, turn, started, self.primed)
+        reset(m, self.clear, count, turn, started, self.primed)
         return m
 
     def _choose(self, m: Module, buffers: Sequence[CommandBuffer], turn: Signal, choice: Signal) -> None:

@@ -101,14 +101,18 @@ class TileMover(Block):
         credits = Signal(CREDIT_BITS)
         resident = Signal(len(packet.buffers) + 1)  # visits of the layer that have started and not ended
         still = Signal.like(resident)
-        starts = Signal()
+        room, starts = Signal(name="room"), Signal(name="starts")
         m.d.comb += [
             still.eq(resident - (self.visit_end & resident.any())),
+            # still < packet.buffers; the end of a visit comes late.
+            room.eq(
+                (resident < packet.buffers) | (self.visit_end & resident.any() & (resident <= packet.buffers))
+            ),
             starts.eq(
                 self.tile_valid
                 & (~busy | (visit_done & ~empty))
                 & ~self.clear
-                & Mux(packet.begins, begun | self.begin, still < packet.buffers)
+                & Mux(packet.begins, begun | self.begin, room)
                 & (~packet.wait | (credits != 0) | self.maps_there)
             ),
             self.tile_ready.eq(starts),
@@ -167,7 +171,7 @@ class TileMover(Block):
             wait.eq(Mux(wait == 0, 0, wait - 1)),
             self.write_word.eq(self.write_word + port.data_valid),
             # Words of a run may come before the whole run is asked for; once all is, the number is right.
-            awaited.eq(awaited + Mux(port.request_ready, beats, 0) - port.data_valid),
+            awaited.eq(Mux(port.request_ready, awaited + beats - port.data_valid, awaited - port.data_valid)),
         ]
         with m.If(port.request_ready & runs.last):
             m.d.sync += all_asked.eq(1)

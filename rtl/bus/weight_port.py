@@ -85,7 +85,7 @@ class WeightPort(Block):
         # Each job stands in two queues: one for the loader, one for the addresses.
         transfer = StructLayout({"wait": 1, "beats": len(job_in.beats), "address": ADDRESS_BITS})
         jobs = place(m, "jobs", Fifo(width=self.layout.size, depth=WAITING_JOBS))
-        transfers = place(m, "transfers", Fifo(width=transfer.size, depth=WAITING_JOBS))
+        transfers = place(m, "transfers", Fifo(width=transfer.size, depth=WAITING_JOBS, ahead=True))
         head = View(transfer, transfers.out_data)
         m.d.comb += [
             self.in_ready.eq(jobs.in_ready & transfers.in_ready),

@@ -54,9 +54,12 @@ class WritePort(Block):
         lengths = place(m, "lengths", Fifo(width=8, depth=OUTSTANDING))
         words = place(m, "queue", Fifo(width=self.data_bits + lanes, depth=WAITING_WORDS))
 
-        # Words of the bursts that are out which nobody has announced.
+        # Words of the bursts that are out which nobody has announced: of older bursts, of the last cycle's one.
         owed = Signal(bits_for(OUTSTANDING * BURST_BEATS))
-        room, announced, coming = Signal(name="room"), Signal(name="announced"), Signal(name="coming")
+        fresh = Signal.like(channel.asked, name="fresh")
+        some, room, announced, coming = (
+            Signal(name=name) for name in ("some", "room", "announced", "coming")
+        )
         strobe = Signal(lanes)
         sent = Signal(8)
         response = Signal()
@@ -76,9 +79,10 @@ class WritePort(Block):
             self.awburst.eq(INCREMENT),
             self.awid.eq(0),
             # As many lengths wait as responses are outstanding, never more.
-            lengths.in_valid.eq(channel.asked != 0),
+            lengths.in_valid.eq(channel.begins),
             lengths.in_data.eq(channel.asked - 1),
-            room.eq(((owed != 0) | (channel.asked != 0)) & (words.level + coming < WAITING_WORDS)),
+            some.eq((owed != 0) | (fresh != 0)),
+            room.eq((some | channel.begins) & (words.level + coming < WAITING_WORDS)),
             self.word_ready.eq(room & ~channel.dropping),
             announced.eq(room & (self.word_valid | channel.dropping)),
             strobe.eq(Mux(channel.dropping, 0, self.word_strobe)),
@@ -101,7 +105,11 @@ class WritePort(Block):
             ),
             channel.refuse.eq(self.refuse),
         ]
-        m.d.sync += [owed.eq(owed + channel.asked - announced), coming.eq(announced)]
+        m.d.sync += [
+            fresh.eq(channel.asked - (announced & ~some)),
+            owed.eq(owed + fresh - (announced & some)),
+            coming.eq(announced),
+        ]
         with m.If(self.wvalid & self.wready):
             m.d.sync += sent.eq(Mux(self.wlast, 0, sent + 1))
         return m

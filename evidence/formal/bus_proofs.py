@@ -285,6 +285,7 @@ BUS_PROOFS = (
         small=_SMALL_TILES,
         prepare=expose(
             "tile_mover",
+            "loads",
             "awaited",
             "beats",
             "all_asked",

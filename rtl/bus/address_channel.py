@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
@@ -29,16 +29,17 @@ class AddressChannel(Block):
         what goes with it stay until `burst_ready`, whatever happens to the request.
     """
 
-    def __init__(self, *, data_bits: int) -> None:
-        self.shift = beat_shift(data_bits)
-        self.kind = f"address_channel_{data_bits}"
+    def __init__(self, *, data_bits: int, reserves: bool = True) -> None:
+        """`reserves`: bursts wait for room; else there is none of `room`."""
+        self.shift, self.reserves = beat_shift(data_bits), reserves
+        self.kind = f"address_channel_{data_bits}" + ("" if reserves else "_free")
         super().__init__(
             {
                 "request_valid": In(1),
                 "request_ready": Out(1),
                 "address": In(ADDRESS_BITS),
                 "beats": In(REQUEST_BITS),
-                "room": In(ROOM_BITS),
+                **({"room": In(ROOM_BITS)} if reserves else {}),
                 "stop": In(1),
                 "clear": In(1),
                 "burst_valid": Out(1),
@@ -74,9 +75,12 @@ class AddressChannel(Block):
 
         block_bits = self.shift + exact_log2(BURST_BEATS)
         limit, size = Signal.like(self.asked, name="limit"), Signal.like(self.asked, name="size")
+        length = Signal.like(self.burst_length, name="length")
         page_ends = Signal()
         beyond = Signal(signed(REQUEST_BITS + 1))  # beats behind the longest burst that may go out
         offered, last = Signal(name="offered"), Signal(name="last")
+        # The smaller of the two is the size.
+        fits = (left <= self.room) | (limit <= self.room) if self.reserves else Const(1)
         # A burst that was not taken at once waits here.
         waiting = Signal()
         waiting_address = Signal(ADDRESS_BITS)
@@ -88,20 +92,18 @@ class AddressChannel(Block):
             beyond.eq(left - limit),
             last.eq(beyond <= 0),
             size.eq(Mux(last, left, limit)),
+            length.eq(Mux(last, left - 1, limit - 1)),
             self.asks.eq(self.request_valid & ~waiting & ~(self.stop | self.clear | self.dropping)),
             self.asked_address.eq(address),
             # Of a request that has begun something is left.
             self.asks_nothing.eq(~begun & (self.beats == 0)),
-            # The smaller of them is the size.
-            offered.eq(
-                self.asks & underway.in_ready & ((left <= self.room) | (limit <= self.room)) & ~self.refuse
-            ),
+            offered.eq(self.asks & underway.in_ready & fits & ~self.refuse),
             self.begins.eq(offered),
             self.request_ready.eq(offered & last),
             self.asked.eq(Mux(offered, size, 0)),
             self.burst_valid.eq(waiting | offered),
             self.burst_address.eq(Mux(waiting, waiting_address, address)),
-            self.burst_length.eq(Mux(waiting, waiting_length, size - 1)),
+            self.burst_length.eq(Mux(waiting, waiting_length, length)),
             underway.in_valid.eq(offered),
             underway.in_data.eq(address),
             underway.out_ready.eq(self.finish),
@@ -116,7 +118,7 @@ class AddressChannel(Block):
                 rest_address.eq(Cat(Mux(page_ends, 0, address[:block_bits]), address[block_bits:] + 1)),
                 rest_beats.eq(beyond),
                 waiting_address.eq(address),
-                waiting_length.eq(size - 1),
+                waiting_length.eq(length),
             ]
         reset(m, self.clear, begun)
         with m.If(self.clear):

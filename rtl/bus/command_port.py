@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from rtl.block import Block, place
-from rtl.bus.axi import BURST_BEATS, SUPERVISION, forward, read_signals, reset
+from rtl.bus.axi import SUPERVISION, forward, read_signals, reset
 from rtl.bus.command_buffer import COMMAND_BURST, LENGTH_BITS, CommandBuffer
 from rtl.bus.fifo import Fifo
 from rtl.bus.packet_assembler import PacketAssembler
@@ -64,7 +64,7 @@ class CommandPort(Block):
 
     def elaborate(self, platform: object) -> Module:
         m, number = Module(), len(self.streams)
-        port = place(m, "port", ReadPort(data_bits=WORD_BITS))
+        port = place(m, "port", ReadPort(data_bits=WORD_BITS, reserves=False))
         forward(m, self, port, read_signals(WORD_BITS) | SUPERVISION)
         buffers, empty = zip(*(self._stream(m, name) for name in self.streams), strict=True)
         m.d.comb += [
@@ -93,7 +93,6 @@ class CommandPort(Block):
             Cat(port.address, size).eq(fetches.out_data),
             port.beats.eq(size),
             fetches.out_ready.eq(port.request_ready),
-            port.room.eq(BURST_BEATS),
             port.data_ready.eq(1),
             order.in_valid.eq(take),
             order.clear.eq(self.clear),

@@ -50,7 +50,7 @@ class WritePort(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self.data_bits // 8
-        channel = place(m, "channel", AddressChannel(data_bits=self.data_bits))
+        channel = place(m, "channel", AddressChannel(data_bits=self.data_bits, reserves=False))
         lengths = place(m, "lengths", Fifo(width=8, depth=OUTSTANDING))
         words = place(m, "queue", Fifo(width=self.data_bits + lanes, depth=WAITING_WORDS))
 
@@ -68,7 +68,6 @@ class WritePort(Block):
             self.request_ready.eq(channel.request_ready),
             channel.address.eq(self.address),
             channel.beats.eq(self.beats),
-            channel.room.eq(BURST_BEATS),
             channel.stop.eq(self.stop),
             channel.clear.eq(self.clear),
             self.awvalid.eq(channel.burst_valid),
@@ -80,7 +79,7 @@ class WritePort(Block):
             self.awid.eq(0),
             # As many lengths wait as responses are outstanding, never more.
             lengths.in_valid.eq(channel.begins),
-            lengths.in_data.eq(channel.asked - 1),
+            lengths.in_data.eq(channel.burst_length),
             some.eq((owed != 0) | (fresh != 0)),
             room.eq((some | channel.begins) & (words.level + coming < WAITING_WORDS)),
             self.word_ready.eq(room & ~channel.dropping),
@@ -106,7 +105,7 @@ class WritePort(Block):
             channel.refuse.eq(self.refuse),
         ]
         m.d.sync += [
-            fresh.eq(channel.asked - (announced & ~some)),
+            fresh.eq(Mux(announced & ~some, channel.burst_length, channel.asked)),
             owed.eq(owed + fresh - (announced & some)),
             coming.eq(announced),
         ]

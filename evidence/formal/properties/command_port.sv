@@ -156,7 +156,7 @@ module command_port (
   wire [ADDRESS-1:0] next = nexts >> ADDRESS * stream;
   wire [1:0] head = heads >> 2 * stream;
   wire [255:0] storage = words_inside >> 256 * stream;
-  wire whole = stream != 3 && full >> stream;
+  wire whole = stream != 3 && full[stream];
   wire [3:0] part = whole ? words : stream == 0 ? jobs_count : stream == 1 ? tiles_count : stream == 2 ? chunks_count : 0;
   wire [447:0] collected = stream == 0 ? jobs_collected : stream == 1 ? tiles_collected : chunks_collected;
   wire [7:0] target = number * words + place;

@@ -150,7 +150,9 @@ BUS_PROOFS = (
         "window",
         beside=(lambda: AddressChannel(data_bits=64),),
         engine="induction",
-        prepare=expose("address_channel_64", "waiting", "waiting_address", "waiting_length"),
+        prepare=expose(
+            "address_channel_64", "waiting", "waiting_address", "waiting_length", "begun", "rest_beats"
+        ),
         fast=True,
     ),
     Proof(

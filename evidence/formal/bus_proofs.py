@@ -44,6 +44,7 @@ _WRITE_RULES = ("stream_rules", "burst_rules", "write_rules")
 _CHANNEL = ("begun", "rest_beats", "underway_level", "waiting")
 _WRITES = (
     "owed",
+    "fresh",
     "coming",
     "sent",
     "queue_level",
@@ -120,6 +121,14 @@ BUS_PROOFS = (
         "FIFO", lambda: Fifo(width=3, depth=4), "fifo", checkers=("stream_rules", "queue_rules"), fast=True
     ),
     Proof(
+        "FIFO, head in a register",
+        lambda: Fifo(width=3, depth=4, ahead=True),
+        "fifo",
+        {"AHEAD": 1},
+        checkers=("stream_rules", "queue_rules"),
+        fast=True,
+    ),
+    Proof(
         "SRAM FIFO",
         lambda: SramFifo(width=3, depth=4),
         "sram_fifo",
@@ -140,7 +149,9 @@ BUS_PROOFS = (
         "window",
         beside=(lambda: AddressChannel(data_bits=64),),
         engine="induction",
-        prepare=expose("address_channel_64", "waiting", "waiting_address", "waiting_length"),
+        prepare=expose(
+            "address_channel_64", "waiting", "waiting_address", "waiting_length", "begun", "rest_beats"
+        ),
         fast=True,
     ),
     Proof(
@@ -222,6 +233,7 @@ BUS_PROOFS = (
             *(f"{queue}.level" for queue in ("jobs", "transfers", "buffer")),
             "jobs.head",
             "transfers.head",
+            "transfers.out_data",
             "buffer.head",
             memories={"jobs.storage": 2, "transfers.storage": 2, "buffer.storage": 4},
         ),
@@ -274,6 +286,7 @@ BUS_PROOFS = (
         small=_SMALL_TILES,
         prepare=expose(
             "tile_mover",
+            "loads",
             "awaited",
             "beats",
             "all_asked",
@@ -306,10 +319,10 @@ BUS_PROOFS = (
         small=_SMALL_COMMANDS,
         prepare=expose(
             "command_port",
-            "waits",
-            "size",
-            "port_address",
             "count",
+            "fetches.level",
+            "fetches.head",
+            "fetches.tail",
             "order.level",
             "order.head",
             "order.tail",
@@ -330,9 +343,10 @@ BUS_PROOFS = (
             *(
                 f"{stream}_assembler.{name}"
                 for stream in packets.STREAMS[:3]
-                for name in ("count", "collected")
+                for name in ("count", "collected", "full")
             ),
-            memories={"order.storage": 2} | {f"{stream}.fifo.storage": 4 for stream in packets.STREAMS},
+            memories={"order.storage": 2, "fetches.storage": 2}
+            | {f"{stream}.fifo.storage": 4 for stream in packets.STREAMS},
         ),
     ),
     Proof(

@@ -66,27 +66,29 @@ def _sram_fifo(rng: np.random.Generator) -> Vectors:
 def _packet_assembler(rng: np.random.Generator) -> Vectors:
     words = 3
     collected: list[int] = []
-    packet: int | None = None
+    kept: deque[int] = deque()  # whole packets, two at most
     for n in range(400):
         valid, ready, data = chance(rng, 0.8), chance(rng, 0.8 if n // 50 % 2 else 0.2), number(rng, 64)
         clear, reset = chance(rng, 0.02), chance(rng, 0.01)
-        takes = len(collected) < words - 1 or packet is None or bool(ready)
+        takes = len(kept) < 2
         expected: dict[str, int] = {
             "in_ready": takes,
-            "out_valid": packet is not None,
-            "empty": packet is None and not collected,
+            "out_valid": bool(kept),
+            "empty": not kept and not collected,
         }
-        if packet is not None:
-            expected["out_data"] = packet
+        if kept:
+            expected["out_data"] = kept[0]
         yield {"clear": clear, "rst": reset, "in_valid": valid, "in_data": data, "out_ready": ready}, expected
-        if ready:
-            packet = None
+        if ready and kept:
+            kept.popleft()
         if valid and takes:
             collected.append(data)
             if len(collected) == words:
-                packet, collected = pack(collected, 64), []
+                kept.append(pack(collected, 64))
+                collected = []
         if clear or reset:
-            packet, collected = None, []
+            kept.clear()
+            collected = []
 
 
 _RUN_COUNT_BITS = 10
@@ -169,6 +171,7 @@ class Channel:
         self.after = (address + size * self.beat_bytes) % (1 << 32), beats - size
         expected = {
             "request_ready": self.offered and size == beats,
+            "begins": self.offered,
             "asked": size if self.offered else 0,
             "burst_valid": self.offered or self.waiting is not None,
             "idle": not self.underway,
@@ -347,6 +350,12 @@ def _read_port(rng: np.random.Generator) -> Vectors:
 SUITES = (
     VectorSuite(
         "fifo_4x6", lambda: Fifo(width=6, depth=4), _fifo, view="    if (!out_valid) seen_out_data = 0;"
+    ),
+    VectorSuite(
+        "fifo_4x6_ahead",
+        lambda: Fifo(width=6, depth=4, ahead=True),
+        _fifo,
+        view="    if (!out_valid) seen_out_data = 0;",
     ),
     VectorSuite(
         "sram_fifo_4x6",

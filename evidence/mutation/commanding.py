@@ -108,25 +108,27 @@ class _Assembler:
 
     def forget(self) -> None:
         self.collected: list[int] = []
-        self.packet: int | None = None
+        self.packets: deque[int] = deque()
 
-    def takes(self, ready: bool) -> bool:
-        return len(self.collected) < self.words - 1 or self.packet is None or ready
+    @property
+    def takes(self) -> bool:
+        return len(self.packets) < 2
 
     def tick(self, ready: bool, word: int | None) -> None:
-        if ready:
-            self.packet = None
+        if ready and self.packets:
+            self.packets.popleft()
         if word is not None:
             self.collected.append(word)
             if len(self.collected) == self.words:
-                self.packet, self.collected = pack(self.collected, 64), []
+                self.packets.append(pack(self.collected, 64))
+                self.collected = []
 
 
 class _Port:
     """Streams that take turns in fetching, and their words as packets.
 
     Attributes:
-        request: address and words of the fetch at hand.
+        requests: address and words of the fetches that wait for their bursts.
         order: stream and words to come, of each fetch that is under way.
         turn: the stream that fetched last.
     """
@@ -144,7 +146,7 @@ class _Port:
             stream.forget()
         for assembler in self.assemblers.values():
             assembler.forget()
-        self.request: tuple[int, int] | None = None
+        self.requests: deque[tuple[int, int]] = deque()
         self.order: deque[list[int]] = deque()
         self.started = self.primed = False
         self.turn = 0
@@ -155,9 +157,9 @@ class _Port:
 
     def outputs(self, n: int, inputs: dict[str, int]) -> dict[str, int]:
         """Of cycle n."""
-        address, beats = self.request or (0, 1)
+        address, beats = self.requests[0] if self.requests else (0, 1)
         self.asked = inputs | {
-            "request_valid": self.request is not None,
+            "request_valid": bool(self.requests),
             "data_ready": 1,
             "room": 16,
             "address": address,
@@ -176,11 +178,11 @@ class _Port:
                     expected[f"{name}_word"] = shown["out_data"]
                 continue
             assembler = self.assemblers[name]
-            self.shown[name] = stream.outputs(n, assembler.takes(ready))
-            expected[f"{name}_valid"] = assembler.packet is not None
-            if assembler.packet is not None:
-                expected[f"{name}_packet"] = assembler.packet & (1 << self.widths[name]) - 1
-        kept = any(a.packet is not None or a.collected for a in self.assemblers.values())
+            self.shown[name] = stream.outputs(n, assembler.takes)
+            expected[f"{name}_valid"] = bool(assembler.packets)
+            if assembler.packets:
+                expected[f"{name}_packet"] = assembler.packets[0] & (1 << self.widths[name]) - 1
+        kept = any(a.packets or a.collected for a in self.assemblers.values())
         expected["empty"] = self.over and not kept
         expected["moves"] = any(
             expected[f"{name}_valid"] and inputs[f"{name}_ready"] for name in self.streams
@@ -192,11 +194,11 @@ class _Port:
         chosen = self._choose(inputs)
         returned = self._return()
         if self.found["request_ready"]:
-            self.request = None
+            self.requests.popleft()
         if chosen is not None:
             self.turn = chosen
             shown = self.shown[packets.STREAMS[chosen]]
-            self.request = shown["address"], shown["words"]
+            self.requests.append((shown["address"], shown["words"]))
             self.order.append([chosen, shown["words"]])
         for k, (name, stream) in enumerate(self.streams.items()):
             if name in self.assemblers:
@@ -216,8 +218,7 @@ class _Port:
         count = len(packets.STREAMS)
         after = [(self.turn + 1 + k) % count for k in range(count)]
         wanting = [k for k in after if self.shown[packets.STREAMS[k]]["wants"]]
-        free = self.request is None or self.found["request_ready"]
-        if not wanting or not free or len(self.order) >= _FETCHES or inputs["clear"]:
+        if not wanting or len(self.requests) == 2 or len(self.order) >= _FETCHES or inputs["clear"]:
             return None
         return wanting[0]
 

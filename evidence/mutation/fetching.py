@@ -40,6 +40,7 @@ def _vector_walk(acc: Accelerator, rng: np.random.Generator) -> Vectors:
         bits, windows = chunk(acc, rng)
         given_up = below(rng, len(windows)) if chance(rng, 0.1) else -1
         takes = 1
+        yield {"load": 1, "coming": bits}, turns.next({"reads": 0})
         for pixel, window in enumerate(windows):
             # From `takes` to `begins`, and from pixel to pixel.
             while chance(rng, 0.3):

@@ -67,6 +67,7 @@ class _Tiles:
         self.transfers: deque[tuple[int, dict[str, int]]] = deque()  # of the visit at hand, with their groups
         self.begun, self.credits, self.resident = False, 0, 0
         self.wait = self.missing = self.word = 0
+        self.loads = False  # the packet of a visit that has started is to be taken
         self.runs: deque[int] = deque()
 
     def _begin_transfer(self) -> None:
@@ -101,8 +102,9 @@ class _Tiles:
         allowed = (self.begun or inputs["begin"]) if visit["begins"] else stays < visit["buffers"]
         credited = not visit["wait"] or self.credits or inputs["maps_there"]
         starts = bool(inputs["tile_valid"] and free and allowed and credited and not inputs["clear"])
+        taken = self.loads or (starts and not moved)
         outputs = _shown(found) | {
-            "tile_ready": starts,
+            "tile_ready": taken,
             "write_enable": arrives,
             "tile_there": visit_ends or (starts and not moved),
         }
@@ -126,12 +128,13 @@ class _Tiles:
         self.begun = (self.begun or bool(inputs["begin"])) and not first
         self.credits += inputs["maps_there"] - (starts and visit["wait"])
         self.resident = 1 if first else stays + starts
-        if starts and moved:
+        self.loads = bool(starts and moved)
+        if self.loads:
             self.transfers = deque(moved)
             self._begin_transfer()
         if inputs["clear"] or inputs["rst"]:
             self.reset()
-        return outputs, starts
+        return outputs, taken
 
 
 def _tile_mover(rng: np.random.Generator) -> Vectors:

@@ -20,7 +20,7 @@ def _segments(rng: np.random.Generator) -> Vectors:
         kx, b = below(rng, kernel), extent(rng, _WORDS)
         d = 1 + below(rng, _WORDS // b)
         cuts = kernel_rows(kx, kernel, d)
-        chunk = {"b": b, "d": d, "kx": kx, "kernel_x": kernel}
+        yield {"load": 1, "b": b, "d": d, "kx": kx, "kernel_x": kernel}, {}
         n, restart = 0, 1
         # Some chunks are given up before their end.
         end = len(cuts) if chance(rng, 0.8) else 1 + below(rng, len(cuts))
@@ -28,7 +28,7 @@ def _segments(rng: np.random.Generator) -> Vectors:
             kind, column, positions = cuts[n]
             final, step = n == len(cuts) - 1, chance(rng, 0.7)
             yield (
-                chunk | {"restart": restart, "step": step},
+                {"restart": restart, "step": step, "b": number(rng, 5), "d": number(rng, 5)},
                 {
                     "positions": positions,
                     "start": column,
@@ -39,7 +39,8 @@ def _segments(rng: np.random.Generator) -> Vectors:
                 },
             )
             n, restart = n + step, 0
-        yield {"b": number(rng, 5), "d": number(rng, 5)}, {}
+            if chance(rng, 0.1):  # the same chunk's next pixel
+                n, restart = 0, 1
 
 
 def kernel_rows(kx: int, kernel_x: int, positions: int) -> list[tuple[int, int, int]]:
@@ -129,7 +130,7 @@ SUITES = (
         lambda: Segments(words=_WORDS, extent_bits=_EXTENT_BITS, kernel_bits=_KERNEL_BITS),
         _segments,
         view="""
-    legal = kx < kernel_x && b != 0 && d != 0 && {5'b0, b} * d <= 10'd16;""",
+    legal = !load || kx < kernel_x && b != 0 && d != 0 && {5'b0, b} * d <= 10'd16;""",
     ),
     VectorSuite(
         "arf_window",

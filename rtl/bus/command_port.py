@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from rtl.block import Block, place
-from rtl.bus.axi import BURST_BEATS, SUPERVISION, forward, read_signals, reset
+from rtl.bus.axi import SUPERVISION, forward, read_signals, reset
 from rtl.bus.command_buffer import COMMAND_BURST, LENGTH_BITS, CommandBuffer
 from rtl.bus.fifo import Fifo
 from rtl.bus.packet_assembler import PacketAssembler
@@ -64,7 +64,7 @@ class CommandPort(Block):
 
     def elaborate(self, platform: object) -> Module:
         m, number = Module(), len(self.streams)
-        port = place(m, "port", ReadPort(data_bits=WORD_BITS))
+        port = place(m, "port", ReadPort(data_bits=WORD_BITS, reserves=False))
         forward(m, self, port, read_signals(WORD_BITS) | SUPERVISION)
         buffers, empty = zip(*(self._stream(m, name) for name in self.streams), strict=True)
         m.d.comb += [
@@ -76,10 +76,9 @@ class CommandPort(Block):
             ),
         ]
 
-        # The fetch at hand, and the order in which words return.
-        waits = Signal()
-        address = Signal(ADDRESS_BITS)
+        # Fetches that wait for their burst, and the order in which words return.
         size = Signal(bits_for(COMMAND_BURST))
+        fetches = place(m, "fetches", Fifo(width=ADDRESS_BITS + len(size), depth=2))
         order = place(m, "order", Fifo(width=len(size) + bits_for(number - 1), depth=FETCHES))
         turn = Signal(range(number))
         choice = Signal.like(turn)
@@ -87,19 +86,19 @@ class CommandPort(Block):
         self._choose(m, buffers, turn, choice)
         wanted = Cat(buffer.wants for buffer in buffers).any()
         m.d.comb += [
-            take.eq(wanted & (~waits | port.request_ready) & order.in_ready & ~self.clear),
-            port.request_valid.eq(waits),
-            port.address.eq(address),
+            take.eq(wanted & fetches.in_ready & order.in_ready & ~self.clear),
+            fetches.in_valid.eq(take),
+            fetches.clear.eq(self.clear),
+            port.request_valid.eq(fetches.out_valid),
+            Cat(port.address, size).eq(fetches.out_data),
             port.beats.eq(size),
-            port.room.eq(BURST_BEATS),
+            fetches.out_ready.eq(port.request_ready),
             port.data_ready.eq(1),
             order.in_valid.eq(take),
             order.clear.eq(self.clear),
         ]
-        with m.If(port.request_ready):
-            m.d.sync += waits.eq(0)
         with m.If(take):
-            m.d.sync += [waits.eq(1), turn.eq(choice)]
+            m.d.sync += turn.eq(choice)
         returning, returned_size = (
             Signal.like(turn, name="returning"),
             Signal.like(size, name="returned_size"),
@@ -121,16 +120,17 @@ class CommandPort(Block):
                 buffer.write_data.eq(port.data),
             ]
             with m.If(chosen):
-                m.d.comb += order.in_data.eq(Cat(buffer.words, choice))
-                with m.If(take):
-                    m.d.sync += [address.eq(buffer.address), size.eq(buffer.words)]
+                m.d.comb += [
+                    order.in_data.eq(Cat(buffer.words, choice)),
+                    fetches.in_data.eq(Cat(buffer.address, buffer.words)),
+                ]
 
         started = Signal()
         with m.If(self.start):
             m.d.sync += started.eq(1)
         # A register: the units' `ready` goes in here, and what they do when all is primed must not come back.
         m.d.sync += self.primed.eq(started & Cat(buffer.settled for buffer in buffers).all() & ~self.start)
-        reset(m, self.clear, waits, count, turn, started, self.primed)
+        reset(m, self.clear, count, turn, started, self.primed)
         return m
 
     def _choose(self, m: Module, buffers: Sequence[CommandBuffer], turn: Signal, choice: Signal) -> None:

@@ -24,17 +24,18 @@ class ReadPort(Block):
     Handshake: valid and ready; a request stays until its last burst is out.
     """
 
-    def __init__(self, *, data_bits: int) -> None:
-        self.data_bits = data_bits
+    def __init__(self, *, data_bits: int, reserves: bool = True) -> None:
+        """`reserves`: as of the address channel."""
+        self.data_bits, self.reserves = data_bits, reserves
         self.size = beat_shift(data_bits)
-        self.kind = f"read_port_{data_bits}"
+        self.kind = f"read_port_{data_bits}" + ("" if reserves else "_free")
         super().__init__(
             {
                 "request_valid": In(1),
                 "request_ready": Out(1),
                 "address": In(ADDRESS_BITS),
                 "beats": In(REQUEST_BITS),
-                "room": In(ROOM_BITS),
+                **({"room": In(ROOM_BITS)} if reserves else {}),
                 "asked": Out(bits_for(BURST_BEATS)),
                 "data_valid": Out(1),
                 "data_ready": In(1),
@@ -46,7 +47,7 @@ class ReadPort(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        channel = place(m, "channel", AddressChannel(data_bits=self.data_bits))
+        channel = place(m, "channel", AddressChannel(data_bits=self.data_bits, reserves=self.reserves))
         discard = channel.dropping | self.clear
         beat = self.rvalid & self.rready
         m.d.comb += [
@@ -54,7 +55,7 @@ class ReadPort(Block):
             self.request_ready.eq(channel.request_ready),
             channel.address.eq(self.address),
             channel.beats.eq(self.beats),
-            channel.room.eq(self.room),
+            *([channel.room.eq(self.room)] if self.reserves else []),
             self.asked.eq(channel.asked),
             channel.stop.eq(self.stop),
             channel.clear.eq(self.clear),

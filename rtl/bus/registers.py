@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Member, Out
 from amaranth.utils import exact_log2
 
@@ -192,7 +192,7 @@ class Registers(Block):
             self.irq.eq(pending & values["interrupt_enable"]),
         ]
         m.d.sync += [
-            layers.eq(layers + (self.layer_end & running)),
+            layers.eq(Mux(self.layer_end & running, layers + 1, layers)),
             clearing.eq(clearing & ~ready),
             starting.eq(starting & ~ready),
         ]

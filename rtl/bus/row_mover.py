@@ -60,7 +60,13 @@ class FinishedRowMover(Block):
 
         end = Signal(bits_for(ROW_BYTES + LANES))  # byte behind the row, from the start of its first word
         count = Signal(bits_for(ROW_BYTES // LANES + 1))
-        m.d.comb += [end.eq(self.row_offset + self.row_bytes), count.eq((end + LANES - 1) >> 3)]
+        # Whole words, and what the last ones' bytes fill: 0 bytes no word, up to 8 one, up to 14 two.
+        odd = Signal(4)
+        m.d.comb += [
+            end.eq(self.row_offset + self.row_bytes),
+            odd.eq(self.row_offset + self.row_bytes[:3]),
+            count.eq(self.row_bytes[3:] + Mux(odd > LANES, 2, odd.any())),
+        ]
 
         begun, requested = Signal(name="begun"), Signal(name="requested")
         rest_word = Signal(WORD_ADDRESS_BITS + 1)
@@ -78,7 +84,7 @@ class FinishedRowMover(Block):
             word.eq(Mux(begun, rest_word, self.row_word)),
             folded.eq(Mux(word < self.row_ring, word, word - self.row_ring)),
             left.eq(Mux(begun, rest, count)),
-            last.eq(left == 1),
+            last.eq(Mux(begun, rest == 1, count == 1)),
             port.word_valid.eq(self.row_valid),
             self.read_enable.eq(self.row_valid & port.word_ready),
             self.read_map.eq(self.row_map),

@@ -7,7 +7,7 @@ from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from rtl.block import Block, place
-from rtl.bus.axi import BURST_BEATS, SUPERVISION, forward, read_signals, reset
+from rtl.bus.axi import SUPERVISION, forward, read_signals, reset
 from rtl.bus.read_port import ReadPort
 from rtl.bus.runs import Runs
 from rtl.geometry import Geometry
@@ -31,7 +31,8 @@ class TileMover(Block):
         word is written in t + dma_setup + memory latency + n - 1; the residual follows as if it started in
         the cycle after. A visit without transfers is there in t, but one cycle after the visit before it at
         the earliest, and so is t of the visit behind it.
-    Handshake: valid and ready; a packet is taken in the cycle before its visit starts.
+    Handshake: valid and ready; a packet is taken in the visit's first cycle, one without transfers in the cycle
+        before.
     """
 
     kind = "tile_mover"
@@ -90,7 +91,7 @@ class TileMover(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        port = place(m, "port", ReadPort(data_bits=WORD_BITS))
+        port = place(m, "port", ReadPort(data_bits=WORD_BITS, reserves=False))
         forward(m, self, port, read_signals(WORD_BITS) | SUPERVISION)
         packet = View(self.layout, self.tile_packet)
         empty = (packet.ifmap_beats == 0) & (packet.residual_beats == 0)
@@ -101,17 +102,21 @@ class TileMover(Block):
         credits = Signal(CREDIT_BITS)
         resident = Signal(len(packet.buffers) + 1)  # visits of the layer that have started and not ended
         still = Signal.like(resident)
-        starts = Signal()
+        room, starts, loads = Signal(name="room"), Signal(name="starts"), Signal(name="loads")
         m.d.comb += [
             still.eq(resident - (self.visit_end & resident.any())),
+            # still < packet.buffers; the end of a visit comes late.
+            room.eq(
+                (resident < packet.buffers) | (self.visit_end & resident.any() & (resident <= packet.buffers))
+            ),
             starts.eq(
                 self.tile_valid
                 & (~busy | (visit_done & ~empty))
                 & ~self.clear
-                & Mux(packet.begins, begun | self.begin, still < packet.buffers)
+                & Mux(packet.begins, begun | self.begin, room)
                 & (~packet.wait | (credits != 0) | self.maps_there)
             ),
-            self.tile_ready.eq(starts),
+            self.tile_ready.eq(loads | (starts & empty)),
             self.tile_there.eq(visit_done | (starts & empty)),
         ]
         m.d.sync += [
@@ -120,13 +125,13 @@ class TileMover(Block):
             resident.eq(Mux(starts & packet.begins, 1, still + starts)),
         ]
 
-        self._transfers(m, port, starts & ~empty, packet, busy, visit_done)
-        reset(m, self.clear, busy, begun, credits, resident)
+        self._transfers(m, port, loads, packet, visit_done)
+        # It is late when a visit may start; its transfers have dma_setup cycles to begin in.
+        m.d.sync += [loads.eq(starts & ~empty), busy.eq((busy & ~visit_done) | (starts & ~empty))]
+        reset(m, self.clear, busy, loads, begun, credits, resident)
         return m
 
-    def _transfers(
-        self, m: Module, port: ReadPort, starts: Value, packet: View, busy: Signal, visit_done: Signal
-    ) -> None:
+    def _transfers(self, m: Module, port: ReadPort, loads: Value, packet: View, visit_done: Signal) -> None:
         runs = place(m, "runs", Runs())
         ifmap, residual, later, chosen = (
             Signal(self.transfer, name=name) for name in ("ifmap", "residual", "later", "chosen")
@@ -144,8 +149,8 @@ class TileMover(Block):
                 getattr(residual, name).eq(getattr(packet, f"residual_{name}")),
             ]
         m.d.comb += [
-            chosen.eq(Mux(starts, Mux(only_residual, residual, ifmap), later)),
-            runs.load.eq(starts | (done & follows)),
+            chosen.eq(Mux(loads, Mux(only_residual, residual, ifmap), later)),
+            runs.load.eq(loads | (done & follows)),
             runs.start.eq(chosen.address),
             runs.lines.eq(chosen.lines),
             runs.line_stride.eq(chosen.line_stride),
@@ -156,7 +161,6 @@ class TileMover(Block):
             port.address.eq(runs.address),
             port.beats.eq(beats),
             runs.ready.eq(port.request_ready),
-            port.room.eq(BURST_BEATS),
             port.data_ready.eq(1),
             done.eq(port.data_valid & all_asked & (awaited == 1)),
             visit_done.eq(done & ~follows),
@@ -167,22 +171,19 @@ class TileMover(Block):
             wait.eq(Mux(wait == 0, 0, wait - 1)),
             self.write_word.eq(self.write_word + port.data_valid),
             # Words of a run may come before the whole run is asked for; once all is, the number is right.
-            awaited.eq(awaited + Mux(port.request_ready, beats, 0) - port.data_valid),
+            awaited.eq(Mux(port.request_ready, awaited + beats - port.data_valid, awaited - port.data_valid)),
         ]
         with m.If(port.request_ready & runs.last):
             m.d.sync += all_asked.eq(1)
-        with m.If(visit_done):
-            m.d.sync += busy.eq(0)
         with m.If(runs.load):
             m.d.sync += [
-                busy.eq(1),
-                wait.eq(self.setup),
+                wait.eq(Mux(loads, self.setup - 1, self.setup)),
                 beats.eq(chosen.beats),
                 awaited.eq(0),
                 all_asked.eq(0),
                 self.write_word.eq(chosen.to),
-                self.write_group.eq(~starts | only_residual),
+                self.write_group.eq(~loads | only_residual),
                 follows.eq(0),
             ]
-        with m.If(starts):
+        with m.If(loads):
             m.d.sync += [later.eq(residual), follows.eq((packet.residual_beats != 0) & ~only_residual)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -85,7 +85,7 @@ class WeightPort(Block):
         # Each job stands in two queues: one for the loader, one for the addresses.
         transfer = StructLayout({"wait": 1, "beats": len(job_in.beats), "address": ADDRESS_BITS})
         jobs = place(m, "jobs", Fifo(width=self.layout.size, depth=WAITING_JOBS))
-        transfers = place(m, "transfers", Fifo(width=transfer.size, depth=WAITING_JOBS))
+        transfers = place(m, "transfers", Fifo(width=transfer.size, depth=WAITING_JOBS, ahead=True))
         head = View(transfer, transfers.out_data)
         m.d.comb += [
             self.in_ready.eq(jobs.in_ready & transfers.in_ready),
@@ -111,7 +111,11 @@ class WeightPort(Block):
             jobs.out_ready.eq(self.out_valid & self.out_ready),
         ]
         m.d.sync += [
-            there.eq(there + self.weights_there - (port.request_ready & head.wait)),
+            there.eq(
+                Mux(
+                    port.request_ready & head.wait, there + self.weights_there - 1, there + self.weights_there
+                )
+            ),
             ripening.eq(Cat(self.weights_there, ripening)),
             ripe.eq(ripe + ripening[-1] - (jobs.out_ready & job_out.wait)),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -81,6 +81,9 @@ def guard(
     """
     for name, port in ports.items():
         window, of = windows[name], window_of[name]
+        # A burst that is held back waits, so that its address still is there when the registers are told.
+        refused = Signal(name=f"{name}_refused")
+        m.d.sync += refused.eq(window.refuse)
         m.d.comb += [
             window.base.eq(getattr(registers, f"{of}_page")),
             window.pages.eq(getattr(registers, f"{of}_pages")),
@@ -88,11 +91,11 @@ def guard(
             window.asked_address.eq(port.asked_address),
             window.asks_nothing.eq(port.asks_nothing),
             port.refuse.eq(window.refuse),
-            getattr(registers, f"{name}_refused").eq(window.refuse),
+            getattr(registers, f"{name}_refused").eq(refused & ~registers.clear),
             port.stop.eq(registers.stop),
             port.clear.eq(registers.clear),
             getattr(registers, f"{name}_error").eq(port.error),
             getattr(registers, f"{name}_error_address").eq(
-                Mux(window.refuse, port.asked_address, port.error_address)
+                Mux(refused, port.asked_address, port.error_address)
             ),
         ]

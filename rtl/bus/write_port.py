@@ -50,13 +50,16 @@ class WritePort(Block):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self.data_bits // 8
-        channel = place(m, "channel", AddressChannel(data_bits=self.data_bits))
+        channel = place(m, "channel", AddressChannel(data_bits=self.data_bits, reserves=False))
         lengths = place(m, "lengths", Fifo(width=8, depth=OUTSTANDING))
         words = place(m, "queue", Fifo(width=self.data_bits + lanes, depth=WAITING_WORDS))
 
-        # Words of the bursts that are out which nobody has announced.
+        # Words of the bursts that are out which nobody has announced: of older bursts, of the last cycle's one.
         owed = Signal(bits_for(OUTSTANDING * BURST_BEATS))
-        room, announced, coming = Signal(name="room"), Signal(name="announced"), Signal(name="coming")
+        fresh = Signal.like(channel.asked, name="fresh")
+        some, room, announced, coming = (
+            Signal(name=name) for name in ("some", "room", "announced", "coming")
+        )
         strobe = Signal(lanes)
         sent = Signal(8)
         response = Signal()
@@ -65,7 +68,6 @@ class WritePort(Block):
             self.request_ready.eq(channel.request_ready),
             channel.address.eq(self.address),
             channel.beats.eq(self.beats),
-            channel.room.eq(BURST_BEATS),
             channel.stop.eq(self.stop),
             channel.clear.eq(self.clear),
             self.awvalid.eq(channel.burst_valid),
@@ -76,9 +78,10 @@ class WritePort(Block):
             self.awburst.eq(INCREMENT),
             self.awid.eq(0),
             # As many lengths wait as responses are outstanding, never more.
-            lengths.in_valid.eq(channel.asked != 0),
-            lengths.in_data.eq(channel.asked - 1),
-            room.eq(((owed != 0) | (channel.asked != 0)) & (words.level + coming < WAITING_WORDS)),
+            lengths.in_valid.eq(channel.begins),
+            lengths.in_data.eq(channel.burst_length),
+            some.eq((owed != 0) | (fresh != 0)),
+            room.eq((some | channel.begins) & (words.level + coming < WAITING_WORDS)),
             self.word_ready.eq(room & ~channel.dropping),
             announced.eq(room & (self.word_valid | channel.dropping)),
             strobe.eq(Mux(channel.dropping, 0, self.word_strobe)),
@@ -101,7 +104,11 @@ class WritePort(Block):
             ),
             channel.refuse.eq(self.refuse),
         ]
-        m.d.sync += [owed.eq(owed + channel.asked - announced), coming.eq(announced)]
+        m.d.sync += [
+            fresh.eq(Mux(announced & ~some, channel.burst_length, channel.asked)),
+            owed.eq(owed + fresh - (announced & some)),
+            coming.eq(announced),
+        ]
         with m.If(self.wvalid & self.wready):
             m.d.sync += sent.eq(Mux(self.wlast, 0, sent + 1))
         return m

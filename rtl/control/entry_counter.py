@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
@@ -49,27 +49,36 @@ class EntryCounter(Block):
         position = Signal.like(self.d)
         sub_end = Signal()
         position_end = Signal()
+        carry: Value = self.step
+        at_start = {}
+        for name, counter, extent, end in (
+            ("word", self.word, self.a, self.column_tail),
+            ("sub", self.sub, self.u, sub_end),
+            ("group", group, self.b, self.group_tail),
+            ("position", position, self.d, position_end),
+        ):
+            at_start[name] = self._count(m, name, counter, extent, end, carry)
+            carry = carry & end
         m.d.comb += [
-            self.column_tail.eq(self.word + 1 == self.a),
-            sub_end.eq(self.sub + 1 == self.u),
-            self.group_tail.eq(group + 1 == self.b),
-            position_end.eq(position + 1 == self.d),
-            self.vector.eq((self.word == 0) & (self.sub == 0)),
-            self.first.eq((self.sub == 0) & (group == 0) & (position == 0)),
+            self.vector.eq(at_start["word"] & at_start["sub"]),
+            self.first.eq(at_start["sub"] & at_start["group"] & at_start["position"]),
             self.last.eq(sub_end & self.group_tail & position_end),
             self.complete.eq(self.last & self.column_tail),
         ]
         with m.If(self.step):
-            carry = self.column_tail
-            m.d.sync += [self.entry.eq(self.entry + 1), self.word.eq(self.word + 1)]
-            for counter, at_end in ((self.sub, sub_end), (group, self.group_tail), (position, position_end)):
-                with m.If(carry):
-                    m.d.sync += counter.eq(counter + 1)
-                with m.If(carry & at_end):
-                    m.d.sync += counter.eq(0)
-                carry = carry & at_end
-            with m.If(self.column_tail):
-                m.d.sync += self.word.eq(0)
-            with m.If(self.complete):
-                m.d.sync += self.entry.eq(0)
+            m.d.sync += self.entry.eq(Mux(self.complete, 0, self.entry + 1))
         return m
+
+    def _count(
+        self, m: Module, name: str, counter: Signal, extent: Value, end: Signal, moves: Value
+    ) -> Signal:
+        """A loop; whether it is at its start and at its end stands in registers, but for loops of one."""
+        start, ends = Signal(name=f"{name}_start", init=1), Signal(name=f"{name}_ends")
+        m.d.comb += end.eq(ends | (start & (extent == 1)))
+        with m.If(moves):
+            m.d.sync += [
+                counter.eq(Mux(end, 0, counter + 1)),
+                start.eq(end),
+                ends.eq(~end & (counter + 2 == extent)),
+            ]
+        return start

@@ -251,18 +251,18 @@ class Sequencer(Block):
     def _room(self, m: Module, stripe_starts: Signal, current: View) -> Signal:
         """Whether enough of earlier stripes' rows have left for a stripe's last chunk."""
         loaded, loaded_next = Signal(3, name="loaded"), Signal(3, name="loaded_next")
-        waiting, waiting_next = Signal(2, name="waiting"), Signal(2, name="waiting_next")
+        waiting, with_this = Signal(2, name="waiting"), Signal(2, name="with_this")
         none, one = Signal(init=1, name="none"), Signal(name="one")
         m.d.comb += [
             loaded_next.eq(loaded + self.unit_loaded - stripe_starts),
-            waiting_next.eq(waiting + stripe_starts - self.unit_sent),
+            with_this.eq(waiting + stripe_starts),
         ]
         m.d.sync += [
             loaded.eq(loaded_next),
             self.unit_there.eq(loaded_next != 0),
-            waiting.eq(waiting_next),
-            none.eq(waiting_next == 0),
-            one.eq(waiting_next == 1),
+            waiting.eq(with_this - self.unit_sent),
+            none.eq(Mux(self.unit_sent, with_this == 1, with_this == 0)),
+            one.eq(Mux(self.unit_sent, with_this == 2, with_this == 1)),
         ]
         room = Signal()
         m.d.comb += [room.eq(none | (one & current.double)), self.settled.eq(~self.active & none)]

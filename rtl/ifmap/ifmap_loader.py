@@ -104,7 +104,12 @@ class IfmapLoader(Block):
         # The walk follows a cycle behind.
         step = Signal()
         m.d.sync += [walk.takes.eq(takes), walk.begins.eq(begins), step.eq(walk.step & ~walk.pixel_end)]
-        m.d.comb += [walk.chunk.eq(held_bits), walk.step.eq(walk.begins | step)]
+        m.d.comb += [
+            walk.load.eq(takes),
+            walk.coming.eq(self.chunk),
+            walk.chunk.eq(held_bits),
+            walk.step.eq(walk.begins | step),
+        ]
         self._fetch(m, walk, window, arf)
         self._give(m, window, arf, held)
         return m
@@ -218,13 +223,15 @@ class IfmapLoader(Block):
             m.d.comb += now.eq(Mux(self.starts, held[field], kept))
             with m.If(self.starts):
                 m.d.sync += kept.eq(held[field])
-            layout[field] = delays(m, now, lag, f"given_{field}")[-1]
+            layout[field] = delays(m, now, lag - 1, f"given_{field}")[-1]
         segments = place(
             m, "segments", Segments(words=window.columns, extent_bits=len(held.b), kernel_bits=len(held.kx))
         )
         m.d.comb += [getattr(segments, field).eq(value) for field, value in layout.items()]
+        starts = delays(m, self.starts, lag, "starts")
         m.d.comb += [
-            segments.restart.eq(delays(m, self.starts, lag, "starts")[-1]),
+            segments.load.eq(starts[-2]),
+            segments.restart.eq(starts[-1]),
             segments.step.eq(self.request & window.read_end),
             window.read.eq(self.request),
             window.read_segment.eq(segments.segment),

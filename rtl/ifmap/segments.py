@@ -18,8 +18,8 @@ class Segments(Block):
     Function: a segment has `positions` kernel positions from column `start` on, and takes the `words` =
         positions * B ARF words from `origin` on; `segment` is its kind, `final` marks the last one.
     Throughput: one segment a cycle.
-    Handshake: in a cycle with `restart` the outputs show the first segment. `step` moves on at the end of the
-        cycle. `b`, `d`, `kx` and `kernel_x` stay until the next restart.
+    Handshake: `load` takes `b`, `d`, `kx` and `kernel_x`. In a later cycle with `restart` the outputs show the first
+        segment, as often as wanted. `step` moves on at the end of the cycle.
     """
 
     kind = "segments"
@@ -28,6 +28,7 @@ class Segments(Block):
         check_positive(words=words, extent_bits=extent_bits, kernel_bits=kernel_bits)
         super().__init__(
             {
+                "load": In(1),
                 "restart": In(1),
                 "step": In(1),
                 "b": In(extent_bits),
@@ -45,22 +46,52 @@ class Segments(Block):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left, left_now = Signal.like(self.d, name="left"), Signal.like(self.d, name="left_now")
-        first, first_now = Signal(name="first"), Signal(name="first_now")
-        origin = Signal.like(self.origin)
-        room = Signal.like(self.kernel_x)
+        shows = ("positions", "start", "words", "origin", "segment", "final")
+        # The first segment, the one at hand and the next one; `left`: positions behind it.
+        first, held, following = (
+            {name: Signal.like(getattr(self, name), name=f"{when}_{name}", reset_less=True) for name in shows}
+            | {"left": Signal.like(self.d, name=f"{when}_left", reset_less=True)}
+            for when in ("first", "held", "next")
+        )
+        b, kernel_x = Signal.like(self.b), Signal.like(self.kernel_x)
+        left = Signal.like(self.d)
+        self._first(m, first)
+        with m.If(self.load):
+            m.d.sync += [b.eq(self.b), kernel_x.eq(self.kernel_x)]
         m.d.comb += [
-            left_now.eq(Mux(self.restart, self.d, left)),
-            first_now.eq(self.restart | first),
-            self.origin.eq(Mux(self.restart, 0, origin)),
-            self.start.eq(Mux(first_now, self.kx, 0)),
-            room.eq(self.kernel_x - self.start),
-            self.final.eq(left_now <= room),
-            self.positions.eq(Mux(self.final, left_now, room)),
-            self.words.eq(self.positions * self.b),
-            self.segment.eq(Mux(first_now, FIRST, Mux(self.final, LAST, MIDDLE))),
+            *(getattr(self, name).eq(Mux(self.restart, first[name], held[name])) for name in shows),
+            left.eq(Mux(self.restart, first["left"], held["left"])),
+            following["final"].eq(left <= kernel_x),
+            following["positions"].eq(Mux(following["final"], left, kernel_x)),
+            following["start"].eq(0),
+            following["words"].eq(following["positions"] * b),
+            following["origin"].eq(self.origin + self.words),
+            following["segment"].eq(Mux(following["final"], LAST, MIDDLE)),
+            following["left"].eq(left - following["positions"]),
         ]
-        m.d.sync += [left.eq(left_now), first.eq(first_now), origin.eq(self.origin)]
-        with m.If(self.step):
-            m.d.sync += [left.eq(left_now - self.positions), first.eq(0), origin.eq(self.origin + self.words)]
+        now = {name: getattr(self, name) for name in shows} | {"left": left}
+        m.d.sync += [
+            register.eq(Mux(self.step, following[name], now[name])) for name, register in held.items()
+        ]
         return m
+
+    def _first(self, m: Module, first: dict[str, Signal]) -> None:
+        """The first segment, of what is loaded."""
+        room = Signal.like(self.kernel_x)
+        final = Signal()
+        positions = Signal.like(self.positions, name="loaded_positions")
+        m.d.comb += [
+            room.eq(self.kernel_x - self.kx),
+            final.eq(self.d <= room),
+            positions.eq(Mux(final, self.d, room)),
+        ]
+        with m.If(self.load):
+            m.d.sync += [
+                first["positions"].eq(positions),
+                first["start"].eq(self.kx),
+                first["words"].eq(positions * self.b),
+                first["origin"].eq(0),
+                first["segment"].eq(FIRST),
+                first["final"].eq(final),
+                first["left"].eq(self.d - positions),
+            ]

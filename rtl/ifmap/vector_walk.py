@@ -30,8 +30,8 @@ class VectorWalk(Block):
         A vector whose turn it was ADDRESS_STAGES ago (`reads`) lies in the words of L1 group `map` from `word` on,
         from byte 4*`upper` on, if it is in the tile (`in_tile`); else it is `zero` in every lane.
     Throughput: one vector a cycle.
-    Handshake: `takes` in the cycle in which `chunk` changes to a new chunk, `begins` in a pixel's first
-        cycle, the same one or a later one; `step` moves on at the end of the cycle.
+    Handshake: `load` in the cycle before `chunk` changes to a new chunk, `coming`; `takes` in the cycle in which it
+        does, `begins` in a pixel's first cycle, the same one or a later one; `step` moves on at the end of the cycle.
     """
 
     kind = "vector_walk"
@@ -42,6 +42,8 @@ class VectorWalk(Block):
         columns = accelerator.arf_depth // 2
         super().__init__(
             {
+                "load": In(1),
+                "coming": In(self.layout.size),
                 "chunk": In(self.layout.size),
                 "takes": In(1),
                 "begins": In(1),
@@ -90,6 +92,7 @@ class VectorWalk(Block):
                 words=self.accelerator.arf_depth // 2, extent_bits=len(chunk.b), kernel_bits=len(chunk.kx)
             ),
         )
+        coming = View(self.layout, self.coming)
         group = Signal.like(chunk.b)
         position = Signal.like(chunk.d)
         new = Signal.like(chunk.d)  # positions of the segment that are fetched, its last ones
@@ -102,10 +105,8 @@ class VectorWalk(Block):
         m.d.comb += [
             segments.restart.eq(self.begins),
             segments.step.eq(self.segment_end),
-            segments.b.eq(chunk.b),
-            segments.d.eq(chunk.d),
-            segments.kx.eq(chunk.kx),
-            segments.kernel_x.eq(chunk.kernel_x),
+            segments.load.eq(self.load),
+            *(getattr(segments, name).eq(coming[name]) for name in ("b", "d", "kx", "kernel_x")),
             self.segment.eq(segments.segment),
             self.origin.eq(segments.origin),
             self.words.eq(segments.words),

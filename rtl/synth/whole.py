@@ -23,10 +23,14 @@ from rtl.yosys import run
 
 LIMIT = 24
 """Inputs of the smallest buffer, by capacitance, on a net or behind a buffer."""
+WEAKEST = 0.25
+"""Of it on a net whose driver is weak in every size."""
 NEAR = 2
 """A sink stays at the driver if at most so many levels less of logic follow it than the deepest one."""
 WORTH_NS = 0.005
 """What a larger cell must win."""
+_TEMPLATE = re.compile(r'lu_table_template\s*\(\s*"?(\w+)"?\s*\)\s*\{[^}]*?index_2\s*\(\s*"([^"]*)"')
+"""Name and loads of tables that do not say their own."""
 _UNIT = {"ps": 1e-3, "ns": 1.0, "ff": 1e-15, "pf": 1e-12}
 
 
@@ -66,6 +70,8 @@ class Sizes:
         assert load is not None
         self._ns, self._farad = float(time[1]) * _UNIT[time[2]], float(load[1]) * _UNIT[load[2].lower()]
         self._tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._reaches: dict[str, float] = {}
+        self._axes = dict(_TEMPLATE.findall(library.texts[0]))
 
     @cached_property
     def family(self) -> dict[str, list[str]]:
@@ -99,8 +105,19 @@ class Sizes:
     @cached_property
     def slope(self) -> float:
         """ns that a farad more costs whatever drives it: a cell of twice the drive of the smallest buffer."""
-        name, step = self.library.driver.name, 10 * self.unit
-        return (self.delay(name, 2 * step) - self.delay(name, step)) / step / 2
+        return self._slope(self.library.driver.name) / 2
+
+    def _slope(self, kind: str) -> float:
+        step = 10 * self.unit
+        return (self.delay(kind, 2 * step) - self.delay(kind, step)) / step
+
+    def reach(self, kind: str) -> float:
+        """What a net may load its driver with, F: less behind a cell that is weak in every size, such as an XOR."""
+        if kind not in self._reaches:
+            slope = min(self._slope(one) for one in self.family.get(kind, [kind]))
+            share = min(1, max(WEAKEST, self.slope / slope)) if slope > 0 else 1
+            self._reaches[kind] = LIMIT * self.unit * share
+        return self._reaches[kind]
 
     def delay(self, kind: str, load: float) -> float:
         """ns of the slowest arc, for an ordinary slew."""
@@ -118,7 +135,8 @@ class Sizes:
         for pin in cell.outputs:
             for arc in cell.pins[pin].timing:
                 for table in (*arc.all("cell_rise"), *arc.all("cell_fall")):
-                    loads = [float(one) for one in ",".join(table.list("index_2")).split(",")]
+                    axis = ",".join(table.list("index_2")) or self._axes[table.arguments[0]]
+                    loads = [float(one) for one in axis.split(",")]
                     values = [
                         float(one) for one in ",".join(table.list("values")).replace("\\", "").split(",")
                     ]
@@ -136,12 +154,14 @@ class Netlist:
     Attributes:
         ports: "input" or "output" by net.
         level: most gates that follow a net up to a register, memory or port.
+        makers: the logic that drives a net.
     """
 
     gates: list[Gate]
     ports: dict[str, str]
     sizes: Sizes
     level: dict[str, int] = field(default_factory=dict)
+    makers: dict[str, Gate] = field(default_factory=dict)
 
     def drives(self, gate: Gate, pin: str) -> bool:
         cell = self.sizes.cells.get(gate.kind)
@@ -189,7 +209,7 @@ class Netlist:
     def find_levels(self, sinks: Mapping[str, list[tuple[Gate, str]]]) -> list[Gate]:
         """Sets `level`; returns the logic from the registers' inputs backwards."""
         waits = {net: sum(self.is_logic(gate) for gate, _ in places) for net, places in sinks.items()}
-        makers: dict[str, Gate] = {}
+        makers = self.makers
         for gate in self.gates:
             if self.is_logic(gate):
                 makers.update({net: gate for pin, net in gate.pins.items() if self.drives(gate, pin)})
@@ -221,15 +241,16 @@ class Netlist:
     def buffer(self, net: str, places: list[tuple[Gate, str]]) -> list[Gate]:
         """A tree of buffers on a net that drives too much; returns them."""
         limit, driver = LIMIT * self.sizes.unit, self.sizes.library.driver
+        reach = self.sizes.reach(self.makers[net].kind) if net in self.makers else limit
         made: list[Gate] = []
         if not driver.computes((0, 1)):  # an inverter: the library has no buffer
             return []
-        while self.load(places) > limit and len(places) > 1:
+        while self.load(places) > reach and len(places) > 1:
             places = sorted(places, key=lambda place: self.level_of(place[0]))
             deepest = self.level_of(places[-1][0])
             near: list[tuple[Gate, str]] = []
             while len(places) > 1 and self.level_of(places[-1][0]) >= deepest - NEAR:
-                if self.load([*near, places[-1]]) > limit / 3:
+                if self.load([*near, places[-1]]) > reach / 3:
                     break
                 near.append(places.pop())
             groups: list[list[tuple[Gate, str]]] = [[]]

@@ -2,7 +2,7 @@
 module address_channel (
     input clk, input request_valid, input [31:0] address, input [16:0] beats, input [5:0] room, input stop, input clear,
     input burst_ready, input finish, input refuse);
-  wire request_ready, burst_valid, idle, dropping, begun;
+  wire request_ready, burst_valid, begins, idle, dropping, begun;
   wire [31:0] burst_address, oldest, rest_address;
   wire [7:0] burst_length;
   wire [4:0] asked;
@@ -13,7 +13,7 @@ module address_channel (
   codeword_address_channel_64 dut (
       .clk(clk), .rst(1'b0), .request_valid(request_valid), .request_ready(request_ready), .address(address),
       .beats(beats), .room(room), .stop(stop), .clear(clear), .refuse(refuse), .burst_valid(burst_valid), .burst_ready(burst_ready),
-      .burst_address(burst_address), .burst_length(burst_length), .asked(asked), .finish(finish), .oldest(oldest),
+      .burst_address(burst_address), .burst_length(burst_length), .begins(begins), .asked(asked), .finish(finish), .oldest(oldest),
       .idle(idle), .dropping(dropping), .begun(begun), .rest_address(rest_address), .rest_beats(rest_beats),
       .underway_level(underway_level), .waiting(waiting), .asks(asks), .asked_address(asked_address),
       .asks_nothing(asks_nothing));
@@ -32,7 +32,7 @@ module address_channel (
     assert (outstanding <= 32 && idle == (outstanding == 0));
     assert (underway_level == outstanding && waiting == waits);
     assert (dropping == drops);
-    assert (asked <= room);
+    assert (asked <= room && begins == (asked != 0));
     if (stop || clear || dropping) assert (asked == 0 && !asks);
     if (refuse) assert (asked == 0);
     assert (asks == (request_valid && !waiting && !stop && !clear && !dropping));

@@ -29,7 +29,9 @@ module command_port (
       .rresp(rresp), .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready), .stop(stop), .clear(clear), .refuse(refuse),
       .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
-      , .waits(requests), .size(size), .port_address(request_address), .count(count_inside),
+      , .count(count_inside), .\fetches.level (requests), .\fetches.head (request_head),
+      .\fetches.tail (request_tail), .\fetches.storage[0] (waiting_fetches[0 +: FETCH]),
+      .\fetches.storage[1] (waiting_fetches[FETCH +: FETCH]),
       .\order.level (fetches), .\order.head (order_head), .\order.tail (order_tail),
       .\order.storage[0] (order[3:0]), .\order.storage[1] (order[7:4]),
       .\port.channel.underway_level (level), .\port.channel.waiting (waiting), .\port.channel.begun (in_request),
@@ -41,6 +43,7 @@ module command_port (
       .\jobs.fifo.storage[0] (words_inside[0 +: 64]), .\jobs.fifo.storage[1] (words_inside[64 +: 64]),
       .\jobs.fifo.storage[2] (words_inside[128 +: 64]), .\jobs.fifo.storage[3] (words_inside[192 +: 64]),
       .\jobs_assembler.count (jobs_count), .\jobs_assembler.collected (jobs_collected),
+      .\jobs_assembler.full (full[0]),
       .\tiles.left (lefts[1*LENGTH +: LENGTH]), .\tiles.address (nexts[1*ADDRESS +: ADDRESS]),
       .\tiles.reserved (reserved[3 +: 3]), .\tiles.fifo.level (levels[3 +: 3]),
       .\tiles.fifo.head (heads[2 +: 2]), .\tiles.fifo.out_valid (there_valid[1]),
@@ -48,6 +51,7 @@ module command_port (
       .\tiles.fifo.storage[0] (words_inside[256 +: 64]), .\tiles.fifo.storage[1] (words_inside[320 +: 64]),
       .\tiles.fifo.storage[2] (words_inside[384 +: 64]), .\tiles.fifo.storage[3] (words_inside[448 +: 64]),
       .\tiles_assembler.count (tiles_count), .\tiles_assembler.collected (tiles_collected),
+      .\tiles_assembler.full (full[1]),
       .\chunks.left (lefts[2*LENGTH +: LENGTH]), .\chunks.address (nexts[2*ADDRESS +: ADDRESS]),
       .\chunks.reserved (reserved[6 +: 3]), .\chunks.fifo.level (levels[6 +: 3]),
       .\chunks.fifo.head (heads[4 +: 2]), .\chunks.fifo.out_valid (there_valid[2]),
@@ -55,6 +59,7 @@ module command_port (
       .\chunks.fifo.storage[0] (words_inside[512 +: 64]), .\chunks.fifo.storage[1] (words_inside[576 +: 64]),
       .\chunks.fifo.storage[2] (words_inside[640 +: 64]), .\chunks.fifo.storage[3] (words_inside[704 +: 64]),
       .\chunks_assembler.count (chunks_count), .\chunks_assembler.collected (chunks_collected),
+      .\chunks_assembler.full (full[2]),
       .\units.left (lefts[3*LENGTH +: LENGTH]), .\units.address (nexts[3*ADDRESS +: ADDRESS]),
       .\units.reserved (reserved[9 +: 3]), .\units.fifo.level (levels[9 +: 3]),
       .\units.fifo.head (heads[6 +: 2]), .\units.fifo.out_valid (there_valid[3]),
@@ -63,7 +68,7 @@ module command_port (
       .\units.fifo.storage[2] (words_inside[896 +: 64]), .\units.fifo.storage[3] (words_inside[960 +: 64])
 `endif
       );
-  localparam ADDRESS = `ADDRESS_BITS, LENGTH = `LENGTH_BITS;
+  localparam ADDRESS = `ADDRESS_BITS, LENGTH = `LENGTH_BITS, FETCH = `ADDRESS_BITS + 2;
   burst_rules #(3, ADDRESS, `COMMAND_BURST, $clog2(`PAGE_BYTES)) bursts (
       clk, arvalid, arready, araddr, arlen, arsize, arburst, arid);
   wire [$clog2(`OUTSTANDING+1)-1:0] begun, taken;
@@ -107,9 +112,14 @@ module command_port (
   integer n;
 `ifdef STRENGTHENED
   // What the registers inside hold, for fetches of one burst each. `coming`: words of each stream on their way.
-  wire [1:0] fetches, size, count_inside, level;
-  wire requests, order_head, order_tail, waiting, in_request, dropping, jobs_count;
-  wire [ADDRESS-1:0] request_address;
+  wire [1:0] fetches, requests, count_inside, level;
+  wire request_head, request_tail, order_head, order_tail, waiting, in_request, dropping, jobs_count;
+  wire [2:0] full;
+  wire [2*FETCH-1:0] waiting_fetches;
+  wire request_used = request_tail - request_head;
+  wire [FETCH-1:0] request = waiting_fetches >> FETCH * request_head, other_request = waiting_fetches >> FETCH * !request_head;
+  wire [ADDRESS-1:0] request_address = request, other_address = other_request;
+  wire [1:0] size = request >> ADDRESS, other_size = other_request >> ADDRESS;
   wire [7:0] order;
   wire [`REQUEST_BITS-1:0] rest_beats;
   wire [4*LENGTH-1:0] lefts;
@@ -121,9 +131,9 @@ module command_port (
   wire [1023:0] words_inside;
   wire [$clog2(`TILE_WORDS)-1:0] tiles_count;
   wire [$clog2(`CHUNK_WORDS)-1:0] chunks_count;
-  wire [64*`JOB_WORDS-65:0] jobs_collected;
-  wire [64*`TILE_WORDS-65:0] tiles_collected;
-  wire [64*`CHUNK_WORDS-65:0] chunks_collected;
+  wire [64*`JOB_WORDS-1:0] jobs_collected;
+  wire [64*`TILE_WORDS-1:0] tiles_collected;
+  wire [64*`CHUNK_WORDS-1:0] chunks_collected;
   wire [7:0] due, one, other;
   read_lemma port_inside (
       clk, arvalid, arlen, rvalid && rready && rlast, waits, drops, begun, taken, beat, length, next_length, level,
@@ -134,7 +144,7 @@ module command_port (
   wire [1:0] oldest_of = oldest[3:2], newest_of = newest[3:2], oldest_size = oldest[1:0], newest_size = newest[1:0];
   // Where the fetches begin.
   wire [ADDRESS-1:0] oldest_at = begun == 0 ? request_address : taken == 0 ? araddr : first;
-  wire [ADDRESS-1:0] newest_at = begun == 1 ? request_address : taken == 1 ? araddr : next_first;
+  wire [ADDRESS-1:0] newest_at = begun == 0 ? other_address : begun == 1 ? request_address : taken == 1 ? araddr : next_first;
   reg [19:0] coming;
   always @* for (n = 0; n < 4; n = n + 1)
     coming[5*n +: 5] = (fetches != 0 && oldest_of == n ? oldest_size - beat[1:0] : 0)
@@ -146,14 +156,15 @@ module command_port (
   wire [ADDRESS-1:0] next = nexts >> ADDRESS * stream;
   wire [1:0] head = heads >> 2 * stream;
   wire [255:0] storage = words_inside >> 256 * stream;
-  wire [3:0] part = stream == 0 ? jobs_count : stream == 1 ? tiles_count : stream == 2 ? chunks_count : 0;
-  wire [383:0] collected = stream == 0 ? jobs_collected : stream == 1 ? tiles_collected : chunks_collected;
+  wire whole = stream != 3 && full[stream];
+  wire [3:0] part = whole ? words : stream == 0 ? jobs_count : stream == 1 ? tiles_count : stream == 2 ? chunks_count : 0;
+  wire [447:0] collected = stream == 0 ? jobs_collected : stream == 1 ? tiles_collected : chunks_collected;
   wire [7:0] target = number * words + place;
   wire [7:0] assembling = (left + (stream != 3 && offered)) * words;
   wire [63:0] stored = storage >> 64 * target[1:0], front = fronts >> 64 * stream, at_head = storage >> 64 * head;
-  wire [63:0] piece = collected >> 64 * (words - 1 - part + target - assembling);
+  wire [63:0] piece = collected >> 64 * (words - part + target - assembling);
   always @* begin
-    assert (fetches <= `FETCHES && order_used == fetches[0]);
+    assert (fetches <= `FETCHES && order_used == fetches[0] && requests <= 2 && request_used == requests[0]);
     assert (!in_request && fetches == (cleared ? 0 : begun + requests));
     for (n = 0; n < 4; n = n + 1) begin
       if (!started || cleared)
@@ -165,7 +176,10 @@ module command_port (
       if (lefts[LENGTH*n +: LENGTH] != 0) assert (nexts[ADDRESS*n +: 4] == 0);
     end
     assert (tiles_count < `TILE_WORDS && chunks_count < `CHUNK_WORDS);
-    if (cleared) assert (!requests && (begun == 0 || drops));
+    assert (!(full[0] && (!out_valid[0] || jobs_count != 0)));
+    assert (!(full[1] && (!out_valid[1] || tiles_count != 0)));
+    assert (!(full[2] && (!out_valid[2] || chunks_count != 0)));
+    if (cleared) assert (requests == 0 && (begun == 0 || drops));
     else begin
       assert (!drops && count_inside == beat);
       if (!started) assert (fetches == 0);
@@ -173,12 +187,13 @@ module command_port (
       if (fetches == 2) assert (newest_size != 0 && newest_size <= 2);
       if (begun != 0) assert (one + 1 == oldest_size);
       if (begun == 2) assert (other + 1 == newest_size);
-      if (requests) assert (size == (begun == 0 ? oldest_size : newest_size) && request_address[3:0] == 0);
+      if (requests != 0) assert (size == (begun == 0 ? oldest_size : newest_size) && request_address[3:0] == 0);
+      if (requests == 2) assert (other_size == newest_size && other_address[3:0] == 0);
       if (started) begin
         assert (base[`APART +: 2] == stream && !base[`APART-1] && base[3:0] == 0);
         assert (to_ask <= count && come <= asked && popped <= come && count <= `MOST_WORDS);
         assert (next == base + 8 * asked && head == popped[1:0]);
-        assert (popped == assembling + part && (stream == 3 || part < words));
+        assert (popped == assembling + part && (stream == 3 || whole || part < words));
         if (fetches != 0 && oldest_of == stream) assert (oldest_at == base + 8 * (come - beat));
         if (fetches == 2 && newest_of == stream)
           assert (newest_at == base + 8 * (come + (oldest_of == stream ? oldest_size - beat : 0)));

@@ -11,21 +11,21 @@ module packet_assembler (
   wire enters = in_valid && in_ready, leaves = out_valid && out_ready;
   reg [1:0] number = 0, place;
   reg [`WORD_BITS-1:0] word;
-  reg followed = 0, before;
+  reg followed = 0;
   // Packets whose last word has entered and which have not left.
-  reg waiting = 0;
+  reg [1:0] waiting = 0, before;
   always @(posedge clk) begin
     waiting <= waiting - leaves + (enters && number == 2);
     if (enters) number <= number == 2 ? 0 : number + 1;
     if (followed && leaves) begin
-      before <= 0;
-      if (!before) followed <= 0;
+      before <= before - 1;
+      if (before == 0) followed <= 0;
     end
     if (enters && pick && !followed) begin
       followed <= 1;
       place <= number;
       word <= in_data;
-      before <= waiting && !leaves;
+      before <= waiting - leaves;
     end
     if (clear) begin
       followed <= 0;
@@ -35,13 +35,13 @@ module packet_assembler (
   end
   wire [`WORD_BITS-1:0] shown = out_data >> place * `WORD_BITS;
   always @* begin
-    assert (out_valid == waiting);
-    assert (empty == (!waiting && number == 0));
-    if (number != 2) assert (in_ready);
+    assert (waiting <= 2 && out_valid == (waiting != 0));
+    assert (empty == (waiting == 0 && number == 0));
+    assert (in_ready == (waiting != 2));
 `ifdef FALSE_PACKET_ASSEMBLER
     if (followed && out_valid) assert (shown == word);
 `else
-    if (followed && out_valid && !before) assert (shown == word);
+    if (followed && out_valid && before == 0) assert (shown == word);
 `endif
   end
 endmodule

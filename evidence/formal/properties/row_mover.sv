@@ -22,7 +22,7 @@ module row_mover (
       .stop(stop), .clear(clear), .refuse(refuse), .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
       , .requested(requested), .rest(rest), .rest_word(rest_word), .port_word_strobe(word_strobe),
-      .\port.owed (owed), .\port.coming (coming), .\port.sent (sent_inside), .\port.queue_level (queue_level),
+      .\port.owed (owed), .\port.fresh (fresh), .\port.coming (coming), .\port.sent (sent_inside), .\port.queue_level (queue_level),
       .\port.lengths.level (lengths_level), .\port.channel.underway_level (level),
       .\port.channel.waiting (waiting), .\port.channel.begun (in_request),
       .\port.channel.rest_beats (rest_beats), .\port.channel.dropping (dropping),
@@ -79,6 +79,7 @@ module row_mover (
 `ifdef STRENGTHENED
   // What the registers inside hold.
   wire [$clog2(2*`BURST_BEATS+1)-1:0] owed;
+  wire [$clog2(`BURST_BEATS+1)-1:0] fresh;
   wire requested, coming, waiting, in_request, dropping, head;
   wire [7:0] sent_inside, word_strobe;
   wire [1:0] queue_level, lengths_level, level;
@@ -88,7 +89,7 @@ module row_mover (
   wire [143:0] words;
   write_lemma port_inside (
       clk, begins, w_ends, bvalid && bready, awlen, wvalid, wlast, aw_waits, burst_followed, owing, bursts_ahead,
-      written, taken, length, sent, owed, coming, sent_inside, queue_level, lengths_level, level, waiting, in_request,
+      written, taken, length, sent, owed, fresh, coming, sent_inside, queue_level, lengths_level, level, waiting, in_request,
       row_valid && !requested, rest_beats);
   wire [6:0] count = (to + 7) / 8;
   wire [6:0] asked = requested ? count : in_request ? count - rest_beats : 0;
@@ -97,7 +98,7 @@ module row_mover (
     if (in_request) assert (rest_beats < count);
     if (number != 0) assert (row_valid && rest == count - number && rest_word <= row_ring);
     assert (number <= asked);
-    if (!dropping) assert (owed == asked - number);
+    if (!dropping) assert (owed + fresh == asked - number);
     if (dropping) assert (cleared && !in_request && number == 0);
     if (read) assert (coming && word_strobe == strobe);
     if (!cleared) assert (coming == read);

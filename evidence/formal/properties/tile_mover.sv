@@ -19,7 +19,7 @@ module tile_mover (
       .arready(arready), .rdata(rdata), .rresp(rresp), .rlast(rlast), .rid(1'b0), .rvalid(rvalid), .rready(rready),
       .stop(stop), .clear(clear), .refuse(refuse), .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
-      , .awaited(awaited), .beats(beats), .all_asked(all_asked), .follows(follows), .wait_(setup), .later(later),
+      , .loads(loads), .awaited(awaited), .beats(beats), .all_asked(all_asked), .follows(follows), .wait_(setup), .later(later),
       .\runs.valid (run_valid), .\runs.line_count (lines), .\runs.lines_left (lines_left),
       .\runs.planes_left (planes_left), .\port.channel.underway_level (level), .\port.channel.waiting (waiting),
       .\port.channel.begun (in_request), .\port.channel.rest_beats (rest_beats), .\port.channel.dropping (dropping)
@@ -64,7 +64,7 @@ module tile_mover (
   // What the registers inside hold, of the transfer at hand.
   wire [`WORD_ADDRESS_BITS:0] awaited;
   wire [`WORD_ADDRESS_BITS-1:0] beats, lines, lines_left, planes_left;
-  wire all_asked, follows, run_valid, in_request, waiting, dropping;
+  wire loads, all_asked, follows, run_valid, in_request, waiting, dropping;
   wire [1:0] setup, level;
   wire [`REQUEST_BITS-1:0] rest_beats;
   wire [(`TILE_BITS-`IFMAP)/2-1:0] later;
@@ -80,6 +80,7 @@ module tile_mover (
   wire [7:0] rest = residual ? r_left : i_left;
   wire [`WORD_ADDRESS_BITS:0] balance = coming - asked;
   always @* begin
+    if (loads) assert (left == 0 && tile_valid && words != 0);
     if (left != 0) begin
       assert (all_asked == !run_valid && beats != 0);
       assert (rest == coming + runs * beats - asked && awaited == balance);

@@ -28,7 +28,7 @@ module weight_port (
       .\jobs.head (jobs_head), .\transfers.level (transfers_level),
       .\transfers.storage[0] (transfer_words[0 +: TRANSFER]),
       .\transfers.storage[1] (transfer_words[TRANSFER +: TRANSFER]),
-      .\transfers.head (transfers_head),
+      .\transfers.head (transfers_next), .\transfers.out_data (front),
       .\buffer.level (buffer_level), .\buffer.head (buffer_head),
       .\buffer.storage[0] (beat_words[0 +: `BEAT_BITS]), .\buffer.storage[1] (beat_words[`BEAT_BITS +: `BEAT_BITS]),
       .\buffer.storage[2] (beat_words[2*`BEAT_BITS +: `BEAT_BITS]),
@@ -63,8 +63,9 @@ module weight_port (
   localparam TRANSFER = 1 + `BEAT_COUNT_BITS + `ADDRESS_BITS;
   wire [2*`JOB_BITS-1:0] job_words;
   wire [2*TRANSFER-1:0] transfer_words;
+  wire [TRANSFER-1:0] front;
   wire [4*`BEAT_BITS-1:0] beat_words;
-  wire jobs_head, transfers_head;
+  wire jobs_head, transfers_next, transfers_head = !transfers_next;
   wire [1:0] buffer_head, jobs_level, transfers_level;
   wire [2:0] reserved, buffer_level;
   wire [`CREDIT_BITS-1:0] ripe, there;
@@ -95,6 +96,7 @@ module weight_port (
     assert (announced == pulses);
     assert (there + jobs_wait == pulses + transfers_wait);
     assert (transfers_level <= 2);
+    if (transfers_level != 0) assert (front == first);
     if (transfers_level != 0) assert (first[1 +: `BEAT_COUNT_BITS] != 0);
     if (transfers_level == 2) assert (second[1 +: `BEAT_COUNT_BITS] != 0);
     if (weight_valid) assert (beats != 0 && weight_data == shown);

@@ -4,7 +4,8 @@ module window (
     input burst_ready, input finish);
   (* anyconst *) reg [27:0] base;
   (* anyconst *) reg [28:0] pages;
-  wire asks, asks_nothing, refuse, burst_valid, waiting;
+  wire asks, asks_nothing, refuse, burst_valid, waiting, begun;
+  wire [16:0] rest_beats;
   wire [31:0] asked_address, burst_address, waiting_address;
   wire [7:0] burst_length, waiting_length;
   wire [39:0] bus_address;
@@ -13,7 +14,7 @@ module window (
       .clear(clear), .burst_valid(burst_valid), .burst_ready(burst_ready), .burst_address(burst_address),
       .burst_length(burst_length), .finish(finish), .asks(asks), .asked_address(asked_address),
       .asks_nothing(asks_nothing), .refuse(refuse), .waiting(waiting), .waiting_address(waiting_address),
-      .waiting_length(waiting_length));
+      .waiting_length(waiting_length), .begun(begun), .rest_beats(rest_beats));
   codeword_window_64 dut (
       .base(base), .pages(pages), .asks(asks), .asked_address(asked_address), .asks_nothing(asks_nothing),
       .refuse(refuse), .burst_address(burst_address), .bus_address(bus_address));
@@ -23,6 +24,7 @@ module window (
   always @* begin
     assume (base + {1'd0, pages} <= 30'd1 << 28);
     // A burst that waits was allowed; with this the rest follows in one step.
+    if (begun) assert (rest_beats != 0);
     if (waiting) assert (waiting_address[31:12] < pages && !waiting_end[12] && waiting_length < 16);
     if (burst_valid) begin
       assert (burst_length < 16 && bus_address >= first);

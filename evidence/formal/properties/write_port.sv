@@ -18,7 +18,7 @@ module write_port (
       .wready(wready), .bresp(bresp), .bid(1'b0), .bvalid(bvalid), .bready(bready), .stop(stop), .clear(clear), .refuse(refuse),
       .idle(idle), .error(error), .error_address(error_address)
 `ifdef STRENGTHENED
-      , .owed(owed), .coming(coming), .sent(sent_inside), .queue_level(queue_level), .\lengths.level (lengths_level),
+      , .owed(owed), .fresh(fresh), .coming(coming), .sent(sent_inside), .queue_level(queue_level), .\lengths.level (lengths_level),
       .\channel.underway_level (level), .\channel.waiting (waiting), .\channel.begun (in_request),
       .\channel.rest_beats (rest_beats)
 `endif
@@ -42,6 +42,7 @@ module write_port (
   always @(posedge clk) awaited <= awaited + begins - (bvalid && bready);
 `ifdef STRENGTHENED
   wire [$clog2(2*`BURST_BEATS+1)-1:0] owed;
+  wire [$clog2(`BURST_BEATS+1)-1:0] fresh;
   wire coming, waiting, in_request;
   wire [7:0] sent_inside;
   wire [$clog2(`WAITING_WORDS+1)-1:0] queue_level;
@@ -49,7 +50,7 @@ module write_port (
   wire [`REQUEST_BITS-1:0] rest_beats;
   write_lemma inside (
       clk, begins, w_ends, bvalid && bready, awlen, wvalid, wlast, aw_waits, followed, owing, ahead, written, taken,
-      length, sent, owed, coming, sent_inside, queue_level, lengths_level, level, waiting, in_request, request_valid,
+      length, sent, owed, fresh, coming, sent_inside, queue_level, lengths_level, level, waiting, in_request, request_valid,
       rest_beats);
 `endif
 `ifdef FALSE_WRITE_PORT

@@ -73,7 +73,9 @@ def _labels(run: Result) -> dict[str, str]:
     fields = run.to_json()
     wrong = [name for name in _TEXTS if not isinstance(fields.get(name), str)]
     wrong += [name for name in _NUMBERS if not number(fields.get(name))]
-    wrong += [name for name in _PERHAPS if not (fields.get(name) is None or number(fields[name]))]
+    wrong += [
+        name for name in _PERHAPS if name not in fields or not (fields[name] is None or number(fields[name]))
+    ]
     for name, sums in _BY_NAME.items():
         parts = fields.get(name)
         if (

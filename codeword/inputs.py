@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, nearest
+from sim.files import DAMAGED
 from sim.limits import IMAGES
 
 if TYPE_CHECKING:
@@ -313,15 +313,7 @@ def _array(source: Path) -> np.ndarray:
                 return values
     except OSError as error:
         raise InputError("--input", str(source), error.strerror or str(error), "give a .npy file") from None
-    except (
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TokenError,
-        RecursionError,
-        MemoryError,
-        OverflowError,
-    ) as error:
+    except DAMAGED as error:
         problem = f"cannot be read: {error}"
         raise InputError("--input", str(source), problem, "write the .npy file again") from None
     raise InputError("--input", str(source), "is no .npy file", "write it with numpy.save")

@@ -30,11 +30,15 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 4 :]}"
 
 
+_LISTED = 50
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A fix that names the closest known name, or lists all of them."""
+    """A fix that names the closest known name, or lists them, the first 50 of many."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"use {close[0]!r}" if close else f"use one of {', '.join(known)}"
+    others = f" and {len(known) - _LISTED} others" if len(known) > _LISTED else ""
+    return f"use {close[0]!r}" if close else f"use one of {', '.join(known[:_LISTED])}{others}"
 
 
 def require_multiple(of: object, whole: str, part: str) -> None:

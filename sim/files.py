@@ -7,9 +7,22 @@ import os
 import tempfile
 import tomllib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 from sim.errors import InputError
+
+DAMAGED = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TokenError,
+    RecursionError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+)
+"""What NumPy raises of a damaged .npy file: it reads the header as Python."""
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:

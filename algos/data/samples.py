@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from algos.data.fashion_mnist import idx
 from algos.data.preprocess import FORMS, Preprocess
 from sim.errors import InputError
+from sim.files import DAMAGED
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 KINDS = "a folder of pictures or of a folder a class, a folder of IDX files, .npy or .npz"
@@ -161,9 +162,11 @@ def _arrays(path: Path, how: Preprocess | None) -> Samples:
                     "--data", str(path), problem, "name its arrays images and labels, or x and y"
                 )
             return _array(path, found[inputs], found[wanted[1]] if wanted[1] else None, how)
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError) as error:
+    except InputError:
+        raise
+    except DAMAGED as error:
         raise _damaged(path, error) from None
-    except (zipfile.BadZipFile, zlib.error, OverflowError, TypeError) as error:
+    except (OSError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from None
 
 

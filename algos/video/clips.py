@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algos.data import shapes
 from sim.errors import InputError
-from sim.files import write_whole
+from sim.files import DAMAGED, write_whole
 
 MADE = "shapes"
 SUFFIXES = (".npy", ".png", ".gif")
@@ -66,7 +66,7 @@ def _array(path: Path, option: str) -> np.ndarray:
             file.seek(0)
             found: np.ndarray = np.load(file, allow_pickle=False)
             return found
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, *DAMAGED) as error:
         problem = f"cannot be read: {error}"
         raise InputError(option, str(path), problem, f"give a .npy file, or {MADE}:NUMBER") from None
 

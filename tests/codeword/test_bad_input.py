@@ -387,3 +387,18 @@ def test_a_report_on_other_figures(codeword: Command, tmp_path: Path, figures: s
     (tmp_path / "x.json").write_text(figures)
     options = ("--stage", "text", "--out", tmp_path / "x.json")
     assert_refused(codeword("report", "vq4all", *options), "x.json", "run the stage")
+
+
+@pytest.mark.parametrize("figure", ["tops_per_watt", "cycles", "network"])
+def test_a_result_without_a_figure_is_not_compared(codeword: Command, tmp_path: Path, figure: str) -> None:
+    codeword("estimate", "resnet20", "-a", "ews-16", "--output", str(tmp_path / "a.json"))
+    fields = json.loads((tmp_path / "a.json").read_text())
+    del fields[figure]
+    (tmp_path / "a.json").write_text(json.dumps(fields))
+    assert_refused(codeword("compare", *[str(tmp_path / "a.json")] * 2), f"does not say {figure}")
+
+
+def test_of_many_names_some_are_listed(codeword: Command) -> None:
+    result = codeword("quantize", "os:мережа", "--data", "shapes", "-o", "x.safetensors")
+    assert_refused(result, "others")
+    assert len(result.err) < 1500

@@ -86,6 +86,16 @@ def test_arrays(tmp_path: Path) -> None:
     torch.testing.assert_close(samples.load(tmp_path / "x.npy")[3], torch.from_numpy(pixels[3]).float())
 
 
+@pytest.mark.parametrize(
+    "header", ["{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }}", "{(", "{'a':"]
+)
+def test_a_damaged_header_is_told(tmp_path: Path, header: str) -> None:
+    text = header.ljust(117).encode() + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(InputError, match="cannot be read"):
+        samples.load(tmp_path / "x.npy")
+
+
 def test_some_are_of_all_classes(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((100, 2), np.float32), y=np.repeat(np.arange(4), 25))
     (batch,) = samples.load(tmp_path / "x.npz").some(24, 32)

@@ -85,7 +85,7 @@ def settings(runs: list[Run]) -> dict[str, Any]:
     trained = next(run for run in runs if machines.family(run["method"]) not in ("float", "vim-vq"))
     freezing = first("ssvq").get("config", {}).get("freezing") or {}
     return {
-        "older": _older(runs) + _anew(runs),
+        "older": _older(runs),
         "epochs": trained["epochs"],
         "images": trained["images"],
         "unlabelled": first("vim-vq").get("images"),
@@ -250,24 +250,6 @@ def _older(runs: Sequence[Run]) -> str:
     return (
         f"**SSVQ's figures on {' and '.join(found)} are of an older freezing**, whose last threshold is that of one "
         "oscillation; now it is 2.5 times that. "
-    )
-
-
-def _anew(runs: Sequence[Run]) -> str:
-    """Says so where a method started from other float networks than those of the table, trained by the same recipe."""
-    floats = {(run["network"], run["seed"]): run["accuracy"] for run in runs if run["method"] == "float"}
-    began: dict[tuple[str, str], dict[int, float]] = {}
-    for run in runs:
-        key = run["network"], run["seed"]
-        if run.get("accuracy_float", floats.get(key)) != floats.get(key):
-            began.setdefault((run["network"], machines.family(run["method"])), {})[run["seed"]] = run[
-                "accuracy_float"
-            ]
-    return "".join(
-        f"On {network} {family} starts from float networks trained anew by the same recipe, of "
-        f"{', '.join(f'{began[network, family][seed]:.2%}' for seed in sorted(began[network, family]))}; its rows are "
-        "paired among themselves, not with other methods, and costs are those of its networks before, of equal sizes. "
-        for network, family in began
     )
 
 

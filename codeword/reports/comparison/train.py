@@ -78,7 +78,7 @@ class Queue:
         way = METHODS[network].get(method)
         sparse = way is not None and way.method.starts_sparse
         model = self._start(network, seed, sparse)
-        start = accuracy(model, self.test)
+        start = accuracy(model, self.test) if sparse else None
         if way is not None:
             self._compress(model, network, seed, way, name)
         exported = export(model, self.training.first(contenders.CALIBRATION), name=name)
@@ -102,8 +102,8 @@ class Queue:
                 "bits_per_weight": storage.in_rom.per_weight,
                 "compression_ratio": storage.in_rom.ratio,
             }
-        if way is not None:
-            result["accuracy_start" if sparse else "accuracy_float"] = start
+        if sparse:
+            result["accuracy_start"] = start
         if way is not None and way.trains:
             result["precision"] = computed_in(self.work / f"{name}.pt")
         print(name, f"{result['accuracy_integer']:.2%}", f"{result['seconds']} s", flush=True)

@@ -57,6 +57,7 @@ def run(method: str, seed: int, accuracy: float, **more: object) -> report.Run:
         "network": "resnet8",
         "method": method,
         "seed": seed,
+        "accuracy": accuracy,
         "accuracy_integer": accuracy,
         "bits_per_weight": 1.5,
         "compression_ratio": 32 / 1.5,
@@ -204,6 +205,13 @@ def test_the_report_says_how_the_runs_were_trained() -> None:
     text = report.text(report.rows(runs), settings(runs))
     assert "without labels" not in text
     assert "Freezing" not in text
+
+
+def test_the_report_says_which_freezing_is_older() -> None:
+    older = {"freezing": {"interval": 25, "end": 0.01, "momentum": 0.01}}
+    runs = [run("float", 0, 0.9), run("ssvq-1.5", 0, 0.8, images=9, epochs=1, config=older)]
+    assert "on resnet8 are of an older freezing" in settings(runs)["older"]
+    assert not settings([runs[0], runs[1] | {"config": {}}])["older"]
 
 
 def test_claims_are_told_seed_by_seed() -> None:

@@ -193,8 +193,8 @@ def compress(
     artifact.save(net, output)
     quality = api.storage(net)
     trained = api.fine_tuning(method, given) if not train else {"fine_tuning_epochs": 0, "precision": None}
-    agreement = asdict(judged[0]) if judged else {}
-    fields = document("compress", _fields(net, output, found) | trained | quality | agreement)
+    trained |= asdict(judged[0]) if judged else {}
+    fields = document("compress", _fields(net, output, found) | trained | quality)
     notes = [_summary(net, output), _storage(output, quality), *map(str, judged)]
     return Answer(fields, _tensors(found, whole), notes)
 

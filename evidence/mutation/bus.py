@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -347,28 +348,19 @@ def _read_port(rng: np.random.Generator) -> Vectors:
             request = None
 
 
+_HIDDEN = "    if (!out_valid) seen_out_data = 0;"
+"""What an empty queue shows counts for nothing."""
+
 SUITES = (
-    VectorSuite(
-        "fifo_4x6", lambda: Fifo(width=6, depth=4), _fifo, view="    if (!out_valid) seen_out_data = 0;"
-    ),
-    VectorSuite(
-        "fifo_4x6_ahead",
-        lambda: Fifo(width=6, depth=4, ahead=True),
-        _fifo,
-        view="    if (!out_valid) seen_out_data = 0;",
-    ),
+    VectorSuite("fifo_4x6", partial(Fifo, width=6, depth=4), _fifo, view=_HIDDEN),
+    VectorSuite("fifo_4x6_ahead", partial(Fifo, width=6, depth=4, ahead=True), _fifo, view=_HIDDEN),
     VectorSuite(
         "sram_fifo_4x6",
         lambda: SramFifo(width=6, depth=4),
         _sram_fifo,
         view="    legal = !write || level < 4; if (!out_valid) seen_out_data = 0;",
     ),
-    VectorSuite(
-        "packet_assembler_3",
-        lambda: PacketAssembler(words=3),
-        _packet_assembler,
-        view="    if (!out_valid) seen_out_data = 0;",
-    ),
+    VectorSuite("packet_assembler_3", partial(PacketAssembler, words=3), _packet_assembler, view=_HIDDEN),
     VectorSuite(
         "runs",
         Runs,

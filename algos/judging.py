@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def judge(module: nn.Module, found: Quantized, batches: Iterable[Any]) -> Judgem
         theirs.append(scores.argmax(1))
         integers = torch.from_numpy(found.integers(*inputs)).long()
         ours.append(reference.run(found.network, integers)[last].flatten(1).argmax(1))
-        labels.append(_labels(batch, len(inputs), len(inputs[0])))
+        labels.append(_labels(batch, names, len(inputs[0])))
     if not ours:
         return None
     said, meant = torch.cat(ours), torch.cat(theirs)
@@ -73,12 +73,22 @@ def _share(one: Tensor, other: Tensor) -> float:
     return float((one == other).double().mean())
 
 
-def _labels(batch: Any, inputs: int, count: int) -> Tensor | None:
-    """Classes [n] behind the inputs of a batch, if there are any."""
+def _labels(batch: Any, names: Sequence[str], count: int) -> Tensor | None:
+    """Classes [n] behind the inputs of a batch, if there are any.
+
+    Args:
+        names: of the module's arguments.
+    """
+    inputs = max(1, len(names))
     if isinstance(batch, Mapping):
-        batch = list(batch.values())
-    if not isinstance(batch, list | tuple) or len(batch) < 2:
+        named = bool(names) and all(name in batch for name in names)
+        inputs = 0 if named else inputs
+        batch = [value for name, value in batch.items() if not (named and name in names)]
+    if not isinstance(batch, list | tuple):
         return None
-    target = batch[1 if isinstance(batch[0], list | tuple | Mapping) else min(inputs, len(batch) - 1)]
+    place = 1 if batch and isinstance(batch[0], list | tuple | Mapping) else inputs
+    if len(batch) <= place:
+        return None
+    target = batch[place]
     whole = isinstance(target, Tensor) and target.shape == (count,) and not target.is_floating_point()
     return target.long() if whole else None

@@ -32,7 +32,7 @@ from algos.frontend.equalization import equalized
 from algos.frontend.foreign import opened as opened_weights
 from algos.frontend.graph import Graph, Value
 from algos.frontend.lookup import taken_off
-from algos.frontend.lower import Lowering, Renaming, lacking, refusal
+from algos.frontend.lower import Held, Lowering, Renaming, lacking, refusal
 from algos.frontend.operators import OPERATORS
 from algos.frontend.record import evaluating, record
 from algos.frontend.rewrites import rewrite
@@ -129,10 +129,14 @@ def quantize(
             for title, value, lookup in zip(titles, graph.inputs, lookups, strict=True)
         )
     )
+    if results and len(results) != len(graph.outputs):
+        problem = f"the module returns {len(graph.outputs)}"
+        raise InputError("results", len(results), problem, "give a scale and zero point for each")
     given = dict(zip(graph.outputs, results, strict=True)) if results else {}
     lowering = Lowering(graph, seen, scheme, sources, rename or {}, given)
     with torch.no_grad():
         layers = tuple(lowering.run())
+    _require_given(given, lowering.held)
     said = {**(metadata or {}), **sources.metadata, **lowering.results()}
     network = Network(name or type(module).__name__, sources.spec, layers, said)
     some = first_samples(first, max(LEAST, min(COMPARED, chunk(graph))))
@@ -143,6 +147,16 @@ def quantize(
     compare.require(found, allow)
     activations = {one.tensor: one.activation for one in lowering.held.values()}
     return Quantized(network, found, activations, sources)
+
+
+def _require_given(given: Mapping[Value, Activation], held: Mapping[Value, Held]) -> None:
+    """Refuses scales of results that the layer which writes them has no say in."""
+    for number, (value, wanted) in enumerate(given.items()):
+        found = held[value].activation
+        if (found.scale, found.zero_point) != (wanted.scale, wanted.zero_point):
+            kept = f"the scale {found.scale:.4g} and zero point {found.zero_point} of its input"
+            problem = f"{held[value].tensor} keeps {kept}"
+            raise InputError(f"results[{number}]", wanted.scale, problem, "give those, or none")
 
 
 RENAMED: Renaming = {

@@ -240,6 +240,8 @@ def _target(name: str, layer: Layer, config: Any, choice: Choice) -> Target | st
         )
     axis: Axis = getattr(config, "axis", "output")
     d, added = own["d"], 0
+    if isinstance(layer, phases.KINDS) and any(step != 1 for step in layer.dilation):
+        return "transposed and dilated"
     if isinstance(layer, phases.KINDS) and not phases.whole(layer):
         return "transposed, with another number of taps from place to place: its stride does not divide its kernel"
     weight = stored(layer)

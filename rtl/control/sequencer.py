@@ -155,9 +155,9 @@ class Sequencer(Block):
         """Cycles that run down beside the tokens; the slot is over when they and the tokens are."""
         current, last_pixel = slot.current, slot.last_pixel
         fetch, psum, prefetch = (
-            Signal.like(slot.fetch),
-            Signal.like(slot.psum),
-            Signal.like(current.psum_read),
+            Signal.like(slot.fetch, name="fetch_left"),
+            Signal.like(slot.psum, name="psum_left"),
+            Signal.like(current.psum_read, name="prefetch_left"),
         )
         m.d.comb += [
             fetch.eq(

@@ -53,7 +53,8 @@ class Segments(Block):
             | {"left": Signal.like(self.d, name=f"{when}_left", reset_less=True)}
             for when in ("first", "held", "next")
         )
-        b, kernel_x = Signal.like(self.b), Signal.like(self.kernel_x)
+        b = Signal.like(self.b, name="loaded_b")
+        kernel_x = Signal.like(self.kernel_x, name="loaded_kernel_x")
         left = Signal.like(self.d)
         self._first(m, first)
         with m.If(self.load):
@@ -78,7 +79,7 @@ class Segments(Block):
     def _first(self, m: Module, first: dict[str, Signal]) -> None:
         """The first segment, of what is loaded."""
         room = Signal.like(self.kernel_x)
-        final = Signal()
+        final = Signal(name="loaded_final")
         positions = Signal.like(self.positions, name="loaded_positions")
         m.d.comb += [
             room.eq(self.kernel_x - self.kx),

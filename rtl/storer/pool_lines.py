@@ -41,9 +41,9 @@ class PoolLines(Block):
         m = Module()
         stripe = View(self.layout, self.unit)
         begun = Signal()  # behind the first line
-        column, line_end = Signal.like(stripe.width), Signal()
+        column, line_end = Signal.like(stripe.width, name="column"), Signal(name="line_end")
         fresh = Signal(name="fresh_next")
-        left, left_next = Signal.like(stripe.pool_left, name="left"), Signal.like(stripe.pool_left)
+        left, left_next = (Signal.like(stripe.pool_left, name=name) for name in ("left", "left_next"))
         m.d.comb += [
             left.eq(Mux(begun, left_next, stripe.pool_left)),
             self.fresh.eq(Mux(begun, fresh, stripe.pool_fresh)),

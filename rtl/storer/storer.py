@@ -277,7 +277,7 @@ class Storer(Block):
         """Reads the operand of a row, or what a pool keeps for it, READ_STAGE cycles after it entered the lanes."""
         lanes, places = self.lanes, self.places
         pixel, later = Signal(WORD_ADDRESS_BITS, name="pixel"), Signal(WORD_ADDRESS_BITS, name="later")
-        byte, (read, taken) = Signal(BYTE_BITS), writes[READ_STAGE : READ_STAGE + 2]
+        byte, (read, taken) = Signal(BYTE_BITS, name="byte_of_line"), writes[READ_STAGE : READ_STAGE + 2]
         again = places.first_pixel | (stripe.pool & self.pool.line_begin)
         m.d.comb += [
             writes[0]["from"].eq(pixel + (byte >> 3)),

@@ -71,7 +71,7 @@ class Sizes:
         self._ns, self._farad = float(time[1]) * _UNIT[time[2]], float(load[1]) * _UNIT[load[2].lower()]
         self._tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._reaches: dict[str, float] = {}
-        self._axes = dict(_TEMPLATE.findall(library.texts[0]))
+        self._axes = dict(one for text in library.texts for one in _TEMPLATE.findall(text))
 
     @cached_property
     def family(self) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ LINE = "probe"
 
 PROBES = {
     "transfer": "dram.starts",
-    "tile": "dut.tile_mover.tile_ready",
+    "tile": "dut.tile_mover.starts",
     "tile_there": "dut.tile_mover.tile_there",
     "job": "dut.core.loader.job_valid & dut.core.loader.job_ready",
     "beat": "dut.core.loader.beat_accepted",

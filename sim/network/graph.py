@@ -142,6 +142,10 @@ class Network:
         for layer in self.layers:
             for source in layer.inputs:
                 readers[source] = readers.get(source, 0) + 1
+        results = self.metadata.get("outputs")
+        # A result must be in memory, whoever else reads it.
+        for name in results if isinstance(results, list | tuple) else ():
+            readers[name] = readers.get(name, 0) + 1
         shapes: list[Shape] = []
         written = {"input"}  # names of what the last shape wrote
         for previous, layer in zip((None, *self.layers), self.layers, strict=False):

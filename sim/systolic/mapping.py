@@ -241,7 +241,7 @@ def score(
 ) -> tuple[Any, ...]:
     """All OBJECTIVES, in their order, of counts that are numbers or arrays.
 
-    `tokens`: cycles with one; of networks. Of the schedules of a layer they differ little, and nobody counts them.
+    `tokens`: cycles with one. Plans of networks are weighed with them; the search of a layer does not count them.
     """
     spent: Any = 0.0
     for (

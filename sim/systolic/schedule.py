@@ -140,8 +140,6 @@ class Schedule:
             raise InputError(
                 "A, B", (self.A, self.B), "groups on the diagonal fill the array", "use A = B = 1"
             )
-        if self.shape.pool:
-            self._check_pool(self.shape.pool)
         if not 1 <= self.tile_rows <= self.shape.out_h:
             lines = self.shape.out_h
             raise InputError("tile_rows", self.tile_rows, f"the ofmap has {lines} rows", f"use 1..{lines}")
@@ -152,6 +150,8 @@ class Schedule:
                 f"the ofmap has {self.shape.out_w} columns",
                 f"use 1..{self.shape.out_w}, or 0 for all",
             )
+        if self.shape.pool:
+            self._check_pool(self.shape.pool)
 
     def _check_pool(self, pool: Axis) -> None:
         """The storer keeps a line of one output group, and each tile ends a window."""

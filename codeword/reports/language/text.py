@@ -75,14 +75,6 @@ others:
 {variants}
 """
 
-_OPENING = """
-The opening is computed once in float, and only its keys and values are kept, in INT8: the first token of a window has
-massive activations (27,568 in one channel from block 11 on, where no other of 45 tokens passes 245 before block 22:
-measured once on nine windows of Moby Dick in float), beside which one INT8 scale leaves nothing of other tokens. That
-was behind relative errors of 0.43 from block 13 on in an earlier run, which had the first token in the stream and did
-not rotate it. How much either mends is not in this file: the stage's variants were not run to their end.
-"""
-
 _SHORT = """
 **Where it falls short.** What is left comes from the perceptron: its product of gate and up projection has outliers
 of its own, which no rotation that fuses reaches. Few windows, one prompt.
@@ -118,7 +110,7 @@ def valued(found: dict[str, Any]) -> str:
             for number, some in by_block.items()
         ),
     )
-    return words + (_cause(found["variants"]) if found["variants"] else _OPENING) + _SHORT
+    return words + _cause(found["variants"]) + _SHORT
 
 
 def _blocks(rows: list[dict[str, Any]]) -> int:

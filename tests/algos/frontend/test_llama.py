@@ -12,6 +12,7 @@ from algos.frontend.calibrate import Activation
 from algos.frontend.export import Quantized, quantize
 from algos.methods.registry import METHODS
 from algos.models.llama import Llama, Shape, Step, packed
+from sim.errors import InputError
 from sim.network import Int4Weight
 from sim.network import run as run_integers
 
@@ -86,6 +87,24 @@ def test_results_have_the_scales_that_are_given():
         wanted, near = one.abs().clamp(max=127 * scale.scale), scale.real(integers[name])
         assert abs(float(wanted.norm()) - np.linalg.norm(near)) < 0.1 * float(wanted.norm())
     exact(found, samples[:1])
+
+
+class Pooled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return torch.nn.functional.max_pool2d(self.conv(x), 2)
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [([Activation(0.5)], r"results\[0\] = 0.5: max_pool2d keeps"), ([Activation(0.5)] * 2, "the module returns 1")],
+)
+def test_scales_of_results_that_no_layer_takes_are_refused(results, message):
+    with pytest.raises(InputError, match=message):
+        quantize(Pooled().eval(), [torch.rand(4, 3, 8, 8)], results=results)
 
 
 def test_a_prompt_in_weights_of_four_bits():

@@ -120,6 +120,15 @@ def test_judged_by_its_labels() -> None:
     assert told is not None
     assert told.accuracy_float == 1.0
     assert told.agreement == told.accuracy > 0.8
+    others = (labels + 1) % 3
+    told = judge(
+        module, found, [{"picture": batch["picture"], "labels": others, "numbers": batch["numbers"]}]
+    )
+    assert told is not None
+    assert told.accuracy_float == 0.0
+    told = judge(module, found, [tuple(batch.values())])
+    assert told is not None
+    assert told.accuracy is None
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_no_network_is_worse_for_it(seed, objective):
     formats = {name: found[:2] for name, found in native_formats(shapes, machine).items()}
     without = plan._planned(shapes, formats, machine, objective)
     found = plan.planned(shapes, formats, machine, objective)
-    value, before = (plan._score(one.layers, machine, objective) for one in (found, without))
+    value, before = (plan._score(one.layers, one.shapes[-1], machine, objective) for one in (found, without))
     assert value <= before
     riding = [n for n, how in enumerate(found.plan) if isinstance(how, Schedule) and how.shape.pool]
     assert (value < before) == bool(riding)
@@ -216,3 +216,26 @@ def test_the_stem_of_resnet():
     stem = sum(layer.counts.total_cycles for layer in found.layers[:2])
     assert [layer.counts.name for layer in found.layers[:2]] == ["conv1", "maxpool"]
     assert stem < found.cost.cycles / 4
+
+
+def conv_and_pool(**metadata: object) -> Network:
+    weight = DenseWeight(np.ones((4, 4, 3, 3), np.int8))
+    scales = Requantization(np.ones(4, np.uint16), np.ones(4, np.uint8))
+    conv = Conv("conv", "input", weight, np.zeros(4, np.int32), padding=(1, 1), requantization=scales)
+    pool = Pool("pool", "conv", "max", (2, 2), (2, 2))
+    return Network("both", TensorSpec((4, 8, 8)), (conv, pool), metadata)
+
+
+def test_a_result_of_the_network_is_not_pooled_away():
+    assert conv_and_pool().shapes[1].windows
+    assert conv_and_pool(outputs=["pool"]).shapes[1].windows
+    assert conv_and_pool(outputs=["conv", "pool"]).shapes[1].windows is None
+
+
+@pytest.mark.parametrize("change", [{"tile_rows": 0}, {"tile_rows": -1}, {"A": 2}])
+def test_schedules_that_cannot_pool_are_refused(change):
+    shape, _ = plan.riders(conv_and_pool().shapes, [1])
+    machine = accelerator.preset("ews-4")
+    Schedule(machine, shape, A=1, B=1, D=1, tile_rows=2)
+    with pytest.raises(InputError):
+        Schedule(machine, shape, **{"A": 1, "B": 1, "D": 1, "tile_rows": 2} | change)

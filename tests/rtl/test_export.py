@@ -198,6 +198,7 @@ def test_fusesoc_core(tmp_path):
                 assert (tmp_path / "out" / (entry if isinstance(entry, str) else next(iter(entry)))).exists()
 
 
+@pytest.mark.slow
 def test_the_largest_array_repeats_no_module(tmp_path):
     files = export.export(preset("ews-cms-64"), tmp_path / "out")
     assert sum(path.stat().st_size for path in files) < 3e6

@@ -190,6 +190,7 @@ def test_methods_of_comparison() -> None:
     assert (mix.ratios()[:, 0] >= mix.ratios()[:, 1]).all()
 
 
+@pytest.mark.slow
 def test_vq4dit_trains_biases_and_confirms_what_is_decided_alone() -> None:
     """Nothing is forced: with few steps most stay open; biases move, and only with this method."""
     for name, moves in (("vq4dit", True), ("vim-vq", False)):
@@ -205,6 +206,7 @@ def test_vq4dit_trains_biases_and_confirms_what_is_decided_alone() -> None:
             assert mix.ratios().amax(1).le(CONFIG.threshold).all()
 
 
+@pytest.mark.slow
 def test_the_penalty_decides_ratios() -> None:
     """With the reference's weight the largest ratio is nearer to 1 than with none."""
     largest = {}

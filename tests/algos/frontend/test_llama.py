@@ -100,7 +100,10 @@ class Pooled(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("results", "message"),
-    [([Activation(0.5)], r"results\[0\] = 0.5: max_pool2d keeps"), ([Activation(0.5)] * 2, "the module returns 1")],
+    [
+        ([Activation(0.5)], r"results\[0\] = 0.5: max_pool2d keeps"),
+        ([Activation(0.5)] * 2, "the module returns 1"),
+    ],
 )
 def test_scales_of_results_that_no_layer_takes_are_refused(results, message):
     with pytest.raises(InputError, match=message):

@@ -157,11 +157,13 @@ def of_sweep(found: Sweep) -> list[Section]:
             "sweep", str(found.path), "has no design that could be judged", "see why with codeword sweep"
         )
     best = [row for row in rows if row["on the front"]]
-    kept = int(found.feasible.sum())
+    limits = "; ".join(one.text for one in found.space.constraints)
+    kept = f"; {int(found.feasible.sum()):,} keep {limits}" if limits else ""
+    unknown = len(found.designs) - len(rows)
+    hidden = f"{unknown:,} are not shown, since one of their objectives is unknown. " if unknown else ""
     means = "An objective is its geometric mean over the networks." if len(found.space.networks) > 1 else ""
     words = (
-        f"{len(found.designs):,} of {found.space.size:,} designs on {', '.join(found.space.networks)}; {kept:,} keep "
-        f"{'; '.join(one.text for one in found.space.constraints) or 'every constraint, as there is none'}. "
+        f"{len(found.designs):,} of {found.space.size:,} designs on {', '.join(found.space.networks)}{kept}. {hidden}"
         f"On the front: {len(best):,}. {means}"
     )
     return [

@@ -65,7 +65,7 @@ def test_vim_and_deit_are_costed_and_one_layer_of_each_runs_on_the_rtl(tmp_path:
 
 def test_the_report_says_where_no_difference_is_seen() -> None:
     rows = [row("kmeans", 0.70), row("convex", 0.797), row("vim-vq", 0.80), row("dkm", 0.81)]
-    assert list(text._seen("2 bit", rows)) == [  # type: ignore[arg-type]
+    assert list(text._seen("2 bit", rows, 0.005)) == [  # type: ignore[arg-type]
         "2 bit: ViM-VQ is better than plain VQ (k-means) (+10.00).",
         "2 bit: ViM-VQ is worse than DKM (-1.00).",
         "2 bit: ViM-VQ shows no difference from convex combination (+0.30).",
